@@ -1,0 +1,1 @@
+//! Hand-declared prototypes of libguestfs, loaded at run time.

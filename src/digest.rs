@@ -1,0 +1,89 @@
+//! Digests of bytes and keys of stages, as values.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Sha256, Sha512};
+
+use crate::error::{Context, Result};
+
+/// The key of a stage: the hash of everything its result depends on. 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(String);
+
+impl Key {
+    /// The key of these bytes (BLAKE3).
+    pub fn of(bytes: &[u8]) -> Self {
+        Key(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// Parses 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let valid =
+            text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then(|| Key(text.to_owned()))
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits: what people see, and `IMAGE_VERSION`.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The BLAKE3 digest of a file, in hex.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn file_blake3(path: &Path) -> Result<String> {
+    let doing = || format!("reading {}", path.display());
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(std::fs::File::open(path).doing(doing)?)
+        .doing(doing)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The SHA-256 digest of a file, in hex.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn file_sha256(path: &Path) -> Result<String> {
+    file_sha::<Sha256>(path)
+}
+
+/// The SHA-512 digest of a file, in hex.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn file_sha512(path: &Path) -> Result<String> {
+    file_sha::<Sha512>(path)
+}
+
+fn file_sha<D: sha2::Digest>(path: &Path) -> Result<String> {
+    let doing = || format!("reading {}", path.display());
+    let mut file = std::fs::File::open(path).doing(doing)?;
+    let mut hasher = D::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex::encode(hasher.finalize())),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e).doing(doing),
+        }
+    }
+}

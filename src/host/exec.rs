@@ -1,0 +1,540 @@
+//! The one door to other programs.
+//!
+//! A program gets a clean environment (a short list of names passes), no standard input unless
+//! given, a process group of its own and, through `setpriv --pdeathsig`, an end when imgforge
+//! ends. Its standard error is kept to the last 4 KiB, which an error shows.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
+
+/// How much of a program's standard error an error can show, in bytes.
+const STDERR_KEPT: usize = 4096;
+
+/// Environment variables that reach other programs.
+const PASSED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TERM",
+    "TMPDIR",
+    "GNUPGHOME",
+    "GPG_TTY",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "SSH_AUTH_SOCK",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SOURCE_DATE_EPOCH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// A call of another program, built up and then run once.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    args: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    dir: Option<PathBuf>,
+    input: Option<Vec<u8>>,
+    timeout: Option<Duration>,
+    hint: Option<String>,
+}
+
+impl Program {
+    /// A call of the program `name`, found on `PATH`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Program {
+            name: name.into(),
+            args: vec![],
+            env: vec![],
+            dir: None,
+            input: None,
+            timeout: None,
+            hint: None,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// Gives bytes on standard input.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// Kills the program's process group after this time.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// What to do when the program is missing or fails.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The command line as a person would type it.
+    pub fn line(&self) -> String {
+        let quoted = self.args.iter().map(|arg| quote(&arg.to_string_lossy()));
+        std::iter::once(self.name.clone())
+            .chain(quoted)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// Runs to the end and throws the output away.
+    ///
+    /// # Errors
+    /// When the program is missing, fails, takes too long or imgforge is interrupted.
+    pub fn run(self) -> Result<()> {
+        self.output().map(drop)
+    }
+
+    /// Runs to the end and returns standard output.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn output(self) -> Result<Vec<u8>> {
+        let mut running = self.spawn()?;
+        let mut stdout = running.take_stdout();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let result = stdout.read_to_end(&mut bytes);
+            result.map(|_| bytes)
+        });
+        running.wait()?;
+        let read = reader
+            .join()
+            .map_err(|_| Error::internal("the reader of a program's output panicked"))?;
+        read.doing(|| "reading a program's output".into())
+    }
+
+    /// Runs to the end and returns standard output as text, without the final newline.
+    ///
+    /// # Errors
+    /// As [`Program::run`]; invalid UTF-8 is replaced.
+    pub fn text(self) -> Result<String> {
+        let bytes = self.output()?;
+        Ok(String::from_utf8_lossy(&bytes)
+            .trim_end_matches('\n')
+            .to_owned())
+    }
+
+    /// Runs to the end and parses standard output as JSON.
+    ///
+    /// # Errors
+    /// As [`Program::run`]; also when the output has another shape.
+    pub fn json<T: DeserializeOwned>(self) -> Result<T> {
+        let line = self.line();
+        serde_json::from_slice(&self.output()?)
+            .map_err(|cause| Error::stage(format!("`{line}` printed unexpected JSON")).cause(cause))
+    }
+
+    /// Runs to the end, giving each line of standard output and standard error to `tap`.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn lines(self, tap: impl Fn(&str) + Send + Sync + 'static) -> Result<()> {
+        let tap: Tap = Arc::new(tap);
+        let mut running = self.spawn_with(Some(Arc::clone(&tap)))?;
+        let stdout = running.take_stdout();
+        let reader = std::thread::spawn(move || each_line(stdout, |line| tap(line)));
+        let result = running.wait();
+        drop(reader.join());
+        result
+    }
+
+    /// Starts the program; standard output is a pipe that the caller may take.
+    ///
+    /// # Errors
+    /// When the program is missing or cannot be started.
+    pub fn spawn(self) -> Result<Running> {
+        self.spawn_with(None)
+    }
+
+    fn spawn_with(mut self, tap: Option<Tap>) -> Result<Running> {
+        interrupt::check()?;
+        let path = find(&self.name).ok_or_else(|| self.missing())?;
+        let mut command = Self::command(&path, &self.args);
+        command
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("LANG", "C.UTF-8");
+        for name in PASSED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.stdin(if self.input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        let mut child = command.spawn().map_err(|cause| {
+            Error::host(format!("`{}` cannot be started", self.name)).cause(cause)
+        })?;
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
+            // A program that does not read its input to the end says why with its exit status.
+            std::thread::spawn(move || drop(stdin.write_all(&input)));
+        }
+        let tail = Arc::new(Mutex::new(Vec::new()));
+        let errors = child.stderr.take().map(|stderr| {
+            let tail = Arc::clone(&tail);
+            std::thread::spawn(move || match tap {
+                Some(tap) => each_line(stderr, |line| {
+                    tap(line);
+                    keep(&tail, line.as_bytes());
+                    keep(&tail, b"\n");
+                }),
+                None => each_chunk(stderr, |chunk| keep(&tail, chunk)),
+            })
+        });
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        Ok(Running {
+            child,
+            tail,
+            errors,
+            deadline,
+            timeout: self.timeout,
+            line: self.line(),
+            hint: self.hint,
+        })
+    }
+
+    /// `setpriv` gives the child the parent-death signal without unsafe code in imgforge.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    fn command(path: &Path, args: &[OsString]) -> Command {
+        match find("setpriv") {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command
+                    .args(["--pdeathsig", "KILL", "--"])
+                    .arg(path)
+                    .args(args);
+                command
+            }
+            None => {
+                let mut command = Command::new(path);
+                command.args(args);
+                command
+            }
+        }
+    }
+
+    fn missing(&self) -> Error {
+        let hint = self
+            .hint
+            .clone()
+            .unwrap_or_else(|| "`imgforge doctor` says which package to install".into());
+        Error::host(format!(
+            "`{}` is needed and was not found on PATH",
+            self.name
+        ))
+        .hint(hint)
+    }
+}
+
+/// Where a program is on `PATH`, also in the administrator's directories.
+pub fn find(name: &str) -> Option<PathBuf> {
+    which::which(name).ok().or_else(|| {
+        ["/usr/sbin", "/sbin", "/usr/local/sbin"]
+            .iter()
+            .map(|dir| Path::new(dir).join(name))
+            .find(|p| p.is_file())
+    })
+}
+
+type Tap = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A started program. Dropping it kills its process group.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    tail: Arc<Mutex<Vec<u8>>>,
+    errors: Option<JoinHandle<()>>,
+    deadline: Option<Instant>,
+    timeout: Option<Duration>,
+    line: String,
+    hint: Option<String>,
+}
+
+impl Running {
+    /// The process id, which is the process group's too.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Standard output.
+    ///
+    /// # Panics
+    /// When taken twice, which is a bug.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child
+            .stdout
+            .take()
+            .expect("standard output is taken once")
+    }
+
+    /// The exit status if the program has ended.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn try_status(&mut self) -> Result<Option<ExitStatus>> {
+        self.child
+            .try_wait()
+            .doing(|| "waiting for a program".into())
+    }
+
+    /// The last lines of standard error so far.
+    pub fn stderr_tail(&self) -> String {
+        String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+            .trim()
+            .to_owned()
+    }
+
+    /// Waits for a successful end.
+    ///
+    /// # Errors
+    /// When the program fails, its time is over, or imgforge is interrupted (it is killed then).
+    pub fn wait(mut self) -> Result<()> {
+        let status = loop {
+            if let Some(status) = self.try_status()? {
+                break status;
+            }
+            interrupt::check()?;
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() > deadline)
+            {
+                let limit = self.timeout.unwrap_or_default();
+                return Err(self.failed(&format!(
+                    "did not end within {}",
+                    crate::units::elapsed(limit)
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(errors) = self.errors.take() {
+            drop(errors.join());
+        }
+        match (status.success(), status.code(), status.signal()) {
+            (true, ..) => Ok(()),
+            (_, Some(code), _) => Err(self.failed(&format!("ended with exit code {code}"))),
+            (_, _, signal) => Err(self.failed(&format!(
+                "was ended by signal {}",
+                signal.unwrap_or_default()
+            ))),
+        }
+    }
+
+    fn failed(&self, how: &str) -> Error {
+        let tail = self.stderr_tail();
+        let mut error = Error::stage(format!("`{}` {how}", shorten(&self.line))).evidence(
+            tail.lines()
+                .rev()
+                .take(12)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev(),
+        );
+        if let Some(hint) = &self.hint {
+            error = error.hint(hint.clone());
+        }
+        error
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(Some(_)) = self.child.try_wait() {
+            return;
+        }
+        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        drop(self.child.wait());
+    }
+}
+
+fn keep(tail: &Mutex<Vec<u8>>, chunk: &[u8]) {
+    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    tail.extend_from_slice(chunk);
+    let excess = tail.len().saturating_sub(STDERR_KEPT);
+    tail.drain(..excess);
+}
+
+fn each_chunk(mut from: impl Read, mut act: impl FnMut(&[u8])) {
+    let mut buffer = [0u8; 8192];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        act(&buffer[..n]);
+    }
+}
+
+/// Lines end at `\n` or `\r` (progress bars); at most 4 KiB of one are kept.
+fn each_line(from: impl Read, mut act: impl FnMut(&str)) {
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while let Ok(chunk) = from.fill_buf() {
+        if chunk.is_empty() {
+            break;
+        }
+        for byte in chunk {
+            match byte {
+                b'\n' | b'\r' if line.is_empty() => {}
+                b'\n' | b'\r' => {
+                    act(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
+                _ if line.len() < STDERR_KEPT => line.push(*byte),
+                _ => {}
+            }
+        }
+        let read = chunk.len();
+        from.consume(read);
+    }
+    if !line.is_empty() {
+        act(&String::from_utf8_lossy(&line));
+    }
+}
+
+fn quote(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{}'", arg.replace('\'', r"'\''"))
+    }
+}
+
+fn shorten(line: &str) -> String {
+    if line.chars().count() <= 200 {
+        line.to_owned()
+    } else {
+        line.chars().take(197).chain("...".chars()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_and_its_last_words() {
+        let error = Program::new("sh")
+            .args(["-c", "echo gone >&2; exit 7"])
+            .run()
+            .unwrap_err();
+        insta::assert_snapshot!(error.render(), @r"
+        error: `sh -c 'echo gone >&2; exit 7'` ended with exit code 7
+          | gone
+        ");
+    }
+
+    #[test]
+    fn the_environment_is_clean_and_input_is_given() {
+        let text = Program::new("sh")
+            .args(["-c", "cat; echo $LANG$CARGO_MANIFEST_DIR"])
+            .input("in ")
+            .text();
+        assert_eq!(text.unwrap(), "in C.UTF-8");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_killed_with_its_children() {
+        let pidfile = tempfile::NamedTempFile::new().unwrap();
+        let script = format!("sleep 600 & echo $! > {}; wait", pidfile.path().display());
+        let error = Program::new("sh")
+            .args(["-c", &script])
+            .timeout(Duration::from_millis(300))
+            .run()
+            .unwrap_err();
+        assert!(error.message().contains("did not end within"), "{error}");
+        let pid = std::fs::read_to_string(pidfile.path()).unwrap();
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        assert!(gone, "the child {pid} is still there");
+    }
+
+    #[test]
+    fn a_missing_program_is_the_hosts_fault() {
+        let error = Program::new("no-such-program-here").run().unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Host);
+    }
+
+    #[test]
+    fn lines_of_both_streams_reach_the_tap() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        Program::new("sh")
+            .args(["-c", "echo one; echo two >&2; printf three"])
+            .lines(move |line| sink.lock().unwrap().push(line.to_owned()))
+            .unwrap();
+        let mut seen = seen.lock().unwrap().clone();
+        seen.sort();
+        assert_eq!(seen, ["one", "three", "two"]);
+    }
+}

@@ -1,0 +1,10 @@
+//! imgforge: golden machine images, built once, proven, published signed, run everywhere.
+
+pub mod cli;
+pub mod digest;
+pub mod error;
+pub mod host;
+pub mod recipe;
+pub mod store;
+pub mod ui;
+pub mod units;

@@ -1,0 +1,3 @@
+//! Recipes: as written, resolved, checked.
+
+pub mod types;

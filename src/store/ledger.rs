@@ -1,0 +1,110 @@
+//! What this process has made outside itself, written down before it exists.
+//!
+//! Each process owns one directory `STATE/ledger/ID/`, with a `lock` that the kernel frees when
+//! the process ends, however it ends. `imgforge gc`, and every command that works, clears what
+//! the directories without a living owner name, and nothing else.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context as _, Result};
+
+/// Something that outlives a killed imgforge unless `gc` clears it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Item {
+    /// A directory or file of ours.
+    Scratch {
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// A transient libvirt domain. Its QEMU process is found by the UUID on its command line.
+    Domain {
+        /// The domain's name.
+        name: String,
+        /// The domain's UUID.
+        uuid: uuid::Uuid,
+    },
+    /// A process group of ours, such as the private libvirt daemon.
+    Process {
+        /// Process id of the leader.
+        pid: u32,
+        /// Start time of the leader, field 22 of `/proc/PID/stat`.
+        start: u64,
+    },
+}
+
+/// This process' page of the ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: PathBuf,
+    next: AtomicU64,
+    _lock: File,
+}
+
+impl Ledger {
+    /// Opens a page of its own below `STATE/ledger/`.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn open(state: &Path) -> Result<Self> {
+        let dir = state
+            .join("ledger")
+            .join(uuid::Uuid::new_v4().simple().to_string());
+        let doing = || format!("writing the ledger {}", dir.display());
+        std::fs::create_dir_all(&dir).doing(doing)?;
+        let lock = File::create(dir.join("lock")).doing(doing)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(std::io::Error::from)
+            .doing(doing)?;
+        Ok(Ledger {
+            dir,
+            next: AtomicU64::new(0),
+            _lock: lock,
+        })
+    }
+
+    /// Writes `item` down, synced; call it before the item exists.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written: the item must not be made then.
+    pub fn record(&self, item: &Item) -> Result<Record> {
+        let path = self.dir.join(format!(
+            "{}.json",
+            self.next.fetch_add(1, Ordering::Relaxed)
+        ));
+        let doing = || format!("writing the ledger {}", path.display());
+        let text = serde_json::to_vec(item).unwrap_or_default();
+        let mut file = File::create(&path).doing(doing)?;
+        file.write_all(&text).doing(doing)?;
+        file.sync_all().doing(doing)?;
+        Ok(Record { path })
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Records that are still there keep the directory for the next gc.
+        let _ = std::fs::remove_file(self.dir.join("lock"));
+        if std::fs::remove_dir(&self.dir).is_err() {
+            drop(File::create(self.dir.join("lock")));
+        }
+    }
+}
+
+/// An item in the ledger. Drop it when the item is gone.
+#[derive(Debug)]
+pub struct Record {
+    path: PathBuf,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,3 @@
+//! Where finished layers and artifacts live, and who owns what is unfinished.
+
+pub mod ledger;
