@@ -90,7 +90,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         // Records that are still there keep the directory for the next gc.
-        let _ = std::fs::remove_file(self.dir.join("lock"));
+        drop(std::fs::remove_file(self.dir.join("lock")));
         if std::fs::remove_dir(&self.dir).is_err() {
             drop(File::create(self.dir.join("lock")));
         }
@@ -105,6 +105,6 @@ pub struct Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        drop(std::fs::remove_file(&self.path));
     }
 }
