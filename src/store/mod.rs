@@ -1,3 +1,308 @@
 //! Where finished layers and artifacts live, and who owns what is unfinished.
+//!
+//! ```text
+//! STATE/store/KEY/       one finished stage: its files and meta.json; never changed again
+//! STATE/store/.draft-ID/ an unfinished one; in the ledger; becomes KEY/ by one rename
+//! STATE/store/.kept-NAME/ what --on-error keep left of a failed stage
+//! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
+//! STATE/ledger/          see [`ledger`]
+//! STATE/images/NAME/     what the last build of an image was made from
+//! STATE/logs/NAME/       logs and evidence of the last build, one of each stage
+//! ```
+//!
+//! A layer's disk names its backing file as `../PARENT/disk.qcow2`, which is right in a draft and
+//! in the store: drafts live beside the entries.
 
+pub mod digests;
+pub mod gc;
+pub mod inputs;
 pub mod ledger;
+pub mod lock;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Key;
+use crate::error::{Context as _, Error, Result};
+use inputs::Inputs;
+use ledger::{Item, Ledger, Record};
+
+/// The name of a layer's disk in its entry.
+pub const DISK: &str = "disk.qcow2";
+
+/// What an entry knows about itself; `meta.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Meta {
+    /// The entry's key.
+    pub key: Key,
+    /// The image that it was made for first.
+    pub image: String,
+    /// The stage that made it.
+    pub stage: String,
+    /// The entry whose disk backs this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Key>,
+    /// Seconds since 1970 at the commit.
+    pub created: u64,
+    /// Seconds that the stage took.
+    pub took: f64,
+    /// What the key was made of.
+    pub inputs: Inputs,
+    /// What the stage reports: sizes, digests, results.
+    #[serde(default)]
+    pub facts: serde_json::Value,
+}
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    state: PathBuf,
+}
+
+impl Store {
+    /// Opens the state directory, which need not exist yet.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Store {
+            state: state.into(),
+        }
+    }
+
+    /// The state directory itself.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Makes the state directory, readable for its owner only.
+    ///
+    /// # Errors
+    /// [`Kind::Host`](crate::error::Kind::Host) when it cannot be made or written.
+    pub fn prepare(&self) -> Result<()> {
+        let cannot = |cause: std::io::Error| {
+            Error::host(format!(
+                "the state directory {} cannot be written",
+                self.state.display()
+            ))
+            .cause(cause)
+            .hint("choose another with --state DIR, or `state:` in imgforge.yaml")
+        };
+        for dir in ["store", "locks", "ledger", "images", "logs"] {
+            std::fs::create_dir_all(self.state.join(dir)).map_err(cannot)?;
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        // Another user's directory that we may write is fine as it is.
+        drop(std::fs::set_permissions(&self.state, mode));
+        tempfile::tempfile_in(self.entries())
+            .map(drop)
+            .map_err(cannot)
+    }
+
+    fn entries(&self) -> PathBuf {
+        self.state.join("store")
+    }
+
+    /// Where the last build of `image` wrote its logs.
+    pub fn logs(&self, image: &str) -> PathBuf {
+        self.state.join("logs").join(image)
+    }
+
+    /// Where what the last build of `image` was made from is kept.
+    pub fn image(&self, image: &str) -> PathBuf {
+        self.state.join("images").join(image)
+    }
+
+    /// Where a failed stage of `image` is kept with `--on-error keep`.
+    pub fn kept(&self, image: &str) -> PathBuf {
+        self.entries().join(format!(".kept-{image}"))
+    }
+
+    /// The finished entry of `key`, if there is one.
+    pub fn get(&self, key: &Key) -> Option<Entry> {
+        let path = self.entries().join(key.as_str());
+        let text = std::fs::read(path.join("meta.json")).ok()?;
+        let meta: Meta = serde_json::from_slice(&text).ok()?;
+        (meta.key == *key).then_some(Entry { path, meta })
+    }
+
+    /// Every finished entry.
+    pub fn all(&self) -> Vec<Entry> {
+        let names = std::fs::read_dir(self.entries())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let keys = names.filter_map(|e| Key::parse(&e.file_name().to_string_lossy()));
+        keys.filter_map(|key| self.get(&key)).collect()
+    }
+
+    /// Starts the work for `key` in a private directory.
+    ///
+    /// # Errors
+    /// When the directory or the ledger cannot be written.
+    pub fn draft(&self, ledger: &Ledger) -> Result<Draft> {
+        let path = self
+            .entries()
+            .join(format!(".draft-{}", uuid::Uuid::new_v4().simple()));
+        let record = ledger.record(&Item::Scratch { path: path.clone() })?;
+        std::fs::create_dir(&path).doing(|| format!("making {}", path.display()))?;
+        Ok(Draft {
+            path: Some(path),
+            record: Some(record),
+        })
+    }
+}
+
+/// A finished stage in the store.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    path: PathBuf,
+    meta: Meta,
+}
+
+impl Entry {
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it knows about itself.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The disk of a layer.
+    pub fn disk(&self) -> PathBuf {
+        self.path.join(DISK)
+    }
+
+    /// The path of the disk as a draft beside it names it: `../KEY/disk.qcow2`.
+    pub fn disk_from_sibling(&self) -> PathBuf {
+        Path::new("..").join(self.meta.key.as_str()).join(DISK)
+    }
+
+    /// Notes that the entry was used now, for least-recently-used.
+    pub fn touch(&self) {
+        // A store that we may only read keeps working.
+        drop(File::create(self.path.join("used")));
+    }
+
+    /// When the entry was last used.
+    pub fn used(&self) -> SystemTime {
+        let used = std::fs::metadata(self.path.join("used")).and_then(|m| m.modified());
+        used.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Allocated bytes of its files.
+    pub fn allocated(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let files = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .filter_map(|f| f.metadata().ok())
+            .map(|m| m.blocks() * 512)
+            .sum()
+    }
+}
+
+/// An unfinished stage. Dropping it removes it.
+#[derive(Debug)]
+pub struct Draft {
+    path: Option<PathBuf>,
+    record: Option<Record>,
+}
+
+impl Draft {
+    /// Its directory.
+    ///
+    /// # Panics
+    /// Never: the path is taken only by the functions that consume the draft.
+    pub fn path(&self) -> &Path {
+        self.path
+            .as_deref()
+            .expect("a draft that is not consumed has its path")
+    }
+
+    /// Makes the draft the entry of its key: everything is synced, then renamed at once.
+    ///
+    /// # Errors
+    /// When something cannot be written; nothing is visible under the key then.
+    pub fn commit(mut self, store: &Store, meta: Meta) -> Result<Entry> {
+        let doing = || format!("committing the {} stage of {}", meta.stage, meta.image);
+        let from = self.path().to_owned();
+        let text = serde_json::to_vec_pretty(&meta).unwrap_or_default();
+        std::fs::write(from.join("meta.json"), text).doing(doing)?;
+        for file in std::fs::read_dir(&from).doing(doing)? {
+            let path = file.doing(doing)?.path();
+            File::open(path).and_then(|f| f.sync_all()).doing(doing)?;
+        }
+        File::open(&from).and_then(|f| f.sync_all()).doing(doing)?;
+        let path = store.entries().join(meta.key.as_str());
+        if path.exists() {
+            // A result that was forced to be made again: the old one gives way.
+            let old = store
+                .entries()
+                .join(format!(".old-{}", uuid::Uuid::new_v4().simple()));
+            std::fs::rename(&path, &old).doing(doing)?;
+            std::fs::rename(&from, &path).doing(doing)?;
+            drop(std::fs::remove_dir_all(old));
+        } else {
+            std::fs::rename(&from, &path).doing(doing)?;
+        }
+        File::open(store.entries())
+            .and_then(|f| f.sync_all())
+            .doing(doing)?;
+        self.path = None;
+        let entry = Entry { path, meta };
+        entry.touch();
+        Ok(entry)
+    }
+
+    /// Leaves the draft at `kept` for `imgforge shell`, in place of an earlier one.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn keep(mut self, kept: &Path) -> Result<()> {
+        let doing = || format!("keeping the failed stage at {}", kept.display());
+        if kept.exists() {
+            std::fs::remove_dir_all(kept).doing(doing)?;
+        }
+        std::fs::rename(self.path(), kept).doing(doing)?;
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let removed = self
+            .path
+            .take()
+            .is_none_or(|path| std::fs::remove_dir_all(path).is_ok());
+        if !removed {
+            // The record stays, so that the next gc tries again.
+            std::mem::forget(self.record.take());
+        }
+    }
+}
+
+/// Replaces a file by one rename, synced.
+///
+/// # Errors
+/// When the file or its directory cannot be written.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).doing(doing)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
+    file.write_all(content).doing(doing)?;
+    file.as_file().sync_all().doing(doing)?;
+    file.persist(path).map_err(|e| e.error).doing(doing)?;
+    File::open(dir).and_then(|d| d.sync_all()).doing(doing)
+}
+
+#[cfg(test)]
+mod tests;

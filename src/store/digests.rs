@@ -1,0 +1,188 @@
+//! Digests of the files that stages read, remembered by inode, size and times.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest;
+use crate::error::{Context as _, Result};
+
+/// A file changed within this many seconds before it was read may change again without a trace
+/// in its times; its digest is not remembered.
+const RACY_SECONDS: i64 = 2;
+
+/// What identifies the content of a file without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Stamp {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// The memory of digests, in `STATE/digests.json`. Losing it costs time, never correctness.
+#[derive(Debug)]
+pub struct Digests {
+    file: PathBuf,
+    known: Mutex<HashMap<PathBuf, (Stamp, String)>>,
+    grown: Mutex<bool>,
+}
+
+impl Digests {
+    /// Reads the memory of the state directory; a missing or broken file is an empty memory.
+    pub fn open(state: &Path) -> Self {
+        let file = state.join("digests.json");
+        let known = std::fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        Digests {
+            file,
+            known: Mutex::new(known.unwrap_or_default()),
+            grown: Mutex::new(false),
+        }
+    }
+
+    /// The BLAKE3 digest of a file, in hex.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn file(&self, path: &Path) -> Result<String> {
+        let doing = || format!("reading {}", path.display());
+        let stamp = Stamp::of(&std::fs::metadata(path).doing(doing)?);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, digest)) = known.get(path).filter(|(seen, _)| *seen == stamp) {
+            return Ok(digest.clone());
+        }
+        let digest = digest::file_blake3(path)?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs() as i64);
+        let settled = now - stamp.modified.0.max(stamp.changed.0) > RACY_SECONDS;
+        if settled && Stamp::of(&std::fs::metadata(path).doing(doing)?) == stamp {
+            known.insert(path.to_owned(), (stamp, digest.clone()));
+            *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        }
+        Ok(digest)
+    }
+
+    /// Every file at or below `path`: its name below it (empty for a file), and a text of its
+    /// kind, permissions and digest. Sorted by name. Symbolic links count as links.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn walk(&self, path: &Path) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        self.visit(path, String::new(), &mut found)?;
+        found.sort();
+        Ok(found)
+    }
+
+    fn visit(&self, path: &Path, name: String, found: &mut Vec<(String, String)>) -> Result<()> {
+        let doing = || format!("reading {}", path.display());
+        // The path that the recipe names is followed if it is a link; what is below is not.
+        let meta = if name.is_empty() {
+            path.metadata()
+        } else {
+            path.symlink_metadata()
+        };
+        let meta = meta.doing(doing)?;
+        let mode = meta.permissions().mode() & 0o7777;
+        if meta.is_symlink() {
+            let to = std::fs::read_link(path).doing(doing)?;
+            found.push((name, format!("link {}", to.display())));
+        } else if meta.is_dir() {
+            found.push((format!("{name}/"), format!("directory {mode:o}")));
+            for entry in std::fs::read_dir(path).doing(doing)? {
+                let entry = entry.doing(doing)?;
+                let below = entry.file_name().to_string_lossy().into_owned();
+                let below = if name.is_empty() {
+                    below
+                } else {
+                    format!("{name}/{below}")
+                };
+                self.visit(&entry.path(), below, found)?;
+            }
+        } else {
+            found.push((name, format!("file {mode:o} {}", self.file(path)?)));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Digests {
+    fn drop(&mut self) {
+        if !*self.grown.lock().unwrap_or_else(PoisonError::into_inner) {
+            return;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(text) = serde_json::to_vec(&*known) else {
+            return;
+        };
+        drop(super::write_atomic(&self.file, &text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_content_mode_or_name_changes_the_walk() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir_all(tree.join("sub")).unwrap();
+        std::fs::write(tree.join("sub/a"), "one").unwrap();
+        let digests = Digests::open(dir.path());
+        let before = digests.walk(&tree).unwrap();
+        std::fs::write(tree.join("sub/a"), "two").unwrap();
+        let content = digests.walk(&tree).unwrap();
+        std::fs::set_permissions(
+            tree.join("sub/a"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let mode = digests.walk(&tree).unwrap();
+        std::fs::rename(tree.join("sub/a"), tree.join("sub/b")).unwrap();
+        let name = digests.walk(&tree).unwrap();
+        let all = [&before, &content, &mode, &name];
+        assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])), "{all:?}");
+    }
+
+    #[test]
+    fn a_settled_file_is_remembered_across_processes_and_a_fresh_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, fresh) = (
+            Path::new("/proc/self/exe").canonicalize().unwrap(),
+            dir.path().join("f"),
+        );
+        std::fs::write(&fresh, "x").unwrap();
+        let digests = Digests::open(dir.path());
+        let (one, two) = (digests.file(&old).unwrap(), digests.file(&fresh).unwrap());
+        drop(digests);
+        let again = Digests::open(dir.path());
+        {
+            let known = again.known.lock().unwrap();
+            assert_eq!(known.get(&old).map(|(_, digest)| digest), Some(&one));
+            assert!(!known.contains_key(&fresh));
+        }
+        assert_eq!(again.file(&fresh).unwrap(), two);
+    }
+}

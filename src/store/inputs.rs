@@ -1,0 +1,138 @@
+//! What a stage's result depends on, and the key made of it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Key;
+use crate::error::Result;
+use crate::store::digests::Digests;
+
+/// The named inputs of one stage, in order. Equal inputs mean equal work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs(Vec<(String, String)>);
+
+impl Inputs {
+    /// The inputs of `stage`, whose own `version` changes when its code makes other results.
+    pub fn new(stage: &str, version: u32) -> Self {
+        Inputs(vec![("stage".into(), format!("{stage} {version}"))])
+    }
+
+    /// Adds a value; its text is what `plan --explain` can show.
+    pub fn value(&mut self, name: impl Into<String>, value: impl Serialize) {
+        let text = serde_json::to_string(&value).unwrap_or_default();
+        self.0.push((name.into(), text));
+    }
+
+    /// Adds the key of the stage's input.
+    pub fn input(&mut self, name: impl Into<String>, key: &Key) {
+        self.0.push((name.into(), key.as_str().into()));
+    }
+
+    /// Adds a file, or a directory with all that is below it, by name, permissions and content.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn path(&mut self, name: &str, path: &Path, digests: &Digests) -> Result<()> {
+        digests.walk(path)?.into_iter().for_each(|(below, digest)| {
+            let name = if below.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name}/{below}")
+            };
+            self.0.push((name, digest));
+        });
+        Ok(())
+    }
+
+    /// The key of these inputs.
+    pub fn key(&self) -> Key {
+        Key::of(&serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+
+    /// The names of inputs that differ from `before`, each with how.
+    pub fn changes_since(&self, before: &Inputs) -> Vec<String> {
+        let find = |list: &Inputs, name: &str| {
+            list.0
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, value)| value.clone())
+        };
+        let changed = self
+            .0
+            .iter()
+            .filter_map(|(name, value)| match find(before, name) {
+                None => Some(format!("{name} is new")),
+                Some(old) if old != *value => Some(describe(name, &old, value)),
+                Some(_) => None,
+            });
+        let gone = before
+            .0
+            .iter()
+            .filter(|(name, _)| find(self, name).is_none());
+        let mut changes: Vec<_> = changed
+            .chain(gone.map(|(name, _)| format!("{name} is gone")))
+            .collect();
+        if changes.is_empty() && self != before {
+            changes.push("the order changed".into());
+        }
+        changes
+    }
+}
+
+/// Short values are shown; digests and long ones only said to differ.
+fn describe(name: &str, old: &str, new: &str) -> String {
+    let short = |text: &str| text.len() <= 40 && Key::parse(text).is_none();
+    if short(old) && short(new) {
+        format!("{name} changed: {old} → {new}")
+    } else {
+        format!("{name} changed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(values: &[(&str, &str)]) -> Inputs {
+        let mut inputs = Inputs::new("configure", 1);
+        values
+            .iter()
+            .for_each(|(name, value)| inputs.value(*name, value));
+        inputs
+    }
+
+    #[test]
+    fn changes_are_named() {
+        let before = inputs(&[("suite", "bookworm"), ("gone", "x"), ("same", "y")]);
+        let after = inputs(&[("suite", "trixie"), ("same", "y"), ("new", "z")]);
+        assert_ne!(before.key(), after.key());
+        assert_eq!(
+            after.changes_since(&before),
+            [
+                "suite changed: \"bookworm\" → \"trixie\"",
+                "new is new",
+                "gone is gone"
+            ]
+        );
+        assert!(before.changes_since(&before).is_empty());
+    }
+
+    #[test]
+    fn the_order_of_steps_is_an_input() {
+        let (one, two) = (
+            inputs(&[("a", "1"), ("b", "2")]),
+            inputs(&[("b", "2"), ("a", "1")]),
+        );
+        assert_ne!(one.key(), two.key());
+        assert_eq!(one.changes_since(&two), ["the order changed"]);
+    }
+
+    #[test]
+    fn neither_names_nor_values_run_into_each_other() {
+        assert_ne!(
+            inputs(&[("a", "b\",\"c")]).key(),
+            inputs(&[("a", "b"), ("c", "")]).key()
+        );
+    }
+}

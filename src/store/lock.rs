@@ -1,0 +1,79 @@
+//! Locks that the kernel frees when their holder dies.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::digest::Key;
+use crate::error::{Context as _, Result};
+use crate::host::interrupt;
+use crate::store::Store;
+
+/// A held lock.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "closing the file frees the lock")] File);
+
+impl Store {
+    /// Waits until no other process makes `key`; `waiting` is told once whom it waits for.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written, or on an interrupt.
+    pub fn lock(&self, key: &Key, waiting: impl FnOnce(u32)) -> Result<Lock> {
+        self.lock_as(key, FlockOperation::NonBlockingLockExclusive, waiting)
+    }
+
+    /// Marks `key` as in use, so that no `gc` removes it.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    pub fn share(&self, key: &Key) -> Result<Lock> {
+        self.lock_as(key, FlockOperation::NonBlockingLockShared, |_| {})
+    }
+
+    /// The exclusive lock if nobody makes or uses `key`.
+    pub fn try_lock(&self, key: &Key) -> Option<Lock> {
+        let file = self.lock_file(key).ok()?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .ok()
+            .map(|()| Lock(file))
+    }
+
+    fn lock_file(&self, key: &Key) -> std::io::Result<File> {
+        let path = self.state().join("locks").join(key.as_str());
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+    }
+
+    fn lock_as(&self, key: &Key, how: FlockOperation, waiting: impl FnOnce(u32)) -> Result<Lock> {
+        let doing = || format!("locking {}", key.short());
+        let mut file = self.lock_file(key).doing(doing)?;
+        let mut waiting = Some(waiting);
+        while let Err(error) = flock(&file, how) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(std::io::Error::from(error)).doing(doing);
+            }
+            if let Some(waiting) = waiting.take() {
+                let mut holder = String::new();
+                drop(
+                    file.rewind()
+                        .and_then(|()| file.read_to_string(&mut holder)),
+                );
+                waiting(holder.trim().parse().unwrap_or_default());
+            }
+            interrupt::check()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        if how == FlockOperation::NonBlockingLockExclusive {
+            // Only for the message of who waits: a lock without a readable holder is a lock too.
+            drop(file.set_len(0).and_then(|()| file.rewind()));
+            drop(write!(file, "{}", std::process::id()));
+        }
+        Ok(Lock(file))
+    }
+}

@@ -1,0 +1,118 @@
+use super::*;
+
+fn store() -> (tempfile::TempDir, Store, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path().join("state"));
+    store.prepare().unwrap();
+    let ledger = Ledger::open(store.state()).unwrap();
+    (dir, store, ledger)
+}
+
+fn add(store: &Store, ledger: &Ledger, name: &str, parent: Option<&Key>, size: usize) -> Entry {
+    let inputs = Inputs::new(name, 1);
+    let meta = Meta {
+        key: inputs.key(),
+        image: "web".into(),
+        stage: name.into(),
+        parent: parent.cloned(),
+        created: 0,
+        took: 0.0,
+        inputs,
+        facts: serde_json::Value::Null,
+    };
+    let draft = store.draft(ledger).unwrap();
+    std::fs::write(draft.path().join(DISK), vec![1u8; size]).unwrap();
+    draft.commit(store, meta).unwrap()
+}
+
+#[test]
+fn an_entry_appears_at_once_and_a_dropped_draft_leaves_nothing() {
+    let (_dir, store, ledger) = store();
+    let draft = store.draft(&ledger).unwrap();
+    std::fs::write(draft.path().join("half"), "x").unwrap();
+    let path = draft.path().to_owned();
+    drop(draft);
+    assert!(!path.exists());
+    let entry = add(&store, &ledger, "install", None, 10);
+    assert_eq!(
+        store.get(&entry.meta().key).unwrap().meta().stage,
+        "install"
+    );
+    assert_eq!(store.all().len(), 1);
+    drop(ledger);
+    assert!(
+        store.orphans().is_empty(),
+        "a finished process leaves no page"
+    );
+}
+
+#[test]
+fn what_a_dead_process_left_is_found_and_what_a_living_one_has_is_not() {
+    let (_dir, store, ledger) = store();
+    let draft = store.draft(&ledger).unwrap();
+    assert!(store.orphans().is_empty(), "the owner lives");
+    let path = draft.path().to_owned();
+    std::mem::forget(draft);
+    drop(ledger);
+    let orphans = store.orphans();
+    let items: Vec<_> = orphans
+        .iter()
+        .flat_map(|o| &o.items)
+        .map(|(_, item)| item.clone())
+        .collect();
+    assert_eq!(items, [Item::Scratch { path }]);
+}
+
+#[test]
+fn eviction_takes_the_oldest_leaf_and_never_a_parent_or_an_entry_in_use() {
+    let (_dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 1 << 20);
+    let old = add(&store, &ledger, "old", Some(&base.meta().key), 1 << 20);
+    let new = add(&store, &ledger, "new", Some(&base.meta().key), 1 << 20);
+    for (entry, age) in [(&base, 300), (&old, 200), (&new, 100)] {
+        let time = SystemTime::now() - std::time::Duration::from_secs(age);
+        File::options()
+            .write(true)
+            .open(entry.path().join("used"))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+    let gone = store.evict(1).unwrap();
+    assert_eq!(
+        gone.iter()
+            .map(|e| e.meta().stage.as_str())
+            .collect::<Vec<_>>(),
+        ["old"]
+    );
+    let used = store.share(&new.meta().key).unwrap();
+    assert!(
+        store.evict(u64::MAX).unwrap().is_empty(),
+        "the leaf is in use and its parent is needed"
+    );
+    drop(used);
+    assert_eq!(store.evict(u64::MAX).unwrap().len(), 2);
+    assert!(store.all().is_empty());
+}
+
+#[test]
+fn the_second_who_wants_a_key_waits_and_is_told_for_whom() {
+    let (_dir, store, _ledger) = store();
+    let key = Key::of(b"x");
+    let held = store.lock(&key, |_| panic!("nobody else has it")).unwrap();
+    let (told, heard) = std::sync::mpsc::channel();
+    let other = store.clone();
+    let thread =
+        std::thread::spawn(move || other.lock(&key, |pid| told.send(pid).unwrap()).map(drop));
+    assert_eq!(heard.recv().unwrap(), std::process::id());
+    drop(held);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_state_directory_below_a_file_is_the_hosts_fault() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Store::new(file.path().join("state")).prepare().unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Host);
+    assert!(error.hint_text().unwrap().contains("--state"));
+}
