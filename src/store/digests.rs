@@ -169,10 +169,7 @@ mod tests {
     #[test]
     fn a_settled_file_is_remembered_across_processes_and_a_fresh_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let (old, fresh) = (
-            Path::new("/proc/self/exe").canonicalize().unwrap(),
-            dir.path().join("f"),
-        );
+        let (old, fresh) = (PathBuf::from("/bin/sh"), dir.path().join("f"));
         std::fs::write(&fresh, "x").unwrap();
         let digests = Digests::open(dir.path());
         let (one, two) = (digests.file(&old).unwrap(), digests.file(&fresh).unwrap());
