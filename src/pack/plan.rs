@@ -1,0 +1,141 @@
+//! Profiles, and how many threads fit into the memory.
+
+use std::num::NonZeroUsize;
+
+use crate::error::{Error, Result};
+use crate::recipe::types::Profile;
+use crate::units::Size;
+
+/// How to compress.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The balance of size against time.
+    pub profile: Profile,
+    /// How many threads encode; default: one a core, as far as the memory goes.
+    pub threads: Option<NonZeroUsize>,
+    /// What the encoder may use; default: half of what the host has available.
+    pub memory: Option<Size>,
+}
+
+/// What decides the bytes of the output, besides the input: part of the pack stage's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Uncompressed bytes in a block; also the dictionary, which could not see further anyway.
+    pub block: usize,
+    /// liblzma's preset.
+    pub preset: u32,
+}
+
+impl Settings {
+    /// The settings of a profile.
+    ///
+    /// `publish` has the 16 MiB blocks that virt-builder's own templates use; of the smaller
+    /// blocks of `nightly` far more survive a change; `fast` is liblzma's fast mode.
+    pub fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Publish => Settings {
+                block: 16 << 20,
+                preset: 9,
+            },
+            Profile::Nightly => Settings {
+                block: 1 << 20,
+                preset: 9,
+            },
+            Profile::Fast => Settings {
+                block: 4 << 20,
+                preset: 1,
+            },
+        }
+    }
+
+    /// Names settings and encoder: equal text means equal bytes for equal input.
+    pub fn fingerprint(&self) -> String {
+        format!(
+            "xz lzma2 preset={} dict={} block={} crc64 liblzma={}",
+            self.preset,
+            self.block,
+            self.block,
+            super::encode::ENCODER_VERSION
+        )
+    }
+
+    /// What one encoding thread needs: match finder (about 11.5 times the dictionary) and, with
+    /// the queue, three blocks and their output.
+    pub fn memory_a_thread(&self) -> Size {
+        let dictionary = self.block as u64;
+        Size::bytes(dictionary * 23 / 2 + (5 << 20) + dictionary * 4)
+    }
+}
+
+/// How many threads to run within the options' limits.
+///
+/// # Errors
+/// When not even one thread fits.
+pub(super) fn threads(options: &Options, settings: &Settings) -> Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let limit = options
+        .memory
+        .map_or_else(|| available_memory() / 2, Size::as_bytes);
+    fit(
+        options.threads.map_or(cores, NonZeroUsize::get),
+        limit,
+        options.memory.is_some(),
+        settings,
+    )
+}
+
+fn fit(wanted: usize, limit: u64, strict: bool, settings: &Settings) -> Result<usize> {
+    let each = settings.memory_a_thread();
+    match limit / each.as_bytes() {
+        0 if strict => Err(Error::host(format!(
+            "packing needs {} of memory, more than the limit of {}",
+            each.human(),
+            Size::bytes(limit).human()
+        ))
+        .hint(format!(
+            "allow {} with --memory, or choose `pack: {{profile: fast}}`",
+            each.human()
+        ))),
+        // Without a limit of the user's the host's swap may still do.
+        count => Ok(wanted
+            .min(usize::try_from(count).unwrap_or(usize::MAX))
+            .max(1)),
+    }
+}
+
+/// `MemAvailable` of the kernel, in bytes; plenty where it does not say.
+fn available_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix("MemAvailable:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .map_or(u64::MAX, |kib| kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_bounded_by_memory() {
+        let settings = Settings::of(Profile::Publish);
+        let each = settings.memory_a_thread().as_bytes();
+        assert_eq!(fit(8, each * 3 + 1, true, &settings).unwrap(), 3);
+        assert_eq!(fit(2, u64::MAX, false, &settings).unwrap(), 2);
+        assert_eq!(fit(2, 1, false, &settings).unwrap(), 1);
+        let error = fit(2, 1 << 20, true, &settings).unwrap_err();
+        assert!(error.message().contains("the limit of 1.0 MiB"), "{error}");
+    }
+
+    #[test]
+    fn the_kernel_says_how_much_memory_there_is() {
+        let memory = available_memory();
+        assert!((1 << 20..u64::MAX).contains(&memory), "{memory}");
+    }
+}

@@ -1,0 +1,132 @@
+//! The raw disk as blocks, read at any place by any thread.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::SeekFrom;
+
+use crate::error::{Context as _, Error, Result};
+
+/// A raw disk that must not change while it is read.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+    before: Stamp,
+    block: u64,
+}
+
+/// What tells that a file was written to: size, modification and change times.
+type Stamp = (u64, [i64; 4]);
+
+impl Source {
+    /// Opens the raw disk to be read in blocks of `block` bytes.
+    pub(super) fn open(path: &Path, block: usize) -> Result<Self> {
+        let doing = || format!("reading {}", path.display());
+        let file = File::open(path).doing(doing)?;
+        let before = stamp(&file).doing(doing)?;
+        Ok(Source {
+            path: path.to_owned(),
+            file,
+            before,
+            block: block as u64,
+        })
+    }
+
+    /// The disk's size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.before.0
+    }
+
+    /// How many blocks there are; the last one may be short.
+    pub(super) fn blocks(&self) -> u64 {
+        self.size().div_ceil(self.block)
+    }
+
+    /// How many bytes block `index` has.
+    pub(super) fn len(&self, index: u64) -> usize {
+        (self.size() - index * self.block).min(self.block) as usize
+    }
+
+    /// Block `index`, or nothing when it is all zeros. A hole is not read at all.
+    pub(super) fn read<'a>(&self, index: u64, buffer: &'a mut Vec<u8>) -> Result<Option<&'a [u8]>> {
+        let (start, len) = (index * self.block, self.len(index));
+        if self.next_data(start) >= start + len as u64 {
+            return Ok(None);
+        }
+        buffer.resize(len, 0);
+        self.file
+            .read_exact_at(buffer, start)
+            .doing(|| format!("reading {}", self.path.display()))?;
+        Ok(if is_zero(buffer) { None } else { Some(buffer) })
+    }
+
+    /// Where the next data begins; where the file system does not say, everything is data.
+    fn next_data(&self, from: u64) -> u64 {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => u64::MAX,
+            Err(_) => from,
+        }
+    }
+
+    /// Asserts at the end that nobody wrote to the disk meanwhile.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        if stamp(&self.file).doing(|| format!("reading {}", self.path.display()))? == self.before {
+            return Ok(());
+        }
+        Err(Error::stage(format!(
+            "{} changed while it was packed",
+            self.path.display()
+        ))
+        .hint("stop whatever writes to the disk, and run the command again"))
+    }
+}
+
+fn stamp(file: &File) -> std::io::Result<Stamp> {
+    let m = file.metadata()?;
+    Ok((
+        m.len(),
+        [m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()],
+    ))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (head, words, tail) = (
+        bytes.chunks_exact(4096),
+        0u8,
+        bytes.chunks_exact(4096).remainder(),
+    );
+    let any = |chunk: &[u8]| chunk.iter().fold(words, |sum, byte| sum | byte) != 0;
+    !head.into_iter().any(any) && !any(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_seen_wherever_they_end() {
+        assert!(is_zero(&[]) && is_zero(&[0; 4096]) && is_zero(&[0; 5000]));
+        for at in [0, 4095, 4096, 4999] {
+            let mut bytes = [0; 5000];
+            bytes[at] = 1;
+            assert!(!is_zero(&bytes), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_changes_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"one").unwrap();
+        let source = Source::open(file.path(), 4096).unwrap();
+        source.unchanged().unwrap();
+        std::fs::write(file.path(), b"three").unwrap();
+        let error = source.unchanged().unwrap_err();
+        assert!(
+            error.message().contains("changed while it was packed"),
+            "{error}"
+        );
+    }
+}

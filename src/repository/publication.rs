@@ -1,0 +1,93 @@
+//! What is published, and the proof without which nothing is.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::units::Size;
+
+/// The gate has passed for one sealed disk. There is no other way to get one than [`GateProof::of`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateProof {
+    sealed: String,
+    results: serde_json::Value,
+}
+
+impl GateProof {
+    /// What the check stage found out about the sealed disk with the digest `sealed`.
+    ///
+    /// # Errors
+    /// When the gate has not passed.
+    pub fn of(sealed: &str, passed: bool, results: serde_json::Value) -> Result<Self> {
+        if passed {
+            return Ok(GateProof {
+                sealed: sealed.to_owned(),
+                results,
+            });
+        }
+        Err(Error::gate("the gate has not passed for this disk")
+            .hint("`imgforge logs NAME check` shows what failed"))
+    }
+
+    /// The digest of the disk that passed.
+    pub fn sealed(&self) -> &str {
+        &self.sealed
+    }
+
+    /// What the gate measured, for the manifest.
+    pub fn results(&self) -> &serde_json::Value {
+        &self.results
+    }
+}
+
+/// One image for one architecture, to be published to one channel.
+#[derive(Debug, Clone)]
+pub struct Publication<'a> {
+    /// The image's name.
+    pub name: &'a str,
+    /// The channel it goes to.
+    pub channel: &'a str,
+    /// Architecture in the kernel's spelling: `x86_64`, `aarch64`.
+    pub arch: &'a str,
+    /// `IMAGE_VERSION`: the first digits of the seal stage's key; part of the blob's file name.
+    pub version: &'a str,
+    /// The packed disk.
+    pub xz: PathBuf,
+    /// Size of the packed disk.
+    pub size: Size,
+    /// SHA-512 of the packed disk, in hex.
+    pub sha512: &'a str,
+    /// Size of the disk as a guest sees it.
+    pub virtual_size: Size,
+    /// The digest of the sealed disk that was packed; the gate's proof must be about the same.
+    pub sealed: &'a str,
+    /// The proof that the gate passed.
+    pub gate: &'a GateProof,
+    /// One line for people.
+    pub title: &'a str,
+    /// Short id in the libosinfo database, if there is one.
+    pub osinfo: Option<&'a str>,
+    /// The partition that grows with the disk, as `/dev/sda3`.
+    pub expand: Option<&'a str>,
+    /// Text for people, possibly of several lines.
+    pub notes: Option<&'a str>,
+    /// What else the manifest says: recipe, commit, packages, …
+    pub manifest: serde_json::Map<String, serde_json::Value>,
+    /// Other files that lie beside the blob: name in the revision's directory, and where it is now.
+    pub extra: Vec<(String, PathBuf)>,
+}
+
+/// What [`Repository::publish`](super::Repository::publish) did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The image's revision.
+    pub revision: u64,
+    /// Where the packed disk is, as a client sees it.
+    pub url: String,
+    /// The name under which virt-builder lists it.
+    pub entry: String,
+    /// Whether anything changed: the same bytes are published only once.
+    pub changed: bool,
+}
