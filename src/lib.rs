@@ -4,6 +4,7 @@ pub mod cli;
 pub mod digest;
 pub mod error;
 pub mod host;
+pub mod hypervisor;
 pub mod pack;
 pub mod recipe;
 pub mod repository;

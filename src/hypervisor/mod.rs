@@ -1,0 +1,27 @@
+//! Guests under libvirt: where they run, how they start, what they say, how they end.
+//!
+//! * [`connect`]: which libvirt daemon; for root without one, [`private`] is one of our own
+//! * [`xml`]: the one machine profile, as domain XML
+//! * [`domain`]: a running guest, its console and its ports as one bounded stream of events
+//! * [`sweep`]: what a killed imgforge left behind
+//! * `raw`: the calls that the `virt` crate lacks
+//!
+//! Console and ports are unix sockets that imgforge connects to itself, before the guest's first
+//! instruction: a guest that floods them is slowed down by its own full buffers, all the way.
+
+pub mod connect;
+pub mod domain;
+pub mod firmware;
+pub mod private;
+mod raw;
+mod reader;
+pub mod runtime;
+pub mod spec;
+pub mod sweep;
+pub mod xml;
+
+pub use connect::{Connection, Options};
+pub use domain::Domain;
+pub use spec::{
+    Boot, Counters, Disk, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
+};

@@ -1,0 +1,101 @@
+//! Threads that read a guest's console and ports into the bounded queue.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use super::spec::DomainEvent;
+use crate::error::{Context as _, Result};
+
+/// Most bytes of one event.
+const CHUNK: usize = 8 * 1024;
+
+/// Most bytes of a console log.
+const LOG_LIMIT: u64 = 64 << 20;
+
+/// The file of the console, bounded: a guest can print for hours.
+#[derive(Debug)]
+pub(super) struct Log {
+    file: Option<File>,
+    left: u64,
+}
+
+impl Log {
+    pub(super) fn create(path: &Path) -> Result<Log> {
+        let file =
+            File::create(path).doing(|| format!("writing the console log {}", path.display()))?;
+        Ok(Log {
+            file: Some(file),
+            left: LOG_LIMIT,
+        })
+    }
+
+    /// A full host disk ends the log, not the guest.
+    fn write(&mut self, data: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        let fits = data.len().min(self.left as usize);
+        self.left -= fits as u64;
+        let full = fits < data.len();
+        let mut written = file.write_all(&data[..fits]);
+        if full {
+            let note = format!(
+                "\n[imgforge: the log ends here, after {} MiB]\n",
+                LOG_LIMIT >> 20
+            );
+            written = written.and_then(|()| file.write_all(note.as_bytes()));
+        }
+        if full || written.is_err() {
+            self.file = None;
+        }
+    }
+}
+
+pub(super) fn console(
+    socket: UnixStream,
+    mut log: Log,
+    queue: SyncSender<DomainEvent>,
+) -> Result<JoinHandle<()>> {
+    spawn("console", socket, move |data| {
+        log.write(&data);
+        queue.send(DomainEvent::Console(data)).is_ok()
+    })
+}
+
+pub(super) fn port(
+    socket: UnixStream,
+    name: String,
+    queue: SyncSender<DomainEvent>,
+) -> Result<JoinHandle<()>> {
+    spawn("port", socket, move |data| {
+        let name = name.clone();
+        queue.send(DomainEvent::Channel { name, data }).is_ok()
+    })
+}
+
+/// Reads until the end of the stream, or until `take` wants no more.
+fn spawn(
+    what: &str,
+    mut socket: UnixStream,
+    mut take: impl FnMut(Vec<u8>) -> bool + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("guest {what}"))
+        .spawn(move || {
+            let mut buffer = [0; CHUNK];
+            loop {
+                match socket.read(&mut buffer) {
+                    Ok(n @ 1..) => {
+                        if !take(buffer[..n].to_vec()) {
+                            break;
+                        }
+                    }
+                    Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+                    _ => break,
+                }
+            }
+        })
+        .doing(|| "starting a thread".into())
+}

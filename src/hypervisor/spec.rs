@@ -1,0 +1,191 @@
+//! What a guest is made of: plain values, rendered to XML by [`super::xml`].
+
+use std::path::PathBuf;
+
+use crate::host::accel::Accel;
+use crate::units::Size;
+
+/// A machine to start. It is the same machine for every guest but for what is named here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The domain's name; [`super::Connection::start`] appends the start of its UUID.
+    pub name: String,
+    /// Memory.
+    pub memory: Size,
+    /// Number of CPUs.
+    pub cpus: u32,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Disks, the one to boot from first.
+    pub disks: Vec<Disk>,
+    /// Network cards.
+    pub nics: Vec<Nic>,
+    /// Names of virtio-serial ports, such as `org.imgforge.0`.
+    pub channels: Vec<String>,
+    /// What is booted.
+    pub boot: Boot,
+    /// What runs the guest's instructions.
+    pub accel: Accel,
+    /// Where the serial console is written, as raw bytes; `imgforge attach` follows this file.
+    pub console_log: PathBuf,
+    /// What happens when the guest restarts itself.
+    pub on_reboot: OnReboot,
+}
+
+/// Firmware that a guest boots with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF without secure boot, with fresh variables.
+    Uefi,
+}
+
+/// A disk on the virtio bus, with discard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Absolute path of the image.
+    pub path: PathBuf,
+    /// How the bytes of the image are to be read; never guessed.
+    pub format: Format,
+    /// Serial number: the guest sees `/dev/disk/by-id/virtio-SERIAL`.
+    pub serial: Option<String>,
+    /// Whether the guest may write.
+    pub readonly: bool,
+}
+
+/// Format of a disk image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Plain bytes.
+    Raw,
+    /// QEMU's format, for overlays.
+    Qcow2,
+}
+
+impl Format {
+    /// As QEMU calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// A network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic {
+    /// Model: `virtio`, `vmxnet3`, `e1000`, `e1000e`, …
+    pub model: String,
+    /// Hardware address; libvirt chooses one if absent.
+    pub mac: Option<String>,
+    /// Slot on the PCI root bus (1 to 30); libvirt chooses one if absent.
+    pub slot: Option<u8>,
+    /// What the card is plugged into.
+    pub network: Network,
+}
+
+impl Default for Nic {
+    fn default() -> Self {
+        Nic {
+            model: "virtio".into(),
+            mac: None,
+            slot: None,
+            network: Network::User,
+        }
+    }
+}
+
+/// What a network card is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's own network address translation; the host is 10.0.2.2.
+    User,
+    /// A network of the libvirt daemon.
+    Named(String),
+    /// A bridge of the host.
+    Bridge(String),
+}
+
+impl Network {
+    /// From a recipe's word: `user`, `bridge:NAME`, or the name of a network.
+    pub fn from_word(word: &str) -> Self {
+        match word.strip_prefix("bridge:") {
+            Some(bridge) => Network::Bridge(bridge.to_owned()),
+            None if word == "user" => Network::User,
+            None => Network::Named(word.to_owned()),
+        }
+    }
+}
+
+/// What a guest boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boot {
+    /// Its first disk.
+    Disk,
+    /// A kernel of the host's file system.
+    Kernel {
+        /// Absolute path of the kernel.
+        kernel: PathBuf,
+        /// Absolute path of the initial RAM disk.
+        initrd: PathBuf,
+        /// The kernel's command line.
+        cmdline: String,
+    },
+}
+
+/// What happens when the guest restarts itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReboot {
+    /// It boots again.
+    Restart,
+    /// It ends, with [`Outcome::Rebooted`].
+    Destroy,
+}
+
+/// How a guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It switched itself off.
+    ShutDown,
+    /// Its kernel panicked, or QEMU died.
+    Crashed,
+    /// imgforge or somebody else ended it.
+    Destroyed,
+    /// libvirt lost it, or the host's disk is full.
+    Failed,
+    /// It restarted itself and [`OnReboot::Destroy`] was asked for.
+    Rebooted,
+}
+
+/// Something that a running guest did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DomainEvent {
+    /// Bytes on the serial console, at most 8 KiB.
+    Console(Vec<u8>),
+    /// Bytes on a virtio-serial port, at most 8 KiB; borders of lines are not kept.
+    Channel {
+        /// The port's name.
+        name: String,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// The end; always the last event.
+    Ended(Outcome),
+}
+
+/// What a guest has done so far; a guest whose numbers stay the same is stalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Bytes read from all disks.
+    pub disk_read: u64,
+    /// Bytes written to all disks.
+    pub disk_written: u64,
+    /// Bytes received; 0 on the `user` network, which libvirt does not count.
+    pub net_received: u64,
+    /// Bytes sent; 0 on the `user` network.
+    pub net_sent: u64,
+    /// CPU time, in nanoseconds. It grows in an endless loop as well.
+    pub cpu_time: u64,
+}

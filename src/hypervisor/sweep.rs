@@ -1,0 +1,162 @@
+//! What a killed imgforge left behind, found by what the ledger knows, and ended.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// How long a killed process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Ends the QEMU processes of a domain and removes its log; says what was done.
+///
+/// # Errors
+/// When a process does not end.
+pub fn sweep_domain(name: &str, uuid: Uuid) -> Result<Vec<String>> {
+    let ended = end_qemu(uuid)?;
+    remove_logs(name);
+    let say = |pid: Pid| format!("ended the guest {name} (process {})", pid.as_raw_nonzero());
+    Ok(ended.into_iter().map(say).collect())
+}
+
+/// Kills the QEMU processes of a domain and waits for their end.
+pub(super) fn end_qemu(uuid: Uuid) -> Result<Vec<Pid>> {
+    let processes = qemu_processes(uuid);
+    for pid in &processes {
+        end(*pid, || {
+            let _ = kill_process(*pid, Signal::KILL);
+        })?;
+    }
+    Ok(processes)
+}
+
+/// Ends the process group of `pid` if that is still the process that started at `start`
+/// (see [`start_time`]); says what was done.
+///
+/// # Errors
+/// When the process does not end.
+pub fn sweep_process(pid: u32, start: u64) -> Result<Option<String>> {
+    let Some(leader) = Pid::from_raw(pid as i32) else {
+        return Ok(None);
+    };
+    if start_time(pid) != Some(start) {
+        return Ok(None);
+    }
+    end(leader, || {
+        let _ = match getpgid(Some(leader)) {
+            Ok(group) if group == leader => kill_process_group(leader, Signal::KILL),
+            _ => kill_process(leader, Signal::KILL),
+        };
+    })?;
+    Ok(Some(format!("ended the process {pid}")))
+}
+
+/// When a process started, in clock ticks since boot: with the process id, its identity.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_start_time(&stat)
+}
+
+/// Field 22 of proc(5)'s `stat`. The second field may hold blanks and parentheses.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// QEMU processes whose command line carries `uuid` as the machine's.
+pub fn qemu_processes(uuid: Uuid) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return vec![];
+    };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|cmdline| has_uuid(&cmdline, &uuid.to_string()))
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+fn has_uuid(cmdline: &[u8], uuid: &str) -> bool {
+    let args: Vec<&[u8]> = cmdline.split(|byte| *byte == 0).collect();
+    args.windows(2)
+        .any(|pair| pair[0] == b"-uuid" && pair[1].eq_ignore_ascii_case(uuid.as_bytes()))
+}
+
+fn end(pid: Pid, kill: impl Fn()) -> Result<()> {
+    let raw = pid.as_raw_nonzero().get() as u32;
+    let started = start_time(raw);
+    let deadline = Instant::now() + GONE_WITHIN;
+    kill();
+    while start_time(raw) == started && started.is_some() && !is_zombie(raw) {
+        if Instant::now() > deadline {
+            return Err(Error::host(format!("process {raw} does not end"))
+                .hint("it may wait for a disk; run `imgforge gc` again later"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn is_zombie(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim_start().starts_with('Z')))
+        .unwrap_or(true)
+}
+
+/// libvirt keeps the log of a transient domain for ever.
+pub(super) fn remove_logs(name: &str) {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| home.join(".cache")));
+    let session = cache.map(|cache| cache.join("libvirt/qemu/log"));
+    for dir in [Some(PathBuf::from("/var/log/libvirt/qemu")), session]
+        .into_iter()
+        .flatten()
+    {
+        drop(fs::remove_file(dir.join(format!("{name}.log"))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::exec::Program;
+
+    #[test]
+    fn the_start_time_survives_a_hostile_process_name() {
+        let tail = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        assert_eq!(
+            parse_start_time(&format!("7 (a) b (c)) {tail}")),
+            Some(4242)
+        );
+        assert_eq!(parse_start_time("7 (x) S 1"), None);
+        assert!(start_time(std::process::id()).is_some());
+    }
+
+    #[test]
+    fn only_the_machines_own_uuid_counts() {
+        let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+        let line = |text: &str| text.replace(' ', "\0").into_bytes();
+        assert!(has_uuid(&line(&format!("qemu -uuid {uuid} -m 1")), uuid));
+        assert!(!has_uuid(&line(&format!("grep {uuid}")), uuid));
+        assert!(!has_uuid(&line("qemu -uuid"), uuid));
+    }
+
+    #[test]
+    fn a_process_is_ended_only_when_its_start_time_matches() {
+        let mut running = Program::new("sleep").arg("600").spawn().unwrap();
+        let start = start_time(running.id()).unwrap();
+        assert_eq!(sweep_process(running.id(), start + 1).unwrap(), None);
+        assert!(running.try_status().unwrap().is_none());
+        assert!(sweep_process(running.id(), start).unwrap().is_some());
+        assert!(running.try_status().unwrap().is_some());
+    }
+}
