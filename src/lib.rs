@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod digest;
 pub mod error;
+pub mod guest;
 pub mod host;
 pub mod hypervisor;
 pub mod pack;

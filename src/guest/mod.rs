@@ -1,0 +1,289 @@
+//! A machine's disks, opened offline through libguestfs.
+//!
+//! [`Guestfs::launch`] starts a small appliance (QEMU with a kernel of the host) that holds the
+//! disks; nothing is mounted on the host. Calls are methods named after libguestfs' own. Nothing
+//! is ever written to stderr: an error carries libguestfs' own text and what was being done. A
+//! signal, a hang and the death of imgforge end the appliance.
+
+mod inspect;
+mod log;
+#[allow(
+    unsafe_code,
+    reason = "libguestfs is a C library, and this its only caller"
+)]
+mod raw;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::accel::Accel;
+use crate::host::interrupt;
+use crate::ui::StageUi;
+use crate::units;
+
+pub use inspect::Os;
+use log::Log;
+use raw::{Raw, Setting};
+use watch::{Clock, Watch};
+
+/// How long the appliance may take to start, with hardware acceleration.
+const LAUNCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a call may show no sign of life, with hardware acceleration.
+const CALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// Memory of the appliance, in MiB: enough for GRUB and package managers of a guest.
+const MEMORY: i32 = 1024;
+
+/// A disk of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Drive<'a> {
+    /// The image file.
+    pub path: &'a Path,
+    /// `raw` or `qcow2`; never guessed, as a guest chooses what a raw disk looks like.
+    pub format: &'a str,
+    /// Whether the file must not change.
+    pub readonly: bool,
+}
+
+/// What a session is started with.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    /// The disks, `/dev/sda` first. Writable ones pass discards on.
+    pub drives: &'a [Drive<'a>],
+    /// What runs the appliance.
+    pub accel: Accel,
+    /// Who hears about progress and the appliance's messages.
+    pub ui: Option<&'a StageUi>,
+}
+
+/// Mode, owner and size of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Type and permissions, as in stat(2).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Space of a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What no file uses.
+    pub free: u64,
+}
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// The epoch of its version, usually 0.
+    pub epoch: u32,
+    /// The version.
+    pub version: String,
+    /// The release, possibly empty.
+    pub release: String,
+    /// The architecture, possibly empty.
+    pub arch: String,
+}
+
+/// A session with the disks of one machine. Dropping it ends the appliance; [`Guestfs::close`]
+/// says whether everything was written.
+#[derive(Debug)]
+pub struct Guestfs {
+    // In the order of their end: nobody may cancel a closed handle.
+    watch: Option<Watch>,
+    raw: Raw,
+    clock: Arc<Clock>,
+    log: Arc<Log>,
+    accel: Accel,
+    scratch: tempfile::TempDir,
+}
+
+impl Guestfs {
+    /// Starts the appliance with these disks.
+    ///
+    /// # Errors
+    /// When libguestfs is missing, a disk cannot be opened, the appliance does not start within
+    /// a minute (six without hardware acceleration), or imgforge is interrupted.
+    pub fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
+        interrupt::check()?;
+        let lib = guestfs_sys::library().map_err(missing)?;
+        let scratch = scratch(launch.drives)?;
+        let clock = Arc::<Clock>::default();
+        let log = Arc::new(Log::new(launch.ui.cloned()));
+        let (alive, heard) = (Arc::clone(&clock), Arc::clone(&log));
+        let raw = Raw::create(
+            lib,
+            Box::new(move |message| {
+                // Console output proves nothing: a looping guest prints, too.
+                if matches!(message, raw::Message::Progress { .. }) {
+                    alive.alive();
+                }
+                heard.take(&message);
+            }),
+        )
+        .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
+        configure(&raw, launch, scratch.path())
+            .map_err(|cause| Error::stage("preparing the appliance failed").cause(cause))?;
+        let canceller = raw.canceller();
+        let guest = Guestfs {
+            watch: Some(Watch::start(&clock, scratch.path(), move || {
+                canceller.cancel()
+            })),
+            raw,
+            clock,
+            log,
+            accel: launch.accel,
+            scratch,
+        };
+        guest
+            .limited(
+                LAUNCH_LIMIT,
+                || "starting the appliance".into(),
+                Raw::launch,
+            )
+            .map_err(|error| guest.launch_failed(error))?;
+        Ok(guest)
+    }
+
+    /// Writes everything, ends the appliance and says whether that went well.
+    ///
+    /// # Errors
+    /// When the disks could not be written.
+    pub fn close(self) -> Result<()> {
+        self.attempt(|| "closing the disks".into(), Raw::shutdown)
+    }
+
+    /// The version of libguestfs, such as `1.48.6`.
+    pub fn version(&self) -> String {
+        self.raw.version().unwrap_or_default()
+    }
+
+    /// The appliance's last messages.
+    pub fn messages(&self) -> Vec<String> {
+        self.log.tail()
+    }
+
+    /// Makes a call with the usual limit.
+    fn attempt<T>(
+        &self,
+        doing: impl Fn() -> String,
+        call: impl FnOnce(&Raw) -> Result<T, String>,
+    ) -> Result<T> {
+        self.limited(CALL_LIMIT, doing, call)
+    }
+
+    fn limited<T>(
+        &self,
+        limit: Duration,
+        doing: impl Fn() -> String,
+        call: impl FnOnce(&Raw) -> Result<T, String>,
+    ) -> Result<T> {
+        interrupt::check()?;
+        self.clock.begin(limit * self.accel.time_factor());
+        let result = call(&self.raw);
+        let exceeded = self.clock.end();
+        result.map_err(|cause| {
+            if let Err(interrupted) = interrupt::check() {
+                return interrupted;
+            }
+            match exceeded {
+                None => Error::stage(format!("{} failed", doing())).cause(cause),
+                Some(limit) => Error::stage(format!(
+                    "{} showed no sign of life for {}, so the appliance was ended",
+                    doing(),
+                    units::elapsed(limit)
+                ))
+                .evidence(self.log.tail()),
+            }
+        })
+    }
+
+    fn launch_failed(&self, error: Error) -> Error {
+        let hint = match self.accel {
+            Accel::Kvm => "try again with `--accel tcg`; `imgforge doctor` looks at libguestfs",
+            Accel::Tcg => "`imgforge doctor` looks at libguestfs and its kernel",
+        };
+        match error.kind() {
+            crate::error::Kind::Interrupted(_) => error,
+            _ => error.evidence(self.log.tail()).hint(hint),
+        }
+    }
+}
+
+impl Drop for Guestfs {
+    fn drop(&mut self) {
+        // An end in order, which closing the handle cannot limit in time; no-op after close().
+        if self
+            .attempt(|| "closing the disks".into(), Raw::shutdown)
+            .is_err()
+        {
+            watch::kill_children_with(self.scratch.path());
+        }
+        // Joins the thread and removes the signal action while the handle is still open.
+        drop(self.watch.take());
+    }
+}
+
+fn missing(cause: &guestfs_sys::LoadError) -> Error {
+    Error::host("libguestfs is needed to work on disks")
+        .cause(cause)
+        .hint("install it: `apt install libguestfs0`, or `make deps` in imgforge's source")
+}
+
+/// A directory of its own, which also marks the appliance's command line: beside the first
+/// writable disk, as that place is the caller's scratch, else where temporary files go.
+fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
+    let beside = |drive: &Drive<'_>| -> Option<PathBuf> {
+        std::path::absolute(drive.path)
+            .ok()?
+            .parent()
+            .map(Path::to_owned)
+    };
+    let make = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("guestfs-");
+        builder
+    };
+    drives
+        .iter()
+        .find(|drive| !drive.readonly)
+        .and_then(beside)
+        .and_then(|dir| make().tempdir_in(dir).ok())
+        .map_or_else(|| make().tempdir(), Ok)
+        .doing(|| "making a scratch directory".into())
+}
+
+fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path) -> Result<(), String> {
+    let name = launch.ui.map_or("imgforge", StageUi::image);
+    for setting in [
+        Setting::Identifier(name),
+        // Not libvirt: nothing of a session must outlive it or depend on a daemon.
+        Setting::Backend("direct"),
+        Setting::Memory(MEMORY),
+        Setting::Processors(2),
+        Setting::ProcessGroup,
+        Setting::Recovery,
+        Setting::Scratch(scratch),
+    ] {
+        raw.set(setting)?;
+    }
+    if launch.accel == Accel::Tcg {
+        raw.set(Setting::ForceTcg)?;
+    }
+    launch
+        .drives
+        .iter()
+        .try_for_each(|drive| raw.add_drive(drive.path, drive.format, drive.readonly))
+}

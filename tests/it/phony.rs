@@ -1,0 +1,126 @@
+//! Made-up guests: an ext4 disk with the few files by which an operating system is known.
+
+use std::path::{Path, PathBuf};
+
+use imgforge::host::exec::Program;
+
+/// A tree of files that becomes a whole-disk ext4 image.
+#[derive(Debug)]
+pub(crate) struct Phony {
+    dir: tempfile::TempDir,
+}
+
+impl Phony {
+    /// A Debian of a few files: enough for inspection, for package lists, and to be sealed.
+    pub(crate) fn debian() -> Self {
+        let phony = Self::empty();
+        phony
+            .file("etc/os-release", DEBIAN)
+            .file("etc/debian_version", "13.1\n")
+            .file("etc/fstab", "LABEL=phony / ext4 defaults 0 1\n")
+            .file("etc/hostname", "phony\n")
+            .file("var/lib/dpkg/status", DPKG_STATUS);
+        phony
+            .link("bin", "usr/bin")
+            .link("lib", "usr/lib")
+            .link("sbin", "usr/sbin");
+        phony
+    }
+
+    /// A Fedora of a few files.
+    #[allow(dead_code, reason = "sealing needs it")]
+    pub(crate) fn fedora() -> Self {
+        let phony = Self::empty();
+        phony
+            .link("etc/os-release", "../usr/lib/os-release")
+            .file("usr/lib/os-release", FEDORA)
+            .file("etc/fedora-release", "Fedora release 42 (Adams)\n")
+            .file("etc/redhat-release", "Fedora release 42 (Adams)\n")
+            .file("etc/fstab", "LABEL=phony / ext4 defaults 0 1\n");
+        phony
+            .link("bin", "usr/bin")
+            .link("lib", "usr/lib")
+            .link("sbin", "usr/sbin");
+        phony
+    }
+
+    fn empty() -> Self {
+        let phony = Phony {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for dir in [
+            "boot", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr/bin",
+            "usr/lib", "usr/sbin", "var/lib", "var/log", "var/tmp",
+        ] {
+            std::fs::create_dir_all(phony.dir.path().join(dir)).unwrap();
+        }
+        // Inspection learns the architecture from a program; the host's own shell is one.
+        std::fs::copy("/bin/busybox", phony.dir.path().join("usr/bin/busybox")).unwrap();
+        phony.link("usr/bin/sh", "busybox");
+        phony
+    }
+
+    /// Adds a file, making its directories.
+    pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.dir.path().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Adds a symbolic link.
+    pub(crate) fn link(&self, path: &str, target: &str) -> &Self {
+        let path = self.dir.path().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+        self
+    }
+
+    /// The tree on the host.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a raw disk of 64 MiB, `DIR/NAME`, that is one ext4 file system.
+    pub(crate) fn disk(&self, dir: &Path, name: &str) -> PathBuf {
+        let disk = dir.join(name);
+        std::fs::File::create(&disk)
+            .unwrap()
+            .set_len(64 << 20)
+            .unwrap();
+        Program::new("mke2fs")
+            .args(["-q", "-t", "ext4", "-L", "phony", "-d"])
+            .arg(self.path())
+            .arg(&disk)
+            .run()
+            .unwrap();
+        disk
+    }
+}
+
+const DEBIAN: &str = "\
+PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"
+NAME=\"Debian GNU/Linux\"
+VERSION_ID=\"13\"
+ID=debian
+";
+
+#[allow(dead_code, reason = "as above")]
+const FEDORA: &str = "\
+NAME=\"Fedora Linux\"
+VERSION_ID=42
+ID=fedora
+PRETTY_NAME=\"Fedora Linux 42 (Server Edition)\"
+";
+
+const DPKG_STATUS: &str = "\
+Package: openssh-server
+Status: install ok installed
+Architecture: amd64
+Version: 1:10.0p1-7
+
+Package: imaginary
+Status: install ok installed
+Architecture: all
+Version: 2.5
+";
