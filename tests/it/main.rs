@@ -2,3 +2,5 @@
 
 mod guest;
 mod phony;
+mod hypervisor;
+mod toy;

@@ -1,0 +1,246 @@
+//! A toy guest: the newest kernel of this host and an initial RAM disk that does as it is told.
+//!
+//! `toy=MODE` on the kernel's command line chooses:
+//!
+//! | mode | what the guest does |
+//! |---|---|
+//! | `good` | greets on console and port, reads a line from the port, repeats it on both, powers off |
+//! | `poweroff` | says one line and powers off |
+//! | `panic` | crashes its kernel |
+//! | `hang` | says one line and sleeps for ever |
+//! | `flood` | writes to console and port without end |
+//! | `reboot` | says one line and restarts |
+//! | `type` | repeats what is typed on the console, until `bye` |
+//! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imgforge::host::accel::Accel;
+use imgforge::host::exec::{self, Program};
+use imgforge::hypervisor::{Boot, Firmware, OnReboot, Spec};
+use imgforge::units::Size;
+
+/// Modules that the toy loads, where they are not built in; what they need is loaded first.
+const MODULES: [&str; 6] = [
+    "virtio_pci",
+    "virtio_console",
+    "virtio_blk",
+    "virtio_net",
+    "e1000",
+    "pvpanic-mmio",
+];
+
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /bin
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox --install -s /bin
+export PATH=/bin
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+for module in $(cat /modules/order); do insmod "/modules/$module"; done
+for word in $(cat /proc/cmdline); do
+  case $word in toy=*) mode=${word#toy=} ;; esac
+done
+port=/dev/null
+for dir in /sys/class/virtio-ports/*; do
+  [ -e "$dir/name" ] && [ "$(cat "$dir/name")" = org.imgforge.0 ] && port=/dev/${dir##*/}
+done
+echo "toy: $mode"
+case $mode in
+  good)
+    exec 3<>"$port"
+    echo "hello from the port" >&3
+    read -r line <&3
+    echo "toy: heard $line"
+    echo "heard $line" >&3
+    poweroff -f ;;
+  poweroff) poweroff -f ;;
+  panic) echo c >/proc/sysrq-trigger ;;
+  hang) while :; do sleep 1000; done ;;
+  flood)
+    yes "port port port port port port port port port" >"$port" &
+    yes "console console console console console console" ;;
+  reboot) reboot -f ;;
+  type)
+    while read -r line; do
+      echo "toy: typed $line"
+      [ "$line" = bye ] && poweroff -f
+    done ;;
+  disk)
+    for disk in /sys/block/vd*; do echo "toy: ${disk##*/} serial=$(cat "$disk/serial")"; done
+    for nic in /sys/class/net/*/device; do
+      echo "toy: nic $(basename "$(readlink "$nic/driver")") slot=$(basename "$(readlink -f "$nic")") $(cat "${nic%/device}/address")"
+    done
+    [ -d /sys/firmware/efi ] && echo "toy: booted by UEFI"
+    echo "written by the toy" | dd of=/dev/vda bs=512 conv=sync
+    sync
+    poweroff -f ;;
+esac
+"#;
+
+/// A small machine that boots the toy in `mode`; its files and its console log are in `dir`.
+pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
+    Spec {
+        name: format!("toy-{mode}"),
+        memory: Size::mib(256),
+        cpus: 1,
+        firmware: Firmware::Bios,
+        disks: vec![],
+        nics: vec![],
+        channels: vec!["org.imgforge.0".into()],
+        boot: boot(dir, mode),
+        accel: Accel::Tcg,
+        console_log: dir.join("console.log"),
+        on_reboot: OnReboot::Destroy,
+    }
+}
+
+/// Writes the initial RAM disk below `dir`.
+pub(crate) fn boot(dir: &Path, mode: &str) -> Boot {
+    let (kernel, version) = kernel();
+    let initrd = dir.join("toy.img");
+    fs::write(&initrd, archive(&version)).unwrap();
+    Boot::Kernel {
+        kernel,
+        initrd,
+        cmdline: format!("console=ttyS0 quiet panic=0 toy={mode}"),
+    }
+}
+
+/// The newest readable kernel that has its modules, as libguestfs' appliance takes it.
+fn kernel() -> (PathBuf, String) {
+    let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir("/boot")
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let version = path
+                .file_name()?
+                .to_str()?
+                .strip_prefix("vmlinuz-")?
+                .to_owned();
+            let usable =
+                fs::File::open(&path).is_ok() && modules(&version).join("modules.dep").is_file();
+            let numbers = version
+                .split(|c: char| !c.is_ascii_digit())
+                .filter_map(|n| n.parse().ok())
+                .collect();
+            usable.then_some((numbers, path, version))
+        })
+        .collect();
+    found.sort();
+    let (_, path, version) = found
+        .pop()
+        .expect("a readable /boot/vmlinuz-*: `make deps` installs one");
+    (path, version)
+}
+
+fn modules(version: &str) -> PathBuf {
+    Path::new("/lib/modules").join(version)
+}
+
+fn archive(version: &str) -> Vec<u8> {
+    let busybox = exec::find("busybox").expect("busybox-static: `make deps` installs it");
+    let mut archive = Cpio::default();
+    for dir in ["bin", "dev", "modules"] {
+        archive.dir(dir);
+    }
+    archive.file("init", 0o755, INIT.as_bytes());
+    archive.file("bin/busybox", 0o755, &fs::read(busybox).unwrap());
+    let mut order = String::new();
+    for path in module_files(version) {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let name = &file[..file.find(".ko").unwrap() + 3];
+        archive.file(&format!("modules/{name}"), 0o644, &module(&path));
+        order += &format!("{name}\n");
+    }
+    archive.file("modules/order", 0o644, order.as_bytes());
+    archive.finish()
+}
+
+/// Files of [`MODULES`] and what they need, in the order of loading.
+fn module_files(version: &str) -> Vec<PathBuf> {
+    let dir = modules(version);
+    let dependencies = fs::read_to_string(dir.join("modules.dep")).unwrap();
+    let mut files: Vec<PathBuf> = vec![];
+    for module in MODULES {
+        let wanted = format!("{module}.ko");
+        let line = dependencies.lines().find(|line| {
+            let file = line.split(':').next().unwrap().rsplit('/').next().unwrap();
+            file == wanted || file.starts_with(&format!("{wanted}."))
+        });
+        // A module without a line is built in.
+        let Some((first, needs)) = line.and_then(|line| line.split_once(':')) else {
+            continue;
+        };
+        for file in needs.split_whitespace().rev().chain([first]) {
+            let path = dir.join(file);
+            if !files.contains(&path) {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+fn module(path: &Path) -> Vec<u8> {
+    let tool = match path.extension().and_then(|e| e.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return fs::read(path).unwrap(),
+    };
+    Program::new(tool).arg("-dc").arg(path).output().unwrap()
+}
+
+/// The kernel's archive format, `newc`.
+#[derive(Default)]
+struct Cpio(Vec<u8>);
+
+impl Cpio {
+    fn dir(&mut self, name: &str) {
+        self.entry(name, 0o040_755, &[]);
+    }
+
+    fn file(&mut self, name: &str, mode: u32, data: &[u8]) {
+        self.entry(name, 0o100_000 | mode, data);
+    }
+
+    fn entry(&mut self, name: &str, mode: u32, data: &[u8]) {
+        let inode = self.0.len() as u32 + 1;
+        let fields = [
+            inode,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            data.len() as u32,
+            0,
+            0,
+            0,
+            0,
+            name.len() as u32 + 1,
+            0,
+        ];
+        self.0.extend_from_slice(b"070701");
+        for field in fields {
+            self.0.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.push(0);
+        self.pad();
+        self.0.extend_from_slice(data);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, &[]);
+        self.0
+    }
+}
