@@ -1,6 +1,6 @@
 //! The integration tests, one binary.
 
 mod guest;
-mod phony;
 mod hypervisor;
+mod phony;
 mod toy;
