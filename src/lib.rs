@@ -6,6 +6,7 @@ pub mod error;
 pub mod guest;
 pub mod host;
 pub mod hypervisor;
+pub mod index;
 pub mod pack;
 pub mod recipe;
 pub mod repository;
