@@ -5,47 +5,38 @@
 //! channels/CHANNEL/index.asc  each other channel; its entries are named NAME-CHANNEL
 //! images/NAME/REVISION/…      immutable blobs and their manifest.json
 //! imgforge.gpg                the public key
-//! .imgforge/                  lock, journal, staging area, and which revision has which bytes
+//! .imgforge/                  lock, journal, incoming files, and which revision has which bytes
 //! ```
+//!
+//! A publication first writes down which bytes its revision is bound to, then moves the blob in,
+//! then writes the signed entry points aside, verifies them, and enters them in a journal: that is
+//! the moment from which it counts. The renames that follow are finished by the next holder of
+//! the lock, should this one be killed.
 
+mod commit;
+mod files;
+mod gpg;
+mod incoming;
+mod journal;
+mod key;
+mod lock;
 mod publication;
+mod revisions;
+mod usage;
 
+pub use gpg::{Verified, verify};
+pub use key::Signer;
 pub use publication::{GateProof, Publication, Published};
 
+use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::ui::Ui;
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
 
-/// Who signs: a key that `gpg` knows, or imgforge's own.
-#[derive(Debug, Clone)]
-pub struct Signer {
-    key: String,
-    home: Option<PathBuf>,
-}
-
-impl Signer {
-    /// The key of the configuration's `signing-key`, anything that `gpg` knows.
-    pub fn configured(key: &str) -> Self {
-        Signer {
-            key: key.to_owned(),
-            home: None,
-        }
-    }
-
-    /// A key without a passphrase in a directory below `state`, made at the first call, which
-    /// `ui` is told.
-    ///
-    /// # Errors
-    /// When `gpg` is missing or the key cannot be made.
-    pub fn own(state: &Path, ui: &Ui) -> Result<Self> {
-        let _ = ui;
-        Ok(Signer {
-            key: String::new(),
-            home: Some(state.join("gnupg")),
-        })
-    }
-}
+use crate::error::{Context as _, Error, Result};
+use crate::index::{self, Entry};
 
 /// Where a repository is and how it is used.
 #[derive(Debug, Clone)]
@@ -54,16 +45,33 @@ pub struct Settings {
     pub path: PathBuf,
     /// Where clients find it; default: the directory as a `file:` URL.
     pub url: Option<String>,
-    /// The channel whose index lies at the top.
+    /// The channel whose index lies at the top; it cannot change later.
     pub default_channel: String,
     /// Who signs.
     pub signer: Signer,
 }
 
 /// A repository that can be published to.
-#[derive(Debug)]
 pub struct Repository {
-    settings: Settings,
+    root: PathBuf,
+    url: String,
+    default_channel: String,
+    signer: Signer,
+    steps: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({})", self.root.display())
+    }
+}
+
+/// `.imgforge/repository.json`: what must stay the same for ever.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Identity {
+    version: u32,
+    default_channel: String,
 }
 
 impl Repository {
@@ -71,28 +79,187 @@ impl Repository {
     /// finishes what a killed publisher left.
     ///
     /// # Errors
-    /// When the directory cannot be written, or belongs to another signing key.
+    /// When the directory cannot be written, or belongs to another signing key or default channel.
     pub fn open(settings: Settings) -> Result<Self> {
-        Ok(Repository { settings })
+        let Settings {
+            path,
+            url,
+            default_channel,
+            signer,
+        } = settings;
+        let doing = || format!("opening the repository {}", path.display());
+        let root = std::path::absolute(&path).doing(doing)?;
+        std::fs::create_dir_all(root.join(".imgforge/revisions")).doing(doing)?;
+        let url = url.unwrap_or_else(|| format!("file://{}", root.display()));
+        let url = url.trim_end_matches('/').to_owned();
+        let repository = Repository {
+            root,
+            url,
+            default_channel,
+            signer,
+            steps: Box::new(|_| {}),
+        };
+        let held = repository.lock()?;
+        repository.identify(&held)?;
+        repository.publish_key(&held)?;
+        drop(held);
+        Ok(repository)
     }
 
-    /// Publishes an image: its blob under a revision of its own, then the signed index.
+    /// Calls `step` with a name before each change of the directory: for tests of what a kill
+    /// at that moment leaves.
+    #[must_use]
+    pub fn on_step(mut self, step: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.steps = Box::new(step);
+        self
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The public key that clients need.
+    pub fn keyring(&self) -> PathBuf {
+        self.root.join("imgforge.gpg")
+    }
+
+    /// The entries of a channel, verified; none when nothing was published to it yet.
     ///
     /// # Errors
-    /// When the gate's proof is about another disk, the packed disk is not what it is said to be,
-    /// or something cannot be written. Whatever happens, readers find a valid repository.
-    pub fn publish(&self, publication: &Publication<'_>, ui: &Ui) -> Result<Published> {
-        let _ = (
-            publication,
-            ui,
-            &self.settings.signer.key,
-            &self.settings.signer.home,
-        );
-        Err(Error::internal("publishing is not available yet"))
+    /// When the index is not signed by the repository's key, or breaks a rule.
+    pub fn entries(&self, channel: &str) -> Result<Vec<Entry>> {
+        let path = self.root.join(self.index_path(channel));
+        let doing = || format!("reading {}", path.display());
+        let signed = match std::fs::read(&path) {
+            Ok(signed) => signed,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(cause) => return Err(cause).doing(doing),
+        };
+        let verified = verify(&signed, &self.keyring()).map_err(|error| {
+            error
+                .within(format!("{} is not to be trusted", path.display()))
+                .hint(format!(
+                    "find out who changed it; the last good one is signed by the key in {}",
+                    self.keyring().display()
+                ))
+        })?;
+        index::parse(&verified.text)
+            .and_then(|sections| index::check(&sections))
+            .map_err(|problems| broken_index(&path, &problems))
     }
 
-    /// How a client uses the repository: the configuration snippet and commands.
-    pub fn usage(&self) -> String {
-        String::new()
+    /// Waits for the repository's lock, then finishes what a killed holder left.
+    fn lock(&self) -> Result<Held> {
+        let path = self.private("lock");
+        let doing = || format!("locking {}", path.display());
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .doing(doing)?;
+        lock::wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
+        let held = Held { _lock: file };
+        journal::recover(&self.root, &self.steps)?;
+        incoming::clean(&self.private("incoming"))?;
+        Ok(held)
     }
+
+    fn identify(&self, _held: &Held) -> Result<()> {
+        let path = self.private("repository.json");
+        let wanted = Identity {
+            version: 1,
+            default_channel: self.default_channel.clone(),
+        };
+        let Some(found) = files::read_json::<Identity>(&path)? else {
+            return files::write_json(&path, &wanted);
+        };
+        if found.version != wanted.version {
+            return Err(Error::usage(format!(
+                "{} was made by a newer imgforge",
+                self.root.display()
+            ))
+            .hint("use that version, or publish to another directory"));
+        }
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the default channel of {} is `{}`, not `{}`",
+            self.root.display(),
+            found.default_channel,
+            wanted.default_channel
+        ))
+        .hint(format!(
+            "write `default-channel: {}` in imgforge.yaml",
+            found.default_channel
+        )))
+    }
+
+    /// Puts the public key where clients find it; a repository keeps the key it was made with.
+    fn publish_key(&self, _held: &Held) -> Result<()> {
+        let (path, key) = (self.keyring(), self.signer.public_key()?);
+        let old = match std::fs::read(&path) {
+            Ok(old) => old,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                return files::write(&path, &key);
+            }
+            Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
+        };
+        if old == key {
+            return Ok(());
+        }
+        let (theirs, ours) = (key::show(&old)?, key::show(&key)?);
+        if theirs != ours {
+            return Err(Error::usage(format!(
+                "{} is signed by the key {}, not by {}",
+                self.root.display(),
+                theirs.join(", "),
+                ours.join(", ")
+            ))
+            .hint("publish with the key that it was made with, or to another directory"));
+        }
+        // The same key with another expiry date.
+        files::write(&path, &key)
+    }
+
+    fn private(&self, name: &str) -> PathBuf {
+        self.root.join(".imgforge").join(name)
+    }
+
+    fn step(&self, name: &str) {
+        (self.steps)(name);
+    }
+
+    /// The path of a channel's index below the root.
+    fn index_path(&self, channel: &str) -> String {
+        if channel == self.default_channel {
+            "index.asc".into()
+        } else {
+            format!("channels/{channel}/index.asc")
+        }
+    }
+
+    /// The name of an image's entry in a channel's index.
+    fn entry_id(&self, name: &str, channel: &str) -> String {
+        if channel == self.default_channel {
+            name.to_owned()
+        } else {
+            format!("{name}-{channel}")
+        }
+    }
+}
+
+/// The repository's lock is ours.
+#[derive(Debug)]
+struct Held {
+    _lock: File,
+}
+
+fn broken_index(path: &Path, problems: &[index::Problem]) -> Error {
+    Error::gate(format!(
+        "{} breaks a rule that clients enforce",
+        path.display()
+    ))
+    .evidence(problems.iter().take(12).map(ToString::to_string))
 }

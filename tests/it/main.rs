@@ -2,5 +2,7 @@
 
 mod guest;
 mod hypervisor;
+mod pack;
 mod phony;
+mod repository;
 mod toy;

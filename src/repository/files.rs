@@ -1,0 +1,86 @@
+//! Files that are there completely, after a power loss too, or not at all.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context as _, Error, Result};
+
+/// Replaces a file in one step.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = aside(path);
+    write_in_place(&aside, bytes).inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
+    rename(&aside, path)
+}
+
+/// Writes a file that nobody looks at yet.
+pub(super) fn write_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let mut file = File::create(path).doing(doing)?;
+    file.write_all(bytes).doing(doing)?;
+    file.sync_all().doing(doing)
+}
+
+/// Moves a synced file to its place.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
+    sync_parent(to)
+}
+
+/// Makes a directory and its parents last.
+pub(super) fn create_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_dir(parent)?;
+    }
+    match std::fs::create_dir(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        result => result.doing(|| format!("making {}", path.display())),
+    }?;
+    sync_parent(path)
+}
+
+/// Makes the names in a file's directory last.
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let doing = || format!("syncing {}", parent.display());
+    File::open(parent).doing(doing)?.sync_all().doing(doing)
+}
+
+/// Reads a file of ours; nothing when it does not exist.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|cause| {
+        Error::stage(format!("{} is damaged", path.display()))
+            .cause(cause)
+            .hint("restore this file from a backup or a copy of the repository")
+    })
+}
+
+/// Replaces a file of ours in one step.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write(path, &json(value)?)
+}
+
+/// JSON as people can read it.
+pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|cause| Error::internal("a value does not fit into JSON").cause(cause))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}

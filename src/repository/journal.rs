@@ -1,0 +1,158 @@
+//! Entry points that change together: written aside, entered in a journal, then renamed in order.
+//!
+//! Once the journal is there, the transaction counts; whoever holds the lock next finishes it.
+
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use crate::error::{Context as _, Error, Result};
+
+const JOURNAL: &str = ".imgforge/journal.json";
+const ASIDE: &str = ".imgforge/transaction";
+
+/// `.imgforge/journal.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Journal {
+    version: u32,
+    renames: Vec<Rename>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Rename {
+    from: String,
+    to: String,
+}
+
+/// Replaces files below `root`, in this order, so that after a crash either none or all are new.
+pub(super) fn replace(
+    root: &Path,
+    changes: &[(String, Vec<u8>)],
+    step: &dyn Fn(&str),
+) -> Result<()> {
+    let aside = root.join(ASIDE);
+    files::create_dir(&aside)?;
+    let mut journal = Journal {
+        version: 1,
+        renames: vec![],
+    };
+    for (number, (to, bytes)) in changes.iter().enumerate() {
+        let from = format!("{ASIDE}/{number}");
+        step("write an entry point aside");
+        files::write_in_place(&root.join(&from), bytes)?;
+        // Afterwards nothing may need space.
+        files::create_dir(root.join(to).parent().unwrap_or(root))?;
+        journal.renames.push(Rename {
+            from,
+            to: to.clone(),
+        });
+    }
+    files::sync_parent(&aside.join("0"))?;
+    step("write the journal");
+    files::write_json(&root.join(JOURNAL), &journal)?;
+    roll_forward(root, &journal, step)
+}
+
+/// Finishes the transaction of a killed holder of the lock.
+pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
+    match files::read_json::<Journal>(&root.join(JOURNAL))? {
+        Some(journal) if journal.version == 1 => roll_forward(root, &journal, step),
+        Some(_) => Err(Error::usage(format!(
+            "{} was left half-way by a newer imgforge",
+            root.display()
+        ))
+        .hint("run that version once")),
+        None => Ok(()),
+    }
+}
+
+fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {
+    for rename in &journal.renames {
+        let (from, to) = (
+            root.join(inside(&rename.from)?),
+            root.join(inside(&rename.to)?),
+        );
+        step("rename an entry point");
+        match std::fs::rename(&from, &to) {
+            // This one was done before the crash.
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && to.exists() => {}
+            result => result.doing(|| format!("writing {}", to.display()))?,
+        }
+        files::sync_parent(&to)?;
+    }
+    step("remove the journal");
+    let path = root.join(JOURNAL);
+    std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+    files::sync_parent(&path)
+}
+
+/// A damaged journal must not lead out of the repository.
+fn inside(path: &str) -> Result<&Path> {
+    let plain = |part| matches!(part, Component::Normal(_));
+    let path = Path::new(path);
+    if path.components().all(plain) && path.file_name().is_some() {
+        return Ok(path);
+    }
+    Err(Error::gate(format!(
+        "the journal names {}, outside the repository",
+        path.display()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_cannot_lead_out_of_the_repository() {
+        for path in ["/etc/passwd", "../x", "a/../../x", ""] {
+            assert!(inside(path).is_err(), "{path}");
+        }
+        assert!(inside("channels/nightly/index.asc").is_ok());
+    }
+
+    #[test]
+    fn whatever_the_moment_of_a_kill_all_or_nothing_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("repo");
+        std::fs::create_dir_all(root.join(".imgforge")).unwrap();
+        let change = |text: &str| {
+            ["a", "b/c"]
+                .map(|to| (to.to_owned(), text.as_bytes().to_vec()))
+                .to_vec()
+        };
+        replace(&root, &change("old"), &|_| {}).unwrap();
+
+        let moments = std::cell::RefCell::new(vec![]);
+        let snapshot = |step: &str| {
+            let mut moments = moments.borrow_mut();
+            let copy = dir.path().join(moments.len().to_string());
+            crate::host::exec::Program::new("cp")
+                .arg("-a")
+                .arg(&root)
+                .arg(&copy)
+                .run()
+                .unwrap();
+            moments.push((step.to_owned(), copy));
+        };
+        replace(&root, &change("new"), &snapshot).unwrap();
+        let moments = moments.into_inner();
+        assert_eq!(moments.len(), 6);
+        for (step, copy) in moments {
+            recover(&copy, &|_| {}).unwrap();
+            let read = |name: &str| std::fs::read_to_string(copy.join(name)).unwrap();
+            let expected = if step.starts_with("write") {
+                "old"
+            } else {
+                "new"
+            };
+            assert_eq!(
+                (read("a").as_str(), read("b/c").as_str()),
+                (expected, expected),
+                "{step}"
+            );
+            assert!(!copy.join(JOURNAL).exists(), "{step}");
+        }
+    }
+}
