@@ -125,6 +125,16 @@ impl Error {
         &self.message
     }
 
+    /// What led to it, the nearest cause first.
+    pub fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// Lines to show under the message.
+    pub fn evidence_lines(&self) -> &[String] {
+        &self.evidence
+    }
+
     /// The next thing to do, if known.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()

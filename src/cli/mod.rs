@@ -1,8 +1,183 @@
-//! The command line.
+//! The command line: one file a verb, and the one place that draws errors.
 
+pub mod completions;
+pub mod globals;
+pub mod init;
+pub mod man;
+pub mod out;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Runs the program.
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::error::{Error, Kind, Result};
+use crate::host::interrupt;
+use crate::ui::{self, Ui, summary::Summary};
+use globals::Globals;
+
+/// The command line as a whole.
+#[derive(Debug, Parser)]
+#[command(
+    name = "imgforge",
+    version,
+    about = "Golden machine images: built once, proven, published signed, run everywhere",
+    max_term_width = 80,
+    disable_help_subcommand = true,
+    after_help = "Results go to standard output, everything else to standard error.\n\
+                  `imgforge VERB --help` explains a verb; `imgforge doctor` checks the host."
+)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs. Adding one is a file in this folder, a line here and a line in [`Verb::run`].
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
+    Init(init::Init),
+    /// Prints a completion script for a shell
+    Completions(completions::Completions),
+    /// Prints or writes the manual pages
+    Man(man::Man),
+}
+
+impl Verb {
+    fn run(&self, app: &App) -> Result<()> {
+        match self {
+            Verb::Init(verb) => verb.run(app),
+            Verb::Completions(verb) => verb.run(),
+            Verb::Man(verb) => verb.run(),
+        }
+    }
+}
+
+/// What a verb gets: the options of all verbs and a way to the screen.
+#[derive(Debug)]
+pub struct App {
+    /// Options of every verb.
+    pub globals: Globals,
+    /// Who draws events.
+    pub ui: Ui,
+    /// What the events of this command add up to.
+    pub summary: Arc<Summary>,
+}
+
+/// Runs the program with this process' arguments.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    install_panic_hook();
+    let code = std::panic::catch_unwind(|| start(std::env::args_os().collect()));
+    ExitCode::from(code.unwrap_or_else(|_| Kind::Internal.exit_code()))
+}
+
+fn start(args: Vec<OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a reader that has gone is no failure.
+            drop(error.print());
+            return error.exit_code() as u8;
+        }
+    };
+    let json = cli.globals.progress == globals::Progress::Json;
+    match run(cli) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == Kind::Interrupted(out::SIGPIPE) => 0,
+        Err(error) => {
+            ui::write_error(&error, json);
+            error.kind().exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    interrupt::install()?;
+    if let Some(dir) = &cli.globals.directory {
+        std::env::set_current_dir(dir).map_err(|cause| {
+            Error::usage(format!("{} cannot be the working directory", dir.display())).cause(cause)
+        })?;
+    }
+    let summary = Arc::new(Summary::default());
+    let ui = ui::choose(cli.globals.look(), Arc::clone(&summary));
+    let app = App {
+        globals: cli.globals,
+        ui,
+        summary,
+    };
+    let result = cli.verb.run(&app);
+    app.ui.close();
+    result
+}
+
+/// The definition of the command line, for completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[allow(clippy::print_stderr, reason = "a panic has no other way to the user")]
+fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!(
+            "error: imgforge has met a bug of its own: {panic}\n\
+             hint: please report it with the command line and the output of `imgforge doctor --json`"
+        );
+    }));
+}
+
+/// Reads a file that the user named.
+///
+/// # Errors
+/// When it cannot be read; that is the command line's fault.
+pub fn read_named(path: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|cause| Error::usage(format!("{} cannot be read", path.display())).cause(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(command: &clap::Command, path: &str, act: &mut impl FnMut(&str, &clap::Command)) {
+        act(path, command);
+        for sub in command.get_subcommands() {
+            walk(sub, &format!("{path} {}", sub.get_name()), act);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_into_80_columns() {
+        let mut root = command();
+        root.build();
+        walk(&root, "imgforge", &mut |path, command| {
+            for help in [
+                command.clone().render_help().to_string(),
+                command.clone().render_long_help().to_string(),
+            ] {
+                for line in help.lines() {
+                    assert!(line.chars().count() <= 80, "{path}: {line}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_verb_and_option_has_help() {
+        walk(&command(), "imgforge", &mut |path, command| {
+            assert!(command.get_about().is_some(), "{path} has no help");
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{path} {}", arg.get_id());
+            }
+        });
+    }
 }

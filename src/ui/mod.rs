@@ -1,11 +1,20 @@
 //! What happens during a command, as events; the command line chooses who draws them.
 
+pub mod fancy;
+pub mod json;
+pub mod plain;
+pub mod summary;
+
 use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::error::Error;
+use summary::Summary;
 
 /// The unit of a [`Event::Progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +107,26 @@ pub enum Event {
     Warning { text: String },
 }
 
+impl Event {
+    /// The image and the stage that the event belongs to, if it has a stage.
+    pub fn place(&self) -> Option<(&str, &str)> {
+        match self {
+            Event::Started { image, stage, .. }
+            | Event::Cached { image, stage, .. }
+            | Event::Waiting { image, stage, .. }
+            | Event::Progress { image, stage, .. }
+            | Event::Step { image, stage, .. }
+            | Event::Line { image, stage, .. }
+            | Event::Finished { image, stage, .. }
+            | Event::Failed { image, stage, .. } => Some((image, stage)),
+            Event::Artifact { .. }
+            | Event::Published { .. }
+            | Event::Notice { .. }
+            | Event::Warning { .. } => None,
+        }
+    }
+}
+
 fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
 }
@@ -106,6 +135,111 @@ fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Err
 pub trait Reporter: Send + Sync {
     /// Takes one event; called from several threads.
     fn event(&self, event: &Event);
+
+    /// Takes live lines off the screen; results and errors follow.
+    fn close(&self) {}
+}
+
+/// How events are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Who draws them.
+    pub style: Style,
+    /// Lines of guests and programs are shown.
+    pub verbose: bool,
+    /// Only warnings and failures are shown; JSON lines are complete all the same.
+    pub quiet: bool,
+}
+
+/// Who draws events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// [`fancy::Fancy`] on a terminal, else [`plain::Plain`].
+    Auto,
+    /// [`fancy::Fancy`], if there is a terminal.
+    Fancy,
+    /// [`plain::Plain`].
+    Plain,
+    /// [`json::Json`].
+    Json,
+}
+
+/// The reporter of a command; `summary` sees every event too.
+pub fn choose(look: Look, summary: Arc<Summary>) -> Ui {
+    let terminal = std::io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let inner: Box<dyn Reporter> = match look.style {
+        Style::Json => Box::new(json::Json),
+        _ if look.quiet => Box::new(Quiet(plain::Plain::new(false))),
+        Style::Auto | Style::Fancy if terminal => Box::new(fancy::Fancy::new(look.verbose, colour)),
+        _ => Box::new(plain::Plain::new(look.verbose)),
+    };
+    Ui::new(Tee { summary, inner })
+}
+
+struct Tee {
+    summary: Arc<Summary>,
+    inner: Box<dyn Reporter>,
+}
+
+impl Reporter for Tee {
+    fn event(&self, event: &Event) {
+        self.summary.take(event);
+        self.inner.event(event);
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+}
+
+struct Quiet(plain::Plain);
+
+impl Reporter for Quiet {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::Warning { .. } | Event::Failed { .. }) {
+            self.0.event(event);
+        }
+    }
+}
+
+/// Writes a line to standard error; a closed terminal must not end a build.
+fn write_line(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// Draws the error that ends a command, as text or as the last JSON line.
+pub fn write_error(error: &Error, as_json: bool) {
+    if as_json {
+        write_line(&json::line(
+            jiff::Timestamp::now(),
+            &json::Failure::new(error),
+        ));
+    } else {
+        let lines: Vec<String> = error.render().lines().map(printable).collect();
+        write_line(&lines.join("\n"));
+    }
+}
+
+/// The text without escape sequences and control characters: a guest must not drive the terminal.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => match chars.next() {
+                Some('[') => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
+                Some(']') => drop(chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'))),
+                _ => {}
+            },
+            '\u{9b}' => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
+            '\t' => out.push_str("    "),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Takes no notice of anything, for tests and quiet commands.
@@ -140,6 +274,11 @@ impl Ui {
     /// Sends an event.
     pub fn event(&self, event: &Event) {
         self.0.event(event);
+    }
+
+    /// Takes live lines off the screen; results and errors follow.
+    pub fn close(&self) {
+        self.0.close();
     }
 
     /// Something the user should know, once.
@@ -220,5 +359,104 @@ impl StageUi {
 
     fn names(&self) -> (String, String) {
         (self.image.clone(), self.stage.clone())
+    }
+}
+
+/// One event of each kind, for the reporters' tests.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    /// Fails to compile when an event is added: add its sample to [`all`] too.
+    fn index(event: &Event) -> usize {
+        match event {
+            Event::Started { .. } => 0,
+            Event::Cached { .. } => 1,
+            Event::Waiting { .. } => 2,
+            Event::Progress { .. } => 3,
+            Event::Step { .. } => 4,
+            Event::Line { .. } => 5,
+            Event::Finished { .. } => 6,
+            Event::Failed { .. } => 7,
+            Event::Artifact { .. } => 8,
+            Event::Published { .. } => 9,
+            Event::Notice { .. } => 10,
+            Event::Warning { .. } => 11,
+        }
+    }
+
+    pub(crate) fn all() -> Vec<Event> {
+        let (image, stage) = (String::from("web"), String::from("install"));
+        let key = String::from("0123456789abcdef");
+        vec![
+            Event::Started {
+                image: image.clone(),
+                stage: stage.clone(),
+                key: key.clone(),
+            },
+            Event::Cached {
+                image: image.clone(),
+                stage: stage.clone(),
+                key,
+            },
+            Event::Waiting {
+                image: image.clone(),
+                stage: stage.clone(),
+                pid: 4242,
+            },
+            Event::Progress {
+                image: image.clone(),
+                stage: stage.clone(),
+                done: 512 << 20,
+                total: 1 << 30,
+                unit: Unit::Bytes,
+            },
+            Event::Step {
+                image: image.clone(),
+                stage: stage.clone(),
+                name: "packages: nginx".into(),
+            },
+            Event::Line {
+                image: image.clone(),
+                stage: stage.clone(),
+                text: "Setting up nginx".into(),
+            },
+            Event::Finished {
+                image: image.clone(),
+                stage: stage.clone(),
+                took: Duration::from_millis(12_345),
+                note: Some("1.2 GiB".into()),
+            },
+            Event::Failed {
+                image: image.clone(),
+                stage,
+                message: "the guest crashed".into(),
+            },
+            Event::Artifact {
+                image: image.clone(),
+                kind: "qcow2".into(),
+                path: "out/web.qcow2".into(),
+                size: 3 << 30,
+                sha512: "c0ffee".into(),
+            },
+            Event::Published {
+                image,
+                channel: "nightly".into(),
+                revision: 7,
+                url: "https://images.example.org/".into(),
+            },
+            Event::Notice {
+                text: "the key is new".into(),
+            },
+            Event::Warning {
+                text: "no space soon".into(),
+            },
+        ]
+    }
+
+    #[test]
+    fn there_is_a_sample_of_each() {
+        let order: Vec<usize> = all().iter().map(index).collect();
+        assert_eq!(order, (0..12).collect::<Vec<_>>());
     }
 }

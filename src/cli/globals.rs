@@ -1,0 +1,183 @@
+//! Options that every verb takes, and what they choose.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::error::{Error, Result};
+use crate::host::accel::Accel;
+use crate::ui::{Look, Style};
+
+/// Options of every verb.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Works as if started in DIR
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Keeps layers, logs and locks in DIR
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "IMGFORGE_STATE",
+        hide_env = true
+    )]
+    pub state: Option<PathBuf>,
+    /// Libvirt connection to use instead of the one that fits this user
+    #[arg(
+        long,
+        global = true,
+        value_name = "URI",
+        env = "IMGFORGE_CONNECT",
+        hide_env = true
+    )]
+    pub connect: Option<String>,
+    /// What runs the guests' instructions
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHICH",
+        default_value = "auto",
+        env = "IMGFORGE_ACCEL",
+        hide_env = true
+    )]
+    pub accel: AccelChoice,
+    /// Works on at most N images or targets at a time
+    #[arg(short, long, global = true, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How progress is shown, on standard error
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOW",
+        default_value = "auto",
+        env = "IMGFORGE_PROGRESS",
+        hide_env = true
+    )]
+    pub progress: Progress,
+    /// Shows what guests and programs print
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Shows warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The values of `--accel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum AccelChoice {
+    /// Measures once and chooses
+    #[default]
+    Auto,
+    /// The processor, through /dev/kvm
+    Kvm,
+    /// QEMU's translator
+    Tcg,
+}
+
+impl AccelChoice {
+    /// The acceleration that the user insists on; `None` leaves the choice to the probe.
+    pub fn forced(self) -> Option<Accel> {
+        match self {
+            AccelChoice::Auto => None,
+            AccelChoice::Kvm => Some(Accel::Kvm),
+            AccelChoice::Tcg => Some(Accel::Tcg),
+        }
+    }
+}
+
+/// The values of `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Progress {
+    /// `fancy` on a terminal, else `plain`
+    #[default]
+    Auto,
+    /// One live line a stage
+    Fancy,
+    /// Stable lines, for logs
+    Plain,
+    /// One JSON object a line; see docs/events.md
+    Json,
+}
+
+impl Globals {
+    /// How events are drawn.
+    pub fn look(&self) -> Look {
+        let style = match self.progress {
+            Progress::Auto => Style::Auto,
+            Progress::Fancy => Style::Fancy,
+            Progress::Plain => Style::Plain,
+            Progress::Json => Style::Json,
+        };
+        Look {
+            style,
+            verbose: self.verbose,
+            quiet: self.quiet,
+        }
+    }
+
+    /// The state directory: `--state`, else what imgforge.yaml says, else the user's default.
+    ///
+    /// # Errors
+    /// When neither `XDG_STATE_HOME` nor `HOME` tells where a user's state belongs.
+    pub fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf> {
+        let chosen = self.state.as_deref().or(configured);
+        let dir = match chosen {
+            Some(dir) => dir.to_owned(),
+            None => default_state(
+                rustix::process::geteuid().is_root(),
+                std::env::var_os("XDG_STATE_HOME").map(PathBuf::from),
+                std::env::var_os("HOME").map(PathBuf::from),
+            )?,
+        };
+        std::path::absolute(&dir).map_err(|cause| {
+            Error::usage(format!("{} cannot be the state directory", dir.display())).cause(cause)
+        })
+    }
+}
+
+fn default_state(root: bool, xdg: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
+    if root {
+        return Ok("/var/lib/imgforge".into());
+    }
+    xdg.filter(|dir| dir.is_absolute())
+        .or_else(|| home.map(|home| home.join(".local/state")))
+        .map(|dir| dir.join("imgforge"))
+        .ok_or_else(|| {
+            Error::host("neither XDG_STATE_HOME nor HOME is set, so there is no state directory")
+                .hint("name one with --state DIR")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_depends_on_the_user() {
+        let home = Some(PathBuf::from("/home/me"));
+        let xdg = Some(PathBuf::from("/data/state"));
+        let relative = Some(PathBuf::from("state"));
+        let at = |root, xdg, home| default_state(root, xdg, home).unwrap();
+        assert_eq!(
+            at(true, xdg.clone(), home.clone()),
+            Path::new("/var/lib/imgforge")
+        );
+        assert_eq!(
+            at(false, xdg, home.clone()),
+            Path::new("/data/state/imgforge")
+        );
+        assert_eq!(
+            at(false, relative, home),
+            Path::new("/home/me/.local/state/imgforge")
+        );
+        assert!(
+            default_state(false, None, None)
+                .unwrap_err()
+                .hint_text()
+                .is_some()
+        );
+    }
+}
