@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::error::{Error, Result};
-use crate::host::accel::Accel;
+use crate::host::accel::Setting;
 use crate::ui::{Look, Style};
 
 /// Options of every verb.
@@ -78,12 +78,12 @@ pub enum AccelChoice {
 }
 
 impl AccelChoice {
-    /// The acceleration that the user insists on; `None` leaves the choice to the probe.
-    pub fn forced(self) -> Option<Accel> {
+    /// The choice as the host's module knows it.
+    pub fn setting(self) -> Setting {
         match self {
-            AccelChoice::Auto => None,
-            AccelChoice::Kvm => Some(Accel::Kvm),
-            AccelChoice::Tcg => Some(Accel::Tcg),
+            AccelChoice::Auto => Setting::Auto,
+            AccelChoice::Kvm => Setting::Kvm,
+            AccelChoice::Tcg => Setting::Tcg,
         }
     }
 }

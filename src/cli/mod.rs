@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
-use crate::host::interrupt;
+use crate::host::{accel, interrupt};
 use crate::ui::{self, Ui, summary::Summary};
 use globals::Globals;
 
@@ -72,6 +72,12 @@ pub struct App {
 /// Runs the program with this process' arguments.
 pub fn main() -> ExitCode {
     install_panic_hook();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == accel::PROBE_COMMAND)
+    {
+        return accel::probe_child();
+    }
     let code = std::panic::catch_unwind(|| start(std::env::args_os().collect()));
     ExitCode::from(code.unwrap_or_else(|_| Kind::Internal.exit_code()))
 }
