@@ -11,5 +11,6 @@ pub mod pack;
 pub mod recipe;
 pub mod repository;
 pub mod store;
+pub mod sysprep;
 pub mod ui;
 pub mod units;

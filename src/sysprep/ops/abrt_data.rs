@@ -1,0 +1,19 @@
+//! Removes the reports in `/var/spool/abrt`.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "abrt-data",
+    heading: "Remove crash reports of ABRT",
+    default: true,
+    doc: "Removes the reports in `/var/spool/abrt`.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/spool/abrt/*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,54 @@
+//! Removes `*~` and `*.bak` files in `/etc`, `/root`, `/home`, `/srv` and `/var`.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "backup-files",
+    heading: "Remove editor backups",
+    default: true,
+    doc: "Removes `*~` and `*.bak` files in `/etc`, `/root`, `/home`, `/srv` and `/var`.",
+    run,
+};
+
+const DIRS: &[&str] = &["/etc", "/root", "/home", "/srv", "/var"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    for dir in DIRS {
+        if !site.guest.is_dir(dir)? {
+            continue;
+        }
+        for name in site.guest.find(dir)? {
+            let path = format!("{dir}/{name}");
+            // A directory of that name is somebody's data, not an editor's.
+            if is_backup(&name) && site.is_regular(&path)? {
+                site.remove_path(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_backup(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    [".bak", "~"]
+        .iter()
+        .any(|end| base.len() > end.len() && base.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_backup_is_known_by_its_name() {
+        for (name, backup) in [
+            ("ssh/sshd_config.bak", true),
+            ("fstab~", true),
+            ("~", false),
+            ("a/.bak", false),
+            ("backup.bak.d/file", false),
+        ] {
+            assert_eq!(super::is_backup(name), backup, "{name}");
+        }
+    }
+}

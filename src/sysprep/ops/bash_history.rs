@@ -1,0 +1,19 @@
+//! Removes `.bash_history` of root and of every user in `/home`.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "bash-history",
+    heading: "Remove the shell history of users",
+    default: true,
+    doc: "Removes `.bash_history` of root and of every user in `/home`.",
+    run,
+};
+
+const PATHS: &[&str] = &["/root/.bash_history", "/home/*/.bash_history"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

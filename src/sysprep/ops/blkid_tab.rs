@@ -1,0 +1,28 @@
+//! Removes the caches of blkid(8), which name the build's disks.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "blkid-tab",
+    heading: "Remove the cache of block devices",
+    default: true,
+    doc: "Removes the caches of blkid(8), which name the build's disks.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/run/blkid/blkid.tab",
+    "/run/blkid/blkid.tab.old",
+    "/etc/blkid/blkid.tab",
+    "/etc/blkid/blkid.tab.old",
+    "/etc/blkid.tab",
+    "/etc/blkid.tab.old",
+    "/dev/.blkid.tab",
+    "/dev/.blkid.tab.old",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,24 @@
+//! Removes kernel dumps and core dumps.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "crash-data",
+    heading: "Remove crash dumps",
+    default: true,
+    doc: "Removes kernel dumps and core dumps.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/var/crash/*",
+    "/var/log/dump/*",
+    "/var/lib/systemd/coredump/*",
+    "/var/lib/systemd/pstore/*",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,18 @@
+//! Empties debconf's database of passwords.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "debconf-passwords",
+    heading: "Remove passwords that packages asked for",
+    default: true,
+    doc: "Empties debconf's database of passwords.",
+    run,
+};
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.truncate(&["/var/cache/debconf/passwords.dat"])?;
+    site.remove(&["/var/cache/debconf/passwords.dat-old"])
+}

@@ -1,0 +1,27 @@
+//! Removes leases and client identities of dhclient and dhcpcd, so that clones ask for
+//! addresses of their own.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "dhcp-client-state",
+    heading: "Remove the state of DHCP clients",
+    default: true,
+    doc: "Removes leases and client identities of dhclient and dhcpcd, so that clones ask for addresses of their own.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/var/lib/dhclient/*",
+    "/var/lib/dhcp/*",
+    "/var/lib/dhcpcd/*",
+    "/var/lib/dhcpcd5/*",
+    "/etc/dhcpcd.duid",
+    "/etc/dhcpcd.secret",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

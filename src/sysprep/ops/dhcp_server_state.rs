@@ -1,0 +1,19 @@
+//! Removes the leases that a DHCP server gave out.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "dhcp-server-state",
+    heading: "Remove the leases of a DHCP server",
+    default: true,
+    doc: "Removes the leases that a DHCP server gave out.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/lib/dhcpd/*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

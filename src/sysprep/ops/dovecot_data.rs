@@ -1,0 +1,19 @@
+//! Removes what the mail server Dovecot generated.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "dovecot-data",
+    heading: "Remove the state of Dovecot",
+    default: true,
+    doc: "Removes what the mail server Dovecot generated.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/lib/dovecot/*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,22 @@
+//! Removes the file that limits LVM to the build's disks.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "lvm-system-devices",
+    heading: "Remove the list of LVM's devices",
+    default: true,
+    doc: "Removes the file that limits LVM to the build's disks.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/etc/lvm/devices/system.devices",
+    "/etc/lvm/devices/backup/*",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

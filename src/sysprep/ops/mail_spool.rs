@@ -1,0 +1,19 @@
+//! Removes the mail that local programs sent to users.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "mail-spool",
+    heading: "Remove mail",
+    default: true,
+    doc: "Removes the mail that local programs sent to users.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/spool/mail/*", "/var/mail/*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

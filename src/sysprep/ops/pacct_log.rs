@@ -1,0 +1,18 @@
+//! Empties the logs of process accounting and removes rotated ones.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "pacct-log",
+    heading: "Empty process accounting",
+    default: true,
+    doc: "Empties the logs of process accounting and removes rotated ones.",
+    run,
+};
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(&["/var/account/pacct-*", "/var/log/account/pacct.*"])?;
+    site.truncate(&["/var/account/pacct", "/var/log/account/pacct"])
+}

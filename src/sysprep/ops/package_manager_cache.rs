@@ -1,0 +1,34 @@
+//! Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "package-manager-cache",
+    heading: "Remove the caches of package managers",
+    default: true,
+    doc: "Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/var/cache/apt/archives/*.deb",
+    "/var/cache/apt/archives/partial/*",
+    "/var/cache/apt/pkgcache.bin*",
+    "/var/cache/apt/srcpkgcache.bin*",
+    "/var/cache/dnf/*",
+    "/var/cache/libdnf5/*",
+    "/var/cache/yum/*",
+    "/var/cache/zypp/packages/*",
+    "/var/cache/zypp/raw/*",
+    "/var/cache/zypp/solv/*",
+    "/var/cache/zypp/geoip.d/*",
+    "/var/cache/apk/*",
+    "/var/cache/pacman/pkg/*",
+    "/var/cache/PackageKit/*",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

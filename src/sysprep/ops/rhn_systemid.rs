@@ -1,0 +1,22 @@
+//! Removes the identity of the older Red Hat Network client.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "rhn-systemid",
+    heading: "Remove the registration with RHN",
+    default: true,
+    doc: "Removes the identity of the older Red Hat Network client.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/etc/sysconfig/rhn/systemid",
+    "/etc/sysconfig/rhn/osad-auth.conf",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,19 @@
+//! Removes what belongs to the host that last opened the database; rpm makes it anew.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "rpm-db",
+    heading: "Remove the lock files of the RPM database",
+    default: true,
+    doc: "Removes what belongs to the host that last opened the database; rpm makes it anew.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/lib/rpm/__db.*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,31 @@
+//! Removes what configured the guest at its first boot.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "runner",
+    heading: "Remove imgforge's runner",
+    default: true,
+    doc: "Removes what configured the guest at its first boot. Steps that the recipe wants at the first boot of every machine stay.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/usr/lib/imgforge",
+    "/var/lib/imgforge-runner",
+    "/etc/systemd/system/imgforge-runner.service",
+    "/etc/systemd/system/imgforge-start.service",
+    "/etc/systemd/system/*.wants/imgforge-runner.service",
+    "/etc/systemd/system/*.wants/imgforge-start.service",
+    "/etc/init.d/imgforge",
+    "/etc/init.d/imgforge-runner",
+    "/etc/rc?.d/[SK]??imgforge",
+    "/etc/rc?.d/[SK]??imgforge-runner",
+    "/etc/runlevels/default/imgforge",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,23 @@
+//! Removes the UUID of the hardware profiler.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "smolt-uuid",
+    heading: "Remove the identity of Smolt",
+    default: true,
+    doc: "Removes the UUID of the hardware profiler.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/etc/sysconfig/hw-uuid",
+    "/etc/smolt/uuid",
+    "/etc/smolt/hw-uuid",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

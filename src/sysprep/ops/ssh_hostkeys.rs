@@ -1,0 +1,67 @@
+//! Removes the host keys.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "ssh-hostkeys",
+    heading: "Remove the SSH host keys",
+    default: true,
+    doc: "Removes the host keys. On Debian and its kin, whose server does not make missing ones, a unit of the image makes them at the first boot.",
+    run,
+};
+
+const UNIT: &str = "/etc/systemd/system/imgforge-ssh-hostkeys.service";
+const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/imgforge-ssh-hostkeys.service";
+const SCRIPT: &str = "/etc/init.d/imgforge-ssh-hostkeys";
+
+const UNIT_TEXT: &str = "\
+[Unit]
+Description=SSH host keys of this machine
+Documentation=man:ssh-keygen(1)
+ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
+Before=ssh.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+";
+
+const SCRIPT_TEXT: &str = "\
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          imgforge-ssh-hostkeys
+# Required-Start:    $local_fs
+# Required-Stop:
+# Default-Start:     S
+# Default-Stop:
+# Short-Description: SSH host keys of this machine
+### END INIT INFO
+[ \"$1\" != start ] || /usr/bin/ssh-keygen -A
+";
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(&["/etc/ssh/*_host_*"])?;
+    let guest = site.guest;
+    if !site.is_deb() || !guest.is_file("/usr/sbin/sshd")? {
+        return Ok(());
+    }
+    if guest.is_dir("/usr/lib/systemd/system")? || guest.is_dir("/lib/systemd/system")? {
+        site.install(UNIT, UNIT_TEXT, 0o644)?;
+        guest.mkdir_p("/etc/systemd/system/multi-user.target.wants")?;
+        return site.link(WANTED, "../imgforge-ssh-hostkeys.service");
+    }
+    if guest.is_dir("/etc/rcS.d")? {
+        site.install(SCRIPT, SCRIPT_TEXT, 0o755)?;
+        // Everything of runlevel S is done before the server of the next one starts.
+        return site.link(
+            "/etc/rcS.d/S99imgforge-ssh-hostkeys",
+            "../init.d/imgforge-ssh-hostkeys",
+        );
+    }
+    Ok(())
+}

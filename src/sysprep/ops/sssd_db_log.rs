@@ -1,0 +1,19 @@
+//! Removes cached identities and credentials.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "sssd-db-log",
+    heading: "Remove the databases and logs of SSSD",
+    default: true,
+    doc: "Removes cached identities and credentials.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/log/sssd/*", "/var/lib/sss/db/*"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

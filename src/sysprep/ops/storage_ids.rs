@@ -1,0 +1,25 @@
+//! Removes the host's NVMe identity and makes the iSCSI initiator choose a name at its first
+//! start.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "storage-ids",
+    heading: "Remove the identities of storage clients",
+    default: true,
+    doc: "Removes the host's NVMe identity and makes the iSCSI initiator choose a name at its first start.",
+    run,
+};
+
+const INITIATOR: &str = "/etc/iscsi/initiatorname.iscsi";
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(&["/etc/nvme/hostid", "/etc/nvme/hostnqn"])?;
+    if site.is_deb() && site.guest.is_file(INITIATOR)? {
+        // The mark by which Debian's open-iscsi makes a name.
+        return site.install(INITIATOR, "GenerateName=yes\n", 0o600);
+    }
+    site.remove(&[INITIATOR])
+}

@@ -1,0 +1,19 @@
+//! Removes the rules that tie `eth0` to the build's network card.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "udev-persistent-net",
+    heading: "Remove the fixed names of network cards",
+    default: true,
+    doc: "Removes the rules that tie `eth0` to the build's network card.",
+    run,
+};
+
+const PATHS: &[&str] = &["/etc/udev/rules.d/70-persistent-net.rules"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

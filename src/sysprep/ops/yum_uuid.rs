@@ -1,0 +1,19 @@
+//! Removes the UUID that yum sends to mirrors, and dnf's counting cookies.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "yum-uuid",
+    heading: "Remove the identity of yum",
+    default: true,
+    doc: "Removes the UUID that yum sends to mirrors, and dnf's counting cookies.",
+    run,
+};
+
+const PATHS: &[&str] = &["/var/lib/yum/uuid", "/var/lib/dnf/repos/*/countme"];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,24 @@
+//! Removes `.zsh_history` and `.zhistory` of root and of every user in `/home`.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "zsh-history",
+    heading: "Remove the history of zsh",
+    default: true,
+    doc: "Removes `.zsh_history` and `.zhistory` of root and of every user in `/home`.",
+    run,
+};
+
+const PATHS: &[&str] = &[
+    "/root/.zsh_history",
+    "/root/.zhistory",
+    "/home/*/.zsh_history",
+    "/home/*/.zhistory",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}

@@ -1,0 +1,139 @@
+//! Which operations a recipe wants: `[default, -logfiles, apt-lists]`.
+
+use super::{OPERATIONS, Operation};
+use crate::error::{Error, Result};
+
+/// The operations of a selection, in the table's order. Words count from left to right: `default`
+/// (also `defaults`) and `all` add sets, a name adds one, and `-` before either takes away.
+///
+/// # Errors
+/// When a word means no operation; all such words are named at once.
+pub fn select<S: AsRef<str>>(words: &[S]) -> Result<Vec<&'static Operation>> {
+    let mut chosen = vec![false; OPERATIONS.len()];
+    let mut unknown = Vec::new();
+    for word in words {
+        let word = word.as_ref();
+        let (name, wanted) = match word.strip_prefix('-') {
+            Some(name) => (name, false),
+            None => (word, true),
+        };
+        let mut found = false;
+        for (operation, chosen) in OPERATIONS.iter().zip(&mut chosen) {
+            let meant = match name {
+                "default" | "defaults" => operation.default,
+                "all" => true,
+                name => operation.name == name,
+            };
+            if meant {
+                found = true;
+                *chosen = wanted;
+            }
+        }
+        if !found {
+            unknown.push(describe(name));
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Error::usage(unknown.join("; "))
+            .hint("the recipe reference lists the operations of `seal`"));
+    }
+    Ok(OPERATIONS
+        .iter()
+        .zip(chosen)
+        .filter(|(_, chosen)| *chosen)
+        .map(|(operation, _)| *operation)
+        .collect())
+}
+
+fn describe(name: &str) -> String {
+    let names = OPERATIONS
+        .iter()
+        .map(|operation| operation.name)
+        .chain(["default", "all"]);
+    let nearest = names
+        .map(|known| (distance(name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 3);
+    match nearest {
+        Some((_, known)) => {
+            format!("`{name}` is not an operation of seal; did you mean `{known}`?")
+        }
+        None => format!("`{name}` is not an operation of seal"),
+    }
+}
+
+/// Edits that make one word from the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let best = (corner + usize::from(x != y))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
+            corner = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<&'static str> {
+        select(words)
+            .unwrap()
+            .iter()
+            .map(|operation| operation.name)
+            .collect()
+    }
+
+    #[test]
+    fn the_default_is_what_the_table_says() {
+        let marked: Vec<_> = OPERATIONS
+            .iter()
+            .filter(|o| o.default)
+            .map(|o| o.name)
+            .collect();
+        assert_eq!(names(&["default"]), marked);
+        assert_eq!(names(&["defaults"]), marked);
+        assert!(marked.contains(&"machine-id") && !marked.contains(&"apt-lists"));
+    }
+
+    #[test]
+    fn words_count_from_left_to_right_and_the_table_orders() {
+        assert_eq!(
+            names(&["ssh-hostkeys", "bash-history"]),
+            ["bash-history", "ssh-hostkeys"]
+        );
+        assert_eq!(names(&["default", "-default", "apt-lists"]), ["apt-lists"]);
+        assert_eq!(names(&["-logfiles", "logfiles"]), ["logfiles"]);
+        assert_eq!(names(&["all", "-all"]), [""; 0]);
+        assert!(!names(&["default", "-logfiles"]).contains(&"logfiles"));
+    }
+
+    #[test]
+    fn every_unknown_word_is_named_with_the_nearest() {
+        let error = select(&["default", "-logfile", "xyz"]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "`logfile` is not an operation of seal; did you mean `logfiles`?; \
+             `xyz` is not an operation of seal"
+        );
+        assert_eq!(error.kind().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_says_what_it_does() {
+        let names: Vec<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        for operation in OPERATIONS {
+            assert!(
+                operation.doc.ends_with('.') && operation.doc.len() > 20,
+                "{operation:?}"
+            );
+            assert!(!operation.heading.ends_with('.'), "{operation:?}");
+        }
+    }
+}

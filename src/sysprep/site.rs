@@ -1,0 +1,195 @@
+//! What an operation works on: a mounted machine, and what must stay.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::guest::{Guestfs, Os};
+
+/// The file type bits of a mode, and a regular file's.
+const TYPE: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+
+/// A mounted machine, and what must stay in it.
+#[derive(Debug)]
+pub struct Site<'g> {
+    /// The session with its disks.
+    pub guest: &'g Guestfs,
+    /// The operating system that is mounted.
+    pub os: &'g Os,
+    keep: Vec<PathBuf>,
+}
+
+impl<'g> Site<'g> {
+    /// `keep` names files and directories that no operation removes, such as the SSH keys of the
+    /// users that a recipe declares.
+    pub fn new(guest: &'g Guestfs, os: &'g Os, keep: &[String]) -> Self {
+        Site {
+            guest,
+            os,
+            keep: keep.iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    /// Whether the packages are Debian's.
+    pub fn is_deb(&self) -> bool {
+        self.os.package_format == "deb"
+    }
+
+    /// Removes files and trees. A `*` in the last part of a pattern also means hidden files.
+    ///
+    /// # Errors
+    /// When something cannot be removed; nothing to remove is no error.
+    pub fn remove(&self, patterns: &[&str]) -> Result<()> {
+        patterns.iter().try_for_each(|pattern| {
+            self.matches(pattern)?
+                .iter()
+                .try_for_each(|path| self.remove_tree(path))
+        })
+    }
+
+    /// Removes everything in directories, which stay.
+    ///
+    /// # Errors
+    /// As [`Site::remove`].
+    pub fn empty(&self, dirs: &[&str]) -> Result<()> {
+        dirs.iter()
+            .try_for_each(|dir| self.remove(&[&format!("{dir}/*")]))
+    }
+
+    /// Empties regular files that have content; owner and mode stay.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn truncate(&self, patterns: &[&str]) -> Result<()> {
+        for pattern in patterns {
+            for path in self.guest.glob(pattern)? {
+                self.truncate_path(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties one existing file if it is regular and has content.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be written.
+    pub fn truncate_path(&self, path: &str) -> Result<()> {
+        let stat = self.guest.lstat(path)?;
+        if stat.mode & TYPE == REGULAR && stat.size > 0 && !self.is_kept(Path::new(path)) {
+            self.guest.truncate_size(path, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Removes one file or tree, named literally.
+    ///
+    /// # Errors
+    /// When it cannot be removed; a missing one is no error.
+    pub fn remove_path(&self, path: &str) -> Result<()> {
+        self.remove_tree(Path::new(path))
+    }
+
+    /// Whether an existing path is a regular file; symbolic links are not followed.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn is_regular(&self, path: &str) -> Result<bool> {
+        Ok(self.guest.lstat(path)?.mode & TYPE == REGULAR)
+    }
+
+    /// Rewrites text files with `edit`, if that changes them. Owner and mode stay.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn edit(&self, patterns: &[&str], edit: impl Fn(&str) -> String) -> Result<()> {
+        for pattern in patterns {
+            for path in self.guest.glob(pattern)? {
+                if self.is_kept(Path::new(&path)) || !self.guest.is_file(&path)? {
+                    continue;
+                }
+                // What is not text is not the kind of file that `edit` knows.
+                if let Ok(text) = String::from_utf8(self.guest.read_file(&path)?) {
+                    let edited = edit(&text);
+                    if edited != text {
+                        self.guest.write(&path, edited)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file with a mode, unless it is there already.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn install(&self, path: &str, content: &str, mode: u32) -> Result<()> {
+        if self.guest.is_file(path)? && self.guest.read_file(path)? == content.as_bytes() {
+            return Ok(());
+        }
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            self.guest.mkdir_p(dir)?;
+        }
+        self.guest.write(path, content)?;
+        self.guest.chmod(mode as i32, path)
+    }
+
+    /// Makes a symbolic link, unless it is there already.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn link(&self, path: &str, target: &str) -> Result<()> {
+        if self.guest.is_symlink(path)? && self.guest.readlink(path)? == target {
+            return Ok(());
+        }
+        self.guest.ln_sf(target, path)
+    }
+
+    /// Whether a path is to be kept, or in something that is.
+    pub fn is_kept(&self, path: &Path) -> bool {
+        self.keep.iter().any(|kept| path.starts_with(kept))
+    }
+
+    fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>> {
+        if !pattern.contains(['*', '?', '[']) {
+            // Also a dangling link, which a pattern does not match.
+            return Ok(vec![PathBuf::from(pattern)]);
+        }
+        let mut found = self.guest.glob_paths(pattern)?;
+        if let Some(dir) = pattern.strip_suffix("/*") {
+            for hidden in ["/.[!.]*", "/..?*"] {
+                found.extend(self.guest.glob_paths(&format!("{dir}{hidden}"))?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what is not kept; a mount point is emptied.
+    fn remove_tree(&self, path: &Path) -> Result<()> {
+        if self.is_kept(path) {
+            return Ok(());
+        }
+        let mounts = self.os.mountpoints.iter().map(|(at, _)| Path::new(at));
+        if !self
+            .keep
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(mounts)
+            .any(|stays| stays.starts_with(path))
+        {
+            return self.guest.rm_rf_path(path);
+        }
+        // Names that are not UTF-8 cannot be asked for below; such a directory holds no kept file
+        // that anyone could have named.
+        match path.to_str() {
+            Some(dir) if self.guest.is_dir(dir)? => self.empty(&[&literal(dir)]),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A pattern that matches only this text.
+fn literal(text: &str) -> String {
+    let escape = |c: char| "\\*?[]".contains(c).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escape).collect()
+}
