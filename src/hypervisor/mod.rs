@@ -12,16 +12,20 @@
 pub mod connect;
 pub mod domain;
 pub mod firmware;
+mod machine;
+pub mod port;
 pub mod private;
 mod raw;
 mod reader;
 pub mod runtime;
 pub mod spec;
+mod state;
 pub mod sweep;
 pub mod xml;
 
 pub use connect::{Connection, Options};
 pub use domain::Domain;
+pub use port::Port;
 pub use spec::{
     Boot, Counters, Disk, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
 };

@@ -19,6 +19,8 @@ pub struct Place {
     pub console: PathBuf,
     /// Sockets of [`Spec::channels`], in their order.
     pub channels: Vec<PathBuf>,
+    /// Hardware addresses for cards of [`Spec::nics`] that name none, in their order.
+    pub macs: Vec<String>,
     /// OVMF's code and this guest's own variables; needed for [`Firmware::Uefi`].
     pub uefi: Option<(PathBuf, PathBuf)>,
     /// `+UID:+GID` that QEMU runs as; `None` for a session, which has no choice. libvirt
@@ -36,8 +38,8 @@ pub fn render(spec: &Spec, place: &Place) -> String {
     for (index, disk) in spec.disks.iter().enumerate() {
         devices += &render_disk(disk, index);
     }
-    for nic in &spec.nics {
-        devices += &render_nic(nic);
+    for (nic, mac) in spec.nics.iter().zip(&place.macs) {
+        devices += &render_nic(nic, mac);
     }
     for (name, socket) in spec.channels.iter().zip(&place.channels) {
         devices += &render_channel(name, socket);
@@ -144,20 +146,18 @@ pub fn disk_target(index: usize) -> String {
     }
 }
 
-fn render_nic(nic: &Nic) -> String {
+fn render_nic(nic: &Nic, mac: &str) -> String {
     let (kind, source) = match &nic.network {
         Network::User => ("user", String::new()),
         Network::Named(name) => ("network", format!("<source network='{}'/>", escape(name))),
         Network::Bridge(name) => ("bridge", format!("<source bridge='{}'/>", escape(name))),
     };
-    let mac = nic.mac.as_ref().map_or(String::new(), |mac| {
-        format!("<mac address='{}'/>", escape(mac))
-    });
+    let mac = escape(nic.mac.as_deref().unwrap_or(mac));
     let slot = nic.slot.map_or(String::new(), |slot| {
         format!("<address type='pci' domain='0' bus='0' slot='{slot}' function='0'/>")
     });
     format!(
-        "    <interface type='{kind}'>{source}{mac}<model type='{}'/>{slot}</interface>\n",
+        "    <interface type='{kind}'>{source}<mac address='{mac}'/><model type='{}'/>{slot}</interface>\n",
         escape(&nic.model)
     )
 }

@@ -1,0 +1,120 @@
+//! A domain that libvirt has created, and the guard that ends it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+use virt::domain;
+use virt::sys;
+
+use super::connect::{Link, failed};
+use super::raw::Held;
+use super::spec::{Firmware, Spec};
+use super::xml::{self, Place};
+use super::{firmware, sweep};
+use crate::error::{Context as _, Result};
+use crate::store::ledger::{Item, Ledger, Record};
+
+/// A created domain with its sockets. Dropping it destroys it.
+pub(super) struct Machine {
+    pub(super) place: Place,
+    handle: Option<Held<domain::Domain>>,
+    sockets: PathBuf,
+    /// Stays in the ledger when the domain does not end.
+    record: Option<Record>,
+    pub(super) link: Arc<Link>,
+}
+
+impl Machine {
+    /// Writes the domain down, then creates it, paused.
+    pub(super) fn create(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
+        let uuid = Uuid::new_v4();
+        let id = uuid.simple().to_string()[..8].to_owned();
+        let name = format!("{}-{id}", spec.name);
+        let record = ledger.record(&Item::Domain {
+            name: name.clone(),
+            uuid,
+        })?;
+        let sockets = link.runtime.path().join(&id);
+        std::fs::create_dir(&sockets).doing(|| format!("making {}", sockets.display()))?;
+        let mut machine = Machine {
+            place: place(spec, name, uuid, &sockets, link.label.clone()),
+            handle: None,
+            sockets,
+            record: Some(record),
+            link,
+        };
+        if spec.firmware == Firmware::Uefi {
+            machine.place.uefi = Some(firmware::prepare(&machine.sockets.join("vars.fd"))?);
+        }
+        machine.handle = Some(machine.start_paused(spec)?);
+        Ok(machine)
+    }
+
+    fn start_paused(&self, spec: &Spec) -> Result<Held<domain::Domain>> {
+        let flags = sys::VIR_DOMAIN_START_PAUSED | sys::VIR_DOMAIN_START_AUTODESTROY;
+        let xml = xml::render(spec, &self.place);
+        match self.link.connect.create_domain_xml(&xml, flags) {
+            Ok(domain) => Ok(Held::new(domain)),
+            Err(cause) => Err(failed(
+                &format!("the guest {} does not start", self.place.name),
+                &cause,
+            )
+            .hint("`imgforge doctor` checks QEMU and libvirt")),
+        }
+    }
+
+    pub(super) fn handle(&self) -> &domain::Domain {
+        self.handle.as_ref().expect("set by create")
+    }
+
+    /// Destroys the domain, through its daemon if that answers, else by hand; once.
+    pub(super) fn end(&mut self) -> Result<()> {
+        let Some(record) = self.record.take() else {
+            return Ok(());
+        };
+        let gone = self
+            .handle
+            .as_ref()
+            .is_some_and(|domain| domain.destroy().is_ok());
+        let result = match gone {
+            true => Ok(vec![]),
+            // Destroying fails for a guest that has ended as well: there is no such process then.
+            false => sweep::end_qemu(self.place.uuid),
+        };
+        drop(std::fs::remove_dir_all(&self.sockets));
+        sweep::remove_logs(&self.place.name);
+        match result {
+            Ok(_) => drop(record),
+            Err(_) => std::mem::forget(record),
+        }
+        result.map(drop)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        drop(self.end());
+    }
+}
+
+fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path, label: Option<String>) -> Place {
+    Place {
+        name,
+        uuid,
+        console: dir.join("console"),
+        channels: (0..spec.channels.len())
+            .map(|index| dir.join(format!("port{index}")))
+            .collect(),
+        macs: (0..spec.nics.len()).map(|index| mac(uuid, index)).collect(),
+        uefi: None,
+        label,
+    }
+}
+
+/// An address of QEMU's own range. libvirt would choose one as well, but not tell.
+fn mac(uuid: Uuid, index: usize) -> String {
+    let bytes = uuid.as_bytes();
+    let last = bytes[2].wrapping_add(index as u8);
+    format!("52:54:00:{:02x}:{:02x}:{last:02x}", bytes[0], bytes[1])
+}
