@@ -130,8 +130,17 @@ impl Domain {
         if self.reported.swap(true, Ordering::SeqCst) {
             return None;
         }
-        let outcome = self.state.outcome_within(END_WITHIN);
-        Some(DomainEvent::Ended(outcome.unwrap_or(Outcome::Failed)))
+        let deadline = Instant::now() + END_WITHIN;
+        loop {
+            if let Some(outcome) = self.state.outcome_within(POLL) {
+                return Some(DomainEvent::Ended(outcome));
+            }
+            let alive = self.machine.link.connect.is_alive().unwrap_or(false);
+            if !alive || Instant::now() > deadline {
+                self.state.lost();
+                return Some(DomainEvent::Ended(Outcome::Failed));
+            }
+        }
     }
 
     /// Why the guest ended with [`Outcome::Failed`], if imgforge knows.

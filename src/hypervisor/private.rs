@@ -58,7 +58,7 @@ wait $!
 /// The running daemon. Dropping it ends it and all its guests.
 #[derive(Debug)]
 pub struct Daemon {
-    /// Dropped first: the process group is killed and reaped.
+    /// The process outside of the namespace; dropping it kills the group.
     running: Running,
     dir: PathBuf,
     uri: String,
@@ -139,6 +139,13 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The first process of the namespace is gone only when all others are.
+        drop(sweep::end_children(self.running.id()));
     }
 }
 

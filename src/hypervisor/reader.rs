@@ -20,16 +20,22 @@ const LOG_LIMIT: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Log {
     file: Option<File>,
+    limit: u64,
     left: u64,
 }
 
 impl Log {
     pub(super) fn create(path: &Path) -> Result<Log> {
+        Log::with_limit(path, LOG_LIMIT)
+    }
+
+    fn with_limit(path: &Path, limit: u64) -> Result<Log> {
         let file =
             File::create(path).doing(|| format!("writing the console log {}", path.display()))?;
         Ok(Log {
             file: Some(file),
-            left: LOG_LIMIT,
+            limit,
+            left: limit,
         })
     }
 
@@ -42,8 +48,8 @@ impl Log {
         let mut written = file.write_all(&data[..fits]);
         if full {
             let note = format!(
-                "\n[imgforge: the log ends here, after {} MiB]\n",
-                LOG_LIMIT >> 20
+                "\n[imgforge: the log ends here, after {} bytes]\n",
+                self.limit
             );
             written = written.and_then(|()| file.write_all(note.as_bytes()));
         }
@@ -98,4 +104,22 @@ fn spawn(
             }
         })
         .doing(|| "starting a thread".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_ends_at_its_limit_and_says_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut log = Log::with_limit(file.path(), 10).unwrap();
+        for _ in 0..3 {
+            log.write(b"12345678");
+        }
+        assert_eq!(
+            std::fs::read_to_string(file.path()).unwrap(),
+            "1234567812\n[imgforge: the log ends here, after 10 bytes]\n"
+        );
+    }
 }

@@ -41,6 +41,13 @@ impl State {
         self.lock().failure
     }
 
+    /// libvirt will not tell the end any more.
+    pub(super) fn lost(&self) {
+        let mut seen = self.lock();
+        seen.failure
+            .get_or_insert("the libvirt daemon ended or hangs");
+    }
+
     /// Whether somebody has to destroy the domain now; true once.
     pub(super) fn must_destroy(&self) -> bool {
         std::mem::take(&mut self.lock().destroy)

@@ -1,16 +1,43 @@
 //! What a killed imgforge left behind, found by what the ledger knows, and ended.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
+use crate::store::ledger::Item;
 
 /// How long a killed process may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Clears one item of a ledger whose owner is gone; says what was done.
+///
+/// # Errors
+/// When a process does not end or a directory cannot be removed: keep the item then.
+pub fn sweep(item: &Item) -> Result<Vec<String>> {
+    match item {
+        Item::Domain { name, uuid } => sweep_domain(name, *uuid),
+        Item::Process { pid, start } => Ok(sweep_process(*pid, *start)?.into_iter().collect()),
+        Item::Scratch { path } => Ok(sweep_scratch(path)?.into_iter().collect()),
+    }
+}
+
+/// Removes a directory or file of ours, if it is there; says what was done.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn sweep_scratch(path: &Path) -> Result<Option<String>> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => return Ok(None),
+    };
+    removed.doing(|| format!("removing {}", path.display()))?;
+    Ok(Some(format!("removed {}", path.display())))
+}
 
 /// Ends the QEMU processes of a domain and removes its log; says what was done.
 ///
@@ -27,9 +54,7 @@ pub fn sweep_domain(name: &str, uuid: Uuid) -> Result<Vec<String>> {
 pub(super) fn end_qemu(uuid: Uuid) -> Result<Vec<Pid>> {
     let processes = qemu_processes(uuid);
     for pid in &processes {
-        end(*pid, || {
-            let _ = kill_process(*pid, Signal::KILL);
-        })?;
+        end_process(*pid)?;
     }
     Ok(processes)
 }
@@ -86,6 +111,22 @@ fn has_uuid(cmdline: &[u8], uuid: &str) -> bool {
     let args: Vec<&[u8]> = cmdline.split(|byte| *byte == 0).collect();
     args.windows(2)
         .any(|pair| pair[0] == b"-uuid" && pair[1].eq_ignore_ascii_case(uuid.as_bytes()))
+}
+
+/// Ends the children of a process and waits for their end.
+pub(super) fn end_children(pid: u32) -> Result<()> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    children
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|child| Pid::from_raw(child.parse().ok()?))
+        .try_for_each(end_process)
+}
+
+fn end_process(pid: Pid) -> Result<()> {
+    end(pid, || {
+        let _ = kill_process(pid, Signal::KILL);
+    })
 }
 
 fn end(pid: Pid, kill: impl Fn()) -> Result<()> {
@@ -148,6 +189,24 @@ mod tests {
         assert!(has_uuid(&line(&format!("qemu -uuid {uuid} -m 1")), uuid));
         assert!(!has_uuid(&line(&format!("grep {uuid}")), uuid));
         assert!(!has_uuid(&line("qemu -uuid"), uuid));
+    }
+
+    #[test]
+    fn scratch_is_removed_once_and_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (scratch, kept, link) = (
+            dir.path().join("s"),
+            dir.path().join("k"),
+            dir.path().join("l"),
+        );
+        fs::create_dir_all(scratch.join("deep")).unwrap();
+        fs::create_dir(&kept).unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        for path in [scratch, link] {
+            assert!(sweep_scratch(&path).unwrap().is_some());
+            assert_eq!(sweep_scratch(&path).unwrap(), None);
+        }
+        assert!(kept.is_dir());
     }
 
     #[test]

@@ -197,3 +197,191 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hypervisor::spec::{Format, OnReboot};
+    use crate::units::Size;
+
+    fn spec() -> Spec {
+        Spec {
+            name: "web-node".into(),
+            memory: Size::gib(2),
+            cpus: 2,
+            firmware: Firmware::Bios,
+            disks: vec![Disk {
+                path: "/state/work/disk.qcow2".into(),
+                format: Format::Qcow2,
+                serial: None,
+                readonly: false,
+            }],
+            nics: vec![Nic::default()],
+            channels: vec!["org.imgforge.0".into()],
+            boot: Boot::Disk,
+            accel: Accel::Tcg,
+            console_log: "/state/work/console.log".into(),
+            on_reboot: OnReboot::Restart,
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            name: "web-node-1b4e28ba".into(),
+            uuid: "1b4e28ba-2fa1-41d2-883f-0016d3cca427".parse().unwrap(),
+            console: "/run/imgforge-x/1b4e28ba/console".into(),
+            channels: vec!["/run/imgforge-x/1b4e28ba/port0".into()],
+            macs: vec!["52:54:00:1b:4e:28".into()],
+            uefi: None,
+            label: Some("+0:+0".into()),
+        }
+    }
+
+    #[test]
+    fn the_usual_machine() {
+        insta::assert_snapshot!(render(&spec(), &place()), @r#"
+        <domain type='qemu'>
+          <name>web-node-1b4e28ba</name>
+          <uuid>1b4e28ba-2fa1-41d2-883f-0016d3cca427</uuid>
+          <memory unit='b'>2147483648</memory>
+          <vcpu>2</vcpu>
+          <os>
+            <type arch='x86_64' machine='q35'>hvm</type>
+            <boot dev='hd'/>
+          </os>
+          <features><acpi/><apic/></features>
+          <cpu mode='maximum' check='none'/>
+          <clock offset='utc'/>
+          <on_poweroff>destroy</on_poweroff>
+          <on_reboot>restart</on_reboot>
+          <on_crash>destroy</on_crash>
+          <devices>
+            <disk type='file' device='disk'>
+              <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap' detect_zeroes='unmap'/>
+              <source file='/state/work/disk.qcow2'/>
+              <target dev='vda' bus='virtio'/>
+            </disk>
+            <interface type='user'><mac address='52:54:00:1b:4e:28'/><model type='virtio'/></interface>
+            <channel type='unix'>
+              <source mode='bind' path='/run/imgforge-x/1b4e28ba/port0'/>
+              <target type='virtio' name='org.imgforge.0'/>
+            </channel>
+            <serial type='unix'>
+              <source mode='bind' path='/run/imgforge-x/1b4e28ba/console'/>
+              <target type='isa-serial' port='0'/>
+            </serial>
+            <video><model type='vga' vram='16384'/></video>
+            <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+            <panic model='isa'/>
+            <controller type='usb' model='none'/>
+            <memballoon model='none'/>
+          </devices>
+          <seclabel type='static' model='dac' relabel='no'><label>+0:+0</label></seclabel>
+        </domain>
+        "#);
+    }
+
+    #[test]
+    fn a_clone_with_other_hardware_under_kvm_and_uefi() {
+        let mut spec = spec();
+        spec.accel = Accel::Kvm;
+        spec.firmware = Firmware::Uefi;
+        spec.nics = vec![
+            Nic {
+                model: "vmxnet3".into(),
+                mac: Some("52:54:00:00:00:09".into()),
+                slot: Some(9),
+                network: Network::User,
+            },
+            Nic {
+                network: Network::from_word("bridge:br0"),
+                ..Nic::default()
+            },
+            Nic {
+                network: Network::from_word("default"),
+                ..Nic::default()
+            },
+        ];
+        spec.disks.push(Disk {
+            path: "/seed & <co>.img".into(),
+            format: Format::Raw,
+            serial: Some("seed".into()),
+            readonly: true,
+        });
+        spec.boot = Boot::Kernel {
+            kernel: "/k".into(),
+            initrd: "/i".into(),
+            cmdline: "quiet a='b'".into(),
+        };
+        let mut place = place();
+        place.macs = (1..=3).map(|n| format!("52:54:00:00:01:0{n}")).collect();
+        place.uefi = Some(("/ovmf/code.fd".into(), "/run/vars.fd".into()));
+        place.label = None;
+        insta::assert_snapshot!(render(&spec, &place), @r#"
+        <domain type='kvm'>
+          <name>web-node-1b4e28ba</name>
+          <uuid>1b4e28ba-2fa1-41d2-883f-0016d3cca427</uuid>
+          <memory unit='b'>2147483648</memory>
+          <vcpu>2</vcpu>
+          <os>
+            <type arch='x86_64' machine='q35'>hvm</type>
+            <loader readonly='yes' secure='no' type='pflash'>/ovmf/code.fd</loader>
+            <nvram>/run/vars.fd</nvram>
+            <kernel>/k</kernel>
+            <initrd>/i</initrd>
+            <cmdline>quiet a=&apos;b&apos;</cmdline>
+          </os>
+          <features><acpi/><apic/></features>
+          <cpu mode='host-passthrough' migratable='off'/>
+          <clock offset='utc'/>
+          <on_poweroff>destroy</on_poweroff>
+          <on_reboot>restart</on_reboot>
+          <on_crash>destroy</on_crash>
+          <devices>
+            <disk type='file' device='disk'>
+              <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap' detect_zeroes='unmap'/>
+              <source file='/state/work/disk.qcow2'/>
+              <target dev='vda' bus='virtio'/>
+            </disk>
+            <disk type='file' device='disk'>
+              <driver name='qemu' type='raw' cache='unsafe' discard='unmap' detect_zeroes='unmap'/>
+              <source file='/seed &amp; &lt;co&gt;.img'/>
+              <target dev='vdb' bus='virtio'/>
+              <serial>seed</serial>
+              <readonly/>
+            </disk>
+            <interface type='user'><mac address='52:54:00:00:00:09'/><model type='vmxnet3'/><address type='pci' domain='0' bus='0' slot='9' function='0'/></interface>
+            <interface type='bridge'><source bridge='br0'/><mac address='52:54:00:00:01:02'/><model type='virtio'/></interface>
+            <interface type='network'><source network='default'/><mac address='52:54:00:00:01:03'/><model type='virtio'/></interface>
+            <channel type='unix'>
+              <source mode='bind' path='/run/imgforge-x/1b4e28ba/port0'/>
+              <target type='virtio' name='org.imgforge.0'/>
+            </channel>
+            <serial type='unix'>
+              <source mode='bind' path='/run/imgforge-x/1b4e28ba/console'/>
+              <target type='isa-serial' port='0'/>
+            </serial>
+            <video><model type='vga' vram='16384'/></video>
+            <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+            <panic model='isa'/>
+            <controller type='usb' model='none'/>
+            <memballoon model='none'/>
+          </devices>
+        </domain>
+        "#);
+    }
+
+    #[test]
+    fn nothing_in_a_value_becomes_markup() {
+        assert_eq!(
+            escape("a<b>&'c'\"d\"\n\u{1}e"),
+            "a&lt;b&gt;&amp;&apos;c&apos;&quot;d&quot;&#10;e"
+        );
+    }
+
+    #[test]
+    fn disks_are_named_as_libvirt_names_them() {
+        let names = [0, 1, 25, 26, 27].map(disk_target);
+        assert_eq!(names, ["vda", "vdb", "vdz", "vdaa", "vdab"]);
+    }
+}

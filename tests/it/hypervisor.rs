@@ -1,10 +1,19 @@
 //! Guests for real, under libvirt and TCG.
 
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use imgforge::hypervisor::{Connection, Domain, DomainEvent, Options, Outcome, sweep};
-use imgforge::store::ledger::Ledger;
+use imgforge::host::exec::Program;
+use imgforge::hypervisor::private::Daemon;
+use imgforge::hypervisor::{
+    Connection, Disk, Domain, DomainEvent, Firmware, Format, Nic, Options, Outcome, sweep,
+};
+use imgforge::store::ledger::{Item, Ledger};
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
 
 use crate::toy;
 
@@ -119,9 +128,296 @@ fn a_hanging_guest_is_watched_shown_and_destroyed() {
     assert!(domain.counters().unwrap().cpu_time > 0);
     let picture = bench.dir.path().join("screen.png");
     domain.screenshot(&picture).unwrap();
-    assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG\r\n"));
+    let picture = std::fs::read(&picture).unwrap();
+    assert!(picture.starts_with(b"\x89PNG\r\n"), "{}", picture.len());
     let uuid = domain.uuid();
     assert_eq!(sweep::qemu_processes(uuid).len(), 1);
     domain.destroy().unwrap();
     assert_eq!(sweep::qemu_processes(uuid), []);
+    assert_eq!(bench.connection.domain_names().unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_is_typed_reaches_the_console_from_another_thread() {
+    let bench = bench();
+    let domain = bench.start("type");
+    listen(&domain, until("toy: type"));
+    let console = domain.console().unwrap();
+    let typist = std::thread::spawn(move || console.send(b"one\nbye\n"));
+    let said = listen(&domain, |_| true);
+    typist.join().unwrap().unwrap();
+    assert_eq!(said.outcome, Some(Outcome::ShutDown));
+    assert!(said.console.contains("toy: typed one"), "{said:?}");
+}
+
+#[test]
+fn a_flooding_guest_is_slowed_down_and_takes_no_memory() {
+    let bench = bench();
+    let domain = bench.start("flood");
+    let started = listen(&domain, |said| {
+        !(said.console.contains("console console") && said.port.len() > 1 << 20)
+    });
+    assert_eq!(started.outcome, None);
+    let before = resident_kib();
+    // Nobody reads now, until the guest has filled every buffer and its processes wait.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut busy = domain.counters().unwrap().cpu_time;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = domain.counters().unwrap().cpu_time;
+        if now - busy < 300_000_000 {
+            break;
+        }
+        busy = now;
+        assert!(Instant::now() < deadline, "the guest is not slowed down");
+    }
+    let grown = resident_kib().saturating_sub(before);
+    assert!(
+        grown < 16 * 1024,
+        "{grown} KiB for a guest that nobody reads"
+    );
+    // The readers wait for room in the queue: that must not keep the end from coming.
+    let uuid = domain.uuid();
+    drop(domain);
+    assert_eq!(sweep::qemu_processes(uuid), []);
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Owner, group and mode.
+fn ownership(path: &Path) -> (u32, u32, u32) {
+    let found = std::fs::metadata(path).unwrap();
+    (found.uid(), found.gid(), found.mode())
+}
+
+#[test]
+fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
+    let bench = bench();
+    let store = bench.dir.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let (layer, overlay, seed) = (
+        store.join("layer.raw"),
+        store.join("overlay.qcow2"),
+        store.join("seed.raw"),
+    );
+    for file in [&layer, &seed] {
+        std::fs::File::create(file)
+            .unwrap()
+            .set_len(1 << 20)
+            .unwrap();
+    }
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .args([&layer, &overlay])
+        .run()
+        .unwrap();
+    for (path, mode) in [(&layer, 0o400), (&overlay, 0o600), (&store, 0o700)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let owners = [&store, &layer, &overlay, &seed].map(|path| ownership(path));
+    let disk = |path: &Path, format, serial: &str, readonly| Disk {
+        path: path.to_owned(),
+        format,
+        serial: Some(serial.into()),
+        readonly,
+    };
+    let mut spec = toy::spec(bench.dir.path(), "disk");
+    spec.firmware = Firmware::Uefi;
+    spec.disks = vec![
+        disk(&overlay, Format::Qcow2, "system", false),
+        disk(&seed, Format::Raw, "seed", true),
+    ];
+    spec.nics = vec![
+        Nic {
+            mac: Some("52:54:00:12:34:56".into()),
+            ..Nic::default()
+        },
+        Nic {
+            model: "e1000".into(),
+            slot: Some(9),
+            ..Nic::default()
+        },
+    ];
+    let domain = bench.connection.start(&spec, &bench.ledger).unwrap();
+    let mut written = 0;
+    let said = listen(&domain, |_| {
+        written = domain
+            .counters()
+            .map_or(written, |counters| counters.disk_written);
+        true
+    });
+    assert_eq!(said.outcome, Some(Outcome::ShutDown), "{said:?}");
+    for text in [
+        "toy: vda serial=system",
+        "toy: vdb serial=seed",
+        "52:54:00:12:34:56",
+        "toy: nic e1000 slot=0000:00:09.0",
+        "toy: booted by UEFI",
+    ] {
+        assert!(said.console.contains(text), "{text}: {}", said.console);
+    }
+    drop(domain);
+    assert_eq!(
+        [&store, &layer, &overlay, &seed].map(|path| ownership(path)),
+        owners
+    );
+    let out = store.join("out");
+    Program::new("qemu-img")
+        .args(["dd", "-f", "qcow2", "-O", "raw", "bs=512", "count=1"])
+        .arg(format!("if={}", overlay.display()))
+        .arg(format!("of={}", out.display()))
+        .run()
+        .unwrap();
+    let bytes = read(&out);
+    assert!(bytes.starts_with("written by the toy"), "{bytes:?}");
+    assert!(std::fs::read(&layer).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_guest_that_cannot_start_leaves_nothing() {
+    let bench = bench();
+    let mut spec = toy::spec(bench.dir.path(), "good");
+    spec.disks = vec![Disk {
+        path: "/nonexistent.raw".into(),
+        format: Format::Raw,
+        serial: None,
+        readonly: false,
+    }];
+    let error = bench.connection.start(&spec, &bench.ledger).unwrap_err();
+    assert!(error.render().contains("/nonexistent.raw"), "{error}");
+    assert_eq!(bench.connection.domain_names().unwrap(), [""; 0]);
+    assert_eq!(
+        items(bench.dir.path())
+            .iter()
+            .filter(|item| matches!(item, Item::Domain { .. }))
+            .count(),
+        0
+    );
+}
+
+/// What the ledgers below `state` have written down.
+fn items(state: &Path) -> Vec<Item> {
+    let pages = std::fs::read_dir(state.join("ledger")).unwrap();
+    let files = pages.flat_map(|page| std::fs::read_dir(page.unwrap().path()).unwrap());
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+        .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
+        .collect()
+}
+
+/// Processes that have `text` on their command line.
+fn processes(text: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap();
+    all.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .map(|cmdline| String::from_utf8_lossy(&cmdline).replace('\0', " "))
+        .filter(|cmdline| cmdline.contains(text))
+        .collect()
+}
+
+#[test]
+fn root_without_a_daemon_gets_a_private_one_that_ends_with_it() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root needs one, and only root can have the namespaces.
+    }
+    let state = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(state.path()).unwrap();
+    let dirs = [0, 1].map(|_| tempfile::tempdir_in("/run").unwrap());
+    let daemons = dirs
+        .each_ref()
+        .map(|dir| Daemon::start(dir.path(), &ledger).unwrap());
+    let connections = daemons.each_ref().map(|daemon| {
+        let uri = Some(daemon.uri());
+        Connection::open(&Options {
+            uri,
+            ledger: &ledger,
+        })
+        .unwrap()
+    });
+    let spec = toy::spec(state.path(), "hang");
+    let domain = connections[0].start(&spec, &ledger).unwrap();
+    assert_eq!(connections[0].domain_names().unwrap(), [domain.name()]);
+    assert_eq!(
+        connections[1].domain_names().unwrap(),
+        [""; 0],
+        "each sees its own"
+    );
+    let uuid = domain.uuid();
+    let names = dirs
+        .each_ref()
+        .map(|dir| dir.path().to_str().unwrap().to_owned());
+    assert_eq!(processes(&names[0]).len(), 2, "unshare and its shell");
+    // The daemon ends first, as if it had been killed: its guests end with it.
+    drop(daemons);
+    assert_eq!(sweep::qemu_processes(uuid), []);
+    let said = listen(&domain, |_| true);
+    assert_eq!(said.outcome, Some(Outcome::Failed), "{said:?}");
+    drop((domain, connections));
+    for name in names {
+        assert_eq!(processes(&name), [""; 0]);
+    }
+    assert_eq!(items(state.path()), []);
+}
+
+/// Set for the process that [`sigkill_leaves_nothing_that_the_ledger_does_not_clear`] kills.
+const VICTIM: &str = "IMGFORGE_TEST_VICTIM";
+
+#[test]
+fn sigkill_leaves_nothing_that_the_ledger_does_not_clear() {
+    if let Some(state) = std::env::var_os(VICTIM) {
+        return be_killed(Path::new(&state));
+    }
+    let state = tempfile::tempdir().unwrap();
+    let name = "hypervisor::sigkill_leaves_nothing_that_the_ledger_does_not_clear";
+    let mut victim = Program::new(std::env::current_exe().unwrap().to_str().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(VICTIM, state.path())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.take_stdout()).lines();
+    let uuid = lines
+        .find_map(|line| line.unwrap().split_once("running ")?.1.parse::<Uuid>().ok())
+        .expect("the victim starts a guest");
+    assert_eq!(sweep::qemu_processes(uuid).len(), 1);
+    let victim_id = Pid::from_raw(victim.id() as i32).unwrap();
+    kill_process(victim_id, Signal::KILL).unwrap();
+    assert!(victim.wait().is_err(), "killed");
+    let items = items(state.path());
+    assert!(
+        items.iter().any(|item| matches!(item, Item::Domain { .. })),
+        "{items:?}"
+    );
+    for item in &items {
+        sweep::sweep(item).unwrap();
+    }
+    assert_eq!(sweep::qemu_processes(uuid), []);
+    for item in &items {
+        if let Item::Scratch { path } = item {
+            assert!(!path.exists(), "{}", path.display());
+            assert_eq!(processes(path.to_str().unwrap()), [""; 0]);
+        }
+    }
+}
+
+fn be_killed(state: &Path) {
+    let ledger = Ledger::open(state).unwrap();
+    let connection = Connection::open(&Options {
+        uri: None,
+        ledger: &ledger,
+    })
+    .unwrap();
+    let domain = connection
+        .start(&toy::spec(state, "hang"), &ledger)
+        .unwrap();
+    listen(&domain, until("toy: hang"));
+    let mut out = std::io::stdout();
+    writeln!(out, "running {}", domain.uuid()).unwrap();
+    listen(&domain, |_| true);
 }
