@@ -6,3 +6,4 @@ mod pack;
 mod phony;
 mod repository;
 mod toy;
+mod recipe;
