@@ -47,7 +47,6 @@ pub struct Error {
     causes: Vec<String>,
     evidence: Vec<String>,
     hint: Option<String>,
-    report: Box<str>,
 }
 
 impl Error {
@@ -59,7 +58,6 @@ impl Error {
             causes: vec![],
             evidence: vec![],
             hint: None,
-            report: Box::default(),
         }
     }
 
@@ -99,13 +97,6 @@ impl Error {
     #[must_use]
     pub fn evidence<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
         self.evidence.extend(lines.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets a text to draw as it is above the message, such as the diagnostics of a recipe.
-    #[must_use]
-    pub fn report(mut self, report: impl Into<String>) -> Self {
-        self.report = report.into().into_boxed_str();
         self
     }
 
@@ -151,11 +142,7 @@ impl Error {
 
     /// Draws the error for a person: `error:`, `caused by:`, evidence, `hint:`.
     pub fn render(&self) -> String {
-        let mut out = match &*self.report {
-            "" => String::new(),
-            report => format!("{report}\n"),
-        };
-        let _ = writeln!(out, "error: {}", self.message);
+        let mut out = format!("error: {}\n", self.message);
         for cause in &self.causes {
             let _ = writeln!(out, "caused by: {cause}");
         }

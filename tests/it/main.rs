@@ -4,6 +4,5 @@ mod guest;
 mod hypervisor;
 mod pack;
 mod phony;
-mod recipe;
 mod repository;
 mod toy;
