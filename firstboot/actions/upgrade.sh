@@ -1,0 +1,15 @@
+# Upgrades every installed package.
+# shellcheck shell=sh
+refresh_lists
+case $(manager) in
+apt-get) thrice apt full-upgrade ;;
+dnf) thrice dnf -y upgrade ;;
+yum) thrice yum -y upgrade ;;
+zypper)
+	case $(os ID) in
+	*tumbleweed*) thrice zypper_run dup ;;
+	*) thrice zypper_run update ;;
+	esac
+	;;
+apk) thrice apk upgrade --wait 900 ;;
+esac

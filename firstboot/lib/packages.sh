@@ -1,0 +1,95 @@
+# The guest's package manager, for the actions that install something.
+# shellcheck shell=sh
+
+fail() {
+	echo "imgforge: $*" >&2
+	exit 1
+}
+
+# Runs a command up to three times: mirrors are flaky.
+thrice() {
+	for pause in 5 20 0; do
+		code=0
+		"$@" || code=$?
+		[ "$code" -ne 0 ] || return 0
+		[ "$pause" -eq 0 ] || { echo "imgforge: trying again in $pause s: $*" && sleep "$pause"; }
+	done
+	return "$code"
+}
+
+manager() {
+	for program in apt-get dnf yum zypper apk; do
+		if command -v "$program" >/dev/null 2>&1; then
+			echo "$program"
+			return 0
+		fi
+	done
+	fail "no package manager is known here: apt-get, dnf, yum, zypper or apk is needed"
+}
+
+apt() {
+	apt-get -y -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=3 \
+		-o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# apt's own background work holds its locks for minutes; let it end and do not start again.
+quiet_apt() {
+	command -v systemctl >/dev/null 2>&1 || return 0
+	systemctl stop apt-daily.timer apt-daily-upgrade.timer >/dev/null 2>&1 || true
+	waited=0
+	while systemctl is-active -q apt-daily.service apt-daily-upgrade.service 2>/dev/null ||
+		systemctl show -p ActiveState apt-daily.service apt-daily-upgrade.service 2>/dev/null |
+		grep -q '=activating'; do
+		waited=$((waited + 2))
+		[ "$waited" -lt 900 ] || break
+		sleep 2
+	done
+}
+
+# Reads the package lists once a boot, and again after a repository was added.
+refresh_lists() {
+	[ ! -e "$RUN/lists-fresh" ] || return 0
+	case $(manager) in
+	apt-get) quiet_apt && thrice apt update ;;
+	dnf) thrice dnf -y makecache ;;
+	yum) thrice yum -y makecache ;;
+	zypper) thrice zypper_run refresh ;;
+	apk) thrice apk update --wait 900 ;;
+	esac
+	: >"$RUN/lists-fresh"
+}
+
+# 100 and up are information: patches are there, a restart is advised.
+zypper_run() {
+	code=0
+	ZYPP_LOCK_TIMEOUT=900 zypper --non-interactive "$@" || code=$?
+	[ "$code" -eq 0 ] || { [ "$code" -ge 100 ] && [ "$code" -lt 104 ]; }
+}
+
+install_packages() {
+	[ "$#" -gt 0 ] || return 0
+	refresh_lists
+	case $(manager) in
+	apt-get) thrice apt install "$@" ;;
+	dnf) thrice dnf -y install "$@" ;;
+	yum) thrice yum -y install "$@" ;;
+	zypper) thrice zypper_run install "$@" ;;
+	apk) thrice apk add --wait 900 "$@" ;;
+	esac
+}
+
+# Gives what was written its security label, where the guest has labels.
+relabel() {
+	command -v restorecon >/dev/null 2>&1 || return 0
+	restorecon -R "$@" 2>/dev/null || true
+}
+
+# The payload of this step: an archive on the job's disk, or beside an image's own steps.
+payload() {
+	if [ -n "${JOB:-}" ]; then
+		tar -xOf "$JOB" "payload-$N.tar"
+	else
+		cat "$RUN/payload-$N.tar"
+	fi
+}

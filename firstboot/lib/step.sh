@@ -1,0 +1,18 @@
+# Runs the action $2 of step $1 in a process of its own, with the recipe's variables.
+# shellcheck shell=sh
+set -eu
+umask 022
+cd "${IMGFORGE_ROOT:-/}"
+export HOME=/root TERM=dumb DEBIAN_FRONTEND=noninteractive
+N=$1
+export N
+STEP=$RUN/steps/$1
+export STEP
+# shellcheck disable=SC1090,SC1091
+{
+	. "$RUN/vars.sh"
+	. "$STEP/env.sh"
+	. "$RUN/lib/common.sh"
+	. "$RUN/lib/packages.sh"
+	. "$RUN/actions/$2.sh"
+}
