@@ -10,6 +10,7 @@ pub mod index;
 pub mod pack;
 pub mod recipe;
 pub mod repository;
+pub mod runner;
 pub mod store;
 pub mod sysprep;
 pub mod ui;

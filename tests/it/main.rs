@@ -5,4 +5,5 @@ mod hypervisor;
 mod pack;
 mod phony;
 mod repository;
+mod runner;
 mod toy;

@@ -1,0 +1,236 @@
+//! A job: what one boot of a guest has to do, as an archive straight on a disk.
+//!
+//! `core.tar` holds the runner, the plan and the steps' small files; `payload-N.tar` the files
+//! that step N unpacks; `instance.tar` the image's own first-boot steps. The plan is a text of
+//! words: a nonce that every record of the journal repeats, the mode, by how much limits grow, the
+//! number of secrets, and one line a step: `step N ACTION SECONDS RETRIES DISTRO RELEASE`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::time::Duration;
+
+use super::payload::{self, Content, Entry};
+use super::script::{ACTIONS, INSTANCE, RUNNER};
+use super::steps::{self, Scope};
+use crate::error::{Context as _, Error, Result};
+use crate::host::accel::Accel;
+use crate::recipe::types::{Action, Step};
+use crate::units::Span;
+
+/// Limit for one try of a step that names none, with hardware acceleration.
+const USUAL_LIMIT: Span = Span::seconds(30 * 60);
+
+/// More steps than the journal's disk has room for.
+const MOST_STEPS: usize = 300;
+
+/// What the runner is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The first failure ends the job; afterwards the image holds no trace of it.
+    Configure,
+    /// All steps run, and the guest tells what the gate compares.
+    Check,
+}
+
+/// What a job is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What the runner is there for.
+    pub mode: Mode,
+    /// Steps, in order; checkpoints are ignored.
+    pub steps: &'a [Step],
+    /// Steps for the first boot of every machine made from the image.
+    pub instance: &'a [Step],
+    /// The recipe's variables.
+    pub vars: &'a BTreeMap<String, String>,
+    /// Names of the recipe's secrets.
+    pub secrets: &'a [String],
+    /// Directory that the recipe's paths are relative to.
+    pub root: &'a Path,
+    /// What runs the guest; limits grow with it.
+    pub accel: Accel,
+}
+
+/// A step as the host has to know it while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What people see.
+    pub title: String,
+    /// The longest that all its tries may take, accelerated or not.
+    pub limit: Duration,
+}
+
+/// A job, ready to be written to its disk.
+#[derive(Debug)]
+pub struct Job {
+    /// Random, and known only to this job's runner.
+    pub nonce: String,
+    /// The steps; the first is number 1.
+    pub steps: Vec<Planned>,
+    /// How many secrets the guest waits for.
+    pub secrets: usize,
+    archive: Vec<Entry>,
+}
+
+impl Job {
+    /// Translates steps into a job.
+    ///
+    /// # Errors
+    /// When a step is not available yet, or a file that it names cannot be used.
+    pub fn prepare(request: &Request<'_>) -> Result<Job> {
+        let scope = Scope {
+            root: request.root,
+            vars: request.vars,
+            secrets: request.secrets,
+        };
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let factor = request.accel.time_factor();
+        let main = Program::compile(request.steps, scope, factor)?;
+        let own = Program::compile(
+            request.instance,
+            Scope {
+                secrets: &[],
+                ..scope
+            },
+            1,
+        )?;
+        let mode = match request.mode {
+            Mode::Configure => "configure",
+            Mode::Check => "check",
+        };
+        let plan = format!(
+            "imgforge-job 1\nnonce {nonce}\nmode {mode}\nfactor {factor}\nsecrets {}\ninstance {}\n{}",
+            request.secrets.len(),
+            if own.steps.is_empty() { "no" } else { "yes" },
+            main.plan,
+        );
+        let mut core = embedded(&[RUNNER, ACTIONS]);
+        core.push(Entry::bytes("plan", plan));
+        core.push(Entry::bytes("vars.sh", steps::variables(scope)));
+        core.extend(main.files);
+        let mut archive = vec![Entry::archive("core.tar", core)];
+        archive.extend(main.payloads);
+        if !own.steps.is_empty() {
+            let vars = steps::variables(Scope {
+                secrets: &[],
+                ..scope
+            });
+            archive.push(instance(own.plan, vars, own.files, own.payloads));
+        }
+        let (steps, secrets) = (main.steps, request.secrets.len());
+        Ok(Job {
+            nonce,
+            steps,
+            secrets,
+            archive,
+        })
+    }
+
+    /// Number of steps.
+    pub fn count(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    /// Step number `n`, if the job has it.
+    pub fn step(&self, n: u32) -> Option<&Planned> {
+        self.steps.get((n as usize).checked_sub(1)?)
+    }
+
+    /// Writes the job's disk and an empty disk for the journal.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn write(&self, job: &Path, log: &Path) -> Result<()> {
+        let doing = || format!("writing the job {}", job.display());
+        let mut out = BufWriter::new(File::create(job).doing(doing)?);
+        payload::write(&mut out, &self.archive).doing(doing)?;
+        out.into_inner().map_err(|e| e.into_error()).doing(doing)?;
+        let doing = || format!("writing the journal {}", log.display());
+        File::create(log)
+            .and_then(|file| file.set_len(super::LOG_SIZE))
+            .doing(doing)
+    }
+}
+
+/// Steps, translated.
+struct Program {
+    plan: String,
+    files: Vec<Entry>,
+    payloads: Vec<Entry>,
+    steps: Vec<Planned>,
+}
+
+impl Program {
+    fn compile(list: &[Step], scope: Scope<'_>, factor: u32) -> Result<Program> {
+        let (mut plan, mut files, mut payloads, mut steps) =
+            (String::new(), vec![], vec![], vec![]);
+        for step in list.iter().filter(|step| step.action != Action::Checkpoint) {
+            let n = steps.len() + 1;
+            let title = steps::title(step);
+            let translated = steps::translate(step, scope)
+                .map_err(|error| error.within(format!("step {n} ({title}) cannot be prepared")))?;
+            let limit = step.timeout.unwrap_or(USUAL_LIMIT).as_seconds();
+            let when = steps::condition(step.when.as_ref())?;
+            let _ = writeln!(
+                plan,
+                "step {n} {} {limit} {} {when}",
+                translated.action, step.retries
+            );
+            files.extend(translated.files.into_iter().map(|mut file| {
+                file.path = format!("steps/{n}/{}", file.path);
+                file
+            }));
+            payloads.extend(
+                translated
+                    .payload
+                    .map(|all| Entry::archive(format!("payload-{n}.tar"), all)),
+            );
+            let tries = u64::from(step.retries) + 1;
+            let all = (limit + 20)
+                .saturating_mul(tries)
+                .saturating_mul(u64::from(factor));
+            steps.push(Planned {
+                title,
+                limit: Duration::from_secs(all),
+            });
+        }
+        if steps.len() > MOST_STEPS {
+            return Err(Error::usage(format!(
+                "{} steps are too many, {MOST_STEPS} are possible",
+                steps.len()
+            ))
+            .hint("put a `checkpoint` between them"));
+        }
+        Ok(Program {
+            plan,
+            files,
+            payloads,
+            steps,
+        })
+    }
+}
+
+fn embedded(tables: &[&[(&str, &str)]]) -> Vec<Entry> {
+    let all = tables.iter().flat_map(|table| table.iter());
+    all.map(|(path, text)| Entry::bytes(*path, *text)).collect()
+}
+
+fn instance(plan: String, vars: String, files: Vec<Entry>, payloads: Vec<Entry>) -> Entry {
+    let mut entries = embedded(&[INSTANCE, ACTIONS]);
+    entries.push(Entry::bytes("plan", plan));
+    entries.push(Entry::bytes("vars.sh", vars));
+    entries.extend(files);
+    entries.extend(payloads);
+    for entry in &mut entries {
+        entry.path = format!("usr/lib/imgforge-instance/{}", entry.path);
+    }
+    let content = Content::Archive(entries);
+    Entry {
+        path: "instance.tar".into(),
+        mode: 0o600,
+        content,
+    }
+}

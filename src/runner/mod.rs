@@ -1,0 +1,38 @@
+//! The host's half of the runner, which executes a recipe's steps inside a guest.
+//!
+//! [`inject`](inject::inject) puts a small starter into the image offline. Everything else reaches
+//! the guest on two extra disks, found by their serials: [`JOB_SERIAL`], a read-only archive made
+//! by [`job`], and [`LOG_SERIAL`], the runner's journal, which [`report`] reads after the guest has
+//! switched itself off, and which alone decides. What happens meanwhile is read by [`watch`]:
+//! short events on the port [`EVENTS_PORT`] ([`protocol`]), raw output on [`OUTPUT_PORT`]
+//! ([`lines`]). All of it is hostile: sizes are limited, and nothing is believed for its own sake.
+
+pub mod inject;
+pub mod job;
+pub mod lines;
+pub mod mask;
+mod payload;
+pub mod protocol;
+pub mod report;
+mod script;
+mod steps;
+pub mod watch;
+
+pub use job::{Job, Mode, Request};
+pub use report::Journal;
+pub use watch::{End, Guest, Limits, Session};
+
+/// Serial of the disk with the job.
+pub const JOB_SERIAL: &str = "imgforge-job";
+
+/// Serial of the disk with the journal.
+pub const LOG_SERIAL: &str = "imgforge-log";
+
+/// The port with events, and with secrets in the other direction.
+pub const EVENTS_PORT: &str = "org.imgforge.0";
+
+/// The port with the steps' raw output.
+pub const OUTPUT_PORT: &str = "org.imgforge.1";
+
+/// Size of the journal's disk, in bytes.
+pub const LOG_SIZE: u64 = 1 << 20;

@@ -1,0 +1,107 @@
+//! The guest's half, embedded, and the quoting that its shell needs.
+
+/// The starter that is injected; everything else comes on the job's disk.
+pub(super) const START: &str = include_str!("../../firstboot/start.sh");
+
+/// Where the starter is in the guest.
+pub(super) const START_PATH: &str = "/usr/lib/imgforge/runner";
+
+/// Files of the runner proper, relative to its directory.
+pub(super) const RUNNER: &[(&str, &str)] = &[
+    (
+        "lib/common.sh",
+        include_str!("../../firstboot/lib/common.sh"),
+    ),
+    ("lib/facts.sh", include_str!("../../firstboot/lib/facts.sh")),
+    (
+        "lib/packages.sh",
+        include_str!("../../firstboot/lib/packages.sh"),
+    ),
+    (
+        "lib/runner.sh",
+        include_str!("../../firstboot/lib/runner.sh"),
+    ),
+    (
+        "lib/secrets.sh",
+        include_str!("../../firstboot/lib/secrets.sh"),
+    ),
+    ("lib/step.sh", include_str!("../../firstboot/lib/step.sh")),
+];
+
+/// Files of an image's own first-boot steps, relative to their directory.
+pub(super) const INSTANCE: &[(&str, &str)] = &[
+    (
+        "lib/common.sh",
+        include_str!("../../firstboot/lib/common.sh"),
+    ),
+    (
+        "lib/enable.sh",
+        include_str!("../../firstboot/lib/enable.sh"),
+    ),
+    (
+        "lib/instance.sh",
+        include_str!("../../firstboot/lib/instance.sh"),
+    ),
+    (
+        "lib/packages.sh",
+        include_str!("../../firstboot/lib/packages.sh"),
+    ),
+    ("lib/step.sh", include_str!("../../firstboot/lib/step.sh")),
+    (
+        "init/imgforge-instance.service",
+        include_str!("../../firstboot/init/imgforge-instance.service"),
+    ),
+    (
+        "init/imgforge-instance.sh",
+        include_str!("../../firstboot/init/imgforge-instance.sh"),
+    ),
+];
+
+/// The actions that run in a process of their own.
+pub(super) const ACTIONS: &[(&str, &str)] = &[
+    (
+        "actions/files.sh",
+        include_str!("../../firstboot/actions/files.sh"),
+    ),
+    (
+        "actions/packages.sh",
+        include_str!("../../firstboot/actions/packages.sh"),
+    ),
+    (
+        "actions/repository.sh",
+        include_str!("../../firstboot/actions/repository.sh"),
+    ),
+    (
+        "actions/shell.sh",
+        include_str!("../../firstboot/actions/shell.sh"),
+    ),
+    (
+        "actions/system.sh",
+        include_str!("../../firstboot/actions/system.sh"),
+    ),
+    (
+        "actions/upgrade.sh",
+        include_str!("../../firstboot/actions/upgrade.sh"),
+    ),
+    (
+        "actions/users.sh",
+        include_str!("../../firstboot/actions/users.sh"),
+    ),
+];
+
+/// The text as one word of a POSIX shell.
+pub(super) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A name as a part of an environment variable's: `my-name` becomes `MY_NAME`.
+pub(super) fn variable(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(plain).collect()
+}

@@ -1,0 +1,392 @@
+//! Follows a guest that executes a job, until it ends or has to be ended.
+//!
+//! What the guest says here informs people and starts time limits; whether the job went well is
+//! for the journal to say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::lines::{Lines, Tail};
+use super::mask::Mask;
+use super::protocol::{self, Event, Parser};
+use super::{EVENTS_PORT, Job, OUTPUT_PORT};
+use crate::error::Result;
+use crate::host::accel::Accel;
+use crate::hypervisor::{Counters, Domain, DomainEvent, Outcome};
+use crate::ui::StageUi;
+
+/// How much of a guest's output is shown and logged, in bytes.
+const SHOWN: u64 = 64 << 20;
+
+/// How often a guest gets its secrets: once a boot, and no guest boots that often.
+const DELIVERIES: u32 = 20;
+
+/// How often the guest's activity is looked at.
+const SAMPLE: Duration = Duration::from_secs(10);
+
+/// A kernel that panicked says so and where; then it is ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a running guest can be asked.
+pub trait Guest {
+    /// The next event, or `None` after `timeout`.
+    ///
+    /// # Errors
+    /// When imgforge is interrupted.
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>>;
+
+    /// Writes to a port.
+    ///
+    /// # Errors
+    /// When nobody reads there.
+    fn send(&self, port: &str, data: &[u8]) -> Result<()>;
+
+    /// What the guest has done so far.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    fn counters(&self) -> Result<Counters>;
+
+    /// Writes the screen to a file, as PNG.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    fn screenshot(&self, to: &Path) -> Result<()>;
+}
+
+impl Guest for Domain {
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
+        Domain::next_event(self, timeout)
+    }
+
+    fn send(&self, port: &str, data: &[u8]) -> Result<()> {
+        Domain::send(self, port, data)
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        Domain::counters(self)
+    }
+
+    fn screenshot(&self, to: &Path) -> Result<()> {
+        Domain::screenshot(self, to)
+    }
+}
+
+/// How long things may take. The values are effective: already multiplied without acceleration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start to the runner's first word.
+    pub boot: Duration,
+    /// Without any sign of life.
+    pub stall: Duration,
+    /// Added to each step's own limit: the guest's clock ends a step first.
+    pub slack: Duration,
+    /// From the last step to the end.
+    pub finish: Duration,
+}
+
+impl Limits {
+    /// The usual limits.
+    pub fn usual(accel: Accel) -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60) * accel.time_factor();
+        Limits {
+            boot: minutes(5),
+            stall: minutes(3),
+            slack: minutes(1),
+            finish: minutes(15),
+        }
+    }
+}
+
+/// Why [`Session::run`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The guest ended by itself.
+    Ended(Outcome),
+    /// Its kernel panicked.
+    Panicked,
+    /// The runner did not start within this time.
+    NoRunner(Duration),
+    /// There was no sign of life for this time.
+    Stalled(Duration),
+    /// This step's time was over, and the guest did not end it.
+    StepTimeout(u32, Duration),
+    /// The steps were done, but the guest did not switch itself off within this time.
+    NoPowerOff(Duration),
+}
+
+/// The host's side of a job, over all restarts of its guest.
+#[derive(Debug)]
+pub struct Session<'a> {
+    job: &'a Job,
+    ui: &'a StageUi,
+    prefix: String,
+    secrets: &'a BTreeMap<String, Vec<u8>>,
+    mask: Mask,
+    limits: Limits,
+    events: Parser,
+    console: (Lines, Tail),
+    output: (Lines, Tail),
+    shown: u64,
+    delivered: u32,
+    trusted: bool,
+    step: Option<u32>,
+    panicked: Option<Instant>,
+    phase: Phase,
+    signs: Signs,
+}
+
+/// What the guest does, and until when it may.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Booting(Instant),
+    Between(Instant),
+    Step(u32, Instant),
+    Finishing(Instant),
+}
+
+/// When the guest was last seen alive.
+#[derive(Debug)]
+struct Signs {
+    last: Instant,
+    sampled: Instant,
+    counters: Counters,
+}
+
+impl<'a> Session<'a> {
+    /// A session for `job`. `prefix` is put before each line and step, to tell clones apart.
+    pub fn new(
+        job: &'a Job,
+        ui: &'a StageUi,
+        prefix: impl Into<String>,
+        secrets: &'a BTreeMap<String, Vec<u8>>,
+        limits: Limits,
+    ) -> Self {
+        let now = Instant::now();
+        Session {
+            job,
+            ui,
+            prefix: prefix.into(),
+            secrets,
+            mask: Mask::new(secrets),
+            limits,
+            events: Parser::default(),
+            console: Default::default(),
+            output: Default::default(),
+            shown: 0,
+            delivered: 0,
+            trusted: false,
+            step: None,
+            panicked: None,
+            phase: Phase::Booting(now),
+            signs: Signs {
+                last: now,
+                sampled: now,
+                counters: Counters::default(),
+            },
+        }
+    }
+
+    /// Follows one boot of the guest to its end. The caller ends a guest that did not end itself.
+    ///
+    /// # Errors
+    /// When imgforge is interrupted.
+    pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
+        let now = Instant::now();
+        (self.phase, self.trusted, self.panicked) = (Phase::Booting(now), false, None);
+        self.signs = Signs {
+            last: now,
+            sampled: now,
+            counters: Counters::default(),
+        };
+        loop {
+            let event = guest.next_event(Duration::from_millis(500))?;
+            match event {
+                Some(DomainEvent::Ended(outcome)) => {
+                    self.flush();
+                    return Ok(match (self.panicked, outcome) {
+                        (Some(_), _) => End::Panicked,
+                        (None, outcome) => End::Ended(outcome),
+                    });
+                }
+                Some(event) => self.take(guest, event),
+                None => {}
+            }
+            if let Some(end) = self.overdue(guest) {
+                self.flush();
+                return Ok(end);
+            }
+        }
+    }
+
+    /// The last lines of the console.
+    pub fn console_tail(&self) -> Vec<String> {
+        self.console.1.lines().map(str::to_owned).collect()
+    }
+
+    /// The last lines of the steps' output; of the console, if there was none.
+    pub fn output_tail(&self) -> Vec<String> {
+        let tail = if self.output.1.lines().len() > 0 {
+            &self.output.1
+        } else {
+            &self.console.1
+        };
+        tail.lines().map(str::to_owned).collect()
+    }
+
+    /// What keeps secrets out of files that others wrote.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Breaches of the protocol: the first ones, and how many there were.
+    pub fn breaches(&self) -> (&[String], u64) {
+        self.events.breaches()
+    }
+
+    fn take(&mut self, guest: &impl Guest, event: DomainEvent) {
+        self.signs.last = Instant::now();
+        match event {
+            DomainEvent::Console(data) => {
+                let lines = self.console.0.push(&data, &self.mask);
+                for line in lines {
+                    self.console_line(&line);
+                }
+            }
+            DomainEvent::Channel { name, data } if name == OUTPUT_PORT => {
+                let lines = self.output.0.push(&data, &self.mask);
+                for line in lines {
+                    self.output.1.push(&line);
+                    self.show(&line);
+                }
+            }
+            DomainEvent::Channel { name, data } if name == EVENTS_PORT => {
+                for event in self.events.push(&data) {
+                    self.event(guest, event);
+                }
+            }
+            DomainEvent::Channel { .. } | DomainEvent::Ended(_) => {}
+        }
+    }
+
+    fn console_line(&mut self, line: &str) {
+        if line.contains("Kernel panic - not syncing") {
+            self.panicked.get_or_insert_with(Instant::now);
+        }
+        self.console.1.push(line);
+        // The runner's own words come as events already.
+        if !line.starts_with("imgforge: ") {
+            self.show(line);
+        }
+    }
+
+    fn show(&mut self, line: &str) {
+        let before = self.shown;
+        self.shown += line.len() as u64 + 1;
+        if self.shown <= SHOWN {
+            self.ui.line(format!("{}{line}", self.prefix));
+        } else if before <= SHOWN {
+            self.ui.line(format!(
+                "{}(the guest says too much; the rest is not shown)",
+                self.prefix
+            ));
+        }
+    }
+
+    fn event(&mut self, guest: &impl Guest, event: Event) {
+        if !self.trusted && !matches!(event, Event::Boot(_) | Event::Hello(_)) {
+            return self.events.breach("an event before the greeting");
+        }
+        let now = Instant::now();
+        match event {
+            Event::Hello(nonce) if nonce == self.job.nonce => {
+                self.trusted = true;
+                self.phase = Phase::Between(now);
+            }
+            Event::Hello(_) => self.events.breach("a greeting with another job's nonce"),
+            Event::Secrets => self.deliver(guest),
+            Event::Begin(n) => match self.job.step(n) {
+                Some(step) if self.step.is_none_or(|current| n > current) => {
+                    self.output.1.clear();
+                    let title = format!("{}{n}/{} {}", self.prefix, self.job.count(), step.title);
+                    self.ui.step(title);
+                    (self.step, self.phase) = (Some(n), Phase::Step(n, now));
+                }
+                _ => self.events.breach("a step that cannot begin now"),
+            },
+            Event::Try(n, k, code) => {
+                self.show(&format!(
+                    "step {n} ended with exit code {code}, try {k} begins"
+                ));
+            }
+            Event::End(..) => self.phase = Phase::Between(now),
+            Event::Done(_) => self.phase = Phase::Finishing(now),
+            Event::Fail(_)
+            | Event::Boot(_)
+            | Event::Skip(_)
+            | Event::Reboot(_)
+            | Event::Fact(..) => {}
+        }
+    }
+
+    fn deliver(&mut self, guest: &impl Guest) {
+        if self.delivered >= DELIVERIES || self.secrets.is_empty() {
+            return self.events.breach("a wish for secrets that are not due");
+        }
+        self.delivered += 1;
+        if let Err(error) = guest.send(EVENTS_PORT, protocol::secrets(self.secrets).as_bytes()) {
+            self.show(&format!("the secrets were not delivered: {error}"));
+        }
+    }
+
+    fn overdue(&mut self, guest: &impl Guest) -> Option<End> {
+        let limits = self.limits;
+        if self.panicked.is_some_and(|at| at.elapsed() > LAST_WORDS) {
+            return Some(End::Panicked);
+        }
+        match self.phase {
+            Phase::Booting(since) if since.elapsed() > limits.boot => {
+                return Some(End::NoRunner(limits.boot));
+            }
+            Phase::Step(n, since) => {
+                let limit = self.job.step(n)?.limit + limits.slack;
+                if since.elapsed() > limit {
+                    return Some(End::StepTimeout(n, limit));
+                }
+            }
+            Phase::Between(since) | Phase::Finishing(since) if since.elapsed() > limits.finish => {
+                return Some(End::NoPowerOff(limits.finish));
+            }
+            _ => {}
+        }
+        self.sample(guest);
+        (self.signs.last.elapsed() > limits.stall).then_some(End::Stalled(limits.stall))
+    }
+
+    /// Disk and network are signs of life; so is a processor that is busy in a step's time.
+    fn sample(&mut self, guest: &impl Guest) {
+        let pause = self.signs.sampled.elapsed();
+        if pause < SAMPLE {
+            return;
+        }
+        self.signs.sampled = Instant::now();
+        let Ok(now) = guest.counters() else { return };
+        let before = std::mem::replace(&mut self.signs.counters, now);
+        let moved = |c: &Counters| (c.disk_read, c.disk_written, c.net_received, c.net_sent);
+        let busy = u128::from(now.cpu_time.saturating_sub(before.cpu_time)) > pause.as_nanos() / 5;
+        if moved(&now) != moved(&before) || (busy && matches!(self.phase, Phase::Step(..))) {
+            self.signs.last = Instant::now();
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(line) = self.console.0.finish(&self.mask) {
+            self.console_line(&line);
+        }
+        if let Some(line) = self.output.0.finish(&self.mask) {
+            self.output.1.push(&line);
+            self.show(&line);
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! The runner for real, under dash and busybox, with files in place of disks and ports.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use imgforge::error::Result;
+use imgforge::host::accel::Accel;
+use imgforge::host::exec::{Program, find};
+use imgforge::recipe::types::{Action, Files, Shell, Step, When};
+use imgforge::runner::{Job, Journal, Mode, Request, protocol};
+use imgforge::units::Span;
+
+const SHELLS: [&str; 2] = ["dash", "busybox"];
+
+/// A directory that looks like a guest to the runner.
+struct Fake {
+    dir: tempfile::TempDir,
+    shell: &'static str,
+    job: Job,
+}
+
+impl Fake {
+    fn new(shell: &'static str, mode: Mode, steps: &[Step]) -> Self {
+        Self::with(shell, mode, steps, &[], &[])
+    }
+
+    fn with(
+        shell: &'static str,
+        mode: Mode,
+        steps: &[Step],
+        instance: &[Step],
+        secrets: &[String],
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vars = BTreeMap::from([("my-name".to_owned(), "it's $HOME".to_owned())]);
+        let job = Job::prepare(&Request {
+            mode,
+            steps,
+            instance,
+            vars: &vars,
+            secrets,
+            root: dir.path(),
+            accel: Accel::Kvm,
+        })
+        .unwrap();
+        let fake = Fake { dir, shell, job };
+        fake.file("sys/block/vda/serial", "another");
+        fake.file("sys/block/vdb/serial", "imgforge-job");
+        fake.file("sys/block/vdc/serial", "imgforge-log");
+        fake.file("sys/class/tty/console/active", "tty0 ttyS0\n");
+        fake.file("dev/ttyS0", "");
+        fake.file(
+            "root/etc/os-release",
+            "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\nVERSION_ID=24.04\n",
+        );
+        fake.file("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        fake.file("root/usr/lib/imgforge/runner", "");
+        fake.file("root/etc/systemd/system/imgforge-start.service", "");
+        for how in ["poweroff", "reboot"] {
+            let path = fake.file(
+                &format!("root/sbin/{how}"),
+                &format!(
+                    "#!/bin/sh\necho {how} >>{}\nkill -KILL $PPID\n",
+                    fake.path("left").display()
+                ),
+            );
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fake.port(1, "org.imgforge.0");
+        fake.port(2, "org.imgforge.1");
+        fake.job
+            .write(&fake.path("dev/vdb"), &fake.path("dev/vdc"))
+            .unwrap();
+        fake
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn port(&self, number: u32, name: &str) {
+        self.file(
+            &format!("sys/class/virtio-ports/vport0p{number}/name"),
+            name,
+        );
+        self.file(&format!("dev/vport0p{number}"), "");
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    fn program(&self, script: &Path) -> Program {
+        let program = match self.shell {
+            "busybox" => Program::new("busybox").arg("sh"),
+            shell => Program::new(shell),
+        };
+        let path = match self.shell {
+            "busybox" => {
+                let bin = self.path("bin");
+                if !bin.exists() {
+                    fs::create_dir(&bin).unwrap();
+                    let busybox = find("busybox").expect("busybox-static: `make deps` installs it");
+                    Program::new("busybox")
+                        .arg("--install")
+                        .arg("-s")
+                        .arg(&bin)
+                        .run()
+                        .unwrap();
+                    assert!(busybox.exists());
+                }
+                format!("{}:/usr/bin:/bin", bin.display())
+            }
+            _ => std::env::var("PATH").unwrap(),
+        };
+        program
+            .arg(script)
+            .env("PATH", path)
+            .env("IMGFORGE_SYS", self.path("sys"))
+            .env("IMGFORGE_DEV", self.path("dev"))
+            .env("IMGFORGE_RUN", self.path("run"))
+            .env("IMGFORGE_ROOT", self.path("root"))
+            .env("IMGFORGE_DISK_TRIES", "1")
+            .env("IMGFORGE_SECRETS_WAIT", "5")
+            .timeout(Duration::from_secs(120))
+    }
+
+    /// One boot: memory file systems are empty, and the stand-in for the kernel ends the runner.
+    fn boot(&self) -> Result<()> {
+        if self.path("run").exists() {
+            fs::remove_dir_all(self.path("run")).unwrap();
+        }
+        let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/start.sh");
+        self.program(&start).run()
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::read(&self.path("dev/vdc"), &self.job.nonce, self.job.count()).unwrap()
+    }
+}
+
+fn shell(run: impl Into<String>) -> Step {
+    let run = Some(run.into());
+    Step {
+        action: Action::Shell(Shell {
+            run,
+            script: None,
+            args: vec![],
+        }),
+        name: None,
+        when: None,
+        timeout: None,
+        retries: 0,
+        env: BTreeMap::new(),
+    }
+}
+
+fn reboot() -> Step {
+    Step {
+        action: Action::Reboot,
+        ..shell("")
+    }
+}
+
+fn when(distro: Option<&str>, release: Option<&str>) -> Option<When> {
+    Some(When {
+        distro: distro.map(Into::into),
+        release: release.map(Into::into),
+    })
+}
+
+#[test]
+fn steps_run_in_order_once_and_leave_no_trace() {
+    for name in SHELLS {
+        let mut env = shell("echo \"$IMGFORGE_VAR_MY_NAME|$GREETING\"; echo two >>order");
+        env.env.insert("GREETING".into(), "hello 'you'".into());
+        let fake = Fake::new(name, Mode::Configure, &[shell("echo one >>order"), env]);
+        assert!(fake.boot().is_err(), "the runner is killed at power-off");
+        let journal = fake.journal();
+        assert!(journal.complete(2), "{name}: {journal:?}");
+        assert_eq!(fake.text("root/order"), "one\ntwo\n");
+        assert_eq!(fake.text("left"), "poweroff\n");
+        assert_eq!(
+            fake.text("dev/vport0p2").replace('\0', ""),
+            "it's $HOME|hello 'you'\n"
+        );
+        let events: Vec<_> = fake
+            .text("dev/vport0p1")
+            .lines()
+            .map(|l| protocol::parse(l).unwrap())
+            .collect();
+        assert_eq!(events.len(), 7, "{name}: {events:?}");
+        assert!(
+            fake.text("dev/ttyS0")
+                .contains("imgforge: step 2 of 2: shell: echo")
+        );
+        assert!(!fake.path("root/usr/lib/imgforge").exists());
+        assert!(
+            !fake
+                .path("root/etc/systemd/system/imgforge-start.service")
+                .exists()
+        );
+        // Started once more by mistake, a finished job only switches off.
+        assert!(fake.boot().is_err());
+        assert_eq!(fake.text("root/order"), "one\ntwo\n");
+        assert_eq!(fake.journal(), journal);
+    }
+}
+
+#[test]
+fn a_declared_reboot_continues_after_it() {
+    for name in SHELLS {
+        let steps = [shell("echo 1 >>order"), reboot(), shell("echo 3 >>order")];
+        let fake = Fake::new(name, Mode::Configure, &steps);
+        assert!(fake.boot().is_err());
+        assert_eq!(
+            (fake.text("left").as_str(), fake.journal().restarting),
+            ("reboot\n", true)
+        );
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert!(journal.complete(3), "{name}: {journal:?}");
+        assert_eq!(
+            (journal.boots, fake.text("root/order").as_str()),
+            (2, "1\n3\n")
+        );
+    }
+}
+
+#[test]
+fn a_step_that_was_cut_off_is_not_repeated() {
+    for name in SHELLS {
+        let steps = [
+            shell("echo 1 >>order"),
+            shell("echo 2 >>order; kill -KILL $PPID"),
+        ];
+        let fake = Fake::new(name, Mode::Configure, &steps);
+        // The step's parent is the runner: what follows is as after a crash.
+        assert!(fake.boot().is_err());
+        assert_eq!(
+            (fake.journal().open, fake.text("left").as_str()),
+            (Some(2), "")
+        );
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert_eq!(
+            (journal.failure.as_deref(), journal.open),
+            (Some("lost"), Some(2))
+        );
+        assert_eq!(journal.done, Some(125));
+        assert_eq!(fake.text("root/order"), "1\n2\n");
+        assert!(fake.path("root/usr/lib/imgforge").exists());
+    }
+}
+
+#[test]
+fn a_failing_step_ends_the_job_with_its_code_after_its_retries() {
+    for name in SHELLS {
+        let twice = Step {
+            retries: 1,
+            ..shell("echo try >>order; exit 7")
+        };
+        let fake = Fake::new(name, Mode::Configure, &[twice, shell("echo never >>order")]);
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert_eq!(
+            (journal.failed_step(), journal.done),
+            (Some((1, 7)), Some(7)),
+            "{name}"
+        );
+        assert!(!journal.complete(2));
+        assert_eq!(fake.text("root/order"), "try\ntry\n");
+    }
+}
+
+#[test]
+fn a_step_and_its_children_end_with_its_time() {
+    for name in SHELLS {
+        let slow = Step {
+            timeout: Some(Span::seconds(1)),
+            ..shell("sleep 300 & echo $! >pid; trap '' TERM; wait; sleep 300")
+        };
+        let fake = Fake::new(name, Mode::Configure, &[slow]);
+        let begun = Instant::now();
+        assert!(fake.boot().is_err());
+        assert_eq!(fake.journal().failed_step(), Some((1, 124)), "{name}");
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        let pid = fake.text("root/pid");
+        let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(
+            state.is_empty() || state.contains(") Z "),
+            "{name}: {state}"
+        );
+    }
+}
+
+#[test]
+fn conditions_choose_by_distribution_and_release() {
+    for name in SHELLS {
+        let on = |distro, release, word| Step {
+            when: when(distro, release),
+            ..shell(format!("echo {word} >>order"))
+        };
+        let steps = [
+            on(Some("debian"), None, "like"),
+            on(Some("ubuntu"), Some("noble"), "codename"),
+            on(None, Some("24.04"), "version"),
+            on(Some("rhel"), None, "never"),
+            on(None, Some("trixie"), "never"),
+        ];
+        let fake = Fake::new(name, Mode::Configure, &steps);
+        assert!(fake.boot().is_err());
+        assert!(fake.journal().complete(5));
+        assert_eq!(fake.text("root/order"), "like\ncodename\nversion\n");
+    }
+}
+
+#[test]
+fn files_and_scripts_come_from_the_payload() {
+    for name in SHELLS {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("tree/deep/empty")).unwrap();
+        fs::write(dir.path().join("tree/deep/conf"), "for {{ who }}\n").unwrap();
+        fs::write(
+            dir.path().join("tool.sh"),
+            "#!/bin/sh\necho \"$0 $1|$2\" >>order\n",
+        )
+        .unwrap();
+        let file = |from: Option<&str>, content: Option<&str>, to: &str, mode: Option<&str>| Step {
+            action: Action::Files(Files {
+                from: from.map(Into::into),
+                content: content.map(Into::into),
+                to: to.into(),
+                mode: mode.map(Into::into),
+                owner: None,
+                template: from == Some("tree"),
+            }),
+            ..shell("")
+        };
+        let script = Shell {
+            script: Some("tool.sh".into()),
+            run: None,
+            args: vec!["a b".into(), "it's".into()],
+        };
+        let steps = [
+            file(Some("tree"), None, "/etc/app", None),
+            file(None, Some("secret-ish\n"), "/etc/one", Some("0600")),
+            file(Some("tool.sh"), None, "/usr/local/bin/", Some("0755")),
+            Step {
+                action: Action::Shell(script),
+                ..shell("")
+            },
+        ];
+        let vars = BTreeMap::from([("who".to_owned(), "everybody".to_owned())]);
+        let mut fake = Fake::new(name, Mode::Configure, &[]);
+        fake.job = Job::prepare(&Request {
+            mode: Mode::Configure,
+            steps: &steps,
+            instance: &[],
+            vars: &vars,
+            secrets: &[],
+            root: dir.path(),
+            accel: Accel::Kvm,
+        })
+        .unwrap();
+        fake.job
+            .write(&fake.path("dev/vdb"), &fake.path("dev/vdc"))
+            .unwrap();
+        // A directory that is a link in the guest stays one.
+        fs::create_dir(fake.path("root/real")).unwrap();
+        std::os::unix::fs::symlink("../real", fake.path("root/etc/app")).unwrap();
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert!(
+            journal.complete(4),
+            "{name}: {journal:?} {}",
+            fake.text("dev/vport0p2")
+        );
+        assert_eq!(fake.text("root/real/deep/conf"), "for everybody\n");
+        assert!(fake.path("root/real/deep/empty").is_dir());
+        let mode =
+            |path: &str| fs::metadata(fake.path(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(
+            (mode("root/etc/one"), mode("root/usr/local/bin/tool.sh")),
+            (0o600, 0o755)
+        );
+        assert!(fake.text("root/order").ends_with("script a b|it's\n"));
+    }
+}
+
+#[test]
+fn a_check_runs_every_command_and_tells_what_the_gate_compares() {
+    for name in SHELLS {
+        let fake = Fake::new(name, Mode::Check, &[shell("exit 3"), shell("echo fine")]);
+        fake.file(
+            "root/etc/ssh/ssh_host_ed25519_key.pub",
+            "ssh-ed25519 AAAA root@x\n",
+        );
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert_eq!(
+            journal.steps,
+            BTreeMap::from([(1, Some(3)), (2, Some(0))]),
+            "{name}"
+        );
+        assert_eq!(journal.done, Some(3));
+        let fact = |name: &str| journal.facts(name).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(fact("machine-id"), ["0123456789abcdef0123456789abcdef"]);
+        assert_eq!(fact("host-key")[0].len(), 64);
+        assert_eq!(fact("state"), ["unknown"]);
+        assert!(
+            fake.path("root/usr/lib/imgforge").exists(),
+            "clones are thrown away as they are"
+        );
+    }
+}
+
+#[test]
+fn without_ports_the_journal_and_the_console_are_enough() {
+    for name in SHELLS {
+        let fake = Fake::new(name, Mode::Configure, &[shell("echo out of the step")]);
+        fs::remove_dir_all(fake.path("sys/class/virtio-ports")).unwrap();
+        assert!(fake.boot().is_err());
+        assert!(fake.journal().complete(1), "{name}");
+        assert!(fake.text("dev/ttyS0").contains("out of the step"));
+    }
+}
+
+#[test]
+fn instance_steps_are_placed_run_once_and_remove_themselves() {
+    for name in SHELLS {
+        let own = [
+            shell("echo own-1 >>order"),
+            shell("[ -e go ] && echo own-2 >>order"),
+        ];
+        let fake = Fake::with(
+            name,
+            Mode::Configure,
+            &[shell("echo built >>order")],
+            &own,
+            &[],
+        );
+        fs::create_dir_all(fake.path("root/usr/lib/systemd/system")).unwrap();
+        assert!(fake.boot().is_err());
+        assert!(fake.journal().complete(1), "{name}");
+        assert_eq!(
+            fake.text("root/order"),
+            "built\n",
+            "they do not run during the build"
+        );
+        let link = "root/etc/systemd/system/multi-user.target.wants/imgforge-instance.service";
+        assert!(fake.path(link).exists());
+        let script = fake.path("root/usr/lib/imgforge-instance/lib/instance.sh");
+        assert!(
+            fake.program(&script).run().is_err(),
+            "the second step fails"
+        );
+        fake.file("root/go", "");
+        fake.program(&script).run().unwrap();
+        assert_eq!(fake.text("root/order"), "built\nown-1\nown-2\n");
+        assert!(!fake.path("root/usr/lib/imgforge-instance").exists());
+        assert!(fs::symlink_metadata(fake.path(link)).is_err());
+        assert!(fake.text("dev/ttyS0").contains("first boot: done"));
+    }
+}
+
+#[test]
+fn secrets_come_over_the_port_into_files() {
+    for name in SHELLS {
+        let secrets = ["enrol".to_owned()];
+        let step =
+            shell("cat \"$IMGFORGE_SECRET_ENROL\" >copy; ls -l \"$IMGFORGE_SECRET_ENROL\" >mode");
+        let fake = Fake::with(name, Mode::Configure, &[step], &[], &secrets);
+        let (mut host, guest) = terminal();
+        // Held open: a terminal hangs up when its last user closes it, a port does not.
+        let held = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&guest)
+            .unwrap();
+        fs::remove_file(fake.path("dev/vport0p1")).unwrap();
+        std::os::unix::fs::symlink(guest, fake.path("dev/vport0p1")).unwrap();
+        let mut answering = host.try_clone().unwrap();
+        let answer = std::thread::spawn(move || {
+            let mut heard = String::new();
+            let mut buffer = [0; 256];
+            while let Ok(n @ 1..) = host.read(&mut buffer) {
+                heard.push_str(&String::from_utf8_lossy(&buffer[..n]));
+                if heard.ends_with("secrets\n") {
+                    let values = BTreeMap::from([("enrol".to_owned(), b"two\nlines".to_vec())]);
+                    answering
+                        .write_all(protocol::secrets(&values).as_bytes())
+                        .unwrap();
+                }
+                if heard.contains("done ") {
+                    break;
+                }
+            }
+            heard
+        });
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert!(journal.complete(1), "{name}: {journal:?}");
+        drop(held);
+        assert!(
+            answer
+                .join()
+                .unwrap()
+                .contains(&format!("hello {}", fake.job.nonce))
+        );
+        assert_eq!(fake.text("root/copy"), "two\nlines");
+        assert!(fake.text("root/mode").starts_with("-rw-------"));
+    }
+}
+
+#[test]
+fn secrets_that_do_not_come_are_a_failure() {
+    let fake = Fake::with(
+        "dash",
+        Mode::Configure,
+        &[shell("echo never >>order")],
+        &[],
+        &["enrol".to_owned()],
+    );
+    assert!(fake.boot().is_err());
+    let journal = fake.journal();
+    assert_eq!(
+        (journal.failure.as_deref(), journal.done),
+        (Some("secrets"), Some(125))
+    );
+    assert_eq!(fake.text("root/order"), "");
+}
+
+#[test]
+fn a_port_that_nobody_reads_does_not_stop_a_step() {
+    for name in SHELLS {
+        let step = shell(
+            "yes 'a long line of output that nobody reads' | head -n 20000; echo end >>order",
+        );
+        let fake = Fake::new(name, Mode::Configure, &[step]);
+        fs::remove_file(fake.path("dev/vport0p2")).unwrap();
+        Program::new("mkfifo")
+            .arg(fake.path("dev/vport0p2"))
+            .run()
+            .unwrap();
+        assert!(fake.boot().is_err());
+        assert!(fake.journal().complete(1), "{name}");
+        assert_eq!(fake.text("root/order"), "end\n");
+    }
+}
+
+/// Both ends of a pseudo terminal that passes bytes as they are.
+fn terminal() -> (fs::File, PathBuf) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&host).unwrap();
+    unlockpt(&host).unwrap();
+    let name = ptsname(&host, vec![]).unwrap().into_string().unwrap();
+    let mut settings = tcgetattr(&host).unwrap();
+    settings.make_raw();
+    tcsetattr(&host, OptionalActions::Now, &settings).unwrap();
+    (fs::File::from(host), PathBuf::from(name))
+}
