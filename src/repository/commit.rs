@@ -253,6 +253,12 @@ impl Publication<'_> {
                 );
             }
         }
+        for (name, _) in &self.extra {
+            if !is_id(name) || name.starts_with('.') || name == "manifest.json" {
+                let message = format!("`{name}` cannot be a file beside the blob");
+                return Err(Error::internal(message));
+            }
+        }
         if self.gate.sealed() != self.sealed {
             return Err(Error::gate("the gate has passed for another disk")
                 .cause(format!("it tested {}", self.gate.sealed()))

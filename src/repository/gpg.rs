@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::key::gpg;
+use super::agent::gpg;
 use crate::error::{Context as _, Error, Result};
 
 /// How every signed entry point begins: clients need exactly one armour header.

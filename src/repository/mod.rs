@@ -13,6 +13,7 @@
 //! the moment from which it counts. The renames that follow are finished by the next holder of
 //! the lock, should this one be killed.
 
+mod agent;
 mod commit;
 mod files;
 mod gpg;

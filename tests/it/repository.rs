@@ -1,7 +1,7 @@
 //! A repository as the stock virt-builder sees it, whatever happens to its publishers.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -402,61 +402,223 @@ fn a_tampered_index_a_tampered_blob_and_a_wrong_key_are_refused() {
     assert!(list().is_err(), "a wrong key");
 }
 
-#[test]
-fn a_configured_key_with_a_signing_subkey_signs_and_is_left_as_it_was() {
-    let world = World::new();
-    let home = world.path("gnupg");
-    std::fs::create_dir(&home).unwrap();
-    Program::new("chmod").arg("700").arg(&home).run().unwrap();
-    let gpg = |args: &[&str]| {
-        Program::new("gpg")
+/// A user's key directory.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(path: PathBuf) -> Self {
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        Home(path)
+    }
+
+    fn gpg(&self, args: &[&str]) -> String {
+        self.program().args(args).text().unwrap()
+    }
+
+    fn program(&self) -> Program {
+        Program::new("gpg").arg("--homedir").arg(&self.0).args([
+            "--batch",
+            "--yes",
+            "--passphrase",
+            "",
+            "--pinentry-mode",
+            "loopback",
+        ])
+    }
+
+    fn fingerprint(&self) -> String {
+        let listing = self.gpg(&["--with-colons", "--list-keys"]);
+        let line = listing
+            .lines()
+            .find(|line| line.starts_with("fpr"))
+            .unwrap();
+        line.split(':').nth(9).unwrap().to_owned()
+    }
+
+    fn agent_runs(&self) -> bool {
+        let agent = Program::new("gpg-connect-agent")
             .arg("--homedir")
-            .arg(&home)
-            .args(["--batch", "--passphrase", "", "--pinentry-mode", "loopback"])
-            .args(args)
+            .arg(&self.0);
+        let answer = agent
+            .args(["--no-autostart", "GETINFO pid", "/bye"])
             .text()
-            .unwrap()
-    };
-    gpg(&[
+            .unwrap();
+        answer.starts_with("D ")
+    }
+
+    fn stop_agent(&self) {
+        let gpgconf = Program::new("gpgconf").arg("--homedir").arg(&self.0);
+        gpgconf.args(["--kill", "all"]).run().unwrap();
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.stop_agent();
+    }
+}
+
+#[test]
+fn a_configured_key_with_a_signing_subkey_signs_and_others_entries_stay() {
+    let world = World::new();
+    let home = Home::new(world.path("gnupg"));
+    home.gpg(&[
         "--quick-gen-key",
         "images@example.org",
         "ed25519",
         "cert",
         "never",
     ]);
-    let listing = gpg(&["--with-colons", "--list-keys"]);
-    let fingerprint = listing
-        .lines()
-        .find(|line| line.starts_with("fpr"))
-        .unwrap()
-        .split(':')
-        .nth(9)
-        .unwrap();
-    gpg(&["--quick-add-key", fingerprint, "ed25519", "sign", "never"]);
+    home.gpg(&[
+        "--quick-add-key",
+        &home.fingerprint(),
+        "ed25519",
+        "sign",
+        "never",
+    ]);
+    let signer = Signer::configured_in("images@example.org", &home.0).unwrap();
+    assert!(home.agent_runs(), "the user's own agent is left alone");
+    home.stop_agent();
 
-    let signer = Signer::configured_in("images@example.org", &home).unwrap();
+    let root = world.path("repo");
     let settings = Settings {
         signer,
-        ..world.settings(&world.path("repo"))
+        ..world.settings(&root)
     };
     let repository = Repository::open(settings).unwrap();
+    let foreign = "[other]\nname=Theirs\nfile=other.xz\narch=aarch64\nrevision=4\nsize=512\n\
+                   notes[de]=eins\n \n zwei\nunknown[key]=value\n\n";
+    let signed = home
+        .program()
+        .args(["--digest-algo", "SHA512", "--clearsign"])
+        .input(foreign);
+    std::fs::write(root.join("index.asc"), signed.output().unwrap()).unwrap();
+    home.stop_agent();
+
     let disk = world.disk("one");
     publish(&repository, &disk);
+    assert!(!home.agent_runs(), "an agent of ours is gone");
     world.fetched_equals(&repository, "stable", "web-node", &disk);
-    let error = Signer::configured_in("nobody@example.org", &home).unwrap_err();
     assert!(
-        error
-            .render()
-            .contains("gpg knows no key `nobody@example.org`"),
-        "{}",
-        error.render()
+        std::fs::read_to_string(root.join("index.asc"))
+            .unwrap()
+            .contains(foreign)
     );
-    Program::new("gpgconf")
-        .arg("--homedir")
-        .arg(&home)
-        .args(["--kill", "all"])
+
+    let error = Signer::configured_in("nobody@example.org", &home.0).unwrap_err();
+    let text = error.render();
+    assert!(
+        text.contains("gpg knows no key `nobody@example.org`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn expired_and_revoked_keys_are_refused() {
+    let world = World::new();
+    let home = Home::new(world.path("gnupg"));
+    let long_ago = ["--faked-system-time", "20200101T000000!"];
+    let then = |args: &[&str]| home.gpg(&[&long_ago, args].concat());
+    then(&[
+        "--quick-gen-key",
+        "images@example.org",
+        "ed25519",
+        "sign",
+        "1d",
+    ]);
+    let text = world.path("text");
+    std::fs::write(&text, "[a]\n").unwrap();
+    let (signed, keyring) = (world.path("signed"), world.path("keyring"));
+    let sign = |when: &[&str]| {
+        let out = [
+            "--output",
+            signed.to_str().unwrap(),
+            "--clearsign",
+            text.to_str().unwrap(),
+        ];
+        home.gpg(&[when, &out].concat());
+        home.gpg(&["--output", keyring.to_str().unwrap(), "--export"]);
+        std::fs::read(&signed).unwrap()
+    };
+    let error = verify(&sign(&long_ago), &keyring).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::Gate, "the key that signed has expired")
+    );
+
+    let key = home.fingerprint();
+    home.gpg(&["--quick-set-expire", &key, "0"]);
+    assert_eq!(verify(&sign(&[]), &keyring).unwrap().text, "[a]\n");
+
+    let signed = sign(&[]);
+    let certificate = home.0.join(format!("openpgp-revocs.d/{key}.rev"));
+    let certificate = std::fs::read_to_string(certificate)
+        .unwrap()
+        .replace(":-----", "-----");
+    home.program()
+        .arg("--import")
+        .input(certificate)
         .run()
         .unwrap();
+    home.gpg(&["--output", keyring.to_str().unwrap(), "--export"]);
+    let error = verify(&signed, &keyring).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (Kind::Gate, "the key that signed is revoked")
+    );
+}
+
+#[test]
+fn a_full_disk_at_any_write_leaves_a_valid_repository() {
+    let world = World::new();
+    let (one, two) = (world.disk("one"), world.disk("two"));
+    let root = world.path("repo");
+    publish(&world.repository(), &one);
+    let writes = [
+        (
+            "copy the blob",
+            ".imgforge/incoming/*/files/web-node-0123456789ab.xz",
+        ),
+        ("bind the revision", ".imgforge/revisions/web-node.json.new"),
+        ("write the manifest", "images/web-node/2/manifest.json.new"),
+        ("write an entry point aside", ".imgforge/transaction/0"),
+        ("write the journal", ".imgforge/journal.json.new"),
+    ];
+    for (when, file) in writes {
+        let full = root.clone();
+        let repository = world.repository().on_step(move |step| {
+            if step == when {
+                fill_up(&full, file);
+            }
+        });
+        let error = publish_with(&repository, &two, |_| {}).unwrap_err();
+        let text = error.render();
+        assert!(text.contains("the disk is full"), "{when}: {text}");
+        drop(std::fs::remove_file(root.join(file)));
+        let entry = world.repository().entries("stable").unwrap().remove(0);
+        assert_eq!(
+            (entry.revision, entry.sha512.as_ref()),
+            (1, Some(&one.sha512)),
+            "{when}"
+        );
+    }
+    assert_eq!(publish(&world.repository(), &two).revision, 2);
+    world.fetched_equals(&world.repository(), "stable", "web-node", &two);
+}
+
+/// Makes the next write to `file` fail; `*` is the only directory there.
+fn fill_up(root: &Path, file: &str) {
+    let path = match file.split_once("/*/") {
+        Some((parent, rest)) => {
+            let mut dirs = std::fs::read_dir(root.join(parent)).unwrap();
+            dirs.next().unwrap().unwrap().path().join(rest)
+        }
+        None => root.join(file),
+    };
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(std::fs::remove_file(&path));
+    std::os::unix::fs::symlink("/dev/full", path).unwrap();
 }
 
 #[test]
