@@ -47,6 +47,7 @@ pub struct Error {
     causes: Vec<String>,
     evidence: Vec<String>,
     hint: Option<String>,
+    report: Box<str>,
 }
 
 impl Error {
@@ -58,6 +59,7 @@ impl Error {
             causes: vec![],
             evidence: vec![],
             hint: None,
+            report: Box::default(),
         }
     }
 
@@ -97,6 +99,13 @@ impl Error {
     #[must_use]
     pub fn evidence<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
         self.evidence.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a text to draw as it is above the message, such as the diagnostics of a recipe.
+    #[must_use]
+    pub fn report(mut self, report: impl Into<String>) -> Self {
+        self.report = report.into().into_boxed_str();
         self
     }
 
@@ -142,7 +151,11 @@ impl Error {
 
     /// Draws the error for a person: `error:`, `caused by:`, evidence, `hint:`.
     pub fn render(&self) -> String {
-        let mut out = format!("error: {}\n", self.message);
+        let mut out = match &*self.report {
+            "" => String::new(),
+            report => format!("{report}\n"),
+        };
+        let _ = writeln!(out, "error: {}", self.message);
         for cause in &self.causes {
             let _ = writeln!(out, "caused by: {cause}");
         }

@@ -1,3 +1,32 @@
 //! Recipes: as written, resolved, checked.
+//!
+//! A file becomes a tree whose values know their places ([`node`]), fragments are merged below it
+//! ([`include`]), variables are expanded in its values ([`vars`]), short forms of steps are made
+//! long ([`desugar`]), the shape is checked against the schema ([`walk`]), and what fits becomes a
+//! [`types::Recipe`] whose meaning is checked last ([`check`]). Every phase reports all it finds
+//! to [`problem::Problems`] and cuts out what is wrong, so that the next one can go on.
 
+pub mod check;
+pub mod config;
+pub mod de;
+pub mod desugar;
+pub mod include;
+pub mod node;
+pub mod problem;
+mod render;
+pub mod repo;
+pub mod resolve;
+pub mod schema;
+pub mod source;
+pub mod template;
 pub mod types;
+pub mod variants;
+pub mod vars;
+pub mod walk;
+
+pub use check::{NamedFile, Role};
+pub use config::Config;
+pub use problem::Problems;
+pub use repo::Repo;
+pub use resolve::{Resolved, unavailable};
+pub use schema::written as json_schema;

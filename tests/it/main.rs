@@ -4,6 +4,7 @@ mod guest;
 mod hypervisor;
 mod pack;
 mod phony;
+mod recipe;
 mod repository;
 mod runner;
 mod toy;

@@ -1,0 +1,166 @@
+//! `from` and `install`.
+
+use super::{Context, Role, Wants, at, bad_word, is_url};
+use crate::recipe::node::Node;
+use crate::recipe::problem::Problem;
+use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
+
+/// Ends of answer files, and what they are.
+const ANSWERS: &[&str] = &[".cfg", ".ks", ".yaml"];
+
+pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    match cx.has {
+        (true, true) => {
+            let (from, install) = (tree.key_loc("from"), tree.key_loc("install"));
+            cx.problems.push(
+                Problem::new(
+                    install,
+                    "a recipe has either `from` or `install`, and this has both",
+                )
+                .also(from, "the other")
+                .help("`from` builds on another image, `install` makes the base itself"),
+            );
+        }
+        (false, false) => cx.wrong(
+            tree.key_loc("name"),
+            "the recipe has neither `from` nor `install`",
+            "add `install: {bootstrap: {suite: trixie}}`, or `from: OTHER-RECIPE`",
+        ),
+        _ => {}
+    }
+    if let Some(From::Published(image)) = &recipe.from {
+        published(cx, &image.image, at(at(tree, "from"), "image"));
+    }
+    let Some(install) = &recipe.install else {
+        return;
+    };
+    let node = at(tree, "install");
+    match install {
+        Install::VirtInstall(options) => virt_install(cx, options, at(node, "virt-install")),
+        Install::Bootstrap(options) => bootstrap(cx, options, at(node, "bootstrap")),
+        Install::Import(options) => import(cx, options, at(node, "import")),
+    }
+}
+
+/// `REPO#name`.
+fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
+    if node.damaged {
+        return;
+    }
+    let Some((repository, name)) = image.split_once('#') else {
+        return cx.wrong(
+            node.loc,
+            format!("`{image}` is no published image"),
+            "write `REPO#name`",
+        );
+    };
+    if let Some(message) = bad_word(name, "image") {
+        cx.problem(node.loc, message);
+    }
+    if is_url(repository) {
+        return;
+    }
+    let known = cx.config.repositories.contains_key(repository);
+    if !known {
+        let problem = Problem::new(node.loc, format!("there is no repository `{repository}`"));
+        let names = cx.config.repositories.keys().map(String::as_str);
+        let problem = problem
+            .did_you_mean(repository, names)
+            .help("repositories are declared in imgforge.yaml");
+        cx.problems.push(problem);
+    }
+}
+
+fn virt_install(cx: &mut Context<'_>, options: &VirtInstall, node: &Node) {
+    if let Some(message) = bad_word(&options.os, "system")
+        && !at(node, "os").damaged
+    {
+        cx.wrong(
+            at(node, "os").loc,
+            message,
+            "`osinfo-query os` lists the names",
+        );
+    }
+    let answers = at(node, "answers");
+    if ANSWERS.iter().any(|end| options.answers.ends_with(end)) {
+        if let Some(path) = cx.local(answers, &options.answers, Role::Answers, Wants::File) {
+            cx.template(&path, answers.loc);
+        }
+    } else if !answers.damaged {
+        cx.wrong(
+            answers.loc,
+            format!("`{}` is not an answer file", options.answers),
+            "preseed ends in `.cfg`, kickstart in `.ks`, autoinstall in `.yaml`",
+        );
+    }
+    media(cx, &options.media, at(node, "media"));
+    for (key, span) in [("timeout", options.timeout), ("stall", options.stall)] {
+        cx.not_zero(key, span, at(node, key));
+    }
+    if options.stall > options.timeout {
+        cx.problem(
+            at(node, "stall").loc,
+            "`stall` is longer than the whole `timeout`",
+        );
+    }
+}
+
+fn media(cx: &mut Context<'_>, media: &Media, node: &Node) {
+    match media {
+        Media::Location(location) => {
+            let at = at(node, "location");
+            if !is_url(location) && !at.damaged {
+                cx.host(at, location, Role::Media, Wants::Directory);
+            }
+        }
+        Media::Iso(iso) => self::iso(cx, iso, at(node, "iso")),
+        Media::Boot(boot) => {
+            let node = at(node, "boot");
+            for (key, file) in [("kernel", &boot.kernel), ("initrd", &boot.initrd)] {
+                if !is_url(file) {
+                    cx.host(at(node, key), file, Role::Media, Wants::File);
+                }
+            }
+        }
+    }
+}
+
+fn iso(cx: &mut Context<'_>, iso: &Iso, node: &Node) {
+    cx.exactly_one(node, "iso", "url", "path");
+    if let Some(url) = &iso.url {
+        cx.url(url, at(node, "url"));
+    }
+    if let Some(path) = &iso.path {
+        cx.host(at(node, "path"), path, Role::Media, Wants::File);
+    }
+    let needed = iso.url.as_ref().and(node.get("url"));
+    cx.sha256(iso.sha256.as_deref(), node, needed);
+}
+
+fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
+    let suite = at(node, "suite");
+    if !suite.damaged
+        && let Some(message) = bad_word(&options.suite, "suite")
+    {
+        cx.problem(suite.loc, message);
+    }
+    cx.package_names(&options.packages, at(node, "packages"));
+    cx.package_names(&options.components, at(node, "components"));
+    if let Some(mirror) = &options.mirror {
+        cx.url(mirror, at(node, "mirror"));
+    }
+}
+
+fn import(cx: &mut Context<'_>, options: &Import, node: &Node) {
+    let image = at(node, "image");
+    if is_url(&options.image) && !options.image.contains('#') {
+        cx.sha256(options.sha256.as_deref(), node, Some(image));
+        return;
+    }
+    cx.sha256(options.sha256.as_deref(), node, None);
+    if options.image.contains('#') {
+        published(cx, &options.image, image);
+    } else {
+        cx.host(image, &options.image, Role::Media, Wants::File);
+    }
+}

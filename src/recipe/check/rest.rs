@@ -1,0 +1,248 @@
+//! Everything of a recipe but its base and its steps.
+
+use super::{Context, at, bad_word, is_url, steps};
+use crate::recipe::node::Node;
+use crate::recipe::problem::Problem;
+use crate::recipe::types::{Recipe, Secret, Step};
+use crate::units::Size;
+
+const LEAST_DISK: Size = Size::mib(64);
+const LEAST_MEMORY: Size = Size::mib(64);
+const MOST_CPUS: u32 = 512;
+
+pub(super) fn head(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    let name = at(tree, "name");
+    if !name.damaged
+        && let Some(message) = bad_word(&recipe.name, "image")
+    {
+        cx.problem(name.loc, message);
+    }
+    if recipe.summary.contains('\n') {
+        cx.problem(at(tree, "summary").loc, "`summary` is one line");
+    }
+    if let Some(refresh) = recipe.refresh {
+        cx.not_zero("refresh", refresh, at(tree, "refresh"));
+    }
+}
+
+pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    let node = at(tree, "machine");
+    let machine = &recipe.machine;
+    for (key, size, least) in [
+        ("disk", machine.disk, LEAST_DISK),
+        ("memory", machine.memory, LEAST_MEMORY),
+    ] {
+        if size < least {
+            cx.problem(
+                at(node, key).loc,
+                format!("`{key}` is smaller than {least}"),
+            );
+        }
+    }
+    if !machine.disk.as_bytes().is_multiple_of(512) {
+        cx.problem(
+            at(node, "disk").loc,
+            "`disk` is not a multiple of 512 bytes",
+        );
+    }
+    if machine.cpus == 0 || machine.cpus > MOST_CPUS {
+        cx.problem(
+            at(node, "cpus").loc,
+            format!("`cpus` is between 1 and {MOST_CPUS}"),
+        );
+    }
+    let network = machine
+        .network
+        .strip_prefix("bridge:")
+        .unwrap_or(&machine.network);
+    let shaped = !network.is_empty()
+        && network
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if !shaped && !at(node, "network").damaged {
+        cx.wrong(
+            at(node, "network").loc,
+            format!("`{}` is no network", machine.network),
+            "write `user`, the name of a libvirt network, or `bridge:NAME`",
+        );
+    }
+}
+
+pub(super) fn mirrors(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    let node = at(tree, "mirrors");
+    for (key, value) in [
+        ("build", &recipe.mirrors.build),
+        ("image", &recipe.mirrors.image),
+    ] {
+        let at = at(node, key);
+        if !matches!(value.as_str(), "host" | "default") && !is_url(value) && !at.damaged {
+            let problem = Problem::new(at.loc, format!("`{value}` is no mirror"));
+            cx.problems.push(
+                problem
+                    .did_you_mean(value, ["host", "default"])
+                    .help("write `host`, `default`, or an address"),
+            );
+        }
+    }
+}
+
+pub(super) fn secrets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    for (name, secret) in &recipe.secrets {
+        let Some(entry) = tree.get("secrets").and_then(|all| all.entry(name)) else {
+            continue;
+        };
+        if let Some(message) = bad_word(name, "secret") {
+            cx.problem(entry.key_loc, message);
+        }
+        let (key, value) = match secret {
+            Secret::Env(value) => ("env", value),
+            Secret::File(value) => ("file", value),
+        };
+        let at = at(&entry.value, key);
+        let shaped = key == "file" || value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if (value.is_empty() || !shaped) && !at.damaged {
+            cx.wrong(
+                at.loc,
+                format!("`{value}` is no name for an environment variable"),
+                "`env` names the variable that holds the secret, it does not hold it",
+            );
+        }
+    }
+}
+
+pub(super) fn tail(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    seal(cx, recipe, at(at(tree, "seal"), "operations"));
+    let check = at(tree, "check");
+    for (command, node) in recipe
+        .check
+        .commands
+        .iter()
+        .zip(at(check, "commands").items())
+    {
+        cx.not_blank("a command", command, node);
+    }
+    for entry in check.get("failed-units").map_or(&[][..], Node::entries) {
+        cx.not_blank(
+            "the reason",
+            entry.value.as_text().unwrap_or_default(),
+            &entry.value,
+        );
+    }
+    for (allow, node) in recipe.check.allow.iter().zip(at(check, "allow").items()) {
+        cx.not_blank("the rule", &allow.rule, at(node, "rule"));
+        cx.not_blank("the reason", &allow.reason, at(node, "reason"));
+    }
+    let Some(publish) = &recipe.publish else {
+        return;
+    };
+    let node = at(tree, "publish");
+    if publish.keep == Some(0) {
+        cx.wrong(
+            at(node, "keep").loc,
+            "`keep` is zero",
+            "at least the newest revision stays",
+        );
+    }
+    if let Some(channel) = &publish.channel
+        && let Some(message) = bad_word(channel, "channel")
+    {
+        cx.problem(at(node, "channel").loc, message);
+    }
+    let known = &cx.config.repositories;
+    if let Some(name) = publish
+        .repository
+        .as_ref()
+        .filter(|name| !known.contains_key(*name))
+    {
+        let problem = Problem::new(
+            at(node, "repository").loc,
+            format!("there is no repository `{name}`"),
+        )
+        .did_you_mean(name, known.keys().map(String::as_str))
+        .help("repositories are declared in imgforge.yaml");
+        cx.problems.push(problem);
+    }
+}
+
+fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
+    for (written, node) in recipe.seal.operations.iter().zip(node.items()) {
+        if node.damaged {
+            continue;
+        }
+        let name = written.strip_prefix('-').unwrap_or(written);
+        let shaped = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let known = cx.seal_operations.is_empty()
+            || name == "default"
+            || cx.seal_operations.contains(&name);
+        if !shaped || !known {
+            let names = cx.seal_operations.iter().copied().chain(["default"]);
+            let problem = Problem::new(node.loc, format!("there is no operation `{name}`"));
+            cx.problems.push(problem.did_you_mean(name, names));
+        } else if written == "-default" {
+            cx.wrong(
+                node.loc,
+                "`-default` leaves nothing out",
+                "name the operations without `default`",
+            );
+        }
+    }
+}
+
+pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    let node = at(tree, "targets");
+    let targets = &recipe.targets;
+    let lists: [(&str, Option<&[Step]>); 4] = [
+        (
+            "openstack",
+            targets
+                .openstack
+                .as_ref()
+                .map(|target| target.configure.as_slice()),
+        ),
+        (
+            "vagrant",
+            targets
+                .vagrant
+                .as_ref()
+                .map(|target| target.configure.as_slice()),
+        ),
+        (
+            "docker",
+            targets
+                .docker
+                .as_ref()
+                .map(|target| target.configure.as_slice()),
+        ),
+        (
+            "ramdisk",
+            targets
+                .ramdisk
+                .as_ref()
+                .map(|target| target.configure.as_slice()),
+        ),
+    ];
+    for (name, list) in lists {
+        if let Some(list) = list {
+            steps::check(cx, recipe, name, list, at(node, name).get("configure"));
+        }
+    }
+    if let Some(vagrant) = &targets.vagrant {
+        let nodes = at(at(node, "vagrant"), "providers").items();
+        for (index, (provider, node)) in vagrant.providers.iter().zip(nodes).enumerate() {
+            if vagrant.providers[..index].contains(provider) {
+                cx.problem(node.loc, "this provider is listed twice");
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    fn not_blank(&mut self, what: &str, text: &str, node: &Node) {
+        if text.trim().is_empty() && !node.damaged {
+            self.problem(node.loc, format!("{what} is empty"));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `imgforge.yaml`, at the root of a recipe repository.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::de;
+use super::include::Reader;
+use super::node::{Node, Value};
+use super::problem::Problem;
+use super::{schema, vars, walk};
+use crate::units::Size;
+
+/// Name of the file.
+pub const FILE: &str = "imgforge.yaml";
+
+/// What a recipe repository says about the place where it is built and published.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// Directory of layers, logs and locks; default: `/var/lib/imgforge` for root,
+    /// `$XDG_STATE_HOME/imgforge` for a user. Relative paths start at this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Repositories of published images, by name.
+    pub repositories: BTreeMap<String, RepositoryPlace>,
+    /// The key that signs: anything that gpg knows; `GNUPGHOME` is honoured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<String>,
+    /// Package mirrors by distribution, tried in order.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Variables of every recipe; the recipe's own win.
+    pub vars: BTreeMap<String, String>,
+    /// The store of layers.
+    pub store: StoreConfig,
+    /// Builds only from commits that git verifies.
+    pub require_signed_commits: bool,
+    /// What runs the guests' instructions.
+    pub accel: AccelChoice,
+}
+
+/// A repository of published images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RepositoryPlace {
+    /// The directory that `publish` writes; relative paths start at this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The address under which clients find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The channel that `index.asc` at its root stands for; default: `stable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_channel: Option<String>,
+}
+
+/// The store of layers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Beyond this size the least recently used layers go; default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<Size>,
+}
+
+/// What runs the guests' instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccelChoice {
+    /// What the measurement says.
+    #[default]
+    Auto,
+    /// The processor, without a measurement.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+/// Reads the file at `root`, if there is one. Mistakes go to the reader's problems. The second
+/// value is the `vars:` map with its places.
+pub fn read(reader: &mut Reader, root: &Path) -> (Config, Option<Node>) {
+    let path = root.join(FILE);
+    if !path.exists() {
+        return (Config::default(), None);
+    }
+    let Some((_, Some(mut tree))) = reader.parse(&path, None) else {
+        return (Config::default(), None);
+    };
+    let problems = &mut reader.problems;
+    if !matches!(tree.value, Value::Map(_)) {
+        let message = format!("{FILE} is a map of keys, and this is {}", tree.kind());
+        problems.push(Problem::new(tree.loc, message));
+        return (Config::default(), None);
+    }
+    walk::check(problems, &mut tree, schema::config());
+    let mut ignored = BTreeMap::new();
+    vars::collect(problems, tree.get("vars"), &mut ignored);
+    let config: Config = match de::from_node(&tree) {
+        Ok(config) => config,
+        Err(misfit) => {
+            problems.push(Problem::new(misfit.at.unwrap_or(tree.loc), misfit.message));
+            Config::default()
+        }
+    };
+    check(reader, &config, &tree);
+    (config, tree.remove("vars").map(|entry| entry.value))
+}
+
+fn check(reader: &mut Reader, config: &Config, tree: &Node) {
+    let problems = &mut reader.problems;
+    for (name, place) in &config.repositories {
+        let node = tree.get("repositories").and_then(|all| all.entry(name));
+        let Some(entry) = node else { continue };
+        if let Some(message) = super::check::bad_word(name, "repository") {
+            problems.push(Problem::new(entry.key_loc, message));
+        }
+        if place.path.is_none() && place.url.is_none() && !entry.value.damaged {
+            let message = format!("the repository `{name}` has neither `path` nor `url`");
+            problems.push(Problem::new(entry.key_loc, message));
+        }
+        if let (Some(url), Some(at)) = (&place.url, entry.value.get("url"))
+            && !super::check::is_url(url)
+        {
+            problems.push(super::check::no_url(at.loc, url));
+        }
+    }
+    for (distro, mirrors) in &config.mirrors {
+        let Some(list) = tree.get("mirrors").and_then(|all| all.get(distro)) else {
+            continue;
+        };
+        for (mirror, node) in mirrors.iter().zip(list.items()) {
+            if !super::check::is_url(mirror) {
+                problems.push(super::check::no_url(node.loc, mirror));
+            }
+        }
+    }
+}

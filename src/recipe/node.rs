@@ -1,0 +1,503 @@
+//! YAML as a tree in which every value knows its place: scalars verbatim, aliases and merge keys
+//! resolved, duplicate keys reported, size and depth bounded.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+
+use super::problem::{Problem, Problems};
+use super::source::{FileId, Loc};
+
+/// Nesting allowed in a file, aliases included.
+pub const MAX_DEPTH: usize = 48;
+/// Values allowed in a file after its aliases are expanded.
+pub const MAX_NODES: usize = 20_000;
+/// Bytes of text allowed in a file after its aliases are expanded.
+pub const MAX_BYTES: usize = 2 << 20;
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The place.
+    pub loc: Loc,
+    /// The value.
+    pub value: Value,
+    /// Something in this very value was wrong and is reported: later checks say nothing about it.
+    pub damaged: bool,
+}
+
+/// A YAML value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Text as written; `plain` without quotes.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Not quoted, not a block.
+        plain: bool,
+    },
+    /// A list.
+    Seq(Vec<Node>),
+    /// A map, in the order written.
+    Map(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Place of the key.
+    pub key_loc: Loc,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// A value.
+    pub fn new(loc: Loc, value: Value) -> Self {
+        Node {
+            loc,
+            value,
+            damaged: false,
+        }
+    }
+
+    /// A quoted text.
+    pub fn text(loc: Loc, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Node::new(loc, Value::Scalar { text, plain: false })
+    }
+
+    /// An empty map.
+    pub fn map(loc: Loc) -> Self {
+        Node::new(loc, Value::Map(vec![]))
+    }
+
+    /// The text, if it is a scalar.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is written as nothing, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true }
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The entries, if it is a map, else none.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The entries to change.
+    pub fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.value {
+            Value::Map(entries) => entries,
+            _ => &mut [],
+        }
+    }
+
+    /// The items, if it is a list, else none.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::Seq(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The items to change.
+    pub fn items_mut(&mut self) -> &mut [Node] {
+        match &mut self.value {
+            Value::Seq(items) => items,
+            _ => &mut [],
+        }
+    }
+
+    /// An entry of a map.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The value of a key of a map.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The value of a key of a map, to change.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.entries_mut()
+            .iter_mut()
+            .find(|entry| entry.key == key)
+            .map(|entry| &mut entry.value)
+    }
+
+    /// Takes an entry out of a map.
+    pub fn remove(&mut self, key: &str) -> Option<Entry> {
+        match &mut self.value {
+            Value::Map(entries) => {
+                let at = entries.iter().position(|entry| entry.key == key)?;
+                Some(entries.remove(at))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sets a key of a map, in place or at the end.
+    pub fn set(&mut self, entry: Entry) {
+        if let Value::Map(entries) = &mut self.value {
+            match entries.iter_mut().find(|other| other.key == entry.key) {
+                Some(place) => *place = entry,
+                None => entries.push(entry),
+            }
+        }
+    }
+
+    /// The place of a key of this map, or of the map.
+    pub fn key_loc(&self, key: &str) -> Loc {
+        self.entry(key).map_or(self.loc, |entry| entry.key_loc)
+    }
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar { .. } => "a text",
+            Value::Seq(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+
+    fn size(&self) -> Size {
+        let under = |children: Size, child: Size| Size {
+            nodes: children.nodes + child.nodes,
+            bytes: children.bytes + child.bytes,
+            depth: children.depth.max(child.depth + 1),
+        };
+        let one = |bytes| Size {
+            nodes: 1,
+            bytes,
+            depth: 1,
+        };
+        match &self.value {
+            Value::Scalar { text, .. } => one(text.len()),
+            Value::Seq(items) => items.iter().map(Node::size).fold(one(0), under),
+            Value::Map(entries) => entries.iter().fold(one(0), |sum, entry| {
+                let mut sum = under(sum, entry.value.size());
+                sum.bytes += entry.key.len();
+                sum
+            }),
+        }
+    }
+}
+
+struct Size {
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+/// Reads the one document of a text. Mistakes go to `problems`; with a broken text, or one over
+/// its budget, there is no tree.
+pub fn parse(problems: &mut Problems, file: FileId) -> Option<Node> {
+    let text = problems.sources.get(file).text.clone();
+    if text.len() > MAX_BYTES {
+        let limit = MAX_BYTES >> 20;
+        problems.push(Problem::new(
+            file.start(),
+            format!("the file is larger than {limit} MiB"),
+        ));
+        return None;
+    }
+    let mut options = granit_parser::Options::default();
+    options.emit_unresolved_aliases = true;
+    options.set_emit_comments(false);
+    options.flow_nesting_limit = 2 * MAX_DEPTH;
+    options.block_nesting_limit = 2 * MAX_DEPTH;
+    let mut builder = Builder {
+        problems,
+        file,
+        stack: vec![],
+        anchors: HashMap::new(),
+        left: MAX_NODES,
+        bytes_left: MAX_BYTES,
+        root: None,
+    };
+    for next in Parser::new_from_str_with_options(&text, options) {
+        let step = match next {
+            Ok((event, span)) => builder.event(event, &span),
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(text.len());
+                Err(Problem::new(
+                    file.range(at, at),
+                    format!("the YAML is broken: {}", error.info().trim_end_matches('.')),
+                ))
+            }
+        };
+        if let Err(problem) = step {
+            problems.push(problem);
+            return None;
+        }
+    }
+    if builder.root.is_none() {
+        problems.push(Problem::new(file.start(), "the file is empty"));
+        return None;
+    }
+    builder.root
+}
+
+enum Frame {
+    Seq {
+        loc: Loc,
+        anchor: usize,
+        items: Vec<Node>,
+    },
+    Map {
+        loc: Loc,
+        anchor: usize,
+        flow: bool,
+        entries: Vec<Entry>,
+        merged: Vec<Node>,
+        /// A key that waits for its value; `Some(None)` for one that is not a word.
+        key: Option<Option<(String, Loc, bool)>>,
+    },
+}
+
+struct Builder<'p> {
+    problems: &'p mut Problems,
+    file: FileId,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Node>,
+    left: usize,
+    bytes_left: usize,
+    root: Option<Node>,
+}
+
+impl Builder<'_> {
+    fn loc(&self, span: &Span) -> Loc {
+        span.byte_range().map_or(self.file.start(), |range| {
+            self.file.range(range.start, range.end)
+        })
+    }
+
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Problem> {
+        let loc = self.loc(span);
+        if let Some(tag) = event.tag() {
+            let problem = Problem::new(
+                loc,
+                format!("tags such as `{tag}` are not part of a recipe"),
+            );
+            self.problems.push(problem.help("remove the tag"));
+        }
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                return Err(Problem::new(loc, "a second document begins here")
+                    .help("a file holds one recipe; remove the `---`"));
+            }
+            Event::Scalar(text, style, anchor, _) => {
+                self.charge(1, text.len(), loc)?;
+                let plain = style == ScalarStyle::Plain;
+                let text = text.into_owned();
+                self.node(Node::new(loc, Value::Scalar { text, plain }), anchor)?;
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(loc)?;
+                let items = vec![];
+                self.stack.push(Frame::Seq { loc, anchor, items });
+            }
+            Event::MappingStart(style, anchor, _) => {
+                self.open(loc)?;
+                self.stack.push(Frame::Map {
+                    loc,
+                    anchor,
+                    flow: style == StructureStyle::Flow,
+                    entries: vec![],
+                    merged: vec![],
+                    key: None,
+                });
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(loc)?,
+            Event::Alias(id) => self.alias(id, loc)?,
+            Event::UnresolvedAlias(name) => {
+                let problem = Problem::new(loc, format!("there is no anchor `&{name}` above"));
+                self.problems.push(problem);
+                let mut node = Node::text(loc, "");
+                node.damaged = true;
+                self.node(node, 0)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, nodes: usize, bytes: usize, loc: Loc) -> Result<(), Problem> {
+        match (
+            self.left.checked_sub(nodes),
+            self.bytes_left.checked_sub(bytes),
+        ) {
+            (Some(left), Some(bytes_left)) => {
+                (self.left, self.bytes_left) = (left, bytes_left);
+                Ok(())
+            }
+            (None, _) => Err(Problem::new(
+                loc,
+                format!("the file grows beyond {MAX_NODES} values"),
+            )
+            .help("aliases are copies: aliases of aliases multiply")),
+            (_, None) => Err(Problem::new(
+                loc,
+                format!("the file grows beyond {} MiB of text", MAX_BYTES >> 20),
+            )
+            .help("aliases are copies: aliases of aliases multiply")),
+        }
+    }
+
+    fn open(&mut self, loc: Loc) -> Result<(), Problem> {
+        self.charge(1, 0, loc)?;
+        self.fits(1, loc)
+    }
+
+    fn fits(&self, depth: usize, loc: Loc) -> Result<(), Problem> {
+        if self.stack.len() + depth > MAX_DEPTH {
+            return Err(Problem::new(
+                loc,
+                format!("the file nests deeper than {MAX_DEPTH} levels"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, id: usize, loc: Loc) -> Result<(), Problem> {
+        let Some(node) = self.anchors.get(&id) else {
+            return Err(Problem::new(loc, "an alias inside of its own anchor"));
+        };
+        let size = node.size();
+        self.charge(size.nodes, size.bytes, loc)?;
+        self.fits(size.depth, loc)?;
+        let node = self.anchors[&id].clone();
+        self.node(node, 0)
+    }
+
+    fn close(&mut self, end: Loc) -> Result<(), Problem> {
+        // A block's end lies at the next token; its place is its first token.
+        let whole = |loc: Loc| {
+            loc.file.range(
+                loc.start,
+                if loc.end > loc.start {
+                    end.end
+                } else {
+                    loc.end
+                },
+            )
+        };
+        match self.stack.pop() {
+            Some(Frame::Seq { loc, anchor, items }) => {
+                self.node(Node::new(whole(loc), Value::Seq(items)), anchor)
+            }
+            Some(Frame::Map {
+                loc,
+                anchor,
+                mut entries,
+                merged,
+                ..
+            }) => {
+                self.merge(&mut entries, merged);
+                self.node(Node::new(whole(loc), Value::Map(entries)), anchor)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Adds what `<<` brings, below the map's own keys; of several maps the earlier wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, merged: Vec<Node>) {
+        for node in merged {
+            let loc = node.loc;
+            let maps = match node.value {
+                Value::Seq(items) => items,
+                value => vec![Node::new(loc, value)],
+            };
+            for map in maps {
+                let Value::Map(more) = map.value else {
+                    self.problems.push(
+                        Problem::new(
+                            map.loc,
+                            format!("`<<` merges maps, and this is {}", map.kind()),
+                        )
+                        .help("write `<<: *anchor` of a map"),
+                    );
+                    continue;
+                };
+                for entry in more {
+                    if entries.iter().all(|own| own.key != entry.key) {
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+    }
+
+    fn node(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+        if anchor != 0 {
+            let size = node.size();
+            self.charge(size.nodes, size.bytes, node.loc)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        let (flow, entries, merged, key) = match frame {
+            Frame::Seq { items, .. } => {
+                items.push(node);
+                return Ok(());
+            }
+            Frame::Map {
+                flow,
+                entries,
+                merged,
+                key,
+                ..
+            } => (*flow, entries, merged, key),
+        };
+        match key.take() {
+            None => {
+                *key = Some(match node.value {
+                    Value::Scalar { text, plain } => Some((text, node.loc, plain)),
+                    _ => {
+                        let problem =
+                            Problem::new(node.loc, "a key is a word, not a list or a map");
+                        self.problems.push(if flow {
+                            problem.help("quote a value that contains `{{ … }}`")
+                        } else {
+                            problem
+                        });
+                        None
+                    }
+                });
+            }
+            Some(None) => {}
+            Some(Some((word, _, true))) if word == "<<" => merged.push(node),
+            Some(Some((word, key_loc, _))) => {
+                match entries.iter().find(|entry| entry.key == word) {
+                    Some(first) => self.problems.push(
+                        Problem::new(key_loc, format!("the key `{word}` is written twice"))
+                            .label("again here")
+                            .also(first.key_loc, "first here"),
+                    ),
+                    None => entries.push(Entry {
+                        key: word,
+                        key_loc,
+                        value: node,
+                    }),
+                }
+            }
+        }
+        Ok(())
+    }
+}

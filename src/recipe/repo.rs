@@ -1,0 +1,308 @@
+//! A recipe repository: a directory with `recipes/` and, at its root, `imgforge.yaml`.
+
+use std::path::{Path, PathBuf};
+
+use super::config::{self, Config};
+use super::include::Reader;
+use super::node::{Node, Value};
+use super::problem::{Problem, Problems, nearest};
+use super::resolve::{Resolved, Resolver};
+use super::variants::{self, Image};
+use super::{desugar, schema, walk};
+use crate::error::{Error, Result};
+
+/// Folders of recipes may nest so deep.
+const MAX_FOLDERS: usize = 8;
+
+/// A recipe repository.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    root: PathBuf,
+    seal_operations: Vec<&'static str>,
+}
+
+impl Repo {
+    /// Finds the repository that `dir` lies in: the nearest directory with `imgforge.yaml` or
+    /// `recipes/`, going up.
+    ///
+    /// # Errors
+    /// Of kind usage, when there is none.
+    pub fn open(dir: &Path) -> Result<Repo> {
+        let none = |why: String| {
+            Error::usage(why)
+                .hint("`imgforge init DIR` makes a recipe repository; -C DIR names one")
+        };
+        let start = dir
+            .canonicalize()
+            .map_err(|error| none(format!("{} cannot be opened: {error}", dir.display())))?;
+        start
+            .ancestors()
+            .find(|dir| dir.join(config::FILE).is_file() || dir.join("recipes").is_dir())
+            .map(|root| Repo {
+                root: root.to_path_buf(),
+                seal_operations: vec![],
+            })
+            .ok_or_else(|| {
+                none(format!(
+                    "{} is not in a recipe repository: no imgforge.yaml and no recipes/ here or above",
+                    dir.display()
+                ))
+            })
+    }
+
+    /// Tells the names of the operations that `seal` knows, so that others are mistakes.
+    #[must_use]
+    pub fn with_seal_operations(mut self, names: impl IntoIterator<Item = &'static str>) -> Repo {
+        self.seal_operations = names.into_iter().collect();
+        self
+    }
+
+    /// The repository's root, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What `imgforge.yaml` says; defaults where there is none.
+    ///
+    /// # Errors
+    /// Of kind usage, with every mistake in the file.
+    pub fn config(&self) -> Result<Config> {
+        let mut reader = Reader::new(&self.root);
+        let (config, _) = config::read(&mut reader, &self.root);
+        reader.problems.or(Some(config))
+    }
+
+    /// The names of all images, variants expanded, sorted. Files that cannot be read count under
+    /// their file's name.
+    ///
+    /// # Errors
+    /// Of kind usage, when `recipes/` is missing.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.images()?.into_iter().map(|image| image.name).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Reads, resolves and checks the recipe of an image, with variables of the command line.
+    ///
+    /// # Errors
+    /// Of kind usage: no such image, or all mistakes of the recipe and of what it builds on.
+    pub fn load(&self, name: &str, vars: &[(String, String)]) -> Result<Resolved> {
+        let images = self.images()?;
+        let mut resolver = self.resolver(&images, vars);
+        let mut matching = images.iter().filter(|image| image.name == name);
+        let Some(image) = matching.next() else {
+            return Err(unknown(name, &images));
+        };
+        if let Some(twin) = matching.next() {
+            let twin = resolver.reader.shown(&twin.path);
+            let first = resolver.reader.shown(&image.path);
+            return Err(
+                Error::usage(format!("two recipes make `{name}`: {first} and {twin}"))
+                    .hint("give one of them another `name`"),
+            );
+        }
+        let resolved = resolver.resolve(image);
+        resolver.finish(resolved)
+    }
+
+    /// Every mistake in every recipe, fragment and in `imgforge.yaml`.
+    ///
+    /// # Errors
+    /// Of kind usage, when `recipes/` is missing.
+    pub fn validate_all(&self, vars: &[(String, String)]) -> Result<Problems> {
+        let images = self.images()?;
+        let mut resolver = self.resolver(&images, vars);
+        for image in &images {
+            resolver.resolve(image);
+        }
+        for path in files(&self.recipes(), true) {
+            fragment(&mut resolver.reader, &path);
+        }
+        let mut problems = resolver.reader.problems;
+        twins(&mut problems, &self.reread(&images));
+        Ok(problems)
+    }
+
+    /// Every mistake in these files: recipes, fragments or `imgforge.yaml`.
+    ///
+    /// # Errors
+    /// Of kind usage, when `recipes/` is missing or a file does not exist.
+    pub fn validate_files(&self, files: &[PathBuf], vars: &[(String, String)]) -> Result<Problems> {
+        let images = self.images().unwrap_or_default();
+        let mut resolver = self.resolver(&images, vars);
+        for file in files {
+            let path = file.canonicalize().map_err(|error| {
+                Error::usage(format!("{} cannot be read: {error}", file.display()))
+            })?;
+            if path == self.root.join(config::FILE) {
+                continue;
+            }
+            if is_fragment(path.strip_prefix(self.recipes()).unwrap_or(Path::new(""))) {
+                fragment(&mut resolver.reader, &path);
+                continue;
+            }
+            for image in images_of(&mut resolver.reader, &path) {
+                resolver.resolve(&image);
+            }
+        }
+        Ok(resolver.reader.problems)
+    }
+
+    fn recipes(&self) -> PathBuf {
+        self.root.join("recipes")
+    }
+
+    fn resolver<'a>(&'a self, images: &'a [Image], vars: &[(String, String)]) -> Resolver<'a> {
+        Resolver::new(&self.root, images, &self.seal_operations, vars)
+    }
+
+    /// All images of all recipe files; mistakes are for others to report.
+    fn images(&self) -> Result<Vec<Image>> {
+        let folder = self.recipes();
+        if !folder.is_dir() {
+            return Err(
+                Error::usage(format!("there is no folder {}", folder.display()))
+                    .hint("`imgforge init DIR` makes a recipe repository"),
+            );
+        }
+        let mut reader = Reader::new(&self.root);
+        Ok(files(&folder, false)
+            .iter()
+            .flat_map(|path| images_of(&mut reader, path))
+            .collect())
+    }
+
+    /// The images with a reader that knows their texts, for drawing.
+    fn reread(&self, images: &[Image]) -> (Reader, Vec<Image>) {
+        let mut reader = Reader::new(&self.root);
+        let mut paths: Vec<&PathBuf> = images.iter().map(|image| &image.path).collect();
+        paths.dedup();
+        let images = paths
+            .into_iter()
+            .flat_map(|path| images_of(&mut reader, path))
+            .collect();
+        (reader, images)
+    }
+}
+
+fn images_of(reader: &mut Reader, path: &Path) -> Vec<Image> {
+    match reader.parse(path, None) {
+        Some((_, Some(tree))) => variants::images(&mut reader.problems, path, &tree),
+        Some((file, None)) => vec![nameless(path, file.start())],
+        None => {
+            let shown = reader.shown(path);
+            let at = reader.problems.sources.add(shown, Some(path), "").start();
+            vec![nameless(path, at)]
+        }
+    }
+}
+
+fn nameless(path: &Path, loc: super::source::Loc) -> Image {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    Image {
+        name: stem.into_owned(),
+        path: path.to_path_buf(),
+        vars: vec![],
+        loc,
+    }
+}
+
+/// Reports images of one name.
+fn twins(problems: &mut Problems, (reader, images): &(Reader, Vec<Image>)) {
+    for (index, image) in images.iter().enumerate() {
+        let Some(first) = images[..index]
+            .iter()
+            .find(|other| other.name == image.name)
+        else {
+            continue;
+        };
+        let mut place = |image: &Image| {
+            let source = reader.problems.sources.get(image.loc.file);
+            let file =
+                problems
+                    .sources
+                    .add(source.name.clone(), source.path.as_deref(), &source.text);
+            file.range(image.loc.start, image.loc.end)
+        };
+        let (at, other) = (place(image), place(first));
+        problems.push(
+            Problem::new(at, format!("two recipes make `{}`", image.name)).also(other, "the other"),
+        );
+    }
+}
+
+/// Checks a fragment by itself: its shape, not its values.
+fn fragment(reader: &mut Reader, path: &Path) {
+    if reader.has_read(path) {
+        return;
+    }
+    let Some(written) = reader.read(path) else {
+        return;
+    };
+    let mut tree = written.tree;
+    let loc = tree.loc;
+    blur(&mut tree);
+    for key in ["name", "variants"] {
+        if let Some(entry) = tree.remove(key) {
+            reader.problems.push(
+                Problem::new(entry.key_loc, format!("a fragment has no `{key}`"))
+                    .help(format!("`{key}` belongs into the recipe that includes it")),
+            );
+        }
+    }
+    tree.set(super::node::Entry {
+        key: "name".into(),
+        key_loc: loc,
+        value: Node::text(loc, "fragment"),
+    });
+    desugar::recipe(&mut reader.problems, &mut tree);
+    walk::check(&mut reader.problems, &mut tree, schema::long());
+}
+
+/// Values with variables may become anything: nothing is said about them.
+fn blur(node: &mut Node) {
+    if let Value::Scalar { text, .. } = &node.value {
+        node.damaged |= text.contains("{{");
+    }
+    node.items_mut().iter_mut().for_each(blur);
+    node.entries_mut()
+        .iter_mut()
+        .for_each(|entry| blur(&mut entry.value));
+}
+
+fn is_fragment(relative: &Path) -> bool {
+    relative
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with('_'))
+}
+
+/// The YAML files below a folder, sorted: recipes, or only the fragments.
+fn files(folder: &Path, fragments: bool) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut folders = vec![(folder.to_path_buf(), 0)];
+    while let Some((dir, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && depth < MAX_FOLDERS && !path.is_symlink() {
+                folders.push((path, depth + 1));
+            } else if path.extension().is_some_and(|end| end == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+    found.retain(|path| is_fragment(path.strip_prefix(folder).unwrap_or(path)) == fragments);
+    found.sort();
+    found
+}
+
+fn unknown(name: &str, images: &[Image]) -> Error {
+    let error = Error::usage(format!("there is no recipe `{name}`"));
+    let names = || images.iter().map(|image| image.name.as_str());
+    match nearest(name, names()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None if images.is_empty() => error.hint("recipes/ has no recipe yet"),
+        None => error.hint(format!("the recipes are {}", desugar::list_words(names()))),
+    }
+}

@@ -1,0 +1,387 @@
+//! From a file to a recipe: includes, variables, the parent's machine and variables, long forms,
+//! types, checks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::check::{self, NamedFile, Role};
+use super::config::{self, Config};
+use super::include::{self, Reader, Written};
+use super::node::{Entry, Node, Value};
+use super::problem::Problem;
+use super::source::{Loc, Sources};
+use super::template::Vars;
+use super::types::Recipe;
+use super::variants::{self, Image};
+use super::vars::{self, Var};
+use super::{de, desugar, schema, walk};
+use crate::error::Result;
+
+/// Images may build on images, so deep.
+const MAX_PARENTS: usize = 16;
+
+/// A recipe, completely resolved and checked.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Its variables.
+    pub vars: Vars,
+    /// Root of the repository, absolute.
+    pub root: PathBuf,
+    /// The recipe's file, absolute.
+    pub file: PathBuf,
+    /// Every file that it was read from or names, sorted.
+    pub files: Vec<NamedFile>,
+    /// The image of this repository that it builds on.
+    pub parent: Option<String>,
+    /// What it was read from, variables expanded, short forms as written.
+    pub(super) tree: Node,
+    /// The texts that the places of `tree` mean.
+    pub(super) sources: Sources,
+    var_locs: BTreeMap<String, Loc>,
+}
+
+/// Resolves images of one repository.
+#[derive(Debug)]
+pub struct Resolver<'a> {
+    root: &'a Path,
+    images: &'a [Image],
+    seal_operations: &'a [&'a str],
+    /// The reader, with all problems.
+    pub reader: Reader,
+    config: Config,
+    config_vars: Option<Node>,
+    command_line: BTreeMap<String, Var>,
+}
+
+impl<'a> Resolver<'a> {
+    /// A resolver that knows `images`; `vars` are those of the command line.
+    pub fn new(
+        root: &'a Path,
+        images: &'a [Image],
+        seal_operations: &'a [&'a str],
+        vars: &[(String, String)],
+    ) -> Self {
+        let mut reader = Reader::new(root);
+        let (config, config_vars) = config::read(&mut reader, root);
+        let mut command_line = BTreeMap::new();
+        for (name, value) in vars {
+            let text = format!("{name}={value}");
+            let file = reader.problems.sources.add("--var", None, &text);
+            let loc = file.range(name.len() + 1, text.len());
+            if let Some(message) = vars::bad_name(name) {
+                reader
+                    .problems
+                    .push(Problem::new(file.range(0, name.len()), message));
+            }
+            let text = value.clone();
+            command_line.insert(name.clone(), Var { text, loc });
+        }
+        Resolver {
+            root,
+            images,
+            seal_operations,
+            reader,
+            config,
+            config_vars,
+            command_line,
+        }
+    }
+
+    /// The result, or all problems.
+    ///
+    /// # Errors
+    /// Of kind usage, with all problems.
+    pub fn finish(self, resolved: Option<Resolved>) -> Result<Resolved> {
+        let mut resolved = self.reader.problems.clone().or(resolved)?;
+        resolved.sources = self.reader.problems.sources;
+        Ok(resolved)
+    }
+
+    /// Resolves and checks one image; mistakes go to the reader's problems.
+    pub fn resolve(&mut self, image: &Image) -> Option<Resolved> {
+        self.resolve_below(image, &mut vec![])
+    }
+
+    fn resolve_below(&mut self, image: &Image, chain: &mut Vec<String>) -> Option<Resolved> {
+        let written = self.reader.read(&image.path)?;
+        let mut tree = written.tree.clone();
+        // Again: the catalogue's places belong to texts of its own, and it reports nothing.
+        let again = variants::images(&mut self.reader.problems, &image.path, &tree);
+        let image = again.iter().find(|other| other.name == image.name)?;
+        tree.remove("variants");
+        self.name(&mut tree, image);
+
+        let own = self.variables(image, &tree, None);
+        chain.push(image.name.clone());
+        let parent = self.parent(&tree, &own, chain);
+        chain.pop();
+        let vars = self.variables(image, &tree, parent.as_ref());
+        let settled = vars::settle(&mut self.reader.problems, &vars);
+        if let Some(parent) = &parent {
+            inherit_machine(&mut tree, parent);
+        }
+        vars::expand_tree(&mut self.reader.problems, &mut tree, &settled);
+        put_variables(&mut tree, &vars, &settled);
+        self.typed(image, &written, tree, settled, &vars, parent)
+    }
+
+    fn name(&mut self, tree: &mut Node, image: &Image) {
+        let named = tree
+            .get("name")
+            .is_some_and(|node| !node.is_null() && node.as_text().is_some());
+        let loc = tree.key_loc("name");
+        if !named {
+            let stem = image.path.file_stem().unwrap_or_default().to_string_lossy();
+            self.reader.problems.push(
+                Problem::new(loc, "the recipe has no `name`").help(format!("add `name: {stem}`")),
+            );
+        }
+        let value = Node::text(tree.get("name").map_or(loc, |node| node.loc), &image.name);
+        tree.set(Entry {
+            key: "name".into(),
+            key_loc: loc,
+            value,
+        });
+    }
+
+    /// imgforge.yaml < the parent's < include < recipe < variant < command line.
+    fn variables(
+        &mut self,
+        image: &Image,
+        tree: &Node,
+        parent: Option<&Resolved>,
+    ) -> BTreeMap<String, Var> {
+        let mut vars = BTreeMap::new();
+        let problems = &mut self.reader.problems;
+        vars::collect(problems, self.config_vars.as_ref(), &mut vars);
+        if let Some(parent) = parent {
+            for (name, text) in &parent.vars {
+                let (text, loc) = (text.clone(), parent.var_locs[name]);
+                vars.insert(name.clone(), Var { text, loc });
+            }
+        }
+        vars::collect(problems, tree.get("vars"), &mut vars);
+        for (name, var) in &image.vars {
+            vars.insert(name.clone(), var.clone());
+            if let Some(typed) = self.command_line.get(name) {
+                problems.push(
+                    Problem::new(
+                        typed.loc,
+                        format!("`{name}` is a variant of `{}`", image.name),
+                    )
+                    .help("build the image of the variant that you mean"),
+                );
+            }
+        }
+        for (name, var) in &self.command_line {
+            vars.insert(name.clone(), var.clone());
+        }
+        vars
+    }
+
+    fn parent(
+        &mut self,
+        tree: &Node,
+        vars: &BTreeMap<String, Var>,
+        chain: &mut Vec<String>,
+    ) -> Option<Resolved> {
+        let from = tree.get("from").filter(|node| !node.is_null())?;
+        let text = from.as_text()?;
+        let name = if text.contains("{{") {
+            // The problems of the variables are reported when the whole tree is expanded.
+            let mut silent = self.reader.problems.silent();
+            let settled = vars::settle(&mut silent, vars);
+            vars::expand(&mut silent, text, from.loc, &settled)?
+        } else {
+            text.to_owned()
+        };
+        let images = self.images;
+        let Some(image) = images.iter().find(|image| image.name == name) else {
+            let problem = Problem::new(from.loc, format!("there is no recipe `{name}`"));
+            let names = images.iter().map(|image| image.name.as_str());
+            self.reader
+                .problems
+                .push(problem.did_you_mean(&name, names));
+            return None;
+        };
+        if chain.contains(&name) || chain.len() >= MAX_PARENTS {
+            let path = chain.join("` → `");
+            let message = format!("the recipe builds on itself: `{path}` → `{name}`");
+            self.reader.problems.push(Problem::new(from.loc, message));
+            return None;
+        }
+        self.resolve_below(image, chain)
+    }
+
+    fn typed(
+        &mut self,
+        image: &Image,
+        written: &Written,
+        tree: Node,
+        settled: Vars,
+        vars: &BTreeMap<String, Var>,
+        parent: Option<Resolved>,
+    ) -> Option<Resolved> {
+        let has = (tree.get("from").is_some(), tree.get("install").is_some());
+        let mut long = tree.clone();
+        let problems = &mut self.reader.problems;
+        desugar::recipe(problems, &mut long);
+        walk::check(problems, &mut long, schema::long());
+        let recipe: Recipe = match de::from_node(&long) {
+            Ok(recipe) => recipe,
+            Err(misfit) => {
+                problems.push(Problem::new(misfit.at.unwrap_or(long.loc), misfit.message));
+                return None;
+            }
+        };
+        let mut cx = check::Context {
+            problems,
+            root: self.root,
+            config: &self.config,
+            vars: &settled,
+            seal_operations: self.seal_operations,
+            files: vec![],
+            has,
+        };
+        check::recipe(&mut cx, &recipe, &long);
+        let mut files = cx.files;
+        files.extend(self.read_files(written));
+        files.sort();
+        files.dedup();
+        Some(Resolved {
+            recipe,
+            vars: settled,
+            root: self.root.to_path_buf(),
+            file: image.path.clone(),
+            files,
+            parent: parent.map(|parent| parent.recipe.name),
+            tree,
+            sources: Sources::default(),
+            var_locs: vars
+                .iter()
+                .map(|(name, var)| (name.clone(), var.loc))
+                .collect(),
+        })
+    }
+
+    fn read_files(&self, written: &Written) -> Vec<NamedFile> {
+        let sources = &self.reader.problems.sources;
+        let mut files: Vec<NamedFile> = vec![];
+        let includes = written.included.iter().map(|file| (Role::Include, *file));
+        for (role, file) in includes.chain([(Role::Recipe, written.file)]) {
+            let source = sources.get(file);
+            files.push(NamedFile {
+                role,
+                written: source.name.clone(),
+                path: source.path.clone().unwrap_or_default(),
+            });
+        }
+        let path = self.root.join(config::FILE);
+        if path.is_file() {
+            files.push(NamedFile {
+                role: Role::Config,
+                written: config::FILE.into(),
+                path,
+            });
+        }
+        files
+    }
+}
+
+/// The parent's machine below the recipe's own.
+fn inherit_machine(tree: &mut Node, parent: &Resolved) {
+    let Some(machine) = parent.tree.entry("machine") else {
+        return;
+    };
+    let mut merged = machine.clone();
+    if let Some(own) = tree.remove("machine") {
+        merged.key_loc = own.key_loc;
+        include::overlay(&mut merged.value, own.value);
+    }
+    tree.set(merged);
+}
+
+/// The variables with their final values take the place of `vars:`.
+fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) {
+    let wrong = tree
+        .get("vars")
+        .is_some_and(|node| !matches!(node.value, Value::Map(_)));
+    if wrong || (vars.is_empty() && tree.get("vars").is_none()) {
+        return;
+    }
+    let key_loc = tree.key_loc("vars");
+    let mut node = match tree.remove("vars") {
+        Some(entry) => entry.value,
+        None => Node::map(key_loc),
+    };
+    for (name, text) in settled {
+        let loc = vars[name].loc;
+        node.set(Entry {
+            key: name.clone(),
+            key_loc: loc,
+            value: Node::text(loc, text),
+        });
+    }
+    tree.set(Entry {
+        key: "vars".into(),
+        key_loc,
+        value: node,
+    });
+}
+
+/// What `build` cannot execute yet: the place in the recipe, and what it is.
+pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
+    use super::types::{Action, From, Install};
+    let mut list = vec![];
+    if let Some(From::Published(_)) = recipe.from {
+        list.push(("from".to_owned(), "building on a published image"));
+    }
+    if let Some(Install::VirtInstall(_)) = recipe.install {
+        list.push((
+            "install.virt-install".to_owned(),
+            "installing with virt-install",
+        ));
+    }
+    for (key, steps) in [
+        ("configure", &recipe.configure),
+        ("instance", &recipe.instance),
+    ] {
+        for (index, step) in steps.iter().enumerate() {
+            let (action, what) = match &step.action {
+                Action::Ansible(_) => ("ansible", "the step `ansible`"),
+                Action::Puppet(_) => ("puppet", "the step `puppet`"),
+                Action::CloudInit(_) => ("cloud-init", "the step `cloud-init`"),
+                _ => continue,
+            };
+            list.push((format!("{key}[{index}].{action}"), what));
+        }
+    }
+    let targets = &recipe.targets;
+    let declared = [
+        (
+            "targets.openstack",
+            targets.openstack.is_some(),
+            "the target `openstack`",
+        ),
+        (
+            "targets.vagrant",
+            targets.vagrant.is_some(),
+            "the target `vagrant`",
+        ),
+        (
+            "targets.docker",
+            targets.docker.is_some(),
+            "the target `docker`",
+        ),
+        (
+            "targets.ramdisk",
+            targets.ramdisk.is_some(),
+            "the target `ramdisk`",
+        ),
+    ];
+    let declared = declared.into_iter().filter(|(_, there, _)| *there);
+    list.extend(declared.map(|(path, _, what)| (path.to_owned(), what)));
+    list
+}

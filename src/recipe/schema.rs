@@ -1,0 +1,174 @@
+//! The JSON schemas: the long form, which trees are checked against, and the one for editors,
+//! which knows `include`, `variants` and every short form too.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::config::Config;
+use super::desugar::{ACTIONS, COMMON, Form, list_words};
+use super::types::Recipe;
+use super::walk::{ALSO, EXPECTS};
+
+/// Schema of a resolved recipe: long forms only.
+pub fn long() -> &'static Json {
+    static SCHEMA: OnceLock<Json> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let mut schema = schemars::schema_for!(Recipe).to_value();
+        for (action, form) in ACTIONS {
+            let Some(body) = definition(&schema, action) else {
+                continue;
+            };
+            let body = &mut schema["$defs"][body];
+            body[ALSO] = json!(COMMON);
+            match form {
+                Form::List(_) => body[EXPECTS] = json!("a list or a map of options"),
+                Form::Text(_) => body[EXPECTS] = json!("a file's path or a map of options"),
+                Form::Names(_) => body[EXPECTS] = json!("a list of names or a map of options"),
+                Form::Word | Form::Map => {}
+            }
+        }
+        schema
+    })
+}
+
+/// Schema of `imgforge.yaml`.
+pub fn config() -> &'static Json {
+    static SCHEMA: OnceLock<Json> = OnceLock::new();
+    SCHEMA.get_or_init(|| schemars::schema_for!(Config).to_value())
+}
+
+/// Name of the definition that holds an action's options.
+fn definition(schema: &Json, action: &str) -> Option<String> {
+    let branches = schema["$defs"]["Action"]["oneOf"].as_array()?;
+    branches
+        .iter()
+        .find_map(|branch| branch["properties"][action]["$ref"].as_str())
+        .map(|name| name.trim_start_matches("#/$defs/").to_owned())
+}
+
+/// Schema of a recipe as people write it, for editors and `imgforge schema`.
+pub fn written() -> Json {
+    let mut schema = long().clone();
+    schema["title"] = json!("imgforge recipe");
+    let properties = &mut schema["properties"];
+    properties["include"] = json!({
+        "description": "Fragments merged below this file, relative to recipes/.",
+        "type": "array",
+        "items": {"type": "string"},
+    });
+    properties["variants"] = json!({
+        "description": "One image for each value: NAME-VALUE. The values are variables; several axes multiply.",
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    });
+    let step = step(&schema);
+    schema["$defs"]["Step"] = step;
+    if let Some(definitions) = schema["$defs"].as_object_mut() {
+        definitions.remove("Action");
+    }
+    loosen(&mut schema);
+    schema
+}
+
+/// Schema of a step in all its forms.
+fn step(schema: &Json) -> Json {
+    let common = schema["$defs"]["Step"]["properties"].clone();
+    let words: Vec<&str> = ACTIONS
+        .iter()
+        .filter(|(_, form)| *form == Form::Word)
+        .map(|(action, _)| *action)
+        .collect();
+    let mut forms = vec![json!({"enum": words})];
+    for (action, form) in ACTIONS {
+        let body = body(schema, action, *form, &common);
+        let description = describe(schema, action);
+        forms.push(json!({
+            "type": "object",
+            "description": description,
+            "properties": {*action: body},
+            "required": [action],
+            "additionalProperties": false,
+        }));
+    }
+    json!({"description": "A step: a word, or a map with one key.", "oneOf": forms})
+}
+
+/// What an action does, in words.
+pub fn describe(schema: &Json, action: &str) -> String {
+    let branches = schema["$defs"]["Action"]["oneOf"].as_array();
+    branches
+        .into_iter()
+        .flatten()
+        .find(|branch| branch["const"] == action || !branch["properties"][action].is_null())
+        .and_then(|branch| branch["description"].as_str())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn body(schema: &Json, action: &str, form: Form, common: &Json) -> Json {
+    let mut long = match definition(schema, action) {
+        Some(name) => schema["$defs"][name].clone(),
+        None => json!({"type": "object", "properties": {}, "additionalProperties": false}),
+    };
+    for key in [ALSO, EXPECTS] {
+        long.as_object_mut().map(|long| long.remove(key));
+    }
+    for key in COMMON {
+        long["properties"][key] = common[key].clone();
+    }
+    let short = match form {
+        Form::Word | Form::Map => return long,
+        Form::Text(_) => json!({"type": "string"}),
+        Form::List(key) => long["properties"][key].clone(),
+        Form::Names(_) => json!({"type": "array", "items": {"type": "string"}}),
+    };
+    let mut forms = vec![short, long.clone()];
+    if let Form::Names(key) = form {
+        let mut properties: Map<String, Json> = Map::new();
+        for key in COMMON {
+            properties.insert((*key).to_owned(), common[key].clone());
+        }
+        forms.push(json!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+            "not": {"required": [key]},
+        }));
+    }
+    json!({"anyOf": forms})
+}
+
+/// Texts in maps of texts may look like numbers: imgforge takes them verbatim.
+fn loosen(schema: &mut Json) {
+    match schema {
+        Json::Object(map) => {
+            if map.get("additionalProperties") == Some(&json!({"type": "string"})) {
+                let any = json!({"type": ["string", "number", "boolean"]});
+                map.insert("additionalProperties".into(), any);
+            }
+            map.values_mut().for_each(loosen);
+        }
+        Json::Array(items) => items.iter_mut().for_each(loosen),
+        _ => {}
+    }
+}
+
+/// The short forms of an action, for the reference.
+pub fn short_forms(action: &str) -> Option<String> {
+    let (_, form) = ACTIONS.iter().find(|(name, _)| *name == action)?;
+    match form {
+        Form::Word => Some(format!("`- {action}`")),
+        Form::Map => None,
+        Form::List(key) => Some(format!("`- {action}: […]` for `{key}`")),
+        Form::Text(key) => Some(format!("`- {action}: PATH` for `{key}`")),
+        Form::Names(key) => Some(format!(
+            "`- {action}: […]` or `- {action}: {{debian: […], rhel: […]}}` for `{key}`"
+        )),
+    }
+}
+
+/// The common options, for sentences.
+pub fn common_options() -> String {
+    list_words(COMMON.iter().copied())
+}

@@ -1,0 +1,205 @@
+//! Templates: answer files, `files` with `template: true`, and `{{ … }}` in values of a recipe.
+//! Strict: an undefined variable is an error, never an empty text.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior};
+
+use crate::error::{Error, Result};
+
+/// Variables by name.
+pub type Vars = BTreeMap<String, String>;
+
+/// Steps of the template engine that one template may take.
+const FUEL: u64 = 1_000_000;
+/// Longest text that a value of a recipe expands to.
+pub const LONGEST_VALUE: usize = 64 << 10;
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Lines that hold only a `{% … %}` leave nothing behind; the file's last newline stays.
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build();
+    if let Ok(syntax) = syntax {
+        environment.set_syntax(syntax);
+    }
+    environment.set_fuel(Some(FUEL));
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment
+}
+
+/// Renders a template; `name` is what errors call it.
+///
+/// # Errors
+/// Of kind usage: bad syntax, or a variable that is not defined.
+pub fn render(text: &str, vars: &Vars, name: &str) -> Result<String> {
+    environment()
+        .render_named_str(name, text, vars)
+        .map_err(|error| {
+            let line = error
+                .line()
+                .map_or_else(String::new, |line| format!(":{line}"));
+            let unknown = undefined(text, vars);
+            let error = Error::usage(format!("the template {name}{line} cannot be rendered"))
+                .cause(sentence(&error));
+            match unknown.first() {
+                Some(first) => error.hint(format!(
+                    "define `{first}` under `vars:`, or with --var {first}=…"
+                )),
+                None => error,
+            }
+        })
+}
+
+/// A mistake in a template: line (from 1), and what is wrong.
+#[derive(Debug)]
+pub struct Mistake {
+    /// Line, counted from 1; 0 where the engine does not know.
+    pub line: usize,
+    /// One sentence.
+    pub message: String,
+}
+
+/// The variables that a template uses.
+///
+/// # Errors
+/// The mistake in its syntax.
+pub fn variables(text: &str) -> Result<BTreeSet<String>, Mistake> {
+    let environment = environment();
+    match environment.template_from_str(text) {
+        Ok(template) => Ok(template.undeclared_variables(false).into_iter().collect()),
+        Err(error) => Err(Mistake {
+            line: error.line().unwrap_or(0),
+            message: sentence(&error),
+        }),
+    }
+}
+
+/// Variables that a template uses and nobody defines; none if its syntax is bad.
+fn undefined(text: &str, vars: &Vars) -> Vec<String> {
+    let mut used: Vec<String> = variables(text).unwrap_or_default().into_iter().collect();
+    used.retain(|name| !vars.contains_key(name));
+    used
+}
+
+fn sentence(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+/// A piece of a value: text, or what stands between `{{` and `}}`.
+#[derive(Debug, PartialEq)]
+pub enum Piece<'a> {
+    /// As it is.
+    Text(&'a str),
+    /// An expression, without the braces.
+    Expression(&'a str),
+}
+
+/// Splits a value. Only `{{ … }}` means something here: `{%` and `{#` occur in shell and rpm.
+///
+/// # Errors
+/// The byte offset of a `{{` that is not closed.
+pub fn pieces(value: &str) -> Result<Vec<Piece<'_>>, usize> {
+    let mut pieces = vec![];
+    let mut rest = value;
+    while let Some(open) = rest.find("{{") {
+        if open > 0 {
+            pieces.push(Piece::Text(&rest[..open]));
+        }
+        let inside = &rest[open + 2..];
+        let close = inside.find("}}").ok_or(value.len() - inside.len() - 2)?;
+        pieces.push(Piece::Expression(&inside[..close]));
+        rest = &inside[close + 2..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest));
+    }
+    Ok(pieces)
+}
+
+/// The variables that an expression uses.
+///
+/// # Errors
+/// One sentence about its syntax.
+pub fn expression_variables(expression: &str) -> Result<BTreeSet<String>, String> {
+    let environment = environment();
+    let compiled = environment
+        .compile_expression(expression)
+        .map_err(|error| sentence(&error))?;
+    Ok(compiled.undeclared_variables(false).into_iter().collect())
+}
+
+/// The value of an expression as text.
+///
+/// # Errors
+/// One sentence.
+pub fn evaluate(expression: &str, vars: &Vars) -> Result<String, String> {
+    let environment = environment();
+    let value = environment
+        .compile_expression(expression)
+        .and_then(|compiled| compiled.eval(vars))
+        .map_err(|error| sentence(&error))?;
+    if value.is_undefined() {
+        return Err("the expression has no value".into());
+    }
+    let text = value.to_string();
+    if text.len() > LONGEST_VALUE {
+        return Err(format!(
+            "the value is longer than {} KiB",
+            LONGEST_VALUE >> 10
+        ));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars() -> Vars {
+        Vars::from([("admin".into(), "ops".into())])
+    }
+
+    #[test]
+    fn a_template_renders_and_is_strict() {
+        assert_eq!(
+            render("user {{ admin }}\n", &vars(), "a.cfg").unwrap(),
+            "user ops\n"
+        );
+        let error = render("ok\nuser {{ nobody }}\n", &vars(), "a.cfg").unwrap_err();
+        insta::assert_snapshot!(error.render(), @r"
+        error: the template a.cfg:2 cannot be rendered
+        caused by: undefined value
+        hint: define `nobody` under `vars:`, or with --var nobody=…
+        ");
+    }
+
+    #[test]
+    fn an_endless_template_ends() {
+        let text = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(text, &vars(), "bomb").is_err());
+    }
+
+    #[test]
+    fn only_double_braces_mean_something_in_values() {
+        assert_eq!(
+            pieces("a{{ x }}${#y} %{z}").unwrap(),
+            [
+                Piece::Text("a"),
+                Piece::Expression(" x "),
+                Piece::Text("${#y} %{z}")
+            ]
+        );
+        assert_eq!(pieces("ab {{ x"), Err(3));
+        assert_eq!(evaluate("admin | upper", &vars()).unwrap(), "OPS");
+        assert!(evaluate("nobody", &vars()).is_err());
+    }
+}
