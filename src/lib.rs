@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod digest;
+pub mod distro;
 pub mod error;
 pub mod guest;
 pub mod host;
@@ -11,6 +12,7 @@ pub mod pack;
 pub mod recipe;
 pub mod repository;
 pub mod runner;
+pub mod stage;
 pub mod store;
 pub mod sysprep;
 pub mod ui;

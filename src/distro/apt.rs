@@ -1,0 +1,235 @@
+//! Archives of the Debian family: where the packages come from, and how a guest is told.
+
+use std::fmt::Write as _;
+
+use super::{Distro, Suite};
+
+/// Packages that make a bootable, reachable machine of a minimal system.
+pub(super) const BOOT_PACKAGES: &[&str] = &[
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "initramfs-tools",
+    "zstd",
+    "kmod",
+    "e2fsprogs",
+    "grub-pc-bin",
+    "grub-efi-amd64-bin",
+    "grub2-common",
+    "iproute2",
+    "ca-certificates",
+    "login",
+    "passwd",
+];
+
+/// The format line of `apt-get indextargets` that [`from_host`] reads.
+pub const INDEXTARGETS_FORMAT: &str = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)";
+
+/// The addresses of one distribution's archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The archive itself.
+    pub main: String,
+    /// Security updates; `None` where they are in the archive itself (Ubuntu) or nowhere known.
+    pub security: Option<String>,
+}
+
+impl Archive {
+    /// The archive at one address.
+    pub fn at(main: impl Into<String>) -> Self {
+        Archive {
+            main: main.into(),
+            security: None,
+        }
+    }
+}
+
+/// The host's own archive of `distro`, from what `apt-get indextargets` printed. Addresses that
+/// a guest cannot reach, such as directories and media, do not count.
+pub fn from_host(distro: &Distro, printed: &str) -> Option<Archive> {
+    let targets: Vec<(&str, &str)> = printed
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, '|');
+            let (origin, codename, uri) = (fields.next()?, fields.next()?, fields.next()?);
+            let usable = uri.starts_with("http://") || uri.starts_with("https://");
+            (origin == distro.origin && usable).then_some((codename, uri.trim_end_matches('/')))
+        })
+        .collect();
+    let find = |suffix: &str| {
+        let is_ours = |codename: &str| {
+            let base = codename.strip_suffix(suffix);
+            base.is_some_and(|base| distro.suites.iter().any(|suite| suite.name == base))
+        };
+        let target = targets.iter().find(|(codename, _)| is_ours(codename));
+        target.map(|(_, uri)| (*uri).to_owned())
+    };
+    let main = find("")?;
+    // Ubuntu's Release files call every pocket by the suite's code name.
+    let security = find("-security").filter(|security| *security != main);
+    Some(Archive { main, security })
+}
+
+/// The archive that a `sources.list` or a deb822 file names: the first address, and the first
+/// one that carries a `-security` suite if it differs.
+pub fn from_sources(text: &str) -> Option<Archive> {
+    let mut found: Vec<(String, String)> = vec![];
+    for line in text.lines().map(str::trim) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["URIs:", uri, ..] => found.push(((*uri).to_owned(), String::new())),
+            ["Suites:", suites @ ..] => {
+                if let Some(last) = found.last_mut() {
+                    last.1 = suites.join(" ");
+                }
+            }
+            ["deb", rest @ ..] => {
+                let mut rest = rest.iter().skip_while(|word| !word.contains(':'));
+                if let (Some(uri), Some(suite)) = (rest.next(), rest.next()) {
+                    found.push(((*uri).to_owned(), (*suite).to_owned()));
+                }
+            }
+            _ => {}
+        }
+    }
+    let clean = |uri: &str| uri.trim_end_matches('/').to_owned();
+    let main = clean(&found.first()?.0);
+    let security = found
+        .iter()
+        .find(|(_, suites)| suites.contains("-security"))
+        .map(|(uri, _)| clean(uri))
+        .filter(|uri| *uri != main);
+    Some(Archive { main, security })
+}
+
+/// Where a guest's apt package keeps an example with the distribution's own addresses, best first.
+pub fn example_paths(distro: &Distro) -> [String; 2] {
+    [
+        format!("usr/share/doc/apt/examples/{}.sources", distro.id),
+        "usr/share/doc/apt/examples/sources.list".to_owned(),
+    ]
+}
+
+/// Where the guest keeps its sources, without the leading slash.
+pub fn sources_path(distro: &Distro) -> String {
+    format!("etc/apt/sources.list.d/{}.sources", distro.id)
+}
+
+/// The guest's sources in deb822 format. `components` empty: the distribution's default.
+pub fn sources(distro: &Distro, suite: &Suite, archive: &Archive, components: &[String]) -> String {
+    let components = if components.is_empty() {
+        distro.components.join(" ")
+    } else {
+        components.join(" ")
+    };
+    let mut out = String::new();
+    let mut stanza = |uri: &str, suites: &[String]| {
+        let gap = if out.is_empty() { "" } else { "\n" };
+        let _ = write!(
+            out,
+            "{gap}Types: deb\nURIs: {uri}\nSuites: {}\nComponents: {components}\nSigned-By: {}\n",
+            suites.join(" "),
+            distro.keyring
+        );
+    };
+    let named = |suffix: &str| format!("{}{suffix}", suite.name);
+    // Debian's archive has no security suite: without an address of its own it is left out.
+    let in_main = |pocket: &str| pocket != "-security" || distro.id == "ubuntu";
+    let mut main = vec![named("")];
+    main.extend(
+        suite
+            .pockets
+            .iter()
+            .filter(|pocket| {
+                in_main(pocket) && !(**pocket == "-security" && archive.security.is_some())
+            })
+            .map(|pocket| named(pocket)),
+    );
+    stanza(&archive.main, &main);
+    if let Some(security) = &archive.security
+        && suite.pockets.contains(&"-security")
+    {
+        stanza(security, &[named("-security")]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distro::suite;
+
+    const HOST: &str = "\
+Debian|bookworm-security|http://mirror.example/debian-security/
+Debian Backports|bookworm-backports|http://backports.example/debian/
+Debian|bookworm|cdrom://[Debian]/
+Debian|bookworm-updates|http://mirror.example/debian/
+Debian|bookworm|http://mirror.example/debian/
+. nodistro|nodistro|https://deb.example/node/
+";
+
+    #[test]
+    fn the_hosts_mirror_serves_every_suite_of_the_same_distribution() {
+        let (debian, _) = suite("trixie").unwrap();
+        let (ubuntu, _) = suite("noble").unwrap();
+        let expected = Archive {
+            main: "http://mirror.example/debian".into(),
+            security: Some("http://mirror.example/debian-security".into()),
+        };
+        assert_eq!(from_host(debian, HOST), Some(expected));
+        assert_eq!(from_host(ubuntu, HOST), None);
+        assert_eq!(from_host(debian, ""), None);
+        assert_eq!(from_host(debian, "Debian|trixie|file:/srv/mirror/"), None);
+    }
+
+    #[test]
+    fn sources_of_both_formats_are_read() {
+        let list = "# a comment\ndeb [arch=amd64] http://a.example/ubuntu/ noble main\n\
+                    deb http://b.example/ubuntu noble-security main\n";
+        let deb822 = "Types: deb\nURIs: http://a.example/ubuntu/\nSuites: noble noble-updates\n\n\
+                      Types: deb\nURIs: http://b.example/ubuntu\nSuites: noble-security\n";
+        let expected = Archive {
+            main: "http://a.example/ubuntu".into(),
+            security: Some("http://b.example/ubuntu".into()),
+        };
+        assert_eq!(from_sources(list).as_ref(), Some(&expected));
+        assert_eq!(from_sources(deb822).as_ref(), Some(&expected));
+        assert_eq!(from_sources("# nothing\n"), None);
+    }
+
+    #[test]
+    fn debian_has_its_security_updates_elsewhere() {
+        let (debian, trixie) = suite("trixie").unwrap();
+        let archive = Archive {
+            main: "http://a.example/debian".into(),
+            security: Some("http://a.example/debian-security".into()),
+        };
+        insta::assert_snapshot!(sources(debian, trixie, &archive, &["main".into(), "contrib".into()]), @r"
+        Types: deb
+        URIs: http://a.example/debian
+        Suites: trixie trixie-updates
+        Components: main contrib
+        Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+        Types: deb
+        URIs: http://a.example/debian-security
+        Suites: trixie-security
+        Components: main contrib
+        Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+        ");
+        let alone = sources(debian, trixie, &Archive::at("http://a.example/debian"), &[]);
+        assert!(!alone.contains("security"));
+    }
+
+    #[test]
+    fn ubuntu_has_them_in_the_archive() {
+        let (ubuntu, noble) = suite("noble").unwrap();
+        insta::assert_snapshot!(sources(ubuntu, noble, &Archive::at("http://a.example/ubuntu"), &[]), @r"
+        Types: deb
+        URIs: http://a.example/ubuntu
+        Suites: noble noble-updates noble-security
+        Components: main universe
+        Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+        ");
+    }
+}

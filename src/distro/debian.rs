@@ -1,0 +1,51 @@
+//! Debian.
+
+use super::{Distro, Suite};
+
+const POCKETS: &[&str] = &["-updates", "-security"];
+
+pub(super) const DEBIAN: Distro = Distro {
+    id: "debian",
+    origin: "Debian",
+    keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
+    keyring_package: "debian-archive-keyring",
+    components: &["main"],
+    kernel: "linux-image-cloud-amd64",
+    packages: super::apt::BOOT_PACKAGES,
+    suites: &[
+        suite(
+            "bookworm",
+            "Debian GNU/Linux 12 (bookworm)",
+            "debian12",
+            POCKETS,
+        ),
+        suite(
+            "trixie",
+            "Debian GNU/Linux 13 (trixie)",
+            "debian13",
+            POCKETS,
+        ),
+        suite(
+            "forky",
+            "Debian GNU/Linux 14 (forky)",
+            "debiantesting",
+            POCKETS,
+        ),
+        suite("sid", "Debian GNU/Linux (sid)", "debiantesting", &[]),
+    ],
+};
+
+const fn suite(
+    name: &'static str,
+    product: &'static str,
+    osinfo: &'static str,
+    pockets: &'static [&'static str],
+) -> Suite {
+    Suite {
+        name,
+        product,
+        osinfo,
+        pockets,
+        resolved: true,
+    }
+}

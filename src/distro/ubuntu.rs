@@ -1,0 +1,41 @@
+//! Ubuntu.
+
+use super::{Distro, Suite};
+
+const POCKETS: &[&str] = &["-updates", "-security"];
+
+pub(super) const UBUNTU: Distro = Distro {
+    id: "ubuntu",
+    origin: "Ubuntu",
+    keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+    keyring_package: "ubuntu-keyring",
+    components: &["main", "universe"],
+    kernel: "linux-image-virtual",
+    packages: super::apt::BOOT_PACKAGES,
+    suites: &[
+        suite("jammy", "Ubuntu 22.04 LTS (jammy)", "ubuntu22.04", false),
+        suite("noble", "Ubuntu 24.04 LTS (noble)", "ubuntu24.04", true),
+        suite("questing", "Ubuntu 25.10 (questing)", "ubuntu25.10", true),
+        suite(
+            "resolute",
+            "Ubuntu 26.04 LTS (resolute)",
+            "ubuntu26.04",
+            true,
+        ),
+    ],
+};
+
+const fn suite(
+    name: &'static str,
+    product: &'static str,
+    osinfo: &'static str,
+    resolved: bool,
+) -> Suite {
+    Suite {
+        name,
+        product,
+        osinfo,
+        pockets: POCKETS,
+        resolved,
+    }
+}

@@ -1,0 +1,126 @@
+//! bootstrap: packages straight onto a disk, without a virtual machine and without root.
+//!
+//! mmdebstrap fills a directory, the guest's own GRUB makes its boot images in there, and
+//! `mke2fs -d` turns the directory into the root file system of a raw disk. An ordinary user
+//! works in a user namespace. Nothing is mounted outside a namespace that ends with us.
+
+use std::path::{Path, PathBuf};
+
+use crate::distro::{self, Distro, Suite};
+use crate::error::{Context as _, Error, Result};
+use crate::recipe::types::{Bootstrap, Machine, Mirrors};
+use crate::stage::install::{Facts, Installed, SourcesFile, to_qcow2};
+use crate::ui::StageUi;
+use crate::units::Size;
+
+mod disk;
+mod grub;
+mod mirror;
+mod namespace;
+mod packages;
+mod system;
+#[cfg(test)]
+mod tests;
+
+pub use namespace::remove_tree;
+
+/// Everything that a bootstrap depends on.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// Name of the image; its host name too.
+    pub image: &'a str,
+    /// The method's options.
+    pub bootstrap: &'a Bootstrap,
+    /// The machine: the size of the disk.
+    pub machine: &'a Machine,
+    /// Where packages come from.
+    pub mirrors: &'a Mirrors,
+    /// The mirrors of imgforge.yaml for this distribution, in order; empty: none.
+    pub site_mirrors: &'a [String],
+    /// What the disk's UUIDs derive from: the stage's key.
+    pub seed: &'a str,
+    /// Private scratch directory on the store's file system; its owner removes it with [`remove_tree`].
+    pub scratch: &'a Path,
+    /// The qcow2 file to make.
+    pub disk: &'a Path,
+    /// Where progress goes.
+    pub ui: &'a StageUi,
+}
+
+/// Makes a disk that boots on BIOS and UEFI.
+///
+/// # Errors
+/// When the suite is unknown, the disk too small, a tool or keyring missing, a mirror unreachable,
+/// or the finished disk does not hold what was written.
+pub fn run(input: &Input<'_>) -> Result<Installed> {
+    let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
+    distro.check_keyring()?;
+    let layout = disk::Layout::new(input.machine.disk, input.seed)?;
+    let archive = mirror::choose(input, distro, suite)?;
+    let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
+    let sources = configure(input, distro, suite, archive, &tree, &layout)?;
+    let raw = write_disk(input, &tree, &layout)?;
+    input.ui.step("converting the disk");
+    to_qcow2(&raw, "raw", input.disk)?;
+    std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
+    Ok(Installed {
+        disk: input.disk.to_owned(),
+        size: input.machine.disk,
+        facts: Facts {
+            osinfo: Some(suite.osinfo.into()),
+            product: Some(suite.product.into()),
+            expand: Some("/dev/sda3".into()),
+            sources,
+        },
+    })
+}
+
+/// Writes the system's configuration into the tree; returns the distribution's own sources.
+fn configure(
+    input: &Input<'_>,
+    distro: &Distro,
+    suite: &Suite,
+    archive: Option<distro::apt::Archive>,
+    tree: &Path,
+    layout: &disk::Layout,
+) -> Result<Option<SourcesFile>> {
+    input.ui.step("configuring the system");
+    let default = mirror::tool_default(input, suite)?;
+    let components = &input.bootstrap.components;
+    let text =
+        |archive: &distro::apt::Archive| distro::apt::sources(distro, suite, archive, components);
+    let build = archive.as_ref().or(default.as_ref());
+    let sources = build.map(text).unwrap_or_default();
+    system::clear_devices(tree)?;
+    system::write(tree, &system::files(input.image, distro, &sources, layout))?;
+    grub::write_config(tree, suite, layout)?;
+    Ok(default.map(|archive| SourcesFile {
+        path: format!("/{}", distro::apt::sources_path(distro)),
+        text: text(&archive),
+    }))
+}
+
+/// Partitions, file systems and boot code, then proves that they are there.
+fn write_disk(input: &Input<'_>, tree: &Path, layout: &disk::Layout) -> Result<PathBuf> {
+    input.ui.step("writing the disk");
+    let raw = input.scratch.join("disk.raw");
+    disk::check_fit(tree, layout)?;
+    disk::partition(&raw, layout)?;
+    disk::make_root(input.scratch, tree, &raw, layout)?;
+    disk::make_esp(tree, &raw, layout)?;
+    grub::write_boot_code(tree, &raw, layout)?;
+    disk::prove(tree, &raw, layout)?;
+    remove_tree(tree)?;
+    Ok(raw)
+}
+
+/// The smallest disk that any suite fits on.
+const SMALLEST: Size = Size::mib(1024);
+
+fn too_small(size: Size, needed: Size) -> Error {
+    Error::usage(format!(
+        "a disk of {size} is too small: this system needs at least {}",
+        needed.human()
+    ))
+    .hint("raise `machine: {disk: …}` in the recipe")
+}

@@ -1,0 +1,111 @@
+//! The directory with the system's packages, by mmdebstrap.
+
+use std::path::PathBuf;
+
+use crate::distro::apt::{self, Archive};
+use crate::distro::{Distro, Suite};
+use crate::error::{Context as _, Result};
+use crate::recipe::types::Bootstrap;
+use crate::ui::StageUi;
+
+use super::{Input, disk::Layout, grub, namespace};
+
+/// Installs the packages into `SCRATCH/tree` and returns it.
+pub(super) fn install(
+    input: &Input<'_>,
+    distro: &Distro,
+    suite: &Suite,
+    archive: Option<&Archive>,
+    layout: &Layout,
+) -> Result<PathBuf> {
+    let tree = input.scratch.join("tree");
+    namespace::remove_tree(&tree)?;
+    let write = |name: &str, text: &str| {
+        let path = input.scratch.join(name);
+        std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    };
+    let hook = write("customize.sh", &grub::hook(layout))?;
+    let sources = archive
+        .map(|a| apt::sources(distro, suite, a, &input.bootstrap.components))
+        .map(|text| write("build.sources", &text))
+        .transpose()?;
+    let ui = input.ui.clone();
+    namespace::as_guest_root("mmdebstrap")
+        .args(arguments(input.bootstrap, distro, suite))
+        .arg(format!(
+            "--customize-hook=sh -e '{}' \"$1\"",
+            hook.display()
+        ))
+        .arg(suite.name)
+        .arg(&tree)
+        .args(sources)
+        .env("TMPDIR", input.scratch)
+        .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
+        .lines(move |line| report(&ui, line))
+        .doing(|| format!("bootstrapping {}", suite.product))?;
+    Ok(tree)
+}
+
+/// mmdebstrap's options, without its hook, suite, target and sources.
+fn arguments(bootstrap: &Bootstrap, distro: &Distro, suite: &Suite) -> Vec<String> {
+    let mut packages = distro.base_packages(suite, bootstrap.kernel.as_deref());
+    packages.extend(bootstrap.packages.iter().cloned());
+    let components = if bootstrap.components.is_empty() {
+        distro.components.join(",")
+    } else {
+        bootstrap.components.join(",")
+    };
+    vec![
+        "--mode=root".into(),
+        "--format=directory".into(),
+        "--variant=minbase".into(),
+        "--architectures=amd64".into(),
+        format!("--keyring={}", distro.keyring),
+        format!("--components={components}"),
+        r#"--aptopt=Acquire::Languages "none""#.into(),
+        "--aptopt=Acquire::Retries 3".into(),
+        "--dpkgopt=force-unsafe-io".into(),
+        format!("--include={}", packages.join(",")),
+    ]
+}
+
+/// mmdebstrap's own milestones become steps; everything is a line.
+fn report(ui: &StageUi, line: &str) {
+    let milestone = line
+        .strip_prefix("I: ")
+        .and_then(|text| text.strip_suffix("..."));
+    if let Some(step) = milestone
+        && !step.contains("signed-by")
+    {
+        ui.step(step);
+    }
+    ui.line(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distro::suite;
+
+    #[test]
+    fn the_recipes_packages_come_last() {
+        let (distro, trixie) = suite("trixie").unwrap();
+        let bootstrap: Bootstrap = serde_json::from_value(serde_json::json!({
+            "suite": "trixie", "packages": ["less", "nano"], "components": ["main", "contrib"],
+        }))
+        .unwrap();
+        insta::assert_snapshot!(arguments(&bootstrap, distro, trixie).join("\n"), @r#"
+        --mode=root
+        --format=directory
+        --variant=minbase
+        --architectures=amd64
+        --keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+        --components=main,contrib
+        --aptopt=Acquire::Languages "none"
+        --aptopt=Acquire::Retries 3
+        --dpkgopt=force-unsafe-io
+        --include=linux-image-cloud-amd64,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub-pc-bin,grub-efi-amd64-bin,grub2-common,iproute2,ca-certificates,login,passwd,systemd-resolved,less,nano
+        "#);
+    }
+}

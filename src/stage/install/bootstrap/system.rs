@@ -1,0 +1,182 @@
+//! The configuration that every bootstrapped system gets.
+
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use crate::distro::{Distro, apt};
+use crate::error::{Context as _, Result};
+
+use super::disk::Layout;
+
+/// Something in the tree, by its path without the leading slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    path: String,
+    what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    File { mode: u32, text: String },
+    Link { to: &'static str },
+    Gone,
+}
+
+impl Entry {
+    pub(super) fn file(path: impl Into<String>, mode: u32, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Entry {
+            path: path.into(),
+            what: What::File { mode, text },
+        }
+    }
+
+    fn link(path: &str, to: &'static str) -> Self {
+        Entry {
+            path: path.into(),
+            what: What::Link { to },
+        }
+    }
+
+    fn gone(path: &str) -> Self {
+        Entry {
+            path: path.into(),
+            what: What::Gone,
+        }
+    }
+}
+
+const DHCP: &str = "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n";
+
+/// The files, for an image of this name.
+pub(super) fn files(image: &str, distro: &Distro, sources: &str, layout: &Layout) -> Vec<Entry> {
+    let host = host_name(image);
+    vec![
+        Entry::file("etc/fstab", 0o644, fstab(layout)),
+        Entry::file("etc/hostname", 0o644, format!("{host}\n")),
+        Entry::file("etc/hosts", 0o644, hosts(&host)),
+        Entry::file("etc/systemd/network/80-dhcp.network", 0o644, DHCP),
+        Entry::file("etc/locale.conf", 0o644, "LANG=C.UTF-8\n"),
+        Entry::file("etc/default/locale", 0o644, "LANG=C.UTF-8\n"),
+        Entry::file("etc/machine-id", 0o444, ""),
+        Entry::file(apt::sources_path(distro), 0o644, sources),
+        Entry::link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC"),
+        Entry::link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+        Entry::gone("var/lib/dbus/machine-id"),
+        Entry::gone("etc/apt/sources.list"),
+        Entry::gone("etc/apt/sources.list.d/0000build.sources"),
+        Entry::gone("etc/apt/apt.conf.d/99mmdebstrap"),
+        Entry::gone("etc/dpkg/dpkg.cfg.d/99mmdebstrap"),
+    ]
+}
+
+/// A host name from an image's name: `.` and `_` do not belong into one.
+fn host_name(image: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = image.chars().take(63).map(clean).collect();
+    name.trim_matches('-').to_owned()
+}
+
+fn hosts(host: &str) -> String {
+    format!("127.0.0.1 localhost\n127.0.1.1 {host}\n::1 localhost ip6-localhost ip6-loopback\n")
+}
+
+/// FAT has no UUID worth the name: the ESP goes by its partition's.
+pub(super) fn fstab(layout: &Layout) -> String {
+    format!(
+        "UUID={} / ext4 errors=remount-ro 0 1\nPARTUUID={} /boot/efi vfat umask=0077 0 0\n",
+        layout.root_uuid, layout.esp_partuuid
+    )
+}
+
+/// Empties `/dev`: the kernel fills it, and nodes need rights that an ordinary user has not.
+pub(super) fn clear_devices(tree: &Path) -> Result<()> {
+    let dev = tree.join("dev");
+    let clear = || -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&dev)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    clear().doing(|| format!("emptying {}", dev.display()))
+}
+
+/// Writes entries into the tree; what is there already gives way, links are not followed.
+pub(super) fn write(tree: &Path, entries: &[Entry]) -> Result<()> {
+    entries.iter().try_for_each(|entry| {
+        let path = tree.join(&entry.path);
+        put(&path, &entry.what).doing(|| format!("writing {}", path.display()))
+    })
+}
+
+fn put(path: &Path, what: &What) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let (Some(parent), false) = (path.parent(), *what == What::Gone) {
+        std::fs::create_dir_all(parent)?;
+    }
+    match what {
+        What::Gone => Ok(()),
+        What::Link { to } => std::os::unix::fs::symlink(to, path),
+        What::File { mode, text } => {
+            use std::io::Write as _;
+            let mut options = std::fs::File::options();
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(*mode)
+                .open(path)?;
+            file.write_all(text.as_bytes())?;
+            file.set_permissions(std::fs::Permissions::from_mode(*mode))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_replace_what_is_there_and_follow_no_link() {
+        let tree = tempfile::tempdir().unwrap();
+        let outside = tree.path().join("outside");
+        std::fs::write(&outside, "kept").unwrap();
+        std::fs::create_dir(tree.path().join("etc")).unwrap();
+        std::os::unix::fs::symlink(&outside, tree.path().join("etc/hosts")).unwrap();
+        let entries = [
+            Entry::file("etc/hosts", 0o600, "new"),
+            Entry::link("etc/resolv.conf", "x"),
+            Entry::gone("etc/none"),
+        ];
+        write(tree.path(), &entries).unwrap();
+        write(tree.path(), &entries).unwrap();
+        assert_eq!(std::fs::read_to_string(&outside).unwrap(), "kept");
+        let hosts = tree.path().join("etc/hosts");
+        assert_eq!(std::fs::read_to_string(&hosts).unwrap(), "new");
+        assert_eq!(
+            hosts.metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn fstab_goes_by_uuid_and_partuuid() {
+        let layout = Layout::new(crate::units::Size::gib(2), "seed").unwrap();
+        insta::assert_snapshot!(fstab(&layout).replace(&layout.root_uuid, "ROOT").replace(&layout.esp_partuuid, "ESP"), @r"
+        UUID=ROOT / ext4 errors=remount-ro 0 1
+        PARTUUID=ESP /boot/efi vfat umask=0077 0 0
+        ");
+    }
+
+    #[test]
+    fn image_names_become_host_names() {
+        assert_eq!(host_name("web_node.v2-"), "web-node-v2");
+    }
+}

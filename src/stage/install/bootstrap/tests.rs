@@ -1,0 +1,40 @@
+//! A real bootstrap; slow, and fetches from the host's mirror.
+
+use super::*;
+use crate::ui::Ui;
+
+fn bootstrap(suite: &str, out: &Path) -> Installed {
+    let scratch = tempfile::tempdir_in(out).unwrap();
+    let bootstrap: Bootstrap =
+        serde_json::from_value(serde_json::json!({ "suite": suite })).unwrap();
+    let machine = Machine {
+        disk: Size::gib(2),
+        ..Machine::default()
+    };
+    let input = Input {
+        image: "boot-test",
+        bootstrap: &bootstrap,
+        machine: &machine,
+        mirrors: &Mirrors::default(),
+        site_mirrors: &[],
+        seed: suite,
+        scratch: scratch.path(),
+        disk: &out.join(format!("{suite}.qcow2")),
+        ui: &Ui::silent().stage("boot-test", "install"),
+    };
+    let installed = run(&input).unwrap_or_else(|error| panic!("{}", error.render()));
+    assert!(!scratch.path().join("tree").exists());
+    installed
+}
+
+#[test]
+#[ignore = "vm"]
+fn a_bootstrapped_disk_has_its_partitions_and_knows_its_sources() {
+    let kept = std::env::var_os("IMGFORGE_TEST_KEEP").map(PathBuf::from);
+    let dir = tempfile::tempdir().unwrap();
+    let suite = std::env::var("IMGFORGE_TEST_SUITE").unwrap_or_else(|_| "trixie".into());
+    let installed = bootstrap(&suite, kept.as_deref().unwrap_or(dir.path()));
+    let sources = installed.facts.sources.unwrap();
+    assert!(sources.text.contains(&format!("Suites: {suite}")));
+    assert!(installed.disk.metadata().unwrap().len() < 1 << 30);
+}

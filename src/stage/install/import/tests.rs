@@ -1,0 +1,118 @@
+use super::*;
+use crate::digest::file_sha256;
+use crate::ui::Ui;
+
+/// A raw disk of 1 MiB with a boot signature and a word that must survive.
+fn raw_disk(dir: &Path) -> PathBuf {
+    let mut bytes = vec![0u8; 1 << 20];
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes[300_000..300_006].copy_from_slice(b"marker");
+    let path = dir.join("disk.img");
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<Installed> {
+    run(&Input {
+        image: image.to_str().unwrap(),
+        sha256,
+        size,
+        scratch: dir,
+        disk: &dir.join("out.qcow2"),
+        ui: &Ui::silent().stage("test", "install"),
+    })
+}
+
+fn assert_imported(dir: &Path, installed: &Installed) {
+    let back = dir.join("back.raw");
+    Program::new("qemu-img")
+        .args(["convert", "-O", "raw"])
+        .args([&installed.disk, &back])
+        .run()
+        .unwrap();
+    let bytes = std::fs::read(back).unwrap();
+    assert_eq!(bytes.len() as u64, installed.size.as_bytes());
+    assert_eq!(&bytes[300_000..300_006], b"marker");
+}
+
+#[test]
+fn raw_xz_and_gzip_images_are_taken_and_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    for tool in [None, Some("xz"), Some("gzip")] {
+        let image = tool.map_or_else(
+            || raw.clone(),
+            |tool| {
+                let packed = Program::new(tool).arg("-c").arg(&raw).output().unwrap();
+                let path = dir.path().join(format!("disk.{tool}"));
+                std::fs::write(&path, packed).unwrap();
+                path
+            },
+        );
+        let digest = file_sha256(&image).unwrap();
+        let installed = import(dir.path(), &image, Some(&digest), Size::mib(4)).unwrap();
+        assert_imported(dir.path(), &installed);
+    }
+}
+
+#[test]
+fn a_wrong_digest_names_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    let wrong = "0".repeat(64);
+    let error = import(dir.path(), &raw, Some(&wrong), Size::mib(4)).unwrap_err();
+    let text = error.render();
+    assert!(text.contains(&wrong) && text.contains(&file_sha256(&raw).unwrap()));
+    assert!(!dir.path().join("out.qcow2").exists());
+}
+
+#[test]
+fn an_image_that_refers_to_another_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    let overlay = dir.path().join("overlay.qcow2");
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .args([&raw, &overlay])
+        .run()
+        .unwrap();
+    let data = dir.path().join("data.qcow2");
+    let option = format!("data_file={}", dir.path().join("data.raw").display());
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-o", &option])
+        .arg(&data)
+        .arg("1M")
+        .run()
+        .unwrap();
+    for image in [overlay, data] {
+        let error = import(dir.path(), &image, None, Size::mib(4)).unwrap_err();
+        assert!(
+            error.message().contains("refers to another file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let garbage = dir.path().join("garbage");
+    std::fs::write(&garbage, vec![b'x'; 100_000]).unwrap();
+    let error = import(dir.path(), &garbage, None, Size::mib(4)).unwrap_err();
+    assert!(error.message().ends_with("is not a disk image"), "{error}");
+    let missing = import(dir.path(), &dir.path().join("none"), None, Size::mib(4)).unwrap_err();
+    assert!(missing.hint_text().unwrap().contains("import"));
+    let error = import(dir.path(), &raw_disk(dir.path()), None, Size::bytes(4096)).unwrap_err();
+    assert!(error.hint_text().unwrap().contains("never shrinks"));
+}
+
+#[test]
+fn a_url_needs_a_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = Path::new("http://127.0.0.1:9/disk.img");
+    let error = import(dir.path(), url, None, Size::mib(4)).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Usage);
+    let digest = "0".repeat(64);
+    let error = import(dir.path(), url, Some(&digest), Size::mib(4)).unwrap_err();
+    assert!(error.message().starts_with("downloading"));
+}

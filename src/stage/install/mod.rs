@@ -1,0 +1,61 @@
+//! install: a base system onto a disk. One file per method.
+
+pub mod bootstrap;
+pub mod import;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::host::exec::Program;
+use crate::units::Size;
+
+/// What is known about an installed disk; kept beside it in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Facts {
+    /// libosinfo's short id, if the method knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub osinfo: Option<String>,
+    /// Product name for people, if the method knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// The partition that grows with the disk, as virt-builder names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<String>,
+    /// What the sealed image is told about package sources when its recipe says `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<SourcesFile>,
+}
+
+/// A file with package sources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcesFile {
+    /// Absolute path in the guest.
+    pub path: String,
+    /// Its whole text.
+    pub text: String,
+}
+
+/// A disk with a base system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The qcow2 file.
+    pub disk: PathBuf,
+    /// Its virtual size.
+    pub size: Size,
+    /// What is known about it.
+    pub facts: Facts,
+}
+
+/// Converts a disk to qcow2 without holes' bytes.
+fn to_qcow2(from: &Path, format: &str, to: &Path) -> Result<()> {
+    Program::new("qemu-img")
+        .args(["convert", "-f", format, "-O", "qcow2", "-m", "4", "-W"])
+        .args(["-o", "lazy_refcounts=on"])
+        .arg(from)
+        .arg(to)
+        .hint("apt-get install qemu-utils")
+        .run()
+}
