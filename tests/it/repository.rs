@@ -385,6 +385,29 @@ fn a_tampered_index_a_tampered_blob_and_a_wrong_key_are_refused() {
     std::fs::write(&index, good).unwrap();
     list().unwrap();
 
+    let blob = repository
+        .path()
+        .join(&repository.entries("stable").unwrap()[0].file);
+    let bytes = std::fs::read(&blob).unwrap();
+    File::options()
+        .write(true)
+        .open(&blob)
+        .unwrap()
+        .write_all_at(b"evil", 40)
+        .unwrap();
+    let client = world.virt_builder(&repository, "stable");
+    let error = client
+        .args(["web-node", "-o"])
+        .arg(world.path("out"))
+        .run()
+        .unwrap_err();
+    assert!(
+        error.render().contains("did not match"),
+        "{}",
+        error.render()
+    );
+    std::fs::write(&blob, bytes).unwrap();
+
     let other = Signer::own(&world.path("other"), &Ui::silent()).unwrap();
     let stranger = Settings {
         signer: other.clone(),
