@@ -1,6 +1,7 @@
 //! The command line: one file a verb, and the one place that draws errors.
 
 pub mod completions;
+pub mod doctor;
 pub mod globals;
 pub mod init;
 pub mod man;
@@ -42,6 +43,8 @@ pub struct Cli {
 pub enum Verb {
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
     Init(init::Init),
+    /// Checks whether this host can build, and names a fix for what is missing
+    Doctor(doctor::Doctor),
     /// Prints a completion script for a shell
     Completions(completions::Completions),
     /// Prints or writes the manual pages
@@ -52,6 +55,7 @@ impl Verb {
     fn run(&self, app: &App) -> Result<()> {
         match self {
             Verb::Init(verb) => verb.run(app),
+            Verb::Doctor(verb) => verb.run(app),
             Verb::Completions(verb) => verb.run(),
             Verb::Man(verb) => verb.run(),
         }

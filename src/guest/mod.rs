@@ -236,6 +236,17 @@ impl Drop for Guestfs {
     }
 }
 
+/// The version of the host's libguestfs, such as `1.48.6`; starts no appliance.
+///
+/// # Errors
+/// When the library is missing or unusable.
+pub fn library_version() -> Result<String> {
+    let lib = guestfs_sys::library().map_err(missing)?;
+    Raw::create(lib, Box::new(|_| ()))
+        .map(|raw| raw.version().unwrap_or_default())
+        .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))
+}
+
 fn missing(cause: &guestfs_sys::LoadError) -> Error {
     Error::host("libguestfs is needed to work on disks")
         .cause(cause)

@@ -1,5 +1,7 @@
 //! The machine that runs imgforge: programs, signals, acceleration, readiness.
 
 pub mod accel;
+pub mod doctor;
 pub mod exec;
 pub mod interrupt;
+pub mod tools;

@@ -1,0 +1,61 @@
+# `make` alone prints what there is.
+
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO ?= cargo
+IMAGE ?= debian-mini
+PREFIX ?= /usr/local
+DESTDIR ?=
+IMGFORGE := target/release/imgforge
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test build test test-vm e2e lint demo bench install deb clean docs check-docs
+
+help: ## Prints this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
+	  awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+deps: ## Installs what building and running imgforge needs
+	@scripts/deps.sh run build
+
+deps-test: ## Installs what the tests need, too
+	@scripts/deps.sh
+
+build: ## Builds the program: target/release/imgforge
+	$(CARGO) build --release --locked
+
+demo: deps build ## Builds and publishes an image below demo/ (IMAGE=debian-mini)
+	@scripts/demo.sh "$(IMAGE)"
+
+test: deps-test ## Runs the tests
+	$(CARGO) test --locked --workspace
+
+test-vm: deps-test ## Runs the long tests, which start virtual machines
+	$(CARGO) test --locked --test it -- --ignored --test-threads=1
+
+e2e: deps-test build ## Builds and boots the shipped recipes for real
+	@scripts/e2e.sh
+
+lint: deps-test check-docs ## Checks format, lints, scripts and generated documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck scripts/*.sh .ci/run
+
+docs: ## Generates the parts of docs/ that derive from the types
+	@scripts/docs.sh write
+
+check-docs: ## Checks that the generated parts of docs/ are current
+	@scripts/docs.sh check
+
+bench: deps-test build ## Runs the benchmarks
+	$(CARGO) bench --locked
+
+install: build ## Installs below PREFIX=/usr/local (DESTDIR= for packages)
+	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" $(IMGFORGE)
+
+deb: build ## Builds dist/imgforge_VERSION_ARCH.deb
+	@scripts/deb.sh $(IMGFORGE)
+
+clean: ## Removes what was built; demo/ stays
+	$(CARGO) clean
+	rm -rf dist

@@ -1,0 +1,162 @@
+#!/bin/bash
+# Installs what imgforge needs: scripts/deps.sh [run] [build] [test]; all three by default.
+# Asks nothing, changes nothing the second time. The traps that it knows are marked TRAP.
+# shellcheck disable=SC2016,SC2086 # apt's own variables and an inner shell's; lists of words
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+declare -A packages=(
+  [run]="mmdebstrap uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
+    libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
+    e2fsprogs fdisk dosfstools cpio ca-certificates debian-archive-keyring ubuntu-keyring"
+  [build]="gcc libc6-dev make pkg-config libvirt-dev"
+  [test]="libguestfs-dev guestfs-tools gnupg busybox-static shellcheck groff-base"
+)
+# Parts of libvirt-daemon before version 11.
+split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
+  libvirt-daemon-driver-nodedev libvirt-daemon-driver-secret"
+
+say() { echo "deps: $*" >&2; }
+die() { say "$*"; exit 3; }
+
+check_rust() {
+  local want have
+  want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+  if [ -n "$have" ] && printf '%s\n' "$want" "$have" | sort -CV && command -v cargo >/dev/null; then
+    return
+  fi
+  die "Rust $want or newer is needed to build imgforge (found: ${have:-none});" \
+    "install it with your distribution's rustup package or the installer of the Rust project"
+}
+
+privileged() {
+  local keep
+  keep=$(env | grep -iE '^(http|https|ftp|no)_proxy=' || true)
+  if [ "$(id -u)" = 0 ]; then
+    DEBIAN_FRONTEND=noninteractive "$@" </dev/null
+  elif ! command -v sudo >/dev/null; then
+    die "not root, and no sudo: run \`$0 $groups\` as root once"
+  elif ! sudo -n true 2>/dev/null && ! [ -t 2 ]; then
+    die "sudo asks for a password, and there is no terminal: run \`sudo $0 $groups\` once"
+  else
+    sudo env DEBIAN_FRONTEND=noninteractive $keep "$@" </dev/null
+  fi
+}
+
+apt() {
+  privileged apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@" 2>"$log" |
+    sed -n 's/^Setting up/deps: &/p' >&2 && return
+  cat "$log" >&2
+  die "apt-get failed: $*"
+}
+fits() { apt-get -s -qq --no-install-recommends "$@" >/dev/null 2>"$log"; }
+
+missing() { # those of the packages in $@ that are not installed
+  local have
+  have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
+  comm -23 <(printf '%s\n' "$@" | sort -u) <(sort -u <<<"$have") | tr '\n' ' '
+}
+
+is_split() { apt-cache show --no-all-versions libvirt-daemon 2>/dev/null | grep -q libvirt-daemon-common; }
+
+update_lists() { # when they are older than a day
+  if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mtime -1 2>/dev/null | head -1)" ]; then
+    say "updating the package lists"
+    apt update
+  fi
+}
+
+# Debian's backports, from the same server and with the same keys as the machine's own packages.
+enable_backports() {
+  local file=/etc/apt/sources.list.d/imgforge-backports.sources uri entry signed
+  [ "$ID" = debian ] && [ -n "${VERSION_CODENAME:-}" ] || return 1
+  apt-get indextargets --format '$(SUITE) $(CODENAME)' | grep -q "$VERSION_CODENAME-backports" && return
+  read -r uri entry < <(apt-get indextargets --format '$(REPO_URI) $(SOURCESENTRY)' "Codename: $VERSION_CODENAME" \
+    'Created-By: Packages' 'Component: main') || return 1
+  signed=$(sed -n 's/.*[Ss]igned-[Bb]y[:=] *\([^] ]*\).*/\1/p' "${entry%:*}" | head -1)
+  say "TRAP: adding $VERSION_CODENAME-backports from $uri in $file"
+  printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\n' "$uri" "$VERSION_CODENAME" |
+    { cat; [ -z "$signed" ] || echo "Signed-By: $signed"; } | privileged_write "$file"
+  apt update
+}
+
+privileged_write() { local text; text=$(cat); privileged sh -c 'printf "%s\n" "$2" > "$1"' sh "$1" "$text"; }
+
+install() {
+  local backports=${VERSION_CODENAME:-}-backports extra=
+  if ! fits install "$@"; then
+    # TRAP: qemu-utils from backports makes the main suite's qemu-system-x86 uninstallable, so the
+    # rest of QEMU comes from there, too. And some keyrings exist in backports only.
+    enable_backports || true
+    if ! fits install "$@" && fits -t "$backports" install qemu-system-x86 qemu-utils; then
+      say "TRAP: parts of QEMU are newer than the main suite's: installing the rest from $backports"
+      apt -y --no-install-recommends -t "$backports" install qemu-system-x86 qemu-utils
+    fi
+  fi
+  if ! fits install "$@" && fits install "$@" "qemu-utils/$VERSION_CODENAME" --allow-downgrades; then
+    say "TRAP: qemu-utils goes back to the main suite, as the rest of QEMU is nowhere else"
+    extra="qemu-utils/$VERSION_CODENAME --allow-downgrades"
+  fi
+  apt -y --no-install-recommends install "$@" $extra
+}
+
+kernel() {
+  local newest
+  # TRAP: a container or a cloud host without any kernel leaves libguestfs without an appliance.
+  if ! compgen -G '/boot/vmlinu[xz]-*' >/dev/null || ! compgen -G '/lib/modules/*/kernel' >/dev/null; then
+    local package=linux-image-virtual
+    if [ "$ID" = debian ]; then package=linux-image-$(dpkg --print-architecture); fi
+    say "TRAP: no kernel is installed, and libguestfs needs one: installing $package"
+    update_lists
+    install "$package"
+  fi
+  # TRAP: Ubuntu's kernels are readable for root only, and libguestfs copies one as the user.
+  newest=$(find /boot -maxdepth 1 -name 'vmlinu[xz]-*' | sort -V | tail -1)
+  if [ "$(id -u)" != 0 ] && [ -n "$newest" ] && ! [ -r "$newest" ]; then
+    say "TRAP: making $newest readable, for libguestfs"
+    privileged dpkg-statoverride --update --add root root 0644 "$newest"
+  fi
+}
+
+# mmdebstrap works as an ordinary user in a range of user ids of its own.
+id_range() {
+  local user next
+  user=$(id -un)
+  if [ "$(id -u)" = 0 ] || grep -qE "^($user|$(id -u)):" /etc/subuid 2>/dev/null; then return; fi
+  next=$(cat /etc/subuid /etc/subgid 2>/dev/null | awk -F: '{e=$2+$3; if (e>m) m=e} END {print (m>100000 ? m : 100000)}')
+  say "giving $user the user ids from $next to $((next + 65535)) for containers"
+  privileged usermod --add-subuids "$next-$((next + 65535))" --add-subgids "$next-$((next + 65535))" "$user"
+}
+
+groups=${*:-run build test}
+ID=unknown
+# shellcheck disable=SC1091 # not part of the project
+[ ! -r /etc/os-release ] || . /etc/os-release
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+wanted=
+for group in $groups; do
+  case $group in
+    run | build | test) wanted="$wanted ${packages[$group]}" ;;
+    *) die "usage: $0 [run] [build] [test]" ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  say "this system has no apt: install by hand what these Debian packages contain:"
+  printf '  %s\n' $wanted >&2
+  say "\`imgforge doctor\` says what is still missing"
+  case $groups in *build*) check_rust ;; esac
+  exit 0
+fi
+
+lack=$(missing $wanted)
+if [ -n "$lack" ]; then
+  update_lists
+  ! is_split || lack="$lack $split"
+  say "installing $lack"
+  install $lack
+fi
+case $groups in *run*) kernel; id_range ;; esac
+case $groups in *build*) check_rust ;; esac
