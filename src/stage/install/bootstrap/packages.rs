@@ -20,7 +20,7 @@ pub(super) fn install(
 ) -> Result<PathBuf> {
     let tree = input.scratch.join("tree");
     namespace::remove_tree(&tree)?;
-    let write = |name: &str, text: &str| {
+    let write = |name: &str, text: &str| -> Result<PathBuf> {
         let path = input.scratch.join(name);
         std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
         Ok(path)
