@@ -2,6 +2,10 @@
 //!
 //! An ordinary user gets `qemu:///session`, which libvirt starts by itself. Root gets
 //! `qemu:///system` where a daemon answers, else [`private`](super::private).
+//!
+//! A session needs neither systemd nor D-Bus nor `XDG_RUNTIME_DIR`, only a `HOME`. Its daemon
+//! stays for two minutes after the last connection. A system daemon in its default
+//! configuration, where guests run as a user of their own, runs ours as imgforge's user.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +44,7 @@ pub(super) struct Link {
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
     uri: String,
-    private: Option<Daemon>,
+    pub(super) private: Option<Daemon>,
     pub(super) runtime: Runtime,
 }
 

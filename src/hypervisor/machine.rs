@@ -9,7 +9,7 @@ use virt::sys;
 
 use super::connect::{Link, failed};
 use super::raw::Held;
-use super::spec::{Firmware, Spec};
+use super::spec::{Firmware, Network, Nic, Spec};
 use super::xml::{self, Place};
 use super::{firmware, sweep};
 use crate::error::{Context as _, Result};
@@ -56,11 +56,16 @@ impl Machine {
         let xml = xml::render(spec, &self.place);
         match self.link.connect.create_domain_xml(&xml, flags) {
             Ok(domain) => Ok(Held::new(domain)),
-            Err(cause) => Err(failed(
-                &format!("the guest {} does not start", self.place.name),
-                &cause,
-            )
-            .hint("`imgforge doctor` checks QEMU and libvirt")),
+            Err(cause) => {
+                let what = format!("the guest {} does not start", self.place.name);
+                let named = |nic: &Nic| matches!(nic.network, Network::Named(_));
+                let hint = if self.link.private.is_some() && spec.nics.iter().any(named) {
+                    "only the host's own libvirt daemon has networks: start it, or use `network: user`"
+                } else {
+                    "`imgforge doctor` checks QEMU and libvirt"
+                };
+                Err(failed(&what, &cause).hint(hint))
+            }
         }
     }
 

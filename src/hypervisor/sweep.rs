@@ -46,6 +46,11 @@ pub fn sweep_scratch(path: &Path) -> Result<Option<String>> {
 pub fn sweep_domain(name: &str, uuid: Uuid) -> Result<Vec<String>> {
     let ended = end_qemu(uuid)?;
     remove_logs(name);
+    if !ended.is_empty() {
+        // A daemon that runs on notes the end in the log, which makes it anew.
+        std::thread::sleep(Duration::from_millis(300));
+        remove_logs(name);
+    }
     let say = |pid: Pid| format!("ended the guest {name} (process {})", pid.as_raw_nonzero());
     Ok(ended.into_iter().map(say).collect())
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
 use imgforge::hypervisor::private::Daemon;
 use imgforge::hypervisor::{
@@ -57,7 +58,7 @@ struct Said {
 
 fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
     let mut said = Said::default();
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + Duration::from_secs(240);
     while Instant::now() < deadline {
         match domain.next_event(Duration::from_secs(1)).unwrap() {
             Some(DomainEvent::Console(data)) => said.console += &String::from_utf8_lossy(&data),
@@ -150,8 +151,23 @@ fn what_is_typed_reaches_the_console_from_another_thread() {
     assert!(said.console.contains("toy: typed one"), "{said:?}");
 }
 
+/// Set for a process that runs one test alone.
+const ALONE: &str = "IMGFORGE_TEST_ALONE";
+
+/// A process of this binary that runs one test.
+fn this_test(name: &str) -> Program {
+    let binary = std::env::current_exe().unwrap();
+    Program::new(binary.to_str().unwrap()).args(["--exact", name, "--nocapture"])
+}
+
 #[test]
 fn a_flooding_guest_is_slowed_down_and_takes_no_memory() {
+    // Other tests of this process would be measured too: it gets one of its own.
+    if std::env::var_os(ALONE).is_none() {
+        let name = "hypervisor::a_flooding_guest_is_slowed_down_and_takes_no_memory";
+        let text = this_test(name).env(ALONE, "1").text().unwrap();
+        return assert!(text.contains("1 passed"), "{text}");
+    }
     let bench = bench();
     let domain = bench.start("flood");
     let started = listen(&domain, |said| {
@@ -366,6 +382,55 @@ fn root_without_a_daemon_gets_a_private_one_that_ends_with_it() {
     assert_eq!(items(state.path()), []);
 }
 
+/// Set for the process of [`a_full_host_disk_ends_the_guest_with_that_reason`] that has a small disk.
+const SMALL: &str = "IMGFORGE_TEST_SMALL";
+
+#[test]
+fn a_full_host_disk_ends_the_guest_with_that_reason() {
+    if let Some(dir) = std::env::var_os(SMALL) {
+        return fill(Path::new(&dir));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can mount the small disk.
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let small = dir.path().to_str().unwrap();
+    let text = Program::new("unshare")
+        .args(["--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=6m small \"$1\" && exec \"$0\" --exact \"$2\" --nocapture")
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            small,
+            "hypervisor::a_full_host_disk_ends_the_guest_with_that_reason",
+        ])
+        .env(SMALL, small)
+        .text()
+        .unwrap();
+    assert!(text.contains("the reason was given"), "{text}");
+}
+
+fn fill(small: &Path) {
+    let bench = bench();
+    let disk = small.join("disk.raw");
+    std::fs::File::create(&disk)
+        .unwrap()
+        .set_len(80 << 20)
+        .unwrap();
+    let mut spec = toy::spec(bench.dir.path(), "fill");
+    spec.disks = vec![Disk {
+        path: disk,
+        format: Format::Raw,
+        serial: None,
+        readonly: false,
+    }];
+    let domain = bench.connection.start(&spec, &bench.ledger).unwrap();
+    let said = listen(&domain, |_| true);
+    assert_eq!(said.outcome, Some(Outcome::Failed), "{said:?}");
+    assert!(domain.failure().unwrap().contains("disk is full"));
+    let mut out = std::io::stdout();
+    writeln!(out, "the reason was given").unwrap();
+}
+
 /// Set for the process that [`sigkill_leaves_nothing_that_the_ledger_does_not_clear`] kills.
 const VICTIM: &str = "IMGFORGE_TEST_VICTIM";
 
@@ -376,11 +441,7 @@ fn sigkill_leaves_nothing_that_the_ledger_does_not_clear() {
     }
     let state = tempfile::tempdir().unwrap();
     let name = "hypervisor::sigkill_leaves_nothing_that_the_ledger_does_not_clear";
-    let mut victim = Program::new(std::env::current_exe().unwrap().to_str().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(VICTIM, state.path())
-        .spawn()
-        .unwrap();
+    let mut victim = this_test(name).env(VICTIM, state.path()).spawn().unwrap();
     let mut lines = BufReader::new(victim.take_stdout()).lines();
     let uuid = lines
         .find_map(|line| line.unwrap().split_once("running ")?.1.parse::<Uuid>().ok())
@@ -420,4 +481,23 @@ fn be_killed(state: &Path) {
     let mut out = std::io::stdout();
     writeln!(out, "running {}", domain.uuid()).unwrap();
     listen(&domain, |_| true);
+}
+
+#[test]
+fn the_program_measures_this_hosts_device_without_hanging() {
+    let probe = Program::new(env!("CARGO_BIN_EXE_imgforge")).arg(accel::PROBE_COMMAND);
+    let choice = accel::probe_with(probe);
+    let device = Path::new("/dev/kvm").exists();
+    let told = [
+        "loop turns a second",
+        "hangs",
+        "cannot run",
+        "does not exist",
+        "is not open",
+    ];
+    assert!(
+        told.iter().any(|text| choice.reason.contains(text)),
+        "{choice:?}"
+    );
+    assert!(device || choice.accel == Accel::Tcg, "{choice:?}");
 }

@@ -11,6 +11,7 @@
 //! | `flood` | writes to console and port without end |
 //! | `reboot` | says one line and restarts |
 //! | `type` | repeats what is typed on the console, until `bye` |
+//! | `fill` | writes 64 MiB of noise to its first disk, powers off |
 //! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
 
 use std::fs;
@@ -68,6 +69,9 @@ case $mode in
       echo "toy: typed $line"
       [ "$line" = bye ] && poweroff -f
     done ;;
+  fill)
+    dd if=/dev/urandom of=/dev/vda bs=1M count=64
+    poweroff -f ;;
   disk)
     for disk in /sys/block/vd*; do echo "toy: ${disk##*/} serial=$(cat "$disk/serial")"; done
     for nic in /sys/class/net/*/device; do
