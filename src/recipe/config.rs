@@ -113,7 +113,7 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
     for (name, place) in &config.repositories {
         let node = tree.get("repositories").and_then(|all| all.entry(name));
         let Some(entry) = node else { continue };
-        if let Some(message) = super::check::bad_word(name, "repository") {
+        if let Some(message) = super::check::bad_word(name, "a repository") {
             problems.push(Problem::new(entry.key_loc, message));
         }
         if place.path.is_none() && place.url.is_none() && !entry.value.damaged {

@@ -1,6 +1,7 @@
 //! Short forms of steps, made long on the tree, so that types and schema know one form only:
 //! `{action: …, name, when, timeout, retries, env}`.
 
+use super::check::DISTRIBUTIONS;
 use super::node::{Entry, Node, Value};
 use super::problem::{Problem, Problems};
 
@@ -197,8 +198,11 @@ fn one(problems: &mut Problems, mut entry: Entry, form: Form) -> Option<Node> {
         (Form::Names(key), Value::Map(rest)) => {
             let by_distro = rest
                 .iter()
-                .any(|entry| matches!(entry.value.value, Value::Seq(_)));
-            if by_distro && body.get(key).is_none() {
+                .all(|entry| matches!(entry.value.value, Value::Seq(_)))
+                || rest
+                    .iter()
+                    .any(|entry| DISTRIBUTIONS.contains(&entry.key.as_str()));
+            if !rest.is_empty() && by_distro && body.get(key).is_none() {
                 wrap(body, key);
             }
         }

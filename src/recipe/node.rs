@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StructureStyle};
 
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
@@ -234,10 +234,7 @@ pub fn parse(problems: &mut Problems, file: FileId) -> Option<Node> {
             Ok((event, span)) => builder.event(event, &span),
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(text.len());
-                Err(Problem::new(
-                    file.range(at, at),
-                    format!("the YAML is broken: {}", error.info().trim_end_matches('.')),
-                ))
+                Err(broken(file.range(at, at), error.kind()))
             }
         };
         if let Err(problem) = step {
@@ -250,6 +247,21 @@ pub fn parse(problems: &mut Problems, file: FileId) -> Option<Node> {
         return None;
     }
     builder.root
+}
+
+fn broken(at: Loc, kind: &ErrorKind) -> Problem {
+    if matches!(kind, ErrorKind::RecursionLimitExceeded) {
+        return Problem::new(at, format!("the file nests deeper than {MAX_DEPTH} levels"));
+    }
+    let text = kind.to_string();
+    let problem = Problem::new(
+        at,
+        format!("the YAML is broken: {}", text.trim_end_matches('.')),
+    );
+    if text.contains("tab") {
+        return problem.help("indent with spaces");
+    }
+    problem
 }
 
 enum Frame {

@@ -2,6 +2,7 @@
 //! Strict: an undefined variable is an error, never an empty text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
@@ -16,7 +17,7 @@ const FUEL: u64 = 1_000_000;
 /// Longest text that a value of a recipe expands to.
 pub const LONGEST_VALUE: usize = 64 << 10;
 
-fn environment() -> Environment<'static> {
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Lines that hold only a `{% … %}` leave nothing behind; the file's last newline stays.
@@ -31,14 +32,14 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment
-}
+});
 
 /// Renders a template; `name` is what errors call it.
 ///
 /// # Errors
 /// Of kind usage: bad syntax, or a variable that is not defined.
 pub fn render(text: &str, vars: &Vars, name: &str) -> Result<String> {
-    environment()
+    ENVIRONMENT
         .render_named_str(name, text, vars)
         .map_err(|error| {
             let line = error
@@ -70,8 +71,7 @@ pub struct Mistake {
 /// # Errors
 /// The mistake in its syntax.
 pub fn variables(text: &str) -> Result<BTreeSet<String>, Mistake> {
-    let environment = environment();
-    match environment.template_from_str(text) {
+    match ENVIRONMENT.template_from_str(text) {
         Ok(template) => Ok(template.undeclared_variables(false).into_iter().collect()),
         Err(error) => Err(Mistake {
             line: error.line().unwrap_or(0),
@@ -130,8 +130,7 @@ pub fn pieces(value: &str) -> Result<Vec<Piece<'_>>, usize> {
 /// # Errors
 /// One sentence about its syntax.
 pub fn expression_variables(expression: &str) -> Result<BTreeSet<String>, String> {
-    let environment = environment();
-    let compiled = environment
+    let compiled = ENVIRONMENT
         .compile_expression(expression)
         .map_err(|error| sentence(&error))?;
     Ok(compiled.undeclared_variables(false).into_iter().collect())
@@ -142,8 +141,7 @@ pub fn expression_variables(expression: &str) -> Result<BTreeSet<String>, String
 /// # Errors
 /// One sentence.
 pub fn evaluate(expression: &str, vars: &Vars) -> Result<String, String> {
-    let environment = environment();
-    let value = environment
+    let value = ENVIRONMENT
         .compile_expression(expression)
         .and_then(|compiled| compiled.eval(vars))
         .map_err(|error| sentence(&error))?;

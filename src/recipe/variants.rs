@@ -96,7 +96,7 @@ fn values(problems: &mut Problems, axis: &str, list: &Node) -> Vec<Var> {
             problems.push(Problem::new(item.loc, message));
             continue;
         };
-        if let Some(message) = bad_word(text, "variant") {
+        if let Some(message) = bad_word(text, "a variant") {
             problems.push(Problem::new(item.loc, message));
         } else if !seen.insert(text) {
             problems.push(Problem::new(

@@ -197,7 +197,7 @@ impl<'a> Walker<'a> {
         for name in missing {
             let of = match place.name {
                 "" => String::new(),
-                name => format!(" in `{name}`"),
+                name => format!(" in {}", call(name)),
             };
             let expects = known
                 .get(name)
@@ -310,7 +310,7 @@ impl<'a> Walker<'a> {
             return true;
         }
         let name = call(place.name);
-        let problem = Problem::new(node.loc, format!("{name} has no value `{text}`"));
+        let problem = Problem::new(node.loc, format!("{name} cannot be `{text}`"));
         let problem = match nearest(text, words.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(format!("the values are {}", list_words(words))),

@@ -54,7 +54,7 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
             "write `REPO#name`",
         );
     };
-    if let Some(message) = bad_word(name, "image") {
+    if let Some(message) = bad_word(name, "an image") {
         cx.problem(node.loc, message);
     }
     if is_url(repository) {
@@ -72,7 +72,7 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
 }
 
 fn virt_install(cx: &mut Context<'_>, options: &VirtInstall, node: &Node) {
-    if let Some(message) = bad_word(&options.os, "system")
+    if let Some(message) = bad_word(&options.os, "a system")
         && !at(node, "os").damaged
     {
         cx.wrong(
@@ -140,7 +140,7 @@ fn iso(cx: &mut Context<'_>, iso: &Iso, node: &Node) {
 fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
     let suite = at(node, "suite");
     if !suite.damaged
-        && let Some(message) = bad_word(&options.suite, "suite")
+        && let Some(message) = bad_word(&options.suite, "a suite")
     {
         cx.problem(suite.loc, message);
     }

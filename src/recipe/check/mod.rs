@@ -7,6 +7,8 @@ mod steps;
 
 use std::path::{Component, Path, PathBuf};
 
+pub use steps::DISTRIBUTIONS;
+
 use super::config::Config;
 use super::include;
 use super::node::Node;
@@ -135,7 +137,7 @@ pub fn bad_word(word: &str, what: &str) -> Option<String> {
             .all(|c| good(c) || matches!(c, '.' | '_' | '-'));
     (!shaped).then(|| {
         format!(
-            "`{word}` is no name for a {what}: at most 64 lower-case letters, digits, `.`, `_`, `-`, a letter or digit first"
+            "`{word}` is no name for {what}: at most 64 lower-case letters, digits, `.`, `_`, `-`, a letter or digit first"
         )
     })
 }
@@ -186,11 +188,7 @@ impl Context<'_> {
                 if !shaped && !at.damaged {
                     self.wrong(
                         at.loc,
-                        format!(
-                            "`sha256` has {} characters that are not 64 lower-case hex digits",
-                            sum.chars().count()
-                        )
-                        .replace("has 64 characters that are not", "is not"),
+                        "`sha256` is not 64 lower-case hex digits",
                         "`sha256sum FILE` prints it",
                     );
                 }

@@ -13,7 +13,7 @@ const MOST_CPUS: u32 = 512;
 pub(super) fn head(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     let name = at(tree, "name");
     if !name.damaged
-        && let Some(message) = bad_word(&recipe.name, "image")
+        && let Some(message) = bad_word(&recipe.name, "an image")
     {
         cx.problem(name.loc, message);
     }
@@ -91,7 +91,7 @@ pub(super) fn secrets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         let Some(entry) = tree.get("secrets").and_then(|all| all.entry(name)) else {
             continue;
         };
-        if let Some(message) = bad_word(name, "secret") {
+        if let Some(message) = bad_word(name, "a secret") {
             cx.problem(entry.key_loc, message);
         }
         let (key, value) = match secret {
@@ -144,7 +144,7 @@ pub(super) fn tail(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         );
     }
     if let Some(channel) = &publish.channel
-        && let Some(message) = bad_word(channel, "channel")
+        && let Some(message) = bad_word(channel, "a channel")
     {
         cx.problem(at(node, "channel").loc, message);
     }

@@ -12,7 +12,7 @@ use crate::recipe::types::{
 use crate::units::Span;
 
 /// `ID` and `ID_LIKE` of the distributions that the package step knows.
-const DISTRIBUTIONS: &[&str] = &[
+pub const DISTRIBUTIONS: &[&str] = &[
     "debian",
     "ubuntu",
     "devuan",
@@ -136,7 +136,7 @@ fn repository(cx: &mut Context<'_>, options: &Repository, node: &Node) {
         cx.local(at(node, "key"), key, Role::Key, Wants::File);
     }
     if let Some(id) = &options.id
-        && let Some(message) = super::bad_word(id, "repository")
+        && let Some(message) = super::bad_word(id, "a repository")
     {
         cx.problem(at(node, "id").loc, message);
     }
