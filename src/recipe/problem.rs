@@ -335,6 +335,11 @@ impl Problems {
         }
     }
 
+    /// The error that shows them all.
+    pub fn into_error(self) -> Error {
+        Error::usage(self.summary()).report(self.render(false))
+    }
+
     /// Nothing if there are no problems, else the error that shows them all.
     ///
     /// # Errors
@@ -351,13 +356,7 @@ impl Problems {
         match value {
             Some(value) if self.is_empty() => Ok(value),
             _ if self.is_empty() => Err(Error::internal("a recipe failed without a problem")),
-            _ => Err(self.into()),
+            _ => Err(self.into_error()),
         }
-    }
-}
-
-impl From<Problems> for Error {
-    fn from(problems: Problems) -> Error {
-        Error::usage(problems.summary()).report(problems.render(false))
     }
 }
