@@ -13,6 +13,7 @@ pub mod desugar;
 pub mod include;
 pub mod node;
 pub mod problem;
+pub mod reference;
 mod render;
 pub mod repo;
 pub mod resolve;

@@ -39,7 +39,7 @@ pub fn config() -> &'static Json {
 }
 
 /// Name of the definition that holds an action's options.
-fn definition(schema: &Json, action: &str) -> Option<String> {
+pub fn definition(schema: &Json, action: &str) -> Option<String> {
     let branches = schema["$defs"]["Action"]["oneOf"].as_array()?;
     branches
         .iter()

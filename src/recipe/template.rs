@@ -175,7 +175,7 @@ mod tests {
         let error = render("ok\nuser {{ nobody }}\n", &vars(), "a.cfg").unwrap_err();
         insta::assert_snapshot!(error.render(), @r"
         error: the template a.cfg:2 cannot be rendered
-        caused by: undefined value
+        caused by: undefined value: `nobody` is undefined
         hint: define `nobody` under `vars:`, or with --var nobody=…
         ");
     }

@@ -351,3 +351,13 @@ fn the_schema_for_editors_knows_short_forms_and_written_keys() {
     assert_eq!(bodies[0]["type"], "array");
     assert!(bodies[1]["properties"]["retries"].is_object());
 }
+
+#[test]
+fn the_printed_reference_is_current() {
+    let printed = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipe.md");
+    let current = imgforge::recipe::reference::render();
+    assert!(
+        fs::read_to_string(printed).unwrap() == current,
+        "run `make docs`"
+    );
+}
