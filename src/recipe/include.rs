@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::node::{self, Entry, Node, Value};
+use super::node::{Entry, Node, Value};
+use super::parse;
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
 
@@ -68,7 +69,7 @@ impl Reader {
         let parsed = match read_text(path) {
             Ok(text) => {
                 let file = self.problems.sources.add(name, Some(path), &text);
-                Some((file, node::parse(&mut self.problems, file)))
+                Some((file, parse::parse(&mut self.problems, file)))
             }
             Err(why) => {
                 let at = from.unwrap_or_else(|| {
@@ -235,8 +236,8 @@ pub fn read_text(path: &Path) -> Result<String, String> {
     if !meta.is_file() {
         return Err("it is not a regular file".into());
     }
-    if meta.len() > node::MAX_BYTES as u64 {
-        return Err(format!("it is larger than {} MiB", node::MAX_BYTES >> 20));
+    if meta.len() > parse::MAX_BYTES as u64 {
+        return Err(format!("it is larger than {} MiB", parse::MAX_BYTES >> 20));
     }
     let bytes = std::fs::read(path).map_err(described)?;
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -1,6 +1,6 @@
 //! Recipes: as written, resolved, checked.
 //!
-//! A file becomes a tree whose values know their places ([`node`]), fragments are merged below it
+//! A file becomes a tree whose values know their places ([`node`], [`parse`]), fragments are merged below it
 //! ([`include`]), variables are expanded in its values ([`vars`]), short forms of steps are made
 //! long ([`desugar`]), the shape is checked against the schema ([`walk`]), and what fits becomes a
 //! [`types::Recipe`] whose meaning is checked last ([`check`]). Every phase reports all it finds
@@ -12,6 +12,7 @@ pub mod de;
 pub mod desugar;
 pub mod include;
 pub mod node;
+pub mod parse;
 pub mod problem;
 pub mod reference;
 mod render;
