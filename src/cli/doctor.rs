@@ -1,6 +1,8 @@
 //! `imgforge doctor`.
 
-use super::{App, out};
+use std::path::Path;
+
+use super::{App, out, recipes};
 use crate::error::Result;
 use crate::host::doctor::{self, Wishes};
 
@@ -18,13 +20,25 @@ impl Doctor {
     /// # Errors
     /// When the host is not ready.
     pub fn run(&self, app: &App) -> Result<()> {
-        let state = app.globals.state_dir(None)?;
+        // A recipe repository is welcome, not needed.
+        let repo = recipes::open(Path::new(".")).ok();
+        let config = repo
+            .as_ref()
+            .map(|repo| repo.config())
+            .transpose()?
+            .unwrap_or_default();
+        let configured = repo
+            .as_ref()
+            .zip(config.state.as_ref())
+            .map(|(repo, state)| repo.root().join(state));
+        let state = app.globals.state_dir(configured.as_deref())?;
+        let mirrors: Vec<String> = config.mirrors.into_values().flatten().collect();
         let findings = doctor::examine(&Wishes {
             state: &state,
             connect: app.globals.connect.as_deref(),
             accel: app.globals.accel.setting(),
-            signing_key: None,
-            mirrors: &[],
+            signing_key: config.signing_key.as_deref(),
+            mirrors: &mirrors,
         });
         if self.json {
             out::json(&findings)?;

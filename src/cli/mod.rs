@@ -4,8 +4,13 @@ pub mod completions;
 pub mod doctor;
 pub mod globals;
 pub mod init;
+pub mod list;
 pub mod man;
 pub mod out;
+pub mod recipes;
+pub mod schema;
+pub mod show;
+pub mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +46,14 @@ pub struct Cli {
 /// The verbs. Adding one is a file in this folder, a line here and a line in [`Verb::run`].
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Checks recipes and the files that they name
+    Validate(validate::Validate),
+    /// Lists the images of the recipe repository
+    List(list::List),
+    /// Prints a recipe
+    Show(show::Show),
+    /// Prints the JSON schema of recipes, for editors
+    Schema(schema::Schema),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
     Init(init::Init),
     /// Checks whether this host can build, and names a fix for what is missing
@@ -54,6 +67,10 @@ pub enum Verb {
 impl Verb {
     fn run(&self, app: &App) -> Result<()> {
         match self {
+            Verb::Validate(verb) => verb.run(app),
+            Verb::List(verb) => verb.run(app),
+            Verb::Show(verb) => verb.run(app),
+            Verb::Schema(verb) => verb.run(),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),
             Verb::Completions(verb) => verb.run(),

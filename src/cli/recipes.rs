@@ -1,0 +1,26 @@
+//! What the verbs about recipes have in common.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::recipe::Repo;
+use crate::sysprep::OPERATIONS;
+
+/// Opens the recipe repository around `dir`, with the names that `seal` knows.
+///
+/// # Errors
+/// When there is none.
+pub fn open(dir: &Path) -> Result<Repo> {
+    Ok(Repo::open(dir)?.with_seal_operations(OPERATIONS.iter().map(|operation| operation.name)))
+}
+
+/// Parses `--var NAME=VALUE`.
+///
+/// # Errors
+/// When there is no `=` or no name.
+pub fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}

@@ -1,0 +1,51 @@
+//! `imgforge show`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{App, out, recipes};
+use crate::error::{Context as _, Result};
+
+/// The arguments of `imgforge show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// Image
+    name: String,
+    /// Prints the recipe as one file, each value with the place it comes from
+    #[arg(long)]
+    resolved: bool,
+    /// Prints the resolved recipe as JSON
+    #[arg(long, conflicts_with = "resolved")]
+    json: bool,
+    /// Sets a variable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = recipes::variable)]
+    var: Vec<(String, String)>,
+}
+
+impl Show {
+    /// Prints a recipe, as written or resolved.
+    ///
+    /// # Errors
+    /// When there is no such recipe, or it is wrong.
+    pub fn run(&self, _: &App) -> Result<()> {
+        let resolved = recipes::open(Path::new("."))?.load(&self.name, &self.var)?;
+        if self.resolved {
+            return out::print(&resolved.render());
+        }
+        if self.json {
+            return out::json(&resolved.recipe);
+        }
+        let file = &resolved.file;
+        let text = std::fs::read_to_string(file).doing(|| format!("reading {}", file.display()))?;
+        let mut shown = format!("# {}\n{text}", file.display());
+        let _ = writeln!(shown, "\n# Files that it is made of:");
+        for named in &resolved.files {
+            let path = named
+                .path
+                .strip_prefix(&resolved.root)
+                .unwrap_or(&named.path);
+            let _ = writeln!(shown, "#   {}", path.display());
+        }
+        out::print(&shown)
+    }
+}

@@ -1,0 +1,170 @@
+//! The real program: help, exit codes, generated files, a new recipe repository.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+#[allow(clippy::disallowed_methods, reason = "a test runs the program itself")]
+fn imgforge(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        .args(args)
+        .env_remove("IMGFORGE_STATE")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn good(args: &[&str]) -> String {
+    let output = imgforge(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+fn bad(args: &[&str], code: i32) -> String {
+    let output = imgforge(args);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
+    assert_eq!(text(&output.stdout), "", "{args:?}");
+    text(&output.stderr)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "checks a generated file with its own program"
+)]
+fn accepts(program: &str, args: &[&str], file: &Path) {
+    let output = Command::new(program).args(args).arg(file).output().unwrap();
+    let complaints = text(&output.stderr);
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{}: {complaints}",
+        file.display()
+    );
+}
+
+#[test]
+fn help_and_version_are_results() {
+    assert!(good(&["--help"]).contains("Usage: imgforge"));
+    assert_eq!(
+        good(&["--version"]),
+        concat!("imgforge ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn a_misspelt_verb_gets_a_suggestion() {
+    let complaint = bad(&["docter"], 2);
+    assert!(complaint.contains("'doctor'"), "{complaint}");
+}
+
+#[test]
+fn a_wrong_directory_is_a_usage_error() {
+    let complaint = bad(&["-C", "/no/such/place", "list"], 2);
+    assert!(
+        complaint.starts_with("error: /no/such/place cannot be"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn errors_are_json_lines_when_asked_for() {
+    let complaint = bad(&["--progress", "json", "-C", "/no/such/place", "list"], 2);
+    let last: serde_json::Value = serde_json::from_str(complaint.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["version"], &last["event"]),
+        (&1.into(), &"error".into())
+    );
+    assert_eq!(
+        (&last["kind"], &last["exit-code"]),
+        (&"usage".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_new_repository_is_valid_and_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("images");
+    let at = repo.to_str().unwrap();
+    std::fs::create_dir_all(repo.join("firstboot")).unwrap();
+    std::fs::write(repo.join("firstboot/motd.sh"), "#!/bin/sh\n# mine\n").unwrap();
+    assert!(good(&["init", at]).contains("imgforge validate"));
+    assert_eq!(
+        std::fs::read_to_string(repo.join("firstboot/motd.sh")).unwrap(),
+        "#!/bin/sh\n# mine\n"
+    );
+    good(&["-C", at, "validate"]);
+    assert!(good(&["-C", at, "list"]).contains("example"));
+    assert!(good(&["-C", at, "show", "example", "--resolved"]).contains("suite: trixie"));
+    let complaint = bad(&["init", at], 2);
+    assert!(complaint.contains("already"), "{complaint}");
+}
+
+#[test]
+fn completions_parse() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("imgforge.bash");
+    std::fs::write(&file, good(&["completions", "bash"])).unwrap();
+    accepts("bash", &["-n"], &file);
+    assert!(good(&["completions", "zsh"]).starts_with("#compdef imgforge"));
+    assert!(good(&["completions", "fish"]).contains("complete -c imgforge"));
+}
+
+#[test]
+fn manual_pages_render_without_a_complaint() {
+    let dir = tempfile::tempdir().unwrap();
+    good(&["man", "-o", dir.path().to_str().unwrap()]);
+    let mut pages = 0;
+    for page in std::fs::read_dir(dir.path()).unwrap() {
+        let page = page.unwrap().path();
+        let source = std::fs::read_to_string(&page).unwrap();
+        for section in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
+            assert!(source.contains(section), "{}: {section}", page.display());
+        }
+        accepts("groff", &["-man", "-Tutf8", "-ww", "-z"], &page);
+        pages += 1;
+    }
+    assert!(pages > 5, "{pages}");
+    assert!(good(&["man", "doctor"]).contains("imgforge\\-doctor"));
+    bad(&["man", "nothing"], 2);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_is_a_failed_check() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let state = file.path().join("state");
+    let output = imgforge(&["--state", state.to_str().unwrap(), "doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let finding = findings
+        .iter()
+        .find(|f| f["what"] == "state directory")
+        .unwrap();
+    assert_eq!(finding["level"], "fail");
+    assert!(finding["fix"].as_str().unwrap().contains("--state"));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a pipe needs a shell")]
+fn a_reader_that_goes_away_is_no_failure() {
+    let script = format!(
+        "{} schema | head -c1; echo ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_imgforge")
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("{0\n".into(), String::new())
+    );
+}
