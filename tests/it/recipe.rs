@@ -361,3 +361,18 @@ fn the_printed_reference_is_current() {
         "run `make docs`"
     );
 }
+
+#[test]
+fn the_shipped_recipes_validate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let operations = imgforge::sysprep::ops::OPERATIONS
+        .iter()
+        .map(|operation| operation.name);
+    let repo = Repo::open(&root.join("recipes"))
+        .unwrap()
+        .with_seal_operations(operations);
+    assert_eq!(repo.root(), root);
+    assert!(repo.names().unwrap().contains(&"debian-mini".to_owned()));
+    let problems = repo.validate_all(&[]).unwrap();
+    assert!(problems.is_empty(), "{}", problems.render(false));
+}
