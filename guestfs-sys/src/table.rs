@@ -191,6 +191,7 @@ functions! {
     set_pgroup(G, c_int) -> c_int;
     set_recovery_proc(G, c_int) -> c_int;
     set_tmpdir(G, Text) -> c_int;
+    config(G, Text, Text) -> c_int;
     add_drive_opts_argv(G, Text, *const AddDrive) -> c_int;
     launch(G) -> c_int;
     shutdown(G) -> c_int;
@@ -228,6 +229,9 @@ functions! {
     e2fsck_argv(G, Text, *const E2fsck) -> c_int;
     resize2fs(G, Text) -> c_int;
     zero_device(G, Text) -> c_int;
+    pvcreate(G, Text) -> c_int;
+    vgcreate(G, Text, Texts) -> c_int;
+    lvcreate_free(G, Text, Text, c_int) -> c_int;
     blkdiscard(G, Text) -> c_int;
     mount(G, Text, Text) -> c_int;
     mount_ro(G, Text, Text) -> c_int;
@@ -238,6 +242,7 @@ functions! {
     free_statvfs(*mut StatVfs);
     fstrim_argv(G, Text, *const Fstrim) -> c_int;
     zero_free_space(G, Text) -> c_int;
+    zerofree(G, Text) -> c_int;
 
     // Files.
     exists(G, Text) -> c_int;

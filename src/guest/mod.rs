@@ -80,6 +80,8 @@ pub struct Space {
     pub total: u64,
     /// What no file uses.
     pub free: u64,
+    /// The unit in which files get space.
+    pub block: u64,
 }
 
 /// An installed package.
@@ -107,7 +109,8 @@ pub struct Guestfs {
     clock: Arc<Clock>,
     log: Arc<Log>,
     accel: Accel,
-    scratch: tempfile::TempDir,
+    uuid: String,
+    _scratch: tempfile::TempDir,
 }
 
 impl Guestfs {
@@ -120,6 +123,7 @@ impl Guestfs {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
         let scratch = scratch(launch.drives)?;
+        let uuid = uuid::Uuid::new_v4().to_string();
         let clock = Arc::<Clock>::default();
         let log = Arc::new(Log::new(launch.ui.cloned()));
         let (alive, heard) = (Arc::clone(&clock), Arc::clone(&log));
@@ -134,18 +138,17 @@ impl Guestfs {
             }),
         )
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
-        configure(&raw, launch, scratch.path())
+        configure(&raw, launch, scratch.path(), &uuid)
             .map_err(|cause| Error::stage("preparing the appliance failed").cause(cause))?;
         let canceller = raw.canceller();
         let guest = Guestfs {
-            watch: Some(Watch::start(&clock, scratch.path(), move || {
-                canceller.cancel()
-            })),
+            watch: Some(Watch::start(&clock, &uuid, move || canceller.cancel())),
             raw,
             clock,
             log,
             accel: launch.accel,
-            scratch,
+            uuid,
+            _scratch: scratch,
         };
         guest
             .limited(
@@ -229,7 +232,7 @@ impl Drop for Guestfs {
             .attempt(|| "closing the disks".into(), Raw::shutdown)
             .is_err()
         {
-            watch::kill_children_with(self.scratch.path());
+            watch::kill_children_with(&self.uuid);
         }
         // Joins the thread and removes the signal action while the handle is still open.
         drop(self.watch.take());
@@ -253,8 +256,8 @@ fn missing(cause: &guestfs_sys::LoadError) -> Error {
         .hint("install it: `apt install libguestfs0`, or `make deps` in imgforge's source")
 }
 
-/// A directory of its own, which also marks the appliance's command line: beside the first
-/// writable disk, as that place is the caller's scratch, else where temporary files go.
+/// A directory of its own: beside the first writable disk, as that place is the caller's scratch,
+/// else where temporary files go.
 fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
     let beside = |drive: &Drive<'_>| -> Option<PathBuf> {
         std::path::absolute(drive.path)
@@ -276,7 +279,7 @@ fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
         .doing(|| "making a scratch directory".into())
 }
 
-fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path) -> Result<(), String> {
+fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path, uuid: &str) -> Result<(), String> {
     let name = launch.ui.map_or("imgforge", StageUi::image);
     for setting in [
         Setting::Identifier(name),
@@ -287,6 +290,7 @@ fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path) -> Result<(), Strin
         Setting::ProcessGroup,
         Setting::Recovery,
         Setting::Scratch(scratch),
+        Setting::Uuid(uuid),
     ] {
         raw.set(setting)?;
     }

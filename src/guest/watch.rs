@@ -3,7 +3,7 @@
 //! A call into libguestfs blocks until the appliance answers. One thread per session looks at a
 //! deadline and at signals, and kills the appliance's QEMU: the call then fails at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -67,10 +67,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches the appliance whose command line contains `scratch`; `cancel` ends a transfer.
+    /// Watches the appliance whose command line contains `marker`; `cancel` ends a transfer.
     pub(super) fn start(
         clock: &Arc<Clock>,
-        scratch: &Path,
+        marker: &str,
         cancel: impl Fn() + Send + 'static,
     ) -> Self {
         let signalled = Arc::clone(clock);
@@ -78,11 +78,11 @@ impl Watch {
             cancel();
             signalled.changed.notify_all();
         });
-        let (watched, scratch) = (Arc::clone(clock), scratch.to_owned());
+        let (watched, marker) = (Arc::clone(clock), marker.to_owned());
         Watch {
             clock: Arc::clone(clock),
             signal: Some(signal),
-            thread: Some(std::thread::spawn(move || watch(&watched, &scratch))),
+            thread: Some(std::thread::spawn(move || watch(&watched, &marker))),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Drop for Watch {
     }
 }
 
-fn watch(clock: &Clock, scratch: &Path) {
+fn watch(clock: &Clock, marker: &str) {
     let mut state = clock.lock();
     while !state.closed {
         let Some(deadline) = state.deadline else {
@@ -112,7 +112,7 @@ fn watch(clock: &Clock, scratch: &Path) {
         state.overdue |= late;
         let wait = match late || interrupt::raised() {
             true => {
-                kill_children_with(scratch);
+                kill_children_with(marker);
                 RETRY
             }
             // A signal that arrives between the look and the wait is seen a second later.
@@ -128,8 +128,8 @@ fn watch(clock: &Clock, scratch: &Path) {
     }
 }
 
-/// Kills this process' children whose command line contains the path `marker`.
-pub(super) fn kill_children_with(marker: &Path) {
+/// Kills this process' children whose command line contains `marker`.
+pub(super) fn kill_children_with(marker: &str) {
     use rustix::process::{Pid, Signal, kill_process};
     for pid in children_with(marker) {
         if let Some(pid) = Pid::from_raw(pid) {
@@ -139,10 +139,9 @@ pub(super) fn kill_children_with(marker: &Path) {
     }
 }
 
-/// Process ids of this process' children whose command line contains the path `marker`.
-pub(super) fn children_with(marker: &Path) -> Vec<i32> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let marker = marker.as_os_str().as_bytes();
+/// Process ids of this process' children whose command line contains `marker`.
+fn children_with(marker: &str) -> Vec<i32> {
+    let marker = marker.as_bytes();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ours = |proc: &PathBuf| {
         let stat = std::fs::read_to_string(proc.join("stat")).unwrap_or_default();

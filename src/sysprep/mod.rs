@@ -24,7 +24,7 @@ pub use os_release::ImageIdentity;
 pub use seal::{Report, Seal, seal};
 pub use select::select;
 pub use site::Site;
-pub use trim::{How, Trimmed};
+pub use trim::{How, OVERLAY_CLUSTER, Trimmed};
 
 /// One thing that sealing does.
 #[derive(Debug)]

@@ -40,11 +40,8 @@ impl<'g> Site<'g> {
     /// # Errors
     /// When something cannot be removed; nothing to remove is no error.
     pub fn remove(&self, patterns: &[&str]) -> Result<()> {
-        patterns.iter().try_for_each(|pattern| {
-            self.matches(pattern)?
-                .iter()
-                .try_for_each(|path| self.remove_tree(path))
-        })
+        let found = self.guest.glob_paths(&one_pattern(patterns))?;
+        found.iter().try_for_each(|path| self.remove_tree(path))
     }
 
     /// Removes everything in directories, which stay.
@@ -61,12 +58,8 @@ impl<'g> Site<'g> {
     /// # Errors
     /// When a file cannot be written.
     pub fn truncate(&self, patterns: &[&str]) -> Result<()> {
-        for pattern in patterns {
-            for path in self.guest.glob(pattern)? {
-                self.truncate_path(&path)?;
-            }
-        }
-        Ok(())
+        let found = self.guest.glob(&one_pattern(patterns))?;
+        found.iter().try_for_each(|path| self.truncate_path(path))
     }
 
     /// Empties one existing file if it is regular and has content.
@@ -102,17 +95,15 @@ impl<'g> Site<'g> {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn edit(&self, patterns: &[&str], edit: impl Fn(&str) -> String) -> Result<()> {
-        for pattern in patterns {
-            for path in self.guest.glob(pattern)? {
-                if self.is_kept(Path::new(&path)) || !self.guest.is_file(&path)? {
-                    continue;
-                }
-                // What is not text is not the kind of file that `edit` knows.
-                if let Ok(text) = String::from_utf8(self.guest.read_file(&path)?) {
-                    let edited = edit(&text);
-                    if edited != text {
-                        self.guest.write(&path, edited)?;
-                    }
+        for path in self.guest.glob(&one_pattern(patterns))? {
+            if self.is_kept(Path::new(&path)) || !self.guest.is_file(&path)? {
+                continue;
+            }
+            // What is not text is not the kind of file that `edit` knows.
+            if let Ok(text) = String::from_utf8(self.guest.read_file(&path)?) {
+                let edited = edit(&text);
+                if edited != text {
+                    self.guest.write(&path, edited)?;
                 }
             }
         }
@@ -150,20 +141,6 @@ impl<'g> Site<'g> {
         self.keep.iter().any(|kept| path.starts_with(kept))
     }
 
-    fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>> {
-        if !pattern.contains(['*', '?', '[']) {
-            // Also a dangling link, which a pattern does not match.
-            return Ok(vec![PathBuf::from(pattern)]);
-        }
-        let mut found = self.guest.glob_paths(pattern)?;
-        if let Some(dir) = pattern.strip_suffix("/*") {
-            for hidden in ["/.[!.]*", "/..?*"] {
-                found.extend(self.guest.glob_paths(&format!("{dir}{hidden}"))?);
-            }
-        }
-        Ok(found)
-    }
-
     /// Removes what is not kept; a mount point is emptied.
     fn remove_tree(&self, path: &Path) -> Result<()> {
         if self.is_kept(path) {
@@ -188,8 +165,52 @@ impl<'g> Site<'g> {
     }
 }
 
+/// All patterns as one, as each question costs a round trip. A `*` in the last part means hidden
+/// files, too, and the last letter of a literal goes into brackets: only a pattern matches
+/// dangling links.
+fn one_pattern(patterns: &[&str]) -> String {
+    let mut all = Vec::new();
+    for pattern in patterns {
+        // libguestfs wants the pattern itself to begin with the slash.
+        let pattern = pattern.trim_start_matches('/');
+        if let Some(dir) = pattern.strip_suffix("/*") {
+            all.extend(["*", ".[!.]*", "..?*"].map(|name| format!("{dir}/{name}")));
+        } else {
+            let last = pattern
+                .chars()
+                .next_back()
+                .filter(|c| c.is_ascii_alphanumeric());
+            all.push(match last {
+                Some(last) => format!("{}[{last}]", &pattern[..pattern.len() - 1]),
+                None => (*pattern).to_owned(),
+            });
+        }
+    }
+    format!("/{{{}}}", all.join(","))
+}
+
 /// A pattern that matches only this text.
 fn literal(text: &str) -> String {
-    let escape = |c: char| "\\*?[]".contains(c).then_some('\\').into_iter().chain([c]);
+    let escape = |c: char| {
+        "\\*?[]{},"
+            .contains(c)
+            .then_some('\\')
+            .into_iter()
+            .chain([c])
+    };
     text.chars().flat_map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_become_one_question() {
+        assert_eq!(
+            one_pattern(&["/etc/a", "/tmp/*", "/home/*/.x", "/etc/shadow-"]),
+            "/{etc/[a],tmp/*,tmp/.[!.]*,tmp/..?*,home/*/.[x],etc/shadow-}"
+        );
+        assert_eq!(literal("/a{b,c}[d]*"), "/a\\{b\\,c\\}\\[d\\]\\*");
+    }
 }

@@ -1,9 +1,14 @@
 //! libguestfs on made-up guests. One session takes some 9 seconds, so each asks many things.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use imgforge::guest::{Drive, Guestfs, Launch};
+use imgforge::error::Kind;
+use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
+use imgforge::host::exec::Program;
+use imgforge::host::interrupt;
 
 use crate::phony::Phony;
 
@@ -68,4 +73,231 @@ fn a_debian_is_mounted_read_written_and_closed() {
     guest.close().unwrap();
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "scratch is left: {left:?}");
+}
+
+#[test]
+fn two_systems_none_and_one_on_lvm() {
+    let dir = tempfile::tempdir().unwrap();
+    let debian = Phony::debian();
+    let first = debian.disk(dir.path(), "first.raw");
+    let second = Phony::fedora().disk(dir.path(), "second.raw");
+    let guest = session(&[&first, &second]);
+    let error = guest.mount_root().unwrap_err();
+    insta::assert_snapshot!(error.render(), @r"
+    error: 2 operating systems were found on the disk, and an image has one
+      | /dev/sda: 13.1
+      | /dev/sdb: Fedora Linux 42 (Server Edition)
+    hint: remove the file systems that do not belong to the image
+    ");
+
+    guest.mount("/dev/sdb", "/").unwrap();
+    let os = Os {
+        root: "/dev/sdb".into(),
+        distro: guest.inspect_get_distro("/dev/sdb").unwrap(),
+        major: guest.inspect_get_major_version("/dev/sdb").unwrap(),
+        minor: 0,
+        arch: "x86_64".into(),
+        package_format: guest.inspect_get_package_format("/dev/sdb").unwrap(),
+        mountpoints: vec![("/".into(), "/dev/sdb".into())],
+        osinfo: String::new(),
+        product: String::new(),
+    };
+    assert_eq!(
+        (os.distro.as_str(), os.major, os.package_format.as_str()),
+        ("fedora", 42, "rpm")
+    );
+    crate::sysprep::seal_fedora(&guest, &os);
+    guest.umount_all().unwrap();
+
+    guest.mkfs("ext4", "/dev/sda", "", "").unwrap();
+    guest.mkfs("ext4", "/dev/sdb", "boot", "").unwrap();
+    let error = guest.mount_root().unwrap_err();
+    assert_eq!(error.message(), "no operating system was found on the disk");
+    assert!(
+        error.render().contains("  | /dev/sda: ext4\n"),
+        "{}",
+        error.render()
+    );
+
+    guest.zero_device("/dev/sda").unwrap();
+    guest.pvcreate("/dev/sda").unwrap();
+    guest.vgcreate("vg", &["/dev/sda"]).unwrap();
+    guest.lvcreate_free("root", "vg", 100).unwrap();
+    guest.mkfs("ext4", "/dev/vg/root", "", "").unwrap();
+    guest.mount("/dev/vg/root", "/").unwrap();
+    let tar = dir.path().join("tree.tar");
+    debian.file(
+        "etc/fstab",
+        "/dev/vg/root / ext4 defaults 0 1\nLABEL=boot /boot ext4 defaults 0 2\n",
+    );
+    Program::new("tar")
+        .args(["-C"])
+        .arg(debian.path())
+        .arg("-cf")
+        .arg(&tar)
+        .arg(".")
+        .run()
+        .unwrap();
+    guest.tar_in(&tar, "/").unwrap();
+    guest.umount_all().unwrap();
+    let os = guest.mount_root().unwrap();
+    assert_eq!(
+        os.mountpoints,
+        [
+            ("/".into(), "/dev/vg/root".into()),
+            ("/boot".into(), "/dev/sdb".to_owned())
+        ]
+    );
+    guest.write("/boot/on-sdb", "").unwrap();
+    assert_eq!(guest.mountpoints().unwrap().len(), 4);
+    let out = dir.path().join("out.tar");
+    guest.tar_out("/etc", &out).unwrap();
+    let listed = Program::new("tar").arg("-tf").arg(&out).text().unwrap();
+    assert!(listed.lines().any(|line| line == "./fstab"), "{listed}");
+    guest.close().unwrap();
+}
+
+/// Runs one of the tests below as a process of its own, as they end it or look at its output.
+fn child(test: &str, dir: &Path) -> Program {
+    Program::new(std::env::current_exe().unwrap().to_string_lossy())
+        .args([
+            "--ignored",
+            "--nocapture",
+            "--exact",
+            &format!("guest::{test}"),
+        ])
+        .env("IMGFORGE_TEST_DIR", dir)
+        .timeout(Duration::from_secs(120))
+}
+
+fn child_disk() -> Option<std::path::PathBuf> {
+    let dir = std::env::var_os("IMGFORGE_TEST_DIR")?;
+    Some(Phony::debian().disk(Path::new(&dir), "disk.raw"))
+}
+
+#[test]
+#[ignore = "a child of another test"]
+fn child_is_interrupted() {
+    let Some(disk) = child_disk() else { return };
+    let guest = session(&[&disk]);
+    let began = Instant::now();
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(500));
+        interrupt::raise(15);
+    });
+    let error = guest.debug("sh", &["sleep 60"]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(guest);
+    let drives = [Drive {
+        path: &disk,
+        format: "raw",
+        readonly: true,
+    }];
+    let launch = Launch {
+        drives: &drives,
+        accel: Accel::Tcg,
+        ui: None,
+    };
+    let error = Guestfs::launch(&launch).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
+}
+
+#[test]
+fn an_interrupted_call_ends_with_its_appliance() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = child("child_is_interrupted", dir.path()).text().unwrap();
+    assert!(output.contains("1 passed"), "{output}");
+    assert_eq!(processes_with(dir.path()), [""; 0]);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "scratch is left: {left:?}");
+}
+
+#[test]
+#[ignore = "a child of another test"]
+fn child_waits_to_be_killed() {
+    let Some(disk) = child_disk() else { return };
+    let guest = session(&[&disk]);
+    let mut stdout = std::io::stdout();
+    std::io::Write::write_all(&mut stdout, b"\nready\n").unwrap();
+    drop(guest.debug("sh", &["sleep 60"]));
+}
+
+#[test]
+fn a_killed_process_takes_its_appliance_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = child("child_waits_to_be_killed", dir.path())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(running.take_stdout()).lines();
+    assert!(
+        lines.any(|line| line.is_ok_and(|line| line == "ready")),
+        "{}",
+        running.stderr_tail()
+    );
+    assert!(!processes_with(dir.path()).is_empty());
+    // Dropping it sends SIGKILL.
+    drop(running);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !processes_with(dir.path()).is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{:?}",
+            processes_with(dir.path())
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+#[ignore = "a child of another test"]
+fn child_fails_in_many_ways() {
+    let Some(disk) = child_disk() else { return };
+    let guest = session(&[&disk]);
+    assert!(guest.read_file("/x").is_err());
+    assert!(guest.mount("/dev/nowhere", "/").is_err());
+    assert!(guest.upload(Path::new("/nowhere"), "/x").is_err());
+    drop(guest);
+    let drives = [Drive {
+        path: Path::new("/nowhere.raw"),
+        format: "raw",
+        readonly: false,
+    }];
+    let launch = Launch {
+        drives: &drives,
+        accel: Accel::Tcg,
+        ui: None,
+    };
+    let error = Guestfs::launch(&launch).unwrap_err();
+    assert!(
+        error.to_string().contains("/nowhere.raw: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn nothing_is_written_to_stderr() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = child("child_fails_in_many_ways", dir.path());
+    let mut running = program.spawn().unwrap();
+    let output = std::io::read_to_string(running.take_stdout()).unwrap();
+    assert!(output.contains("1 passed"), "{output}");
+    assert_eq!(running.stderr_tail(), "");
+    running.wait().unwrap();
+}
+
+/// Command lines that name a file in `dir`, but for the test's own child.
+fn processes_with(dir: &Path) -> Vec<String> {
+    let dir = dir.to_string_lossy();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(dir.as_ref()))
+        .collect()
 }

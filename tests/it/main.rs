@@ -8,4 +8,5 @@ mod phony;
 mod recipe;
 mod repository;
 mod runner;
+mod sysprep;
 mod toy;

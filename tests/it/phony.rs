@@ -28,7 +28,6 @@ impl Phony {
     }
 
     /// A Fedora of a few files.
-    #[allow(dead_code, reason = "sealing needs it")]
     pub(crate) fn fedora() -> Self {
         let phony = Self::empty();
         phony
@@ -89,7 +88,7 @@ impl Phony {
             .set_len(64 << 20)
             .unwrap();
         Program::new("mke2fs")
-            .args(["-q", "-t", "ext4", "-L", "phony", "-d"])
+            .args(["-q", "-t", "ext4", "-b", "4096", "-L", "phony", "-d"])
             .arg(self.path())
             .arg(&disk)
             .run()
@@ -105,7 +104,6 @@ VERSION_ID=\"13\"
 ID=debian
 ";
 
-#[allow(dead_code, reason = "as above")]
 const FEDORA: &str = "\
 NAME=\"Fedora Linux\"
 VERSION_ID=42

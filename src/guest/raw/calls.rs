@@ -100,6 +100,12 @@ calls! {
     "growing {device}" resize2fs = resize2fs(device: &str) -> ();
     /// Repairs an ext file system that is not mounted.
     "checking {device}" e2fsck = e2fsck_argv(device: &str) [sys::E2fsck::new().correct(1).forceall(1)] -> ();
+    /// Makes a device a physical volume of LVM.
+    "making {device} a physical volume" pvcreate = pvcreate(device: &str) -> ();
+    /// Makes a volume group of physical volumes.
+    "making the volume group {name}" vgcreate = vgcreate(name: &str, devices: &[&str]) -> ();
+    /// Makes a logical volume of so many hundredths of a group's free space.
+    "making the logical volume {name}" lvcreate_free = lvcreate_free(name: &str, group: &str, percent: i32) -> ();
     /// Fills a device with zeroes.
     "zeroing {device}" zero_device = zero_device(device: &str) -> ();
     /// Gives all blocks of a device back.
@@ -119,6 +125,8 @@ calls! {
     "reading the space of {path}" statvfs = statvfs(path: &str) -> Space;
     /// Gives the free blocks of a mounted file system back.
     "trimming {at}" fstrim = fstrim_argv(at: &str) [sys::Fstrim::new()] -> ();
+    /// Fills the free blocks of an unmounted ext file system with zeroes, where they are not zero.
+    "zeroing the free blocks of {device}" zerofree = zerofree(device: &str) -> ();
     /// Fills the free blocks of a mounted file system with zeroes.
     "zeroing the free space of {at}" zero_free_space = zero_free_space(at: &str) -> ();
 

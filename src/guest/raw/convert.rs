@@ -113,6 +113,7 @@ impl Returned<*mut sys::StatVfs> for Space {
             let copy = Space {
                 total: space.blocks as u64 * unit,
                 free: space.bfree as u64 * unit,
+                block: space.bsize as u64,
             };
             (lib.free_statvfs)(result);
             Some(copy)

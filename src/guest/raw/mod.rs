@@ -42,6 +42,8 @@ pub(super) enum Setting<'a> {
     Backend(&'a str),
     /// Where the overlay of the appliance's own disk goes.
     Scratch(&'a Path),
+    /// The UUID of the appliance's machine, by which its process can be found.
+    Uuid(&'a str),
     /// No hardware acceleration, whatever `/dev/kvm` promises.
     ForceTcg,
 }
@@ -138,6 +140,13 @@ impl Raw {
             Setting::Identifier(text) => self.set_text(lib.set_identifier, text),
             Setting::Backend(text) => self.set_text(lib.set_backend, text),
             Setting::Scratch(path) => self.set_text(lib.set_tmpdir, path),
+            Setting::Uuid(text) => {
+                let held = text.hold()?;
+                // SAFETY: as for set_text.
+                self.call(|lib, handle| unsafe {
+                    (lib.config)(handle, c"-uuid".as_ptr(), held.as_ptr())
+                })
+            }
             Setting::ForceTcg => self.call(|lib, handle| {
                 // SAFETY: literals live for ever.
                 unsafe { (lib.set_backend_setting)(handle, c"force_tcg".as_ptr(), c"1".as_ptr()) }

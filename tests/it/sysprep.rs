@@ -1,0 +1,341 @@
+//! Every operation on planted trees, the identity, and that what was removed is gone from the disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use imgforge::guest::{Drive, Guestfs, Launch, Os};
+use imgforge::host::accel::Accel;
+use imgforge::host::exec::Program;
+use imgforge::sysprep::{
+    How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Operation, Report, Seal, seal,
+};
+
+use crate::phony::Phony;
+
+/// What sealing makes of a planted file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Gone,
+    Empty,
+    Becomes(&'static str),
+}
+use Fate::{Becomes, Empty, Gone};
+
+/// Operation, file, its fate.
+const PLANTED: &[(&str, &str, Fate)] = &[
+    ("abrt-data", "var/spool/abrt/ccpp-1/reason", Gone),
+    ("apt-lists", "var/lib/apt/lists/mirror_InRelease", Gone),
+    ("backup-files", "etc/ssh/sshd_config.bak", Gone),
+    ("backup-files", "srv/site/index.html~", Gone),
+    ("bash-history", "root/.bash_history", Gone),
+    ("bash-history", "home/ann/.bash_history", Gone),
+    ("blkid-tab", "etc/blkid.tab", Gone),
+    ("cloud-init", "var/lib/cloud/instances/i-1/sem/x", Gone),
+    ("cloud-init", "etc/netplan/50-cloud-init.yaml", Gone),
+    ("crash-data", "var/lib/systemd/coredump/core.1.zst", Gone),
+    ("cron-spool", "var/spool/cron/crontabs/ann", Gone),
+    ("cron-spool", "var/spool/cron/root", Gone),
+    (
+        "debconf-passwords",
+        "var/cache/debconf/passwords.dat",
+        Empty,
+    ),
+    (
+        "dhcp-client-state",
+        "var/lib/dhcp/dhclient.eth0.leases",
+        Gone,
+    ),
+    ("dhcp-server-state", "var/lib/dhcpd/dhcpd.leases", Gone),
+    ("dovecot-data", "var/lib/dovecot/ssl-parameters.dat", Gone),
+    ("ipa-client", "etc/ipa/default.conf", Gone),
+    ("kerberos-hostkeytab", "etc/krb5.keytab", Gone),
+    ("logfiles", "var/log/journal/0123/system.journal", Gone),
+    ("logfiles", "var/log/syslog.1", Gone),
+    ("logfiles", "var/log/installer/cdebconf/questions.dat", Gone),
+    ("logfiles", "var/log/dpkg.log", Empty),
+    ("logfiles", "var/log/nginx/access.log", Empty),
+    ("lvm-system-devices", "etc/lvm/devices/system.devices", Gone),
+    ("machine-id", "etc/machine-id", Empty),
+    ("mail-spool", "var/mail/ann", Gone),
+    ("network-leases", "var/lib/NetworkManager/secret_key", Gone),
+    (
+        "package-manager-cache",
+        "var/cache/apt/archives/nginx_1.deb",
+        Gone,
+    ),
+    ("package-manager-cache", "var/cache/apt/pkgcache.bin", Gone),
+    ("pacct-log", "var/log/account/pacct", Empty),
+    ("pam-data", "run/faillock/ann", Gone),
+    ("passwd-backups", "etc/shadow-", Gone),
+    ("proxy", "etc/apt/apt.conf.d/90proxy", Empty),
+    (
+        "puppet-data-log",
+        "var/lib/puppet/ssl/private_keys/a.pem",
+        Gone,
+    ),
+    ("random-seed", "var/lib/systemd/random-seed", Gone),
+    ("random-seed", "var/lib/systemd/credential.secret", Gone),
+    ("rh-subscription-manager", "etc/pki/consumer/key.pem", Gone),
+    ("rhn-systemid", "etc/sysconfig/rhn/systemid", Gone),
+    ("rpm-db", "var/lib/rpm/__db.001", Gone),
+    ("runner", "usr/lib/imgforge/runner", Gone),
+    ("runner", "etc/systemd/system/imgforge-runner.service", Gone),
+    ("runner", "etc/rc2.d/S99imgforge", Gone),
+    ("samba-db-log", "var/lib/samba/secrets.tdb", Gone),
+    ("smolt-uuid", "etc/smolt/hw-uuid", Gone),
+    ("ssh-hostkeys", "etc/ssh/ssh_host_ed25519_key", Gone),
+    ("ssh-hostkeys", "etc/ssh/ssh_host_ed25519_key.pub", Gone),
+    ("ssh-userdir", "root/.ssh/id_ed25519", Gone),
+    ("ssh-userdir", "home/ann/.ssh/id_ed25519", Gone),
+    ("sssd-db-log", "var/lib/sss/db/cache.ldb", Gone),
+    ("storage-ids", "etc/nvme/hostnqn", Gone),
+    (
+        "storage-ids",
+        "etc/iscsi/initiatorname.iscsi",
+        Becomes("GenerateName=yes\n"),
+    ),
+    ("tmp-files", "tmp/.hidden/file", Gone),
+    ("tmp-files", "var/tmp/[odd] name", Gone),
+    (
+        "udev-persistent-net",
+        "etc/udev/rules.d/70-persistent-net.rules",
+        Gone,
+    ),
+    ("utmp", "var/log/wtmp", Empty),
+    ("yum-uuid", "var/lib/yum/uuid", Gone),
+    ("zsh-history", "home/ann/.zsh_history", Gone),
+];
+
+/// Files near the ones above that must stay as they are.
+const STAYING: &[&str] = &[
+    "etc/hostname",
+    "etc/apt/apt.conf.d/10recommends",
+    "etc/cron.d/job",
+    "etc/init.d/imgforge-instance",
+    "etc/netplan/01-site.yaml",
+    "etc/ssh/sshd_config",
+    "etc/systemd/system/imgforge-instance.service",
+    "home/ann/.bashrc",
+    "home/ann/.ssh/authorized_keys",
+    "usr/lib/imgforge-instance/steps",
+    "usr/sbin/sshd",
+    "var/cache/apt/archives/lock",
+    "var/lib/cloud/seed/nocloud/user-data",
+    "var/lib/dpkg/status",
+    "var/spool/cron/atjobs/.SEQ",
+    "srv/site/index.html",
+];
+
+/// In no file after sealing, and in no block.
+const MARKER: &str = "a secret that must leave the disk";
+
+fn planted_debian() -> Phony {
+    let phony = Phony::debian();
+    for (_, path, _) in PLANTED {
+        // Longer than an inode holds, so that it has a block of its own.
+        let content = match *path {
+            "etc/apt/apt.conf.d/90proxy" => "Acquire::http::Proxy \"http://10.0.2.2:1\";\n".into(),
+            _ => format!("{MARKER}\n").repeat(40),
+        };
+        phony.file(path, content);
+    }
+    for path in STAYING
+        .iter()
+        .filter(|path| !phony.path().join(path).exists())
+    {
+        phony.file(path, format!("{path} stays\n"));
+    }
+    phony.file(
+        "var/lib/dbus/machine-id",
+        "0123456789abcdef0123456789abcdef\n",
+    );
+    phony.file("tmp/large", format!("{MARKER}\n").repeat(200_000));
+    phony.file("usr/lib/systemd/system/ssh.service", "[Service]\n");
+    phony.link("tmp/dangling", "/nowhere");
+    phony.link("tmp/trap", "/etc");
+    phony
+}
+
+fn run_seal(guest: &Guestfs, os: &Os, keep: &[String]) -> Report {
+    let all: Vec<&'static Operation> = OPERATIONS.to_vec();
+    let identity = ImageIdentity {
+        id: "phony".into(),
+        version: "0123456789ab".into(),
+    };
+    seal(
+        guest,
+        os,
+        &Seal {
+            operations: &all,
+            identity: &identity,
+            keep,
+            files: &[("/etc/apt/sources.list".into(), "# none\n".into())],
+            ui: None,
+        },
+    )
+    .unwrap()
+}
+
+/// Every file with its inode's data and every file's digest, as the guest's own shell sees them.
+fn everything(guest: &Guestfs) -> BTreeMap<String, String> {
+    let inodes = "find / -xdev -exec stat -c '%n|%a %u %g %s %Y %Z %F' {} +";
+    let digests =
+        "find / -xdev -type f -exec md5sum {} + | sed 's/^\\([^ ]*\\)  \\(.*\\)/\\2 digest|\\1/'";
+    guest
+        .sh(&format!("PATH=/bin; for i in find stat md5sum sed; do busybox ln -sf busybox /bin/$i; done; {inodes}; {digests}"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split_once('|'))
+        // What the command above itself makes and touches.
+        .filter(|(name, _)| !name.starts_with("/usr/bin"))
+        .map(|(name, data)| (name.to_owned(), data.to_owned()))
+        .collect()
+}
+
+fn overlay(base: &Path) -> std::path::PathBuf {
+    let overlay = base.with_extension("qcow2");
+    let clusters = format!("cluster_size={OVERLAY_CLUSTER}");
+    Program::new("qemu-img")
+        .args([
+            "create", "-q", "-f", "qcow2", "-F", "raw", "-o", &clusters, "-b",
+        ])
+        .args([base, &overlay])
+        .run()
+        .unwrap();
+    overlay
+}
+
+fn contains(file: &Path, text: &str) -> bool {
+    let bytes = std::fs::read(file).unwrap();
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}
+
+#[test]
+fn every_operation_has_a_planted_file() {
+    let fedora = ["net-hostname", "net-hwaddr", "net-nmconn"];
+    for operation in OPERATIONS {
+        let planted = PLANTED.iter().any(|(name, ..)| *name == operation.name);
+        assert!(
+            planted || fedora.contains(&operation.name),
+            "{}",
+            operation.name
+        );
+    }
+}
+
+#[test]
+fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let phony = planted_debian();
+    let base = phony.disk(dir.path(), "base.raw");
+    let disk = overlay(&base);
+    assert!(contains(&base, MARKER));
+    let guest = Guestfs::launch(&Launch {
+        drives: &[Drive {
+            path: &disk,
+            format: "qcow2",
+            readonly: false,
+        }],
+        accel: Accel::Tcg,
+        ui: None,
+    })
+    .unwrap();
+    let os = guest.mount_root().unwrap();
+    guest
+        .write("/tmp/written-now", format!("{MARKER}\n").repeat(500))
+        .unwrap();
+    let keep = ["/home/ann/.ssh/authorized_keys".to_owned()];
+
+    let report = run_seal(&guest, &os, &keep);
+    assert_eq!(report.filesystems.len(), 1);
+    assert_eq!(report.filesystems[0].how, How::Discarded);
+    assert!(report.freed() > 6 << 20, "{report:?}");
+    for (operation, path, fate) in PLANTED {
+        let path = format!("/{path}");
+        match fate {
+            Gone => assert!(!guest.exists(&path).unwrap(), "{operation} left {path}"),
+            Empty => assert_eq!(guest.read_file(&path).unwrap(), b"", "{operation}: {path}"),
+            Becomes(text) => assert_eq!(guest.read_file(&path).unwrap(), text.as_bytes(), "{path}"),
+        }
+    }
+    for path in STAYING {
+        let before = std::fs::read(phony.path().join(path)).unwrap();
+        assert_eq!(
+            guest.read_file(&format!("/{path}")).unwrap(),
+            before,
+            "{path}"
+        );
+    }
+    assert_eq!(guest.ls("/tmp").unwrap(), [""; 0]);
+    assert_eq!(guest.lstat("/etc/machine-id").unwrap().mode, 0o100_444);
+    assert_eq!(
+        guest.readlink("/var/lib/dbus/machine-id").unwrap(),
+        "/etc/machine-id"
+    );
+    let wanted = "/etc/systemd/system/multi-user.target.wants/imgforge-ssh-hostkeys.service";
+    assert!(guest.exists(wanted).unwrap());
+    let release = String::from_utf8(guest.read_file("/etc/os-release").unwrap()).unwrap();
+    assert!(
+        release.ends_with("IMAGE_ID=phony\nIMAGE_VERSION=0123456789ab\n"),
+        "{release}"
+    );
+
+    let once = everything(&guest);
+    assert!(once.contains_key("/etc/hostname digest"), "{once:?}");
+    run_seal(&guest, &os, &keep);
+    let twice = everything(&guest);
+    let changed: Vec<_> = twice
+        .iter()
+        .filter(|(name, data)| once.get(*name) != Some(data))
+        .collect();
+    assert!(
+        changed.is_empty() && once.len() == twice.len(),
+        "a second run changed {changed:?}"
+    );
+    guest.close().unwrap();
+
+    let flat = dir.path().join("flat.raw");
+    Program::new("qemu-img")
+        .args(["convert", "-O", "raw"])
+        .args([&disk, &flat])
+        .run()
+        .unwrap();
+    assert!(contains(&flat, "etc/hostname stays") || contains(&flat, "phony"));
+    assert!(
+        !contains(&flat, MARKER),
+        "free blocks still have what was removed"
+    );
+}
+
+/// Seals a Fedora that is mounted already, as another session has one anyway.
+pub(crate) fn seal_fedora(guest: &Guestfs, os: &Os) {
+    let script = "/etc/sysconfig/network-scripts/ifcfg-eth0";
+    guest.mkdir_p("/etc/sysconfig/network-scripts").unwrap();
+    guest
+        .write(script, "HWADDR=52:54:00:00:00:01\nHOSTNAME=a\nONBOOT=yes\n")
+        .unwrap();
+    let connection = "/etc/NetworkManager/system-connections/wired.nmconnection";
+    guest
+        .mkdir_p("/etc/NetworkManager/system-connections")
+        .unwrap();
+    guest.write(connection, "[connection]\n").unwrap();
+    guest.mkdir_p("/var/lib/dbus").unwrap();
+    guest.write("/var/lib/dbus/machine-id", "0123\n").unwrap();
+    guest
+        .ln_sf("/var/lib/dbus/machine-id", "/etc/machine-id")
+        .unwrap();
+
+    run_seal(guest, os, &[]);
+    assert_eq!(guest.read_file(script).unwrap(), b"ONBOOT=yes\n");
+    assert!(!guest.exists(connection).unwrap());
+    assert!(!guest.is_symlink("/etc/machine-id").unwrap());
+    assert_eq!(guest.read_file("/etc/machine-id").unwrap(), b"");
+    assert_eq!(
+        guest.readlink("/etc/os-release").unwrap(),
+        "../usr/lib/os-release"
+    );
+    let release = String::from_utf8(guest.read_file("/usr/lib/os-release").unwrap()).unwrap();
+    assert!(release.contains("IMAGE_ID=phony\n"), "{release}");
+}
