@@ -10,7 +10,8 @@ use crate::error::{Context as _, Error, Result};
 #[derive(Debug, clap::Args)]
 pub struct Init {
     /// Directory of the new recipe repository; made if need be
-    directory: PathBuf,
+    #[arg(value_name = "DIR")]
+    place: PathBuf,
 }
 
 /// What a new recipe repository contains. An empty text keeps a folder in git.
@@ -31,7 +32,7 @@ impl Init {
     /// # Errors
     /// When the directory is a recipe repository already, or cannot be written.
     pub fn run(&self, app: &App) -> Result<()> {
-        let dir = &self.directory;
+        let dir = &self.place;
         if dir.join("imgforge.yaml").exists() {
             return Err(
                 Error::usage(format!("{} is a recipe repository already", dir.display()))

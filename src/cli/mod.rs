@@ -199,6 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn no_verb_has_an_argument_named_as_a_global_one() {
+        // clap merges the two silently.
+        let root = command();
+        let global: Vec<_> = root
+            .get_arguments()
+            .map(|arg| arg.get_id().clone())
+            .collect();
+        for verb in root.get_subcommands() {
+            for arg in verb.get_arguments() {
+                assert!(
+                    !global.contains(arg.get_id()),
+                    "{} {}",
+                    verb.get_name(),
+                    arg.get_id()
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_verb_and_option_has_help() {
         walk(&command(), "imgforge", &mut |path, command| {
             assert!(command.get_about().is_some(), "{path} has no help");

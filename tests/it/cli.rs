@@ -168,3 +168,45 @@ fn a_reader_that_goes_away_is_no_failure() {
         ("{0\n".into(), String::new())
     );
 }
+
+#[test]
+fn the_shipped_recipes_are_valid() {
+    good(&["-C", env!("CARGO_MANIFEST_DIR"), "validate"]);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test runs the program itself")]
+fn the_commands_of_the_readme_work() {
+    let readme = include_str!("../../README.md");
+    let commands: Vec<&str> = readme
+        .split("```sh\n")
+        .skip(1)
+        .flat_map(|rest| rest.split("```").next().unwrap().lines())
+        .collect();
+    // What this test cannot run is a target of the Makefile.
+    let makefile = include_str!("../../Makefile");
+    let dir = tempfile::tempdir().unwrap();
+    for command in &commands {
+        if let Some(target) = command.strip_prefix("make ") {
+            assert!(makefile.contains(&format!("\n{target}: ")), "{command}");
+            continue;
+        }
+        let program = env!("CARGO_BIN_EXE_imgforge");
+        let output = Command::new(program)
+            .args(
+                command
+                    .strip_prefix("imgforge ")
+                    .unwrap()
+                    .split_whitespace(),
+            )
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{command}: {}",
+            text(&output.stderr)
+        );
+    }
+    assert!(commands.len() >= 6, "{commands:?}");
+}
