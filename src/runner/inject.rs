@@ -6,7 +6,7 @@ use crate::guest::Guestfs;
 
 const SYSTEMD: &str = "/etc/systemd/system";
 
-const UNITS: &[(&str, &str)] = &[
+pub(super) const UNITS: &[(&str, &str)] = &[
     (
         "imgforge-start.service",
         include_str!("../../firstboot/init/imgforge-start.service"),

@@ -7,6 +7,7 @@
 //! short events on the port [`EVENTS_PORT`] ([`protocol`]), raw output on [`OUTPUT_PORT`]
 //! ([`lines`]). All of it is hostile: sizes are limited, and nothing is believed for its own sake.
 
+pub mod drive;
 pub mod inject;
 pub mod job;
 pub mod lines;
@@ -36,3 +37,18 @@ pub const OUTPUT_PORT: &str = "org.imgforge.1";
 
 /// Size of the journal's disk, in bytes.
 pub const LOG_SIZE: u64 = 1 << 20;
+
+/// Changes with everything that runs inside a guest; a part of the keys of stages that use it.
+pub fn version() -> String {
+    let tables = [script::RUNNER, script::INSTANCE, script::ACTIONS];
+    let texts = tables
+        .into_iter()
+        .flatten()
+        .chain(&[("start", script::START)])
+        .chain(inject::UNITS);
+    let mut hasher = blake3::Hasher::new();
+    for (name, text) in texts {
+        hasher.update(name.as_bytes()).update(text.as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}

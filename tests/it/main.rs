@@ -8,5 +8,6 @@ mod phony;
 mod recipe;
 mod repository;
 mod runner;
+mod runner_vm;
 mod sysprep;
 mod toy;

@@ -12,6 +12,7 @@
 //! | `reboot` | says one line and restarts |
 //! | `type` | repeats what is typed on the console, until `bye` |
 //! | `fill` | writes 64 MiB of noise to its first disk, powers off |
+//! | `runner` | starts the runner, as an init system does after `inject` |
 //! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
 
 use std::fs;
@@ -72,6 +73,12 @@ case $mode in
   fill)
     dd if=/dev/urandom of=/dev/vda bs=1M count=64
     poweroff -f ;;
+  runner)
+    printf '#!/bin/sh\nexec /bin/%s -f\n' poweroff >/sbin/poweroff
+    printf '#!/bin/sh\nexec /bin/%s -f\n' reboot >/sbin/reboot
+    chmod +x /sbin/poweroff /sbin/reboot
+    setsid sh /usr/lib/imgforge/runner &
+    while :; do sleep 1000; done ;;
   disk)
     for disk in /sys/block/vd*; do echo "toy: ${disk##*/} serial=$(cat "$disk/serial")"; done
     for nic in /sys/class/net/*/device; do
@@ -147,11 +154,21 @@ fn modules(version: &str) -> PathBuf {
 fn archive(version: &str) -> Vec<u8> {
     let busybox = exec::find("busybox").expect("busybox-static: `make deps` installs it");
     let mut archive = Cpio::default();
-    for dir in ["bin", "dev", "modules"] {
+    for dir in [
+        "bin",
+        "dev",
+        "modules",
+        "sbin",
+        "usr",
+        "usr/lib",
+        "usr/lib/imgforge",
+    ] {
         archive.dir(dir);
     }
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/busybox", 0o755, &fs::read(busybox).unwrap());
+    let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/start.sh");
+    archive.file("usr/lib/imgforge/runner", 0o755, &fs::read(start).unwrap());
     let mut order = String::new();
     for path in module_files(version) {
         let file = path.file_name().unwrap().to_str().unwrap();

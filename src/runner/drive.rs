@@ -1,0 +1,285 @@
+//! Boots a disk into which the runner was put, and sees its job through, over every restart.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::report::Journal;
+use super::watch::{End, Limits, Session};
+use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, OUTPUT_PORT};
+use crate::error::{Context as _, Error, Result};
+use crate::host::accel::Accel;
+use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
+use crate::store::ledger::Ledger;
+use crate::ui::StageUi;
+use crate::units::{self, Size};
+
+/// Restarts that no step asked for, before the runner starts, as after relabelling a disk.
+const FREE_RESTARTS: u32 = 3;
+
+/// How many lines of evidence an error shows.
+const EVIDENCE: usize = 20;
+
+/// The guest that executes a job.
+#[derive(Debug, Clone)]
+pub struct Machine<'a> {
+    /// libvirt.
+    pub connection: &'a Connection,
+    /// Where the domain is written down.
+    pub ledger: &'a Ledger,
+    /// What runs the guest.
+    pub accel: Accel,
+    /// Start of the domain's name.
+    pub name: String,
+    /// The disk with the runner's starter, absolute.
+    pub disk: PathBuf,
+    /// Format of `disk`.
+    pub format: Format,
+    /// What is booted, usually the disk.
+    pub boot: Boot,
+    /// Memory.
+    pub memory: Size,
+    /// Number of CPUs.
+    pub cpus: u32,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Network cards.
+    pub nics: Vec<Nic>,
+    /// Private directory for the job's disks.
+    pub scratch: &'a Path,
+    /// Where console logs and screenshots stay.
+    pub logs: &'a Path,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How the guest ended.
+    pub end: End,
+    /// What the runner wrote down.
+    pub journal: Journal,
+    /// The last lines of the steps' output.
+    pub output: Vec<String>,
+    /// The last lines of the console.
+    pub console: Vec<String>,
+    /// The console's log, of the last boot.
+    pub log: PathBuf,
+    /// A screenshot of a guest that had to be ended.
+    pub screenshot: Option<PathBuf>,
+}
+
+/// Runs `job` on `machine` to its end. Whether it went well is in the result.
+///
+/// # Errors
+/// When the guest cannot be started, its journal lies, or imgforge is interrupted.
+pub fn drive(
+    machine: &Machine<'_>,
+    job: &Job,
+    ui: &StageUi,
+    prefix: &str,
+    secrets: &BTreeMap<String, Vec<u8>>,
+    limits: Limits,
+) -> Result<Finished> {
+    let disk = |kind: &str| machine.scratch.join(format!("{}-{kind}.raw", machine.name));
+    let (jobs, journal) = (disk("job"), disk("log"));
+    job.write(&jobs, &journal)?;
+    let mut session = Session::new(job, ui, prefix, secrets, limits);
+    let mut free = 0;
+    for boot in 1.. {
+        let log = console_log(machine, boot);
+        let (end, screenshot) = boot_once(
+            machine,
+            &spec(machine, &jobs, &journal, &log),
+            &mut session,
+            &log,
+        )?;
+        if !secrets.is_empty() {
+            mask_file(&log, &session)?;
+        }
+        let report = Journal::read(&journal, &job.nonce, job.count())
+            .map_err(|error| error.evidence(session.console_tail()))?;
+        if end == End::Ended(Outcome::Rebooted) && report.done.is_none() {
+            let unasked = report.open.is_none() && !report.restarting;
+            free += u32::from(unasked);
+            if report.restarting || (unasked && free <= FREE_RESTARTS) {
+                continue;
+            }
+        }
+        let (breaches, all) = session.breaches();
+        if let Some(first) = breaches.first() {
+            ui.line(format!(
+                "{prefix}the guest broke the runner's protocol {all} times, first by {first}"
+            ));
+        }
+        return Ok(Finished {
+            end,
+            journal: report,
+            output: session.output_tail(),
+            console: session.console_tail(),
+            log,
+            screenshot,
+        });
+    }
+    unreachable!("a guest boots less often than this counts")
+}
+
+fn console_log(machine: &Machine<'_>, boot: u32) -> PathBuf {
+    let number = if boot == 1 {
+        String::new()
+    } else {
+        format!("-{boot}")
+    };
+    machine
+        .logs
+        .join(format!("{}-console{number}.log", machine.name))
+}
+
+fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: &Path) -> Spec {
+    let raw = |path: &Path, serial: &str, readonly| Disk {
+        path: path.to_owned(),
+        format: Format::Raw,
+        serial: Some(serial.to_owned()),
+        readonly,
+    };
+    let root = Disk {
+        path: machine.disk.clone(),
+        format: machine.format,
+        serial: None,
+        readonly: false,
+    };
+    Spec {
+        name: machine.name.clone(),
+        memory: machine.memory,
+        cpus: machine.cpus,
+        firmware: machine.firmware,
+        disks: vec![
+            root,
+            raw(job, JOB_SERIAL, true),
+            raw(journal, LOG_SERIAL, false),
+        ],
+        nics: machine.nics.clone(),
+        channels: vec![EVENTS_PORT.into(), OUTPUT_PORT.into()],
+        boot: machine.boot.clone(),
+        accel: machine.accel,
+        console_log: log.to_owned(),
+        on_reboot: OnReboot::Destroy,
+    }
+}
+
+fn boot_once(
+    machine: &Machine<'_>,
+    spec: &Spec,
+    session: &mut Session<'_>,
+    log: &Path,
+) -> Result<(End, Option<PathBuf>)> {
+    let domain = machine.connection.start(spec, machine.ledger)?;
+    let end = session.run(&domain)?;
+    let mut screenshot = None;
+    if !matches!(end, End::Ended(_)) {
+        // Evidence only: a guest that is gone by now has none.
+        let path = log.with_extension("png");
+        screenshot = domain.screenshot(&path).is_ok().then_some(path);
+    }
+    domain.destroy()?;
+    Ok((end, screenshot))
+}
+
+/// The hypervisor writes the console as it comes.
+fn mask_file(path: &Path, session: &Session<'_>) -> Result<()> {
+    let doing = || format!("masking secrets in {}", path.display());
+    let bytes = std::fs::read(path).doing(doing)?;
+    let masked = session.mask().bytes(&bytes);
+    if masked != bytes {
+        std::fs::write(path, masked).doing(doing)?;
+    }
+    Ok(())
+}
+
+impl Finished {
+    /// Whether the guest switched itself off after the runner's final report.
+    pub fn orderly(&self) -> bool {
+        self.end == End::Ended(Outcome::ShutDown) && self.journal.done.is_some()
+    }
+
+    /// What went wrong, in one sentence; `None` when every step went well.
+    pub fn complaint(&self, job: &Job) -> Option<String> {
+        if self.orderly() && self.journal.complete(job.count()) {
+            return None;
+        }
+        let named = |n: u32| {
+            let title = job.step(n).map_or("unknown", |step| step.title.as_str());
+            format!("step {n}/{} ({title})", job.count())
+        };
+        let within = self
+            .journal
+            .open
+            .map_or(String::new(), |n| format!(" in {}", named(n)));
+        if let Some((n, code)) = self.journal.failed_step() {
+            return Some(match code {
+                124 => format!("{} did not end within its time limit", named(n)),
+                code => format!("{} failed with exit code {code}", named(n)),
+            });
+        }
+        Some(match (self.journal.failure.as_deref(), self.end) {
+            (Some("secrets"), _) => "the guest did not get its secrets".into(),
+            (Some("lost"), _) => format!("the guest restarted{within}, which is not repeated"),
+            (Some("instance"), _) => {
+                "the steps of `instance` could not be put into the image".into()
+            }
+            (Some(other), _) => format!("the runner gave up: {other}"),
+            (None, End::Panicked) => format!("the guest's kernel panicked{within}"),
+            (None, End::NoRunner(limit)) => {
+                format!(
+                    "the guest did not start the runner within {}",
+                    units::elapsed(limit)
+                )
+            }
+            (None, End::Stalled(limit)) => format!(
+                "the guest hangs{within}: no output, disk or network activity for {}",
+                units::elapsed(limit)
+            ),
+            (None, End::StepTimeout(n, limit)) => {
+                format!(
+                    "{} and the guest did not end it within {}",
+                    named(n),
+                    units::elapsed(limit)
+                )
+            }
+            (None, End::NoPowerOff(limit)) => {
+                format!(
+                    "the guest did not go on or switch itself off within {}",
+                    units::elapsed(limit)
+                )
+            }
+            (None, End::Ended(Outcome::ShutDown)) => {
+                format!("the guest switched itself off{within} without the runner's final report")
+            }
+            (None, End::Ended(Outcome::Rebooted)) if self.journal.open.is_none() => {
+                "the guest restarts again and again without starting the runner".into()
+            }
+            (None, End::Ended(Outcome::Rebooted)) => format!("the guest restarted itself{within}"),
+            (None, End::Ended(Outcome::Crashed)) => format!("the guest crashed{within}"),
+            (None, End::Ended(Outcome::Destroyed)) => {
+                format!("the guest was ended from outside{within}")
+            }
+            (None, End::Ended(Outcome::Failed)) => format!("the hypervisor lost the guest{within}"),
+        })
+    }
+
+    /// The complaint as an error with its evidence.
+    pub fn error(&self, complaint: String, image: &str) -> Error {
+        let step = self.journal.failed_step().is_some() || self.journal.open.is_some();
+        let lines = if step { &self.output } else { &self.console };
+        let last = lines
+            .iter()
+            .skip(lines.len().saturating_sub(EVIDENCE))
+            .cloned();
+        let mut seen = format!("the console's log is {}", self.log.display());
+        if let Some(path) = &self.screenshot {
+            seen += &format!(", the screen {}", path.display());
+        }
+        Error::stage(complaint)
+            .cause(seen)
+            .evidence(last)
+            .hint(format!("`imgforge build {image}` goes on with this stage"))
+    }
+}

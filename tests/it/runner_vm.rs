@@ -1,0 +1,171 @@
+//! The runner in a guest, driven by the host's half: the toy boots, its init starts the runner.
+
+use std::collections::BTreeMap;
+
+use imgforge::host::accel::Accel;
+use imgforge::hypervisor::{Connection, Firmware, Format, Nic, Options};
+use imgforge::recipe::types::{Action, Shell, Step};
+use imgforge::runner::drive::{Finished, Machine, drive};
+use imgforge::runner::{Job, Limits, Mode, Request};
+use imgforge::stage::configure::run_job;
+use imgforge::store::ledger::Ledger;
+use imgforge::ui::{Event, Reporter, Ui};
+use imgforge::units::Size;
+
+use crate::toy;
+
+/// A guest's last act, its job and the lines that people saw.
+struct Run {
+    result: imgforge::error::Result<Finished>,
+    lines: String,
+    console: String,
+}
+
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::Mutex<String>>);
+
+impl Reporter for Lines {
+    fn event(&self, event: &Event) {
+        let text = match event {
+            Event::Line { text, .. } => text,
+            Event::Step { name, .. } => name,
+            _ => return,
+        };
+        *self.0.lock().unwrap() += &format!("{text}\n");
+    }
+}
+
+fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let options = Options {
+        uri: None,
+        ledger: &ledger,
+    };
+    let connection = Connection::open(&options).unwrap();
+    let disk = dir.path().join("disk.raw");
+    std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
+    let secrets: BTreeMap<String, Vec<u8>> = secrets
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    let names: Vec<String> = secrets.keys().cloned().collect();
+    let job = Job::prepare(&Request {
+        mode: Mode::Configure,
+        steps,
+        instance: &[],
+        vars: &BTreeMap::new(),
+        secrets: &names,
+        root: dir.path(),
+        accel: Accel::Tcg,
+    })
+    .unwrap();
+    let machine = Machine {
+        connection: &connection,
+        ledger: &ledger,
+        accel: Accel::Tcg,
+        name: "toy".into(),
+        disk,
+        format: Format::Raw,
+        boot: toy::boot(dir.path(), "runner"),
+        memory: Size::mib(256),
+        cpus: 1,
+        firmware: Firmware::Bios,
+        nics: Vec::<Nic>::new(),
+        scratch: dir.path(),
+        logs: dir.path(),
+    };
+    let seen = Lines::default();
+    let ui = Ui::new(seen.clone()).stage("toy", "configure");
+    let result = match limits {
+        Some(limits) => drive(&machine, &job, &ui, "", &secrets, limits),
+        None => run_job(&machine, &job, &secrets, &ui),
+    };
+    let console = std::fs::read(dir.path().join("toy-console.log")).unwrap();
+    Run {
+        result,
+        lines: seen.0.lock().unwrap().clone(),
+        console: String::from_utf8_lossy(&console).into_owned(),
+    }
+}
+
+fn shell(run: &str) -> Step {
+    let shell = Shell {
+        run: Some(run.into()),
+        script: None,
+        args: vec![],
+    };
+    step(Action::Shell(shell))
+}
+
+fn step(action: Action) -> Step {
+    Step {
+        action,
+        name: None,
+        when: None,
+        timeout: None,
+        retries: 0,
+        env: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn a_job_with_a_reboot_and_a_secret_is_done_and_the_secret_is_never_seen() {
+    let steps = [
+        shell("echo first-output; cat $IMGFORGE_SECRET_TOKEN; grep -c ramfs /proc/mounts"),
+        step(Action::Reboot),
+        shell("cat $IMGFORGE_SECRET_TOKEN >/dev/ttyS0; echo after-the-reboot"),
+    ];
+    let run = run(&steps, &[("token", "correct-horse-battery")], None);
+    let finished = run.result.unwrap();
+    assert_eq!(finished.journal.boots, 2);
+    assert!(finished.journal.complete(3));
+    for line in [
+        "1/3 shell: echo first-output",
+        "\nfirst-output\n",
+        "2/3 reboot",
+        "\nafter-the-reboot\n",
+    ] {
+        assert!(run.lines.contains(line), "{line}: {}", run.lines);
+    }
+    assert!(run.lines.contains("***"), "{}", run.lines);
+    assert!(!run.lines.contains("battery") && !run.console.contains("battery"));
+}
+
+#[test]
+fn a_failed_step_is_named_with_its_code_and_its_last_lines() {
+    let run = run(
+        &[shell("true"), shell("echo the-reason >&2; exit 42")],
+        &[],
+        None,
+    );
+    let error = run.result.unwrap_err().render();
+    assert!(
+        error.starts_with(
+            "error: step 2/2 (shell: echo the-reason >&2; exit 42) failed with exit code 42\n"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("\n  | the-reason\n"), "{error}");
+    assert!(
+        error.contains("toy-console.log") && error.contains("hint: `imgforge build toy`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn switching_off_or_restarting_inside_a_step_is_a_failure() {
+    for (how, sentence) in [
+        (
+            "poweroff -f",
+            "error: the guest switched itself off in step 1/1 (shell: poweroff -f) without the runner's final report\n",
+        ),
+        (
+            "reboot -f",
+            "error: the guest restarted itself in step 1/1 (shell: reboot -f)\n",
+        ),
+    ] {
+        let error = run(&[shell(how)], &[], None).result.unwrap_err().render();
+        assert!(error.starts_with(sentence), "{error}");
+    }
+}
