@@ -4,14 +4,18 @@
 use std::path::Path;
 
 use crate::error::{Context as _, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{Program, find};
 
 /// A program as the guest's root.
 pub(super) fn as_guest_root(name: &str) -> Program {
+    // An ordinary user's PATH lacks the administrator's directories, where most of these live.
+    let Some(path) = find(name) else {
+        return Program::new(name);
+    };
     let root = rustix::process::geteuid().is_root();
     Program::new("unshare")
         .args(arguments(root))
-        .arg(name)
+        .arg(path)
         .hint(if root {
             "apt-get install util-linux"
         } else {
