@@ -417,3 +417,6 @@ fn between(a: &Journal, b: &Journal) -> Vec<String> {
 pub fn clone_disk(scratch: &Path, name: &str) -> PathBuf {
     scratch.join(format!("clone-{name}.qcow2"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! The runner in a guest, driven by the host's half: the toy boots, its init starts the runner.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use imgforge::host::accel::Accel;
 use imgforge::hypervisor::{Connection, Firmware, Format, Nic, Options};
 use imgforge::recipe::types::{Action, Shell, Step};
 use imgforge::runner::drive::{Finished, Machine, drive};
-use imgforge::runner::{Job, Limits, Mode, Request};
+use imgforge::runner::{End, Job, Limits, Mode, Request};
 use imgforge::stage::configure::run_job;
 use imgforge::store::ledger::Ledger;
 use imgforge::ui::{Event, Reporter, Ui};
@@ -168,4 +169,37 @@ fn switching_off_or_restarting_inside_a_step_is_a_failure() {
         let error = run(&[shell(how)], &[], None).result.unwrap_err().render();
         assert!(error.starts_with(sentence), "{error}");
     }
+}
+
+#[test]
+fn a_panic_is_seen() {
+    let run = run(
+        &[shell("echo c >/proc/sysrq-trigger; sleep 100")],
+        &[],
+        None,
+    );
+    let error = run.result.unwrap_err().render();
+    assert!(
+        error.starts_with("error: the guest's kernel panicked in step 1/1"),
+        "{error}"
+    );
+}
+
+#[test]
+#[ignore = "vm"]
+fn a_killed_runner_is_a_hang() {
+    let seconds = Duration::from_secs;
+    let limits = Limits {
+        boot: seconds(60),
+        stall: seconds(15),
+        slack: seconds(60),
+        finish: seconds(60),
+    };
+    let run = run(&[shell("kill -KILL $PPID")], &[], Some(limits));
+    let finished = run.result.unwrap();
+    assert_eq!(
+        (finished.end, finished.journal.open),
+        (End::Stalled(seconds(15)), Some(1))
+    );
+    assert!(finished.screenshot.is_some());
 }
