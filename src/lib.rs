@@ -9,6 +9,7 @@ pub mod host;
 pub mod hypervisor;
 pub mod index;
 pub mod pack;
+pub mod pipeline;
 pub mod recipe;
 pub mod repository;
 pub mod runner;

@@ -1,14 +1,21 @@
 //! The command line: one file a verb, and the one place that draws errors.
 
+pub mod attach;
+pub mod build;
 pub mod completions;
 pub mod doctor;
+pub mod gc;
 pub mod globals;
 pub mod init;
 pub mod list;
+pub mod logs;
 pub mod man;
 pub mod out;
+pub mod plan;
 pub mod recipes;
 pub mod schema;
+pub mod session;
+pub mod shell;
 pub mod show;
 pub mod validate;
 
@@ -54,6 +61,18 @@ pub enum Verb {
     Show(show::Show),
     /// Prints the JSON schema of recipes, for editors
     Schema(schema::Schema),
+    /// Builds images
+    Build(build::Build),
+    /// Shows what a build would run, and why
+    Plan(plan::Plan),
+    /// Prints the logs of an image's last build
+    Logs(logs::Logs),
+    /// Boots a throw-away copy of a stage's disk with a console
+    Shell(shell::Shell),
+    /// Watches the guest of a running build
+    Attach(attach::Attach),
+    /// Clears up after killed builds and makes room in the store
+    Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
     Init(init::Init),
     /// Checks whether this host can build, and names a fix for what is missing
@@ -71,6 +90,12 @@ impl Verb {
             Verb::List(verb) => verb.run(app),
             Verb::Show(verb) => verb.run(app),
             Verb::Schema(verb) => verb.run(),
+            Verb::Build(verb) => verb.run(app),
+            Verb::Plan(verb) => verb.run(app),
+            Verb::Logs(verb) => verb.run(app),
+            Verb::Shell(verb) => verb.run(app),
+            Verb::Attach(verb) => verb.run(app),
+            Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),
             Verb::Completions(verb) => verb.run(),

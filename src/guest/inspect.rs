@@ -4,7 +4,7 @@ use super::Guestfs;
 use crate::error::{Error, Result};
 
 /// An operating system on the disks of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Os {
     /// The device of its root file system.
     pub root: String,

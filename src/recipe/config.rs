@@ -11,6 +11,7 @@ use super::include::Reader;
 use super::node::{Node, Value};
 use super::problem::Problem;
 use super::{schema, vars, walk};
+use crate::host::accel::Setting;
 use crate::units::Size;
 
 /// Name of the file.
@@ -38,7 +39,7 @@ pub struct Config {
     /// Builds only from commits that git verifies.
     pub require_signed_commits: bool,
     /// What runs the guests' instructions.
-    pub accel: AccelChoice,
+    pub accel: Setting,
 }
 
 /// A repository of published images.
@@ -63,19 +64,6 @@ pub struct StoreConfig {
     /// Beyond this size the least recently used layers go; default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_size: Option<Size>,
-}
-
-/// What runs the guests' instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccelChoice {
-    /// What the measurement says.
-    #[default]
-    Auto,
-    /// The processor, without a measurement.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
 }
 
 /// Reads the file at `root`, if there is one. Mistakes go to the reader's problems. The second

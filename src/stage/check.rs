@@ -1,6 +1,10 @@
 //! The online half of the gate: two clones of the sealed disk boot in parallel, come up healthy,
 //! pass the recipe's commands, and are two different machines.
 
+mod run;
+
+pub use run::run;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

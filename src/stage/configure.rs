@@ -1,14 +1,20 @@
 //! The configure stage: boots the disk, and the runner in the guest executes the recipe's steps.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+
+use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::accel::Accel;
-use crate::recipe::types::Secret;
+use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
+use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
-use crate::runner::{Job, Limits, inject};
+use crate::runner::{Job, Limits, Mode, Request, inject};
+use crate::stage::Context;
+use crate::store::Entry;
 use crate::ui::StageUi;
 
 /// Puts the runner into the qcow2 overlay `disk` of a machine.
@@ -78,4 +84,51 @@ pub fn secret_values(
         .iter()
         .map(|(name, secret)| Ok((name.clone(), value(name, secret)?)));
     named.collect()
+}
+
+/// Runs a part of the recipe's steps on an overlay of `below`; the last part also puts the
+/// `instance` steps in place.
+///
+/// # Errors
+/// As [`run_job`]; also when a secret is missing.
+pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool) -> Result<Value> {
+    let recipe = context.recipe();
+    let secrets = secret_values(&recipe.secrets, &context.resolved.root)?;
+    let names: Vec<String> = secrets.keys().cloned().collect();
+    let accel = context.host.accel()?;
+    let job = Job::prepare(&Request {
+        mode: Mode::Configure,
+        steps: &recipe.configure[steps],
+        instance: if last { &recipe.instance } else { &[] },
+        vars: &context.resolved.vars,
+        secrets: &names,
+        root: &context.resolved.root,
+        accel,
+    })?;
+    let disk = context.overlay(below)?;
+    let scratch = context.scratch()?;
+    prepare(&disk, accel, context.ui)?;
+    let machine = Machine {
+        connection: context.host.connection()?,
+        ledger: context.host.ledger()?,
+        accel,
+        name: context.label.clone(),
+        disk,
+        format: Format::Qcow2,
+        boot: Boot::Disk,
+        memory: recipe.machine.memory,
+        cpus: recipe.machine.cpus,
+        firmware: match recipe.machine.firmware {
+            types::Firmware::Uefi => Firmware::Uefi,
+            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
+        },
+        nics: vec![Nic {
+            network: Network::from_word(&recipe.machine.network),
+            ..Nic::default()
+        }],
+        scratch: scratch.path(),
+        logs: context.logs,
+    };
+    run_job(&machine, &job, &secrets, context.ui)?;
+    Ok(json!({ "install": below.meta().facts["install"] }))
 }

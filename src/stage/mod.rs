@@ -1,5 +1,267 @@
-//! The stages of the pipeline; one file or folder each.
+//! The stages: each maps immutable inputs to one immutable output, in a private directory.
 
 pub mod check;
 pub mod configure;
 pub mod install;
+pub mod pack;
+pub mod publish;
+pub mod seal;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Key;
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::pipeline::host::Host;
+use crate::recipe::types::Recipe;
+use crate::recipe::{Config, Resolved};
+use crate::repository::GateProof;
+pub use crate::repository::Published;
+use crate::store::{DISK, Entry};
+use crate::ui::StageUi;
+
+/// The stages, in the order of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageId {
+    /// The base system gets onto a disk.
+    Install,
+    /// The recipe's steps run inside the booted guest.
+    Configure,
+    /// What must not stay is removed, the disk is trimmed.
+    Seal,
+    /// The gate.
+    Check,
+    /// The disk is compressed.
+    Pack,
+    /// The repository gets it.
+    Publish,
+}
+
+impl StageId {
+    /// Every stage, in order.
+    pub const ALL: [StageId; 6] = [
+        StageId::Install,
+        StageId::Configure,
+        StageId::Seal,
+        StageId::Check,
+        StageId::Pack,
+        StageId::Publish,
+    ];
+
+    /// The name in recipes, messages and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StageId::Install => "install",
+            StageId::Configure => "configure",
+            StageId::Seal => "seal",
+            StageId::Check => "check",
+            StageId::Pack => "pack",
+            StageId::Publish => "publish",
+        }
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for StageId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        StageId::ALL
+            .into_iter()
+            .find(|stage| stage.name() == text)
+            .ok_or_else(|| {
+                let names = StageId::ALL.map(StageId::name).join(", ");
+                format!("`{text}` is not a stage; the stages are {names}")
+            })
+    }
+}
+
+/// What a stage works with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Who draws what happens; also the stage's log.
+    pub ui: &'a StageUi,
+    /// The recipe.
+    pub resolved: &'a Resolved,
+    /// imgforge.yaml.
+    pub config: &'a Config,
+    /// How this machine runs guests.
+    pub host: &'a Host,
+    /// The private directory that becomes the entry.
+    pub dir: &'a Path,
+    /// Where logs and evidence stay when the stage fails.
+    pub logs: &'a Path,
+    /// The stage's name in the plan.
+    pub label: String,
+    /// The stage's key.
+    pub key: Key,
+}
+
+impl Context<'_> {
+    /// The recipe's content.
+    pub fn recipe(&self) -> &Recipe {
+        &self.resolved.recipe
+    }
+
+    /// Makes a directory for what the stage needs only while it works, below the draft.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch(&self) -> Result<tempfile::TempDir> {
+        let made = tempfile::Builder::new()
+            .prefix("scratch-")
+            .tempdir_in(self.dir);
+        made.doing(|| format!("making a directory in {}", self.dir.display()))
+    }
+
+    /// Makes the entry's disk as an overlay of `below`; returns its path.
+    ///
+    /// # Errors
+    /// When `qemu-img` fails.
+    pub fn overlay(&self, below: &Entry) -> Result<PathBuf> {
+        overlay(self.dir, &below.disk_from_sibling(), DISK)?;
+        Ok(self.dir.join(DISK))
+    }
+}
+
+/// Makes `dir/name` as a qcow2 overlay of `backing`, a path as `dir` sees it.
+///
+/// # Errors
+/// When `qemu-img` fails.
+pub fn overlay(dir: &Path, backing: &Path, name: &str) -> Result<()> {
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(backing)
+        .arg(name)
+        .dir(dir)
+        .run()
+}
+
+/// A disk with the base system: proven by the installer's own last act.
+#[derive(Debug)]
+pub struct Installed(pub Entry);
+
+/// A disk on which every step of the recipe has run.
+#[derive(Debug)]
+pub struct Configured(pub Entry);
+
+/// A disk without anything of the build.
+#[derive(Debug)]
+pub struct Sealed(pub Entry);
+
+impl Sealed {
+    /// The digest of the disk file, made when it was sealed.
+    ///
+    /// # Errors
+    /// When the entry does not tell, which is a bug.
+    pub fn digest(&self) -> Result<&str> {
+        fact(&self.0, "disk")
+    }
+}
+
+/// The gate has passed for one sealed disk.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The proof that `publish` asks for.
+    pub proof: GateProof,
+}
+
+impl Checked {
+    /// Reads the check stage's entry.
+    ///
+    /// # Errors
+    /// When the entry is about another disk or says that the gate has not passed.
+    pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
+        let facts = &entry.meta().facts;
+        let passed = fact(entry, "sealed")? == sealed.digest()? && facts["passed"] == true;
+        Ok(Checked {
+            proof: GateProof::of(sealed.digest()?, passed, facts["gate"].clone())?,
+        })
+    }
+}
+
+/// A compressed disk.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// The file, `NAME-VERSION.xz`.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Size of the disk in it, in bytes.
+    pub virtual_size: u64,
+    /// SHA-512 of the file, in hex.
+    pub sha512: String,
+    /// Digest of the sealed disk that it was made from.
+    pub sealed: String,
+    /// Facts about the system on the disk, from sealing.
+    pub system: serde_json::Value,
+}
+
+impl Packed {
+    /// Reads the pack stage's entry.
+    ///
+    /// # Errors
+    /// When the entry is about another disk.
+    pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
+        if fact(entry, "sealed")? != sealed.digest()? {
+            return Err(Error::internal(
+                "a packed disk was made from another sealed disk",
+            ));
+        }
+        let number = |name: &str| {
+            entry.meta().facts[name]
+                .as_u64()
+                .ok_or_else(|| incomplete(entry, name))
+        };
+        Ok(Packed {
+            path: entry.path().join(fact(entry, "file")?),
+            size: number("size")?,
+            virtual_size: number("virtual-size")?,
+            sha512: fact(entry, "sha512")?.to_owned(),
+            sealed: sealed.digest()?.to_owned(),
+            system: sealed.0.meta().facts.clone(),
+        })
+    }
+}
+
+fn fact<'a>(entry: &'a Entry, name: &str) -> Result<&'a str> {
+    entry.meta().facts[name]
+        .as_str()
+        .ok_or_else(|| incomplete(entry, name))
+}
+
+fn incomplete(entry: &Entry, name: &str) -> Error {
+    let path = entry.path().join("meta.json");
+    Error::internal(format!("{} does not tell `{name}`", path.display()))
+        .hint("`imgforge build NAME --from install` makes everything again")
+}
+
+/// Refuses what a recipe may say but this version cannot do, before anything runs.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::error::Kind::Usage), naming every such place.
+pub fn refuse_unavailable(recipe: &Recipe) -> Result<()> {
+    let missing = crate::recipe::unavailable(recipe);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines = missing
+        .into_iter()
+        .map(|(place, what)| format!("{place}: {what}"));
+    Err(Error::usage(format!(
+        "{} asks for what is not available yet",
+        recipe.name
+    ))
+    .evidence(lines)
+    .hint("leave these parts out until a later version"))
+}

@@ -40,6 +40,16 @@ impl Store {
         pages.filter_map(|page| orphan(&page.path())).collect()
     }
 
+    /// Entries that were on their way out when their remover was killed.
+    pub fn garbage(&self) -> Vec<PathBuf> {
+        let names = std::fs::read_dir(self.entries())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let old = names.filter(|name| name.file_name().to_string_lossy().starts_with(".old-"));
+        old.map(|name| name.path()).collect()
+    }
+
     /// Removes least recently used entries until `goal` bytes are free or nothing can go; returns
     /// what went. An entry stays while another one, or a running process, needs it.
     ///

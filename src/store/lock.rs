@@ -77,3 +77,17 @@ impl Store {
         Ok(Lock(file))
     }
 }
+
+impl Lock {
+    /// Goes on as a user of the entry: others may use it too, `gc` may not remove it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn downgrade(self) -> Result<Lock> {
+        let shared = flock(&self.0, FlockOperation::LockShared);
+        shared
+            .map_err(std::io::Error::from)
+            .doing(|| "locking an entry of the store".into())?;
+        Ok(self)
+    }
+}

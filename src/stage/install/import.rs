@@ -80,7 +80,8 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     })
 }
 
-fn is_url(image: &str) -> bool {
+/// Whether an image is a URL.
+pub fn is_url(image: &str) -> bool {
     image.starts_with("http://") || image.starts_with("https://")
 }
 

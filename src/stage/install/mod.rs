@@ -2,6 +2,9 @@
 
 pub mod bootstrap;
 pub mod import;
+mod stage;
+
+pub use stage::run;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,106 @@
+//! `imgforge build`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::{App, out, recipes, session};
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::{self, Options, Session};
+use crate::stage::StageId;
+
+/// The arguments of `imgforge build`.
+#[derive(Debug, clap::Args)]
+pub struct Build {
+    /// Images to build
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Builds every image; one that fails does not stop the others
+    #[arg(long)]
+    all: bool,
+    /// Runs STAGE and what follows again, whatever the store has
+    #[arg(long, value_name = "STAGE")]
+    from: Option<StageId>,
+    /// Ends after STAGE
+    #[arg(long, value_name = "STAGE")]
+    until: Option<StageId>,
+    /// Publishes to CHANNEL, by default the recipe's or the repository's
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, conflicts_with = "until")]
+    publish: Option<Option<String>>,
+    /// Fetches "latest packages" anew
+    #[arg(long)]
+    refresh: bool,
+    /// What happens to the disk of a failed stage
+    #[arg(long, value_name = "WHAT", default_value = "clean")]
+    on_error: OnError,
+    /// Uses only what the store has, and names what is missing
+    #[arg(long)]
+    offline: bool,
+    /// Sets a variable (can be repeated)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
+    vars: Vec<(String, String)>,
+    /// Copies the artifacts to DIR
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+/// The values of `--on-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// It stays, for `imgforge shell`
+    Keep,
+    /// It is removed
+    Clean,
+}
+
+impl Build {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// As the stages; with `--all` or several names after every image was tried.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        let names = session::names(&session, &self.names, self.all)?;
+        let options = Options {
+            from: self.from,
+            until: self.until,
+            refresh: self.refresh,
+            keep: self.on_error == OnError::Keep,
+            offline: self.offline,
+            vars: self.vars.clone(),
+            publish: self.publish.clone(),
+            output: self.output.clone(),
+        };
+        let failed = each(app, &session, &options, &names)?;
+        app.ui.close();
+        out::print(&app.summary.render())?;
+        match failed.as_slice() {
+            [] => Ok(()),
+            failed => Err(Error::stage(format!(
+                "{} of {} images failed",
+                failed.len(),
+                names.len()
+            ))
+            .evidence(failed.iter().cloned())
+            .hint("the others are finished; the same command goes on with the failed ones")),
+        }
+    }
+}
+
+/// A single image's error is the command's; of several, each is told and counted.
+fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Result<Vec<String>> {
+    let mut failed = Vec::new();
+    for name in names {
+        match pipeline::build(session, options, name) {
+            Ok(_) => {}
+            Err(error) if names.len() == 1 || matches!(error.kind(), Kind::Interrupted(_)) => {
+                return Err(error);
+            }
+            Err(error) => {
+                app.ui.warning(error.render().trim_end().to_owned());
+                failed.push(name.clone());
+            }
+        }
+    }
+    Ok(failed)
+}

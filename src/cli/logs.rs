@@ -1,0 +1,61 @@
+//! `imgforge logs`.
+
+use std::path::PathBuf;
+
+use super::{App, out, session};
+use crate::error::{Error, Result};
+
+/// The arguments of `imgforge logs`.
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// Image whose last build is asked about
+    name: String,
+    /// Stage whose log is printed, such as `configure`; without it all logs are listed
+    stage: Option<String>,
+}
+
+impl Logs {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When there is no such log.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        let dir = session.store.logs(&self.name);
+        let files = std::fs::read_dir(&dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|file| file.path());
+        let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some()).collect();
+        files.sort();
+        if files.is_empty() {
+            return Err(
+                Error::usage(format!("there are no logs of {}", self.name)).hint(format!(
+                    "`imgforge build {}` writes them below {}",
+                    self.name,
+                    dir.display()
+                )),
+            );
+        }
+        let Some(stage) = &self.stage else {
+            return files
+                .iter()
+                .try_for_each(|path| out::print(&format!("{}\n", path.display())));
+        };
+        let wanted = dir.join(format!("{stage}.log"));
+        if !files.contains(&wanted) {
+            let stems = files.iter().filter_map(|path| path.file_stem()?.to_str());
+            let mut known: Vec<&str> = stems.collect();
+            known.dedup();
+            return Err(
+                Error::usage(format!("there is no log of the stage `{stage}`")).hint(format!(
+                    "the last build of {} has logs of {}",
+                    self.name,
+                    known.join(", ")
+                )),
+            );
+        }
+        out::print(&super::read_named(&wanted)?)
+    }
+}

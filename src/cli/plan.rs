@@ -1,0 +1,126 @@
+//! `imgforge plan`.
+
+use std::fmt::Write as _;
+
+use super::{App, out, recipes, session};
+use crate::error::Result;
+use crate::pipeline::epoch::Mode;
+use crate::pipeline::plan::{Plan as Planned, Planned as Stage};
+use crate::pipeline::{self, Options};
+use crate::stage::StageId;
+
+/// The arguments of `imgforge plan`.
+#[derive(Debug, clap::Args)]
+pub struct Plan {
+    /// Images to plan
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Plans every image
+    #[arg(long)]
+    all: bool,
+    /// Says why each stage would run
+    #[arg(long)]
+    explain: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    /// As if built with --from STAGE
+    #[arg(long, value_name = "STAGE")]
+    from: Option<StageId>,
+    /// As if built with --until STAGE
+    #[arg(long, value_name = "STAGE")]
+    until: Option<StageId>,
+    /// Sets a variable (can be repeated)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
+    vars: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// Runs the verb. Nothing is written.
+    ///
+    /// # Errors
+    /// When a recipe is wrong.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        let (from, until, vars) = (self.from, self.until, self.vars.clone());
+        let options = Options {
+            from,
+            until,
+            vars,
+            ..Options::default()
+        };
+        let plans = session::names(&session, &self.names, self.all)?
+            .iter()
+            .map(|name| pipeline::plan(&session, &options, name, Mode::Look))
+            .collect::<Result<Vec<_>>>()?;
+        if self.json {
+            let value = |plan: &Planned| {
+                let unavailable = crate::recipe::unavailable(&plan.resolved.recipe);
+                let (image, version) = (plan.image(), plan.version());
+                serde_json::json!({
+                    "image": image,
+                    "version": version,
+                    "stages": plan.all(),
+                    "not-available-yet": unavailable.iter().map(|(place, _)| place).collect::<Vec<_>>(),
+                })
+            };
+            return out::json(&plans.iter().map(value).collect::<Vec<_>>());
+        }
+        out::print(
+            &plans
+                .iter()
+                .map(|plan| text(plan, self.explain))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+    }
+}
+
+fn text(plan: &Planned, explain: bool) -> String {
+    let mut text = format!("{} {}\n", plan.image(), plan.version());
+    for stage in plan.all() {
+        let state = if stage.cached { "cached" } else { "run" };
+        let name = name(plan, stage);
+        let _ = writeln!(text, "  {name:<24} {} {state}", stage.key.short());
+        for reason in stage.why.iter().filter(|_| explain) {
+            let _ = writeln!(text, "      because {reason}");
+        }
+    }
+    text
+}
+
+/// A stage of an image below is named with its image.
+fn name(plan: &Planned, stage: &Stage) -> String {
+    if stage.image == plan.image() {
+        stage.label.clone()
+    } else {
+        format!("{} {}", stage.image, stage.label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::inputs::Inputs;
+
+    #[test]
+    fn a_stage_of_the_image_below_carries_its_name() {
+        let inputs = Inputs::new("install", 1);
+        let stage = Stage {
+            image: "base".into(),
+            stage: StageId::Install,
+            label: "install".into(),
+            key: inputs.key(),
+            cached: true,
+            why: vec![],
+            input: None,
+            work: pipeline::plan::Work::Install,
+            inputs,
+        };
+        let value = serde_json::to_value(&stage).unwrap();
+        assert_eq!(
+            (value["image"].as_str(), value["cached"].as_bool()),
+            (Some("base"), Some(true))
+        );
+    }
+}

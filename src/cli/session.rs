@@ -1,0 +1,61 @@
+//! What the verbs of the pipeline work with, from the options and imgforge.yaml.
+
+use std::path::Path;
+
+use super::{App, recipes};
+use crate::error::{Error, Result};
+use crate::host::accel::Setting;
+use crate::pipeline::Session;
+use crate::pipeline::host::{Host, Settings};
+use crate::store::Store;
+use crate::store::digests::Digests;
+
+/// Opens the recipe repository of the working directory and its state directory.
+///
+/// # Errors
+/// When there is no recipe repository here, or its imgforge.yaml is wrong.
+pub fn open(app: &App) -> Result<Session> {
+    let names = crate::sysprep::OPERATIONS
+        .iter()
+        .map(|operation| operation.name);
+    let repo = Repo::open(Path::new("."))?.with_seal_operations(names);
+    let config = repo.config()?;
+    let configured = config.state.as_ref().map(|state| repo.root().join(state));
+    let state = app.globals.state_dir(configured.as_deref())?;
+    let accel = match app.globals.accel.setting() {
+        Setting::Auto => config.accel,
+        chosen => chosen,
+    };
+    let host = Host::new(Settings {
+        state: state.clone(),
+        connect: app.globals.connect.clone(),
+        accel,
+        max_size: config.store.max_size,
+        ui: app.ui.clone(),
+    });
+    let digests = Digests::open(&state);
+    let (store, ui) = (Store::new(state), app.ui.clone());
+    Ok(Session {
+        config,
+        digests,
+        host,
+        store,
+        ui,
+        repo,
+    })
+}
+
+/// The images that a verb was asked for: names, or all with `--all`.
+///
+/// # Errors
+/// When neither names nor `--all` are given.
+pub fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
+    match (names.is_empty(), all) {
+        (false, false) => Ok(names.to_vec()),
+        (true, true) => session.repo.names(),
+        (true, false) => {
+            Err(Error::usage("no image is named").hint("name one of `imgforge list`, or use --all"))
+        }
+        (false, true) => Err(Error::usage("names and --all exclude each other")),
+    }
+}

@@ -1,0 +1,59 @@
+//! Clears what dead imgforge processes left, and nothing else.
+
+use crate::error::Result;
+use crate::hypervisor::sweep::{sweep_domain, sweep_process};
+use crate::stage::install::bootstrap::remove_tree;
+use crate::store::Store;
+use crate::store::ledger::Item;
+use crate::ui::Ui;
+
+/// Clears what the ledger's orphans name; returns what was cleared, for people.
+///
+/// # Errors
+/// When something of an orphan cannot be removed; the rest is cleared all the same.
+pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
+    let mut cleared = Vec::new();
+    for orphan in store.orphans() {
+        // Guests first: they hold the files.
+        let mut items: Vec<_> = orphan.items.iter().collect();
+        items.sort_by_key(|(_, item)| match item {
+            Item::Domain { .. } => 0,
+            Item::Process { .. } => 1,
+            Item::Scratch { .. } => 2,
+        });
+        for (record, item) in items {
+            match clear(item) {
+                Ok(what) => {
+                    cleared.extend(what);
+                    drop(std::fs::remove_file(record));
+                }
+                Err(error) => ui.warning(format!("clearing up after an earlier run: {error}")),
+            }
+        }
+        orphan.close();
+    }
+    for garbage in store.garbage() {
+        remove_tree(&garbage)?;
+    }
+    Ok(cleared)
+}
+
+fn clear(item: &Item) -> Result<Vec<String>> {
+    use crate::error::Context as _;
+    match item {
+        Item::Domain { name, uuid } => sweep_domain(name, *uuid),
+        Item::Process { pid, start } => {
+            sweep_process(*pid, *start).map(|ended| ended.into_iter().collect())
+        }
+        Item::Scratch { path } if !path.exists() => Ok(vec![]),
+        Item::Scratch { path } => {
+            let doing = || format!("removing {}", path.display());
+            if path.is_dir() {
+                remove_tree(path)?;
+            } else {
+                std::fs::remove_file(path).doing(doing)?;
+            }
+            Ok(vec![format!("removed {}", path.display())])
+        }
+    }
+}

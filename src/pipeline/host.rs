@@ -1,0 +1,121 @@
+//! How this machine runs guests: measured, connected and cleaned up only when some stage will run.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::error::Result;
+use crate::host::accel::{Accel, Setting};
+use crate::hypervisor::{self, Connection};
+use crate::pipeline::clean;
+use crate::pipeline::plan::Plan;
+use crate::store::Store;
+use crate::store::ledger::Ledger;
+use crate::ui::Ui;
+use crate::units::Size;
+
+/// The host, as the command line and imgforge.yaml want it used.
+#[derive(Debug)]
+pub struct Host {
+    // Dropped in this order: guests and the daemon go before the page that names them.
+    connection: OnceLock<Connection>,
+    ledger: OnceLock<Ledger>,
+    accel: OnceLock<Accel>,
+    settings: Settings,
+}
+
+/// What the user may set about the host.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The state directory.
+    pub state: PathBuf,
+    /// `--connect`.
+    pub connect: Option<String>,
+    /// `--accel`.
+    pub accel: Setting,
+    /// `store.max-size`.
+    pub max_size: Option<Size>,
+    /// Who is told.
+    pub ui: Ui,
+}
+
+impl Host {
+    /// Nothing is looked at yet.
+    pub fn new(settings: Settings) -> Self {
+        let (connection, ledger, accel) = Default::default();
+        Host {
+            connection,
+            ledger,
+            accel,
+            settings,
+        }
+    }
+
+    /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`.
+    ///
+    /// # Errors
+    /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
+    pub fn prepare(&self, plan: &Plan) -> Result<()> {
+        let store = Store::new(&self.settings.state);
+        for cleared in clean::sweep(&store, &self.settings.ui)? {
+            self.settings
+                .ui
+                .notice(format!("cleared after an earlier run: {cleared}"));
+        }
+        if let Some(limit) = self.settings.max_size {
+            for entry in store.shrink(limit)? {
+                let meta = entry.meta();
+                self.settings.ui.notice(format!(
+                    "the store is full: removed {} {}",
+                    meta.image, meta.stage
+                ));
+            }
+        }
+        crate::host::doctor::preflight(
+            plan.all()
+                .into_iter()
+                .filter(|p| !p.cached)
+                .map(|p| p.stage),
+        )
+    }
+
+    /// This process' page of the ledger.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub fn ledger(&self) -> Result<&Ledger> {
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger);
+        }
+        let ledger = Ledger::open(&self.settings.state)?;
+        Ok(self.ledger.get_or_init(|| ledger))
+    }
+
+    /// What runs the guests' instructions; measured once.
+    ///
+    /// # Errors
+    /// When the user asks for an acceleration that does not work here.
+    pub fn accel(&self) -> Result<Accel> {
+        if let Some(accel) = self.accel.get() {
+            return Ok(*accel);
+        }
+        let found = self.settings.accel.choose();
+        self.settings.ui.notice(found.reason);
+        Ok(*self.accel.get_or_init(|| found.accel))
+    }
+
+    /// The connection to libvirt; opened once.
+    ///
+    /// # Errors
+    /// When libvirt cannot be reached.
+    pub fn connection(&self) -> Result<&Connection> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        let uri = self.settings.connect.as_deref();
+        let connection = Connection::open(&hypervisor::Options {
+            uri,
+            ledger: self.ledger()?,
+        })?;
+        Ok(self.connection.get_or_init(|| connection))
+    }
+}

@@ -1,0 +1,208 @@
+//! What each stage's result depends on. A wrong hit is worse than a miss: in doubt, it is an input.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::digest::Key;
+use crate::error::Result;
+use crate::recipe::Resolved;
+use crate::recipe::types::{Action, Import, Install, Recipe, Step};
+use crate::store::digests::Digests;
+use crate::store::inputs::Inputs;
+
+// Each grows when the stage's code makes other results from the same inputs.
+const INSTALL: u32 = 1;
+const CONFIGURE: u32 = 1;
+const SEAL: u32 = 1;
+const CHECK: u32 = 1;
+const PACK: u32 = 1;
+
+/// Inputs of `install`.
+///
+/// # Errors
+/// When a file that the recipe names cannot be read.
+pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Result<Inputs> {
+    let recipe = &resolved.recipe;
+    let mut inputs = Inputs::new("install", INSTALL);
+    each_field(&mut inputs, "install", install);
+    inputs.value("machine.arch", recipe.machine.arch);
+    inputs.value("machine.disk", recipe.machine.disk);
+    inputs.value("mirrors.build", &recipe.mirrors.build);
+    inputs.value("name", &recipe.name);
+    if let Install::Import(Import {
+        image,
+        sha256: None,
+    }) = install
+    {
+        inputs.path(image, &resolved.root.join(image), digests)?;
+    }
+    Ok(inputs)
+}
+
+/// Inputs of one part of `configure`.
+///
+/// # Errors
+/// When a file that a step names cannot be read.
+pub fn configure(
+    resolved: &Resolved,
+    disk: Option<&Key>,
+    steps: &Range<usize>,
+    last: bool,
+    digests: &Digests,
+) -> Result<Inputs> {
+    let recipe = &resolved.recipe;
+    let mut inputs = Inputs::new("configure", CONFIGURE);
+    disk.iter()
+        .for_each(|key| inputs.input("the disk below", key));
+    inputs.value("the runner", crate::runner::version());
+    inputs.value("mirrors.build", &recipe.mirrors.build);
+    resolved
+        .vars
+        .iter()
+        .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+    // Name and source: the value is never hashed, so that a key tells nothing about it.
+    recipe
+        .secrets
+        .iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+    for index in steps.clone() {
+        step(
+            &mut inputs,
+            resolved,
+            &format!("configure[{index}]"),
+            &recipe.configure[index],
+            digests,
+        )?;
+    }
+    if last {
+        for (index, each) in recipe.instance.iter().enumerate() {
+            step(
+                &mut inputs,
+                resolved,
+                &format!("instance[{index}]"),
+                each,
+                digests,
+            )?;
+        }
+    }
+    Ok(inputs)
+}
+
+/// Inputs of `seal`.
+///
+/// # Errors
+/// When the recipe names an operation that does not exist.
+pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
+    let recipe = &resolved.recipe;
+    let mut inputs = Inputs::new("seal", SEAL);
+    disk.iter()
+        .for_each(|key| inputs.input("the configured disk", key));
+    let operations = crate::sysprep::select(&recipe.seal.operations)?;
+    let names: Vec<&str> = operations.iter().map(|operation| operation.name).collect();
+    inputs.value("seal.operations", names);
+    inputs.value("mirrors.image", &recipe.mirrors.image);
+    inputs.value("name", &recipe.name);
+    Ok(inputs)
+}
+
+/// Inputs of `check`.
+pub fn check(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
+    let mut inputs = Inputs::new("check", CHECK);
+    disk.iter()
+        .for_each(|key| inputs.input("the sealed disk", key));
+    inputs.value("the runner", crate::runner::version());
+    each_field(&mut inputs, "check", &recipe.check);
+    each_field(&mut inputs, "machine", &recipe.machine);
+    inputs
+}
+
+/// Inputs of `pack`.
+pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
+    let mut inputs = Inputs::new("pack", PACK);
+    disk.iter()
+        .for_each(|key| inputs.input("the sealed disk", key));
+    inputs.value("pack.profile", recipe.pack.profile);
+    inputs.value(
+        "the encoder",
+        crate::pack::Settings::of(recipe.pack.profile).fingerprint(),
+    );
+    inputs
+}
+
+fn step(
+    inputs: &mut Inputs,
+    resolved: &Resolved,
+    name: &str,
+    step: &Step,
+    digests: &Digests,
+) -> Result<()> {
+    inputs.value(name, step);
+    for file in files(step) {
+        inputs.path(
+            &format!("{name} {file}"),
+            &resolved.root.join(file),
+            digests,
+        )?;
+    }
+    Ok(())
+}
+
+/// The files of the recipe repository that a step reads.
+fn files(step: &Step) -> Vec<&str> {
+    let mut files: Vec<&str> = Vec::new();
+    match &step.action {
+        Action::Repository(repository) => files.extend(repository.key.as_deref()),
+        Action::Files(copy) => files.extend(copy.from.as_deref()),
+        Action::Shell(shell) => files.extend(shell.script.as_deref()),
+        Action::Users(users) => files.extend(
+            users
+                .list
+                .iter()
+                .flat_map(|user| &user.ssh_keys)
+                .map(String::as_str)
+                .filter(|key| is_file(key)),
+        ),
+        Action::Ansible(ansible) => {
+            files.push(&ansible.playbook);
+            files.extend(ansible.roles.iter().map(String::as_str));
+            files.extend(ansible.requirements.as_deref());
+        }
+        Action::Puppet(puppet) => {
+            files.extend(puppet.manifest.as_deref());
+            files.extend(puppet.modules.iter().map(String::as_str));
+            files.extend(puppet.agent.as_ref().and_then(|agent| agent.ca.as_deref()));
+        }
+        Action::CloudInit(cloud) => files.push(&cloud.user_data),
+        Action::Upgrade
+        | Action::Packages(_)
+        | Action::System(_)
+        | Action::Checkpoint
+        | Action::Reboot => {}
+    }
+    files
+}
+
+/// A key line holds a blank between its type and its data; a path of ours does not.
+fn is_file(key: &str) -> bool {
+    !key.contains(' ') && Path::new(key).components().count() > 0
+}
+
+/// One input a field, so that `--explain` names what changed.
+fn each_field(inputs: &mut Inputs, prefix: &str, value: &impl Serialize) {
+    fn visit(inputs: &mut Inputs, name: String, value: Value) {
+        match value {
+            Value::Object(fields) if !fields.is_empty() => fields
+                .into_iter()
+                .for_each(|(field, value)| visit(inputs, format!("{name}.{field}"), value)),
+            value => inputs.value(name, value),
+        }
+    }
+    visit(
+        inputs,
+        prefix.into(),
+        serde_json::to_value(value).unwrap_or_default(),
+    );
+}

@@ -1,0 +1,136 @@
+//! From a recipe to a published image: what runs, in which order, and what is kept.
+
+pub mod clean;
+pub mod epoch;
+pub mod host;
+pub mod keys;
+pub mod log;
+pub mod plan;
+mod run;
+pub mod shell;
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::pipeline::host::Host;
+use crate::pipeline::plan::{Plan, Planner};
+use crate::pipeline::run::Run;
+use crate::recipe::{Config, Repo};
+use crate::stage::{Checked, Packed, Published, StageId};
+use crate::store::Store;
+use crate::store::digests::Digests;
+use crate::ui::Ui;
+
+/// What every command of the pipeline works with.
+#[derive(Debug)]
+pub struct Session {
+    /// The recipe repository.
+    pub repo: Repo,
+    /// Its imgforge.yaml.
+    pub config: Config,
+    /// Where finished stages are.
+    pub store: Store,
+    /// The memory of file digests.
+    pub digests: Digests,
+    /// Who draws what happens.
+    pub ui: Ui,
+    /// How this machine runs guests.
+    pub host: Host,
+}
+
+/// What `build` was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// This stage and later ones run again.
+    pub from: Option<StageId>,
+    /// Later stages are left out.
+    pub until: Option<StageId>,
+    /// "Latest packages" are fetched anew.
+    pub refresh: bool,
+    /// A failed stage's disk is kept for `imgforge shell`.
+    pub keep: bool,
+    /// Only what the store has is used.
+    pub offline: bool,
+    /// Variables of the command line.
+    pub vars: Vec<(String, String)>,
+    /// Publish to this channel; the inner `None` is the recipe's or the repository's own.
+    pub publish: Option<Option<String>>,
+    /// Artifacts are copied here.
+    pub output: Option<PathBuf>,
+}
+
+/// What a build gave.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// The compressed disk, unless `--until` ended before it.
+    pub packed: Option<Packed>,
+    /// The gate's proof, unless `--until` ended before it.
+    pub checked: Option<Checked>,
+    /// What the repository has now, with `--publish`.
+    pub published: Option<Published>,
+}
+
+/// Plans one image; nothing runs.
+///
+/// # Errors
+/// When the recipe is wrong or a file that it names cannot be read.
+pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mode) -> Result<Plan> {
+    let Session {
+        repo,
+        store,
+        digests,
+        ..
+    } = session;
+    let Options {
+        from, until, vars, ..
+    } = options;
+    Planner {
+        repo,
+        store,
+        digests,
+        vars,
+        epochs,
+        from: *from,
+        until: *until,
+    }
+    .plan(name)
+}
+
+/// Builds one image. Finished stages are never redone; each stage commits its result on its own.
+///
+/// # Errors
+/// Of the first stage that fails; what was finished before stays finished.
+pub fn build(session: &Session, options: &Options, name: &str) -> Result<Built> {
+    let epochs = if options.refresh {
+        epoch::Mode::Renew
+    } else {
+        epoch::Mode::Keep
+    };
+    let plan = plan(session, options, name, epochs)?;
+    let run = Run::start(session, options, &plan)?;
+    let Some(installed) = run.install()? else {
+        return Ok(run.stopped());
+    };
+    let Some(configured) = run.configure(installed)? else {
+        return Ok(run.stopped());
+    };
+    let Some(sealed) = run.seal(configured)? else {
+        return Ok(run.stopped());
+    };
+    let Some(checked) = run.check(&sealed)? else {
+        return Ok(run.stopped());
+    };
+    let Some(packed) = run.pack(&sealed)? else {
+        return Ok(run.stopped());
+    };
+    run.hand_over(&packed)?;
+    let published = run.publish(&checked, &packed)?;
+    Ok(Built {
+        plan: plan.clone(),
+        packed: Some(packed),
+        checked: Some(checked),
+        published,
+    })
+}

@@ -1,0 +1,275 @@
+//! What would run, and why: the stages of an image with their keys. Reads files, runs nothing.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::digest::Key;
+use crate::error::Result;
+use crate::pipeline::epoch::{self, Mode};
+use crate::pipeline::keys;
+use crate::recipe::types::{Action, From, Recipe};
+use crate::recipe::{Repo, Resolved};
+use crate::stage::StageId;
+use crate::store::Store;
+use crate::store::digests::Digests;
+use crate::store::inputs::Inputs;
+use crate::units::Span;
+
+/// What a planned stage does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Makes the base disk.
+    Install,
+    /// Runs these steps of `configure`; the last part also puts `instance` in place.
+    Configure {
+        /// Indices into the recipe's `configure`.
+        steps: Range<usize>,
+        /// No part follows.
+        last: bool,
+    },
+    /// Seals the disk.
+    Seal,
+    /// Asks the gate.
+    Check,
+    /// Compresses the disk.
+    Pack,
+}
+
+/// One stage of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Planned {
+    /// The image that the stage belongs to: the planned one, or one that it builds on.
+    pub image: String,
+    /// The stage.
+    pub stage: StageId,
+    /// The stage's name in this plan: `configure`, after a checkpoint `configure-2`.
+    pub label: String,
+    /// The stage's key.
+    pub key: Key,
+    /// Whether the result is in the store and may be used.
+    pub cached: bool,
+    /// Why the stage runs; empty when it is cached.
+    pub why: Vec<String>,
+    /// The entry whose disk is the stage's input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Key>,
+    /// What the stage does.
+    #[serde(skip)]
+    pub work: Work,
+    /// What the key was made of.
+    #[serde(skip)]
+    pub inputs: Inputs,
+}
+
+/// Every stage of one image, in order, those of the images that it builds on first.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The recipe.
+    pub resolved: Resolved,
+    /// The plan of the image that this one builds on, up to its sealed disk.
+    pub base: Option<Box<Plan>>,
+    /// The image's own stages.
+    pub stages: Vec<Planned>,
+}
+
+impl Plan {
+    /// The image's name.
+    pub fn image(&self) -> &str {
+        &self.resolved.recipe.name
+    }
+
+    /// `IMAGE_VERSION`: the first 12 digits of the seal stage's key.
+    pub fn version(&self) -> &str {
+        let seal = self
+            .stages
+            .iter()
+            .find(|planned| planned.stage == StageId::Seal);
+        seal.map_or("", |planned| planned.key.short())
+    }
+
+    /// All stages, those of the images below first.
+    pub fn all(&self) -> Vec<&Planned> {
+        let below = self.base.iter().flat_map(|base| base.all());
+        below.chain(&self.stages).collect()
+    }
+
+    /// Whether some stage will run.
+    pub fn has_work(&self) -> bool {
+        self.all().iter().any(|planned| !planned.cached)
+    }
+}
+
+/// What plans are made from.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    /// The recipe repository.
+    pub repo: &'a Repo,
+    /// Where finished stages are.
+    pub store: &'a Store,
+    /// The memory of file digests.
+    pub digests: &'a Digests,
+    /// `--var`.
+    pub vars: &'a [(String, String)],
+    /// How epochs are treated.
+    pub epochs: Mode,
+    /// `--from`: this stage and later ones run again.
+    pub from: Option<StageId>,
+    /// `--until`: later stages are left out.
+    pub until: Option<StageId>,
+}
+
+impl Planner<'_> {
+    /// Plans the image `name`.
+    ///
+    /// # Errors
+    /// When the recipe is wrong or a file that it names cannot be read.
+    pub fn plan(&self, name: &str) -> Result<Plan> {
+        self.plan_until(name, self.until.unwrap_or(StageId::Pack), self.from)
+    }
+
+    fn plan_until(&self, name: &str, until: StageId, from: Option<StageId>) -> Result<Plan> {
+        let resolved = self.repo.load(name, self.vars)?;
+        let base = match &resolved.recipe.from {
+            Some(From::Recipe(parent)) => {
+                Some(Box::new(self.plan_until(parent, StageId::Seal, None)?))
+            }
+            _ => None,
+        };
+        let below = base
+            .as_ref()
+            .and_then(|base| base.stages.last())
+            .map(|last| last.key.clone());
+        let mut draft = Draft {
+            planner: self,
+            resolved: &resolved,
+            from,
+            disk: below,
+            stages: vec![],
+        };
+        draft.add_all()?;
+        let mut stages = draft.stages;
+        stages.retain(|planned| planned.stage <= until);
+        Ok(Plan {
+            base,
+            stages,
+            resolved,
+        })
+    }
+}
+
+struct Draft<'a> {
+    planner: &'a Planner<'a>,
+    resolved: &'a Resolved,
+    from: Option<StageId>,
+    disk: Option<Key>,
+    stages: Vec<Planned>,
+}
+
+impl Draft<'_> {
+    fn add_all(&mut self) -> Result<()> {
+        let recipe = &self.resolved.recipe;
+        let digests = self.planner.digests;
+        if let Some(install) = &recipe.install {
+            let inputs = keys::install(self.resolved, install, digests)?;
+            self.add(
+                StageId::Install,
+                "install".into(),
+                inputs,
+                recipe.refresh,
+                Work::Install,
+            )?;
+        }
+        let parts = parts(recipe);
+        for (index, steps) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            let inputs = keys::configure(self.resolved, self.disk.as_ref(), steps, last, digests)?;
+            let label = match index {
+                0 => "configure".into(),
+                _ => format!("configure-{}", index + 1),
+            };
+            let work = Work::Configure {
+                steps: steps.clone(),
+                last,
+            };
+            self.add(StageId::Configure, label, inputs, recipe.refresh, work)?;
+        }
+        let inputs = keys::seal(self.resolved, self.disk.as_ref())?;
+        self.add(StageId::Seal, "seal".into(), inputs, None, Work::Seal)?;
+        let inputs = keys::check(recipe, self.disk.as_ref());
+        self.add(StageId::Check, "check".into(), inputs, None, Work::Check)?;
+        let inputs = keys::pack(recipe, self.disk.as_ref());
+        self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)
+    }
+
+    fn add(
+        &mut self,
+        stage: StageId,
+        label: String,
+        mut inputs: Inputs,
+        refresh: Option<Span>,
+        work: Work,
+    ) -> Result<()> {
+        let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
+        if matches!(stage, StageId::Install | StageId::Configure) {
+            epoch::apply(store, &mut inputs, refresh, self.planner.epochs)?;
+        }
+        let key = inputs.key();
+        let forced = self.from.is_some_and(|from| from <= stage);
+        let stored = store.get(&key).is_some();
+        let why = match (stored, forced) {
+            (true, false) => vec![],
+            (_, true) => vec!["asked for with --from".into()],
+            (false, false) => why(store, &image, &label, &inputs),
+        };
+        let input = self.disk.clone();
+        if stage <= StageId::Seal {
+            self.disk = Some(key.clone());
+        }
+        let cached = stored && !forced;
+        self.stages.push(Planned {
+            image,
+            stage,
+            label,
+            key,
+            cached,
+            why,
+            input,
+            work,
+            inputs,
+        });
+        Ok(())
+    }
+}
+
+/// The steps between checkpoints. Nothing to do in the guest is no part at all.
+fn parts(recipe: &Recipe) -> Vec<Range<usize>> {
+    let steps = &recipe.configure;
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (index, step) in steps.iter().enumerate() {
+        if step.action == Action::Checkpoint {
+            parts.push(start..index);
+            start = index + 1;
+        }
+    }
+    parts.push(start..steps.len());
+    let last_has_work = !recipe.instance.is_empty();
+    let count = parts.len();
+    let kept = parts.into_iter().enumerate();
+    kept.filter(|(index, part)| !part.is_empty() || (last_has_work && index + 1 == count))
+        .map(|(_, part)| part)
+        .collect()
+}
+
+fn why(store: &Store, image: &str, label: &str, inputs: &Inputs) -> Vec<String> {
+    let before = std::fs::read(store.image(image).join(format!("{label}.json")));
+    match before
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Inputs>(&text).ok())
+    {
+        None => vec!["it was never built here".into()],
+        Some(before) if before == *inputs => vec!["its result is not in the store any more".into()],
+        Some(before) => inputs.changes_since(&before),
+    }
+}

@@ -1,0 +1,378 @@
+//! Carries out a plan: each stage from the store, or made in a draft and committed.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::epoch::now;
+use crate::pipeline::plan::{Plan, Planned, Work};
+use crate::pipeline::shell::Running;
+use crate::pipeline::{Built, Options, Session, log};
+use crate::recipe::Resolved;
+use crate::stage::{
+    self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
+};
+use crate::store::lock::Lock;
+use crate::store::{Draft, Entry, Meta, write_atomic};
+use crate::ui::{Event, StageUi};
+
+/// One build of one image.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    session: &'a Session,
+    options: &'a Options,
+    plan: &'a Plan,
+    // What the build uses is marked as used until it ends.
+    held: RefCell<Vec<Lock>>,
+    _mark: Option<Running>,
+}
+
+impl<'a> Run<'a> {
+    /// Prepares the host if some stage will run; a build without work touches nothing.
+    pub(super) fn start(
+        session: &'a Session,
+        options: &'a Options,
+        plan: &'a Plan,
+    ) -> Result<Self> {
+        stage::refuse_unavailable(&plan.resolved.recipe)?;
+        if plan.has_work() || options.publish.is_some() {
+            session.store.prepare()?;
+        }
+        if plan.has_work() {
+            if options.offline {
+                refuse_fetching(plan)?;
+            }
+            session.host.prepare(plan)?;
+        }
+        let mark = plan
+            .has_work()
+            .then(|| Running::mark(&session.store, plan.image()))
+            .transpose()?;
+        Ok(Run {
+            session,
+            options,
+            plan,
+            held: RefCell::default(),
+            _mark: mark,
+        })
+    }
+
+    pub(super) fn install(&self) -> Result<Option<Installed>> {
+        if let Some(base) = &self.plan.base {
+            let below = Run {
+                plan: base,
+                held: RefCell::default(),
+                _mark: None,
+                ..*self
+            };
+            let sealed = below.sealed()?;
+            self.held.borrow_mut().append(&mut below.held.borrow_mut());
+            return Ok(sealed.map(|sealed| Installed(sealed.0)));
+        }
+        let Some(planned) = self.planned(StageId::Install).next() else {
+            return Ok(None);
+        };
+        let made = self.stage(planned, stage::install::run);
+        made.map(|entry| Some(Installed(entry)))
+    }
+
+    fn sealed(&self) -> Result<Option<Sealed>> {
+        let Some(installed) = self.install()? else {
+            return Ok(None);
+        };
+        let Some(configured) = self.configure(installed)? else {
+            return Ok(None);
+        };
+        self.seal(configured)
+    }
+
+    pub(super) fn configure(&self, installed: Installed) -> Result<Option<Configured>> {
+        if self.ends_before(StageId::Configure) {
+            return Ok(None);
+        }
+        let mut disk = installed.0;
+        for planned in self.planned(StageId::Configure) {
+            let Work::Configure { steps, last } = &planned.work else {
+                continue;
+            };
+            disk = self.stage(planned, |context| {
+                stage::configure::run(context, &disk, steps.clone(), *last)
+            })?;
+        }
+        Ok(Some(Configured(disk)))
+    }
+
+    pub(super) fn seal(&self, configured: Configured) -> Result<Option<Sealed>> {
+        let Some(planned) = self.planned(StageId::Seal).next() else {
+            return Ok(None);
+        };
+        let version = self.plan.version();
+        let entry = self.stage(planned, |context| {
+            stage::seal::run(context, &configured, version)
+        })?;
+        Ok(Some(Sealed(entry)))
+    }
+
+    pub(super) fn check(&self, sealed: &Sealed) -> Result<Option<Checked>> {
+        let Some(planned) = self.planned(StageId::Check).next() else {
+            return Ok(None);
+        };
+        let entry = self.stage(planned, |context| stage::check::run(context, sealed))?;
+        Checked::of(sealed, &entry).map(Some)
+    }
+
+    pub(super) fn pack(&self, sealed: &Sealed) -> Result<Option<Packed>> {
+        let Some(planned) = self.planned(StageId::Pack).next() else {
+            return Ok(None);
+        };
+        let version = self.plan.version();
+        let entry = self.stage(planned, |context| {
+            stage::pack::run(context, sealed, version)
+        })?;
+        Packed::of(sealed, &entry).map(Some)
+    }
+
+    /// Copies the artifacts to `-o DIR` and tells about them.
+    pub(super) fn hand_over(&self, packed: &Packed) -> Result<()> {
+        let path = match &self.options.output {
+            Some(dir) => stage::pack::copy(packed, dir)?,
+            None => packed.path.clone(),
+        };
+        self.session.ui.event(&Event::Artifact {
+            image: self.plan.image().into(),
+            kind: "xz".into(),
+            path,
+            size: packed.size,
+            sha512: packed.sha512.clone(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn publish(&self, checked: &Checked, packed: &Packed) -> Result<Option<Published>> {
+        let Some(channel) = &self.options.publish else {
+            return Ok(None);
+        };
+        let ui = self
+            .session
+            .ui
+            .stage(self.plan.image(), StageId::Publish.name());
+        let request = stage::publish::Request {
+            plan: self.plan,
+            root: self.session.repo.root(),
+            config: &self.session.config,
+            state: self.session.store.state(),
+            channel: channel.as_deref(),
+            checked,
+            packed,
+        };
+        stage::publish::run(&request, &ui).map(Some)
+    }
+
+    /// What a build that `--until` ended gives.
+    pub(super) fn stopped(&self) -> Built {
+        Built {
+            plan: self.plan.clone(),
+            packed: None,
+            checked: None,
+            published: None,
+        }
+    }
+
+    fn planned(&self, stage: StageId) -> impl Iterator<Item = &'a Planned> {
+        self.plan
+            .stages
+            .iter()
+            .filter(move |planned| planned.stage == stage)
+    }
+
+    fn ends_before(&self, stage: StageId) -> bool {
+        self.options.until.is_some_and(|until| until < stage)
+    }
+
+    /// The stage's entry: from the store, from another process that makes it now, or made here.
+    fn stage(
+        &self,
+        planned: &Planned,
+        work: impl FnOnce(&Context<'_>) -> Result<Value>,
+    ) -> Result<Entry> {
+        let store = &self.session.store;
+        if planned.cached {
+            let shared = store.share(&planned.key)?;
+            if let Some(entry) = store.get(&planned.key) {
+                self.held.borrow_mut().push(shared);
+                return Ok(self.reuse(planned, entry));
+            }
+        }
+        let forced = self.options.from.is_some_and(|from| from <= planned.stage);
+        let lock = store.lock(&planned.key, |pid| {
+            let (image, stage) = (planned.image.clone(), planned.label.clone());
+            self.session.ui.event(&Event::Waiting { image, stage, pid });
+        })?;
+        let entry = match store.get(&planned.key) {
+            Some(entry) if !forced => self.reuse(planned, entry),
+            _ => self.make(planned, work)?,
+        };
+        self.held.borrow_mut().push(lock.downgrade()?);
+        Ok(entry)
+    }
+
+    fn reuse(&self, planned: &Planned, entry: Entry) -> Entry {
+        entry.touch();
+        self.remember(planned);
+        let (image, stage) = (planned.image.clone(), planned.label.clone());
+        self.session.ui.event(&Event::Cached {
+            image,
+            stage,
+            key: planned.key.short().into(),
+        });
+        entry
+    }
+
+    fn make(
+        &self,
+        planned: &Planned,
+        work: impl FnOnce(&Context<'_>) -> Result<Value>,
+    ) -> Result<Entry> {
+        let Session {
+            store, ui, host, ..
+        } = self.session;
+        let draft = store.draft(host.ledger()?)?;
+        let logs = store.logs(&planned.image);
+        let (stage_ui, log) = log::start(ui, &logs, &planned.image, &planned.label)?;
+        let (image, stage) = (planned.image.clone(), planned.label.clone());
+        let key = planned.key.short().to_owned();
+        ui.event(&Event::Started {
+            image: image.clone(),
+            stage: stage.clone(),
+            key,
+        });
+        let began = Instant::now();
+        let made = work(&self.context(planned, &stage_ui, draft.path(), &logs));
+        let facts = match made {
+            Ok(facts) => facts,
+            Err(error) => {
+                ui.event(&Event::Failed {
+                    image,
+                    stage,
+                    message: error.message().into(),
+                });
+                return Err(self.failed(planned, draft, error, &log));
+            }
+        };
+        let note = facts.get("note").and_then(Value::as_str).map(str::to_owned);
+        let entry = draft.commit(store, meta(planned, began.elapsed(), facts))?;
+        self.remember(planned);
+        ui.event(&Event::Finished {
+            image,
+            stage,
+            took: began.elapsed(),
+            note,
+        });
+        Ok(entry)
+    }
+
+    fn context<'c>(
+        &'c self,
+        planned: &Planned,
+        ui: &'c StageUi,
+        dir: &'c Path,
+        logs: &'c Path,
+    ) -> Context<'c> {
+        let resolved: &Resolved = &self.plan.resolved;
+        let label = planned.label.clone();
+        Context {
+            ui,
+            resolved,
+            config: &self.session.config,
+            host: &self.session.host,
+            dir,
+            logs,
+            label,
+            key: planned.key.clone(),
+        }
+    }
+
+    /// The inputs of the stage's current result, for `--explain`.
+    fn remember(&self, planned: &Planned) {
+        let path = self
+            .session
+            .store
+            .image(&planned.image)
+            .join(format!("{}.json", planned.label));
+        let text = serde_json::to_vec(&planned.inputs).unwrap_or_default();
+        if std::fs::read(&path).is_ok_and(|known| known == text) {
+            return;
+        }
+        // Only an explanation suffers.
+        drop(write_atomic(&path, &text));
+    }
+
+    fn failed(&self, planned: &Planned, draft: Draft, error: Error, log: &Path) -> Error {
+        let image = &planned.image;
+        if matches!(error.kind(), Kind::Interrupted(_)) {
+            return error;
+        }
+        let mut error = error
+            .within(format!("the {} stage of {image} failed", planned.label))
+            .cause(format!("the log is {}", log.display()));
+        if self.options.keep {
+            error = match draft.keep(&self.session.store.kept(image)) {
+                Ok(()) => error.hint(format!(
+                    "`imgforge shell {image}` boots what is there; `imgforge build {image}` goes on at this stage"
+                )),
+                Err(kept) => error.cause(kept),
+            };
+        }
+        error.hint(format!(
+            "`imgforge build {image}` goes on at this stage; with --on-error keep its disk stays for `imgforge shell {image}`"
+        ))
+    }
+}
+
+fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
+    Meta {
+        key: planned.key.clone(),
+        image: planned.image.clone(),
+        stage: planned.label.clone(),
+        parent: planned
+            .input
+            .clone()
+            .filter(|_| planned.stage <= StageId::Seal),
+        created: now(),
+        took: took.as_secs_f64(),
+        inputs: planned.inputs.clone(),
+        facts,
+    }
+}
+
+/// `--offline`: what would have to be fetched is named instead.
+fn refuse_fetching(plan: &Plan) -> Result<()> {
+    let fetching = |planned: &&&Planned| {
+        !planned.cached && matches!(planned.stage, StageId::Install | StageId::Configure)
+    };
+    let all = plan.all();
+    let missing: Vec<String> = all
+        .iter()
+        .filter(fetching)
+        .map(|planned| {
+            format!(
+                "{} {} ({})",
+                planned.image,
+                planned.label,
+                planned.why.join("; ")
+            )
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Error::host(format!("{} cannot be built offline", plan.image()))
+            .cause("the store lacks the result of these stages, which use the network:")
+            .evidence(missing)
+            .hint("build once without --offline"),
+    )
+}

@@ -1,0 +1,281 @@
+//! `shell` and `attach`: a person at a guest's serial console.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+
+use crate::error::{Context as _, Error, Result};
+use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::interrupt;
+use crate::hypervisor::{
+    Boot, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Spec,
+};
+use crate::pipeline::plan::Plan;
+use crate::pipeline::{Options, Session, epoch, plan};
+use crate::recipe::types;
+use crate::stage::overlay;
+use crate::store::{DISK, Store};
+
+/// Ctrl-], as in `virsh console`.
+const ESCAPE: u8 = 0x1d;
+
+/// Logs root in on the serial console. It goes onto a throw-away overlay only.
+const AUTOLOGIN: &str = "[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200,57600,38400,9600 - $TERM\n";
+
+/// Boots a throw-away overlay of a stage's disk, with root logged in on the console; `target` is
+/// `NAME` (what `--on-error keep` kept, else the newest finished disk) or `NAME@STAGE`.
+///
+/// # Errors
+/// When there is no such disk, or the guest cannot be started.
+pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
+    let (name, stage) = match target.split_once('@') {
+        Some((name, stage)) => (name, Some(stage)),
+        None => (target, None),
+    };
+    let plan = plan(session, options, name, epoch::Mode::Look)?;
+    let below = find(session, &plan, stage)?;
+    session.store.prepare()?;
+    let draft = session.store.draft(session.host.ledger()?)?;
+    overlay(draft.path(), &Path::new("..").join(below).join(DISK), DISK)?;
+    let disk = draft.path().join(DISK);
+    session
+        .ui
+        .notice("preparing a throw-away copy; nothing of it is kept");
+    log_root_in(session, &disk)?;
+    let spec = spec(session, &plan, disk, draft.path().join("console"))?;
+    let domain = session
+        .host
+        .connection()?
+        .start(&spec, session.host.ledger()?)?;
+    session
+        .ui
+        .notice("connected to the serial console; Ctrl-] ends the guest");
+    let ended = converse(&domain);
+    domain.destroy()?;
+    ended
+}
+
+fn find(session: &Session, plan: &Plan, stage: Option<&str>) -> Result<PathBuf> {
+    let kept = session.store.kept(plan.image());
+    if stage.is_none() && kept.join(DISK).exists() {
+        return Ok(kept.file_name().map(PathBuf::from).unwrap_or_default());
+    }
+    let disks = plan.all().into_iter().filter(|planned| {
+        let wanted =
+            stage.is_none_or(|stage| stage == planned.label && planned.image == plan.image());
+        wanted
+            && session
+                .store
+                .get(&planned.key)
+                .is_some_and(|entry| entry.disk().exists())
+    });
+    let found = disks
+        .last()
+        .map(|planned| PathBuf::from(planned.key.as_str()));
+    found.ok_or_else(|| {
+        let what = stage.map_or_else(
+            || "no disk".into(),
+            |stage| format!("no disk of the stage `{stage}`"),
+        );
+        Error::usage(format!("the store has {what} for {}", plan.image())).hint(format!(
+            "`imgforge plan {}` shows the stages; `imgforge build {0}` makes them",
+            plan.image()
+        ))
+    })
+}
+
+fn log_root_in(session: &Session, disk: &Path) -> Result<()> {
+    let drives = [Drive {
+        path: disk,
+        format: "qcow2",
+        readonly: false,
+    }];
+    let accel = session.host.accel()?;
+    let guest = Guestfs::launch(&Launch {
+        drives: &drives,
+        accel,
+        ui: None,
+    })?;
+    guest.mount_root()?;
+    if guest.is_dir("/etc/systemd/system")? {
+        guest.mkdir_p("/etc/systemd/system/serial-getty@ttyS0.service.d")?;
+        let path = "/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf";
+        guest.write(path, AUTOLOGIN.as_bytes())?;
+    }
+    guest.close()
+}
+
+fn spec(session: &Session, plan: &Plan, disk: PathBuf, console_log: PathBuf) -> Result<Spec> {
+    let machine = &plan.resolved.recipe.machine;
+    Ok(Spec {
+        name: format!("{}-shell", plan.image()),
+        memory: machine.memory,
+        cpus: machine.cpus,
+        firmware: match machine.firmware {
+            types::Firmware::Uefi => Firmware::Uefi,
+            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
+        },
+        disks: vec![Disk {
+            path: disk,
+            format: Format::Qcow2,
+            serial: None,
+            readonly: false,
+        }],
+        nics: vec![Nic {
+            network: Network::from_word(&machine.network),
+            ..Nic::default()
+        }],
+        channels: vec![],
+        boot: Boot::Disk,
+        accel: session.host.accel()?,
+        console_log,
+        on_reboot: OnReboot::Restart,
+    })
+}
+
+/// Copies between the terminal and the console until the guest ends or Ctrl-] is typed.
+fn converse(domain: &Domain) -> Result<()> {
+    let _raw = RawTerminal::enter();
+    let typed = keyboard();
+    let mut out = std::io::stdout().lock();
+    loop {
+        interrupt::check()?;
+        while let Ok(bytes) = typed.try_recv() {
+            let end = bytes.iter().position(|byte| *byte == ESCAPE);
+            domain.console_send(&bytes[..end.unwrap_or(bytes.len())])?;
+            if end.is_some() {
+                return Ok(());
+            }
+        }
+        match domain.next_event(Duration::from_millis(20))? {
+            Some(DomainEvent::Console(bytes)) => {
+                let written = out.write_all(&bytes).and_then(|()| out.flush());
+                written.doing(|| "writing to the terminal".into())?;
+            }
+            Some(DomainEvent::Ended(_)) => return Ok(()),
+            Some(DomainEvent::Channel { .. }) | None => {}
+        }
+    }
+}
+
+/// What is typed, from a thread that ends with the process.
+fn keyboard() -> Receiver<Vec<u8>> {
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0u8; 256];
+        while let Ok(n @ 1..) = std::io::stdin().read(&mut buffer) {
+            if send.send(buffer[..n].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+/// Puts the terminal into raw mode until dropped; does nothing where there is none.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn enter() -> Self {
+        let stdin = std::io::stdin();
+        let before = isatty(stdin.as_fd())
+            .then(|| tcgetattr(stdin.as_fd()).ok())
+            .flatten();
+        if let Some(before) = &before {
+            let mut raw = before.clone();
+            raw.make_raw();
+            let _ = tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw);
+        }
+        RawTerminal(before)
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin().as_fd(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Held while a build of an image runs; `attach` looks at it.
+#[derive(Debug)]
+pub struct Running(#[allow(dead_code, reason = "closing the file frees the lock")] File);
+
+impl Running {
+    /// Marks `image` as being built. Several builds of it may run: they wait for each other.
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub fn mark(store: &Store, image: &str) -> Result<Self> {
+        let doing = || format!("marking {image} as being built");
+        let dir = store.logs(image);
+        std::fs::create_dir_all(&dir).doing(doing)?;
+        let file = File::create(dir.join("running")).doing(doing)?;
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+        Ok(Running(file))
+    }
+
+    fn is(store: &Store, image: &str) -> bool {
+        let file = File::open(store.logs(image).join("running"));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
+    }
+}
+
+/// Shows the consoles of the guests of a running build, from now until it ends.
+///
+/// # Errors
+/// When no build of `image` runs.
+pub fn attach(store: &Store, image: &str, out: &mut dyn std::io::Write) -> Result<()> {
+    if !Running::is(store, image) {
+        return Err(
+            Error::usage(format!("no build of {image} is running")).hint(format!(
+                "`imgforge logs {image}` shows the last one's output"
+            )),
+        );
+    }
+    let mut open: Option<(PathBuf, File)> = None;
+    loop {
+        let newest = newest_console(&store.logs(image));
+        if newest != open.as_ref().map(|(path, _)| path.clone()) {
+            open = newest.and_then(|path| Some((path.clone(), File::open(path).ok()?)));
+        }
+        let mut bytes = Vec::new();
+        if let Some((_, file)) = &mut open {
+            file.read_to_end(&mut bytes)
+                .doing(|| "reading the console".into())?;
+            let written = out.write_all(&bytes).and_then(|()| out.flush());
+            written.doing(|| "writing to the terminal".into())?;
+        }
+        if bytes.is_empty() {
+            if !Running::is(store, image) {
+                return Ok(());
+            }
+            interrupt::check()?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+fn newest_console(logs: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(logs)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let name = |path: &PathBuf| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let consoles = files.filter(|path| name(path).is_some_and(|name| name.contains("-console")));
+    let modified = |path: &PathBuf| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    consoles
+        .filter_map(|path| Some((modified(&path)?, path)))
+        .max()
+        .map(|(_, path)| path)
+}

@@ -1,0 +1,72 @@
+//! The stage: the recipe's method, in the draft's directory.
+
+use serde_json::{Value, json};
+
+use super::{Installed, bootstrap, import};
+use crate::distro;
+use crate::error::{Context as _, Result};
+use crate::recipe::types::Install;
+use crate::stage::{Context, refuse_unavailable};
+use crate::store::DISK;
+
+/// Installs the base system.
+///
+/// # Errors
+/// As the method.
+pub fn run(context: &Context<'_>) -> Result<Value> {
+    let scratch = context.dir.join("scratch");
+    std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
+    let made = install(context, &scratch);
+    // What is left of a failure may belong to users of the guest.
+    let removed = bootstrap::remove_tree(&scratch);
+    let installed = made?;
+    removed?;
+    Ok(json!({ "install": installed.facts }))
+}
+
+fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed> {
+    let recipe = context.recipe();
+    let disk = context.dir.join(DISK);
+    match recipe.install.as_ref() {
+        Some(Install::Bootstrap(method)) => {
+            let (family, _) = distro::suite(&method.suite)?;
+            let mirrors = context.config.mirrors.get(family.id);
+            bootstrap::run(&bootstrap::Input {
+                image: &recipe.name,
+                bootstrap: method,
+                machine: &recipe.machine,
+                mirrors: &recipe.mirrors,
+                site_mirrors: mirrors.map(Vec::as_slice).unwrap_or_default(),
+                seed: context.key.as_str(),
+                scratch,
+                disk: &disk,
+                ui: context.ui,
+            })
+        }
+        Some(Install::Import(method)) => {
+            let image = match import::is_url(&method.image) {
+                true => method.image.clone(),
+                false => context
+                    .resolved
+                    .root
+                    .join(&method.image)
+                    .display()
+                    .to_string(),
+            };
+            import::run(&import::Input {
+                image: &image,
+                sha256: method.sha256.as_deref(),
+                size: recipe.machine.disk,
+                scratch,
+                disk: &disk,
+                ui: context.ui,
+            })
+        }
+        Some(Install::VirtInstall(_)) | None => {
+            refuse_unavailable(recipe)?;
+            Err(crate::error::Error::internal(
+                "a recipe without a method got through",
+            ))
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Pack: the sealed disk as one compressed file, `NAME-VERSION.xz`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::error::{Context as _, Result};
+use crate::pack;
+use crate::stage::{Context, Packed, Sealed};
+use crate::store::DISK;
+use crate::units::Size;
+
+/// Flattens the sealed disk and compresses it.
+///
+/// # Errors
+/// When `qemu-img` fails, the disk is full, or on an interrupt.
+pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Value> {
+    let recipe = context.recipe();
+    let raw = context.dir.join("disk.raw");
+    context.ui.step("flattening the disk");
+    pack::flatten(&sealed.0.path().join(DISK), "qcow2", &raw, context.ui)?;
+    context.ui.step("compressing");
+    let file = format!("{}-{version}.xz", recipe.name);
+    let options = pack::Options {
+        profile: recipe.pack.profile,
+        ..pack::Options::default()
+    };
+    let packed = pack::compress(&raw, &context.dir.join(&file), &options, context.ui)?;
+    std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
+    Ok(json!({
+        "sealed": sealed.digest()?,
+        "file": file,
+        "size": packed.size.as_bytes(),
+        "virtual-size": packed.virtual_size.as_bytes(),
+        "sha512": packed.sha512,
+        "note": format!(
+            "{} of {}, {} threads, at most {} of memory",
+            packed.size.human(), packed.virtual_size.human(), packed.threads, packed.memory.human()
+        ),
+    }))
+}
+
+/// Copies the file to `dir` for `-o DIR`, in place of an earlier one, by one rename.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn copy(packed: &Packed, dir: &Path) -> Result<PathBuf> {
+    let name = packed.path.file_name().unwrap_or_default();
+    let path = dir.join(name);
+    let doing = || format!("writing {}", path.display());
+    std::fs::create_dir_all(dir).doing(doing)?;
+    let same = std::fs::metadata(&path).is_ok_and(|meta| meta.len() == packed.size);
+    if same && crate::digest::file_sha512(&path)? == packed.sha512 {
+        return Ok(path);
+    }
+    let temporary = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
+    std::fs::copy(&packed.path, temporary.path()).doing(doing)?;
+    temporary.as_file().sync_all().doing(doing)?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(temporary.path(), readable).doing(doing)?;
+    temporary.persist(&path).map_err(|e| e.error).doing(doing)?;
+    Ok(path)
+}
+
+/// A size for people.
+pub fn human(bytes: u64) -> String {
+    Size::bytes(bytes).human()
+}

@@ -1,0 +1,140 @@
+//! Publish: the packed disk, with its gate's proof, into a signed repository.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::pipeline::plan::Plan;
+use crate::recipe::Config;
+use crate::repository::{Publication, Published, Repository, Settings, Signer};
+use crate::stage::{Checked, Packed};
+use crate::ui::{Event, StageUi};
+use crate::units::Size;
+
+/// What is published, and where to.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What the image was made by.
+    pub plan: &'a Plan,
+    /// Root of the recipe repository, where relative paths of its configuration start.
+    pub root: &'a Path,
+    /// Its imgforge.yaml, which names the repositories.
+    pub config: &'a Config,
+    /// The state directory, where imgforge's own signing key is.
+    pub state: &'a Path,
+    /// The channel of the command line.
+    pub channel: Option<&'a str>,
+    /// The gate's proof.
+    pub checked: &'a Checked,
+    /// The compressed disk.
+    pub packed: &'a Packed,
+}
+
+/// Publishes; the same bytes again change nothing.
+///
+/// # Errors
+/// When no repository is configured, the proof is about another disk, signing fails, or the
+/// repository cannot be written.
+pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
+    let recipe = &request.plan.resolved.recipe;
+    let (settings, default_channel) = settings(request, ui)?;
+    let wanted = recipe
+        .publish
+        .as_ref()
+        .and_then(|publish| publish.channel.as_deref());
+    let channel = request.channel.or(wanted).unwrap_or(&default_channel);
+    let system = &request.packed.system["os"];
+    let publication = Publication {
+        name: &recipe.name,
+        channel,
+        arch: "x86_64",
+        version: request.plan.version(),
+        xz: request.packed.path.clone(),
+        size: Size::bytes(request.packed.size),
+        sha512: &request.packed.sha512,
+        virtual_size: Size::bytes(request.packed.virtual_size),
+        sealed: &request.packed.sealed,
+        gate: &request.checked.proof,
+        title: if recipe.summary.is_empty() {
+            &recipe.name
+        } else {
+            &recipe.summary
+        },
+        osinfo: system["osinfo"].as_str().filter(|id| *id != "unknown"),
+        expand: system["root"].as_str().filter(|root| is_partition(root)),
+        notes: None,
+        manifest: manifest(request.plan),
+        extra: vec![],
+    };
+    let published = Repository::open(settings)?.publish(&publication, ui.ui())?;
+    ui.ui().event(&Event::Published {
+        image: recipe.name.clone(),
+        channel: channel.to_owned(),
+        revision: published.revision,
+        url: published.url.clone(),
+    });
+    Ok(published)
+}
+
+/// virt-resize grows a partition, not a logical volume.
+fn is_partition(root: &str) -> bool {
+    root.starts_with("/dev/sd")
+}
+
+fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
+    let config = request.config;
+    let recipe = &request.plan.resolved.recipe;
+    let asked = recipe
+        .publish
+        .as_ref()
+        .and_then(|publish| publish.repository.as_deref());
+    let found = match asked {
+        Some(name) => config.repositories.get(name),
+        None if config.repositories.len() == 1 => config.repositories.values().next(),
+        None => config.repositories.get("main"),
+    };
+    let repository = found.ok_or_else(|| {
+        let name = asked.unwrap_or("main");
+        Error::usage(format!(
+            "imgforge.yaml has no repository `{name}` to publish to"
+        ))
+        .hint(format!(
+            "add `repositories: {{{name}: {{path: /srv/images}}}}` to imgforge.yaml"
+        ))
+    })?;
+    let signer = match &config.signing_key {
+        Some(key) => Signer::configured(key)?,
+        None => Signer::own(request.state, ui.ui())?,
+    };
+    let path = repository.path.as_ref().ok_or_else(|| {
+        Error::usage("the repository to publish to has no `path:` in imgforge.yaml")
+            .hint("only a repository with a directory of this host can be published to")
+    })?;
+    let path = request.root.join(path);
+    let default_channel = repository
+        .default_channel
+        .clone()
+        .unwrap_or_else(|| "stable".into());
+    let url = repository.url.clone();
+    let settings = Settings {
+        path,
+        url,
+        default_channel: default_channel.clone(),
+        signer,
+    };
+    Ok((settings, default_channel))
+}
+
+fn manifest(plan: &Plan) -> Map<String, Value> {
+    let stages: Vec<Value> = plan
+        .all()
+        .iter()
+        .map(|planned| json!({"image": planned.image, "stage": planned.label, "key": planned.key}))
+        .collect();
+    let mut manifest = Map::new();
+    manifest.insert("recipe".into(), json!(plan.resolved.recipe));
+    manifest.insert("stages".into(), Value::Array(stages));
+    manifest.insert("imgforge".into(), json!(env!("CARGO_PKG_VERSION")));
+    manifest
+}

@@ -1,0 +1,291 @@
+//! The pipeline through the real binary, with `import` as the quickest real stage.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A recipe repository with one image that imports a small disk.
+struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = World {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        world.write("imgforge.yaml", "state: state\n");
+        world.recipe("install: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\n");
+        let mut disk = vec![0u8; 4 << 20];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        std::fs::create_dir_all(world.path("files")).unwrap();
+        std::fs::write(world.path("files/disk.raw"), disk).unwrap();
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn recipe(&self, body: &str) {
+        self.write("recipes/small.yaml", &format!("name: small\n{body}"));
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        command
+            .arg("-C")
+            .arg(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null());
+        command.args(["--progress", "plain", "--accel", "tcg"]);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        stderr
+    }
+
+    fn stored(&self) -> Vec<String> {
+        names(&self.path("state/store"))
+    }
+
+    /// A program of this name comes first on `PATH`.
+    fn fake(&self, name: &str, script: &str) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.path("bin").join(name);
+        self.write(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        format!(
+            "{}:{}",
+            self.path("bin").display(),
+            std::env::var("PATH").unwrap()
+        )
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !ready() {
+        assert!(std::time::Instant::now() < limit, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+const BUILD: [&str; 4] = ["build", "small", "--until", "install"];
+
+#[test]
+fn a_second_build_runs_no_program_and_says_cached() {
+    let world = World::new();
+    assert!(world.ok(&BUILD).contains("install"));
+    let before = world.stored();
+    let output = world
+        .command(&BUILD)
+        .env("PATH", "/nonexistent")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && stderr.contains("cached"),
+        "{stderr}"
+    );
+    assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn explain_names_the_input_that_changed() {
+    let world = World::new();
+    let plan = |world: &World| {
+        let args = ["plan", "small", "--until", "install", "--explain"];
+        let output = world.run(&args);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(plan(&world).contains("never built"), "{}", plan(&world));
+    world.ok(&BUILD);
+    assert!(plan(&world).contains("cached"), "{}", plan(&world));
+    world.recipe("install: {import: {image: files/disk.raw}}\nmachine: {disk: 2GiB}\n");
+    let text = plan(&world);
+    assert!(
+        text.contains("machine.disk") && text.contains("2GiB"),
+        "{text}"
+    );
+    world.recipe("install: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\n");
+    assert!(
+        plan(&world).contains("cached"),
+        "the old result is still there"
+    );
+    std::fs::write(world.path("files/disk.raw"), vec![1u8; 4 << 20]).unwrap();
+    assert!(
+        plan(&world).contains("files/disk.raw changed"),
+        "{}",
+        plan(&world)
+    );
+}
+
+#[test]
+fn of_two_builds_of_one_recipe_one_works_and_the_other_reuses() {
+    let world = World::new();
+    let log = world.path("calls");
+    let real = which("qemu-img");
+    let script = format!("echo $1 >> {}; exec {real} \"$@\"", log.display());
+    let path = world.fake("qemu-img", &script);
+    let start = || -> Child {
+        world
+            .command(&BUILD)
+            .env("PATH", &path)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let builds = [start(), start()];
+    let ends = builds.map(|build| build.wait_with_output().unwrap());
+    assert!(ends.iter().all(|end| end.status.success()), "{ends:?}");
+    let converts = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(
+        converts.lines().filter(|line| *line == "convert").count(),
+        1,
+        "{converts}"
+    );
+    assert_eq!(world.stored().len(), 1);
+}
+
+#[test]
+fn a_killed_build_is_cleared_up_by_the_next_one() {
+    let world = World::new();
+    let path = world.fake(
+        "qemu-img",
+        &format!("touch {}; sleep 600", world.path("begun").display()),
+    );
+    let mut build = world
+        .command(&BUILD)
+        .env("PATH", &path)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the import", || world.path("begun").exists());
+    build.kill().unwrap();
+    build.wait().unwrap();
+    assert!(
+        world
+            .stored()
+            .iter()
+            .any(|name| name.starts_with(".draft-")),
+        "it was in the middle"
+    );
+    world.ok(&BUILD);
+    let stored = world.stored();
+    assert!(stored.len() == 1 && stored[0].len() == 64, "{stored:?}");
+    assert!(names(&world.path("state/ledger")).is_empty());
+}
+
+#[test]
+fn ctrl_c_leaves_no_draft_and_ends_with_130() {
+    let world = World::new();
+    let path = world.fake(
+        "qemu-img",
+        &format!("touch {}; sleep 600", world.path("begun").display()),
+    );
+    let mut build = world
+        .command(&BUILD)
+        .env("PATH", &path)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the import", || world.path("begun").exists());
+    let pid = rustix::process::Pid::from_child(&build);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(build.wait().unwrap().code(), Some(130));
+    assert!(world.stored().is_empty(), "{:?}", world.stored());
+    assert!(names(&world.path("state/ledger")).is_empty());
+}
+
+#[test]
+fn a_failed_stage_says_where_its_log_is_and_how_to_go_on() {
+    let world = World::new();
+    let path = world.fake("qemu-img", "echo 'no luck' >&2; exit 1");
+    let output = world.command(&BUILD).env("PATH", &path).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in [
+        "install stage of small failed",
+        "no luck",
+        "install.log",
+        "imgforge build small",
+    ] {
+        assert!(stderr.contains(part), "`{part}` is missing in {stderr}");
+    }
+    assert!(world.stored().is_empty());
+}
+
+#[test]
+fn offline_names_what_is_missing_and_uses_what_is_there() {
+    let world = World::new();
+    let args = ["build", "small", "--until", "install", "--offline"];
+    world.recipe("install: {bootstrap: {suite: trixie}}\n");
+    let output = world.run(&args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("small install") && stderr.contains("offline"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn what_a_later_version_will_do_is_refused_before_anything_runs() {
+    let world = World::new();
+    world.recipe("install: {import: {image: files/disk.raw}}\ntargets: {docker: {}}\n");
+    let output = world.run(&BUILD);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("not available yet") && stderr.contains("docker"),
+        "{stderr}"
+    );
+    assert!(!world.path("state/store").exists());
+}
+
+#[test]
+fn gc_frees_what_is_asked_for_and_says_so() {
+    let world = World::new();
+    world.ok(&BUILD);
+    assert_eq!(world.stored().len(), 1);
+    world.ok(&["gc", "--free", "1GiB"]);
+    assert!(world.stored().is_empty());
+}
+
+fn which(name: &str) -> String {
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file());
+    found.unwrap().display().to_string()
+}

@@ -1,0 +1,331 @@
+//! A whole build of `debian-mini`: from the recipe to the published image, pulled by the stock
+//! client and booted; then what a change, a kill and a second build cost.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A copy of the shipped recipes with a state directory and a repository of its own.
+struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        // libguestfs, libvirt and gpg dislike long paths; /var/tmp survives large files.
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-whole-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in [
+            "recipes",
+            "firstboot",
+            "preseed",
+            "kickstart",
+            "autoinstall",
+            "files",
+        ] {
+            if source.join(folder).exists() {
+                tool("cp", &["-a", path(&source.join(folder)), path(dir.path())]);
+            }
+        }
+        let config = "state: state\nrepositories: {main: {path: repo}}\n";
+        std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
+        World { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        command
+            .arg("-C")
+            .arg(self.dir.path())
+            .args(args)
+            .args(["--progress", "json"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    fn events(&self, args: &[&str]) -> Vec<Value> {
+        events(self.command(args).output().unwrap())
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[track_caller]
+fn events(output: Output) -> Vec<Value> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}", tail(&stderr));
+    stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().rev().take(60).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+fn stages<'a>(events: &'a [Value], event: &str) -> Vec<&'a str> {
+    let wanted = events.iter().filter(|value| value["event"] == event);
+    wanted.filter_map(|value| value["stage"].as_str()).collect()
+}
+
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "tests run the real clients")]
+fn tool(name: &str, args: &[&str]) -> String {
+    let output = Command::new(name)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {args:?}: {stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What the stock client lists and downloads from the repository, signature checked.
+#[allow(clippy::disallowed_methods, reason = "tests run the real clients")]
+fn virt_builder(world: &World, args: &[&str]) -> Output {
+    let repos = world.path("xdg/virt-builder/repos.d");
+    std::fs::create_dir_all(&repos).unwrap();
+    let conf = format!(
+        "[imgforge]\nuri=file://{0}/index.asc\ngpgkey=file://{0}/imgforge.gpg\n",
+        path(&world.path("repo"))
+    );
+    std::fs::write(repos.join("imgforge.conf"), conf).unwrap();
+    Command::new("virt-builder")
+        .args(args)
+        .env("XDG_CONFIG_HOME", world.path("xdg"))
+        .env("XDG_CACHE_HOME", world.path("cache"))
+        .env("VIRT_BUILDER_DIRS", "/nonexistent")
+        .env("LIBGUESTFS_BACKEND", "direct")
+        // The client downloads, verifies and unpacks before it wants an appliance, which this is not.
+        .env("LIBGUESTFS_HV", "/bin/false")
+        .output()
+        .unwrap()
+}
+
+/// Boots a throw-away overlay of `disk` until `marker` appears on the serial console.
+#[allow(clippy::disallowed_methods, reason = "tests boot what was published")]
+fn boots_to(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
+    let overlay = world.path(if uefi { "uefi.qcow2" } else { "bios.qcow2" });
+    let (format, backing) = ("raw", path(disk));
+    tool(
+        "qemu-img",
+        &[
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            format,
+            "-b",
+            backing,
+            path(&overlay),
+        ],
+    );
+    let console = world.path(if uefi { "uefi.log" } else { "bios.log" });
+    let mut qemu = Command::new("timeout");
+    qemu.args([
+        "600",
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg,thread=multi",
+        "-machine",
+        "q35",
+    ]);
+    qemu.args([
+        "-cpu",
+        "max",
+        "-m",
+        "1024",
+        "-smp",
+        "2",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    qemu.args(["-serial", &format!("file:{}", path(&console))]);
+    qemu.args([
+        "-drive",
+        &format!(
+            "file={},format=qcow2,if=virtio,cache=unsafe",
+            path(&overlay)
+        ),
+    ]);
+    if uefi {
+        let code = [
+            "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "/usr/share/OVMF/OVMF_CODE.fd",
+        ];
+        let code = code
+            .into_iter()
+            .find(|file| Path::new(file).exists())
+            .unwrap();
+        let vars = world.path("vars.fd");
+        std::fs::copy(code.replace("CODE", "VARS"), &vars).unwrap();
+        qemu.args([
+            "-drive",
+            &format!("if=pflash,format=raw,readonly=on,file={code}"),
+        ]);
+        qemu.args([
+            "-drive",
+            &format!("if=pflash,format=raw,file={}", path(&vars)),
+        ]);
+    }
+    let mut guest = qemu.stdin(Stdio::null()).spawn().unwrap();
+    let limit = Instant::now() + Duration::from_secs(600);
+    let seen = loop {
+        let text =
+            String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).into_owned();
+        if text.contains(marker) || Instant::now() > limit || guest.try_wait().unwrap().is_some() {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    guest.kill().unwrap();
+    guest.wait().unwrap();
+    assert!(
+        seen.contains(marker),
+        "no `{marker}` on the console:\n{}",
+        tail(&seen)
+    );
+    seen
+}
+
+/// Processes whose command line names something below the world, or a libvirt daemon of ours.
+fn left_over(world: &World) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let texts = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    texts
+        .filter(|line| line.contains(path(world.dir.path())))
+        .collect()
+}
+
+#[test]
+#[ignore = "vm"]
+fn debian_mini_is_built_published_pulled_booted_resumed() {
+    let world = World::new();
+    let built = world.events(&["build", "debian-mini", "--publish"]);
+    assert_eq!(
+        stages(&built, "finished"),
+        ["install", "configure", "seal", "check", "pack"]
+    );
+    assert!(left_over(&world).is_empty(), "{:?}", left_over(&world));
+    let published = built
+        .iter()
+        .find(|event| event["event"] == "published")
+        .unwrap();
+    assert_eq!(published["revision"], 1);
+
+    the_stock_client_lists_and_unpacks_it(&world);
+    let disk = world.path("pulled.raw");
+    boots_to(&world, &disk, false, "login:");
+    boots_to(&world, &disk, true, "login:");
+
+    let again = world.command(&["build", "debian-mini", "--publish"]);
+    nothing_is_done(again);
+    a_changed_step_does_not_repeat_the_installation(&world);
+}
+
+fn the_stock_client_lists_and_unpacks_it(world: &World) {
+    let list = virt_builder(world, &["--list"]);
+    let text = String::from_utf8_lossy(&list.stdout);
+    assert!(
+        list.status.success() && text.contains("debian-mini"),
+        "{text}"
+    );
+    let out = world.path("pulled.raw");
+    let args = [
+        "debian-mini",
+        "-o",
+        path(&out),
+        "--no-delete-on-failure",
+        "--no-sync",
+    ];
+    // It fails when it wants its appliance, after everything that this test is about.
+    drop(virt_builder(world, &args));
+    let blobs = tool("find", &[path(&world.path("repo/images")), "-name", "*.xz"]);
+    let direct = world.path("direct.raw");
+    tool(
+        "sh",
+        &[
+            "-c",
+            &format!("xz -dc {} > {}", blobs.trim(), path(&direct)),
+        ],
+    );
+    tool("cmp", &[path(&out), path(&direct)]);
+    std::fs::remove_file(direct).unwrap();
+    tool("xz", &["-t", blobs.trim()]);
+}
+
+/// A build without work needs no program, not even one that could be found.
+fn nothing_is_done(mut build: Command) {
+    let events = events(build.env("PATH", "/nonexistent").output().unwrap());
+    assert!(stages(&events, "started").is_empty(), "{events:?}");
+    assert_eq!(
+        stages(&events, "cached"),
+        ["install", "configure", "seal", "check", "pack"]
+    );
+}
+
+/// The build is killed while the guest runs; the next one clears up and finishes.
+fn a_changed_step_does_not_repeat_the_installation(world: &World) {
+    let recipe = world.path("recipes/debian-mini.yaml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    let changed = text.replace(
+        "\nconfigure:\n",
+        "\nconfigure:\n  - shell: {run: \"echo changed\"}\n",
+    );
+    assert_ne!(text, changed);
+    std::fs::write(&recipe, changed).unwrap();
+    let mut killed = world.command(&["build", "debian-mini", "--until", "configure"]);
+    let mut killed = killed
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let console = world.path("state/logs/debian-mini/configure.console");
+    let limit = Instant::now() + Duration::from_secs(300);
+    let before = std::fs::metadata(&console)
+        .and_then(|meta| meta.modified())
+        .unwrap();
+    while std::fs::metadata(&console)
+        .and_then(|m| m.modified())
+        .is_ok_and(|now| now == before)
+    {
+        assert!(
+            Instant::now() < limit && killed.try_wait().unwrap().is_none(),
+            "no guest started"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let resumed = world.events(&["build", "debian-mini", "--until", "configure"]);
+    assert_eq!(stages(&resumed, "cached"), ["install"]);
+    assert_eq!(stages(&resumed, "finished"), ["configure"]);
+    assert!(left_over(world).is_empty(), "{:?}", left_over(world));
+    let store = std::fs::read_dir(world.path("state/store"))
+        .unwrap()
+        .flatten();
+    let drafts = store.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(drafts.count(), 0);
+}
