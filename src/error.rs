@@ -43,10 +43,11 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: Kind,
-    message: String,
+    message: Box<str>,
     causes: Vec<String>,
     evidence: Vec<String>,
-    hint: Option<String>,
+    hint: Option<Box<str>>,
+    resume: Option<Box<str>>,
     report: Box<str>,
 }
 
@@ -55,10 +56,11 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error {
             kind,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             causes: vec![],
             evidence: vec![],
             hint: None,
+            resume: None,
             report: Box::default(),
         }
     }
@@ -112,15 +114,23 @@ impl Error {
     /// Sets the next thing to do; the first hint, made nearest to the cause, stays.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint.get_or_insert_with(|| hint.into());
+        self.hint
+            .get_or_insert_with(|| hint.into().into_boxed_str());
         self
     }
 
     /// Puts a wider sentence before this one, which becomes its first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
-        let inner = std::mem::replace(&mut self.message, message.into());
-        self.causes.insert(0, inner);
+        let inner = std::mem::replace(&mut self.message, message.into().into_boxed_str());
+        self.causes.insert(0, inner.into());
+        self
+    }
+
+    /// Sets the command that goes on after a failed stage.
+    #[must_use]
+    pub fn resume(mut self, resume: impl Into<String>) -> Self {
+        self.resume = Some(resume.into().into_boxed_str());
         self
     }
 
@@ -149,7 +159,8 @@ impl Error {
         self.hint.as_deref()
     }
 
-    /// Draws the error for a person: `error:`, `caused by:`, evidence, `hint:`.
+    /// Draws the error for a person: `error:`, `caused by:`, evidence, `hint:`,
+    /// `resume:`.
     pub fn render(&self) -> String {
         let mut out = match &*self.report {
             "" => String::new(),
@@ -164,6 +175,9 @@ impl Error {
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(out, "hint: {hint}");
+        }
+        if let Some(resume) = &self.resume {
+            let _ = writeln!(out, "resume: {resume}");
         }
         out
     }

@@ -315,20 +315,19 @@ impl<'a> Run<'a> {
         if matches!(error.kind(), Kind::Interrupted(_)) {
             return error;
         }
-        let mut error = error
+        let error = error
             .within(format!("the {} stage of {image} failed", planned.label))
-            .cause(format!("the log is {}", log.display()));
-        if self.options.keep {
-            error = match draft.keep(&self.session.store.kept(image)) {
-                Ok(()) => error.hint(format!(
-                    "`imgforge shell {image}` boots what is there; `imgforge build {image}` goes on at this stage"
-                )),
-                Err(kept) => error.cause(kept),
-            };
+            .cause(format!("the log is {}", log.display()))
+            .resume(format!("`imgforge build {image}` goes on at this stage"));
+        if !self.options.keep {
+            return error.hint(format!(
+                "with --on-error keep the disk stays for `imgforge shell {image}`"
+            ));
         }
-        error.hint(format!(
-            "`imgforge build {image}` goes on at this stage; with --on-error keep its disk stays for `imgforge shell {image}`"
-        ))
+        match draft.keep(&self.session.store.kept(image)) {
+            Ok(()) => error.hint(format!("`imgforge shell {image}` boots the disk as it is")),
+            Err(kept) => error.cause(kept),
+        }
     }
 }
 
