@@ -15,10 +15,7 @@ use crate::store::digests::Digests;
 /// # Errors
 /// When there is no recipe repository here, or its imgforge.yaml is wrong.
 pub fn open(app: &App) -> Result<Session> {
-    let names = crate::sysprep::OPERATIONS
-        .iter()
-        .map(|operation| operation.name);
-    let repo = Repo::open(Path::new("."))?.with_seal_operations(names);
+    let repo = recipes::open(Path::new("."))?;
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
