@@ -9,7 +9,7 @@ use crate::pipeline::plan::Plan;
 use crate::recipe::Config;
 use crate::repository::{Publication, Published, Repository, Settings, Signer};
 use crate::stage::{Checked, Packed};
-use crate::ui::{Event, StageUi};
+use crate::ui::StageUi;
 use crate::units::Size;
 
 /// What is published, and where to.
@@ -67,14 +67,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         manifest: manifest(request.plan),
         extra: vec![],
     };
-    let published = Repository::open(settings)?.publish(&publication, ui.ui())?;
-    ui.ui().event(&Event::Published {
-        image: recipe.name.clone(),
-        channel: channel.to_owned(),
-        revision: published.revision,
-        url: published.url.clone(),
-    });
-    Ok(published)
+    Repository::open(settings)?.publish(&publication, ui.ui())
 }
 
 /// virt-resize grows a partition, not a logical volume.
