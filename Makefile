@@ -40,6 +40,7 @@ lint: deps-test check-docs ## Checks format, lints, scripts and generated docume
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck scripts/*.sh .ci/run
+	shellcheck -s sh firstboot/*.sh firstboot/*/*.sh
 
 docs: ## Generates the parts of docs/ that derive from the types
 	@scripts/docs.sh write

@@ -275,7 +275,7 @@ type Listening = (Port, BTreeMap<String, Port>, Vec<JoinHandle<()>>);
 /// Connects console and ports, each with a thread that reads it into the queue.
 fn listen(spec: &Spec, place: &Place, queue: SyncSender<DomainEvent>) -> Result<Listening> {
     let of = |what: &str| format!("the {what} of the guest {}", place.name);
-    let log = reader::Log::create(&spec.console_log)?;
+    let log = reader::Log::create(spec.console_log.as_deref())?;
     let console = Port::connect(&place.console, of("console"))?;
     let mut readers = vec![reader::console(console.reader()?, log, queue.clone())?];
     let mut ports = BTreeMap::new();

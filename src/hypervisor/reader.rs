@@ -25,8 +25,14 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn create(path: &Path) -> Result<Log> {
-        Log::with_limit(path, LOG_LIMIT)
+    /// Without a path nothing is written.
+    pub(super) fn create(path: Option<&Path>) -> Result<Log> {
+        let nowhere = Log {
+            file: None,
+            limit: 0,
+            left: 0,
+        };
+        path.map_or(Ok(nowhere), |path| Log::with_limit(path, LOG_LIMIT))
     }
 
     fn with_limit(path: &Path, limit: u64) -> Result<Log> {

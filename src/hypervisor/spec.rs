@@ -26,8 +26,8 @@ pub struct Spec {
     pub boot: Boot,
     /// What runs the guest's instructions.
     pub accel: Accel,
-    /// Where the serial console is written, as raw bytes; `imgforge attach` follows this file.
-    pub console_log: PathBuf,
+    /// Where the serial console is written, as raw bytes; absent where secrets may be on it.
+    pub console_log: Option<PathBuf>,
     /// What happens when the guest restarts itself.
     pub on_reboot: OnReboot,
 }

@@ -220,7 +220,7 @@ mod tests {
             channels: vec!["org.imgforge.0".into()],
             boot: Boot::Disk,
             accel: Accel::Tcg,
-            console_log: "/state/work/console.log".into(),
+            console_log: Some("/state/work/console.log".into()),
             on_reboot: OnReboot::Restart,
         }
     }

@@ -45,6 +45,7 @@ impl<'a> Run<'a> {
             if options.offline {
                 refuse_fetching(plan)?;
             }
+            have_secrets(plan)?;
             session.host.prepare(plan)?;
         }
         let mark = plan
@@ -345,6 +346,17 @@ fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
         inputs: planned.inputs.clone(),
         facts,
     }
+}
+
+/// A missing secret is told before the first stage works, not after it.
+fn have_secrets(plan: &Plan) -> Result<()> {
+    let below = plan.base.as_deref().map_or(Ok(()), have_secrets);
+    let runs = |planned: &Planned| !planned.cached && planned.stage == StageId::Configure;
+    if plan.stages.iter().any(runs) {
+        let Resolved { recipe, root, .. } = &plan.resolved;
+        stage::configure::secret_values(&recipe.secrets, root)?;
+    }
+    below
 }
 
 /// `--offline`: what would have to be fetched is named instead.

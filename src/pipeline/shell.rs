@@ -48,7 +48,7 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
         .ui
         .notice("preparing a throw-away copy; nothing of it is kept");
     log_root_in(session, &disk)?;
-    let spec = spec(session, &plan, disk, draft.path().join("console"))?;
+    let spec = spec(session, &plan, disk)?;
     let domain = session
         .host
         .connection()?
@@ -111,7 +111,7 @@ fn log_root_in(session: &Session, disk: &Path) -> Result<()> {
     guest.close()
 }
 
-fn spec(session: &Session, plan: &Plan, disk: PathBuf, console_log: PathBuf) -> Result<Spec> {
+fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
     let machine = &plan.resolved.recipe.machine;
     Ok(Spec {
         name: format!("{}-shell", plan.image()),
@@ -134,7 +134,7 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf, console_log: PathBuf) -> 
         channels: vec![],
         boot: Boot::Disk,
         accel: session.host.accel()?,
-        console_log,
+        console_log: None,
         on_reboot: OnReboot::Restart,
     })
 }

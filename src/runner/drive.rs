@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::report::Journal;
 use super::watch::{End, Limits, Session};
 use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, OUTPUT_PORT};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
 use crate::store::ledger::Ledger;
@@ -86,15 +86,17 @@ pub fn drive(
     let mut free = 0;
     for boot in 1.. {
         let log = console_log(machine, boot);
+        // Where secrets are, only masked lines reach a file.
+        let raw = secrets.is_empty().then(|| log.clone());
+        if raw.is_none() {
+            session.log_to(&log)?;
+        }
         let (end, screenshot) = boot_once(
             machine,
-            &spec(machine, &jobs, &journal, &log),
+            &spec(machine, &jobs, &journal, raw),
             &mut session,
             &log,
         )?;
-        if !secrets.is_empty() {
-            mask_file(&log, &session)?;
-        }
         let report = Journal::read(&journal, &job.nonce, job.count())
             .map_err(|error| error.evidence(session.console_tail()))?;
         if end == End::Ended(Outcome::Rebooted) && report.done.is_none() {
@@ -133,7 +135,7 @@ fn console_log(machine: &Machine<'_>, boot: u32) -> PathBuf {
         .join(format!("{}-console{number}.log", machine.name))
 }
 
-fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: &Path) -> Spec {
+fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: Option<PathBuf>) -> Spec {
     let raw = |path: &Path, serial: &str, readonly| Disk {
         path: path.to_owned(),
         format: Format::Raw,
@@ -160,7 +162,7 @@ fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: &Path) -> Spec {
         channels: vec![EVENTS_PORT.into(), OUTPUT_PORT.into()],
         boot: machine.boot.clone(),
         accel: machine.accel,
-        console_log: log.to_owned(),
+        console_log: log,
         on_reboot: OnReboot::Destroy,
     }
 }
@@ -181,17 +183,6 @@ fn boot_once(
     }
     domain.destroy()?;
     Ok((end, screenshot))
-}
-
-/// The hypervisor writes the console as it comes.
-fn mask_file(path: &Path, session: &Session<'_>) -> Result<()> {
-    let doing = || format!("masking secrets in {}", path.display());
-    let bytes = std::fs::read(path).doing(doing)?;
-    let masked = session.mask().bytes(&bytes);
-    if masked != bytes {
-        std::fs::write(path, masked).doing(doing)?;
-    }
-    Ok(())
 }
 
 impl Finished {

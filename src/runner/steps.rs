@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::payload::{Content, Entry};
 use super::script::{quote, variable};
 use crate::error::{Context as _, Error, Result};
+use crate::recipe::template;
 use crate::recipe::types::{
     Action, Files, PackageNames, Repository, Shell, Step, System, User, When,
 };
@@ -490,17 +491,8 @@ fn render(entry: &mut Entry, scope: Scope<'_>) -> Result<()> {
         Content::File(path) => read(path)?,
         _ => return Ok(()),
     };
-    let mut environment = minijinja::Environment::new();
-    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    let mut rendered = environment
-        .render_str(&String::from_utf8_lossy(&text), scope.vars)
-        .map_err(|cause| {
-            Error::usage(format!("the template for /{} is wrong", entry.path)).cause(cause)
-        })?;
-    // The template engine drops the last line's end.
-    if text.ends_with(b"\n") && !rendered.ends_with('\n') {
-        rendered.push('\n');
-    }
+    let text = String::from_utf8_lossy(&text);
+    let rendered = template::render(&text, scope.vars, &format!("for /{}", entry.path))?;
     entry.content = Content::Bytes(rendered.into_bytes());
     Ok(())
 }

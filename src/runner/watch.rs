@@ -4,6 +4,8 @@
 //! for the journal to say.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,13 +13,16 @@ use super::lines::{Lines, Tail};
 use super::mask::Mask;
 use super::protocol::{self, Event, Parser};
 use super::{EVENTS_PORT, Job, OUTPUT_PORT};
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Counters, Domain, DomainEvent, Outcome};
 use crate::ui::StageUi;
 
 /// How much of a guest's output is shown and logged, in bytes.
 const SHOWN: u64 = 64 << 20;
+
+/// How much of a guest's console the masked log holds, in bytes.
+const LOGGED: u64 = 64 << 20;
 
 /// How often a guest gets its secrets: once a boot, and no guest boots that often.
 const DELIVERIES: u32 = 20;
@@ -128,6 +133,8 @@ pub struct Session<'a> {
     events: Parser,
     console: (Lines, Tail),
     output: (Lines, Tail),
+    log: Option<File>,
+    logged: u64,
     shown: u64,
     delivered: u32,
     trusted: bool,
@@ -174,6 +181,8 @@ impl<'a> Session<'a> {
             events: Parser::default(),
             console: Default::default(),
             output: Default::default(),
+            log: None,
+            logged: 0,
             shown: 0,
             delivered: 0,
             trusted: false,
@@ -186,6 +195,16 @@ impl<'a> Session<'a> {
                 counters: Counters::default(),
             },
         }
+    }
+
+    /// Writes the console's lines, masked, to a file of this boot.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn log_to(&mut self, path: &Path) -> Result<()> {
+        let file = File::create(path).doing(|| format!("writing the log {}", path.display()))?;
+        self.log = Some(file);
+        Ok(())
     }
 
     /// Follows one boot of the guest to its end. The caller ends a guest that did not end itself.
@@ -280,6 +299,12 @@ impl<'a> Session<'a> {
             self.panicked.get_or_insert_with(Instant::now);
         }
         self.console.1.push(line);
+        let logged = self.logged + line.len() as u64 + 1;
+        if let Some(log) = self.log.as_mut().filter(|_| logged <= LOGGED) {
+            // A full disk ends the stage where its result is written.
+            drop(writeln!(log, "{line}"));
+            self.logged = logged;
+        }
         // The runner's own words come as events already.
         if !line.starts_with("imgforge: ") {
             self.show(line);

@@ -103,7 +103,7 @@ pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
         channels: vec!["org.imgforge.0".into()],
         boot: boot(dir, mode),
         accel: Accel::Tcg,
-        console_log: dir.join("console.log"),
+        console_log: Some(dir.join("console.log")),
         on_reboot: OnReboot::Destroy,
     }
 }
