@@ -4,19 +4,22 @@
 //! given, a process group of its own and, through `setpriv --pdeathsig`, an end when imgforge
 //! ends. Its standard error is kept to the last 4 KiB, which an error shows.
 
+mod running;
+
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
+pub use running::Running;
+use running::{Tap, each_chunk, each_line, keep};
 
 /// How much of a program's standard error an error can show, in bytes.
 const STDERR_KEPT: usize = 4096;
@@ -304,159 +307,6 @@ pub fn find(name: &str) -> Option<PathBuf> {
     })
 }
 
-type Tap = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// A started program. Dropping it kills its process group.
-#[derive(Debug)]
-pub struct Running {
-    child: Child,
-    tail: Arc<Mutex<Vec<u8>>>,
-    errors: Option<JoinHandle<()>>,
-    deadline: Option<Instant>,
-    timeout: Option<Duration>,
-    line: String,
-    hint: Option<String>,
-}
-
-impl Running {
-    /// The process id, which is the process group's too.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Standard output.
-    ///
-    /// # Panics
-    /// When taken twice, which is a bug.
-    pub fn take_stdout(&mut self) -> ChildStdout {
-        self.child
-            .stdout
-            .take()
-            .expect("standard output is taken once")
-    }
-
-    /// The exit status if the program has ended.
-    ///
-    /// # Errors
-    /// When the system does not tell.
-    pub fn try_status(&mut self) -> Result<Option<ExitStatus>> {
-        self.child
-            .try_wait()
-            .doing(|| "waiting for a program".into())
-    }
-
-    /// The last lines of standard error so far.
-    pub fn stderr_tail(&self) -> String {
-        String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner))
-            .trim()
-            .to_owned()
-    }
-
-    /// Waits for a successful end.
-    ///
-    /// # Errors
-    /// When the program fails, its time is over, or imgforge is interrupted (it is killed then).
-    pub fn wait(mut self) -> Result<()> {
-        let status = loop {
-            if let Some(status) = self.try_status()? {
-                break status;
-            }
-            interrupt::check()?;
-            if self
-                .deadline
-                .is_some_and(|deadline| Instant::now() > deadline)
-            {
-                let limit = self.timeout.unwrap_or_default();
-                return Err(self.failed(&format!(
-                    "did not end within {}",
-                    crate::units::elapsed(limit)
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        if let Some(errors) = self.errors.take() {
-            drop(errors.join());
-        }
-        match (status.success(), status.code(), status.signal()) {
-            (true, ..) => Ok(()),
-            (_, Some(code), _) => Err(self.failed(&format!("ended with exit code {code}"))),
-            (_, _, signal) => Err(self.failed(&format!(
-                "was ended by signal {}",
-                signal.unwrap_or_default()
-            ))),
-        }
-    }
-
-    fn failed(&self, how: &str) -> Error {
-        let tail = self.stderr_tail();
-        let mut error = Error::stage(format!("`{}` {how}", shorten(&self.line))).evidence(
-            tail.lines()
-                .rev()
-                .take(12)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev(),
-        );
-        if let Some(hint) = &self.hint {
-            error = error.hint(hint.clone());
-        }
-        error
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Ok(Some(_)) = self.child.try_wait() {
-            return;
-        }
-        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-        drop(self.child.wait());
-    }
-}
-
-fn keep(tail: &Mutex<Vec<u8>>, chunk: &[u8]) {
-    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-    tail.extend_from_slice(chunk);
-    let excess = tail.len().saturating_sub(STDERR_KEPT);
-    tail.drain(..excess);
-}
-
-fn each_chunk(mut from: impl Read, mut act: impl FnMut(&[u8])) {
-    let mut buffer = [0u8; 8192];
-    while let Ok(n @ 1..) = from.read(&mut buffer) {
-        act(&buffer[..n]);
-    }
-}
-
-/// Lines end at `\n` or `\r` (progress bars); at most 4 KiB of one are kept.
-fn each_line(from: impl Read, mut act: impl FnMut(&str)) {
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    while let Ok(chunk) = from.fill_buf() {
-        if chunk.is_empty() {
-            break;
-        }
-        for byte in chunk {
-            match byte {
-                b'\n' | b'\r' if line.is_empty() => {}
-                b'\n' | b'\r' => {
-                    act(&String::from_utf8_lossy(&line));
-                    line.clear();
-                }
-                _ if line.len() < STDERR_KEPT => line.push(*byte),
-                _ => {}
-            }
-        }
-        let read = chunk.len();
-        from.consume(read);
-    }
-    if !line.is_empty() {
-        act(&String::from_utf8_lossy(&line));
-    }
-}
-
 fn quote(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {
@@ -475,66 +325,4 @@ fn shorten(line: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_names_the_command_and_its_last_words() {
-        let error = Program::new("sh")
-            .args(["-c", "echo gone >&2; exit 7"])
-            .run()
-            .unwrap_err();
-        insta::assert_snapshot!(error.render(), @r"
-        error: `sh -c 'echo gone >&2; exit 7'` ended with exit code 7
-          | gone
-        ");
-    }
-
-    #[test]
-    fn the_environment_is_clean_and_input_is_given() {
-        let text = Program::new("sh")
-            .args(["-c", "cat; echo $LANG$CARGO_MANIFEST_DIR"])
-            .input("in ")
-            .text();
-        assert_eq!(text.unwrap(), "in C.UTF-8");
-    }
-
-    #[test]
-    fn a_program_that_takes_too_long_is_killed_with_its_children() {
-        let pidfile = tempfile::NamedTempFile::new().unwrap();
-        let script = format!("sleep 600 & echo $! > {}; wait", pidfile.path().display());
-        let error = Program::new("sh")
-            .args(["-c", &script])
-            .timeout(Duration::from_millis(300))
-            .run()
-            .unwrap_err();
-        assert!(error.message().contains("did not end within"), "{error}");
-        let pid = std::fs::read_to_string(pidfile.path()).unwrap();
-        let gone = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            let stat =
-                std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-            stat.is_empty() || stat.contains(") Z ")
-        });
-        assert!(gone, "the child {pid} is still there");
-    }
-
-    #[test]
-    fn a_missing_program_is_the_hosts_fault() {
-        let error = Program::new("no-such-program-here").run().unwrap_err();
-        assert_eq!(error.kind(), crate::error::Kind::Host);
-    }
-
-    #[test]
-    fn lines_of_both_streams_reach_the_tap() {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&seen);
-        Program::new("sh")
-            .args(["-c", "echo one; echo two >&2; printf three"])
-            .lines(move |line| sink.lock().unwrap().push(line.to_owned()))
-            .unwrap();
-        let mut seen = seen.lock().unwrap().clone();
-        seen.sort();
-        assert_eq!(seen, ["one", "three", "two"]);
-    }
-}
+mod tests;

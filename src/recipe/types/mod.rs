@@ -1,0 +1,212 @@
+//! The language of a recipe as types: what remains when includes, variants, variables and short
+//! forms are resolved. The JSON schema and the recipe reference derive from these types.
+
+mod install;
+mod steps;
+mod targets;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Size, Span};
+
+pub use install::*;
+pub use steps::*;
+pub use targets::*;
+
+/// One machine image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the image: lower-case letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: String,
+    /// A layer on another recipe's image; or `install`, exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<From>,
+    /// How the base system gets onto the disk; or `from`, exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<Install>,
+    /// The virtual machine that builds the image, and the smallest that runs it.
+    #[serde(default)]
+    pub machine: Machine,
+    /// Where packages come from.
+    #[serde(default)]
+    pub mirrors: Mirrors,
+    /// Variables; strings.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Values that reach the guest and nothing else.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
+    /// Steps that run inside the guest at its first boot, in this order.
+    #[serde(default)]
+    pub configure: Vec<Step>,
+    /// Steps that run at the first boot of every machine made from the image.
+    #[serde(default)]
+    pub instance: Vec<Step>,
+    /// Age at which "latest packages" go stale; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Span>,
+    /// What is removed from the disk.
+    #[serde(default)]
+    pub seal: Seal,
+    /// What the gate asks for.
+    #[serde(default)]
+    pub check: Check,
+    /// How the disk is compressed.
+    #[serde(default)]
+    pub pack: Pack,
+    /// Places where the image runs.
+    #[serde(default)]
+    pub targets: Targets,
+    /// Where `build --publish` publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Publish>,
+}
+
+/// A parent image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum From {
+    /// Another recipe of the same repository, by name.
+    Recipe(String),
+    /// A published image.
+    Published(PublishedImage),
+}
+
+/// A published image of another team: `{image: REPO#name, channel: stable}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PublishedImage {
+    /// `REPO#name`.
+    pub image: String,
+    /// The channel; default: the repository's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+/// The virtual machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Machine {
+    /// CPU architecture.
+    pub arch: Arch,
+    /// Virtual size of the disk.
+    pub disk: Size,
+    /// Memory.
+    pub memory: Size,
+    /// Number of CPUs.
+    pub cpus: u32,
+    /// Firmware that the image boots with.
+    pub firmware: Firmware,
+    /// `user`, the name of a libvirt network, or `bridge:NAME`.
+    pub network: String,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Machine {
+            arch: Arch::X86_64,
+            disk: Size::gib(10),
+            memory: Size::gib(2),
+            cpus: 2,
+            firmware: Firmware::Bios,
+            network: "user".into(),
+        }
+    }
+}
+
+/// CPU architectures that imgforge builds for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Arch {
+    /// 64-bit x86, `amd64` in Debian's words.
+    #[serde(rename = "x86_64")]
+    X86_64,
+}
+
+/// Firmware of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
+    /// The image boots with either; the gate tries both.
+    Both,
+}
+
+/// Where packages come from. A value is `host`, `default`, or an address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Mirrors {
+    /// What the build fetches from: `host` is the mirror of the host's own apt configuration.
+    pub build: String,
+    /// What the finished image is told: `default` is the distribution's own address.
+    pub image: String,
+}
+
+impl Default for Mirrors {
+    fn default() -> Self {
+        Mirrors {
+            build: "host".into(),
+            image: "default".into(),
+        }
+    }
+}
+
+/// Where a secret's value comes from; exactly one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    /// An environment variable of imgforge.
+    Env(String),
+    /// A file on the host.
+    File(String),
+}
+
+/// What is removed from the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Seal {
+    /// Operations by name; `default` is the default set, `-NAME` leaves one out.
+    pub operations: Vec<String>,
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Seal {
+            operations: vec!["default".into()],
+        }
+    }
+}
+
+/// What the gate asks for.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Check {
+    /// Command lines that must succeed in the booted image.
+    pub commands: Vec<String>,
+    /// Units that may have failed, each with the reason.
+    pub failed_units: BTreeMap<String, String>,
+    /// Leftovers accepted on purpose.
+    pub allow: Vec<Allow>,
+}
+
+/// A leftover accepted on purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Allow {
+    /// The scan's rule.
+    pub rule: String,
+    /// The path that it may match; default: everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Why it is accepted.
+    pub reason: String,
+}
