@@ -12,6 +12,14 @@ pub enum Tool {
     MmDebstrap,
     /// Lets an ordinary user have a range of user ids.
     NewUidMap,
+    /// Partitions a disk image.
+    Sfdisk,
+    /// Makes the root file system.
+    Mke2fs,
+    /// Makes the EFI system partition.
+    MkfsFat,
+    /// Copies into the EFI system partition.
+    Mcopy,
     /// Makes namespaces.
     Unshare,
     /// Makes, converts and checks disk images.
@@ -45,9 +53,13 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 10] = [
+    pub const ALL: [Tool; 14] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
+        Tool::Sfdisk,
+        Tool::Mke2fs,
+        Tool::MkfsFat,
+        Tool::Mcopy,
         Tool::Unshare,
         Tool::QemuImg,
         Tool::Qemu,
@@ -78,6 +90,10 @@ impl Tool {
                 "uidmap",
                 "bootstrap without being root",
             ),
+            Tool::Sfdisk => facts(&["sfdisk"], None, "fdisk", "partition a disk"),
+            Tool::Mke2fs => facts(&["mke2fs"], None, "e2fsprogs", "make a root file system"),
+            Tool::MkfsFat => facts(&["mkfs.fat"], None, "dosfstools", "make an EFI partition"),
+            Tool::Mcopy => facts(&["mcopy"], None, "mtools", "fill an EFI partition"),
             Tool::Unshare => facts(&["unshare"], None, "util-linux", "make private name spaces"),
             Tool::QemuImg => facts(
                 &["qemu-img"],

@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
+use crate::host::doctor::{Needs, preflight};
 use crate::hypervisor::{self, Connection};
 use crate::pipeline::clean;
 use crate::pipeline::plan::Plan;
+use crate::stage::StageId;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
 use crate::ui::Ui;
@@ -70,12 +72,16 @@ impl Host {
                 ));
             }
         }
-        crate::host::doctor::preflight(
-            plan.all()
-                .into_iter()
-                .filter(|p| !p.cached)
-                .map(|p| p.stage),
-        )
+        let runs: Vec<_> = plan
+            .all()
+            .into_iter()
+            .filter(|planned| !planned.cached)
+            .collect();
+        preflight(&Needs {
+            stages: runs.iter().map(|planned| planned.stage.name()).collect(),
+            bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
+            state: &self.settings.state,
+        })
     }
 
     /// This process' page of the ledger.

@@ -8,7 +8,7 @@ use crate::digest::Key;
 use crate::error::Result;
 use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
-use crate::recipe::types::{Action, From, Recipe};
+use crate::recipe::types::{Action, From, Install, Recipe};
 use crate::recipe::{Repo, Resolved};
 use crate::stage::StageId;
 use crate::store::Store;
@@ -92,6 +92,12 @@ impl Plan {
     pub fn all(&self) -> Vec<&Planned> {
         let below = self.base.iter().flat_map(|base| base.all());
         below.chain(&self.stages).collect()
+    }
+
+    /// Whether the image, or the one below everything, is bootstrapped.
+    pub fn bootstraps(&self) -> bool {
+        let own = matches!(self.resolved.recipe.install, Some(Install::Bootstrap(_)));
+        own || self.base.as_deref().is_some_and(Plan::bootstraps)
     }
 
     /// Whether some stage will run.

@@ -5,7 +5,7 @@
 mod judge;
 mod probe;
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
 use crate::host::tools::{self, Tool};
+use crate::units::Size;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -119,32 +120,64 @@ fn space_wanted(state: &Path) -> [(&'static str, PathBuf, u64); 2] {
     ]
 }
 
-/// Asks for what these stages need, quickly: before a build, with the names of its stages.
+/// What a build is about to do, as far as the host has to be ready for it.
+#[derive(Debug, Clone)]
+pub struct Needs<'a> {
+    /// Names of the stages that will run.
+    pub stages: Vec<&'a str>,
+    /// Whether a suite is bootstrapped.
+    pub bootstrap: bool,
+    /// The state directory.
+    pub state: &'a Path,
+}
+
+/// What the state directory's file system must have free before anything long starts.
+const LEAST_SPACE: Size = Size::gib(1);
+
+/// Asks quickly for what a build needs, before anything long starts.
 ///
 /// # Errors
 /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
-pub fn preflight(stages: impl IntoIterator<Item = impl Display>) -> Result<()> {
-    let stages: Vec<String> = stages.into_iter().map(|stage| stage.to_string()).collect();
-    let uses = |names: &[&str]| stages.iter().any(|stage| names.contains(&stage.as_str()));
+pub fn preflight(needs: &Needs<'_>) -> Result<()> {
+    let uses = |names: &[&str]| needs.stages.iter().any(|stage| names.contains(stage));
     let mut wanted = vec![];
     if uses(&["install", "configure", "seal", "check", "pack"]) {
         wanted.extend([Tool::QemuImg, Tool::Unshare]);
     }
-    if uses(&["install", "configure", "check"]) {
+    if needs.bootstrap {
+        wanted.extend([
+            Tool::MmDebstrap,
+            Tool::Sfdisk,
+            Tool::Mke2fs,
+            Tool::MkfsFat,
+            Tool::Mcopy,
+        ]);
+        if !rustix::process::geteuid().is_root() {
+            wanted.push(Tool::NewUidMap);
+        }
+    }
+    if uses(&["configure", "check"]) {
         wanted.extend([Tool::Qemu, Tool::Libvirtd]);
     }
     if uses(&["publish"]) {
         wanted.extend([Tool::Gpg, Tool::GpgAgent]);
     }
-    // Installation methods ask for their own programs: the method decides.
     tools::need(wanted)?;
-    if uses(&["install", "configure", "seal", "check"]) {
+    if uses(&["configure", "seal", "check"]) {
         tools::need([Tool::Supermin])?;
         crate::guest::library_version()?;
         let kernels = probe::kernels(Path::new("/boot"), Path::new("/lib/modules"));
         refuse(judge::kernels(&kernels))?;
     }
-    Ok(())
+    match probe::space(needs.state) {
+        Ok(free) if free < LEAST_SPACE.as_bytes() => Err(Error::host(format!(
+            "{} has {} free, and a build needs {LEAST_SPACE} at least",
+            needs.state.display(),
+            Size::bytes(free).human()
+        ))
+        .hint("`imgforge gc --free 10GiB` makes room; --state DIR works elsewhere")),
+        _ => Ok(()),
+    }
 }
 
 fn refuse(finding: Finding) -> Result<()> {
@@ -234,7 +267,12 @@ mod tests {
 
     #[test]
     fn this_host_passes_the_preflight() {
-        preflight(["install", "configure", "seal", "check", "pack", "publish"]).unwrap();
-        preflight(Vec::<String>::new()).unwrap();
+        let stages = vec!["install", "configure", "seal", "check", "pack", "publish"];
+        preflight(&Needs {
+            stages,
+            bootstrap: true,
+            state: Path::new("/var/tmp"),
+        })
+        .unwrap();
     }
 }
