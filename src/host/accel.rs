@@ -60,14 +60,14 @@ impl Accel {
     }
 }
 
-/// What `--accel` and `accel:` say.
+/// What runs the guests' instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
-    /// What [`probe`] finds.
+    /// What the measurement says.
     #[default]
     Auto,
-    /// The processor, unmeasured.
+    /// The processor, without a measurement.
     Kvm,
     /// QEMU's translator.
     Tcg,
