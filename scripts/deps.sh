@@ -10,7 +10,7 @@ declare -A packages=(
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio ca-certificates debian-archive-keyring ubuntu-keyring"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
-  [test]="libguestfs-dev guestfs-tools gnupg busybox-static shellcheck groff-base"
+  [test]="libguestfs-dev guestfs-tools gnupg busybox-static shellcheck groff-base systemd binutils"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

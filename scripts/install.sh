@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$1$2 program=$3
-install -D -m 755 "$program" "$root/bin/imgforge"
+install -D -s -m 755 "$program" "$root/bin/imgforge"
 install -d "$root/share/man/man1" "$root/share/imgforge" "$root/share/doc/imgforge"
 "$program" man -o "$root/share/man/man1"
 for page in "$root"/share/man/man1/*.1; do gzip -9nf "$page"; done

@@ -4,6 +4,7 @@ mod cli;
 mod guest;
 mod hypervisor;
 mod pack;
+mod packaging;
 mod phony;
 mod pipeline;
 mod recipe;

@@ -1,0 +1,89 @@
+//! What `make install` and `make deb` give works from where they put it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_imgforge");
+
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "tests run the packaging scripts")]
+fn run(program: &str, args: &[&str]) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(program);
+    let output = command
+        .args(args)
+        .current_dir(source)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn check_tree(prefix: &Path) {
+    let version = run(
+        prefix.join("bin/imgforge").to_str().unwrap(),
+        &["--version"],
+    );
+    assert_eq!(
+        version.trim(),
+        format!("imgforge {}", env!("CARGO_PKG_VERSION"))
+    );
+    let share = prefix.join("share");
+    for file in [
+        "man/man1/imgforge.1.gz",
+        "man/man1/imgforge-build.1.gz",
+        "bash-completion/completions/imgforge",
+        "imgforge/recipes/debian-mini.yaml",
+        "imgforge/firstboot/banner.sh",
+        "doc/imgforge/guide.md",
+        "doc/imgforge/systemd/imgforge-nightly.timer",
+    ] {
+        assert!(share.join(file).is_file(), "{file} is missing");
+    }
+    let recipes = share.join("imgforge");
+    let plan = ["-C", recipes.to_str().unwrap(), "validate"];
+    run(prefix.join("bin/imgforge").to_str().unwrap(), &plan);
+}
+
+#[test]
+fn an_installed_tree_is_complete_and_its_recipes_are_good() {
+    let dir = tempfile::tempdir().unwrap();
+    run(
+        "scripts/install.sh",
+        &[dir.path().to_str().unwrap(), "/usr/local", PROGRAM],
+    );
+    check_tree(&dir.path().join("usr/local"));
+}
+
+#[test]
+fn the_package_unpacks_to_the_same() {
+    run("scripts/deb.sh", &[PROGRAM]);
+    let name = format!("dist/imgforge_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
+    let dir = tempfile::tempdir().unwrap();
+    run("dpkg-deb", &["-x", &name, dir.path().to_str().unwrap()]);
+    check_tree(&dir.path().join("usr"));
+    let depends = run("dpkg-deb", &["-f", &name, "Depends"]);
+    assert!(
+        depends.contains("libguestfs0") && depends.contains("libvirt0"),
+        "{depends}"
+    );
+}
+
+#[test]
+fn systemd_accepts_the_nightly_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");
+    for name in ["imgforge-nightly.service", "imgforge-nightly.timer"] {
+        let unit = std::fs::read_to_string(source.join(name)).unwrap();
+        // The program is not installed where a test runs.
+        let unit = unit.replace("ExecStart=imgforge", &format!("ExecStart={PROGRAM}"));
+        std::fs::write(dir.path().join(name), unit).unwrap();
+    }
+    let timer = dir.path().join("imgforge-nightly.timer");
+    run(
+        "systemd-analyze",
+        &["verify", "--man=no", timer.to_str().unwrap()],
+    );
+}
