@@ -265,6 +265,8 @@ impl<'a> Run<'a> {
         };
         let note = facts.get("note").and_then(Value::as_str).map(str::to_owned);
         let entry = draft.commit(store, meta(planned, began.elapsed(), facts))?;
+        // What an earlier failure left has served its purpose.
+        drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
         ui.event(&Event::Finished {
             image,
@@ -325,7 +327,7 @@ impl<'a> Run<'a> {
                 "with --on-error keep the disk stays for `imgforge shell {image}`"
             ));
         }
-        match draft.keep(&self.session.store.kept(image)) {
+        match draft.keep(&self.session.store.kept(image), planned.input.as_ref()) {
             Ok(()) => error.hint(format!("`imgforge shell {image}` boots the disk as it is")),
             Err(kept) => error.cause(kept),
         }

@@ -63,7 +63,11 @@ impl Store {
             .map(|e| (e.meta().key.clone(), e))
             .collect();
         while goal > 0 {
-            let candidate = leaves(&entries).into_iter().find_map(|key| {
+            let kept = self.kept_parents();
+            let free = leaves(&entries)
+                .into_iter()
+                .filter(|key| !kept.contains(key));
+            let candidate = free.into_iter().find_map(|key| {
                 let lock = self.try_lock(&key)?;
                 Some((key, lock))
             });
@@ -77,6 +81,18 @@ impl Store {
             gone.push(entry);
         }
         Ok(gone)
+    }
+
+    /// The entries below what `--on-error keep` left.
+    fn kept_parents(&self) -> Vec<Key> {
+        let names = std::fs::read_dir(self.entries())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let kept = names.filter(|name| name.file_name().to_string_lossy().starts_with(".kept-"));
+        let parents =
+            kept.filter_map(|kept| std::fs::read_to_string(kept.path().join("parent")).ok());
+        parents.filter_map(|parent| Key::parse(&parent)).collect()
     }
 
     /// Removes least recently used entries until the store is not larger than `limit`.

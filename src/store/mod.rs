@@ -261,14 +261,18 @@ impl Draft {
         Ok(entry)
     }
 
-    /// Leaves the draft at `kept` for `imgforge shell`, in place of an earlier one.
+    /// Leaves the draft at `kept` for `imgforge shell`, in place of an earlier one. The entry
+    /// below it, `parent`, stays as long as it does.
     ///
     /// # Errors
     /// When it cannot be moved.
-    pub fn keep(mut self, kept: &Path) -> Result<()> {
+    pub fn keep(mut self, kept: &Path, parent: Option<&Key>) -> Result<()> {
         let doing = || format!("keeping the failed stage at {}", kept.display());
         if kept.exists() {
             std::fs::remove_dir_all(kept).doing(doing)?;
+        }
+        if let Some(parent) = parent {
+            std::fs::write(self.path().join("parent"), parent.as_str()).doing(doing)?;
         }
         std::fs::rename(self.path(), kept).doing(doing)?;
         self.path = None;

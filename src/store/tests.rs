@@ -116,3 +116,16 @@ fn a_state_directory_below_a_file_is_the_hosts_fault() {
     assert_eq!(error.kind(), crate::error::Kind::Host);
     assert!(error.hint_text().unwrap().contains("--state"));
 }
+
+#[test]
+fn a_kept_draft_keeps_the_entry_below_it() {
+    let (_dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let draft = store.draft(&ledger).unwrap();
+    draft
+        .keep(&store.kept("web"), Some(&base.meta().key))
+        .unwrap();
+    assert!(store.evict(u64::MAX).unwrap().is_empty());
+    std::fs::remove_dir_all(store.kept("web")).unwrap();
+    assert_eq!(store.evict(u64::MAX).unwrap().len(), 1);
+}
