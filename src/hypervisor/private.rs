@@ -39,8 +39,16 @@ stdio_handler = "file"
 
 /// Runs as the first process of the namespaces, and reaps: `$1` is the private directory, `$2`
 /// the daemon. Images and virt-install's boot files under /var/lib/libvirt stay visible.
+/// libvirtd does not start without its default user, though it is told to use another, and Debian
+/// creates that user with the system daemon's package only: here it is another name of root.
 const INIT: &str = r#"set -e
 exec >&2
+for list in passwd:0::/:/usr/sbin/nologin group:; do
+  if ! getent "${list%%:*}" libvirt-qemu >/dev/null; then
+    { cat "/etc/${list%%:*}"; echo "libvirt-qemu:x:0:${list#*:}"; } >"$1/${list%%:*}"
+    mount --bind "$1/${list%%:*}" "/etc/${list%%:*}"
+  fi
+done
 for kept in images boot; do
   if [ -d "/var/lib/libvirt/$kept" ]; then
     mkdir -p "$1/lib/$kept"
