@@ -6,6 +6,8 @@ use super::{Distro, Suite};
 
 /// Packages that make a bootable, reachable machine of a minimal system.
 pub(super) const BOOT_PACKAGES: &[&str] = &[
+    // Of priority "required" on Debian only.
+    "apt",
     "systemd-sysv",
     "udev",
     "dbus",

@@ -105,7 +105,7 @@ mod tests {
         --aptopt=Acquire::Languages "none"
         --aptopt=Acquire::Retries 3
         --dpkgopt=force-unsafe-io
-        --include=linux-image-cloud-amd64,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub-pc-bin,grub-efi-amd64-bin,grub2-common,iproute2,ca-certificates,login,passwd,systemd-resolved,less,nano
+        --include=linux-image-cloud-amd64,apt,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub-pc-bin,grub-efi-amd64-bin,grub2-common,iproute2,ca-certificates,login,passwd,systemd-resolved,less,nano
         "#);
     }
 }
