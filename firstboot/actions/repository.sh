@@ -27,7 +27,8 @@ gpgkey=file://$key"
 	relabel "$1" /etc/pki/rpm-gpg
 }
 
-case $(manager) in
+find_manager
+case $MANAGER in
 apt-get)
 	if [ -z "$suite" ]; then suite=$(os VERSION_CODENAME); fi
 	[ -n "$suite" ] || fail "os-release names no VERSION_CODENAME: give the step a \`suite\`"

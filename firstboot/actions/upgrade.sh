@@ -1,7 +1,8 @@
 # Upgrades every installed package.
 # shellcheck shell=sh
 refresh_lists
-case $(manager) in
+find_manager
+case $MANAGER in
 apt-get) thrice apt full-upgrade ;;
 dnf) thrice dnf -y upgrade ;;
 yum) thrice yum -y upgrade ;;

@@ -17,19 +17,17 @@ thrice() {
 	return "$code"
 }
 
-manager() {
-	for program in apt-get dnf yum zypper apk; do
-		if command -v "$program" >/dev/null 2>&1; then
-			echo "$program"
-			return 0
-		fi
+# Names the guest's package manager in MANAGER; without one the step fails.
+find_manager() {
+	for MANAGER in apt-get dnf yum zypper apk; do
+		if command -v "$MANAGER" >/dev/null 2>&1; then return 0; fi
 	done
 	fail "no package manager is known here: apt-get, dnf, yum, zypper or apk is needed"
 }
 
 apt() {
 	apt-get -y -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=3 \
-		-o APT::Update::Error-Mode=any -o Dpkg::Use-Pty=0 \
+		-o APT::Update::Error-Mode=any -o Acquire::Languages=none -o Dpkg::Use-Pty=0 \
 		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
 }
 
@@ -50,7 +48,8 @@ quiet_apt() {
 # Reads the package lists once a boot, and again after a repository was added.
 refresh_lists() {
 	[ ! -e "$RUN/lists-fresh" ] || return 0
-	case $(manager) in
+	find_manager
+	case $MANAGER in
 	apt-get) quiet_apt && thrice apt update ;;
 	dnf) thrice dnf -y makecache ;;
 	yum) thrice yum -y makecache ;;
@@ -70,7 +69,8 @@ zypper_run() {
 install_packages() {
 	[ "$#" -gt 0 ] || return 0
 	refresh_lists
-	case $(manager) in
+	find_manager
+	case $MANAGER in
 	apt-get) thrice apt install "$@" ;;
 	dnf) thrice dnf -y install "$@" ;;
 	yum) thrice yum -y install "$@" ;;

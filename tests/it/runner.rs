@@ -285,6 +285,30 @@ fn a_failing_step_ends_the_job_with_its_code_after_its_retries() {
 }
 
 #[test]
+fn a_guest_without_a_package_manager_fails_its_steps() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot");
+    for (action, name) in [("upgrade", "dash"), ("repository", "busybox")] {
+        let step = tempfile::tempdir().unwrap();
+        fs::write(step.path().join("repository.sh"), "uri=u id=i").unwrap();
+        let script = format!(
+            ". {0}/lib/packages.sh; . {0}/actions/{action}.sh; echo went on",
+            folder.display()
+        );
+        let program = match name {
+            "busybox" => Program::new(name).arg("sh"),
+            shell => Program::new(shell),
+        };
+        let program = program.args(["-euc", &script]).env("PATH", "/nonexistent");
+        let error = program
+            .env("RUN", step.path())
+            .env("STEP", step.path())
+            .text();
+        let text = error.unwrap_err().render();
+        assert!(text.contains("no package manager"), "{action}: {text}");
+    }
+}
+
+#[test]
 fn a_step_and_its_children_end_with_its_time() {
     for name in SHELLS {
         let slow = Step {
