@@ -74,6 +74,8 @@ pub struct CloneReport {
     pub healthy_after: Option<u64>,
     /// Release of the kernel.
     pub kernel: String,
+    /// Its machine id, which no other clone has; `None` without systemd.
+    pub machine_id: Option<String>,
     /// Failed units that the recipe accepts.
     pub accepted_units: Vec<String>,
     /// Exit codes of the recipe's commands.
@@ -319,6 +321,7 @@ impl Booted<'_> {
             state: first("state"),
             healthy_after: journal.facts("uptime").next().and_then(|s| s.parse().ok()),
             kernel: text(&first("kernel")).unwrap_or_default(),
+            machine_id: Some(first("machine-id")).filter(|id| valid_id(id)),
             accepted_units: failed_units(journal)
                 .into_iter()
                 .filter(|unit| check.failed_units.contains_key(unit))
