@@ -236,12 +236,18 @@ fn debian_mini_is_built_published_pulled_booted_resumed() {
     assert_eq!(published["revision"], 1);
 
     the_stock_client_lists_and_unpacks_it(&world);
+    its_clones_are_two_machines(&world);
     let disk = world.path("pulled.raw");
-    boots_to(&world, &disk, false, "login:");
-    boots_to(&world, &disk, true, "login:");
+    std::thread::scope(|scope| {
+        scope.spawn(|| boots_to(&world, &disk, false, "debian-mini login:"));
+        boots_to(&world, &disk, true, "debian-mini login:");
+    });
 
-    let again = world.command(&["build", "debian-mini", "--publish"]);
-    nothing_is_done(again);
+    nothing_is_done(world.command(&["build", "debian-mini"]));
+    let again = world.events(&["build", "debian-mini", "--publish"]);
+    assert!(stages(&again, "started").is_empty(), "{again:?}");
+    let again = again.iter().find(|event| event["event"] == "published");
+    assert_eq!(again.map(|event| &event["revision"]), Some(&1.into()));
     a_changed_step_does_not_repeat_the_installation(&world);
 }
 
@@ -276,6 +282,18 @@ fn the_stock_client_lists_and_unpacks_it(world: &World) {
     tool("xz", &["-t", blobs.trim()]);
 }
 
+/// The published manifest holds what the gate saw of two clones.
+fn its_clones_are_two_machines(world: &World) {
+    let manifest = world.path("repo/images/debian-mini/1/manifest.json");
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let clones = manifest["gate"]["clones"].as_array().unwrap();
+    let of = |name: &str| -> Vec<&str> { clones.iter().flat_map(|c| c[name].as_str()).collect() };
+    assert_eq!(of("firmware"), ["bios", "uefi"]);
+    assert_eq!(of("state"), ["running", "running"]);
+    let ids = of("machine-id");
+    assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+}
+
 /// A build without work needs no program, not even one that could be found.
 fn nothing_is_done(mut build: Command) {
     let events = events(build.env("PATH", "/nonexistent").output().unwrap());
@@ -296,25 +314,19 @@ fn a_changed_step_does_not_repeat_the_installation(world: &World) {
     );
     assert_ne!(text, changed);
     std::fs::write(&recipe, changed).unwrap();
+    let console = world.path("state/logs/debian-mini/configure-console.log");
+    let modified = || std::fs::metadata(&console).and_then(|meta| meta.modified());
+    let before = modified().unwrap();
     let mut killed = world.command(&["build", "debian-mini", "--until", "configure"]);
     let mut killed = killed
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let console = world.path("state/logs/debian-mini/configure.console");
     let limit = Instant::now() + Duration::from_secs(300);
-    let before = std::fs::metadata(&console)
-        .and_then(|meta| meta.modified())
-        .unwrap();
-    while std::fs::metadata(&console)
-        .and_then(|m| m.modified())
-        .is_ok_and(|now| now == before)
-    {
-        assert!(
-            Instant::now() < limit && killed.try_wait().unwrap().is_none(),
-            "no guest started"
-        );
+    while modified().is_ok_and(|now| now == before) {
+        let running = killed.try_wait().unwrap().is_none();
+        assert!(running && Instant::now() < limit, "no guest started");
         std::thread::sleep(Duration::from_millis(100));
     }
     killed.kill().unwrap();
