@@ -132,6 +132,10 @@ impl Drop for Digests {
         if !*self.grown.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
         }
+        // A plan makes no state directory.
+        if !self.file.parent().is_some_and(Path::is_dir) {
+            return;
+        }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(text) = serde_json::to_vec(&*known) else {
             return;

@@ -130,6 +130,7 @@ fn explain_names_the_input_that_changed() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert!(plan(&world).contains("never built"), "{}", plan(&world));
+    assert!(!world.path("state").exists(), "a plan only looks");
     world.ok(&BUILD);
     assert!(plan(&world).contains("cached"), "{}", plan(&world));
     world.recipe("install: {import: {image: files/disk.raw}}\nmachine: {disk: 2GiB}\n");
