@@ -7,8 +7,8 @@ use crate::sysprep::{Operation, Site};
 pub(super) static OPERATION: Operation = Operation {
     name: "apt-lists",
     heading: "Remove the package lists of apt",
-    default: true,
-    doc: "Removes what `apt-get update` downloads, in `/var/lib/apt/lists`: old soon, and tens of megabytes. A machine that has to search without network wants `-apt-lists`.",
+    default: false,
+    doc: "Removes what `apt-get update` downloads, in `/var/lib/apt/lists`. Off by default: a machine without network could then not even search for packages.",
     run,
 };
 
