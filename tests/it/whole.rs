@@ -121,6 +121,16 @@ fn virt_builder(world: &World, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// A guest that ends with the test, however that ends.
+struct Guest(std::process::Child);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Boots a throw-away overlay of `disk` until `marker` appears on the serial console.
 #[allow(clippy::disallowed_methods, reason = "tests boot what was published")]
 fn boots_to(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
@@ -141,15 +151,8 @@ fn boots_to(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
         ],
     );
     let console = world.path(if uefi { "uefi.log" } else { "bios.log" });
-    let mut qemu = Command::new("timeout");
-    qemu.args([
-        "600",
-        "qemu-system-x86_64",
-        "-accel",
-        "tcg,thread=multi",
-        "-machine",
-        "q35",
-    ]);
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35"]);
     qemu.args([
         "-cpu",
         "max",
@@ -189,18 +192,18 @@ fn boots_to(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
             &format!("if=pflash,format=raw,file={}", path(&vars)),
         ]);
     }
-    let mut guest = qemu.stdin(Stdio::null()).spawn().unwrap();
+    let mut guest = Guest(qemu.stdin(Stdio::null()).spawn().unwrap());
     let limit = Instant::now() + Duration::from_secs(600);
     let seen = loop {
         let text =
             String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).into_owned();
-        if text.contains(marker) || Instant::now() > limit || guest.try_wait().unwrap().is_some() {
+        if text.contains(marker) || Instant::now() > limit || guest.0.try_wait().unwrap().is_some()
+        {
             break text;
         }
         std::thread::sleep(Duration::from_millis(300));
     };
-    guest.kill().unwrap();
-    guest.wait().unwrap();
+    drop(guest);
     assert!(
         seen.contains(marker),
         "no `{marker}` on the console:\n{}",
