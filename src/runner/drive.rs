@@ -16,6 +16,10 @@ use crate::units::{self, Size};
 /// Restarts that no step asked for, before the runner starts, as after relabelling a disk.
 const FREE_RESTARTS: u32 = 3;
 
+/// How Linux ends early in its boot when a busy host is late with the timer's interrupts, which
+/// happens without hardware acceleration. Nothing of the guest has run by then.
+const STARVED: &str = "IO-APIC + timer doesn't work";
+
 /// How many lines of evidence an error shows.
 const EVIDENCE: usize = 20;
 
@@ -99,12 +103,8 @@ pub fn drive(
         )?;
         let report = Journal::read(&journal, &job.nonce, job.count())
             .map_err(|error| error.evidence(session.console_tail()))?;
-        if end == End::Ended(Outcome::Rebooted) && report.done.is_none() {
-            let unasked = report.open.is_none() && !report.restarting;
-            free += u32::from(unasked);
-            if report.restarting || (unasked && free <= FREE_RESTARTS) {
-                continue;
-            }
+        if boots_again(end, &report, &session.console_tail(), &mut free) {
+            continue;
         }
         let (breaches, all) = session.breaches();
         if let Some(first) = breaches.first() {
@@ -122,6 +122,20 @@ pub fn drive(
         });
     }
     unreachable!("a guest boots less often than this counts")
+}
+
+/// Whether the job goes on with another boot; `free` counts those that no step asked for.
+fn boots_again(end: End, report: &Journal, console: &[String], free: &mut u32) -> bool {
+    let restarted = end == End::Ended(Outcome::Rebooted) && report.done.is_none();
+    if restarted && report.restarting {
+        return true;
+    }
+    let starved = end == End::Panicked
+        && report.boots == 0
+        && console.iter().any(|line| line.contains(STARVED));
+    let unasked = starved || (restarted && report.open.is_none());
+    *free += u32::from(unasked);
+    unasked && *free <= FREE_RESTARTS
 }
 
 fn console_log(machine: &Machine<'_>, boot: u32) -> PathBuf {
@@ -272,5 +286,37 @@ impl Finished {
             .cause(seen)
             .evidence(last)
             .hint(format!("`imgforge build {image}` goes on with this stage"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_boots_again_when_asked_or_when_it_had_not_begun() {
+        let rebooted = End::Ended(Outcome::Rebooted);
+        let console = ["[ 0.02] Kernel panic - not syncing: IO-APIC + timer doesn't work!".into()];
+        let again = |end, report: &Journal| boots_again(end, report, &console, &mut 0);
+        let fresh = Journal::default();
+        assert!(again(rebooted, &fresh) && again(End::Panicked, &fresh));
+        assert!(!boots_again(End::Panicked, &fresh, &[], &mut 0));
+        assert!(!boots_again(rebooted, &fresh, &[], &mut 3));
+        let begun = Journal {
+            boots: 1,
+            open: Some(1),
+            ..Journal::default()
+        };
+        assert!(!again(rebooted, &begun) && !again(End::Panicked, &begun));
+        let asked = Journal {
+            restarting: true,
+            ..begun
+        };
+        assert!(boots_again(rebooted, &asked, &[], &mut 9));
+        let done = Journal {
+            done: Some(0),
+            ..fresh
+        };
+        assert!(!again(rebooted, &done));
     }
 }
