@@ -19,7 +19,7 @@ use crate::hypervisor::{
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{Options, Session, epoch, plan};
 use crate::recipe::types;
-use crate::stage::overlay;
+use crate::stage::{CLUSTER, overlay};
 use crate::store::{DISK, Store};
 
 /// Ctrl-], as in `virsh console`.
@@ -42,7 +42,12 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
     let below = find(session, &plan, stage)?;
     session.store.prepare()?;
     let draft = session.store.draft(session.host.ledger()?)?;
-    overlay(draft.path(), &Path::new("..").join(below).join(DISK), DISK)?;
+    overlay(
+        draft.path(),
+        &Path::new("..").join(below).join(DISK),
+        DISK,
+        CLUSTER,
+    )?;
     let disk = draft.path().join(DISK);
     session
         .ui

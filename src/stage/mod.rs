@@ -129,19 +129,32 @@ impl Context<'_> {
     /// # Errors
     /// When `qemu-img` fails.
     pub fn overlay(&self, below: &Entry) -> Result<PathBuf> {
-        overlay(self.dir, &below.disk_from_sibling(), DISK)?;
+        self.overlay_with(below, CLUSTER)
+    }
+
+    /// As [`Context::overlay`], with clusters of `cluster` bytes: what is trimmed in whole
+    /// clusters only is gone.
+    ///
+    /// # Errors
+    /// When `qemu-img` fails.
+    pub fn overlay_with(&self, below: &Entry, cluster: u64) -> Result<PathBuf> {
+        overlay(self.dir, &below.disk_from_sibling(), DISK, cluster)?;
         Ok(self.dir.join(DISK))
     }
 }
+
+/// QEMU's usual cluster, in bytes.
+pub const CLUSTER: u64 = 64 << 10;
 
 /// Makes `dir/name` as a qcow2 overlay of `backing`, a path as `dir` sees it.
 ///
 /// # Errors
 /// When `qemu-img` fails.
-pub fn overlay(dir: &Path, backing: &Path, name: &str) -> Result<()> {
+pub fn overlay(dir: &Path, backing: &Path, name: &str, cluster: u64) -> Result<()> {
     Program::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
         .arg(backing)
+        .args(["-o", &format!("cluster_size={cluster}")])
         .arg(name)
         .dir(dir)
         .run()

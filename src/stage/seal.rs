@@ -8,7 +8,7 @@ use crate::guest::{Drive, Guestfs, Launch};
 use crate::recipe::types::{Action, Recipe, User};
 use crate::stage::{Configured, Context, install};
 use crate::store::Entry;
-use crate::sysprep::{self, ImageIdentity, Report, Seal};
+use crate::sysprep::{self, How, ImageIdentity, Report, Seal};
 use crate::units::Size;
 
 /// Seals an overlay of the configured disk; `version` goes into its os-release.
@@ -18,7 +18,7 @@ use crate::units::Size;
 pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Result<Value> {
     let recipe = context.recipe();
     let operations = sysprep::select(&recipe.seal.operations)?;
-    let disk = context.overlay(&configured.0)?;
+    let disk = context.overlay_with(&configured.0, sysprep::OVERLAY_CLUSTER)?;
     context.ui.step("opening the disk");
     let drives = [Drive {
         path: &disk,
@@ -47,6 +47,17 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
         },
     )?;
     guest.close()?;
+    for filesystem in report
+        .filesystems
+        .iter()
+        .filter(|f| f.how == How::Untouched)
+    {
+        let at = &filesystem.at;
+        context
+            .ui
+            .ui()
+            .warning(format!("the free space of {at} may hold what was removed"));
+    }
     let install = &configured.0.meta().facts["install"];
     Ok(
         json!({ "install": install, "disk": digest::file_blake3(&disk)?, "os": os, "note": note(&report) }),
