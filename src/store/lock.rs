@@ -1,7 +1,7 @@
 //! Locks that the kernel frees when their holder dies.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -42,12 +42,24 @@ impl Store {
 
     fn lock_file(&self, key: &Key) -> std::io::Result<File> {
         let path = self.state().join("locks").join(key.as_str());
-        OpenOptions::new()
+        let writable = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path)
+            .open(&path);
+        match writable {
+            // Who only uses what a read-only state directory holds needs no more than to read.
+            Err(cause)
+                if matches!(
+                    cause.kind(),
+                    ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+                ) =>
+            {
+                File::open(&path).map_err(|_| cause)
+            }
+            opened => opened,
+        }
     }
 
     fn lock_as(&self, key: &Key, how: FlockOperation, waiting: impl FnOnce(u32)) -> Result<Lock> {
