@@ -61,7 +61,7 @@ pub struct Finished {
     pub end: End,
     /// What the runner wrote down.
     pub journal: Journal,
-    /// The last lines of the steps' output.
+    /// The last lines of the last step's output.
     pub output: Vec<String>,
     /// The last lines of the console.
     pub console: Vec<String>,
@@ -220,7 +220,14 @@ impl Finished {
             .map_or(String::new(), |n| format!(" in {}", named(n)));
         if let Some((n, code)) = self.journal.failed_step() {
             return Some(match code {
-                124 => format!("{} did not end within its time limit", named(n)),
+                124 => format!(
+                    "{} did not end within its time limit{}",
+                    named(n),
+                    job.step(n).map_or(String::new(), |step| format!(
+                        " of {}",
+                        units::elapsed(step.each)
+                    ))
+                ),
                 code => format!("{} failed with exit code {code}", named(n)),
             });
         }
@@ -271,9 +278,15 @@ impl Finished {
     }
 
     /// The complaint as an error with its evidence.
-    pub fn error(&self, complaint: String, image: &str) -> Error {
-        let step = self.journal.failed_step().is_some() || self.journal.open.is_some();
-        let lines = if step { &self.output } else { &self.console };
+    pub fn error(&self, complaint: String) -> Error {
+        // The console goes on after a step that ended: its last lines tell of the power-off.
+        let ended = self.journal.failed_step().is_some();
+        let within = self.journal.open.is_some() && !self.output.is_empty();
+        let lines = if ended || within {
+            &self.output
+        } else {
+            &self.console
+        };
         let last = lines
             .iter()
             .skip(lines.len().saturating_sub(EVIDENCE))
@@ -282,10 +295,7 @@ impl Finished {
         if let Some(path) = &self.screenshot {
             seen += &format!(", the screen {}", path.display());
         }
-        Error::stage(complaint)
-            .cause(seen)
-            .evidence(last)
-            .hint(format!("`imgforge build {image}` goes on with this stage"))
+        Error::stage(complaint).cause(seen).evidence(last)
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Request<'a> {
 pub struct Planned {
     /// What people see.
     pub title: String,
+    /// The longest that one try may take, accelerated or not.
+    pub each: Duration,
     /// The longest that all its tries may take, accelerated or not.
     pub limit: Duration,
 }
@@ -194,6 +196,7 @@ impl Program {
                 .saturating_mul(u64::from(factor));
             steps.push(Planned {
                 title,
+                each: Duration::from_secs(limit.saturating_mul(u64::from(factor))),
                 limit: Duration::from_secs(all),
             });
         }

@@ -244,14 +244,9 @@ impl<'a> Session<'a> {
         self.console.1.lines().map(str::to_owned).collect()
     }
 
-    /// The last lines of the steps' output; of the console, if there was none.
+    /// The last lines of the current step's output.
     pub fn output_tail(&self) -> Vec<String> {
-        let tail = if self.output.1.lines().len() > 0 {
-            &self.output.1
-        } else {
-            &self.console.1
-        };
-        tail.lines().map(str::to_owned).collect()
+        self.output.1.lines().map(str::to_owned).collect()
     }
 
     /// What keeps secrets out of files that others wrote.

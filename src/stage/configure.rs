@@ -52,7 +52,7 @@ pub fn run_job(
     ui.step("starting the guest");
     let finished = drive(machine, job, ui, "", secrets, Limits::usual(machine.accel))?;
     match finished.complaint(job) {
-        Some(complaint) => Err(finished.error(complaint, ui.image())),
+        Some(complaint) => Err(finished.error(complaint)),
         None => Ok(finished),
     }
 }
@@ -71,6 +71,9 @@ pub fn secret_values(
             .ok_or_else(|| {
                 Error::usage(format!("the secret `{name}` is not there"))
                     .cause(format!("the environment variable {variable} is not set"))
+                    .hint(format!(
+                        "set it, or change `secrets: {{{name}: …}}` in the recipe"
+                    ))
             }),
         Secret::File(file) => {
             let path = root.join(file);
