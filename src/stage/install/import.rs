@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -48,7 +50,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     verify(input, &file)?;
     let plain = unpack(input, &file)?;
     let plain = plain.as_deref().unwrap_or(&file);
-    let info = inspect(plain)?;
+    let info = inspect(plain, input.image)?;
     let size = Size::bytes(info.virtual_size);
     if size > input.size {
         return Err(Error::usage(format!(
@@ -100,24 +102,67 @@ fn fetch(input: &Input<'_>) -> Result<PathBuf> {
             .cause(cause)
             .hint("check the address and http_proxy, then run the same command again")
     };
-    let mut response = ureq::get(input.image).call().map_err(|e| failed(&e))?;
-    let length = response.headers().get("content-length");
-    let total = length.and_then(|v| v.to_str().ok()?.parse().ok());
-    let mut body = response.body_mut().as_reader();
     let mut file = File::create(&path).doing(|| format!("writing {}", path.display()))?;
-    let mut buffer = vec![0u8; 1 << 20];
-    let mut done = 0u64;
+    let (mut done, mut total, mut heard) = (0u64, None, Instant::now());
+    let download = download(input.image.to_owned());
     loop {
         interrupt::check()?;
-        let read = body.read(&mut buffer).map_err(|e| failed(&e))?;
-        if read == 0 {
-            return Ok(path);
+        match download.recv_timeout(Duration::from_millis(100)) {
+            Ok(Ok(Part::Length(length))) => total = length,
+            Ok(Ok(Part::Bytes(bytes))) => {
+                file.write_all(&bytes)
+                    .doing(|| format!("writing {}", path.display()))?;
+                done += bytes.len() as u64;
+                input.ui.progress(done, total.unwrap_or(done), Unit::Bytes);
+            }
+            Ok(Err(cause)) => return Err(failed(&cause)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(path),
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
+                let limit = crate::units::elapsed(SILENCE);
+                return Err(failed(&format!("the server said nothing for {limit}")));
+            }
+            Err(RecvTimeoutError::Timeout) => continue,
         }
-        file.write_all(&buffer[..read])
-            .doing(|| format!("writing {}", path.display()))?;
-        done += read as u64;
-        input.ui.progress(done, total.unwrap_or(done), Unit::Bytes);
+        heard = Instant::now();
     }
+}
+
+/// A server that says nothing for so long has failed.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What comes of a download; it has ended when its sender is gone.
+enum Part {
+    Length(Option<u64>),
+    Bytes(Vec<u8>),
+}
+
+/// Downloads in a thread, because a read from a silent server can be neither limited nor
+/// interrupted. The thread ends with the receiver or the process.
+fn download(url: String) -> Receiver<Result<Part, String>> {
+    let (send, receive) = sync_channel(4);
+    std::thread::spawn(move || {
+        let read = || -> Result<(), String> {
+            let mut response = ureq::get(&url).call().map_err(|e| e.to_string())?;
+            let length = response.headers().get("content-length");
+            let total = length.and_then(|v| v.to_str().ok()?.parse().ok());
+            let mut sent = send.send(Ok(Part::Length(total)));
+            let mut body = response.body_mut().as_reader();
+            while sent.is_ok() {
+                let mut bytes = vec![0u8; 1 << 18];
+                match body.read(&mut bytes).map_err(|e| e.to_string())? {
+                    0 => break,
+                    read => bytes.truncate(read),
+                }
+                sent = send.send(Ok(Part::Bytes(bytes)));
+            }
+            Ok(())
+        };
+        if let Err(cause) = read() {
+            // Nobody listens any more: then nobody needs to know.
+            drop(send.send(Err(cause)));
+        }
+    });
+    receive
 }
 
 /// Compares the digest; a file without one is taken as it is.
@@ -176,8 +221,9 @@ fn gunzip(input: &Input<'_>, file: &Path) -> Result<PathBuf> {
     let path = input.scratch.join("image");
     let mut running = Program::new("gzip").args(["-dc", "--"]).arg(file).spawn()?;
     let written = write_sparse(running.take_stdout(), &path);
-    running.wait()?;
+    // First what ended the copy: gzip only fails of it.
     written.doing(|| format!("unpacking {}", file.display()))?;
+    running.wait()?;
     Ok(path)
 }
 
@@ -216,7 +262,7 @@ struct Info {
 }
 
 /// What qemu-img says of the file; the formats are raw and qcow2, and nothing but the file counts.
-fn inspect(file: &Path) -> Result<Info> {
+fn inspect(file: &Path, image: &str) -> Result<Info> {
     let info: Info = Program::new("qemu-img")
         .args(["info", "--output=json"])
         .arg(file)
@@ -229,8 +275,7 @@ fn inspect(file: &Path) -> Result<Info> {
     let refers = info.backing_filename.as_deref();
     if let Some(other) = refers.or_else(|| data_file.and_then(|v| v.as_str())) {
         return Err(Error::stage(format!(
-            "the image {} refers to another file, {other}, and is refused",
-            file.display()
+            "the image {image} refers to another file, {other}, and is refused"
         ))
         .hint("make it one file: qemu-img convert -O qcow2 IMAGE NEW"));
     }
@@ -238,14 +283,11 @@ fn inspect(file: &Path) -> Result<Info> {
         "qcow2" => Ok(info),
         // Anything at all is "raw": a disk that boots has a boot signature in its first sector.
         "raw" if has_boot_signature(file)? => Ok(info),
-        "raw" => Err(
-            Error::stage(format!("{} is not a disk image", file.display()))
-                .cause("its first sector has no partition table")
-                .hint("import takes raw and qcow2 disks, also compressed with xz or gzip"),
-        ),
+        "raw" => Err(Error::stage(format!("{image} is not a disk image"))
+            .cause("its first sector has no partition table")
+            .hint("import takes raw and qcow2 disks, also compressed with xz or gzip")),
         other => Err(Error::stage(format!(
-            "{} has the format {other}, which import does not take",
-            file.display()
+            "{image} has the format {other}, which import does not take"
         ))
         .hint("qemu-img convert -O qcow2 IMAGE NEW")),
     }
