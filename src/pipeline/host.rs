@@ -52,11 +52,12 @@ impl Host {
         }
     }
 
-    /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`.
+    /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`,
+    /// and to `publish` its image.
     ///
     /// # Errors
     /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
-    pub fn prepare(&self, plan: &Plan) -> Result<()> {
+    pub fn prepare(&self, plan: &Plan, publish: bool) -> Result<()> {
         let store = Store::new(&self.settings.state);
         for cleared in clean::sweep(&store, &self.settings.ui)? {
             self.settings
@@ -77,8 +78,10 @@ impl Host {
             .into_iter()
             .filter(|planned| !planned.cached)
             .collect();
+        let publishing = publish.then(|| StageId::Publish.name());
+        let stages = runs.iter().map(|planned| planned.stage.name());
         preflight(&Needs {
-            stages: runs.iter().map(|planned| planned.stage.name()).collect(),
+            stages: stages.chain(publishing).collect(),
             bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
             state: &self.settings.state,
         })

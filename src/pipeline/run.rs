@@ -46,7 +46,11 @@ impl<'a> Run<'a> {
                 refuse_fetching(plan)?;
             }
             have_secrets(plan)?;
-            session.host.prepare(plan)?;
+            if options.publish.is_some() {
+                let Session { config, repo, .. } = session;
+                stage::publish::ready(config, &plan.resolved.recipe, repo.root())?;
+            }
+            session.host.prepare(plan, options.publish.is_some())?;
         }
         let mark = plan
             .has_work()

@@ -1,12 +1,14 @@
 //! Publish: the packed disk, with its gate's proof, into a signed repository.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::pipeline::plan::Plan;
 use crate::recipe::Config;
+use crate::recipe::config::RepositoryPlace;
+use crate::recipe::types::Recipe;
 use crate::repository::{Publication, Published, Repository, Settings, Signer};
 use crate::stage::{Checked, Packed};
 use crate::ui::StageUi;
@@ -29,6 +31,25 @@ pub struct Request<'a> {
     pub checked: &'a Checked,
     /// The compressed disk.
     pub packed: &'a Packed,
+}
+
+/// Asks what can be asked before the hours that a build takes: where to, and may we write there.
+///
+/// # Errors
+/// When no repository is configured, it has no directory, or that cannot be written.
+pub fn ready(config: &Config, recipe: &Recipe, root: &Path) -> Result<()> {
+    let (_, path) = target(config, recipe, root)?;
+    std::fs::create_dir_all(&path)
+        .and_then(|()| tempfile::tempfile_in(&path))
+        .map(drop)
+        .map_err(|cause| {
+            Error::host(format!(
+                "the repository {} cannot be written",
+                path.display()
+            ))
+            .cause(cause)
+            .hint("choose another directory in imgforge.yaml, or build without --publish")
+        })
 }
 
 /// Publishes; the same bytes again change nothing.
@@ -75,9 +96,12 @@ fn is_partition(root: &str) -> bool {
     root.starts_with("/dev/sd")
 }
 
-fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
-    let config = request.config;
-    let recipe = &request.plan.resolved.recipe;
+/// The repository that the recipe or imgforge.yaml names, and its directory.
+fn target<'a>(
+    config: &'a Config,
+    recipe: &Recipe,
+    root: &Path,
+) -> Result<(&'a RepositoryPlace, PathBuf)> {
     let asked = recipe
         .publish
         .as_ref()
@@ -96,15 +120,20 @@ fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
             "add `repositories: {{{name}: {{path: /srv/images}}}}` to imgforge.yaml"
         ))
     })?;
-    let signer = match &config.signing_key {
-        Some(key) => Signer::configured(key)?,
-        None => Signer::own(request.state, ui.ui())?,
-    };
     let path = repository.path.as_ref().ok_or_else(|| {
         Error::usage("the repository to publish to has no `path:` in imgforge.yaml")
             .hint("only a repository with a directory of this host can be published to")
     })?;
-    let path = request.root.join(path);
+    Ok((repository, root.join(path)))
+}
+
+fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
+    let recipe = &request.plan.resolved.recipe;
+    let (repository, path) = target(request.config, recipe, request.root)?;
+    let signer = match &request.config.signing_key {
+        Some(key) => Signer::configured(key)?,
+        None => Signer::own(request.state, ui.ui())?,
+    };
     let default_channel = repository
         .default_channel
         .clone()

@@ -291,3 +291,82 @@ fn which(name: &str) -> String {
         .find(|path| path.is_file());
     found.unwrap().display().to_string()
 }
+
+#[test]
+fn what_stops_a_publication_is_said_before_anything_is_built() {
+    let world = World::new();
+    let refused = |code: i32, said: &str| {
+        let output = world.run(&["build", "small", "--publish"]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(
+            stderr.contains(said) && stderr.contains("hint: "),
+            "{stderr}"
+        );
+        assert_eq!(world.stored(), [""; 0], "nothing was built");
+    };
+    refused(2, "no repository `main`");
+    world.write(
+        "imgforge.yaml",
+        "state: state\nrepositories: {main: {path: files/disk.raw}}\n",
+    );
+    refused(3, "files/disk.raw cannot be written");
+    let output = world.run(&["build", "small", "--publish", "../up"]);
+    assert_eq!(output.status.code(), Some(2), "a channel is no path");
+}
+
+#[test]
+fn ctrl_c_ends_a_download_from_a_silent_server() {
+    let world = World::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/disk.raw", server.local_addr().unwrap());
+    let digest = "0".repeat(64);
+    world.recipe(&format!(
+        "install: {{import: {{image: \"{url}\", sha256: {digest}}}}}\n"
+    ));
+    let mut build = world.command(&BUILD).stderr(Stdio::null()).spawn().unwrap();
+    let silent = server.accept().unwrap();
+    let pid = rustix::process::Pid::from_child(&build);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    wait_for("the end of the build", || {
+        build.try_wait().unwrap().is_some()
+    });
+    assert_eq!(build.wait().unwrap().code(), Some(130));
+    drop(silent);
+}
+
+#[test]
+fn a_read_only_state_directory_still_serves_what_it_has() {
+    let world = World::new();
+    world.ok(&BUILD);
+    let read_only =
+        "mount --bind state state && mount -o remount,ro,bind state state && exec \"$@\"";
+    let build = world.command(&BUILD);
+    let mut inside = shell(read_only, &build);
+    let output = inside.current_dir(world.dir.path()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && stderr.contains("cached"),
+        "{stderr}"
+    );
+}
+
+/// Runs `command` by `script` in a mount namespace of its own.
+#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+fn shell(script: &str, command: &Command) -> Command {
+    let mut inside = Command::new("unshare");
+    inside
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    inside
+}
