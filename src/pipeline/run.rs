@@ -12,6 +12,7 @@ use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log};
 use crate::recipe::Resolved;
+use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };
@@ -52,6 +53,8 @@ impl<'a> Run<'a> {
             }
             session.host.prepare(plan, options.publish.is_some())?;
         }
+        // What an earlier failure kept is out of date now; a read-only store stays as it is.
+        drop(remove_tree(&session.store.kept(plan.image())));
         let mark = plan
             .has_work()
             .then(|| Running::mark(&session.store, plan.image()))

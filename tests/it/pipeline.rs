@@ -316,6 +316,21 @@ fn what_stops_a_publication_is_said_before_anything_is_built() {
 }
 
 #[test]
+fn a_kept_disk_stays_until_the_next_build_only() {
+    let world = World::new();
+    let path = world.fake("exit 3");
+    let failing = [&BUILD[..], &["--on-error", "keep"]].concat();
+    let mut failing = world.command(&failing);
+    assert_eq!(
+        failing.env("PATH", &path).output().unwrap().status.code(),
+        Some(1)
+    );
+    assert_eq!(world.stored(), [".kept-small"]);
+    world.ok(&BUILD);
+    assert!(!world.stored().contains(&".kept-small".to_owned()));
+}
+
+#[test]
 fn ctrl_c_ends_a_download_from_a_silent_server() {
     let world = World::new();
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
