@@ -194,6 +194,10 @@ impl Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The hint of everything that a full disk ended.
+pub const DISK_FULL: &str =
+    "the disk is full: `imgforge gc --free 10GiB` removes the least recently used layers";
+
 /// Turns foreign errors into ours, saying what imgforge was doing.
 pub trait Context<T> {
     /// Wraps the error as the cause of a failed stage; `doing` is a gerund phrase ("reading FILE").
@@ -208,9 +212,7 @@ impl<T> Context<T> for std::io::Result<T> {
         self.map_err(|cause| {
             let error = Error::stage(format!("{} failed", doing())).cause(&cause);
             match cause.kind() {
-                std::io::ErrorKind::StorageFull => error.hint(
-                    "the disk is full: `imgforge gc --free 10GiB` removes the least recently used layers",
-                ),
+                std::io::ErrorKind::StorageFull => error.hint(DISK_FULL),
                 std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                     error.hint("choose a directory that you can write to with --state DIR")
                 }

@@ -104,6 +104,10 @@ impl Running {
                 .into_iter()
                 .rev(),
         );
+        // Programs are run in the C locale, so that this is what all of them say.
+        if tail.contains("No space left on device") {
+            error = error.hint(crate::error::DISK_FULL);
+        }
         if let Some(hint) = &self.hint {
             error = error.hint(hint.clone());
         }

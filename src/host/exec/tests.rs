@@ -59,3 +59,13 @@ fn lines_of_both_streams_reach_the_tap() {
     seen.sort();
     assert_eq!(seen, ["one", "three", "two"]);
 }
+
+#[test]
+fn a_full_disk_is_named_whatever_program_met_it() {
+    let error = Program::new("sh")
+        .args(["-c", "echo 'write: No space left on device' >&2; exit 1"])
+        .hint("install it anew")
+        .run()
+        .unwrap_err();
+    assert_eq!(error.hint_text(), Some(crate::error::DISK_FULL));
+}
