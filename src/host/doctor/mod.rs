@@ -163,6 +163,9 @@ pub fn preflight(needs: &Needs<'_>) -> Result<()> {
         wanted.extend([Tool::Gpg, Tool::GpgAgent]);
     }
     tools::need(wanted)?;
+    if needs.bootstrap {
+        judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
+    }
     if uses(&["configure", "seal", "check"]) {
         tools::need([Tool::Supermin])?;
         crate::guest::library_version()?;

@@ -66,6 +66,8 @@ impl Running {
     pub fn wait(mut self) -> Result<()> {
         let status = loop {
             if let Some(status) = self.try_status()? {
+                // A child that the program left behind would keep its pipes open for ever.
+                self.end_group();
                 break status;
             }
             interrupt::check()?;
@@ -91,6 +93,12 @@ impl Running {
                 "was ended by signal {}",
                 signal.unwrap_or_default()
             ))),
+        }
+    }
+
+    fn end_group(&self) {
+        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
 
@@ -120,9 +128,7 @@ impl Drop for Running {
         if let Ok(Some(_)) = self.child.try_wait() {
             return;
         }
-        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        self.end_group();
         drop(self.child.wait());
     }
 }

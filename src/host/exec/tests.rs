@@ -69,3 +69,14 @@ fn a_full_disk_is_named_whatever_program_met_it() {
         .unwrap_err();
     assert_eq!(error.hint_text(), Some(crate::error::DISK_FULL));
 }
+
+#[test]
+fn a_child_that_a_program_leaves_behind_does_not_hold_imgforge() {
+    let began = Instant::now();
+    let error = Program::new("sh")
+        .args(["-c", "sleep 600 & exit 3"])
+        .run()
+        .unwrap_err();
+    assert!(error.message().ends_with("exit code 3"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
