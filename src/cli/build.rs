@@ -72,6 +72,14 @@ impl Build {
             publish: self.publish.clone(),
             output: self.output.clone(),
         };
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from > until
+        {
+            return Err(
+                Error::usage(format!("--from {from} begins after --until {until} ends"))
+                    .hint("leave one of them out"),
+            );
+        }
         let failed = each(app, &session, &options, &names)?;
         app.ui.close();
         out::print(&app.summary.render())?;

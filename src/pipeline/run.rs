@@ -271,7 +271,8 @@ impl<'a> Run<'a> {
             }
         };
         let note = facts.get("note").and_then(Value::as_str).map(str::to_owned);
-        let entry = draft.commit(store, meta(planned, began.elapsed(), facts))?;
+        let committed = draft.commit(store, meta(planned, began.elapsed(), facts));
+        let entry = committed.map_err(|error| told(planned, error, &log))?;
         // What an earlier failure left has served its purpose.
         drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
@@ -325,10 +326,7 @@ impl<'a> Run<'a> {
         if matches!(error.kind(), Kind::Interrupted(_)) {
             return error;
         }
-        let error = error
-            .within(format!("the {} stage of {image} failed", planned.label))
-            .cause(format!("the log is {}", log.display()))
-            .resume(format!("`imgforge build {image}` goes on at this stage"));
+        let error = told(planned, error, log);
         if !self.options.keep {
             return error.hint(format!(
                 "with --on-error keep the disk stays for `imgforge shell {image}`"
@@ -339,6 +337,15 @@ impl<'a> Run<'a> {
             Err(kept) => error.cause(kept),
         }
     }
+}
+
+/// What every failed stage says.
+fn told(planned: &Planned, error: Error, log: &Path) -> Error {
+    let Planned { image, label, .. } = planned;
+    error
+        .within(format!("the {label} stage of {image} failed"))
+        .cause(format!("the log is {}", log.display()))
+        .resume(format!("`imgforge build {image}` goes on at this stage"))
 }
 
 fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {

@@ -276,6 +276,22 @@ fn what_a_later_version_will_do_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn an_end_before_the_beginning_is_refused() {
+    let world = World::new();
+    let output = world.run(&[
+        "build",
+        "small",
+        "--from",
+        "configure",
+        "--until",
+        "install",
+    ]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--until install"), "{stderr}");
+}
+
+#[test]
 fn gc_frees_what_is_asked_for_and_says_so() {
     let world = World::new();
     world.ok(&BUILD);
