@@ -249,11 +249,6 @@ impl<'a> Session<'a> {
         self.output.1.lines().map(str::to_owned).collect()
     }
 
-    /// What keeps secrets out of files that others wrote.
-    pub fn mask(&self) -> &Mask {
-        &self.mask
-    }
-
     /// Breaches of the protocol: the first ones, and how many there were.
     pub fn breaches(&self) -> (&[String], u64) {
         self.events.breaches()

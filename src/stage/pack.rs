@@ -8,7 +8,6 @@ use crate::error::{Context as _, Result};
 use crate::pack;
 use crate::stage::{Context, Packed, Sealed};
 use crate::store::DISK;
-use crate::units::Size;
 
 /// Flattens the sealed disk and compresses it.
 ///
@@ -60,9 +59,4 @@ pub fn copy(packed: &Packed, dir: &Path) -> Result<PathBuf> {
     std::fs::set_permissions(temporary.path(), readable).doing(doing)?;
     temporary.persist(&path).map_err(|e| e.error).doing(doing)?;
     Ok(path)
-}
-
-/// A size for people.
-pub fn human(bytes: u64) -> String {
-    Size::bytes(bytes).human()
 }

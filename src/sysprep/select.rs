@@ -2,6 +2,7 @@
 
 use super::{OPERATIONS, Operation};
 use crate::error::{Error, Result};
+use crate::recipe::problem::nearest;
 
 /// The operations of a selection, in the table's order. Words count from left to right: `default`
 /// (also `defaults`) and `all` add sets, a name adds one, and `-` before either takes away.
@@ -50,31 +51,12 @@ fn describe(name: &str) -> String {
         .iter()
         .map(|operation| operation.name)
         .chain(["default", "all"]);
-    let nearest = names
-        .map(|known| (distance(name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 3);
-    match nearest {
-        Some((_, known)) => {
+    match nearest(name, names) {
+        Some(known) => {
             format!("`{name}` is not an operation of seal; did you mean `{known}`?")
         }
         None => format!("`{name}` is not an operation of seal"),
     }
-}
-
-/// Edits that make one word from the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.chars().enumerate() {
-            let best = (corner + usize::from(x != y))
-                .min(row[j] + 1)
-                .min(row[j + 1] + 1);
-            corner = std::mem::replace(&mut row[j + 1], best);
-        }
-    }
-    row[b.chars().count()]
 }
 
 #[cfg(test)]
