@@ -1,0 +1,149 @@
+//! `files`: what the recipe repository gives to the guest.
+
+use std::path::{Path, PathBuf};
+
+use super::{Scope, Translated, read};
+use crate::error::{Context as _, Error, Result};
+use crate::recipe::template;
+use crate::recipe::types::Files;
+use crate::runner::payload::{Content, Entry};
+
+pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
+    let mode = match files
+        .mode
+        .as_deref()
+        .map(|m| (m, u32::from_str_radix(m, 8)))
+    {
+        None => None,
+        Some((_, Ok(mode))) if mode <= 0o7777 => Some(mode),
+        Some((text, _)) => {
+            return Err(Error::usage(format!(
+                "`{text}` is no mode; write octal digits, as in \"0644\""
+            )));
+        }
+    };
+    let to = files.to.trim_start_matches('/');
+    if !files.to.starts_with('/') || to.split('/').any(|part| part == "..") {
+        return Err(Error::usage(format!("`{}` is no absolute path", files.to)));
+    }
+    let mut entries = vec![];
+    match (&files.from, &files.content) {
+        (Some(from), _) => {
+            let source = scope.root.join(from);
+            let name = source
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            // A trailing slash names the directory that the file goes into.
+            let path = if source.is_file() && (to.is_empty() || to.ends_with('/')) {
+                format!("{to}{name}")
+            } else {
+                to.trim_end_matches('/').to_owned()
+            };
+            collect(&source, path, mode, &mut entries)?;
+        }
+        (None, content) => {
+            let bytes = content.clone().unwrap_or_default();
+            entries.push(Entry {
+                mode: mode.unwrap_or(0o644),
+                ..Entry::bytes(to, bytes)
+            });
+        }
+    }
+    if files.template {
+        entries
+            .iter_mut()
+            .try_for_each(|entry| render(entry, scope))?;
+    }
+    let paths = entries.iter().fold(String::new(), |all, entry| {
+        format!("{all}/{}\n", entry.path)
+    });
+    let owner = files.owner.clone().unwrap_or_default();
+    Ok(Translated {
+        payload: Some(entries),
+        ..Translated::new(
+            "files",
+            vec![Entry::bytes("paths", paths), Entry::bytes("owner", owner)],
+        )
+    })
+}
+
+/// Files and links below `source`. Directories only when empty: in the guest a directory of the
+/// same name may be a link, which an archive's own entry would replace.
+fn collect(source: &Path, path: String, mode: Option<u32>, entries: &mut Vec<Entry>) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let doing = || format!("reading {}", source.display());
+    let meta = std::fs::symlink_metadata(source).doing(doing)?;
+    if path.contains('\n') {
+        return Err(Error::usage(format!(
+            "the name of {} has a line break",
+            source.display()
+        )));
+    }
+    if meta.is_dir() {
+        let mut children: Vec<PathBuf> = std::fs::read_dir(source)
+            .doing(doing)?
+            .map(|child| child.map(|c| c.path()).doing(doing))
+            .collect::<Result<_>>()?;
+        children.sort();
+        if children.is_empty() {
+            entries.push(Entry {
+                path,
+                mode: 0o755,
+                content: Content::Dir,
+            });
+            return Ok(());
+        }
+        for child in children {
+            let name = child
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let below = if path.is_empty() {
+                name
+            } else {
+                format!("{path}/{name}")
+            };
+            collect(&child, below, mode, entries)?;
+        }
+    } else if meta.is_symlink() {
+        let target = std::fs::read_link(source).doing(doing)?;
+        entries.push(Entry {
+            path,
+            mode: 0o777,
+            content: Content::Link(target),
+        });
+    } else if meta.is_file() {
+        let usual = if meta.permissions().mode() & 0o111 == 0 {
+            0o644
+        } else {
+            0o755
+        };
+        let content = Content::File(source.to_owned());
+        entries.push(Entry {
+            path,
+            mode: mode.unwrap_or(usual),
+            content,
+        });
+    } else {
+        return Err(Error::usage(format!(
+            "{} is neither a file nor a directory",
+            source.display()
+        )));
+    }
+    Ok(())
+}
+
+fn render(entry: &mut Entry, scope: Scope<'_>) -> Result<()> {
+    let text = match &entry.content {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::File(path) => read(path)?,
+        _ => return Ok(()),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let rendered = template::render(&text, scope.vars, &format!("for /{}", entry.path))?;
+    entry.content = Content::Bytes(rendered.into_bytes());
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `system`: time zone, locale, keyboard, host name, swap.
+
+use std::fmt::Write as _;
+
+use crate::recipe::types::System;
+use crate::runner::payload::Entry;
+use crate::runner::script::quote;
+
+pub(super) fn translate(system: &System) -> Entry {
+    let swap = system.swap.map(|size| size.as_bytes().to_string());
+    let settings = [
+        ("timezone", &system.timezone),
+        ("locale", &system.locale),
+        ("keyboard", &system.keyboard),
+        ("hostname", &system.hostname),
+        ("swap", &swap),
+    ];
+    let mut text = String::new();
+    for (name, value) in settings {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name}={}", quote(value));
+        }
+    }
+    Entry::bytes("system.sh", text)
+}
