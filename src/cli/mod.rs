@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod build;
 pub mod completions;
+pub mod disk;
 pub mod doctor;
 pub mod gc;
 pub mod globals;
@@ -71,6 +72,8 @@ pub enum Verb {
     Shell(shell::Shell),
     /// Watches the guest of a running build
     Attach(attach::Attach),
+    /// Does a stage's work on an image file, without a recipe
+    Disk(disk::Disk),
     /// Clears up after killed builds and makes room in the store
     Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
@@ -95,6 +98,7 @@ impl Verb {
             Verb::Logs(verb) => verb.run(app),
             Verb::Shell(verb) => verb.run(app),
             Verb::Attach(verb) => verb.run(app),
+            Verb::Disk(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),
