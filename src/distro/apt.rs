@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Distro, Suite};
+use super::{Apt, Suite};
 
 /// Packages that make a bootable, reachable machine of a minimal system.
 pub(super) const BOOT_PACKAGES: &[&str] = &[
@@ -48,7 +48,7 @@ impl Archive {
 
 /// The host's own archive of `distro`, from what `apt-get indextargets` printed. Addresses that
 /// a guest cannot reach, such as directories and media, do not count.
-pub fn from_host(distro: &Distro, printed: &str) -> Option<Archive> {
+pub fn from_host(distro: &Apt, printed: &str) -> Option<Archive> {
     let targets: Vec<(&str, &str)> = printed
         .lines()
         .filter_map(|line| {
@@ -105,7 +105,7 @@ pub fn from_sources(text: &str) -> Option<Archive> {
 }
 
 /// Where a guest's apt package keeps an example with the distribution's own addresses, best first.
-pub fn example_paths(distro: &Distro) -> [String; 2] {
+pub fn example_paths(distro: &Apt) -> [String; 2] {
     [
         format!("usr/share/doc/apt/examples/{}.sources", distro.id),
         "usr/share/doc/apt/examples/sources.list".to_owned(),
@@ -113,12 +113,12 @@ pub fn example_paths(distro: &Distro) -> [String; 2] {
 }
 
 /// Where the guest keeps its sources, without the leading slash.
-pub fn sources_path(distro: &Distro) -> String {
+pub fn sources_path(distro: &Apt) -> String {
     format!("etc/apt/sources.list.d/{}.sources", distro.id)
 }
 
 /// The guest's sources in deb822 format. `components` empty: the distribution's default.
-pub fn sources(distro: &Distro, suite: &Suite, archive: &Archive, components: &[String]) -> String {
+pub fn sources(distro: &Apt, suite: &Suite, archive: &Archive, components: &[String]) -> String {
     let components = if components.is_empty() {
         distro.components.join(" ")
     } else {

@@ -1,10 +1,32 @@
 //! Debian.
 
-use super::{Distro, Suite};
+use super::{Apt, Distro, Family, Suite};
 
 const POCKETS: &[&str] = &["-updates", "-security"];
 
 pub(super) const DEBIAN: Distro = Distro {
+    id: "debian",
+    name: "Debian",
+    family: Family::Debian,
+    answers: &["cfg"],
+    osinfo: &[
+        "debian13", "debian12", "debian11", "debian10", "debian9", "debian8",
+    ],
+    packages: SERVER,
+    cloud_user: "debian",
+    trees: &[],
+    apt: Some(&APT),
+};
+
+/// What a machine that is reached over the network has.
+pub(super) const SERVER: &[&str] = &[
+    "openssh-server",
+    "libpam-systemd",
+    "dbus",
+    "ca-certificates",
+];
+
+const APT: Apt = Apt {
     id: "debian",
     origin: "Debian",
     keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",

@@ -1,14 +1,47 @@
-//! Distributions: which suites there are and what an image of each needs. One file per family.
+//! Distributions: one table that answers the same questions for every family. One file per family.
 
 use crate::error::{Error, Result};
 
 pub mod apt;
 mod debian;
+mod redhat;
 mod ubuntu;
 
-/// A distribution of the Debian family.
+/// A distribution: what the stages must know about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Distro {
+    /// `ID` of os-release, and the name under which `mirrors:` lists its mirrors.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// What its packages are made of.
+    pub family: Family,
+    /// The kinds of answer file that its installers read, by the files' ends.
+    pub answers: &'static [&'static str],
+    /// libosinfo's short ids of its releases, newest first. All begin with the same word.
+    pub osinfo: &'static [&'static str],
+    /// What an installed system gets beside the installer's minimum.
+    pub packages: &'static [&'static str],
+    /// The user that its own cloud images have.
+    pub cloud_user: &'static str,
+    /// Ends of the addresses of its install trees: what stands before is the mirror.
+    pub trees: &'static [&'static str],
+    /// Its archive, where `bootstrap` can install from it.
+    pub apt: Option<&'static Apt>,
+}
+
+/// Families of distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `.deb` and apt.
+    Debian,
+    /// `.rpm` and dnf.
+    RedHat,
+}
+
+/// What `bootstrap` must know about a distribution of the Debian family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Apt {
     /// `ID` of os-release.
     pub id: &'static str,
     /// `Origin` of its archive's Release files.
@@ -42,14 +75,49 @@ pub struct Suite {
     pub resolved: bool,
 }
 
-/// The table: adding a distribution is one file and one line.
-pub const DISTROS: &[&Distro] = &[&debian::DEBIAN, &ubuntu::UBUNTU];
+/// The table: adding a distribution is one constant and one line.
+pub const DISTROS: &[&Distro] = &[
+    &debian::DEBIAN,
+    &ubuntu::UBUNTU,
+    &redhat::FEDORA,
+    &redhat::RHEL,
+    &redhat::CENTOS,
+    &redhat::ROCKY,
+    &redhat::ALMALINUX,
+];
+
+/// The distribution whose `mirrors:` and os-release go by this name.
+pub fn by_id(id: &str) -> Option<&'static Distro> {
+    DISTROS.iter().find(|distro| distro.id == id).copied()
+}
+
+/// The distribution that libosinfo's short id `os` belongs to, known release or not.
+pub fn by_osinfo(os: &str) -> Option<&'static Distro> {
+    let word = osinfo_word(os);
+    let of = |distro: &&&Distro| distro.osinfo.iter().any(|id| osinfo_word(id) == word);
+    DISTROS.iter().find(of).copied()
+}
+
+/// Ids to take, best first, where the host's osinfo database does not know `os`: older releases
+/// of the same distribution, then whatever is new enough.
+pub fn fallback_os(os: &str) -> Vec<&'static str> {
+    let known = by_osinfo(os).map_or(&[][..], |distro| distro.osinfo);
+    let newer = known.iter().position(|id| *id == os).map_or(0, |at| at + 1);
+    let generic = ["linux2024", "linux2022", "linux2020", "generic"];
+    known[newer..].iter().copied().chain(generic).collect()
+}
+
+/// `debian` of `debian13`, `ubuntu` of `ubuntu24.04`; `centos-stream` of `centos-stream10`.
+fn osinfo_word(id: &str) -> &str {
+    let word = id.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    word.trim_end_matches("testing")
+}
 
 /// Finds a suite by its code name.
 ///
 /// # Errors
 /// A usage error that lists the known suites.
-pub fn suite(name: &str) -> Result<(&'static Distro, &'static Suite)> {
+pub fn suite(name: &str) -> Result<(&'static Apt, &'static Suite)> {
     all().find(|(_, suite)| suite.name == name).ok_or_else(|| {
         let known: Vec<_> = all().map(|(_, suite)| suite.name).collect();
         Error::usage(format!("bootstrap knows no suite `{name}`"))
@@ -57,14 +125,13 @@ pub fn suite(name: &str) -> Result<(&'static Distro, &'static Suite)> {
     })
 }
 
-/// Every suite of every distribution.
-pub fn all() -> impl Iterator<Item = (&'static Distro, &'static Suite)> {
-    DISTROS
-        .iter()
-        .flat_map(|distro| distro.suites.iter().map(move |suite| (*distro, suite)))
+/// Every suite of every distribution that can be bootstrapped.
+pub fn all() -> impl Iterator<Item = (&'static Apt, &'static Suite)> {
+    let apts = DISTROS.iter().filter_map(|distro| distro.apt);
+    apts.flat_map(|apt| apt.suites.iter().map(move |suite| (apt, suite)))
 }
 
-impl Distro {
+impl Apt {
     /// Checks that the host can verify this distribution's archive.
     ///
     /// # Errors
@@ -104,6 +171,28 @@ mod tests {
         assert_eq!((distro.id, found.osinfo), ("ubuntu", "ubuntu24.04"));
         let error = suite("warty").unwrap_err();
         assert!(error.hint_text().unwrap().contains("bookworm, trixie"));
+    }
+
+    #[test]
+    fn systems_are_found_by_what_osinfo_calls_them() {
+        for distro in DISTROS {
+            assert_eq!(by_id(distro.id), Some(*distro));
+            for id in distro.osinfo {
+                assert_eq!(by_osinfo(id), Some(*distro), "{id}");
+            }
+        }
+        let id = |os| by_osinfo(os).map(|distro| distro.id);
+        assert_eq!(id("fedora99"), Some("fedora"));
+        assert_eq!(id("rocky9.6"), Some("rocky"));
+        assert_eq!(id("debiantesting"), Some("debian"));
+        assert_eq!(id("win11"), None);
+    }
+
+    #[test]
+    fn what_osinfo_does_not_know_falls_back_to_older_releases() {
+        assert_eq!(fallback_os("debian13")[..2], ["debian12", "debian11"]);
+        assert_eq!(fallback_os("debian99")[0], "debian13");
+        assert_eq!(fallback_os("haiku")[0], "linux2024");
     }
 
     #[test]

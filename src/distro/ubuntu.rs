@@ -1,10 +1,29 @@
 //! Ubuntu.
 
-use super::{Distro, Suite};
+use super::{Apt, Distro, Family, Suite};
 
 const POCKETS: &[&str] = &["-updates", "-security"];
 
 pub(super) const UBUNTU: Distro = Distro {
+    id: "ubuntu",
+    name: "Ubuntu",
+    family: Family::Debian,
+    answers: &["yaml", "cfg"],
+    osinfo: &[
+        "ubuntu26.04",
+        "ubuntu25.10",
+        "ubuntu24.04",
+        "ubuntu22.04",
+        "ubuntu20.04",
+        "ubuntu18.04",
+    ],
+    packages: super::debian::SERVER,
+    cloud_user: "ubuntu",
+    trees: &[],
+    apt: Some(&APT),
+};
+
+const APT: Apt = Apt {
     id: "ubuntu",
     origin: "Ubuntu",
     keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",

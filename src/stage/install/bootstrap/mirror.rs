@@ -1,7 +1,7 @@
 //! Which mirror a build fetches from: the recipe's, the site's, the host's own, the tool's default.
 
 use crate::distro::apt::{self, Archive};
-use crate::distro::{Distro, Suite};
+use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 
@@ -10,7 +10,7 @@ use super::Input;
 /// Chooses the archive; `None` is the tool's default.
 pub(super) fn choose(
     input: &Input<'_>,
-    distro: &'static Distro,
+    distro: &'static Apt,
     suite: &Suite,
 ) -> Result<Option<Archive>> {
     let named = input.bootstrap.mirror.as_deref();
@@ -25,7 +25,7 @@ pub(super) fn choose(
 }
 
 /// The host's own archive; a host without apt has none.
-fn of_host(distro: &Distro) -> Option<Archive> {
+fn of_host(distro: &Apt) -> Option<Archive> {
     let printed = Program::new("apt-get")
         .args(["indextargets", "--format", apt::INDEXTARGETS_FORMAT])
         .text()

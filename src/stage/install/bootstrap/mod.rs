@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::distro::{self, Distro, Suite};
+use crate::distro::{self, Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::types::{Bootstrap, Machine, Mirrors};
 use crate::stage::install::{Facts, Installed, SourcesFile, to_qcow2};
@@ -78,7 +78,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
 /// Writes the system's configuration into the tree; returns the distribution's own sources.
 fn configure(
     input: &Input<'_>,
-    distro: &Distro,
+    distro: &Apt,
     suite: &Suite,
     archive: Option<distro::apt::Archive>,
     tree: &Path,

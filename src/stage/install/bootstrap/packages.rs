@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::distro::apt::{self, Archive};
-use crate::distro::{Distro, Suite};
+use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Result};
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
@@ -13,7 +13,7 @@ use super::{Input, disk::Layout, grub, namespace};
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
     input: &Input<'_>,
-    distro: &Distro,
+    distro: &Apt,
     suite: &Suite,
     archive: Option<&Archive>,
     layout: &Layout,
@@ -48,7 +48,7 @@ pub(super) fn install(
 }
 
 /// mmdebstrap's options, without its hook, suite, target and sources.
-fn arguments(bootstrap: &Bootstrap, distro: &Distro, suite: &Suite) -> Vec<String> {
+fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite) -> Vec<String> {
     let mut packages = distro.base_packages(suite, bootstrap.kernel.as_deref());
     packages.extend(bootstrap.packages.iter().cloned());
     let components = if bootstrap.components.is_empty() {

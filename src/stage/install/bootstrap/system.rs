@@ -3,7 +3,7 @@
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use crate::distro::{Distro, apt};
+use crate::distro::{Apt, apt};
 use crate::error::{Context as _, Result};
 
 use super::disk::Layout;
@@ -49,7 +49,7 @@ impl Entry {
 const DHCP: &str = "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n";
 
 /// The files, for an image of this name.
-pub(super) fn files(image: &str, distro: &Distro, sources: &str, layout: &Layout) -> Vec<Entry> {
+pub(super) fn files(image: &str, distro: &Apt, sources: &str, layout: &Layout) -> Vec<Entry> {
     let host = host_name(image);
     vec![
         Entry::file("etc/fstab", 0o644, fstab(layout)),

@@ -1,0 +1,62 @@
+//! Fedora, RHEL and what is rebuilt from it.
+
+use super::{Distro, Family};
+
+/// What a machine that is reached over the network has.
+const SERVER: &[&str] = &["openssh-server", "ca-certificates"];
+
+/// Trees of RHEL's relatives: the boot media's packages, and the whole of the base system.
+const TREES: &[&str] = &["BaseOS/x86_64/os", "BaseOS/x86_64/kickstart"];
+
+pub(super) const FEDORA: Distro = Distro {
+    id: "fedora",
+    name: "Fedora",
+    family: Family::RedHat,
+    answers: &["ks"],
+    osinfo: &[
+        "fedora43", "fedora42", "fedora41", "fedora40", "fedora39", "fedora38", "fedora37",
+        "fedora36", "fedora35",
+    ],
+    packages: SERVER,
+    cloud_user: "fedora",
+    trees: &["Everything/x86_64/os", "Server/x86_64/os"],
+    apt: None,
+};
+
+pub(super) const RHEL: Distro = Distro {
+    id: "rhel",
+    name: "Red Hat Enterprise Linux",
+    osinfo: &[
+        "rhel10.0", "rhel9.6", "rhel9.4", "rhel9.2", "rhel9.0", "rhel8.8", "rhel8.6",
+    ],
+    cloud_user: "cloud-user",
+    ..ROCKY
+};
+
+pub(super) const CENTOS: Distro = Distro {
+    id: "centos",
+    name: "CentOS Stream",
+    osinfo: &["centos-stream10", "centos-stream9", "centos-stream8"],
+    cloud_user: "cloud-user",
+    ..ROCKY
+};
+
+pub(super) const ROCKY: Distro = Distro {
+    id: "rocky",
+    name: "Rocky Linux",
+    family: Family::RedHat,
+    answers: &["ks"],
+    osinfo: &["rocky10", "rocky9", "rocky8"],
+    packages: SERVER,
+    cloud_user: "rocky",
+    trees: TREES,
+    apt: None,
+};
+
+pub(super) const ALMALINUX: Distro = Distro {
+    id: "almalinux",
+    name: "AlmaLinux",
+    osinfo: &["almalinux10", "almalinux9", "almalinux8"],
+    cloud_user: "almalinux",
+    ..ROCKY
+};
