@@ -6,6 +6,7 @@ pub mod distro;
 pub mod error;
 pub mod guest;
 pub mod host;
+pub mod http;
 pub mod hypervisor;
 pub mod index;
 pub mod pack;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod guest;
+mod http;
 mod hypervisor;
 mod pack;
 mod packaging;
@@ -11,6 +12,7 @@ mod recipe;
 mod repository;
 mod runner;
 mod runner_vm;
+mod server;
 mod sysprep;
 mod toy;
 mod whole;

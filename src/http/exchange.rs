@@ -1,0 +1,237 @@
+//! One request and its answer, in a thread: a read from a silent server can be neither limited
+//! nor interrupted otherwise. The thread ends with its receiver, or with the transport's own limit.
+
+use std::io::Read as _;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::{Client, Url};
+use crate::error::{Error, Result};
+use crate::host::interrupt;
+
+/// Bytes of one piece.
+const PIECE: usize = 128 << 10;
+
+/// Fewer bytes in the time of a stall are as good as none.
+const TRICKLE: usize = 1 << 10;
+
+/// Why an exchange did not work.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Trying again may help, after a while that the server may have named.
+    Passing(String, Option<Duration>),
+    /// Trying again does not help.
+    Final(Error),
+}
+
+/// What the answer says before its body.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) length: Option<u64>,
+    /// A strong entity tag, else the date of the last change.
+    pub(super) validator: Option<String>,
+    pub(super) location: Option<String>,
+    pub(super) retry_after: Option<Duration>,
+    /// First byte and total of `Content-Range`.
+    pub(super) range: Option<(Option<u64>, Option<u64>)>,
+}
+
+enum Message {
+    Head(Head),
+    Bytes(Vec<u8>),
+    End,
+    Failed(ureq::Error),
+    Broken(String),
+}
+
+/// An answer that arrives.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    messages: Receiver<Message>,
+    stall: Duration,
+    waited: Duration,
+    bytes: usize,
+}
+
+impl Exchange {
+    /// Sends a request for the bytes from `start` on, and waits for the head of the answer.
+    pub(super) fn start(
+        client: &Client,
+        url: &Url,
+        range: Option<(u64, Option<u64>)>,
+        validator: Option<&str>,
+    ) -> Result<(Exchange, Head), Fault> {
+        let mut request = client.agent.get(url.secret_text());
+        if let Some((start, end)) = range {
+            let last = end.map(|end| (end - 1).to_string()).unwrap_or_default();
+            request = request.header("Range", format!("bytes={start}-{last}"));
+            if let Some(validator) = validator {
+                request = request.header("If-Range", validator);
+            }
+        }
+        let (send, messages) = sync_channel(8);
+        std::thread::spawn(move || answer(request, &send));
+        let mut exchange = Exchange {
+            messages,
+            stall: client.limits.stall,
+            waited: Duration::ZERO,
+            bytes: 0,
+        };
+        // Looking the host up and connecting have limits of their own, which come on top.
+        let patience = client.limits.stall + client.limits.connect * 2;
+        match exchange.receive(patience)? {
+            Message::Head(head) => Ok((exchange, head)),
+            _ => Err(Fault::Passing("the answer has no head".into(), None)),
+        }
+    }
+
+    /// The next bytes; nothing at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        let began = Instant::now();
+        let Message::Bytes(bytes) = self.receive(self.stall)? else {
+            return Ok(None);
+        };
+        // Only the time spent waiting counts: a slow reader is not the server's fault.
+        self.waited += began.elapsed();
+        self.bytes += bytes.len();
+        if self.bytes >= TRICKLE {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        } else if self.waited > self.stall {
+            return Err(self.stalled());
+        }
+        Ok(Some(bytes))
+    }
+
+    fn receive(&mut self, patience: Duration) -> Result<Message, Fault> {
+        let began = Instant::now();
+        loop {
+            interrupt::check().map_err(Fault::Final)?;
+            match self.messages.recv_timeout(Duration::from_millis(100)) {
+                Ok(Message::Failed(error)) => return Err(judge(error)),
+                Ok(Message::Broken(why)) => return Err(Fault::Passing(why, None)),
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Fault::Passing("the transfer ended".into(), None));
+                }
+                Err(RecvTimeoutError::Timeout) if began.elapsed() > patience => {
+                    return Err(self.stalled());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn stalled(&self) -> Fault {
+        let limit = crate::units::elapsed(self.stall);
+        Fault::Passing(format!("the server sent next to nothing for {limit}"), None)
+    }
+}
+
+fn answer(request: ureq::RequestBuilder<ureq::typestate::WithoutBody>, send: &SyncSender<Message>) {
+    // Who does not listen any more needs to know nothing.
+    let tell = |message| send.send(message).is_ok();
+    let mut response = match request.call() {
+        Ok(response) => response,
+        Err(error) => {
+            tell(Message::Failed(error));
+            return;
+        }
+    };
+    let head = head(&response);
+    let (wanted, counted) = (matches!(head.status, 200 | 206), head.length.is_some());
+    if !tell(Message::Head(head)) || !wanted {
+        return;
+    }
+    let mut body = response.body_mut().as_reader();
+    loop {
+        let mut bytes = vec![0u8; PIECE];
+        match body.read(&mut bytes) {
+            Ok(0) => {
+                tell(Message::End);
+                return;
+            }
+            Ok(read) => {
+                bytes.truncate(read);
+                if !tell(Message::Bytes(bytes)) {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            // The reader of the stream counts, and says how much is missing.
+            Err(error) if counted && error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                tell(Message::End);
+                return;
+            }
+            Err(error) => {
+                tell(Message::Broken(plain(&error.to_string())));
+                return;
+            }
+        }
+    }
+}
+
+fn head<T>(response: &ureq::http::Response<T>) -> Head {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::trim);
+    let strong = header("etag").filter(|tag| !tag.starts_with("W/"));
+    Head {
+        status: response.status().as_u16(),
+        length: header("content-length").and_then(|text| text.parse().ok()),
+        validator: strong
+            .or_else(|| header("last-modified"))
+            .map(str::to_owned),
+        location: header("location").map(str::to_owned),
+        retry_after: header("retry-after")
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_secs),
+        range: header("content-range").and_then(content_range),
+    }
+}
+
+/// `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
+fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes")?.trim().split_once('/')?;
+    let start = range.split('-').next().and_then(|start| start.parse().ok());
+    Some((start, total.parse().ok()))
+}
+
+/// What is worth another try.
+fn judge(error: ureq::Error) -> Fault {
+    let text = plain(&error.to_string());
+    match error {
+        ureq::Error::Io(_)
+        | ureq::Error::Timeout(_)
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::HostNotFound
+        | ureq::Error::Protocol(_)
+        | ureq::Error::ConnectProxyFailed(_)
+        | ureq::Error::BodyStalled => Fault::Passing(text, None),
+        ureq::Error::LargeResponseHeader(_, most) => Fault::Final(Error::stage(format!(
+            "the server's answer begins with more than {most} bytes of headers"
+        ))),
+        _ => Fault::Final(Error::stage(text)),
+    }
+}
+
+/// Without the library's prefixes.
+fn plain(text: &str) -> String {
+    text.strip_prefix("io: ").unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_understood() {
+        for (text, expected) in [
+            ("bytes 5-9/10", Some((Some(5), Some(10)))),
+            ("bytes 5-9/*", Some((Some(5), None))),
+            ("bytes */10", Some((None, Some(10)))),
+            ("lines 1-2/3", None),
+            ("bytes", None),
+        ] {
+            assert_eq!(content_range(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The one HTTP client: index files, images, installation media.
+//!
+//! `http:`, `https:` and `file:`. Proxies come from the environment (`http_proxy`, `https_proxy`,
+//! `all_proxy`, `no_proxy`), trusted authorities from `SSL_CERT_FILE` or the system. A silent or
+//! dripping server is given up after a while, redirects are followed a few times and never in a
+//! circle, a broken transfer goes on where it stopped: `Range` and `If-Range` make sure that it
+//! goes on in the same file. What arrives is not verified here: that is for who knows the digest.
+
+mod exchange;
+mod fetch;
+mod stream;
+mod tls;
+mod url;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+pub use fetch::Fetched;
+pub use stream::{Piece, Stream};
+pub use url::Url;
+
+/// How long the client waits, and how often it tries.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A server that sends less than 1 KiB in so long has failed.
+    pub stall: Duration,
+    /// How long finding the server and connecting to it may take.
+    pub connect: Duration,
+    /// How often a failed transfer is tried again before it is given up.
+    pub retries: u32,
+    /// The pause before the first retry; each further one is twice as long.
+    pub pause: Duration,
+    /// How many redirects are followed in a row.
+    pub redirects: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            stall: Duration::from_secs(60),
+            connect: Duration::from_secs(30),
+            retries: 4,
+            pause: Duration::from_secs(1),
+            redirects: 10,
+        }
+    }
+}
+
+type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A client with its connections.
+pub struct Client {
+    agent: ureq::Agent,
+    limits: Limits,
+    notice: Notice,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({:?})", self.limits)
+    }
+}
+
+impl Client {
+    /// A client with the usual limits.
+    ///
+    /// # Errors
+    /// When `SSL_CERT_FILE` names a file that cannot be used.
+    pub fn new() -> Result<Self> {
+        Self::with(Limits::default())
+    }
+
+    /// A client with other limits.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with(limits: Limits) -> Result<Self> {
+        let tls = ureq::tls::TlsConfig::builder()
+            .root_certs(tls::roots()?)
+            .build();
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            // Followed by ourselves, to see circles.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("imgforge/", env!("CARGO_PKG_VERSION")))
+            // Ranges count bytes as they are sent.
+            .accept_encoding("identity")
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_recv_response(Some(limits.stall))
+            .timeout_per_read(Some(limits.stall))
+            .timeout_per_write(Some(limits.stall))
+            .build();
+        Ok(Client {
+            agent: config.new_agent(),
+            limits,
+            notice: Box::new(|_| {}),
+        })
+    }
+
+    /// Tells `notice` each time when a failed transfer is tried again.
+    #[must_use]
+    pub fn on_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.notice = Box::new(notice);
+        self
+    }
+
+    /// Starts to read a file, from its beginning.
+    ///
+    /// # Errors
+    /// When it does not exist, or the server cannot be reached or fails.
+    pub fn open(&self, url: &Url) -> Result<Stream<'_>> {
+        Stream::open(self, url, 0, None, None)?.ok_or_else(|| missing(url))
+    }
+
+    /// Starts to read a part of a file: from byte `start` to before byte `end`, or to its end.
+    /// `validator` says what the file was when an earlier part of it was read. Where the server
+    /// cannot give the part, or the file is another one now, the first piece is
+    /// [`Piece::Restart`] and the whole file follows.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub fn open_at(
+        &self,
+        url: &Url,
+        start: u64,
+        end: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Stream<'_>> {
+        Stream::open(self, url, start, end, validator)?.ok_or_else(|| missing(url))
+    }
+
+    /// Reads a small file whole; it may have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Client::open`]; also when it is larger.
+    pub fn read(&self, url: &Url, limit: u64) -> Result<Vec<u8>> {
+        self.read_optional(url, limit)?.ok_or_else(|| missing(url))
+    }
+
+    /// As [`Client::read`]; nothing when the file does not exist.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_optional(&self, url: &Url, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(mut stream) = Stream::open(self, url, 0, None, None)? else {
+            return Ok(None);
+        };
+        let mut all = Vec::new();
+        while let Some(piece) = stream.next_piece()? {
+            match piece {
+                Piece::Restart => all.clear(),
+                Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
+            }
+            if all.len() as u64 > limit {
+                return Err(too_large(url, limit));
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
+fn missing(url: &Url) -> Error {
+    Error::stage(format!("{url} does not exist"))
+        .hint("check the address; the server answered that there is no such file")
+}
+
+fn too_large(url: &Url, limit: u64) -> Error {
+    let limit = crate::units::Size::bytes(limit).human();
+    Error::stage(format!("{url} is larger than the {limit} that it may have"))
+        .hint("check the address: this is not the file that was expected there")
+}
