@@ -3,7 +3,7 @@
 //! As the xz file format 1.2.1 defines them: one stream, check CRC64, all numbers little-endian.
 
 /// Stream flags of a stream with CRC64: part of the header and of the footer.
-const FLAGS: [u8; 2] = [0x00, 0x04];
+pub(super) const CRC64: [u8; 2] = [0x00, 0x04];
 
 /// Bytes of the CRC64 at the end of a block.
 pub(super) const CHECK_SIZE: u64 = 8;
@@ -20,16 +20,22 @@ pub(super) struct Record {
     pub(super) uncompressed: u64,
 }
 
+/// The first 6 bytes of every `.xz` file.
+pub(super) const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
+
+/// The last 2 bytes of every `.xz` file.
+pub(super) const END_MAGIC: [u8; 2] = *b"YZ";
+
 /// The first 12 bytes of the file.
-pub(super) fn stream_header() -> Vec<u8> {
-    let mut out = vec![0xfd, b'7', b'z', b'X', b'Z', 0x00];
-    out.extend(FLAGS);
-    out.extend(crc32(&FLAGS).to_le_bytes());
+pub(super) fn stream_header(flags: [u8; 2]) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend(flags);
+    out.extend(crc32(&flags).to_le_bytes());
     out
 }
 
 /// Index and footer: the end of the file.
-pub(super) fn end(records: &[Record]) -> Vec<u8> {
+pub(super) fn end(flags: [u8; 2], records: &[Record]) -> Vec<u8> {
     let mut out = vec![0x00];
     number(&mut out, records.len() as u64);
     for record in records {
@@ -42,10 +48,10 @@ pub(super) fn end(records: &[Record]) -> Vec<u8> {
 
     let mut fields = Vec::with_capacity(6);
     fields.extend((out.len() as u32 / 4 - 1).to_le_bytes());
-    fields.extend(FLAGS);
+    fields.extend(flags);
     out.extend(crc32(&fields).to_le_bytes());
     out.extend(fields);
-    out.extend(b"YZ");
+    out.extend(END_MAGIC);
     out
 }
 
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_empty_stream_is_the_32_bytes_that_xz_writes() {
-        let file = [stream_header(), end(&[])].concat();
+        let file = [stream_header(CRC64), end(CRC64, &[])].concat();
         assert_eq!(
             hex::encode(file),
             "fd377a585a000004e6d6b446000000001cdf44211fb6f37d010000000004595a"

@@ -104,7 +104,7 @@ fn fit(wanted: usize, limit: u64, strict: bool, settings: &Settings) -> Result<u
 }
 
 /// `MemAvailable` of the kernel, in bytes; plenty where it does not say.
-fn available_memory() -> u64 {
+pub(super) fn available_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     text.lines()
         .find_map(|line| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::SeekFrom;
 
+use super::read::is_zero;
 use crate::error::{Context as _, Error, Result};
 
 /// A raw disk that must not change while it is read.
@@ -92,29 +93,9 @@ fn stamp(file: &File) -> std::io::Result<Stamp> {
     ))
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
-    let (head, words, tail) = (
-        bytes.chunks_exact(4096),
-        0u8,
-        bytes.chunks_exact(4096).remainder(),
-    );
-    let any = |chunk: &[u8]| chunk.iter().fold(words, |sum, byte| sum | byte) != 0;
-    !head.into_iter().any(any) && !any(tail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn zeros_are_seen_wherever_they_end() {
-        assert!(is_zero(&[]) && is_zero(&[0; 4096]) && is_zero(&[0; 5000]));
-        for at in [0, 4095, 4096, 4999] {
-            let mut bytes = [0; 5000];
-            bytes[at] = 1;
-            assert!(!is_zero(&bytes), "{at}");
-        }
-    }
 
     #[test]
     fn a_disk_that_changes_is_refused() {

@@ -266,7 +266,7 @@ impl<'a> Output<'a> {
             size: 0,
             records: vec![],
         };
-        output.put(&container::stream_header())?;
+        output.put(&container::stream_header(container::CRC64))?;
         Ok(output)
     }
 
@@ -284,7 +284,7 @@ impl<'a> Output<'a> {
     }
 
     fn finish(mut self) -> Result<(u64, String)> {
-        let end = container::end(&self.records);
+        let end = container::end(container::CRC64, &self.records);
         self.put(&end)?;
         let doing = || format!("writing {}", self.path.display());
         self.file.flush().doing(doing)?;

@@ -15,4 +15,5 @@ mod runner_vm;
 mod server;
 mod sysprep;
 mod toy;
+mod unpack;
 mod whole;

@@ -1,6 +1,7 @@
 //! `imgforge disk`: each stage's work on any image file, without a recipe.
 
 pub mod pack;
+pub mod unpack;
 
 use clap::Subcommand;
 
@@ -21,6 +22,8 @@ pub struct Disk {
 enum Verb {
     /// Packs a disk into a .xz file that virt-builder decompresses in parallel
     Pack(pack::Pack),
+    /// Unpacks a .xz file into a sparse disk, in parallel
+    Unpack(unpack::Unpack),
 }
 
 impl Disk {
@@ -31,6 +34,7 @@ impl Disk {
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Pack(verb) => verb.run(app),
+            Verb::Unpack(verb) => verb.run(app),
         }
     }
 }

@@ -1,0 +1,426 @@
+//! Takes blocks in any order, decodes them in parallel, and writes a sparse disk.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::layout::{Layout, broken};
+use super::{block, digest, sparse};
+use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
+use crate::pack::plan::available_memory;
+use crate::units::Size;
+
+/// How to unpack.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOptions {
+    /// How many threads decode; default: one a core.
+    pub threads: Option<NonZeroUsize>,
+    /// What decoders and waiting blocks may use; default: half of what the host has available.
+    pub memory: Option<Size>,
+    /// Refuses files that claim to hold a larger disk; default: 8 TiB.
+    pub largest: Option<Size>,
+    /// Computes the SHA-512 of the disk, too. That takes time for every byte of it, holes
+    /// included; the bytes are checked by each block's own check sum in any case.
+    pub plain: bool,
+}
+
+/// Larger disks than this, in bytes, are believed only on request.
+const LARGEST: Size = Size::gib(8 << 10);
+
+/// What an [`Unpacker`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Size of the disk.
+    pub size: Size,
+    /// What the disk takes on the host; the rest are holes.
+    pub allocated: Size,
+    /// SHA-512 of the disk, in hex, if it was asked for.
+    pub sha512: Option<String>,
+}
+
+/// Compressed blocks up to this size, in bytes, are remembered when they were all zeros.
+const SMALL: usize = 64 << 10;
+
+/// Where a block's bytes come from.
+enum Input {
+    Bytes(Vec<u8>),
+    /// The file itself, for blocks that are too large to wait in memory.
+    File(Arc<File>),
+}
+
+/// A disk in the making. Dropping it ends its threads; the file stays as it is then.
+#[derive(Debug)]
+pub struct Unpacker {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    digest: Option<(Sender<u64>, JoinHandle<Result<String>>)>,
+}
+
+struct Shared {
+    layout: Layout,
+    file: File,
+    path: PathBuf,
+    /// What waiting blocks may take, and each decoder.
+    queue_limit: u64,
+    decoder_limit: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("path", &self.path).finish()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(usize, Input)>,
+    queued: u64,
+    /// How many blocks wait or are being decoded.
+    busy: usize,
+    /// Which blocks are on the disk, how many bytes they have, and how many lead without a gap.
+    finished: Vec<bool>,
+    done: u64,
+    leading: usize,
+    told: Option<Sender<u64>>,
+    zeros: HashSet<[u8; 32]>,
+    error: Option<Error>,
+    closed: bool,
+}
+
+impl Unpacker {
+    /// Starts threads that write the disk of `layout` to `file`, which must be new and empty
+    /// unless [`Unpacker::present`] says what it holds; `path` is its name in messages.
+    ///
+    /// # Errors
+    /// When the disk is larger than what is allowed, or the file cannot be made as large.
+    pub fn start(layout: Layout, file: File, path: &Path, options: &ReadOptions) -> Result<Self> {
+        let largest = options.largest.unwrap_or(LARGEST);
+        if layout.size() > largest.as_bytes() {
+            let claimed = Size::bytes(layout.size()).human();
+            return Err(Error::stage(format!(
+                "the .xz file claims to hold a disk of {claimed}, more than {}",
+                largest.human()
+            ))
+            .hint("allow it with --largest SIZE if that is right"));
+        }
+        let doing = || format!("writing {}", path.display());
+        file.set_len(layout.size()).doing(doing)?;
+        let threads = threads(options, &layout);
+        let memory = options
+            .memory
+            .map_or_else(|| available_memory() / 2, Size::as_bytes);
+        let (sender, receiver) = channel();
+        let shared = Arc::new(Shared {
+            queue_limit: memory / 4,
+            decoder_limit: memory / 4 * 3 / threads as u64,
+            state: Mutex::new(State {
+                finished: vec![false; layout.blocks().len()],
+                told: options.plain.then(|| sender.clone()),
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+            file,
+            path: path.to_owned(),
+            layout,
+        });
+        let digest = options.plain.then(|| {
+            let shared = Arc::clone(&shared);
+            let follow = move || digest::follow(&shared.file, &receiver);
+            (sender, std::thread::spawn(follow))
+        });
+        let worker = || {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.work())
+        };
+        Ok(Unpacker {
+            workers: (0..threads).map(|_| worker()).collect(),
+            shared,
+            digest,
+        })
+    }
+
+    /// Hands in the bytes of a block, in any order; waits while too many others wait.
+    ///
+    /// # Errors
+    /// When a block that was handed in is damaged or cannot be written, when `bytes` has the
+    /// wrong length, or on an interrupt.
+    pub fn hand(&self, index: usize, bytes: Vec<u8>) -> Result<()> {
+        let place = self.shared.place(index)?;
+        if bytes.len() as u64 != place.stored {
+            return Err(broken("a block is not as long as the index says"));
+        }
+        self.put(index, place.stored, Input::Bytes(bytes))
+    }
+
+    /// Hands in a block that lies in `file`, at its place.
+    pub(super) fn hand_file(&self, index: usize, file: &Arc<File>) -> Result<()> {
+        self.put(index, 0, Input::File(Arc::clone(file)))
+    }
+
+    /// Whether a block of `stored` bytes is better left in its file.
+    pub(super) fn is_large(&self, stored: u64) -> bool {
+        stored > self.shared.queue_limit / 2
+    }
+
+    fn put(&self, index: usize, bytes: u64, input: Input) -> Result<()> {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        // One block may always wait, however large it is.
+        while state.error.is_none()
+            && !state.queue.is_empty()
+            && (state.queued + bytes > shared.queue_limit || state.queue.len() > 1024)
+        {
+            if let Err(error) = interrupt::check() {
+                state.error = Some(error);
+            }
+            state = shared.wait(state);
+        }
+        if let Some(error) = state.error.take() {
+            state.closed = true;
+            state.queue.clear();
+            drop(state);
+            shared.changed.notify_all();
+            return Err(error);
+        }
+        state.queue.push_back((index, input));
+        state.busy += 1;
+        state.queued += bytes;
+        drop(state);
+        shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Says that the file holds the bytes of a block already.
+    ///
+    /// # Errors
+    /// When there is no such block.
+    pub fn present(&self, index: usize) -> Result<()> {
+        self.shared.place(index)?;
+        self.shared.finished(index);
+        Ok(())
+    }
+
+    /// How many bytes of the disk are written, holes included.
+    pub fn done(&self) -> u64 {
+        self.shared.lock().done
+    }
+
+    /// Whether blocks that were handed in still wait or are being decoded; waits a moment for
+    /// them if so.
+    ///
+    /// # Errors
+    /// As [`Unpacker::hand`].
+    pub fn is_busy(&self) -> Result<bool> {
+        interrupt::check()?;
+        let mut state = self.shared.lock();
+        if state.error.is_none() && state.busy > 0 {
+            state = self.shared.wait(state);
+        }
+        match state.error.take() {
+            Some(error) => Err(error),
+            None => Ok(state.busy > 0),
+        }
+    }
+
+    /// Waits until everything that was handed in is written and synced.
+    ///
+    /// # Errors
+    /// As [`Unpacker::hand`]; also when a block was never handed in.
+    pub fn finish(mut self) -> Result<Unpacked> {
+        self.close();
+        let mut state = self.shared.lock();
+        if let Some(error) = state.error.take() {
+            return Err(error);
+        }
+        if state.leading < state.finished.len() {
+            return Err(Error::internal("a block was never handed in"));
+        }
+        state.told = None;
+        drop(state);
+        let sha512 = match self.digest.take() {
+            Some((sender, thread)) => {
+                drop(sender);
+                let ended = thread.join();
+                Some(ended.map_err(|_| Error::internal("a digest thread panicked"))??)
+            }
+            None => None,
+        };
+        let (file, path) = (&self.shared.file, &self.shared.path);
+        let doing = || format!("writing {}", path.display());
+        file.sync_all().doing(doing)?;
+        let allocated = file.metadata().doing(doing)?.blocks() * 512;
+        Ok(Unpacked {
+            size: Size::bytes(self.shared.layout.size()),
+            allocated: Size::bytes(allocated),
+            sha512,
+        })
+    }
+
+    /// No more blocks come: waits for the workers.
+    fn close(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                let error = Error::internal("a decoding thread panicked");
+                self.shared.lock().error.get_or_insert(error);
+            }
+        }
+    }
+}
+
+impl Drop for Unpacker {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.queue.clear();
+        state.told = None;
+        drop(state);
+        self.close();
+        if let Some((sender, thread)) = self.digest.take() {
+            drop(sender);
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let limit = Duration::from_millis(100);
+        let woken = self.changed.wait_timeout(state, limit);
+        woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn place(&self, index: usize) -> Result<super::Place> {
+        let place = self.layout.blocks().get(index).copied();
+        place.ok_or_else(|| Error::internal("there is no such block"))
+    }
+
+    /// One worker: decodes blocks until no more come, or somebody failed.
+    fn work(&self) {
+        while let Some((index, input)) = self.claim() {
+            let result = self.decode(index, input);
+            if result.is_ok() {
+                self.finished(index);
+            }
+            let mut state = self.lock();
+            state.busy = state.busy.saturating_sub(1);
+            match result {
+                Ok(()) => drop(state),
+                Err(error) => {
+                    state.error.get_or_insert(error);
+                    state.queue.clear();
+                    (state.queued, state.busy) = (0, 0);
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn claim(&self) -> Option<(usize, Input)> {
+        let mut state = self.lock();
+        loop {
+            if state.error.is_some() {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                if let Input::Bytes(bytes) = &job.1 {
+                    state.queued -= bytes.len() as u64;
+                }
+                drop(state);
+                self.changed.notify_all();
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+
+    fn decode(&self, index: usize, input: Input) -> Result<()> {
+        let place = self.place(index)?;
+        // Empty space is the same few bytes over and over.
+        let small = match &input {
+            Input::Bytes(bytes) if bytes.len() <= SMALL => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&place.len.to_le_bytes()).update(bytes);
+                Some(*hasher.finalize().as_bytes())
+            }
+            _ => None,
+        };
+        if small.is_some_and(|digest| self.lock().zeros.contains(&digest)) {
+            return Ok(());
+        }
+        let mut zero = true;
+        let mut sink = |at, bytes: &[u8]| {
+            interrupt::check()?;
+            let written = sparse::write(&self.file, place.start + at, bytes)
+                .doing(|| format!("writing {}", self.path.display()))?;
+            zero &= written == 0;
+            Ok(())
+        };
+        let mut input: Box<dyn Read> = match input {
+            Input::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes)),
+            Input::File(file) => Box::new(At {
+                file,
+                offset: place.offset,
+            }),
+        };
+        let memory = self.decoder_limit;
+        block::decode(&self.layout, index, &mut input, memory, &mut sink)?;
+        if let (Some(digest), true) = (small, zero) {
+            self.lock().zeros.insert(digest);
+        }
+        Ok(())
+    }
+
+    fn finished(&self, index: usize) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.finished[index], true) {
+            return;
+        }
+        state.done += self.layout.blocks()[index].len;
+        while state.finished.get(state.leading) == Some(&true) {
+            state.leading += 1;
+        }
+        if let (Some(told), Some(last)) = (&state.told, state.leading.checked_sub(1)) {
+            let last = &self.layout.blocks()[last];
+            // A digest thread that failed says so when it is joined.
+            told.send(last.start + last.len).ok();
+        }
+    }
+}
+
+fn threads(options: &ReadOptions, layout: &Layout) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let wanted = options.threads.map_or(cores, NonZeroUsize::get);
+    wanted.min(layout.blocks().len()).max(1)
+}
+
+/// Reads a file from a place on, without moving its position.
+struct At {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.file.read_at(buffer, self.offset)?;
+        self.offset += got as u64;
+        Ok(got)
+    }
+}
