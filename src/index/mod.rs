@@ -76,6 +76,9 @@ pub struct Entry {
 /// The largest revision that clients can hold, a 63-bit signed number.
 pub const MAX_REVISION: u64 = (1 << 62) - 1;
 
+/// The hidden entry of an index without images: current clients cannot read an empty signed index.
+pub const PLACEHOLDER: &str = "imgforge-empty";
+
 /// Brings the spellings of an architecture together as clients do; `arm64` is not one that they know.
 pub fn normalize_arch(arch: &str) -> &str {
     match arch {

@@ -86,6 +86,21 @@ impl Session {
         plain_arguments(agent.args(["--quiet", "--daemon", "--", "gpg"]), home)
     }
 
+    /// Runs `script`, whose `"$@"` is a `gpg` for what needs the secret key, in `dir`: many
+    /// signatures with one agent.
+    pub(super) fn secret_script(&self, script: &str, dir: &Path) -> Program {
+        let home = self.home.as_deref();
+        let shell = ["sh", "-c", script, "sh"];
+        let program = if self.start_agent {
+            self.started.set(true);
+            let agent = at_home(Program::new("gpg-agent"), home);
+            agent.args(["--quiet", "--daemon", "--"]).args(shell)
+        } else {
+            Program::new("sh").args(&shell[1..])
+        };
+        plain_arguments(program.arg("gpg"), home).dir(dir)
+    }
+
     /// `gpg` for what needs public keys only.
     pub(super) fn public(&self) -> Program {
         gpg(self.home.as_deref()).arg("--no-autostart")

@@ -2,12 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use super::bind::Number;
+use super::hooks::Happened;
 use super::incoming::Incoming;
 use super::publication::{Publication, Published};
-use super::revisions::Revisions;
-use super::{Held, Repository, broken_index, files, journal, verify};
+use super::state::{Action, Image, Revision};
+use super::transaction::{Place, Transaction};
+use super::{Repository, files};
 use crate::error::{Error, Result};
-use crate::index::{self, Entry, is_id};
+use crate::index;
 use crate::ui::{Event, Ui};
 
 impl Repository {
@@ -15,9 +18,10 @@ impl Repository {
     ///
     /// # Errors
     /// When the gate's proof is about another disk, the packed disk is not what it is said to be,
-    /// or something cannot be written. Whatever happens, readers find a valid repository.
+    /// the channel is frozen, the bytes were yanked, or something cannot be written. Whatever
+    /// happens, readers find a valid repository.
     pub fn publish(&self, publication: &Publication<'_>, ui: &Ui) -> Result<Published> {
-        let published = self.transact(publication).map_err(|error| {
+        let published = self.publish_now(publication).map_err(|error| {
             let to = self.root.display();
             error.within(format!("publishing `{}` to {to} failed", publication.name))
         })?;
@@ -27,211 +31,302 @@ impl Repository {
             revision: published.revision,
             url: published.url.clone(),
         });
+        if published.changed {
+            let happened = Happened {
+                revision: Some(published.revision),
+                arch: Some(publication.arch.to_owned()),
+                url: Some(published.url.clone()),
+                ..Happened::new("publish", publication.name, publication.channel)
+            };
+            self.run_hooks(&happened, &publication.stamp, ui);
+        }
         Ok(published)
     }
 
-    fn transact(&self, publication: &Publication<'_>) -> Result<Published> {
+    fn publish_now(&self, publication: &Publication<'_>) -> Result<Published> {
         publication.check()?;
+        let stamp = || publication.stamp.clone();
         let mut held = self.lock()?;
-        self.refuse_clash(publication)?;
+        let mut transaction = Transaction::begin(self, &held, stamp())?;
+        transaction.allow(publication)?;
         let mut incoming = None;
-        if !self.has_blob(publication)? {
-            let fresh = Incoming::new(&self.private("incoming"))?;
+        if !transaction.has_blob(publication) {
+            let mut fresh = Incoming::new(&self.private("incoming"))?;
             // Copying takes long; others may publish meanwhile.
+            drop(transaction);
             drop(held);
-            self.step("copy the blob");
-            let expected = (publication.size.as_bytes(), publication.sha512);
-            fresh.copy(&publication.file_name(), &publication.xz, Some(expected))?;
-            for (name, from) in &publication.extra {
-                fresh.copy(name, from, None)?;
-            }
+            self.bring_in(publication, &mut fresh)?;
             held = self.lock()?;
+            transaction = Transaction::begin(self, &held, stamp())?;
+            transaction.allow(publication)?;
             incoming = Some(fresh);
         }
-        self.commit(publication, incoming.as_ref(), &held)
+        transaction.publish(publication, incoming.as_ref())
     }
 
-    /// Two images must not meet under one name, such as `a-b` and `a` in the channel `b`.
-    fn refuse_clash(&self, publication: &Publication<'_>) -> Result<()> {
-        let id = self.entry_id(publication.name, publication.channel);
-        let channels = std::fs::read_dir(self.root.join("channels"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let suffixes = channels.map(|dir| format!("-{}", dir.file_name().to_string_lossy()));
-        let clash = std::iter::once(String::new())
-            .chain(suffixes)
-            .filter_map(|suffix| id.strip_suffix(&suffix).map(str::to_owned))
-            .find(|name| name != publication.name && Revisions::exist(&self.private(""), name));
-        match clash {
-            Some(other) => Err(Error::usage(format!(
-                "the name `{id}` of this publication belongs to `{other}`"
-            ))
-            .hint("give the image or the channel another name")),
+    fn bring_in(&self, publication: &Publication<'_>, incoming: &mut Incoming) -> Result<()> {
+        self.step("copy the blob");
+        let expected = (publication.size.as_bytes(), publication.sha512);
+        incoming.copy(&publication.file_name(), &publication.xz, Some(expected))?;
+        for companion in &publication.companions {
+            self.step("copy a file");
+            incoming.companion(companion)?;
+        }
+        incoming.sign(&self.signer)
+    }
+}
+
+impl Transaction<'_> {
+    fn allow(&self, publication: &Publication<'_>) -> Result<()> {
+        self.refuse_frozen(publication.channel)?;
+        self.refuse_clash(publication.name, publication.channel)?;
+        let yanked = self.state.images.get(publication.name).and_then(|image| {
+            let mut all = image.revisions.iter();
+            all.find(|(_, revision)| {
+                revision.yanked.is_some()
+                    && revision.sha512 == publication.sha512
+                    && revision.arch == publication.arch
+            })
+        });
+        match yanked {
+            Some((number, revision)) => {
+                let why = revision
+                    .yanked
+                    .as_ref()
+                    .and_then(|stamp| stamp.why.as_deref());
+                let name = publication.name;
+                Err(Error::gate(format!(
+                    "these bytes are those of {name}@{number}, which was yanked: {}",
+                    why.unwrap_or("no reason was given")
+                ))
+                .hint(format!("remove the cause, then `imgforge build {name}`")))
+            }
             None => Ok(()),
         }
     }
 
     /// Whether the repository has these bytes already.
-    fn has_blob(&self, publication: &Publication<'_>) -> Result<bool> {
-        let revisions = Revisions::read(&self.private(""), publication.name)?;
-        let Some(bound) = revisions.blob(publication.arch, publication.sha512) else {
-            return Ok(false);
-        };
-        let metadata = std::fs::metadata(self.root.join(&bound.file));
-        Ok(metadata.is_ok_and(|found| found.len() == publication.size.as_bytes()))
-    }
-
-    fn commit(
-        &self,
-        publication: &Publication<'_>,
-        incoming: Option<&Incoming>,
-        _held: &Held,
-    ) -> Result<Published> {
-        let id = self.entry_id(publication.name, publication.channel);
-        let mut entries = self.entries(publication.channel)?;
-        let arch = index::normalize_arch(publication.arch);
-        let position = entries
-            .iter()
-            .position(|entry| entry.id == id && index::normalize_arch(&entry.arch) == arch);
-        let old = position.map(|position| entries[position].clone());
-
-        let (revision, file) = self.bind(publication, old.as_ref())?;
-        if let Some(incoming) = incoming {
-            self.move_in(publication, incoming, &file)?;
-        }
-        self.write_manifest(publication, revision, &file)?;
-
-        let up = if publication.channel == self.default_channel {
-            ""
-        } else {
-            "../../"
-        };
-        let entry = publication.entry(id.clone(), revision, format!("{up}{file}"), old.as_ref());
-        let changed = old.as_ref() != Some(&entry);
-        if changed {
-            match position {
-                Some(position) => entries[position] = entry,
-                None => entries.push(entry),
-            }
-            entries.sort_by(|a, b| (&a.id, &a.arch).cmp(&(&b.id, &b.arch)));
-            let path = self.index_path(publication.channel);
-            let signed = self.signed(&path, &entries)?;
-            journal::replace(&self.root, &[(path, signed)], &self.steps)?;
-        }
-        Ok(Published {
-            revision,
-            url: format!("{}/{file}", self.url),
-            entry: id,
-            changed,
+    fn has_blob(&self, publication: &Publication<'_>) -> bool {
+        let image = self.state.images.get(publication.name);
+        let found = image.and_then(|i| i.with_bytes(publication.arch, publication.sha512));
+        found.is_some_and(|(_, revision)| {
+            let metadata = std::fs::metadata(self.repository.root.join(&revision.file));
+            revision.removed.is_none()
+                && metadata.is_ok_and(|found| found.len() == publication.size.as_bytes())
         })
     }
 
-    /// The revision of these bytes and the path of their blob, written down before anything else.
-    fn bind(&self, publication: &Publication<'_>, old: Option<&Entry>) -> Result<(u64, String)> {
-        let private = self.private("");
-        let mut revisions = Revisions::read(&private, publication.name)?;
-        if let Some(old) = old.filter(|old| old.sha512.as_deref() == Some(publication.sha512))
-            && let Some(bound) = revisions.blob(publication.arch, publication.sha512)
-        {
-            return Ok((old.revision, bound.file.clone()));
+    fn publish(
+        mut self,
+        publication: &Publication<'_>,
+        incoming: Option<&Incoming>,
+    ) -> Result<Published> {
+        let Publication {
+            name,
+            channel,
+            arch,
+            ..
+        } = *publication;
+        let id = self.state.entry_id(name, channel);
+        let entries = self.entries(channel)?;
+        let normal = index::normalize_arch(arch);
+        // An index whose record was lost knows the number, too.
+        let listed = entries
+            .iter()
+            .find(|entry| entry.id == id && index::normalize_arch(&entry.arch) == normal)
+            .map_or(0, |entry| entry.revision);
+        let image = self.image(name);
+        image.keep = publication.keep;
+        let (unchanged, highest) = image.has_now(publication, listed);
+        let trial = image.trial(channel, arch);
+        let number = match unchanged {
+            Some(number) => number,
+            None => {
+                let revision = publication.revision(incoming);
+                self.bind(name, highest, revision, Number::Reuse)?.number
+            }
+        };
+        if let Some(incoming) = incoming {
+            self.move_in(publication, incoming, number)?;
         }
-        let current = old.map_or(0, |old| old.revision);
-        let (arch, sha512) = (publication.arch, publication.sha512);
-        let choice = revisions.choose(current, arch, sha512, |revision| {
-            format!(
-                "images/{}/{revision}/{}",
-                publication.name,
-                publication.file_name()
-            )
-        })?;
-        if choice.new {
-            self.step("bind the revision");
-            revisions.write(&private, publication.name)?;
+        self.write_manifest(name, number, || publication.manifest())?;
+        self.image(name).take_words(number, publication);
+        // What everybody gets, published again, ends a trial.
+        if unchanged.is_none() || trial.is_some_and(|trial| trial != number) {
+            let (action, revision) = (Action::Publish, Some(number));
+            let from = None;
+            self.place(&Place {
+                name,
+                channel,
+                arch,
+                revision,
+                action,
+                from,
+            })?;
+        } else {
+            self.sync_index(name, channel)?;
         }
-        Ok((choice.revision, choice.file))
+        let file = self.image(name).revisions[&number].file.clone();
+        let published = Published {
+            revision: number,
+            url: format!("{}/{file}", self.repository.url),
+            entry: id,
+            changed: self.is_changed(),
+        };
+        if published.changed {
+            self.commit()?;
+        }
+        Ok(published)
     }
 
     fn move_in(
-        &self,
+        &mut self,
         publication: &Publication<'_>,
         incoming: &Incoming,
-        file: &str,
+        number: u64,
     ) -> Result<()> {
-        let blob = self.root.join(file);
-        let dir = blob.parent().unwrap_or(&self.root);
+        let image = self.image(publication.name);
+        let Some(revision) = image.revisions.get(&number).cloned() else {
+            return Err(Error::internal("a revision was bound and is not there"));
+        };
+        // The files are there again, for all that share them.
+        for other in image.revisions.values_mut() {
+            if other.same_bytes(&revision) {
+                (other.removed, other.retired) = (None, None);
+            }
+        }
+        let blob = self.repository.root.join(&revision.file);
+        let dir = blob.parent().unwrap_or(&self.repository.root);
         files::create_dir(dir)?;
-        for (name, _) in &publication.extra {
-            self.step("move a file in");
+        let own = publication.file_name();
+        for name in incoming.names().filter(|name| **name != own) {
+            self.repository.step("move a file in");
             files::rename(&incoming.path(name), &dir.join(name))?;
         }
-        self.step("move the blob in");
-        files::rename(&incoming.path(&publication.file_name()), &blob)
+        self.repository.step("move the blob in");
+        files::rename(&incoming.path(&own), &blob)
     }
 
     /// The manifest of a revision is written once.
-    fn write_manifest(
-        &self,
-        publication: &Publication<'_>,
-        revision: u64,
-        file: &str,
+    pub(super) fn write_manifest(
+        &mut self,
+        name: &str,
+        number: u64,
+        more: impl FnOnce() -> Map<String, Value>,
     ) -> Result<()> {
-        let dir = self
-            .root
-            .join(format!("images/{}/{revision}", publication.name));
+        let dir = self.repository.root.join(format!("images/{name}/{number}"));
         let path = dir.join("manifest.json");
         if path.exists() {
             return Ok(());
         }
+        let manifest = self.manifest(name, number, more())?;
         files::create_dir(&dir)?;
-        self.step("write the manifest");
-        files::write_json(&path, &manifest(publication, revision, file))
+        self.repository.step("write the manifest");
+        files::write_json(&path, &manifest)
     }
 
-    /// The index as clients will read it, signed, and verified as they do.
-    fn signed(&self, path: &str, entries: &[Entry]) -> Result<Vec<u8>> {
-        let path = self.root.join(path);
-        let text = index::write(entries).map_err(|problems| broken_index(&path, &problems))?;
-        let signed = self.signer.clearsign(&text)?;
-        let verified = verify(signed.as_bytes(), &self.keyring()).map_err(|error| {
-            error.within("the new index does not verify with the repository's public key")
-        })?;
-        let read = |text: &str| index::parse(text).and_then(|sections| index::check(&sections));
-        // virt-builder parses the file itself, others what the signature covers.
-        for text in [&signed, &verified.text] {
-            let back = read(text).map_err(|problems| broken_index(&path, &problems))?;
-            if back != entries {
-                return Err(Error::internal(
-                    "the signed index does not say what was written",
-                ));
+    fn manifest(&self, name: &str, number: u64, more: Map<String, Value>) -> Result<Value> {
+        let revision = self
+            .state
+            .images
+            .get(name)
+            .and_then(|image| image.revisions.get(&number))
+            .ok_or_else(|| Error::internal(format!("`{name}` has no revision {number}")))?;
+        let own = json!({
+            "version": 1,
+            "name": name,
+            "revision": number,
+            "image-version": revision.image_version,
+            "arch": revision.arch,
+            "title": revision.title,
+            "file": revision.file,
+            "size": revision.size,
+            "sha512": revision.sha512,
+            "format": "raw",
+            "virtual-size": revision.virtual_size,
+            "published": self.stamp.when.to_string(),
+        });
+        let mut all = more;
+        if let Value::Object(own) = own {
+            all.extend(own);
+        }
+        let optional = [
+            ("commit", self.stamp.commit.clone().map(Value::from)),
+            ("same-as", revision.same_as.map(Value::from)),
+        ];
+        for (key, value) in optional {
+            if let Some(value) = value {
+                all.insert(key.into(), value);
             }
         }
-        Ok(signed.into_bytes())
+        Ok(Value::Object(all))
+    }
+
+    /// Two images must not meet under one name, such as `a-b` and `a` in the channel `b`.
+    pub(super) fn refuse_clash(&self, name: &str, channel: &str) -> Result<()> {
+        let channels = || {
+            self.state
+                .channels
+                .keys()
+                .map(String::as_str)
+                .chain([channel])
+        };
+        let ids = |name: &str| -> Vec<String> {
+            let own = channels().map(|channel| self.state.entry_id(name, channel));
+            let trials = channels().map(|channel| super::transaction::canary_id(name, channel));
+            own.chain(trials).collect()
+        };
+        let ours = ids(name);
+        // Only a name that begins as ours, or as which ours begins, can clash.
+        let near = |other: &str| other.starts_with(name) || name.starts_with(other);
+        let others = self.state.images.keys().map(String::as_str);
+        for other in others.filter(|other| *other != name && near(other)) {
+            if let Some(id) = ids(other).iter().find(|id| ours.contains(id)) {
+                return Err(Error::usage(format!(
+                    "the name `{id}` of this publication belongs to `{other}`"
+                ))
+                .hint("give the image or the channel another name"));
+            }
+        }
+        Ok(())
     }
 }
 
-fn manifest(publication: &Publication<'_>, revision: u64, file: &str) -> Value {
-    let own = json!({
-        "version": 1,
-        "name": publication.name,
-        "revision": revision,
-        "image-version": publication.version,
-        "arch": publication.arch,
-        "title": publication.title,
-        "file": file,
-        "size": publication.size.as_bytes(),
-        "sha512": publication.sha512,
-        "format": "raw",
-        "virtual-size": publication.virtual_size.as_bytes(),
-        "sealed": publication.sealed,
-        "gate": publication.gate.results(),
-        "published": jiff::Timestamp::now().to_string(),
-    });
-    let mut all: Map<String, Value> = publication.manifest.clone();
-    if let Value::Object(own) = own {
-        all.extend(own);
+impl Image {
+    /// The revision that the channel has already when it has these bytes, and the highest number
+    /// that its clients have seen.
+    fn has_now(&self, publication: &Publication<'_>, listed: u64) -> (Option<u64>, u64) {
+        let Some(placement) = self.channels.get(publication.channel) else {
+            return (None, listed);
+        };
+        let current = placement.current.get(publication.arch).copied();
+        let trial = self.trial(publication.channel, publication.arch);
+        let same = |number: &u64| {
+            self.revisions
+                .get(number)
+                .is_some_and(|revision| revision.sha512 == publication.sha512)
+        };
+        let unchanged = trial.into_iter().chain(current).find(same);
+        let highest = current.into_iter().chain(trial).max().unwrap_or(0);
+        (unchanged, highest.max(listed))
     }
-    Value::Object(all)
+
+    /// The revision on trial in a channel.
+    pub(super) fn trial(&self, channel: &str, arch: &str) -> Option<u64> {
+        let canary = self.channels.get(channel)?.canary.get(arch)?;
+        Some(canary.revision)
+    }
+
+    /// What people read about a revision may change; its bytes do not.
+    fn take_words(&mut self, number: u64, publication: &Publication<'_>) {
+        if let Some(revision) = self.revisions.get_mut(&number) {
+            revision.title = publication.title.trim().to_owned();
+            revision.osinfo = publication.osinfo.map(str::to_owned);
+            revision.expand = publication.expand.map(str::to_owned);
+            revision.notes = publication.notes.map(str::to_owned);
+            revision.image_version = publication.version.to_owned();
+        }
+    }
 }
 
 impl Publication<'_> {
@@ -240,23 +335,53 @@ impl Publication<'_> {
         format!("{}-{}.xz", self.name, self.version)
     }
 
+    /// The revision as it is before it has a number: `file` is a name only.
+    fn revision(&self, incoming: Option<&Incoming>) -> Revision {
+        Revision {
+            arch: self.arch.to_owned(),
+            sha512: self.sha512.to_owned(),
+            file: self.file_name(),
+            size: self.size.as_bytes(),
+            virtual_size: self.virtual_size.as_bytes(),
+            image_version: self.version.to_owned(),
+            title: self.title.trim().to_owned(),
+            osinfo: self.osinfo.map(str::to_owned),
+            expand: self.expand.map(str::to_owned),
+            notes: self.notes.map(str::to_owned),
+            companions: incoming.map(Incoming::companions).unwrap_or_default(),
+            same_as: None,
+            created: self.stamp.clone(),
+            yanked: None,
+            retired: None,
+            removed: None,
+        }
+    }
+
+    fn manifest(&self) -> Map<String, Value> {
+        let mut manifest = self.manifest.clone();
+        manifest.insert("sealed".into(), self.sealed.into());
+        manifest.insert("gate".into(), self.gate.results().clone());
+        manifest
+    }
+
     fn check(&self) -> Result<()> {
         for (what, value) in [
             ("image", self.name),
             ("channel", self.channel),
             ("version", self.version),
         ] {
-            if !is_id(value) || value.starts_with('.') {
-                return Err(
-                    Error::usage(format!("`{value}` cannot be the name of a {what}"))
-                        .hint("use letters, digits, `-`, `_` and `.`"),
-                );
-            }
+            super::check_name(what, value)?;
         }
-        for (name, _) in &self.extra {
-            if !is_id(name) || name.starts_with('.') || name == "manifest.json" {
-                let message = format!("`{name}` cannot be a file beside the blob");
-                return Err(Error::internal(message));
+        let blob = self.file_name();
+        for companion in &self.companions {
+            let name = &companion.name;
+            super::check_name("file", name)?;
+            let taken = [blob.as_str(), "manifest.json"].contains(&name.as_str());
+            let twice = self.companions.iter().filter(|other| other.name == *name);
+            if taken || twice.count() > 1 {
+                return Err(Error::internal(format!(
+                    "there are two files `{name}` beside the blob"
+                )));
             }
         }
         if self.gate.sealed() != self.sealed {
@@ -266,44 +391,5 @@ impl Publication<'_> {
                 .hint("`imgforge build NAME --from check` tests this one"));
         }
         Ok(())
-    }
-
-    /// The index entry; what others wrote into the old one stays.
-    fn entry(&self, id: String, revision: u64, file: String, old: Option<&Entry>) -> Entry {
-        let lines = |text: &str| {
-            text.trim_end()
-                .lines()
-                .map(str::trim_end)
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
-        let version = ("imgforge_version".to_owned(), self.version.to_owned());
-        let others = old.into_iter().flat_map(|old| old.other.clone());
-        Entry {
-            id,
-            name: Some(self.title.trim().to_owned()),
-            osinfo: self.osinfo.map(str::to_owned),
-            arch: self.arch.to_owned(),
-            file,
-            sig: None,
-            sha512: Some(self.sha512.to_owned()),
-            revision,
-            format: Some("raw".into()),
-            size: self.virtual_size.as_bytes(),
-            compressed_size: Some(self.size.as_bytes()),
-            expand: self.expand.map(str::to_owned),
-            lvexpand: None,
-            notes: self
-                .notes
-                .map(|notes| (None, lines(notes)))
-                .into_iter()
-                .collect(),
-            aliases: old.map(|old| old.aliases.clone()).unwrap_or_default(),
-            hidden: old.is_some_and(|old| old.hidden),
-            other: others
-                .filter(|(key, _)| *key != version.0)
-                .chain([version.clone()])
-                .collect(),
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! Verifying what is signed: only the text that the signature covers comes back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::agent::gpg;
 use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
 
 /// How every signed entry point begins: clients need exactly one armour header.
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: ";
@@ -22,36 +23,123 @@ pub struct Verified {
 /// # Errors
 /// When the text is not signed by exactly one of them, or that one is expired or revoked.
 pub fn verify(signed: &[u8], keyring: &Path) -> Result<Verified> {
-    let begins = signed.starts_with(BEGIN.as_bytes());
-    if !begins {
-        return Err(Error::gate("this is not a clear-signed text"));
+    let mut all = verify_all(&[signed], keyring)?;
+    all.pop()
+        .unwrap_or_else(|| Err(Error::internal("gpg was not asked")))
+}
+
+/// Verifies many clear-signed texts with one `gpg`; the results are in their order.
+///
+/// # Errors
+/// When `gpg` cannot be run or the keyring cannot be read.
+pub fn verify_all(signed: &[&[u8]], keyring: &Path) -> Result<Vec<Result<Verified>>> {
+    let unsigned = || Error::gate("this is not a clear-signed text");
+    let is_signed = |text: &[u8]| text.starts_with(BEGIN.as_bytes());
+    if !signed.iter().any(|text| is_signed(text)) {
+        return Ok(signed.iter().map(|_| Err(unsigned())).collect());
     }
+    let doing = || "verifying signatures".to_owned();
+    let home = Home::new(keyring)?;
+    for (number, text) in signed.iter().enumerate() {
+        if is_signed(text) {
+            std::fs::write(home.path(&format!("{number}.asc")), text).doing(doing)?;
+        }
+    }
+    let numbers = (0..signed.len()).filter(|number| is_signed(signed[*number]));
+    let mut result = Ok(());
+    let mut left: Vec<usize> = numbers.collect();
+    let mut verified: Vec<Result<Verified>> = signed.iter().map(|_| Err(unsigned())).collect();
+    while !left.is_empty() {
+        let status = home.path("status");
+        drop(std::fs::remove_file(&status));
+        let files = left.iter().map(|number| format!("{number}.asc"));
+        let run = home
+            .gpg()
+            .args(["--multifile", "--decrypt"])
+            .args(files)
+            .dir(home.dir.path())
+            .run();
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        // Some failures end gpg before it comes to the other files.
+        let reports: Vec<&str> = status.split("[GNUPG:] FILE_START ").skip(1).collect();
+        if reports.is_empty() {
+            result = run;
+            break;
+        }
+        for (number, report) in left.iter().zip(&reports) {
+            verified[*number] = judge(report).and_then(|fingerprint| {
+                let bytes = std::fs::read(home.path(&number.to_string())).doing(doing)?;
+                let text = String::from_utf8(bytes)
+                    .map_err(|cause| Error::gate("the signed text is not UTF-8").cause(cause))?;
+                Ok(Verified { text, fingerprint })
+            });
+        }
+        left.drain(..reports.len().min(left.len()));
+    }
+    result.map(|()| verified)
+}
+
+/// Verifies a file by the armoured signature beside it; returns the fingerprint of the key.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Path) -> Result<String> {
     let doing = || "verifying a signature".to_owned();
-    let keyring = std::path::absolute(keyring).doing(doing)?;
-    let home = tempfile::Builder::new()
-        .prefix("imgforge-")
-        .tempdir()
-        .doing(doing)?;
-    let status_file = home.path().join("status");
-    let result = gpg(Some(home.path()))
-        .args([
-            "--no-autostart",
-            "--no-auto-check-trustdb",
-            "--trust-model",
-            "always",
-        ])
-        .args(["--no-default-keyring", "--keyring"])
-        .arg(&keyring)
-        .arg("--status-file")
-        .arg(&status_file)
-        .args(["--output", "-", "--decrypt"])
-        .input(signed)
-        .output();
-    let status = std::fs::read_to_string(&status_file).unwrap_or_default();
-    let fingerprint = judge(&status)?;
-    let text = String::from_utf8(result?)
-        .map_err(|cause| Error::gate("the signed text is not UTF-8").cause(cause))?;
-    Ok(Verified { text, fingerprint })
+    let file = std::path::absolute(file).doing(doing)?;
+    let home = Home::new(keyring)?;
+    let path = home.path("signature");
+    std::fs::write(&path, signature).doing(doing)?;
+    let run = home.gpg().arg("--verify").arg(&path).arg(&file).run();
+    let status = std::fs::read_to_string(home.path("status")).unwrap_or_default();
+    if status.is_empty() {
+        run?;
+    }
+    judge(&status)
+}
+
+/// A key directory of its own, which trusts a keyring.
+struct Home {
+    dir: tempfile::TempDir,
+    keyring: PathBuf,
+}
+
+impl Home {
+    fn new(keyring: &Path) -> Result<Self> {
+        let doing = || format!("reading {}", keyring.display());
+        let mut keyring = std::path::absolute(keyring).doing(doing)?;
+        let bytes = std::fs::read(&keyring).doing(doing)?;
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-")
+            .tempdir()
+            .doing(doing)?;
+        if bytes.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+            let binary = gpg(Some(dir.path()))
+                .arg("--dearmor")
+                .input(bytes)
+                .output()?;
+            keyring = dir.path().join("keyring");
+            std::fs::write(&keyring, binary).doing(doing)?;
+        }
+        Ok(Home { dir, keyring })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn gpg(&self) -> Program {
+        gpg(Some(self.dir.path()))
+            .args(["--no-autostart", "--no-auto-check-trustdb"])
+            .args([
+                "--trust-model",
+                "always",
+                "--no-default-keyring",
+                "--keyring",
+            ])
+            .arg(&self.keyring)
+            .arg("--status-file")
+            .arg(self.path("status"))
+    }
 }
 
 /// Reads gpg's status lines: exactly one good signature, and nothing against it.

@@ -1,13 +1,17 @@
 //! Blobs on their way in: copied, verified and synced beside the repository's own files, so that
 //! one rename moves each to its place.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha512};
 
-use super::{files, lock};
+use super::publication::{Companion, Source};
+use super::state::Beside;
+use super::views::Sign;
+use super::{Signer, files, lock};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 
@@ -15,6 +19,9 @@ use crate::host::interrupt;
 #[derive(Debug)]
 pub(super) struct Incoming {
     dir: PathBuf,
+    /// Every file, by name.
+    names: Vec<String>,
+    companions: BTreeMap<String, Beside>,
     _lock: File,
 }
 
@@ -31,7 +38,69 @@ impl Incoming {
                 dir.display()
             )));
         }
-        Ok(Incoming { dir, _lock: file })
+        Ok(Incoming {
+            dir,
+            names: vec![],
+            companions: BTreeMap::new(),
+            _lock: file,
+        })
+    }
+
+    /// The names of the files.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter()
+    }
+
+    /// The files that will lie beside the blob; their paths are names only.
+    pub(super) fn companions(&self) -> BTreeMap<String, Beside> {
+        self.companions.clone()
+    }
+
+    /// Takes a file in that will lie beside the blob.
+    pub(super) fn companion(&mut self, companion: &Companion) -> Result<()> {
+        let name = &companion.name;
+        let (size, sha512) = match &companion.source {
+            Source::File(path) => self.copy(name, path, None)?,
+            Source::Bytes(bytes) => {
+                self.add(name, bytes)?;
+                (bytes.len() as u64, hex::encode(Sha512::digest(bytes)))
+            }
+        };
+        let (path, signed) = (name.clone(), companion.signed);
+        let beside = Beside {
+            path,
+            size,
+            sha512,
+            signed,
+        };
+        self.companions.insert(name.clone(), beside);
+        Ok(())
+    }
+
+    /// Signs the files that want it.
+    pub(super) fn sign(&mut self, signer: &Signer) -> Result<()> {
+        let wanted = self.companions.iter().filter(|(_, beside)| beside.signed);
+        let names: Vec<String> = wanted.map(|(name, _)| name.clone()).collect();
+        let read = |name: &String| {
+            let path = self.path(name);
+            std::fs::read(&path).doing(|| format!("reading {}", path.display()))
+        };
+        let contents = names.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let batch = contents
+            .iter()
+            .map(|bytes| (Sign::Detached, bytes.as_slice()));
+        let signatures = signer.sign(&batch.collect::<Vec<_>>())?;
+        for (name, signature) in names.iter().zip(signatures) {
+            self.add(&format!("{name}.asc"), &signature)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        files::create_dir(&self.dir.join("files"))?;
+        files::write_in_place(&self.path(name), bytes)?;
+        self.names.push(name.to_owned());
+        Ok(())
     }
 
     /// Where a file on its way in lies.
@@ -39,16 +108,16 @@ impl Incoming {
         self.dir.join("files").join(name)
     }
 
-    /// Copies a file in, synced.
+    /// Copies a file in, synced; returns its size and SHA-512.
     ///
     /// # Errors
     /// When it is not what `expected` says: size in bytes, and SHA-512.
     pub(super) fn copy(
-        &self,
+        &mut self,
         name: &str,
         from: &Path,
         expected: Option<(u64, &str)>,
-    ) -> Result<()> {
+    ) -> Result<(u64, String)> {
         files::create_dir(&self.dir.join("files"))?;
         let to = self.path(name);
         let reading = || format!("reading {}", from.display());
@@ -76,7 +145,10 @@ impl Incoming {
             ))
             .cause(format!("it has {size} bytes and the SHA-512 {found}"))
             .hint("build the image again: `imgforge build NAME --from pack`")),
-            _ => Ok(()),
+            _ => {
+                self.names.push(name.to_owned());
+                Ok((size, found))
+            }
         }
     }
 }

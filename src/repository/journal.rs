@@ -2,6 +2,7 @@
 //!
 //! Once the journal is there, the transaction counts; whoever holds the lock next finishes it.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
@@ -21,16 +22,17 @@ struct Journal {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Rename {
-    from: String,
+    /// None: `to` is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
     to: String,
 }
 
+/// A file below the root that becomes other bytes, or goes.
+pub(super) type Replacement = (String, Option<Vec<u8>>);
+
 /// Replaces files below `root`, in this order, so that after a crash either none or all are new.
-pub(super) fn replace(
-    root: &Path,
-    changes: &[(String, Vec<u8>)],
-    step: &dyn Fn(&str),
-) -> Result<()> {
+pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str)) -> Result<()> {
     let aside = root.join(ASIDE);
     files::create_dir(&aside)?;
     let mut journal = Journal {
@@ -38,11 +40,17 @@ pub(super) fn replace(
         renames: vec![],
     };
     for (number, (to, bytes)) in changes.iter().enumerate() {
-        let from = format!("{ASIDE}/{number}");
-        step("write an entry point aside");
-        files::write_in_place(&root.join(&from), bytes)?;
-        // Afterwards nothing may need space.
-        files::create_dir(root.join(to).parent().unwrap_or(root))?;
+        let from = match bytes {
+            Some(bytes) => {
+                let from = format!("{ASIDE}/{number}");
+                step("write an entry point aside");
+                files::write_in_place(&root.join(&from), bytes)?;
+                // Afterwards nothing may need space.
+                files::create_dir(root.join(to).parent().unwrap_or(root))?;
+                Some(from)
+            }
+            None => None,
+        };
         journal.renames.push(Rename {
             from,
             to: to.clone(),
@@ -68,18 +76,25 @@ pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
 }
 
 fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {
-    for rename in &journal.renames {
-        let (from, to) = (
-            root.join(inside(&rename.from)?),
-            root.join(inside(&rename.to)?),
-        );
+    let mut parents = BTreeSet::new();
+    for Rename { from, to } in &journal.renames {
+        let to = root.join(inside(to)?);
         step("rename an entry point");
-        match std::fs::rename(&from, &to) {
+        let done = match from {
+            Some(from) => std::fs::rename(root.join(inside(from)?), &to),
+            None => std::fs::remove_file(&to),
+        };
+        match done {
             // This one was done before the crash.
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && to.exists() => {}
+            Err(cause)
+                if cause.kind() == std::io::ErrorKind::NotFound
+                    && to.exists() == from.is_some() => {}
             result => result.doing(|| format!("writing {}", to.display()))?,
         }
-        files::sync_parent(&to)?;
+        parents.extend(to.parent().filter(|dir| dir.is_dir()).map(Path::to_owned));
+    }
+    for parent in parents {
+        files::sync_parent(&parent.join("x"))?;
     }
     step("remove the journal");
     let path = root.join(JOURNAL);
@@ -118,10 +133,15 @@ mod tests {
         let root = dir.path().join("repo");
         std::fs::create_dir_all(root.join(".imgforge")).unwrap();
         let change = |text: &str| {
-            ["a", "b/c"]
-                .map(|to| (to.to_owned(), text.as_bytes().to_vec()))
-                .to_vec()
+            let mut change = ["a", "b/c"]
+                .map(|to| (to.to_owned(), Some(text.as_bytes().to_vec())))
+                .to_vec();
+            if text == "new" {
+                change.push(("gone".into(), None));
+            }
+            change
         };
+        std::fs::write(root.join("gone"), "old").unwrap();
         replace(&root, &change("old"), &|_| {}).unwrap();
 
         let moments = std::cell::RefCell::new(vec![]);
@@ -138,7 +158,7 @@ mod tests {
         };
         replace(&root, &change("new"), &snapshot).unwrap();
         let moments = moments.into_inner();
-        assert_eq!(moments.len(), 6);
+        assert_eq!(moments.len(), 7);
         for (step, copy) in moments {
             recover(&copy, &|_| {}).unwrap();
             let read = |name: &str| std::fs::read_to_string(copy.join(name)).unwrap();
@@ -152,6 +172,7 @@ mod tests {
                 (expected, expected),
                 "{step}"
             );
+            assert_eq!(copy.join("gone").exists(), expected == "old", "{step}");
             assert!(!copy.join(JOURNAL).exists(), "{step}");
         }
     }

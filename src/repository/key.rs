@@ -5,11 +5,20 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::agent::{Session, gpg};
+use super::views::Sign;
 use crate::error::{Context as _, Error, Result};
 use crate::ui::Ui;
 
 /// User id of imgforge's own keys.
 const OWN_UID: &str = "imgforge image repository <imgforge@localhost>";
+
+/// Signs every file of the working directory as its name's end says.
+const SIGN_ALL: &str = r#"for file in *; do
+    case $file in
+        *.clear) "$@" --clearsign -- "$file" ;;
+        *.detach) "$@" --detach-sign -- "$file" ;;
+    esac || exit
+done"#;
 
 /// Who signs: a key that `gpg` knows, or imgforge's own.
 #[derive(Debug, Clone)]
@@ -109,28 +118,44 @@ impl Signer {
         }
     }
 
-    /// Signs text, so that it stays readable, with one SHA-512 `Hash:` header.
-    pub(super) fn clearsign(&self, text: &str) -> Result<String> {
-        let session = self.session()?;
-        session
-            .secret()
-            .args(["--local-user", &self.key, "--digest-algo", "SHA512"])
-            .args([
-                "--no-emit-version",
-                "--no-comments",
-                "--armor",
-                "--output",
-                "-",
-                "--clearsign",
-            ])
-            .input(text)
-            .text()
-            .map(|signed| signed + "\n")
-            .map_err(|error| {
-                error
-                    .within(format!("signing with the key {} failed", self.key))
-                    .hint("`gpg --list-secret-keys` shows whether its secret part is here")
+    /// Signs each of the texts and files with SHA-512, in their order: a clear-signed text with
+    /// one `Hash:` header, or the armoured signature alone.
+    pub(super) fn sign(&self, batch: &[(Sign, &[u8])]) -> Result<Vec<Vec<u8>>> {
+        let doing = || "signing".to_owned();
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-")
+            .tempdir()
+            .doing(doing)?;
+        let name = |number: usize| {
+            let kind = match batch[number].0 {
+                Sign::Clear => "clear",
+                Sign::Detached | Sign::No => "detach",
+            };
+            dir.path().join(format!("{number}.{kind}"))
+        };
+        for (number, (_, bytes)) in batch.iter().enumerate() {
+            std::fs::write(name(number), bytes).doing(doing)?;
+        }
+        if !batch.is_empty() {
+            let session = self.session()?;
+            session
+                .secret_script(SIGN_ALL, dir.path())
+                .args(["--local-user", &self.key, "--digest-algo", "SHA512"])
+                .args(["--no-emit-version", "--no-comments", "--armor"])
+                .run()
+                .map_err(|error| {
+                    error
+                        .within(format!("signing with the key {} failed", self.key))
+                        .hint("`gpg --list-secret-keys` shows whether its secret part is here")
+                })?;
+        }
+        (0..batch.len())
+            .map(|number| {
+                let mut path = name(number).into_os_string();
+                path.push(".asc");
+                std::fs::read(path).doing(doing)
             })
+            .collect()
     }
 
     /// The public key as clients need it: one certificate without others' signatures.

@@ -3,9 +3,10 @@
 //! ```text
 //! index.asc                   the default channel, in virt-builder's native format
 //! channels/CHANNEL/index.asc  each other channel; its entries are named NAME-CHANNEL
-//! images/NAME/REVISION/…      immutable blobs and their manifest.json
+//! images/NAME/REVISION/…      immutable blobs, their companions and manifest.json
+//! images/NAME/revisions.sjson what each revision of the name is, signed
 //! imgforge.gpg                the public key
-//! .imgforge/                  lock, journal, incoming files, and which revision has which bytes
+//! .imgforge/                  lock, journal, incoming files, and the records of [`state`]
 //! ```
 //!
 //! A publication first writes down which bytes its revision is bound to, then moves the blob in,
@@ -14,21 +15,29 @@
 //! the lock, should this one be killed.
 
 mod agent;
+mod bind;
 mod commit;
 mod files;
 mod gpg;
+pub mod hooks;
 mod incoming;
 mod journal;
 mod key;
 mod lock;
 mod publication;
-mod revisions;
+mod share;
+pub mod state;
+mod transaction;
 mod usage;
+pub mod views;
 
-pub use gpg::{Verified, verify};
+pub use gpg::{Verified, verify, verify_all, verify_detached};
 pub use key::Signer;
-pub use publication::{GateProof, Publication, Published};
+pub use publication::{Companion, GateProof, Publication, Published};
+pub use share::Share;
+pub use state::{Stamp, State};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -37,7 +46,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
-use crate::index::{self, Entry};
+use crate::index::{self, Entry, PLACEHOLDER};
 
 /// Where a repository is and how it is used.
 #[derive(Debug, Clone)]
@@ -50,6 +59,27 @@ pub struct Settings {
     pub default_channel: String,
     /// Who signs.
     pub signer: Signer,
+    /// Public keys that are trusted instead of the one in the repository.
+    pub allowed_signers: Option<PathBuf>,
+    /// Channels in which a share of the machines gets new revisions first.
+    pub shares: BTreeMap<String, Share>,
+    /// Programs that are told of every change.
+    pub hooks: Vec<hooks::Hook>,
+}
+
+impl Settings {
+    /// The repository in a directory, with `stable` as its default channel.
+    pub fn new(path: impl Into<PathBuf>, signer: Signer) -> Self {
+        Settings {
+            path: path.into(),
+            url: None,
+            default_channel: "stable".into(),
+            signer,
+            allowed_signers: None,
+            shares: BTreeMap::new(),
+            hooks: vec![],
+        }
+    }
 }
 
 /// A repository that can be published to.
@@ -58,6 +88,11 @@ pub struct Repository {
     url: String,
     default_channel: String,
     signer: Signer,
+    /// Of the key that signs.
+    fingerprint: String,
+    allowed_signers: Option<PathBuf>,
+    shares: BTreeMap<String, Share>,
+    hooks: Vec<hooks::Hook>,
     steps: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -87,22 +122,29 @@ impl Repository {
             url,
             default_channel,
             signer,
+            allowed_signers,
+            shares,
+            hooks,
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
         let root = std::path::absolute(&path).doing(doing)?;
-        std::fs::create_dir_all(root.join(".imgforge/revisions")).doing(doing)?;
+        std::fs::create_dir_all(root.join(".imgforge/names")).doing(doing)?;
         let url = url.unwrap_or_else(|| format!("file://{}", root.display()));
         let url = url.trim_end_matches('/').to_owned();
-        let repository = Repository {
+        let mut repository = Repository {
             root,
             url,
             default_channel,
             signer,
+            fingerprint: String::new(),
+            allowed_signers,
+            shares,
+            hooks,
             steps: Box::new(|_| {}),
         };
         let held = repository.lock()?;
         repository.identify(&held)?;
-        repository.publish_key(&held)?;
+        repository.fingerprint = repository.publish_key(&held)?;
         drop(held);
         Ok(repository)
     }
@@ -125,6 +167,30 @@ impl Repository {
         self.root.join("imgforge.gpg")
     }
 
+    /// The public keys that this repository's indexes are checked with.
+    pub fn trusted(&self) -> PathBuf {
+        self.allowed_signers
+            .clone()
+            .unwrap_or_else(|| self.keyring())
+    }
+
+    /// What the repository has.
+    ///
+    /// # Errors
+    /// When a record is damaged.
+    pub fn state(&self) -> Result<State> {
+        let mut state = State::read(&self.root)?;
+        for (channel, share) in &self.shares {
+            state.channels.entry(channel.clone()).or_default().canary = Some(*share);
+        }
+        Ok(state)
+    }
+
+    /// The record of a name as it is on the disk.
+    fn saved(&self, name: &str) -> Result<Option<state::Image>> {
+        State::read_image(&self.private(""), name)
+    }
+
     /// The entries of a channel, verified; none when nothing was published to it yet.
     ///
     /// # Errors
@@ -137,17 +203,19 @@ impl Repository {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
             Err(cause) => return Err(cause).doing(doing),
         };
-        let verified = verify(&signed, &self.keyring()).map_err(|error| {
+        let verified = verify(&signed, &self.trusted()).map_err(|error| {
             error
                 .within(format!("{} is not to be trusted", path.display()))
                 .hint(format!(
                     "find out who changed it; the last good one is signed by the key in {}",
-                    self.keyring().display()
+                    self.trusted().display()
                 ))
         })?;
-        index::parse(&verified.text)
+        let mut entries = index::parse(&verified.text)
             .and_then(|sections| index::check(&sections))
-            .map_err(|problems| broken_index(&path, &problems))
+            .map_err(|problems| broken_index(&path, &problems))?;
+        entries.retain(|entry| entry.id != PLACEHOLDER);
+        Ok(entries)
     }
 
     /// Waits for the repository's lock, then finishes what a killed holder left.
@@ -198,19 +266,21 @@ impl Repository {
     }
 
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
-    fn publish_key(&self, _held: &Held) -> Result<()> {
+    fn publish_key(&self, _held: &Held) -> Result<String> {
         let (path, key) = (self.keyring(), self.signer.public_key()?);
+        let ours = key::show(&key)?;
+        let fingerprint = ours.join(" ");
         let old = match std::fs::read(&path) {
             Ok(old) => old,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-                return files::write(&path, &key);
+                return files::write(&path, &key).map(|()| fingerprint);
             }
             Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
         };
         if old == key {
-            return Ok(());
+            return Ok(fingerprint);
         }
-        let (theirs, ours) = (key::show(&old)?, key::show(&key)?);
+        let theirs = key::show(&old)?;
         if theirs != ours {
             return Err(Error::usage(format!(
                 "{} is signed by the key {}, not by {}",
@@ -221,7 +291,7 @@ impl Repository {
             .hint("publish with the key that it was made with, or to another directory"));
         }
         // The same key with another expiry date.
-        files::write(&path, &key)
+        files::write(&path, &key).map(|()| fingerprint)
     }
 
     fn private(&self, name: &str) -> PathBuf {
@@ -232,23 +302,38 @@ impl Repository {
         (self.steps)(name);
     }
 
-    /// The path of a channel's index below the root.
     fn index_path(&self, channel: &str) -> String {
-        if channel == self.default_channel {
-            "index.asc".into()
-        } else {
-            format!("channels/{channel}/index.asc")
-        }
+        index_path(&self.default_channel, channel)
     }
+}
 
-    /// The name of an image's entry in a channel's index.
-    fn entry_id(&self, name: &str, channel: &str) -> String {
-        if channel == self.default_channel {
-            name.to_owned()
-        } else {
-            format!("{name}-{channel}")
-        }
+/// The path of a channel's index below the root.
+fn index_path(default_channel: &str, channel: &str) -> String {
+    if channel == default_channel {
+        "index.asc".into()
+    } else {
+        format!("channels/{channel}/index.asc")
     }
+}
+
+/// The name of an image's entry in a channel's index.
+fn entry_id(default_channel: &str, name: &str, channel: &str) -> String {
+    if channel == default_channel {
+        name.to_owned()
+    } else {
+        format!("{name}-{channel}")
+    }
+}
+
+/// Refuses what cannot be a part of a path, a URL and an index.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    if index::is_id(name) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(
+        Error::usage(format!("`{name}` cannot be the name of a {what}"))
+            .hint("use letters, digits, `-`, `_` and `.`"),
+    )
 }
 
 /// The repository's lock is ours.

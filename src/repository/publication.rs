@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Stamp;
 use crate::error::{Error, Result};
 use crate::units::Size;
 
@@ -73,10 +74,55 @@ pub struct Publication<'a> {
     pub expand: Option<&'a str>,
     /// Text for people, possibly of several lines.
     pub notes: Option<&'a str>,
-    /// What else the manifest says: recipe, commit, packages, …
+    /// What else the manifest says: recipe, packages, …
     pub manifest: serde_json::Map<String, serde_json::Value>,
-    /// Other files that lie beside the blob: name in the revision's directory, and where it is now.
-    pub extra: Vec<(String, PathBuf)>,
+    /// Other files that lie beside the blob.
+    pub companions: Vec<Companion>,
+    /// How many revisions `repo prune` keeps, as the recipe says.
+    pub keep: Option<u32>,
+    /// When, who, why, and from which commit.
+    pub stamp: Stamp,
+}
+
+/// A file that lies beside the blob and is as immutable: SBOM, provenance, another format.
+#[derive(Debug, Clone)]
+pub struct Companion {
+    pub(super) name: String,
+    pub(super) source: Source,
+    pub(super) signed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+impl Companion {
+    /// A copy of the file `path`, named `name` in the revision's directory.
+    pub fn file(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Companion {
+            name: name.into(),
+            source: Source::File(path.into()),
+            signed: false,
+        }
+    }
+
+    /// A new file.
+    pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Companion {
+            name: name.into(),
+            source: Source::Bytes(bytes.into()),
+            signed: false,
+        }
+    }
+
+    /// A detached signature lies beside it, `NAME.asc`.
+    #[must_use]
+    pub fn signed(mut self) -> Self {
+        self.signed = true;
+        self
+    }
 }
 
 /// What [`Repository::publish`](super::Repository::publish) did.

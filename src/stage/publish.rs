@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::host::exec::Program;
 use crate::pipeline::plan::Plan;
 use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
 use crate::recipe::types::Recipe;
-use crate::repository::{Publication, Published, Repository, Settings, Signer};
+use crate::repository::{Publication, Published, Repository, Settings, Signer, Stamp};
 use crate::stage::{Checked, Packed};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -86,7 +87,9 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         expand: system["root"].as_str().filter(|root| is_partition(root)),
         notes: None,
         manifest: manifest(request.plan),
-        extra: vec![],
+        companions: vec![],
+        keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
+        stamp: Stamp::now().commit(commit(request.root)),
     };
     Repository::open(settings)?.publish(&publication, ui.ui())
 }
@@ -134,18 +137,22 @@ fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
         Some(key) => Signer::configured(key)?,
         None => Signer::own(request.state, ui.ui())?,
     };
-    let default_channel = repository
-        .default_channel
-        .clone()
-        .unwrap_or_else(|| "stable".into());
-    let url = repository.url.clone();
-    let settings = Settings {
-        path,
-        url,
-        default_channel: default_channel.clone(),
-        signer,
-    };
+    let mut settings = Settings::new(path, signer);
+    settings.url = repository.url.clone();
+    if let Some(channel) = &repository.default_channel {
+        settings.default_channel.clone_from(channel);
+    }
+    let default_channel = settings.default_channel.clone();
     Ok((settings, default_channel))
+}
+
+/// The commit of the recipe repository, if it is one of git's.
+fn commit(root: &Path) -> Option<String> {
+    let git = |args: &[&str]| Program::new("git").arg("-C").arg(root).args(args).text();
+    let head = git(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).ok()?;
+    let dirty = if changed.is_empty() { "" } else { "-dirty" };
+    Some(format!("{head}{dirty}"))
 }
 
 fn manifest(plan: &Plan) -> Map<String, Value> {

@@ -1,0 +1,464 @@
+//! What a repository has, as a value: every image, revision and channel, and how it came about.
+//!
+//! One record a name, `.imgforge/names/NAME.json`, and one about the channels,
+//! `.imgforge/channels.json`. They are replaced together with the signed entry points.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::share::Share;
+use super::{Identity, files};
+use crate::error::{Context as _, Error, Result};
+
+/// Version of the records' format.
+pub(super) const VERSION: u32 = 1;
+
+/// A repository as a whole.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// The directory.
+    pub root: PathBuf,
+    /// Where clients find it, without a slash at the end.
+    pub url: String,
+    /// The channel whose index lies at the top.
+    pub default_channel: String,
+    /// The images by name.
+    pub images: BTreeMap<String, Image>,
+    /// The channels by name; the default one is always there.
+    pub channels: BTreeMap<String, Channel>,
+}
+
+/// All that happened to one name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Image {
+    /// Version of this record's format.
+    pub(super) version: u32,
+    /// The name.
+    pub name: String,
+    /// How many revisions `repo prune` keeps, as the recipe of the last publication says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+    /// Every revision that the name ever had; a number is bound to its bytes for ever.
+    pub revisions: BTreeMap<u64, Revision>,
+    /// What each channel has now.
+    #[serde(default)]
+    pub channels: BTreeMap<String, Placement>,
+    /// What happened, oldest first, in all channels.
+    #[serde(default)]
+    pub history: Vec<Moved>,
+}
+
+/// One revision of an image for one architecture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Revision {
+    /// Architecture of the image.
+    pub arch: String,
+    /// SHA-512 of the blob, in hex.
+    pub sha512: String,
+    /// Path of the blob below the root; an older revision's when the bytes are the same.
+    pub file: String,
+    /// Size of the blob, in bytes.
+    pub size: u64,
+    /// Size of the disk as a guest sees it, in bytes.
+    pub virtual_size: u64,
+    /// `IMAGE_VERSION`.
+    pub image_version: String,
+    /// One line for people.
+    pub title: String,
+    /// Short id in the libosinfo database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub osinfo: Option<String>,
+    /// The partition that grows with the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<String>,
+    /// Text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// The files beside the blob, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub companions: BTreeMap<String, Beside>,
+    /// The older revision with the same bytes, whose files these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<u64>,
+    /// When and by whom the number was allocated.
+    pub created: Stamp,
+    /// It must not be used any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yanked: Option<Stamp>,
+    /// `repo prune` has taken it off every list; its files go after a grace period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Timestamp>,
+    /// Its files are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
+}
+
+/// A file beside a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Beside {
+    /// Path below the root.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-512, in hex.
+    pub sha512: String,
+    /// A detached signature lies beside it, `PATH.asc`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
+}
+
+/// What a channel has of one image, by architecture.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Placement {
+    /// The revision that everybody gets.
+    #[serde(default)]
+    pub current: BTreeMap<String, u64>,
+    /// The revision that a share of the machines gets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canary: BTreeMap<String, Canary>,
+}
+
+/// A revision on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Canary {
+    /// The revision.
+    pub revision: u64,
+    /// How many machines get it.
+    pub share: Share,
+}
+
+/// One change of what a channel has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Moved {
+    /// The channel.
+    pub channel: String,
+    /// The architecture.
+    pub arch: String,
+    /// What was done.
+    pub action: Action,
+    /// The revision that the channel has since, or has on trial; none when it has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The revision that everybody got until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<u64>,
+    /// The channel that it came from, at a promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// When, who, why.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// What can happen to an image in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A build was published.
+    Publish,
+    /// It was put on trial.
+    Canary,
+    /// A trial became what everybody gets.
+    Complete,
+    /// It came from another channel.
+    Promote,
+    /// Old bytes came back.
+    Rollback,
+    /// A revision was yanked, and what it replaced came back.
+    Yank,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Publish => "publish",
+            Action::Canary => "canary",
+            Action::Complete => "complete",
+            Action::Promote => "promote",
+            Action::Rollback => "rollback",
+            Action::Yank => "yank",
+        })
+    }
+}
+
+/// When something happened, who did it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stamp {
+    /// When.
+    pub when: Timestamp,
+    /// Who.
+    pub who: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The commit of the recipe repository; `-dirty` behind it says that files were changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Channel {
+    /// Nothing may be published to it: since when, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Stamp>,
+    /// The share of machines that gets new revisions first, as imgforge.yaml says.
+    #[serde(skip)]
+    pub canary: Option<Share>,
+    /// When it was frozen and thawed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<Frozen>,
+}
+
+/// A channel was frozen, or thawed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Frozen {
+    /// Frozen, not thawed.
+    pub frozen: bool,
+    /// When, who, why.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// `.imgforge/channels.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct ChannelsFile {
+    version: u32,
+    url: String,
+    channels: BTreeMap<String, Channel>,
+}
+
+impl Stamp {
+    /// Now, by this user on this host.
+    pub fn now() -> Self {
+        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let user = var("SUDO_USER")
+            .or_else(|| var("USER"))
+            .or_else(|| var("LOGNAME"))
+            .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+        let host = rustix::system::uname();
+        Stamp {
+            when: Timestamp::now(),
+            who: format!("{user}@{}", host.nodename().to_string_lossy()),
+            why: None,
+            commit: None,
+        }
+    }
+
+    /// With a reason.
+    #[must_use]
+    pub fn why(mut self, why: Option<&str>) -> Self {
+        self.why = why.map(str::to_owned);
+        self
+    }
+
+    /// With a commit of the recipe repository.
+    #[must_use]
+    pub fn commit(mut self, commit: Option<String>) -> Self {
+        self.commit = commit;
+        self
+    }
+}
+
+impl Revision {
+    /// Whether lists and pages offer it: not yanked, not retired, not gone.
+    pub fn offered(&self) -> bool {
+        self.yanked.is_none() && self.retired.is_none() && self.removed.is_none()
+    }
+
+    /// Whether both are the same bytes for the same architecture.
+    pub fn same_bytes(&self, other: &Revision) -> bool {
+        self.arch == other.arch && self.sha512 == other.sha512
+    }
+}
+
+impl Image {
+    pub(super) fn new(name: &str) -> Self {
+        Image {
+            version: VERSION,
+            name: name.to_owned(),
+            keep: None,
+            revisions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            history: vec![],
+        }
+    }
+
+    /// The revision that a channel has for an architecture.
+    pub fn current(&self, channel: &str, arch: &str) -> Option<u64> {
+        self.channels.get(channel)?.current.get(arch).copied()
+    }
+
+    /// What happened in one channel, oldest first.
+    pub fn history_of<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Moved> {
+        self.history
+            .iter()
+            .filter(move |moved| moved.channel == channel)
+    }
+
+    /// The revisions that some channel has now, on trial or for everybody.
+    pub fn placed(&self) -> BTreeSet<u64> {
+        let of = |placement: &Placement| -> Vec<u64> {
+            let canaries = placement.canary.values().map(|canary| canary.revision);
+            placement
+                .current
+                .values()
+                .copied()
+                .chain(canaries)
+                .collect()
+        };
+        self.channels.values().flat_map(of).collect()
+    }
+}
+
+impl State {
+    /// Reads the records of the repository in `root`; nothing is locked, and no key is needed.
+    ///
+    /// # Errors
+    /// When there is no repository, or a record is damaged.
+    pub fn read(root: &Path) -> Result<Self> {
+        let private = root.join(".imgforge");
+        let identity = files::read_json::<Identity>(&private.join("repository.json"))?;
+        let identity = identity.ok_or_else(|| {
+            Error::usage(format!("{} is not a repository", root.display()))
+                .hint("`imgforge build NAME --publish` makes one")
+        })?;
+        let file = files::read_json::<ChannelsFile>(&private.join("channels.json"))?;
+        let (url, mut channels) = file
+            .map(|file| (file.url, file.channels))
+            .unwrap_or_default();
+        let mut images = BTreeMap::new();
+        for name in names(&private)? {
+            if let Some(image) = Self::read_image(&private, &name)? {
+                images.insert(name, image);
+            }
+        }
+        let used = images
+            .values()
+            .flat_map(|image| image.channels.keys().cloned());
+        for channel in used.chain([identity.default_channel.clone()]) {
+            channels.entry(channel).or_default();
+        }
+        Ok(State {
+            root: root.to_owned(),
+            url,
+            default_channel: identity.default_channel,
+            images,
+            channels,
+        })
+    }
+
+    pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
+        let Some(image) = files::read_json::<Image>(&private.join(record_path(name)))? else {
+            return Ok(None);
+        };
+        if image.version != VERSION {
+            return Err(Error::usage(format!(
+                "the record of `{name}` was written by a newer imgforge"
+            ))
+            .hint("use that version"));
+        }
+        Ok(Some(image))
+    }
+
+    /// The record of a name as bytes, with its path below the root.
+    pub(super) fn image_file(image: &Image) -> Result<(String, Vec<u8>)> {
+        let path = format!(".imgforge/{}", record_path(&image.name));
+        Ok((path, files::json(image)?))
+    }
+
+    /// The record of the channels as bytes, with its path below the root.
+    pub(super) fn channels_file(&self) -> Result<(String, Vec<u8>)> {
+        let file = ChannelsFile {
+            version: VERSION,
+            url: self.url.clone(),
+            channels: self.channels.clone(),
+        };
+        Ok((".imgforge/channels.json".into(), files::json(&file)?))
+    }
+
+    /// What a channel has: name, placement.
+    pub fn placements<'a>(
+        &'a self,
+        channel: &'a str,
+    ) -> impl Iterator<Item = (&'a Image, &'a Placement)> {
+        self.images
+            .values()
+            .filter_map(move |image| Some((image, image.channels.get(channel)?)))
+    }
+
+    /// Reads the manifest of a revision.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn manifest(&self, name: &str, revision: u64) -> Result<Value> {
+        let path = self
+            .root
+            .join(format!("images/{name}/{revision}/manifest.json"));
+        let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::stage(format!("{} is damaged", path.display()))
+                .cause(cause)
+                .hint("`imgforge repo verify` shows what else is")
+        })
+    }
+
+    /// The path of a channel's index below the root.
+    pub fn index_path(&self, channel: &str) -> String {
+        super::index_path(&self.default_channel, channel)
+    }
+
+    /// The directory of a channel's entry points below the root, with a slash at the end; empty
+    /// for the default channel.
+    pub fn channel_dir(&self, channel: &str) -> String {
+        if channel == self.default_channel {
+            String::new()
+        } else {
+            format!("channels/{channel}/")
+        }
+    }
+
+    /// The name of an image's entry in a channel's index.
+    pub fn entry_id(&self, name: &str, channel: &str) -> String {
+        super::entry_id(&self.default_channel, name, channel)
+    }
+}
+
+fn record_path(name: &str) -> String {
+    format!("names/{name}.json")
+}
+
+/// The names that have a record.
+fn names(private: &Path) -> Result<Vec<String>> {
+    let dir = private.join("names");
+    let doing = || format!("reading {}", dir.display());
+    let mut names = Vec::new();
+    let entries = match std::fs::read_dir(&dir) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        result => result.doing(doing)?,
+    };
+    for entry in entries {
+        let file = entry.doing(doing)?.file_name();
+        names.extend(
+            file.to_str()
+                .and_then(|name| name.strip_suffix(".json"))
+                .map(str::to_owned),
+        );
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,435 @@
+//! A change of the repository: its state, the indexes and everything derived from them, replaced
+//! together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::{Action, Canary, Channel, Image, Moved, Revision, Stamp, State};
+use super::views::{Change, Sign, VIEWS, ViewFile};
+use super::{Held, Repository, broken_index, journal, verify_all};
+use crate::error::{Context as _, Error, Result};
+use crate::index::{self, Entry, PLACEHOLDER};
+
+/// A change in the making; dropped, nothing of it happens.
+pub(super) struct Transaction<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) state: State,
+    pub(super) stamp: Stamp,
+    /// Everything is rendered and signed again.
+    pub(super) all: bool,
+    /// More files to replace, before all others.
+    pub(super) files: Vec<ViewFile>,
+    indexes: BTreeMap<String, Index>,
+    names: BTreeSet<String>,
+    channels: BTreeSet<String>,
+    _held: &'a Held,
+}
+
+/// What an index must say when it is read again, by its path.
+type Meant = BTreeMap<String, Vec<Entry>>;
+
+/// The index of a channel, before and after.
+struct Index {
+    old: Vec<Entry>,
+    new: Vec<Entry>,
+}
+
+/// Where a revision goes.
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) channel: &'a str,
+    pub(super) arch: &'a str,
+    /// None: the channel has nothing any more.
+    pub(super) revision: Option<u64>,
+    pub(super) action: Action,
+    pub(super) from: Option<&'a str>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
+        let state = repository.state()?;
+        Ok(Transaction {
+            repository,
+            all: state.url != repository.url,
+            state: State {
+                url: repository.url.clone(),
+                ..state
+            },
+            stamp,
+            files: vec![],
+            indexes: BTreeMap::new(),
+            names: BTreeSet::new(),
+            channels: BTreeSet::new(),
+            _held: held,
+        })
+    }
+
+    /// The record of a name, which this transaction may change.
+    pub(super) fn image(&mut self, name: &str) -> &mut Image {
+        self.names.insert(name.to_owned());
+        let new = || Image::new(name);
+        self.state.images.entry(name.to_owned()).or_insert_with(new)
+    }
+
+    /// A channel, which this transaction may change.
+    pub(super) fn channel(&mut self, channel: &str) -> &mut Channel {
+        self.channels.insert(channel.to_owned());
+        self.state.channels.entry(channel.to_owned()).or_default()
+    }
+
+    /// Refuses what would change a frozen channel.
+    pub(super) fn refuse_frozen(&self, channel: &str) -> Result<()> {
+        refuse_frozen(&self.state, channel)
+    }
+
+    /// The entries of a channel as they are so far.
+    pub(super) fn entries(&mut self, channel: &str) -> Result<&mut Vec<Entry>> {
+        if !self.indexes.contains_key(channel) {
+            let old = self.repository.entries(channel)?;
+            let new = old.clone();
+            let index = Index { old, new };
+            self.indexes.insert(channel.to_owned(), index);
+        }
+        self.indexes
+            .get_mut(channel)
+            .map(|index| &mut index.new)
+            .ok_or_else(|| Error::internal("an index was read and is not there"))
+    }
+
+    /// Gives a channel a revision, or puts it on trial there.
+    pub(super) fn place(&mut self, place: &Place<'_>) -> Result<()> {
+        let share = self.repository.shares.get(place.channel).copied();
+        let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
+        let stamp = self.stamp.clone();
+        let _ = self.channel(&channel);
+        let image = self.image(place.name);
+        let placement = image.channels.entry(channel.clone()).or_default();
+        let replaced = placement.current.get(&arch).copied();
+        let mut action = place.action;
+        let share = share.filter(|_| matches!(action, Action::Publish | Action::Promote));
+        match (place.revision, share, replaced) {
+            (Some(revision), Some(share), Some(current)) if current != revision => {
+                let canary = Canary { revision, share };
+                placement.canary.insert(arch.clone(), canary);
+                action = Action::Canary;
+            }
+            (Some(revision), ..) => {
+                placement.canary.remove(&arch);
+                placement.current.insert(arch.clone(), revision);
+            }
+            (None, ..) => {
+                placement.canary.remove(&arch);
+                placement.current.remove(&arch);
+            }
+        }
+        if placement.current.is_empty() {
+            image.channels.remove(&channel);
+        }
+        image.history.push(Moved {
+            channel,
+            arch,
+            action,
+            revision: place.revision,
+            replaced,
+            from: place.from.map(str::to_owned),
+            stamp,
+        });
+        self.sync_index(place.name, place.channel)
+    }
+
+    /// Makes the entries of a name in a channel's index say what the state says.
+    pub(super) fn sync_index(&mut self, name: &str, channel: &str) -> Result<()> {
+        let id = self.state.entry_id(name, channel);
+        let trial = canary_id(name, channel);
+        let image = self.image(name).clone();
+        let up = "../".repeat(self.state.channel_dir(channel).matches('/').count());
+        let entries = self.entries(channel)?;
+        let known: BTreeSet<&str> = image
+            .revisions
+            .values()
+            .map(|revision| index::normalize_arch(&revision.arch))
+            .collect();
+        let is_ours = |entry: &Entry| {
+            (entry.id == id || entry.id == trial)
+                && known.contains(index::normalize_arch(&entry.arch))
+        };
+        let (ours, mut new): (Vec<Entry>, Vec<Entry>) = std::mem::take(entries)
+            .into_iter()
+            .filter(|entry| entry.id != PLACEHOLDER)
+            .partition(is_ours);
+        let placement = image.channels.get(channel).cloned().unwrap_or_default();
+        let revision = |number: &u64| {
+            image.revisions.get(number).ok_or_else(|| {
+                Error::internal(format!("`{name}` has no revision {number} in its record"))
+            })
+        };
+        let mut add = |id: &str, number: u64, more: Vec<(String, String)>| -> Result<()> {
+            let revision = revision(&number)?;
+            let arch = index::normalize_arch(&revision.arch);
+            let old = ours
+                .iter()
+                .find(|old| old.id == id && index::normalize_arch(&old.arch) == arch);
+            new.push(entry(id, number, revision, &up, old, more));
+            Ok(())
+        };
+        for number in placement.current.values() {
+            add(&id, *number, vec![])?;
+        }
+        for canary in placement.canary.values() {
+            let more = vec![
+                ("imgforge_canary".into(), canary.share.percent()),
+                ("imgforge_canary_of".into(), id.clone()),
+            ];
+            add(&trial, canary.revision, more)?;
+        }
+        new.sort_by(|a, b| (&a.id, &a.arch).cmp(&(&b.id, &b.arch)));
+        *entries = new;
+        self.channels.insert(channel.to_owned());
+        Ok(())
+    }
+
+    /// Whether anything was changed.
+    pub(super) fn is_changed(&self) -> bool {
+        self.all
+            || !self.files.is_empty()
+            || self.indexes.values().any(|index| index.old != index.new)
+    }
+
+    /// Renders, signs and verifies everything that changes, then replaces it.
+    pub(super) fn commit(mut self) -> Result<State> {
+        if self.all {
+            for channel in self.state.channels.keys().cloned().collect::<Vec<_>>() {
+                self.entries(&channel)?;
+            }
+        }
+        let mut files = std::mem::take(&mut self.files);
+        files.extend(self.views()?);
+        let (indexes, texts) = self.indexes()?;
+        files.extend(indexes);
+        let mut changes = self.signed(&files, &texts)?;
+        // The default channel's index comes last: it is what most clients read.
+        let default = self.state.index_path(&self.state.default_channel);
+        changes.sort_by_key(|(path, _)| *path == default);
+        for name in &self.names {
+            if let Some(image) = self.state.images.get(name) {
+                let (path, bytes) = State::image_file(image)?;
+                changes.push((path, Some(bytes)));
+            }
+        }
+        let (path, bytes) = self.state.channels_file()?;
+        changes.push((path, Some(bytes)));
+        journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
+        Ok(self.state)
+    }
+
+    fn views(&self) -> Result<Vec<ViewFile>> {
+        let change = Change {
+            state: &self.state,
+            names: &self.names,
+            channels: &self.channels,
+            all: self.all,
+            when: self.stamp.when,
+            fingerprint: &self.repository.fingerprint,
+        };
+        let mut files = Vec::new();
+        for view in VIEWS {
+            files.extend(view(&change)?);
+        }
+        Ok(files)
+    }
+
+    /// The indexes that changed, and the entries that each must give when it is read again.
+    fn indexes(&self) -> Result<(Vec<ViewFile>, Meant)> {
+        let (mut files, mut texts) = (Vec::new(), Meant::new());
+        for (channel, index) in &self.indexes {
+            let nothing = index.old.is_empty() && index.new.is_empty();
+            if nothing || (index.old == index.new && !self.all) {
+                continue;
+            }
+            let path = self.state.index_path(channel);
+            let mut entries = index.new.clone();
+            if entries.is_empty() {
+                let up = "../".repeat(self.state.channel_dir(channel).matches('/').count());
+                entries.push(self.repository.placeholder(&up)?);
+            }
+            let text = index::write(&entries)
+                .map_err(|problems| broken_index(&self.repository.root.join(&path), &problems))?;
+            files.push(ViewFile::new(path.clone(), text).clearsigned());
+            texts.insert(path, entries);
+        }
+        Ok((files, texts))
+    }
+
+    /// Signs what is to be signed, and verifies it as clients do.
+    fn signed(&self, files: &[ViewFile], indexes: &Meant) -> Result<Vec<journal::Replacement>> {
+        let wanted: Vec<(&ViewFile, &[u8])> = files
+            .iter()
+            .filter(|file| file.sign != Sign::No)
+            .filter_map(|file| Some((file, file.bytes.as_deref()?)))
+            .collect();
+        self.repository.step("sign");
+        let batch: Vec<(Sign, &[u8])> = wanted.iter().map(|(f, bytes)| (f.sign, *bytes)).collect();
+        let signatures = self.repository.signer.sign(&batch)?;
+        let clear: Vec<(&ViewFile, &[u8])> = wanted
+            .iter()
+            .zip(&signatures)
+            .filter(|((file, _), _)| file.sign == Sign::Clear)
+            .map(|((file, _), signed)| (*file, signed.as_slice()))
+            .collect();
+        self.verify_clear(&clear, indexes)?;
+
+        let mut signatures = wanted
+            .iter()
+            .map(|(file, _)| file.path.as_str())
+            .zip(signatures);
+        let mut changes = Vec::new();
+        for file in files {
+            let plain = (file.path.clone(), file.bytes.clone());
+            if file.sign == Sign::No || file.bytes.is_none() {
+                changes.push(plain);
+                continue;
+            }
+            let Some((_, signature)) = signatures.next() else {
+                return Err(Error::internal("a file has no signature"));
+            };
+            match file.sign {
+                Sign::Clear => changes.push((file.path.clone(), Some(signature))),
+                Sign::Detached | Sign::No => {
+                    changes.push(plain);
+                    changes.push((format!("{}.asc", file.path), Some(signature)));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    fn verify_clear(&self, signed: &[(&ViewFile, &[u8])], indexes: &Meant) -> Result<()> {
+        let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
+        let results = verify_all(&texts, &self.repository.trusted())?;
+        for ((file, bytes), result) in signed.iter().zip(results) {
+            let path = self.repository.root.join(&file.path);
+            let verified = result.map_err(|error| {
+                error.within(format!(
+                    "the new {} does not verify with the repository's public key",
+                    path.display()
+                ))
+            })?;
+            let lines = |text: &str| {
+                text.lines()
+                    .map(str::trim_end)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
+            let meant = String::from_utf8_lossy(file.bytes.as_deref().unwrap_or_default());
+            let changed = || {
+                let path = path.display();
+                Error::internal(format!("the signed {path} does not say what was written"))
+            };
+            if lines(&verified.text) != lines(&meant) {
+                return Err(changed());
+            }
+            if let Some(entries) = indexes.get(&file.path) {
+                let read = |text: &str| index::parse(text).and_then(|all| index::check(&all));
+                // virt-builder parses the file itself, others what the signature covers.
+                for text in [&String::from_utf8_lossy(bytes), verified.text.as_str()] {
+                    let back = read(text).map_err(|problems| broken_index(&path, &problems))?;
+                    if back != *entries {
+                        return Err(changed());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what would change a frozen channel.
+pub(super) fn refuse_frozen(state: &State, channel: &str) -> Result<()> {
+    let frozen = state
+        .channels
+        .get(channel)
+        .and_then(|channel| channel.frozen.as_ref());
+    let Some(stamp) = frozen else { return Ok(()) };
+    let why = stamp.why.as_deref().unwrap_or("no reason was given");
+    Err(
+        Error::gate(format!("the channel `{channel}` is frozen: {why}"))
+            .cause(format!("{} froze it at {}", stamp.who, stamp.when))
+            .hint(format!(
+                "`imgforge channel thaw {channel}` ends that; other channels are open"
+            )),
+    )
+}
+
+/// The name of the entry of a revision on trial.
+pub(super) fn canary_id(name: &str, channel: &str) -> String {
+    format!("{name}-{channel}-canary")
+}
+
+fn entry(
+    id: &str,
+    number: u64,
+    revision: &Revision,
+    up: &str,
+    old: Option<&Entry>,
+    more: Vec<(String, String)>,
+) -> Entry {
+    // A signature does not cover blanks at the end of a line.
+    let lines = |text: &str| {
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+        lines.join("\n")
+    };
+    let mut ours = vec![(
+        "imgforge_version".to_owned(),
+        revision.image_version.clone(),
+    )];
+    ours.extend(more);
+    let is_ours = |key: &str| key == "imgforge_version" || key.starts_with("imgforge_canary");
+    let others = old.into_iter().flat_map(|old| old.other.clone());
+    Entry {
+        id: id.to_owned(),
+        name: Some(revision.title.clone()),
+        osinfo: revision.osinfo.clone(),
+        arch: revision.arch.clone(),
+        file: format!("{up}{}", revision.file),
+        sig: None,
+        sha512: Some(revision.sha512.clone()),
+        revision: number,
+        format: Some("raw".into()),
+        size: revision.virtual_size,
+        compressed_size: Some(revision.size),
+        expand: revision.expand.clone(),
+        lvexpand: None,
+        notes: revision
+            .notes
+            .as_deref()
+            .map(|notes| (None, lines(notes)))
+            .into_iter()
+            .collect(),
+        aliases: old.map(|old| old.aliases.clone()).unwrap_or_default(),
+        hidden: old.is_some_and(|old| old.hidden),
+        other: others
+            .filter(|(key, _)| !is_ours(key))
+            .chain(ours)
+            .collect(),
+    }
+}
+
+impl Repository {
+    /// What an index without images says.
+    fn placeholder(&self, up: &str) -> Result<Entry> {
+        let path = self.keyring();
+        let size = std::fs::metadata(&path)
+            .doing(|| format!("reading {}", path.display()))?
+            .len();
+        Ok(Entry {
+            id: PLACEHOLDER.into(),
+            name: Some("There is no image here at present".into()),
+            arch: "none".into(),
+            file: format!("{up}imgforge.gpg"),
+            revision: 1,
+            format: Some("raw".into()),
+            size,
+            hidden: true,
+            ..Entry::default()
+        })
+    }
+}

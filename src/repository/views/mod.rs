@@ -1,0 +1,115 @@
+//! What else readers find, derived from the repository's state: pure functions in one table.
+//!
+//! The transaction calls each of [`VIEWS`] with the state as it will be, signs what is to be
+//! signed, verifies it, and replaces the files together with the indexes.
+
+mod channels;
+mod revisions;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::State;
+use crate::error::Result;
+
+/// Renders the files that a change concerns.
+pub type View = fn(&Change<'_>) -> Result<Vec<ViewFile>>;
+
+/// The views, in the order in which their files are replaced; the indexes follow.
+pub const VIEWS: &[View] = &[revisions::render, channels::render];
+
+/// What a transaction changes.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The repository as it will be.
+    pub state: &'a State,
+    /// The images whose revisions or places change.
+    pub names: &'a BTreeSet<String>,
+    /// The channels whose entries change, or that are frozen or thawed.
+    pub channels: &'a BTreeSet<String>,
+    /// Everything is rendered again: another key, another URL.
+    pub all: bool,
+    /// When.
+    pub when: Timestamp,
+    /// Fingerprint of the key that signs.
+    pub fingerprint: &'a str,
+}
+
+impl Change<'_> {
+    /// The images to render.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let all = self.all.then(|| self.state.images.keys());
+        let some = (!self.all).then(|| self.names.iter());
+        all.into_iter()
+            .flatten()
+            .chain(some.into_iter().flatten())
+            .map(String::as_str)
+    }
+
+    /// The channels to render.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        let all = self.all.then(|| self.state.channels.keys());
+        let some = (!self.all).then(|| self.channels.iter());
+        all.into_iter()
+            .flatten()
+            .chain(some.into_iter().flatten())
+            .map(String::as_str)
+    }
+}
+
+/// A file that readers find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewFile {
+    /// Path below the root.
+    pub path: String,
+    /// What it says; none to remove it.
+    pub bytes: Option<Vec<u8>>,
+    /// How it is signed.
+    pub sign: Sign,
+}
+
+/// How a file is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It is not.
+    No,
+    /// The file becomes a clear-signed text.
+    Clear,
+    /// The signature lies beside it, `PATH.asc`.
+    Detached,
+}
+
+impl ViewFile {
+    /// A file that is not signed.
+    pub fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        ViewFile {
+            path: path.into(),
+            bytes: Some(bytes.into()),
+            sign: Sign::No,
+        }
+    }
+
+    /// A file that goes.
+    pub fn remove(path: impl Into<String>) -> Self {
+        ViewFile {
+            path: path.into(),
+            bytes: None,
+            sign: Sign::No,
+        }
+    }
+
+    /// The file becomes a clear-signed text; the bytes must be UTF-8 and end with a newline.
+    #[must_use]
+    pub fn clearsigned(mut self) -> Self {
+        self.sign = Sign::Clear;
+        self
+    }
+
+    /// A detached signature lies beside the file.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.sign = Sign::Detached;
+        self
+    }
+}

@@ -1,0 +1,154 @@
+//! What the real virt-builder and gpg make of a repository.
+
+use super::world::*;
+
+#[test]
+fn virt_builder_lists_downloads_and_verifies_what_was_published() {
+    let world = World::new();
+    let (repository, disk) = (world.repository(), world.disk("one"));
+    let published = publish(&repository, &disk);
+    assert_eq!((published.revision, published.changed), (1, true));
+
+    let index = repository.path().join("index.asc");
+    world
+        .client("virt-index-validate")
+        .arg(&index)
+        .run()
+        .unwrap();
+    let list = world.listed(&repository, "stable");
+    let expected = json!([{
+        "os-version": "web-node",
+        "full-name": "Debian 13 web node",
+        "arch": "x86_64",
+        "size": 3 << 20,
+        "compressed-size": disk.size.as_bytes().to_string(),
+        "notes": {"C": "A web node.\n\n  With an indented line."},
+        "osinfo": "debian12",
+        "hidden": false,
+    }]);
+    assert_eq!(list, expected);
+    let builder = || world.virt_builder(&repository, "stable");
+    let short = builder().arg("--list").text().unwrap();
+    assert!(
+        short.starts_with("web-node ") && short.contains("Debian 13 web node"),
+        "{short}"
+    );
+    let long = builder().args(["--list", "--long"]).text().unwrap();
+    assert!(
+        long.contains("Full name:               Debian 13 web node"),
+        "{long}"
+    );
+    assert!(
+        builder()
+            .args(["--notes", "web-node"])
+            .text()
+            .unwrap()
+            .contains("indented line")
+    );
+    world.fetched_equals(&repository, "stable", "web-node", &disk);
+
+    let manifest = repository.path().join("images/web-node/1/manifest.json");
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(manifest["commit"], "abc");
+    assert_eq!(manifest["gate"]["boots"], 2);
+    assert_eq!(manifest["sha512"], disk.sha512.as_str());
+    let usage = repository.usage("stable", "web-node").unwrap();
+    assert!(
+        usage.contains(&format!("uri=file://{}", index.display())),
+        "{usage}"
+    );
+}
+
+#[test]
+fn architectures_live_beside_each_other() {
+    let world = World::new();
+    let (repository, one, two) = (world.repository(), world.disk("one"), world.disk("two"));
+    publish(&repository, &one);
+    let arm = publish_with(&repository, &two, |p| p.arch = "aarch64").unwrap();
+    assert_eq!(arm.revision, 2);
+    assert_eq!(
+        world.listed(&repository, "stable").as_array().map(Vec::len),
+        Some(2)
+    );
+    world.fetched_equals(&repository, "stable", "web-node", &one);
+}
+
+#[test]
+fn a_tampered_index_a_tampered_blob_and_a_wrong_key_are_refused() {
+    let world = World::new();
+    let (repository, disk) = (world.repository(), world.disk("one"));
+    publish(&repository, &disk);
+    let index = repository.path().join("index.asc");
+    let good = std::fs::read_to_string(&index).unwrap();
+
+    std::fs::write(&index, good.replace("Debian 13", "Debian 14")).unwrap();
+    let list = || {
+        world
+            .virt_builder(&repository, "stable")
+            .arg("--list")
+            .run()
+    };
+    assert!(list().unwrap_err().render().contains("signature"));
+    let error = repository.entries("stable").unwrap_err();
+    assert!(
+        error.render().contains("the text was changed"),
+        "{}",
+        error.render()
+    );
+    let two = world.disk("two");
+    let error = publish_with(&repository, &two, |_| {}).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        Kind::Gate,
+        "a changed index is never signed again"
+    );
+
+    // What stands before or behind the signed text is not read.
+    std::fs::write(
+        &index,
+        format!("{good}[evil]\narch=x86_64\nfile=evil\nsize=1\n"),
+    )
+    .unwrap();
+    assert_eq!(repository.entries("stable").unwrap().len(), 1);
+    std::fs::write(&index, good).unwrap();
+    list().unwrap();
+
+    let blob = repository
+        .path()
+        .join(&repository.entries("stable").unwrap()[0].file);
+    let bytes = std::fs::read(&blob).unwrap();
+    File::options()
+        .write(true)
+        .open(&blob)
+        .unwrap()
+        .write_all_at(b"evil", 40)
+        .unwrap();
+    let client = world.virt_builder(&repository, "stable");
+    let error = client
+        .args(["web-node", "-o"])
+        .arg(world.path("out"))
+        .run()
+        .unwrap_err();
+    assert!(
+        error.render().contains("did not match"),
+        "{}",
+        error.render()
+    );
+    std::fs::write(&blob, bytes).unwrap();
+
+    let other = Signer::own(&world.path("other"), &Ui::silent()).unwrap();
+    let stranger = Settings {
+        signer: other.clone(),
+        ..world.settings(repository.path())
+    };
+    let error = Repository::open(stranger).unwrap_err();
+    assert!(error.message().contains("is signed by the key"), "{error}");
+    let elsewhere = Repository::open(Settings {
+        signer: other,
+        ..world.settings(&world.path("elsewhere"))
+    });
+    let key = elsewhere.unwrap().keyring();
+    assert!(verify(&std::fs::read(&index).unwrap(), &key).is_err());
+    std::fs::copy(key, repository.keyring()).unwrap();
+    assert!(list().is_err(), "a wrong key");
+}

@@ -1,0 +1,132 @@
+//! Publishers that are many, killed, or out of space.
+
+use super::world::*;
+
+#[test]
+fn a_full_disk_at_any_write_leaves_a_valid_repository() {
+    let world = World::new();
+    let (one, two) = (world.disk("one"), world.disk("two"));
+    let root = world.path("repo");
+    publish(&world.repository(), &one);
+    let writes = [
+        (
+            "copy the blob",
+            ".imgforge/incoming/*/files/web-node-0123456789ab.xz",
+        ),
+        ("bind the revision", ".imgforge/names/web-node.json.new"),
+        ("write the manifest", "images/web-node/2/manifest.json.new"),
+        ("write an entry point aside", ".imgforge/transaction/0"),
+        ("write the journal", ".imgforge/journal.json.new"),
+    ];
+    for (when, file) in writes {
+        let full = root.clone();
+        let repository = world.repository().on_step(move |step| {
+            if step == when {
+                fill_up(&full, file);
+            }
+        });
+        let error = publish_with(&repository, &two, |_| {}).unwrap_err();
+        let text = error.render();
+        assert!(text.contains("the disk is full"), "{when}: {text}");
+        drop(std::fs::remove_file(root.join(file)));
+        let entry = world.repository().entries("stable").unwrap().remove(0);
+        assert_eq!(
+            (entry.revision, entry.sha512.as_ref()),
+            (1, Some(&one.sha512)),
+            "{when}"
+        );
+    }
+    assert_eq!(publish(&world.repository(), &two).revision, 2);
+    world.fetched_equals(&world.repository(), "stable", "web-node", &two);
+}
+
+/// Makes the next write to `file` fail; `*` is the only directory there.
+fn fill_up(root: &Path, file: &str) {
+    let path = match file.split_once("/*/") {
+        Some((parent, rest)) => {
+            let mut dirs = std::fs::read_dir(root.join(parent)).unwrap();
+            dirs.next().unwrap().unwrap().path().join(rest)
+        }
+        None => root.join(file),
+    };
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(std::fs::remove_file(&path));
+    std::os::unix::fs::symlink("/dev/full", path).unwrap();
+}
+
+#[test]
+fn many_publishers_at_once_get_revisions_of_their_own() {
+    let world = World::new();
+    let disks: Vec<Disk> = (0..6)
+        .map(|number| world.disk(&format!("disk{number}")))
+        .collect();
+    let path = world.path("repo");
+    let revisions = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for disk in &disks {
+            scope.spawn(|| {
+                let repository = Repository::open(world.settings(&path)).unwrap();
+                revisions
+                    .lock()
+                    .unwrap()
+                    .push(publish(&repository, disk).revision);
+            });
+        }
+    });
+    let mut revisions = revisions.into_inner().unwrap();
+    revisions.sort_unstable();
+    assert_eq!(revisions, [1, 2, 3, 4, 5, 6]);
+    let repository = world.repository();
+    let entry = repository.entries("stable").unwrap().remove(0);
+    let newest = disks
+        .iter()
+        .find(|disk| Some(&disk.sha512) == entry.sha512.as_ref())
+        .unwrap();
+    assert_eq!(entry.revision, 6);
+    world.fetched_equals(&repository, "stable", "web-node", newest);
+}
+
+#[test]
+fn a_publisher_killed_at_any_moment_leaves_a_valid_repository() {
+    let world = World::new();
+    let (one, two) = (world.disk("one"), world.disk("two"));
+    publish(&world.repository(), &one);
+
+    // A copy of the directory at each step is what a kill at that step would leave.
+    let moments = Arc::new(Mutex::new(vec![]));
+    let (taken, root, copies) = (
+        Arc::clone(&moments),
+        world.path("repo"),
+        world.dir.path().to_owned(),
+    );
+    let repository = world.repository().on_step(move |step| {
+        let mut taken = taken.lock().unwrap();
+        let copy = copies.join(format!("killed-{}", taken.len()));
+        Program::new("cp")
+            .arg("-a")
+            .arg(&root)
+            .arg(&copy)
+            .run()
+            .unwrap();
+        taken.push((step.to_owned(), copy));
+    });
+    assert_eq!(publish(&repository, &two).revision, 2);
+
+    let moments = moments.lock().unwrap().clone();
+    assert!(moments.len() >= 8, "{moments:?}");
+    for (step, copy) in moments {
+        let signed = std::fs::read(copy.join("index.asc")).unwrap();
+        verify(&signed, &copy.join("imgforge.gpg")).unwrap();
+        let repository = Repository::open(world.settings(&copy)).unwrap();
+        let entry = repository.entries("stable").unwrap().remove(0);
+        let blob = copy.join(&entry.file);
+        assert_eq!(Some(file_sha512(&blob).unwrap()), entry.sha512, "{step}");
+        assert_eq!(publish(&repository, &two).revision, 2, "{step}");
+        let three = publish_with(&repository, &one, |_| {}).unwrap();
+        assert_eq!(three.revision, 3, "{step}");
+        let left = std::fs::read_dir(copy.join(".imgforge/incoming"))
+            .unwrap()
+            .count();
+        assert_eq!(left, 0, "{step}");
+    }
+}

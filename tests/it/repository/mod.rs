@@ -1,0 +1,8 @@
+//! A repository as the stock virt-builder sees it, whatever happens to its publishers.
+
+mod channels;
+mod clients;
+mod crash;
+mod keys;
+mod publish;
+mod world;
