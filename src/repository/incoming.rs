@@ -12,6 +12,7 @@ use super::publication::{Companion, Source};
 use super::state::Beside;
 use super::views::Sign;
 use super::{Signer, files, lock};
+use crate::digest::file_sha256;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 
@@ -66,12 +67,13 @@ impl Incoming {
                 (bytes.len() as u64, hex::encode(Sha512::digest(bytes)))
             }
         };
-        let (path, signed) = (name.clone(), companion.signed);
         let beside = Beside {
-            path,
+            path: name.clone(),
             size,
+            sha256: file_sha256(&self.path(name))?,
             sha512,
-            signed,
+            signed: companion.signed,
+            about: companion.about.clone(),
         };
         self.companions.insert(name.clone(), beside);
         Ok(())

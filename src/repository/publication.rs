@@ -1,5 +1,6 @@
 //! What is published, and the proof without which nothing is.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,7 @@ pub struct Companion {
     pub(super) name: String,
     pub(super) source: Source,
     pub(super) signed: bool,
+    pub(super) about: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -105,6 +107,7 @@ impl Companion {
             name: name.into(),
             source: Source::File(path.into()),
             signed: false,
+            about: BTreeMap::new(),
         }
     }
 
@@ -114,7 +117,21 @@ impl Companion {
             name: name.into(),
             source: Source::Bytes(bytes.into()),
             signed: false,
+            about: BTreeMap::new(),
         }
+    }
+
+    /// Tells more about it, such as `target` and `format`, to what is derived from the state.
+    #[must_use]
+    pub fn about<K: Into<String>, V: Into<String>>(
+        mut self,
+        words: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let words = words
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()));
+        self.about.extend(words);
+        self
     }
 
     /// A detached signature lies beside it, `NAME.asc`.

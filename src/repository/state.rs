@@ -108,11 +108,16 @@ pub struct Beside {
     pub path: String,
     /// Size in bytes.
     pub size: u64,
+    /// SHA-256, in hex.
+    pub sha256: String,
     /// SHA-512, in hex.
     pub sha512: String,
     /// A detached signature lies beside it, `PATH.asc`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+    /// What else is known of it, such as `target` and `format`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub about: BTreeMap<String, String>,
 }
 
 /// What a channel has of one image, by architecture.
