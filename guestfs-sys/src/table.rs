@@ -162,6 +162,13 @@ optional_arguments! {
         sectorsize: c_int = 3,
         label: Text = 4,
     }
+    /// Options of `cryptsetup_open_argv`.
+    struct CryptsetupOpen = "cryptsetup_open" {
+        readonly: c_int = 0,
+        crypttype: Text = 1,
+    }
+    /// Options of `selinux_relabel_argv`.
+    struct SelinuxRelabel = "selinux_relabel" { force: c_int = 0, }
     /// Options of `e2fsck_argv`.
     struct E2fsck = "e2fsck" {
         correct: c_int = 0,
@@ -215,6 +222,9 @@ functions! {
     list_devices(G) -> OwnedTexts;
     vfs_type(G, Text) -> OwnedText;
     vfs_uuid(G, Text) -> OwnedText;
+    set_uuid(G, Text, Text) -> c_int;
+    mountable_device(G, Text) -> OwnedText;
+    inspect_get_package_management(G, Text) -> OwnedText;
     blockdev_getsize64(G, Text) -> i64;
 
     // Partitions and file systems.
@@ -232,7 +242,19 @@ functions! {
     pvcreate(G, Text) -> c_int;
     vgcreate(G, Text, Texts) -> c_int;
     lvcreate_free(G, Text, Text, c_int) -> c_int;
+    lvremove(G, Text) -> c_int;
+    pvs(G) -> OwnedTexts;
+    vgs(G) -> OwnedTexts;
+    vg_activate_all(G, c_int) -> c_int;
+    pvchange_uuid_all(G) -> c_int;
+    vgchange_uuid_all(G) -> c_int;
+    lvm_scan(G, c_int) -> c_int;
+    list_dm_devices(G) -> OwnedTexts;
+    cryptsetup_open_argv(G, Text, Text, Text, *const CryptsetupOpen) -> c_int;
+    cryptsetup_close(G, Text) -> c_int;
     blkdiscard(G, Text) -> c_int;
+    pread_device(G, Text, c_int, i64, *mut usize) -> *mut c_char;
+    pwrite_device(G, Text, Text, usize, i64) -> c_int;
     mount(G, Text, Text) -> c_int;
     mount_ro(G, Text, Text) -> c_int;
     mount_options(G, Text, Text, Text) -> c_int;
@@ -268,6 +290,12 @@ functions! {
     rm_f(G, Text) -> c_int;
     touch(G, Text) -> c_int;
     truncate_size(G, Text, i64) -> c_int;
+    fallocate64(G, Text, i64) -> c_int;
+    fill(G, c_int, c_int, Text) -> c_int;
+    pread(G, Text, c_int, i64, *mut usize) -> *mut c_char;
+    pwrite(G, Text, Text, usize, i64) -> c_int;
+    lgetxattr(G, Text, Text, *mut usize) -> *mut c_char;
+    selinux_relabel_argv(G, Text, Text, *const SelinuxRelabel) -> c_int;
     chmod(G, c_int, Text) -> c_int;
     chown(G, c_int, c_int, Text) -> c_int;
     ln_sf(G, Text, Text) -> c_int;

@@ -1,7 +1,7 @@
 //! Which operating system is on the disks, and mounting it.
 
 use super::Guestfs;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 
 /// An operating system on the disks of a session.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -26,6 +26,23 @@ pub struct Os {
     pub product: String,
 }
 
+/// A passphrase or key of encrypted volumes; never printed.
+#[derive(Clone)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    /// The key's bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Key(bytes.into())
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
 impl Guestfs {
     /// Inspects the disks and mounts the one operating system that is on them.
     ///
@@ -34,27 +51,82 @@ impl Guestfs {
     /// systems cannot be mounted.
     pub fn mount_root(&self) -> Result<Os> {
         let roots = self.inspect_os()?;
-        let root = match roots.as_slice() {
-            [root] => root.clone(),
-            [] => return Err(self.none_found()),
-            several => return Err(self.several_found(several)),
-        };
-        let mut mountpoints = pairs(&self.inspect_get_mountpoints(&root)?);
+        match roots.as_slice() {
+            [root] => self.mount_os(root),
+            [] => Err(self.none_found()),
+            several => Err(self.several_found(several)),
+        }
+    }
+
+    /// Mounts the operating system whose root file system, as inspection names it, is `root`.
+    ///
+    /// # Errors
+    /// When one of its file systems cannot be mounted.
+    pub fn mount_os(&self, root: &str) -> Result<Os> {
+        let mut mountpoints = pairs(&self.inspect_get_mountpoints(root)?);
         mountpoints.sort_by_key(|(at, _)| (at.len(), at.clone()));
-        for (at, device) in &mountpoints {
+        for (at, device) in &mut mountpoints {
+            if at == "/" {
+                // fstab may name an encrypted volume as it is called only in the running guest.
+                root.clone_into(device);
+            }
             self.mount(device, at)?;
         }
         Ok(Os {
-            distro: self.inspect_get_distro(&root)?,
-            major: self.inspect_get_major_version(&root)?,
-            minor: self.inspect_get_minor_version(&root)?,
-            arch: self.inspect_get_arch(&root)?,
-            package_format: self.inspect_get_package_format(&root)?,
-            osinfo: self.inspect_get_osinfo(&root)?,
-            product: self.inspect_get_product_name(&root)?,
+            distro: self.inspect_get_distro(root)?,
+            major: self.inspect_get_major_version(root)?,
+            minor: self.inspect_get_minor_version(root)?,
+            arch: self.inspect_get_arch(root)?,
+            package_format: self.inspect_get_package_format(root)?,
+            osinfo: self.inspect_get_osinfo(root)?,
+            product: self.inspect_get_product_name(root)?,
             mountpoints,
-            root,
+            root: root.to_owned(),
         })
+    }
+
+    /// Opens the encrypted (LUKS) volumes of the disks, before [`Guestfs::mount_root`]. They pass
+    /// discards on, so that they can be trimmed.
+    ///
+    /// # Errors
+    /// When none of the keys opens a volume.
+    pub fn unlock(&self, keys: &[Key]) -> Result<()> {
+        let locked = self.locked()?;
+        let open = self.list_dm_devices()?;
+        for device in &locked {
+            let uuid = self.vfs_uuid(device)?;
+            if open.contains(&format!("/dev/mapper/luks-{uuid}")) {
+                continue;
+            }
+            let opened = keys.iter().any(|key| self.open(device, &uuid, key).is_ok());
+            if !opened {
+                return Err(Error::usage(format!("no key opens the encrypted {device}"))
+                    .hint("--luks-key names a file with the passphrase; it can be given often"));
+            }
+        }
+        if !locked.is_empty() {
+            self.lvm_scan(true)?;
+        }
+        Ok(())
+    }
+
+    /// libguestfs' own call does not let discards through.
+    fn open(&self, device: &str, uuid: &str, Key(bytes): &Key) -> Result<()> {
+        let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+        let line = format!(
+            "printf '{octal}' | cryptsetup open --allow-discards --key-file=- '{device}' 'luks-{uuid}' && udevadm settle"
+        );
+        self.debug("sh", &[&line])
+            .map(drop)
+            .map_err(|_| Error::stage(format!("the key does not open {device}")))
+    }
+
+    fn locked(&self) -> Result<Vec<String>> {
+        let systems = pairs(&self.list_filesystems()?);
+        let locked = systems
+            .into_iter()
+            .filter(|(_, kind)| kind == "crypto_LUKS");
+        Ok(locked.map(|(device, _)| device).collect())
     }
 
     fn none_found(&self) -> Error {
@@ -62,13 +134,18 @@ impl Guestfs {
         let seen = systems
             .iter()
             .map(|(device, kind)| format!("{device}: {kind}"));
+        let locked = systems.iter().any(|(_, kind)| kind == "crypto_LUKS");
         Error::stage("no operating system was found on the disk")
             .cause(match systems.is_empty() {
                 true => "the disk has no file systems",
+                false if locked => "a part of the disk is encrypted",
                 false => "none of its file systems has the files of one",
             })
             .evidence(seen)
-            .hint("`imgforge doctor` tests libguestfs; an installation that ended early leaves such a disk")
+            .hint(match locked {
+                true => "--luks-key names a file with the passphrase",
+                false => "`imgforge doctor` tests libguestfs; an installation that ended early leaves such a disk",
+            })
     }
 
     fn several_found(&self, roots: &[String]) -> Error {
@@ -83,10 +160,26 @@ impl Guestfs {
         .evidence(named)
         .hint("remove the file systems that do not belong to the image")
     }
+
+    /// Whether the guest's own programs can run in the appliance.
+    pub fn runs_programs_of(&self, os: &Os) -> bool {
+        os.arch == std::env::consts::ARCH
+    }
+
+    /// Mounts again what [`Guestfs::mount_os`] had mounted.
+    ///
+    /// # Errors
+    /// When one of the file systems cannot be mounted.
+    pub fn mount_again(&self, os: &Os) -> Result<()> {
+        os.mountpoints
+            .iter()
+            .try_for_each(|(at, device)| self.mount(device, at))
+            .doing(|| "mounting the file systems again".into())
+    }
 }
 
 /// Keys and values of a list that has them in turn.
-fn pairs(list: &[String]) -> Vec<(String, String)> {
+pub(crate) fn pairs(list: &[String]) -> Vec<(String, String)> {
     list.chunks_exact(2)
         .map(|pair| (pair[0].clone(), pair[1].clone()))
         .collect()

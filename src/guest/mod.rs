@@ -12,6 +12,7 @@ mod log;
     reason = "libguestfs is a C library, and this its only caller"
 )]
 mod raw;
+mod traces;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,10 @@ use crate::host::interrupt;
 use crate::ui::StageUi;
 use crate::units;
 
-pub use inspect::Os;
+pub(crate) use inspect::pairs;
+pub use inspect::{Key, Os};
+pub use traces::remove_sockets_below;
+
 use log::Log;
 use raw::{Raw, Setting};
 use watch::{Clock, Watch};
@@ -110,7 +114,7 @@ pub struct Guestfs {
     log: Arc<Log>,
     accel: Accel,
     uuid: String,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 impl Guestfs {
@@ -120,6 +124,15 @@ impl Guestfs {
     /// When libguestfs is missing, a disk cannot be opened, the appliance does not start within
     /// a minute (six without hardware acceleration), or imgforge is interrupted.
     pub fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
+        Self::launch_with(launch, MEMORY)
+    }
+
+    /// As [`Guestfs::launch`], with `memory` MiB for the appliance: opening a LUKS volume takes
+    /// as much as was chosen when it was made, often 1024 MiB.
+    ///
+    /// # Errors
+    /// As [`Guestfs::launch`].
+    pub fn launch_with(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
         let scratch = scratch(launch.drives)?;
@@ -138,7 +151,7 @@ impl Guestfs {
             }),
         )
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
-        configure(&raw, launch, scratch.path(), &uuid)
+        configure(&raw, launch, memory, scratch.path(), &uuid)
             .map_err(|cause| Error::stage("preparing the appliance failed").cause(cause))?;
         let canceller = raw.canceller();
         let guest = Guestfs {
@@ -148,14 +161,13 @@ impl Guestfs {
             log,
             accel: launch.accel,
             uuid,
-            _scratch: scratch,
+            scratch,
         };
-        guest
-            .limited(
-                LAUNCH_LIMIT,
-                || "starting the appliance".into(),
-                Raw::launch,
-            )
+        let start = || {
+            let doing = || "starting the appliance".into();
+            guest.limited(LAUNCH_LIMIT, doing, Raw::launch)
+        };
+        traces::noting(guest.scratch.path(), &guest.uuid, start)
             .map_err(|error| guest.launch_failed(error))?;
         Ok(guest)
     }
@@ -267,7 +279,7 @@ fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
     };
     let make = || {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("guestfs-");
+        builder.prefix(traces::SCRATCH);
         builder
     };
     drives
@@ -279,13 +291,19 @@ fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
         .doing(|| "making a scratch directory".into())
 }
 
-fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path, uuid: &str) -> Result<(), String> {
+fn configure(
+    raw: &Raw,
+    launch: &Launch<'_>,
+    memory: i32,
+    scratch: &Path,
+    uuid: &str,
+) -> Result<(), String> {
     let name = launch.ui.map_or("imgforge", StageUi::image);
     for setting in [
         Setting::Identifier(name),
         // Not libvirt: nothing of a session must outlive it or depend on a daemon.
         Setting::Backend("direct"),
-        Setting::Memory(MEMORY),
+        Setting::Memory(memory),
         Setting::Processors(2),
         Setting::ProcessGroup,
         Setting::Recovery,

@@ -140,7 +140,7 @@ pub(super) fn kill_children_with(marker: &str) {
 }
 
 /// Process ids of this process' children whose command line contains `marker`.
-fn children_with(marker: &str) -> Vec<i32> {
+pub(super) fn children_with(marker: &str) -> Vec<i32> {
     let marker = marker.as_bytes();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ours = |proc: &PathBuf| {

@@ -1,6 +1,7 @@
 //! Clears what dead imgforge processes left, and nothing else.
 
 use crate::error::Result;
+use crate::guest::remove_sockets_below;
 use crate::hypervisor::sweep::{sweep_domain, sweep_process};
 use crate::stage::install::bootstrap::remove_tree;
 use crate::store::Store;
@@ -49,6 +50,7 @@ fn clear(item: &Item) -> Result<Vec<String>> {
         Item::Scratch { path } => {
             let doing = || format!("removing {}", path.display());
             if path.is_dir() {
+                remove_sockets_below(path);
                 remove_tree(path)?;
             } else {
                 std::fs::remove_file(path).doing(doing)?;

@@ -79,6 +79,12 @@ calls! {
     "reading the type of {device}" vfs_type = vfs_type(device: &str) -> String;
     /// The UUID of a file system.
     "reading the UUID of {device}" vfs_uuid = vfs_uuid(device: &str) -> String;
+    /// Sets the UUID of a file system or swap space that is not in use.
+    "changing the UUID of {device}" set_uuid = set_uuid(device: &str, uuid: &str) -> ();
+    /// The device of something that can be mounted: a btrfs subvolume's is its file system's.
+    "looking at {mountable}" mountable_device = mountable_device(mountable: &str) -> String;
+    /// The package manager, such as `apt`.
+    "inspecting {root}" inspect_get_package_management = inspect_get_package_management(root: &str) -> String;
     /// The size of a device, in bytes.
     "reading the size of {device}" device_size = blockdev_getsize64(device: &str) -> u64;
 
@@ -106,6 +112,26 @@ calls! {
     "making the volume group {name}" vgcreate = vgcreate(name: &str, devices: &[&str]) -> ();
     /// Makes a logical volume of so many hundredths of a group's free space.
     "making the logical volume {name}" lvcreate_free = lvcreate_free(name: &str, group: &str, percent: i32) -> ();
+    /// Removes a logical volume.
+    "removing the logical volume {device}" lvremove = lvremove(device: &str) -> ();
+    /// The physical volumes of LVM.
+    "listing the physical volumes" pvs = pvs() -> Vec<String>;
+    /// The volume groups.
+    "listing the volume groups" vgs = vgs() -> Vec<String>;
+    /// Makes all volume groups usable, or no more.
+    "switching the volume groups" vg_activate_all = vg_activate_all(activate: bool) -> ();
+    /// Gives all physical volumes new UUIDs.
+    "changing the UUIDs of physical volumes" pvchange_uuid_all = pvchange_uuid_all() -> ();
+    /// Gives all volume groups new UUIDs.
+    "changing the UUIDs of volume groups" vgchange_uuid_all = vgchange_uuid_all() -> ();
+    /// Looks for volume groups again.
+    "looking for volume groups" lvm_scan = lvm_scan(activate: bool) -> ();
+    /// Devices of the device mapper that are not LVM's.
+    "listing the mapped devices" list_dm_devices = list_dm_devices() -> Vec<String>;
+    /// Opens an encrypted device as `/dev/mapper/NAME`.
+    "opening the encrypted {device}" cryptsetup_open = cryptsetup_open_argv(device: &str, key: &str, name: &str) [sys::CryptsetupOpen::new()] -> ();
+    /// Closes an encrypted device.
+    "closing the encrypted {device}" cryptsetup_close = cryptsetup_close(device: &str) -> ();
     /// Fills a device with zeroes.
     "zeroing {device}" zero_device = zero_device(device: &str) -> ();
     /// Gives all blocks of a device back.
@@ -148,6 +174,8 @@ calls! {
     "expanding {pattern}" glob = glob_expand_opts_argv(pattern: &str) [sys::GlobExpand::new().directoryslash(0)] -> Vec<String>;
     /// As `glob`, with names that need not be UTF-8.
     "expanding {pattern}" glob_paths = glob_expand_opts_argv(pattern: &str) [sys::GlobExpand::new().directoryslash(0)] -> Vec<PathBuf>;
+    /// As `glob_paths`, with a `/` behind directories and links to them.
+    "expanding {pattern}" glob_marked = glob_expand_opts_argv(pattern: &str) [sys::GlobExpand::new().directoryslash(1)] -> Vec<PathBuf>;
     /// Where a symbolic link points.
     "reading the link {path}" readlink = readlink(path: &str) -> String;
     /// The path without symbolic links.
@@ -172,6 +200,12 @@ calls! {
     "touching {path}" touch = touch(path: &str) -> ();
     /// Sets the size of a file, in bytes.
     "truncating {path}" truncate_size = truncate_size(path: &str, size: i64) -> ();
+    /// Gives a new file space of this size, in bytes, without writing to it.
+    "making {path}" fallocate = fallocate64(path: &str, size: i64) -> ();
+    /// Writes a file of `size` bytes, each of this value.
+    "filling {path}" fill = fill(value: i32, size: i32, path: &str) -> ();
+    /// Labels a tree of an SELinux guest as the policy's file of contexts says.
+    "labelling {path} for SELinux" selinux_relabel = selinux_relabel_argv(contexts: &str, path: &str) [sys::SelinuxRelabel::new().force(1)] -> ();
     /// Sets the mode of a file.
     "changing the mode of {path}" chmod = chmod(mode: i32, path: &str) -> ();
     /// Sets the owner and group of a file, as numbers.
@@ -197,75 +231,6 @@ calls! {
 }
 
 impl Guestfs {
-    /// Writes a file with these bytes.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let content = content.as_ref();
-        self.attempt(
-            || format!("writing {path}"),
-            |raw| {
-                let path = path.hold()?;
-                raw.call(|lib, handle| {
-                    // SAFETY: as in the table; the content's length is given.
-                    unsafe {
-                        (lib.write)(
-                            handle,
-                            path.as_ptr(),
-                            content.as_ptr().cast(),
-                            content.len(),
-                        )
-                    }
-                })
-            },
-        )
-    }
-
-    /// Appends bytes to a file.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
-    pub fn append(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let content = content.as_ref();
-        self.attempt(
-            || format!("appending to {path}"),
-            |raw| {
-                let path = path.hold()?;
-                raw.call(|lib, handle| {
-                    // SAFETY: as in write().
-                    unsafe {
-                        (lib.write_append)(
-                            handle,
-                            path.as_ptr(),
-                            content.as_ptr().cast(),
-                            content.len(),
-                        )
-                    }
-                })
-            },
-        )
-    }
-
-    /// The bytes of a file.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
-    pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
-        self.attempt(
-            || format!("reading {path}"),
-            |raw| {
-                let path = path.hold()?;
-                raw.call(|lib, handle| {
-                    let mut length = 0;
-                    // SAFETY: as in the table; libguestfs sets the length.
-                    let bytes = unsafe { (lib.read_file)(handle, path.as_ptr(), &raw mut length) };
-                    (bytes, length)
-                })
-            },
-        )
-    }
-
     /// Makes a file system on a device. `features` are of mkfs.ext4(8); empty means the defaults.
     ///
     /// # Errors

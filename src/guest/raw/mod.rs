@@ -4,6 +4,7 @@
 //! pointer it returns is copied and freed at once, a failed call's error text is read on the
 //! thread that made the call, and the callback neither unwinds nor touches the handle.
 
+mod bytes;
 mod calls;
 mod convert;
 
