@@ -3,15 +3,19 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::recipe::Repo;
-use crate::sysprep::OPERATIONS;
+use crate::recipe::{Repo, SealWords};
+use crate::sysprep;
 
-/// Opens the recipe repository around `dir`, with the names that `seal` knows.
+/// Opens the recipe repository around `dir`, with the words that `seal` knows.
 ///
 /// # Errors
 /// When there is none.
 pub fn open(dir: &Path) -> Result<Repo> {
-    Ok(Repo::open(dir)?.with_seal_operations(OPERATIONS.iter().map(|operation| operation.name)))
+    let words = SealWords {
+        known: sysprep::words().collect(),
+        refused: sysprep::REFUSED,
+    };
+    Ok(Repo::open(dir)?.with_seal_words(words))
 }
 
 /// Parses `--var NAME=VALUE`.

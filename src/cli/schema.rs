@@ -3,6 +3,7 @@
 use super::out;
 use crate::error::Result;
 use crate::recipe::{reference, schema};
+use crate::sysprep;
 
 /// The arguments of `imgforge schema`.
 #[derive(Debug, clap::Args)]
@@ -22,12 +23,16 @@ impl Schema {
     /// When standard output cannot be written.
     pub fn run(&self) -> Result<()> {
         if self.markdown {
-            return out::print(&reference::render());
+            let page = reference::render() + &sysprep::markdown();
+            return out::print(&page);
         }
         if self.config {
             out::json(schema::config())
         } else {
-            out::json(&schema::written())
+            let mut schema = schema::written();
+            let words = sysprep::words().flat_map(|word| [word.to_owned(), format!("-{word}")]);
+            schema["$defs"]["Seal"]["properties"]["operations"]["items"]["enum"] = words.collect();
+            out::json(&schema)
         }
     }
 }

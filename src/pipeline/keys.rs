@@ -16,7 +16,7 @@ use crate::store::inputs::Inputs;
 // Each grows when the stage's code makes other results from the same inputs.
 const INSTALL: u32 = 2;
 const CONFIGURE: u32 = 1;
-const SEAL: u32 = 2;
+const SEAL: u32 = 3;
 const CHECK: u32 = 1;
 const PACK: u32 = 1;
 
@@ -105,6 +105,9 @@ pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
     inputs.value("seal.operations", names);
     inputs.value("mirrors.image", &recipe.mirrors.image);
     inputs.value("name", &recipe.name);
+    // What these declare or forbid changes what seal does.
+    inputs.value("targets.vagrant", recipe.targets.vagrant.is_some());
+    inputs.value("targets.ramdisk", recipe.targets.ramdisk.is_some());
     Ok(inputs)
 }
 

@@ -29,6 +29,6 @@ pub mod walk;
 pub use check::{NamedFile, Role};
 pub use config::Config;
 pub use problem::Problems;
-pub use repo::Repo;
+pub use repo::{Repo, SealWords};
 pub use resolve::{Resolved, unavailable};
 pub use schema::written as json_schema;

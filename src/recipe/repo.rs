@@ -14,11 +14,20 @@ use crate::error::{Error, Result};
 /// Folders of recipes may nest so deep.
 const MAX_FOLDERS: usize = 8;
 
+/// What may be said of `seal.operations`.
+#[derive(Debug, Clone, Default)]
+pub struct SealWords {
+    /// Sets and operations; empty: any well-formed name passes.
+    pub known: Vec<&'static str>,
+    /// Names that are refused, each with the reason.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
 /// A recipe repository.
 #[derive(Debug, Clone)]
 pub struct Repo {
     root: PathBuf,
-    seal_operations: Vec<&'static str>,
+    seal_words: SealWords,
 }
 
 impl Repo {
@@ -40,7 +49,7 @@ impl Repo {
             .find(|dir| dir.join(config::FILE).is_file() || dir.join("recipes").is_dir())
             .map(|root| Repo {
                 root: root.to_path_buf(),
-                seal_operations: vec![],
+                seal_words: SealWords::default(),
             })
             .ok_or_else(|| {
                 none(format!(
@@ -50,10 +59,10 @@ impl Repo {
             })
     }
 
-    /// Tells the names of the operations that `seal` knows, so that others are mistakes.
+    /// Tells the words that `seal` knows, so that others are mistakes.
     #[must_use]
-    pub fn with_seal_operations(mut self, names: impl IntoIterator<Item = &'static str>) -> Repo {
-        self.seal_operations = names.into_iter().collect();
+    pub fn with_seal_words(mut self, words: SealWords) -> Repo {
+        self.seal_words = words;
         self
     }
 
@@ -155,7 +164,7 @@ impl Repo {
     }
 
     fn resolver<'a>(&'a self, images: &'a [Image], vars: &[(String, String)]) -> Resolver<'a> {
-        Resolver::new(&self.root, images, &self.seal_operations, vars)
+        Resolver::new(&self.root, images, &self.seal_words, vars)
     }
 
     /// All images of all recipe files; mistakes are for others to report.

@@ -9,6 +9,7 @@ use super::config::{self, Config};
 use super::include::{self, Reader, Written};
 use super::node::{Entry, Node, Value};
 use super::problem::Problem;
+use super::repo::SealWords;
 use super::source::{Loc, Sources};
 use super::template::Vars;
 use super::types::Recipe;
@@ -47,7 +48,7 @@ pub struct Resolved {
 pub struct Resolver<'a> {
     root: &'a Path,
     images: &'a [Image],
-    seal_operations: &'a [&'a str],
+    seal_words: &'a SealWords,
     /// The reader, with all problems.
     pub reader: Reader,
     config: Config,
@@ -60,7 +61,7 @@ impl<'a> Resolver<'a> {
     pub fn new(
         root: &'a Path,
         images: &'a [Image],
-        seal_operations: &'a [&'a str],
+        seal_words: &'a SealWords,
         vars: &[(String, String)],
     ) -> Self {
         let mut reader = Reader::new(root);
@@ -81,7 +82,7 @@ impl<'a> Resolver<'a> {
         Resolver {
             root,
             images,
-            seal_operations,
+            seal_words,
             reader,
             config,
             config_vars,
@@ -241,7 +242,7 @@ impl<'a> Resolver<'a> {
             root: self.root,
             config: &self.config,
             vars: &settled,
-            seal_operations: self.seal_operations,
+            seal_words: self.seal_words,
             files: vec![],
             has,
         };

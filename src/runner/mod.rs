@@ -16,7 +16,7 @@ mod payload;
 pub mod protocol;
 pub mod report;
 mod script;
-mod steps;
+pub(crate) mod steps;
 pub mod watch;
 
 pub use job::{Job, Mode, Request};

@@ -133,5 +133,6 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         logs: context.logs,
     };
     run_job(&machine, &job, &secrets, context.ui)?;
-    Ok(json!({ "install": below.meta().facts["install"] }))
+    let facts = &below.meta().facts;
+    Ok(json!({ "install": facts["install"], "declared": facts["declared"] }))
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod configure;
+pub mod declared;
 pub mod install;
 pub mod pack;
 pub mod publish;

@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use crate::digest;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
-use crate::recipe::types::{Action, Recipe, User};
-use crate::stage::{Configured, Context, install};
+use crate::recipe::types::Recipe;
+use crate::stage::{Configured, Context, declared, install};
 use crate::store::Entry;
-use crate::sysprep::{self, How, ImageIdentity, Report, Seal};
-use crate::units::Size;
+use crate::sysprep::{self, ImageIdentity, Seal};
 
 /// Seals an overlay of the configured disk; `version` goes into its os-release.
 ///
@@ -32,36 +31,38 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
         ui: Some(context.ui),
     })?;
     let os = guest.mount_root()?;
+    let declared = declared::all(recipe, &context.resolved.root, &configured.0)?;
     let report = sysprep::seal(
         &guest,
         &os,
         &Seal {
             operations: &operations,
-            identity: &ImageIdentity {
+            identity: Some(&ImageIdentity {
                 id: recipe.name.clone(),
                 version: version.to_owned(),
-            },
-            keep: &declared_keys(recipe),
+            }),
+            declared: &declared,
             files: &sources(&configured.0, recipe),
+            luks_keys: &[],
+            relabel_at_boot: recipe.targets.ramdisk.is_none(),
             ui: Some(context.ui),
         },
     )?;
     guest.close()?;
-    for filesystem in report
-        .filesystems
-        .iter()
-        .filter(|f| f.how == How::Untouched)
-    {
-        let at = &filesystem.at;
-        context
-            .ui
-            .ui()
-            .warning(format!("the free space of {at} may hold what was removed"));
+    for warning in report.warnings() {
+        context.ui.ui().warning(warning);
     }
+    let before = sysprep::allocated(&configured.0.disk(), "qcow2")?;
+    let after = sysprep::allocated(&disk, "qcow2")?;
+    let note = report.note(before.saturating_sub(after));
     let install = &configured.0.meta().facts["install"];
-    Ok(
-        json!({ "install": install, "disk": digest::file_blake3(&disk)?, "os": os, "note": note(&report) }),
-    )
+    Ok(json!({
+        "install": install,
+        "declared": declared,
+        "disk": digest::file_blake3(&disk)?,
+        "os": os,
+        "note": note,
+    }))
 }
 
 /// What the finished image is told about package sources.
@@ -75,37 +76,4 @@ fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
         .into_iter()
         .map(|sources| (sources.path, sources.text))
         .collect()
-}
-
-/// The keys of users that the recipe makes are part of the image.
-fn declared_keys(recipe: &Recipe) -> Vec<String> {
-    let users = recipe
-        .configure
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::Users(users) => Some(&users.list),
-            _ => None,
-        });
-    let with_keys = users.flatten().filter(|user| !user.ssh_keys.is_empty());
-    with_keys
-        .map(|user| format!("{}/.ssh/authorized_keys", home(user)))
-        .collect()
-}
-
-fn home(user: &User) -> String {
-    match user.name.as_str() {
-        "root" => "/root".into(),
-        name => format!("/home/{name}"),
-    }
-}
-
-fn note(report: &Report) -> String {
-    let total = report
-        .filesystems
-        .iter()
-        .map(|filesystem| filesystem.total)
-        .sum();
-    let [used, total, freed] =
-        [report.used(), total, report.freed()].map(|n| Size::bytes(n).human());
-    format!("{used} used of {total}, {freed} less than before")
 }

@@ -3,28 +3,40 @@
 //! An operation is one file in `ops/` and one line in [`OPERATIONS`], by the names that
 //! virt-sysprep uses where it has one. What an operation promises:
 //!
-//! * **Idempotent**: a second run changes nothing, not even a time stamp.
+//! * **Idempotent**: a second run changes nothing, not even a time stamp; only those that make new
+//!   UUIDs make new ones each time.
 //! * **Forgiving**: a missing file is no error; a file that cannot be removed is.
-//! * **Narrow**: it changes only what its `doc` says, mounts and unmounts nothing, and runs no
-//!   program of the guest, which may lack a shell or have another processor.
+//! * **Narrow**: it changes only what its `doc` says. The file operations mount and unmount
+//!   nothing, and run no program of the guest, which may lack a shell or have another processor.
 //! * **Final**: nothing fills again what another operation emptied; [`seal`] looks at the end.
-//! * It leaves alone what [`Site`] was told to keep.
+//! * It leaves alone what the image [declares](Declared).
 
+mod accounts;
+mod allocated;
+mod ca_store;
+mod declared;
+mod list;
 pub mod ops;
 mod os_release;
 mod seal;
 mod select;
+mod selinux;
 mod site;
 mod trim;
 
 use crate::error::Result;
 
+pub use accounts::Account;
+pub use allocated::allocated;
+pub use declared::Declared;
+pub use list::{markdown, table};
 pub use ops::OPERATIONS;
 pub use os_release::ImageIdentity;
 pub use seal::{Report, Seal, seal};
-pub use select::select;
+pub use select::{REFUSED, refused, select, words};
+pub use selinux::Labels;
 pub use site::Site;
-pub use trim::{How, OVERLAY_CLUSTER, Trimmed};
+pub use trim::{Given, How, OVERLAY_CLUSTER, Trimmed};
 
 /// One thing that sealing does.
 #[derive(Debug)]
@@ -38,5 +50,14 @@ pub struct Operation {
     /// What exactly it does, for the documentation.
     pub doc: &'static str,
     /// Does it.
-    pub run: for<'s, 'g> fn(&'s mut Site<'g>) -> Result<()>,
+    pub run: Run,
+}
+
+/// The work of an operation.
+#[derive(Debug, Clone, Copy)]
+pub enum Run {
+    /// On the mounted file systems.
+    Files(for<'s, 'g> fn(&'s mut Site<'g>) -> Result<()>),
+    /// On the disks, after all others and while nothing is mounted.
+    Devices(for<'s, 'g> fn(&'s mut Site<'g>) -> Result<()>),
 }

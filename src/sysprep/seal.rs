@@ -1,23 +1,30 @@
 //! The seal stage's work on a mounted machine.
 
-use super::ops::machine_id;
-use super::{ImageIdentity, Operation, Site, Trimmed, os_release, trim};
+use super::ops::{fs_uuids, machine_id};
+use super::selinux::{self, Labels};
+use super::trim::{self, Given, How};
+use super::{Declared, ImageIdentity, Operation, Run, Site, ca_store, os_release};
 use crate::error::{Context as _, Result};
-use crate::guest::{Guestfs, Os};
+use crate::guest::{Guestfs, Key, Os};
 use crate::host::interrupt;
 use crate::ui::{StageUi, Unit};
+use crate::units::Size;
 
 /// What sealing does to a machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal<'a> {
     /// The operations, as [`select`](super::select) chose them.
     pub operations: &'a [&'static Operation],
-    /// What the image calls itself in os-release.
-    pub identity: &'a ImageIdentity,
-    /// Absolute paths that no operation removes.
-    pub keep: &'a [String],
+    /// What the image calls itself in os-release, if it gets a name.
+    pub identity: Option<&'a ImageIdentity>,
+    /// What no operation removes.
+    pub declared: &'a Declared,
     /// Files to write last, such as the package sources of the finished image: path, content.
     pub files: &'a [(String, String)],
+    /// Keys of encrypted volumes.
+    pub luks_keys: &'a [Key],
+    /// Whether an SELinux guest may label itself at its first boot, where it cannot be done now.
+    pub relabel_at_boot: bool,
     /// Who hears what is being done.
     pub ui: Option<&'a StageUi>,
 }
@@ -27,22 +34,62 @@ pub struct Seal<'a> {
 pub struct Report {
     /// What the files used before, over all file systems.
     pub used_before: u64,
-    /// The file systems after trimming.
-    pub filesystems: Vec<Trimmed>,
+    /// What was given back.
+    pub given: Given,
+    /// What became of SELinux' labels.
+    pub labels: Labels,
+    /// What the user should know, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Report {
     /// What the files use now.
     pub fn used(&self) -> u64 {
-        self.filesystems
-            .iter()
-            .map(|filesystem| filesystem.used)
-            .sum()
+        self.given.filesystems.iter().map(|fs| fs.used).sum()
+    }
+
+    /// The size of all file systems.
+    pub fn total(&self) -> u64 {
+        self.given.filesystems.iter().map(|fs| fs.total).sum()
     }
 
     /// How much less the files use than before.
     pub fn freed(&self) -> u64 {
         self.used_before.saturating_sub(self.used())
+    }
+
+    /// A line for people; `given` is how many bytes fewer the disk allocates than before.
+    pub fn note(&self, given: u64) -> String {
+        let [used, total, given] =
+            [self.used(), self.total(), given].map(|n| Size::bytes(n).human());
+        format!("{used} used of {total}, {given} given back")
+    }
+
+    /// Everything that the user should know.
+    pub fn warnings(&self) -> Vec<String> {
+        let untouched = self
+            .given
+            .filesystems
+            .iter()
+            .filter(|fs| fs.how == How::Untouched);
+        let mut all: Vec<String> = untouched
+            .map(|fs| format!("the free space of {} may hold what was removed", fs.at))
+            .collect();
+        all.extend(self.notes.iter().cloned());
+        match self.labels {
+            Labels::Unused | Labels::Renewed => {}
+            Labels::AtFirstBoot => all.push(
+                "SELinux' labels could not be renewed offline: the image labels itself at its first \
+                 boot, and restarts"
+                    .into(),
+            ),
+            Labels::Stale => all.push(
+                "SELinux' labels could not be renewed offline, and an image whose root is in RAM \
+                 must not do it at boot: files that sealing changed may have wrong ones"
+                    .into(),
+            ),
+        }
+        all
     }
 }
 
@@ -54,23 +101,29 @@ impl Report {
 /// end, or when imgforge is interrupted.
 pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
     let mut used_before = 0;
-    for (at, _) in &os.mountpoints {
-        let space = guest.statvfs(at)?;
+    for (at, _) in trim::mounted(guest, os)? {
+        let space = guest.statvfs(&at)?;
         used_before += space.total - space.free;
     }
-    let mut site = Site::new(guest, os, seal.keep);
+    let mut site = Site::new(guest, os, seal.declared, seal.luks_keys)?;
     for (done, operation) in seal.operations.iter().enumerate() {
-        interrupt::check()?;
-        if let Some(ui) = seal.ui {
-            ui.step(operation.heading);
-            ui.progress(done as u64, seal.operations.len() as u64, Unit::Steps);
+        if let Run::Files(run) = operation.run {
+            announce(seal, operation, done)?;
+            run(&mut site).doing(|| format!("the operation {}", operation.name))?;
         }
-        (operation.run)(&mut site).doing(|| format!("the operation {}", operation.name))?;
     }
+    ca_store::update(&mut site)?;
     for (path, content) in seal.files {
         site.install(path, content, 0o644)?;
     }
-    os_release::write(&site, seal.identity)?;
+    if let Some(identity) = seal.identity {
+        os_release::write(&site, identity)?;
+    }
+    if let Some(ui) = seal.ui {
+        ui.step("looking at SELinux' labels");
+    }
+    let labels = selinux::relabel(&site, seal.relabel_at_boot)?;
+    on_devices(seal, &mut site)?;
     if seal
         .operations
         .iter()
@@ -81,9 +134,46 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
     if let Some(ui) = seal.ui {
         ui.step("Giving free space back");
     }
-    let filesystems = trim::trim(guest, os)?;
     Ok(Report {
         used_before,
-        filesystems,
+        given: trim::trim(guest, os)?,
+        labels,
+        notes: site.notes,
     })
+}
+
+/// The operations on disks: nothing may be mounted meanwhile.
+fn on_devices(seal: &Seal<'_>, site: &mut Site<'_>) -> Result<()> {
+    let chosen = seal.operations.iter().enumerate();
+    let devices: Vec<_> = chosen
+        .filter(|(_, operation)| matches!(operation.run, Run::Devices(_)))
+        .collect();
+    // Unmounting and mounting again takes a while, so not for what has nothing to do.
+    let only_lvm = devices.iter().all(|(_, o)| o.name == "lvm-uuids");
+    if devices.is_empty() || (only_lvm && !has_lvm(site.guest)?) {
+        return Ok(());
+    }
+    site.guest.sync()?;
+    site.guest.umount_all()?;
+    for (done, operation) in devices {
+        if let Run::Devices(run) = operation.run {
+            announce(seal, operation, done)?;
+            run(site).doing(|| format!("the operation {}", operation.name))?;
+        }
+    }
+    site.guest.mount_again(site.os)?;
+    fs_uuids::follow(site)
+}
+
+fn has_lvm(guest: &Guestfs) -> Result<bool> {
+    Ok(guest.feature_available(&["lvm2"])? && !guest.pvs()?.is_empty())
+}
+
+fn announce(seal: &Seal<'_>, operation: &Operation, done: usize) -> Result<()> {
+    interrupt::check()?;
+    if let Some(ui) = seal.ui {
+        ui.step(operation.heading);
+        ui.progress(done as u64, seal.operations.len() as u64, Unit::Steps);
+    }
+    Ok(())
 }

@@ -4,6 +4,35 @@ use super::{OPERATIONS, Operation};
 use crate::error::{Error, Result};
 use crate::recipe::problem::nearest;
 
+/// Operations of virt-sysprep that there are not, each with the reason.
+pub const REFUSED: &[(&str, &str)] = &[
+    (
+        "customize",
+        "it fills the machine id and the random seed again, so that all clones share them; the steps \
+         of `configure` customize the image before it is sealed",
+    ),
+    (
+        "script",
+        "it mounts the guest's file systems on the host; a `shell` step of `configure` runs a script \
+         inside the guest",
+    ),
+];
+
+/// Words for sets of operations.
+const SETS: &[&str] = &["default", "defaults", "all"];
+
+/// Why a name of virt-sysprep is refused, if it is.
+pub fn refused(name: &str) -> Option<&'static str> {
+    let mut refused = REFUSED.iter().filter(|(refused, _)| *refused == name);
+    refused.next().map(|(_, reason)| *reason)
+}
+
+/// Every word that [`select`] knows, without the `-`.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    let names = OPERATIONS.iter().map(|operation| operation.name);
+    SETS.iter().copied().chain(names)
+}
+
 /// The operations of a selection, in the table's order. Words count from left to right: `default`
 /// (also `defaults`) and `all` add sets, a name adds one, and `-` before either takes away.
 ///
@@ -30,13 +59,14 @@ pub fn select<S: AsRef<str>>(words: &[S]) -> Result<Vec<&'static Operation>> {
                 *chosen = wanted;
             }
         }
-        if !found {
+        // What is refused can be left out all the same, as in virt-sysprep's `defaults,-customize`.
+        if !found && (wanted || refused(name).is_none()) {
             unknown.push(describe(name));
         }
     }
     if !unknown.is_empty() {
         return Err(Error::usage(unknown.join("; "))
-            .hint("the recipe reference lists the operations of `seal`"));
+            .hint("`imgforge disk seal --list` shows the operations"));
     }
     Ok(OPERATIONS
         .iter()
@@ -47,11 +77,10 @@ pub fn select<S: AsRef<str>>(words: &[S]) -> Result<Vec<&'static Operation>> {
 }
 
 fn describe(name: &str) -> String {
-    let names = OPERATIONS
-        .iter()
-        .map(|operation| operation.name)
-        .chain(["default", "all"]);
-    match nearest(name, names) {
+    if let Some(reason) = refused(name) {
+        return format!("the operation `{name}` is refused: {reason}");
+    }
+    match nearest(name, words()) {
         Some(known) => {
             format!("`{name}` is not an operation of seal; did you mean `{known}`?")
         }
@@ -93,6 +122,7 @@ mod tests {
         assert_eq!(names(&["-logfiles", "logfiles"]), ["logfiles"]);
         assert_eq!(names(&["all", "-all"]), [""; 0]);
         assert!(!names(&["default", "-logfiles"]).contains(&"logfiles"));
+        assert!(names(&["all", "-default"]).contains(&"fs-uuids"));
     }
 
     #[test]
@@ -104,6 +134,14 @@ mod tests {
              `xyz` is not an operation of seal"
         );
         assert_eq!(error.kind().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_fills_again_is_refused_with_a_reason() {
+        let error = select(&["customize"]).unwrap_err();
+        assert!(error.message().contains("share"), "{error}");
+        assert!(select(&["script"]).is_err());
+        assert_eq!(names(&["default", "-customize"]), names(&["default"]));
     }
 
     #[test]

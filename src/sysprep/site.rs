@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::accounts::{self, Account};
+use super::declared::Declared;
 use crate::error::Result;
-use crate::guest::{Guestfs, Os};
+use crate::guest::{Guestfs, Key, Os};
 
 /// The file type bits of a mode, and a regular file's.
 const TYPE: u32 = 0o170_000;
@@ -16,18 +18,66 @@ pub struct Site<'g> {
     pub guest: &'g Guestfs,
     /// The operating system that is mounted.
     pub os: &'g Os,
+    /// What the image declares.
+    pub declared: &'g Declared,
+    /// Keys of the encrypted volumes, should one have to be opened again.
+    pub luks_keys: &'g [Key],
+    /// What the user should know in the end, a sentence each.
+    pub notes: Vec<String>,
+    /// Whether the guest's own list of certificate authorities must be made anew.
+    pub(super) ca_store_changed: bool,
+    /// Old and new UUIDs of file systems.
+    pub(super) renamed: Vec<(String, String)>,
+    accounts: Vec<Account>,
     keep: Vec<PathBuf>,
 }
 
 impl<'g> Site<'g> {
-    /// `keep` names files and directories that no operation removes, such as the SSH keys of the
-    /// users that a recipe declares.
-    pub fn new(guest: &'g Guestfs, os: &'g Os, keep: &[String]) -> Self {
-        Site {
+    /// Reads the guest's accounts, as their homes tell what is to be kept.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn new(
+        guest: &'g Guestfs,
+        os: &'g Os,
+        declared: &'g Declared,
+        luks_keys: &'g [Key],
+    ) -> Result<Self> {
+        let passwd = match guest.is_file("/etc/passwd")? {
+            true => guest.read_file("/etc/passwd")?,
+            false => Vec::new(),
+        };
+        let mut site = Site {
             guest,
             os,
-            keep: keep.iter().map(PathBuf::from).collect(),
-        }
+            declared,
+            luks_keys,
+            notes: vec![],
+            ca_store_changed: false,
+            renamed: vec![],
+            accounts: accounts::parse(&String::from_utf8_lossy(&passwd)),
+            keep: declared.files.iter().map(PathBuf::from).collect(),
+        };
+        let users = declared.keys.keys().chain(&declared.accounts);
+        let files = users.map(|user| PathBuf::from(site.authorized_keys(user)));
+        site.keep.extend(files.collect::<Vec<_>>());
+        Ok(site)
+    }
+
+    /// The guest's accounts.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Where a user's public keys are.
+    pub(super) fn authorized_keys(&self, user: &str) -> String {
+        let account = self.accounts.iter().find(|account| account.name == user);
+        let home = match account {
+            Some(account) => account.home.clone(),
+            None if user == "root" => "/root".into(),
+            None => format!("/home/{user}"),
+        };
+        format!("{home}/.ssh/authorized_keys")
     }
 
     /// Whether the packages are Debian's.
@@ -42,6 +92,69 @@ impl<'g> Site<'g> {
     pub fn remove(&self, patterns: &[&str]) -> Result<()> {
         let found = self.guest.glob_paths(&one_pattern(patterns))?;
         found.iter().try_for_each(|path| self.remove_tree(path))
+    }
+
+    /// Removes what patterns match but for directories.
+    ///
+    /// # Errors
+    /// As [`Site::remove`].
+    pub fn remove_files(&self, patterns: &[&str]) -> Result<()> {
+        let found = self.guest.glob_marked(&one_pattern(patterns))?;
+        for path in found {
+            // The slash marks directories, also behind symbolic links.
+            let name = path.to_string_lossy();
+            match name.strip_suffix('/') {
+                None => self.remove_tree(&path)?,
+                Some(link) if self.guest.is_symlink(link)? => self.remove_path(link)?,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all files in trees but `except`; the directories stay.
+    ///
+    /// # Errors
+    /// As [`Site::remove`].
+    pub fn remove_files_below(&self, dirs: &[&str], except: &[String]) -> Result<()> {
+        for dir in dirs {
+            let pattern = one_pattern(&[&format!("{dir}/*")]);
+            for path in self.guest.glob_marked(&pattern)? {
+                let name = path.to_string_lossy();
+                match name.strip_suffix('/') {
+                    None if except.iter().any(|kept| *kept == name) => {}
+                    None => self.remove_tree(&path)?,
+                    Some(link) if self.guest.is_symlink(link)? => self.remove_path(link)?,
+                    Some(below) => self.remove_files_below(&[&literal(below)], except)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes every line but the declared ones from the `authorized_keys` of declared users, where
+    /// `reach` says that the file's path is meant.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn keep_declared_keys(&self, reach: impl Fn(&str) -> bool) -> Result<()> {
+        for user in self.declared.keys.keys() {
+            let path = self.authorized_keys(user);
+            let whole =
+                self.declared.accounts.contains(user) || self.declared.files.contains(&path);
+            if whole || !reach(&path) || !self.guest.is_file(&path)? {
+                continue;
+            }
+            let old = self.guest.read_file(&path)?;
+            let text = String::from_utf8_lossy(&old);
+            let new = self.declared.declared_lines(user, &text);
+            if new.is_empty() {
+                self.guest.rm_f(&path)?;
+            } else if new != text {
+                self.guest.write(&path, new)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes everything in directories, which stay.
@@ -190,7 +303,7 @@ fn one_pattern(patterns: &[&str]) -> String {
 }
 
 /// A pattern that matches only this text.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let escape = |c: char| {
         "\\*?[]{},"
             .contains(c)

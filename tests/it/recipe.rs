@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imgforge::recipe::{Problems, Repo, Role, json_schema, unavailable};
+use imgforge::recipe::{Problems, Repo, Role, SealWords, json_schema, unavailable};
 
-const OPERATIONS: [&str; 3] = ["logfiles", "machine-id", "ssh-hostkeys"];
+const OPERATIONS: [&str; 4] = ["default", "logfiles", "machine-id", "ssh-hostkeys"];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/recipes")
@@ -36,9 +36,10 @@ fn workshop() -> (tempfile::TempDir, Repo) {
         &dir.path().join("recipes/_base"),
     );
     copy(&fixtures().join("bad/support"), dir.path());
-    let repo = Repo::open(dir.path())
-        .unwrap()
-        .with_seal_operations(OPERATIONS);
+    let repo = Repo::open(dir.path()).unwrap().with_seal_words(SealWords {
+        known: OPERATIONS.to_vec(),
+        refused: imgforge::sysprep::REFUSED,
+    });
     (dir, repo)
 }
 
@@ -355,7 +356,7 @@ fn the_schema_for_editors_knows_short_forms_and_written_keys() {
 #[test]
 fn the_printed_reference_is_current() {
     let printed = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipe.md");
-    let current = imgforge::recipe::reference::render();
+    let current = imgforge::recipe::reference::render() + &imgforge::sysprep::markdown();
     assert!(
         fs::read_to_string(printed).unwrap() == current,
         "run `make docs`"
@@ -365,12 +366,13 @@ fn the_printed_reference_is_current() {
 #[test]
 fn the_shipped_recipes_validate() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let operations = imgforge::sysprep::ops::OPERATIONS
-        .iter()
-        .map(|operation| operation.name);
+    let words = SealWords {
+        known: imgforge::sysprep::words().collect(),
+        refused: imgforge::sysprep::REFUSED,
+    };
     let repo = Repo::open(&root.join("recipes"))
         .unwrap()
-        .with_seal_operations(operations);
+        .with_seal_words(words);
     assert_eq!(repo.root(), root);
     assert!(repo.names().unwrap().contains(&"debian-mini".to_owned()));
     let problems = repo.validate_all(&[]).unwrap();

@@ -7,7 +7,7 @@ use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
-    How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Operation, Report, Seal, seal,
+    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Report, Seal, seal, select,
 };
 
 use crate::phony::Phony;
@@ -30,11 +30,17 @@ const PLANTED: &[(&str, &str, Fate)] = &[
     ("bash-history", "root/.bash_history", Gone),
     ("bash-history", "home/ann/.bash_history", Gone),
     ("blkid-tab", "etc/blkid.tab", Gone),
+    ("ca-certificates", "etc/pki/tls/private/site.key", Gone),
     ("cloud-init", "var/lib/cloud/instances/i-1/sem/x", Gone),
     ("cloud-init", "etc/netplan/50-cloud-init.yaml", Gone),
     ("crash-data", "var/lib/systemd/coredump/core.1.zst", Gone),
     ("cron-spool", "var/spool/cron/crontabs/ann", Gone),
     ("cron-spool", "var/spool/cron/root", Gone),
+    (
+        "cron-spool",
+        "var/spool/cron/atjobs/.SEQ",
+        Becomes("00000\n"),
+    ),
     (
         "debconf-passwords",
         "var/cache/debconf/passwords.dat",
@@ -47,12 +53,17 @@ const PLANTED: &[(&str, &str, Fate)] = &[
     ),
     ("dhcp-server-state", "var/lib/dhcpd/dhcpd.leases", Gone),
     ("dovecot-data", "var/lib/dovecot/ssl-parameters.dat", Gone),
+    ("firewall-rules", "etc/firewalld/zones/site.xml", Gone),
+    ("homes", "var/lib/pg/.ssh/id_ed25519", Gone),
+    ("homes", "var/lib/pg/.bash_history", Gone),
+    ("homes", "home/ann/.python_history", Gone),
     ("ipa-client", "etc/ipa/default.conf", Gone),
+    ("kerberos-data", "var/kerberos/krb5kdc/principal", Gone),
     ("kerberos-hostkeytab", "etc/krb5.keytab", Gone),
     ("logfiles", "var/log/journal/0123/system.journal", Gone),
     ("logfiles", "var/log/syslog.1", Gone),
     ("logfiles", "var/log/installer/cdebconf/questions.dat", Gone),
-    ("logfiles", "var/log/dpkg.log", Empty),
+    ("logfiles", "var/log/dpkg.log", Gone),
     ("logfiles", "var/log/nginx/access.log", Empty),
     ("lvm-system-devices", "etc/lvm/devices/system.devices", Gone),
     ("machine-id", "etc/machine-id", Empty),
@@ -101,7 +112,8 @@ const PLANTED: &[(&str, &str, Fate)] = &[
         "etc/udev/rules.d/70-persistent-net.rules",
         Gone,
     ),
-    ("utmp", "var/log/wtmp", Empty),
+    ("utmp", "var/run/utmp", Gone),
+    ("logfiles", "var/log/wtmp", Gone),
     ("yum-uuid", "var/lib/yum/uuid", Gone),
     ("zsh-history", "home/ann/.zsh_history", Gone),
 ];
@@ -109,6 +121,7 @@ const PLANTED: &[(&str, &str, Fate)] = &[
 /// Files near the ones above that must stay as they are.
 const STAYING: &[&str] = &[
     "etc/hostname",
+    "etc/pki/tls/certs/ca-bundle.crt",
     "etc/apt/apt.conf.d/10recommends",
     "etc/cron.d/job",
     "etc/init.d/imgforge-instance",
@@ -119,15 +132,16 @@ const STAYING: &[&str] = &[
     "home/ann/.ssh/authorized_keys",
     "usr/lib/imgforge-instance/steps",
     "usr/sbin/sshd",
-    "var/cache/apt/archives/lock",
     "var/lib/cloud/seed/nocloud/user-data",
     "var/lib/dpkg/status",
-    "var/spool/cron/atjobs/.SEQ",
     "srv/site/index.html",
 ];
 
 /// In no file after sealing, and in no block.
 const MARKER: &str = "a secret that must leave the disk";
+
+/// An `authorized_keys` with a line that nobody declares.
+const KEYS: &str = "ssh-ed25519 AAAA declared\nssh-ed25519 BBBB of the build\n";
 
 fn planted_debian() -> Phony {
     let phony = Phony::debian();
@@ -149,6 +163,10 @@ fn planted_debian() -> Phony {
         "var/lib/dbus/machine-id",
         "0123456789abcdef0123456789abcdef\n",
     );
+    phony.file("etc/passwd", "pg:x:105:110::/var/lib/pg:/bin/sh\n");
+    for home in ["home/bob", "var/lib/pg"] {
+        phony.file(&format!("{home}/.ssh/authorized_keys"), KEYS);
+    }
     phony.file("tmp/large", format!("{MARKER}\n").repeat(200_000));
     phony.file("usr/lib/systemd/system/ssh.service", "[Service]\n");
     phony.link("tmp/dangling", "/nowhere");
@@ -156,8 +174,10 @@ fn planted_debian() -> Phony {
     phony
 }
 
-fn run_seal(guest: &Guestfs, os: &Os, keep: &[String]) -> Report {
-    let all: Vec<&'static Operation> = OPERATIONS.to_vec();
+/// Everything but what makes new UUIDs or asks questions.
+fn run_seal(guest: &Guestfs, os: &Os, declared: &Declared) -> Report {
+    let words = ["all", "-fs-uuids", "-flag-reconfiguration", "-user-account"];
+    let operations = select(&words).unwrap();
     let identity = ImageIdentity {
         id: "phony".into(),
         version: "0123456789ab".into(),
@@ -166,10 +186,12 @@ fn run_seal(guest: &Guestfs, os: &Os, keep: &[String]) -> Report {
         guest,
         os,
         &Seal {
-            operations: &all,
-            identity: &identity,
-            keep,
+            operations: &operations,
+            identity: Some(&identity),
+            declared,
             files: &[("/etc/apt/sources.list".into(), "# none\n".into())],
+            luks_keys: &[],
+            relabel_at_boot: true,
             ui: None,
         },
     )
@@ -214,11 +236,20 @@ fn contains(file: &Path, text: &str) -> bool {
 
 #[test]
 fn every_operation_has_a_planted_file() {
-    let fedora = ["net-hostname", "net-hwaddr", "net-nmconn"];
+    // Tried with the Fedora below, and with guests that have what they change.
+    let elsewhere = [
+        "flag-reconfiguration",
+        "fs-uuids",
+        "lvm-uuids",
+        "net-hostname",
+        "net-hwaddr",
+        "net-nmconn",
+        "user-account",
+    ];
     for operation in OPERATIONS {
         let planted = PLANTED.iter().any(|(name, ..)| *name == operation.name);
         assert!(
-            planted || fedora.contains(&operation.name),
+            planted || elsewhere.contains(&operation.name),
             "{}",
             operation.name
         );
@@ -246,11 +277,23 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
     guest
         .write("/tmp/written-now", format!("{MARKER}\n").repeat(500))
         .unwrap();
-    let keep = ["/home/ann/.ssh/authorized_keys".to_owned()];
+    let keep = Declared {
+        accounts: ["ann".to_owned()].into(),
+        keys: ["bob", "pg"]
+            .map(|user| {
+                (
+                    user.to_owned(),
+                    ["ssh-ed25519 AAAA declared".to_owned()].into(),
+                )
+            })
+            .into(),
+        ..Declared::default()
+    };
 
     let report = run_seal(&guest, &os, &keep);
-    assert_eq!(report.filesystems.len(), 1);
-    assert_eq!(report.filesystems[0].how, How::Discarded);
+    assert_eq!(report.given.filesystems.len(), 1);
+    assert_eq!(report.given.filesystems[0].how, How::Discarded);
+    assert_eq!(report.warnings(), [""; 0]);
     assert!(report.freed() > 6 << 20, "{report:?}");
     for (operation, path, fate) in PLANTED {
         let path = format!("/{path}");
@@ -267,6 +310,12 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
             before,
             "{path}"
         );
+    }
+    for home in ["/home/bob", "/var/lib/pg"] {
+        let keys = guest
+            .read_file(&format!("{home}/.ssh/authorized_keys"))
+            .unwrap();
+        assert_eq!(keys, b"ssh-ed25519 AAAA declared\n", "{home}");
     }
     assert_eq!(guest.ls("/tmp").unwrap(), [""; 0]);
     assert_eq!(guest.lstat("/etc/machine-id").unwrap().mode, 0o100_444);
@@ -327,7 +376,7 @@ pub(crate) fn seal_fedora(guest: &Guestfs, os: &Os) {
         .ln_sf("/var/lib/dbus/machine-id", "/etc/machine-id")
         .unwrap();
 
-    run_seal(guest, os, &[]);
+    run_seal(guest, os, &Declared::default());
     assert_eq!(guest.read_file(script).unwrap(), b"ONBOOT=yes\n");
     assert!(!guest.exists(connection).unwrap());
     assert!(!guest.is_symlink("/etc/machine-id").unwrap());

@@ -5,6 +5,7 @@ mod install;
 mod rest;
 mod steps;
 
+use super::repo::SealWords;
 use std::path::{Component, Path, PathBuf};
 
 pub use steps::DISTRIBUTIONS;
@@ -76,8 +77,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Variables.
     pub vars: &'a Vars,
-    /// Known operations of `seal`; empty: any well-formed name passes.
-    pub seal_operations: &'a [&'a str],
+    /// What `seal.operations` may say.
+    pub seal_words: &'a SealWords,
     /// Files that the recipe names, collected.
     pub files: Vec<NamedFile>,
     /// Whether the recipe has `from` and `install`, right or wrong.

@@ -169,23 +169,43 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
         if node.damaged {
             continue;
         }
-        let name = written.strip_prefix('-').unwrap_or(written);
+        let (name, wanted) = match written.strip_prefix('-') {
+            Some(name) => (name, false),
+            None => (written.as_str(), true),
+        };
+        let mut refused = cx.seal_words.refused.iter();
+        if let Some((_, reason)) = refused.find(|(refused, _)| *refused == name) {
+            // What is refused may be left out all the same.
+            if wanted {
+                let message = format!("the operation `{name}` is refused");
+                cx.problems
+                    .push(Problem::new(node.loc, message).help(*reason));
+            }
+            continue;
+        }
         let shaped = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        let known = cx.seal_operations.is_empty()
-            || name == "default"
-            || cx.seal_operations.contains(&name);
-        if !shaped || !known {
-            let names = cx.seal_operations.iter().copied().chain(["default"]);
+        let known = &cx.seal_words.known;
+        if !shaped || !(known.is_empty() || known.contains(&name)) {
             let problem = Problem::new(node.loc, format!("there is no operation `{name}`"));
-            cx.problems.push(problem.did_you_mean(name, names));
-        } else if written == "-default" {
+            let problem = problem.did_you_mean(name, known.iter().copied());
+            cx.problems.push(problem);
+        }
+    }
+    if !recipe
+        .seal
+        .operations
+        .iter()
+        .any(|word| !word.starts_with('-'))
+    {
+        let first = recipe.seal.operations.iter().zip(node.items()).next();
+        if let Some((_, node)) = first.filter(|(_, node)| !node.damaged) {
             cx.wrong(
                 node.loc,
-                "`-default` leaves nothing out",
-                "name the operations without `default`",
+                "only operations to leave out are named, so nothing is left",
+                "begin with `default`",
             );
         }
     }

@@ -22,6 +22,27 @@ pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
             )));
         }
     };
+    let mut entries = entries(files, mode, scope.root)?;
+    if files.template {
+        entries
+            .iter_mut()
+            .try_for_each(|entry| render(entry, scope))?;
+    }
+    let paths = entries.iter().fold(String::new(), |all, entry| {
+        format!("{all}/{}\n", entry.path)
+    });
+    let owner = files.owner.clone().unwrap_or_default();
+    Ok(Translated {
+        payload: Some(entries),
+        ..Translated::new(
+            "files",
+            vec![Entry::bytes("paths", paths), Entry::bytes("owner", owner)],
+        )
+    })
+}
+
+/// What the step writes, before templates are expanded.
+fn entries(files: &Files, mode: Option<u32>, root: &Path) -> Result<Vec<Entry>> {
     let to = files.to.trim_start_matches('/');
     if !files.to.starts_with('/') || to.split('/').any(|part| part == "..") {
         return Err(Error::usage(format!("`{}` is no absolute path", files.to)));
@@ -29,7 +50,7 @@ pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
     let mut entries = vec![];
     match (&files.from, &files.content) {
         (Some(from), _) => {
-            let source = scope.root.join(from);
+            let source = root.join(from);
             let name = source
                 .file_name()
                 .unwrap_or_default()
@@ -51,22 +72,19 @@ pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
             });
         }
     }
-    if files.template {
-        entries
-            .iter_mut()
-            .try_for_each(|entry| render(entry, scope))?;
-    }
-    let paths = entries.iter().fold(String::new(), |all, entry| {
-        format!("{all}/{}\n", entry.path)
-    });
-    let owner = files.owner.clone().unwrap_or_default();
-    Ok(Translated {
-        payload: Some(entries),
-        ..Translated::new(
-            "files",
-            vec![Entry::bytes("paths", paths), Entry::bytes("owner", owner)],
-        )
-    })
+    Ok(entries)
+}
+
+/// The absolute paths that the step writes.
+///
+/// # Errors
+/// When a file of the recipe repository cannot be read.
+pub(crate) fn targets(files: &Files, root: &Path) -> Result<Vec<String>> {
+    let entries = entries(files, None, root)?;
+    Ok(entries
+        .iter()
+        .map(|entry| format!("/{}", entry.path))
+        .collect())
 }
 
 /// Files and links below `source`. Directories only when empty: in the guest a directory of the

@@ -1,12 +1,12 @@
 //! Recipe steps as the files that the guest's half executes: `steps/N/…` and payloads. One file
 //! for each action that needs more than its word.
 
-mod files;
+pub(crate) mod files;
 mod packages;
 mod repository;
 mod shell;
 mod system;
-mod users;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

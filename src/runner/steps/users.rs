@@ -1,6 +1,7 @@
 //! `users`: accounts, their groups and keys.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{Scope, read};
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ pub(super) fn translate(users: &[User], scope: Scope<'_>) -> Result<Vec<Entry>> 
                 .iter()
                 .fold(String::new(), |all, group| all + group + "\n"),
         );
-        add("keys", keys(&user.ssh_keys, scope)?);
+        add("keys", keys(&user.ssh_keys, scope.root)?);
         if let Some(shell) = &user.shell {
             add("shell", shell.clone());
         }
@@ -60,7 +61,11 @@ pub(super) fn translate(users: &[User], scope: Scope<'_>) -> Result<Vec<Entry>> 
     Ok(files)
 }
 
-fn keys(keys: &[String], scope: Scope<'_>) -> Result<String> {
+/// The lines that `ssh-keys` means: key lines, and those of files below `root`.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn keys(keys: &[String], root: &Path) -> Result<String> {
     let mut lines = String::new();
     for key in keys {
         let text = match key.split_once(' ') {
@@ -71,7 +76,7 @@ fn keys(keys: &[String], scope: Scope<'_>) -> Result<String> {
             {
                 key.clone()
             }
-            _ => String::from_utf8_lossy(&read(&scope.root.join(key))?).into_owned(),
+            _ => String::from_utf8_lossy(&read(&root.join(key))?).into_owned(),
         };
         for line in text
             .lines()

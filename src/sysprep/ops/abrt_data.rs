@@ -1,7 +1,7 @@
 //! Removes the reports in `/var/spool/abrt`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove crash reports of ABRT",
     default: true,
     doc: "Removes the reports in `/var/spool/abrt`.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/spool/abrt/*"];

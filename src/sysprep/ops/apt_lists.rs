@@ -1,7 +1,7 @@
 //! Removes what `apt-get update` downloads, in `/var/lib/apt/lists`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the package lists of apt",
     default: false,
     doc: "Removes what `apt-get update` downloads, in `/var/lib/apt/lists`. Off by default: a machine without network could then not even search for packages.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/lib/apt/lists/*"];

@@ -1,18 +1,18 @@
-//! Removes `*~` and `*.bak` files in `/etc`, `/root`, `/home`, `/srv` and `/var`.
+//! Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
     name: "backup-files",
     heading: "Remove editor backups",
     default: true,
-    doc: "Removes `*~` and `*.bak` files in `/etc`, `/root`, `/home`, `/srv` and `/var`.",
-    run,
+    doc: "Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.",
+    run: Run::Files(run),
 };
 
-const DIRS: &[&str] = &["/etc", "/root", "/home", "/srv", "/var"];
+const DIRS: &[&str] = &["/etc", "/root", "/srv", "/tmp", "/var"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     for dir in DIRS {
@@ -32,9 +32,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 
 fn is_backup(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
-    [".bak", "~"]
-        .iter()
-        .any(|end| base.len() > end.len() && base.ends_with(end))
+    [".bak", "~"].iter().any(|end| base.ends_with(end))
 }
 
 #[cfg(test)]
@@ -44,8 +42,8 @@ mod tests {
         for (name, backup) in [
             ("ssh/sshd_config.bak", true),
             ("fstab~", true),
-            ("~", false),
-            ("a/.bak", false),
+            ("~", true),
+            ("a/.bak", true),
             ("backup.bak.d/file", false),
         ] {
             assert_eq!(super::is_backup(name), backup, "{name}");

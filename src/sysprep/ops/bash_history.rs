@@ -1,7 +1,7 @@
 //! Removes `.bash_history` of root and of every user in `/home`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the shell history of users",
     default: true,
     doc: "Removes `.bash_history` of root and of every user in `/home`.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/root/.bash_history", "/home/*/.bash_history"];

@@ -1,7 +1,7 @@
 //! Removes the caches of blkid(8), which name the build's disks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,12 +9,14 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the cache of block devices",
     default: true,
     doc: "Removes the caches of blkid(8), which name the build's disks.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[
     "/run/blkid/blkid.tab",
     "/run/blkid/blkid.tab.old",
+    "/var/run/blkid.tab",
+    "/var/run/blkid.tab.old",
     "/etc/blkid/blkid.tab",
     "/etc/blkid/blkid.tab.old",
     "/etc/blkid.tab",

@@ -2,7 +2,7 @@
 //! it wrote, so that it treats every clone as new.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Make cloud-init start anew",
     default: true,
     doc: "Removes cloud-init's state of the build machine, its logs and the network configuration that it wrote, so that it treats every clone as new. A seed in the image stays.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

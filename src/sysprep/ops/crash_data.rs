@@ -1,7 +1,7 @@
 //! Removes kernel dumps and core dumps.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove crash dumps",
     default: true,
     doc: "Removes kernel dumps and core dumps.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

@@ -2,7 +2,7 @@
 //! are the programs' own.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,21 +10,30 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove users' scheduled jobs",
     default: true,
     doc: "Removes the tables of crontab(1) and the jobs of at(1); `/etc/cron.d` and its like stay.",
-    run,
+    run: Run::Files(run),
 };
 
+/// The number of the next job of at(1), in Debian's place and in Red Hat's.
+const NEXT: &[&str] = &["/var/spool/cron/atjobs/.SEQ", "/var/spool/at/.SEQ"];
+
+const FIRST: &str = "00000\n";
+
 fn run(site: &mut Site<'_>) -> Result<()> {
-    for dir in ["/var/spool/cron", "/var/spool/at"] {
-        for path in site.guest.glob(&format!("{dir}/*"))? {
-            // Debian's sub-directories have owners that the programs insist on.
-            if site.guest.is_dir(&path)? {
-                site.guest
-                    .glob(&format!("{path}/*"))?
-                    .iter()
-                    .try_for_each(|job| site.remove_path(job))?;
-            } else {
-                site.remove_path(&path)?;
-            }
+    let mut counters = Vec::new();
+    for path in NEXT {
+        if site.guest.is_file(path)? {
+            counters.push((*path, site.guest.read_file(path)?));
+        }
+    }
+    let numbers: Vec<String> = counters
+        .iter()
+        .map(|(path, _)| (*path).to_owned())
+        .collect();
+    // Debian's sub-directories have owners that the programs insist on.
+    site.remove_files_below(&["/var/spool/cron", "/var/spool/at"], &numbers)?;
+    for (path, number) in counters {
+        if number != FIRST.as_bytes() {
+            site.guest.write(path, FIRST)?;
         }
     }
     Ok(())

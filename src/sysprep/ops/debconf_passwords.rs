@@ -1,7 +1,7 @@
 //! Empties debconf's database of passwords.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove passwords that packages asked for",
     default: true,
     doc: "Empties debconf's database of passwords.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 //! addresses of their own.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of DHCP clients",
     default: true,
     doc: "Removes leases and client identities of dhclient and dhcpcd, so that clones ask for addresses of their own.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

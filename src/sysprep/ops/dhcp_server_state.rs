@@ -1,7 +1,7 @@
 //! Removes the leases that a DHCP server gave out.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the leases of a DHCP server",
     default: true,
     doc: "Removes the leases that a DHCP server gave out.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/lib/dhcpd/*"];

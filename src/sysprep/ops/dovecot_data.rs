@@ -1,7 +1,7 @@
 //! Removes what the mail server Dovecot generated.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +9,11 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of Dovecot",
     default: true,
     doc: "Removes what the mail server Dovecot generated.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/lib/dovecot/*"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove_files(PATHS)
 }

@@ -1,15 +1,15 @@
-//! Removes the client's files of an IPA domain; the machine must be enrolled anew.
+//! Removes the client's files of an IPA domain and its certificate authority; the machine must be enrolled anew.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
     name: "ipa-client",
     heading: "Remove the enrolment in IPA",
     default: true,
-    doc: "Removes the client's files of an IPA domain; the machine must be enrolled anew.",
-    run,
+    doc: "Removes the client's files of an IPA domain and its certificate authority; the machine must be enrolled anew.",
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[
@@ -19,6 +19,20 @@ const PATHS: &[&str] = &[
     "/var/lib/ipa-client/pki/*",
 ];
 
+/// The domain's certificate authority, as the system knows it.
+const AUTHORITY: &[&str] = &[
+    "/etc/pki/ca-trust/source/anchors/ipa-ca.crt",
+    "/usr/local/share/ca-certificates/ipa-ca.crt",
+    "/etc/pki/ca-trust/source/ipa.p11-kit",
+];
+
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove(PATHS)?;
+    for path in AUTHORITY {
+        if site.guest.exists(path)? {
+            site.remove_path(path)?;
+            site.ca_store_changed = true;
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Removes `/etc/krb5.keytab`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the Kerberos host keys",
     default: true,
     doc: "Removes `/etc/krb5.keytab`.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/etc/krb5.keytab"];

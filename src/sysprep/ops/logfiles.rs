@@ -1,39 +1,94 @@
-//! Removes the journal, rotated logs and the logs of the installation, and empties all other
-//! files in `/var/log` except those of logins (see `utmp`).
+//! Removes the journal, the logs of the installation, of well-known programs and of logins,
+//! rotated logs, and some caches, and empties all other files in `/var/log`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
     name: "logfiles",
     heading: "Remove logs",
     default: true,
-    doc: "Removes the journal, rotated logs and the logs of the installation, and empties all other files in `/var/log` except those of logins (see `utmp`).",
-    run,
+    doc: "Removes the journal, the logs of the installation, of well-known programs and of logins, rotated logs, and some caches, and empties all other files in `/var/log`.",
+    run: Run::Files(run),
 };
 
-/// Whole trees and files that only tell of the build.
+/// What goes as a whole.
 const TRACES: &[&str] = &[
-    "/var/log/journal/*",
-    "/var/log/installer",
-    "/var/log/anaconda",
-    "/var/log/bootstrap.log",
-    "/var/log/cloud-init.log",
-    "/var/log/cloud-init-output.log",
-    "/var/log/unattended-upgrades/*",
-    "/var/lib/logrotate/status",
-    "/var/lib/logrotate/logrotate.status",
+    "/etc/Pegasus/*.cnf",
+    "/etc/Pegasus/*.crt",
+    "/etc/Pegasus/*.csr",
+    "/etc/Pegasus/*.pem",
+    "/etc/Pegasus/*.srl",
     "/root/anaconda-ks.cfg",
     "/root/anaconda-post.log",
-    "/root/original-ks.cfg",
     "/root/initial-setup-ks.cfg",
     "/root/install.log",
     "/root/install.log.syslog",
+    "/root/original-ks.cfg",
+    "/var/cache/fontconfig/*",
+    "/var/cache/gdm/*",
+    "/var/cache/man/*",
+    "/var/lib/AccountService/users/*",
+    "/var/lib/fprint/*",
+    "/var/lib/logrotate.status",
+    "/var/lib/logrotate/status",
+    "/var/lib/logrotate/logrotate.status",
+    "/var/log/*.log*",
+    "/var/log/BackupPC/LOG",
+    "/var/log/ConsoleKit/*",
+    "/var/log/anaconda",
+    "/var/log/anaconda.syslog",
+    "/var/log/apache2/*_log",
+    "/var/log/apache2/*_log-*",
+    "/var/log/apt/*",
+    "/var/log/aptitude*",
+    "/var/log/audit/*",
+    "/var/log/btmp*",
+    "/var/log/ceph/*.log",
+    "/var/log/chrony/*.log",
+    "/var/log/cron*",
+    "/var/log/cups/*_log*",
+    "/var/log/debug*",
+    "/var/log/dmesg*",
+    "/var/log/exim4/*",
+    "/var/log/faillog*",
+    "/var/log/firewalld*",
+    "/var/log/gdm/*",
+    "/var/log/glusterfs/*glusterd.vol.log",
+    "/var/log/glusterfs/glusterfs.log",
+    "/var/log/grubby*",
+    "/var/log/httpd/*log",
+    "/var/log/installer",
+    "/var/log/jetty/jetty-console.log",
+    "/var/log/journal/*",
+    "/var/log/lastlog*",
+    "/var/log/libvirt/libvirtd.log",
+    "/var/log/libvirt/libxl/*.log",
+    "/var/log/libvirt/lxc/*.log",
+    "/var/log/libvirt/qemu/*.log",
+    "/var/log/libvirt/uml/*.log",
+    "/var/log/lightdm/*",
+    "/var/log/mail/*",
+    "/var/log/maillog*",
+    "/var/log/messages*",
+    "/var/log/ntp",
+    "/var/log/ntpstats/*",
+    "/var/log/ppp/connect-errors",
+    "/var/log/rhsm/*",
+    "/var/log/sa/*",
+    "/var/log/secure*",
+    "/var/log/setroubleshoot/*.log",
+    "/var/log/spooler*",
+    "/var/log/squid/*.log",
+    "/var/log/syslog*",
+    "/var/log/tallylog*",
+    "/var/log/tuned/tuned.log",
+    "/var/log/unattended-upgrades/*",
+    "/var/log/wtmp*",
+    "/var/log/xferlog*",
+    "/var/named/data/named.run",
 ];
-
-/// Who logged in; the operation `utmp` empties these.
-const LOGINS: &[&str] = &["wtmp", "btmp", "lastlog", "faillog", "tallylog"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     site.remove(TRACES)?;
@@ -42,7 +97,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     }
     for name in site.guest.find("/var/log")? {
         let path = format!("/var/log/{name}");
-        if LOGINS.contains(&name.as_str()) || !site.is_regular(&path)? {
+        if !site.is_regular(&path)? {
             continue;
         }
         if is_rotated(&name) {

@@ -1,7 +1,7 @@
 //! Removes the file that limits LVM to the build's disks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the list of LVM's devices",
     default: true,
     doc: "Removes the file that limits LVM to the build's disks.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

@@ -1,15 +1,15 @@
 //! Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it.
 
 use crate::error::{Error, Result};
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
-pub static OPERATION: Operation = Operation {
+pub(in crate::sysprep) static OPERATION: Operation = Operation {
     name: "machine-id",
     heading: "Empty the machine id",
     default: true,
     doc: "Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it.",
-    run,
+    run: Run::Files(run),
 };
 
 const ID: &str = "/etc/machine-id";
@@ -41,7 +41,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 ///
 /// # Errors
 /// When something wrote one.
-pub fn verify(site: &Site<'_>) -> Result<()> {
+pub(in crate::sysprep) fn verify(site: &Site<'_>) -> Result<()> {
     for path in [ID, DBUS] {
         if site.guest.is_file(path)? && site.guest.file_size(path)? != 0 {
             return Err(Error::gate(format!("{path} has content after sealing"))

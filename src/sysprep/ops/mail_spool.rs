@@ -1,7 +1,7 @@
 //! Removes the mail that local programs sent to users.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove mail",
     default: true,
     doc: "Removes the mail that local programs sent to users.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/spool/mail/*", "/var/mail/*"];

@@ -5,6 +5,7 @@ mod apt_lists;
 mod backup_files;
 mod bash_history;
 mod blkid_tab;
+mod ca_certificates;
 mod cloud_init;
 mod crash_data;
 mod cron_spool;
@@ -12,11 +13,17 @@ mod debconf_passwords;
 mod dhcp_client_state;
 mod dhcp_server_state;
 mod dovecot_data;
+mod firewall_rules;
+mod flag_reconfiguration;
+pub(super) mod fs_uuids;
+mod homes;
 mod ipa_client;
+mod kerberos_data;
 mod kerberos_hostkeytab;
 mod logfiles;
 mod lvm_system_devices;
-pub mod machine_id;
+mod lvm_uuids;
+pub(super) mod machine_id;
 mod mail_spool;
 mod net_hostname;
 mod net_hwaddr;
@@ -41,6 +48,7 @@ mod sssd_db_log;
 mod storage_ids;
 mod tmp_files;
 mod udev_persistent_net;
+mod user_account;
 mod utmp;
 mod yum_uuid;
 mod zsh_history;
@@ -54,6 +62,7 @@ pub static OPERATIONS: &[&Operation] = &[
     &backup_files::OPERATION,
     &bash_history::OPERATION,
     &blkid_tab::OPERATION,
+    &ca_certificates::OPERATION,
     &cloud_init::OPERATION,
     &crash_data::OPERATION,
     &cron_spool::OPERATION,
@@ -61,10 +70,16 @@ pub static OPERATIONS: &[&Operation] = &[
     &dhcp_client_state::OPERATION,
     &dhcp_server_state::OPERATION,
     &dovecot_data::OPERATION,
+    &firewall_rules::OPERATION,
+    &flag_reconfiguration::OPERATION,
+    &fs_uuids::OPERATION,
+    &homes::OPERATION,
     &ipa_client::OPERATION,
+    &kerberos_data::OPERATION,
     &kerberos_hostkeytab::OPERATION,
     &logfiles::OPERATION,
     &lvm_system_devices::OPERATION,
+    &lvm_uuids::OPERATION,
     &machine_id::OPERATION,
     &mail_spool::OPERATION,
     &net_hostname::OPERATION,
@@ -90,6 +105,7 @@ pub static OPERATIONS: &[&Operation] = &[
     &storage_ids::OPERATION,
     &tmp_files::OPERATION,
     &udev_persistent_net::OPERATION,
+    &user_account::OPERATION,
     &utmp::OPERATION,
     &yum_uuid::OPERATION,
     &zsh_history::OPERATION,

@@ -1,7 +1,7 @@
 //! Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the host name from network scripts",
     default: true,
     doc: "Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 //! clones.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove hardware addresses from network scripts",
     default: true,
     doc: "Removes `HWADDR` from Red Hat's `ifcfg-*` files, so that they fit the network cards of clones.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 //! writes them for the build's network card.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove NetworkManager's connections",
     default: true,
     doc: "Removes the connections of NetworkManager on machines with RPM packages, where the installer writes them for the build's network card.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {

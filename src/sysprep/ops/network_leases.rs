@@ -2,7 +2,7 @@
 //! keeps.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the memory of network managers",
     default: true,
     doc: "Removes leases, seen networks and the host key of NetworkManager, and what systemd-networkd keeps.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! Empties the logs of process accounting and removes rotated ones.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,10 +9,10 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Empty process accounting",
     default: true,
     doc: "Empties the logs of process accounting and removes rotated ones.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(&["/var/account/pacct-*", "/var/log/account/pacct.*"])?;
+    site.remove(&["/var/account/pacct?*", "/var/log/account/pacct?*"])?;
     site.truncate(&["/var/account/pacct", "/var/log/account/pacct"])
 }

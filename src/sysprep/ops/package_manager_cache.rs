@@ -1,7 +1,7 @@
 //! Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,26 +9,26 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the caches of package managers",
     default: true,
     doc: "Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[
-    "/var/cache/apt/archives/*.deb",
-    "/var/cache/apt/archives/partial/*",
     "/var/cache/apt/pkgcache.bin*",
     "/var/cache/apt/srcpkgcache.bin*",
     "/var/cache/dnf/*",
     "/var/cache/libdnf5/*",
     "/var/cache/yum/*",
-    "/var/cache/zypp/packages/*",
-    "/var/cache/zypp/raw/*",
-    "/var/cache/zypp/solv/*",
-    "/var/cache/zypp/geoip.d/*",
+    "/var/cache/zypp*/*",
     "/var/cache/apk/*",
     "/var/cache/pacman/pkg/*",
     "/var/cache/PackageKit/*",
 ];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
+    // `partial` belongs to a user of its own.
+    site.remove_files(&[
+        "/var/cache/apt/archives/*",
+        "/var/cache/apt/archives/partial/*",
+    ])?;
     site.remove(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes failed logins and console locks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,10 +9,13 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of PAM",
     default: true,
     doc: "Removes failed logins and console locks.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[
+    "/var/run/console/*",
+    "/var/run/faillock/*",
+    "/var/run/sepermit/*",
     "/run/console/*",
     "/run/faillock/*",
     "/run/sepermit/*",
@@ -20,5 +23,5 @@ const PATHS: &[&str] = &[
 ];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove_files(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the backups of the user database",
     default: true,
     doc: "Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

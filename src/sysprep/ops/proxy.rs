@@ -2,7 +2,7 @@
 //! `/etc/environment`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the build's proxy",
     default: true,
     doc: "Removes lines that set a proxy from the configuration of apt, dnf and yum and from `/etc/environment`. A file that the recipe keeps is left alone.",
-    run,
+    run: Run::Files(run),
 };
 
 const FILES: &[&str] = &[

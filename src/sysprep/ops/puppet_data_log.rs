@@ -2,7 +2,7 @@
 //! certificate of its own.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state and certificates of Puppet",
     default: true,
     doc: "Removes the agent's certificates, its state and its logs, so that every machine asks for a certificate of its own.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

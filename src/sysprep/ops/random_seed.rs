@@ -2,7 +2,7 @@
 //! systemd encrypts credentials.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove random seeds",
     default: true,
     doc: "Removes the seeds that would give clones equal random numbers, and the secret with which systemd encrypts credentials.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

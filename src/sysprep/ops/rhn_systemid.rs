@@ -1,7 +1,7 @@
 //! Removes the identity of the older Red Hat Network client.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the registration with RHN",
     default: true,
     doc: "Removes the identity of the older Red Hat Network client.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! Removes what belongs to the host that last opened the database; rpm makes it anew.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the lock files of the RPM database",
     default: true,
     doc: "Removes what belongs to the host that last opened the database; rpm makes it anew.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/lib/rpm/__db.*"];

@@ -1,7 +1,7 @@
 //! Removes what configured the guest at its first boot.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove imgforge's runner",
     default: true,
     doc: "Removes what configured the guest at its first boot. Steps that the recipe wants at the first boot of every machine stay.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[

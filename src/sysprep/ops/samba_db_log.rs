@@ -1,7 +1,7 @@
 //! Removes the server's identity and secrets.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,17 +9,17 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the databases and logs of Samba",
     default: true,
     doc: "Removes the server's identity and secrets.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &[
     "/var/log/samba/*",
-    "/var/lib/samba/*.tdb",
-    "/var/lib/samba/*.ldb",
-    "/var/lib/samba/private/*",
+    "/var/log/samba/old/*",
+    "/var/lib/samba/*",
+    "/var/lib/samba/*/*",
     "/var/cache/samba/*",
 ];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove_files(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes the host keys.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the SSH host keys",
     default: true,
     doc: "Removes the host keys. On Debian and its kin, whose server does not make missing ones, a unit of the image makes them at the first boot.",
-    run,
+    run: Run::Files(run),
 };
 
 const UNIT: &str = "/etc/systemd/system/imgforge-ssh-hostkeys.service";

@@ -1,20 +1,21 @@
-//! Removes `.ssh` of root and of every user in `/home`, except the keys that the recipe
-//! declares.
+//! Removes `.ssh` of root and of every user in `/home`. Of an `authorized_keys` the lines stay
+//! that the recipe or a target declares.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
     name: "ssh-userdir",
     heading: "Remove the SSH keys of users",
     default: true,
-    doc: "Removes `.ssh` of root and of every user in `/home`, except the keys that the recipe declares.",
-    run,
+    doc: "Removes `.ssh` of root and of every user in `/home`. Of an `authorized_keys` the lines stay that the recipe or a target declares.",
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/root/.ssh", "/home/*/.ssh"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove(PATHS)?;
+    site.keep_declared_keys(|at| at.starts_with("/root/") || at.starts_with("/home/"))
 }

@@ -1,7 +1,7 @@
 //! Removes cached identities and credentials.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +9,11 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the databases and logs of SSSD",
     default: true,
     doc: "Removes cached identities and credentials.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/log/sssd/*", "/var/lib/sss/db/*"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
-    site.remove(PATHS)
+    site.remove_files(PATHS)
 }

@@ -2,7 +2,7 @@
 //! start.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the identities of storage clients",
     default: true,
     doc: "Removes the host's NVMe identity and makes the iSCSI initiator choose a name at its first start.",
-    run,
+    run: Run::Files(run),
 };
 
 const INITIATOR: &str = "/etc/iscsi/initiatorname.iscsi";

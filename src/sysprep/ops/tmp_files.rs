@@ -1,7 +1,7 @@
 //! Removes everything in `/tmp` and `/var/tmp`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove temporary files",
     default: true,
     doc: "Removes everything in `/tmp` and `/var/tmp`.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {

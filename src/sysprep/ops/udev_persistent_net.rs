@@ -1,7 +1,7 @@
 //! Removes the rules that tie `eth0` to the build's network card.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the fixed names of network cards",
     default: true,
     doc: "Removes the rules that tie `eth0` to the build's network card.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/etc/udev/rules.d/70-persistent-net.rules"];

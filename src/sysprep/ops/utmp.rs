@@ -1,7 +1,7 @@
 //! Empties the records of who logged in, when and from where.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,12 +9,11 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Empty the records of logins",
     default: true,
     doc: "Empties the records of who logged in, when and from where.",
-    run,
+    run: Run::Files(run),
 };
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     site.truncate(&[
-        "/run/utmp",
         "/var/log/btmp",
         "/var/log/faillog",
         "/var/log/lastlog",
@@ -22,6 +21,8 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         "/var/log/wtmp",
     ])?;
     site.remove(&[
+        "/run/utmp",
+        "/var/run/utmp",
         "/var/lib/lastlog/lastlog2.db",
         "/var/lib/wtmpdb/wtmp.db",
         "/var/log/btmp?*",

@@ -1,7 +1,7 @@
 //! Removes the UUID that yum sends to mirrors, and dnf's counting cookies.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Site};
+use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the identity of yum",
     default: true,
     doc: "Removes the UUID that yum sends to mirrors, and dnf's counting cookies.",
-    run,
+    run: Run::Files(run),
 };
 
 const PATHS: &[&str] = &["/var/lib/yum/uuid", "/var/lib/dnf/repos/*/countme"];

@@ -1,0 +1,59 @@
+//! What a recipe puts into its image on purpose: seal keeps exactly that, and the scan accepts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::error::Result;
+use crate::recipe::types::{Action, Recipe};
+use crate::runner::steps::{files, users};
+use crate::store::Entry;
+use crate::sysprep::Declared;
+
+/// The account that every Vagrant box has, with a key that is known to everybody.
+const VAGRANT: &str = "vagrant";
+
+/// Places whose files nobody declares, as they are gone after a while anyway.
+const PASSING: &[&str] = &["/tmp/", "/var/tmp/"];
+
+/// What a recipe declares; key files are below `root`.
+///
+/// # Errors
+/// When a file that the recipe names cannot be read.
+pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
+    let mut declared = Declared::default();
+    for step in &recipe.configure {
+        match &step.action {
+            Action::Users(step) => {
+                for user in &step.list {
+                    let lines = users::keys(&user.ssh_keys, root)?;
+                    let keys: BTreeSet<String> = lines.lines().map(str::to_owned).collect();
+                    declared.add(Declared {
+                        keys: BTreeMap::from([(user.name.clone(), keys)]),
+                        ..Declared::default()
+                    });
+                }
+            }
+            Action::Files(step) => {
+                let paths = files::targets(step, root)?.into_iter();
+                let stays = |path: &String| !PASSING.iter().any(|dir| path.starts_with(dir));
+                declared.files.extend(paths.filter(stays));
+            }
+            _ => {}
+        }
+    }
+    if recipe.targets.vagrant.is_some() {
+        declared.accounts.insert(VAGRANT.into());
+    }
+    Ok(declared)
+}
+
+/// What a recipe declares together with the recipes below it, as the facts of `disk` tell.
+///
+/// # Errors
+/// As [`of`].
+pub fn all(recipe: &Recipe, root: &Path, disk: &Entry) -> Result<Declared> {
+    let below = disk.meta().facts["declared"].clone();
+    let mut declared: Declared = serde_json::from_value(below).unwrap_or_default();
+    declared.add(of(recipe, root)?);
+    Ok(declared)
+}

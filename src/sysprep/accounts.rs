@@ -1,0 +1,42 @@
+//! The guest's user database, as text.
+
+/// A line of passwd(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Login name.
+    pub name: String,
+    /// Number of the user.
+    pub uid: u32,
+    /// Home directory.
+    pub home: String,
+}
+
+/// The accounts in a passwd(5); lines that are none are passed over.
+pub(super) fn parse(passwd: &str) -> Vec<Account> {
+    let account = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, _, _, home, _] = fields.as_slice() else {
+            return None;
+        };
+        Some(Account {
+            name: (*name).to_owned(),
+            uid: uid.parse().ok()?,
+            home: home.trim_end_matches('/').to_owned(),
+        })
+    };
+    passwd.lines().filter_map(account).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_are_accounts() {
+        let text = "root:x:0:0:root:/root:/bin/sh\n+nis\n#:\npg:x:105:1:,,:/var/lib/pg/:/bin/sh\n";
+        let accounts = parse(text);
+        assert_eq!(accounts.len(), 2);
+        assert_eq!(accounts[1].home, "/var/lib/pg");
+        assert_eq!(accounts[1].uid, 105);
+    }
+}

@@ -1,0 +1,66 @@
+//! What the image declares on purpose: no operation removes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// What a recipe, the recipes below it, or a target puts into the image on purpose.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Declared {
+    /// The public keys of users, as lines of `authorized_keys`: those stay, and no others.
+    pub keys: BTreeMap<String, BTreeSet<String>>,
+    /// Accounts whose `authorized_keys` stays as it is.
+    pub accounts: BTreeSet<String>,
+    /// Absolute paths of files that stay.
+    pub files: BTreeSet<String>,
+}
+
+impl Declared {
+    /// Adds what another one declares.
+    pub fn add(&mut self, other: Declared) {
+        for (user, keys) in other.keys {
+            self.keys.entry(user).or_default().extend(keys);
+        }
+        self.accounts.extend(other.accounts);
+        self.files.extend(other.files);
+    }
+
+    /// The lines of an `authorized_keys` that are declared for a user.
+    pub fn declared_lines(&self, user: &str, text: &str) -> String {
+        let keys = self.keys.get(user);
+        text.lines()
+            .map(str::trim)
+            .filter(|line| keys.is_some_and(|keys| keys.contains(*line)))
+            .fold(String::new(), |all, line| all + line + "\n")
+    }
+
+    /// Whether an account is part of the image.
+    pub fn names(&self, user: &str) -> bool {
+        self.keys.contains_key(user) || self.accounts.contains(user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_declared_lines_stay() {
+        let mut declared = Declared::default();
+        let keys = |key: &str| BTreeMap::from([("ann".to_owned(), [key.to_owned()].into())]);
+        for key in ["ssh-rsa A ann", "ssh-rsa B"] {
+            declared.add(Declared {
+                keys: keys(key),
+                ..Declared::default()
+            });
+        }
+        let text = "ssh-rsa C evil\n  ssh-rsa A ann \n# ssh-rsa B\nssh-rsa B";
+        assert_eq!(
+            declared.declared_lines("ann", text),
+            "ssh-rsa A ann\nssh-rsa B\n"
+        );
+        assert_eq!(declared.declared_lines("bob", text), "");
+        assert!(declared.names("ann") && !declared.names("bob"));
+    }
+}

@@ -1,0 +1,40 @@
+//! Removes certificates and private keys in `/etc/pki/CA` and `/etc/pki/tls`, except the bundles
+//! of certificate authorities, and has the guest make its list of authorities anew.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Run, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "ca-certificates",
+    heading: "Remove certificates and keys of servers",
+    default: false,
+    doc: "Removes certificates and private keys in `/etc/pki/CA` and `/etc/pki/tls`, except the bundles of certificate authorities, and has the guest make its list of authorities anew.",
+    run: Run::Files(run),
+};
+
+const PATHS: &[&str] = &[
+    "/etc/pki/CA/certs/*.crt",
+    "/etc/pki/CA/crl/*.crt",
+    "/etc/pki/CA/newcerts/*.crt",
+    "/etc/pki/CA/private/*.key",
+    "/etc/pki/tls/private/*.key",
+    "/etc/pki/tls/certs/*.crt",
+];
+
+const STAYING: &[&str] = &[
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/tls/certs/ca-bundle.trust.crt",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    for pattern in PATHS {
+        for path in site.guest.glob(pattern)? {
+            if !STAYING.contains(&path.as_str()) {
+                site.remove_path(&path)?;
+                site.ca_store_changed = true;
+            }
+        }
+    }
+    Ok(())
+}

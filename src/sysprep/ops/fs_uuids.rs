@@ -1,0 +1,74 @@
+//! Gives file systems and swap spaces new UUIDs and writes them into `/etc/fstab`, `/etc/crypttab`
+//! and the configuration of boot loaders. FAT's cannot be changed. Off by default: an initrd or a
+//! boot loader's own program may have kept an old one.
+
+use crate::error::Result;
+use crate::guest::pairs;
+use crate::sysprep::{Operation, Run, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "fs-uuids",
+    heading: "Give file systems new UUIDs",
+    default: false,
+    doc: "Gives file systems and swap spaces new UUIDs and writes them into `/etc/fstab`, `/etc/crypttab` and the configuration of boot loaders. FAT's cannot be changed. Off by default: an initrd or a boot loader's own program may have kept an old one.",
+    run: Run::Devices(run),
+};
+
+/// Text files that name file systems by UUID.
+const FILES: &[&str] = &[
+    "/etc/fstab",
+    "/etc/crypttab",
+    "/etc/default/grub",
+    "/etc/default/grub.d/*",
+    "/etc/kernel/cmdline",
+    "/etc/initramfs-tools/conf.d/resume",
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub2/grubenv",
+    "/boot/loader/entries/*.conf",
+    "/boot/extlinux/extlinux.conf",
+    "/boot/efi/EFI/*/grub.cfg",
+    "/boot/efi/loader/entries/*.conf",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    let guest = site.guest;
+    for (device, kind) in pairs(&guest.list_filesystems()?) {
+        if matches!(kind.as_str(), "unknown" | "crypto_LUKS") || device.starts_with("btrfsvol:") {
+            continue;
+        }
+        let old = guest.vfs_uuid(&device)?;
+        let new = uuid::Uuid::new_v4().to_string();
+        if kind.starts_with("ext") {
+            // tune2fs insists on it.
+            guest.e2fsck(&device)?;
+        }
+        match guest.set_uuid(&device, &new) {
+            Ok(()) if !old.is_empty() => site.renamed.push((old, new)),
+            Ok(()) => {}
+            Err(error) => {
+                let note = format!("{device} ({kind}) keeps its UUID: {error}");
+                site.notes.push(note);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the new UUIDs where the old ones are, once the file systems are mounted again.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub(in crate::sysprep) fn follow(site: &Site<'_>) -> Result<()> {
+    if site.renamed.is_empty() {
+        return Ok(());
+    }
+    site.edit(FILES, |text| {
+        let mut text = text.to_owned();
+        for (old, new) in &site.renamed {
+            text = text.replace(old, new);
+        }
+        text
+    })
+}
