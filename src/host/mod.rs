@@ -1,6 +1,7 @@
 //! The machine that runs imgforge: programs, signals, acceleration, readiness.
 
 pub mod accel;
+pub mod diskfile;
 pub mod doctor;
 pub mod exec;
 pub mod interrupt;

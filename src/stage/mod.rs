@@ -7,6 +7,7 @@ pub mod install;
 pub mod pack;
 pub mod publish;
 pub mod seal;
+pub mod seal_file;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

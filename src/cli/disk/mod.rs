@@ -1,12 +1,19 @@
 //! `imgforge disk`: each stage's work on any image file, without a recipe.
 
 pub mod pack;
+pub mod seal;
 pub mod unpack;
+pub mod words;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
 use super::App;
 use crate::error::Result;
+use crate::pipeline::clean;
+use crate::pipeline::host::{Host, Settings};
+use crate::store::Store;
 
 /// The arguments of `imgforge disk`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +29,8 @@ pub struct Disk {
 enum Verb {
     /// Packs a disk into a .xz file that virt-builder decompresses in parallel
     Pack(pack::Pack),
+    /// Seals a disk: what must not be in its clones goes, free space is given back
+    Seal(seal::Seal),
     /// Unpacks a .xz file into a sparse disk, in parallel
     Unpack(unpack::Unpack),
 }
@@ -34,7 +43,35 @@ impl Disk {
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Pack(verb) => verb.run(app),
+            Verb::Seal(verb) => verb.run(app),
             Verb::Unpack(verb) => verb.run(app),
         }
     }
+}
+
+/// The host, for work that needs a session or a guest; clears first what dead processes left.
+///
+/// # Errors
+/// When the state directory cannot be used.
+pub fn host(app: &App) -> Result<Host> {
+    let state = app.globals.state_dir(None)?;
+    let store = Store::new(&state);
+    store.prepare()?;
+    for cleared in clean::sweep(&store, &app.ui)? {
+        app.ui
+            .notice(format!("cleared after an earlier run: {cleared}"));
+    }
+    Ok(Host::new(Settings {
+        state,
+        connect: app.globals.connect.clone(),
+        accel: app.globals.accel.setting(),
+        max_size: None,
+        ui: app.ui.clone(),
+    }))
+}
+
+/// What events call a file.
+pub fn name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    name.to_string_lossy().into_owned()
 }

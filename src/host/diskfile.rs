@@ -1,0 +1,202 @@
+//! A file that a user says is a disk: what it is, and whether it may be worked on.
+
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::host::exec::Program;
+
+/// How a disk is written in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DiskFormat {
+    /// Byte by byte.
+    Raw,
+    /// QEMU's own
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// The word that QEMU knows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// A disk in a file of the host; nobody else writes to it at the time of [`DiskFile::open`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Absolute, without symbolic links.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// Size of the disk, in bytes.
+    pub virtual_size: u64,
+    /// The file below it, if it is an overlay.
+    pub backing: Option<PathBuf>,
+    /// Number of internal snapshots.
+    pub snapshots: usize,
+}
+
+/// Formats that are something else, by their first bytes: bytes, name, how to make a disk of it.
+const OTHERS: &[(&[u8], &str, &str)] = &[
+    (
+        b"\xfd7zXZ\0",
+        "an .xz file",
+        "`imgforge disk unpack` unpacks it",
+    ),
+    (b"\x1f\x8b", "a .gz file", "`gunzip` unpacks it"),
+    (b"\x28\xb5\x2f\xfd", "a .zst file", "`unzstd` unpacks it"),
+    (b"BZh", "a .bz2 file", "`bunzip2` unpacks it"),
+    (b"KDMV", "a VMDK file", CONVERT),
+    (b"# Disk DescriptorFile", "a VMDK description", CONVERT),
+    (b"<<< Oracle VM VirtualBox", "a VDI file", CONVERT),
+    (b"<<< Sun VirtualBox", "a VDI file", CONVERT),
+    (b"vhdxfile", "a VHDX file", CONVERT),
+    (b"conectix", "a VHD file", CONVERT),
+    (b"QED\0", "a QED file", CONVERT),
+];
+
+const CONVERT: &str = "`qemu-img convert -O qcow2` makes a disk of it that imgforge knows";
+
+const QCOW2: &[u8] = b"QFI\xfb";
+
+/// What `qemu-img info` tells.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    virtual_size: u64,
+    full_backing_filename: Option<PathBuf>,
+    #[serde(default)]
+    encrypted: bool,
+    #[serde(default)]
+    snapshots: Vec<serde_json::Value>,
+}
+
+impl DiskFile {
+    /// Looks at a file. Without `format`, one that begins as qcow2 does is that, else raw.
+    ///
+    /// # Errors
+    /// Of kind usage: no such file, not a disk, encrypted by QEMU, or in use by another process.
+    pub fn open(file: &Path, format: Option<DiskFormat>) -> Result<Self> {
+        let shown = file.display();
+        let path = file
+            .canonicalize()
+            .map_err(|cause| Error::usage(format!("{shown} cannot be read")).cause(cause))?;
+        let format = match format {
+            Some(format) => format,
+            None => detect(&path)?,
+        };
+        let info: Info = Program::new("qemu-img")
+            .args(["info", "--output=json", "-f", format.name()])
+            .arg(&path)
+            .json()
+            .map_err(|error| refused(file, format, error))?;
+        if info.encrypted {
+            return Err(Error::usage(format!("{shown} is encrypted by QEMU")).hint(
+                "`qemu-img convert` makes a disk without that; LUKS inside the disk is fine",
+            ));
+        }
+        Ok(DiskFile {
+            path,
+            format,
+            virtual_size: info.virtual_size,
+            backing: info.full_backing_filename,
+            snapshots: info.snapshots.len(),
+        })
+    }
+}
+
+fn detect(path: &Path) -> Result<DiskFormat> {
+    use std::io::Read as _;
+    let shown = path.display();
+    let unreadable =
+        |cause: std::io::Error| Error::usage(format!("{shown} cannot be read")).cause(cause);
+    let data = std::fs::metadata(path).map_err(unreadable)?;
+    if !data.is_file() {
+        let what = match data.file_type() {
+            kind if kind.is_dir() => "a directory",
+            kind if kind.is_block_device() => "a block device",
+            _ => "not a file",
+        };
+        return Err(
+            Error::usage(format!("{shown} is {what}, not a disk in a file"))
+                .hint("`qemu-img convert -O qcow2 FROM TO` copies a device into a file"),
+        );
+    }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(64).read_to_end(&mut start).map_err(unreadable)?;
+    if start.starts_with(QCOW2) {
+        return Ok(DiskFormat::Qcow2);
+    }
+    if let Some((_, name, hint)) = OTHERS.iter().find(|(magic, ..)| start.starts_with(magic)) {
+        return Err(
+            Error::usage(format!("{shown} is {name}, not a raw or qcow2 disk")).hint(*hint),
+        );
+    }
+    if data.len() == 0 || data.len() % 512 != 0 {
+        return Err(
+            Error::usage(format!("{shown} is not a disk")).cause(format!(
+                "{} bytes are no whole number of sectors",
+                data.len()
+            )),
+        );
+    }
+    Ok(DiskFormat::Raw)
+}
+
+fn refused(file: &Path, format: DiskFormat, error: Error) -> Error {
+    let text = error.render();
+    let shown = file.display();
+    if text.contains("Failed to get") && text.contains("lock") {
+        return Error::usage(format!("{shown} is in use by another process"))
+            .hint("stop the machine that runs from it, or the program that works on it");
+    }
+    Error::usage(format!(
+        "{shown} cannot be opened as a {} disk",
+        format.name()
+    ))
+    .cause(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_is_no_disk_is_named() {
+        for (content, message, hint) in [
+            (&b""[..], "is not a disk", None),
+            (b"text\n", "is not a disk", None),
+            (b"\xfd7zXZ\0....", "is an .xz file", Some("disk unpack")),
+            (b"KDMV....", "is a VMDK file", Some("qemu-img convert")),
+        ] {
+            let error = detect(file(content).path()).unwrap_err();
+            assert!(error.message().contains(message), "{error}");
+            assert_eq!(error.kind().exit_code(), 2);
+            if let Some(hint) = hint {
+                assert!(error.hint_text().unwrap().contains(hint), "{error}");
+            }
+        }
+        let error = detect(Path::new("/")).unwrap_err();
+        assert!(error.message().contains("a directory"), "{error}");
+    }
+
+    #[test]
+    fn raw_and_qcow2_are_told_apart() {
+        assert_eq!(detect(file(&[0; 512]).path()).unwrap(), DiskFormat::Raw);
+        assert_eq!(
+            detect(file(b"QFI\xfb\0\0\0\x03").path()).unwrap(),
+            DiskFormat::Qcow2
+        );
+    }
+}

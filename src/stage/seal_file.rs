@@ -1,0 +1,192 @@
+//! Seals a disk in any file. The file is replaced by one rename when everything is done: until
+//! then, and after any failure, it is as it was.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Error, Result};
+use crate::guest::{Drive, Guestfs, Key, Launch};
+use crate::host::accel::Accel;
+use crate::host::diskfile::DiskFile;
+use crate::host::exec::Program;
+use crate::store::ledger::{Item, Ledger};
+use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
+use crate::ui::StageUi;
+
+/// Memory of the appliance, in MiB, where keys are derived: LUKS takes up to 1 GiB for one.
+const MEMORY_WITH_KEYS: i32 = 2048;
+
+/// The usual memory of the appliance, in MiB.
+const MEMORY: i32 = 1024;
+
+/// What is sealed, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The disk.
+    pub disk: &'a DiskFile,
+    /// Where the result goes; `None` means the disk's own place.
+    pub output: Option<&'a Path>,
+    /// What is done.
+    pub operations: &'a [&'static Operation],
+    /// What stays.
+    pub declared: &'a Declared,
+    /// Keys of encrypted volumes.
+    pub luks_keys: &'a [Key],
+    /// What runs the appliance.
+    pub accel: Accel,
+    /// Where scratch files are written down.
+    pub ledger: &'a Ledger,
+    /// Who hears about it.
+    pub ui: &'a StageUi,
+}
+
+/// A sealed disk.
+#[derive(Debug)]
+pub struct SealedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What was done, a line for people.
+    pub note: String,
+    /// What was done.
+    pub report: Report,
+}
+
+/// Seals a copy-on-write view of the disk and writes the result beside its place, then moves it
+/// there. The result has the disk's format and needs no backing file, as that would hold what was
+/// removed.
+///
+/// # Errors
+/// When the disk has internal snapshots and would be replaced, when the output exists, or when
+/// sealing or writing fails.
+pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
+    let target = target(job)?;
+    let dir = target.parent().unwrap_or(Path::new("/"));
+    let scratch = dir.join(format!(".imgforge-seal-{}", uuid::Uuid::new_v4().simple()));
+    let record = job.ledger.record(&Item::Scratch {
+        path: scratch.clone(),
+    })?;
+    std::fs::create_dir(&scratch).doing(|| format!("making a directory in {}", dir.display()))?;
+    let scratch = Scratch(scratch);
+    let sealed = in_scratch(job, &scratch.0, &target);
+    drop(scratch);
+    drop(record);
+    sealed
+}
+
+/// A directory that goes with everything in it.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is in the ledger no more, but a warning helps nobody after an error.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn target(job: &Job<'_>) -> Result<PathBuf> {
+    let disk = job.disk;
+    let Some(output) = job.output else {
+        if disk.snapshots > 0 {
+            return Err(Error::usage(format!(
+                "{} has internal snapshots, which hold what sealing removes",
+                disk.path.display()
+            ))
+            .hint(
+                "`-o FILE` writes the sealed disk without them; `qemu-img snapshot -d` deletes one",
+            ));
+        }
+        return Ok(disk.path.clone());
+    };
+    let output = std::path::absolute(output).doing(|| format!("finding {}", output.display()))?;
+    match output.symlink_metadata() {
+        Ok(_) => Err(Error::usage(format!("{} exists already", output.display()))
+            .hint("remove it, or leave out -o to replace the disk itself")),
+        Err(_) => Ok(output),
+    }
+}
+
+fn in_scratch(job: &Job<'_>, scratch: &Path, target: &Path) -> Result<SealedFile> {
+    let disk = job.disk;
+    let format = disk.format.name();
+    let overlay = scratch.join("overlay.qcow2");
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        .arg(&disk.path)
+        .args(["-o", &format!("cluster_size={OVERLAY_CLUSTER}")])
+        .arg(&overlay)
+        .run()?;
+    let report = in_session(job, &overlay)?;
+    for warning in report.warnings() {
+        job.ui.ui().warning(warning);
+    }
+    job.ui.step("writing the sealed disk");
+    let made = scratch.join("sealed");
+    Program::new("qemu-img")
+        .args(["convert", "-f", "qcow2", "-O", format])
+        .args([&overlay, &made])
+        .run()?;
+    let before = sysprep::allocated(&disk.path, format)?;
+    let after = sysprep::allocated(&made, format)?;
+    replace(&disk.path, &made, target)?;
+    Ok(SealedFile {
+        path: target.to_owned(),
+        note: report.note(before.saturating_sub(after)),
+        report,
+    })
+}
+
+fn in_session(job: &Job<'_>, overlay: &Path) -> Result<Report> {
+    let drives = [Drive {
+        path: overlay,
+        format: "qcow2",
+        readonly: false,
+    }];
+    job.ui.step("opening the disk");
+    let launch = Launch {
+        drives: &drives,
+        accel: job.accel,
+        ui: Some(job.ui),
+    };
+    let memory = match job.luks_keys.is_empty() {
+        true => MEMORY,
+        false => MEMORY_WITH_KEYS,
+    };
+    let guest = Guestfs::launch_with(&launch, memory)?;
+    if !job.luks_keys.is_empty() {
+        job.ui.step("opening encrypted volumes");
+        guest.unlock(job.luks_keys)?;
+    }
+    let os = guest.mount_root()?;
+    let report = sysprep::seal(
+        &guest,
+        &os,
+        &Seal {
+            operations: job.operations,
+            identity: None,
+            declared: job.declared,
+            files: &[],
+            luks_keys: job.luks_keys,
+            relabel_at_boot: true,
+            ui: Some(job.ui),
+        },
+    )?;
+    guest.close()?;
+    Ok(report)
+}
+
+/// Gives the new file the old one's mode and owner, syncs it and moves it to its place.
+fn replace(old: &Path, made: &Path, target: &Path) -> Result<()> {
+    let doing = || format!("writing {}", target.display());
+    let data = std::fs::metadata(old).doing(doing)?;
+    let file = std::fs::File::open(made).doing(doing)?;
+    let mode = std::fs::Permissions::from_mode(data.mode() & 0o7777);
+    file.set_permissions(mode).doing(doing)?;
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::fchown(&file, Some(data.uid()), Some(data.gid())).doing(doing)?;
+    }
+    file.sync_all().doing(doing)?;
+    std::fs::rename(made, target).doing(doing)?;
+    let dir = target.parent().unwrap_or(Path::new("/"));
+    let dir = std::fs::File::open(dir).doing(doing)?;
+    dir.sync_all().doing(doing)
+}
