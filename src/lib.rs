@@ -11,6 +11,7 @@ pub mod hypervisor;
 pub mod index;
 pub mod pack;
 pub mod pipeline;
+pub mod proxy;
 pub mod recipe;
 pub mod repository;
 pub mod runner;

@@ -3,13 +3,14 @@
 use super::{App, out, session};
 use crate::error::Result;
 use crate::pipeline::clean;
+use crate::proxy::Cache;
 use crate::store::Entry;
 use crate::units::Size;
 
 /// The arguments of `imgforge gc`.
 #[derive(Debug, clap::Args)]
 pub struct Gc {
-    /// Frees at least SIZE, least recently used first; never what a kept layer builds on
+    /// Frees at least SIZE: downloads first, then layers, least recently used first; never what a kept layer builds on
     #[arg(long, value_name = "SIZE")]
     free: Option<Size>,
 }
@@ -25,12 +26,21 @@ impl Gc {
         for cleared in clean::sweep(&session.store, &app.ui)? {
             out::print(&format!("{cleared}\n"))?;
         }
+        let cache = Cache::new(session.store.state(), session.config.store.cache_size);
+        let mut freed = cache.shrink()?;
         let mut gone: Vec<Entry> = match session.config.store.max_size {
             Some(limit) => session.store.shrink(limit)?,
             None => vec![],
         };
         if let Some(free) = self.free {
-            gone.extend(session.store.evict(free.as_bytes())?);
+            // What can be fetched again goes before what takes an hour to build.
+            freed += cache.evict(free.as_bytes())?;
+            let rest = free.as_bytes().saturating_sub(freed);
+            gone.extend(session.store.evict(rest)?);
+        }
+        if freed > 0 {
+            let freed = Size::bytes(freed).human();
+            out::print(&format!("removed {freed} of packages and index files\n"))?;
         }
         for entry in &gone {
             let meta = entry.meta();

@@ -76,11 +76,29 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with(limits: Limits) -> Result<Self> {
+        Self::make(limits, ureq::Proxy::try_from_env())
+    }
+
+    /// A client that uses no proxy: for servers on this host.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn direct() -> Result<Self> {
+        Self::make(Limits::default(), None)
+    }
+
+    /// The agent under the client, for requests of other kinds.
+    pub(crate) fn agent(&self) -> &ureq::Agent {
+        &self.agent
+    }
+
+    fn make(limits: Limits, proxy: Option<ureq::Proxy>) -> Result<Self> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(tls::roots()?)
             .build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
+            .proxy(proxy)
             .http_status_as_error(false)
             // Followed by ourselves, to see circles.
             .max_redirects(0)

@@ -139,7 +139,7 @@ impl Url {
     }
 
     /// The address as a server needs it, with its password.
-    pub(super) fn secret_text(&self) -> String {
+    pub(crate) fn secret_text(&self) -> String {
         self.text(&self.authority)
     }
 

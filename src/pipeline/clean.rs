@@ -36,6 +36,10 @@ pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
     for garbage in store.garbage() {
         remove_tree(&garbage)?;
     }
+    for part in store.abandoned_parts() {
+        // Somebody may have begun to go on with it just now: then it is begun anew.
+        drop(std::fs::remove_file(part));
+    }
     Ok(cleared)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::store::ledger::Item;
 use crate::store::{Entry, Store};
 use crate::units::Size;
+
+/// How long an unfinished download waits for somebody to go on with it.
+const PART_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A page of the ledger whose process is gone. It is locked while it is looked at.
 #[derive(Debug)]
@@ -48,6 +51,21 @@ impl Store {
             .flatten();
         let old = names.filter(|name| name.file_name().to_string_lossy().starts_with(".old-"));
         old.map(|name| name.path()).collect()
+    }
+
+    /// Unfinished downloads that nobody has gone on with for a week.
+    pub fn abandoned_parts(&self) -> Vec<PathBuf> {
+        let names = std::fs::read_dir(self.entries())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let abandoned = names.filter(|name| {
+            let part = name.file_name().to_string_lossy().starts_with(".part-");
+            let changed = name.metadata().and_then(|meta| meta.modified());
+            let age = changed.ok().and_then(|at| at.elapsed().ok());
+            part && age.is_some_and(|age| age > PART_KEPT)
+        });
+        abandoned.map(|name| name.path()).collect()
     }
 
     /// Removes least recently used entries until `goal` bytes are free or nothing can go; returns

@@ -4,6 +4,7 @@
 //! STATE/store/KEY/       one finished stage: its files and meta.json; never changed again
 //! STATE/store/.draft-ID/ an unfinished one; in the ledger; becomes KEY/ by one rename
 //! STATE/store/.kept-NAME/ what --on-error keep left of a failed stage
+//! STATE/store/.part-KEY  a medium that is not all there yet; a later download goes on with it
 //! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
 //! STATE/ledger/          see [`ledger`]
 //! STATE/images/NAME/     what the last build of an image was made from
@@ -18,6 +19,7 @@ pub mod gc;
 pub mod inputs;
 pub mod ledger;
 pub mod lock;
+pub mod media;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -135,6 +137,11 @@ impl Store {
             .flatten();
         let keys = names.filter_map(|e| Key::parse(&e.file_name().to_string_lossy()));
         keys.filter_map(|key| self.get(&key)).collect()
+    }
+
+    /// Where a medium is while it is downloaded; who writes it holds the lock of `key`.
+    pub fn part(&self, key: &Key) -> PathBuf {
+        self.entries().join(format!(".part-{key}"))
     }
 
     /// Starts the work for `key` in a private directory.

@@ -1,0 +1,250 @@
+//! Files that were fetched before, by address. Several processes use it at once: blobs are named
+//! by their digest and appear by one rename, before anything refers to them.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest;
+use crate::error::{Context as _, Result};
+use crate::units::Size;
+
+/// Unfinished files of dead processes go after so long.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// The directory.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    dir: PathBuf,
+    limit: Size,
+}
+
+/// What is known about an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub(super) url: String,
+    pub(super) sha256: String,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_modified: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content_type: Option<String>,
+}
+
+impl Known {
+    /// Whether the mirror can be asked if it is current.
+    pub(super) fn has_validator(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+}
+
+impl Cache {
+    /// The cache of a state directory, bounded to `limit`.
+    pub fn new(state: &Path, limit: Option<Size>) -> Self {
+        Cache {
+            dir: state.join("cache"),
+            limit: limit.unwrap_or(super::DEFAULT_SIZE),
+        }
+    }
+
+    pub(super) fn prepare(&self) -> Result<()> {
+        for dir in ["urls", "blobs"] {
+            let dir = self.dir.join(dir);
+            std::fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    fn blob(&self, sha256: &str) -> PathBuf {
+        self.dir.join("blobs").join(&sha256[..2]).join(sha256)
+    }
+
+    fn note(&self, url: &str) -> PathBuf {
+        let name = blake3::hash(url.as_bytes()).to_hex();
+        self.dir.join("urls").join(&name[..2]).join(name.as_str())
+    }
+
+    /// What is kept under an address. A file that is not what it was is dropped.
+    pub(super) fn get(&self, url: &str) -> Option<(Known, File)> {
+        let note = self.note(url);
+        let known: Known = serde_json::from_slice(&std::fs::read(&note).ok()?).ok()?;
+        let shaped = known.sha256.len() == 64 && known.sha256.is_ascii();
+        if known.url != url || !shaped {
+            return None;
+        }
+        let path = self.blob(&known.sha256);
+        let file = File::open(&path).ok()?;
+        if digest::file_sha256(&path).ok()? != known.sha256 {
+            drop(std::fs::remove_file(&path));
+            drop(std::fs::remove_file(&note));
+            return None;
+        }
+        // For least recently used; a cache that we may only read keeps working.
+        drop(file.set_modified(SystemTime::now()));
+        Some((known, file))
+    }
+
+    /// Keeps a finished file, which lies on the cache's file system.
+    pub(super) fn put(&self, known: &Known, file: &Path) -> Result<()> {
+        let blob = self.blob(&known.sha256);
+        let doing = || format!("writing {}", blob.display());
+        if let Some(dir) = blob.parent() {
+            std::fs::create_dir_all(dir).doing(doing)?;
+        }
+        std::fs::rename(file, &blob).doing(doing)?;
+        self.write_note(known)
+            .doing(|| format!("writing the cache {}", self.dir.display()))
+    }
+
+    /// By one rename, but not synced: what a power loss damages is no hit.
+    fn write_note(&self, known: &Known) -> std::io::Result<()> {
+        let path = self.note(&known.url);
+        let dir = path.parent().unwrap_or(&self.dir);
+        std::fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(&serde_json::to_vec(known)?)?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    }
+
+    /// Removes the least recently used files until the cache fits its bound; returns the freed
+    /// bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn shrink(&self) -> Result<u64> {
+        let size: u64 = self.blobs().iter().map(|blob| blob.size).sum();
+        self.evict(size.saturating_sub(self.limit.as_bytes()))
+    }
+
+    /// Removes the least recently used files until `goal` bytes are free or nothing is left;
+    /// returns the freed bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn evict(&self, goal: u64) -> Result<u64> {
+        let mut blobs = self.blobs();
+        blobs.sort_by_key(|blob| blob.used);
+        let mut freed = 0;
+        for blob in blobs {
+            if freed >= goal {
+                break;
+            }
+            match std::fs::remove_file(&blob.path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).doing(|| format!("removing {}", blob.path.display()));
+                }
+                _ => freed += blob.size,
+            }
+        }
+        if freed > 0 {
+            self.forget();
+        }
+        Ok(freed)
+    }
+
+    /// Size of all files, in bytes.
+    pub fn size(&self) -> u64 {
+        self.blobs().iter().map(|blob| blob.size).sum()
+    }
+
+    /// Drops what refers to nothing.
+    fn forget(&self) {
+        for note in files(&self.dir.join("urls")) {
+            let known = std::fs::read(&note)
+                .ok()
+                .and_then(|text| serde_json::from_slice::<Known>(&text).ok());
+            let there = known.is_some_and(|known| {
+                known.sha256.is_char_boundary(2) && self.blob(&known.sha256).exists()
+            });
+            let age = std::fs::metadata(&note).and_then(|meta| meta.modified());
+            let old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE));
+            // A fresh one may be about to get its blob back.
+            if !there && old {
+                drop(std::fs::remove_file(note));
+            }
+        }
+    }
+
+    fn blobs(&self) -> Vec<Blob> {
+        let blob = |path: PathBuf| {
+            let meta = std::fs::metadata(&path).ok()?;
+            Some(Blob {
+                path,
+                size: meta.len(),
+                used: meta.modified().ok()?,
+            })
+        };
+        let all = files(&self.dir.join("blobs"));
+        all.into_iter().filter_map(blob).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Blob {
+    path: PathBuf,
+    size: u64,
+    used: SystemTime,
+}
+
+/// Files two levels down.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let list = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    list(dir).iter().flat_map(|dir| list(dir)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(cache: &Cache, url: &str, text: &str) -> Known {
+        let file = cache.dir.join("new");
+        std::fs::write(&file, text).unwrap();
+        let known = Known {
+            url: url.to_owned(),
+            sha256: digest::file_sha256(&file).unwrap(),
+            size: text.len() as u64,
+            etag: None,
+            last_modified: None,
+            content_type: None,
+        };
+        cache.put(&known, &file).unwrap();
+        known
+    }
+
+    #[test]
+    fn what_is_kept_is_found_verified_and_bounded() {
+        let state = tempfile::tempdir().unwrap();
+        let cache = Cache::new(state.path(), Some(Size::bytes(10)));
+        cache.prepare().unwrap();
+        let first = put(&cache, "http://a.example/1", "12345678");
+        put(&cache, "http://a.example/2", "12345678");
+        put(&cache, "http://a.example/3", "abcdefgh");
+        assert_eq!(cache.size(), 16, "equal files are kept once");
+        let old = SystemTime::now() - Duration::from_secs(60);
+        let blob = cache.blob(&first.sha256);
+        File::open(&blob).unwrap().set_modified(old).unwrap();
+        assert_eq!(cache.shrink().unwrap(), 8);
+        assert!(cache.get("http://a.example/1").is_none());
+        assert_eq!(cache.get("http://a.example/3").unwrap().0.size, 8);
+        assert_eq!(cache.shrink().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_hit() {
+        let state = tempfile::tempdir().unwrap();
+        let cache = Cache::new(state.path(), None);
+        cache.prepare().unwrap();
+        let known = put(&cache, "http://a.example/1", "12345678");
+        std::fs::write(cache.blob(&known.sha256), "1234x678").unwrap();
+        assert!(cache.get("http://a.example/1").is_none());
+        assert_eq!(cache.size(), 0);
+    }
+}

@@ -1,0 +1,117 @@
+//! The log of a proxy, and the list of what its clients got.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::shown;
+use crate::error::{Context as _, Result};
+
+/// A file that a build fetched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Its address at the mirror, without user and password.
+    pub url: String,
+    /// SHA-256 of its content.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// How a file came to a client; the first word of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// From the cache, without a question.
+    Hit,
+    /// From the cache, after the mirror said that it is current.
+    Revalidated,
+    /// From the mirror; kept.
+    Miss,
+    /// From the mirror; not kept.
+    Passed,
+}
+
+impl How {
+    const fn word(self) -> &'static str {
+        match self {
+            How::Hit => "hit",
+            How::Revalidated => "revalidated",
+            How::Miss => "miss",
+            How::Passed => "passed",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    file: Mutex<File>,
+    fetched: Mutex<BTreeMap<String, Fetched>>,
+}
+
+impl Log {
+    pub(super) fn create(path: &Path) -> Result<Log> {
+        let doing = || format!("writing {}", path.display());
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).doing(doing)?;
+        }
+        Ok(Log {
+            file: Mutex::new(File::create(path).doing(doing)?),
+            fetched: Mutex::default(),
+        })
+    }
+
+    fn line(&self, word: &str, status: u16, bytes: u64, address: &str, why: &str) {
+        let gap = if why.is_empty() { "" } else { "  " };
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A log that cannot be written ends no build.
+        drop(writeln!(
+            file,
+            "{word} {status} {bytes} {}{gap}{why}",
+            shown(address)
+        ));
+    }
+
+    /// A client got a file, or was told that it has it already.
+    pub(super) fn served(&self, how: How, status: u16, bytes: u64, address: &str) {
+        self.line(how.word(), status, bytes, address, "");
+    }
+
+    /// A mirror said no, or none could be reached.
+    pub(super) fn failed(&self, status: u16, address: &str, why: &str) {
+        self.line("failed", status, 0, address, why);
+    }
+
+    /// A request was not relayed.
+    pub(super) fn refused(&self, status: u16, address: &str, why: &str) {
+        self.line("refused", status, 0, address, why);
+    }
+
+    /// A mirror does not work, and the next one is asked.
+    pub(super) fn fell_back(&self, address: &str, why: &str) {
+        self.line("down", 0, 0, address, why);
+    }
+
+    /// The build depends on this file.
+    pub(super) fn note(&self, address: &str, sha256: &str, size: u64) {
+        let url = shown(address);
+        let fetched = Fetched {
+            url: url.clone(),
+            sha256: sha256.to_owned(),
+            size,
+        };
+        self.list().insert(url, fetched);
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Fetched>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that was noted, by address.
+    pub(super) fn fetched(&self) -> Vec<Fetched> {
+        self.list().values().cloned().collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! The caching proxy on loopback that guests reach as their package mirror.
+//!
+//! `http://10.0.2.2:PORT/NAME/PATH` is a file of the mirrors that the recipe allows under NAME; so
+//! is a request for their own address when a client takes the proxy for one. Everything else is
+//! refused. Files whose name says what is in them (`pool/`, `by-hash/`, rpm packages) are fetched
+//! once and kept; others are asked for again each time, with what is known about the kept one. The
+//! host's own `http_proxy` is the proxy's business and never the guest's.
+//!
+//! ```text
+//! STATE/cache/urls/…     what is known about an address: validators, and the digest of its file
+//! STATE/cache/blobs/…    files, by SHA-256
+//! ```
+
+mod cache;
+mod flight;
+mod log;
+mod reply;
+mod request;
+mod rules;
+mod upstream;
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Context as _, Result};
+use crate::units::Size;
+pub use cache::Cache;
+pub use log::Fetched;
+pub use rules::Route;
+
+/// QEMU's user network gives the host this address.
+pub const HOST_OF_GUEST: &str = "10.0.2.2";
+
+/// Connections at a time: an installer has a few.
+const CONNECTIONS: usize = 64;
+
+/// A connection that says nothing for so long is closed.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// What a proxy works with.
+#[derive(Debug)]
+pub struct Settings {
+    /// What it relays to.
+    pub routes: Vec<Route>,
+    /// Where files are kept.
+    pub cache: Cache,
+    /// Private directory for unfinished files, on the cache's file system.
+    pub scratch: PathBuf,
+    /// The log: one line a request.
+    pub log: PathBuf,
+}
+
+/// A running proxy. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    port: u16,
+    accepting: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What every connection's thread uses.
+#[derive(Debug)]
+struct Shared {
+    routes: Vec<Route>,
+    cache: Cache,
+    log: log::Log,
+    upstream: upstream::Upstream,
+    flights: flight::Flights,
+    activity: AtomicU64,
+    ended: AtomicBool,
+    connections: Mutex<Vec<(u64, TcpStream)>>,
+}
+
+impl Proxy {
+    /// Starts on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When no port is free, or the log or the directories cannot be written.
+    pub fn start(settings: Settings) -> Result<Proxy> {
+        let doing = || "starting the proxy".to_owned();
+        settings.cache.prepare()?;
+        std::fs::create_dir_all(&settings.scratch).doing(doing)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(doing)?;
+        let port = listener.local_addr().doing(doing)?.port();
+        let shared = Arc::new(Shared {
+            upstream: upstream::Upstream::new(&settings.routes)?,
+            routes: settings.routes,
+            cache: settings.cache,
+            log: log::Log::create(&settings.log)?,
+            flights: flight::Flights::new(settings.scratch),
+            activity: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            connections: Mutex::default(),
+        });
+        let of_thread = Arc::clone(&shared);
+        let accepting = std::thread::spawn(move || accept(&listener, &of_thread));
+        Ok(Proxy {
+            shared,
+            port,
+            accepting: Some(accepting),
+        })
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of the route NAME as a guest on QEMU's user network sees it.
+    pub fn for_guest(&self, name: &str) -> String {
+        format!("http://{HOST_OF_GUEST}:{}/{name}", self.port)
+    }
+
+    /// Bytes that went to clients so far: a sign of life.
+    pub fn activity(&self) -> u64 {
+        self.shared.activity.load(Ordering::Relaxed)
+    }
+
+    /// Ends; returns what clients got, by address.
+    pub fn finish(mut self) -> Vec<Fetched> {
+        self.end();
+        self.shared.log.fetched()
+    }
+
+    fn end(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+        for (_, stream) in self.shared.connections().drain(..) {
+            drop(stream.shutdown(Shutdown::Both));
+        }
+        if let Some(thread) = self.accepting.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if self.accepting.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl Shared {
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<(u64, TcpStream)>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for (id, stream) in (0u64..).zip(listener.incoming()) {
+        if shared.ended() {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        if shared.connections().len() >= CONNECTIONS {
+            reply::busy(stream);
+            continue;
+        }
+        let Ok(twin) = stream.try_clone() else {
+            continue;
+        };
+        shared.connections().push((id, twin));
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || {
+            // A client that goes away, or says nothing, is no failure of ours.
+            drop(serve(&stream, &shared));
+            drop(stream.shutdown(Shutdown::Both));
+            shared.connections().retain(|(other, _)| *other != id);
+        });
+    }
+}
+
+/// Answers the requests of one connection, one after the other.
+fn serve(stream: &TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_write_timeout(Some(IDLE))?;
+    stream.set_nodelay(true)?;
+    let mut reader = request::Reader::new(stream);
+    loop {
+        let request = match reader.next() {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                shared.log.refused(400, "-", "no HTTP request");
+                return reply::status(stream, 400, "no HTTP request", false, false);
+            }
+            Err(error) => return Err(error),
+        };
+        let keep = request.keep_alive;
+        answer(stream, shared, &request)?;
+        if !keep || shared.ended() {
+            return Ok(());
+        }
+    }
+}
+
+fn answer(
+    stream: &TcpStream,
+    shared: &Arc<Shared>,
+    request: &request::Request,
+) -> std::io::Result<()> {
+    let head = request.method == "HEAD";
+    match rules::judge(&shared.routes, &request.method, &request.target) {
+        Ok(wanted) => {
+            let source = flight::source(shared, &wanted, request);
+            reply::send(stream, shared, &wanted, request, source)
+        }
+        Err(refusal) => {
+            let shown = rules::shown(&request.target);
+            shared.log.refused(refusal.status, &shown, refusal.why);
+            reply::status(
+                stream,
+                refusal.status,
+                refusal.why,
+                request.keep_alive,
+                head,
+            )
+        }
+    }
+}
+
+/// The bound of the cache when imgforge.yaml sets none.
+pub const DEFAULT_SIZE: Size = Size::gib(8);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::ui::Ui;
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Store,
+    ledger: Ledger,
+    ui: StageUi,
+}
+
+impl World {
+    fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("state"));
+        store.prepare().unwrap();
+        World {
+            ledger: Ledger::open(store.state()).unwrap(),
+            ui: Ui::silent().stage("web", "install"),
+            store,
+            _dir: dir,
+        }
+    }
+
+    fn media(&self) -> Media<'_> {
+        Media {
+            store: &self.store,
+            ledger: &self.ledger,
+            ui: &self.ui,
+        }
+    }
+}
+
+/// A server of files by path; it remembers what it was asked and can break off the first answer
+/// of each file.
+fn server(files: &[(&str, &str)], breaks: bool) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let seen = Arc::clone(&asked);
+    let files: Vec<(String, String)> = files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let path = head.split(' ').nth(1).unwrap().to_owned();
+            let lower = head.to_ascii_lowercase();
+            let range = lower.split("range: bytes=").nth(1);
+            let first: usize = range.map_or(0, |r| r.split('-').next().unwrap().parse().unwrap());
+            seen.lock().unwrap().push(format!("{path} from {first}"));
+            let Some((_, text)) = files.iter().find(|(known, _)| *known == path) else {
+                let no = "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                drop(stream.write_all(no.as_bytes()));
+                continue;
+            };
+            let rest = &text[first..];
+            let status = match first {
+                0 => "200 OK".to_owned(),
+                _ => format!(
+                    "206 Partial\r\nContent-Range: bytes {first}-{}/{}",
+                    text.len() - 1,
+                    text.len()
+                ),
+            };
+            let sent = if breaks && first == 0 {
+                &rest[..rest.len() / 2]
+            } else {
+                rest
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nETag: \"{}\"\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                text.len(),
+                rest.len()
+            );
+            drop(stream.write_all(format!("{head}{sent}").as_bytes()));
+        }
+    });
+    (address, asked)
+}
+
+/// SHA-256 of `medium`.
+const MEDIUM: &str = "abf84041d2ba9bbd8e62bf70bb47c6f4fd1ea4f9a2e5bbac3b0b05d6c69b14b5";
+
+fn sha256(text: &str) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(text))
+}
+
+#[test]
+fn a_file_with_a_digest_is_downloaded_once_wherever_it_comes_from() {
+    let world = World::new();
+    let sum = sha256("medium");
+    let (one, asked) = server(&[("/a.iso", "medium")], false);
+    let (two, asked_of_two) = server(&[("/b.iso", "medium")], false);
+    let file = world
+        .media()
+        .file(&format!("{one}/a.iso"), Some(&sum))
+        .unwrap();
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"medium");
+    assert!(file.path().ends_with("a.iso"));
+    let again = world
+        .media()
+        .file(&format!("{two}/b.iso"), Some(&sum))
+        .unwrap();
+    assert_eq!((again.path(), again.sha256()), (file.path(), sum.as_str()));
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert!(asked_of_two.lock().unwrap().is_empty());
+    // What is in use stays; what is not may go.
+    assert!(world.store.evict(1).unwrap().is_empty());
+    drop((file, again));
+    assert_eq!(world.store.evict(1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_broken_download_goes_on_and_the_wrong_file_is_refused() {
+    let world = World::new();
+    let (address, asked) = server(&[("/a.iso", "0123456789")], true);
+    let url = format!("{address}/a.iso");
+    let file = world
+        .media()
+        .file(&url, Some(&sha256("0123456789")))
+        .unwrap();
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"0123456789");
+    assert_eq!(*asked.lock().unwrap(), ["/a.iso from 0", "/a.iso from 5"]);
+    let error = world.media().file(&url, Some(MEDIUM)).unwrap_err();
+    let text = error.render().replace(&address, "http://HOST");
+    insta::assert_snapshot!(text, @r"
+    error: http://HOST/a.iso is not the file that was promised
+    caused by: expected sha256 abf84041d2ba9bbd8e62bf70bb47c6f4fd1ea4f9a2e5bbac3b0b05d6c69b14b5, found 84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882
+    hint: if the file was changed on purpose, write its new digest into the recipe
+    ");
+    let part = world
+        .store
+        .part(&Key::of(format!("media\nsha256 {MEDIUM}").as_bytes()));
+    assert!(!part.exists());
+}
+
+#[test]
+fn without_a_digest_the_servers_version_decides() {
+    let world = World::new();
+    let (address, asked) = server(&[("/linux", "kernel")], false);
+    let url = format!("{address}/linux");
+    let first = world.media().file(&url, None).unwrap();
+    let second = world.media().file(&url, None).unwrap();
+    assert_eq!(first.path(), second.path());
+    assert_eq!(first.sha256(), sha256("kernel"));
+    assert_eq!(
+        asked.lock().unwrap().len(),
+        3,
+        "asked twice, downloaded once"
+    );
+}
+
+#[test]
+fn missing_files_and_trees_say_what_to_do() {
+    let world = World::new();
+    let error = world.media().file("/nowhere/a.iso", None).unwrap_err();
+    insta::assert_snapshot!(error.render(), @r"
+    error: there is no file /nowhere/a.iso
+    hint: put the file there, or name another one in the recipe's `media:` (`ls /nowhere`)
+    ");
+    let (address, _) = server(&[], false);
+    let error = world.media().tree(&format!("{address}/os")).unwrap_err();
+    let text = error.render().replace(&address, "http://HOST");
+    insta::assert_snapshot!(text, @r"
+    error: http://HOST/os/ is no install tree
+    caused by: it has neither .treeinfo nor images/SHA256SUMS
+    hint: `location:` is the directory that holds .treeinfo (Fedora and its relatives) or current/images/ (Debian): open it in a browser, or use `iso:` or `boot:`
+    ");
+    let error = world
+        .media()
+        .file(&format!("{address}/a.iso"), None)
+        .unwrap_err();
+    let text = error.render().replace(&address, "http://HOST");
+    insta::assert_snapshot!(text, @r"
+    error: downloading http://HOST/a.iso failed
+    caused by: http://HOST/a.iso does not exist
+    hint: check the address; the server answered that there is no such file
+    ");
+}
+
+#[test]
+fn a_tree_is_verified_by_what_it_says_of_itself() {
+    let world = World::new();
+    let sums = format!(
+        "{}  ./netboot/debian-installer/amd64/linux\n{}  ./netboot/debian-installer/amd64/initrd.gz\n",
+        sha256("kernel"),
+        sha256("initrd")
+    );
+    let images = "/installer-amd64/current/images";
+    let path = |name: &str| format!("{images}/{name}");
+    let netboot = path("netboot/debian-installer/amd64/");
+    let (kernel, initrd) = (format!("{netboot}linux"), format!("{netboot}initrd.gz"));
+    let files = [
+        (path("SHA256SUMS"), sums.clone()),
+        (kernel.clone(), "kernel".into()),
+        (initrd.clone(), "initrd".into()),
+    ];
+    let list = |files: &[(String, String)]| -> (String, _) {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(p, t)| (p.as_str(), t.as_str()))
+            .collect();
+        server(&files, false)
+    };
+    let (address, _) = list(&files);
+    let tree = world
+        .media()
+        .tree(&format!("{address}/installer-amd64"))
+        .unwrap();
+    assert!(tree.is_verified());
+    assert_eq!(std::fs::read(tree.initrd().path()).unwrap(), b"initrd");
+    let forged = [
+        files[0].clone(),
+        files[1].clone(),
+        (initrd, "forged".into()),
+    ];
+    let (address, _) = list(&forged);
+    drop(tree);
+    world.store.evict(u64::MAX).unwrap();
+    let error = world
+        .media()
+        .tree(&format!("{address}/installer-amd64/"))
+        .unwrap_err();
+    assert!(
+        error
+            .message()
+            .ends_with("is not the file that was promised")
+    );
+}
