@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{App, out, recipes, session};
+use super::{App, out, place, recipes, session};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::{self, Options, Session};
-use crate::recipe::check::bad_word;
 use crate::stage::StageId;
 
 /// The arguments of `imgforge build`.
@@ -26,7 +25,7 @@ pub struct Build {
     #[arg(long, value_name = "STAGE")]
     until: Option<StageId>,
     /// Publishes to CHANNEL, by default the recipe's or the repository's
-    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, conflicts_with = "until", value_parser = channel)]
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, conflicts_with = "until", value_parser = place::channel)]
     publish: Option<Option<String>>,
     /// Fetches "latest packages" anew
     #[arg(long)]
@@ -112,9 +111,4 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
         }
     }
     Ok(failed)
-}
-
-/// Parses a channel of the command line by the rule that recipes' channels keep.
-fn channel(text: &str) -> Result<String, String> {
-    bad_word(text, "a channel").map_or_else(|| Ok(text.to_owned()), Err)
 }

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod build;
+pub mod channel;
 pub mod completions;
 pub mod disk;
 pub mod doctor;
@@ -12,8 +13,11 @@ pub mod list;
 pub mod logs;
 pub mod man;
 pub mod out;
+pub mod place;
 pub mod plan;
+pub mod publish;
 pub mod recipes;
+pub mod repo;
 pub mod schema;
 pub mod session;
 pub mod shell;
@@ -74,6 +78,12 @@ pub enum Verb {
     Attach(attach::Attach),
     /// Does a stage's work on an image file, without a recipe
     Disk(disk::Disk),
+    /// Publishes what the last build made, without building
+    Publish(publish::Publish),
+    /// Promotes, rolls back, freezes and shows channels
+    Channel(channel::Channel),
+    /// Verifies, prunes and copies a repository, yanks revisions
+    Repo(repo::Repo),
     /// Clears up after killed builds and makes room in the store
     Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
@@ -99,6 +109,9 @@ impl Verb {
             Verb::Shell(verb) => verb.run(app),
             Verb::Attach(verb) => verb.run(app),
             Verb::Disk(verb) => verb.run(app),
+            Verb::Publish(verb) => verb.run(app),
+            Verb::Channel(verb) => verb.run(app),
+            Verb::Repo(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),

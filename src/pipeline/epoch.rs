@@ -17,6 +17,8 @@ pub enum Mode {
     Look,
     /// A new epoch is written down, so that a second build of the recipe plans the same keys.
     Keep,
+    /// Nothing is written, and what was fetched does not age: `publish`.
+    Last,
     /// As `Keep`, and every epoch is new: `--refresh`.
     Renew,
 }
@@ -47,6 +49,7 @@ pub fn apply(store: &Store, inputs: &mut Inputs, refresh: Option<Span>, mode: Mo
         |epoch: &u64| refresh.is_none_or(|age| now().saturating_sub(*epoch) < age.as_seconds());
     let epoch = match mode {
         Mode::Look => read().filter(fresh).or_else(|| refresh.map(|_| now())),
+        Mode::Last => read(),
         Mode::Keep if refresh.is_none() => read(),
         Mode::Keep | Mode::Renew => {
             let locking = || "locking the refresh epochs".to_owned();

@@ -5,13 +5,14 @@ pub mod epoch;
 pub mod host;
 pub mod keys;
 pub mod log;
+pub mod place;
 pub mod plan;
 mod run;
 pub mod shell;
 
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pipeline::host::Host;
 use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::run::Run;
@@ -109,7 +110,34 @@ pub fn build(session: &Session, options: &Options, name: &str) -> Result<Built> 
         epoch::Mode::Keep
     };
     let plan = plan(session, options, name, epochs)?;
-    let run = Run::start(session, options, &plan)?;
+    carry_out(session, options, &plan)
+}
+
+/// Publishes what the last build of an image made, and builds nothing.
+///
+/// # Errors
+/// When the store has no finished build of the recipe as it is now, or as `publish`.
+pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<Built> {
+    let options = Options {
+        offline: true,
+        publish: Some(channel.map(str::to_owned)),
+        ..Options::default()
+    };
+    let plan = plan(session, &options, name, epoch::Mode::Last)?;
+    if plan.has_work() {
+        return Err(Error::usage(format!(
+            "the store has no finished build of `{name}` as its recipe is now"
+        ))
+        .hint(format!(
+            "`imgforge plan {name} --explain` says what is missing, `imgforge build {name} \
+             --publish` makes it"
+        )));
+    }
+    carry_out(session, &options, &plan)
+}
+
+fn carry_out(session: &Session, options: &Options, plan: &Plan) -> Result<Built> {
+    let run = Run::start(session, options, plan)?;
     let Some(installed) = run.install()? else {
         return Ok(run.stopped());
     };

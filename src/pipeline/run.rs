@@ -49,7 +49,8 @@ impl<'a> Run<'a> {
             have_secrets(plan)?;
             if options.publish.is_some() {
                 let Session { config, repo, .. } = session;
-                stage::publish::ready(config, &plan.resolved.recipe, repo.root())?;
+                let channel = options.publish.as_ref().and_then(Option::as_deref);
+                stage::publish::ready(config, &plan.resolved.recipe, repo.root(), channel)?;
             }
             session.host.prepare(plan, options.publish.is_some())?;
         }

@@ -12,7 +12,8 @@ use super::node::{Node, Value};
 use super::problem::Problem;
 use super::{schema, vars, walk};
 use crate::host::accel::Setting;
-use crate::units::Size;
+use crate::repository::Share;
+use crate::units::{Size, Span};
 
 /// Name of the file.
 pub const FILE: &str = "imgforge.yaml";
@@ -55,6 +56,36 @@ pub struct RepositoryPlace {
     /// The channel that `index.asc` at its root stands for; default: `stable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_channel: Option<String>,
+    /// What is special about a channel, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, ChannelRules>,
+    /// A file with the public keys whose signatures count, armoured or not, kept outside the
+    /// repository: who can write there cannot change it. Default: the repository's own key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_signers: Option<String>,
+    /// Programs that get each change of the repository as JSON on standard input, after it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookCall>,
+}
+
+/// What is special about a channel.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ChannelRules {
+    /// The share of machines that gets a new revision first, until `channel complete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Share>,
+}
+
+/// A program that is told of changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HookCall {
+    /// The program and its arguments; a path with a `/` starts at this file.
+    pub run: Vec<String>,
+    /// It is ended after this time; default: `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
 }
 
 /// The store of layers.
@@ -110,6 +141,15 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
         if place.path.is_none() && place.url.is_none() && !entry.value.damaged {
             let message = format!("the repository `{name}` has neither `path` nor `url`");
             problems.push(Problem::new(entry.key_loc, message));
+        }
+        for channel in place.channels.keys().chain(&place.default_channel) {
+            if let Some(message) = super::check::bad_word(channel, "a channel") {
+                problems.push(Problem::new(entry.value.loc, message));
+            }
+        }
+        if place.hooks.iter().any(|hook| hook.run.is_empty()) {
+            let message = "a hook's `run` names a program, then its arguments";
+            problems.push(Problem::new(entry.value.loc, message));
         }
         if let (Some(url), Some(at)) = (&place.url, entry.value.get("url"))
             && !super::check::is_url(url)

@@ -188,6 +188,7 @@ impl<'a> Page<'a> {
             (Some("boolean"), _) => "`true` or `false`".into(),
             (_, Some("size")) => "size".into(),
             (_, Some("timespan")) => "duration".into(),
+            (_, Some("share")) => "share".into(),
             _ => "text".into(),
         }
     }
@@ -197,6 +198,7 @@ impl<'a> Page<'a> {
         match name {
             "Size" => return "size".into(),
             "Span" => return "duration".into(),
+            "Share" => return "share".into(),
             "Step" => return "[step](#steps)".into(),
             _ => {}
         }

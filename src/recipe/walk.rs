@@ -9,6 +9,7 @@ use super::desugar::list_words;
 use super::node::{Entry, Node, Value};
 use super::problem::{Problem, Problems, nearest};
 use super::source::Loc;
+use crate::repository::Share;
 use crate::units::{Size, Span};
 
 /// Extension of a schema: further keys to suggest.
@@ -155,6 +156,7 @@ impl<'a> Walker<'a> {
             (Some("boolean"), _) => "`true` or `false`",
             (_, Some("size")) => "a size such as `10GiB`",
             (_, Some("timespan")) => "a duration such as `10m`",
+            (_, Some("share")) => "a share such as `10%`",
             _ => "a text",
         }
         .to_owned()
@@ -232,6 +234,7 @@ impl<'a> Walker<'a> {
         let wrong = match schema["format"].as_str() {
             Some("size") => text.parse::<Size>().err(),
             Some("timespan") => text.parse::<Span>().err(),
+            Some("share") => text.parse::<Share>().err(),
             _ => None,
         };
         match wrong {

@@ -18,7 +18,6 @@ pub(super) struct Bound {
 pub(super) enum Number {
     /// One that is bound to the same bytes already, if it is above what the channel has.
     Reuse,
-    #[allow(dead_code, reason = "rollback is the one that asks")]
     /// Always a new one: a rollback must look newer than what it takes back.
     Fresh,
 }
@@ -127,6 +126,7 @@ mod tests {
             expand: None,
             notes: None,
             companions: [].into(),
+            built_on: vec![],
             same_as: None,
             created: Stamp::now(),
             yanked: None,

@@ -349,6 +349,7 @@ impl Publication<'_> {
             expand: self.expand.map(str::to_owned),
             notes: self.notes.map(str::to_owned),
             companions: incoming.map(Incoming::companions).unwrap_or_default(),
+            built_on: self.built_on.clone(),
             same_as: None,
             created: self.stamp.clone(),
             yanked: None,

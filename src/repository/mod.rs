@@ -16,6 +16,7 @@
 
 mod agent;
 mod bind;
+mod channel;
 mod commit;
 mod files;
 mod gpg;
@@ -24,18 +25,24 @@ mod incoming;
 mod journal;
 mod key;
 mod lock;
+mod mirror;
+mod prune;
 mod publication;
 mod share;
 pub mod state;
 mod transaction;
 mod usage;
 pub mod views;
+mod yank;
 
 pub use gpg::{Verified, verify, verify_all, verify_detached};
 pub use key::Signer;
+pub use mirror::Copied;
+pub use prune::{Doomed, Fate, Policy};
 pub use publication::{Companion, GateProof, Publication, Published};
 pub use share::Share;
 pub use state::{Stamp, State};
+pub use yank::Yanked;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,10 +110,12 @@ impl fmt::Debug for Repository {
 }
 
 /// `.imgforge/repository.json`: what must stay the same for ever.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Identity {
     version: u32,
+    /// Made up once; a copy has the same.
+    id: String,
     default_channel: String,
 }
 
@@ -155,6 +164,11 @@ impl Repository {
     pub fn on_step(mut self, step: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.steps = Box::new(step);
         self
+    }
+
+    /// The channel whose index lies at the top.
+    pub fn default_channel(&self) -> &str {
+        &self.default_channel
     }
 
     /// The directory.
@@ -236,28 +250,29 @@ impl Repository {
 
     fn identify(&self, _held: &Held) -> Result<()> {
         let path = self.private("repository.json");
-        let wanted = Identity {
-            version: 1,
-            default_channel: self.default_channel.clone(),
-        };
         let Some(found) = files::read_json::<Identity>(&path)? else {
-            return files::write_json(&path, &wanted);
+            let identity = Identity {
+                version: 1,
+                id: uuid::Uuid::new_v4().to_string(),
+                default_channel: self.default_channel.clone(),
+            };
+            return files::write_json(&path, &identity);
         };
-        if found.version != wanted.version {
+        if found.version != 1 {
             return Err(Error::usage(format!(
                 "{} was made by a newer imgforge",
                 self.root.display()
             ))
             .hint("use that version, or publish to another directory"));
         }
-        if found == wanted {
+        if found.default_channel == self.default_channel {
             return Ok(());
         }
         Err(Error::usage(format!(
             "the default channel of {} is `{}`, not `{}`",
             self.root.display(),
             found.default_channel,
-            wanted.default_channel
+            self.default_channel
         ))
         .hint(format!(
             "write `default-channel: {}` in imgforge.yaml",

@@ -84,6 +84,9 @@ pub struct Revision {
     /// The files beside the blob, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub companions: BTreeMap<String, Beside>,
+    /// SHA-512 of the published blobs that the image was built on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built_on: Vec<String>,
     /// The older revision with the same bytes, whose files these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<u64>,
@@ -367,6 +370,19 @@ impl State {
         })
     }
 
+    /// Refuses to change a channel of the repository in `root` while it is frozen; a directory
+    /// that is no repository yet has no frozen channel.
+    ///
+    /// # Errors
+    /// When the channel is frozen, or a record is damaged.
+    pub fn refuse_frozen(root: &Path, channel: &str) -> Result<()> {
+        let path = root.join(".imgforge/channels.json");
+        match files::read_json::<ChannelsFile>(&path)? {
+            Some(file) => super::transaction::refuse_frozen(&file.channels, channel),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
         let Some(image) = files::read_json::<Image>(&private.join(record_path(name)))? else {
             return Ok(None);
@@ -404,6 +420,21 @@ impl State {
         self.images
             .values()
             .filter_map(move |image| Some((image, image.channels.get(channel)?)))
+    }
+
+    /// The revisions that were built on a blob, as `NAME@REVISION`.
+    pub fn children(&self, sha512: &str) -> Vec<String> {
+        let on = |revision: &Revision| revision.built_on.iter().any(|below| below == sha512);
+        let of = |image: &Image| -> Vec<String> {
+            let found = image
+                .revisions
+                .iter()
+                .filter(|(_, revision)| revision.removed.is_none() && on(revision));
+            found
+                .map(|(number, _)| format!("{}@{number}", image.name))
+                .collect()
+        };
+        self.images.values().flat_map(of).collect()
     }
 
     /// Reads the manifest of a revision.

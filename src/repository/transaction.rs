@@ -78,7 +78,7 @@ impl<'a> Transaction<'a> {
 
     /// Refuses what would change a frozen channel.
     pub(super) fn refuse_frozen(&self, channel: &str) -> Result<()> {
-        refuse_frozen(&self.state, channel)
+        refuse_frozen(&self.state.channels, channel)
     }
 
     /// The entries of a channel as they are so far.
@@ -343,9 +343,8 @@ impl<'a> Transaction<'a> {
 }
 
 /// Refuses what would change a frozen channel.
-pub(super) fn refuse_frozen(state: &State, channel: &str) -> Result<()> {
-    let frozen = state
-        .channels
+pub(super) fn refuse_frozen(channels: &BTreeMap<String, Channel>, channel: &str) -> Result<()> {
+    let frozen = channels
         .get(channel)
         .and_then(|channel| channel.frozen.as_ref());
     let Some(stamp) = frozen else { return Ok(()) };

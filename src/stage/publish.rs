@@ -1,16 +1,16 @@
 //! Publish: the packed disk, with its gate's proof, into a signed repository.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
+use crate::pipeline::place;
 use crate::pipeline::plan::Plan;
 use crate::recipe::Config;
-use crate::recipe::config::RepositoryPlace;
 use crate::recipe::types::Recipe;
-use crate::repository::{Publication, Published, Repository, Settings, Signer, Stamp};
+use crate::repository::{Publication, Published, Repository, Stamp, State};
 use crate::stage::{Checked, Packed};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -34,14 +34,17 @@ pub struct Request<'a> {
     pub packed: &'a Packed,
 }
 
-/// Asks what can be asked before the hours that a build takes: where to, and may we write there.
+/// Asks what can be asked before the hours that a build takes: where to, may we write there, and
+/// does the channel take anything.
 ///
 /// # Errors
-/// When no repository is configured, it has no directory, or that cannot be written.
-pub fn ready(config: &Config, recipe: &Recipe, root: &Path) -> Result<()> {
-    let (_, path) = target(config, recipe, root)?;
-    std::fs::create_dir_all(&path)
-        .and_then(|()| tempfile::tempfile_in(&path))
+/// When no repository is configured, it has no directory, or that cannot be written, or the
+/// channel is frozen.
+pub fn ready(config: &Config, recipe: &Recipe, root: &Path, channel: Option<&str>) -> Result<()> {
+    let place = place::find(config, root, asked(recipe))?;
+    let path = &place.path;
+    std::fs::create_dir_all(path)
+        .and_then(|()| tempfile::tempfile_in(path))
         .map(drop)
         .map_err(|cause| {
             Error::host(format!(
@@ -50,7 +53,21 @@ pub fn ready(config: &Config, recipe: &Recipe, root: &Path) -> Result<()> {
             ))
             .cause(cause)
             .hint("choose another directory in imgforge.yaml, or build without --publish")
-        })
+        })?;
+    let channel = channel
+        .or(wanted_channel(recipe))
+        .unwrap_or(place.default_channel());
+    State::refuse_frozen(path, channel)
+}
+
+/// The repository that a recipe names.
+fn asked(recipe: &Recipe) -> Option<&str> {
+    recipe.publish.as_ref()?.repository.as_deref()
+}
+
+/// The channel that a recipe names.
+fn wanted_channel(recipe: &Recipe) -> Option<&str> {
+    recipe.publish.as_ref()?.channel.as_deref()
 }
 
 /// Publishes; the same bytes again change nothing.
@@ -60,12 +77,13 @@ pub fn ready(config: &Config, recipe: &Recipe, root: &Path) -> Result<()> {
 /// repository cannot be written.
 pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
     let recipe = &request.plan.resolved.recipe;
-    let (settings, default_channel) = settings(request, ui)?;
-    let wanted = recipe
-        .publish
-        .as_ref()
-        .and_then(|publish| publish.channel.as_deref());
-    let channel = request.channel.or(wanted).unwrap_or(&default_channel);
+    let place = place::find(request.config, request.root, asked(recipe))?;
+    let settings = place.settings(request.config, request.state, ui.ui())?;
+    let default_channel = settings.default_channel.clone();
+    let channel = request
+        .channel
+        .or(wanted_channel(recipe))
+        .unwrap_or(&default_channel);
     let system = &request.packed.system["os"];
     let publication = Publication {
         name: &recipe.name,
@@ -88,6 +106,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         notes: None,
         manifest: manifest(request.plan),
         companions: vec![],
+        built_on: vec![],
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
         stamp: Stamp::now().commit(commit(request.root)),
     };
@@ -99,55 +118,8 @@ fn is_partition(root: &str) -> bool {
     root.starts_with("/dev/sd")
 }
 
-/// The repository that the recipe or imgforge.yaml names, and its directory.
-fn target<'a>(
-    config: &'a Config,
-    recipe: &Recipe,
-    root: &Path,
-) -> Result<(&'a RepositoryPlace, PathBuf)> {
-    let asked = recipe
-        .publish
-        .as_ref()
-        .and_then(|publish| publish.repository.as_deref());
-    let found = match asked {
-        Some(name) => config.repositories.get(name),
-        None if config.repositories.len() == 1 => config.repositories.values().next(),
-        None => config.repositories.get("main"),
-    };
-    let repository = found.ok_or_else(|| {
-        let name = asked.unwrap_or("main");
-        Error::usage(format!(
-            "imgforge.yaml has no repository `{name}` to publish to"
-        ))
-        .hint(format!(
-            "add `repositories: {{{name}: {{path: /srv/images}}}}` to imgforge.yaml"
-        ))
-    })?;
-    let path = repository.path.as_ref().ok_or_else(|| {
-        Error::usage("the repository to publish to has no `path:` in imgforge.yaml")
-            .hint("only a repository with a directory of this host can be published to")
-    })?;
-    Ok((repository, root.join(path)))
-}
-
-fn settings(request: &Request<'_>, ui: &StageUi) -> Result<(Settings, String)> {
-    let recipe = &request.plan.resolved.recipe;
-    let (repository, path) = target(request.config, recipe, request.root)?;
-    let signer = match &request.config.signing_key {
-        Some(key) => Signer::configured(key)?,
-        None => Signer::own(request.state, ui.ui())?,
-    };
-    let mut settings = Settings::new(path, signer);
-    settings.url = repository.url.clone();
-    if let Some(channel) = &repository.default_channel {
-        settings.default_channel.clone_from(channel);
-    }
-    let default_channel = settings.default_channel.clone();
-    Ok((settings, default_channel))
-}
-
 /// The commit of the recipe repository, if it is one of git's.
-fn commit(root: &Path) -> Option<String> {
+pub fn commit(root: &Path) -> Option<String> {
     let git = |args: &[&str]| Program::new("git").arg("-C").arg(root).args(args).text();
     let head = git(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
     let changed = git(&["status", "--porcelain", "--untracked-files=no"]).ok()?;

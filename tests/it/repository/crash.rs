@@ -40,20 +40,6 @@ fn a_full_disk_at_any_write_leaves_a_valid_repository() {
     world.fetched_equals(&world.repository(), "stable", "web-node", &two);
 }
 
-/// Makes the next write to `file` fail; `*` is the only directory there.
-fn fill_up(root: &Path, file: &str) {
-    let path = match file.split_once("/*/") {
-        Some((parent, rest)) => {
-            let mut dirs = std::fs::read_dir(root.join(parent)).unwrap();
-            dirs.next().unwrap().unwrap().path().join(rest)
-        }
-        None => root.join(file),
-    };
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    drop(std::fs::remove_file(&path));
-    std::os::unix::fs::symlink("/dev/full", path).unwrap();
-}
-
 #[test]
 fn many_publishers_at_once_get_revisions_of_their_own() {
     let world = World::new();

@@ -137,13 +137,3 @@ fn a_long_state_path_works_and_no_agent_stays() {
     };
     assert!(!agents());
 }
-
-struct Notices(Arc<Mutex<Vec<String>>>);
-
-impl imgforge::ui::Reporter for Notices {
-    fn event(&self, event: &imgforge::ui::Event) {
-        if let imgforge::ui::Event::Notice { text } = event {
-            self.0.lock().unwrap().push(text.clone());
-        }
-    }
-}

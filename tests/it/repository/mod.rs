@@ -3,6 +3,7 @@
 mod channels;
 mod clients;
 mod crash;
+mod day300;
 mod keys;
 mod publish;
 mod world;

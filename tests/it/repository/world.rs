@@ -11,7 +11,8 @@ pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::{Options, compress};
 pub(crate) use imgforge::recipe::types::Profile;
 pub(crate) use imgforge::repository::{
-    GateProof, Publication, Published, Repository, Settings, Signer, Stamp, verify,
+    Companion, GateProof, Publication, Published, Repository, Settings, Signer, Stamp, verify,
+    verify_detached,
 };
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;
@@ -76,17 +77,22 @@ impl World {
 
     /// virt-builder with this repository's channel as its only source.
     pub(crate) fn virt_builder(&self, repository: &Repository, channel: &str) -> Program {
-        let config = self.path("config/virt-builder/repos.d");
-        std::fs::create_dir_all(&config).unwrap();
         let index = match channel {
             "stable" => "index.asc".to_owned(),
             other => format!("channels/{other}/index.asc"),
         };
         let root = repository.path().display();
-        let text =
-            format!("[test]\nuri=file://{root}/{index}\ngpgkey=file://{root}/imgforge.gpg\n");
-        std::fs::write(config.join("test.conf"), text).unwrap();
+        self.sources(&format!(
+            "[test]\nuri=file://{root}/{index}\ngpgkey=file://{root}/imgforge.gpg\n"
+        ));
         self.client("virt-builder")
+    }
+
+    /// Tells virt-builder where images come from.
+    pub(crate) fn sources(&self, text: &str) {
+        let config = self.path("config/virt-builder/repos.d");
+        std::fs::create_dir_all(&config).unwrap();
+        std::fs::write(config.join("test.conf"), text).unwrap();
     }
 
     pub(crate) fn client(&self, program: &str) -> Program {
@@ -114,9 +120,12 @@ impl World {
         entry: &str,
         disk: &Disk,
     ) {
+        self.unpacked_equals(self.virt_builder(repository, channel), entry, disk);
+    }
+
+    pub(crate) fn unpacked_equals(&self, client: Program, entry: &str, disk: &Disk) {
         let out = self.path("out.img");
-        let error = self
-            .virt_builder(repository, channel)
+        let error = client
             .args([entry, "-o"])
             .arg(&out)
             .args(["--no-delete-on-failure", "--no-sync"])
@@ -132,14 +141,9 @@ pub(crate) fn proof(sealed: &str) -> GateProof {
     GateProof::of(sealed, true, json!({"boots": 2})).unwrap()
 }
 
-/// What the tests say about every image, changed by `change`.
-pub(crate) fn publish_with(
-    repository: &Repository,
-    disk: &Disk,
-    change: impl FnOnce(&mut Publication<'_>),
-) -> Result<Published> {
-    let gate = proof("sealed");
-    let mut publication = Publication {
+/// What the tests say about every image.
+pub(crate) fn publication<'a>(disk: &'a Disk, gate: &'a GateProof) -> Publication<'a> {
+    Publication {
         name: "web-node",
         channel: "stable",
         arch: "x86_64",
@@ -149,7 +153,7 @@ pub(crate) fn publish_with(
         sha512: &disk.sha512,
         virtual_size: disk.virtual_size,
         sealed: "sealed",
-        gate: &gate,
+        gate,
         title: "Debian 13 web node",
         osinfo: Some("debian12"),
         expand: Some("/dev/sda3"),
@@ -159,9 +163,20 @@ pub(crate) fn publish_with(
             .cloned()
             .unwrap_or_default(),
         companions: vec![],
+        built_on: vec![],
         keep: None,
         stamp: Stamp::now(),
-    };
+    }
+}
+
+/// Publishes it, changed by `change`.
+pub(crate) fn publish_with(
+    repository: &Repository,
+    disk: &Disk,
+    change: impl FnOnce(&mut Publication<'_>),
+) -> Result<Published> {
+    let gate = proof("sealed");
+    let mut publication = publication(disk, &gate);
     change(&mut publication);
     repository.publish(&publication, &Ui::silent())
 }
@@ -225,4 +240,30 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.stop_agent();
     }
+}
+
+/// Keeps what is said.
+pub(crate) struct Notices(pub(crate) Arc<Mutex<Vec<String>>>);
+
+impl imgforge::ui::Reporter for Notices {
+    fn event(&self, event: &imgforge::ui::Event) {
+        use imgforge::ui::Event::{Notice, Warning};
+        if let Notice { text } | Warning { text } = event {
+            self.0.lock().unwrap().push(text.clone());
+        }
+    }
+}
+
+/// Makes the next write to `file` fail; `*` is the only directory there.
+pub(crate) fn fill_up(root: &Path, file: &str) {
+    let path = match file.split_once("/*/") {
+        Some((parent, rest)) => {
+            let mut dirs = std::fs::read_dir(root.join(parent)).unwrap();
+            dirs.next().unwrap().unwrap().path().join(rest)
+        }
+        None => root.join(file),
+    };
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(std::fs::remove_file(&path));
+    std::os::unix::fs::symlink("/dev/full", path).unwrap();
 }

@@ -1,0 +1,41 @@
+//! `imgforge channel complete`.
+
+use super::super::App;
+use super::super::place::{self, Which};
+use super::tell;
+use crate::error::Result;
+use crate::repository::Share;
+
+/// The arguments of `imgforge channel complete`.
+#[derive(Debug, clap::Args)]
+pub struct Complete {
+    /// The image
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only gives it to another share of the machines, such as `50%`
+    #[arg(long, value_name = "SHARE")]
+    share: Option<Share>,
+    /// The channel (default: the repository's)
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel)]
+    channel: Option<String>,
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Complete {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When the channel is frozen, or nothing is on trial in it.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let stamp = place::stamp(self.why.as_deref())?;
+        let repository = self.which.open(app)?;
+        let channel = self.channel.as_deref();
+        let channel = channel.unwrap_or(repository.default_channel());
+        let moved = repository.complete(&self.name, channel, self.share, &stamp, &app.ui)?;
+        tell(&self.name, &moved)
+    }
+}

@@ -1,0 +1,62 @@
+//! `imgforge channel freeze` and `imgforge channel thaw`.
+
+use super::super::place::{self, Which};
+use super::super::{App, out};
+use crate::error::Result;
+
+/// The arguments of `imgforge channel freeze`.
+#[derive(Debug, clap::Args)]
+pub struct Freeze {
+    #[command(flatten)]
+    change: Change,
+}
+
+/// The arguments of `imgforge channel thaw`.
+#[derive(Debug, clap::Args)]
+pub struct Thaw {
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Debug, clap::Args)]
+struct Change {
+    /// The channel
+    #[arg(value_name = "CHANNEL", value_parser = place::channel)]
+    channel: String,
+    /// The reason, which a publisher is told
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Freeze {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When the channel is frozen already.
+    pub fn run(&self, app: &App) -> Result<()> {
+        self.change.run(app, true)
+    }
+}
+
+impl Thaw {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When the channel is not frozen.
+    pub fn run(&self, app: &App) -> Result<()> {
+        self.change.run(app, false)
+    }
+}
+
+impl Change {
+    fn run(&self, app: &App, frozen: bool) -> Result<()> {
+        let stamp = place::stamp(Some(&self.why))?;
+        self.which
+            .open(app)?
+            .freeze(&self.channel, frozen, &stamp)?;
+        let (channel, word) = (&self.channel, if frozen { "frozen" } else { "open" });
+        out::print(&format!("{channel}: {word}\n"))
+    }
+}

@@ -1,0 +1,80 @@
+//! `imgforge channel`: moves channels without a build.
+
+pub mod complete;
+pub mod freeze;
+pub mod history;
+pub mod list;
+pub mod promote;
+pub mod rollback;
+
+use clap::Subcommand;
+
+use super::{App, out};
+use crate::error::Result;
+use crate::repository::state::Moved;
+
+/// The arguments of `imgforge channel`.
+#[derive(Debug, clap::Args)]
+pub struct Channel {
+    /// What to do.
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done with a channel. Adding something is a file in this folder, a line here and a
+/// line in [`Channel::run`].
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows what each channel has
+    List(list::List),
+    /// Shows what happened to an image or a channel: who, when, why
+    History(history::History),
+    /// Gives a channel what another one has, without a build
+    Promote(promote::Promote),
+    /// Gives a channel old bytes again, under a higher revision, without a build
+    Rollback(rollback::Rollback),
+    /// Gives everybody what a share of the machines has on trial
+    Complete(complete::Complete),
+    /// Keeps a channel as it is until it is thawed
+    Freeze(freeze::Freeze),
+    /// Lets a frozen channel move again
+    Thaw(freeze::Thaw),
+}
+
+impl Channel {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// As what it was asked to do.
+    pub fn run(&self, app: &App) -> Result<()> {
+        match &self.verb {
+            Verb::List(verb) => verb.run(),
+            Verb::History(verb) => verb.run(),
+            Verb::Promote(verb) => verb.run(app),
+            Verb::Rollback(verb) => verb.run(app),
+            Verb::Complete(verb) => verb.run(app),
+            Verb::Freeze(verb) => verb.run(app),
+            Verb::Thaw(verb) => verb.run(app),
+        }
+    }
+}
+
+/// Prints what a channel has now.
+pub(in crate::cli) fn tell(name: &str, moved: &[Moved]) -> Result<()> {
+    for one in moved {
+        let (channel, arch) = (&one.channel, &one.arch);
+        let replaced = one
+            .replaced
+            .map(|replaced| format!(", instead of {replaced}"))
+            .unwrap_or_default();
+        let line = match one.revision {
+            Some(revision) => {
+                let action = one.action;
+                format!("{channel}: {name} {arch} has revision {revision}{replaced} ({action})\n")
+            }
+            None => format!("{channel}: {name} {arch} has nothing any more{replaced}\n"),
+        };
+        out::print(&line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `imgforge channel promote`.
+
+use super::super::place::{self, Which};
+use super::super::{App, out};
+use super::tell;
+use crate::error::Result;
+
+/// The arguments of `imgforge channel promote`.
+#[derive(Debug, clap::Args)]
+pub struct Promote {
+    /// The image
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The channel that has it
+    #[arg(value_name = "FROM", value_parser = place::channel)]
+    from: String,
+    /// The channel that gets it
+    #[arg(value_name = "TO", value_parser = place::channel)]
+    to: String,
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Promote {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When FROM has no such image, or TO is frozen.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let stamp = place::stamp(self.why.as_deref())?;
+        let repository = self.which.open(app)?;
+        let channels = (self.from.as_str(), self.to.as_str());
+        let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;
+        if moved.is_empty() {
+            let (name, to) = (&self.name, &self.to);
+            out::print(&format!("{to}: {name} is the same already\n"))?;
+        }
+        tell(&self.name, &moved)
+    }
+}

@@ -1,0 +1,60 @@
+//! The repository that a verb works on.
+
+use std::path::{Path, PathBuf};
+
+use super::{App, recipes};
+use crate::error::Result;
+use crate::pipeline::place;
+use crate::repository::{Repository, Stamp};
+use crate::stage::publish::commit;
+
+/// Which of imgforge.yaml's repositories.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// The repository, by its name in imgforge.yaml (default: the only one, or `main`)
+    #[arg(long, value_name = "NAME")]
+    pub repository: Option<String>,
+}
+
+impl Which {
+    /// Opens it to be changed, with the signing key.
+    ///
+    /// # Errors
+    /// When there is no such repository, no key, or it cannot be written.
+    pub fn open(&self, app: &App) -> Result<Repository> {
+        let repo = recipes::open(Path::new("."))?;
+        let config = repo.config()?;
+        let configured = config.state.as_ref().map(|state| repo.root().join(state));
+        let state = app.globals.state_dir(configured.as_deref())?;
+        let place = place::find(&config, repo.root(), self.repository.as_deref())?;
+        Repository::open(place.settings(&config, &state, &app.ui)?)
+    }
+
+    /// Its directory, to be read only.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn path(&self) -> Result<PathBuf> {
+        let repo = recipes::open(Path::new("."))?;
+        let config = repo.config()?;
+        Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
+    }
+}
+
+/// Who does it now, why, and from which commit of the recipe repository.
+///
+/// # Errors
+/// When there is no recipe repository here.
+pub fn stamp(why: Option<&str>) -> Result<Stamp> {
+    let repo = recipes::open(Path::new("."))?;
+    Ok(Stamp::now().why(why).commit(commit(repo.root())))
+}
+
+/// Parses a channel of the command line by the rule that recipes' channels keep.
+///
+/// # Errors
+/// When it breaks that rule.
+pub fn channel(text: &str) -> Result<String, String> {
+    let bad = crate::recipe::check::bad_word(text, "a channel");
+    bad.map_or_else(|| Ok(text.to_owned()), Err)
+}

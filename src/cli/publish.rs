@@ -1,0 +1,31 @@
+//! `imgforge publish`.
+
+use super::{App, out, place, session};
+use crate::error::Result;
+use crate::pipeline;
+
+/// The arguments of `imgforge publish`.
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    /// Images whose last build is published
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// The channel (default: the recipe's or the repository's)
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel)]
+    to: Option<String>,
+}
+
+impl Publish {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When the store has no finished build of a recipe as it is now, or it cannot be published.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        for name in &self.names {
+            pipeline::publish(&session, self.to.as_deref(), name)?;
+        }
+        app.ui.close();
+        out::print(&app.summary.render())
+    }
+}

@@ -1,0 +1,37 @@
+//! `imgforge repo copy`.
+
+use std::path::PathBuf;
+
+use super::super::place::Which;
+use super::super::{App, out};
+use crate::error::Result;
+use crate::units::Size;
+
+/// The arguments of `imgforge repo copy`.
+#[derive(Debug, clap::Args)]
+pub struct Copy {
+    /// The directory that gets the copy
+    #[arg(value_name = "DEST")]
+    dest: PathBuf,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Copy {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When a file is damaged, or something cannot be written; the same command goes on.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let ui = app.ui.stage("repository", "copy");
+        let copied = self.which.open(app)?.copy(&self.dest, &ui)?;
+        app.ui.close();
+        out::print(&format!(
+            "copied {} files, {}; {} were there, {} revisions were removed\n",
+            copied.files,
+            Size::bytes(copied.bytes).human(),
+            copied.kept,
+            copied.removed
+        ))
+    }
+}

@@ -1,0 +1,44 @@
+//! `imgforge repo`: looks after a repository.
+
+pub mod copy;
+pub mod prune;
+pub mod yank;
+
+use clap::Subcommand;
+
+use super::App;
+use crate::error::Result;
+
+/// The arguments of `imgforge repo`.
+#[derive(Debug, clap::Args)]
+pub struct Repo {
+    /// What to do.
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be done with a repository. Adding something is a file in this folder, a line here and
+/// a line in [`Repo::run`].
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows which revisions may go, and with --yes lets them go
+    Prune(prune::Prune),
+    /// Takes a revision out of every channel, for good
+    Yank(yank::Yank),
+    /// Copies the repository to a directory, or brings a copy up to date
+    Copy(copy::Copy),
+}
+
+impl Repo {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// As what it was asked to do.
+    pub fn run(&self, app: &App) -> Result<()> {
+        match &self.verb {
+            Verb::Prune(verb) => verb.run(app),
+            Verb::Yank(verb) => verb.run(app),
+            Verb::Copy(verb) => verb.run(app),
+        }
+    }
+}

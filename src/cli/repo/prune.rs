@@ -1,0 +1,70 @@
+//! `imgforge repo prune`.
+
+use super::super::place::{self, Which};
+use super::super::{App, out};
+use crate::error::Result;
+use crate::repository::{Doomed, Fate, Policy};
+use crate::units::{Size, Span};
+
+/// The arguments of `imgforge repo prune`.
+#[derive(Debug, clap::Args)]
+pub struct Prune {
+    /// Keeps the last N images of each channel (default: the recipe's `keep`, or 10)
+    #[arg(long, value_name = "N")]
+    keep: Option<u32>,
+    /// Keeps everything that a channel had in the last D days
+    #[arg(long, value_name = "D", default_value_t = 30)]
+    keep_days: u32,
+    /// How long a download may take: files stay so long after nothing names them
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    grace: Span,
+    /// Does it; without this it is only shown
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Prune {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let policy = Policy {
+            keep: self.keep,
+            window: Span::seconds(u64::from(self.keep_days) * 86_400),
+            grace: self.grace,
+        };
+        let stamp = place::stamp(None)?;
+        let doomed = self.which.open(app)?.prune(&policy, self.yes, &stamp)?;
+        for one in &doomed {
+            out::print(&line(one, self.yes))?;
+        }
+        let removed = doomed.iter().filter(|one| one.fate == Fate::Remove);
+        let size = Size::bytes(removed.map(|one| one.size).sum()).human();
+        out::print(&match (doomed.is_empty(), self.yes) {
+            (true, _) => "nothing may go\n".to_owned(),
+            (false, true) => format!("{size} freed\n"),
+            (false, false) => format!("this would free {size}; --yes does it\n"),
+        })
+    }
+}
+
+fn line(doomed: &Doomed, done: bool) -> String {
+    let numbers: Vec<String> = doomed.revisions.iter().map(u64::to_string).collect();
+    let (name, numbers) = (&doomed.name, numbers.join(", "));
+    let size = Size::bytes(doomed.size).human();
+    match (doomed.fate, done) {
+        (Fate::Retire(until), true) => {
+            format!("{name} {numbers}: off every list; its files ({size}) stay until {until:.0}\n")
+        }
+        (Fate::Retire(until), false) => {
+            format!(
+                "{name} {numbers}: leaves every list; its files ({size}) stay until {until:.0}\n"
+            )
+        }
+        (Fate::Remove, true) => format!("{name} {numbers}: removed, {size}\n"),
+        (Fate::Remove, false) => format!("{name} {numbers}: goes, {size}\n"),
+    }
+}

@@ -1,0 +1,58 @@
+//! `imgforge repo yank`.
+
+use super::super::place::{self, Which};
+use super::super::{App, out};
+use crate::error::Result;
+
+/// The arguments of `imgforge repo yank`.
+#[derive(Debug, clap::Args)]
+pub struct Yank {
+    /// The image and its revision
+    #[arg(value_name = "NAME@REV", value_parser = revision)]
+    revision: (String, u64),
+    /// The reason, which whoever asks for the revision is told
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// Removes the files at once, whoever is downloading them
+    #[arg(long)]
+    purge: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Yank {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When there is no such revision, or its files cannot be removed.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let (name, revision) = &self.revision;
+        let stamp = place::stamp(Some(&self.why))?;
+        let repository = self.which.open(app)?;
+        let yanked = repository.yank(name, *revision, self.purge, &stamp, &app.ui)?;
+        let numbers: Vec<String> = yanked.revisions.iter().map(u64::to_string).collect();
+        out::print(&format!("yanked {name} {}\n", numbers.join(", ")))?;
+        super::super::channel::tell(name, &yanked.moved)?;
+        for dir in &yanked.purged {
+            out::print(&format!("removed {dir}\n"))?;
+        }
+        if !yanked.children.is_empty() {
+            app.ui.warning(format!(
+                "these were built on it: {}; build them again, and yank them",
+                yanked.children.join(", ")
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Parses `NAME@REV`.
+fn revision(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("`{text}` is not a revision such as `web-node@7`");
+    let (name, number) = text.split_once('@').ok_or_else(wrong)?;
+    let number = number.parse().map_err(|_| wrong())?;
+    match name {
+        "" => Err(wrong()),
+        name => Ok((name.to_owned(), number)),
+    }
+}

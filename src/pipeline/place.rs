@@ -1,0 +1,92 @@
+//! From imgforge.yaml to a repository that can be opened.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::recipe::Config;
+use crate::recipe::config::RepositoryPlace;
+use crate::repository::hooks::{Hook, TIMEOUT};
+use crate::repository::{Settings, Signer};
+use crate::ui::Ui;
+
+/// A repository with a directory of this host.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// What imgforge.yaml says about it.
+    pub config: &'a RepositoryPlace,
+    /// Its name there.
+    pub name: &'a str,
+    /// The directory.
+    pub path: PathBuf,
+    root: &'a Path,
+}
+
+/// The repository that somebody asked for: the only one, or `main`, when nobody says. `root` is
+/// that of the recipe repository.
+///
+/// # Errors
+/// When there is none, or it has no directory.
+pub fn find<'a>(config: &'a Config, root: &'a Path, asked: Option<&str>) -> Result<Place<'a>> {
+    let all = &config.repositories;
+    let found = match asked {
+        Some(name) => all.get_key_value(name),
+        None if all.len() == 1 => all.iter().next(),
+        None => all.get_key_value("main"),
+    };
+    let (name, place) = found.ok_or_else(|| {
+        let name = asked.unwrap_or("main");
+        Error::usage(format!(
+            "imgforge.yaml has no repository `{name}` to publish to"
+        ))
+        .hint(format!(
+            "add `repositories: {{{name}: {{path: /srv/images}}}}` to imgforge.yaml"
+        ))
+    })?;
+    let path = place.path.as_ref().ok_or_else(|| {
+        Error::usage("the repository to publish to has no `path:` in imgforge.yaml")
+            .hint("only a repository with a directory of this host can be published to")
+    })?;
+    Ok(Place {
+        config: place,
+        name,
+        path: root.join(path),
+        root,
+    })
+}
+
+impl Place<'_> {
+    /// The channel whose index lies at the top.
+    pub fn default_channel(&self) -> &str {
+        self.config.default_channel.as_deref().unwrap_or("stable")
+    }
+
+    /// How it is opened; the signing key is the configured one, or imgforge's own in `state`.
+    ///
+    /// # Errors
+    /// When there is no such key.
+    pub fn settings(&self, config: &Config, state: &Path, ui: &Ui) -> Result<Settings> {
+        let signer = match &config.signing_key {
+            Some(key) => Signer::configured(key)?,
+            None => Signer::own(state, ui)?,
+        };
+        let mut settings = Settings::new(&self.path, signer);
+        settings.url.clone_from(&self.config.url);
+        self.default_channel()
+            .clone_into(&mut settings.default_channel);
+        let allowed = self.config.allowed_signers.as_ref();
+        settings.allowed_signers = allowed.map(|file| self.root.join(file));
+        settings.shares = self
+            .config
+            .channels
+            .iter()
+            .filter_map(|(channel, rules)| Some((channel.clone(), rules.canary?)))
+            .collect();
+        let hook = |hook: &crate::recipe::config::HookCall| Hook {
+            run: hook.run.clone(),
+            dir: self.root.to_owned(),
+            timeout: hook.timeout.unwrap_or(TIMEOUT),
+        };
+        settings.hooks = self.config.hooks.iter().map(hook).collect();
+        Ok(settings)
+    }
+}

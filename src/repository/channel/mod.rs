@@ -1,0 +1,158 @@
+//! What moves a channel without a build: promotion, rollback, the end of a trial, and a freeze.
+
+mod complete;
+mod freeze;
+mod promote;
+mod rollback;
+
+pub(super) use rollback::previous;
+
+use serde_json::Map;
+
+use super::bind::Number;
+use super::hooks::Happened;
+use super::state::{Action, Moved, Revision, Stamp, State};
+use super::transaction::{Place, Transaction};
+use super::{Held, Repository};
+use crate::error::{Error, Result};
+use crate::ui::Ui;
+
+impl Repository {
+    /// Changes the repository under its lock; what happened is told to the hooks.
+    fn change(
+        &self,
+        name: &str,
+        stamp: &Stamp,
+        ui: &Ui,
+        act: impl FnOnce(&mut Transaction<'_>) -> Result<()>,
+    ) -> Result<Vec<Moved>> {
+        let held: Held = self.lock()?;
+        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let before = history(&transaction.state, name).len();
+        act(&mut transaction)?;
+        let moved = history(&transaction.state, name)[before..].to_vec();
+        if !moved.is_empty() {
+            transaction.commit()?;
+        }
+        drop(held);
+        self.tell(name, &moved, stamp, ui);
+        Ok(moved)
+    }
+
+    /// Tells the hooks what happened to an image.
+    pub(super) fn tell(&self, name: &str, moved: &[Moved], stamp: &Stamp, ui: &Ui) {
+        for moved in moved {
+            let happened = Happened {
+                arch: Some(moved.arch.clone()),
+                revision: moved.revision,
+                from: moved.from.clone(),
+                ..Happened::new(&moved.action.to_string(), name, &moved.channel)
+            };
+            self.run_hooks(&happened, stamp, ui);
+        }
+    }
+}
+
+fn history<'a>(state: &'a State, name: &str) -> &'a [Moved] {
+    let image = state.images.get(name);
+    image
+        .map(|image| image.history.as_slice())
+        .unwrap_or_default()
+}
+
+impl Transaction<'_> {
+    /// A revision that can be used: known, its files there, not yanked.
+    pub(super) fn usable(&self, name: &str, number: u64) -> Result<Revision> {
+        let revision = self
+            .state
+            .images
+            .get(name)
+            .and_then(|image| image.revisions.get(&number))
+            .ok_or_else(|| {
+                Error::usage(format!("`{name}` has no revision {number}")).hint(format!(
+                    "`imgforge channel history {name}` shows those it had"
+                ))
+            })?;
+        if let Some(stamp) = &revision.yanked {
+            let why = stamp.why.as_deref().unwrap_or("no reason was given");
+            return Err(Error::gate(format!("{name}@{number} was yanked: {why}")));
+        }
+        if revision.removed.is_some() || !self.repository.root.join(&revision.file).exists() {
+            return Err(
+                Error::gate(format!("the files of {name}@{number} are gone"))
+                    .hint("copy the image directory back from a mirror, or build the image again"),
+            );
+        }
+        Ok(revision.clone())
+    }
+
+    /// Gives a channel the bytes of a revision, under its number or another one.
+    pub(super) fn give(&mut self, place: &Place<'_>, number: u64, how: Number) -> Result<u64> {
+        let Place {
+            name,
+            channel,
+            arch,
+            ..
+        } = *place;
+        let mut revision = self.usable(name, number)?;
+        revision.created = self.stamp.clone();
+        let image = self.image(name);
+        let highest = image.current(channel, arch).max(image.trial(channel, arch));
+        let bound = match how {
+            Number::Reuse if Some(number) > highest => number,
+            _ => {
+                let file = std::path::Path::new(&revision.file).file_name();
+                revision.file = file.unwrap_or_default().to_string_lossy().into_owned();
+                let highest = highest.unwrap_or(0);
+                self.bind(name, highest, revision.clone(), how)?.number
+            }
+        };
+        for other in self.image(name).revisions.values_mut() {
+            if other.same_bytes(&revision) {
+                other.retired = None;
+            }
+        }
+        if bound != number {
+            let old = self.state.manifest(name, number).unwrap_or_default();
+            let old = old.as_object().cloned().unwrap_or_else(Map::new);
+            self.write_manifest(name, bound, || old)?;
+        }
+        let place = Place {
+            revision: Some(bound),
+            ..*place
+        };
+        self.place(&place)?;
+        Ok(bound)
+    }
+
+    /// The architectures of which a channel has an image.
+    fn architectures(&self, name: &str, channel: &str) -> Result<Vec<String>> {
+        let image = self.state.images.get(name).ok_or_else(|| {
+            Error::usage(format!("the repository has no image `{name}`"))
+                .hint("`imgforge channel list` shows what there is")
+        })?;
+        let placement = image.channels.get(channel);
+        let found: Vec<String> = placement
+            .map(|placement| placement.current.keys().cloned().collect())
+            .unwrap_or_default();
+        if found.is_empty() {
+            return Err(
+                Error::usage(format!("the channel `{channel}` has no image `{name}`"))
+                    .hint("`imgforge channel list` shows what there is"),
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// A place without a number yet.
+fn place<'a>(name: &'a str, channel: &'a str, arch: &'a str, action: Action) -> Place<'a> {
+    Place {
+        name,
+        channel,
+        arch,
+        revision: None,
+        action,
+        from: None,
+    }
+}

@@ -1,0 +1,112 @@
+//! Rollback: old bytes come back under a higher number, at once.
+
+use super::place;
+use crate::error::{Error, Result};
+use crate::repository::Repository;
+use crate::repository::bind::Number;
+use crate::repository::state::{Action, Image, Moved, Stamp};
+use crate::repository::transaction::Transaction;
+use crate::ui::Ui;
+
+impl Repository {
+    /// Gives a channel the bytes that it had before, or those of the revision `to`, under a new
+    /// number. Of a revision on trial, everybody gets what most have, and the trial ends.
+    ///
+    /// # Errors
+    /// When the channel is frozen, has no such image, or had nothing before.
+    pub fn rollback(
+        &self,
+        name: &str,
+        channel: &str,
+        to: Option<u64>,
+        stamp: &Stamp,
+        ui: &Ui,
+    ) -> Result<Vec<Moved>> {
+        self.change(name, stamp, ui, |transaction| {
+            transaction.refuse_frozen(channel)?;
+            let architectures = match to {
+                // A yank may have left the channel without the image.
+                Some(to) if transaction.had(name, channel) => {
+                    vec![transaction.usable(name, to)?.arch]
+                }
+                _ => transaction.architectures(name, channel)?,
+            };
+            architectures
+                .iter()
+                .try_for_each(|arch| transaction.roll_back(name, channel, arch, to))
+        })
+        .map_err(|error| error.within(format!("rolling `{name}` back failed")))
+    }
+}
+
+impl Transaction<'_> {
+    fn had(&self, name: &str, channel: &str) -> bool {
+        let image = self.state.images.get(name);
+        image.is_some_and(|image| image.history_of(channel).next().is_some())
+    }
+
+    fn roll_back(&mut self, name: &str, channel: &str, arch: &str, to: Option<u64>) -> Result<()> {
+        let image = self.image(name);
+        let current = image.current(channel, arch);
+        let trial = image.trial(channel, arch);
+        let target = match (to, trial) {
+            (Some(to), _) => Some(to),
+            (None, Some(_)) => current,
+            (None, None) => previous(image, channel, arch),
+        };
+        let target = target.ok_or_else(|| {
+            Error::usage(format!(
+                "`{name}` for {arch} had nothing else in the channel `{channel}` before"
+            ))
+            .hint(format!(
+                "`imgforge channel history {name}` shows the revisions that --to can name"
+            ))
+        })?;
+        let bytes = |number: u64| image.revisions.get(&number);
+        let same = match (current.and_then(bytes), bytes(target)) {
+            (Some(current), Some(target)) => current.same_bytes(target),
+            _ => false,
+        };
+        if same && trial.is_none() {
+            return Err(Error::usage(format!(
+                "the channel `{channel}` has the bytes of {name}@{target} already"
+            )));
+        }
+        let place = place(name, channel, arch, Action::Rollback);
+        self.give(&place, target, Number::Fresh).map(drop)
+    }
+}
+
+/// The revision whose bytes a channel had before the ones that it has; never one that a rollback
+/// took back.
+pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) -> Option<u64> {
+    let history: Vec<(u64, &Moved)> = image
+        .history_of(channel)
+        .filter(|moved| moved.arch == arch && moved.action != Action::Canary)
+        .filter_map(|moved| Some((moved.revision?, moved)))
+        .collect();
+    let bytes = |number: u64| {
+        image
+            .revisions
+            .get(&number)
+            .map(|revision| &revision.sha512)
+    };
+    let now = bytes(history.last()?.0);
+    let brought = |action| matches!(action, Action::Publish | Action::Promote | Action::Complete);
+    // A rollback does not bring bytes: what was before them is what counts.
+    let since = history
+        .iter()
+        .rposition(|(number, moved)| bytes(*number) == now && brought(moved.action))
+        .unwrap_or(0);
+    let good = |number: u64| {
+        image
+            .revisions
+            .get(&number)
+            .is_some_and(|revision| revision.yanked.is_none() && revision.removed.is_none())
+    };
+    history[..since]
+        .iter()
+        .rev()
+        .map(|(number, _)| *number)
+        .find(|number| bytes(*number) != now && good(*number))
+}

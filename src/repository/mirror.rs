@@ -1,0 +1,297 @@
+//! A copy of a repository elsewhere: blobs first, indexes last, and an interrupted copy goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use sha2::{Digest as _, Sha512};
+
+use super::state::{Image, State};
+use super::{Identity, Repository, files, journal, lock};
+use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
+use crate::ui::{StageUi, Unit};
+
+/// What [`Repository::copy`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// Blobs and files beside them that were copied.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Those that were there already.
+    pub kept: usize,
+    /// Directories of revisions that the repository has no more.
+    pub removed: usize,
+}
+
+/// A file of a revision.
+struct Wanted {
+    path: String,
+    size: u64,
+    sha512: Option<String>,
+}
+
+impl Repository {
+    /// Copies the repository to a directory, which then serves the same images and can be
+    /// published to with the same key. Files are verified on their way.
+    ///
+    /// # Errors
+    /// When a file is not what the records say, or something cannot be written. What the
+    /// directory served before, it still serves then; the same call goes on.
+    pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
+        let doing = || format!("copying to {}", to.display());
+        let to = std::path::absolute(to).doing(doing)?;
+        if to.starts_with(&self.root) || self.root.starts_with(&to) {
+            return Err(Error::usage(format!(
+                "{} and {} lie in each other",
+                to.display(),
+                self.root.display()
+            )));
+        }
+        self.refuse_other(&to)?;
+        std::fs::create_dir_all(to.join(".imgforge/names")).doing(doing)?;
+        let _held = self.hold(&to)?;
+        journal::recover(&to, &self.steps)?;
+        let (state, entry_points) = self.snapshot(&to)?;
+        let mut copied = Copied::default();
+        let wanted = wanted(&state, &self.root)?;
+        let total = wanted.iter().map(|file| file.size).sum();
+        let mut done = 0;
+        for file in &wanted {
+            self.copy_file(file, &to, &mut copied)?;
+            done += file.size;
+            ui.progress(done, total, Unit::Bytes);
+        }
+        self.step("copy the entry points");
+        journal::replace(&to, &entry_points, &self.steps)?;
+        copied.removed = remove_gone(&state, &to)?;
+        Ok(copied)
+    }
+
+    /// A copy never replaces another repository.
+    fn refuse_other(&self, to: &Path) -> Result<()> {
+        let id = |root: &Path| -> Result<Option<String>> {
+            let path = root.join(".imgforge/repository.json");
+            Ok(files::read_json::<Identity>(&path)?.map(|identity| identity.id))
+        };
+        match (id(to)?, id(&self.root)?) {
+            (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
+                "{} is another repository",
+                to.display()
+            ))
+            .hint("name an empty directory, or an older copy of this repository")),
+            _ => Ok(()),
+        }
+    }
+
+    fn hold(&self, to: &Path) -> Result<File> {
+        let path = to.join(".imgforge/lock");
+        let doing = || format!("locking {}", path.display());
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .doing(doing)?;
+        lock::wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
+        Ok(file)
+    }
+
+    /// The state and every file that is replaced by publications, at one moment; the indexes last.
+    fn snapshot(&self, to: &Path) -> Result<(State, Vec<journal::Replacement>)> {
+        let held = self.lock()?;
+        let state = self.state()?;
+        let mut paths = BTreeSet::new();
+        walk(&self.root, Path::new(""), &mut paths)?;
+        let mut there = BTreeSet::new();
+        walk(to, Path::new(""), &mut there)?;
+        let ours = |path: &&String| OURS.iter().any(|dir| path.starts_with(dir));
+        let gone = there.difference(&paths).filter(ours);
+        let mut all: Vec<journal::Replacement> = gone.map(|path| (path.clone(), None)).collect();
+        for path in paths {
+            let file = self.root.join(&path);
+            let bytes = std::fs::read(&file).doing(|| format!("reading {}", file.display()))?;
+            if std::fs::read(to.join(&path)).ok().as_ref() != Some(&bytes) {
+                all.push((path, Some(bytes)));
+            }
+        }
+        drop(held);
+        all.sort_by_key(|(path, _)| (rank(path), path.clone()));
+        Ok((state, all))
+    }
+
+    fn copy_file(&self, file: &Wanted, to: &Path, copied: &mut Copied) -> Result<()> {
+        let (from, to) = (self.root.join(&file.path), to.join(&file.path));
+        if std::fs::metadata(&to).is_ok_and(|there| there.len() == file.size) {
+            copied.kept += 1;
+            return Ok(());
+        }
+        self.step("copy a file");
+        let (reading, writing) = (
+            || format!("reading {}", from.display()),
+            || format!("writing {}", to.display()),
+        );
+        files::create_dir(to.parent().unwrap_or(&to))?;
+        let mut aside = to.clone().into_os_string();
+        aside.push(".part");
+        let aside = PathBuf::from(aside);
+        let mut source = File::open(&from).doing(reading)?;
+        let mut target = File::create(&aside).doing(writing)?;
+        let mut hasher = Sha512::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            interrupt::check()?;
+            let count = source.read(&mut buffer).doing(reading)?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            target.write_all(&buffer[..count]).doing(writing)?;
+        }
+        target.sync_all().doing(writing)?;
+        let found = hex::encode(hasher.finalize());
+        if file
+            .sha512
+            .as_ref()
+            .is_some_and(|expected| *expected != found)
+        {
+            drop(std::fs::remove_file(&aside));
+            return Err(
+                Error::gate(format!("{} is not what was published", from.display()))
+                    .hint("`imgforge repo verify` shows what else is damaged"),
+            );
+        }
+        files::rename(&aside, &to)?;
+        copied.files += 1;
+        copied.bytes += file.size;
+        Ok(())
+    }
+}
+
+/// Where a file that the repository has no more goes from its copy, too.
+const OURS: &[&str] = &[
+    "channels/",
+    "images/",
+    "streams/",
+    "vagrant/",
+    ".imgforge/names/",
+];
+
+/// The default channel's index comes after everything else that readers see; then the records.
+fn rank(path: &str) -> u8 {
+    match path {
+        "index.asc" => 2,
+        path if path.starts_with(".imgforge/") => 3,
+        path if path.ends_with("/index.asc") => 1,
+        _ => 0,
+    }
+}
+
+/// The immutable files that the records know.
+fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
+    let mut all = BTreeMap::new();
+    let mut add = |path: String, size: u64, sha512: Option<String>| {
+        let file = Wanted {
+            path: path.clone(),
+            size,
+            sha512,
+        };
+        all.insert(path, file);
+    };
+    for image in state.images.values() {
+        for (number, revision) in present(image) {
+            add(
+                revision.file.clone(),
+                revision.size,
+                Some(revision.sha512.clone()),
+            );
+            let mut unknown = vec![format!("images/{}/{number}/manifest.json", image.name)];
+            for file in revision.companions.values() {
+                add(file.path.clone(), file.size, Some(file.sha512.clone()));
+                if file.signed {
+                    unknown.push(format!("{}.asc", file.path));
+                }
+            }
+            for path in unknown {
+                let file = root.join(&path);
+                let size = std::fs::metadata(&file)
+                    .doing(|| format!("reading {}", file.display()))?
+                    .len();
+                add(path, size, None);
+            }
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// The revisions whose files are there; one that a killed publisher only bound has none.
+fn present(image: &Image) -> impl Iterator<Item = (&u64, &super::state::Revision)> {
+    let used: BTreeSet<u64> = image
+        .history
+        .iter()
+        .filter_map(|moved| moved.revision)
+        .collect();
+    image
+        .revisions
+        .iter()
+        .filter(move |(number, revision)| revision.removed.is_none() && used.contains(number))
+}
+
+/// The files below a root that are replaced by publications: all but those of revisions, the lock
+/// and what is unfinished.
+fn walk(root: &Path, below: &Path, found: &mut BTreeSet<String>) -> Result<()> {
+    let dir = root.join(below);
+    let doing = || format!("reading {}", dir.display());
+    let entries = match std::fs::read_dir(&dir) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        result => result.doing(doing)?,
+    };
+    for entry in entries {
+        let entry = entry.doing(doing)?;
+        let path = below.join(entry.file_name());
+        let Some(text) = path.to_str().map(str::to_owned) else {
+            continue;
+        };
+        if entry.file_type().doing(doing)?.is_dir() {
+            if !is_private(&text) && !is_revision(&path) {
+                walk(root, &path, found)?;
+            }
+        } else if !is_private(&text) && !text.ends_with(".new") {
+            found.insert(text);
+        }
+    }
+    Ok(())
+}
+
+fn is_private(path: &str) -> bool {
+    let of_this_host = [
+        ".imgforge/incoming",
+        ".imgforge/transaction",
+        ".imgforge/lock",
+        ".imgforge/journal.json",
+    ];
+    of_this_host.contains(&path)
+}
+
+/// `images/NAME/REVISION`.
+fn is_revision(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts.len() == 3 && parts[0] == "images" && parts[2].parse::<u64>().is_ok()
+}
+
+/// Removes what the records say is gone.
+fn remove_gone(state: &State, to: &Path) -> Result<usize> {
+    let mut count = 0;
+    for image in state.images.values() {
+        for (number, _) in image.revisions.iter().filter(|(_, r)| r.removed.is_some()) {
+            let dir = to.join(format!("images/{}/{number}", image.name));
+            if dir.exists() {
+                std::fs::remove_dir_all(&dir).doing(|| format!("removing {}", dir.display()))?;
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
+}

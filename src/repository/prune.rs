@@ -1,0 +1,235 @@
+//! Retention: which revisions go, and when their files do.
+//!
+//! A revision goes in two steps. First it is retired: it leaves every list and page, so that no
+//! new download begins. Its files go at the first run after the grace period, when no download
+//! that began before can need them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Repository;
+use super::state::{Image, Moved, Revision, Stamp, State};
+use super::transaction::Transaction;
+use super::views::ViewFile;
+use crate::error::Result;
+use crate::units::Span;
+
+/// What [`Repository::prune`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Of each channel and architecture, so many of the last different images; the recipe's own
+    /// number goes before it when this one is none.
+    pub keep: Option<u32>,
+    /// Everything that a channel had in this time.
+    pub window: Span,
+    /// How long a download may take.
+    pub grace: Span,
+}
+
+/// How many images of a channel are kept when nobody says.
+pub(super) const KEEP: u32 = 10;
+
+/// A blob that goes, with all its revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doomed {
+    /// The image.
+    pub name: String,
+    /// The revisions that are these bytes.
+    pub revisions: Vec<u64>,
+    /// Size of the blob and the files beside it, in bytes.
+    pub size: u64,
+    /// What happens now.
+    pub fate: Fate,
+}
+
+/// A step of a blob's way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It leaves the lists; its files stay until this time.
+    Retire(Timestamp),
+    /// Its files go.
+    Remove,
+}
+
+impl Repository {
+    /// Says what a policy removes, and removes it if `really`.
+    ///
+    /// # Errors
+    /// When the records cannot be read, or something cannot be removed.
+    pub fn prune(&self, policy: &Policy, really: bool, stamp: &Stamp) -> Result<Vec<Doomed>> {
+        let held = self.lock()?;
+        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let doomed = judge(&transaction.state, policy, stamp.when);
+        if really && !doomed.is_empty() {
+            for one in &doomed {
+                transaction.carry_out(one);
+            }
+            transaction.commit()?;
+        }
+        if really {
+            self.sweep()?;
+        }
+        Ok(doomed)
+    }
+
+    /// Removes the directories of revisions whose files are to be gone: those of this run, and
+    /// what an earlier one that was killed left.
+    fn sweep(&self) -> Result<()> {
+        let state = self.state()?;
+        for image in state.images.values() {
+            for (number, revision) in &image.revisions {
+                if revision.removed.is_none() {
+                    continue;
+                }
+                let dir = format!("images/{}/{number}", image.name);
+                if self.root.join(&dir).exists() {
+                    self.step("remove a revision's files");
+                    self.remove_dir(&dir)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transaction<'_> {
+    fn carry_out(&mut self, doomed: &Doomed) {
+        let when = self.stamp.when;
+        let image = self.image(&doomed.name);
+        for number in &doomed.revisions {
+            if let Some(revision) = image.revisions.get_mut(number) {
+                revision.retired.get_or_insert(when);
+                if doomed.fate == Fate::Remove {
+                    revision.removed = Some(when);
+                }
+            }
+        }
+        if image
+            .revisions
+            .values()
+            .all(|revision| revision.removed.is_some())
+        {
+            let path = format!("images/{}/revisions.sjson", doomed.name);
+            self.files.push(ViewFile::remove(path));
+        }
+    }
+}
+
+/// Which blobs a policy lets go of, by name and revision.
+fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
+    let below = still_built_on(state);
+    let mut doomed = Vec::new();
+    for image in state.images.values() {
+        let kept = kept_bytes(image, policy, now);
+        for ((arch, sha512), numbers) in by_bytes(image) {
+            let all: Vec<&Revision> = numbers.iter().map(|n| &image.revisions[n]).collect();
+            let gone = all.iter().all(|revision| revision.removed.is_some());
+            if gone || kept.contains(&(arch, sha512)) || below.contains(sha512) {
+                continue;
+            }
+            let retired = all.iter().filter_map(|revision| revision.retired).max();
+            let grace = SignedDuration::from_secs(policy.grace.as_seconds().cast_signed());
+            let until = retired.unwrap_or(now).saturating_add(grace).unwrap_or(now);
+            let fate = match retired {
+                _ if until <= now => Fate::Remove,
+                None => Fate::Retire(until),
+                // Its time has not come.
+                Some(_) => continue,
+            };
+            let size = all.first().map_or(0, |revision| {
+                let beside = revision.companions.values().map(|file| file.size);
+                revision.size + beside.sum::<u64>()
+            });
+            doomed.push(Doomed {
+                name: image.name.clone(),
+                revisions: numbers,
+                size,
+                fate,
+            });
+        }
+    }
+    doomed.sort_by(|a, b| (&a.name, &a.revisions).cmp(&(&b.name, &b.revisions)));
+    doomed
+}
+
+/// An architecture and a SHA-512: what a blob is.
+type Bytes<'a> = (&'a str, &'a str);
+
+fn by_bytes(image: &Image) -> BTreeMap<Bytes<'_>, Vec<u64>> {
+    let mut groups: BTreeMap<Bytes<'_>, Vec<u64>> = BTreeMap::new();
+    for (number, revision) in &image.revisions {
+        let bytes = (revision.arch.as_str(), revision.sha512.as_str());
+        groups.entry(bytes).or_default().push(*number);
+    }
+    groups
+}
+
+/// The blobs below images that are still offered.
+fn still_built_on(state: &State) -> BTreeSet<&str> {
+    let revisions = state
+        .images
+        .values()
+        .flat_map(|image| image.revisions.values());
+    revisions
+        .filter(|revision| revision.offered())
+        .flat_map(|revision| revision.built_on.iter().map(String::as_str))
+        .collect()
+}
+
+/// The blobs that stay, for what the channels have, had lately, or may go back to.
+fn kept_bytes<'a>(image: &'a Image, policy: &Policy, now: Timestamp) -> BTreeSet<Bytes<'a>> {
+    let window = policy.window.as_seconds().max(policy.grace.as_seconds());
+    let since = SignedDuration::from_secs(window.cast_signed());
+    let since = now.saturating_sub(since).unwrap_or(Timestamp::MIN);
+    let keep = policy.keep.or(image.keep).unwrap_or(KEEP) as usize;
+    let bytes = |number: u64| -> Option<Bytes<'a>> {
+        let revision = image.revisions.get(&number)?;
+        Some((&revision.arch, &revision.sha512))
+    };
+    let placed = image.placed();
+    let mut kept: BTreeSet<Bytes<'_>> = placed.iter().filter_map(|n| bytes(*n)).collect();
+    // Bound by a publisher that may still be at work, or was killed.
+    let fresh = image
+        .revisions
+        .iter()
+        .filter(|(_, r)| r.created.when > since);
+    kept.extend(fresh.filter_map(|(number, _)| bytes(*number)));
+    for history in by_place(image).values() {
+        let mut last: Vec<Bytes<'_>> = Vec::new();
+        let mut until = Timestamp::MAX;
+        for moved in history.iter().rev() {
+            let Some(one) = moved.revision.and_then(bytes) else {
+                until = moved.stamp.when;
+                continue;
+            };
+            if !last.contains(&one) && last.len() < keep {
+                last.push(one);
+            }
+            // It was there until the next one came.
+            if until > since {
+                kept.insert(one);
+            }
+            until = moved.stamp.when;
+        }
+        kept.extend(last);
+    }
+    // A yanked one stays for no history's sake.
+    let yanked = |one: &Bytes<'_>| {
+        image.revisions.iter().any(|(number, revision)| {
+            revision.yanked.is_some() && bytes(*number) == Some(*one) && !placed.contains(number)
+        })
+    };
+    kept.retain(|one| !yanked(one));
+    kept
+}
+
+/// The history of each channel and architecture.
+fn by_place(image: &Image) -> BTreeMap<(&str, &str), Vec<&Moved>> {
+    let mut places: BTreeMap<(&str, &str), Vec<&Moved>> = BTreeMap::new();
+    for moved in &image.history {
+        let place = (moved.channel.as_str(), moved.arch.as_str());
+        places.entry(place).or_default().push(moved);
+    }
+    places
+}

@@ -1,0 +1,145 @@
+//! A revision that must not be used any more, such as one with a leaked secret in it.
+
+use std::collections::BTreeSet;
+
+use super::bind::Number;
+use super::channel::previous;
+use super::state::{Action, Moved, Stamp};
+use super::transaction::{Place, Transaction};
+use super::{Repository, files};
+use crate::error::{Context as _, Error, Result};
+use crate::ui::Ui;
+
+/// What [`Repository::yank`] did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Yanked {
+    /// The revisions with these bytes.
+    pub revisions: Vec<u64>,
+    /// What the channels that had one of them have now.
+    pub moved: Vec<Moved>,
+    /// Directories below the root that were removed at once.
+    pub purged: Vec<String>,
+    /// Published images that were built on these bytes, as `NAME@REVISION`.
+    pub children: Vec<String>,
+}
+
+impl Repository {
+    /// Yanks a revision, and every other one with the same bytes. Channels that have one, frozen
+    /// ones too, get what they had before, or nothing. With `purge` the files go at once, whoever
+    /// is downloading them.
+    ///
+    /// # Errors
+    /// When there is no such revision, or its files cannot be removed.
+    pub fn yank(
+        &self,
+        name: &str,
+        revision: u64,
+        purge: bool,
+        stamp: &Stamp,
+        ui: &Ui,
+    ) -> Result<Yanked> {
+        let held = self.lock()?;
+        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let yanked = transaction
+            .yank(name, revision, purge)
+            .map_err(|error| error.within(format!("yanking {name}@{revision} failed")))?;
+        transaction.commit()?;
+        for dir in &yanked.purged {
+            self.step("purge a revision");
+            self.remove_dir(dir)?;
+        }
+        drop(held);
+        self.tell(name, &yanked.moved, stamp, ui);
+        Ok(yanked)
+    }
+
+    /// Removes a directory below the root, if it is there.
+    pub(super) fn remove_dir(&self, dir: &str) -> Result<()> {
+        let path = self.root.join(dir);
+        match std::fs::remove_dir_all(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => {
+                result.doing(|| format!("removing {}", path.display()))?;
+                files::sync_parent(&path)
+            }
+        }
+    }
+}
+
+impl Transaction<'_> {
+    fn yank(&mut self, name: &str, revision: u64, purge: bool) -> Result<Yanked> {
+        let image = self.state.images.get(name);
+        let bytes = image
+            .and_then(|image| image.revisions.get(&revision))
+            .cloned();
+        let bytes = bytes.ok_or_else(|| {
+            Error::usage(format!("`{name}` has no revision {revision}"))
+                .hint("`imgforge channel history NAME` shows the revisions of an image")
+        })?;
+        let stamp = self.stamp.clone();
+        let image = self.image(name);
+        let (mut revisions, mut purged) = (BTreeSet::new(), Vec::new());
+        for (number, other) in &mut image.revisions {
+            if !other.same_bytes(&bytes) {
+                continue;
+            }
+            other.yanked.get_or_insert_with(|| stamp.clone());
+            revisions.insert(*number);
+            if purge {
+                other.removed.get_or_insert(stamp.when);
+                purged.push(format!("images/{name}/{number}"));
+            }
+        }
+        let before = image.history.len();
+        self.take_out(name, &revisions)?;
+        let moved = self.image(name).history[before..].to_vec();
+        let children = self.state.children(&bytes.sha512);
+        Ok(Yanked {
+            revisions: revisions.into_iter().collect(),
+            moved,
+            purged,
+            children,
+        })
+    }
+
+    /// Gives every channel that has one of these revisions something else.
+    fn take_out(&mut self, name: &str, revisions: &BTreeSet<u64>) -> Result<()> {
+        let mut hit = Vec::new();
+        for (channel, placement) in &self.image(name).channels {
+            for (arch, current) in &placement.current {
+                let trial = placement.canary.get(arch).map(|canary| canary.revision);
+                let current = revisions.contains(current);
+                if current || trial.is_some_and(|trial| revisions.contains(&trial)) {
+                    hit.push((channel.clone(), arch.clone(), current));
+                }
+            }
+        }
+        for (channel, arch, current_is_bad) in hit {
+            let image = self.image(name);
+            let trial = image
+                .trial(&channel, &arch)
+                .filter(|trial| !revisions.contains(trial));
+            let target = match (current_is_bad, trial) {
+                (false, _) => image.current(&channel, &arch),
+                // What was on trial is newer than what must go.
+                (true, Some(trial)) => Some(trial),
+                (true, None) => previous(image, &channel, &arch),
+            };
+            let place = Place {
+                name,
+                channel: &channel,
+                arch: &arch,
+                revision: None,
+                action: Action::Yank,
+                from: None,
+            };
+            match target {
+                Some(target) if self.usable(name, target).is_ok() => {
+                    self.give(&place, target, Number::Fresh)?;
+                }
+                _ => self.place(&place)?,
+            }
+        }
+        Ok(())
+    }
+}
