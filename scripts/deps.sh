@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 declare -A packages=(
   [run]="mmdebstrap uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
-    e2fsprogs fdisk dosfstools mtools cpio ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
+    e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils"
 )

@@ -30,6 +30,10 @@ pub enum Tool {
     Libvirtd,
     /// Runs the distributions' own installers.
     VirtInstall,
+    /// Puts answers into an installer's initrd.
+    Cpio,
+    /// Reads ISO images and makes seed disks.
+    Xorriso,
     /// Makes libguestfs' appliance.
     Supermin,
     /// Signs and verifies.
@@ -53,7 +57,7 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 14] = [
+    pub const ALL: [Tool; 16] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
         Tool::Sfdisk,
@@ -65,6 +69,8 @@ impl Tool {
         Tool::Qemu,
         Tool::Libvirtd,
         Tool::VirtInstall,
+        Tool::Cpio,
+        Tool::Xorriso,
         Tool::Supermin,
         Tool::Gpg,
         Tool::GpgAgent,
@@ -118,6 +124,18 @@ impl Tool {
                 Some((4, 0)),
                 "virtinst",
                 "run an installer",
+            ),
+            Tool::Cpio => facts(
+                &["cpio"],
+                None,
+                "cpio",
+                "put answers into an installer's initrd",
+            ),
+            Tool::Xorriso => facts(
+                &["xorriso"],
+                None,
+                "xorriso",
+                "read an installer's ISO image",
             ),
             Tool::Supermin => facts(
                 &["supermin"],

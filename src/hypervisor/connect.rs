@@ -13,6 +13,7 @@ use std::sync::Arc;
 use virt::connect::Connect;
 
 use super::domain::Domain;
+use super::expected::Expected;
 use super::private::Daemon;
 use super::raw::{self, Held};
 use super::runtime::Runtime;
@@ -138,6 +139,17 @@ impl Connection {
     /// When libvirt or QEMU refuses; nothing is left running then.
     pub fn start(&self, spec: &Spec, ledger: &Ledger) -> Result<Domain> {
         Domain::start(Arc::clone(&self.link), spec, ledger)
+    }
+}
+
+impl Connection {
+    /// Prepares for a guest that another program will create by the name, the UUID and the
+    /// sockets of [`Expected::place`].
+    ///
+    /// # Errors
+    /// When the ledger or the sockets cannot be written.
+    pub fn expect(&self, spec: &Spec, ledger: &Ledger) -> Result<Expected> {
+        Expected::new(Arc::clone(&self.link), spec, ledger)
     }
 }
 

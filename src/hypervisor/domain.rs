@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,24 +60,8 @@ impl Domain {
     pub(super) fn start(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Domain> {
         interrupt::check()?;
         let machine = Machine::create(link, spec, ledger)?;
-        let state = Arc::new(State::new(spec.on_reboot));
-        let listener: Arc<dyn Listener> = Arc::clone(&state) as _;
-        let registration = raw::register(&machine.link.connect, machine.handle(), &listener)
-            .map_err(|cause| failed("libvirt reports no events", &cause))?;
-        let (sender, events) = mpsc::sync_channel(QUEUE);
-        let (console, ports, readers) = listen(spec, &machine.place, sender)?;
-        let domain = Domain {
-            registration: Some(registration),
-            disks: spec.disks.len(),
-            counted: counted(spec, &machine.place),
-            machine,
-            state,
-            events: Some(events),
-            console,
-            ports,
-            readers,
-            reported: AtomicBool::new(false),
-        };
+        let events = Events::register(&machine, spec)?;
+        let domain = Domain::listen(machine, spec, events, Port::connect)?;
         domain.handle().resume().map_err(|cause| {
             failed(
                 &format!("the guest {} does not start", domain.name()),
@@ -85,6 +69,42 @@ impl Domain {
             )
         })?;
         Ok(domain)
+    }
+
+    /// Opens console and ports, each with a thread that reads it into the queue.
+    pub(super) fn listen(
+        machine: Machine,
+        spec: &Spec,
+        Events {
+            state,
+            registration,
+        }: Events,
+        mut open: impl FnMut(&Path, String) -> Result<Port>,
+    ) -> Result<Domain> {
+        let (queue, events) = mpsc::sync_channel(QUEUE);
+        let place = &machine.place;
+        let of = |what: &str| format!("the {what} of the guest {}", place.name);
+        let log = reader::Log::create(spec.console_log.as_deref())?;
+        let console = open(&place.console, of("console"))?;
+        let mut readers = vec![reader::console(console.reader()?, log, queue.clone())?];
+        let mut ports = BTreeMap::new();
+        for (name, socket) in spec.channels.iter().zip(&place.channels) {
+            let port = open(socket, of(&format!("port {name}")))?;
+            readers.push(reader::port(port.reader()?, name.clone(), queue.clone())?);
+            ports.insert(name.clone(), port);
+        }
+        Ok(Domain {
+            registration: Some(registration),
+            disks: spec.disks.len(),
+            counted: counted(spec, place),
+            machine,
+            state,
+            events: Some(events),
+            console,
+            ports,
+            readers,
+            reported: AtomicBool::new(false),
+        })
     }
 
     fn handle(&self) -> &virt::domain::Domain {
@@ -146,6 +166,11 @@ impl Domain {
     /// Why the guest ended with [`Outcome::Failed`], if imgforge knows.
     pub fn failure(&self) -> Option<&'static str> {
         self.state.failure()
+    }
+
+    /// Whether the guest's kernel told QEMU that it panicked.
+    pub fn crashed(&self) -> bool {
+        self.state.crashed()
     }
 
     /// The port `name`, to write to from another thread.
@@ -270,19 +295,22 @@ fn counted(spec: &Spec, place: &Place) -> Vec<String> {
         .collect()
 }
 
-type Listening = (Port, BTreeMap<String, Port>, Vec<JoinHandle<()>>);
+/// libvirt's reports about one domain.
+pub(super) struct Events {
+    state: Arc<State>,
+    registration: Registration,
+}
 
-/// Connects console and ports, each with a thread that reads it into the queue.
-fn listen(spec: &Spec, place: &Place, queue: SyncSender<DomainEvent>) -> Result<Listening> {
-    let of = |what: &str| format!("the {what} of the guest {}", place.name);
-    let log = reader::Log::create(spec.console_log.as_deref())?;
-    let console = Port::connect(&place.console, of("console"))?;
-    let mut readers = vec![reader::console(console.reader()?, log, queue.clone())?];
-    let mut ports = BTreeMap::new();
-    for (name, socket) in spec.channels.iter().zip(&place.channels) {
-        let port = Port::connect(socket, of(&format!("port {name}")))?;
-        readers.push(reader::port(port.reader()?, name.clone(), queue.clone())?);
-        ports.insert(name.clone(), port);
+impl Events {
+    /// Asks for them; the domain need not exist yet.
+    pub(super) fn register(machine: &Machine, spec: &Spec) -> Result<Events> {
+        let state = Arc::new(State::new(spec.on_reboot));
+        let listener: Arc<dyn Listener> = Arc::clone(&state) as _;
+        let registration = raw::register(&machine.link.connect, machine.place.uuid, &listener)
+            .map_err(|cause| failed("libvirt reports no events", &cause))?;
+        Ok(Events {
+            state,
+            registration,
+        })
     }
-    Ok((console, ports, readers))
 }

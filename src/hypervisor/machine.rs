@@ -28,6 +28,13 @@ pub(super) struct Machine {
 impl Machine {
     /// Writes the domain down, then creates it, paused.
     pub(super) fn create(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
+        let mut machine = Machine::reserve(link, spec, ledger)?;
+        machine.handle = Some(machine.start_paused(spec)?);
+        Ok(machine)
+    }
+
+    /// Writes down a domain that does not exist yet, and makes its private directory.
+    pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();
         let name = format!("{}-{id}", spec.name);
@@ -47,8 +54,15 @@ impl Machine {
         if spec.firmware == Firmware::Uefi {
             machine.place.uefi = Some(firmware::prepare(&machine.sockets.join("vars.fd"))?);
         }
-        machine.handle = Some(machine.start_paused(spec)?);
         Ok(machine)
+    }
+
+    /// Takes over the domain that another program created; false when there is none yet.
+    pub(super) fn find(&mut self) -> bool {
+        if let Ok(domain) = self.link.connect.lookup_domain_by_uuid(self.place.uuid) {
+            self.handle = Some(Held::new(domain));
+        }
+        self.handle.is_some()
     }
 
     fn start_paused(&self, spec: &Spec) -> Result<Held<domain::Domain>> {

@@ -3,6 +3,7 @@
 //! * [`connect`]: which libvirt daemon; for root without one, [`private`] is one of our own
 //! * [`xml`]: the one machine profile, as domain XML
 //! * [`domain`]: a running guest, its console and its ports as one bounded stream of events
+//! * [`expected`]: a guest that virt-install creates, owned before it exists
 //! * [`sweep`]: what a killed imgforge left behind
 //! * `raw`: the calls that the `virt` crate lacks
 //!
@@ -11,6 +12,7 @@
 
 pub mod connect;
 pub mod domain;
+pub mod expected;
 pub mod firmware;
 mod machine;
 pub mod port;
@@ -25,6 +27,7 @@ pub mod xml;
 
 pub use connect::{Connection, Options};
 pub use domain::Domain;
+pub use expected::Expected;
 pub use port::Port;
 pub use spec::{
     Boot, Counters, Disk, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,

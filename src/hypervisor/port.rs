@@ -28,6 +28,11 @@ impl Port {
                 .cause(cause)
                 .hint("an ordinary user's guests run under qemu:///session")
         })?;
+        Port::accepted(socket, what)
+    }
+
+    /// The host's end of a connection that QEMU made.
+    pub(super) fn accepted(socket: UnixStream, what: String) -> Result<Port> {
         socket
             .set_write_timeout(Some(POLL))
             .doing(|| format!("opening {what}"))?;

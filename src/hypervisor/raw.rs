@@ -69,12 +69,25 @@ pub(super) struct Registration {
     ids: Vec<c_int>,
 }
 
-type Opaque = Arc<dyn Listener>;
+/// Who is told, about which domain.
+struct Opaque {
+    listener: Arc<dyn Listener>,
+    uuid: [u8; 16],
+}
 
-/// Registers `listener` for the lifecycle and reboot events of `domain`.
+impl Opaque {
+    fn is_about(&self, domain: sys::virDomainPtr) -> bool {
+        let mut uuid = [0; 16];
+        // SAFETY: libvirt gives the callback a valid domain, and writes 16 bytes.
+        unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) == 0 && uuid == self.uuid }
+    }
+}
+
+/// Registers `listener` for the lifecycle and reboot events of the domain `uuid`, which need not
+/// exist yet.
 pub(super) fn register(
     connect: &Arc<Held<connect::Connect>>,
-    domain: &domain::Domain,
+    uuid: uuid::Uuid,
     listener: &Arc<dyn Listener>,
 ) -> Result<Registration, virt::error::Error> {
     type Lifecycle = unsafe extern "C" fn(
@@ -97,13 +110,17 @@ pub(super) fn register(
         (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
         (sys::VIR_DOMAIN_EVENT_ID_REBOOT, on_reboot as Generic),
     ] {
-        let opaque = Box::into_raw(Box::new(Arc::clone(listener))).cast::<c_void>();
-        // SAFETY: both handles are valid; `opaque` is a Box<Opaque> that libvirt hands to the
+        let opaque = Box::into_raw(Box::new(Opaque {
+            listener: Arc::clone(listener),
+            uuid: uuid.into_bytes(),
+        }))
+        .cast::<c_void>();
+        // SAFETY: the connection is valid, and no domain means every domain; `opaque` is a Box<Opaque> that libvirt hands to the
         // callbacks, and to `free_opaque` exactly once, after the last callback.
         let number = unsafe {
             sys::virConnectDomainEventRegisterAny(
                 connect.as_ptr(),
-                domain.as_ptr(),
+                ptr::null_mut(),
                 id as c_int,
                 Some(callback),
                 opaque,
@@ -131,21 +148,29 @@ impl Drop for Registration {
 
 unsafe extern "C" fn on_lifecycle(
     _: sys::virConnectPtr,
-    _: sys::virDomainPtr,
+    domain: sys::virDomainPtr,
     event: c_int,
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
     // SAFETY: `opaque` is the Box<Opaque> of `register`, alive until `free_opaque`.
-    let listener = unsafe { &*opaque.cast::<Opaque>() };
-    listener.lifecycle(event as u32, detail as u32);
+    let opaque = unsafe { &*opaque.cast::<Opaque>() };
+    if opaque.is_about(domain) {
+        opaque.listener.lifecycle(event as u32, detail as u32);
+    }
     0
 }
 
-unsafe extern "C" fn on_reboot(_: sys::virConnectPtr, _: sys::virDomainPtr, opaque: *mut c_void) {
+unsafe extern "C" fn on_reboot(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    opaque: *mut c_void,
+) {
     // SAFETY: as in `on_lifecycle`.
-    let listener = unsafe { &*opaque.cast::<Opaque>() };
-    listener.rebooted();
+    let opaque = unsafe { &*opaque.cast::<Opaque>() };
+    if opaque.is_about(domain) {
+        opaque.listener.rebooted();
+    }
 }
 
 unsafe extern "C" fn free_opaque(opaque: *mut c_void) {

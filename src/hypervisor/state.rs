@@ -41,6 +41,10 @@ impl State {
         self.lock().failure
     }
 
+    pub(super) fn crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
     /// libvirt will not tell the end any more.
     pub(super) fn lost(&self) {
         let mut seen = self.lock();

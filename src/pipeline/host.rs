@@ -82,6 +82,7 @@ impl Host {
         let stages = runs.iter().map(|planned| planned.stage.name());
         preflight(&Needs {
             stages: stages.chain(publishing).collect(),
+            installer: plan.runs_an_installer() && runs.iter().any(|p| p.stage == StageId::Install),
             bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
             state: &self.settings.state,
         })

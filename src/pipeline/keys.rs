@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::digest::Key;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::recipe::Resolved;
-use crate::recipe::types::{Action, Import, Install, Recipe, Step};
+use crate::recipe::types::{Action, Import, Install, Media, Recipe, Step, VirtInstall};
+use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
 
@@ -27,7 +28,10 @@ const PACK: u32 = 1;
 pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Result<Inputs> {
     let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("install", INSTALL);
-    each_field(&mut inputs, "install", install);
+    match install {
+        Install::VirtInstall(method) => virt_install(&mut inputs, resolved, method, digests)?,
+        _ => each_field(&mut inputs, "install", install),
+    }
     inputs.value("machine.arch", recipe.machine.arch);
     inputs.value("machine.disk", recipe.machine.disk);
     inputs.value("mirrors.build", &recipe.mirrors.build);
@@ -40,6 +44,54 @@ pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Res
         inputs.path(image, &resolved.root.join(image), digests)?;
     }
     Ok(inputs)
+}
+
+/// The method but for its time limits, the whole machine, the answers with what they use, and
+/// the media that are files of this host.
+fn virt_install(
+    inputs: &mut Inputs,
+    resolved: &Resolved,
+    method: &VirtInstall,
+    digests: &Digests,
+) -> Result<()> {
+    let (recipe, root) = (&resolved.recipe, &resolved.root);
+    inputs.value("the installation", virt_install::VERSION);
+    inputs.value("install.os", &method.os);
+    each_field(inputs, "install.media", &method.media);
+    inputs.value("install.kernel-args", &method.kernel_args);
+    inputs.value("install.extra-args", &method.extra_args);
+    each_field(inputs, "machine", &recipe.machine);
+    let answers = root.join(&method.answers);
+    inputs.path(&method.answers, &answers, digests)?;
+    let text = std::fs::read_to_string(&answers)
+        .doing(|| format!("reading the answer file {}", answers.display()))?;
+    let used = virt_install::answers::used(&text);
+    let vars = resolved
+        .vars
+        .iter()
+        .filter(|(name, _)| used.contains(*name));
+    vars.for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+    virt_install::answers::used_secrets(&text, recipe)
+        .iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+    for file in local_media(&method.media) {
+        inputs.path(file, &root.join(file), digests)?;
+    }
+    Ok(())
+}
+
+/// Media whose content no digest in the recipe tells.
+fn local_media(media: &Media) -> Vec<&str> {
+    let named = match media {
+        Media::Location(tree) => vec![tree.as_str()],
+        Media::Iso(iso) if iso.sha256.is_some() => vec![],
+        Media::Iso(iso) => iso.path.as_deref().into_iter().collect(),
+        Media::Boot(boot) => vec![boot.kernel.as_str(), boot.initrd.as_str()],
+    };
+    named
+        .into_iter()
+        .filter(|file| !file.contains("://"))
+        .collect()
 }
 
 /// Inputs of one part of `configure`.

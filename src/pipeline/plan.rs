@@ -100,6 +100,12 @@ impl Plan {
         own || self.base.as_deref().is_some_and(Plan::bootstraps)
     }
 
+    /// Whether the image, or the one below everything, is made by an installer.
+    pub fn runs_an_installer(&self) -> bool {
+        let own = matches!(self.resolved.recipe.install, Some(Install::VirtInstall(_)));
+        own || self.base.as_deref().is_some_and(Plan::runs_an_installer)
+    }
+
     /// Whether some stage will run.
     pub fn has_work(&self) -> bool {
         self.all().iter().any(|planned| !planned.cached)

@@ -12,6 +12,7 @@ use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log};
 use crate::recipe::Resolved;
+use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
@@ -368,10 +369,20 @@ fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
 /// A missing secret is told before the first stage works, not after it.
 fn have_secrets(plan: &Plan) -> Result<()> {
     let below = plan.base.as_deref().map_or(Ok(()), have_secrets);
-    let runs = |planned: &Planned| !planned.cached && planned.stage == StageId::Configure;
-    if plan.stages.iter().any(runs) {
-        let Resolved { recipe, root, .. } = &plan.resolved;
+    let Resolved { recipe, root, .. } = &plan.resolved;
+    let runs = |stage| {
+        plan.stages
+            .iter()
+            .any(|planned| !planned.cached && planned.stage == stage)
+    };
+    if runs(StageId::Configure) {
         stage::configure::secret_values(&recipe.secrets, root)?;
+    } else if let (true, Some(Install::VirtInstall(method))) =
+        (runs(StageId::Install), &recipe.install)
+    {
+        let text = std::fs::read_to_string(root.join(&method.answers)).unwrap_or_default();
+        let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
+        stage::configure::secret_values(&used, root)?;
     }
     below
 }

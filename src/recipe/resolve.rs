@@ -334,16 +334,10 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
 
 /// What `build` cannot execute yet: the place in the recipe, and what it is.
 pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
-    use super::types::{Action, From, Install};
+    use super::types::{Action, From};
     let mut list = vec![];
     if let Some(From::Published(_)) = recipe.from {
         list.push(("from".to_owned(), "building on a published image"));
-    }
-    if let Some(Install::VirtInstall(_)) = recipe.install {
-        list.push((
-            "install.virt-install".to_owned(),
-            "installing with virt-install",
-        ));
     }
     for (key, steps) in [
         ("configure", &recipe.configure),

@@ -12,6 +12,32 @@ use crate::error::{Error, Result};
 /// Variables by name.
 pub type Vars = BTreeMap<String, String>;
 
+/// Variables that answer files have beside the recipe's, from the install stage.
+pub const STAGE_VARIABLES: &[&str] = &[
+    "imgforge_disk",
+    "imgforge_firmware",
+    "imgforge_hostname",
+    "imgforge_key",
+    "imgforge_mirror",
+    "imgforge_mirror_host",
+    "imgforge_mirror_path",
+    "imgforge_name",
+    "imgforge_packages",
+    "imgforge_proxy",
+    "imgforge_security",
+    "imgforge_security_host",
+    "imgforge_security_path",
+    "imgforge_sentinel",
+    "imgforge_serial",
+    "imgforge_sources",
+    "imgforge_tree",
+];
+
+/// The variable of an answer file that holds a secret's value.
+pub fn secret_variable(secret: &str) -> String {
+    format!("imgforge_secret_{}", secret.replace('-', "_"))
+}
+
 /// Steps of the template engine that one template may take.
 const FUEL: u64 = 1_000_000;
 /// Longest text that a value of a recipe expands to.

@@ -35,6 +35,11 @@ impl Lines {
         lines
     }
 
+    /// The line that has no end yet, as it would be seen; empty when there is none.
+    pub fn pending(&self, mask: &Mask) -> String {
+        mask.text(&plain(&String::from_utf8_lossy(&mask.bytes(&self.buffer))))
+    }
+
     /// The last line, which had no end.
     pub fn finish(&mut self, mask: &Mask) -> Option<String> {
         self.take(mask)

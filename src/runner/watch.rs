@@ -58,6 +58,11 @@ pub trait Guest {
     /// # Errors
     /// When the guest is gone.
     fn screenshot(&self, to: &Path) -> Result<()>;
+
+    /// Whether its kernel told the host that it panicked.
+    fn crashed(&self) -> bool {
+        false
+    }
 }
 
 impl Guest for Domain {
@@ -75,6 +80,10 @@ impl Guest for Domain {
 
     fn screenshot(&self, to: &Path) -> Result<()> {
         Domain::screenshot(self, to)
+    }
+
+    fn crashed(&self) -> bool {
+        Domain::crashed(self)
     }
 }
 

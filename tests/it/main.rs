@@ -16,4 +16,5 @@ mod server;
 mod sysprep;
 mod toy;
 mod unpack;
+mod virt_install;
 mod whole;

@@ -127,7 +127,7 @@ fn what_build_cannot_execute_yet_is_named() {
             .collect::<Vec<_>>()
     };
     assert!(list("mini").is_empty());
-    assert_eq!(list("debian-base"), ["install.virt-install"]);
+    assert!(list("debian-base").is_empty());
     assert_eq!(
         list("web-node-trixie"),
         [

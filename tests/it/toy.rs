@@ -33,6 +33,9 @@ const MODULES: [&str; 6] = [
     "pvpanic-mmio",
 ];
 
+/// What the toy installer needs to write into a file system.
+const FILE_SYSTEM: [&str; 2] = ["crc32c_generic", "ext4"];
+
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /bin
 /bin/busybox mount -t proc proc /proc
@@ -50,6 +53,7 @@ for dir in /sys/class/virtio-ports/*; do
   [ -e "$dir/name" ] && [ "$(cat "$dir/name")" = org.imgforge.0 ] && port=/dev/${dir##*/}
 done
 echo "toy: $mode"
+. /installer
 case $mode in
   good)
     exec 3<>"$port"
@@ -108,11 +112,66 @@ pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
     }
 }
 
+/// The toy installer: it reads `preseed.cfg` from its RAM disk, as debian-installer does, and
+/// does what `toy=install-MODE` says. `good` writes the disk that its RAM disk holds, and runs
+/// the answers' late command.
+const INSTALLER: &str = r#"
+answer() { sed -n "s|^d-i $1 string ||p" /preseed.cfg; }
+install() {
+  printf 'Installing the toy  ... 10%%... 50%%'
+  mkdir -p /target
+  gzip -dc /disk.gz | dd of=/dev/vda bs=1M 2>/dev/null
+  blockdev --rereadpt /dev/vda
+  mount -t ext4 /dev/vda1 /target
+  echo "... 100%"
+  cp /preseed.cfg /target/root/toy-ks.cfg
+}
+late() {
+  answer preseed/late_command >/late
+  [ -z "$1" ] || sed -i "s/[0-9a-f]\{64\}/$1/g" /late
+  sh /late && echo "toy: the late command worked"
+  umount /target
+}
+case $mode in install-*)
+  [ -s /preseed.cfg ] || { echo "toy: no answers"; poweroff -f; }
+  echo "toy: token $(answer toy/token) for $(answer toy/admin)" ;;
+esac
+case $mode in
+  install-good) install; late; poweroff -f ;;
+  install-good-reboot) install; late; reboot -f ;;
+  install-lie) install; late deadbeef; poweroff -f ;;
+  install-half) install; umount /target; poweroff -f ;;
+  install-claim)
+    install; umount /target
+    late=$(answer preseed/late_command)
+    key=${late#*echo }; echo "imgforge installed ${key%% *}" >"$port"
+    poweroff -f ;;
+  install-reboot) reboot -f ;;
+  install-panic) echo c >/proc/sysrq-trigger; sleep 1000 ;;
+  install-hang) while :; do sleep 1000; done ;;
+  install-clock) while :; do printf '\033[25;1H(1*installer  2 shell)[ Nov 21 %s:%s ]' 7 $((n += 1)); sleep 1; done ;;
+  install-prompt)
+    printf '[!!] Partition disks\n\nNo root file system is defined.\n\n  1: Go back\n'
+    printf "Prompt: '?' for help, default=1> "
+    read -r line ;;
+  install-flood) while :; do cat /preseed.cfg; done ;;
+esac
+"#;
+
+/// Writes kernel and RAM disk of the toy installer below `dir`; `disk` is what it installs.
+pub(crate) fn installer(dir: &Path, disk: &[u8]) -> (PathBuf, PathBuf) {
+    let (kernel, version) = kernel();
+    let initrd = dir.join("installer.img");
+    let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
+    fs::write(&initrd, archive(&version, &modules, Some(disk))).unwrap();
+    (kernel, initrd)
+}
+
 /// Writes the initial RAM disk below `dir`.
 pub(crate) fn boot(dir: &Path, mode: &str) -> Boot {
     let (kernel, version) = kernel();
     let initrd = dir.join("toy.img");
-    fs::write(&initrd, archive(&version)).unwrap();
+    fs::write(&initrd, archive(&version, &MODULES, None)).unwrap();
     Boot::Kernel {
         kernel,
         initrd,
@@ -151,7 +210,7 @@ fn modules(version: &str) -> PathBuf {
     Path::new("/lib/modules").join(version)
 }
 
-fn archive(version: &str) -> Vec<u8> {
+fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     let busybox = exec::find("busybox").expect("busybox-static: `make deps` installs it");
     let mut archive = Cpio::default();
     for dir in [
@@ -169,8 +228,16 @@ fn archive(version: &str) -> Vec<u8> {
     archive.file("bin/busybox", 0o755, &fs::read(busybox).unwrap());
     let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/start.sh");
     archive.file("usr/lib/imgforge/runner", 0o755, &fs::read(start).unwrap());
+    archive.file(
+        "installer",
+        0o644,
+        disk.map_or("", |_| INSTALLER).as_bytes(),
+    );
+    if let Some(disk) = disk {
+        archive.file("disk.gz", 0o644, disk);
+    }
     let mut order = String::new();
-    for path in module_files(version) {
+    for path in module_files(version, wanted) {
         let file = path.file_name().unwrap().to_str().unwrap();
         let name = &file[..file.find(".ko").unwrap() + 3];
         archive.file(&format!("modules/{name}"), 0o644, &module(&path));
@@ -180,12 +247,12 @@ fn archive(version: &str) -> Vec<u8> {
     archive.finish()
 }
 
-/// Files of [`MODULES`] and what they need, in the order of loading.
-fn module_files(version: &str) -> Vec<PathBuf> {
+/// Files of the wanted modules and what they need, in the order of loading.
+fn module_files(version: &str, wanted: &[&str]) -> Vec<PathBuf> {
     let dir = modules(version);
     let dependencies = fs::read_to_string(dir.join("modules.dep")).unwrap();
     let mut files: Vec<PathBuf> = vec![];
-    for module in MODULES {
+    for module in wanted {
         let wanted = format!("{module}.ko");
         let line = dependencies.lines().find(|line| {
             let file = line.split(':').next().unwrap().rsplit('/').next().unwrap();

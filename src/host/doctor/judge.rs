@@ -13,7 +13,7 @@ pub(super) fn tool(tool: Tool, state: &State) -> Finding {
     let what = tool.program();
     match (tool.complaint(state), state) {
         (Some(complaint), _) => {
-            let needless = tool == Tool::VirtInstall;
+            let needless = matches!(tool, Tool::VirtInstall | Tool::Cpio | Tool::Xorriso);
             let level = if needless { Level::Warn } else { Level::Fail };
             Finding::bad(
                 level,

@@ -127,6 +127,8 @@ pub struct Needs<'a> {
     pub stages: Vec<&'a str>,
     /// Whether a suite is bootstrapped.
     pub bootstrap: bool,
+    /// Whether an installer runs.
+    pub installer: bool,
     /// The state directory.
     pub state: &'a Path,
 }
@@ -156,7 +158,10 @@ pub fn preflight(needs: &Needs<'_>) -> Result<()> {
             wanted.push(Tool::NewUidMap);
         }
     }
-    if uses(&["configure", "check"]) {
+    if needs.installer {
+        wanted.extend([Tool::VirtInstall, Tool::Cpio, Tool::Xorriso]);
+    }
+    if needs.installer || uses(&["configure", "check"]) {
         wanted.extend([Tool::Qemu, Tool::Libvirtd]);
     }
     if uses(&["publish"]) {
@@ -166,7 +171,7 @@ pub fn preflight(needs: &Needs<'_>) -> Result<()> {
     if needs.bootstrap {
         judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
     }
-    if uses(&["configure", "seal", "check"]) {
+    if needs.installer || uses(&["configure", "seal", "check"]) {
         tools::need([Tool::Supermin])?;
         crate::guest::library_version()?;
         let kernels = probe::kernels(Path::new("/boot"), Path::new("/lib/modules"));
@@ -274,6 +279,7 @@ mod tests {
         preflight(&Needs {
             stages,
             bootstrap: true,
+            installer: true,
             state: Path::new("/var/tmp"),
         })
         .unwrap();

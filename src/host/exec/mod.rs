@@ -62,6 +62,7 @@ pub struct Program {
     input: Option<Vec<u8>>,
     timeout: Option<Duration>,
     hint: Option<String>,
+    orphaned: &'static str,
 }
 
 impl Program {
@@ -75,6 +76,7 @@ impl Program {
             input: None,
             timeout: None,
             hint: None,
+            orphaned: "KILL",
         }
     }
 
@@ -125,6 +127,14 @@ impl Program {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Interrupts the program, as Ctrl-C does, when imgforge dies: it cleans up after itself.
+    /// The others are killed.
+    #[must_use]
+    pub fn interrupted_with_us(mut self) -> Self {
+        self.orphaned = "INT";
         self
     }
 
@@ -210,7 +220,7 @@ impl Program {
     fn spawn_with(mut self, tap: Option<Tap>) -> Result<Running> {
         interrupt::check()?;
         let path = find(&self.name).ok_or_else(|| self.missing())?;
-        let mut command = Self::command(&path, &self.args);
+        let mut command = Self::command(&path, &self.args, self.orphaned);
         command
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
@@ -266,12 +276,12 @@ impl Program {
 
     /// `setpriv` gives the child the parent-death signal without unsafe code in imgforge.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    fn command(path: &Path, args: &[OsString]) -> Command {
+    fn command(path: &Path, args: &[OsString], orphaned: &str) -> Command {
         match find("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
                 command
-                    .args(["--pdeathsig", "KILL", "--"])
+                    .args(["--pdeathsig", orphaned, "--"])
                     .arg(path)
                     .args(args);
                 command

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use super::STDERR_KEPT;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
@@ -96,9 +98,22 @@ impl Running {
         }
     }
 
+    /// Interrupts the program, as Ctrl-C does, and waits so long for its own clean-up.
+    pub fn interrupt(mut self, limit: Duration) {
+        self.signal_group(Signal::INT);
+        let deadline = Instant::now() + limit;
+        while matches!(self.try_status(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn end_group(&self) {
-        if let Some(group) = rustix::process::Pid::from_raw(self.child.id() as i32) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        self.signal_group(Signal::KILL);
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
+            let _ = kill_process_group(group, signal);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Context, Role, Wants, at, bad_word, is_url};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
+use crate::recipe::template::{STAGE_VARIABLES, secret_variable};
 use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
 
 /// Ends of answer files, and what they are.
@@ -36,7 +37,9 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     };
     let node = at(tree, "install");
     match install {
-        Install::VirtInstall(options) => virt_install(cx, options, at(node, "virt-install")),
+        Install::VirtInstall(options) => {
+            virt_install(cx, recipe, options, at(node, "virt-install"));
+        }
         Install::Bootstrap(options) => bootstrap(cx, options, at(node, "bootstrap")),
         Install::Import(options) => import(cx, options, at(node, "import")),
     }
@@ -71,7 +74,7 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
     }
 }
 
-fn virt_install(cx: &mut Context<'_>, options: &VirtInstall, node: &Node) {
+fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, node: &Node) {
     if let Some(message) = bad_word(&options.os, "a system")
         && !at(node, "os").damaged
     {
@@ -84,7 +87,9 @@ fn virt_install(cx: &mut Context<'_>, options: &VirtInstall, node: &Node) {
     let answers = at(node, "answers");
     if ANSWERS.iter().any(|end| options.answers.ends_with(end)) {
         if let Some(path) = cx.local(answers, &options.answers, Role::Answers, Wants::File) {
-            cx.template(&path, answers.loc);
+            let secrets = recipe.secrets.keys().map(|name| secret_variable(name));
+            let stage = STAGE_VARIABLES.iter().map(|name| (*name).to_owned());
+            cx.template_with(&path, answers.loc, &stage.chain(secrets).collect());
         }
     } else if !answers.damaged {
         cx.wrong(

@@ -5,7 +5,7 @@ mod install;
 mod rest;
 mod steps;
 
-use super::repo::SealWords;
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 pub use steps::DISTRIBUTIONS;
@@ -14,6 +14,7 @@ use super::config::Config;
 use super::include;
 use super::node::Node;
 use super::problem::{Problem, Problems};
+use super::repo::SealWords;
 use super::source::Loc;
 use super::template::{self, Vars};
 use super::types::Recipe;
@@ -292,6 +293,11 @@ impl Context<'_> {
 
     /// A template must parse, and use only variables that exist.
     fn template(&mut self, path: &Path, named: Loc) {
+        self.template_with(path, named, &BTreeSet::new());
+    }
+
+    /// The same for a template that has more variables than the recipe's.
+    fn template_with(&mut self, path: &Path, named: Loc, more: &BTreeSet<String>) {
         let shown = path
             .strip_prefix(self.root)
             .unwrap_or(path)
@@ -305,7 +311,7 @@ impl Context<'_> {
             Ok(used) => {
                 let unknown: Vec<String> = used
                     .into_iter()
-                    .filter(|name| !self.vars.contains_key(name))
+                    .filter(|name| !self.vars.contains_key(name) && !more.contains(name))
                     .collect();
                 if unknown.is_empty() {
                     return;
@@ -314,7 +320,7 @@ impl Context<'_> {
                 for name in unknown {
                     let (start, end) = find_use(&text, &name);
                     self.problems.push(
-                        undefined(file.range(start, end), &name, self.vars)
+                        self.unknown(file.range(start, end), &name, more)
                             .also(named, "the template is named here"),
                     );
                 }
@@ -335,6 +341,14 @@ impl Context<'_> {
                     .also(named, "the template is named here"),
                 );
             }
+        }
+    }
+
+    fn unknown(&self, at: Loc, name: &str, more: &BTreeSet<String>) -> Problem {
+        match super::problem::nearest(name, more.iter().map(String::as_str)) {
+            Some(_) => Problem::new(at, format!("the variable `{name}` is not defined"))
+                .did_you_mean(name, more.iter().map(String::as_str)),
+            None => undefined(at, name, self.vars),
         }
     }
 

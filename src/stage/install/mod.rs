@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod import;
 mod stage;
+pub mod virt_install;
 
 pub use stage::run;
 

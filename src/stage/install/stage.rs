@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Installed, bootstrap, import};
+use super::{Installed, bootstrap, import, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
 use crate::recipe::types::Install;
-use crate::stage::{Context, refuse_unavailable};
+use crate::stage::Context;
 use crate::store::DISK;
 
 /// Installs the base system.
@@ -62,11 +62,9 @@ fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed
                 ui: context.ui,
             })
         }
-        Some(Install::VirtInstall(_)) | None => {
-            refuse_unavailable(recipe)?;
-            Err(crate::error::Error::internal(
-                "a recipe without a method got through",
-            ))
-        }
+        Some(Install::VirtInstall(method)) => virt_install::run(context, method, scratch, &disk),
+        None => Err(crate::error::Error::internal(
+            "a recipe without a method got through",
+        )),
     }
 }

@@ -1,0 +1,219 @@
+//! The answer file: its variables, and how it reaches the installer without being seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::kind::Kind;
+use super::proof;
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::recipe::template::{self, Vars, secret_variable};
+use crate::recipe::types::{Firmware, Recipe, Secret};
+
+/// What the stage knows that an answer file may ask for, beside the recipe's variables.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// Its variables.
+    pub vars: &'a Vars,
+    /// The kind of the answers.
+    pub kind: &'a Kind,
+    /// The stage's key.
+    pub key: &'a str,
+    /// Mirrors, proxies and packages, by their full names.
+    pub mirrors: &'a BTreeMap<String, String>,
+    /// Values of those secrets that the answers use, by the recipe's names.
+    pub secrets: &'a BTreeMap<String, Vec<u8>>,
+}
+
+/// All variables of an answer file.
+///
+/// # Errors
+/// When a secret is not text.
+pub fn variables(known: &Known<'_>) -> Result<Vars> {
+    let recipe = known.recipe;
+    let firmware = match recipe.machine.firmware {
+        Firmware::Uefi => "uefi",
+        Firmware::Bios | Firmware::Both => "bios",
+    };
+    let mut vars = known.vars.clone();
+    for name in template::STAGE_VARIABLES {
+        vars.insert((*name).to_owned(), String::new());
+    }
+    vars.extend(known.mirrors.clone());
+    for (name, value) in [
+        ("imgforge_key", known.key.to_owned()),
+        (
+            "imgforge_sentinel",
+            proof::sentinel(known.key, known.kind.root),
+        ),
+        ("imgforge_name", recipe.name.clone()),
+        ("imgforge_hostname", hostname(&recipe.name)),
+        ("imgforge_disk", "vda".to_owned()),
+        ("imgforge_serial", "ttyS0".to_owned()),
+        ("imgforge_firmware", firmware.to_owned()),
+    ] {
+        vars.insert(name.to_owned(), value);
+    }
+    for (name, value) in known.secrets {
+        let text = String::from_utf8(value.clone()).map_err(|_| {
+            Error::usage(format!("the secret `{name}` is not text"))
+                .hint("an answer file can only hold text: encode it, for example with base64")
+        })?;
+        vars.insert(secret_variable(name), text);
+    }
+    Ok(vars)
+}
+
+/// The recipe's secrets that an answer file uses, with their sources.
+pub fn used_secrets(text: &str, recipe: &Recipe) -> BTreeMap<String, Secret> {
+    let used = used(text);
+    let named = recipe.secrets.iter();
+    named
+        .filter(|(name, _)| used.contains(&secret_variable(name)))
+        .map(|(name, secret)| (name.clone(), secret.clone()))
+        .collect()
+}
+
+/// The variables that an answer file uses; `validate` has found its mistakes before.
+pub fn used(text: &str) -> BTreeSet<String> {
+    template::variables(text).unwrap_or_default()
+}
+
+/// A name for a host: letters, digits and hyphens.
+fn hostname(name: &str) -> String {
+    let mut host: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    host.truncate(63);
+    host.trim_matches('-').to_owned()
+}
+
+/// Rendered answers in files that only we can read. Dropping them removes them.
+#[derive(Debug)]
+pub struct Answers {
+    dir: PathBuf,
+    /// What virt-install injects into the installer's initrd.
+    pub inject: Option<PathBuf>,
+    /// A seed disk.
+    pub seed: Option<PathBuf>,
+}
+
+impl Answers {
+    /// Writes rendered answers below `scratch`.
+    ///
+    /// # Errors
+    /// When they cannot be written, or no program makes the seed disk.
+    pub fn write(text: &str, kind: &Kind, instance: &str, scratch: &Path) -> Result<Answers> {
+        let dir = scratch.join("answers");
+        let doing = || format!("writing the answers to {}", dir.display());
+        fs::create_dir(&dir).doing(doing)?;
+        let mut answers = Answers {
+            dir: dir.clone(),
+            inject: None,
+            seed: None,
+        };
+        match kind.injected {
+            Some(name) => {
+                write_private(&dir.join(name), text).doing(doing)?;
+                answers.inject = Some(dir.join(name));
+            }
+            None => {
+                let files = dir.join("seed");
+                fs::create_dir(&files).doing(doing)?;
+                write_private(&files.join("user-data"), text).doing(doing)?;
+                let meta = format!("instance-id: {instance}\n");
+                write_private(&files.join("meta-data"), &meta).doing(doing)?;
+                // The program keeps the mode of a file that is there.
+                write_private(&dir.join("seed.iso"), "").doing(doing)?;
+                seed(&files, &dir.join("seed.iso"))?;
+                answers.seed = Some(dir.join("seed.iso"));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Removes the files that the running guest does not read any more: all but the seed disk.
+    pub fn forget(&self) {
+        if self.seed.is_none() {
+            drop(fs::remove_dir_all(&self.dir));
+        } else {
+            drop(fs::remove_dir_all(self.dir.join("seed")));
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// A NoCloud seed: a file system with the label that cloud-init looks for.
+fn seed(files: &Path, iso: &Path) -> Result<()> {
+    Program::new("xorriso")
+        .args([
+            "-as", "mkisofs", "-quiet", "-volid", "CIDATA", "-joliet", "-rock", "-o",
+        ])
+        .arg(iso)
+        .arg(files)
+        .hint("apt install xorriso")
+        .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::kind::KINDS;
+    use super::*;
+
+    #[test]
+    fn answers_are_private_and_gone_when_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = Answers::write("top secret\n", KINDS[0], "i-1", dir.path()).unwrap();
+        let file = answers.inject.clone().unwrap();
+        assert!(file.ends_with("preseed.cfg"));
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "top secret\n");
+        answers.forget();
+        assert!(!file.exists());
+        drop(answers);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_seed_is_a_labelled_disk_that_stays_for_the_guest() {
+        let dir = tempfile::tempdir().unwrap();
+        let answers = Answers::write("#cloud-config\n", KINDS[2], "i-1", dir.path()).unwrap();
+        let iso = answers.seed.clone().unwrap();
+        let bytes = fs::read(&iso).unwrap();
+        let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+        assert!(has(b"CIDATA") && has(b"#cloud-config\n") && has(b"instance-id: i-1\n"));
+        assert_eq!(iso.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        answers.forget();
+        assert!(iso.exists() && !iso.with_file_name("seed").exists());
+    }
+
+    #[test]
+    fn names_of_hosts_and_of_secrets_are_well_formed() {
+        assert_eq!(hostname("web_node.1"), "web-node-1");
+        assert_eq!(secret_variable("root-key"), "imgforge_secret_root_key");
+        let text = "a {{ imgforge_secret_root_key }} b {{ other }}";
+        assert!(used(text).contains("imgforge_secret_root_key"));
+    }
+}

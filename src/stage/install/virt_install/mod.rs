@@ -1,0 +1,339 @@
+//! virt-install: the distribution's own installer, unattended, under libvirt.
+//!
+//! * [`kind`]: preseed, kickstart, autoinstall: how answers get in and how consoles read
+//! * [`media`], [`answers`], [`argv`], [`osinfo`]: what virt-install is given
+//! * [`launch`]: virt-install creates the guest, which is ours before it exists
+//! * [`watch`]: the console, the progress, and everything that is no progress
+//! * [`proof`], [`scrub`]: the sentinel decides; what the installer left goes
+//! * [`failure`]: what a failed installation says
+
+pub mod answers;
+pub mod argv;
+pub mod failure;
+pub mod kind;
+pub mod launch;
+pub mod media;
+pub mod osinfo;
+pub mod proof;
+pub mod scrub;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Facts, Installed};
+use crate::distro;
+use crate::error::{Context as _, Error, Result};
+use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::exec::Program;
+use crate::hypervisor::{
+    Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
+};
+use crate::recipe::template;
+use crate::recipe::types::{self, Media, VirtInstall};
+use crate::runner::EVENTS_PORT;
+use crate::runner::mask::Mask;
+use crate::stage::{CLUSTER, Context, configure};
+use crate::sysprep::OVERLAY_CLUSTER;
+use answers::{Answers, Known};
+use kind::Kind;
+use media::Source;
+use proof::Report;
+use watch::{End, Limits, Setting, Watch};
+
+/// Grows when the stage makes other results from the same inputs.
+pub const VERSION: u32 = 1;
+
+/// How long a line that only looks like a question may stand still.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// Installs `method` onto `disk`; works in `scratch`.
+///
+/// # Errors
+/// When the media are missing, virt-install fails, or the installer does not prove its success.
+pub fn run(
+    context: &Context<'_>,
+    method: &VirtInstall,
+    scratch: &Path,
+    disk: &Path,
+) -> Result<Installed> {
+    let work = Work::prepare(context, method, scratch, disk)?;
+    let source = work.source()?;
+    let answers = work.answers()?;
+    work.make_disk()?;
+    let domain = work.launch(&source, &answers)?;
+    answers.forget();
+    work.see_through(domain)?;
+    drop(answers);
+    let facts = work.prove()?;
+    Ok(Installed {
+        disk: disk.to_owned(),
+        size: context.recipe().machine.disk,
+        facts,
+    })
+}
+
+/// One installation.
+struct Work<'a> {
+    context: &'a Context<'a>,
+    method: &'a VirtInstall,
+    kind: &'static Kind,
+    connection: &'a Connection,
+    template: String,
+    secrets: BTreeMap<String, Vec<u8>>,
+    limits: Limits,
+    scratch: &'a Path,
+    disk: &'a Path,
+}
+
+impl<'a> Work<'a> {
+    fn prepare(
+        context: &'a Context<'a>,
+        method: &'a VirtInstall,
+        scratch: &'a Path,
+        disk: &'a Path,
+    ) -> Result<Self> {
+        let (recipe, root) = (context.recipe(), &context.resolved.root);
+        let kind = Kind::of(&method.answers)
+            .ok_or_else(|| Error::internal("an answer file of no kind got through"))?;
+        let path = root.join(&method.answers);
+        let template = std::fs::read_to_string(&path)
+            .doing(|| format!("reading the answer file {}", path.display()))?;
+        let used = answers::used_secrets(&template, recipe);
+        let accel = context.host.accel()?;
+        let factor = accel.time_factor();
+        let connection = context.host.connection()?;
+        check_network(connection, &recipe.machine.network)?;
+        Ok(Work {
+            context,
+            method,
+            kind,
+            connection,
+            template,
+            secrets: configure::secret_values(&used, root)?,
+            limits: Limits {
+                timeout: method.timeout.duration() * factor,
+                stall: method.stall.duration() * factor,
+                question: QUESTION * factor,
+            },
+            scratch,
+            disk,
+        })
+    }
+
+    fn source(&self) -> Result<Source> {
+        let root = &self.context.resolved.root;
+        let local = |file: &str| root.join(file);
+        match &self.method.media {
+            Media::Location(tree) if tree.contains("://") => Ok(Source::Tree(tree.clone())),
+            Media::Location(tree) => Ok(Source::Tree(local(tree).display().to_string())),
+            Media::Iso(iso) => {
+                media::iso(&local(iso.path.as_deref().unwrap_or_default()), self.kind)
+            }
+            Media::Boot(boot) => media::boot(&local(&boot.kernel), &local(&boot.initrd)),
+        }
+    }
+
+    fn answers(&self) -> Result<Answers> {
+        let vars = answers::variables(&Known {
+            recipe: self.context.recipe(),
+            vars: &self.context.resolved.vars,
+            kind: self.kind,
+            key: self.context.key.as_str(),
+            mirrors: &BTreeMap::new(),
+            secrets: &self.secrets,
+        })?;
+        let text = template::render(&self.template, &vars, &self.method.answers)?;
+        Answers::write(&text, self.kind, self.context.key.short(), self.scratch)
+    }
+
+    /// What is trimmed in whole clusters only is gone, and installers write their answers to the
+    /// disk for a while: where secrets are, a cluster is no larger than a block.
+    fn make_disk(&self) -> Result<()> {
+        let cluster = match self.secrets.is_empty() {
+            true => CLUSTER,
+            false => OVERLAY_CLUSTER,
+        };
+        Program::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2", "-o"])
+            .arg(format!("cluster_size={cluster}"))
+            .arg(self.disk)
+            .arg(self.context.recipe().machine.disk.as_bytes().to_string())
+            .run()
+    }
+
+    fn launch(&self, source: &Source, answers: &Answers) -> Result<Domain> {
+        let ui = self.context.ui;
+        let known = osinfo::known()?;
+        let os = osinfo::choose(
+            &self.method.os,
+            &distro::fallback_os(&self.method.os),
+            &known,
+        );
+        if os != self.method.os {
+            ui.ui().notice(format!(
+                "this host's osinfo does not know {}: virt-install gets {os}, the nearest",
+                self.method.os
+            ));
+        }
+        let spec = self.spec()?;
+        let expected = self.connection.expect(&spec, self.context.host.ledger()?)?;
+        let mut kernel_args: Vec<String> = self
+            .kind
+            .kernel_args
+            .iter()
+            .map(|arg| (*arg).to_owned())
+            .collect();
+        kernel_args.extend(self.method.kernel_args.iter().cloned());
+        let argv = argv::argv(&argv::Request {
+            uri: self.connection.uri(),
+            spec: &spec,
+            place: expected.place(),
+            os: &os,
+            source,
+            inject: answers.inject.as_deref(),
+            seed: answers.seed.as_deref(),
+            kernel_args: &kernel_args,
+            extra: &self.method.extra_args,
+        });
+        ui.step("starting the installer");
+        launch::launch(
+            &launch::Call {
+                argv: &argv,
+                scratch: self.scratch,
+                limit: self.limits.timeout,
+                ui,
+            },
+            expected,
+        )
+    }
+
+    fn spec(&self) -> Result<Spec> {
+        let machine = &self.context.recipe().machine;
+        Ok(Spec {
+            name: self.context.label.clone(),
+            memory: machine.memory,
+            cpus: machine.cpus,
+            firmware: match machine.firmware {
+                types::Firmware::Uefi => Firmware::Uefi,
+                types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
+            },
+            disks: vec![Disk {
+                path: self.disk.to_owned(),
+                format: Format::Qcow2,
+                serial: None,
+                readonly: false,
+            }],
+            nics: vec![Nic {
+                network: Network::from_word(&machine.network),
+                ..Nic::default()
+            }],
+            channels: vec![EVENTS_PORT.into()],
+            // virt-install chooses what is booted.
+            boot: Boot::Disk,
+            accel: self.context.host.accel()?,
+            // Where secrets are, only masked lines reach a file.
+            console_log: self.secrets.is_empty().then(|| self.log()),
+            on_reboot: OnReboot::Destroy,
+        })
+    }
+
+    fn log(&self) -> PathBuf {
+        let name = format!("{}-console.log", self.context.label);
+        self.context.logs.join(name)
+    }
+
+    fn see_through(&self, domain: Domain) -> Result<()> {
+        let (mask, log) = (Mask::new(&self.secrets), self.log());
+        let screen = log.with_file_name(format!("{}-screen.png", self.context.label));
+        drop(std::fs::remove_file(&screen));
+        let setting = Setting {
+            kind: self.kind,
+            key: self.context.key.as_str(),
+            ui: self.context.ui,
+            mask: &mask,
+            limits: self.limits,
+            log: (!self.secrets.is_empty()).then_some(log.as_path()),
+            screen: &screen,
+        };
+        let nothing = || 0;
+        let mut watch = Watch::new(setting, &nothing)?;
+        let end = watch.run(&domain)?;
+        let lost = domain.failure();
+        domain.destroy()?;
+        let ended = matches!(
+            end,
+            End::Ended(Outcome::ShutDown | Outcome::Rebooted) | End::Rebooted
+        );
+        if ended && *watch.report() == Report::Right {
+            drop(std::fs::remove_file(&screen));
+            return Ok(());
+        }
+        Err(failure::error(failure::Failure {
+            end: &end,
+            timeout: self.limits.timeout,
+            stall: self.limits.stall,
+            factor: self.context.host.accel()?.time_factor(),
+            step: watch.step(),
+            lost,
+            console: watch.console_tail(),
+            log: &log,
+            screenshot: watch.screenshot(),
+        }))
+    }
+
+    /// Opens the new disk: compares the sentinel, removes the installer's leftovers, and looks
+    /// what was installed.
+    fn prove(&self) -> Result<Facts> {
+        self.context.ui.step("checking the new disk");
+        let drives = [Drive {
+            path: self.disk,
+            format: "qcow2",
+            readonly: false,
+        }];
+        let guest = Guestfs::launch(&Launch {
+            drives: &drives,
+            accel: self.context.host.accel()?,
+            ui: Some(self.context.ui),
+        })?;
+        let os = guest.mount_root()?;
+        proof::check(&guest, self.context.key.as_str())?;
+        for path in scrub::scrub(&guest)? {
+            self.context.ui.line(format!("removed {path}"));
+        }
+        let expand = proof::expand(&guest, &os)?;
+        if expand.is_none() {
+            self.context.ui.ui().notice(format!(
+                "the root file system ({}) is not the disk's last partition: it does not grow with the disk",
+                os.root
+            ));
+        }
+        for (at, _) in &os.mountpoints {
+            // File systems that cannot be trimmed keep what was removed from them.
+            if let Err(error) = guest.fstrim(at) {
+                self.context
+                    .ui
+                    .line(format!("{at} is not trimmed: {error}"));
+            }
+        }
+        guest.close()?;
+        Ok(Facts {
+            osinfo: Some(self.method.os.clone()),
+            product: Some(os.product).filter(|name| !name.is_empty() && name != "unknown"),
+            expand,
+            sources: None,
+        })
+    }
+}
+
+/// A private daemon has no networks of its own.
+fn check_network(connection: &Connection, network: &str) -> Result<()> {
+    match Network::from_word(network) {
+        Network::Named(name) if connection.is_private() => Err(Error::host(format!(
+            "the libvirt network `{name}` is not there: no libvirt daemon runs on this host"
+        ))
+        .hint("start the host's own daemon (systemctl start libvirtd), or write `machine: {network: user}`")),
+        _ => Ok(()),
+    }
+}

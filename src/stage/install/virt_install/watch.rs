@@ -1,0 +1,403 @@
+//! Follows an installer's guest until it ends or has to be ended.
+//!
+//! Disk, network, what the build's own proxy relays and new words on the console are signs of
+//! life. A clock that is redrawn is not, and a prompt that waits for a human is an end.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::kind::{Kind, Progress};
+use super::proof::{Report, Reports};
+use crate::error::{Context as _, Result};
+use crate::hypervisor::{Counters, DomainEvent, Outcome};
+use crate::runner::lines::{Lines, Tail, plain};
+use crate::runner::mask::Mask;
+use crate::runner::{EVENTS_PORT, Guest};
+use crate::ui::{StageUi, Unit};
+
+/// How much of the console is shown and logged, in bytes.
+const SHOWN: u64 = 64 << 20;
+
+/// How often the guest's activity is looked at.
+const SAMPLE: Duration = Duration::from_secs(10);
+
+/// A guest that is lost says so and where; then it is ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long a prompt must stand: a line may begin like one.
+const PROMPT_STANDS: Duration = Duration::from_secs(2);
+
+/// How many pieces of console output are remembered, to tell new ones from repeated ones.
+const REMEMBERED: usize = 64;
+
+/// How long things may take. The values are effective: already multiplied without acceleration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The whole installation.
+    pub timeout: Duration,
+    /// Without any sign of life.
+    pub stall: Duration,
+    /// A line that only looks like a question stands still for so long.
+    pub question: Duration,
+}
+
+/// Why [`Watch::run`] returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The guest ended by itself.
+    Ended(Outcome),
+    /// It restarted itself.
+    Rebooted,
+    /// Its kernel panicked.
+    Panicked,
+    /// The installer asks this, and waits for a human.
+    Asks(String),
+    /// The installer said this, and does nothing any more.
+    GaveUp(String),
+    /// It reported another key.
+    WrongKey(String),
+    /// There was no sign of life.
+    Stalled,
+    /// The whole time is over.
+    TooLong,
+}
+
+/// What the watch needs to know.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// The kind of the installer.
+    pub kind: &'static Kind,
+    /// The stage's key.
+    pub key: &'a str,
+    /// Who hears about it.
+    pub ui: &'a StageUi,
+    /// Hides the secrets.
+    pub mask: &'a Mask,
+    /// Time limits.
+    pub limits: Limits,
+    /// Where the masked console is written, if nobody else writes it.
+    pub log: Option<&'a Path>,
+    /// Where the screenshot is written.
+    pub screen: &'a Path,
+}
+
+/// The watch over one installation.
+pub struct Watch<'a> {
+    setting: Setting<'a>,
+    relayed: &'a dyn Fn() -> u64,
+    reports: Reports,
+    lines: Lines,
+    tail: Tail,
+    log: Option<File>,
+    shown: u64,
+    progress: Option<Progress>,
+    recent: VecDeque<String>,
+    signs: Signs,
+    lost: Option<(End, Instant)>,
+    prompt: Option<(String, Instant)>,
+    restarting: bool,
+    screenshot: bool,
+}
+
+/// When the guest was last seen alive.
+#[derive(Debug)]
+struct Signs {
+    began: Instant,
+    last: Instant,
+    /// Of the console alone.
+    spoke: Instant,
+    sampled: Instant,
+    counters: Counters,
+    relayed: u64,
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("signs", &self.signs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// A watch; `relayed` tells the bytes that the build's own proxy has moved for the guest.
+    ///
+    /// # Errors
+    /// When the log cannot be made.
+    pub fn new(setting: Setting<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
+        let create =
+            |path: &Path| File::create(path).doing(|| format!("writing {}", path.display()));
+        let log = setting.log.map(create).transpose()?;
+        let now = Instant::now();
+        Ok(Watch {
+            reports: Reports::new(setting.key),
+            setting,
+            relayed,
+            lines: Lines::default(),
+            tail: Tail::default(),
+            log,
+            shown: 0,
+            progress: None,
+            recent: VecDeque::new(),
+            signs: Signs {
+                began: now,
+                last: now,
+                spoke: now,
+                sampled: now,
+                counters: Counters::default(),
+                relayed: 0,
+            },
+            lost: None,
+            prompt: None,
+            restarting: false,
+            screenshot: false,
+        })
+    }
+
+    /// Follows the guest to its end. The caller ends a guest that did not end itself.
+    ///
+    /// # Errors
+    /// When imgforge is interrupted.
+    pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
+        loop {
+            match guest.next_event(Duration::from_millis(250))? {
+                Some(DomainEvent::Ended(outcome)) => {
+                    self.flush();
+                    return Ok(self.ended(outcome));
+                }
+                Some(DomainEvent::Console(data)) => self.console(&data),
+                Some(DomainEvent::Channel { name, data }) if name == EVENTS_PORT => {
+                    self.signs.last = Instant::now();
+                    self.reports.port(&data);
+                }
+                Some(DomainEvent::Channel { .. }) | None => {}
+            }
+            if let Some(end) = self.due(guest) {
+                self.flush();
+                self.shoot(guest);
+                return Ok(end);
+            }
+        }
+    }
+
+    /// What the installer reported.
+    pub fn report(&self) -> &Report {
+        self.reports.seen()
+    }
+
+    /// The last lines of the console, without escape codes.
+    pub fn console_tail(&self) -> Vec<String> {
+        self.tail.lines().map(str::to_owned).collect()
+    }
+
+    /// The newest screenshot, if there is one.
+    pub fn screenshot(&self) -> Option<PathBuf> {
+        self.screenshot.then(|| self.setting.screen.to_owned())
+    }
+
+    /// What the installer did last.
+    pub fn step(&self) -> Option<&str> {
+        self.progress
+            .as_ref()
+            .map(|progress| progress.step.as_str())
+    }
+
+    fn ended(&self, outcome: Outcome) -> End {
+        match (&self.lost, self.reports.seen(), outcome) {
+            (_, Report::Wrong(key), _) => End::WrongKey(key.clone()),
+            (Some((end, _)), ..) => end.clone(),
+            (_, _, Outcome::ShutDown) if self.restarting => End::Rebooted,
+            (_, _, outcome) => End::Ended(outcome),
+        }
+    }
+
+    fn console(&mut self, data: &[u8]) {
+        self.look_for_news(data);
+        let lines = self.lines.push(data, self.setting.mask);
+        for line in &lines {
+            self.line(line);
+        }
+        let pending = self.lines.pending(self.setting.mask);
+        self.follow(&pending);
+        self.notice_prompt(pending);
+    }
+
+    /// What was said before is no sign of life: installers redraw a clock while they wait.
+    fn look_for_news(&mut self, data: &[u8]) {
+        let text = plain(&String::from_utf8_lossy(data));
+        let words: String = text.chars().filter(|c| c.is_alphabetic()).collect();
+        if words.is_empty() && !text.contains('%') || self.recent.contains(&words) {
+            return;
+        }
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(words);
+        self.signs.spoke = Instant::now();
+        self.signs.last = self.signs.spoke;
+    }
+
+    fn line(&mut self, line: &str) {
+        if line.contains("Kernel panic - not syncing") {
+            self.lose(End::Panicked);
+        }
+        if self.setting.kind.is_deadly(line) {
+            self.lose(End::GaveUp(line.trim().to_owned()));
+        }
+        self.restarting |= line.contains("reboot: Restarting system");
+        self.reports.line(line);
+        self.follow(line);
+        self.tail.push(line);
+        self.show(line);
+    }
+
+    fn lose(&mut self, end: End) {
+        self.lost.get_or_insert_with(|| (end, Instant::now()));
+    }
+
+    fn show(&mut self, line: &str) {
+        let before = self.shown;
+        self.shown += line.len() as u64 + 1;
+        if self.shown <= SHOWN {
+            if let Some(log) = &mut self.log {
+                // A full disk ends the stage where its result is written.
+                drop(writeln!(log, "{line}"));
+            }
+            self.setting.ui.line(line);
+        } else if before <= SHOWN {
+            self.setting
+                .ui
+                .line("(the installer says too much; the rest is not shown)");
+        }
+    }
+
+    fn follow(&mut self, text: &str) {
+        let Some(now) = self.setting.kind.progress(text) else {
+            return;
+        };
+        if self.progress.as_ref() == Some(&now) {
+            return;
+        }
+        let same_step = self
+            .progress
+            .as_ref()
+            .is_some_and(|before| before.step == now.step);
+        if !same_step {
+            self.setting.ui.step(now.step.clone());
+        }
+        if let Some(percent) = now.percent {
+            self.setting.ui.progress(percent.into(), 100, Unit::Percent);
+        }
+        self.progress = Some(now);
+    }
+
+    fn notice_prompt(&mut self, pending: String) {
+        let ends_open = pending.ends_with([':', '?', '>']);
+        if !self.setting.kind.is_prompt(&pending) && !ends_open {
+            self.prompt = None;
+        } else if self
+            .prompt
+            .as_ref()
+            .is_none_or(|(before, _)| *before != pending)
+        {
+            let since = match self.prompt.take() {
+                // A clock drawn behind a prompt leaves the prompt where it is.
+                Some((before, since)) if pending.starts_with(&before) => since,
+                _ => Instant::now(),
+            };
+            self.prompt = Some((pending, since));
+        }
+    }
+
+    fn due(&mut self, guest: &impl Guest) -> Option<End> {
+        if let Report::Wrong(key) = self.reports.seen() {
+            return Some(End::WrongKey(key.clone()));
+        }
+        if guest.crashed() {
+            self.lose(End::Panicked);
+        }
+        if let Some((end, at)) = &self.lost
+            && at.elapsed() > LAST_WORDS
+        {
+            return Some(end.clone());
+        }
+        let Limits {
+            timeout,
+            stall,
+            question,
+        } = self.setting.limits;
+        if let Some((text, since)) = &self.prompt {
+            let known = self.setting.kind.is_prompt(text);
+            let still = since.elapsed().min(self.signs.last.elapsed());
+            if (known && since.elapsed() > PROMPT_STANDS) || still > question {
+                return Some(End::Asks(self.question(text)));
+            }
+        }
+        self.sample(guest);
+        if self.signs.began.elapsed() > timeout {
+            return Some(End::TooLong);
+        }
+        (self.signs.last.elapsed() > stall).then_some(End::Stalled)
+    }
+
+    fn sample(&mut self, guest: &impl Guest) {
+        if self.signs.sampled.elapsed() < SAMPLE.min(self.setting.limits.stall / 4) {
+            return;
+        }
+        self.signs.sampled = Instant::now();
+        if let Ok(now) = guest.counters() {
+            let before = std::mem::replace(&mut self.signs.counters, now);
+            let moved = |c: &Counters| (c.disk_read, c.disk_written, c.net_received, c.net_sent);
+            if moved(&now) != moved(&before) {
+                self.signs.last = Instant::now();
+            }
+        }
+        let relayed = (self.relayed)();
+        if relayed != std::mem::replace(&mut self.signs.relayed, relayed) {
+            self.signs.last = Instant::now();
+        }
+        // A guest that ends by itself leaves no time for one.
+        self.shoot(guest);
+    }
+
+    fn shoot(&mut self, guest: &impl Guest) {
+        self.screenshot |= guest.screenshot(self.setting.screen).is_ok();
+    }
+
+    /// What the installer asks: its last heading or sentence above the prompt.
+    fn question(&self, prompt: &str) -> String {
+        let lines: Vec<&str> = self.tail.lines().collect();
+        let is_choice = |line: &str| {
+            let number = line
+                .trim_start()
+                .split([':', ')', '.'])
+                .next()
+                .unwrap_or_default();
+            !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())
+        };
+        let heading = lines.iter().rev().take(30).find(|line| {
+            let line = line.trim_start();
+            line.starts_with("[!") || line.starts_with("!!")
+        });
+        let sentence = || lines.iter().rev().find(|line| !is_choice(line));
+        let above = heading.or_else(sentence).map_or("", |line| line.trim());
+        let prompt = prompt.trim();
+        match above.is_empty() {
+            true => prompt.to_owned(),
+            false => format!("{above} / {prompt}"),
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(line) = self.lines.finish(self.setting.mask) {
+            self.line(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

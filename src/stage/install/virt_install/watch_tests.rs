@@ -1,0 +1,320 @@
+//! The watch, on guests that play a script.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use super::*;
+use crate::error::Result;
+use crate::stage::install::virt_install::kind::KINDS;
+use crate::ui::{Event, Reporter, Ui};
+
+/// Plays its events, one a call, and then is silent, as long as it may.
+struct Script {
+    events: RefCell<VecDeque<DomainEvent>>,
+    busy: bool,
+    grown: std::cell::Cell<u64>,
+    crashed: bool,
+}
+
+fn says(texts: &[&str]) -> Script {
+    let console = texts
+        .iter()
+        .map(|text| DomainEvent::Console(text.as_bytes().to_vec()));
+    Script {
+        events: RefCell::new(console.collect()),
+        busy: false,
+        grown: Default::default(),
+        crashed: false,
+    }
+}
+
+impl Script {
+    fn then(self, event: DomainEvent) -> Self {
+        self.events.borrow_mut().push_back(event);
+        self
+    }
+
+    fn reports(self, key: &str) -> Self {
+        let data = format!("imgforge installed {key}\n").into_bytes();
+        let name = EVENTS_PORT.to_owned();
+        self.then(DomainEvent::Channel { name, data })
+    }
+}
+
+impl Guest for Script {
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
+        let event = self.events.borrow_mut().pop_front();
+        if event.is_none() {
+            std::thread::sleep(timeout.min(Duration::from_millis(5)));
+        }
+        Ok(event)
+    }
+
+    fn send(&self, _: &str, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        let grown = if self.busy {
+            self.grown.replace(self.grown.get() + 1)
+        } else {
+            0
+        };
+        Ok(Counters {
+            disk_written: grown,
+            ..Counters::default()
+        })
+    }
+
+    fn screenshot(&self, to: &Path) -> Result<()> {
+        std::fs::write(to, b"png").doing(|| "writing".into())
+    }
+
+    fn crashed(&self) -> bool {
+        self.crashed
+    }
+}
+
+struct Seen(std::sync::Mutex<Vec<Event>>);
+
+impl Reporter for std::sync::Arc<Seen> {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+struct Outcomes {
+    end: End,
+    report: Report,
+    tail: Vec<String>,
+    events: Vec<Event>,
+    pictured: bool,
+}
+
+fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = std::sync::Arc::new(Seen(Default::default()));
+    let ui = Ui::new(std::sync::Arc::clone(&seen)).stage("toy", "install");
+    let mask = Mask::default();
+    let setting = Setting {
+        kind: KINDS[kind],
+        key: "c0ffee",
+        ui: &ui,
+        mask: &mask,
+        limits,
+        log: None,
+        screen: &dir.path().join("screen.png"),
+    };
+    let nothing = || 0;
+    let mut watch = Watch::new(setting, &nothing).unwrap();
+    let end = watch.run(script).unwrap();
+    Outcomes {
+        end,
+        report: watch.report().clone(),
+        tail: watch.console_tail(),
+        pictured: watch.screenshot().is_some_and(|path| path.exists()),
+        events: seen.0.lock().unwrap().clone(),
+    }
+}
+
+const PATIENT: Limits = Limits {
+    timeout: Duration::from_secs(60),
+    stall: Duration::from_secs(60),
+    question: Duration::from_secs(60),
+};
+
+fn impatient() -> Limits {
+    Limits {
+        timeout: Duration::from_secs(60),
+        stall: Duration::from_millis(120),
+        question: Duration::from_secs(60),
+    }
+}
+
+const OFF: DomainEvent = DomainEvent::Ended(Outcome::ShutDown);
+
+#[test]
+fn progress_becomes_steps_and_hundredths() {
+    let script = says(&[
+        "Installing the base system  ",
+        "... 10%",
+        "... 9",
+        "0%\r\n",
+        "Finishing  ... 5%\n",
+    ])
+    .reports("c0ffee")
+    .then(OFF);
+    let seen = watch(0, &script, PATIENT);
+    assert_eq!(
+        (seen.end, seen.report),
+        (End::Ended(Outcome::ShutDown), Report::Right)
+    );
+    let told: Vec<String> = seen
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step { name, .. } => Some(name.clone()),
+            Event::Progress { done, .. } => Some(done.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["Installing the base system", "10", "90", "Finishing", "5"]
+    );
+    assert_eq!(seen.tail.len(), 2);
+}
+
+#[test]
+fn only_an_end_with_the_key_is_reported_as_one() {
+    let seen = watch(0, &says(&["bye\n"]).then(OFF), PATIENT);
+    assert_eq!(seen.report, Report::None);
+    let seen = watch(0, &says(&[]).reports("deadbeef"), PATIENT);
+    assert_eq!(seen.end, End::WrongKey("deadbeef".into()));
+    // A kernel without the port reports on the console.
+    let seen = watch(
+        0,
+        &says(&["imgforge installed c0ffee\r\n"]).then(OFF),
+        PATIENT,
+    );
+    assert_eq!(seen.report, Report::Right);
+    let seen = watch(
+        0,
+        &says(&["[ 9.1] reboot: Restarting system\n"]).then(OFF),
+        PATIENT,
+    );
+    assert_eq!(seen.end, End::Rebooted);
+}
+
+#[test]
+fn a_guest_without_a_sign_of_life_is_stalled() {
+    let seen = watch(0, &says(&["working\n"]), impatient());
+    assert_eq!(seen.end, End::Stalled);
+    assert!(seen.pictured);
+}
+
+#[test]
+fn a_clock_that_is_redrawn_is_no_sign_of_life() {
+    let mut texts = vec!["working\n".to_owned()];
+    texts.extend((0..2000).map(|n| format!("\u{1b}[25;1H(1*installer  2 shell)[ Nov 21 7:{n} ]")));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let script = says(&texts);
+    let before = Instant::now();
+    let mut endless = Limits { ..impatient() };
+    endless.timeout = Duration::from_secs(30);
+    // Each piece takes a moment, together far longer than the stall.
+    struct Slow(Script);
+    impl Guest for Slow {
+        fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
+            std::thread::sleep(Duration::from_millis(3));
+            self.0.next_event(timeout)
+        }
+        fn send(&self, _: &str, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn counters(&self) -> Result<Counters> {
+            self.0.counters()
+        }
+        fn screenshot(&self, to: &Path) -> Result<()> {
+            self.0.screenshot(to)
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ui = Ui::silent().stage("toy", "install");
+    let (mask, nothing) = (Mask::default(), || 0);
+    let setting = Setting {
+        kind: KINDS[0],
+        key: "c0ffee",
+        ui: &ui,
+        mask: &mask,
+        limits: endless,
+        log: None,
+        screen: &dir.path().join("screen.png"),
+    };
+    let mut watch = Watch::new(setting, &nothing).unwrap();
+    assert_eq!(watch.run(&Slow(script)).unwrap(), End::Stalled);
+    assert!(before.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let ui = Ui::silent().stage("toy", "install");
+    let (mask, began) = (Mask::default(), Instant::now());
+    let relayed = || began.elapsed().as_millis() as u64;
+    let setting = Setting {
+        kind: KINDS[1],
+        key: "c0ffee",
+        ui: &ui,
+        mask: &mask,
+        limits: Limits {
+            timeout: Duration::from_millis(900),
+            ..impatient()
+        },
+        log: None,
+        screen: &dir.path().join("screen.png"),
+    };
+    let mut watch = Watch::new(setting, &relayed).unwrap();
+    assert_eq!(watch.run(&says(&[])).unwrap(), End::TooLong);
+}
+
+#[test]
+fn a_prompt_is_an_end_with_what_it_asks() {
+    let script = says(&[
+        "[!!] Configure the network\n\n",
+        "Network autoconfiguration failed\n",
+        "  1: Retry\n  2: Go back\n",
+        "Prompt: '?' for help, default=1> ",
+    ]);
+    let seen = watch(0, &script, PATIENT);
+    assert_eq!(
+        seen.end,
+        End::Asks("[!!] Configure the network / Prompt: '?' for help, default=1>".into())
+    );
+    assert!(seen.pictured);
+}
+
+#[test]
+fn a_bare_question_is_one_only_when_nothing_moves() {
+    let mut limits = PATIENT;
+    limits.question = Duration::from_millis(100);
+    let script = says(&["Set up users and passwords\n", "Root password: "]);
+    let seen = watch(0, &script, limits);
+    assert_eq!(
+        seen.end,
+        End::Asks("Set up users and passwords / Root password:".into())
+    );
+    // A line that goes on was none.
+    let script = says(&["Root password: ", "is not asked for\n"]).then(OFF);
+    assert_eq!(watch(0, &script, limits).end, End::Ended(Outcome::ShutDown));
+}
+
+#[test]
+fn last_words_end_the_guest_by_their_meaning() {
+    for (kind, text, end) in [
+        (0, "[ 1.0] Kernel panic - not syncing: VFS\n", End::Panicked),
+        (
+            1,
+            "Pane is dead (status 1)\n",
+            End::GaveUp("Pane is dead (status 1)".into()),
+        ),
+    ] {
+        let seen = watch(kind, &says(&[text, "more words\n"]), PATIENT);
+        assert_eq!(seen.end, end);
+        assert_eq!(seen.tail.last().unwrap(), "more words");
+    }
+    let mut script = says(&[]);
+    script.crashed = true;
+    assert_eq!(watch(0, &script, PATIENT).end, End::Panicked);
+}
+
+#[test]
+fn a_busy_disk_is_a_sign_of_life() {
+    let mut script = says(&[]);
+    script.busy = true;
+    let limits = Limits {
+        timeout: Duration::from_millis(700),
+        ..impatient()
+    };
+    assert_eq!(watch(0, &script, limits).end, End::TooLong);
+}

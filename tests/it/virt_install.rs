@@ -1,0 +1,422 @@
+//! Installations for real: the toy installer through the real virt-install and libvirt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use imgforge::host::exec::Program;
+
+use crate::phony::Phony;
+use crate::toy;
+
+/// A recipe repository whose only image is installed by the toy.
+struct World {
+    dir: tempfile::TempDir,
+}
+
+const ANSWERS: &str = "\
+d-i toy/admin string {{ admin }}
+d-i toy/token string {{ imgforge_secret_enrol }}
+d-i preseed/late_command string true && {{ imgforge_sentinel }}
+";
+
+const TOKEN: &str = "correct-horse-battery";
+
+impl World {
+    fn new(mode: &str, more: &str) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-install-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let world = World { dir };
+        for below in ["recipes", "preseed", "media"] {
+            fs::create_dir(world.path(below)).unwrap();
+        }
+        let (kernel, _) = toy::installer(&world.path("media"), &disk(world.dir.path()));
+        std::os::unix::fs::symlink(kernel, world.path("media/linux")).unwrap();
+        world.write("imgforge.yaml", "state: state\n");
+        world.write("preseed/toy.cfg", ANSWERS);
+        world.write(
+            "recipes/toy.yaml",
+            &format!(
+                "name: toy
+vars: {{admin: ops}}
+secrets: {{enrol: {{env: TOY_TOKEN}}}}
+machine: {{disk: 1GiB, memory: 256MiB, cpus: 1}}
+install:
+  virt-install:
+    os: debian13
+    media: {{boot: {{kernel: media/linux, initrd: media/installer.img}}}}
+    answers: preseed/toy.cfg
+    kernel-args: [quiet, panic=0, toy=install-{mode}]
+{more}"
+            ),
+        );
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        command.arg("-C").arg(self.dir.path()).args(args);
+        command.args(["--progress", "json", "--accel", "tcg"]);
+        command.env("TOY_TOKEN", TOKEN).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn install(&self) -> Said {
+        Said::of(
+            &self
+                .command(&["build", "toy", "--until", "install"])
+                .output()
+                .unwrap(),
+        )
+    }
+
+    fn log(&self, name: &str) -> String {
+        let bytes = fs::read(self.path("state/logs/toy").join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Nothing is left: no process, no socket, no scratch, no boot file, nothing in the ledger.
+    #[track_caller]
+    fn is_clean(&self) {
+        let state = self.path("state");
+        let open = |dir: &str| match fs::read_dir(state.join(dir)) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect::<Vec<_>>(),
+            Err(_) => vec![],
+        };
+        assert_eq!(open("ledger"), Vec::<PathBuf>::new());
+        assert_eq!(open("drafts"), Vec::<PathBuf>::new());
+        let here = self.dir.path().to_str().unwrap();
+        assert_eq!(processes(here), [""; 0]);
+        let boot = fs::read_dir("/var/lib/libvirt/boot")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let left: Vec<_> = boot.map(|entry| entry.file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        let holds = Program::new("grep")
+            .args(["-rlF", TOKEN])
+            .arg(&state)
+            .text();
+        assert!(holds.is_err(), "the secret is in {}", holds.unwrap());
+    }
+}
+
+/// Processes whose command line names `what`.
+fn processes(what: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(what).then_some(line)
+    })
+    .collect()
+}
+
+/// The gzipped disk that the toy installs: one partition with the few files of a Debian.
+fn disk(dir: &Path) -> Vec<u8> {
+    let raw = dir.join("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
+    Program::new("sfdisk")
+        .arg("-q")
+        .arg(&raw)
+        .input("label: dos\nstart=2048, type=83\n")
+        .run()
+        .unwrap();
+    let phony = Phony::debian();
+    phony.file("var/log/installer/syslog", "what the installer did\n");
+    Program::new("mke2fs")
+        .args([
+            "-q",
+            "-t",
+            "ext4",
+            "-b",
+            "4096",
+            "-E",
+            "offset=1048576",
+            "-d",
+        ])
+        .arg(phony.path())
+        .args([raw.as_os_str(), "16128".as_ref()])
+        .run()
+        .unwrap();
+    let gzip = Program::new("gzip")
+        .args(["-1c"])
+        .arg(&raw)
+        .output()
+        .unwrap();
+    fs::remove_file(raw).unwrap();
+    gzip
+}
+
+/// What a build said.
+struct Said {
+    code: Option<i32>,
+    all: String,
+    events: Vec<serde_json::Value>,
+}
+
+impl Said {
+    fn of(output: &Output) -> Self {
+        let all = String::from_utf8_lossy(&output.stderr).into_owned();
+        let events = all
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        Said {
+            code: output.status.code(),
+            all,
+            events,
+        }
+    }
+
+    /// A failed stage whose error says all of this.
+    #[track_caller]
+    fn failed(&self, words: &[&str]) {
+        assert_eq!(self.code, Some(1), "{}", self.all);
+        let last = self.events.last().unwrap().to_string();
+        for words in words
+            .iter()
+            .chain(&["install-console.log", "imgforge build toy"])
+        {
+            assert!(last.contains(words), "`{words}` is not in {last}");
+        }
+        assert!(!self.all.contains(TOKEN), "the secret is in {}", self.all);
+        assert!(!self.all.contains('\u{1b}'));
+    }
+
+    fn steps(&self) -> Vec<&str> {
+        let steps = self.events.iter().filter(|event| event["event"] == "step");
+        steps.filter_map(|event| event["name"].as_str()).collect()
+    }
+}
+
+#[test]
+fn an_installation_that_proves_itself_succeeds() {
+    let world = World::new("good", "");
+    let said = world.install();
+    assert_eq!(said.code, Some(0), "{}", said.all);
+    assert!(
+        said.steps().contains(&"Installing the toy"),
+        "{:?}",
+        said.steps()
+    );
+    let percent = |event: &&serde_json::Value| event["event"] == "progress";
+    let shares: Vec<u64> = said
+        .events
+        .iter()
+        .filter(percent)
+        .filter_map(|event| event["done"].as_u64())
+        .collect();
+    assert!(shares.contains(&10) && shares.contains(&50), "{shares:?}");
+    let console = world.log("install-console.log");
+    assert!(console.contains("toy: token *** for ops"), "{console}");
+    assert!(
+        console.contains("toy: the late command worked"),
+        "{console}"
+    );
+    assert!(said.all.contains("does not know debian13"), "{}", said.all);
+    world.is_clean();
+    let entry = fs::read_dir(world.path("state/store"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let meta: serde_json::Value =
+        serde_json::from_slice(&fs::read(entry.join("meta.json")).unwrap()).unwrap();
+    let facts = &meta["facts"]["install"];
+    assert_eq!(facts["expand"], "/dev/sda1");
+    assert_eq!(facts["product"], "Debian GNU/Linux 13 (trixie)");
+    // Not again, and not with another time limit either.
+    let again = world.install();
+    assert!(again.code == Some(0) && again.events.iter().any(|event| event["event"] == "cached"));
+}
+
+#[test]
+fn a_guest_that_switches_off_without_proof_has_failed() {
+    let world = World::new("half", "");
+    let said = world.install();
+    said.failed(&[
+        "the installer switched the guest off without reporting success",
+        "it was at: Installing the toy",
+        "{{ imgforge_sentinel }}",
+        "toy: token *** for ops",
+    ]);
+    world.is_clean();
+}
+
+/// The other ways to fail, one after the other.
+#[test]
+#[ignore = "vm"]
+fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
+    let short = "    stall: 5s\n    timeout: 40s\n";
+    for (mode, words) in [
+        (
+            "reboot",
+            &["the installer restarted the guest without reporting success"][..],
+        ),
+        (
+            "panic",
+            &[
+                "the installer's kernel panicked",
+                "Kernel panic - not syncing",
+                "install-screen.png",
+            ],
+        ),
+        (
+            "hang",
+            &[
+                "the installer hangs: no disk, network or console activity for 30s",
+                "6 times",
+                "raise `stall:`",
+                "install-screen.png",
+            ],
+        ),
+        ("clock", &["the installer hangs", "install-screen.png"]),
+        (
+            "prompt",
+            &[
+                "waits for a human",
+                "[!!] Partition disks",
+                "default=1>",
+                "install-screen.png",
+                "answer it in the answer file",
+            ],
+        ),
+        ("lie", &["another installation's key", "deadbeef"]),
+        ("claim", &["its sentinel is not on the disk"]),
+    ] {
+        let world = World::new(mode, short);
+        let said = world.install();
+        said.failed(words);
+        let pictured = words.contains(&"install-screen.png");
+        let screen = world.path("state/logs/toy/install-screen.png");
+        assert!(screen.exists() || !pictured, "{mode}");
+        world.is_clean();
+    }
+}
+
+#[test]
+#[ignore = "vm"]
+fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
+    let world = World::new("flood", "    stall: 5s\n    timeout: 8s\n");
+    let said = world.install();
+    // What repeats itself is no sign of life, however much there is of it.
+    assert_eq!(
+        said.code,
+        Some(1),
+        "{}",
+        &said.all[said.all.len().saturating_sub(4000)..]
+    );
+    let last = said.events.last().unwrap()["message"].to_string();
+    assert!(
+        last.contains("hangs") || last.contains("did not end within 48s"),
+        "{last}"
+    );
+    let log = fs::metadata(world.path("state/logs/toy/install-console.log")).unwrap();
+    assert!(log.len() <= 65 << 20, "{}", log.len());
+    world.is_clean();
+}
+
+#[test]
+#[ignore = "vm"]
+fn a_restart_after_the_proof_is_an_end_as_well() {
+    let world = World::new("good-reboot", "");
+    let said = world.install();
+    assert_eq!(said.code, Some(0), "{}", said.all);
+    world.is_clean();
+}
+
+/// Starts an installation that hangs, and waits until its guest runs.
+fn started(world: &World) -> Child {
+    let child = world
+        .command(&["build", "toy", "--until", "install"])
+        .spawn()
+        .unwrap();
+    let limit = Instant::now() + Duration::from_secs(180);
+    while !world.log("install-console.log").contains("toy: token") {
+        assert!(Instant::now() < limit, "the guest does not start");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child
+}
+
+#[test]
+#[ignore = "vm"]
+fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
+    let world = World::new("hang", "");
+    for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
+        let mut child = started(&world);
+        Program::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .run()
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        if code.is_none() {
+            let gc = world.command(&["gc"]).output().unwrap();
+            assert!(
+                gc.status.success(),
+                "{}",
+                String::from_utf8_lossy(&gc.stderr)
+            );
+        }
+        world.is_clean();
+        fs::remove_file(world.path("state/logs/toy/install-console.log")).unwrap();
+    }
+}
+
+/// What a new user gets wrong, and what the error says to do.
+#[test]
+fn mistakes_are_told_with_the_next_step() {
+    let world = World::new("good", "");
+    let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
+    let boot = "{boot: {kernel: media/linux, initrd: media/installer.img}}";
+    fs::create_dir(world.path("empty")).unwrap();
+    for (media, code, words) in [
+        (
+            "{location: empty}",
+            1,
+            &["there is no install tree", "media: {iso: …}"][..],
+        ),
+        (
+            "{location: 'http://127.0.0.1:9/debian'}",
+            1,
+            &["install tree"],
+        ),
+        ("{iso: {path: media/debian.iso}}", 2, &["1 problem in"]),
+    ] {
+        world.write("recipes/toy.yaml", &recipe.replace(boot, media));
+        let said = world.install();
+        assert_eq!(said.code, Some(code), "{media}: {}", said.all);
+        for words in words {
+            assert!(
+                said.all.contains(words),
+                "{media}: `{words}` is not in {}",
+                said.all
+            );
+        }
+        world.is_clean();
+    }
+    world.write("recipes/toy.yaml", &recipe);
+    let secretless = world
+        .command(&["build", "toy"])
+        .env_remove("TOY_TOKEN")
+        .output()
+        .unwrap();
+    let said = Said::of(&secretless);
+    assert_eq!(said.code, Some(2), "{}", said.all);
+    assert!(said.all.contains("TOY_TOKEN"), "{}", said.all);
+}
