@@ -12,6 +12,7 @@ pub mod index;
 pub mod pack;
 pub mod pipeline;
 pub mod proxy;
+pub mod pull;
 pub mod recipe;
 pub mod repository;
 pub mod runner;

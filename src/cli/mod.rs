@@ -16,6 +16,7 @@ pub mod out;
 pub mod place;
 pub mod plan;
 pub mod publish;
+pub mod pull;
 pub mod recipes;
 pub mod repo;
 pub mod schema;
@@ -84,6 +85,8 @@ pub enum Verb {
     Channel(channel::Channel),
     /// Verifies, prunes and copies a repository, yanks revisions
     Repo(repo::Repo),
+    /// Gets a published image: verified, resumed, in parallel, sparse
+    Pull(pull::Pull),
     /// Clears up after killed builds and makes room in the store
     Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
@@ -112,6 +115,7 @@ impl Verb {
             Verb::Publish(verb) => verb.run(app),
             Verb::Channel(verb) => verb.run(app),
             Verb::Repo(verb) => verb.run(app),
+            Verb::Pull(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::proxy::Builder;
 use super::{Client, Url};
 use crate::error::{Error, Result};
 use crate::host::interrupt;
@@ -62,7 +63,7 @@ impl Exchange {
         range: Option<(u64, Option<u64>)>,
         validator: Option<&str>,
     ) -> Result<(Exchange, Head), Fault> {
-        let mut request = client.agent.get(url.secret_text());
+        let mut request = client.request(false, url);
         if let Some((start, end)) = range {
             let last = end.map(|end| (end - 1).to_string()).unwrap_or_default();
             request = request.header("Range", format!("bytes={start}-{last}"));
@@ -128,7 +129,7 @@ impl Exchange {
     }
 }
 
-fn answer(request: ureq::RequestBuilder<ureq::typestate::WithoutBody>, send: &SyncSender<Message>) {
+fn answer(request: Builder, send: &SyncSender<Message>) {
     // Who does not listen any more needs to know nothing.
     let tell = |message| send.send(message).is_ok();
     let mut response = match request.call() {
@@ -197,7 +198,13 @@ fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
 
 /// What is worth another try.
 fn judge(error: ureq::Error) -> Fault {
-    let text = plain(&error.to_string());
+    let text = match &error {
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
+            "the server cannot be reached in time".into()
+        }
+        ureq::Error::Timeout(_) => "the server does not answer".into(),
+        error => plain(&error.to_string()),
+    };
     match error {
         ureq::Error::Io(_)
         | ureq::Error::Timeout(_)

@@ -43,25 +43,22 @@ impl Client {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<Fetched> {
         let doing = || format!("writing {}", part.display());
-        let note = note_path(part);
-        let known = read_note(&note).filter(|known| known.url == url.to_string());
+        let mut noted = read_note(part, url);
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(part)
             .doing(doing)?;
-        if known.is_none() {
+        if noted.is_none() {
             file.set_len(0).doing(doing)?;
         }
         let mut size = file.metadata().doing(doing)?.len();
         let mut resumed = size;
-        let validator = known.as_ref().map(|known| known.validator.as_str());
-        let mut stream = self.open_at(url, size, None, validator)?;
-        let mut noted = validator.map(str::to_owned);
+        let mut stream = self.open_at(url, size, None, noted.as_deref())?;
         while let Some(piece) = stream.next_piece()? {
             if stream.validator() != noted.as_deref() {
                 noted = stream.validator().map(str::to_owned);
-                write_note(&note, url, noted.as_deref())?;
+                write_note(part, url, noted.as_deref())?;
             }
             match piece {
                 Piece::Restart => {
@@ -80,24 +77,27 @@ impl Client {
             progress(size, stream.total());
         }
         file.sync_all().doing(doing)?;
-        drop(std::fs::remove_file(&note));
+        drop(std::fs::remove_file(note_path(part)));
         Ok(Fetched { size, resumed })
     }
 }
 
-fn note_path(part: &Path) -> PathBuf {
+/// Where a part came from, for who goes on with it.
+pub(crate) fn note_path(part: &Path) -> PathBuf {
     let mut name = part.file_name().unwrap_or_default().to_owned();
     name.push(".from");
     part.with_file_name(name)
 }
 
-fn read_note(note: &Path) -> Option<From> {
-    serde_json::from_slice(&std::fs::read(note).ok()?).ok()
+/// The validator of the file at `url` of which a part is here.
+pub(crate) fn read_note(part: &Path, url: &Url) -> Option<String> {
+    let note: From = serde_json::from_slice(&std::fs::read(note_path(part)).ok()?).ok()?;
+    (note.url == url.to_string()).then_some(note.validator)
 }
 
 /// Without a validator nobody could go on later: then there is no note.
-fn write_note(note: &Path, url: &Url, validator: Option<&str>) -> Result<()> {
-    let doing = || format!("writing {}", note.display());
+pub(crate) fn write_note(part: &Path, url: &Url, validator: Option<&str>) -> Result<()> {
+    let note = note_path(part);
     let Some(validator) = validator else {
         drop(std::fs::remove_file(note));
         return Ok(());
@@ -107,7 +107,7 @@ fn write_note(note: &Path, url: &Url, validator: Option<&str>) -> Result<()> {
         validator: validator.to_owned(),
     };
     let text = serde_json::to_vec(&from).unwrap_or_default();
-    File::create(note)
+    File::create(&note)
         .and_then(|mut file| file.write_all(&text))
-        .doing(doing)
+        .doing(|| format!("writing {}", note.display()))
 }

@@ -8,6 +8,7 @@
 
 mod exchange;
 mod fetch;
+mod proxy;
 mod stream;
 mod tls;
 mod url;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 pub use fetch::Fetched;
+pub(crate) use fetch::{note_path, read_note, write_note};
 pub use stream::{Piece, Stream};
 pub use url::Url;
 
@@ -51,7 +53,7 @@ type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
 /// A client with its connections.
 pub struct Client {
-    agent: ureq::Agent,
+    agents: proxy::Agents,
     limits: Limits,
     notice: Notice,
 }
@@ -76,7 +78,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with(limits: Limits) -> Result<Self> {
-        Self::make(limits, ureq::Proxy::try_from_env())
+        Self::make(limits, proxy::Proxies::of_environment())
     }
 
     /// A client that uses no proxy: for servers on this host.
@@ -84,36 +86,38 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn direct() -> Result<Self> {
-        Self::make(Limits::default(), None)
+        Self::make(Limits::default(), proxy::Proxies::default())
     }
 
-    /// The agent under the client, for requests of other kinds.
-    pub(crate) fn agent(&self) -> &ureq::Agent {
-        &self.agent
+    /// A request of another kind: GET, or HEAD.
+    pub(crate) fn request(&self, head: bool, url: &Url) -> proxy::Builder {
+        self.agents.request(head, url)
     }
 
-    fn make(limits: Limits, proxy: Option<ureq::Proxy>) -> Result<Self> {
+    fn make(limits: Limits, proxies: proxy::Proxies) -> Result<Self> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(tls::roots()?)
             .build();
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .proxy(proxy)
-            .http_status_as_error(false)
-            // Followed by ourselves, to see circles.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("imgforge/", env!("CARGO_PKG_VERSION")))
-            // Ranges count bytes as they are sent.
-            .accept_encoding("identity")
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_recv_response(Some(limits.stall))
-            .timeout_per_read(Some(limits.stall))
-            .timeout_per_write(Some(limits.stall))
-            .build();
+        // Our own limits come first; the library's end the threads of those given up.
+        let late = limits.stall + Duration::from_secs(1);
+        let config = || {
+            ureq::Agent::config_builder()
+                .tls_config(tls.clone())
+                .http_status_as_error(false)
+                // Followed by ourselves, to see circles.
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .user_agent(concat!("imgforge/", env!("CARGO_PKG_VERSION")))
+                // Ranges count bytes as they are sent.
+                .accept_encoding("identity")
+                .timeout_resolve(Some(limits.connect))
+                .timeout_connect(Some(limits.connect))
+                .timeout_recv_response(Some(late))
+                .timeout_per_read(Some(late))
+                .timeout_per_write(Some(late))
+        };
         Ok(Client {
-            agent: config.new_agent(),
+            agents: proxy::Agents::new(config, proxies),
             limits,
             notice: Box::new(|_| {}),
         })

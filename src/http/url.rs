@@ -102,6 +102,20 @@ impl Url {
         url
     }
 
+    /// The host, without user and port; nothing for a `file:` address.
+    pub(super) fn host(&self) -> &str {
+        let host = self.authority.rsplit('@').next().unwrap_or_default();
+        match host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => host,
+        }
+    }
+
+    /// The path, as it is written.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The last part of the path.
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()

@@ -94,12 +94,8 @@ impl Upstream {
             true => &self.direct,
             false => &self.client,
         };
-        let agent = client.agent();
-        let mut request = if head {
-            agent.head(url)
-        } else {
-            agent.get(url)
-        };
+        let parsed = http::Url::parse(url).map_err(|error| error.to_string())?;
+        let mut request = client.request(head, &parsed);
         let range = ask.from.map(|(first, _)| format!("bytes={first}-"));
         let headers = [
             ("user-agent", ask.user_agent),

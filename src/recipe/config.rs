@@ -53,6 +53,14 @@ pub struct RepositoryPlace {
     /// The address under which clients find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The file of the public key that clients of this host trust; relative paths start at this
+    /// file. Default: what `imgforge pull` was told before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The fingerprint of that key: without `key` it is taken from gpg's keyring or from the
+    /// repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// The channel that `index.asc` at its root stands for; default: `stable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_channel: Option<String>,

@@ -24,6 +24,7 @@ pub mod hooks;
 mod incoming;
 mod journal;
 mod key;
+mod keyring;
 mod lock;
 mod mirror;
 mod prune;
@@ -37,6 +38,7 @@ mod yank;
 
 pub use gpg::{Verified, verify, verify_all, verify_detached};
 pub use key::Signer;
+pub use keyring::Keyring;
 pub use mirror::Copied;
 pub use prune::{Doomed, Fate, Policy};
 pub use publication::{Companion, GateProof, Publication, Published};

@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::pipeline::place;
 use crate::pipeline::plan::Plan;
+use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
-use crate::repository::{Publication, Published, Repository, Stamp, State};
+use crate::repository::{Companion, Publication, Published, Repository, Stamp, State};
 use crate::stage::{Checked, Packed};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -105,12 +106,19 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         expand: system["root"].as_str().filter(|root| is_partition(root)),
         notes: None,
         manifest: manifest(request.plan),
-        companions: vec![],
+        companions: vec![block_map(&request.packed.path)?],
         built_on: vec![],
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
         stamp: Stamp::now().commit(commit(request.root)),
     };
     Repository::open(settings)?.publish(&publication, ui.ui())
+}
+
+/// The digests of the packed disk's blocks: who has an earlier revision fetches only new ones.
+fn block_map(xz: &Path) -> Result<Companion> {
+    let name = xz.file_name().unwrap_or_default().to_string_lossy();
+    let map = blocks::of_file(xz)?;
+    Ok(Companion::bytes(format!("{name}{}", blocks::SUFFIX), map))
 }
 
 /// virt-resize grows a partition, not a logical volume.

@@ -4,7 +4,7 @@
 //! STATE/store/KEY/       one finished stage: its files and meta.json; never changed again
 //! STATE/store/.draft-ID/ an unfinished one; in the ledger; becomes KEY/ by one rename
 //! STATE/store/.kept-NAME/ what --on-error keep left of a failed stage
-//! STATE/store/.part-KEY  a medium that is not all there yet; a later download goes on with it
+//! STATE/store/.part-KEY  a download that is not complete; a later one goes on with it
 //! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
 //! STATE/ledger/          see [`ledger`]
 //! STATE/images/NAME/     what the last build of an image was made from
@@ -139,9 +139,30 @@ impl Store {
         keys.filter_map(|key| self.get(&key)).collect()
     }
 
-    /// Where a medium is while it is downloaded; who writes it holds the lock of `key`.
+    /// Where a medium or blob is while it is downloaded; who writes it holds the lock of `key`.
     pub fn part(&self, key: &Key) -> PathBuf {
         self.entries().join(format!(".part-{key}"))
+    }
+
+    /// Removes unfinished downloads that were not written to since `before` and are not in use.
+    pub fn remove_stale_partials(&self, before: SystemTime) {
+        let names = std::fs::read_dir(self.entries())
+            .into_iter()
+            .flatten()
+            .flatten();
+        for file in names {
+            let name = file.file_name();
+            let key = name.to_str().and_then(|name| name.strip_prefix(".part-"));
+            let Some(key) = key.and_then(Key::parse) else {
+                continue;
+            };
+            let modified = file.metadata().and_then(|metadata| metadata.modified());
+            if modified.is_ok_and(|modified| modified < before) && self.try_lock(&key).is_some() {
+                // What cannot be removed is met again the next time.
+                drop(std::fs::remove_file(file.path()));
+                drop(std::fs::remove_file(crate::http::note_path(&file.path())));
+            }
+        }
     }
 
     /// Starts the work for `key` in a private directory.

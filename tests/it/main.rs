@@ -8,6 +8,7 @@ mod pack;
 mod packaging;
 mod phony;
 mod pipeline;
+mod pull;
 mod recipe;
 mod repository;
 mod runner;

@@ -180,7 +180,6 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    #[allow(dead_code, reason = "used by the tests of pull")]
     /// Forgets what clients have asked for.
     pub(crate) fn forget(&self) {
         self.log.lock().unwrap().clear();

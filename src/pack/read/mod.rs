@@ -14,4 +14,5 @@ mod unpacker;
 pub use file::unpack;
 pub use layout::{FOOTER_SIZE, Layout, Place};
 pub(super) use sparse::is_zero;
+pub(crate) use sparse::write as write_sparse;
 pub use unpacker::{ReadOptions, Unpacked, Unpacker};

@@ -9,7 +9,7 @@ const PAGE: usize = 4096;
 
 /// Writes the pages of `bytes` that are not zero to their place in a new file; returns how many
 /// bytes that were.
-pub(super) fn write(file: &File, start: u64, bytes: &[u8]) -> io::Result<u64> {
+pub(crate) fn write(file: &File, start: u64, bytes: &[u8]) -> io::Result<u64> {
     let mut written = 0;
     let mut run: Option<usize> = None;
     let mut at = 0;

@@ -6,4 +6,4 @@ mod crash;
 mod day300;
 mod keys;
 mod publish;
-mod world;
+pub(crate) mod world;

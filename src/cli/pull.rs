@@ -1,0 +1,117 @@
+//! `imgforge pull`.
+
+use std::path::{Path, PathBuf};
+
+use super::{App, out, recipes};
+use crate::error::Result;
+use crate::http::Client;
+use crate::pipeline::clean;
+use crate::pull::{self, Format, Options, Output, Reference, Session};
+use crate::recipe::Config;
+use crate::store::Store;
+use crate::store::ledger::Ledger;
+use crate::units::Size;
+
+/// The arguments of `imgforge pull`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "REPO is a repository of imgforge.yaml, a source of virt-builder's configuration, an\n\
+                  address or a directory; without REPO# it is the only one of imgforge.yaml, or\n\
+                  `main`. The first time, name the key that its owner signs with (--fingerprint or\n\
+                  --key); it is remembered. Proxies: http_proxy, https_proxy, no_proxy."
+)]
+pub struct Pull {
+    /// The image, and its revision if it has to be a certain one
+    #[arg(value_name = "[REPO#]NAME[@REV]")]
+    image: Reference,
+    /// Writes the disk to FILE, in place of what is there
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// The format of the disk
+    #[arg(long, value_name = "FORMAT", default_value = "raw")]
+    format: Format,
+    /// Grows the disk to SIZE, as a guest sees it; file systems grow at its boot
+    #[arg(long, value_name = "SIZE")]
+    size: Option<Size>,
+    /// Takes the image of this channel
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
+    /// Takes the image for this architecture instead of the host's
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+    /// Trusts the public key in FILE for this repository, from now on
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Trusts the key with this fingerprint for this repository, from now on
+    #[arg(long, value_name = "FP")]
+    fingerprint: Option<String>,
+    /// Takes an older revision than was seen before
+    #[arg(long)]
+    allow_older: bool,
+    /// Keeps no copy in the store
+    #[arg(long)]
+    no_cache: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Pull {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When the image cannot be found, fetched, verified or written.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let (config, root) = configuration()?;
+        let configured = config.state.as_ref().zip(root.as_ref());
+        let configured = configured.map(|(state, root)| root.join(state));
+        let store = Store::new(app.globals.state_dir(configured.as_deref())?);
+        store.prepare()?;
+        clean::sweep(&store, &app.ui)?;
+        let ledger = Ledger::open(store.state())?;
+        let ui = app.ui.clone();
+        let client = Client::new()?.on_notice(move |text| ui.warning(text));
+        let session = Session {
+            config: &config,
+            root: root.as_deref(),
+            store: &store,
+            ledger: &ledger,
+            client: &client,
+            ui: &app.ui,
+        };
+        let options = Options {
+            channel: self.channel.as_deref(),
+            arch: self.arch.as_deref(),
+            key: self.key.as_deref(),
+            fingerprint: self.fingerprint.as_deref(),
+            allow_older: self.allow_older,
+        };
+        let image = pull::find(&session, &self.image, &options)?;
+        let output = Output {
+            path: &self.output,
+            format: self.format,
+            size: self.size,
+            keep: !self.no_cache,
+            threads: app.globals.jobs,
+        };
+        let pulled = pull::fetch(&session, &image, &output)?;
+        if self.json {
+            return out::json(&serde_json::json!({"image": image, "pulled": pulled}));
+        }
+        let size = Size::bytes(pulled.size).human();
+        out::print(&format!(
+            "{}: {} revision {}, a disk of {size}, verified\n",
+            pulled.path.display(),
+            image.entry,
+            pulled.revision
+        ))
+    }
+}
+
+/// The imgforge.yaml that the working directory lies under, if there is one.
+fn configuration() -> Result<(Config, Option<PathBuf>)> {
+    match recipes::open(Path::new(".")) {
+        Ok(repo) => Ok((repo.config()?, Some(repo.root().to_owned()))),
+        Err(_) => Ok((Config::default(), None)),
+    }
+}

@@ -1,0 +1,74 @@
+//! Public keys that a user trusts, as a file that `gpg` verifies with.
+
+use super::agent::gpg;
+use super::key;
+use crate::error::{Context as _, Error, Result};
+
+/// Certificates, and the fingerprints of their primary keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyring {
+    /// The binary keyring.
+    pub bytes: Vec<u8>,
+    /// Fingerprints of the primary keys, upper case, 40 hex digits.
+    pub fingerprints: Vec<String>,
+}
+
+impl Keyring {
+    /// Reads exported keys, armoured or not; with a fingerprint only the certificate that it is
+    /// the primary key's of.
+    ///
+    /// # Errors
+    /// When there are no keys, or not the one with this fingerprint.
+    pub fn read(exported: &[u8], fingerprint: Option<&str>) -> Result<Self> {
+        let doing = || "reading a public key".to_owned();
+        let no_keys = || {
+            Error::gate("this is not a file of public keys")
+                .hint("`gpg --export FINGERPRINT > FILE` writes one")
+        };
+        let home = tempfile::Builder::new()
+            .prefix("imgforge-")
+            .tempdir()
+            .doing(doing)?;
+        let gpg = || gpg(Some(home.path())).arg("--no-autostart");
+        let import = gpg().args(["--import-options", "import-minimal", "--import"]);
+        import.input(exported).run().map_err(|_| no_keys())?;
+        Self::export(
+            || gpg().args(["--export-options", "export-minimal"]),
+            fingerprint,
+        )?
+        .ok_or_else(|| match fingerprint {
+            Some(fingerprint) => Error::gate(format!("the key {fingerprint} is not there"))
+                .hint("the file or the repository has another key"),
+            None => no_keys(),
+        })
+    }
+
+    /// The certificate with this fingerprint from the user's own keyring.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn of_user(fingerprint: &str) -> Result<Self> {
+        Self::export(|| gpg(None).arg("--no-autostart"), Some(fingerprint))?
+            .ok_or_else(|| Error::usage(format!("gpg knows no key {fingerprint}")))
+    }
+
+    fn export(
+        gpg: impl Fn() -> crate::host::exec::Program,
+        fingerprint: Option<&str>,
+    ) -> Result<Option<Self>> {
+        let bytes = gpg().args(["--export", "--"]).args(fingerprint).output()?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let fingerprints = key::show(&bytes)?;
+        let right = match fingerprint {
+            // gpg finds a key by its subkeys' fingerprints, too.
+            Some(fingerprint) => fingerprints == [fingerprint],
+            None => !fingerprints.is_empty(),
+        };
+        Ok(right.then_some(Keyring {
+            bytes,
+            fingerprints,
+        }))
+    }
+}

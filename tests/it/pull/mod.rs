@@ -1,0 +1,8 @@
+//! `imgforge pull`: from a published image to a verified disk, whatever the server does.
+
+mod basics;
+mod delta;
+mod faults;
+mod stock;
+mod trust;
+mod world;
