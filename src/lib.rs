@@ -16,6 +16,7 @@ pub mod pull;
 pub mod recipe;
 pub mod repository;
 pub mod runner;
+pub mod scan;
 pub mod stage;
 pub mod store;
 pub mod sysprep;

@@ -1,6 +1,7 @@
 //! `imgforge disk`: each stage's work on any image file, without a recipe.
 
 pub mod pack;
+pub mod scan;
 pub mod seal;
 pub mod unpack;
 pub mod words;
@@ -29,6 +30,8 @@ pub struct Disk {
 enum Verb {
     /// Packs a disk into a .xz file that virt-builder decompresses in parallel
     Pack(pack::Pack),
+    /// Looks for leftovers: credentials, keys, secrets, identities, traces of a build
+    Scan(scan::Scan),
     /// Seals a disk: what must not be in its clones goes, free space is given back
     Seal(seal::Seal),
     /// Unpacks a .xz file into a sparse disk, in parallel
@@ -43,6 +46,7 @@ impl Disk {
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Pack(verb) => verb.run(app),
+            Verb::Scan(verb) => verb.run(app),
             Verb::Seal(verb) => verb.run(app),
             Verb::Unpack(verb) => verb.run(app),
         }

@@ -1,0 +1,190 @@
+//! Compressed contents, known by their first bytes and never by their name.
+
+use std::io::{self, Read};
+
+/// How much one file may decode to, in bytes: more is a trap, or no image of ours.
+const MOST: u64 = 4 << 30;
+
+/// How a content is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// gzip, of any number of members.
+    Gzip,
+    /// xz.
+    Xz,
+    /// The older format of xz' authors.
+    Lzma,
+    /// Zstandard.
+    Zstd,
+    /// bzip2.
+    Bzip2,
+    /// LZ4's frames.
+    Lz4,
+    /// An archive for the kernel, which compressed ones may follow.
+    Cpio,
+    /// A journal of systemd.
+    Journal,
+}
+
+/// How many first bytes [`form`] and [`closed`] look at.
+pub(super) const HEAD: usize = 16;
+
+/// What the first bytes say about the content.
+pub(super) fn form(head: &[u8]) -> Option<Form> {
+    Some(match head {
+        [0x1f, 0x8b, 8, ..] => Form::Gzip,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Form::Xz,
+        [0x5d, 0, 0, _, _, 0xff, 0xff, 0xff, 0xff, ..] => Form::Lzma,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] => Form::Bzip2,
+        [4, 0x22, 0x4d, 0x18, ..] => Form::Lz4,
+        [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => Form::Cpio,
+        [b'L', b'P', b'K', b'S', b'H', b'H', b'R', b'H', ..] => Form::Journal,
+        _ => return None,
+    })
+}
+
+/// A container whose content the scan cannot see.
+pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [b'P', b'K', 3, 4, ..] => "a zip archive, whose members are compressed",
+        [b'7', b'z', 0xbc, 0xaf, ..] => "a 7z archive, which is compressed",
+        [b'h', b's', b'q', b's', ..] => "a squashfs, which is compressed",
+        [0xed, 0xab, 0xee, 0xdb, ..] => "an rpm package, whose payload is compressed",
+        [
+            b'!',
+            b'<',
+            b'a',
+            b'r',
+            b'c',
+            b'h',
+            b'>',
+            b'\n',
+            b'd',
+            b'e',
+            b'b',
+            ..,
+        ] => "a deb package, whose members are compressed",
+        [b'Q', b'F', b'I', 0xfb, ..] => "a qcow2 disk, which may be compressed",
+        [b'R', b'a', b'r', b'!', ..] => "a rar archive, which is compressed",
+        [0x1f, 0x9d, ..] => "compressed by compress(1)",
+        [b'S', b'a', b'l', b't', b'e', b'd', b'_', b'_', ..] => "encrypted by openssl",
+        [b'L', b'U', b'K', b'S', 0xba, 0xbe, ..] => "encrypted by LUKS",
+        _ => return None,
+    })
+}
+
+/// The decoded content; an end is put to what decodes to more than anything should.
+///
+/// # Errors
+/// When the decoder cannot be made.
+pub(super) fn decoder<'r>(form: Form, content: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
+    Ok(match form {
+        Form::Gzip => Box::new(Bounded::new(flate2::read::MultiGzDecoder::new(content))),
+        Form::Bzip2 => Box::new(Bounded::new(bzip2::read::MultiBzDecoder::new(content))),
+        Form::Zstd => Box::new(Bounded::new(zstd::stream::read::Decoder::new(content)?)),
+        Form::Lz4 => Box::new(Bounded::new(lz4_flex::frame::FrameDecoder::new(content))),
+        Form::Xz => {
+            let stream =
+                xz2::stream::Stream::new_stream_decoder(1 << 30, xz2::stream::CONCATENATED);
+            Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
+                content, stream?,
+            )))
+        }
+        Form::Lzma => {
+            let stream = xz2::stream::Stream::new_lzma_decoder(1 << 30);
+            Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
+                content, stream?,
+            )))
+        }
+        Form::Cpio | Form::Journal => Box::new(content),
+    })
+}
+
+/// A stream with an end.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R> Bounded<R> {
+    fn new(inner: R) -> Self {
+        Bounded { inner, left: MOST }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other("it decodes to more than 4 GiB"));
+        }
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = self.inner.read(&mut buffer[..most])?;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+/// Where something compressed begins behind the archives for the kernel.
+pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let end = memchr::memmem::find(&content[at..], b"TRAILER!!!")?;
+        at += end + b"TRAILER!!!".len();
+        at += content[at..].iter().position(|byte| *byte != 0)?;
+        match form(&content[at..]) {
+            Some(Form::Cpio) => {}
+            Some(_) => return Some(at),
+            None => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn decoded(bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![];
+        let form = form(bytes).unwrap();
+        decoder(form, bytes).unwrap().read_to_end(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn every_form_is_known_and_decoded() {
+        let text = b"what is in it".repeat(100);
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        gzip.write_all(&text).unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert_eq!(decoded(&gzip), text);
+        assert_eq!(decoded(&[gzip.clone(), gzip].concat()), text.repeat(2));
+        let mut bzip = bzip2::write::BzEncoder::new(vec![], bzip2::Compression::fast());
+        bzip.write_all(&text).unwrap();
+        assert_eq!(decoded(&bzip.finish().unwrap()), text);
+        assert_eq!(
+            decoded(&zstd::encode_all(text.as_slice(), 1).unwrap()),
+            text
+        );
+        let mut lz4 = lz4_flex::frame::FrameEncoder::new(vec![]);
+        lz4.write_all(&text).unwrap();
+        assert_eq!(decoded(&lz4.finish().unwrap()), text);
+        let mut xz = xz2::write::XzEncoder::new(vec![], 1);
+        xz.write_all(&text).unwrap();
+        assert_eq!(decoded(&xz.finish().unwrap()), text);
+        assert_eq!(form(b"plain text of any kind"), None);
+    }
+
+    #[test]
+    fn an_initrd_is_entered_behind_its_first_archives() {
+        let cpio = |name: &str| format!("070701{name}TRAILER!!!\0\0\0\0").into_bytes();
+        let zstd = zstd::encode_all(&b"inside"[..], 1).unwrap();
+        let both = [cpio("microcode"), cpio("more"), zstd.clone()].concat();
+        let at = behind_cpio(&both).unwrap();
+        assert_eq!(both[at..], zstd);
+        assert_eq!(behind_cpio(&cpio("only")), None);
+    }
+}

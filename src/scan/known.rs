@@ -1,0 +1,254 @@
+//! Secrets whose values are known, and the forms in which they may hide.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// Shorter values cannot be told from other bytes, so nobody may use one.
+pub const SHORTEST: usize = 4;
+
+/// A form is only searched for if it is long enough to prove something: a shorter one is found in
+/// any disk by chance.
+const TELLING: usize = 8;
+
+/// A wrapped encoding breaks its lines at 64 or 76 columns, so that one of two neighbouring pieces
+/// of this length is whole.
+const PIECE: usize = 24;
+
+/// Values that must not be in an image.
+#[derive(Clone, Default)]
+pub struct Known {
+    needles: Vec<(Vec<u8>, usize)>,
+    names: Vec<String>,
+    /// Paths where a value is what the recipe wants there.
+    declared: Vec<Vec<String>>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Known({:?})", self.names)
+    }
+}
+
+impl Known {
+    /// The values by their names.
+    pub fn new(secrets: &BTreeMap<String, Vec<u8>>) -> Self {
+        let mut known = Known::default();
+        for (name, value) in secrets {
+            known.add(name, value, &[]);
+        }
+        known
+    }
+
+    /// Adds a value that may be in the files `declared` and nowhere else.
+    pub fn add(&mut self, name: &str, value: &[u8], declared: &[&str]) {
+        let index = self.names.len();
+        self.names.push(name.to_owned());
+        self.declared
+            .push(declared.iter().map(|path| (*path).to_owned()).collect());
+        let forms = forms(value);
+        self.needles
+            .extend(forms.into_iter().map(|form| (form, index)));
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    /// What to look for, and whose value it is.
+    pub(super) fn needles(&self) -> &[(Vec<u8>, usize)] {
+        &self.needles
+    }
+
+    /// The name of a value.
+    pub(super) fn name(&self, index: usize) -> &str {
+        &self.names[index]
+    }
+
+    /// How many values there are.
+    pub(super) fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether the value belongs into this file.
+    pub(super) fn belongs(&self, index: usize, path: &str) -> bool {
+        self.declared[index].iter().any(|declared| declared == path)
+    }
+
+    /// Whether the value belongs anywhere, so that finding it in the raw bytes proves nothing.
+    pub(super) fn belongs_somewhere(&self, index: usize) -> bool {
+        !self.declared[index].is_empty()
+    }
+}
+
+/// Every form of a value.
+fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut all = BTreeSet::new();
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    if value.len() < SHORTEST {
+        return all;
+    }
+    all.insert(value.to_vec());
+    let quoted = serde_json::to_string(&String::from_utf8_lossy(value)).unwrap_or_default();
+    all.insert(quoted.trim_matches('"').as_bytes().to_vec());
+    for spell in [url_upper, url_lower, form_url] {
+        all.insert(spell(value));
+    }
+    // A key is a text of several lines, and any of them is enough to be found by.
+    let lines = value.split(|b| *b == b'\n' || *b == b'\r');
+    let telling = |line: &&[u8]| {
+        line.len() >= 16
+            && line.len() < value.len()
+            && !line.contains(&b' ')
+            && !line.contains(&b'-')
+    };
+    all.extend(lines.filter(telling).map(<[u8]>::to_vec));
+    if value.len() > 4 * PIECE {
+        // Files lie on a disk in blocks: the middle of a long value survives where one is cut.
+        let middle = value.len() / 2;
+        all.insert(value[middle - PIECE..middle + PIECE].to_vec());
+    }
+    let utf16: Vec<u8> = value.iter().flat_map(|byte| [*byte, 0]).collect();
+    let hexed = hex::encode(value).into_bytes();
+    for form in [utf16, hexed] {
+        if form.len() >= 2 * TELLING {
+            all.insert(form);
+        }
+    }
+    for alphabet in [STANDARD, URL_SAFE] {
+        for shift in 0..3 {
+            all.extend(base64_forms(value, shift, alphabet));
+        }
+    }
+    all
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The digits of a value that begins `shift` bytes after a border of three, without those that
+/// depend on its neighbours.
+fn base64_forms(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
+    let bit = |n: usize| {
+        n.checked_sub(shift * 8)
+            .map_or(0, |n| value[n / 8] >> (7 - n % 8) & 1)
+    };
+    let digits = (shift + value.len()) * 8 / 6;
+    let first = (shift * 8).div_ceil(6);
+    let digit = |n: usize| {
+        let bits = (0..6).fold(0, |sum, at| sum << 1 | bit(n * 6 + at));
+        alphabet[usize::from(bits)]
+    };
+    let text: Vec<u8> = (first..digits).map(digit).collect();
+    if text.len() < TELLING {
+        return vec![];
+    }
+    if text.len() < 3 * PIECE {
+        return vec![text];
+    }
+    let middle = text.len() / 2;
+    vec![
+        text[middle - PIECE..middle].to_vec(),
+        text[middle..middle + PIECE].to_vec(),
+    ]
+}
+
+fn url_upper(value: &[u8]) -> Vec<u8> {
+    percent(value, |byte| format!("%{byte:02X}"))
+}
+
+fn url_lower(value: &[u8]) -> Vec<u8> {
+    percent(value, |byte| format!("%{byte:02x}"))
+}
+
+/// As forms are sent: a blank is a plus sign.
+fn form_url(value: &[u8]) -> Vec<u8> {
+    percent(value, |byte| match byte {
+        b' ' => "+".into(),
+        byte => format!("%{byte:02X}"),
+    })
+}
+
+fn percent(value: &[u8], spell: impl Fn(u8) -> String) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for byte in value {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(*byte);
+        } else {
+            out.extend(spell(*byte).into_bytes());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::protocol::base64;
+
+    fn found(value: &[u8], text: &[u8]) -> bool {
+        let all = forms(value);
+        all.iter()
+            .any(|form| memchr::memmem::find(text, form).is_some())
+    }
+
+    #[test]
+    fn a_value_is_found_at_every_alignment_of_base64() {
+        let value = b"p4ss/word+with specials";
+        for before in ["", "a", "ab", "abc", "user:"] {
+            for after in ["", "x", "xy", "xyz"] {
+                let text = [before.as_bytes(), value, after.as_bytes()].concat();
+                let encoded = base64(&text);
+                assert!(found(value, encoded.as_bytes()), "{before} {after}");
+                let safe = encoded.replace('+', "-").replace('/', "_");
+                assert!(found(value, safe.as_bytes()), "{before} {after}");
+            }
+        }
+        assert!(!found(value, base64(b"quite another text").as_bytes()));
+    }
+
+    #[test]
+    fn a_long_value_is_found_in_wrapped_base64_and_in_part() {
+        let value: Vec<u8> = (0..90u8).map(|n| b'!' + n).collect();
+        for width in [64, 76] {
+            let encoded = base64(&[b"user:", value.as_slice()].concat());
+            let lines: Vec<&[u8]> = encoded.as_bytes().chunks(width).collect();
+            assert!(found(&value, &lines.join(&b'\n')), "{width}");
+        }
+        let long: Vec<u8> = value.iter().chain(&value).copied().collect();
+        assert!(found(&long, &long[50..140]));
+    }
+
+    #[test]
+    fn url_and_json_forms_are_found() {
+        let value = b"a b&c\"d/\xc3\xa9";
+        for text in [
+            "x=a%20b%26c%22d%2F%C3%A9",
+            "x=a%20b%26c%22d%2f%c3%a9",
+            "x=a+b%26c%22d%2F%C3%A9",
+            "{\"x\": \"a b&c\\\"d/é\"}",
+            "6120622663",
+        ] {
+            let whole = text != "6120622663";
+            assert_eq!(found(value, text.as_bytes()), whole, "{text}");
+        }
+        assert!(found(value, hex::encode(value).as_bytes()));
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_lines_but_not_by_its_frame() {
+        let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCq7kx2VnQw1yzT";
+        let value = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+        assert!(found(value.as_bytes(), format!("x{body}y").as_bytes()));
+        assert!(!found(
+            value.as_bytes(),
+            b"-----BEGIN PRIVATE KEY-----\nother"
+        ));
+    }
+
+    #[test]
+    fn short_forms_prove_nothing() {
+        assert!(forms(b"abc").is_empty());
+        assert_eq!(forms(b"abcd"), BTreeSet::from([b"abcd".to_vec()]));
+    }
+}

@@ -1,0 +1,160 @@
+//! Looks for what a build may leave behind: credentials, keys, secrets, identities, traces.
+//!
+//! A rule is one row of a table in `rules/`, grouped by what it protects. [`disk`], [`tree`] and
+//! [`tar`] show every file of an image to the same [`Scanner`]; [`disk`] also searches the raw
+//! bytes, free space included, for [`Known`] secrets. Contents of gzip, xz, zstd, bzip2 and lz4
+//! files and of systemd's journals are searched decoded. What cannot be searched is in
+//! [`Report::unsearched`].
+//!
+//! A file that is byte for byte a package's is public, whatever it contains: distributions ship
+//! keys for self-tests. What the recipe declares ([`Declared`]) is not reported.
+
+mod allow;
+mod declared;
+mod decode;
+mod entry;
+mod find;
+mod glob;
+mod journal;
+mod known;
+mod owned;
+mod raw;
+mod rule;
+mod rules;
+mod scanner;
+mod source;
+mod stream;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::host::accel::Accel;
+use crate::ui::StageUi;
+
+pub use allow::{Accepted, Verdict, judge};
+pub use declared::{Account, Declared};
+pub use entry::{Entry, Kind};
+pub use known::{Known, SHORTEST};
+pub use rule::{Group, Rule};
+pub use rules::{KNOWN_SECRET, all as rules, names as rule_names};
+pub use scanner::Scanner;
+
+/// Changes when a scan could say something else about the same bytes; a part of the keys of stages
+/// that use it.
+pub const VERSION: u32 = 1;
+
+/// Something that should not be in the image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// The rule that found it.
+    pub rule: String,
+    /// Where it is: a path in the image, or a place on the disk.
+    pub path: String,
+    /// What exactly was found; never the secret itself. May be empty.
+    pub detail: String,
+    /// Why it matters.
+    pub why: String,
+    /// Which operation or setting removes it.
+    pub fix: String,
+}
+
+/// A file whose content could not be searched, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Unsearched {
+    /// Where it is.
+    pub path: String,
+    /// What kept the scan from it.
+    pub why: String,
+}
+
+/// What a scan found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The findings, by rule and path.
+    pub findings: Vec<Finding>,
+    /// What was not searched.
+    pub unsearched: Vec<Unsearched>,
+    /// How many files and directories were seen.
+    pub files: u64,
+    /// How many bytes were searched, decoded ones included.
+    pub bytes: u64,
+}
+
+/// What a scan has to know about the image.
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
+    /// Secrets that must not be in it.
+    pub known: Known,
+    /// What belongs there.
+    pub declared: Declared,
+}
+
+/// How a disk is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// Where a flattened copy may lie while the scan runs.
+    pub scratch: &'a Path,
+    /// What runs the appliance that reads file systems which imgforge itself cannot read.
+    pub accel: Accel,
+    /// Who hears about it.
+    pub ui: &'a StageUi,
+}
+
+/// Scans a disk: its files, and its raw bytes for the known secrets. The disk is not changed.
+///
+/// # Errors
+/// When the disk or a file system on it cannot be read, or imgforge is interrupted.
+pub fn disk(disk: &Path, format: &str, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+    source::disk(disk, format, subject, host)
+}
+
+/// Scans a directory of the host as if it were an image's root.
+///
+/// # Errors
+/// When a file cannot be read, or imgforge is interrupted.
+pub fn tree(root: &Path, subject: &Subject) -> Result<Report> {
+    let mut scanner = Scanner::new(subject);
+    source::tree(root, "", &mut scanner)?;
+    Ok(scanner.finish())
+}
+
+/// Scans a tar archive of an image's files.
+///
+/// # Errors
+/// When the archive cannot be read, or imgforge is interrupted.
+pub fn tar(archive: impl std::io::Read, subject: &Subject) -> Result<Report> {
+    let mut scanner = Scanner::new(subject);
+    source::tar(archive, &mut scanner)?;
+    Ok(scanner.finish())
+}
+
+/// Looks for the known secrets in a stream; names those that are in it.
+///
+/// # Errors
+/// When the stream cannot be read.
+pub fn search(content: &mut dyn std::io::Read, known: &Known) -> std::io::Result<Vec<String>> {
+    raw::stream(content, known)
+}
+
+/// Looks for the known secrets in the raw bytes of a disk, of any format that QEMU knows, without
+/// its files; names those that are in it, with the place of the first.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn raw_bytes(
+    disk: &Path,
+    format: &str,
+    known: &Known,
+    scratch: &Path,
+    ui: &StageUi,
+) -> Result<Vec<(String, u64)>> {
+    raw::disk(disk, format, known, scratch, ui)
+}
+
+#[cfg(test)]
+mod tests;

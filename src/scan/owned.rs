@@ -1,0 +1,154 @@
+//! Which contents are a package's own, and so public.
+
+use std::collections::HashSet;
+
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+
+/// Paths of the databases.
+pub(super) fn is_database(path: &str) -> bool {
+    (path.starts_with("/var/lib/dpkg/info/") && path.ends_with(".md5sums"))
+        || path == "/var/lib/dpkg/status"
+        || (path.starts_with("/var/lib/dpkg/status.d/"))
+        || RPM.contains(&path)
+}
+
+const RPM: [&str; 2] = [
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+];
+
+/// The digests by which packages know their files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digests {
+    md5: [u8; 16],
+    sha256: [u8; 32],
+}
+
+/// Computes [`Digests`] of a stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hasher {
+    md5: Md5,
+    sha256: Sha256,
+}
+
+impl Hasher {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        sha2::Digest::update(&mut self.sha256, bytes);
+    }
+
+    pub(super) fn finish(self) -> Digests {
+        Digests {
+            md5: self.md5.finalize().into(),
+            sha256: sha2::Digest::finalize(self.sha256).into(),
+        }
+    }
+}
+
+/// What the packages of an image say about their files.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    md5: HashSet<[u8; 16]>,
+    sha256: HashSet<[u8; 32]>,
+}
+
+impl Owned {
+    /// Reads a database.
+    pub(super) fn learn(&mut self, path: &str, content: &[u8]) {
+        if RPM.contains(&path) {
+            self.learn_rpm(content);
+            return;
+        }
+        for line in content.split(|byte| *byte == b'\n') {
+            // `DIGEST  path` in md5sums, ` /path DIGEST` among a status file's Conffiles.
+            let words = line
+                .split(|byte| *byte == b' ')
+                .filter(|word| word.len() == 32);
+            for word in words {
+                let mut digest = [0; 16];
+                if hex::decode_to_slice(word, &mut digest).is_ok() {
+                    self.md5.insert(digest);
+                }
+            }
+        }
+    }
+
+    /// A header's file digests are texts of 64 digits; SQLite lays a long value over pages that
+    /// begin with the number of the next one.
+    fn learn_rpm(&mut self, database: &[u8]) {
+        let page = database
+            .get(16..18)
+            .map_or(0, |size| usize::from(size[0]) << 8 | usize::from(size[1]));
+        self.learn_texts(database);
+        if page >= 512 {
+            let bodies: Vec<u8> = database
+                .chunks(page)
+                .flat_map(|page| page.get(4..).unwrap_or_default())
+                .copied()
+                .collect();
+            self.learn_texts(&bodies);
+        }
+    }
+
+    fn learn_texts(&mut self, bytes: &[u8]) {
+        for text in bytes.split(|byte| *byte == 0) {
+            let start = text.len().saturating_sub(64);
+            let mut digest = [0; 32];
+            if text.len() >= 64 && hex::decode_to_slice(&text[start..], &mut digest).is_ok() {
+                self.sha256.insert(digest);
+            }
+        }
+    }
+
+    /// Whether no package said anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.md5.is_empty() && self.sha256.is_empty()
+    }
+
+    /// Whether a package brought this content.
+    pub(super) fn contains(&self, digests: &Digests) -> bool {
+        self.md5.contains(&digests.md5) || self.sha256.contains(&digests.sha256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(content: &[u8]) -> Digests {
+        let mut hasher = Hasher::default();
+        hasher.update(content);
+        hasher.finish()
+    }
+
+    #[test]
+    fn files_of_packages_are_known_by_their_content() {
+        let mut owned = Owned::default();
+        assert!(owned.is_empty());
+        let md5 = hex::encode(digests(b"one").md5);
+        let conffile = hex::encode(digests(b"two").md5);
+        owned.learn(
+            "/var/lib/dpkg/info/a.md5sums",
+            format!("{md5}  usr/bin/a\n").as_bytes(),
+        );
+        let status =
+            format!("Package: a\nConffiles:\n /etc/a {conffile}\n /etc/b {conffile} obsolete\n");
+        owned.learn("/var/lib/dpkg/status", status.as_bytes());
+        assert!(owned.contains(&digests(b"one")) && owned.contains(&digests(b"two")));
+        assert!(!owned.contains(&digests(b"three")));
+    }
+
+    #[test]
+    fn rpm_digests_are_found_over_pages() {
+        let text = hex::encode(digests(b"three").sha256);
+        let mut database = vec![0; 3 * 512];
+        database[16..18].copy_from_slice(&[2, 0]);
+        database[992..1024].copy_from_slice(&text.as_bytes()[..32]);
+        database[1024..1028].copy_from_slice(&[0, 0, 0, 9]);
+        database[1028..1060].copy_from_slice(&text.as_bytes()[32..]);
+        let mut owned = Owned::default();
+        owned.learn(RPM[0], &database);
+        assert!(owned.contains(&digests(b"three")) && !owned.contains(&digests(b"four")));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a rule is.
+
+use serde::{Serialize, Serializer};
+
+use super::declared::Declared;
+use super::entry::Entry;
+
+/// What a rule protects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// Keys and who may log in with one.
+    Keys,
+    /// Credentials of services.
+    Tokens,
+    /// Accounts and passwords.
+    Accounts,
+    /// What two clones must not share.
+    Identity,
+    /// What tells of the build's own surroundings.
+    Build,
+    /// What people and programs leave.
+    Traces,
+    /// Permissions.
+    Modes,
+}
+
+/// What a rule looks for.
+#[derive(Clone, Copy)]
+pub enum Look {
+    /// A regular file with content at such a path.
+    Present(&'static [&'static str]),
+    /// A regular file at such a path, judged by its content.
+    Judged(&'static [&'static str], fn(&Case<'_>) -> Option<String>),
+    /// Bytes in any file.
+    Bytes(&'static Bytes),
+    /// Kind, mode or owner of any file.
+    Mode(fn(&Entry) -> Option<String>),
+    /// A known secret; the scanner itself looks.
+    Known,
+}
+
+/// Bytes that a rule looks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Bytes {
+    /// One of these is in every match.
+    pub anchors: &'static [&'static str],
+    /// The regular expression of a match, near an anchor.
+    pub pattern: &'static str,
+    /// Whether a match counts: the match, and what follows it.
+    pub judge: fn(&[u8], &[u8]) -> bool,
+    /// Paths where it is another rule's business.
+    pub not_in: &'static [&'static str],
+}
+
+/// A file for a rule to judge.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The file.
+    pub entry: &'a Entry,
+    /// Its content, at most [`JUDGED`](super::scanner::JUDGED) bytes of it.
+    pub content: &'a [u8],
+    /// What belongs into the image.
+    pub declared: &'a Declared,
+}
+
+impl Case<'_> {
+    /// The content as text.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.content)
+    }
+}
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Look::Present(_) => "Present",
+            Look::Judged(..) => "Judged",
+            Look::Bytes(_) => "Bytes",
+            Look::Mode(_) => "Mode",
+            Look::Known => "Known",
+        })
+    }
+}
+
+/// What removes a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// An operation of `seal`.
+    Operation(&'static str),
+    /// Anything else, as the rest of "to remove it, …".
+    Setting(&'static str),
+}
+
+impl std::fmt::Display for Fix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fix::Operation(name) => write!(f, "seal with the operation `{name}`"),
+            Fix::Setting(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Fix {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// One kind of leftover.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Rule {
+    /// Its name in recipes and reports.
+    pub name: &'static str,
+    /// What it protects.
+    pub group: Group,
+    /// Why a finding matters.
+    pub why: &'static str,
+    /// What removes a finding.
+    pub fix: Fix,
+    /// What it looks for.
+    #[serde(skip)]
+    pub look: Look,
+}

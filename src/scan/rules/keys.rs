@@ -1,0 +1,363 @@
+//! Keys, and who may log in with one.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::der::is_der_key;
+use super::text::{line_with, lines};
+use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
+
+const SETTING: Fix =
+    Fix::Setting("remove it in the step that brought it; a machine gets its keys when it starts");
+const WHY: &str = "whoever has the image has the key";
+
+const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Look) -> Rule {
+    Rule {
+        name,
+        group: Group::Keys,
+        why,
+        fix,
+        look,
+    }
+}
+
+const fn bytes(name: &'static str, bytes: &'static Bytes) -> Rule {
+    rule(name, WHY, SETTING, Look::Bytes(bytes))
+}
+
+pub(super) const RULES: &[Rule] = &[
+    bytes("private-key", &PEM),
+    bytes("encoded-private-key", &ENCODED),
+    bytes(
+        "putty-key",
+        &Bytes {
+            anchors: &["PuTTY-User-Key-File-"],
+            pattern: r"PuTTY-User-Key-File-[0-9]: ",
+            judge: |_, after| contains(after, b"Private-Lines:"),
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "ssh1-key",
+        &Bytes {
+            anchors: &["SSH PRIVATE KEY FILE FORMAT 1.1"],
+            pattern: r"SSH PRIVATE KEY FILE FORMAT 1\.1\n",
+            judge: |_, after| after.starts_with(&[0]),
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "age-key",
+        &Bytes {
+            anchors: &["AGE-SECRET-KEY-1"],
+            pattern: "AGE-SECRET-KEY-1[0-9A-Z]{58}",
+            judge: always,
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "wireguard-key",
+        &Bytes {
+            anchors: &[
+                "PrivateKey",
+                "PresharedKey",
+                "private-key=",
+                "preshared-key=",
+            ],
+            pattern: r"(?i:private-?key|preshared-?key)\s*=\s*[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=",
+            judge: always,
+            not_in: &[],
+        },
+    ),
+    rule(
+        "wireguard-key-file",
+        WHY,
+        SETTING,
+        Look::Judged(&["/etc/wireguard/**"], |case| {
+            let text = case.text();
+            let word = text.trim();
+            let key =
+                word.len() == 44 && word.ends_with('=') && !word.contains(char::is_whitespace);
+            (key && !case.entry.path.ends_with(".pub")).then(String::new)
+        }),
+    ),
+    bytes(
+        "dnssec-key",
+        &Bytes {
+            anchors: &["Private-key-format: v1"],
+            pattern: r"Private-key-format: v1\.[0-9]",
+            judge: always,
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "tsig-key",
+        &Bytes {
+            anchors: &["hmac-"],
+            pattern: r#"algorithm\s+"?hmac-[a-z0-9-]+"?\s*;\s*secret\s+"?[A-Za-z0-9+/]{16,}={0,2}"?"#,
+            judge: always,
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "tor-key",
+        &Bytes {
+            anchors: &["== ed25519v1-secret"],
+            pattern: "== ed25519v1-secret: type[0-9] ==",
+            judge: |_, after| after.starts_with(&[0]),
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "openvpn-key",
+        &Bytes {
+            anchors: &["-----BEGIN OpenVPN "],
+            pattern: r"-----BEGIN OpenVPN [A-Za-z0-9 -]{3,30}-----\r?\n",
+            judge: |_, after| run(after, |b| b.is_ascii_hexdigit() || b"+/=".contains(&b)) >= 32,
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "jwk",
+        &Bytes {
+            anchors: &["\"kty\""],
+            pattern: r#"\{[^{}]{0,1500}"kty"\s*:\s*"[A-Za-z]{2,3}"[^{}]{0,4000}"#,
+            judge: |found, _| {
+                static PRIVATE: LazyLock<regex::bytes::Regex> = LazyLock::new(|| {
+                    crate::scan::find::compile(r#""[dk]"\s*:\s*"[A-Za-z0-9_-]{20,}"#)
+                });
+                PRIVATE.is_match(found)
+            },
+            not_in: &[],
+        },
+    ),
+    bytes(
+        "signify-key",
+        &Bytes {
+            anchors: &["untrusted comment: "],
+            pattern: r"untrusted comment: [^\n]*(?i:secret key)[^\n]*\n[A-Za-z0-9+/=]{60,}",
+            judge: always,
+            not_in: &[],
+        },
+    ),
+    rule(
+        "gpg-secret-keys",
+        WHY,
+        SETTING,
+        Look::Present(&[
+            "/**/private-keys-v1.d/*.key",
+            "/**/secring.gpg",
+            "/**/secring.pgp",
+        ]),
+    ),
+    rule(
+        "java-keystore",
+        WHY,
+        SETTING,
+        Look::Judged(
+            &[
+                "/**/*.jks",
+                "/**/*.keystore",
+                "/**/*.ks",
+                "/**/cacerts",
+                "/**/*.jceks",
+            ],
+            |case| {
+                let magic = case.content.starts_with(&[0xfe, 0xed, 0xfe, 0xed])
+                    || case.content.starts_with(&[0xce, 0xce, 0xce, 0xce]);
+                // The tag of the first entry: 1 is a key, 2 a certificate.
+                (magic && case.content.get(12..16) == Some(&[0, 0, 0, 1])).then(String::new)
+            },
+        ),
+    ),
+    rule(
+        "pkcs12",
+        WHY,
+        SETTING,
+        Look::Present(&["/**/*.p12", "/**/*.pfx", "/**/*.pkcs12"]),
+    ),
+    rule(
+        "der-key",
+        WHY,
+        SETTING,
+        Look::Judged(&["/**/*.{der,key,p8,pk8,pkcs8,pvk,priv,bin}"], |case| {
+            is_der_key(case.content).then(String::new)
+        }),
+    ),
+    rule(
+        "keytab",
+        "it lets its owner act as this machine or service in a Kerberos realm",
+        Fix::Operation("kerberos-hostkeytab"),
+        Look::Present(&["/**/*.keytab"]),
+    ),
+    rule(
+        "disk-key",
+        "it opens an encrypted disk of every machine made from the image",
+        SETTING,
+        Look::Present(&[
+            "/etc/cryptsetup-keys.d/*",
+            "/etc/luks-keys/**",
+            "/**/crypto_keyfile.bin",
+            "/**/*.luks-key",
+        ]),
+    ),
+    rule(
+        "vpn-secret",
+        "it lets whoever has the image into a private network",
+        SETTING,
+        Look::Judged(
+            &[
+                "/etc/ipsec.secrets",
+                "/etc/ipsec.d/*.secrets",
+                "/etc/ppp/{chap,pap}-secrets",
+            ],
+            |case| {
+                static SECRET: LazyLock<Regex> = LazyLock::new(|| {
+                    Regex::new(r#"(PSK|EAP|XAUTH|RSA|ECDSA|\S+\s+\S+\s+"?\S+)"#).expect("fixed")
+                });
+                line_with(&case.text(), &SECRET)
+            },
+        ),
+    ),
+    rule(
+        "authorized-keys",
+        "its owner can log in to every machine made from the image",
+        Fix::Operation("ssh-userdir` or `homes"),
+        Look::Judged(
+            &[
+                "/**/.ssh/authorized_keys",
+                "/**/.ssh/authorized_keys2",
+                "/etc/ssh/authorized_keys",
+                "/etc/ssh/authorized_keys.d/**",
+                "/etc/ssh/authorized_keys/**",
+                "/etc/ssh/*/authorized_keys",
+                "/etc/dropbear/authorized_keys",
+                "/etc/dropbear/initramfs/authorized_keys",
+                "/etc/dropbear-initramfs/authorized_keys",
+            ],
+            authorized_keys,
+        ),
+    ),
+];
+
+const PEM: Bytes = Bytes {
+    anchors: &["-----BEGIN ", "---- BEGIN SSH2 "],
+    pattern: r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----",
+    judge: |_, after| has_body(after),
+    not_in: &[],
+};
+
+/// A PEM text that was encoded once more, as kubeconfig and Kubernetes' secrets have it.
+const ENCODED: Bytes = Bytes {
+    anchors: &["LS0tLS1CRUdJTi"],
+    pattern: r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}",
+    judge: |found, _| {
+        let head: Vec<u8> = found.iter().take(80).copied().collect();
+        let text = decode(&head[..head.len() / 4 * 4]);
+        contains(&text, b"PRIVATE KEY")
+    },
+    not_in: &[],
+};
+
+fn always(_: &[u8], _: &[u8]) -> bool {
+    true
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(text, part).is_some()
+}
+
+fn run(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    text.iter().take_while(|byte| wanted(**byte)).count()
+}
+
+/// Whether the text goes on with base64, behind headers and whatever stands for a line's end in
+/// the language that the key was written into. A program that only knows the frame has none.
+fn has_body(after: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(&after[..after.len().min(1200)]);
+    let text = text
+        .replace("\\r", "")
+        .replace("\\n", "\n")
+        .replace("&#10;", "\n")
+        .replace("%0A", "\n");
+    let mut digits = 0;
+    for line in text.lines().take(24) {
+        let line = line.trim_matches([' ', '\t', '"', '\'', '+', ',', '\\', '>', '|', '.', '*']);
+        if line.is_empty() || (line.contains(": ") && digits == 0) || line.starts_with("#") {
+            continue;
+        }
+        let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+        let digits_here = line.chars().take_while(|c| base64(*c)).count();
+        digits += digits_here;
+        if digits >= 40 {
+            return true;
+        }
+        if digits_here < line.chars().count() {
+            return false;
+        }
+    }
+    false
+}
+
+fn decode(text: &[u8]) -> Vec<u8> {
+    let value = |byte: &u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let mut out = vec![];
+    for four in text.chunks_exact(4) {
+        let bits = four
+            .iter()
+            .fold(0u32, |sum, byte| sum << 6 | u32::from(value(byte)));
+        out.extend_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    out
+}
+
+fn authorized_keys(case: &Case<'_>) -> Option<String> {
+    let text = case.text();
+    let undeclared: Vec<usize> = lines(&text)
+        .filter(|(_, line)| !case.declared.key(line))
+        .map(|(number, _)| number)
+        .collect();
+    match undeclared.as_slice() {
+        [] => None,
+        [one] => Some(format!("line {one} is not declared by the recipe")),
+        many => Some(format!(
+            "{} lines are not declared by the recipe",
+            many.len()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_a_body_in_every_language() {
+        let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7";
+        for after in [
+            format!("\n{body}\n"),
+            format!("\r\n{body}\r\n"),
+            format!("\\n{body}\\n-----END"),
+            format!("\\n\" +\n \"{body}\\n\""),
+            format!("\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n{body}"),
+            format!("\nVersion: GnuPG v2\n\n{body}"),
+        ] {
+            assert!(has_body(after.as_bytes()), "{after}");
+        }
+        for after in [
+            "",
+            "\0%s\0error reading",
+            "\n...\n-----END",
+            "' in text: raise ValueError",
+        ] {
+            assert!(!has_body(after.as_bytes()), "{after}");
+        }
+    }
+}

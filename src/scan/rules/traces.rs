@@ -1,0 +1,131 @@
+//! What people and programs leave.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::text::line_with;
+use crate::scan::rule::{Fix, Group, Look, Rule};
+
+const fn rule(name: &'static str, why: &'static str, operation: &'static str, look: Look) -> Rule {
+    Rule {
+        name,
+        group: Group::Traces,
+        why,
+        fix: Fix::Operation(operation),
+        look,
+    }
+}
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "shell-history",
+        "people type passwords",
+        "bash-history` or `zsh-history",
+        Look::Present(&[
+            "/**/{.bash_history,.zsh_history,.zhistory,.ash_history,.sh_history,.history,.ksh_history,.csh_history}",
+            "/**/fish/fish_history",
+        ]),
+    ),
+    Rule {
+        fix: Fix::Setting("remove it in the step that ran the program"),
+        ..rule(
+            "tool-history",
+            "people type passwords",
+            "bash-history",
+            Look::Present(&[
+                "/**/{.python_history,.mysql_history,.psql_history,.sqlite_history,.rediscli_history,.node_repl_history,.lesshst,.viminfo,.wget-hsts,.irb_history,.dbshell,.mongosh_history}",
+                "/**/.local/state/less/history",
+            ]),
+        )
+    },
+    rule(
+        "known-hosts",
+        "it tells which machines the build has talked to, and trusts them",
+        "ssh-userdir` or `homes",
+        Look::Present(&[
+            "/{root,home/*}/.ssh/known_hosts*",
+            "/var/lib/*/.ssh/known_hosts*",
+        ]),
+    ),
+    rule(
+        "journal",
+        "it tells everything that happened during the build",
+        "logfiles",
+        Look::Present(&["/var/log/journal/**", "/run/log/journal/**"]),
+    ),
+    rule(
+        "login-record",
+        "it tells who was logged in during the build",
+        "utmp",
+        Look::Present(&[
+            "/var/log/{wtmp,btmp,lastlog,faillog,tallylog}",
+            "/var/log/{wtmp,btmp}.*",
+            "/var/lib/wtmpdb/*.db",
+            "/var/lib/lastlog/*.db",
+        ]),
+    ),
+    rule(
+        "audit-log",
+        "it tells everything that happened during the build",
+        "logfiles",
+        Look::Present(&["/var/log/audit/*"]),
+    ),
+    rule(
+        "mail-spool",
+        "it holds what programs wrote to their owners during the build",
+        "mail-spool",
+        Look::Present(&["/var/{mail,spool/mail}/*"]),
+    ),
+    rule(
+        "crash-dump",
+        "it holds the memory of a program, with what was secret in it",
+        "crash-data` or `abrt-data",
+        Look::Present(&[
+            "/var/crash/**",
+            "/var/lib/systemd/coredump/*",
+            "/var/spool/abrt/**",
+            "/var/lib/systemd/pstore/**",
+            "/{,root/,tmp/,home/*/}core",
+            "/{,root/,tmp/,home/*/}core.[0-9]*",
+        ]),
+    ),
+    rule(
+        "temporary-file",
+        "nobody knows what is in it, and nobody removes it from a machine",
+        "tmp-files",
+        Look::Present(&["/tmp/**", "/var/tmp/**"]),
+    ),
+    rule(
+        "editor-backup",
+        "it is a copy of a file that somebody has changed for a reason",
+        "backup-files",
+        Look::Present(&[
+            "/{etc,root,home,srv,opt}/**/*~",
+            "/{etc,root,home,srv,opt}/**/*.{bak,swp,swo}",
+            "/{etc,root,home}/**/#*#",
+        ]),
+    ),
+    rule(
+        "scheduled-job",
+        "it would run on every machine made from the image, in somebody's name",
+        "cron-spool",
+        Look::Judged(
+            &[
+                "/var/spool/cron/crontabs/*",
+                "/var/spool/cron/*",
+                "/var/spool/at/*",
+                "/var/spool/cron/atjobs/*",
+            ],
+            |case| {
+                static JOB: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\S").expect("fixed"));
+                let number = case.entry.path.ends_with("/.SEQ");
+                if number {
+                    None
+                } else {
+                    line_with(&case.text(), &JOB)
+                }
+            },
+        ),
+    ),
+];

@@ -1,0 +1,187 @@
+//! Where files come from: a directory, an archive, a disk.
+
+mod ext;
+mod fat;
+mod guest;
+mod parts;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::entry::Entry;
+use super::{Host, Report, Scanner, Subject, raw, rules};
+use crate::error::{Context as _, Result};
+use crate::pack;
+use parts::{Content, Volume};
+
+/// Shows every file below `root` to the scanner, `prefix` being where it is mounted.
+pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        let doing = || format!("reading {}", dir.display());
+        let mut names: Vec<_> = std::fs::read_dir(&dir).doing(doing)?.collect();
+        names.sort_by_key(|entry| entry.as_ref().map(std::fs::DirEntry::file_name).ok());
+        for entry in names {
+            let path = entry.doing(doing)?.path();
+            let meta = std::fs::symlink_metadata(&path).doing(doing)?;
+            let inside = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
+            let name = format!("{prefix}/{inside}");
+            let entry = Entry::new(name, meta.mode(), (meta.uid(), meta.gid()), meta.len());
+            if meta.is_file() {
+                let mut file = File::open(&path).doing(|| format!("reading {}", path.display()))?;
+                scanner.take(&entry, &mut file)?;
+            } else {
+                scanner.take(&entry, &mut std::io::empty())?;
+            }
+            if meta.is_dir() {
+                dirs.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows every member of a tar archive to the scanner.
+pub(super) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
+    tar_below(archive, "", scanner)
+}
+
+/// As [`tar`], of what is mounted at `prefix`.
+fn tar_below(archive: impl Read, prefix: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+    let doing = || "reading the archive".to_owned();
+    let mut archive = tar::Archive::new(archive);
+    for member in archive.entries().doing(doing)? {
+        let mut member = member.doing(doing)?;
+        let header = member.header();
+        let kind = match header.entry_type() {
+            tar::EntryType::Directory => 0o040_000,
+            // The other name of a file that is in the archive once.
+            tar::EntryType::Link => continue,
+            tar::EntryType::Symlink => 0o120_000,
+            tar::EntryType::Block | tar::EntryType::Char => 0o060_000,
+            tar::EntryType::Fifo => 0o010_000,
+            _ => 0o100_000,
+        };
+        let mode = kind | header.mode().unwrap_or(0) & 0o7777;
+        let owner = (
+            header.uid().unwrap_or(0) as u32,
+            header.gid().unwrap_or(0) as u32,
+        );
+        let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+        let path = path.strip_prefix('.').unwrap_or(&path);
+        let path = format!("{prefix}/{}", path.trim_matches('/'));
+        let entry = Entry::new(path, mode, owner, member.size());
+        scanner.take(&entry, &mut member)?;
+    }
+    Ok(())
+}
+
+/// Scans a disk from a flattened copy, the raw bytes beside the files.
+pub(super) fn disk(
+    disk: &Path,
+    format: &str,
+    subject: &Subject,
+    host: &Host<'_>,
+) -> Result<Report> {
+    let copy = host.scratch.join("scanned.raw");
+    let raw = match format {
+        "raw" => disk,
+        _ => {
+            host.ui.step("flattening the disk");
+            pack::flatten(disk, format, &copy, host.ui)?;
+            copy.as_path()
+        }
+    };
+    host.ui.step("looking for leftovers");
+    let result = flat(raw, subject, host);
+    if raw == copy {
+        std::fs::remove_file(&copy).doing(|| format!("removing {}", copy.display()))?;
+    }
+    result
+}
+
+fn flat(raw: &Path, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+    let (files, places) = std::thread::scope(|scope| {
+        let places = scope.spawn(|| raw::places(raw, &subject.known));
+        let files = files(raw, subject, host);
+        let panicked = || crate::error::Error::internal("the thread of the raw search panicked");
+        (files, places.join().unwrap_or_else(|_| Err(panicked())))
+    });
+    let (mut scanner, places) = (files?, places?);
+    // What is in a file has its path; the rest is where no file is.
+    let known = &subject.known;
+    for secret in 0..known.count() {
+        let all: Vec<u64> = places
+            .iter()
+            .filter(|p| p.0 == secret)
+            .map(|p| p.1)
+            .collect();
+        let hidden = (all.len() as u64).saturating_sub(scanner.in_files()[secret]);
+        if hidden > 0 && !known.belongs_somewhere(secret) {
+            let detail = format!(
+                "the secret `{}`, {hidden} times where no file is; the disk has it at {}",
+                known.name(secret),
+                bytes(&all)
+            );
+            scanner.elsewhere(rules::known(), "(free space)".into(), detail);
+        }
+    }
+    Ok(scanner.finish())
+}
+
+fn bytes(places: &[u64]) -> String {
+    let shown: Vec<String> = places
+        .iter()
+        .take(3)
+        .map(|at| format!("byte {at}"))
+        .collect();
+    let more = if places.len() > 3 { ", …" } else { "" };
+    shown.join(", ") + more
+}
+
+/// The files: read here where imgforge knows the file systems, else in an appliance.
+fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanner<'s>> {
+    let volumes = parts::volumes(raw)?;
+    if volumes.iter().all(|volume| volume.content.is_read_here()) {
+        let mut scanner = Scanner::new(subject);
+        if here(raw, &volumes, &mut scanner, host)? {
+            return Ok(scanner);
+        }
+    }
+    let mut scanner = Scanner::new(subject);
+    guest::read(raw, &volumes, &mut scanner, host)?;
+    Ok(scanner)
+}
+
+/// Whether every file system could be read without an appliance.
+fn here(
+    raw: &Path,
+    volumes: &[Volume],
+    scanner: &mut Scanner<'_>,
+    host: &Host<'_>,
+) -> Result<bool> {
+    let mut systems = vec![];
+    for volume in volumes
+        .iter()
+        .filter(|volume| volume.content == Content::Ext)
+    {
+        match ext::open(raw, volume) {
+            Ok(system) => systems.push((volume, system)),
+            // A feature that the reader does not know; the appliance's kernel may.
+            Err(_) => return Ok(false),
+        }
+    }
+    let mounts = ext::mounts(&systems, volumes);
+    for (volume, system) in &systems {
+        ext::walk(system, &mounts[&volume.number], scanner)?;
+    }
+    for volume in volumes
+        .iter()
+        .filter(|volume| volume.content == Content::Fat)
+    {
+        fat::walk(raw, volume, &mounts[&volume.number], scanner, host.scratch)?;
+    }
+    Ok(true)
+}
