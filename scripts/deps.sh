@@ -10,7 +10,8 @@ declare -A packages=(
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
-  [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils"
+  [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
+    git openssh-client rpm dpkg python3-venv chromium incus-extra"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
