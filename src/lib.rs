@@ -17,6 +17,7 @@ pub mod recipe;
 pub mod repository;
 pub mod runner;
 pub mod scan;
+pub mod sbom;
 pub mod stage;
 pub mod store;
 pub mod sysprep;

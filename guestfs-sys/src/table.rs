@@ -279,6 +279,7 @@ functions! {
     readlink(G, Text) -> OwnedText;
     realpath(G, Text) -> OwnedText;
     checksum(G, Text, Text) -> OwnedText;
+    checksums_out(G, Text, Text, Text) -> c_int;
     filesize(G, Text) -> i64;
     read_file(G, Text, *mut usize) -> *mut c_char;
     write(G, Text, Text, usize) -> c_int;

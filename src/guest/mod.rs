@@ -101,6 +101,8 @@ pub struct Package {
     pub release: String,
     /// The architecture, possibly empty.
     pub arch: String,
+    /// The source package, possibly with its version, possibly empty.
+    pub source: String,
 }
 
 /// A session with the disks of one machine. Dropping it ends the appliance; [`Guestfs::close`]

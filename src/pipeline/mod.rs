@@ -2,17 +2,19 @@
 
 pub mod clean;
 pub mod epoch;
+pub mod git;
 pub mod host;
 pub mod keys;
 pub mod log;
 pub mod place;
 pub mod plan;
+pub mod records;
 mod run;
 pub mod shell;
 
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::pipeline::host::Host;
 use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::run::Run;
@@ -104,6 +106,19 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
 /// # Errors
 /// Of the first stage that fails; what was finished before stays finished.
 pub fn build(session: &Session, options: &Options, name: &str) -> Result<Built> {
+    let built = build_stages(session, options, name);
+    match &built {
+        Ok(_) => records::ended(&session.store, name, None),
+        // A wrong recipe, a host that is not ready, Ctrl-C: no build has failed.
+        Err(error) if matches!(error.kind(), Kind::Stage | Kind::Gate | Kind::Internal) => {
+            records::ended(&session.store, name, Some(error.message()));
+        }
+        Err(_) => {}
+    }
+    built
+}
+
+fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Built> {
     let epochs = if options.refresh {
         epoch::Mode::Renew
     } else {

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pipeline::epoch::now;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
-use crate::pipeline::{Built, Options, Session, log};
+use crate::pipeline::{Built, Options, Session, log, records};
 use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::remove_tree;
@@ -232,6 +232,7 @@ impl<'a> Run<'a> {
     fn reuse(&self, planned: &Planned, entry: Entry) -> Entry {
         entry.touch();
         self.remember(planned);
+        records::hit(&self.session.store, &planned.image, &planned.label);
         let (image, stage) = (planned.image.clone(), planned.label.clone());
         self.session.ui.event(&Event::Cached {
             image,
@@ -269,6 +270,9 @@ impl<'a> Run<'a> {
                     stage,
                     message: error.message().into(),
                 });
+                if !matches!(error.kind(), Kind::Interrupted(_)) {
+                    records::failed(store, &planned.image, &planned.label);
+                }
                 return Err(self.failed(planned, draft, error, &log));
             }
         };
@@ -278,6 +282,7 @@ impl<'a> Run<'a> {
         // What an earlier failure left has served its purpose.
         drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
+        records::ran(store, &planned.image, &planned.label, began.elapsed());
         ui.event(&Event::Finished {
             image,
             stage,

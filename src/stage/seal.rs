@@ -6,6 +6,7 @@ use crate::digest;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::recipe::types::Recipe;
+use crate::sbom::Contents;
 use crate::stage::{Configured, Context, declared, install};
 use crate::store::Entry;
 use crate::sysprep::{self, ImageIdentity, Seal};
@@ -32,6 +33,8 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
     })?;
     let os = guest.mount_root()?;
     let declared = declared::all(recipe, &context.resolved.root, &configured.0)?;
+    context.ui.step("listing the packages");
+    let mut contents = Contents::list(&guest, &os)?;
     let report = sysprep::seal(
         &guest,
         &os,
@@ -48,7 +51,9 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
             ui: Some(context.ui),
         },
     )?;
+    contents.read_config(&guest, context.dir)?;
     guest.close()?;
+    contents.write(context.dir)?;
     for warning in report.warnings() {
         context.ui.ui().warning(warning);
     }

@@ -50,6 +50,14 @@ impl Inputs {
         Key::of(&serde_json::to_vec(&self.0).unwrap_or_default())
     }
 
+    /// The inputs that are digests of 64 hex digits: files, and what recipes give a checksum of.
+    pub fn digests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| {
+            let digest = value.trim_matches('"');
+            Key::parse(digest).map(|_| (name.as_str(), digest))
+        })
+    }
+
     /// The names of inputs that differ from `before`, each with how.
     pub fn changes_since(&self, before: &Inputs) -> Vec<String> {
         let find = |list: &Inputs, name: &str| {

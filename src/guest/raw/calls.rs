@@ -182,6 +182,9 @@ calls! {
     "resolving {path}" realpath = realpath(path: &str) -> String;
     /// The checksum of a file; `kind` is `sha256` or another of guestfs(3).
     "reading {path}" checksum = checksum(kind: &str, path: &str) -> String;
+    /// Writes the checksums of all regular files below a directory, relative to it, to a file of
+    /// the host, in the form of `sha256sum`.
+    "reading {dir}" checksums_out = checksums_out(kind: &str, dir: &str, to: &Path) -> ();
     /// The size of a file, in bytes.
     "looking at {path}" file_size = filesize(path: &str) -> u64;
     /// Copies a file of the host into the guest.

@@ -134,6 +134,7 @@ impl Returned<*mut sys::Applications> for Vec<Package> {
                     version: borrowed(one.app2_version),
                     release: borrowed(one.app2_release),
                     arch: borrowed(one.app2_arch),
+                    source: borrowed(one.app2_source_package),
                 })
                 .collect();
             (lib.free_application2_list)(result);

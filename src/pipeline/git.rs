@@ -1,0 +1,231 @@
+//! Git as the source of truth: which commit the recipes are at, and who signed it.
+//!
+//! With `require-signed-commits: true` nothing is published from a changed working copy or from an
+//! unsigned commit. A host can demand it, too, and say who may sign, by a file that no commit of
+//! the recipe repository can change: `/etc/imgforge/allowed-signers`, a user's
+//! `$XDG_CONFIG_HOME/imgforge/allowed-signers`, or the one that `IMGFORGE_ALLOWED_SIGNERS` names.
+//! Its lines are those of ssh-keygen(1)'s allowed signers, and `openpgp FINGERPRINT`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::{Program, find};
+use crate::sbom::provenance::{Source, without_credentials};
+
+/// How git describes a signature, in the order of `git log`'s placeholders.
+const SIGNATURE: &str = "--format=%G?%x00%GF%x00%GP%x00%GS";
+
+/// The commit of the recipe repository at `root`; none where it is no git repository.
+///
+/// # Errors
+/// When git fails.
+pub fn source(root: &Path) -> Result<Option<Source>> {
+    if !root.ancestors().any(|dir| dir.join(".git").exists()) || find("git").is_none() {
+        return Ok(None);
+    }
+    let Ok(commit) = git(root)
+        .args(["rev-parse", "--verify", "--quiet", "HEAD"])
+        .text()
+    else {
+        // Nothing was committed yet, or git does not trust the directory's owner.
+        return Ok(None);
+    };
+    let remote = git(root).args(["remote", "get-url", "origin"]).text().ok();
+    Ok(Some(Source {
+        commit,
+        remote: remote.map(|address| without_credentials(&address)),
+        dirty: !changes(root)?.is_empty(),
+    }))
+}
+
+/// What a publication needs to know about the recipes: their commit, which must be signed where
+/// imgforge.yaml or this host demands it.
+///
+/// # Errors
+/// [`Kind::Gate`](crate::error::Kind::Gate) when it is demanded and is not so.
+pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
+    let signers = Signers::find(root)?;
+    if !required && signers.is_none() {
+        return source(root);
+    }
+    let by = match &signers {
+        Some(signers) if !required => format!("{} demands", signers.path.display()),
+        _ => "`require-signed-commits` in imgforge.yaml demands".to_owned(),
+    };
+    let refuse = |why: String| {
+        Error::gate(format!("the recipes cannot be published from: {why}"))
+            .cause(format!("{by} a clean checkout of a signed commit"))
+    };
+    if find("git").is_none() {
+        return Err(refuse("there is no git to verify their commit".into()).hint("apt install git"));
+    }
+    let head = git(root).args(["rev-parse", "--verify", "HEAD"]).text();
+    let commit =
+        head.map_err(|error| refuse(format!("{} has no commit", root.display())).cause(error))?;
+    let changes = changes(root)?;
+    if !changes.is_empty() {
+        return Err(refuse(format!(
+            "{} files differ from the commit {}",
+            changes.len(),
+            short(&commit)
+        ))
+        .evidence(changes.into_iter().take(12))
+        .hint("commit, ignore or remove them"));
+    }
+    signed(root, &commit, signers.as_ref()).map_err(|(why, hint)| refuse(why).hint(hint))?;
+    source(root)
+}
+
+fn git(root: &Path) -> Program {
+    Program::new("git")
+        .args(["-c", "core.quotePath=off"])
+        .dir(root)
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// What differs from the commit, or is not in it, below `root`.
+fn changes(root: &Path) -> Result<Vec<String>> {
+    let status = ["status", "--porcelain", "--untracked-files=all", "--", "."];
+    let text = git(root).args(status).text()?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Why the commit's signature does not count, and what to do about it.
+fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (String, String)> {
+    let other = |error: Error| {
+        (
+            error.to_string(),
+            "`git log --show-signature -1` says more".to_owned(),
+        )
+    };
+    let ssh = signers.map(Signers::ssh_file).transpose().map_err(other)?;
+    let mut program = git(root);
+    if let Some(file) = &ssh {
+        program = program.args([
+            "-c",
+            &format!("gpg.ssh.allowedSignersFile={}", file.path().display()),
+        ]);
+    }
+    let answer = program
+        .args(["log", "-1", SIGNATURE, commit])
+        .text()
+        .map_err(other)?;
+    let fields: Vec<&str> = answer.split('\0').collect();
+    let field = |at: usize| fields.get(at).copied().unwrap_or_default();
+    let (verdict, key, primary) = (field(0), field(1), field(2));
+    let commit = short(commit);
+    let show = "`git log --show-signature -1` says more".to_owned();
+    match verdict {
+        "N" => Err((format!("the commit {commit} is not signed"), "`git commit --amend -S` signs it".into())),
+        "B" => Err((format!("the signature of the commit {commit} is wrong"), show)),
+        "X" | "Y" => Err((format!("the signature of the commit {commit}, or its key, has expired"), show)),
+        "R" => Err((format!("the key that signed the commit {commit} is revoked"), show)),
+        "G" | "U" if key.starts_with("SHA256:") => match (verdict, signers) {
+            ("G", _) => Ok(()),
+            (_, Some(signers)) => Err(nobody(commit, key, &signers.path)),
+            _ => Err((
+                format!("nobody says who may sign with the SSH key of the commit {commit}"),
+                "git's gpg.ssh.allowedSignersFile, or /etc/imgforge/allowed-signers, names the keys".into(),
+            )),
+        },
+        "G" | "U" => match signers {
+            Some(signers) if !signers.openpgp(&[key, primary]) => Err(nobody(commit, primary, &signers.path)),
+            _ => Ok(()),
+        },
+        _ => Err((format!("the signature of the commit {commit} cannot be checked: its key is not here"), show)),
+    }
+}
+
+fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {
+    (
+        format!(
+            "the commit {commit} is signed with {key}, which {} does not name",
+            path.display()
+        ),
+        "add the key there if its owner may publish".into(),
+    )
+}
+
+/// Who may sign, according to this host.
+#[derive(Debug)]
+struct Signers {
+    path: PathBuf,
+    text: String,
+}
+
+impl Signers {
+    fn find(root: &Path) -> Result<Option<Self>> {
+        let named = std::env::var_os("IMGFORGE_ALLOWED_SIGNERS").map(PathBuf::from);
+        let explicit = named.is_some();
+        let config = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        let user = config.map(|dir| dir.join("imgforge/allowed-signers"));
+        let candidates = match named {
+            Some(path) => vec![path],
+            None => [Some(PathBuf::from("/etc/imgforge/allowed-signers")), user]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        let Some(path) = candidates
+            .into_iter()
+            .find(|path| explicit || path.exists())
+        else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(&path).map_err(|cause| {
+            Error::host(format!(
+                "{}, which says who may sign, cannot be read",
+                path.display()
+            ))
+            .cause(cause)
+        })?;
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if real.starts_with(root) {
+            return Err(
+                Error::usage(format!("{} lies in the recipe repository", path.display()))
+                    .cause("a commit could change who may sign it")
+                    .hint("move it to /etc/imgforge/allowed-signers"),
+            );
+        }
+        Ok(Some(Signers { path, text }))
+    }
+
+    /// Whether a line names one of these OpenPGP keys.
+    fn openpgp(&self, keys: &[&str]) -> bool {
+        let named = self
+            .text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("openpgp "));
+        let plain = |text: &str| {
+            text.split('#')
+                .next()
+                .unwrap_or_default()
+                .replace(' ', "")
+                .to_uppercase()
+        };
+        named
+            .map(plain)
+            .any(|name| name.len() >= 40 && keys.iter().any(|key| *key == name))
+    }
+
+    /// The other lines, for ssh-keygen.
+    fn ssh_file(&self) -> Result<tempfile::NamedTempFile> {
+        let doing = || "writing the allowed signers for git".to_owned();
+        let mut file = tempfile::NamedTempFile::new().doing(doing)?;
+        for line in self
+            .text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("openpgp "))
+        {
+            writeln!(file, "{line}").doing(doing)?;
+        }
+        file.flush().doing(doing)?;
+        Ok(file)
+    }
+}

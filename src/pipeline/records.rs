@@ -1,0 +1,156 @@
+//! What builds did on this host, for `status` and its metrics: `STATE/records/NAME.json`.
+//!
+//! A record that cannot be written is no error: a read-only store stays usable.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::epoch::now;
+use crate::store::{Store, write_atomic};
+
+/// What happened to one image.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Record {
+    /// By stage.
+    pub stages: BTreeMap<String, Stage>,
+    /// Builds that came to their end.
+    pub built: u64,
+    /// Builds that failed.
+    pub failed: u64,
+    /// When the last build came to its end, seconds since 1970; 0: never.
+    pub last_built: u64,
+    /// When a build failed last, seconds since 1970; 0: never.
+    pub last_failed: u64,
+    /// The stage and the sentence of the last failure.
+    pub last_failure: Option<String>,
+}
+
+/// What happened to one stage.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Stage {
+    /// How often it ran to its end.
+    pub runs: u64,
+    /// How often its result was in the store.
+    pub hits: u64,
+    /// How often it failed.
+    pub failures: u64,
+    /// Seconds that the last run took.
+    pub seconds: f64,
+    /// Seconds of all runs together.
+    pub seconds_total: f64,
+}
+
+impl Record {
+    /// Reads that of an image; nothing happened to one without.
+    pub fn read(store: &Store, image: &str) -> Self {
+        let text = std::fs::read(path(store, image)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+}
+
+/// A stage ran to its end.
+pub(super) fn ran(store: &Store, image: &str, stage: &str, took: Duration) {
+    note(store, image, |record| {
+        let stage = record.stages.entry(stage.to_owned()).or_default();
+        stage.runs += 1;
+        stage.seconds = took.as_secs_f64();
+        stage.seconds_total += took.as_secs_f64();
+    });
+}
+
+/// A stage's result was in the store.
+pub(super) fn hit(store: &Store, image: &str, stage: &str) {
+    note(store, image, |record| {
+        record.stages.entry(stage.to_owned()).or_default().hits += 1;
+    });
+}
+
+/// A stage failed.
+pub(super) fn failed(store: &Store, image: &str, stage: &str) {
+    note(store, image, |record| {
+        record.stages.entry(stage.to_owned()).or_default().failures += 1;
+    });
+}
+
+/// A build ended, well or with an error.
+pub(super) fn ended(store: &Store, image: &str, error: Option<&str>) {
+    note(store, image, |record| match error {
+        None => (record.built, record.last_built) = (record.built + 1, now()),
+        Some(error) => {
+            (record.failed, record.last_failed) = (record.failed + 1, now());
+            record.last_failure = Some(error.to_owned());
+        }
+    });
+}
+
+fn path(store: &Store, image: &str) -> PathBuf {
+    store.state().join("records").join(format!("{image}.json"))
+}
+
+fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
+    // Builds of one image may run at the same time, and a state directory is made by a build only.
+    let dir = store.state().join("records");
+    if !store.state().is_dir() || std::fs::create_dir_all(&dir).is_err() {
+        return;
+    }
+    let Ok(lock) = File::create(dir.join(".lock")) else {
+        return;
+    };
+    if flock(&lock, FlockOperation::LockExclusive).is_err() {
+        return;
+    }
+    let mut record = Record::read(store, image);
+    change(&mut record);
+    let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
+    drop(write_atomic(&path(store, image), &text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_is_counted_by_several_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        hit(&store, "small", "install");
+                    }
+                });
+            }
+        });
+        ran(&store, "small", "install", Duration::from_secs(2));
+        ran(&store, "small", "install", Duration::from_secs(3));
+        failed(&store, "small", "seal");
+        ended(&store, "small", Some("seal failed"));
+        ended(&store, "small", None);
+        let record = Record::read(&store, "small");
+        let install = &record.stages["install"];
+        assert_eq!((install.hits, install.runs, install.seconds), (20, 2, 3.0));
+        assert!((install.seconds_total - 5.0).abs() < 1e-9);
+        assert_eq!(
+            (record.built, record.failed, record.stages["seal"].failures),
+            (1, 1, 1)
+        );
+        assert_eq!(record.last_failure.as_deref(), Some("seal failed"));
+    }
+
+    #[test]
+    fn nothing_is_written_where_there_is_no_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("missing"));
+        hit(&store, "small", "install");
+        assert!(!store.state().exists());
+        assert_eq!(Record::read(&store, "small"), Record::default());
+    }
+}

@@ -1,0 +1,175 @@
+//! What the sealing session found on the disk: `contents.json` in its entry.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Package};
+use crate::error::{Context as _, Result};
+use crate::guest::{Guestfs, Os};
+
+/// Name of the file in the sealed disk's entry.
+pub const FILE: &str = "contents.json";
+
+/// Directory whose files are compared by `diff`.
+const CONFIG: &str = "/etc";
+
+/// The packages and the configuration files of a system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Contents {
+    /// Whose rules the versions follow.
+    pub kind: Kind,
+    /// The distribution, such as `debian`.
+    pub distro: String,
+    /// Its version, such as `12.11`; empty when unknown.
+    pub release: String,
+    /// The name for people.
+    pub product: String,
+    /// The packages, sorted.
+    pub packages: Vec<Package>,
+    /// SHA-256 of the regular files below /etc, by path.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Contents {
+    /// Lists the packages of a mounted system, in the session that has it open anyway.
+    ///
+    /// # Errors
+    /// When libguestfs fails.
+    pub fn list(guest: &Guestfs, os: &Os) -> Result<Self> {
+        let listed = guest.packages(&os.root)?;
+        let mut packages: Vec<Package> = listed.iter().map(Package::of).collect();
+        packages.sort();
+        packages.dedup();
+        Ok(Contents {
+            kind: Kind::of_format(&os.package_format),
+            distro: os.distro.clone(),
+            release: release(os.major, os.minor),
+            product: os.product.clone(),
+            packages,
+            config: BTreeMap::new(),
+        })
+    }
+
+    /// Reads the configuration files; `scratch` is a directory of the host.
+    ///
+    /// # Errors
+    /// When libguestfs fails, or `scratch` cannot be written.
+    pub fn read_config(&mut self, guest: &Guestfs, scratch: &Path) -> Result<()> {
+        if guest.is_dir(CONFIG)? {
+            let file = tempfile::NamedTempFile::new_in(scratch)
+                .doing(|| format!("writing to {}", scratch.display()))?;
+            guest.checksums_out("sha256", CONFIG, file.path())?;
+            // Names of files need not be UTF-8.
+            let text = std::fs::read(file.path()).doing(|| "reading checksums".into())?;
+            self.config = checksums(&String::from_utf8_lossy(&text));
+        }
+        Ok(())
+    }
+
+    /// Writes the list into the entry that `dir` becomes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(FILE);
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))
+    }
+
+    /// Reads the list of a sealed disk's entry; `None` for one of an older imgforge.
+    pub fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()
+    }
+
+    /// The major version, as it belongs to the distribution's name.
+    pub fn major(&self) -> &str {
+        // Ubuntu's releases are known by both parts.
+        match self.distro.as_str() {
+            "ubuntu" => &self.release,
+            _ => self.release.split('.').next().unwrap_or_default(),
+        }
+    }
+
+    /// The package list for people and scripts: name, version, architecture, source; a line each.
+    pub fn package_list(&self) -> String {
+        let lines = self.packages.iter().map(|package| {
+            let source = match package.source.as_str() {
+                "" => &package.name,
+                source => source,
+            };
+            let (name, version, arch) = (&package.name, &package.version, &package.arch);
+            format!("{name}\t{version}\t{arch}\t{source}\n")
+        });
+        lines.collect()
+    }
+
+    /// The configuration files as `sha256sum` writes and checks them.
+    pub fn config_list(&self) -> String {
+        let lines = self.config.iter();
+        lines
+            .map(|(path, digest)| format!("{digest}  {path}\n"))
+            .collect()
+    }
+}
+
+/// Reads a list in the form of `sha256sum`.
+pub fn config_of(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.split_once("  "));
+    lines
+        .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
+        .collect()
+}
+
+/// libguestfs lists `DIGEST  ./PATH`, relative to the directory.
+fn checksums(text: &str) -> BTreeMap<String, String> {
+    config_of(text)
+        .into_iter()
+        .map(|(path, digest)| {
+            let below = path.strip_prefix("./").unwrap_or(&path);
+            (format!("{CONFIG}/{below}"), digest)
+        })
+        .collect()
+}
+
+fn release(major: i32, minor: i32) -> String {
+    match (major, minor) {
+        (0, 0) => String::new(),
+        // Ubuntu's 22.04 comes as 22 and 4.
+        (major, minor) if major >= 10 && (4..=10).contains(&minor) && minor % 2 == 0 => {
+            format!("{major}.{minor:02}")
+        }
+        (major, 0) => major.to_string(),
+        (major, minor) => format!("{major}.{minor}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_become_absolute_and_go_both_ways() {
+        let config = checksums("aa  ./hosts\nbb  ./apt/sources.list\n");
+        assert_eq!(config["/etc/hosts"], "aa");
+        assert_eq!(config["/etc/apt/sources.list"], "bb");
+        let contents = Contents {
+            kind: Kind::Deb,
+            distro: "debian".into(),
+            release: "12.11".into(),
+            product: String::new(),
+            packages: vec![Package {
+                name: "libssl3".into(),
+                version: "3.0".into(),
+                arch: "amd64".into(),
+                source: "openssl".into(),
+            }],
+            config,
+        };
+        assert_eq!(config_of(&contents.config_list()), contents.config);
+        assert_eq!(contents.package_list(), "libssl3\t3.0\tamd64\topenssl\n");
+        assert_eq!(contents.major(), "12");
+    }
+}

@@ -1,0 +1,13 @@
+//! What is in an image: its packages, as a CycloneDX SBOM and as a list, where they came from, and
+//! how two images differ. Pure: the sealing session lists, the publication writes.
+
+pub mod contents;
+pub mod cyclonedx;
+pub mod diff;
+pub mod package;
+pub mod provenance;
+pub mod query;
+pub mod version;
+
+pub use contents::Contents;
+pub use package::{Kind, Package};

@@ -1,0 +1,203 @@
+//! A package of a guest, and its package URL.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest;
+
+/// Whose rules a package's version follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// dpkg: Debian and what derives from it.
+    Deb,
+    /// RPM: Fedora, RHEL and what derives from them, SUSE.
+    Rpm,
+    /// Alpine.
+    Apk,
+    /// Something else, whose versions are compared as dpkg does.
+    Generic,
+}
+
+impl Kind {
+    /// By libguestfs' name of the package format.
+    pub fn of_format(format: &str) -> Self {
+        match format {
+            "deb" => Kind::Deb,
+            "rpm" => Kind::Rpm,
+            "apk" => Kind::Apk,
+            _ => Kind::Generic,
+        }
+    }
+
+    /// The type in a package URL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Deb => "deb",
+            Kind::Rpm => "rpm",
+            Kind::Apk => "apk",
+            Kind::Generic => "generic",
+        }
+    }
+}
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version as its own package manager writes it: `EPOCH:VERSION-RELEASE`.
+    pub version: String,
+    /// The architecture; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub arch: String,
+    /// The source package, where it has another name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+}
+
+impl Package {
+    /// From what libguestfs lists.
+    pub fn of(listed: &guest::Package) -> Self {
+        let mut version = match listed.epoch {
+            0 => listed.version.clone(),
+            epoch => format!("{epoch}:{}", listed.version),
+        };
+        if !listed.release.is_empty() {
+            let _ = write!(version, "-{}", listed.release);
+        }
+        // Debian adds the source's version where it differs: `gcc-12 (12.2.0-14)`. RPM names the
+        // file of the source package, version and all.
+        let source = listed.source.split(' ').next().unwrap_or_default();
+        let source = source.strip_suffix(".src.rpm").map_or(source, |stem| {
+            let name = stem.rsplitn(3, '-').nth(2);
+            name.unwrap_or(stem)
+        });
+        Package {
+            source: if source == listed.name { "" } else { source }.to_owned(),
+            name: listed.name.clone(),
+            version,
+            arch: listed.arch.clone(),
+        }
+    }
+
+    /// The package URL, in its canonical form.
+    pub fn purl(&self, kind: Kind, distro: &str, major: &str) -> String {
+        let mut purl = format!("pkg:{}/", kind.name());
+        if kind != Kind::Generic && !distro.is_empty() {
+            let _ = write!(purl, "{}/", encode(&namespace(distro)));
+        }
+        let (epoch, rest) = match (kind, self.version.split_once(':')) {
+            // RPM's epoch is a qualifier, dpkg's a part of the version.
+            (Kind::Rpm, Some((epoch, rest))) => (epoch, rest),
+            _ => ("", self.version.as_str()),
+        };
+        let _ = write!(purl, "{}@{}", encode(&self.name), encode(rest));
+        let distro = match (distro, major) {
+            ("", _) => String::new(),
+            (distro, "") => distro.to_owned(),
+            (distro, major) => format!("{distro}-{major}"),
+        };
+        let qualifiers = [
+            ("arch", self.arch.as_str()),
+            ("distro", &distro),
+            ("epoch", epoch),
+            ("upstream", &self.source),
+        ];
+        let present = qualifiers.iter().filter(|(_, value)| !value.is_empty());
+        for (index, (name, value)) in present.enumerate() {
+            let sign = if index == 0 { '?' } else { '&' };
+            let _ = write!(purl, "{sign}{name}={}", encode(value));
+        }
+        purl
+    }
+}
+
+/// libguestfs' names of distributions as package URLs spell them.
+fn namespace(distro: &str) -> String {
+    match distro {
+        "redhat-based" => "redhat".into(),
+        "rhel" => "redhat".into(),
+        "opensuse" | "sles" | "suse-based" => "opensuse".into(),
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' => {
+                out.push(byte as char);
+            }
+            other => {
+                let _ = write!(out, "%{other:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(name: &str, epoch: u32, version: &str, release: &str, source: &str) -> Package {
+        Package::of(&guest::Package {
+            name: name.into(),
+            epoch,
+            version: version.into(),
+            release: release.into(),
+            arch: "amd64".into(),
+            source: source.into(),
+        })
+    }
+
+    #[test]
+    fn versions_are_written_as_their_package_manager_does() {
+        let vim = listed("vim", 2, "9.0.1378", "2", "");
+        assert_eq!(vim.version, "2:9.0.1378-2");
+        assert_eq!(listed("adduser", 0, "3.134", "", "").version, "3.134");
+        let libssl = listed(
+            "libssl3",
+            0,
+            "3.0.11",
+            "1~deb12u2",
+            "openssl (3.0.11-1~deb12u2)",
+        );
+        assert_eq!(libssl.source, "openssl");
+        let libs = listed(
+            "openssl-libs",
+            1,
+            "3.0.7",
+            "6.el9",
+            "openssl-3.0.7-6.el9.src.rpm",
+        );
+        assert_eq!(libs.source, "openssl");
+        assert_eq!(listed("openssl", 0, "1", "1", "openssl").source, "");
+    }
+
+    #[test]
+    fn package_urls_are_canonical() {
+        let libssl = listed("libssl3", 0, "3.0.11", "1~deb12u2", "openssl");
+        assert_eq!(
+            libssl.purl(Kind::Deb, "debian", "12"),
+            "pkg:deb/debian/libssl3@3.0.11-1~deb12u2?arch=amd64&distro=debian-12&upstream=openssl"
+        );
+        let cpp = listed("libstdc++6", 1, "12.2.0", "14+b1", "");
+        assert_eq!(
+            cpp.purl(Kind::Deb, "ubuntu", ""),
+            "pkg:deb/ubuntu/libstdc%2B%2B6@1:12.2.0-14%2Bb1?arch=amd64&distro=ubuntu"
+        );
+        assert_eq!(
+            cpp.purl(Kind::Rpm, "fedora", "40"),
+            "pkg:rpm/fedora/libstdc%2B%2B6@12.2.0-14%2Bb1?arch=amd64&distro=fedora-40&epoch=1"
+        );
+        assert_eq!(
+            cpp.purl(Kind::Generic, "haiku", "").split('@').next(),
+            Some("pkg:generic/libstdc%2B%2B6")
+        );
+    }
+}
