@@ -184,6 +184,14 @@ pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
         "the encoder",
         crate::pack::Settings::of(recipe.pack.profile).fingerprint(),
     );
+    if recipe
+        .publish
+        .as_ref()
+        .is_some_and(|publish| publish.streams)
+    {
+        inputs.value("publish.streams", true);
+        inputs.value("summary", &recipe.summary);
+    }
     inputs
 }
 

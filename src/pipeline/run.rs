@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
             plan: self.plan,
             root: self.session.repo.root(),
             config: &self.session.config,
-            state: self.session.store.state(),
+            store: &self.session.store,
             channel: channel.as_deref(),
             checked,
             packed,

@@ -37,8 +37,11 @@ pub struct Config {
     pub vars: BTreeMap<String, String>,
     /// The store of layers.
     pub store: StoreConfig,
-    /// Builds only from commits that git verifies.
+    /// Publishes only from a clean checkout of a commit whose signature git verifies.
     pub require_signed_commits: bool,
+    /// Who builds, as a URI, for the provenance of what is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<String>,
     /// What runs the guests' instructions.
     pub accel: Setting,
 }

@@ -1,6 +1,7 @@
 //! The stages: each maps immutable inputs to one immutable output, in a private directory.
 
 pub mod check;
+pub mod companions;
 pub mod configure;
 pub mod declared;
 pub mod install;
@@ -8,6 +9,7 @@ pub mod pack;
 pub mod publish;
 pub mod seal;
 pub mod seal_file;
+pub mod streams;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -220,6 +222,23 @@ pub struct Packed {
     pub sealed: String,
     /// Facts about the system on the disk, from sealing.
     pub system: serde_json::Value,
+    /// The sealed disk's entry in the store.
+    pub sealed_dir: PathBuf,
+    /// What was made of the disk for targets.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// A file made for a target.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// Its name in the repository.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its SHA-512, in hex.
+    pub sha512: String,
+    /// What is known of it: `target`, `format`, …
+    pub about: std::collections::BTreeMap<String, String>,
 }
 
 impl Packed {
@@ -245,6 +264,8 @@ impl Packed {
             sha512: fact(entry, "sha512")?.to_owned(),
             sealed: sealed.digest()?.to_owned(),
             system: sealed.0.meta().facts.clone(),
+            sealed_dir: sealed.0.path().to_owned(),
+            artifacts: companions::artifacts(entry.path(), &entry.meta().facts)?,
         })
     }
 }

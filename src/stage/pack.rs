@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Context as _, Result};
 use crate::pack;
-use crate::stage::{Context, Packed, Sealed};
+use crate::stage::{Context, Packed, Sealed, streams};
 use crate::store::DISK;
 
 /// Flattens the sealed disk and compresses it.
@@ -25,6 +25,14 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         ..pack::Options::default()
     };
     let packed = pack::compress(&raw, &context.dir.join(&file), &options, context.ui)?;
+    let streams = recipe
+        .publish
+        .as_ref()
+        .is_some_and(|publish| publish.streams);
+    let artifacts = match streams {
+        true => streams::make(context, sealed, &raw, version)?,
+        false => json!([]),
+    };
     std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
     Ok(json!({
         "sealed": sealed.digest()?,
@@ -32,6 +40,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         "size": packed.size.as_bytes(),
         "virtual-size": packed.virtual_size.as_bytes(),
         "sha512": packed.sha512,
+        "artifacts": artifacts,
         "note": format!(
             "{} of {}, {} threads, at most {} of memory",
             packed.size.human(), packed.virtual_size.human(), packed.threads, packed.memory.human()

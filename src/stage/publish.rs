@@ -5,14 +5,16 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::host::exec::Program;
-use crate::pipeline::place;
 use crate::pipeline::plan::Plan;
+use crate::pipeline::{git, place};
 use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State};
+use crate::sbom::provenance::Source;
+use crate::stage::companions::{self, Material};
 use crate::stage::{Checked, Packed};
+use crate::store::Store;
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -26,7 +28,7 @@ pub struct Request<'a> {
     /// Its imgforge.yaml, which names the repositories.
     pub config: &'a Config,
     /// The state directory, where imgforge's own signing key is.
-    pub state: &'a Path,
+    pub store: &'a Store,
     /// The channel of the command line.
     pub channel: Option<&'a str>,
     /// The gate's proof.
@@ -35,14 +37,15 @@ pub struct Request<'a> {
     pub packed: &'a Packed,
 }
 
-/// Asks what can be asked before the hours that a build takes: where to, may we write there, and
-/// does the channel take anything.
+/// Asks what can be asked before the hours that a build takes: where to, may we write there, does
+/// the channel take anything, and are the recipes as this host or imgforge.yaml demands.
 ///
 /// # Errors
-/// When no repository is configured, it has no directory, or that cannot be written, or the
-/// channel is frozen.
+/// When no repository is configured, it has no directory, or that cannot be written, the channel
+/// is frozen, or the recipes are not at a signed commit where that is demanded.
 pub fn ready(config: &Config, recipe: &Recipe, root: &Path, channel: Option<&str>) -> Result<()> {
     let place = place::find(config, root, asked(recipe))?;
+    git::publishable(root, config.require_signed_commits)?;
     let path = &place.path;
     std::fs::create_dir_all(path)
         .and_then(|()| tempfile::tempfile_in(path))
@@ -79,17 +82,28 @@ fn wanted_channel(recipe: &Recipe) -> Option<&str> {
 pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
     let recipe = &request.plan.resolved.recipe;
     let place = place::find(request.config, request.root, asked(recipe))?;
-    let settings = place.settings(request.config, request.state, ui.ui())?;
+    let settings = place.settings(request.config, request.store.state(), ui.ui())?;
     let default_channel = settings.default_channel.clone();
     let channel = request
         .channel
         .or(wanted_channel(recipe))
         .unwrap_or(&default_channel);
     let system = &request.packed.system["os"];
+    let source = git::publishable(request.root, request.config.require_signed_commits)?;
+    let arch = "x86_64";
+    let mut companions = companions::of(&Material {
+        plan: request.plan,
+        packed: request.packed,
+        store: request.store,
+        source: source.as_ref(),
+        builder: request.config.builder.as_deref(),
+        arch,
+    })?;
+    companions.push(block_map(&request.packed.path)?);
     let publication = Publication {
         name: &recipe.name,
         channel,
-        arch: "x86_64",
+        arch,
         version: request.plan.version(),
         xz: request.packed.path.clone(),
         size: Size::bytes(request.packed.size),
@@ -106,10 +120,10 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         expand: system["root"].as_str().filter(|root| is_partition(root)),
         notes: None,
         manifest: manifest(request.plan),
-        companions: vec![block_map(&request.packed.path)?],
+        companions,
         built_on: vec![],
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
-        stamp: Stamp::now().commit(commit(request.root)),
+        stamp: Stamp::now().commit(source.as_ref().map(described)),
     };
     Repository::open(settings)?.publish(&publication, ui.ui())
 }
@@ -126,13 +140,14 @@ fn is_partition(root: &str) -> bool {
     root.starts_with("/dev/sd")
 }
 
-/// The commit of the recipe repository, if it is one of git's.
+/// The commit of the recipe repository as histories have it, if it is one of git's.
 pub fn commit(root: &Path) -> Option<String> {
-    let git = |args: &[&str]| Program::new("git").arg("-C").arg(root).args(args).text();
-    let head = git(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).ok()?;
-    let dirty = if changed.is_empty() { "" } else { "-dirty" };
-    Some(format!("{head}{dirty}"))
+    git::source(root).ok().flatten().as_ref().map(described)
+}
+
+fn described(source: &Source) -> String {
+    let dirty = if source.dirty { "-dirty" } else { "" };
+    format!("{}{dirty}", source.commit)
 }
 
 fn manifest(plan: &Plan) -> Map<String, Value> {

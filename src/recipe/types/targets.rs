@@ -109,6 +109,9 @@ pub struct Publish {
     /// The repository; default: the only one, or `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// Also as qcow2 in simplestreams, for Incus, LXD and Glance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streams: bool,
     /// How many revisions `repo prune` keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,

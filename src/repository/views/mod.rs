@@ -3,8 +3,14 @@
 //! The transaction calls each of [`VIEWS`] with the state as it will be, signs what is to be
 //! signed, verifies it, and replaces the files together with the indexes.
 
+mod boxes;
 mod channels;
+mod latest;
+pub(crate) mod offer;
+pub mod packages;
+mod page;
 mod revisions;
+mod streams;
 
 use std::collections::BTreeSet;
 
@@ -17,7 +23,15 @@ use crate::error::Result;
 pub type View = fn(&Change<'_>) -> Result<Vec<ViewFile>>;
 
 /// The views, in the order in which their files are replaced; the indexes follow.
-pub const VIEWS: &[View] = &[revisions::render, channels::render];
+pub const VIEWS: &[View] = &[
+    revisions::render,
+    channels::render,
+    packages::render,
+    streams::render,
+    boxes::render,
+    latest::render,
+    page::render,
+];
 
 /// What a transaction changes.
 #[derive(Debug)]

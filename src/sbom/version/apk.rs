@@ -22,24 +22,30 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
         .then_with(|| numbers(release_a.as_bytes(), release_b.as_bytes()))
 }
 
-/// Numbers and at most one letter. After the first, numbers with a leading zero are decimals.
+/// Numbers, then at most one letter. After the first, numbers with a leading zero are decimals.
 fn plain(a: &str, b: &str) -> Ordering {
+    let split = |text: &str| {
+        let numbers = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+        (numbers.to_owned(), text[numbers.len()..].to_owned())
+    };
+    let ((a, letter_a), (b, letter_b)) = (split(a), split(b));
     let (mut parts_a, mut parts_b) = (a.split('.'), b.split('.'));
     let mut first = true;
     loop {
         let (one, two) = (parts_a.next(), parts_b.next());
         let (Some(one), Some(two)) = (one, two) else {
-            return one.is_some().cmp(&two.is_some());
+            return one
+                .is_some()
+                .cmp(&two.is_some())
+                .then(letter_a.cmp(&letter_b));
         };
         let digits = |text: &str| run(text.as_bytes(), u8::is_ascii_digit).to_vec();
-        let (number_a, number_b) = (digits(one), digits(two));
+        let (one, two) = (digits(one), digits(two));
         let decimal = |number: &[u8]| number.first() == Some(&b'0') && number.len() > 1;
-        let order = if !first && (decimal(&number_a) || decimal(&number_b)) {
-            number_a.cmp(&number_b)
-        } else {
-            numbers(&number_a, &number_b)
+        let order = match !first && (decimal(&one) || decimal(&two)) {
+            true => one.cmp(&two),
+            false => numbers(&one, &two),
         };
-        let order = order.then_with(|| one[number_a.len()..].cmp(&two[number_b.len()..]));
         if order.is_ne() {
             return order;
         }

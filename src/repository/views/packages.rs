@@ -1,0 +1,367 @@
+//! `images/NAME/packages.json`: which revisions have which versions of which packages, from the
+//! SBOMs, for `repo query`. And `images/NAME/changes.json`: what changed in each revision, and
+//! which checks it passed, for people.
+//!
+//! Both keep what they say of a revision: each SBOM is read once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Change, ViewFile};
+use crate::error::{Context as _, Result};
+use crate::repository::state::{Image, Revision, State};
+use crate::sbom::diff::{self, Diff};
+use crate::sbom::{Kind, Package, cyclonedx};
+
+/// How the name of an SBOM ends.
+pub const SBOM: &str = ".cdx.json";
+/// How the name of a list of configuration files ends.
+pub const CONFIG: &str = ".config.sha256";
+
+/// `packages.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Packages {
+    /// Version of the format.
+    pub version: u32,
+    /// The image.
+    pub name: String,
+    /// The revisions whose SBOMs are in it.
+    pub revisions: Vec<u64>,
+    /// The packages, sorted.
+    pub packages: Vec<Versions>,
+}
+
+/// The versions of one package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The package's name.
+    pub name: String,
+    /// Its source package, where it has another name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Whose rules the versions follow.
+    pub kind: Kind,
+    /// Revisions by version, as ranges with both ends.
+    pub versions: BTreeMap<String, Vec<(u64, u64)>>,
+}
+
+/// `changes.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Version of the format.
+    pub version: u32,
+    /// The image.
+    pub name: String,
+    /// By revision.
+    pub revisions: BTreeMap<u64, Changed>,
+}
+
+/// What is new in one revision.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The revision before it, for the same architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// How many packages it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<usize>,
+    /// How it differs from that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Diff>,
+    /// The checks that it passed, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
+}
+
+/// Renders both files of each image that changes.
+pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
+    let mut files = Vec::new();
+    for image in change
+        .names()
+        .filter_map(|name| change.state.images.get(name))
+    {
+        let changes = changes(change.state, image);
+        files.push(file(image, "changes", &changes));
+        if image
+            .revisions
+            .values()
+            .any(|revision| revision.ending(SBOM).is_some())
+        {
+            files.push(file(image, "packages", &packages(change.state, image)?));
+        }
+    }
+    Ok(files)
+}
+
+fn file(image: &Image, name: &str, value: &impl Serialize) -> ViewFile {
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    ViewFile::new(format!("images/{}/{name}.json", image.name), text)
+}
+
+/// What was written before; an unreadable file is written anew.
+fn old<T: Default + for<'de> Deserialize<'de>>(root: &Path, image: &Image, name: &str) -> T {
+    let path = root.join(format!("images/{}/{name}.json", image.name));
+    std::fs::read(path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
+}
+
+/// The packages of a revision; none when it has no SBOM.
+///
+/// # Errors
+/// When the SBOM cannot be read.
+pub fn of_revision(root: &Path, revision: &Revision) -> Result<Option<(Kind, Vec<Package>)>> {
+    let Some(bill) = revision.ending(SBOM) else {
+        return Ok(None);
+    };
+    let path = root.join(&bill.path);
+    let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    let read = cyclonedx::read(&bytes).map_err(|cause| {
+        crate::error::Error::stage(format!("{} is no SBOM", path.display()))
+            .cause(cause)
+            .hint("`imgforge repo verify` shows what else is damaged")
+    });
+    read.map(Some)
+}
+
+fn packages(state: &State, image: &Image) -> Result<Packages> {
+    let mut known: Packages = old(&state.root, image, "packages");
+    if known.version != 1 || known.name != image.name {
+        known = Packages {
+            version: 1,
+            name: image.name.clone(),
+            ..Packages::default()
+        };
+    }
+    let offered = |number: &u64| image.revisions.get(number).is_some_and(Revision::offered);
+    let gone: Vec<u64> = known
+        .revisions
+        .iter()
+        .copied()
+        .filter(|number| !offered(number))
+        .collect();
+    let mut table = Table::of(known.packages);
+    gone.iter().for_each(|number| table.remove(*number));
+    known.revisions.retain(offered);
+    for (number, revision) in &image.revisions {
+        if known.revisions.contains(number) || !revision.offered() {
+            continue;
+        }
+        // A damaged SBOM must not stop the next publication; `repo verify` tells of it.
+        if let Ok(Some((kind, packages))) = of_revision(&state.root, revision) {
+            packages
+                .into_iter()
+                .for_each(|package| table.add(*number, kind, package));
+            known.revisions.push(*number);
+        }
+    }
+    known.revisions.sort_unstable();
+    known.packages = table.into_list();
+    Ok(known)
+}
+
+/// Packages by name, source and kind.
+struct Table(BTreeMap<(String, String, Kind), BTreeMap<String, Vec<(u64, u64)>>>);
+
+impl Table {
+    fn of(list: Vec<Versions>) -> Self {
+        let rows = list
+            .into_iter()
+            .map(|row| ((row.name, row.source, row.kind), row.versions));
+        Table(rows.collect())
+    }
+
+    fn into_list(self) -> Vec<Versions> {
+        let rows = self
+            .0
+            .into_iter()
+            .filter(|(_, versions)| !versions.is_empty());
+        rows.map(|((name, source, kind), versions)| Versions {
+            name,
+            source,
+            kind,
+            versions,
+        })
+        .collect()
+    }
+
+    fn add(&mut self, number: u64, kind: Kind, package: Package) {
+        let row = self
+            .0
+            .entry((package.name, package.source, kind))
+            .or_default();
+        let ranges = row.entry(package.version).or_default();
+        if ranges
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&number))
+        {
+            return;
+        }
+        ranges.push((number, number));
+        ranges.sort_unstable();
+        let mut joined: Vec<(u64, u64)> = Vec::new();
+        for (first, last) in ranges.drain(..) {
+            match joined.last_mut() {
+                Some(range) if range.1 + 1 == first => range.1 = last,
+                _ => joined.push((first, last)),
+            }
+        }
+        *ranges = joined;
+    }
+
+    fn remove(&mut self, number: u64) {
+        for row in self.0.values_mut() {
+            for ranges in row.values_mut() {
+                let without = ranges.drain(..).flat_map(|(first, last)| {
+                    let parts = match (first..=last).contains(&number) {
+                        true => vec![(first, number.wrapping_sub(1)), (number + 1, last)],
+                        false => vec![(first, last)],
+                    };
+                    parts
+                        .into_iter()
+                        .filter(|(first, last)| first <= last && *last != u64::MAX)
+                });
+                *ranges = without.collect();
+            }
+            row.retain(|_, ranges| !ranges.is_empty());
+        }
+    }
+}
+
+/// What is new in each revision of an image.
+pub(super) fn changes(state: &State, image: &Image) -> Changes {
+    let mut known: Changes = old(&state.root, image, "changes");
+    if known.version != 1 || known.name != image.name {
+        known = Changes {
+            version: 1,
+            name: image.name.clone(),
+            ..Changes::default()
+        };
+    }
+    known
+        .revisions
+        .retain(|number, _| image.revisions.contains_key(number));
+    for (number, revision) in &image.revisions {
+        if !known.revisions.contains_key(number) && revision.removed.is_none() {
+            let changed = changed(state, image, *number, revision);
+            known.revisions.insert(*number, changed);
+        }
+    }
+    known
+}
+
+/// What is new in a revision; what cannot be read is left out.
+fn changed(state: &State, image: &Image, number: u64, revision: &Revision) -> Changed {
+    let before = image
+        .revisions
+        .range(..number)
+        .rev()
+        .find(|(_, other)| other.arch == revision.arch);
+    let read = |revision: &Revision| of_revision(&state.root, revision).ok().flatten();
+    let new = read(revision);
+    let diff = before.and_then(|(_, before)| {
+        let ((kind, new), (_, old)) = (new.as_ref()?, read(before)?);
+        let mut diff = diff::packages(*kind, &old, new);
+        if let (Some(old), Some(new)) = (config(&state.root, before), config(&state.root, revision))
+        {
+            diff.config = diff::config(&old, &new);
+        }
+        Some(diff)
+    });
+    Changed {
+        since: before.map(|(number, _)| *number),
+        packages: new.map(|(_, packages)| packages.len()),
+        diff,
+        checks: checks(&gate(state, image, number, revision)),
+    }
+}
+
+/// The gate's results; those of the first revision with these bytes where it has none of its own.
+fn gate(state: &State, image: &Image, number: u64, revision: &Revision) -> Value {
+    let read = |number: u64| {
+        let manifest = state.manifest(&image.name, number).ok()?;
+        Some(manifest["gate"].clone()).filter(|gate| !gate.is_null())
+    };
+    read(number)
+        .or_else(|| read(revision.same_as?))
+        .unwrap_or_default()
+}
+
+/// The configuration files of a revision with their digests; none when it has no list.
+pub fn config(root: &Path, revision: &Revision) -> Option<BTreeMap<String, String>> {
+    let path = root.join(&revision.ending(CONFIG)?.path);
+    Some(crate::sbom::contents::config_of(
+        &std::fs::read_to_string(path).ok()?,
+    ))
+}
+
+/// What the gate's results say, for people.
+fn checks(gate: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = Vec::new();
+    for clone in gate["clones"].as_array().into_iter().flatten() {
+        let seconds = clone["healthy-after"]
+            .as_u64()
+            .map(|s| format!(" after {s} s"))
+            .unwrap_or_default();
+        let (firmware, nic) = (text(&clone["firmware"]), text(&clone["nic"]));
+        lines.push(format!("boots with {firmware} and {nic}, healthy{seconds}"));
+    }
+    let commands = gate["clones"][0]["commands"].as_array();
+    for command in commands.into_iter().flatten() {
+        if command["code"] == 0 {
+            lines.push(format!("`{}` succeeds", text(&command["command"])));
+        }
+    }
+    if gate["clones"]
+        .as_array()
+        .is_some_and(|clones| clones.len() > 1)
+    {
+        lines.push("two clones have machine ids and host keys of their own".into());
+    }
+    if gate.get("scan").is_some_and(|scan| scan["passed"] != false) {
+        lines.push("no credentials, keys or ids left in its bytes".into());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, version: &str) -> Package {
+        Package {
+            name: name.into(),
+            version: version.into(),
+            arch: "amd64".into(),
+            source: String::new(),
+        }
+    }
+
+    #[test]
+    fn revisions_are_kept_as_ranges_and_taken_out_again() {
+        let mut table = Table(BTreeMap::new());
+        for number in [1, 2, 3, 5, 4] {
+            table.add(number, Kind::Deb, package("a", "1"));
+        }
+        table.add(5, Kind::Deb, package("b", "1"));
+        table.add(5, Kind::Deb, package("b", "1"));
+        let ranges = |table: &Table, name: &str| {
+            let row = table.0.iter().find(|((n, _, _), _)| n == name);
+            row.map(|(_, versions)| versions.values().flatten().copied().collect::<Vec<_>>())
+        };
+        assert_eq!(ranges(&table, "a"), Some(vec![(1, 5)]));
+        table.remove(3);
+        table.remove(1);
+        table.remove(9);
+        assert_eq!(ranges(&table, "a"), Some(vec![(2, 2), (4, 5)]));
+        table.remove(5);
+        let list = table.into_list();
+        assert_eq!(list.len(), 1, "b is gone: {list:?}");
+    }
+}

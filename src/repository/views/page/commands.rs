@@ -1,0 +1,181 @@
+//! Commands to copy and paste, for each client.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::super::offer::{Offer, word};
+use crate::repository::state::{Beside, State};
+
+/// What a person types for one client.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Command {
+    client: &'static str,
+    /// A sentence above the commands.
+    note: Option<String>,
+    text: Option<String>,
+}
+
+/// The configuration of virt-builder for a channel, as shell commands.
+pub(super) fn virt_builder_setup(state: &State, channel: &str) -> String {
+    let id = match channel == state.default_channel {
+        true => "imgforge".to_owned(),
+        false => format!("imgforge-{channel}"),
+    };
+    let dir = "/etc/virt-builder/repos.d";
+    let (url, index) = (&state.url, state.index_path(channel));
+    // virt-builder takes keys from local files only.
+    let (fetch, key) = match url.strip_prefix("file://") {
+        Some(path) => (String::new(), format!("file://{path}/imgforge.gpg")),
+        None => (
+            format!(
+                "curl -fsS {} -o {dir}/{id}.gpg\n",
+                quote(&format!("{url}/imgforge.gpg"))
+            ),
+            format!("file://{dir}/{id}.gpg"),
+        ),
+    };
+    format!("{fetch}cat > {dir}/{id}.conf <<'EOF'\n[{id}]\nuri={url}/{index}\ngpgkey={key}\nEOF")
+}
+
+/// What each client needs to type for an image.
+pub(super) fn of(state: &State, offer: &Offer<'_>, fingerprint: &str) -> Vec<Command> {
+    let pull = |output: &str| pull(state, offer, fingerprint, output);
+    vec![
+        virt_builder(state, offer),
+        Command {
+            client: "imgforge pull",
+            note: Some("Resumes, verifies and unpacks while it downloads.".into()),
+            text: Some(pull(&format!("-o {}.img", offer.image.name))),
+        },
+        openstack(state, offer, pull),
+        incus(state, offer),
+        vagrant(state, offer),
+        podman(state, offer),
+    ]
+}
+
+fn virt_builder(state: &State, offer: &Offer<'_>) -> Command {
+    let entry = state.entry_id(&offer.image.name, offer.channel);
+    let setup = virt_builder_setup(state, offer.channel);
+    let arch = match offer.arch {
+        "x86_64" => String::new(),
+        arch => format!(" --arch {arch}"),
+    };
+    Command {
+        client: "virt-builder",
+        note: Some("The first part is needed once on each machine.".into()),
+        text: Some(format!(
+            "{setup}\n\nvirt-builder {entry}{arch} -o {}.img",
+            offer.image.name
+        )),
+    }
+}
+
+fn pull(state: &State, offer: &Offer<'_>, fingerprint: &str, output: &str) -> String {
+    let channel = match offer.channel == state.default_channel {
+        true => String::new(),
+        false => format!(" --channel {}", offer.channel),
+    };
+    let from = quote(&format!("{}#{}", state.url, offer.image.name));
+    format!("imgforge pull {from}{channel} \\\n  --fingerprint {fingerprint} \\\n  {output}")
+}
+
+fn openstack(state: &State, offer: &Offer<'_>, pull: impl Fn(&str) -> String) -> Command {
+    let name = &offer.image.name;
+    let file = format!("{name}.qcow2");
+    let disk = offer.artifact("qcow2", &["openstack", "disk", "incus"]);
+    let fetch = match disk {
+        Some(disk) => download(state, disk, &file),
+        None => pull(&format!("--format qcow2 -o {file}")),
+    };
+    let gib = offer.revision.virtual_size.div_ceil(1 << 30);
+    Command {
+        client: "OpenStack",
+        note: None,
+        text: Some(format!(
+            "{fetch}\nopenstack image create --disk-format qcow2 --container-format bare \\\n  \
+             --min-disk {gib} --file {file} {name}"
+        )),
+    }
+}
+
+fn incus(state: &State, offer: &Offer<'_>) -> Command {
+    let metadata = offer.artifact("incus-metadata", &["incus"]);
+    let remote = match offer.channel == state.default_channel {
+        true => state.url.clone(),
+        false => format!("{}/channels/{}", state.url, offer.channel),
+    };
+    let text = metadata.map(|_| {
+        format!(
+            "incus remote add imgforge {} --protocol simplestreams\nincus launch imgforge:{name} {name} --vm",
+            quote(&remote),
+            name = offer.image.name
+        )
+    });
+    let missing = "Its recipe does not ask for it: `publish: {streams: true}`.";
+    Command {
+        client: "Incus and LXD",
+        note: text.is_none().then(|| missing.into()),
+        text,
+    }
+}
+
+fn vagrant(state: &State, offer: &Offer<'_>) -> Command {
+    let boxed = offer
+        .artifacts()
+        .any(|(_, file)| file.word(word::FORMAT) == "box");
+    let name = state.entry_id(&offer.image.name, offer.channel);
+    let catalogue = format!(
+        "{}/{}vagrant/{}.json",
+        state.url,
+        state.channel_dir(offer.channel),
+        offer.image.name
+    );
+    let text = boxed.then(|| {
+        format!(
+            "vagrant box add {}\nvagrant init {name}\nvagrant up",
+            quote(&catalogue)
+        )
+    });
+    let missing =
+        "Its recipe does not ask for a box: `targets: {vagrant: {providers: [libvirt]}}`.";
+    Command {
+        client: "Vagrant",
+        note: text.is_none().then(|| missing.into()),
+        text,
+    }
+}
+
+fn podman(state: &State, offer: &Offer<'_>) -> Command {
+    let archive = offer.artifact("oci-archive", &["docker"]);
+    let text = archive.map(|file| {
+        let name = format!("{}.tar", offer.image.name);
+        format!("{}\npodman load -i {name}", download(state, file, &name))
+    });
+    let missing = "Its recipe does not ask for a container: `targets: {docker: {}}`.";
+    Command {
+        client: "podman and Docker",
+        note: text.is_none().then(|| missing.into()),
+        text,
+    }
+}
+
+/// Downloads and verifies a file.
+fn download(state: &State, file: &Beside, to: &str) -> String {
+    let mut text = format!(
+        "curl -fL {} -o {to}",
+        quote(&format!("{}/{}", state.url, file.path))
+    );
+    let _ = write!(text, "\necho '{}  {to}' | sha256sum -c", file.sha256);
+    text
+}
+
+/// As a shell takes it.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}

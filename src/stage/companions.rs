@@ -1,0 +1,154 @@
+//! What is published beside the disk: its package list, SBOM, configuration files and provenance,
+//! and the artifacts of its targets.
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::pipeline::plan::Plan;
+use crate::repository::Companion;
+use crate::sbom::provenance::{self, File, Provenance, Source, Stage};
+use crate::sbom::{Contents, cyclonedx};
+use crate::stage::Packed;
+use crate::store::Store;
+
+/// Who builds, where imgforge.yaml does not say.
+const BUILDER: &str = "urn:imgforge:builder";
+
+/// What the companions are made of.
+#[derive(Debug)]
+pub struct Material<'a> {
+    /// What the image was made by.
+    pub plan: &'a Plan,
+    /// The compressed disk, and what was made of it for targets.
+    pub packed: &'a Packed,
+    /// Where the stages' results are.
+    pub store: &'a Store,
+    /// The recipe repository's commit.
+    pub source: Option<&'a Source>,
+    /// Who builds, as a URI.
+    pub builder: Option<&'a str>,
+    /// Architecture in the kernel's spelling.
+    pub arch: &'a str,
+}
+
+/// Makes the companions of a publication. Equal material gives equal bytes.
+///
+/// # Errors
+/// When an artifact cannot be read.
+pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
+    let packed = material.packed;
+    let stem = format!("{}-{}", material.plan.image(), material.plan.version());
+    let mut companions = Vec::new();
+    let mut subjects = vec![File {
+        name: format!("{stem}.xz"),
+        sha512: packed.sha512.clone(),
+    }];
+    for artifact in &packed.artifacts {
+        let name = artifact.name.clone();
+        subjects.push(File {
+            name: name.clone(),
+            sha512: artifact.sha512.clone(),
+        });
+        companions.push(Companion::file(name, artifact.path.clone()).about(artifact.about.clone()));
+    }
+    let mut byproducts = Vec::new();
+    for (end, bytes) in described(material) {
+        let name = format!("{stem}{end}");
+        byproducts.push(File {
+            name: name.clone(),
+            sha512: sha512(&bytes),
+        });
+        companions.push(Companion::bytes(name, bytes));
+    }
+    let statement = statement(material, subjects, byproducts);
+    let bytes = format!("{statement:#}\n");
+    companions.push(Companion::bytes(format!("{stem}.provenance.json"), bytes).signed());
+    Ok(companions)
+}
+
+/// The SBOM and the lists, by the end of their names; none of a disk that an older imgforge sealed.
+fn described(material: &Material<'_>) -> Vec<(&'static str, Vec<u8>)> {
+    let packed = material.packed;
+    let Some(contents) = Contents::read(&packed.sealed_dir) else {
+        return vec![];
+    };
+    let created = material
+        .plan
+        .stages
+        .iter()
+        .find(|planned| planned.label == "seal");
+    let created = created.and_then(|planned| material.store.get(&planned.key));
+    let bill = cyclonedx::write(
+        &cyclonedx::Subject {
+            name: material.plan.image(),
+            version: material.plan.version(),
+            arch: material.arch,
+            sha512: &packed.sha512,
+            created: created.map_or(0, |entry| entry.meta().created),
+        },
+        &contents,
+    );
+    vec![
+        (".cdx.json", format!("{bill:#}\n").into_bytes()),
+        (".packages", contents.package_list().into_bytes()),
+        (".config.sha256", contents.config_list().into_bytes()),
+    ]
+}
+
+fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>) -> Value {
+    let plan = material.plan;
+    let all = plan.all();
+    let stages = all.iter().map(|planned| {
+        let entry = material.store.get(&planned.key);
+        Stage {
+            image: &planned.image,
+            stage: &planned.label,
+            key: &planned.key,
+            inputs: &planned.inputs,
+            made: entry.map(|entry| (entry.meta().created, entry.meta().took)),
+        }
+    });
+    provenance::statement(&Provenance {
+        subjects,
+        byproducts,
+        image: plan.image(),
+        recipe: json!(plan.resolved.recipe),
+        stages: stages.collect(),
+        source: material.source,
+        builder: material.builder.unwrap_or(BUILDER),
+    })
+}
+
+fn sha512(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha512::digest(bytes))
+}
+
+/// Reads the artifacts that a stage's facts tell of.
+///
+/// # Errors
+/// When the facts have another shape, which is a bug.
+pub fn artifacts(dir: &std::path::Path, facts: &Value) -> Result<Vec<super::Artifact>> {
+    let Some(list) = facts.get("artifacts") else {
+        return Ok(vec![]);
+    };
+    let told: Vec<Told> = serde_json::from_value(list.clone())
+        .map_err(|cause| Error::internal("a stage's artifacts have another shape").cause(cause))?;
+    Ok(told
+        .into_iter()
+        .map(|told| super::Artifact {
+            path: dir.join(&told.file),
+            name: told.file,
+            sha512: told.sha512,
+            about: told.about,
+        })
+        .collect())
+}
+
+/// One artifact in a stage's facts.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Told {
+    pub(super) file: String,
+    pub(super) sha512: String,
+    pub(super) about: std::collections::BTreeMap<String, String>,
+}
