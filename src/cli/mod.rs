@@ -4,6 +4,7 @@ pub mod attach;
 pub mod build;
 pub mod channel;
 pub mod completions;
+pub mod diff;
 pub mod disk;
 pub mod doctor;
 pub mod gc;
@@ -23,6 +24,7 @@ pub mod schema;
 pub mod session;
 pub mod shell;
 pub mod show;
+pub mod status;
 pub mod validate;
 
 use std::ffi::OsString;
@@ -71,6 +73,10 @@ pub enum Verb {
     Build(build::Build),
     /// Shows what a build would run, and why
     Plan(plan::Plan),
+    /// Compares recipes, store and channels; exit code 4 when something drifted
+    Status(status::Status),
+    /// Shows how two images differ: packages and configuration files
+    Diff(diff::DiffImages),
     /// Prints the logs of an image's last build
     Logs(logs::Logs),
     /// Boots a throw-away copy of a stage's disk with a console
@@ -108,6 +114,8 @@ impl Verb {
             Verb::Schema(verb) => verb.run(),
             Verb::Build(verb) => verb.run(app),
             Verb::Plan(verb) => verb.run(app),
+            Verb::Status(verb) => verb.run(app),
+            Verb::Diff(verb) => verb.run(app),
             Verb::Logs(verb) => verb.run(app),
             Verb::Shell(verb) => verb.run(app),
             Verb::Attach(verb) => verb.run(app),

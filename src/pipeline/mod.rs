@@ -6,11 +6,13 @@ pub mod git;
 pub mod host;
 pub mod keys;
 pub mod log;
+pub mod metrics;
 pub mod place;
 pub mod plan;
 pub mod records;
 mod run;
 pub mod shell;
+pub mod status;
 
 use std::path::PathBuf;
 

@@ -2,6 +2,7 @@
 
 pub mod copy;
 pub mod prune;
+pub mod query;
 pub mod yank;
 
 use clap::Subcommand;
@@ -25,6 +26,8 @@ enum Verb {
     Prune(prune::Prune),
     /// Takes a revision out of every channel, for good
     Yank(yank::Yank),
+    /// Says which images and revisions have a package
+    Query(query::Query),
     /// Copies the repository to a directory, or brings a copy up to date
     Copy(copy::Copy),
 }
@@ -38,6 +41,7 @@ impl Repo {
         match &self.verb {
             Verb::Prune(verb) => verb.run(app),
             Verb::Yank(verb) => verb.run(app),
+            Verb::Query(verb) => verb.run(app),
             Verb::Copy(verb) => verb.run(app),
         }
     }

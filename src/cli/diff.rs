@@ -1,0 +1,172 @@
+//! `imgforge diff`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::place::Which;
+use super::{App, out, session};
+use crate::error::{Error, Result};
+use crate::pipeline::epoch::Mode;
+use crate::pipeline::{self, Options};
+use crate::repository::State;
+use crate::repository::views::packages;
+use crate::sbom::diff::{self, Diff};
+use crate::sbom::{Contents, Kind, Package};
+use crate::stage::StageId;
+use crate::ui::summary::table;
+
+/// The arguments of `imgforge diff`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "An image is NAME@REV or NAME@CHANNEL for what is published, and NAME for what this\n\
+                        host has built."
+)]
+pub struct DiffImages {
+    /// The old image
+    #[arg(value_name = "A")]
+    old: String,
+    /// The new image
+    #[arg(value_name = "B")]
+    new: String,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// What is compared.
+struct Side {
+    kind: Kind,
+    packages: Vec<Package>,
+    config: Option<BTreeMap<String, String>>,
+}
+
+impl DiffImages {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When an image is not there, or nothing is known of its packages.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let (old, new) = (self.side(app, &self.old)?, self.side(app, &self.new)?);
+        let mut differences = diff::packages(new.kind, &old.packages, &new.packages);
+        match (&old.config, &new.config) {
+            (Some(old), Some(new)) => differences.config = diff::config(old, new),
+            _ => app
+                .ui
+                .warning("one of them has no list of its configuration files"),
+        }
+        match self.json {
+            true => out::json(&differences),
+            false => out::print(&text(&differences)),
+        }
+    }
+
+    fn side(&self, app: &App, name: &str) -> Result<Side> {
+        match name.split_once('@') {
+            Some((name, at)) => published(&self.which.path()?, name, at),
+            None => built(app, name),
+        }
+    }
+}
+
+fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
+    let state = State::read(root)?;
+    let missing = |what: String| {
+        Error::usage(what).hint(format!(
+            "`imgforge channel history {name}` shows its revisions"
+        ))
+    };
+    let image = state
+        .images
+        .get(name)
+        .ok_or_else(|| missing(format!("{} has no image `{name}`", root.display())))?;
+    let number = at.parse::<u64>().ok().or_else(|| {
+        let placement = image.channels.get(at)?;
+        placement.current.values().next().copied()
+    });
+    let revision = number
+        .and_then(|number| image.revisions.get(&number))
+        .ok_or_else(|| missing(format!("`{name}` has no revision or channel `{at}`")))?;
+    let (kind, packages) = packages::of_revision(root, revision)?
+        .ok_or_else(|| missing(format!("{name}@{at} has no SBOM")))?;
+    Ok(Side {
+        kind,
+        packages,
+        config: packages::config(root, revision),
+    })
+}
+
+fn built(app: &App, name: &str) -> Result<Side> {
+    let session = session::open(app)?;
+    let plan = pipeline::plan(&session, &Options::default(), name, Mode::Look)?;
+    let sealed = plan
+        .stages
+        .iter()
+        .find(|planned| planned.stage == StageId::Seal);
+    let entry = sealed.and_then(|planned| session.store.get(&planned.key));
+    let contents = entry
+        .and_then(|entry| Contents::read(entry.path()))
+        .ok_or_else(|| {
+            Error::usage(format!("{name} is not built as its recipe is now")).hint(format!(
+                "`imgforge build {name}`, or name a revision: {name}@3"
+            ))
+        })?;
+    Ok(Side {
+        kind: contents.kind,
+        packages: contents.packages,
+        config: Some(contents.config),
+    })
+}
+
+fn text(diff: &Diff) -> String {
+    if diff.is_empty() {
+        return "no difference\n".into();
+    }
+    let row = |package: &Package, old: &str, new: &str| {
+        [
+            package.name.clone(),
+            package.arch.clone(),
+            old.to_owned(),
+            new.to_owned(),
+        ]
+    };
+    let mut rows: Vec<[String; 4]> = diff
+        .changed
+        .iter()
+        .map(|one| {
+            [
+                one.name.clone(),
+                one.arch.clone(),
+                one.old.clone(),
+                one.new.clone(),
+            ]
+        })
+        .collect();
+    rows.extend(
+        diff.removed
+            .iter()
+            .map(|package| row(package, &package.version, "-")),
+    );
+    rows.extend(
+        diff.added
+            .iter()
+            .map(|package| row(package, "-", &package.version)),
+    );
+    rows.sort();
+    let mut text = table(["PACKAGE", "ARCH", "OLD", "NEW"], [false; 4], rows);
+    let config = &diff.config;
+    let files = [
+        ("changed", &config.changed),
+        ("added", &config.added),
+        ("removed", &config.removed),
+    ];
+    let files = files
+        .into_iter()
+        .flat_map(|(how, files)| files.iter().map(move |file| [file.clone(), how.to_owned()]));
+    let files = table(["FILE", "HOW"], [false; 2], files);
+    if !text.is_empty() && !files.is_empty() {
+        text.push('\n');
+    }
+    text + &files
+}

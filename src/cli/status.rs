@@ -1,0 +1,183 @@
+//! `imgforge status`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::{App, out, place, session};
+use crate::error::{Error, Result};
+use crate::pipeline::metrics;
+use crate::pipeline::status::{ImageStatus, PlaceStatus, Report, report};
+use crate::ui::summary::table;
+
+/// The arguments of `imgforge status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Images to look at; default: all
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Looks only at CHANNEL
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel)]
+    channel: Option<String>,
+    /// Writes metrics for Prometheus to FILE, at once
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    /// Runs the verb. Nothing but the metrics is written.
+    ///
+    /// # Errors
+    /// [`Kind::Gate`](crate::error::Kind::Gate) when something drifted, after everything was told.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        let report = report(&session, &self.names, self.channel.as_deref())?;
+        if let Some(path) = &self.metrics {
+            write_metrics(path, &metrics::render(&report))?;
+        }
+        if self.json {
+            out::json(&report)?;
+        } else {
+            out::print(&text(&report))?;
+        }
+        let warnings = report.keys.iter().filter_map(|key| key.warning(report.at));
+        warnings.for_each(|warning| app.ui.warning(warning));
+        if !report.drifted() {
+            return Ok(());
+        }
+        let drifted: Vec<&ImageStatus> = report
+            .images
+            .iter()
+            .filter(|image| !image.drift.is_empty())
+            .collect();
+        if drifted.is_empty() {
+            return Err(Error::gate("a key of a repository has expired")
+                .hint("extend it with gpg and publish again"));
+        }
+        let lines = drifted.iter().flat_map(|image| {
+            image
+                .drift
+                .iter()
+                .map(|what| format!("{}: {what}", image.image))
+        });
+        Err(Error::gate(format!(
+            "{} of {} images drifted",
+            drifted.len(),
+            report.images.len()
+        ))
+        .evidence(lines)
+        .hint(format!(
+            "`imgforge build {} --publish` brings it up to date",
+            drifted[0].image
+        )))
+    }
+}
+
+/// Readable for node_exporter, complete at every moment.
+fn write_metrics(path: &std::path::Path, text: &str) -> Result<()> {
+    use crate::error::Context as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let doing = || format!("writing {}", path.display());
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    // Not *.prom, which the collector would read half-written.
+    let file = tempfile::Builder::new()
+        .prefix(".imgforge-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir.unwrap_or(std::path::Path::new(".")))
+        .doing(doing)?;
+    std::fs::write(file.path(), text).doing(doing)?;
+    file.as_file().sync_all().doing(doing)?;
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| error.error)
+        .doing(doing)
+}
+
+fn text(report: &Report) -> String {
+    let rows = report.images.iter().flat_map(|image| {
+        let version = image.version.clone().unwrap_or_else(|| "-".into());
+        let build = match (image.rebuild.len(), &image.version) {
+            (_, None) => "-".to_owned(),
+            (0, _) => "built".to_owned(),
+            (count, _) => format!("{count} to run"),
+        };
+        let row =
+            move |channel: String, revision: String, age: String, commit: String, state: &str| {
+                [
+                    image.image.clone(),
+                    version.clone(),
+                    build.clone(),
+                    channel,
+                    revision,
+                    age,
+                    commit,
+                    state.to_owned(),
+                ]
+            };
+        let mut rows: Vec<[String; 8]> = image
+            .places
+            .iter()
+            .map(|place| {
+                row(
+                    place.channel.clone(),
+                    place.revision.to_string(),
+                    age(report.at.saturating_sub(place.created)),
+                    commit(place),
+                    state(place),
+                )
+            })
+            .collect();
+        if rows.is_empty() {
+            let none = || "-".to_owned();
+            rows.push(row(none(), none(), none(), none(), "not published"));
+        }
+        rows
+    });
+    let head = [
+        "IMAGE", "RECIPE", "STORE", "CHANNEL", "REVISION", "AGE", "COMMIT", "STATE",
+    ];
+    let mut text = table(
+        head,
+        [false, false, false, false, true, true, false, false],
+        rows,
+    );
+    for image in report
+        .images
+        .iter()
+        .filter(|image| !image.rebuild.is_empty())
+    {
+        let _ = writeln!(text, "\n{} would run:", image.image);
+        for stage in &image.rebuild {
+            let _ = writeln!(text, "  {:<24} {}", stage.stage, stage.why.join("; "));
+        }
+    }
+    text
+}
+
+fn state(place: &PlaceStatus) -> &'static str {
+    match (place.current, &place.frozen) {
+        (true, None) => "current",
+        (true, Some(_)) => "current, frozen",
+        (false, Some(_)) => "frozen",
+        (false, None) => "behind",
+    }
+}
+
+fn commit(place: &PlaceStatus) -> String {
+    let commit = place.commit.as_deref().unwrap_or("-");
+    let (hash, dirty) = commit
+        .strip_suffix("-dirty")
+        .map_or((commit, ""), |hash| (hash, "-dirty"));
+    format!("{}{dirty}", hash.get(..12).unwrap_or(hash))
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        s if s >= 2 * 86_400 => format!("{} d", s / 86_400),
+        s if s >= 2 * 3600 => format!("{} h", s / 3600),
+        s if s >= 120 => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
+}

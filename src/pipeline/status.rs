@@ -1,0 +1,364 @@
+//! Recipes against store against every channel: what would be built and why, what is published
+//! from which commit, and what drifted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::{Kind, Result};
+use crate::pipeline::epoch::{Mode, now};
+use crate::pipeline::plan::Plan;
+use crate::pipeline::records::Record;
+use crate::pipeline::{self, Options, Session, git};
+use crate::repository::expiry::{self, Key};
+use crate::repository::state::{Image, Placement};
+use crate::repository::{Stamp, State};
+
+/// A key that expires so soon is warned of, in seconds: 30 days.
+const SOON: u64 = 30 * 24 * 3600;
+
+/// Everything that `status` knows.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// When it was asked, seconds since 1970.
+    pub at: u64,
+    /// The commit of the recipes; `-dirty` behind it says that files were changed.
+    pub commit: Option<String>,
+    /// The images, those without a recipe at the end.
+    pub images: Vec<ImageStatus>,
+    /// The keys of the repositories.
+    pub keys: Vec<KeyStatus>,
+    /// Bytes that the store allocates.
+    pub store: u64,
+}
+
+/// One image.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageStatus {
+    /// Its name.
+    pub image: String,
+    /// `IMAGE_VERSION` that its recipe makes now; none without a recipe, or with a wrong one.
+    pub version: Option<String>,
+    /// The stages that a build would run.
+    pub rebuild: Vec<Rebuild>,
+    /// What each channel has.
+    pub places: Vec<PlaceStatus>,
+    /// What drifted, a sentence each.
+    pub drift: Vec<String>,
+    /// What builds did on this host.
+    #[serde(skip)]
+    pub record: Record,
+}
+
+/// A stage that a build would run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rebuild {
+    /// The stage, with its image where it is another one.
+    pub stage: String,
+    /// Why.
+    pub why: Vec<String>,
+}
+
+/// One image in one channel for one architecture.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlaceStatus {
+    /// The repository, by its name in imgforge.yaml.
+    pub repository: String,
+    /// The channel.
+    pub channel: String,
+    /// The architecture.
+    pub arch: String,
+    /// The revision.
+    pub revision: u64,
+    /// Its `IMAGE_VERSION`.
+    pub version: String,
+    /// Since when the channel has it, seconds since 1970.
+    pub since: u64,
+    /// When the revision was made, seconds since 1970.
+    pub created: u64,
+    /// The commit that it was published from.
+    pub commit: Option<String>,
+    /// Bytes to download.
+    pub size: u64,
+    /// Bytes of the disk.
+    pub virtual_size: u64,
+    /// Why nothing may be published there; none where it may.
+    pub frozen: Option<String>,
+    /// Whether it is what the recipe makes now.
+    pub current: bool,
+}
+
+/// A key of a repository.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeyStatus {
+    /// The repository, by its name in imgforge.yaml.
+    pub repository: String,
+    /// The key.
+    #[serde(flatten)]
+    pub key: Key,
+}
+
+impl KeyStatus {
+    /// Whether it signs for anybody no more.
+    pub fn expired(&self, at: u64) -> bool {
+        self.key.expires.is_some_and(|end| end <= at)
+    }
+
+    /// A sentence when it has expired or will soon.
+    pub fn warning(&self, at: u64) -> Option<String> {
+        let end = self
+            .key
+            .expires
+            .filter(|end| end.saturating_sub(at) < SOON)?;
+        let (key, of) = (&self.key.fingerprint, &self.repository);
+        Some(match end <= at {
+            true => {
+                format!("the key {key} of {of} has expired: clients refuse everything it signed")
+            }
+            false => {
+                let days = (end - at) / 86_400;
+                format!(
+                    "the key {key} of {of} expires in {days} days; extend it with gpg and publish, or `imgforge repo rotate-key`"
+                )
+            }
+        })
+    }
+}
+
+impl Report {
+    /// Whether anything drifted, or a key has expired.
+    pub fn drifted(&self) -> bool {
+        let images = self.images.iter().any(|image| !image.drift.is_empty());
+        images || self.keys.iter().any(|key| key.expired(self.at))
+    }
+}
+
+/// Looks at these images, or at all and everything that is published; `channel` leaves the others out.
+///
+/// # Errors
+/// When imgforge.yaml or a repository cannot be read.
+pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Result<Report> {
+    let repositories = repositories(session)?;
+    let all = names.is_empty();
+    let mut wanted = if all {
+        session.repo.names()?
+    } else {
+        names.to_vec()
+    };
+    let recipes = wanted.len();
+    if all {
+        let published = repositories
+            .values()
+            .flat_map(|(_, state)| state.images.keys());
+        let mut orphans: Vec<String> = published
+            .filter(|name| !wanted.contains(name))
+            .cloned()
+            .collect();
+        orphans.sort();
+        orphans.dedup();
+        wanted.extend(orphans);
+    }
+    let mut images = Vec::new();
+    for (index, name) in wanted.iter().enumerate() {
+        let status = one(session, &repositories, name, index < recipes, channel)?;
+        // An image that has left every channel needs no recipe.
+        if index < recipes || !status.places.is_empty() {
+            images.push(status);
+        }
+    }
+    let mut keys = Vec::new();
+    for (name, (path, _)) in &repositories {
+        let found = expiry::keys(&path.join("imgforge.gpg")).unwrap_or_default();
+        keys.extend(found.into_iter().map(|key| KeyStatus {
+            repository: name.clone(),
+            key,
+        }));
+    }
+    let source = git::source(session.repo.root())?;
+    Ok(Report {
+        at: now(),
+        commit: source.map(|source| {
+            format!(
+                "{}{}",
+                source.commit,
+                if source.dirty { "-dirty" } else { "" }
+            )
+        }),
+        images,
+        keys,
+        store: session
+            .store
+            .all()
+            .iter()
+            .map(crate::store::Entry::allocated)
+            .sum(),
+    })
+}
+
+type Repositories = BTreeMap<String, (PathBuf, State)>;
+
+/// The repositories that have a directory here and were published to.
+fn repositories(session: &Session) -> Result<Repositories> {
+    let mut all = Repositories::new();
+    for (name, place) in &session.config.repositories {
+        let Some(path) = place
+            .path
+            .as_ref()
+            .map(|path| session.repo.root().join(path))
+        else {
+            continue;
+        };
+        if path.join(".imgforge/repository.json").exists() {
+            let state = State::read(&path)?;
+            all.insert(name.clone(), (path, state));
+        }
+    }
+    Ok(all)
+}
+
+fn one(
+    session: &Session,
+    repositories: &Repositories,
+    name: &str,
+    recipe: bool,
+    channel: Option<&str>,
+) -> Result<ImageStatus> {
+    let mut drift = Vec::new();
+    let plan = match recipe {
+        false => None,
+        true => match pipeline::plan(session, &Options::default(), name, Mode::Look) {
+            Ok(plan) => Some(plan),
+            // A wrong recipe must not hide what is known of the others.
+            Err(error) if error.kind() == Kind::Usage => {
+                drift.push(format!("its recipe is wrong: {}", error.message()));
+                None
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let version = plan.as_ref().map(|plan| plan.version().to_owned());
+    let mut places = Vec::new();
+    for (repository, (_, state)) in repositories {
+        let Some(image) = state.images.get(name) else {
+            continue;
+        };
+        for (channel, placement) in &image.channels {
+            places.extend(of_placement(
+                repository,
+                state,
+                image,
+                channel,
+                placement,
+                version.as_deref(),
+            ));
+        }
+    }
+    places.retain(|place: &PlaceStatus| channel.is_none_or(|channel| place.channel == channel));
+    if !recipe && !places.is_empty() {
+        drift.push("it is published, and no recipe makes it".into());
+    }
+    if let Some(plan) = &plan {
+        drift.extend(drifted(session, plan, &places, channel));
+    }
+    Ok(ImageStatus {
+        image: name.to_owned(),
+        rebuild: plan.as_ref().map(rebuild).unwrap_or_default(),
+        version,
+        places,
+        drift,
+        record: Record::read(&session.store, name),
+    })
+}
+
+fn rebuild(plan: &Plan) -> Vec<Rebuild> {
+    let runs = plan.all().into_iter().filter(|planned| !planned.cached);
+    runs.map(|planned| Rebuild {
+        stage: match planned.image == plan.image() {
+            true => planned.label.clone(),
+            false => format!("{} {}", planned.image, planned.label),
+        },
+        why: planned.why.clone(),
+    })
+    .collect()
+}
+
+fn of_placement<'a>(
+    repository: &'a str,
+    state: &'a State,
+    image: &'a Image,
+    channel: &'a str,
+    placement: &'a Placement,
+    version: Option<&'a str>,
+) -> impl Iterator<Item = PlaceStatus> + 'a {
+    let frozen = state
+        .channels
+        .get(channel)
+        .and_then(|channel| channel.frozen.as_ref());
+    let seconds = |stamp: &Stamp| u64::try_from(stamp.when.as_second()).unwrap_or_default();
+    placement.current.iter().filter_map(move |(arch, number)| {
+        let revision = image.revisions.get(number)?;
+        let moved = image
+            .history_of(channel)
+            .filter(|moved| moved.arch == *arch && moved.revision == Some(*number))
+            .last();
+        let commit = revision.created.commit.clone();
+        Some(PlaceStatus {
+            repository: repository.to_owned(),
+            channel: channel.to_owned(),
+            arch: arch.clone(),
+            revision: *number,
+            version: revision.image_version.clone(),
+            since: seconds(moved.map_or(&revision.created, |moved| &moved.stamp)),
+            created: seconds(&revision.created),
+            commit,
+            size: revision.size,
+            virtual_size: revision.virtual_size,
+            frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
+            current: version == Some(&*revision.image_version),
+        })
+    })
+}
+
+/// A channel that is frozen is behind on purpose.
+fn drifted(
+    session: &Session,
+    plan: &Plan,
+    places: &[PlaceStatus],
+    only: Option<&str>,
+) -> Vec<String> {
+    let mut drift: Vec<String> = places
+        .iter()
+        .filter(|place| !place.current && place.frozen.is_none())
+        .map(|place| {
+            format!(
+                "{} has {} as revision {}, and the recipe makes {}",
+                place.channel,
+                place.version,
+                place.revision,
+                plan.version()
+            )
+        })
+        .collect();
+    let publish = plan.resolved.recipe.publish.as_ref();
+    let asked = publish.and_then(|publish| publish.channel.clone());
+    let wanted = asked.or_else(|| {
+        let place = pipeline::place::find(&session.config, session.repo.root(), None).ok()?;
+        publish.map(|_| place.default_channel().to_owned())
+    });
+    match wanted {
+        Some(channel) if only.is_some_and(|only| only != channel) => {}
+        Some(channel) if !places.iter().any(|place| place.channel == channel) => {
+            drift.push(format!(
+                "{channel}, to which its recipe publishes, does not have it"
+            ));
+        }
+        None if places.is_empty() && plan.has_work() => drift.push("it is not built".into()),
+        _ => {}
+    }
+    drift
+}
