@@ -198,12 +198,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self, field: &Field) -> Option<u64> {
-        let digits = field.value.bytes().all(|b| b.is_ascii_digit());
-        let number = field
-            .value
-            .parse()
-            .ok()
-            .filter(|n| digits && *n <= i64::MAX as u64);
+        let number = number(&field.value).filter(|n| *n <= i64::MAX as u64);
         if number.is_none() {
             self.wrong(field, "this is not a decimal number");
         }
@@ -238,6 +233,21 @@ impl Reader<'_> {
         }
         aliases
     }
+}
+
+/// A number as clients read it: decimal, or with a prefix; `_` may separate digits.
+fn number(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.get(..2) {
+        Some("0x" | "0X") => (&text[2..], 16),
+        Some("0o" | "0O") => (&text[2..], 8),
+        Some("0b" | "0B") => (&text[2..], 2),
+        _ => (text, 10),
+    };
+    // A `_` cannot be the first digit, and `+` is none.
+    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+        return None;
+    }
+    u64::from_str_radix(&digits.replace('_', ""), radix).ok()
 }
 
 fn label(field: &Field) -> String {

@@ -5,6 +5,7 @@
 //! client's repositories unusable. [`write()`] is strict: what it writes, every client reads.
 
 mod check;
+pub mod clients;
 mod parse;
 #[cfg(test)]
 mod tests;

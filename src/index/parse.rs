@@ -29,8 +29,8 @@ pub struct Field {
     pub value: String,
 }
 
-const PROLOGUE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
-const EPILOGUE: &str = "-----BEGIN PGP SIGNATURE-----";
+pub(super) const PROLOGUE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+pub(super) const EPILOGUE: &str = "-----BEGIN PGP SIGNATURE-----";
 
 /// Parses an index. The armour of a clear-text signature is skipped, not verified.
 ///
@@ -39,7 +39,9 @@ const EPILOGUE: &str = "-----BEGIN PGP SIGNATURE-----";
 pub fn parse(text: &str) -> Result<Vec<Section>, Vec<Problem>> {
     let mut parser = Parser::default();
     let mut lines = text.split_inclusive('\n').enumerate();
+    let mut last = 0;
     while let Some((number, line)) = lines.next() {
+        last = number + 1;
         let Some(line) = line.strip_suffix('\n') else {
             parser.problem(number + 1, "the file must end with a newline");
             break;
@@ -51,13 +53,25 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Vec<Problem>> {
             }
             PROLOGUE => {
                 parser.armour = true;
-                // Armour headers, up to and including the blank line.
-                lines.by_ref().find(|(_, header)| *header == "\n");
+                // Armour headers, up to and including the blank line. Without one clients take
+                // the first section for headers.
+                match lines.next() {
+                    Some((number, "\n")) => {
+                        parser.problem(number + 1, "a signed message needs a `Hash:` header");
+                    }
+                    _ => drop(lines.by_ref().find(|(_, header)| *header == "\n")),
+                }
             }
-            EPILOGUE if parser.armour => break,
+            EPILOGUE if parser.armour => {
+                parser.armour = false;
+                break;
+            }
             EPILOGUE => parser.problem(number + 1, "a signature without a signed message"),
             line => parser.line(number + 1, line),
         }
+    }
+    if parser.armour {
+        parser.problem(last, "the signature is missing");
     }
     if parser.problems.is_empty() {
         Ok(parser.sections)
@@ -70,6 +84,7 @@ pub fn parse(text: &str) -> Result<Vec<Section>, Vec<Problem>> {
 struct Parser {
     sections: Vec<Section>,
     problems: Vec<Problem>,
+    /// Between the prologue and the signature.
     armour: bool,
     /// Blank lines since the last field or continuation line.
     blank: usize,
@@ -132,7 +147,7 @@ impl Parser {
     }
 }
 
-fn section_id(line: &str) -> Option<&str> {
+pub(super) fn section_id(line: &str) -> Option<&str> {
     let id = line
         .trim_end_matches([' ', '\t'])
         .strip_prefix('[')?
@@ -140,7 +155,7 @@ fn section_id(line: &str) -> Option<&str> {
     is_id(id).then_some(id)
 }
 
-fn field(number: usize, line: &str) -> Option<Field> {
+pub(super) fn field(number: usize, line: &str) -> Option<Field> {
     let is_key = |text: &str, more: &[u8]| {
         !text.is_empty()
             && text

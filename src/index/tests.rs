@@ -139,6 +139,37 @@ fn every_mistake_is_found_with_its_line() {
 }
 
 #[test]
+fn numbers_are_read_as_clients_read_them() {
+    let revision = |text: &str| {
+        read(&format!(
+            "[a]\narch=x86_64\nfile=f\nsize=1\nrevision={text}\n"
+        ))
+        .map(|entries| entries[0].revision)
+    };
+    for (text, expected) in [
+        ("16", 16),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("0b101", 5),
+        ("1_000", 1000),
+    ] {
+        assert_eq!(revision(text), Ok(expected), "{text}");
+    }
+    for text in [
+        "",
+        "-1",
+        "+1",
+        "_1",
+        "0x",
+        "1.0",
+        " 1",
+        "4611686018427387904",
+    ] {
+        assert!(revision(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn syntax_errors_have_lines_too() {
     for (text, expected) in [
         ("[a]", "line 1: the file must end with a newline"),
@@ -166,6 +197,10 @@ fn syntax_errors_have_lines_too() {
         (
             "\u{feff}[a]\n",
             "line 1: this is neither a section nor a field `key=value`",
+        ),
+        (
+            "-----BEGIN PGP SIGNED MESSAGE-----\n\n[a]\n",
+            "line 2: a signed message needs a `Hash:` header",
         ),
         (
             "-----BEGIN PGP SIGNATURE-----\n",

@@ -4,6 +4,8 @@ use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::agent::{Session, gpg};
 use super::views::Sign;
 use crate::error::{Context as _, Error, Result};
@@ -85,29 +87,76 @@ impl Signer {
         std::fs::set_permissions(&home, Permissions::from_mode(0o700)).doing(doing)?;
 
         let session = Session::of_imgforge(&home)?;
-        if fingerprints(&session, None).unwrap_or_default().is_empty() {
-            session
-                .secret()
-                .args(["--passphrase", "", "--pinentry-mode", "loopback"])
-                .args(["--quick-gen-key", OWN_UID, "ed25519", "sign", "never"])
-                .run()
-                .doing(|| "making a signing key".into())?;
+        let mut keys = fingerprints(&session, None).unwrap_or_default();
+        if keys.is_empty() {
+            generate(&session, OWN_UID)?;
+            keys = fingerprints(&session, None)?;
             ui.notice(format!(
                 "made a signing key without a passphrase in {}; `signing-key:` in imgforge.yaml \
                  names another",
                 home.display()
             ));
         }
-        match fingerprints(&session, None)?.as_slice() {
-            [key] => Ok(Signer {
-                key: key.clone(),
-                home: Some(home),
-                own: true,
-            }),
-            keys => Err(
-                Error::host(format!("{} has {} keys", home.display(), keys.len()))
-                    .hint("`signing-key:` in imgforge.yaml names the one to use"),
-            ),
+        // The newest; a repository that an older one signs asks for that one.
+        let key = keys
+            .pop()
+            .ok_or_else(|| Error::host(format!("{} has no key", home.display())))?;
+        Ok(Signer {
+            key,
+            home: Some(home),
+            own: true,
+        })
+    }
+
+    /// Whether it is one of imgforge's own keys.
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Whether both are the same key.
+    pub(super) fn is(&self, other: &Signer) -> bool {
+        self.key == other.key && self.home == other.home
+    }
+
+    /// Another key: in the same key directory, if it is of the same kind.
+    pub(super) fn with_key(&self, fingerprint: &str, own: bool) -> Signer {
+        Signer {
+            key: fingerprint.to_owned(),
+            home: self.home.clone().filter(|_| own == self.own),
+            own,
+        }
+    }
+
+    /// The one of imgforge's own keys with this fingerprint.
+    pub(super) fn own_with(&self, fingerprint: &str) -> Result<Option<Signer>> {
+        if !self.own {
+            return Ok(None);
+        }
+        let keys = fingerprints(&self.session()?, None)?;
+        let found = keys.iter().any(|key| key == fingerprint);
+        Ok(found.then(|| self.with_key(fingerprint, true)))
+    }
+
+    /// The key to change over to: one that gpg knows, or a new one of imgforge's own.
+    pub(super) fn successor(&self, key: Option<&str>) -> Result<Signer> {
+        match key {
+            Some(key) => Self::find(key, self.home.clone().filter(|_| !self.own)),
+            None if self.own => {
+                let session = self.session()?;
+                let before = fingerprints(&session, None)?;
+                // gpg wants user ids to differ.
+                let since = Timestamp::now().as_second();
+                let uid = OWN_UID.replace(" <", &format!(" (since {since}) <"));
+                generate(&session, &uid)?;
+                let mut keys = fingerprints(&session, None)?;
+                keys.retain(|key| !before.contains(key));
+                let key = keys.pop();
+                key.map(|key| self.with_key(&key, true))
+                    .ok_or_else(|| Error::internal("gpg made no key"))
+            }
+            None => Err(Error::usage("the new key is not named").hint(
+                "make one, such as with `gpg --quick-gen-key`, then `imgforge repo rotate-key KEY`",
+            )),
         }
     }
 
@@ -173,6 +222,49 @@ impl Signer {
     }
 }
 
+fn generate(session: &Session, uid: &str) -> Result<()> {
+    session
+        .secret()
+        .args(["--passphrase", "", "--pinentry-mode", "loopback"])
+        .args(["--quick-gen-key", uid, "ed25519", "sign", "never"])
+        .run()
+        .doing(|| "making a signing key".into())
+}
+
+/// When the keys of a keyring can sign no more; none when they always can.
+///
+/// # Errors
+/// When the file is no keyring.
+pub fn expiry(keyring: &Path) -> Result<Option<Timestamp>> {
+    let bytes = std::fs::read(keyring).doing(|| format!("reading {}", keyring.display()))?;
+    Ok(parse_expiry(&listing(&bytes)?))
+}
+
+/// The end of the primary key, or of the signing key that lasts longest, whichever is first.
+fn parse_expiry(listing: &str) -> Option<Timestamp> {
+    let end = |text: &str| {
+        let seconds = text.parse().ok()?;
+        Timestamp::from_second(seconds).ok()
+    };
+    let (mut primary, mut signing) = (None, Vec::new());
+    for line in listing.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let (Some(expires), Some(can)) = (fields.get(6), fields.get(11)) else {
+            continue;
+        };
+        if fields[0] == "pub" {
+            primary = end(expires);
+        }
+        // Small letters are what this key itself can do.
+        if matches!(fields[0], "pub" | "sub") && can.contains('s') {
+            signing.push(end(expires));
+        }
+    }
+    let never = signing.is_empty() || signing.contains(&None);
+    let signing = signing.into_iter().flatten().max().filter(|_| !never);
+    primary.into_iter().chain(signing).min()
+}
+
 /// Fingerprints of the primary keys that fit `key`, or of all.
 fn fingerprints(session: &Session, key: Option<&str>) -> Result<Vec<String>> {
     let listing = session
@@ -185,21 +277,20 @@ fn fingerprints(session: &Session, key: Option<&str>) -> Result<Vec<String>> {
 
 /// Fingerprints of the primary keys in an exported keyring.
 pub(super) fn show(exported: &[u8]) -> Result<Vec<String>> {
+    Ok(parse_fingerprints(&listing(exported)?))
+}
+
+fn listing(exported: &[u8]) -> Result<String> {
     let doing = || "reading a public key".to_owned();
     let home = tempfile::Builder::new()
         .prefix("imgforge-")
         .tempdir()
         .doing(doing)?;
-    let listing = gpg(Some(home.path()))
-        .args([
-            "--no-autostart",
-            "--no-keyring",
-            "--with-colons",
-            "--show-keys",
-        ])
+    gpg(Some(home.path()))
+        .args(["--no-autostart", "--no-keyring", "--with-colons"])
+        .args(["--fixed-list-mode", "--show-keys"])
         .input(exported)
-        .text()?;
-    Ok(parse_fingerprints(&listing))
+        .text()
 }
 
 fn parse_fingerprints(listing: &str) -> Vec<String> {
@@ -229,5 +320,29 @@ mod tests {
                        sub:u:255:18:BB:1::::::e:::::cv25519::\nfpr:::::::::SUB:\n\
                        pub:u:255:22:CC:1::::::scSC:::::ed25519:::0:\nfpr:::::::::TWO:\n";
         assert_eq!(parse_fingerprints(listing), ["ONE", "TWO"]);
+    }
+
+    #[test]
+    fn a_key_ends_when_it_can_sign_no_more() {
+        let primary =
+            |expires: &str, can: &str| format!("pub:u:255:22:A:1:{expires}::u:::{can}:\n");
+        let sub = |expires: &str, can: &str| format!("sub:u:255:22:B:1:{expires}:::::{can}:\n");
+        for (listing, expected) in [
+            (primary("", "scSC"), None),
+            (primary("500", "scSC"), Some(500)),
+            (primary("500", "cSC") + &sub("300", "s"), Some(300)),
+            (
+                primary("500", "cSC") + &sub("300", "s") + &sub("400", "s"),
+                Some(400),
+            ),
+            (
+                primary("500", "cSC") + &sub("", "s") + &sub("400", "e"),
+                Some(500),
+            ),
+            (primary("", "cSC") + &sub("300", "s"), Some(300)),
+        ] {
+            let expected = expected.map(|end| Timestamp::from_second(end).unwrap());
+            assert_eq!(parse_expiry(&listing), expected, "{listing}");
+        }
     }
 }

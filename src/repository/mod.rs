@@ -31,19 +31,23 @@ mod mirror;
 mod prune;
 mod publication;
 pub mod query;
+mod rotate;
 mod share;
+mod signing;
 pub mod state;
 mod transaction;
 mod usage;
+pub mod verify;
 pub mod views;
 mod yank;
 
 pub use gpg::{Verified, verify, verify_all, verify_detached};
-pub use key::Signer;
+pub use key::{Signer, expiry};
 pub use keyring::Keyring;
 pub use mirror::Copied;
 pub use prune::{Doomed, Fate, Policy};
 pub use publication::{Companion, GateProof, Publication, Published};
+pub use rotate::Rotation;
 pub use share::Share;
 pub use state::{Stamp, State};
 pub use yank::Yanked;
@@ -284,8 +288,33 @@ impl Repository {
         )))
     }
 
+    /// While a rotation is not finished, the old key signs, whichever of the two is configured.
+    fn former_key(&mut self, theirs: &str, ours: &str) -> Result<String> {
+        let keys = self.keys()?;
+        let awaited = keys.seconds.iter().any(|second| second.fingerprint == ours);
+        let former = match self.signer.own_with(theirs)? {
+            None if awaited => Some(self.signer.with_key(theirs, false)),
+            found => found,
+        };
+        if let Some(former) = former {
+            self.signer = former;
+            return Ok(theirs.to_owned());
+        }
+        let root = self.root.display();
+        let error = Error::usage(format!(
+            "{root} is signed by the key {theirs}, not by {ours}"
+        ));
+        Err(if keys.retired.iter().any(|key| key == ours) {
+            error.hint(format!(
+                "write `signing-key: {theirs}` in imgforge.yaml: it follows the other"
+            ))
+        } else {
+            error.hint("publish with the key that it was made with, or to another directory")
+        })
+    }
+
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
-    fn publish_key(&self, _held: &Held) -> Result<String> {
+    fn publish_key(&mut self, _held: &Held) -> Result<String> {
         let (path, key) = (self.keyring(), self.signer.public_key()?);
         let ours = key::show(&key)?;
         let fingerprint = ours.join(" ");
@@ -301,13 +330,7 @@ impl Repository {
         }
         let theirs = key::show(&old)?;
         if theirs != ours {
-            return Err(Error::usage(format!(
-                "{} is signed by the key {}, not by {}",
-                self.root.display(),
-                theirs.join(", "),
-                ours.join(", ")
-            ))
-            .hint("publish with the key that it was made with, or to another directory"));
+            return self.former_key(&theirs.join(" "), &fingerprint);
         }
         // The same key with another expiry date.
         files::write(&path, &key).map(|()| fingerprint)

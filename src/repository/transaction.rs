@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rotate::Keys;
 use super::state::{Action, Canary, Channel, Image, Moved, Revision, Stamp, State};
-use super::views::{Change, Sign, VIEWS, ViewFile};
-use super::{Held, Repository, broken_index, journal, verify_all};
+use super::views::{Change, VIEWS, ViewFile};
+use super::{Held, Repository, Signer, broken_index, journal};
 use crate::error::{Context as _, Error, Result};
 use crate::index::{self, Entry, PLACEHOLDER};
 
@@ -18,6 +19,10 @@ pub(super) struct Transaction<'a> {
     pub(super) all: bool,
     /// More files to replace, before all others.
     pub(super) files: Vec<ViewFile>,
+    /// Who signs, and with which key.
+    pub(super) signer: Signer,
+    pub(super) fingerprint: String,
+    pub(super) keys: Keys,
     indexes: BTreeMap<String, Index>,
     names: BTreeSet<String>,
     channels: BTreeSet<String>,
@@ -25,7 +30,7 @@ pub(super) struct Transaction<'a> {
 }
 
 /// What an index must say when it is read again, by its path.
-type Meant = BTreeMap<String, Vec<Entry>>;
+pub(super) type Meant = BTreeMap<String, Vec<Entry>>;
 
 /// The index of a channel, before and after.
 struct Index {
@@ -47,6 +52,14 @@ pub(super) struct Place<'a> {
 impl<'a> Transaction<'a> {
     pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
         let state = repository.state()?;
+        let keys = repository.keys()?;
+        if keys.main != repository.fingerprint {
+            return Err(Error::usage(format!(
+                "the signing key changed to {} meanwhile",
+                keys.main
+            ))
+            .hint("write `signing-key:` with the new key in imgforge.yaml and try again"));
+        }
         Ok(Transaction {
             repository,
             all: state.url != repository.url,
@@ -56,6 +69,9 @@ impl<'a> Transaction<'a> {
             },
             stamp,
             files: vec![],
+            signer: repository.signer.clone(),
+            fingerprint: repository.fingerprint.clone(),
+            keys,
             indexes: BTreeMap::new(),
             names: BTreeSet::new(),
             channels: BTreeSet::new(),
@@ -206,6 +222,7 @@ impl<'a> Transaction<'a> {
         let (indexes, texts) = self.indexes()?;
         files.extend(indexes);
         let mut changes = self.signed(&files, &texts)?;
+        changes.extend(self.second_indexes(&files, &changes)?);
         // The default channel's index comes last: it is what most clients read.
         let default = self.state.index_path(&self.state.default_channel);
         changes.sort_by_key(|(path, _)| *path == default);
@@ -228,7 +245,7 @@ impl<'a> Transaction<'a> {
             channels: &self.channels,
             all: self.all,
             when: self.stamp.when,
-            fingerprint: &self.repository.fingerprint,
+            fingerprint: &self.fingerprint,
         };
         let mut files = Vec::new();
         for view in VIEWS {
@@ -257,88 +274,6 @@ impl<'a> Transaction<'a> {
             texts.insert(path, entries);
         }
         Ok((files, texts))
-    }
-
-    /// Signs what is to be signed, and verifies it as clients do.
-    fn signed(&self, files: &[ViewFile], indexes: &Meant) -> Result<Vec<journal::Replacement>> {
-        let wanted: Vec<(&ViewFile, &[u8])> = files
-            .iter()
-            .filter(|file| file.sign != Sign::No)
-            .filter_map(|file| Some((file, file.bytes.as_deref()?)))
-            .collect();
-        self.repository.step("sign");
-        let batch: Vec<(Sign, &[u8])> = wanted.iter().map(|(f, bytes)| (f.sign, *bytes)).collect();
-        let signatures = self.repository.signer.sign(&batch)?;
-        let clear: Vec<(&ViewFile, &[u8])> = wanted
-            .iter()
-            .zip(&signatures)
-            .filter(|((file, _), _)| file.sign == Sign::Clear)
-            .map(|((file, _), signed)| (*file, signed.as_slice()))
-            .collect();
-        self.verify_clear(&clear, indexes)?;
-
-        let mut signatures = wanted
-            .iter()
-            .map(|(file, _)| file.path.as_str())
-            .zip(signatures);
-        let mut changes = Vec::new();
-        for file in files {
-            let plain = (file.path.clone(), file.bytes.clone());
-            if file.sign == Sign::No || file.bytes.is_none() {
-                changes.push(plain);
-                continue;
-            }
-            let Some((_, signature)) = signatures.next() else {
-                return Err(Error::internal("a file has no signature"));
-            };
-            match file.sign {
-                Sign::Clear => changes.push((file.path.clone(), Some(signature))),
-                Sign::Detached | Sign::No => {
-                    changes.push(plain);
-                    changes.push((format!("{}.asc", file.path), Some(signature)));
-                }
-            }
-        }
-        Ok(changes)
-    }
-
-    fn verify_clear(&self, signed: &[(&ViewFile, &[u8])], indexes: &Meant) -> Result<()> {
-        let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
-        let results = verify_all(&texts, &self.repository.trusted())?;
-        for ((file, bytes), result) in signed.iter().zip(results) {
-            let path = self.repository.root.join(&file.path);
-            let verified = result.map_err(|error| {
-                error.within(format!(
-                    "the new {} does not verify with the repository's public key",
-                    path.display()
-                ))
-            })?;
-            let lines = |text: &str| {
-                text.lines()
-                    .map(str::trim_end)
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            };
-            let meant = String::from_utf8_lossy(file.bytes.as_deref().unwrap_or_default());
-            let changed = || {
-                let path = path.display();
-                Error::internal(format!("the signed {path} does not say what was written"))
-            };
-            if lines(&verified.text) != lines(&meant) {
-                return Err(changed());
-            }
-            if let Some(entries) = indexes.get(&file.path) {
-                let read = |text: &str| index::parse(text).and_then(|all| index::check(&all));
-                // virt-builder parses the file itself, others what the signature covers.
-                for text in [&String::from_utf8_lossy(bytes), verified.text.as_str()] {
-                    let back = read(text).map_err(|problems| broken_index(&path, &problems))?;
-                    if back != *entries {
-                        return Err(changed());
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ mod cli;
 mod guest;
 mod http;
 mod hypervisor;
+mod index;
 mod pack;
 mod packaging;
 mod phony;

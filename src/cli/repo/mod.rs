@@ -3,6 +3,8 @@
 pub mod copy;
 pub mod prune;
 pub mod query;
+pub mod rotate_key;
+pub mod verify;
 pub mod yank;
 
 use clap::Subcommand;
@@ -22,6 +24,8 @@ pub struct Repo {
 /// a line in [`Repo::run`].
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Checks signatures, rules and every byte of a repository
+    Verify(verify::Verify),
     /// Shows which revisions may go, and with --yes lets them go
     Prune(prune::Prune),
     /// Takes a revision out of every channel, for good
@@ -30,6 +34,8 @@ enum Verb {
     Query(query::Query),
     /// Copies the repository to a directory, or brings a copy up to date
     Copy(copy::Copy),
+    /// Changes the signing key, with a time in which both keys work
+    RotateKey(rotate_key::RotateKey),
 }
 
 impl Repo {
@@ -39,10 +45,12 @@ impl Repo {
     /// As what it was asked to do.
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
+            Verb::Verify(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),
             Verb::Yank(verb) => verb.run(app),
             Verb::Query(verb) => verb.run(app),
             Verb::Copy(verb) => verb.run(app),
+            Verb::RotateKey(verb) => verb.run(app),
         }
     }
 }

@@ -137,3 +137,103 @@ fn a_long_state_path_works_and_no_agent_stays() {
     };
     assert!(!agents());
 }
+
+#[test]
+fn a_key_is_changed_with_a_time_in_which_both_work() {
+    let world = World::new();
+    let repository = world.repository();
+    let (one, two, three) = (world.disk("one"), world.disk("two"), world.disk("three"));
+    publish_with(&repository, &one, |p| {
+        p.companions = vec![Companion::bytes("provenance.json", "{}\n").signed()];
+    })
+    .unwrap();
+    publish_with(&repository, &one, |p| p.channel = "nightly").unwrap();
+    let root = repository.path().display().to_string();
+    let lists = |index: &str, key: &str| {
+        world.sources(&format!(
+            "[t]\nuri=file://{root}/{index}\ngpgkey=file://{key}\n"
+        ));
+        let list = world
+            .client("virt-builder")
+            .args(["--list", "--list-format", "json"]);
+        let list = list.json::<Value>().ok()?;
+        let templates = list["templates"].as_array().unwrap();
+        Some(templates[0]["os-version"].as_str().unwrap().to_owned())
+    };
+    let old_key = world.path("old.gpg").display().to_string();
+    std::fs::copy(repository.keyring(), &old_key).unwrap();
+    assert!(
+        repository.finish_rotation(&Stamp::now()).is_err(),
+        "none was begun"
+    );
+
+    let begun = repository.rotate(None, "2027", &Stamp::now()).unwrap();
+    assert!(
+        begun.index.ends_with("/index-2027.asc") && begun.from != begun.to,
+        "{begun:?}"
+    );
+    assert!(
+        repository.rotate(None, "2028", &Stamp::now()).is_err(),
+        "one at a time"
+    );
+    let new_key = format!("{root}/imgforge-2027.gpg");
+    let name = || Some("web-node".to_owned());
+    assert_eq!(lists("index.asc", &old_key), name());
+    assert_eq!(lists("index-2027.asc", &new_key), name());
+    assert_eq!(
+        lists("channels/nightly/index-2027.asc", &new_key).as_deref(),
+        Some("web-node-nightly")
+    );
+    assert_eq!(
+        lists("index-2027.asc", &old_key),
+        None,
+        "one signature only"
+    );
+
+    // Both follow every publication, whoever opens the repository.
+    let again = world.repository();
+    assert_eq!(publish(&again, &two).revision, 2);
+    for (index, key) in [("index.asc", &old_key), ("index-2027.asc", &new_key)] {
+        assert_eq!(lists(index, key), name());
+        let out = world.path("two.img");
+        let client = world
+            .client("virt-builder")
+            .args(["web-node", "-o"])
+            .arg(&out);
+        let args = ["--no-delete-on-failure", "--no-sync"];
+        client.args(args).run().unwrap_err();
+        Program::new("cmp").args([&out, &two.raw]).run().unwrap();
+        std::fs::remove_file(out).unwrap();
+    }
+
+    let done = again.finish_rotation(&Stamp::now()).unwrap();
+    assert_eq!((&done.to, done.finished), (&begun.to, true));
+    assert_eq!(
+        std::fs::read(again.keyring()).unwrap(),
+        std::fs::read(&new_key).unwrap()
+    );
+    assert_eq!(lists("index.asc", &old_key), None);
+    for index in ["index.asc", "index-2027.asc"] {
+        assert_eq!(lists(index, &new_key), name());
+    }
+    let error = publish_with(&repository, &three, |_| {}).unwrap_err();
+    assert!(
+        error.render().contains("the signing key changed"),
+        "{}",
+        error.render()
+    );
+    let fresh = world.repository();
+    assert_eq!(publish(&fresh, &three).revision, 3);
+    assert_eq!(lists("index-2027.asc", &new_key), name());
+    let report = imgforge::repository::verify::audit(
+        &root,
+        None,
+        &Ui::silent().stage("repository", "verify"),
+    );
+    let report = report.unwrap();
+    assert_eq!(
+        report.faults,
+        Vec::<String>::new(),
+        "provenance is signed again, too"
+    );
+}

@@ -6,4 +6,6 @@ mod crash;
 mod day300;
 mod keys;
 mod publish;
+mod soak;
+mod verify;
 pub(crate) mod world;

@@ -1,0 +1,53 @@
+//! `imgforge repo rotate-key`.
+
+use super::super::place::{self, Which};
+use super::super::{App, out};
+use crate::error::Result;
+
+/// The arguments of `imgforge repo rotate-key`.
+#[derive(Debug, clap::Args)]
+pub struct RotateKey {
+    /// The new key, anything that gpg knows (default: a new one of imgforge's own)
+    #[arg(value_name = "KEY", conflicts_with = "finish")]
+    key: Option<String>,
+    /// Ends the rotation: everything is signed by the new key alone
+    #[arg(long)]
+    finish: bool,
+    /// What the second index is called, index-SUFFIX.asc (default: the date)
+    #[arg(long, value_name = "SUFFIX", conflicts_with = "finish")]
+    suffix: Option<String>,
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl RotateKey {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When there is no such key, or rotations do not follow each other.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let stamp = place::stamp(self.why.as_deref())?;
+        let repository = self.which.open(app)?;
+        if self.finish {
+            let done = repository.finish_rotation(&stamp)?;
+            return out::print(&format!(
+                "everything is signed by {} now, and {} is kept too\n\
+                 write `signing-key: {}` in imgforge.yaml unless the key is imgforge's own\n",
+                done.to, done.index, done.to
+            ));
+        }
+        let today = jiff::Zoned::now().strftime("%Y%m%d").to_string();
+        let suffix = self.suffix.as_deref().unwrap_or(&today);
+        let begun = repository.rotate(self.key.as_deref(), suffix, &stamp)?;
+        out::print(&format!(
+            "the indexes lie under a second URL, too, signed by {}:\n    \
+                 uri={}\n    \
+                 key {}\n\
+             tell your users; when they have changed over: `imgforge repo rotate-key --finish`\n",
+            begun.to, begun.index, begun.key
+        ))
+    }
+}

@@ -1,0 +1,125 @@
+//! `imgforge repo verify`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::super::place::Which;
+use super::super::{App, out, read_named};
+use crate::error::{Error, Result};
+use crate::index::{self, clients};
+use crate::repository::verify::{Report, audit};
+use crate::units::Size;
+
+/// The most faults that are shown.
+const SHOWN: usize = 50;
+
+/// The arguments of `imgforge repo verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The repository (default: the one of imgforge.yaml)
+    #[arg(value_name = "DIR|URL", conflicts_with = "repository")]
+    place: Option<String>,
+    /// Checks only the grammar and the rules of one index file, signed or not
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["place", "repository"])]
+    index: Option<PathBuf>,
+    /// Trusts the public keys in FILE instead of the repository's own
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Verify {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When something is wrong with the repository, or it cannot be read.
+    pub fn run(&self, app: &App) -> Result<()> {
+        if let Some(file) = &self.index {
+            return self.check_index(file);
+        }
+        let place = match &self.place {
+            Some(place) => place.clone(),
+            None => self.which.path()?.to_string_lossy().into_owned(),
+        };
+        let ui = app.ui.stage("repository", "verify");
+        let report = audit(&place, self.key.as_deref(), &ui)?;
+        app.ui.close();
+        report.notes.iter().for_each(|note| app.ui.notice(note));
+        self.tell(&place, &report)
+    }
+
+    fn tell(&self, place: &str, report: &Report) -> Result<()> {
+        if self.json {
+            out::json(&json!({
+                "place": place,
+                "valid": report.faults.is_empty(),
+                "faults": report.faults,
+                "channels": report.channels,
+                "entries": report.entries,
+                "revisions": report.revisions,
+                "files": report.files,
+                "bytes": report.bytes,
+                "signatures": report.signatures,
+                "notes": report.notes,
+            }))?;
+        }
+        if report.faults.is_empty() {
+            if self.json {
+                return Ok(());
+            }
+            return out::print(&format!(
+                "{place} is right: {} channels, {} entries, {} revisions, {} signatures, \
+                 {} files, {}\n",
+                report.channels,
+                report.entries,
+                report.revisions,
+                report.signatures,
+                report.files,
+                Size::bytes(report.bytes).human()
+            ));
+        }
+        let count = report.faults.len();
+        let more = (count > SHOWN).then(|| format!("and {} more", count - SHOWN));
+        let shown = report.faults.iter().take(SHOWN).cloned();
+        Err(Error::gate(format!("{place} has {count} faults"))
+            .evidence(shown.chain(more))
+            .hint("copy damaged files back from a mirror, or publish the images again"))
+    }
+
+    fn check_index(&self, file: &Path) -> Result<()> {
+        let text = read_named(file)?;
+        if let Some(key) = &self.key {
+            crate::repository::verify(text.as_bytes(), key)?;
+        }
+        let verdict = clients::verdict(&text);
+        let read = index::parse(&text).and_then(|sections| index::check(&sections));
+        let count = read.map_err(|problems| {
+            let path = file.display();
+            let lines = problems.iter().take(SHOWN).map(ToString::to_string);
+            Error::gate(format!("{path} breaks a rule of virt-builder's indexes")).evidence(lines)
+        })?;
+        let says = |result: &std::result::Result<(), index::Problem>| match result {
+            Ok(()) => "reads it".to_owned(),
+            Err(problem) => format!("does not: {problem}"),
+        };
+        out::print(&format!(
+            "{}: {} entries\nvirt-builder before 1.55.6: {}\nvirt-builder since 1.55.6: {}\n",
+            file.display(),
+            count.len(),
+            says(&verdict.old),
+            says(&verdict.current)
+        ))?;
+        match (&verdict.old, &verdict.current) {
+            (Ok(()), Ok(())) => Ok(()),
+            _ => Err(Error::gate(format!(
+                "{} cannot be read by every virt-builder",
+                file.display()
+            ))),
+        }
+    }
+}

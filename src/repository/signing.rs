@@ -1,0 +1,156 @@
+//! What a transaction signs, verified as clients do before anybody sees it.
+
+use std::path::PathBuf;
+
+use super::rotate::second_path;
+use super::transaction::{Meant, Transaction};
+use super::views::{Sign, ViewFile};
+use super::{Signer, broken_index, journal, verify_all};
+use crate::error::{Context as _, Error, Result};
+use crate::index;
+
+impl Transaction<'_> {
+    /// Signs what is to be signed, and verifies it.
+    pub(super) fn signed(
+        &self,
+        files: &[ViewFile],
+        indexes: &Meant,
+    ) -> Result<Vec<journal::Replacement>> {
+        let wanted: Vec<(&ViewFile, &[u8])> = files
+            .iter()
+            .filter(|file| file.sign != Sign::No)
+            .filter_map(|file| Some((file, file.bytes.as_deref()?)))
+            .collect();
+        self.repository.step("sign");
+        let batch: Vec<(Sign, &[u8])> = wanted.iter().map(|(f, bytes)| (f.sign, *bytes)).collect();
+        let signatures = self.signer.sign(&batch)?;
+        let clear: Vec<(&ViewFile, &[u8])> = wanted
+            .iter()
+            .zip(&signatures)
+            .filter(|((file, _), _)| file.sign == Sign::Clear)
+            .map(|((file, _), signed)| (*file, signed.as_slice()))
+            .collect();
+        self.verify_clear(&self.signer, &clear, indexes)?;
+
+        let mut signatures = signatures.into_iter();
+        let mut changes = Vec::new();
+        for file in files {
+            let plain = (file.path.clone(), file.bytes.clone());
+            if file.sign == Sign::No || file.bytes.is_none() {
+                changes.push(plain);
+                continue;
+            }
+            let signature = signatures.next();
+            let signature = signature.ok_or_else(|| Error::internal("a file is not signed"))?;
+            match file.sign {
+                Sign::Clear => changes.push((file.path.clone(), Some(signature))),
+                Sign::Detached | Sign::No => {
+                    // A file beside a blob is there already, and never written again.
+                    let there = std::fs::read(self.repository.root.join(&file.path)).ok();
+                    if there != file.bytes {
+                        changes.push(plain);
+                    }
+                    changes.push((format!("{}.asc", file.path), Some(signature)));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The indexes of `files` under their second URLs, signed by those URLs' keys.
+    pub(super) fn second_indexes(
+        &self,
+        files: &[ViewFile],
+        signed: &[journal::Replacement],
+    ) -> Result<Vec<journal::Replacement>> {
+        let mut changes = Vec::new();
+        for second in &self.keys.seconds {
+            let to = |file: &ViewFile| second_path(&file.path, &second.suffix);
+            let indexes: Vec<(&ViewFile, String)> = files
+                .iter()
+                .filter_map(|file| Some((file, to(file)?)))
+                .collect();
+            if second.fingerprint == self.keys.main {
+                for (file, to) in indexes {
+                    let same = signed.iter().find(|(path, _)| *path == file.path);
+                    changes.extend(same.map(|(_, bytes)| (to, bytes.clone())));
+                }
+                continue;
+            }
+            let signer = self.signer.with_key(&second.fingerprint, second.own);
+            let text = |file: &ViewFile| file.bytes.clone().unwrap_or_default();
+            let texts: Vec<Vec<u8>> = indexes.iter().map(|(file, _)| text(file)).collect();
+            let batch = texts.iter().map(|text| (Sign::Clear, text.as_slice()));
+            let signatures = signer.sign(&batch.collect::<Vec<_>>())?;
+            let pairs = indexes.iter().zip(&signatures);
+            let clear: Vec<(&ViewFile, &[u8])> = pairs
+                .map(|((file, _), signed)| (*file, signed.as_slice()))
+                .collect();
+            self.verify_clear(&signer, &clear, &Meant::new())?;
+            let paths = indexes.into_iter().map(|(_, to)| to);
+            changes.extend(paths.zip(signatures.into_iter().map(Some)));
+        }
+        Ok(changes)
+    }
+
+    fn verify_clear(
+        &self,
+        signer: &Signer,
+        signed: &[(&ViewFile, &[u8])],
+        indexes: &Meant,
+    ) -> Result<()> {
+        if signed.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
+        let scratch = tempfile::NamedTempFile::new().doing(|| "keeping a public key".into())?;
+        let results = verify_all(&texts, &self.keyring(signer, &scratch)?)?;
+        for ((file, bytes), result) in signed.iter().zip(results) {
+            let path = self.repository.root.join(&file.path);
+            let verified = result.map_err(|error| {
+                error.within(format!(
+                    "the new {} does not verify with the repository's public key",
+                    path.display()
+                ))
+            })?;
+            let changed = || {
+                let path = path.display();
+                Error::internal(format!("the signed {path} does not say what was written"))
+            };
+            let meant = String::from_utf8_lossy(file.bytes.as_deref().unwrap_or_default());
+            if !verified
+                .text
+                .lines()
+                .map(str::trim_end)
+                .eq(meant.lines().map(str::trim_end))
+            {
+                return Err(changed());
+            }
+            if let Some(entries) = indexes.get(&file.path) {
+                let read = |text: &str| index::parse(text).and_then(|all| index::check(&all));
+                // virt-builder parses the file itself, others what the signature covers.
+                for text in [&String::from_utf8_lossy(bytes), verified.text.as_str()] {
+                    let back = read(text).map_err(|problems| broken_index(&path, &problems))?;
+                    if back != *entries {
+                        return Err(changed());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that readers will use.
+    fn keyring(&self, signer: &Signer, scratch: &tempfile::NamedTempFile) -> Result<PathBuf> {
+        if let Some(allowed) = &self.repository.allowed_signers {
+            return Ok(allowed.clone());
+        }
+        let unchanged = self.fingerprint == self.repository.fingerprint;
+        if unchanged && signer.is(&self.signer) {
+            return Ok(self.repository.keyring());
+        }
+        let path = scratch.path().to_owned();
+        std::fs::write(&path, signer.public_key()?).doing(|| "keeping a public key".into())?;
+        Ok(path)
+    }
+}

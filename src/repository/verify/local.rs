@@ -1,0 +1,111 @@
+//! What can be seen only where the repository is a directory of this host.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Audit;
+use crate::error::{Context as _, Result};
+use crate::repository::State;
+
+impl Audit {
+    /// The images that the records know, whether an index lists them or not.
+    pub(super) fn local_names(&mut self) -> Result<Vec<String>> {
+        let Some(root) = self
+            .root
+            .clone()
+            .filter(|root| root.join(".imgforge").is_dir())
+        else {
+            return Ok(vec![]);
+        };
+        let state = State::read(&root)?;
+        let there = state.images.values().filter(|image| {
+            let revisions = image.revisions.values();
+            !image.history.is_empty() && revisions.into_iter().any(|one| one.removed.is_none())
+        });
+        Ok(there.map(|image| image.name.clone()).collect())
+    }
+
+    /// Every other signed file, and whether the indexes say what the records say.
+    pub(super) fn local(&mut self) -> Result<()> {
+        let Some(root) = self.root.clone() else {
+            return Ok(());
+        };
+        let mut signed = Vec::new();
+        collect(&root, Path::new(""), &mut signed)?;
+        signed.retain(|(path, _)| !self.signed.contains(path));
+        self.verify_others(signed)?;
+        if root.join(".imgforge").is_dir() {
+            self.records(&root)?;
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, root: &Path) -> Result<()> {
+        if root.join(".imgforge/journal.json").exists() {
+            // The indexes may be older than the records until then; readers see nothing wrong.
+            let note = "a publication was interrupted; the next one finishes it";
+            self.report.notes.push(note.into());
+            return Ok(());
+        }
+        let state = State::read(root)?;
+        for channel in state.channels.keys() {
+            let path = state.index_path(channel);
+            let Ok(signed) = std::fs::read(root.join(&path)) else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(&signed).into_owned();
+            let sections = crate::index::parse(&text);
+            let entries = sections.and_then(|sections| crate::index::check(&sections));
+            // Its faults are told already.
+            let Ok(entries) = entries else { continue };
+            let listed: BTreeSet<(&str, u64)> = entries
+                .iter()
+                .map(|entry| (entry.id.as_str(), entry.revision))
+                .collect();
+            for (image, placement) in state.placements(channel) {
+                let id = state.entry_id(&image.name, channel);
+                for number in placement.current.values() {
+                    if !listed.contains(&(id.as_str(), *number)) {
+                        self.fault(&path, format!("`{id}` should have revision {number}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The clear-signed files below a directory, but for what is unfinished.
+fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    let dir = root.join(below);
+    let doing = || format!("reading {}", dir.display());
+    for entry in std::fs::read_dir(&dir).doing(doing)? {
+        let entry = entry.doing(doing)?;
+        let path = below.join(entry.file_name());
+        if entry.file_type().doing(doing)?.is_dir() {
+            if path != Path::new(".imgforge") {
+                collect(root, &path, found)?;
+            }
+            continue;
+        }
+        let text = path.to_string_lossy().into_owned();
+        // A second URL of a key rotation is signed by another key.
+        let signed = [".asc", ".sjson", ".json"]
+            .iter()
+            .any(|end| text.ends_with(end));
+        if !signed || is_second(&text) {
+            continue;
+        }
+        let bytes = std::fs::read(root.join(&path)).doing(doing)?;
+        if bytes.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
+            found.push((text, bytes));
+        }
+    }
+    Ok(())
+}
+
+/// `index-SUFFIX.asc`.
+fn is_second(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("index-") && name.ends_with(".asc")
+}

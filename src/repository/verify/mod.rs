@@ -1,0 +1,366 @@
+//! Is a repository what it says? Signatures, rules, records and every byte, from a directory or
+//! through a web server.
+
+mod files;
+mod local;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{verify, verify_all};
+use crate::error::{Context as _, Error, Result};
+use crate::http::{Client, Url};
+use crate::index::{self, Entry, PLACEHOLDER};
+use crate::ui::{StageUi, Unit};
+use files::Expected;
+
+/// The most that an entry point may have, in bytes.
+const ENTRY_POINT: u64 = 256 << 20;
+
+/// What [`audit`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What is wrong, with its place.
+    pub faults: Vec<String>,
+    /// What is no fault, but good to know.
+    pub notes: Vec<String>,
+    /// Channels with an index.
+    pub channels: usize,
+    /// Entries of all indexes.
+    pub entries: usize,
+    /// Revisions whose files should be there.
+    pub revisions: usize,
+    /// Files whose digest was compared.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Signatures that were checked.
+    pub signatures: usize,
+}
+
+/// Verifies the repository at `place`, a directory or URL, with the keys in `key`, or else with
+/// the key that the repository has itself.
+///
+/// # Errors
+/// When it cannot be read at all; what is wrong with it is in the report.
+pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
+    let base = Url::parse_or_path(place)?.as_directory();
+    let scratch = tempfile::tempdir().doing(|| "making a directory".into())?;
+    let mut audit = Audit {
+        client: Client::new()?,
+        root: base.local(),
+        base,
+        keyring: scratch.path().join("keyring"),
+        scratch: scratch.path().to_owned(),
+        report: Report::default(),
+        expected: BTreeMap::new(),
+        signed: BTreeSet::new(),
+    };
+    audit.take_key(key)?;
+    let channels = audit.channels()?;
+    let mut names = BTreeSet::new();
+    for (channel, path) in &channels {
+        for entry in audit.index(channel, path)? {
+            names.extend(audit.expect_entry(path, &entry));
+        }
+    }
+    names.extend(audit.local_names()?);
+    for name in names {
+        audit.revisions(&name)?;
+    }
+    audit.local()?;
+    audit.compare(ui)?;
+    Ok(audit.report)
+}
+
+struct Audit {
+    client: Client,
+    base: Url,
+    /// The directory, when it is one of this host.
+    root: Option<PathBuf>,
+    keyring: PathBuf,
+    scratch: PathBuf,
+    report: Report,
+    /// The files that must be there, by their path below the root.
+    expected: BTreeMap<String, Expected>,
+    /// Clear-signed files that were verified already.
+    signed: BTreeSet<String>,
+}
+
+impl Audit {
+    fn fault(&mut self, path: &str, what: impl std::fmt::Display) {
+        self.report.faults.push(format!("{path}: {what}"));
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.client
+            .read_optional(&self.base.join(path)?, ENTRY_POINT)
+    }
+
+    fn take_key(&mut self, key: Option<&Path>) -> Result<()> {
+        let bytes = match key {
+            Some(path) => std::fs::read(path).map_err(|cause| {
+                Error::usage(format!("{} cannot be read", path.display())).cause(cause)
+            })?,
+            None => self.read("imgforge.gpg")?.ok_or_else(|| {
+                Error::usage("this is no repository: it has no imgforge.gpg")
+                    .hint("name its directory or URL, and its public key with --key FILE")
+            })?,
+        };
+        std::fs::write(&self.keyring, bytes).doing(|| "keeping a public key".into())
+    }
+
+    /// Each channel and the path of its index.
+    fn channels(&mut self) -> Result<Vec<(String, String)>> {
+        let path = "channels/index.json";
+        let list = self
+            .read(path)?
+            .map(|bytes| serde_json::from_slice::<Value>(&bytes));
+        let list = match list {
+            Some(Ok(list)) => list,
+            Some(Err(cause)) => {
+                self.fault(path, cause);
+                Value::Null
+            }
+            None => Value::Null,
+        };
+        let word = |one: &Value, key: &str| one[key].as_str().map(str::to_owned);
+        let mut channels: Vec<(String, String)> = list["channels"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| Some((word(one, "name")?, word(one, "index")?)))
+            .collect();
+        if !channels.iter().any(|(_, path)| path == "index.asc") {
+            let default = word(&list, "default").unwrap_or_else(|| "the default channel".into());
+            channels.insert(0, (default, "index.asc".into()));
+        }
+        Ok(channels)
+    }
+
+    /// The entries of an index whose signature and rules are right.
+    fn index(&mut self, channel: &str, path: &str) -> Result<Vec<Entry>> {
+        let Some(signed) = self.read(path)? else {
+            self.fault(path, format!("the index of `{channel}` is missing"));
+            return Ok(vec![]);
+        };
+        self.report.channels += 1;
+        self.report.signatures += 1;
+        self.signed.insert(path.to_owned());
+        let verified = match verify(&signed, &self.keyring) {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.fault(path, error);
+                return Ok(vec![]);
+            }
+        };
+        let whole = String::from_utf8_lossy(&signed).into_owned();
+        let read = |text: &str| index::parse(text).and_then(|sections| index::check(&sections));
+        match (read(&verified.text), read(&whole)) {
+            (Ok(mut entries), Ok(seen)) => {
+                if entries != seen {
+                    self.fault(path, "virt-builder would read more than what is signed");
+                }
+                entries.retain(|entry| entry.id != PLACEHOLDER);
+                self.report.entries += entries.len();
+                Ok(entries)
+            }
+            (Err(problems), _) | (_, Err(problems)) => {
+                for problem in problems {
+                    self.fault(path, problem);
+                }
+                Ok(vec![])
+            }
+        }
+    }
+
+    /// Expects an entry's blob; returns the name of the image.
+    fn expect_entry(&mut self, index: &str, entry: &Entry) -> Option<String> {
+        let Some(path) = below_root(index, &entry.file) else {
+            self.fault(
+                index,
+                format!("`{}` leads out of the repository", entry.file),
+            );
+            return None;
+        };
+        match &entry.sha512 {
+            Some(sha512) => {
+                let size = entry.compressed_size;
+                self.expect(&path, Expected::new(size, sha512).of(index));
+            }
+            None => self.fault(index, format!("`{}` has no SHA-512", entry.id)),
+        }
+        let mut parts = path.split('/');
+        let (images, name, revision) = (parts.next()?, parts.next()?, parts.next()?);
+        (images == "images" && revision.parse::<u64>().is_ok()).then(|| name.to_owned())
+    }
+
+    fn expect(&mut self, path: &str, expected: Expected) {
+        let known = self
+            .expected
+            .entry(path.to_owned())
+            .or_insert_with(|| expected.clone());
+        if let Some(conflict) = known.conflict(&expected) {
+            self.fault(path, conflict);
+        }
+    }
+
+    /// Expects the files of all revisions of a name, as its signed list says.
+    fn revisions(&mut self, name: &str) -> Result<()> {
+        let path = format!("images/{name}/revisions.sjson");
+        let Some(signed) = self.read(&path)? else {
+            self.fault(&path, "the list of revisions is missing");
+            return Ok(());
+        };
+        self.report.signatures += 1;
+        self.signed.insert(path.clone());
+        let list = verify(&signed, &self.keyring).and_then(|verified| {
+            serde_json::from_str::<Value>(&verified.text)
+                .map_err(|cause| Error::gate("it is not JSON").cause(cause))
+        });
+        let list = match list {
+            Ok(list) => list,
+            Err(error) => {
+                self.fault(&path, error);
+                return Ok(());
+            }
+        };
+        let revisions = list["revisions"].as_object().cloned().unwrap_or_default();
+        for (number, revision) in &revisions {
+            if revision["removed"] != true {
+                self.revision(name, number, revision)?;
+            }
+        }
+        let channels = list["channels"].as_object().into_iter().flatten();
+        for (channel, current) in channels {
+            for number in current
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(_, n)| n.to_string())
+            {
+                if revisions
+                    .get(&number)
+                    .is_none_or(|one| one.get("yanked").is_some())
+                {
+                    self.fault(&path, format!("`{channel}` has {number}, which was yanked"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn revision(&mut self, name: &str, number: &str, revision: &Value) -> Result<()> {
+        self.report.revisions += 1;
+        let place = format!("images/{name}/{number}/manifest.json");
+        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let (file, sha512) = (text(revision, "file"), text(revision, "sha512"));
+        self.expect(
+            &file,
+            Expected::new(revision["size"].as_u64(), &sha512).of(&place),
+        );
+        for one in revision["companions"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, one)| one)
+        {
+            let mut expected = Expected::new(one["size"].as_u64(), &text(one, "sha512")).of(&place);
+            expected.signed = one["signed"] == true;
+            self.expect(&text(one, "path"), expected);
+        }
+        let manifest = self
+            .read(&place)?
+            .map(|bytes| serde_json::from_slice::<Value>(&bytes));
+        match manifest {
+            None => self.fault(&place, "the manifest is missing"),
+            Some(Err(cause)) => self.fault(&place, cause),
+            Some(Ok(manifest)) => {
+                let same = manifest["sha512"] == revision["sha512"]
+                    && manifest["file"] == revision["file"]
+                    && manifest["revision"].as_u64() == number.parse().ok();
+                if !same {
+                    self.fault(
+                        &place,
+                        "the manifest is about other bytes than the signed list",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares every expected file with its digest.
+    fn compare(&mut self, ui: &StageUi) -> Result<()> {
+        let total = self
+            .expected
+            .values()
+            .filter_map(|expected| expected.size)
+            .sum();
+        for (path, expected) in std::mem::take(&mut self.expected) {
+            let before = self.report.bytes;
+            if let Some(fault) = self.compare_one(&path, &expected, |done| {
+                ui.progress(before + done, total, Unit::Bytes);
+            })? {
+                self.fault(&path, fault);
+            }
+            if expected.signed {
+                self.report.signatures += 1;
+                if let Some(fault) = self.detached(&path)? {
+                    self.fault(&format!("{path}.asc"), fault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Verifies clear-signed files that nothing above has read.
+    fn verify_others(&mut self, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+        let texts: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        let results = verify_all(&texts, &self.keyring)?;
+        self.report.signatures += files.len();
+        for ((path, _), result) in files.iter().zip(results) {
+            if let Err(error) = result {
+                self.fault(path, error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path below the root that a path relative to an index means.
+fn below_root(index: &str, file: &str) -> Option<String> {
+    let mut parts: Vec<&str> = index.split('/').collect();
+    parts.pop();
+    for part in file.split('/') {
+        match part {
+            ".." => drop(parts.pop()?),
+            "" | "." => {}
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_entries_start_at_their_index() {
+        for (index, file, expected) in [
+            ("index.asc", "images/a/1/a.xz", Some("images/a/1/a.xz")),
+            (
+                "channels/n/index.asc",
+                "../../images/a.xz",
+                Some("images/a.xz"),
+            ),
+            ("channels/n/index.asc", "a.xz", Some("channels/n/a.xz")),
+            ("index.asc", "../a.xz", None),
+        ] {
+            assert_eq!(below_root(index, file).as_deref(), expected, "{file}");
+        }
+    }
+}
