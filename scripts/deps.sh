@@ -11,7 +11,7 @@ declare -A packages=(
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
-    git openssh-client rpm dpkg python3-venv chromium incus-extra"
+    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
@@ -130,6 +130,32 @@ id_range() {
   privileged usermod --add-subuids "$next-$((next + 65535))" --add-subgids "$next-$((next + 65535))" "$user"
 }
 
+# The ecosystem's own checks of answer files, below target/: neither belongs onto a host. cloud-init
+# would run at the next boot, and pykickstart is in no Debian suite.
+validators() {
+  local dir=${CARGO_TARGET_DIR:-target}/validators kickstart=3.78
+  if [ ! -x "$dir/bin/ksvalidator" ]; then
+    say "installing ksvalidator below $dir"
+    if ! { python3 -m venv "$dir" && "$dir/bin/pip" -q --disable-pip-version-check install \
+      "pykickstart==$kickstart" pyyaml jsonschema jinja2 configobj jsonpatch requests oauthlib pyserial; } \
+      >"$log" 2>&1; then
+      rm -rf "$dir"
+      cat "$log" >&2
+      die "ksvalidator cannot be installed"
+    fi
+  fi
+  if [ ! -d "$dir/cloud-init" ]; then
+    say "unpacking cloud-init below $dir"
+    update_lists
+    rm -f "$dir"/cloud-init_*.deb
+    if ! (cd "$dir" && apt-get -qq download cloud-init && dpkg-deb -x cloud-init_*.deb new) >"$log" 2>&1; then
+      cat "$log" >&2
+      die "cloud-init cannot be downloaded"
+    fi
+    mv "$dir/new" "$dir/cloud-init"
+  fi
+}
+
 groups=${*:-run build test}
 ID=unknown
 # shellcheck disable=SC1091 # not part of the project
@@ -161,3 +187,4 @@ if [ -n "$lack" ]; then
 fi
 case $groups in *run*) kernel; id_range ;; esac
 case $groups in *build*) check_rust ;; esac
+case $groups in *test*) validators ;; esac

@@ -52,6 +52,11 @@ impl Host {
         }
     }
 
+    /// The state directory, as a store.
+    pub fn store(&self) -> Store {
+        Store::new(&self.settings.state)
+    }
+
     /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`,
     /// and to `publish` its image.
     ///

@@ -25,7 +25,8 @@ use crate::recipe::types::Recipe;
 use crate::recipe::{Config, Resolved};
 use crate::repository::GateProof;
 pub use crate::repository::Published;
-use crate::store::{DISK, Entry};
+use crate::store::media::Media;
+use crate::store::{DISK, Entry, Store};
 use crate::ui::StageUi;
 
 /// The stages, in the order of the pipeline.
@@ -126,6 +127,18 @@ impl Context<'_> {
             .prefix("scratch-")
             .tempdir_in(self.dir);
         made.doing(|| format!("making a directory in {}", self.dir.display()))
+    }
+
+    /// Where media come from and go to.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn media<'s>(&'s self, store: &'s Store) -> Result<Media<'s>> {
+        Ok(Media {
+            store,
+            ledger: self.host.ledger()?,
+            ui: self.ui,
+        })
     }
 
     /// Makes the entry's disk as an overlay of `below`; returns its path.

@@ -119,7 +119,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         osinfo: system["osinfo"].as_str().filter(|id| *id != "unknown"),
         expand: system["root"].as_str().filter(|root| is_partition(root)),
         notes: None,
-        manifest: manifest(request.plan),
+        manifest: manifest(request.plan, &request.packed.system),
         companions,
         built_on: vec![],
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
@@ -150,7 +150,7 @@ fn described(source: &Source) -> String {
     format!("{}{dirty}", source.commit)
 }
 
-fn manifest(plan: &Plan) -> Map<String, Value> {
+fn manifest(plan: &Plan, system: &Value) -> Map<String, Value> {
     let stages: Vec<Value> = plan
         .all()
         .iter()
@@ -159,6 +159,10 @@ fn manifest(plan: &Plan) -> Map<String, Value> {
     let mut manifest = Map::new();
     manifest.insert("recipe".into(), json!(plan.resolved.recipe));
     manifest.insert("stages".into(), Value::Array(stages));
+    // What the installer got, by address and digest.
+    if let Some(fetched) = system["install"].get("fetched") {
+        manifest.insert("fetched".into(), fetched.clone());
+    }
     manifest.insert("imgforge".into(), json!(env!("CARGO_PKG_VERSION")));
     manifest
 }

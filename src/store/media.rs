@@ -43,7 +43,7 @@ pub struct Media<'a> {
 #[derive(Debug)]
 pub struct MediaFile {
     path: PathBuf,
-    sha256: String,
+    sha256: Option<String>,
     _lock: Option<Lock>,
 }
 
@@ -53,9 +53,9 @@ impl MediaFile {
         &self.path
     }
 
-    /// SHA-256 of its content, in hex.
-    pub fn sha256(&self) -> &str {
-        &self.sha256
+    /// SHA-256 of its content, in hex; a local file without a digest is taken as it is.
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
     }
 }
 
@@ -76,19 +76,23 @@ impl Media<'_> {
     fn local(&self, path: PathBuf, sha256: Option<&str>) -> Result<MediaFile> {
         if !path.is_file() {
             let shown = path.display();
-            return Err(
-                Error::stage(format!("there is no file {shown}")).hint(format!(
-                    "put the file there, or name another one in the recipe's `media:` (`ls {}`)",
-                    path.parent().unwrap_or(&path).display()
-                )),
-            );
+            return Err(Error::stage(format!("there is no file {shown}")).hint(
+                "put it there, or correct the recipe: `media:` of virt-install, `image:` of import",
+            ));
         }
+        let Some(promised) = sha256 else {
+            return Ok(MediaFile {
+                path,
+                sha256: None,
+                _lock: None,
+            });
+        };
         self.ui.step(format!("verifying {}", name_of(&path)));
         let found = digest::file_sha256(&path)?;
-        compare(&path.display().to_string(), sha256, &found)?;
+        compare(&path.display().to_string(), Some(promised), &found)?;
         Ok(MediaFile {
             path,
-            sha256: found,
+            sha256: Some(found),
             _lock: None,
         })
     }
@@ -204,7 +208,7 @@ fn found(entry: &Entry, lock: Lock) -> Result<MediaFile> {
     entry.touch();
     Ok(MediaFile {
         path: file_of(entry)?,
-        sha256: text(entry, "sha256")?.to_owned(),
+        sha256: Some(text(entry, "sha256")?.to_owned()),
         _lock: Some(lock),
     })
 }

@@ -4,19 +4,17 @@
 //! refers to other files of the host is refused.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::interrupt;
 use crate::stage::install::{Facts, Installed, to_qcow2};
-use crate::ui::{StageUi, Unit};
+use crate::store::media::Media;
+use crate::ui::StageUi;
 use crate::units::Size;
 
 /// Everything that an import depends on.
@@ -26,6 +24,8 @@ pub struct Input<'a> {
     pub image: &'a str,
     /// SHA-256 of the file as it is, 64 hex digits; needed for a URL.
     pub sha256: Option<&'a str>,
+    /// Fetches and verifies it.
+    pub media: Media<'a>,
     /// Virtual size of the disk to make; never less than the image's own.
     pub size: Size,
     /// Private scratch directory on the store's file system.
@@ -42,14 +42,15 @@ pub struct Input<'a> {
 /// When it is missing, has another digest, is no disk image, refers to other files, or is larger
 /// than the machine's disk.
 pub fn run(input: &Input<'_>) -> Result<Installed> {
-    let file = if is_url(input.image) {
-        fetch(input)?
-    } else {
-        PathBuf::from(input.image)
-    };
-    verify(input, &file)?;
-    let plain = unpack(input, &file)?;
-    let plain = plain.as_deref().unwrap_or(&file);
+    if is_url(input.image) && input.sha256.is_none() {
+        return Err(
+            Error::usage(format!("the import of {} has no digest", input.image))
+                .hint("write `sha256:` beside `image:`"),
+        );
+    }
+    let file = input.media.file(input.image, input.sha256)?;
+    let plain = unpack(input, file.path())?;
+    let plain = plain.as_deref().unwrap_or(file.path());
     let info = inspect(plain, input.image)?;
     let size = Size::bytes(info.virtual_size);
     if size > input.size {
@@ -78,6 +79,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
             product: None,
             expand: None,
             sources: None,
+            fetched: vec![],
         },
     })
 }
@@ -85,115 +87,6 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
 /// Whether an image is a URL.
 pub fn is_url(image: &str) -> bool {
     image.starts_with("http://") || image.starts_with("https://")
-}
-
-/// Downloads to the scratch directory.
-fn fetch(input: &Input<'_>) -> Result<PathBuf> {
-    if input.sha256.is_none() {
-        return Err(
-            Error::usage(format!("the import of {} has no digest", input.image))
-                .hint("write `sha256:` beside `image:`"),
-        );
-    }
-    input.ui.step("downloading the image");
-    let path = input.scratch.join("download");
-    let failed = |cause: &dyn std::fmt::Display| {
-        Error::stage(format!("downloading {} failed", input.image))
-            .cause(cause)
-            .hint("check the address and http_proxy, then run the same command again")
-    };
-    let mut file = File::create(&path).doing(|| format!("writing {}", path.display()))?;
-    let (mut done, mut total, mut heard) = (0u64, None, Instant::now());
-    let download = download(input.image.to_owned());
-    loop {
-        interrupt::check()?;
-        match download.recv_timeout(Duration::from_millis(100)) {
-            Ok(Ok(Part::Length(length))) => total = length,
-            Ok(Ok(Part::Bytes(bytes))) => {
-                file.write_all(&bytes)
-                    .doing(|| format!("writing {}", path.display()))?;
-                done += bytes.len() as u64;
-                input.ui.progress(done, total.unwrap_or(done), Unit::Bytes);
-            }
-            Ok(Err(cause)) => return Err(failed(&cause)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(path),
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                let limit = crate::units::elapsed(SILENCE);
-                return Err(failed(&format!("the server said nothing for {limit}")));
-            }
-            Err(RecvTimeoutError::Timeout) => continue,
-        }
-        heard = Instant::now();
-    }
-}
-
-/// A server that says nothing for so long has failed.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// What comes of a download; it has ended when its sender is gone.
-enum Part {
-    Length(Option<u64>),
-    Bytes(Vec<u8>),
-}
-
-/// Downloads in a thread, because a read from a silent server can be neither limited nor
-/// interrupted. The thread ends with the receiver or the process.
-fn download(url: String) -> Receiver<Result<Part, String>> {
-    let (send, receive) = sync_channel(4);
-    std::thread::spawn(move || {
-        let read = || -> Result<(), String> {
-            let mut response = ureq::get(&url).call().map_err(|e| e.to_string())?;
-            let length = response.headers().get("content-length");
-            let total = length.and_then(|v| v.to_str().ok()?.parse().ok());
-            let mut sent = send.send(Ok(Part::Length(total)));
-            let mut body = response.body_mut().as_reader();
-            while sent.is_ok() {
-                let mut bytes = vec![0u8; 1 << 18];
-                match body.read(&mut bytes).map_err(|e| e.to_string())? {
-                    0 => break,
-                    read => bytes.truncate(read),
-                }
-                sent = send.send(Ok(Part::Bytes(bytes)));
-            }
-            Ok(())
-        };
-        if let Err(cause) = read() {
-            // Nobody listens any more: then nobody needs to know.
-            drop(send.send(Err(cause)));
-        }
-    });
-    receive
-}
-
-/// Compares the digest; a file without one is taken as it is.
-fn verify(input: &Input<'_>, file: &Path) -> Result<()> {
-    let doing = || format!("reading {}", file.display());
-    let mut from = File::open(file)
-        .doing(doing)
-        .map_err(|e| e.hint("check `image:` of the recipe's `import:`"))?;
-    let Some(expected) = input.sha256 else {
-        return Ok(());
-    };
-    input.ui.step("verifying the image");
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 20];
-    loop {
-        interrupt::check()?;
-        match from.read(&mut buffer).doing(doing)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    let found = hex::encode(hasher.finalize());
-    if found.eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    Err(Error::stage(format!(
-        "{} is not the file that the recipe names",
-        input.image
-    ))
-    .cause(format!("expected sha256 {expected}, found {found}"))
-    .hint("if the file was changed on purpose, write its new digest into the recipe"))
 }
 
 /// Unpacks xz and gzip, by their first bytes; `None` when the file is not compressed.

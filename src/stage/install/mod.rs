@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod import;
+pub mod relay;
 mod stage;
 pub mod virt_install;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::host::exec::Program;
+use crate::proxy::Fetched;
 use crate::units::Size;
 
 /// What is known about an installed disk; kept beside it in the store.
@@ -31,6 +33,9 @@ pub struct Facts {
     /// What the sealed image is told about package sources when its recipe says `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<SourcesFile>,
+    /// Every file that the installer fetched through the proxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<Fetched>,
 }
 
 /// A file with package sources.

@@ -56,6 +56,7 @@ fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed
             import::run(&import::Input {
                 image: &image,
                 sha256: method.sha256.as_deref(),
+                media: context.media(&context.host.store())?,
                 size: recipe.machine.disk,
                 scratch,
                 disk: &disk,

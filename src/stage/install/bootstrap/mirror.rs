@@ -1,22 +1,26 @@
 //! Which mirror a build fetches from: the recipe's, the site's, the host's own, the tool's default.
 
+use std::path::Path;
+
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 
-use super::Input;
-
-/// Chooses the archive; `None` is the tool's default.
-pub(super) fn choose(
-    input: &Input<'_>,
+/// Chooses the archive by what the recipe says, `build`, and the mirrors of imgforge.yaml, `site`;
+/// `None` is the tool's default.
+///
+/// # Errors
+/// When mirrors are named and none of them carries the suite.
+pub fn choose(
+    build: &str,
+    site: &[String],
     distro: &'static Apt,
     suite: &Suite,
 ) -> Result<Option<Archive>> {
-    let named = input.bootstrap.mirror.as_deref();
-    match named.unwrap_or(&input.mirrors.build) {
+    match build {
         "default" => Ok(None),
-        "host" => Ok(match first_that_answers(input.site_mirrors, suite)? {
+        "host" => Ok(match first_that_answers(site, suite)? {
             Some(archive) => Some(archive),
             None => of_host(distro),
         }),
@@ -62,8 +66,13 @@ fn first_that_answers(addresses: &[String], suite: &Suite) -> Result<Option<Arch
         .fold(error, |error, cause| error.cause(cause)))
 }
 
+/// Whether the archive has the suite's index, signed inside or beside.
 fn answers(archive: &str, suite: &str) -> Result<(), String> {
-    let path = format!("{archive}/dists/{suite}/InRelease");
+    has(archive, suite, "InRelease").or_else(|why| has(archive, suite, "Release").map_err(|_| why))
+}
+
+fn has(archive: &str, suite: &str, name: &str) -> Result<(), String> {
+    let path = format!("{archive}/dists/{suite}/{name}");
     if let Some(local) = path.strip_prefix("file://") {
         let there = std::path::Path::new(local).is_file();
         return there
@@ -83,8 +92,11 @@ fn answers(archive: &str, suite: &str) -> Result<(), String> {
 }
 
 /// The archive that mmdebstrap would use by itself: the distribution's own addresses.
-pub(super) fn tool_default(input: &Input<'_>, suite: &Suite) -> Result<Option<Archive>> {
-    let file = input.scratch.join("default.sources");
+///
+/// # Errors
+/// When mmdebstrap fails.
+pub fn tool_default(scratch: &Path, suite: &Suite) -> Result<Option<Archive>> {
+    let file = scratch.join("default.sources");
     let hook = format!(
         r#"--setup-hook=cat "$1"/etc/apt/sources.list >'{}'"#,
         file.display()
@@ -92,7 +104,7 @@ pub(super) fn tool_default(input: &Input<'_>, suite: &Suite) -> Result<Option<Ar
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])
         .args(["--quiet", "--skip=update", &hook, suite.name, "/dev/null"])
-        .env("TMPDIR", input.scratch)
+        .env("TMPDIR", scratch)
         .run()?;
     let printed = std::fs::read_to_string(&file).doing(|| format!("reading {}", file.display()))?;
     Ok(apt::from_sources(&printed))

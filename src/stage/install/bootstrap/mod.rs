@@ -15,7 +15,7 @@ use crate::units::Size;
 
 mod disk;
 mod grub;
-mod mirror;
+pub mod mirror;
 mod namespace;
 mod packages;
 mod system;
@@ -56,7 +56,9 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
     distro.check_keyring()?;
     let layout = disk::Layout::new(input.machine.disk, input.seed)?;
-    let archive = mirror::choose(input, distro, suite)?;
+    let named = input.bootstrap.mirror.as_deref();
+    let build = named.unwrap_or(&input.mirrors.build);
+    let archive = mirror::choose(build, input.site_mirrors, distro, suite)?;
     let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
     let sources = configure(input, distro, suite, archive, &tree, &layout)?;
     let raw = write_disk(input, &tree, &layout)?;
@@ -71,6 +73,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
             product: Some(suite.product.into()),
             expand: Some("/dev/sda3".into()),
             sources,
+            fetched: vec![],
         },
     })
 }
@@ -85,7 +88,7 @@ fn configure(
     layout: &disk::Layout,
 ) -> Result<Option<SourcesFile>> {
     input.ui.step("configuring the system");
-    let default = mirror::tool_default(input, suite)?;
+    let default = mirror::tool_default(input.scratch, suite)?;
     let components = &input.bootstrap.components;
     let text =
         |archive: &distro::apt::Archive| distro::apt::sources(distro, suite, archive, components);

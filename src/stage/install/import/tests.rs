@@ -1,5 +1,7 @@
 use super::*;
 use crate::digest::file_sha256;
+use crate::store::Store;
+use crate::store::ledger::Ledger;
 use crate::ui::Ui;
 
 /// A raw disk of 1 MiB with a boot signature and a word that must survive.
@@ -13,13 +15,22 @@ fn raw_disk(dir: &Path) -> PathBuf {
 }
 
 fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<Installed> {
+    let store = Store::new(dir.join("state"));
+    store.prepare().unwrap();
+    let ledger = Ledger::open(store.state()).unwrap();
+    let ui = Ui::silent().stage("test", "install");
     run(&Input {
         image: image.to_str().unwrap(),
         sha256,
+        media: Media {
+            store: &store,
+            ledger: &ledger,
+            ui: &ui,
+        },
         size,
         scratch: dir,
         disk: &dir.join("out.qcow2"),
-        ui: &Ui::silent().stage("test", "install"),
+        ui: &ui,
     })
 }
 

@@ -1,0 +1,308 @@
+//! Where an installer fetches from: the mirrors that the recipe allows, through our proxy.
+//!
+//! A guest on QEMU's user network reaches the proxy on loopback; another one goes to the first
+//! mirror that works by itself, with the host's own `http_proxy`. What the installed system is told
+//! is never the proxy.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::SourcesFile;
+use super::bootstrap::mirror;
+use crate::distro::apt::{self, Archive};
+use crate::distro::{self, Apt, Distro, Suite};
+use crate::error::{Error, Result};
+use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
+use crate::stage::Context;
+
+/// How a recipe names a place below the mirror of its distribution.
+pub const BELOW_MIRROR: &str = "mirror:";
+
+/// What an installation fetches from.
+#[derive(Debug)]
+pub struct Relay {
+    mirrors: Mirrors,
+    proxy: Option<Proxy>,
+    vars: BTreeMap<String, String>,
+    image: Option<SourcesFile>,
+}
+
+/// The mirrors of a build.
+#[derive(Debug, Default)]
+struct Mirrors {
+    distro: Option<&'static Distro>,
+    /// In order of preference; the first one works.
+    main: Vec<String>,
+    security: Vec<String>,
+    /// What the installed system gets, where it is told.
+    sources: String,
+}
+
+impl Relay {
+    /// Chooses the mirrors for the system `os` and starts the proxy. `tree` is the address of an
+    /// install tree, if there is one.
+    ///
+    /// # Errors
+    /// When a named mirror does not carry the distribution, or the proxy cannot start.
+    pub fn start(
+        context: &Context<'_>,
+        os: &str,
+        tree: Option<&str>,
+        scratch: &Path,
+    ) -> Result<Relay> {
+        let machine = &context.recipe().machine;
+        let (mirrors, image) = choose(context, os, tree, scratch)?;
+        let routes = mirrors.routes(tree);
+        let store = context.host.store();
+        let proxy = match machine.network.as_str() {
+            "user" if !routes.is_empty() => Some(Proxy::start(Settings {
+                routes: routes.clone(),
+                cache: Cache::new(store.state(), context.config.store.cache_size),
+                scratch: scratch.join("proxy"),
+                log: context.logs.join("proxy.log"),
+            })?),
+            _ => None,
+        };
+        let port = proxy.as_ref().map(Proxy::port);
+        let vars = variables(&mirrors, tree, &routes, port, host_proxy().as_deref());
+        Ok(Relay {
+            mirrors,
+            proxy,
+            vars,
+            image,
+        })
+    }
+
+    /// What answer files are told, by the full names of the variables.
+    pub fn vars(&self) -> &BTreeMap<String, String> {
+        &self.vars
+    }
+
+    /// Bytes that the guest has fetched so far.
+    pub fn activity(&self) -> u64 {
+        self.proxy.as_ref().map_or(0, Proxy::activity)
+    }
+
+    /// The address of a place of the recipe's media: `mirror:PATH` is below the first mirror.
+    ///
+    /// # Errors
+    /// When it is below a mirror and none is known.
+    pub fn place(&self, place: &str) -> Result<String> {
+        let Some(path) = place.strip_prefix(BELOW_MIRROR) else {
+            return Ok(place.to_owned());
+        };
+        match self.mirrors.main.first() {
+            Some(mirror) => Ok(format!("{mirror}/{}", path.trim_start_matches('/'))),
+            None => Err(no_mirror(self.mirrors.distro)),
+        }
+    }
+
+    /// Ends the proxy: what was fetched, and what the finished image is told when its recipe says
+    /// `mirrors: {image: default}`.
+    pub fn finish(self) -> (Vec<Fetched>, Option<SourcesFile>) {
+        let fetched = self.proxy.map(Proxy::finish).unwrap_or_default();
+        (fetched, self.image)
+    }
+}
+
+fn no_mirror(distro: Option<&Distro>) -> Error {
+    let (name, id) = distro.map_or(("this system", "NAME"), |d| (d.name, d.id));
+    Error::usage(format!("no mirror of {name} is known")).hint(format!(
+        "add `mirrors: {{{id}: [https://…]}}` to imgforge.yaml, or `mirrors: {{build: https://…}}` to the recipe"
+    ))
+}
+
+fn choose(
+    context: &Context<'_>,
+    os: &str,
+    tree: Option<&str>,
+    scratch: &Path,
+) -> Result<(Mirrors, Option<SourcesFile>)> {
+    let Some(distro) = distro::by_osinfo(os) else {
+        return Ok((Mirrors::default(), None));
+    };
+    let build = context.recipe().mirrors.build.as_str();
+    let site = context.config.mirrors.get(distro.id);
+    let site = site.map(Vec::as_slice).unwrap_or_default();
+    let suite = distro.apt.and_then(|apt| {
+        let suite = apt.suites.iter().find(|suite| suite.osinfo == os)?;
+        Some((apt, suite))
+    });
+    let Some((apt, suite)) = suite else {
+        let main = named(build, site, distro, tree);
+        let mirrors = Mirrors {
+            distro: Some(distro),
+            main,
+            ..Mirrors::default()
+        };
+        return Ok((mirrors, None));
+    };
+    let default = mirror::tool_default(scratch, suite)?;
+    let chosen = mirror::choose(build, site, apt, suite)?;
+    let image = default.as_ref().map(|archive| SourcesFile {
+        path: format!("/{}", apt::sources_path(apt)),
+        text: apt::sources(apt, suite, archive, &[]),
+    });
+    let mirrors = match chosen.or(default) {
+        Some(archive) => of_archive(distro, apt, suite, archive, build, site),
+        None => Mirrors {
+            distro: Some(distro),
+            ..Mirrors::default()
+        },
+    };
+    Ok((mirrors, image))
+}
+
+/// The mirrors that a recipe or imgforge.yaml names for a distribution without apt; else what
+/// stands before the known end of an install tree's address.
+fn named(build: &str, site: &[String], distro: &Distro, tree: Option<&str>) -> Vec<String> {
+    match build {
+        "host" | "default" if !site.is_empty() => site.iter().map(|m| trimmed(m)).collect(),
+        "host" | "default" => {
+            let tree = tree.filter(|tree| tree.starts_with("http")).map(trimmed);
+            let before = |tree: &String| {
+                let known = distro.trees.iter();
+                let before = known.filter_map(|end| tree.strip_suffix(end)).next();
+                before.map(trimmed)
+            };
+            tree.as_ref().and_then(before).into_iter().collect()
+        }
+        address => vec![trimmed(address)],
+    }
+}
+
+fn trimmed(address: &str) -> String {
+    address.trim_end_matches('/').to_owned()
+}
+
+fn of_archive(
+    distro: &'static Distro,
+    apt: &Apt,
+    suite: &Suite,
+    archive: Archive,
+    build: &str,
+    site: &[String],
+) -> Mirrors {
+    let seen_by_guest = Archive {
+        main: for_guest(&archive.main),
+        security: archive.security.as_deref().map(for_guest),
+    };
+    let sources = apt::sources(apt, suite, &seen_by_guest, &[]);
+    let mut main = vec![archive.main];
+    let mut security: Vec<String> = archive.security.into_iter().collect();
+    // The others stand in when the first one fails in the middle of the installation.
+    let others = site.iter().filter(|_| build == "host").map(|m| trimmed(m));
+    for other in others.filter(|other| other.starts_with("http")) {
+        if !main.contains(&other) {
+            if other.ends_with("/debian") && !security.is_empty() {
+                security.push(format!("{other}-security"));
+            }
+            main.push(other);
+        }
+    }
+    Mirrors {
+        distro: Some(distro),
+        main,
+        security,
+        sources,
+    }
+}
+
+/// A mirror on the host's loopback has another address in the guest.
+fn for_guest(address: &str) -> String {
+    ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .find_map(|host| {
+            let rest = address.strip_prefix(&format!("http://{host}"))?;
+            let whole = rest.is_empty() || rest.starts_with([':', '/']);
+            whole.then(|| format!("http://{HOST_OF_GUEST}{rest}"))
+        })
+        .unwrap_or_else(|| address.to_owned())
+}
+
+/// The host's proxy for plain HTTP.
+fn host_proxy() -> Option<String> {
+    ["http_proxy", "HTTP_PROXY", "all_proxy"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .filter(|value| !value.is_empty())
+}
+
+impl Mirrors {
+    fn routes(&self, tree: Option<&str>) -> Vec<Route> {
+        let id = self.distro.map_or("mirror", |distro| distro.id);
+        let mut routes = vec![];
+        for (name, mirrors) in [
+            (id.to_owned(), &self.main),
+            (format!("{id}-security"), &self.security),
+        ] {
+            if !mirrors.is_empty() {
+                routes.push(Route::new(&name, mirrors));
+            }
+        }
+        let tree = tree.filter(|tree| tree.starts_with("http")).map(trimmed);
+        if let Some(tree) = tree.filter(|tree| below(&routes, tree).is_none()) {
+            routes.push(Route::new("tree", [tree]));
+        }
+        routes
+    }
+}
+
+/// The route that an address belongs to, and the path below it.
+fn below<'r>(routes: &'r [Route], address: &str) -> Option<(&'r Route, String)> {
+    routes.iter().find_map(|route| {
+        let rest = |mirror: &String| {
+            let rest = address.strip_prefix(mirror.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+        };
+        Some((route, route.mirrors.iter().find_map(rest)?))
+    })
+}
+
+/// What answer files are told; `port` is the proxy's.
+fn variables(
+    mirrors: &Mirrors,
+    tree: Option<&str>,
+    routes: &[Route],
+    port: Option<u16>,
+    host_proxy: Option<&str>,
+) -> BTreeMap<String, String> {
+    let seen = |address: &str| match (port, below(routes, address)) {
+        (Some(port), Some((route, path))) => {
+            format!("http://{HOST_OF_GUEST}:{port}/{}{path}", route.name)
+        }
+        _ => for_guest(address),
+    };
+    let first = |list: &[String]| list.first().map(|m| seen(m)).unwrap_or_default();
+    let (main, security) = (first(&mirrors.main), first(&mirrors.security));
+    let tree = tree.filter(|tree| tree.contains("://")).map(trimmed);
+    let packages = mirrors.distro.map(|d| d.packages.join(" "));
+    let proxy = host_proxy.filter(|_| port.is_none()).map(for_guest);
+    let (main_host, main_path) = parts(&main);
+    let (security_host, security_path) = parts(&security);
+    let vars = [
+        ("mirror_host", main_host),
+        ("mirror_path", main_path),
+        ("mirror", main),
+        ("security_host", security_host),
+        ("security_path", security_path),
+        ("security", security),
+        ("tree", tree.map(|tree| seen(&tree)).unwrap_or_default()),
+        ("sources", mirrors.sources.clone()),
+        ("packages", packages.unwrap_or_default()),
+        ("proxy", proxy.unwrap_or_default()),
+    ];
+    vars.into_iter()
+        .map(|(name, value)| (format!("imgforge_{name}"), value))
+        .collect()
+}
+
+/// Host with port, and path, as debian-installer asks for them.
+fn parts(address: &str) -> (String, String) {
+    let rest = address.split_once("://").map_or("", |(_, rest)| rest);
+    let slash = rest.find('/').unwrap_or(rest.len());
+    (rest[..slash].to_owned(), rest[slash..].to_owned())
+}
+
+#[cfg(test)]
+mod tests;
