@@ -9,7 +9,7 @@ DESTDIR ?=
 IMGFORGE := target/release/imgforge
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build test test-vm e2e lint demo bench install deb clean docs check-docs
+.PHONY: help deps deps-test build test test-vm e2e e2e-install lint demo bench install deb clean docs check-docs
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -35,6 +35,9 @@ test-vm: deps-test ## Runs the long tests, which start virtual machines
 
 e2e: deps-test build ## Builds and boots the shipped recipes for real
 	@scripts/e2e.sh
+
+e2e-install: deps-test build ## Installs Debian by its own installer for real, twice, and boots it (an hour)
+	@scripts/e2e-install.sh
 
 lint: deps-test check-docs ## Checks format, lints, scripts and generated documentation
 	$(CARGO) fmt --all --check

@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::recipe::Resolved;
-use crate::recipe::types::{Action, Import, Install, Media, Recipe, Step, VirtInstall};
+use crate::recipe::types::{
+    Action, BELOW_MIRROR, Import, Install, Media, Recipe, Step, VirtInstall,
+};
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
@@ -90,7 +92,7 @@ fn local_media(media: &Media) -> Vec<&str> {
     };
     named
         .into_iter()
-        .filter(|file| !file.contains("://"))
+        .filter(|file| !file.contains("://") && !file.starts_with(BELOW_MIRROR))
         .collect()
 }
 

@@ -98,6 +98,14 @@ impl Media<'_> {
     }
 
     fn remote(&self, url: &Url, sha256: Option<&str>) -> Result<MediaFile> {
+        if url.to_string().contains(".invalid/") {
+            return Err(Error::usage(format!(
+                "the recipe does not say where {} is",
+                url.file_name()
+            ))
+            .cause(format!("{url} stands for an address that only you know"))
+            .hint("set the recipe's variables: --var NAME=… or `vars:` in imgforge.yaml"));
+        }
         let client = client(self.ui)?;
         let identity = match sha256 {
             Some(sha256) => format!("sha256 {}", sha256.to_ascii_lowercase()),

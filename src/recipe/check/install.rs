@@ -4,6 +4,7 @@ use super::{Context, Role, Wants, at, bad_word, is_url};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
 use crate::recipe::template::{STAGE_VARIABLES, secret_variable};
+use crate::recipe::types::BELOW_MIRROR;
 use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
 
 /// Ends of answer files, and what they are.
@@ -110,11 +111,18 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
     }
 }
 
+/// An address, or a place below the mirror that the build chooses.
+fn is_elsewhere(place: &str) -> bool {
+    let path = place.strip_prefix(BELOW_MIRROR);
+    is_url(place)
+        || path.is_some_and(|path| !path.is_empty() && !path.contains(char::is_whitespace))
+}
+
 fn media(cx: &mut Context<'_>, media: &Media, node: &Node) {
     match media {
         Media::Location(location) => {
             let at = at(node, "location");
-            if !is_url(location) && !at.damaged {
+            if !is_elsewhere(location) && !at.damaged {
                 cx.host(at, location, Role::Media, Wants::Directory);
             }
         }
@@ -122,7 +130,7 @@ fn media(cx: &mut Context<'_>, media: &Media, node: &Node) {
         Media::Boot(boot) => {
             let node = at(node, "boot");
             for (key, file) in [("kernel", &boot.kernel), ("initrd", &boot.initrd)] {
-                if !is_url(file) {
+                if !is_elsewhere(file) {
                     cx.host(at(node, key), file, Role::Media, Wants::File);
                 }
             }

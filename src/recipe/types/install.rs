@@ -49,11 +49,15 @@ fn default_stall() -> Span {
     Span::seconds(10 * 60)
 }
 
-/// What boots an installer; exactly one.
+/// How a recipe names a place below the mirror that the build chooses: `mirror:PATH`.
+pub const BELOW_MIRROR: &str = "mirror:";
+
+/// What boots an installer; exactly one. A place is a path, an address, or `mirror:PATH`: below the
+/// mirror that the build uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Media {
-    /// An install tree: a URL or a directory.
+    /// An install tree: an address, `mirror:PATH` or a directory.
     Location(String),
     /// An ISO image.
     Iso(Iso),
@@ -80,9 +84,9 @@ pub struct Iso {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BootFiles {
-    /// Path or URL of the kernel.
+    /// The kernel: a path, an address or `mirror:PATH`.
     pub kernel: String,
-    /// Path or URL of the initrd.
+    /// The initrd: a path, an address or `mirror:PATH`.
     pub initrd: String,
 }
 

@@ -13,10 +13,8 @@ use crate::distro::apt::{self, Archive};
 use crate::distro::{self, Apt, Distro, Suite};
 use crate::error::{Error, Result};
 use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
+use crate::recipe::types::BELOW_MIRROR;
 use crate::stage::Context;
-
-/// How a recipe names a place below the mirror of its distribution.
-pub const BELOW_MIRROR: &str = "mirror:";
 
 /// What an installation fetches from.
 #[derive(Debug)]
@@ -52,6 +50,8 @@ impl Relay {
     ) -> Result<Relay> {
         let machine = &context.recipe().machine;
         let (mirrors, image) = choose(context, os, tree, scratch)?;
+        let tree = tree.map(|tree| mirrors.place(tree)).transpose()?;
+        let tree = tree.as_deref();
         let routes = mirrors.routes(tree);
         let store = context.host.store();
         let proxy = match machine.network.as_str() {
@@ -88,13 +88,7 @@ impl Relay {
     /// # Errors
     /// When it is below a mirror and none is known.
     pub fn place(&self, place: &str) -> Result<String> {
-        let Some(path) = place.strip_prefix(BELOW_MIRROR) else {
-            return Ok(place.to_owned());
-        };
-        match self.mirrors.main.first() {
-            Some(mirror) => Ok(format!("{mirror}/{}", path.trim_start_matches('/'))),
-            None => Err(no_mirror(self.mirrors.distro)),
-        }
+        self.mirrors.place(place)
     }
 
     /// Ends the proxy: what was fetched, and what the finished image is told when its recipe says
@@ -229,6 +223,16 @@ fn host_proxy() -> Option<String> {
 }
 
 impl Mirrors {
+    fn place(&self, place: &str) -> Result<String> {
+        let Some(path) = place.strip_prefix(BELOW_MIRROR) else {
+            return Ok(place.to_owned());
+        };
+        match self.main.first() {
+            Some(mirror) => Ok(format!("{mirror}/{}", path.trim_start_matches('/'))),
+            None => Err(no_mirror(self.distro)),
+        }
+    }
+
     fn routes(&self, tree: Option<&str>) -> Vec<Route> {
         let id = self.distro.map_or("mirror", |distro| distro.id);
         let mut routes = vec![];

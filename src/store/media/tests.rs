@@ -170,6 +170,11 @@ fn missing_files_and_trees_say_what_to_do() {
     error: there is no file /nowhere/a.iso
     hint: put it there, or correct the recipe: `media:` of virt-install, `image:` of import
     ");
+    let unknown = world
+        .media()
+        .file("https://iso.invalid/a.iso", None)
+        .unwrap_err();
+    assert!(unknown.hint_text().unwrap().contains("--var"));
     let (address, _) = server(&[], false);
     let error = world.media().tree(&format!("{address}/os")).unwrap_err();
     let text = error.render().replace(&address, "http://HOST");
@@ -221,6 +226,12 @@ fn a_tree_is_verified_by_what_it_says_of_itself() {
         .unwrap();
     assert!(tree.is_verified());
     assert_eq!(std::fs::read(tree.initrd().path()).unwrap(), b"initrd");
+    let kernel_file = world
+        .media()
+        .boot_file(&format!("{address}{kernel}"))
+        .unwrap();
+    assert_eq!(kernel_file.path(), tree.kernel().path());
+    drop(kernel_file);
     let forged = [
         files[0].clone(),
         files[1].clone(),

@@ -39,6 +39,11 @@ impl Tree {
         &self.initrd
     }
 
+    /// Both files, for who holds them longer than the tree.
+    pub fn into_files(self) -> Vec<MediaFile> {
+        vec![self.kernel, self.initrd]
+    }
+
     /// Whether the tree told the digests of both.
     pub fn is_verified(&self) -> bool {
         self.verified
@@ -83,6 +88,31 @@ impl Media<'_> {
             initrd: file(&initrd)?,
             verified,
         })
+    }
+}
+
+impl Media<'_> {
+    /// A kernel or an initrd by its path or address. Debian's mirrors tell the digests of theirs
+    /// in the `SHA256SUMS` of the directory `images/`.
+    ///
+    /// # Errors
+    /// As [`Media::file`].
+    pub fn boot_file(&self, place: &str) -> Result<MediaFile> {
+        let url = Url::parse_or_path(place)?;
+        let text = url.secret_text();
+        let images = text
+            .find("/images/netboot/")
+            .map(|at| at + "/images/".len());
+        let Some(images) = images.filter(|_| url.local().is_none()) else {
+            return self.file(place, None);
+        };
+        let sums = Url::parse(&text[..images])?.join("SHA256SUMS")?;
+        let bytes = client(self.ui)?.read_optional(&sums, LARGEST_INDEX);
+        let bytes = bytes
+            .map_err(|error| failed(&sums, error))?
+            .unwrap_or_default();
+        let promised = promised(&String::from_utf8_lossy(&bytes), &text[images..]);
+        self.file(place, promised.as_deref())
     }
 }
 
@@ -159,17 +189,20 @@ fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
 /// Kernel and initrd of the network installer in a `SHA256SUMS`.
 fn sums(text: &str) -> Option<(Promise, Promise)> {
     let promise = |name: &str| {
-        let wanted = format!("{NETBOOT}{name}");
-        text.lines().find_map(|line| {
-            let (sum, path) = line.split_once(char::is_whitespace)?;
-            let path = path.trim().trim_start_matches('*').trim_start_matches("./");
-            (path == wanted).then(|| Promise {
-                path: wanted.clone(),
-                sha256: Some(sum.to_owned()),
-            })
-        })
+        let path = format!("{NETBOOT}{name}");
+        let sha256 = Some(promised(text, &path)?);
+        Some(Promise { path, sha256 })
     };
     Some((promise("linux")?, promise("initrd.gz")?))
+}
+
+/// The digest of the file at `path` in a `SHA256SUMS`.
+fn promised(text: &str, path: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (sum, listed) = line.split_once(char::is_whitespace)?;
+        let listed = listed.trim().trim_start_matches('*');
+        (listed.trim_start_matches("./") == path).then(|| sum.to_owned())
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use super::kind::Kind;
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
+use crate::recipe::types::Media;
+use crate::stage::install::relay::Relay;
+use crate::store;
+use crate::store::media::MediaFile;
 
 /// Media that are on this host, or a tree that virt-install reads itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,84 @@ pub enum Source {
         /// The initrd.
         initrd: PathBuf,
     },
+}
+
+/// What boots the installer; the store keeps it while this lives.
+#[derive(Debug)]
+pub struct Medium {
+    /// As virt-install takes it.
+    pub source: Source,
+    from_tree: bool,
+    _held: Vec<MediaFile>,
+}
+
+impl Medium {
+    /// What the kernel command line says about it: Anaconda is told where the rest of a tree is,
+    /// as the guest reaches it.
+    pub fn kernel_args(&self, kind: &Kind, relay: &Relay) -> Option<String> {
+        let tree = relay.vars().get("imgforge_tree")?;
+        let anaconda = kind.end == ".ks" && self.from_tree && !tree.is_empty();
+        anaconda.then(|| format!("inst.repo={tree}"))
+    }
+}
+
+/// Where media can be.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Root of the recipe repository, where relative paths start.
+    pub root: &'a Path,
+    /// Knows the mirrors.
+    pub relay: &'a Relay,
+    /// Downloads, verifies and keeps.
+    pub store: &'a store::media::Media<'a>,
+}
+
+/// The address of an install tree, as the recipe writes it.
+pub fn tree(media: &Media) -> Option<&str> {
+    match media {
+        Media::Location(tree) => Some(tree),
+        Media::Iso(_) | Media::Boot(_) => None,
+    }
+}
+
+/// Finds the media of a recipe; what is elsewhere is downloaded.
+///
+/// # Errors
+/// When they are not there, cannot be had, or are not what they should be.
+pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
+    let resolve = |place: &str| {
+        let place = places.relay.place(place)?;
+        Ok::<_, Error>(match place.contains("://") {
+            true => place,
+            false => places.root.join(place).display().to_string(),
+        })
+    };
+    let (source, held) = match media {
+        Media::Location(tree) => match resolve(tree)? {
+            url if url.contains("://") => {
+                let tree = places.store.tree(&url)?;
+                let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
+                (boot(kernel, initrd)?, tree.into_files())
+            }
+            directory => (Source::Tree(directory), vec![]),
+        },
+        Media::Iso(iso) => {
+            let place = iso.url.as_deref().or(iso.path.as_deref());
+            let file = resolve(place.unwrap_or_default())?;
+            let file = places.store.file(&file, iso.sha256.as_deref())?;
+            (self::iso(file.path(), kind)?, vec![file])
+        }
+        Media::Boot(files) => {
+            let kernel = places.store.boot_file(&resolve(&files.kernel)?)?;
+            let initrd = places.store.boot_file(&resolve(&files.initrd)?)?;
+            (boot(kernel.path(), initrd.path())?, vec![kernel, initrd])
+        }
+    };
+    Ok(Medium {
+        source,
+        from_tree: matches!(media, Media::Location(_)),
+        _held: held,
+    })
 }
 
 /// Where Ubuntu's live media keep the kernel and the initrd, which virt-install does not know.

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::relay::Relay;
 use super::{Facts, Installed};
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
@@ -31,14 +32,15 @@ use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
 };
 use crate::recipe::template;
-use crate::recipe::types::{self, Media, VirtInstall};
+use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
 use crate::runner::mask::Mask;
 use crate::stage::{CLUSTER, Context, configure};
+use crate::store;
 use crate::sysprep::OVERLAY_CLUSTER;
 use answers::{Answers, Known};
 use kind::Kind;
-use media::Source;
+use media::Medium;
 use proof::Report;
 use watch::{End, Limits, Setting, Watch};
 
@@ -59,14 +61,17 @@ pub fn run(
     disk: &Path,
 ) -> Result<Installed> {
     let work = Work::prepare(context, method, scratch, disk)?;
-    let source = work.source()?;
-    let answers = work.answers()?;
+    let relay = Relay::start(context, &method.os, media::tree(&method.media), scratch)?;
+    let store = context.host.store();
+    let medium = work.medium(&relay, &context.media(&store)?)?;
+    let answers = work.answers(&relay)?;
     work.make_disk()?;
-    let domain = work.launch(&source, &answers)?;
+    let domain = work.launch(&medium, &answers, &relay)?;
     answers.forget();
-    work.see_through(domain)?;
-    drop(answers);
-    let facts = work.prove()?;
+    work.see_through(domain, &relay)?;
+    drop((answers, medium));
+    let mut facts = work.prove()?;
+    (facts.fetched, facts.sources) = relay.finish();
     Ok(Installed {
         disk: disk.to_owned(),
         size: context.recipe().machine.disk,
@@ -122,26 +127,22 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn source(&self) -> Result<Source> {
+    fn medium(&self, relay: &Relay, store: &store::media::Media<'_>) -> Result<Medium> {
         let root = &self.context.resolved.root;
-        let local = |file: &str| root.join(file);
-        match &self.method.media {
-            Media::Location(tree) if tree.contains("://") => Ok(Source::Tree(tree.clone())),
-            Media::Location(tree) => Ok(Source::Tree(local(tree).display().to_string())),
-            Media::Iso(iso) => {
-                media::iso(&local(iso.path.as_deref().unwrap_or_default()), self.kind)
-            }
-            Media::Boot(boot) => media::boot(&local(&boot.kernel), &local(&boot.initrd)),
-        }
+        media::find(
+            &self.method.media,
+            self.kind,
+            &media::Places { root, relay, store },
+        )
     }
 
-    fn answers(&self) -> Result<Answers> {
+    fn answers(&self, relay: &Relay) -> Result<Answers> {
         let vars = answers::variables(&Known {
             recipe: self.context.recipe(),
             vars: &self.context.resolved.vars,
             kind: self.kind,
             key: self.context.key.as_str(),
-            mirrors: &BTreeMap::new(),
+            mirrors: relay.vars(),
             secrets: &self.secrets,
         })?;
         let text = template::render(&self.template, &vars, &self.method.answers)?;
@@ -163,7 +164,7 @@ impl<'a> Work<'a> {
             .run()
     }
 
-    fn launch(&self, source: &Source, answers: &Answers) -> Result<Domain> {
+    fn launch(&self, medium: &Medium, answers: &Answers, relay: &Relay) -> Result<Domain> {
         let ui = self.context.ui;
         let known = osinfo::known()?;
         let os = osinfo::choose(
@@ -185,13 +186,14 @@ impl<'a> Work<'a> {
             .iter()
             .map(|arg| (*arg).to_owned())
             .collect();
+        kernel_args.extend(medium.kernel_args(self.kind, relay));
         kernel_args.extend(self.method.kernel_args.iter().cloned());
         let argv = argv::argv(&argv::Request {
             uri: self.connection.uri(),
             spec: &spec,
             place: expected.place(),
             os: &os,
-            source,
+            source: &medium.source,
             inject: answers.inject.as_deref(),
             seed: answers.seed.as_deref(),
             kernel_args: &kernel_args,
@@ -244,7 +246,7 @@ impl<'a> Work<'a> {
         self.context.logs.join(name)
     }
 
-    fn see_through(&self, domain: Domain) -> Result<()> {
+    fn see_through(&self, domain: Domain, relay: &Relay) -> Result<()> {
         let (mask, log) = (Mask::new(&self.secrets), self.log());
         let screen = log.with_file_name(format!("{}-screen.png", self.context.label));
         drop(std::fs::remove_file(&screen));
@@ -257,8 +259,8 @@ impl<'a> Work<'a> {
             log: (!self.secrets.is_empty()).then_some(log.as_path()),
             screen: &screen,
         };
-        let nothing = || 0;
-        let mut watch = Watch::new(setting, &nothing)?;
+        let relayed = || relay.activity();
+        let mut watch = Watch::new(setting, &relayed)?;
         let end = watch.run(&domain)?;
         let lost = domain.failure();
         domain.destroy()?;
@@ -323,6 +325,7 @@ impl<'a> Work<'a> {
             product: Some(os.product).filter(|name| !name.is_empty() && name != "unknown"),
             expand,
             sources: None,
+            fetched: vec![],
         })
     }
 }

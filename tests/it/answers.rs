@@ -1,0 +1,215 @@
+//! The shipped answer files: as installers get them, and judged by the programs of those who read
+//! them: `debconf-set-selections -c`, `ksvalidator`, `cloud-init schema`, `sh -n`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use imgforge::distro::{self, apt};
+use imgforge::host::exec::Program;
+use imgforge::recipe::Repo;
+use imgforge::recipe::template;
+use imgforge::recipe::types::{Firmware, Install};
+use imgforge::stage::install::virt_install::answers::{self, Known};
+use imgforge::stage::install::virt_install::kind::Kind;
+use imgforge::stage::install::virt_install::proof;
+
+const PROXY: &str = "10.0.2.2:4000";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program of `scripts/deps.sh test`.
+fn validator(name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("validators").join(name)
+}
+
+/// What the relay tells an installer of this distribution.
+fn mirrors(os: &str) -> BTreeMap<String, String> {
+    let distro = distro::by_osinfo(os).unwrap();
+    let mut vars = BTreeMap::new();
+    let mut set = |name: &str, value: &str| {
+        vars.insert(format!("imgforge_{name}"), value.to_owned());
+    };
+    let route = |name: &str| format!("http://{PROXY}/{name}");
+    for (prefix, name) in [
+        ("mirror", distro.id.to_owned()),
+        ("security", format!("{}-security", distro.id)),
+    ] {
+        set(prefix, &route(&name));
+        set(&format!("{prefix}_host"), PROXY);
+        set(&format!("{prefix}_path"), &format!("/{name}"));
+    }
+    set("packages", &distro.packages.join(" "));
+    if let Some(end) = distro.trees.first() {
+        set("tree", &format!("{}/{end}", route(distro.id)));
+    }
+    if let Some((archive, suite)) = distro
+        .apt
+        .and_then(|apt| Some((apt, apt.suites.iter().find(|suite| suite.osinfo == os)?)))
+    {
+        let mirror = apt::Archive::at("http://mirror.example/archive");
+        set("sources", &apt::sources(archive, suite, &mirror, &[]));
+    }
+    vars
+}
+
+fn rendered(image: &str, firmware: Firmware) -> String {
+    let mut resolved = Repo::open(root()).unwrap().load(image, &[]).unwrap();
+    resolved.recipe.machine.firmware = firmware;
+    let Some(Install::VirtInstall(method)) = &resolved.recipe.install else {
+        panic!("{image} is not installed by virt-install");
+    };
+    let vars = answers::variables(&Known {
+        recipe: &resolved.recipe,
+        vars: &resolved.vars,
+        kind: Kind::of(&method.answers).unwrap(),
+        key: &"0123456789abcdef".repeat(4),
+        mirrors: &mirrors(&method.os),
+        secrets: &BTreeMap::new(),
+    })
+    .unwrap();
+    let text = std::fs::read_to_string(root().join(&method.answers)).unwrap();
+    template::render(&text, &vars, &method.answers).unwrap()
+}
+
+/// Runs a judge on a file with `text`; says what it complains about.
+fn judge(program: Program, text: &str) -> Result<(), String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("answers");
+    std::fs::write(&file, text).unwrap();
+    program.arg(&file).run().map_err(|error| error.render())
+}
+
+fn debconf(text: &str) -> Result<(), String> {
+    judge(Program::new("debconf-set-selections").arg("-c"), text)
+}
+
+fn ksvalidator(version: &str, text: &str) -> Result<(), String> {
+    let program = validator("bin/ksvalidator").display().to_string();
+    judge(Program::new(program).args(["-e", "-v", version]), text)
+}
+
+fn cloud_init(text: &str) -> Result<(), String> {
+    let library = validator("cloud-init/usr/lib/python3/dist-packages");
+    let python = validator("bin/python").display().to_string();
+    let schema = ["-m", "cloudinit.cmd.main", "schema", "--config-file"];
+    judge(
+        Program::new(python).env("PYTHONPATH", library).args(schema),
+        text,
+    )
+}
+
+fn shell(text: &str) -> Result<(), String> {
+    judge(Program::new("sh").arg("-n"), text)
+}
+
+/// The value of `preseed/late_command`, as debian-installer joins its lines.
+fn late_command(preseed: &str) -> String {
+    let (_, value) = preseed.split_once("preseed/late_command string").unwrap();
+    value.replace("\\\n", " ")
+}
+
+/// The text between `%post` and `%end`.
+fn post(kickstart: &str) -> &str {
+    let (_, post) = kickstart.split_once("%post --erroronfail\n").unwrap();
+    post.split_once("%end").unwrap().0
+}
+
+fn late_commands(autoinstall: &str) -> Vec<String> {
+    let tree: serde_json::Value = serde_yaml::from_str(autoinstall).unwrap();
+    let commands = tree["autoinstall"]["late-commands"].as_array().unwrap();
+    let text = |command: &serde_json::Value| command.as_str().unwrap().to_owned();
+    commands.iter().map(text).collect()
+}
+
+/// As rendered, but for the sentinel, which is the stage's own business.
+fn snapshot(image: &str, text: &str) {
+    let line = |root: &str| proof::sentinel(&"0123456789abcdef".repeat(4), root);
+    let text = text
+        .replace(&line("/target"), "[sentinel]")
+        .replace(&line("/"), "[sentinel]");
+    insta::assert_snapshot!(image, text);
+}
+
+fn ends_with_the_sentinel(script: &str) {
+    let last = script.trim_end().lines().next_back().unwrap();
+    let key = "0123456789abcdef".repeat(4);
+    assert!(
+        last.contains(&key) && last.contains("imgforge/installed"),
+        "{last}"
+    );
+    shell(script).unwrap();
+}
+
+#[test]
+fn debians_preseed_is_one_that_debconf_takes() {
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let text = rendered("debian-base", firmware);
+        debconf(&text).unwrap();
+        ends_with_the_sentinel(&late_command(&text));
+        let efi = text.contains("method{ efi }");
+        assert_eq!(efi, firmware == Firmware::Uefi);
+    }
+    snapshot("debian-base", &rendered("debian-base", Firmware::Bios));
+    assert!(debconf("d-i only-two-words\n").is_err());
+}
+
+#[test]
+fn rockys_and_fedoras_kickstarts_are_ones_that_ksvalidator_takes() {
+    for (image, version) in [("rocky-base", "RHEL10"), ("fedora-base", "F43")] {
+        let text = rendered(image, Firmware::Bios);
+        ksvalidator(version, &text).unwrap();
+        ends_with_the_sentinel(post(&text));
+        snapshot(image, &text);
+        let broken = text.replace("zerombr", "zerombr --nonsense");
+        assert!(
+            ksvalidator(version, &broken)
+                .unwrap_err()
+                .contains("nonsense")
+        );
+    }
+}
+
+#[test]
+fn ubuntus_autoinstall_is_one_that_cloud_init_takes() {
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let text = rendered("ubuntu-server", firmware);
+        cloud_init(&text).unwrap();
+        let commands = late_commands(&text);
+        commands.iter().for_each(|command| shell(command).unwrap());
+        ends_with_the_sentinel(commands.last().unwrap());
+        let tree: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let install = &tree["autoinstall"];
+        assert_eq!(install["shutdown"], "poweroff");
+        let storage = install["storage"]["config"].as_array().unwrap();
+        let last = storage
+            .iter()
+            .filter(|item| item["type"] == "partition")
+            .next_back();
+        let last = last.unwrap();
+        assert_eq!((&last["id"], &last["size"]), (&"root".into(), &(-1).into()));
+    }
+    snapshot("ubuntu-server", &rendered("ubuntu-server", Firmware::Bios));
+    let broken = "#cloud-config\nautoinstall: {locale: C}\n";
+    assert!(cloud_init(broken).unwrap_err().contains("version"));
+}
+
+#[test]
+fn no_answers_name_a_mirror_of_their_own_or_hold_a_password() {
+    for image in ["debian-base", "ubuntu-server", "rocky-base", "fedora-base"] {
+        let text = rendered(image, Firmware::Bios);
+        for (at, _) in text.match_indices("://") {
+            let rest = &text[at + 3..];
+            let known = [PROXY, "mirror.example/"]
+                .iter()
+                .any(|host| rest.starts_with(host));
+            assert!(known, "{image}: {:.60}", rest);
+        }
+        for hash in ["$1$", "$5$", "$6$", "$y$"] {
+            assert!(!text.contains(hash), "{image}");
+        }
+    }
+}
