@@ -31,7 +31,7 @@ test: deps-test ## Runs the tests
 	$(CARGO) test --locked --workspace
 
 test-vm: deps-test ## Runs the long tests, which start virtual machines
-	$(CARGO) test --locked --lib --test it -- --ignored --test-threads=1
+	$(CARGO) test --locked --lib --test it -- --ignored --skip e2e_ --test-threads=1
 
 e2e: deps-test build ## Builds and boots the shipped recipes for real
 	@scripts/e2e.sh

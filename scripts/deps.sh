@@ -11,7 +11,7 @@ declare -A packages=(
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
-    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra"
+    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

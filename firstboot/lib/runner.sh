@@ -236,8 +236,20 @@ remove_traces() {
 		"$root"/etc/systemd/system/imgforge-start.service \
 		"$root"/etc/systemd/system/imgforge-runner.service \
 		"$root"/etc/systemd/system/multi-user.target.wants/imgforge-start.service
-	[ -n "$root" ] || timeout "$((300 * FACTOR))" fstrim -a >/dev/null 2>&1
+	[ -n "$root" ] || trim
 	return 0
+}
+
+# Gives free blocks back; those of removed files are free once that is on the disk.
+trim() {
+	sync
+	timeout "$((300 * FACTOR))" fstrim -a >/dev/null 2>&1 && return 0
+	# Busybox has no -a.
+	while read -r device at _; do
+		case $device in
+		/dev/*) timeout "$((300 * FACTOR))" fstrim "$at" >/dev/null 2>&1 || : ;;
+		esac
+	done </proc/mounts
 }
 
 # $1: poweroff or reboot.

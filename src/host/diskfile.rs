@@ -61,6 +61,8 @@ const OTHERS: &[(&[u8], &str, &str)] = &[
 
 const CONVERT: &str = "`qemu-img convert -O qcow2` makes a disk of it that imgforge knows";
 
+const IN_USE: &str = "is in use by another process";
+
 const QCOW2: &[u8] = b"QFI\xfb";
 
 /// What `qemu-img info` tells.
@@ -94,6 +96,15 @@ impl DiskFile {
             .arg(&path)
             .json()
             .map_err(|error| refused(file, format, error))?;
+        // QEMU lets others read a raw disk that a machine writes to; opening it to write tells.
+        if format == DiskFormat::Raw {
+            let open = Program::new("qemu-io").args(["-f", "raw", "-c", "quit"]);
+            if let Err(error) = open.arg(&path).run().map_err(|e| refused(file, format, e))
+                && error.message().ends_with(IN_USE)
+            {
+                return Err(error);
+            }
+        }
         if info.encrypted {
             return Err(Error::usage(format!("{shown} is encrypted by QEMU")).hint(
                 "`qemu-img convert` makes a disk without that; LUKS inside the disk is fine",
@@ -152,7 +163,7 @@ fn refused(file: &Path, format: DiskFormat, error: Error) -> Error {
     let text = error.render();
     let shown = file.display();
     if text.contains("Failed to get") && text.contains("lock") {
-        return Error::usage(format!("{shown} is in use by another process"))
+        return Error::usage(format!("{shown} {IN_USE}"))
             .hint("stop the machine that runs from it, or the program that works on it");
     }
     Error::usage(format!(

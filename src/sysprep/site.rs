@@ -1,5 +1,7 @@
 //! What an operation works on: a mounted machine, and what must stay.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::accounts::{self, Account};
@@ -10,6 +12,12 @@ use crate::guest::{Guestfs, Key, Os};
 /// The file type bits of a mode, and a regular file's.
 const TYPE: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
+
+/// What a pattern matches.
+enum Found {
+    File(PathBuf),
+    Dir(PathBuf),
+}
 
 /// A mounted machine, and what must stay in it.
 #[derive(Debug)]
@@ -90,8 +98,13 @@ impl<'g> Site<'g> {
     /// # Errors
     /// When something cannot be removed; nothing to remove is no error.
     pub fn remove(&self, patterns: &[&str]) -> Result<()> {
-        let found = self.guest.glob_paths(&one_pattern(patterns))?;
-        found.iter().try_for_each(|path| self.remove_tree(path))
+        for found in self.find(patterns)? {
+            match found {
+                Found::File(path) => self.remove_file(&path)?,
+                Found::Dir(path) => self.remove_dir(&path)?,
+            }
+        }
+        Ok(())
     }
 
     /// Removes what patterns match but for directories.
@@ -99,14 +112,9 @@ impl<'g> Site<'g> {
     /// # Errors
     /// As [`Site::remove`].
     pub fn remove_files(&self, patterns: &[&str]) -> Result<()> {
-        let found = self.guest.glob_marked(&one_pattern(patterns))?;
-        for path in found {
-            // The slash marks directories, also behind symbolic links.
-            let name = path.to_string_lossy();
-            match name.strip_suffix('/') {
-                None => self.remove_tree(&path)?,
-                Some(link) if self.guest.is_symlink(link)? => self.remove_path(link)?,
-                Some(_) => {}
+        for found in self.find(patterns)? {
+            if let Found::File(path) = found {
+                self.remove_file(&path)?;
             }
         }
         Ok(())
@@ -117,19 +125,43 @@ impl<'g> Site<'g> {
     /// # Errors
     /// As [`Site::remove`].
     pub fn remove_files_below(&self, dirs: &[&str], except: &[String]) -> Result<()> {
-        for dir in dirs {
-            let pattern = one_pattern(&[&format!("{dir}/*")]);
-            for path in self.guest.glob_marked(&pattern)? {
-                let name = path.to_string_lossy();
-                match name.strip_suffix('/') {
-                    None if except.iter().any(|kept| *kept == name) => {}
-                    None => self.remove_tree(&path)?,
-                    Some(link) if self.guest.is_symlink(link)? => self.remove_path(link)?,
-                    Some(below) => self.remove_files_below(&[&literal(below)], except)?,
+        let patterns: Vec<String> = dirs.iter().map(|dir| format!("{dir}/*")).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        for found in self.find(&patterns)? {
+            match found {
+                Found::File(path) if except.iter().any(|kept| Path::new(kept) == path) => {}
+                Found::File(path) => self.remove_file(&path)?,
+                Found::Dir(path) => {
+                    let below = literal(&path.to_string_lossy());
+                    self.remove_files_below(&[&below], except)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What patterns match; a link to a directory is a file.
+    fn find(&self, patterns: &[&str]) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        for path in self.guest.glob_marked(&one_pattern(patterns))? {
+            let bytes = path.as_os_str().as_bytes();
+            all.push(match bytes.strip_suffix(b"/") {
+                None => Found::File(path),
+                Some(bare) => {
+                    let bare = PathBuf::from(OsStr::from_bytes(bare));
+                    let link = match bare.to_str() {
+                        Some(text) => self.guest.is_symlink(text)?,
+                        None => false,
+                    };
+                    if link {
+                        Found::File(bare)
+                    } else {
+                        Found::Dir(bare)
+                    }
+                }
+            });
+        }
+        Ok(all)
     }
 
     /// Takes every line but the declared ones from the `authorized_keys` of declared users, where
@@ -192,7 +224,11 @@ impl<'g> Site<'g> {
     /// # Errors
     /// When it cannot be removed; a missing one is no error.
     pub fn remove_path(&self, path: &str) -> Result<()> {
-        self.remove_tree(Path::new(path))
+        let dir = self.guest.is_dir(path)? && !self.guest.is_symlink(path)?;
+        match dir {
+            true => self.remove_dir(Path::new(path)),
+            false => self.remove_file(Path::new(path)),
+        }
     }
 
     /// Whether an existing path is a regular file; symbolic links are not followed.
@@ -254,8 +290,15 @@ impl<'g> Site<'g> {
         self.keep.iter().any(|kept| path.starts_with(kept))
     }
 
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        match self.is_kept(path) {
+            true => Ok(()),
+            false => self.guest.rm_f_path(path),
+        }
+    }
+
     /// Removes what is not kept; a mount point is emptied.
-    fn remove_tree(&self, path: &Path) -> Result<()> {
+    fn remove_dir(&self, path: &Path) -> Result<()> {
         if self.is_kept(path) {
             return Ok(());
         }
@@ -272,8 +315,8 @@ impl<'g> Site<'g> {
         // Names that are not UTF-8 cannot be asked for below; such a directory holds no kept file
         // that anyone could have named.
         match path.to_str() {
-            Some(dir) if self.guest.is_dir(dir)? => self.empty(&[&literal(dir)]),
-            _ => Ok(()),
+            Some(dir) => self.empty(&[&literal(dir)]),
+            None => Ok(()),
         }
     }
 }

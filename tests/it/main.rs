@@ -2,10 +2,12 @@
 
 mod answers;
 mod cli;
+mod disk_seal;
 mod guest;
 mod http;
 mod hypervisor;
 mod index;
+mod layouts;
 mod pack;
 mod packaging;
 mod phony;

@@ -352,6 +352,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         .run()
         .unwrap();
     assert!(contains(&flat, "etc/hostname stays") || contains(&flat, "phony"));
+    crate::layouts::assert_free_blocks_are_zero(&flat, 0);
     assert!(
         !contains(&flat, MARKER),
         "free blocks still have what was removed"

@@ -197,8 +197,11 @@ calls! {
     "removing {path}" rm_rf = rm_rf(path: &str) -> ();
     /// As `rm_rf`, for names that need not be UTF-8.
     "removing {path:?}" rm_rf_path = rm_rf(path: &Path) -> ();
-    /// Removes a file; a missing one is no error.
+    /// Removes a file; a missing one is no error. Unlike `rm_rf`, it starts no program in the
+    /// appliance.
     "removing {path}" rm_f = rm_f(path: &str) -> ();
+    /// As `rm_f`, for names that need not be UTF-8.
+    "removing {path:?}" rm_f_path = rm_f(path: &Path) -> ();
     /// Makes an empty file, or sets the time of an existing one.
     "touching {path}" touch = touch(path: &str) -> ();
     /// Sets the size of a file, in bytes.

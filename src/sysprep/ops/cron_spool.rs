@@ -13,8 +13,19 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-/// The number of the next job of at(1), in Debian's place and in Red Hat's.
-const NEXT: &[&str] = &["/var/spool/cron/atjobs/.SEQ", "/var/spool/at/.SEQ"];
+/// The number of the next job of at(1), where different systems keep it.
+const NEXT: &[&str] = &[
+    "/var/spool/cron/atjobs/.SEQ",
+    "/var/spool/atjobs/.SEQ",
+    "/var/spool/at/.SEQ",
+];
+
+const DIRS: &[&str] = &[
+    "/var/spool/cron",
+    "/var/spool/at",
+    "/var/spool/atjobs",
+    "/var/spool/atspool",
+];
 
 const FIRST: &str = "00000\n";
 
@@ -30,7 +41,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         .map(|(path, _)| (*path).to_owned())
         .collect();
     // Debian's sub-directories have owners that the programs insist on.
-    site.remove_files_below(&["/var/spool/cron", "/var/spool/at"], &numbers)?;
+    site.remove_files_below(DIRS, &numbers)?;
     for (path, number) in counters {
         if number != FIRST.as_bytes() {
             site.guest.write(path, FIRST)?;

@@ -1,0 +1,254 @@
+//! `imgforge disk seal`: what it refuses, and that nothing is lost.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program is started as users start it, and killed"
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use imgforge::host::exec::Program;
+
+use crate::phony::Phony;
+
+fn imgforge(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command
+        .args(["--progress", "plain", "--accel", "tcg", "--state"])
+        .arg(dir.join("state"))
+        .args(["disk", "seal"])
+        .stdin(Stdio::null());
+    command
+}
+
+/// The exit code and both outputs.
+fn seal(dir: &Path, args: &[&str]) -> (i32, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = imgforge(dir).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
+    (status.code().unwrap(), text.into_owned())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_list_is_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, printed) = seal(dir.path(), &["--list"]);
+    assert_eq!(code, 0);
+    assert!(
+        printed.contains("\nmachine-id              * Empty the machine id\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("\nfs-uuids                  Give file systems new UUIDs\n"),
+        "{printed}"
+    );
+    assert!(!dir.path().join("state").exists());
+}
+
+#[test]
+fn what_cannot_be_sealed_is_refused_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| -> PathBuf {
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let disk = file("disk.raw", &[0; 1 << 20]);
+    let disk = text(&disk);
+    let note = file("note.txt", b"not a disk\n");
+    let other = file("there.raw", b"precious");
+    let snapshots = dir.path().join("snapshots.qcow2");
+    for args in [
+        &["create", "-q", "-f", "qcow2"][..],
+        &["snapshot", "-c", "one"],
+    ] {
+        let size = (args[0] == "create").then_some("1M");
+        Program::new("qemu-img")
+            .args(args)
+            .arg(&snapshots)
+            .args(size)
+            .run()
+            .unwrap();
+    }
+    for (args, expected) in [
+        (&["/nowhere.raw"][..], "/nowhere.raw cannot be read"),
+        (&[text(&note)], "no whole number of sectors"),
+        (&[text(dir.path())], "is a directory"),
+        (
+            &[disk, "--format", "qcow2"],
+            "cannot be opened as a qcow2 disk",
+        ),
+        (&[disk, "-o", text(&other)], "exists already"),
+        (&[disk, "--keep", "etc/x"], "no absolute path"),
+        (
+            &[disk, "--operations", "machineid"],
+            "did you mean `machine-id`?",
+        ),
+        (
+            &[disk, "--operations", "default,customize"],
+            "so that all clones share them",
+        ),
+        (&[text(&snapshots)], "has internal snapshots"),
+    ] {
+        let (code, printed) = seal(dir.path(), args);
+        assert_eq!(code, 2, "{args:?}: {printed}");
+        assert!(printed.contains(expected), "{args:?}: {printed}");
+    }
+    assert_eq!(std::fs::read(other).unwrap(), b"precious");
+}
+
+#[test]
+fn a_disk_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk.raw");
+    std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
+    // A machine that has not begun.
+    let mut user = Command::new("qemu-system-x86_64")
+        .args(["-accel", "tcg", "-nodefaults", "-display", "none", "-S"])
+        .args(["-device", "virtio-blk-pci,drive=disk", "-drive"])
+        .arg(format!(
+            "if=none,id=disk,format=raw,file={}",
+            disk.display()
+        ))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let refused = loop {
+        let open = Program::new("qemu-io").args(["-f", "raw", "-c", "quit"]);
+        let refused = open.arg(&disk).run().is_err();
+        if refused || Instant::now() > deadline {
+            break refused;
+        }
+        std::thread::yield_now();
+    };
+    let (code, printed) = seal(dir.path(), &[text(&disk)]);
+    user.kill().unwrap();
+    user.wait().unwrap();
+    assert!(refused, "the machine took no lock");
+    assert_eq!(code, 2, "{printed}");
+    assert!(
+        printed.contains("is in use by another process"),
+        "{printed}"
+    );
+}
+
+/// Names in a directory, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+#[ignore = "vm"]
+fn an_overlay_is_sealed_whole_and_a_failure_or_a_kill_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let phony = Phony::debian();
+    phony.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    phony.file(
+        "etc/ssh/ssh_host_ed25519_key",
+        "a key of the build\n".repeat(500),
+    );
+    let base = phony.disk(dir.path(), "base.raw");
+    let disk = dir.path().join("disk.qcow2");
+    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+    create.args([&base, &disk]).run().unwrap();
+    std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let before = [std::fs::read(&base).unwrap(), std::fs::read(&disk).unwrap()];
+
+    let empty = dir.path().join("empty.raw");
+    std::fs::write(&empty, vec![0; 8 << 20]).unwrap();
+    let (code, printed) = seal(dir.path(), &[text(&empty)]);
+    assert_eq!(code, 1, "{printed}");
+    assert!(
+        printed.contains("no operating system was found"),
+        "{printed}"
+    );
+    assert_eq!(
+        names(dir.path()),
+        ["base.raw", "disk.qcow2", "empty.raw", "state"]
+    );
+
+    // Killed while the appliance works.
+    let mut killed = imgforge(dir.path())
+        .arg(&disk)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let sockets = loop {
+        if let Some(sockets) = noted(dir.path()) {
+            break sockets;
+        }
+        assert!(Instant::now() < deadline, "no session began");
+        std::thread::yield_now();
+    };
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(
+        [std::fs::read(&base).unwrap(), std::fs::read(&disk).unwrap()],
+        before
+    );
+    assert!(sockets.is_dir(), "{}", sockets.display());
+
+    let (code, printed) = seal(dir.path(), &[text(&disk)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(
+        printed.contains("cleared after an earlier run: removed"),
+        "{printed}"
+    );
+    assert!(printed.contains("used of"), "{printed}");
+    assert!(!sockets.exists(), "{}", sockets.display());
+    assert_eq!(
+        names(dir.path()),
+        ["base.raw", "disk.qcow2", "empty.raw", "state"]
+    );
+    assert_eq!(std::fs::read(&base).unwrap(), before[0]);
+    assert_eq!(
+        std::fs::metadata(&disk).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    // Nothing of the build is in the result, nor behind it.
+    std::fs::remove_file(&base).unwrap();
+    let flat = dir.path().join("flat.raw");
+    let convert = Program::new("qemu-img").args(["convert", "-f", "qcow2", "-O", "raw"]);
+    convert.args([&disk, &flat]).run().unwrap();
+    let bytes = std::fs::read(&flat).unwrap();
+    let has = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    assert!(has("Debian GNU/Linux") && !has("a key of the build"));
+}
+
+/// The sockets that a session noted in a scratch directory below `dir`.
+fn noted(dir: &Path) -> Option<PathBuf> {
+    let below = |dir: &Path, prefix: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        named.map(|entry| entry.path()).collect()
+    };
+    let scratch = below(dir, ".imgforge-seal-");
+    let sessions = scratch
+        .iter()
+        .flat_map(|scratch| below(scratch, "guestfs-"));
+    let mut links = sessions.map(|session| session.join("sockets"));
+    links.find_map(|link| link.read_link().ok())
+}
