@@ -21,5 +21,6 @@ pub mod scan;
 pub mod stage;
 pub mod store;
 pub mod sysprep;
+pub mod toolbox;
 pub mod ui;
 pub mod units;

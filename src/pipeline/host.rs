@@ -93,6 +93,11 @@ impl Host {
         })
     }
 
+    /// The state directory.
+    pub fn state(&self) -> &std::path::Path {
+        &self.settings.state
+    }
+
     /// This process' page of the ledger.
     ///
     /// # Errors

@@ -205,42 +205,42 @@ fn step(
     digests: &Digests,
 ) -> Result<()> {
     inputs.value(name, step);
-    for file in files(step) {
-        inputs.path(
-            &format!("{name} {file}"),
-            &resolved.root.join(file),
-            digests,
-        )?;
+    for file in files(step, &resolved.root) {
+        let path = resolved.root.join(&file);
+        inputs.path(&format!("{name} {file}"), &path, digests)?;
     }
     Ok(())
 }
 
 /// The files of the recipe repository that a step reads.
-fn files(step: &Step) -> Vec<&str> {
-    let mut files: Vec<&str> = Vec::new();
+fn files(step: &Step, root: &Path) -> Vec<String> {
+    let mut files: Vec<String> = Vec::new();
     match &step.action {
-        Action::Repository(repository) => files.extend(repository.key.as_deref()),
-        Action::Files(copy) => files.extend(copy.from.as_deref()),
-        Action::Shell(shell) => files.extend(shell.script.as_deref()),
+        Action::Repository(repository) => files.extend(repository.key.clone()),
+        Action::Files(copy) => files.extend(copy.from.clone()),
+        Action::Shell(shell) => files.extend(shell.script.clone()),
         Action::Users(users) => files.extend(
             users
                 .list
                 .iter()
                 .flat_map(|user| &user.ssh_keys)
-                .map(String::as_str)
-                .filter(|key| is_file(key)),
+                .filter(|key| is_file(key))
+                .cloned(),
         ),
         Action::Ansible(ansible) => {
-            files.push(&ansible.playbook);
-            files.extend(ansible.roles.iter().map(String::as_str));
-            files.extend(ansible.requirements.as_deref());
+            files.extend(crate::runner::playbook_files(ansible, root));
+            files.extend(ansible.requirements.as_deref().map(|written| {
+                let lock = crate::toolbox::collections::lock_path(Path::new(written));
+                match root.join(&lock).is_file() {
+                    true => lock.to_string_lossy().into_owned(),
+                    false => written.to_owned(),
+                }
+            }));
         }
         Action::Puppet(puppet) => {
-            files.extend(puppet.manifest.as_deref());
-            files.extend(puppet.modules.iter().map(String::as_str));
-            files.extend(puppet.agent.as_ref().and_then(|agent| agent.ca.as_deref()));
+            files.extend(crate::runner::puppet_files(puppet, root));
         }
-        Action::CloudInit(cloud) => files.push(&cloud.user_data),
+        Action::CloudInit(cloud) => files.push(cloud.user_data.clone()),
         Action::Upgrade
         | Action::Packages(_)
         | Action::System(_)

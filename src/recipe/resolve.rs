@@ -334,24 +334,10 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
 
 /// What `build` cannot execute yet: the place in the recipe, and what it is.
 pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
-    use super::types::{Action, From};
+    use super::types::From;
     let mut list = vec![];
     if let Some(From::Published(_)) = recipe.from {
         list.push(("from".to_owned(), "building on a published image"));
-    }
-    for (key, steps) in [
-        ("configure", &recipe.configure),
-        ("instance", &recipe.instance),
-    ] {
-        for (index, step) in steps.iter().enumerate() {
-            let (action, what) = match &step.action {
-                Action::Ansible(_) => ("ansible", "the step `ansible`"),
-                Action::Puppet(_) => ("puppet", "the step `puppet`"),
-                Action::CloudInit(_) => ("cloud-init", "the step `cloud-init`"),
-                _ => continue,
-            };
-            list.push((format!("{key}[{index}].{action}"), what));
-        }
     }
     let targets = &recipe.targets;
     let declared = [

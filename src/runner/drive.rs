@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Journal;
 use super::watch::{End, Limits, Session};
-use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, OUTPUT_PORT};
+use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, OUTPUT_PORT, TOOLS_SERIAL};
 use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
@@ -97,7 +97,7 @@ pub fn drive(
         }
         let (end, screenshot) = boot_once(
             machine,
-            &spec(machine, &jobs, &journal, raw),
+            &spec(machine, &jobs, &journal, job.toolbox.as_deref(), raw),
             &mut session,
             &log,
         )?;
@@ -149,7 +149,13 @@ fn console_log(machine: &Machine<'_>, boot: u32) -> PathBuf {
         .join(format!("{}-console{number}.log", machine.name))
 }
 
-fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: Option<PathBuf>) -> Spec {
+fn spec(
+    machine: &Machine<'_>,
+    job: &Path,
+    journal: &Path,
+    tools: Option<&Path>,
+    log: Option<PathBuf>,
+) -> Spec {
     let raw = |path: &Path, serial: &str, readonly| Disk {
         path: path.to_owned(),
         format: Format::Raw,
@@ -162,16 +168,18 @@ fn spec(machine: &Machine<'_>, job: &Path, journal: &Path, log: Option<PathBuf>)
         serial: None,
         readonly: false,
     };
+    let mut disks = vec![
+        root,
+        raw(job, JOB_SERIAL, true),
+        raw(journal, LOG_SERIAL, false),
+    ];
+    disks.extend(tools.map(|path| raw(path, TOOLS_SERIAL, true)));
     Spec {
         name: machine.name.clone(),
         memory: machine.memory,
         cpus: machine.cpus,
         firmware: machine.firmware,
-        disks: vec![
-            root,
-            raw(job, JOB_SERIAL, true),
-            raw(journal, LOG_SERIAL, false),
-        ],
+        disks,
         nics: machine.nics.clone(),
         channels: vec![EVENTS_PORT.into(), OUTPUT_PORT.into()],
         boot: machine.boot.clone(),

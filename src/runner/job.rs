@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::payload::{self, Content, Entry};
@@ -54,6 +54,15 @@ pub struct Request<'a> {
     pub accel: Accel,
 }
 
+/// What a job takes from toolboxes.
+#[derive(Debug, Clone, Default)]
+pub struct Tools {
+    /// The toolbox's disk, if some step needs one.
+    pub disk: Option<PathBuf>,
+    /// Where the collections of each requirements file are, by its path in the recipe.
+    pub galaxy: BTreeMap<String, PathBuf>,
+}
+
 /// A step as the host has to know it while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
@@ -74,6 +83,8 @@ pub struct Job {
     pub steps: Vec<Planned>,
     /// How many secrets the guest waits for.
     pub secrets: usize,
+    /// The toolbox's disk, if some step needs one.
+    pub toolbox: Option<PathBuf>,
     archive: Vec<Entry>,
 }
 
@@ -83,10 +94,19 @@ impl Job {
     /// # Errors
     /// When a step is not available yet, or a file that it names cannot be used.
     pub fn prepare(request: &Request<'_>) -> Result<Job> {
+        Job::prepare_with(request, &Tools::default())
+    }
+
+    /// As [`Job::prepare`], with toolboxes.
+    ///
+    /// # Errors
+    /// As [`Job::prepare`].
+    pub fn prepare_with(request: &Request<'_>, tools: &Tools) -> Result<Job> {
         let scope = Scope {
             root: request.root,
             vars: request.vars,
             secrets: request.secrets,
+            galaxy: &tools.galaxy,
         };
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         let factor = request.accel.time_factor();
@@ -127,6 +147,7 @@ impl Job {
             nonce,
             steps,
             secrets,
+            toolbox: tools.disk.clone(),
             archive,
         })
     }

@@ -19,8 +19,9 @@ mod script;
 pub(crate) mod steps;
 pub mod watch;
 
-pub use job::{Job, Mode, Request};
+pub use job::{Job, Mode, Request, Tools};
 pub use report::Journal;
+pub use steps::{key_secret, playbook_files, puppet_files};
 pub use watch::{End, Guest, Limits, Session};
 
 /// Serial of the disk with the job.
@@ -28,6 +29,9 @@ pub const JOB_SERIAL: &str = "imgforge-job";
 
 /// Serial of the disk with the journal.
 pub const LOG_SERIAL: &str = "imgforge-log";
+
+/// Serial of the disk with a toolbox.
+pub const TOOLS_SERIAL: &str = "imgforge-tools";
 
 /// The port with events, and with secrets in the other direction.
 pub const EVENTS_PORT: &str = "org.imgforge.0";
@@ -41,6 +45,7 @@ pub const LOG_SIZE: u64 = 1 << 20;
 /// Changes with everything that runs inside a guest; a part of the keys of stages that use it.
 pub fn version() -> String {
     let tables = [script::RUNNER, script::INSTANCE, script::ACTIONS];
+    // The toolbox's own key is no part of this: another toolbox gives the same image.
     let texts = tables
         .into_iter()
         .flatten()

@@ -26,6 +26,10 @@ pub(super) const RUNNER: &[(&str, &str)] = &[
         include_str!("../../firstboot/lib/secrets.sh"),
     ),
     ("lib/step.sh", include_str!("../../firstboot/lib/step.sh")),
+    (
+        "ansible/imgforge.py",
+        include_str!("../../firstboot/ansible/imgforge.py"),
+    ),
 ];
 
 /// Files of an image's own first-boot steps, relative to their directory.
@@ -60,12 +64,24 @@ pub(super) const INSTANCE: &[(&str, &str)] = &[
 /// The actions that run in a process of their own.
 pub(super) const ACTIONS: &[(&str, &str)] = &[
     (
+        "actions/ansible.sh",
+        include_str!("../../firstboot/actions/ansible.sh"),
+    ),
+    (
+        "actions/cloud-init.sh",
+        include_str!("../../firstboot/actions/cloud-init.sh"),
+    ),
+    (
         "actions/files.sh",
         include_str!("../../firstboot/actions/files.sh"),
     ),
     (
         "actions/packages.sh",
         include_str!("../../firstboot/actions/packages.sh"),
+    ),
+    (
+        "actions/puppet.sh",
+        include_str!("../../firstboot/actions/puppet.sh"),
     ),
     (
         "actions/repository.sh",

@@ -33,6 +33,9 @@ const SAMPLE: Duration = Duration::from_secs(10);
 /// A kernel that panicked says so and where; then it is ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// A line of output that begins so is progress, and no output.
+const PROGRESS: &str = "::imgforge:: ";
+
 /// What a running guest can be asked.
 pub trait Guest {
     /// The next event, or `None` after `timeout`.
@@ -280,8 +283,13 @@ impl<'a> Session<'a> {
             DomainEvent::Channel { name, data } if name == OUTPUT_PORT => {
                 let lines = self.output.0.push(&data, &self.mask);
                 for line in lines {
-                    self.output.1.push(&line);
-                    self.show(&line);
+                    match line.strip_prefix(PROGRESS) {
+                        Some(what) => self.progress(what),
+                        None => {
+                            self.output.1.push(&line);
+                            self.show(&line);
+                        }
+                    }
                 }
             }
             DomainEvent::Channel { name, data } if name == EVENTS_PORT => {
@@ -308,6 +316,16 @@ impl<'a> Session<'a> {
         if !line.starts_with("imgforge: ") {
             self.show(line);
         }
+    }
+
+    /// What a step says of its own course, behind its title.
+    fn progress(&self, what: &str) {
+        let Some((n, step)) = self.step.and_then(|n| Some((n, self.job.step(n)?))) else {
+            return;
+        };
+        let (prefix, all) = (&self.prefix, self.job.count());
+        self.ui
+            .step(format!("{prefix}{n}/{all} {}: {what}", step.title));
     }
 
     fn show(&mut self, line: &str) {

@@ -209,10 +209,17 @@ pub struct Shell {
 pub struct Ansible {
     /// The playbook, a file of the recipe repository.
     pub playbook: String,
-    /// Directories with roles.
+    /// Directories with roles, beside `roles/` next to the playbook.
     #[serde(default)]
     pub roles: Vec<String>,
-    /// `requirements.yml` with collections.
+    /// Further files and directories that the playbook reads. What lies next to it by Ansible's
+    /// own rules (`roles/`, `group_vars/`, `files/`, …) or is named in it comes along by itself.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Groups that the guest belongs to, for `hosts:` and `group_vars/`.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// `requirements.yml` with collections and roles; its lock lies beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<String>,
     /// Extra variables.
@@ -221,6 +228,9 @@ pub struct Ansible {
     /// Only these tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// All but these tags.
+    #[serde(default)]
+    pub skip_tags: Vec<String>,
     /// Name of a secret that holds the vault password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault_password: Option<String>,
@@ -239,6 +249,15 @@ pub struct Puppet {
     /// Directories with modules.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Hiera's configuration, a file of the recipe repository; `data/` beside it comes along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hiera: Option<String>,
+    /// Extra facts of the manifest's run.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+    /// Only these tags of the manifest.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// One run of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PuppetAgent>,
@@ -253,9 +272,9 @@ pub struct PuppetAgent {
     /// Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Name of the agent's certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certname: Option<String>,
+    /// Name of the agent's certificate. Its key stays on the host that builds, so that the next
+    /// build is the same agent for the server.
+    pub certname: String,
     /// The authority's certificate, a file of the recipe repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
@@ -265,6 +284,9 @@ pub struct PuppetAgent {
     /// Only these tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// How long the agent waits until the server signs its certificate; default: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
 }
 
 /// `cloud-init:`.

@@ -89,7 +89,12 @@ pub(crate) fn targets(files: &Files, root: &Path) -> Result<Vec<String>> {
 
 /// Files and links below `source`. Directories only when empty: in the guest a directory of the
 /// same name may be a link, which an archive's own entry would replace.
-fn collect(source: &Path, path: String, mode: Option<u32>, entries: &mut Vec<Entry>) -> Result<()> {
+pub(super) fn collect(
+    source: &Path,
+    path: String,
+    mode: Option<u32>,
+    entries: &mut Vec<Entry>,
+) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let doing = || format!("reading {}", source.display());
     let meta = std::fs::symlink_metadata(source).doing(doing)?;

@@ -1,16 +1,21 @@
 //! Recipe steps as the files that the guest's half executes: `steps/N/…` and payloads. One file
 //! for each action that needs more than its word.
 
+mod ansible;
 pub(crate) mod files;
 mod packages;
+mod puppet;
 mod repository;
 mod shell;
 mod system;
 pub(crate) mod users;
 
+pub use ansible::files as playbook_files;
+pub use puppet::{files as puppet_files, key_secret};
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::payload::Entry;
 use super::script::{quote, variable};
@@ -26,6 +31,8 @@ pub(super) struct Scope<'a> {
     pub(super) vars: &'a BTreeMap<String, String>,
     /// Names of the secrets that the guest will have.
     pub(super) secrets: &'a [String],
+    /// Where the collections of each requirements file were put, by its path in the recipe.
+    pub(super) galaxy: &'a BTreeMap<String, PathBuf>,
 }
 
 /// One step, translated.
@@ -62,9 +69,15 @@ pub(super) fn translate(step: &Step, scope: Scope<'_>) -> Result<Translated> {
         Action::Users(users) => Translated::new("users", users::translate(&users.list, scope)?),
         Action::Files(files) => files::translate(files, scope)?,
         Action::Shell(shell) => Translated::new("shell", shell::translate(shell, scope)?),
-        Action::Ansible(_) => return Err(later("ansible")),
-        Action::Puppet(_) => return Err(later("puppet")),
-        Action::CloudInit(_) => return Err(later("cloud-init")),
+        Action::Ansible(ansible) => ansible::translate(ansible, scope)?,
+        Action::Puppet(puppet) => puppet::translate(puppet, scope)?,
+        Action::CloudInit(cloud) => Translated::new(
+            "cloud-init",
+            vec![Entry::bytes(
+                "user-data",
+                read(&scope.root.join(&cloud.user_data))?,
+            )],
+        ),
         Action::Checkpoint => return Err(Error::internal("a checkpoint is no step of a job")),
     };
     translated
@@ -102,9 +115,13 @@ pub(super) fn title(step: &Step) -> String {
         Action::Shell(shell) => {
             format!("shell: {}", shell.run.as_deref().unwrap_or_default().trim())
         }
-        Action::Ansible(_) => "ansible".into(),
-        Action::Puppet(_) => "puppet".into(),
-        Action::CloudInit(_) => "cloud-init".into(),
+        Action::Ansible(ansible) => format!("ansible {}", ansible.playbook),
+        Action::Puppet(puppet) => match (&puppet.manifest, &puppet.agent) {
+            (Some(manifest), _) => format!("puppet {manifest}"),
+            (None, Some(agent)) => format!("puppet agent of {}", agent.server),
+            (None, None) => "puppet".into(),
+        },
+        Action::CloudInit(cloud) => format!("cloud-init {}", cloud.user_data),
         Action::Checkpoint => "checkpoint".into(),
         Action::Reboot => "reboot".into(),
     });
@@ -161,11 +178,6 @@ pub(super) fn variables(scope: Scope<'_>) -> String {
         );
     }
     lines
-}
-
-fn later(action: &str) -> Error {
-    Error::usage(format!("`{action}` is not available yet"))
-        .hint("take the step out of the recipe, or do its work with `shell`")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

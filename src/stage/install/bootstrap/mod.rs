@@ -22,7 +22,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub use namespace::remove_tree;
+pub use namespace::{as_guest_root, remove_tree};
 
 /// Everything that a bootstrap depends on.
 #[derive(Debug)]

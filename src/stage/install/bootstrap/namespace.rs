@@ -7,7 +7,7 @@ use crate::error::{Context as _, Result};
 use crate::host::exec::{Program, find};
 
 /// A program as the guest's root.
-pub(super) fn as_guest_root(name: &str) -> Program {
+pub fn as_guest_root(name: &str) -> Program {
     // An ordinary user's PATH lacks the administrator's directories, where most of these live.
     let Some(path) = find(name) else {
         return Program::new(name);

@@ -1,5 +1,8 @@
 //! The configure stage: boots the disk, and the runner in the guest executes the recipe's steps.
 
+mod puppet;
+mod toolbox;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -17,11 +20,12 @@ use crate::stage::Context;
 use crate::store::Entry;
 use crate::ui::StageUi;
 
-/// Puts the runner into the qcow2 overlay `disk` of a machine.
+/// Puts the runner into the qcow2 overlay `disk` of a machine, and returns the code name of its
+/// release; empty when it has none.
 ///
 /// # Errors
 /// When the disk holds no operating system that the runner knows.
-pub fn prepare(disk: &Path, accel: Accel, ui: &StageUi) -> Result<()> {
+pub fn prepare(disk: &Path, accel: Accel, ui: &StageUi) -> Result<String> {
     ui.step("putting the runner into the disk");
     let drives = [Drive {
         path: disk,
@@ -35,7 +39,16 @@ pub fn prepare(disk: &Path, accel: Accel, ui: &StageUi) -> Result<()> {
     })?;
     guest.mount_root()?;
     inject::inject(&guest)?;
-    guest.close()
+    let release = guest.read_file("/etc/os-release").unwrap_or_default();
+    guest.close()?;
+    Ok(codename(&String::from_utf8_lossy(&release)))
+}
+
+fn codename(release: &str) -> String {
+    let value = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    value.unwrap_or_default().trim_matches('"').to_owned()
 }
 
 /// Runs `job` on `machine`, whose disk was prepared.
@@ -96,10 +109,18 @@ pub fn secret_values(
 /// As [`run_job`]; also when a secret is missing.
 pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool) -> Result<Value> {
     let recipe = context.recipe();
-    let secrets = secret_values(&recipe.secrets, &context.resolved.root)?;
+    let mut secrets = secret_values(&recipe.secrets, &context.resolved.root)?;
+    secrets.extend(puppet::keys(
+        context.host.state(),
+        &recipe.configure[steps.clone()],
+    )?);
     let names: Vec<String> = secrets.keys().cloned().collect();
     let accel = context.host.accel()?;
-    let job = Job::prepare(&Request {
+    let disk = context.overlay(below)?;
+    let scratch = context.scratch()?;
+    let codename = prepare(&disk, accel, context.ui)?;
+    let toolbox = toolbox::of(context, &recipe.configure[steps.clone()], &codename)?;
+    let request = Request {
         mode: Mode::Configure,
         steps: &recipe.configure[steps],
         instance: if last { &recipe.instance } else { &[] },
@@ -107,10 +128,8 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         secrets: &names,
         root: &context.resolved.root,
         accel,
-    })?;
-    let disk = context.overlay(below)?;
-    let scratch = context.scratch()?;
-    prepare(&disk, accel, context.ui)?;
+    };
+    let job = Job::prepare_with(&request, &toolbox.tools())?;
     let machine = Machine {
         connection: context.host.connection()?,
         ledger: context.host.ledger()?,

@@ -1,0 +1,328 @@
+//! Toolboxes: read-only disks with programs for a guest's steps, so that nothing is installed in it.
+//!
+//! A toolbox is made of the packages of the guest's own release, once, and kept in the store. It
+//! brings its own loader, libc and Python, and finds the guest's configuration where it always is;
+//! so the release's package manager bindings read the guest's package database.
+
+pub mod collections;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::digest::Key;
+use crate::distro::{self, Apt, Suite, apt};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::recipe::Config;
+use crate::recipe::types::Install;
+use crate::stage::install::bootstrap::{as_guest_root, mirror, remove_tree};
+use crate::store::inputs::Inputs;
+use crate::store::ledger::Ledger;
+use crate::store::lock::Lock;
+use crate::store::{Entry, Meta, Store};
+use crate::ui::StageUi;
+
+/// Grows when a toolbox of the same packages comes out differently.
+const VERSION: u32 = 1;
+
+/// The toolbox's disk in its entry.
+const DISK: &str = "toolbox.raw";
+
+/// Who runs the toolbox's Python, on the host and in a guest: its own loader finds its own
+/// libraries, and programs that it starts find the guest's.
+const PYTHON: &str = include_str!("../../firstboot/ansible/python");
+
+/// What Ansible and the modules that it brings need; they install nothing themselves.
+const PACKAGES: &[&str] = &[
+    "ansible-core",
+    "python3-apt",
+    "python3-debian",
+    "python3-jmespath",
+    "python3-netaddr",
+    "python3-passlib",
+];
+
+/// What a toolbox is made from.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where it is kept.
+    pub store: &'a Store,
+    /// Where what is unfinished is written down.
+    pub ledger: &'a Ledger,
+    /// The site's mirrors.
+    pub config: &'a Config,
+    /// `mirrors.build` of the recipe.
+    pub mirror: &'a str,
+    /// Who is told.
+    pub ui: &'a StageUi,
+}
+
+/// A toolbox that is in use: it stays in the store as long as this lives.
+#[derive(Debug)]
+pub struct Toolbox {
+    entry: Entry,
+    _lock: Lock,
+}
+
+impl Toolbox {
+    /// Its disk, raw, an ext4 file system as a whole.
+    pub fn disk(&self) -> PathBuf {
+        self.entry.path().join(DISK)
+    }
+
+    /// The key of what it was made from.
+    pub fn key(&self) -> &Key {
+        &self.entry.meta().key
+    }
+}
+
+/// Whether guests that `install` makes can have Ansible: `Ok` also where the release shows only
+/// in the guest.
+///
+/// # Errors
+/// A sentence that names the release.
+pub fn supports(install: &Install) -> Result<(), String> {
+    let os = match install {
+        Install::Bootstrap(_) | Install::Import(_) => return Ok(()),
+        Install::VirtInstall(method) => method.os.as_str(),
+    };
+    let suites: Vec<&str> = distro::all().map(|(_, suite)| suite.osinfo).collect();
+    if suites.contains(&os) || distro::by_osinfo(os).is_none() {
+        return Ok(());
+    }
+    Err(format!(
+        "Ansible cannot be brought to {os}: there is no toolbox for it"
+    ))
+}
+
+/// The toolbox with Ansible for the release whose code name is `codename`.
+///
+/// # Errors
+/// When there is none for this release, or its packages cannot be fetched.
+pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
+    let (distro, suite) = distro::suite(codename).map_err(|_| {
+        Error::usage(format!(
+            "Ansible cannot be brought to the release `{codename}`: there is no toolbox for it"
+        ))
+        .hint(
+            "do the work with `shell` or `puppet`, or install Ansible in the guest with `packages`",
+        )
+    })?;
+    let mut inputs = Inputs::new("toolbox", VERSION);
+    inputs.value("suite", suite.name);
+    inputs.value("packages", PACKAGES);
+    inputs.value("python", PYTHON);
+    inputs.value("mirrors.build", request.mirror);
+    let key = inputs.key();
+    let store = request.store;
+    let lock = store.lock(&key, |pid| {
+        request.ui.step(format!(
+            "waiting for process {pid}, which makes the same toolbox"
+        ));
+    })?;
+    if let Some(entry) = store.get(&key) {
+        entry.touch();
+        return Ok(Toolbox {
+            entry,
+            _lock: lock.downgrade()?,
+        });
+    }
+    let began = std::time::Instant::now();
+    let draft = store.draft(request.ledger)?;
+    request.ui.step(format!(
+        "making the toolbox with Ansible for {}",
+        suite.product
+    ));
+    let made = make(request, distro, suite, draft.path());
+    let removed = remove_tree(&draft.path().join("tree"));
+    let facts = made?;
+    removed?;
+    let entry = draft.commit(
+        store,
+        Meta {
+            key,
+            image: format!("ansible-{}", suite.name),
+            stage: "toolbox".into(),
+            parent: None,
+            created: now(),
+            took: began.elapsed().as_secs_f64(),
+            inputs,
+            facts,
+        },
+    )?;
+    Ok(Toolbox {
+        entry,
+        _lock: lock.downgrade()?,
+    })
+}
+
+fn make(
+    request: &Request<'_>,
+    distro: &'static Apt,
+    suite: &Suite,
+    dir: &Path,
+) -> Result<serde_json::Value> {
+    distro.check_keyring()?;
+    let tree = dir.join("tree");
+    unpack(request, distro, suite, dir, &tree)?;
+    let python = tree.join("python");
+    let doing = || format!("writing {}", python.display());
+    std::fs::write(&python, PYTHON).doing(doing)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).doing(doing)?;
+    prune(&tree)?;
+    // A guest without hardware acceleration would compile for minutes what it cannot keep.
+    request.ui.step("compiling the toolbox's Python");
+    for part in ["usr/lib/python3", &stdlib(&tree)?] {
+        Program::new(python.display().to_string())
+            .args([
+                "-m",
+                "compileall",
+                "-q",
+                "--invalidation-mode",
+                "unchecked-hash",
+            ])
+            .args(["-x", r"lib2to3|/test/|ansible_test"])
+            .arg(tree.join(part))
+            .run()?;
+    }
+    let version = Program::new(python.display().to_string())
+        .arg(tree.join("usr/bin/ansible-playbook"))
+        .arg("--version")
+        .env("LC_ALL", "C.UTF-8")
+        .env("ANSIBLE_HOME", dir.join("home"))
+        .text()?;
+    drop(std::fs::remove_dir_all(dir.join("home")));
+    request.ui.step("writing the toolbox's disk");
+    write_disk(&tree, &dir.join(DISK))?;
+    Ok(json!({ "ansible": version.lines().next().unwrap_or_default() }))
+}
+
+fn unpack(
+    request: &Request<'_>,
+    distro: &'static Apt,
+    suite: &Suite,
+    dir: &Path,
+    tree: &Path,
+) -> Result<()> {
+    let site = request.config.mirrors.get(distro.id);
+    let archive = mirror::choose(
+        request.mirror,
+        site.map(Vec::as_slice).unwrap_or_default(),
+        distro,
+        suite,
+    )?;
+    let sources = dir.join("toolbox.sources");
+    let mut program = as_guest_root("mmdebstrap")
+        .args(["--mode=root", "--format=directory", "--variant=extract"])
+        .arg("--architectures=amd64")
+        .arg(format!("--keyring={}", distro.keyring))
+        .arg(format!("--components={}", distro.components.join(",")))
+        .arg(r#"--aptopt=Acquire::Languages "none""#)
+        .arg(r#"--aptopt=APT::Install-Recommends "false""#)
+        .arg("--aptopt=Acquire::Retries 3")
+        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(suite.name)
+        .arg(tree);
+    if let Some(archive) = &archive {
+        let text = apt::sources(distro, suite, archive, &[]);
+        std::fs::write(&sources, text).doing(|| format!("writing {}", sources.display()))?;
+        program = program.arg(&sources);
+    }
+    let ui = request.ui.clone();
+    program
+        .env("TMPDIR", dir)
+        .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
+        .lines(move |line| ui.line(line))
+        .doing(|| format!("fetching Ansible for {}", suite.product))?;
+    drop(std::fs::remove_file(sources));
+    Ok(())
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+/// Removes what no program reads.
+fn prune(tree: &Path) -> Result<()> {
+    let dead = [
+        "dev",
+        "tmp",
+        "var",
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "usr/share/info",
+        "usr/share/perl",
+        "usr/share/bash-completion",
+    ];
+    for path in dead {
+        remove_tree(&tree.join(path))?;
+    }
+    Ok(())
+}
+
+/// `usr/lib/python3.N`, which holds the standard library.
+fn stdlib(tree: &Path) -> Result<String> {
+    let lib = tree.join("usr/lib");
+    let doing = || format!("reading {}", lib.display());
+    for entry in std::fs::read_dir(&lib).doing(doing)? {
+        let name = entry.doing(doing)?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("python3.") {
+            return Ok(format!("usr/lib/{name}"));
+        }
+    }
+    Err(Error::internal("the toolbox has no Python"))
+}
+
+/// An ext4 file system that is never written: without a journal, without room.
+fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
+    let printed = as_guest_root("du")
+        .args(["--summarize", "--block-size=1M"])
+        .arg(tree)
+        .text()?;
+    let used = printed
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse::<u64>().ok());
+    let used = used.ok_or_else(|| Error::internal("du printed no size"))?;
+    as_guest_root("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-L", "imgforge-tools", "-m", "0"])
+        .args([
+            "-O",
+            "^has_journal,^resize_inode,^metadata_csum_seed,^orphan_file",
+        ])
+        .args(["-E", "lazy_itable_init=0,nodiscard"])
+        .arg("-d")
+        .arg(tree)
+        .arg(disk)
+        .arg(format!("{}M", used + used / 4 + 32))
+        // The host's own defaults may be newer than the guest's kernel.
+        .env("MKE2FS_CONFIG", "/dev/null")
+        .hint("apt-get install e2fsprogs")
+        .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_without_a_toolbox_are_known_before_anything_runs() {
+        let install = |os: &str| -> Install {
+            serde_json::from_value(json!({"virt-install": {
+                "os": os,
+                "media": {"location": "/srv/tree"},
+                "answers": "preseed/debian.cfg",
+            }}))
+            .unwrap()
+        };
+        assert_eq!(supports(&install("debian13")), Ok(()));
+        assert_eq!(supports(&install("ubuntu24.04")), Ok(()));
+        let refused = supports(&install("fedora42")).unwrap_err();
+        assert!(refused.contains("fedora42"), "{refused}");
+    }
+}
