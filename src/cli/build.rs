@@ -1,11 +1,13 @@
 //! `imgforge build`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::{App, out, place, recipes, session};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
 
@@ -95,20 +97,32 @@ impl Build {
     }
 }
 
-/// A single image's error is the command's; of several, each is told and counted.
+/// A single image's error is the command's; of several, each is told and counted, and what builds
+/// on a failed one is left out.
 fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Result<Vec<String>> {
-    let mut failed = Vec::new();
-    for name in names {
-        match pipeline::build(session, options, name) {
-            Ok(_) => {}
-            Err(error) if names.len() == 1 || matches!(error.kind(), Kind::Interrupted(_)) => {
-                return Err(error);
-            }
-            Err(error) => {
-                app.ui.warning(error.render().trim_end().to_owned());
-                failed.push(name.clone());
-            }
-        }
+    if let [name] = names {
+        return pipeline::build(session, options, name).map(|_| vec![]);
     }
-    Ok(failed)
+    let nodes = pipeline::nodes(session, options, names);
+    let room = Room {
+        memory: graph::free_memory(),
+        images: app.globals.jobs.map_or(nodes.len(), NonZeroUsize::get),
+    };
+    let results = graph::run(&nodes, room, |name| {
+        let built = pipeline::build(session, options, name).map(drop);
+        if let Err(error) = &built
+            && !matches!(error.kind(), Kind::Interrupted(_))
+        {
+            app.ui.warning(error.render().trim_end().to_owned());
+        }
+        built
+    })?;
+    let failed = results
+        .into_iter()
+        .filter_map(|(name, outcome)| match outcome {
+            Outcome::Done => None,
+            Outcome::Failed(_) => Some(name),
+            Outcome::Skipped(parent) => Some(format!("{name} (it builds on {parent})")),
+        });
+    Ok(failed.collect())
 }

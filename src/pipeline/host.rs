@@ -1,7 +1,7 @@
 //! How this machine runs guests: measured, connected and cleaned up only when some stage will run.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
@@ -23,6 +23,8 @@ pub struct Host {
     ledger: OnceLock<Ledger>,
     accel: OnceLock<Accel>,
     settings: Settings,
+    // Several builds at once open one connection, measure once, sweep one after the other.
+    once: Mutex<()>,
 }
 
 /// What the user may set about the host.
@@ -49,6 +51,7 @@ impl Host {
             ledger,
             accel,
             settings,
+            once: Mutex::default(),
         }
     }
 
@@ -106,6 +109,10 @@ impl Host {
         if let Some(ledger) = self.ledger.get() {
             return Ok(ledger);
         }
+        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = self.ledger.get() {
+            return Ok(ledger);
+        }
         let ledger = Ledger::open(&self.settings.state)?;
         Ok(self.ledger.get_or_init(|| ledger))
     }
@@ -115,6 +122,10 @@ impl Host {
     /// # Errors
     /// When the user asks for an acceleration that does not work here.
     pub fn accel(&self) -> Result<Accel> {
+        if let Some(accel) = self.accel.get() {
+            return Ok(*accel);
+        }
+        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(accel) = self.accel.get() {
             return Ok(*accel);
         }
@@ -131,11 +142,12 @@ impl Host {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
-        let uri = self.settings.connect.as_deref();
-        let connection = Connection::open(&hypervisor::Options {
-            uri,
-            ledger: self.ledger()?,
-        })?;
+        let (uri, ledger) = (self.settings.connect.as_deref(), self.ledger()?);
+        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        let connection = Connection::open(&hypervisor::Options { uri, ledger })?;
         Ok(self.connection.get_or_init(|| connection))
     }
 }

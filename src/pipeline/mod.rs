@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod epoch;
 pub mod git;
+pub mod graph;
 pub mod host;
 pub mod keys;
 pub mod log;
@@ -10,6 +11,7 @@ pub mod metrics;
 pub mod place;
 pub mod plan;
 pub mod records;
+mod requirements;
 mod run;
 pub mod shell;
 pub mod status;
@@ -20,11 +22,13 @@ use crate::error::{Error, Kind, Result};
 use crate::pipeline::host::Host;
 use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::run::Run;
+use crate::recipe::types::From;
 use crate::recipe::{Config, Repo};
 use crate::stage::{Checked, Packed, Published, StageId};
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::ui::Ui;
+use crate::units::Size;
 
 /// What every command of the pipeline works with.
 #[derive(Debug)]
@@ -103,6 +107,27 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
     .plan(name)
 }
 
+/// The graph of several images. A recipe that cannot be read is a node of its own: its build says
+/// what is wrong.
+pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<graph::Node> {
+    let node = |name: &String| {
+        let resolved = session.repo.load(name, &options.vars).ok();
+        let recipe = resolved.as_ref().map(|resolved| &resolved.recipe);
+        let parent = recipe.and_then(|recipe| match &recipe.from {
+            Some(From::Recipe(parent)) if names.contains(parent) => Some(parent.clone()),
+            _ => None,
+        });
+        // The gate boots two clones at once; the rest is for QEMU and libguestfs.
+        let guest = recipe.map_or(0, |recipe| recipe.machine.memory.as_bytes());
+        graph::Node {
+            name: name.clone(),
+            parent,
+            memory: Size::bytes(2 * guest + (1 << 30)),
+        }
+    };
+    names.iter().map(node).collect()
+}
+
 /// Builds one image. Finished stages are never redone; each stage commits its result on its own.
 ///
 /// # Errors
@@ -126,7 +151,10 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Buil
     } else {
         epoch::Mode::Keep
     };
-    let plan = plan(session, options, name, epochs)?;
+    let mut plan = self::plan(session, options, name, epochs)?;
+    if requirements::lock(session, options, &plan)? {
+        plan = self::plan(session, options, name, epochs)?;
+    }
     carry_out(session, options, &plan)
 }
 

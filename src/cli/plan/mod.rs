@@ -1,5 +1,7 @@
 //! `imgforge plan`.
 
+mod tree;
+
 use std::fmt::Write as _;
 
 use super::{App, out, recipes, session};
@@ -15,7 +17,7 @@ pub struct Plan {
     /// Images to plan
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Plans every image
+    /// Plans every image, and draws what builds on what
     #[arg(long)]
     all: bool,
     /// Says why each stage would run
@@ -65,6 +67,9 @@ impl Plan {
                 })
             };
             return out::json(&plans.iter().map(value).collect::<Vec<_>>());
+        }
+        if plans.len() > 1 && !self.explain {
+            return out::print(&tree::draw(&plans));
         }
         out::print(
             &plans

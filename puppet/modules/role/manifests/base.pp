@@ -1,0 +1,5 @@
+# What every node has.
+class role::base {
+  include profile::sysctl
+  include profile::journal
+}

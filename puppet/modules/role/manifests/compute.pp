@@ -1,0 +1,5 @@
+# Runs the machines of a cloud's users.
+class role::compute {
+  include role::base
+  include profile::hypervisor
+}

@@ -1,0 +1,297 @@
+//! Several images: what builds on what comes first, and as many at once as memory allows.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex};
+
+use crate::error::{Error, Kind, Result};
+use crate::host::interrupt;
+use crate::units::Size;
+
+/// An image of the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// The image that it builds on, if that is one of the graph.
+    pub parent: Option<String>,
+    /// What its guests need at most at one time.
+    pub memory: Size,
+}
+
+/// What may run at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Memory of all guests together; one image runs however little there is.
+    pub memory: Size,
+    /// Number of images.
+    pub images: usize,
+}
+
+/// How the work on one image ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It went well.
+    Done,
+    /// It failed.
+    Failed(Error),
+    /// This image, on which it builds, failed.
+    Skipped(String),
+}
+
+/// Memory of this host that nobody uses.
+pub fn free_memory() -> Size {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Size::bytes(kib.unwrap_or(0) * 1024)
+}
+
+/// Runs `work` for every node after its parent. A failure skips only what builds on it; an
+/// interrupt begins nothing more. Results are in the order of `nodes`.
+///
+/// # Errors
+/// The interrupt.
+pub fn run(
+    nodes: &[Node],
+    room: Room,
+    work: impl Fn(&str) -> Result<()> + Sync,
+) -> Result<Vec<(String, Outcome)>> {
+    let shared = Shared {
+        nodes,
+        room,
+        state: Mutex::new(vec![State::Waiting; nodes.len()]),
+        results: Mutex::default(),
+        changed: Condvar::new(),
+    };
+    let workers = room.images.clamp(1, nodes.len().max(1));
+    // A thread stays to the end of all work: programs that it started for all may end with it.
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| shared.worker(&work));
+        }
+    });
+    let mut results = shared.results.into_inner().unwrap_or_default();
+    let mut ordered = vec![];
+    for node in nodes {
+        match results.remove(&node.name) {
+            Some(Outcome::Failed(error)) if matches!(error.kind(), Kind::Interrupted(_)) => {
+                return Err(error);
+            }
+            Some(outcome) => ordered.push((node.name.clone(), outcome)),
+            None => interrupt::check()?,
+        }
+    }
+    Ok(ordered)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Done,
+    Failed,
+}
+
+enum Next {
+    Run(usize),
+    Wait,
+    End,
+}
+
+struct Shared<'a> {
+    nodes: &'a [Node],
+    room: Room,
+    state: Mutex<Vec<State>>,
+    results: Mutex<BTreeMap<String, Outcome>>,
+    changed: Condvar,
+}
+
+impl Shared<'_> {
+    fn worker(&self, work: &(impl Fn(&str) -> Result<()> + Sync)) {
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
+        loop {
+            match self.next(&mut state) {
+                Next::End => break,
+                Next::Wait => {
+                    let Ok(woken) = self.changed.wait(state) else {
+                        return;
+                    };
+                    state = woken;
+                }
+                Next::Run(index) => {
+                    state[index] = State::Running;
+                    drop(state);
+                    let outcome = match work(&self.nodes[index].name) {
+                        Ok(()) => Outcome::Done,
+                        Err(error) => Outcome::Failed(error),
+                    };
+                    let done = matches!(outcome, Outcome::Done);
+                    self.note(index, outcome);
+                    let Ok(again) = self.state.lock() else {
+                        return;
+                    };
+                    state = again;
+                    state[index] = if done { State::Done } else { State::Failed };
+                    self.changed.notify_all();
+                }
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// What a free worker does now. What builds on a failure fails here.
+    fn next(&self, state: &mut [State]) -> Next {
+        let position = |name: &str| self.nodes.iter().position(|node| node.name == name);
+        loop {
+            let skipped = self.nodes.iter().enumerate().find_map(|(index, node)| {
+                let parent = position(node.parent.as_deref()?)?;
+                let lost = state[index] == State::Waiting && state[parent] == State::Failed;
+                lost.then(|| (index, self.nodes[parent].name.clone()))
+            });
+            let Some((index, parent)) = skipped else {
+                break;
+            };
+            state[index] = State::Failed;
+            self.note(index, Outcome::Skipped(parent));
+        }
+        if interrupt::check().is_err() {
+            return Next::End;
+        }
+        let used: u64 = self
+            .nodes
+            .iter()
+            .zip(state.iter())
+            .fold(0, |sum, (node, state)| {
+                let running = *state == State::Running;
+                sum + if running { node.memory.as_bytes() } else { 0 }
+            });
+        let fits =
+            |node: &Node| used == 0 || used + node.memory.as_bytes() <= self.room.memory.as_bytes();
+        let ready = |node: &Node| {
+            let parent = node.parent.as_deref().and_then(position);
+            parent.is_none_or(|parent| state[parent] == State::Done)
+        };
+        let mut waiting = false;
+        for (index, node) in self.nodes.iter().enumerate() {
+            if state[index] != State::Waiting {
+                continue;
+            }
+            waiting = true;
+            if ready(node) && fits(node) {
+                return Next::Run(index);
+            }
+        }
+        // Somebody's end may free memory, or let a child begin.
+        if waiting { Next::Wait } else { Next::End }
+    }
+
+    fn note(&self, index: usize, outcome: Outcome) {
+        if let Ok(mut results) = self.results.lock() {
+            results.insert(self.nodes[index].name.clone(), outcome);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn node(name: &str, parent: Option<&str>) -> Node {
+        Node {
+            name: name.into(),
+            parent: parent.map(str::to_owned),
+            memory: Size::mib(100),
+        }
+    }
+
+    fn words(results: &[(String, Outcome)]) -> Vec<String> {
+        let word = |outcome: &Outcome| match outcome {
+            Outcome::Done => "done".to_owned(),
+            Outcome::Failed(error) => format!("failed: {}", error.message()),
+            Outcome::Skipped(parent) => format!("skipped for {parent}"),
+        };
+        results
+            .iter()
+            .map(|(name, outcome)| format!("{name} {}", word(outcome)))
+            .collect()
+    }
+
+    #[test]
+    fn parents_come_first_and_a_failure_stops_only_what_builds_on_it() {
+        let nodes = [
+            node("leaf", Some("middle")),
+            node("middle", Some("base")),
+            node("base", None),
+            node("other", None),
+            node("twig", Some("leaf")),
+        ];
+        let order = Mutex::new(vec![]);
+        let room = Room {
+            memory: Size::mib(1000),
+            images: 3,
+        };
+        let results = run(&nodes, room, |name| {
+            order.lock().unwrap().push(name.to_owned());
+            match name {
+                "middle" => Err(Error::stage("no luck")),
+                _ => Ok(()),
+            }
+        })
+        .unwrap();
+        assert_eq!(
+            words(&results),
+            [
+                "leaf skipped for middle",
+                "middle failed: no luck",
+                "base done",
+                "other done",
+                "twig skipped for leaf"
+            ]
+        );
+        let order = order.into_inner().unwrap();
+        let at = |name: &str| order.iter().position(|n| n == name);
+        assert!(at("base") < at("middle") && at("leaf").is_none());
+    }
+
+    #[test]
+    fn memory_and_number_bound_what_runs_at_once() {
+        let nodes: Vec<Node> = (0..12).map(|n| node(&format!("image-{n}"), None)).collect();
+        let most = |room| {
+            let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let results = run(&nodes, room, |_| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            });
+            assert_eq!(results.unwrap().len(), 12);
+            most.into_inner()
+        };
+        assert!(
+            most(Room {
+                memory: Size::mib(250),
+                images: 8
+            }) <= 2
+        );
+        assert_eq!(
+            most(Room {
+                memory: Size::mib(10),
+                images: 8
+            }),
+            1
+        );
+        assert_eq!(
+            most(Room {
+                memory: Size::mib(9000),
+                images: 1
+            }),
+            1
+        );
+    }
+}
