@@ -8,6 +8,8 @@ mod http;
 mod hypervisor;
 mod index;
 mod layouts;
+mod layers;
+mod layers_vm;
 mod pack;
 mod packaging;
 mod phony;
