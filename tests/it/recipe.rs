@@ -131,10 +131,6 @@ fn what_build_cannot_execute_yet_is_named() {
     assert_eq!(
         list("web-node-trixie"),
         [
-            "configure[15].ansible",
-            "configure[16].puppet",
-            "configure[17].puppet",
-            "configure[18].cloud-init",
             "targets.openstack",
             "targets.vagrant",
             "targets.docker",
