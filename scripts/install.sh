@@ -11,7 +11,7 @@ complete() { install -d "$(dirname "$root/share/$2")"; "$program" completions "$
 complete bash bash-completion/completions/imgforge
 complete zsh zsh/site-functions/_imgforge
 complete fish fish/vendor_completions.d/imgforge.fish
-for folder in recipes preseed kickstart autoinstall firstboot; do
+for folder in recipes preseed kickstart autoinstall firstboot ansible puppet; do
   if [ -d "$folder" ]; then cp -RT --no-preserve=ownership "$folder" "$root/share/imgforge/$folder"; fi
 done
 install -m 644 README.md CHANGELOG.md docs/*.md "$root/share/doc/imgforge/"
