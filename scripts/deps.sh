@@ -11,7 +11,8 @@ declare -A packages=(
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
-    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils"
+    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
+    python3-pip python3-yaml python3-requests zstd bzip2"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
@@ -156,6 +157,21 @@ validators() {
   fi
 }
 
+# The independent scanner that the tests compare the leftover scan with, into a directory of its own.
+detect_secrets() {
+  local version=1.5.0 sum=e24e7b9b5a35048c313e983f76c4bd09dad89f045ff059e354f9943bf45aa060 dir
+  dir=${XDG_CACHE_HOME:-$HOME/.cache}/imgforge-tests/detect-secrets-$version
+  [ ! -d "$dir/detect_secrets" ] || return 0
+  say "fetching detect-secrets $version from PyPI"
+  rm -rf "$dir.new"
+  mkdir -p "$dir.new"
+  echo "detect-secrets==$version --hash=sha256:$sum" >"$dir.new/wanted.txt"
+  /usr/bin/python3 -m pip install --quiet --no-deps --require-hashes --no-warn-script-location \
+    --disable-pip-version-check --root-user-action=ignore --target "$dir.new" -r "$dir.new/wanted.txt" >&2 ||
+    die "detect-secrets could not be fetched: a PyPI mirror is needed for the tests"
+  mv -T "$dir.new" "$dir"
+}
+
 groups=${*:-run build test}
 ID=unknown
 # shellcheck disable=SC1091 # not part of the project
@@ -188,3 +204,4 @@ fi
 case $groups in *run*) kernel; id_range ;; esac
 case $groups in *build*) check_rust ;; esac
 case $groups in *test*) validators ;; esac
+case $groups in *test*) detect_secrets ;; esac

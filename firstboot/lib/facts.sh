@@ -33,6 +33,9 @@ facts() {
 	for key in "${IMGFORGE_ROOT:-}"/etc/ssh/ssh_host_*_key.pub; do
 		[ -r "$key" ] && emit fact host-key "$(cut -d' ' -f1,2 "$key" | sha256sum | cut -c1-64)"
 	done
+	[ -x "${IMGFORGE_ROOT:-}/usr/sbin/sshd" ] && emit fact sshd yes
+	booted_with_systemd && systemctl is-active --quiet systemd-random-seed.service 2>/dev/null &&
+		emit fact seeded yes
 	for seed in "${IMGFORGE_ROOT:-}/var/lib/systemd/random-seed" "${IMGFORGE_ROOT:-}/var/lib/urandom/random-seed"; do
 		[ -r "$seed" ] && emit fact random-seed "$(sha256sum <"$seed" | cut -c1-64)"
 	done

@@ -20,7 +20,7 @@ use crate::store::inputs::Inputs;
 const INSTALL: u32 = 2;
 const CONFIGURE: u32 = 1;
 const SEAL: u32 = 4;
-const CHECK: u32 = 1;
+const CHECK: u32 = 2;
 const PACK: u32 = 1;
 
 /// Inputs of `install`.
@@ -171,6 +171,13 @@ pub fn check(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
     disk.iter()
         .for_each(|key| inputs.input("the sealed disk", key));
     inputs.value("the runner", crate::runner::version());
+    inputs.value("the scan", crate::scan::VERSION);
+    // What the scan accepts, and what it looks for; a value itself is never hashed.
+    inputs.value("mirrors", &recipe.mirrors);
+    recipe
+        .secrets
+        .iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
     each_field(&mut inputs, "check", &recipe.check);
     each_field(&mut inputs, "machine", &recipe.machine);
     inputs

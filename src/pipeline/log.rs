@@ -46,7 +46,10 @@ pub fn start(ui: &Ui, logs: &Path, image: &str, stage: &str) -> Result<(StageUi,
     let path = logs.join(format!("{stage}.log"));
     let doing = || format!("writing the log {}", path.display());
     std::fs::create_dir_all(logs).doing(doing)?;
-    let file = Mutex::new((File::create(&path).doing(doing)?, 0));
+    drop(File::create(&path).doing(doing)?);
+    // Appended to: a log that held a secret is written anew below the stage's feet.
+    let file = File::options().append(true).open(&path).doing(doing)?;
+    let file = Mutex::new((file, 0));
     let tee = Tee {
         ui: ui.clone(),
         file,

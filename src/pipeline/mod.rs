@@ -4,6 +4,7 @@ pub mod clean;
 pub mod epoch;
 pub mod git;
 pub mod graph;
+mod guard;
 pub mod host;
 pub mod keys;
 pub mod log;

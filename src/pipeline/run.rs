@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::epoch::now;
+use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log, records};
@@ -261,7 +262,17 @@ impl<'a> Run<'a> {
             key,
         });
         let began = Instant::now();
+        let guard = Guard {
+            resolved: &self.plan.resolved,
+            draft: draft.path(),
+            logs: &logs,
+            ui: &stage_ui,
+        };
         let made = work(&self.context(planned, &stage_ui, draft.path(), &logs));
+        if made.is_err() {
+            guard.mask_logs();
+        }
+        let made = made.and_then(|facts| guard.check().map(|()| facts));
         let facts = match made {
             Ok(facts) => facts,
             Err(error) => {
@@ -380,7 +391,7 @@ fn have_secrets(plan: &Plan) -> Result<()> {
             .iter()
             .any(|planned| !planned.cached && planned.stage == stage)
     };
-    if runs(StageId::Configure) {
+    if runs(StageId::Configure) || runs(StageId::Check) {
         stage::configure::secret_values(&recipe.secrets, root)?;
     } else if let (true, Some(Install::VirtInstall(method))) =
         (runs(StageId::Install), &recipe.install)

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::evidence::{Evidence, journal_beside};
 use super::report::Journal;
 use super::watch::{End, Limits, Session};
-use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, OUTPUT_PORT, TOOLS_SERIAL};
+use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, Mode, OUTPUT_PORT, TOOLS_SERIAL};
 use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
@@ -94,6 +95,9 @@ pub fn drive(
         let raw = secrets.is_empty().then(|| log.clone());
         if raw.is_none() {
             session.log_to(&log)?;
+        }
+        if job.mode == Mode::Check {
+            session.keep(Evidence::beside(&log));
         }
         let (end, screenshot) = boot_once(
             machine,
@@ -198,10 +202,13 @@ fn boot_once(
     let domain = machine.connection.start(spec, machine.ledger)?;
     let end = session.run(&domain)?;
     let mut screenshot = None;
+    let path = log.with_extension("png");
     if !matches!(end, End::Ended(_)) {
         // Evidence only: a guest that is gone by now has none.
-        let path = log.with_extension("png");
-        screenshot = domain.screenshot(&path).is_ok().then_some(path);
+        drop(domain.screenshot(&path));
+    }
+    if path.exists() {
+        screenshot = Some(path);
     }
     domain.destroy()?;
     Ok((end, screenshot))
@@ -246,6 +253,7 @@ impl Finished {
                 "the steps of `instance` could not be put into the image".into()
             }
             (Some(other), _) => format!("the runner gave up: {other}"),
+            (None, End::DeadEnd(what)) => format!("the guest did not come up: {what}"),
             (None, End::Panicked) => format!("the guest's kernel panicked{within}"),
             (None, End::NoRunner(limit)) => {
                 format!(
@@ -285,25 +293,37 @@ impl Finished {
         })
     }
 
-    /// The complaint as an error with its evidence.
-    pub fn error(&self, complaint: String) -> Error {
+    /// The lines that tell best what went wrong.
+    pub fn last_words(&self) -> &[String] {
         // The console goes on after a step that ended: its last lines tell of the power-off.
-        let ended = self.journal.failed_step().is_some();
-        let within = self.journal.open.is_some() && !self.output.is_empty();
-        let lines = if ended || within {
-            &self.output
-        } else {
-            &self.console
-        };
-        let last = lines
-            .iter()
-            .skip(lines.len().saturating_sub(EVIDENCE))
-            .cloned();
+        let ended = self.journal.failed_step().is_some() || self.orderly();
+        let within = self.journal.open.is_some();
+        match (ended || within) && !self.output.is_empty() {
+            true => &self.output,
+            false => &self.console,
+        }
+    }
+
+    /// Where everything is that was kept.
+    pub fn kept(&self) -> String {
         let mut seen = format!("the console's log is {}", self.log.display());
+        let journal = journal_beside(&self.log);
+        if journal.exists() {
+            seen += &format!(", the journal {}", journal.display());
+        }
         if let Some(path) = &self.screenshot {
             seen += &format!(", the screen {}", path.display());
         }
-        Error::stage(complaint).cause(seen).evidence(last)
+        seen
+    }
+
+    /// The complaint as an error with its evidence.
+    pub fn error(&self, complaint: String) -> Error {
+        let lines = self.last_words();
+        let last = lines.iter().skip(lines.len().saturating_sub(EVIDENCE));
+        Error::stage(complaint)
+            .cause(self.kept())
+            .evidence(last.cloned())
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Planned {
 /// A job, ready to be written to its disk.
 #[derive(Debug)]
 pub struct Job {
+    /// What the runner is there for.
+    pub mode: Mode,
     /// Random, and known only to this job's runner.
     pub nonce: String,
     /// The steps; the first is number 1.
@@ -144,6 +146,7 @@ impl Job {
         }
         let (steps, secrets) = (main.steps, request.secrets.len());
         Ok(Job {
+            mode: request.mode,
             nonce,
             steps,
             secrets,

@@ -7,7 +7,9 @@
 //! short events on the port [`EVENTS_PORT`] ([`protocol`]), raw output on [`OUTPUT_PORT`]
 //! ([`lines`]). All of it is hostile: sizes are limited, and nothing is believed for its own sake.
 
+mod dead_end;
 pub mod drive;
+pub mod evidence;
 pub mod inject;
 pub mod job;
 pub mod lines;

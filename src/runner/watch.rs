@@ -9,6 +9,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::dead_end::dead_end;
+use super::evidence::Evidence;
 use super::lines::{Lines, Tail};
 use super::mask::Mask;
 use super::protocol::{self, Event, Parser};
@@ -123,6 +125,8 @@ pub enum End {
     Ended(Outcome),
     /// Its kernel panicked.
     Panicked,
+    /// The boot ended in this way, from where only a person could go on.
+    DeadEnd(&'static str),
     /// The runner did not start within this time.
     NoRunner(Duration),
     /// There was no sign of life for this time.
@@ -152,6 +156,8 @@ pub struct Session<'a> {
     trusted: bool,
     step: Option<u32>,
     panicked: Option<Instant>,
+    dead_end: Option<(Instant, &'static str)>,
+    evidence: Option<Evidence>,
     phase: Phase,
     signs: Signs,
 }
@@ -200,6 +206,8 @@ impl<'a> Session<'a> {
             trusted: false,
             step: None,
             panicked: None,
+            dead_end: None,
+            evidence: None,
             phase: Phase::Booting(now),
             signs: Signs {
                 last: now,
@@ -219,6 +227,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Keeps what a gate that does not pass has to show.
+    pub fn keep(&mut self, evidence: Evidence) {
+        self.evidence = Some(evidence);
+    }
+
     /// Follows one boot of the guest to its end. The caller ends a guest that did not end itself.
     ///
     /// # Errors
@@ -226,6 +239,7 @@ impl<'a> Session<'a> {
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
         let now = Instant::now();
         (self.phase, self.trusted, self.panicked) = (Phase::Booting(now), false, None);
+        self.dead_end = None;
         self.signs = Signs {
             last: now,
             sampled: now,
@@ -285,10 +299,7 @@ impl<'a> Session<'a> {
                 for line in lines {
                     match line.strip_prefix(PROGRESS) {
                         Some(what) => self.progress(what),
-                        None => {
-                            self.output.1.push(&line);
-                            self.show(&line);
-                        }
+                        None => self.output_line(&line),
                     }
                 }
             }
@@ -304,6 +315,10 @@ impl<'a> Session<'a> {
     fn console_line(&mut self, line: &str) {
         if line.contains("Kernel panic - not syncing") {
             self.panicked.get_or_insert_with(Instant::now);
+        }
+        // Behind the greeting, words like these are a step's.
+        if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
+            self.dead_end.get_or_insert((Instant::now(), meaning));
         }
         self.console.1.push(line);
         let logged = self.logged + line.len() as u64 + 1;
@@ -369,11 +384,13 @@ impl<'a> Session<'a> {
             }
             Event::End(..) => self.phase = Phase::Between(now),
             Event::Done(_) => self.phase = Phase::Finishing(now),
-            Event::Fail(_)
-            | Event::Boot(_)
-            | Event::Skip(_)
-            | Event::Reboot(_)
-            | Event::Fact(..) => {}
+            Event::Fail(_) | Event::Boot(_) | Event::Skip(_) | Event::Reboot(_) => {}
+            Event::Fact(name, _) => {
+                if let Some(evidence) = self.evidence.as_ref().filter(|_| name == "state") {
+                    // Evidence only: without a screen the console tells.
+                    drop(guest.screenshot(&evidence.screen));
+                }
+            }
         }
     }
 
@@ -391,6 +408,9 @@ impl<'a> Session<'a> {
         let limits = self.limits;
         if self.panicked.is_some_and(|at| at.elapsed() > LAST_WORDS) {
             return Some(End::Panicked);
+        }
+        if let Some((_, meaning)) = self.dead_end.filter(|(at, _)| at.elapsed() > LAST_WORDS) {
+            return Some(End::DeadEnd(meaning));
         }
         match self.phase {
             Phase::Booting(since) if since.elapsed() > limits.boot => {
@@ -432,9 +452,16 @@ impl<'a> Session<'a> {
             self.console_line(&line);
         }
         if let Some(line) = self.output.0.finish(&self.mask) {
-            self.output.1.push(&line);
-            self.show(&line);
+            self.output_line(&line);
         }
+    }
+
+    fn output_line(&mut self, line: &str) {
+        self.output.1.push(line);
+        if let Some(evidence) = &mut self.evidence {
+            evidence.output(line);
+        }
+        self.show(line);
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rule::Group;
+use crate::sysprep;
+
 /// An account that a recipe or a target makes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Account {
@@ -9,6 +12,8 @@ pub struct Account {
     pub keys: Vec<String>,
     /// Whether its password is declared.
     pub password: bool,
+    /// Whether all its keys are.
+    pub any_key: bool,
 }
 
 /// What belongs into the image.
@@ -20,18 +25,61 @@ pub struct Declared {
     pub hosts: BTreeSet<String>,
     /// Hosts of the mirrors that the build fetched from, when the image is told others.
     pub build_hosts: BTreeSet<String>,
+    /// Whether the image may be told any package source.
+    pub any_host: bool,
+    /// Files that the recipe itself writes.
+    pub files: BTreeSet<String>,
+    /// Hashes of passwords that the recipe gives to accounts.
+    pub hashes: BTreeSet<String>,
+}
+
+impl From<&sysprep::Declared> for Declared {
+    fn from(from: &sysprep::Declared) -> Self {
+        let mut declared = Declared {
+            files: from.files.clone(),
+            ..Declared::default()
+        };
+        let mut account = |name: &String, change: &dyn Fn(&mut Account)| {
+            change(declared.accounts.entry(name.clone()).or_default());
+        };
+        for (name, lines) in &from.keys {
+            account(name, &|account| account.keys.extend(lines.iter().cloned()));
+        }
+        for name in &from.accounts {
+            account(name, &|account| {
+                (account.any_key, account.password) = (true, true)
+            });
+        }
+        for name in &from.passwords {
+            account(name, &|account| account.password = true);
+        }
+        declared
+    }
 }
 
 impl Declared {
-    /// Whether the account's password is declared.
-    pub fn password(&self, name: &str) -> bool {
-        self.accounts
-            .get(name)
-            .is_some_and(|account| account.password)
+    /// Whether a rule of this group has nothing to say about a file, as the recipe writes it. A key
+    /// or a token in such a file is a mistake all the same.
+    pub(super) fn file(&self, path: &str, group: Group) -> bool {
+        !matches!(group, Group::Keys | Group::Tokens) && self.files.contains(path)
     }
 
-    /// Whether this line of an authorized_keys file is declared.
-    pub fn key(&self, line: &str) -> bool {
+    /// Whether the account's password is declared.
+    pub fn password(&self, name: &str, hash: &str) -> bool {
+        self.hashes.contains(hash)
+            || self
+                .accounts
+                .get(name)
+                .is_some_and(|account| account.password)
+    }
+
+    /// Whether this line of an authorized_keys file at `path` is declared.
+    pub fn key(&self, path: &str, line: &str) -> bool {
+        let of_account = |name: &str| path.split('/').any(|part| part == name);
+        let mut accounts = self.accounts.iter();
+        if accounts.any(|(name, account)| account.any_key && of_account(name)) {
+            return true;
+        }
         let Some(blob) = key_blob(line) else {
             return false;
         };
@@ -57,11 +105,18 @@ mod tests {
         let account = Account {
             keys: vec![format!("ssh-ed25519 {blob} ops@example.org")],
             password: true,
+            any_key: false,
         };
         declared.accounts.insert("ops".into(), account);
-        assert!(declared.key(&format!("no-pty ssh-ed25519 {blob} other")));
-        assert!(!declared.key(&format!("ssh-ed25519 {}", blob.replace('A', "B"))));
-        assert!(!declared.key("# a comment"));
-        assert!(declared.password("ops") && !declared.password("root"));
+        assert!(declared.key(
+            "/home/ops/.ssh/authorized_keys",
+            &format!("no-pty ssh-ed25519 {blob} other")
+        ));
+        assert!(!declared.key(
+            "/home/ops/.ssh/authorized_keys",
+            &format!("ssh-ed25519 {}", blob.replace('A', "B"))
+        ));
+        assert!(!declared.key("/x", "# a comment"));
+        assert!(declared.password("ops", "x") && !declared.password("root", "x"));
     }
 }

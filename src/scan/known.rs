@@ -50,6 +50,16 @@ impl Known {
             .extend(forms.into_iter().map(|form| (form, index)));
     }
 
+    /// The same values, which belong nowhere.
+    #[must_use]
+    pub fn everywhere(&self) -> Known {
+        let declared = vec![vec![]; self.declared.len()];
+        Known {
+            declared,
+            ..self.clone()
+        }
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.needles.is_empty()

@@ -282,6 +282,7 @@ impl<'a> Scanner<'a> {
             }
             match rules::all()[rule].look {
                 _ if !about => skip.push(rule),
+                _ if self.is_declared(entry, rule) => {}
                 Look::Judged(_, judge) => {
                     let case = Case {
                         entry,
@@ -296,6 +297,11 @@ impl<'a> Scanner<'a> {
             }
         }
         skip
+    }
+
+    fn is_declared(&self, entry: &Entry, rule: usize) -> bool {
+        let group = rules::all()[rule].group;
+        self.subject.declared.file(&entry.path, group)
     }
 
     fn candidate(&mut self, rule: usize, path: &str, detail: String) {

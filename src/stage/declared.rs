@@ -27,7 +27,9 @@ pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
                 for user in &step.list {
                     let lines = users::keys(&user.ssh_keys, root)?;
                     let keys: BTreeSet<String> = lines.lines().map(str::to_owned).collect();
+                    let password = user.password.is_some().then(|| user.name.clone());
                     declared.add(Declared {
+                        passwords: password.into_iter().collect(),
                         keys: BTreeMap::from([(user.name.clone(), keys)]),
                         ..Declared::default()
                     });

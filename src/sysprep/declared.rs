@@ -14,6 +14,8 @@ pub struct Declared {
     pub accounts: BTreeSet<String>,
     /// Absolute paths of files that stay.
     pub files: BTreeSet<String>,
+    /// Accounts whose password is part of the image.
+    pub passwords: BTreeSet<String>,
 }
 
 impl Declared {
@@ -24,6 +26,7 @@ impl Declared {
         }
         self.accounts.extend(other.accounts);
         self.files.extend(other.files);
+        self.passwords.extend(other.passwords);
     }
 
     /// The lines of an `authorized_keys` that are declared for a user.

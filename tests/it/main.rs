@@ -19,6 +19,7 @@ mod recipe;
 mod repository;
 mod runner;
 mod runner_vm;
+mod scan;
 mod server;
 mod sysprep;
 mod toy;

@@ -177,7 +177,7 @@ fn accounts(case: &Case<'_>, wrong: impl Fn(&str) -> bool, declared: bool) -> Op
             let (name, hash) = (fields.next()?, fields.next()?);
             // NIS' `+` lines have no field of their own.
             let found = !name.is_empty() && !name.starts_with(['+', '-', '#']) && wrong(hash);
-            (found && !(declared && case.declared.password(name))).then_some(name)
+            (found && !(declared && case.declared.password(name, hash))).then_some(name)
         })
         .collect();
     match names.as_slice() {

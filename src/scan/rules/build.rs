@@ -182,7 +182,8 @@ fn mirror(case: &Case<'_>) -> Option<String> {
     let found = lines(&text).find(|(_, line)| {
         HOST.captures_iter(line).any(|found| {
             let host = found[1].to_ascii_lowercase();
-            !case.declared.hosts.contains(&host)
+            !case.declared.any_host
+                && !case.declared.hosts.contains(&host)
                 && (case.declared.build_hosts.contains(&host) || is_private(&host))
         })
     });

@@ -321,7 +321,7 @@ fn decode(text: &[u8]) -> Vec<u8> {
 fn authorized_keys(case: &Case<'_>) -> Option<String> {
     let text = case.text();
     let undeclared: Vec<usize> = lines(&text)
-        .filter(|(_, line)| !case.declared.key(line))
+        .filter(|(_, line)| !case.declared.key(&case.entry.path, line))
         .map(|(number, _)| number)
         .collect();
     match undeclared.as_slice() {

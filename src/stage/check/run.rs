@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Gate, run_gate};
+use super::{Gate, run_gate, subject};
 use crate::digest::file_blake3;
 use crate::error::{Error, Result};
 use crate::stage::{Context, Sealed};
@@ -14,6 +14,7 @@ use crate::stage::{Context, Sealed};
 pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
     let recipe = context.recipe();
     let scratch = context.scratch()?;
+    let subject = subject(context, sealed)?;
     let report = run_gate(&Gate {
         connection: context.host.connection()?,
         ledger: context.host.ledger()?,
@@ -23,6 +24,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         machine: &recipe.machine,
         check: &recipe.check,
         vars: &context.resolved.vars,
+        subject: &subject,
         scratch: scratch.path(),
         logs: context.logs,
     })?;

@@ -1,8 +1,17 @@
 //! Tests of what the gate decides.
 
+use std::path::PathBuf;
+
+use super::boot::{command, modules};
+use super::judge::{between, of_clone};
+use super::plan::{Clone, plan};
 use super::*;
 use crate::hypervisor::Outcome;
+use crate::hypervisor::{Firmware, Nic};
+use crate::recipe::types::Step;
 use crate::runner::End;
+use crate::runner::drive::Finished;
+use crate::runner::{Job, Journal, Mode, Request};
 
 fn journal(facts: &[(&str, &str)]) -> Journal {
     let facts = facts
@@ -37,7 +46,12 @@ fn problems(journal: Journal, check: &Check) -> Vec<String> {
         log: PathBuf::new(),
         screenshot: None,
     };
-    of_clone("a", &finished, &job, check)
+    let plan = Clone {
+        name: "a".into(),
+        firmware: Firmware::Bios,
+        nic: Nic::default(),
+    };
+    of_clone(&plan, &finished, &job, check)
 }
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -88,6 +102,30 @@ fn states_units_commands_and_ids_are_judged() {
         problems(ran, &check),
         ["clone a: `false` failed with exit code 1"]
     );
+}
+
+#[test]
+fn what_is_not_there_cannot_be_compared() {
+    let says = |facts: &[(&str, &str)]| {
+        let base = [("state", "running"), ("machine-id", ID)];
+        problems(journal(&[&base[..], facts].concat()), &Check::default())
+    };
+    assert_eq!(
+        says(&[("sshd", "yes"), ("seeded", "yes"), ("nic", "e1000")]),
+        [
+            "clone a has an SSH server and made no host key",
+            "clone a did not save a random seed",
+            "clone a does not drive its network card (virtio)"
+        ]
+    );
+    let whole = [
+        ("sshd", "yes"),
+        ("host-key", "x"),
+        ("seeded", "yes"),
+        ("random-seed", "y"),
+        ("nic", "virtio_net"),
+    ];
+    assert_eq!(says(&whole), [""; 0]);
 }
 
 #[test]

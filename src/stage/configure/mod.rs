@@ -16,8 +16,10 @@ use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
+use crate::scan::SHORTEST;
 use crate::stage::Context;
 use crate::store::Entry;
+use crate::sysprep::OVERLAY_CLUSTER;
 use crate::ui::StageUi;
 
 /// Puts the runner into the qcow2 overlay `disk` of a machine, and returns the code name of its
@@ -98,8 +100,20 @@ pub fn secret_values(
     };
     let named = secrets
         .iter()
-        .map(|(name, secret)| Ok((name.clone(), value(name, secret)?)));
+        .map(|(name, secret)| Ok((name.clone(), long_enough(name, value(name, secret)?)?)));
     named.collect()
+}
+
+/// A value that is in every text by chance can be kept out of none.
+fn long_enough(name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
+    if value.len() >= SHORTEST {
+        return Ok(value);
+    }
+    Err(Error::usage(format!("the secret `{name}` is too short"))
+        .cause(format!(
+            "a value of less than {SHORTEST} bytes cannot be kept out of logs and images"
+        ))
+        .hint("use a longer one"))
 }
 
 /// Runs a part of the recipe's steps on an overlay of `below`; the last part also puts the
@@ -116,7 +130,11 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
     )?);
     let names: Vec<String> = secrets.keys().cloned().collect();
     let accel = context.host.accel()?;
-    let disk = context.overlay(below)?;
+    // What a step writes and removes again has to be gone: see [`crate::sysprep::OVERLAY_CLUSTER`].
+    let disk = match secrets.is_empty() {
+        true => context.overlay(below)?,
+        false => context.overlay_with(below, OVERLAY_CLUSTER)?,
+    };
     let scratch = context.scratch()?;
     let codename = prepare(&disk, accel, context.ui)?;
     let toolbox = toolbox::of(context, &recipe.configure[steps.clone()], &codename)?;

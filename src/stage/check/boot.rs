@@ -1,0 +1,136 @@
+//! Boots a clone, with the runner in its throw-away overlay.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::Gate;
+use super::plan::Clone;
+use crate::error::Result;
+use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::exec::Program;
+use crate::hypervisor::{Boot, Format, Network};
+use crate::recipe::types::{Action, Shell, Step};
+use crate::runner::drive::{Finished, Machine, drive};
+use crate::runner::{Job, Limits, Mode, Request, inject};
+
+/// Puts the runner into the overlay and says which network cards the guest's kernels drive.
+pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> {
+    gate.ui.step("putting the runner into a throw-away overlay");
+    let drives = [Drive {
+        path: disk,
+        format: "qcow2",
+        readonly: false,
+    }];
+    let launch = Launch {
+        drives: &drives,
+        accel: gate.accel,
+        ui: Some(gate.ui),
+    };
+    let guest = Guestfs::launch(&launch)?;
+    guest.mount_root()?;
+    inject::inject(&guest)?;
+    let mut models = BTreeSet::new();
+    if guest.is_dir("/lib/modules")? {
+        for kernel in guest.ls("/lib/modules")? {
+            for list in ["modules.dep", "modules.builtin"] {
+                let path = format!("/lib/modules/{kernel}/{list}");
+                if guest.exists(&path)? {
+                    models.extend(modules(&String::from_utf8_lossy(&guest.read_file(&path)?)));
+                }
+            }
+        }
+    }
+    guest.close()?;
+    Ok(models)
+}
+
+/// Names of the modules in modules.dep or modules.builtin.
+pub(super) fn modules(list: &str) -> impl Iterator<Item = String> {
+    list.lines().filter_map(|line| {
+        let path = line.split(':').next()?;
+        let file = path.rsplit('/').next()?;
+        Some(file.split(".ko").next()?.replace('-', "_"))
+    })
+}
+
+/// A clone that has ended.
+pub(super) struct Booted<'a> {
+    pub(super) plan: &'a Clone,
+    pub(super) job: Job,
+    pub(super) finished: Finished,
+}
+
+/// Boots a clone of `common` and sees its job through.
+pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Result<Booted<'a>> {
+    let disk = clone_disk(gate.scratch, &plan.name);
+    overlay(common, &disk)?;
+    let steps: Vec<Step> = gate
+        .check
+        .commands
+        .iter()
+        .map(|line| command(line))
+        .collect();
+    let job = Job::prepare(&Request {
+        mode: Mode::Check,
+        steps: &steps,
+        instance: &[],
+        vars: gate.vars,
+        secrets: &[],
+        root: gate.scratch,
+        accel: gate.accel,
+    })?;
+    let mut nic = plan.nic.clone();
+    nic.network = Network::from_word(&gate.machine.network);
+    let machine = Machine {
+        connection: gate.connection,
+        ledger: gate.ledger,
+        accel: gate.accel,
+        name: format!("{}-clone-{}", gate.ui.image(), plan.name),
+        disk,
+        format: Format::Qcow2,
+        boot: Boot::Disk,
+        memory: gate.machine.memory,
+        cpus: gate.machine.cpus,
+        firmware: plan.firmware,
+        nics: vec![nic],
+        scratch: gate.scratch,
+        logs: gate.logs,
+    };
+    let prefix = format!("clone {}: ", plan.name);
+    let limits = Limits::usual(gate.accel);
+    let finished = drive(&machine, &job, gate.ui, &prefix, &BTreeMap::new(), limits)?;
+    Ok(Booted {
+        plan,
+        job,
+        finished,
+    })
+}
+
+pub(super) fn command(line: &str) -> Step {
+    let shell = Shell {
+        script: None,
+        run: Some(line.to_owned()),
+        args: vec![],
+    };
+    Step {
+        action: Action::Shell(shell),
+        name: Some(line.to_owned()),
+        when: None,
+        timeout: Some(crate::units::Span::seconds(300)),
+        retries: 0,
+        env: BTreeMap::new(),
+    }
+}
+
+/// Makes a throw-away overlay.
+pub(super) fn overlay(backing: &Path, path: &Path) -> Result<()> {
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .args([backing, path])
+        .run()
+}
+
+/// Where a clone's overlay is, for somebody who wants to look at a failed gate.
+pub fn clone_disk(scratch: &Path, name: &str) -> PathBuf {
+    scratch.join(format!("clone-{name}.qcow2"))
+}

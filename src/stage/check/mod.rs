@@ -1,0 +1,166 @@
+//! The gate. Offline, the sealed disk holds no leftovers; online, two clones of it boot in
+//! parallel, come up healthy, pass the recipe's commands, and are two different machines.
+
+mod boot;
+mod judge;
+mod offline;
+mod plan;
+mod report;
+mod run;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::accel::Accel;
+use crate::hypervisor::Connection;
+use crate::recipe::types::{self, Check};
+use crate::scan;
+use crate::store::ledger::Ledger;
+use crate::ui::StageUi;
+
+pub use boot::clone_disk;
+use boot::{Booted, boot, overlay, prepare};
+pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
+pub use run::run;
+pub use subject::{known, subject};
+
+/// How many leftovers an error shows; all are in `gate.json`.
+const SHOWN: usize = 20;
+
+/// What the gate works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate<'a> {
+    /// libvirt.
+    pub connection: &'a Connection,
+    /// Where domains are written down.
+    pub ledger: &'a Ledger,
+    /// What runs the guests.
+    pub accel: Accel,
+    /// Who hears about it.
+    pub ui: &'a StageUi,
+    /// The sealed disk, qcow2, absolute; it is not changed.
+    pub disk: &'a Path,
+    /// The recipe's machine.
+    pub machine: &'a types::Machine,
+    /// What the recipe asks of the gate.
+    pub check: &'a Check,
+    /// The recipe's variables.
+    pub vars: &'a BTreeMap<String, String>,
+    /// What the scan knows about the image.
+    pub subject: &'a scan::Subject,
+    /// Private directory for overlays and job disks.
+    pub scratch: &'a Path,
+    /// Where evidence stays.
+    pub logs: &'a Path,
+}
+
+/// Looks for leftovers on the disk, boots two clones of it and compares them.
+///
+/// # Errors
+/// [`Kind::Gate`](crate::error::Kind::Gate) with every problem, when there is one; the report, the
+/// console logs, screenshots and journals stay in `logs` then.
+pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
+    let common = gate.scratch.join("gate.qcow2");
+    overlay(gate.disk, &common)?;
+    let began = Instant::now();
+    // The scan and the appliance use one processor each.
+    let (leftovers, models) = std::thread::scope(|scope| {
+        let models = scope.spawn(|| prepare(&common, gate));
+        let leftovers = offline::leftovers(gate, began);
+        (leftovers, models.join().unwrap_or_else(|_| Err(panicked())))
+    });
+    let (leftovers, models) = (leftovers?, models?);
+    if !leftovers.refused.is_empty() {
+        return refuse(gate, offline::problems(&leftovers), vec![], leftovers, &[]);
+    }
+    gate.ui.step("booting two clones");
+    let clones = plan::plan(gate.machine.firmware, &models);
+    let [first, second] = &clones;
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| boot(gate, &common, second));
+        let one = boot(gate, &common, first);
+        (one, other.join().unwrap_or_else(|_| Err(panicked())))
+    });
+    let booted = [a?, b?];
+    let [a, b] = &booted;
+    let mut problems = judge::between(&a.finished.journal, &b.finished.journal);
+    for Booted {
+        plan,
+        job,
+        finished,
+    } in &booted
+    {
+        problems.extend(judge::of_clone(plan, finished, job, gate.check));
+    }
+    let clones: Vec<_> = booted
+        .iter()
+        .map(|clone| clone.report(gate.check))
+        .collect();
+    if !problems.is_empty() {
+        return refuse(gate, problems, clones, leftovers, &booted);
+    }
+    Ok(GateReport {
+        passed: true,
+        problems,
+        clones,
+        leftovers,
+    })
+}
+
+fn panicked() -> Error {
+    Error::internal("a thread of the gate panicked")
+}
+
+/// Keeps the evidence and names it.
+fn refuse(
+    gate: &Gate<'_>,
+    problems: Vec<String>,
+    clones: Vec<CloneReport>,
+    leftovers: Leftovers,
+    booted: &[Booted<'_>],
+) -> Result<GateReport> {
+    let report = GateReport {
+        passed: false,
+        problems,
+        clones,
+        leftovers,
+    };
+    let path = gate.logs.join("gate.json");
+    std::fs::write(
+        &path,
+        serde_json::to_vec_pretty(&report).unwrap_or_default(),
+    )
+    .doing(|| format!("writing the gate's report {}", path.display()))?;
+    let image = gate.ui.image();
+    let error = Error::gate(format!("the gate did not pass for {image}"))
+        .cause(report.problems.join("; "))
+        .cause(format!("the gate's report is {}", path.display()));
+    let error = booted.iter().fold(error, |error, clone| {
+        error.cause(format!(
+            "clone {}: {}",
+            clone.plan.name,
+            clone.finished.kept()
+        ))
+    });
+    let shown = booted
+        .iter()
+        .find(|c| !c.finished.orderly())
+        .or(booted.first());
+    if let Some(clone) = shown {
+        let tail = clone.finished.last_words();
+        return Err(error
+            .evidence(tail.iter().skip(tail.len().saturating_sub(SHOWN)).cloned())
+            .hint(format!(
+                "`imgforge logs {image} check` shows what the clones said"
+            )));
+    }
+    Err(error
+        .evidence(offline::lines(&report.leftovers))
+        .hint("`check: {allow: [{rule, path, reason}]}` accepts a leftover on purpose"))
+}
+
+#[cfg(test)]
+mod tests;

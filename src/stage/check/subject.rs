@@ -1,0 +1,126 @@
+//! What the scan has to know about a recipe's image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::host::exec::Program;
+use crate::recipe::types::{Action, Recipe};
+use crate::scan::{Declared, Known, Subject};
+use crate::stage::{Context, Sealed, configure, install};
+use crate::sysprep;
+
+/// Where a hash of a password belongs.
+const SHADOW: &[&str] = &["/etc/shadow"];
+
+/// The secrets of the recipe, and what belongs into its image.
+///
+/// # Errors
+/// When a secret has no value: then nobody could look for it.
+pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
+    let recipe = context.recipe();
+    let secrets = configure::secret_values(&recipe.secrets, &context.resolved.root)?;
+    let facts = &sealed.0.meta().facts;
+    let declared: sysprep::Declared =
+        serde_json::from_value(facts["declared"].clone()).unwrap_or_default();
+    let install: Option<install::Facts> = serde_json::from_value(facts["install"].clone()).ok();
+    let sources = install
+        .and_then(|facts| facts.sources)
+        .map(|file| file.text);
+    let mut subject = Subject {
+        known: known(&secrets),
+        declared: Declared::from(&declared),
+    };
+    let hashes = secrets.values().filter(|value| is_hash(value));
+    let text = |value: &Vec<u8>| String::from_utf8_lossy(value).trim().to_owned();
+    subject.declared.hashes.extend(hashes.map(text));
+    let listed = context
+        .config
+        .mirrors
+        .values()
+        .flatten()
+        .map(String::as_str);
+    mirrors(&mut subject.declared, recipe, sources.as_deref(), listed);
+    Ok(subject)
+}
+
+/// What to look for; a hash of a password belongs into /etc/shadow.
+pub fn known(secrets: &BTreeMap<String, Vec<u8>>) -> Known {
+    let mut known = Known::default();
+    for (name, value) in secrets {
+        let belongs = if is_hash(value) { SHADOW } else { &[] };
+        known.add(name, value, belongs);
+    }
+    known
+}
+
+/// Whether a value is what crypt(3) makes of a password.
+fn is_hash(value: &[u8]) -> bool {
+    value.starts_with(b"$") && value.iter().filter(|byte| **byte == b'$').count() >= 3
+}
+
+fn mirrors<'a>(
+    declared: &mut Declared,
+    recipe: &'a Recipe,
+    sources: Option<&str>,
+    listed: impl Iterator<Item = &'a str>,
+) {
+    for step in &recipe.configure {
+        if let Action::Repository(repository) = &step.action {
+            declared.hosts.extend(hosts(&repository.uri));
+        }
+    }
+    declared.hosts.extend(hosts(&recipe.mirrors.image));
+    // Whoever wants the build's mirror in the image has said so.
+    declared.any_host = recipe.mirrors.image == "host";
+    let Some(sources) = sources else { return };
+    let listed = listed.chain([recipe.mirrors.build.as_str()]);
+    let mut used: BTreeSet<String> = listed.flat_map(hosts).collect();
+    used.extend(hosts(&of_host()));
+    declared.hosts.extend(hosts(sources));
+    declared.build_hosts = used.difference(&declared.hosts).cloned().collect();
+}
+
+/// Where this host fetches its own packages from, as a text; a host without apt says nothing.
+fn of_host() -> String {
+    let format = ["indextargets", "--format", "$(REPO_URI)"];
+    Program::new("apt-get")
+        .args(format)
+        .text()
+        .unwrap_or_default()
+}
+
+/// The hosts of all addresses in a text.
+fn hosts(text: &str) -> BTreeSet<String> {
+    let addresses = text.split("://").skip(1);
+    addresses
+        .map(|rest| {
+            let end = rest
+                .find(|c: char| c == '/' || c.is_whitespace())
+                .unwrap_or(rest.len());
+            let host = rest[..end].rsplit('@').next().unwrap_or_default();
+            let port = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+            host[..port.unwrap_or(host.len())].to_ascii_lowercase()
+        })
+        .filter(|host| !host.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_from_addresses_of_every_form() {
+        let text =
+            "URIs: http://a.example/debian https://u:p@B.example:8080/x\nftp://[fd00::1]:21/";
+        let expected = ["[fd00::1]", "a.example", "b.example"].map(String::from);
+        assert_eq!(hosts(text), BTreeSet::from(expected));
+        assert!(hosts("default host").is_empty());
+    }
+
+    #[test]
+    fn a_hash_of_a_password_belongs_into_shadow() {
+        assert!(is_hash(b"$y$j9T$salt$hash") && is_hash(b"$6$salt$hash"));
+        assert!(!is_hash(b"hunter2") && !is_hash(b"$ecret"));
+    }
+}

@@ -1,0 +1,352 @@
+//! The leftover scan on planted trees and disks, and beside an independent scanner.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use imgforge::host::exec::Program;
+use serde_json::Value;
+
+use crate::phony::Phony;
+
+#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+fn scan(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command
+        .args(["disk", "scan", "--quiet", "--json"])
+        .args(args);
+    command.env("SCAN_TEST_SECRET", SECRET).output().unwrap()
+}
+
+/// What the scan says: rule and path of each finding.
+fn findings(output: &Output) -> BTreeSet<(String, String)> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).expect(&stderr);
+    let all = report["findings"].as_array().unwrap();
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    for finding in all {
+        let whole = ["why", "fix"]
+            .iter()
+            .all(|name| text(finding, name).len() > 10);
+        assert!(whole, "{finding}");
+    }
+    all.iter()
+        .map(|finding| (text(finding, "rule"), text(finding, "path")))
+        .collect()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A value that every form of hiding has to give away.
+const SECRET: &str = "Tr0ub4dor&3/xkcd+horse";
+
+/// Rule, path, content: one row for each kind of leftover.
+fn planted() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let b64 = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7Yc3zq9vXwB2k";
+    let pem = |kind: &str| {
+        format!("-----BEGIN {kind}-----\n{b64}\n{b64}\n-----END {kind}-----\n").into_bytes()
+    };
+    let encoded = base64(&pem("RSA PRIVATE KEY"));
+    let upper = "Q7ZXT4MWKB2LNR5H";
+    let mixed = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC3dE5f";
+    let hex = "3f9a1c7e5b2d80f64e1a9c3b7d5f2e08";
+    let crypt = format!("$6$saltsalt${}", "aB3./".repeat(18)[..86].to_owned());
+    let text = |text: String| text.into_bytes();
+    let der = [&[0x30, 0x33, 2, 1, 1, 4, 0x20][..], &[7; 46]].concat();
+    let jks = [
+        &[0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1][..],
+        &[9; 64],
+    ]
+    .concat();
+    vec![
+        // Keys.
+        ("private-key", "root/.ssh/id_rsa", pem("RSA PRIVATE KEY")),
+        ("private-key", "home/ann/.ssh/id_ed25519", pem("OPENSSH PRIVATE KEY")),
+        ("private-key", "etc/ssl/private/site.key", pem("PRIVATE KEY")),
+        ("private-key", "etc/ssl/private/enc.key", pem("ENCRYPTED PRIVATE KEY")),
+        ("private-key", "etc/ssl/private/ec.pem", pem("EC PRIVATE KEY")),
+        ("private-key", "root/key.asc", pem("PGP PRIVATE KEY BLOCK")),
+        ("private-key", "opt/app/config.json", text(format!("{{\"k\": \"-----BEGIN PRIVATE KEY-----\\n{b64}\\n\"}}"))),
+        ("encoded-private-key", "opt/app/kube.yaml", text(format!("client-key-data: {encoded}\n"))),
+        ("putty-key", "root/key.ppk", text("PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\nPrivate-Lines: 2\nAAAA\n".into())),
+        ("ssh1-key", "root/.ssh/identity", b"SSH PRIVATE KEY FILE FORMAT 1.1\n\0\0\0\0".to_vec()),
+        ("age-key", "root/.config/age/key.txt", text(format!("AGE-SECRET-KEY-1{}\n", "QPZRY9X8GF".repeat(6)[..58].to_owned()))),
+        ("wireguard-key", "etc/wireguard/wg0.conf", text(format!("[Interface]\nPrivateKey = {}E=\n", &mixed.repeat(2)[..42]))),
+        ("dnssec-key", "var/lib/bind/Kexample.private", text("Private-key-format: v1.3\nAlgorithm: 13\n".into())),
+        ("tsig-key", "etc/bind/rndc.key", text("key \"rndc-key\" {\n algorithm hmac-sha256;\n secret \"c2VjcmV0IGtleSBvZiBybmRj\";\n};\n".into())),
+        ("tor-key", "var/lib/tor/hs_ed25519_secret_key", b"== ed25519v1-secret: type0 ==\0\0\0key".to_vec()),
+        ("openvpn-key", "etc/openvpn/ta.key", text(format!("-----BEGIN OpenVPN Static key V1-----\n{hex}\n-----END"))),
+        ("jwk", "etc/letsencrypt/private_key.json", text(format!("{{\"n\": \"x\", \"kty\": \"RSA\", \"d\": \"{mixed}\"}}"))),
+        ("signify-key", "root/release.sec", text(format!("untrusted comment: minisign encrypted secret key\n{}\n", mixed.repeat(3)))),
+        ("gpg-secret-keys", "root/.gnupg/private-keys-v1.d/ABCD.key", text("(private-key)".into())),
+        ("java-keystore", "opt/app/server.jks", jks),
+        ("pkcs12", "opt/app/server.p12", vec![0x30; 80]),
+        ("der-key", "opt/app/server.der", der),
+        ("keytab", "etc/krb5.keytab", vec![5, 2, 0, 0, 0, 1]),
+        ("disk-key", "etc/cryptsetup-keys.d/data.key", vec![1; 64]),
+        ("vpn-secret", "etc/ipsec.secrets", text(": PSK \"between us\"\n".into())),
+        ("authorized-keys", "root/.ssh/authorized_keys", text(format!("ssh-rsa AAAAB3NzaC1yc2E{b64} me\n"))),
+        // Tokens.
+        ("aws-access-key", "root/.aws/credentials", text(format!("[default]\naws_access_key_id = AKIA{upper}\naws_secret_access_key = {mixed}\n"))),
+        ("aws-secret-key", "opt/app/.env", text(format!("AWS_SECRET_ACCESS_KEY={mixed}\n"))),
+        ("gcp-service-account", "opt/app/gcp.json", text("{\"type\": \"service_account\"}".into())),
+        ("gcp-api-key", "opt/app/maps.js", text(format!("key=AIza{}", &mixed[..35]))),
+        ("gcloud-login", "root/.config/gcloud/application_default_credentials.json", text("{}x".into())),
+        ("azure-storage-key", "opt/app/azure.conf", text(format!("AccountName=a;AccountKey={}==;x", &mixed.repeat(3)[..86]))),
+        ("azure-login", "root/.azure/msal_token_cache.json", text("{ }".into())),
+        ("github-token", "root/.config/ci", text(format!("ghp_{}\n", &mixed[..36]))),
+        ("gitlab-token", "root/.config/glab", text(format!("glpat-{}\n", &mixed[..20]))),
+        ("docker-auth", "root/.docker/config.json", text("{\"auths\": {\"r.example\": {\"auth\": \"YW5uOmh1bnRlcjI=\"}}}".into())),
+        ("npm-token", "root/.npmrc", text("//r.example/:_authToken=0f1e2d3c4b5a69788796\n".into())),
+        ("pypi-token", "root/.config/pypi", text(format!("pypi-AgEIcHlwaS5vcmc{}\n", mixed.repeat(2)))),
+        ("pypi-login", "root/.pypirc", text("[pypi]\nusername = ann\npassword = hunter22\n".into())),
+        ("kubeconfig", "root/.kube/config", text("users:\n- user:\n    token: abcdef0123456789\n".into())),
+        ("vault-token", "opt/app/vault", text(format!("hvs.{mixed}\n"))),
+        ("vault-login", "root/.vault-token", text("s.abcdef\n".into())),
+        ("jwt", "opt/app/jwt", text("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U\n".into())),
+        ("slack-token", "opt/app/slack", text("xoxb-123456789012-123456789012-AbCdEfGhIjKl\n".into())),
+        ("stripe-key", "opt/app/stripe", text(format!("sk_live_{}\n", &mixed[..24]))),
+        ("twilio-key", "opt/app/twilio", text(format!("SK{hex}\n"))),
+        ("mail-service-key", "opt/app/sendgrid", text(format!("SG.{}.{}\n", &mixed[..22], &mixed.repeat(2)[..43]))),
+        ("chat-bot-token", "opt/app/telegram", text(format!("110201543:{}\n", &mixed[..35]))),
+        ("square-token", "opt/app/square", text(format!("sq0csp-{}\n", &mixed.repeat(2)[..43]))),
+        ("ai-service-key", "opt/app/ai", text(format!("sk-{}T3BlbkFJ{}\n", &mixed[..20], &mixed[20..]))),
+        ("hosting-token", "opt/app/hosting", text(format!("dop_v1_{hex}{hex}\n"))),
+        ("artifactory-token", "opt/app/artifactory", text(format!("AKCp{}\n", &mixed.repeat(2)[..70]))),
+        ("url-credentials", "home/ann/.git/config", text("url = https://ann:hunter22x@git.example/x.git\n".into())),
+        ("git-credentials", "home/ann/.git-credentials", text("https://ann:x@git.example\n".into())),
+        ("netrc", "root/.netrc", text("machine a login b password c\n".into())),
+        ("database-login", "root/.pgpass", text("db:5432:app:ann:hunter22\n".into())),
+        ("storage-login", "root/.config/rclone/rclone.conf", text("[s3]\nsecret = x\n".into())),
+        ("wifi-password", "etc/wpa_supplicant/wpa_supplicant.conf", text("network={\n psk=\"between us\"\n}\n".into())),
+        ("mail-login", "etc/postfix/sasl_passwd", text("mx.example ann:hunter22\n".into())),
+        ("subversion-login", "root/.subversion/auth/svn.simple/ab", text("K 8\n".into())),
+        ("secret-assignment", "etc/app.conf", text("db_password = hunter22x\n".into())),
+        ("random-string", "etc/app2.conf", text(format!("x = \"{hex}\"\n"))),
+        // Accounts.
+        ("password-hash", "etc/shadow", text(format!("root:{crypt}:1:0:99999:7:::\nann::1:0:99999:7:::\n"))),
+        ("empty-password", "etc/shadow", vec![]),
+        ("second-root", "etc/passwd", text("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n".into())),
+        ("group-password", "etc/gshadow", text("adm:$6$abcdefgh:ann:\n".into())),
+        ("password-backup", "etc/shadow-", text(format!("root:{crypt}:1::::::\n"))),
+        ("web-password", "srv/site/.htpasswd", text("ann:$apr1$abcdefgh$0123456789012345678901\n".into())),
+        ("password-hash-elsewhere", "srv/site/users.sql", text(format!("INSERT '{crypt}'\n"))),
+        // Identity.
+        ("machine-id", "etc/machine-id", text(format!("{hex}\n"))),
+        ("ssh-host-key", "etc/ssh/ssh_host_ed25519_key.pub", text("ssh-ed25519 AAAA\n".into())),
+        ("random-seed", "var/lib/systemd/random-seed", vec![3; 32]),
+        ("credential-secret", "var/lib/systemd/credential.secret", vec![4; 32]),
+        ("host-id", "etc/hostid", vec![1, 2, 3, 4]),
+        ("storage-name", "etc/iscsi/initiatorname.iscsi", text("InitiatorName=iqn.1993-08.org.debian:01:ab\n".into())),
+        ("disk-list", "etc/lvm/devices/system.devices", text("x".into())),
+        ("cloud-init-state", "var/lib/cloud/data/instance-id", text("i-1\n".into())),
+        ("dhcp-lease", "var/lib/dhcp/dhclient.eth0.leases", text("lease {}\n".into())),
+        ("dhcp-id", "var/lib/NetworkManager/secret_key", text("nm-v2:".into())),
+        ("network-card", "etc/udev/rules.d/70-persistent-net.rules", text("SUBSYSTEM\n".into())),
+        ("network-address", "etc/sysconfig/network-scripts/ifcfg-eth0", text("HWADDR=52:54:00:00:00:01\n".into())),
+        ("subscription", "etc/pki/consumer/cert.pem", text("x".into())),
+        ("survey-id", "etc/popularity-contest.conf", text(format!("MY_HOSTID=\"{hex}\"\n"))),
+        ("agent-id", "etc/salt/minion_id", text("build\n".into())),
+        // The build.
+        ("build-proxy", "etc/apt/apt.conf.d/90proxy", text("Acquire::http::Proxy \"http://10.0.2.2:3142\";\n".into())),
+        ("build-mirror", "etc/apt/sources.list.d/build.list", text("deb http://192.168.1.2/debian trixie main\n".into())),
+        ("build-resolver", "etc/resolv.conf", text("nameserver 10.0.2.3\n".into())),
+        ("installer-log", "var/log/installer/syslog", text("x\n".into())),
+        ("installer-answers", "root/anaconda-ks.cfg", text("rootpw x\n".into())),
+        ("debconf-password", "var/cache/debconf/passwords.dat", text("Name: a/b\nValue: hunter22\n".into())),
+        ("runner", "usr/lib/imgforge/start", text("x".into())),
+        ("other-builder", "usr/lib/virt-sysprep/firstboot.sh", text("x".into())),
+        // Traces.
+        ("shell-history", "root/.bash_history", text("ls\n".into())),
+        ("tool-history", "home/ann/.psql_history", text("select\n".into())),
+        ("known-hosts", "root/.ssh/known_hosts", text("a ssh-rsa AAAA\n".into())),
+        ("journal", "var/log/journal/ab/system.journal", text("x".into())),
+        ("login-record", "var/log/wtmp", vec![1; 384]),
+        ("mail-spool", "var/mail/root", text("From x\n".into())),
+        ("crash-dump", "var/crash/a.crash", text("x".into())),
+        ("temporary-file", "tmp/notes", text("x".into())),
+        ("editor-backup", "etc/ssh/sshd_config.bak", text("x".into())),
+        ("scheduled-job", "var/spool/cron/crontabs/ann", text("* * * * * x\n".into())),
+    ]
+}
+
+fn base64(bytes: &[u8]) -> String {
+    imgforge::runner::protocol::base64(bytes)
+}
+
+fn tree() -> Phony {
+    let phony = Phony::debian();
+    for (_, file, content) in planted().iter().filter(|row| !row.2.is_empty()) {
+        phony.file(file, content);
+    }
+    // Modes, which a content does not have.
+    phony
+        .file("usr/local/bin/tool", "x")
+        .file("srv/shared/open", "x");
+    mode(&phony, "usr/local/bin/tool", 0o4755);
+    mode(&phony, "srv/shared/open", 0o666);
+    mode(&phony, "srv/shared", 0o777);
+    phony
+}
+
+fn mode(phony: &Phony, file: &str, mode: u32) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(phony.path().join(file), mode).unwrap();
+}
+
+fn expected() -> BTreeSet<(String, String)> {
+    let modes = [
+        ("setuid-file", "usr/local/bin/tool"),
+        ("world-writable-file", "srv/shared/open"),
+        ("world-writable-directory", "srv/shared"),
+    ];
+    let planted = planted();
+    let planted = planted.iter().map(|row| (row.0, row.1));
+    planted
+        .chain(modes)
+        .map(|(rule, file)| (rule.to_owned(), format!("/{file}")))
+        .collect()
+}
+
+#[test]
+fn every_planted_leftover_is_found_on_a_disk_and_in_its_tree() {
+    let kinds: BTreeSet<String> = expected().into_iter().map(|(rule, _)| rule).collect();
+    assert!(kinds.len() > 90, "{}", kinds.len());
+    let phony = tree();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = phony.disk(dir.path(), "disk.raw");
+    for file in [path(phony.path()), path(&disk)] {
+        let output = scan(&[file]);
+        assert_eq!(output.status.code(), Some(4));
+        let found = findings(&output);
+        let missed: Vec<_> = expected().difference(&found).cloned().collect();
+        assert!(missed.is_empty(), "{file}: {missed:?}");
+    }
+    // The same through qcow2 and through an archive.
+    let qcow2 = dir.path().join("disk.qcow2");
+    let convert = Program::new("qemu-img").args(["convert", "-O", "qcow2"]);
+    convert.args([&disk, &qcow2]).run().unwrap();
+    let archive = dir.path().join("files.tar");
+    let tar = Program::new("tar").arg("-cf").arg(&archive).arg("-C");
+    tar.arg(phony.path()).arg(".").run().unwrap();
+    for file in [&qcow2, &archive] {
+        let found = findings(&scan(&[path(file)]));
+        assert!(expected().is_subset(&found), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_clean_tree_gives_no_alarm_and_a_finding_can_be_accepted() {
+    let phony = Phony::debian();
+    let clean = scan(&[path(phony.path())]);
+    assert_eq!((clean.status.code(), findings(&clean).len()), (Some(0), 0));
+    phony.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    assert_eq!(scan(&[path(phony.path())]).status.code(), Some(4));
+    let accepted = scan(&[path(phony.path()), "--allow", "machine-id=/etc/*"]);
+    assert_eq!(
+        (accepted.status.code(), findings(&accepted).len()),
+        (Some(0), 0)
+    );
+    let report: Value = serde_json::from_slice(&accepted.stdout).unwrap();
+    assert_eq!(report["accepted"][0]["path"], "/etc/machine-id");
+    let unknown = scan(&[path(phony.path()), "--allow", "machine-ids"]);
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[test]
+fn a_known_secret_is_found_wherever_it_hides() {
+    let phony = Phony::debian();
+    let text = format!("x = {SECRET}\n");
+    phony
+        .file("opt/plain", &text)
+        .file("opt/base64-0", base64(text.as_bytes()))
+        .file("opt/base64-1", base64(format!("-{text}").as_bytes()))
+        .file("opt/base64-2", base64(format!("--{text}").as_bytes()))
+        .file("opt/url", "t=Tr0ub4dor%263%2Fxkcd%2Bhorse");
+    for (tool, end) in [
+        ("gzip", "gz"),
+        ("xz", "xz"),
+        ("zstd", "zst"),
+        ("bzip2", "bz2"),
+    ] {
+        let packed = Program::new(tool).arg("-c").input(text.as_bytes()).output();
+        phony.file(&format!("opt/packed.{end}"), packed.unwrap());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let disk = phony.disk(dir.path(), "disk.raw");
+    // Written and removed again: only the bytes are still there.
+    std::fs::write(dir.path().join("gone"), text.repeat(300)).unwrap();
+    for line in [
+        format!("write {} /gone", path(&dir.path().join("gone"))),
+        "rm /gone".into(),
+    ] {
+        Program::new("debugfs")
+            .args(["-w", "-R", &line])
+            .arg(&disk)
+            .run()
+            .unwrap();
+    }
+    let found = findings(&scan(&[path(&disk), "--secret-env", "SCAN_TEST_SECRET"]));
+    let places: BTreeSet<&str> = found.iter().map(|(_, place)| place.as_str()).collect();
+    let expected = [
+        "(free space)",
+        "/opt/base64-0",
+        "/opt/base64-1",
+        "/opt/base64-2",
+        "/opt/packed.bz2",
+        "/opt/packed.gz",
+        "/opt/packed.xz",
+        "/opt/packed.zst",
+        "/opt/plain",
+        "/opt/url",
+    ];
+    assert_eq!(places, BTreeSet::from(expected));
+    let all = found.iter().filter(|(rule, _)| rule == "known-secret");
+    assert_eq!(all.count(), expected.len());
+    let other = findings(&scan(&[path(&disk)]));
+    assert!(
+        other.iter().all(|(rule, _)| rule != "known-secret"),
+        "{other:?}"
+    );
+}
+
+/// The independent scanner from PyPI, as scripts/deps.sh has put it into a directory of its own.
+fn detect_secrets(root: &Path) -> BTreeSet<String> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
+        PathBuf::from,
+    );
+    let tool = cache.join("imgforge-tests/detect-secrets-1.5.0");
+    let output = Program::new("/usr/bin/python3")
+        .env("PYTHONPATH", &tool)
+        .args(["-m", "detect_secrets", "scan", "--all-files", "--no-verify"])
+        .dir(root)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output).unwrap();
+    let files = report["results"].as_object().unwrap().keys();
+    files
+        .map(|file| format!("/{}", file.trim_start_matches("./")))
+        .collect()
+}
+
+#[test]
+fn everything_that_an_independent_scanner_finds_is_found() {
+    let phony = tree();
+    let theirs = detect_secrets(phony.path());
+    assert!(theirs.len() > 20, "{theirs:?}");
+    let ours: BTreeSet<String> = findings(&scan(&[path(phony.path())]))
+        .into_iter()
+        .map(|(_, file)| file)
+        .collect();
+    let missed: Vec<_> = theirs.difference(&ours).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+    assert!(
+        ours.len() > 2 * theirs.len(),
+        "{} {}",
+        ours.len(),
+        theirs.len()
+    );
+}
