@@ -1,26 +1,20 @@
-//! Files on their way: one download, however many clients want the file, and as many times begun
-//! again as it takes.
+//! Files on their way: one download, however many clients want the file.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::Shared;
 use super::cache::Known;
+use super::download::Download;
 use super::log::How;
 use super::request::Request;
-use super::rules::{Wanted, by_hash};
-use super::upstream::{Ask, Response, header};
-
-/// How often a broken transfer is begun again.
-const ATTEMPTS: usize = 4;
+use super::rules::Wanted;
+use super::upstream::{Ask, header, known};
 
 /// Where the answer to a request comes from.
 #[derive(Debug)]
@@ -38,8 +32,8 @@ pub(super) enum Source {
 /// The downloads that go on.
 #[derive(Debug)]
 pub(super) struct Flights {
-    scratch: PathBuf,
-    next: AtomicU64,
+    pub(super) scratch: PathBuf,
+    pub(super) next: AtomicU64,
     flying: Mutex<HashMap<String, Arc<Flight>>>,
 }
 
@@ -65,16 +59,16 @@ pub(super) struct Flight {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    begun: Option<Begun>,
-    file: Option<Arc<File>>,
-    written: u64,
+pub(super) struct State {
+    pub(super) begun: Option<Begun>,
+    pub(super) file: Option<Arc<File>>,
+    pub(super) written: u64,
     end: Option<Result<(), String>>,
 }
 
 /// How a download began.
 #[derive(Debug, Clone)]
-enum Begun {
+pub(super) enum Begun {
     /// It arrives; the size is known if the mirror told it.
     Body(Box<Known>, Option<u64>),
     /// What the cache has is current.
@@ -91,7 +85,8 @@ impl Flight {
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state, and tells everybody who waits.
+    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
     }
@@ -251,212 +246,4 @@ fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {
         }
     }
     Source::Nothing(last.0, last.1)
-}
-
-fn known(url: &str, response: &Response, size: u64) -> Known {
-    Known {
-        url: url.to_owned(),
-        sha256: String::new(),
-        size,
-        etag: header(response, "etag"),
-        last_modified: header(response, "last-modified"),
-        content_type: header(response, "content-type"),
-    }
-}
-
-struct Download<'a> {
-    shared: &'a Shared,
-    wanted: &'a Wanted,
-    agent: Option<&'a str>,
-    flight: &'a Flight,
-}
-
-impl Download<'_> {
-    /// Asks one mirror after the other until one has something to say.
-    fn run(&self) -> Result<(), String> {
-        let mut last = (502, "no mirror answers".to_owned());
-        for mirror in self.shared.upstream.mirrors(self.wanted) {
-            let url = format!("{mirror}{}", self.wanted.path);
-            let kept = match self.wanted.immutable {
-                true => None,
-                false => self.shared.cache.get(&url).map(|(known, _)| known),
-            };
-            let ask = Ask {
-                user_agent: self.agent,
-                if_none_match: kept.as_ref().and_then(|known| known.etag.as_deref()),
-                if_modified_since: kept.as_ref().and_then(|k| k.last_modified.as_deref()),
-                from: None,
-            };
-            let response = match self.shared.upstream.ask(false, &url, &ask) {
-                Ok(response) => response,
-                Err(why) => {
-                    self.down(&mirror, &url, &why);
-                    last = (502, why);
-                    continue;
-                }
-            };
-            match response.status().as_u16() {
-                304 if kept.is_some() => {
-                    self.begin(Begun::Current(url));
-                    return Ok(());
-                }
-                200 => return self.receive(&url, response),
-                status @ (429 | 500..) => {
-                    let why = format!("the mirror answers with {status}");
-                    self.down(&mirror, &url, &why);
-                    last = (502, why);
-                }
-                // Another mirror may be ahead of this one; an index must fit the first.
-                404 if self.wanted.immutable => last = (404, "no mirror has it".into()),
-                status => {
-                    self.begin(Begun::Nothing(status, "the mirror says so".into()));
-                    return Ok(());
-                }
-            }
-        }
-        self.begin(Begun::Nothing(last.0, last.1));
-        Ok(())
-    }
-
-    fn down(&self, mirror: &str, url: &str, why: &str) {
-        self.shared.log.fell_back(url, why);
-        self.shared.upstream.failed(mirror);
-    }
-
-    fn begin(&self, begun: Begun) {
-        self.flight.update(|state| state.begun = Some(begun));
-    }
-
-    fn receive(&self, url: &str, response: Response) -> Result<(), String> {
-        let text = |error: std::io::Error| error.to_string();
-        let number = self.shared.flights.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.shared.flights.scratch.join(format!("file-{number}"));
-        let opened = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path);
-        let file = match opened {
-            Ok(file) => Arc::new(file),
-            Err(error) => {
-                self.begin(Begun::Nothing(507, error.to_string()));
-                return Err(error.to_string());
-            }
-        };
-        let total = header(&response, "content-length").and_then(|size| size.parse().ok());
-        let mut known = known(url, &response, total.unwrap_or_default());
-        self.flight.update(|state| {
-            state.file = Some(Arc::clone(&file));
-            state.begun = Some(Begun::Body(Box::new(known.clone()), total));
-        });
-        let arrived = self.arrive(&known, response, &file, total);
-        let (sha256, size) = match arrived {
-            Ok(arrived) => arrived,
-            Err(why) => {
-                drop(std::fs::remove_file(&path));
-                return Err(why);
-            }
-        };
-        (known.sha256, known.size) = (sha256, size);
-        self.shared.log.note(url, &known.sha256, known.size);
-        if self.wanted.immutable || known.has_validator() {
-            self.shared
-                .cache
-                .put(&known, &path)
-                .map_err(|error| error.to_string())
-        } else {
-            std::fs::remove_file(&path).map_err(text)
-        }
-    }
-
-    /// Writes what arrives, from as many answers as it takes; returns digest and size.
-    fn arrive(
-        &self,
-        known: &Known,
-        response: Response,
-        file: &File,
-        total: Option<u64>,
-    ) -> Result<(String, u64), String> {
-        let mut hasher = Sha256::new();
-        let mut written = 0u64;
-        let mut response = Some(response);
-        let mut why = String::new();
-        for _ in 0..ATTEMPTS {
-            let answer = match response.take() {
-                Some(response) => Ok(response),
-                None => self.go_on(known, written),
-            };
-            match answer
-                .and_then(|mut answer| self.copy(&mut answer, file, &mut written, &mut hasher))
-            {
-                Ok(()) if total.is_none_or(|total| total == written) => {
-                    let sha256 = hex::encode(hasher.finalize());
-                    return match by_hash(&self.wanted.path) {
-                        Some(promised) if !promised.eq_ignore_ascii_case(&sha256) => {
-                            Err("the file is not what its name says".into())
-                        }
-                        _ => Ok((sha256, written)),
-                    };
-                }
-                Ok(()) => why = format!("the mirror ended after {written} bytes"),
-                Err(cause) => why = cause,
-            }
-            self.shared.log.fell_back(&known.url, &why);
-            if self.shared.ended() || total.is_none() {
-                break;
-            }
-        }
-        Err(why)
-    }
-
-    /// The rest of a file of which `written` bytes are there.
-    fn go_on(&self, known: &Known, written: u64) -> Result<Response, String> {
-        let strong = known.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
-        let validator = strong.or(known.last_modified.as_deref());
-        if validator.is_none() && !self.wanted.immutable {
-            return Err("the transfer broke, and cannot go on".into());
-        }
-        let ask = Ask {
-            user_agent: self.agent,
-            from: Some((written, validator)),
-            ..Ask::default()
-        };
-        let response = self.shared.upstream.ask(false, &known.url, &ask)?;
-        let first = header(&response, "content-range").and_then(|range| {
-            let range = range.strip_prefix("bytes ")?.split('-').next()?.to_owned();
-            range.parse::<u64>().ok()
-        });
-        if response.status() == 206 && first == Some(written) {
-            return Ok(response);
-        }
-        Err("the transfer broke, and the mirror cannot go on".into())
-    }
-
-    fn copy(
-        &self,
-        response: &mut Response,
-        file: &File,
-        written: &mut u64,
-        hasher: &mut Sha256,
-    ) -> Result<(), String> {
-        let mut body = response.body_mut().as_reader();
-        let mut buffer = vec![0u8; 64 << 10];
-        loop {
-            let read = match body.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.to_string()),
-            };
-            if self.shared.ended() {
-                return Err("the proxy ends".into());
-            }
-            file.write_all_at(&buffer[..read], *written)
-                .map_err(|error| error.to_string())?;
-            hasher.update(&buffer[..read]);
-            *written += read as u64;
-            self.flight.update(|state| state.written = *written);
-        }
-    }
 }

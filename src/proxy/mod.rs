@@ -12,6 +12,7 @@
 //! ```
 
 mod cache;
+mod download;
 mod flight;
 mod log;
 mod reply;
@@ -136,6 +137,8 @@ impl Proxy {
         if let Some(thread) = self.accepting.take() {
             drop(thread.join());
         }
+        // What is too much now goes with the next proxy or `gc` if it cannot go here.
+        drop(self.shared.cache.shrink());
     }
 }
 

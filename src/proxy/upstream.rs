@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use super::cache::Known;
 use super::rules::{Route, Wanted};
 use crate::error::Result;
 use crate::http;
@@ -124,4 +125,16 @@ fn is_loopback(url: &str) -> bool {
 pub(super) fn header(response: &Response, name: &str) -> Option<String> {
     let value = response.headers().get(name)?.to_str().ok()?;
     Some(value.trim().to_owned())
+}
+
+/// What an answer says about its file.
+pub(super) fn known(url: &str, response: &Response, size: u64) -> Known {
+    Known {
+        url: url.to_owned(),
+        sha256: String::new(),
+        size,
+        etag: header(response, "etag"),
+        last_modified: header(response, "last-modified"),
+        content_type: header(response, "content-type"),
+    }
 }
