@@ -14,7 +14,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let state = change.state;
     let mut files = Vec::new();
     for image in change.names().filter_map(|name| state.images.get(name)) {
-        for channel in image.channels.keys() {
+        for channel in state.channels.keys() {
             let path = format!("{}vagrant/{}.json", state.channel_dir(channel), image.name);
             let versions = versions(state, image, channel);
             if versions.is_empty() {

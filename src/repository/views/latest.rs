@@ -15,8 +15,8 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let state = change.state;
     let mut files = Vec::new();
     for image in change.names().filter_map(|name| state.images.get(name)) {
-        // A channel that has it no more had it once.
-        for channel in image.channels.keys() {
+        // One that has it no more may have had it until now.
+        for channel in state.channels.keys() {
             let base = format!("channels/{channel}/{}/latest", image.name);
             let offers = offer::of_image(image, channel);
             if offers.is_empty() {
