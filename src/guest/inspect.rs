@@ -98,7 +98,7 @@ impl Guestfs {
             if open.contains(&format!("/dev/mapper/luks-{uuid}")) {
                 continue;
             }
-            let opened = keys.iter().any(|key| self.open(device, &uuid, key).is_ok());
+            let opened = keys.iter().any(|key| self.open(&uuid, key).is_ok());
             if !opened {
                 return Err(Error::usage(format!("no key opens the encrypted {device}"))
                     .hint("--luks-key names a file with the passphrase; it can be given often"));
@@ -110,15 +110,16 @@ impl Guestfs {
         Ok(())
     }
 
-    /// libguestfs' own call does not let discards through.
-    fn open(&self, device: &str, uuid: &str, Key(bytes): &Key) -> Result<()> {
+    /// libguestfs' own call does not let discards through. The shell of the appliance does not
+    /// know libguestfs' names of devices, hence the UUID.
+    fn open(&self, uuid: &str, Key(bytes): &Key) -> Result<()> {
         let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
         let line = format!(
-            "printf '{octal}' | cryptsetup open --allow-discards --key-file=- '{device}' 'luks-{uuid}' && udevadm settle"
+            "printf '{octal}' | cryptsetup open --allow-discards --key-file=- 'UUID={uuid}' 'luks-{uuid}' && udevadm settle"
         );
         self.debug("sh", &[&line])
             .map(drop)
-            .map_err(|_| Error::stage(format!("the key does not open {device}")))
+            .map_err(|_| Error::stage("the key does not open the volume"))
     }
 
     fn locked(&self) -> Result<Vec<String>> {

@@ -7,7 +7,6 @@ mod guest;
 mod http;
 mod hypervisor;
 mod index;
-mod layouts;
 mod layers;
 mod layers_vm;
 mod pack;
