@@ -42,6 +42,7 @@ pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Res
         image,
         sha256: None,
     }) = install
+        && !image.contains('#')
     {
         inputs.path(image, &resolved.root.join(image), digests)?;
     }

@@ -81,7 +81,7 @@ fn canary(sections: &[Section], entry: &Entry, wanted: &Wanted<'_>) -> Result<Op
     let newer = named(sections, &section.id)?
         .into_iter()
         .find(|newer| normalize_arch(&newer.arch) == normalize_arch(&entry.arch));
-    let (Some(newer), Some(machine)) = (newer, wanted.machine) else {
+    let Some(newer) = newer else {
         return Ok(None);
     };
     let mut fields = newer.other.iter();
@@ -92,7 +92,11 @@ fn canary(sections: &[Section], entry: &Entry, wanted: &Wanted<'_>) -> Result<Op
         None => None,
     };
     let image = image.unwrap_or(wanted.name);
-    let chosen = share.is_some_and(|share| share.includes(machine, image, newer.revision));
+    let chosen = share.is_some_and(|share| match wanted.machine {
+        Some(machine) => share.includes(machine, image, newer.revision),
+        // A machine that cannot be told from others does not go ahead of them.
+        None => share == Share::ALL,
+    });
     Ok(chosen.then_some(newer))
 }
 

@@ -51,15 +51,22 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
     if node.damaged {
         return;
     }
-    let Some((repository, name)) = image.split_once('#') else {
+    let Some((repository, name)) = image.rsplit_once('#') else {
         return cx.wrong(
             node.loc,
             format!("`{image}` is no published image"),
             "write `REPO#name`",
         );
     };
+    let (name, revision) = name.split_once('@').unwrap_or((name, "1"));
     if let Some(message) = bad_word(name, "an image") {
         cx.problem(node.loc, message);
+    }
+    if revision.parse::<u64>().is_err() {
+        cx.problem(
+            node.loc,
+            format!("`{revision}` is not the number of a revision"),
+        );
     }
     if is_url(repository) {
         return;

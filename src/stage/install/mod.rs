@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod import;
+mod published;
 pub mod relay;
 mod stage;
 pub mod virt_install;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Installed, bootstrap, import, virt_install};
+use super::{Installed, bootstrap, import, published, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
 use crate::recipe::types::Install;
@@ -44,9 +44,11 @@ fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed
             })
         }
         Some(Install::Import(method)) => {
-            let image = match import::is_url(&method.image) {
-                true => method.image.clone(),
-                false => context
+            let pulled = published::fetch(context, &method.image, scratch)?;
+            let image = match pulled {
+                Some(pulled) => pulled.display().to_string(),
+                None if import::is_url(&method.image) => method.image.clone(),
+                None => context
                     .resolved
                     .root
                     .join(&method.image)

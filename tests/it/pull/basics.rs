@@ -128,6 +128,32 @@ fn channels_and_earlier_revisions_are_found_by_name() {
 }
 
 #[test]
+fn a_revision_on_trial_is_for_its_share_of_the_machines() {
+    let (world, one) = one_image();
+    let two = disk(&world, "two", &[7, 8]);
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web", world.path("repo").display());
+    let mut settings = world.settings(&world.path("repo"));
+    settings.shares = [("stable".to_owned(), "0%".parse().unwrap())].into();
+    let repository = Repository::open(settings).unwrap();
+    publish_to(&repository, &two, "web", "stable");
+    // Going back to what the others have is no going back of the repository.
+    for (share, revision, disk) in [("0%", 1, &one), ("99.99%", 2, &two), ("0%", 1, &one)] {
+        let share = Some(share.parse().unwrap());
+        let stamp = Stamp::now();
+        repository
+            .complete("web", "stable", share, &stamp, &Ui::silent())
+            .unwrap();
+        assert_eq!(
+            machine.pull(&reference).unwrap().revision,
+            revision,
+            "{share:?}"
+        );
+        machine.has(disk);
+    }
+}
+
+#[test]
 fn the_repositories_of_imgforge_yaml_have_names() {
     let (world, disk) = one_image();
     let machine = Machine::new(&world);
@@ -161,6 +187,40 @@ fn the_repositories_of_imgforge_yaml_have_names() {
         "{}",
         error.render()
     );
+}
+
+#[test]
+fn a_recipe_imports_a_published_image() {
+    let (world, _) = one_image();
+    let raw = world.path("boot.raw");
+    let file = File::create(&raw).unwrap();
+    file.set_len(1 << 20).unwrap();
+    file.write_all_at(&[0x55, 0xaa], 510).unwrap();
+    let boot = packed(raw);
+    publish(&world, &boot, "boot", "stable");
+    let server = Server::of(&world.path("repo"));
+    let machine = Machine::new(&world);
+    let key = world.path("repo/imgforge.gpg");
+    let config = format!(
+        "repositories:\n  main: {{url: {}, key: {}}}\n",
+        server.text(""),
+        key.display()
+    );
+    std::fs::write(machine.path("imgforge.yaml"), config).unwrap();
+    std::fs::create_dir(machine.path("recipes")).unwrap();
+    let recipe = "name: small\ninstall: {import: {image: 'main#boot@1'}}\nmachine: {disk: 1GiB}\n";
+    std::fs::write(machine.path("recipes/small.yaml"), recipe).unwrap();
+    let build = machine
+        .program()
+        .args(["build", "small", "--until", "install", "-q"]);
+    build.run().unwrap();
+    let entries = machine.session().store.all();
+    let install = entries
+        .iter()
+        .find(|entry| entry.meta().stage == "install")
+        .unwrap();
+    let compare = Program::new("qemu-img").args(["compare", "-f", "qcow2", "-F", "raw"]);
+    compare.args([&install.disk(), &boot.raw]).run().unwrap();
 }
 
 #[test]

@@ -13,7 +13,8 @@ use imgforge::pack::{Options as PackOptions, compress};
 pub(crate) use imgforge::pull::{self, Format, Image, Options, Output, Pulled, Session, blocks};
 use imgforge::recipe::Config;
 use imgforge::recipe::types::Profile;
-use imgforge::repository::{Companion, Publication, Stamp};
+use imgforge::repository::{Companion, Publication};
+pub(crate) use imgforge::repository::{Repository, Stamp};
 use imgforge::store::Store;
 use imgforge::store::ledger::Ledger;
 pub(crate) use imgforge::ui::Ui;
@@ -39,6 +40,10 @@ pub(crate) fn disk(world: &World, name: &str, seeds: &[u64]) -> Disk {
         file.write_all_at(&noise(*seed), (block as u64) << 20)
             .unwrap();
     }
+    packed(raw)
+}
+
+pub(crate) fn packed(raw: PathBuf) -> Disk {
     let xz = raw.with_extension("xz");
     let options = PackOptions {
         profile: Profile::Nightly,
@@ -68,6 +73,10 @@ pub(crate) fn noise(seed: u64) -> Vec<u8> {
 
 /// Publishes as the publish stage does: with the block map.
 pub(crate) fn publish(world: &World, disk: &Disk, name: &str, channel: &str) -> u64 {
+    publish_to(&world.repository(), disk, name, channel)
+}
+
+pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, channel: &str) -> u64 {
     let map = blocks::of_file(&disk.xz).unwrap();
     let map = Companion::bytes(format!("{name}-0123456789ab.xz.blocks"), map);
     let (gate, manifest) = (proof("sealed"), serde_json::Map::new());
@@ -92,7 +101,7 @@ pub(crate) fn publish(world: &World, disk: &Disk, name: &str, channel: &str) -> 
         keep: None,
         stamp: Stamp::now(),
     };
-    let published = world.repository().publish(&publication, &Ui::silent());
+    let published = repository.publish(&publication, &Ui::silent());
     published.unwrap().revision
 }
 
