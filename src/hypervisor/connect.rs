@@ -159,10 +159,29 @@ pub(super) fn failed(what: &str, cause: &virt::error::Error) -> Error {
 }
 
 fn connect(uri: &str) -> Result<Connect> {
-    Connect::open(Some(uri)).map_err(|cause| {
+    Connect::open(Some(uri)).map_err(|cause| refused(uri, cause.message().trim()))
+}
+
+/// Why there is no connection, and what to do about it.
+fn refused(uri: &str, cause: &str) -> Error {
+    let words = [
+        "authentication",
+        "access denied",
+        "Permission denied",
+        "polkit",
+    ];
+    let forbidden = words.iter().any(|word| cause.contains(word));
+    let error = if forbidden {
+        Error::host(format!("libvirt does not let this user in at {uri}"))
+    } else {
         Error::host(format!("libvirt does not answer at {uri}"))
-            .cause(cause.message().trim())
-            .hint("`imgforge doctor` says what is missing; --connect URI names another daemon")
+    };
+    error.cause(cause).hint(match forbidden {
+        true => {
+            "leave --connect away (an ordinary user's guests run under qemu:///session), or join the group: \
+             sudo usermod -aG libvirt $USER"
+        }
+        false => "`imgforge doctor` says what is missing; --connect URI names another daemon",
     })
 }
 
@@ -241,6 +260,25 @@ mod tests {
                 "{given:?} {root} {daemon}"
             );
         }
+    }
+
+    #[test]
+    fn a_user_who_may_not_is_told_so() {
+        let error = refused(
+            "qemu:///system",
+            "authentication unavailable: no polkit agent available",
+        );
+        assert!(
+            error.message().contains("does not let this user in"),
+            "{error}"
+        );
+        assert!(error.hint_text().unwrap().contains("usermod -aG libvirt"));
+        let error = refused(
+            "qemu:///system",
+            "Failed to connect socket: No such file or directory",
+        );
+        assert!(error.message().contains("does not answer"), "{error}");
+        assert_eq!(error.kind(), crate::error::Kind::Host);
     }
 
     #[test]

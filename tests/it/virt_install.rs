@@ -1,8 +1,10 @@
 //! Installations for real: the toy installer through the real virt-install and libvirt.
 
 use std::fs;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use imgforge::host::exec::Program;
@@ -13,7 +15,12 @@ use crate::toy;
 /// A recipe repository whose only image is installed by the toy.
 struct World {
     dir: tempfile::TempDir,
+    /// What was in virt-install's directory before; one installation runs at a time.
+    boot: Vec<PathBuf>,
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 const ANSWERS: &str = "\
 d-i toy/admin string {{ admin }}
@@ -29,7 +36,11 @@ impl World {
             .prefix("imgforge-install-")
             .tempdir_in("/var/tmp")
             .unwrap();
-        let world = World { dir };
+        let world = World {
+            dir,
+            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
+            boot: entries("/var/lib/libvirt/boot"),
+        };
         for below in ["recipes", "preseed", "media"] {
             fs::create_dir(world.path(below)).unwrap();
         }
@@ -92,26 +103,25 @@ install:
     #[track_caller]
     fn is_clean(&self) {
         let state = self.path("state");
-        let open = |dir: &str| match fs::read_dir(state.join(dir)) {
-            Ok(entries) => entries.flatten().map(|e| e.path()).collect::<Vec<_>>(),
-            Err(_) => vec![],
-        };
-        assert_eq!(open("ledger"), Vec::<PathBuf>::new());
-        assert_eq!(open("drafts"), Vec::<PathBuf>::new());
+        assert_eq!(entries(state.join("ledger")), Vec::<PathBuf>::new());
+        assert_eq!(entries(state.join("drafts")), Vec::<PathBuf>::new());
         let here = self.dir.path().to_str().unwrap();
         assert_eq!(processes(here), [""; 0]);
-        let boot = fs::read_dir("/var/lib/libvirt/boot")
-            .into_iter()
-            .flatten()
-            .flatten();
-        let left: Vec<_> = boot.map(|entry| entry.file_name()).collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(entries("/var/lib/libvirt/boot"), self.boot);
         let holds = Program::new("grep")
             .args(["-rlF", TOKEN])
             .arg(&state)
             .text();
         assert!(holds.is_err(), "the secret is in {}", holds.unwrap());
     }
+}
+
+/// What is in a directory that may not be there.
+fn entries(dir: impl AsRef<Path>) -> Vec<PathBuf> {
+    let found = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }
 
 /// Processes whose command line names `what`.
@@ -333,48 +343,87 @@ fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
 
 #[test]
 #[ignore = "vm"]
-fn a_restart_after_the_proof_is_an_end_as_well() {
+fn a_restart_after_the_proof_is_an_end_as_well_also_under_uefi() {
     let world = World::new("good-reboot", "");
+    let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
+    world.write(
+        "recipes/toy.yaml",
+        &recipe.replace("disk: 1GiB", "disk: 1GiB, firmware: uefi"),
+    );
     let said = world.install();
     assert_eq!(said.code, Some(0), "{}", said.all);
+    assert!(!world.path("state/logs/toy/install-screen.png").exists());
     world.is_clean();
 }
 
-/// Starts an installation that hangs, and waits until its guest runs.
-fn started(world: &World) -> Child {
-    let child = world
-        .command(&["build", "toy", "--until", "install"])
-        .spawn()
-        .unwrap();
+/// Waits for something that a running build does.
+#[track_caller]
+fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(180);
-    while !world.log("install-console.log").contains("toy: token") {
-        assert!(Instant::now() < limit, "the guest does not start");
-        std::thread::sleep(Duration::from_millis(100));
+    while !ready() {
+        assert!(Instant::now() < limit, "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(50));
     }
-    child
+}
+
+fn signal(name: &str, child: &Child) {
+    let pid = child.id().to_string();
+    Program::new("kill").args(["-s", name, &pid]).run().unwrap();
 }
 
 #[test]
 #[ignore = "vm"]
 fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
     let world = World::new("hang", "");
-    for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
-        let mut child = started(&world);
-        Program::new("kill")
-            .args(["-s", signal, &child.id().to_string()])
-            .run()
-            .unwrap();
+    let build = ["build", "toy", "--until", "install"];
+    let console = world.path("state/logs/toy/install-console.log");
+    let runs = || world.log("install-console.log").contains("toy: token");
+
+    let mut child = world.command(&build).spawn().unwrap();
+    wait_for("the guest's start", runs);
+    let mut attached = world.command(&["attach", "toy"]).spawn().unwrap();
+    let mut seen = std::io::BufReader::new(attached.stdout.take().unwrap()).lines();
+    wait_for("the console", || {
+        seen.next().unwrap().unwrap().contains("toy: token ***")
+    });
+    signal("INT", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(attached.wait().unwrap().success());
+    world.is_clean();
+
+    fs::remove_file(&console).unwrap();
+    let mut child = world.command(&build).spawn().unwrap();
+    wait_for("the guest's start", runs);
+    signal("KILL", &child);
+    child.wait().unwrap();
+    let gc = world.command(&["gc"]).output().unwrap();
+    assert!(
+        gc.status.success(),
+        "{}",
+        String::from_utf8_lossy(&gc.stderr)
+    );
+    world.is_clean();
+
+    let here = world.dir.path().to_str().unwrap().to_owned();
+    let starts = || {
+        processes(&here)
+            .iter()
+            .any(|line| line.contains("virt-install --connect"))
+    };
+    for (name, code) in [("INT", Some(130)), ("KILL", None)] {
+        let mut child = world.command(&build).spawn().unwrap();
+        wait_for("virt-install", starts);
+        signal(name, &child);
         assert_eq!(child.wait().unwrap().code(), code);
-        if code.is_none() {
-            let gc = world.command(&["gc"]).output().unwrap();
-            assert!(
-                gc.status.success(),
-                "{}",
-                String::from_utf8_lossy(&gc.stderr)
-            );
-        }
+        // It gets an interrupt when its parent dies, and removes its own files.
+        wait_for("the end of virt-install", || !starts());
+        let gc = world.command(&["gc"]).output().unwrap();
+        assert!(
+            gc.status.success(),
+            "{}",
+            String::from_utf8_lossy(&gc.stderr)
+        );
         world.is_clean();
-        fs::remove_file(world.path("state/logs/toy/install-console.log")).unwrap();
     }
 }
 

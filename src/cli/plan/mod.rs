@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 
 use super::{App, out, recipes, session};
 use crate::error::Result;
+use crate::host::accel::Accel;
 use crate::pipeline::epoch::Mode;
 use crate::pipeline::plan::{Plan as Planned, Planned as Stage};
 use crate::pipeline::{self, Options};
+use crate::recipe::types::Install;
 use crate::stage::StageId;
+use crate::units::{self, Span};
 
 /// The arguments of `imgforge plan`.
 #[derive(Debug, clap::Args)]
@@ -87,11 +90,33 @@ fn text(plan: &Planned, explain: bool) -> String {
         let state = if stage.cached { "cached" } else { "run" };
         let name = name(plan, stage);
         let _ = writeln!(text, "  {name:<24} {} {state}", stage.key.short());
+        if explain && let Some(limits) = limits(plan, stage) {
+            let _ = writeln!(text, "      {limits}");
+        }
         for reason in stage.why.iter().filter(|_| explain) {
             let _ = writeln!(text, "      because {reason}");
         }
     }
     text
+}
+
+/// How long an installer may take. Whether there is acceleration is measured when it runs.
+fn limits(plan: &Planned, stage: &Stage) -> Option<String> {
+    let of_base = plan.base.as_deref().and_then(|base| limits(base, stage));
+    let Some(Install::VirtInstall(method)) = &plan.resolved.recipe.install else {
+        return of_base;
+    };
+    let slower = Accel::Tcg.time_factor();
+    let times = |span: Span| units::elapsed(span.duration() * slower);
+    (stage.stage == StageId::Install && stage.image == plan.image()).then(|| {
+        format!(
+            "ends after {}, or {} without activity (without hardware acceleration: {}, {})",
+            method.timeout,
+            method.stall,
+            times(method.timeout),
+            times(method.stall)
+        )
+    })
 }
 
 /// A stage of an image below is named with its image.

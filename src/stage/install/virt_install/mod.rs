@@ -26,7 +26,7 @@ use super::relay::Relay;
 use super::{Facts, Installed};
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch};
+use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::exec::Program;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
@@ -299,11 +299,15 @@ impl<'a> Work<'a> {
             accel: self.context.host.accel()?,
             ui: Some(self.context.ui),
         })?;
+        // The passphrase of an encrypted disk is one of the secrets in the answers.
+        let keys = self.secrets.values().cloned().map(Key::new);
+        guest.unlock(&keys.collect::<Vec<_>>())?;
         let os = guest.mount_root()?;
         proof::check(&guest, self.context.key.as_str())?;
         for path in scrub::scrub(&guest)? {
             self.context.ui.line(format!("removed {path}"));
         }
+        let product = proof::product(&guest, &os);
         let expand = proof::expand(&guest, &os)?;
         if expand.is_none() {
             self.context.ui.ui().notice(format!(
@@ -322,7 +326,7 @@ impl<'a> Work<'a> {
         guest.close()?;
         Ok(Facts {
             osinfo: Some(self.method.os.clone()),
-            product: Some(os.product).filter(|name| !name.is_empty() && name != "unknown"),
+            product,
             expand,
             sources: None,
             fetched: vec![],

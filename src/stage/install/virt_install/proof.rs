@@ -119,6 +119,17 @@ pub fn wrong_key(found: &str) -> Error {
         .hint("write {{ imgforge_sentinel }} into the answer file: it knows the key of each build")
 }
 
+/// The name of the installed system for people, as it calls itself.
+pub fn product(guest: &Guestfs, os: &Os) -> Option<String> {
+    let text = guest.read_file("/etc/os-release").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let name = line.map_or(os.product.as_str(), |name| name.trim_matches('"'));
+    (!name.is_empty() && name != "unknown").then(|| name.to_owned())
+}
+
 /// The partition that grows with the disk, as virt-builder names it: the root's, if it is the
 /// disk's last.
 ///
