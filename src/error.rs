@@ -159,6 +159,11 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// The command that goes on after a failed stage, if there is one.
+    pub fn resume_text(&self) -> Option<&str> {
+        self.resume.as_deref()
+    }
+
     /// Draws the error for a person: `error:`, `caused by:`, evidence, `hint:`,
     /// `resume:`.
     pub fn render(&self) -> String {

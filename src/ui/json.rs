@@ -46,6 +46,7 @@ pub struct Failure<'a> {
     causes: &'a [String],
     evidence: &'a [String],
     hint: Option<&'a str>,
+    resume: Option<&'a str>,
     exit_code: u8,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Failure<'a> {
             causes: error.causes(),
             evidence: error.evidence_lines(),
             hint: error.hint_text(),
+            resume: error.resume_text(),
             exit_code: error.kind().exit_code(),
         }
     }
@@ -93,7 +95,7 @@ mod tests {
             .hint("install it");
         assert_eq!(
             line(now, &Failure::new(&error)),
-            r#"{"version":1,"time":"2023-11-14T22:13:20.000Z","event":"error","kind":"host","message":"`xz` is missing","causes":["not on PATH"],"evidence":[],"hint":"install it","exit-code":3}"#
+            r#"{"version":1,"time":"2023-11-14T22:13:20.000Z","event":"error","kind":"host","message":"`xz` is missing","causes":["not on PATH"],"evidence":[],"hint":"install it","resume":null,"exit-code":3}"#
         );
     }
 

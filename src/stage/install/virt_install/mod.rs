@@ -13,6 +13,7 @@ pub mod failure;
 pub mod kind;
 pub mod launch;
 pub mod media;
+mod news;
 pub mod osinfo;
 pub mod proof;
 pub mod scrub;

@@ -3,17 +3,17 @@
 //! Disk, network, what the build's own proxy relays and new words on the console are signs of
 //! life. A clock that is redrawn is not, and a prompt that waits for a human is an end.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::kind::{Kind, Progress};
+use super::news::News;
 use super::proof::{Report, Reports};
 use crate::error::{Context as _, Result};
 use crate::hypervisor::{Counters, DomainEvent, Outcome};
-use crate::runner::lines::{Lines, Tail, plain};
+use crate::runner::lines::{Lines, Tail};
 use crate::runner::mask::Mask;
 use crate::runner::{EVENTS_PORT, Guest};
 use crate::ui::{StageUi, Unit};
@@ -29,9 +29,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a prompt must stand: a line may begin like one.
 const PROMPT_STANDS: Duration = Duration::from_secs(2);
-
-/// How many pieces of console output are remembered, to tell new ones from repeated ones.
-const REMEMBERED: usize = 64;
 
 /// How long things may take. The values are effective: already multiplied without acceleration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +91,7 @@ pub struct Watch<'a> {
     log: Option<File>,
     shown: u64,
     progress: Option<Progress>,
-    recent: VecDeque<String>,
+    news: News,
     signs: Signs,
     lost: Option<(End, Instant)>,
     prompt: Option<(String, Instant)>,
@@ -107,8 +104,6 @@ pub struct Watch<'a> {
 struct Signs {
     began: Instant,
     last: Instant,
-    /// Of the console alone.
-    spoke: Instant,
     sampled: Instant,
     counters: Counters,
     relayed: u64,
@@ -141,11 +136,10 @@ impl<'a> Watch<'a> {
             log,
             shown: 0,
             progress: None,
-            recent: VecDeque::new(),
+            news: News::default(),
             signs: Signs {
                 began: now,
                 last: now,
-                spoke: now,
                 sampled: now,
                 counters: Counters::default(),
                 relayed: 0,
@@ -215,32 +209,25 @@ impl<'a> Watch<'a> {
     }
 
     fn console(&mut self, data: &[u8]) {
-        self.look_for_news(data);
         let lines = self.lines.push(data, self.setting.mask);
+        let pending = self.lines.pending(self.setting.mask);
+        let pending = self.setting.kind.text(&pending).trim_end().to_owned();
+        if self.news.is_new(data, &lines, &pending) {
+            self.signs.last = Instant::now();
+        }
         for line in &lines {
             self.line(line);
         }
-        let pending = self.lines.pending(self.setting.mask);
         self.follow(&pending);
         self.notice_prompt(pending);
     }
 
-    /// What was said before is no sign of life: installers redraw a clock while they wait.
-    fn look_for_news(&mut self, data: &[u8]) {
-        let text = plain(&String::from_utf8_lossy(data));
-        let words: String = text.chars().filter(|c| c.is_alphabetic()).collect();
-        if words.is_empty() && !text.contains('%') || self.recent.contains(&words) {
+    fn line(&mut self, line: &str) {
+        let line = self.setting.kind.text(line);
+        let line = line.trim_end();
+        if line.trim().is_empty() {
             return;
         }
-        if self.recent.len() == REMEMBERED {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(words);
-        self.signs.spoke = Instant::now();
-        self.signs.last = self.signs.spoke;
-    }
-
-    fn line(&mut self, line: &str) {
         if line.contains("Kernel panic - not syncing") {
             self.lose(End::Panicked);
         }

@@ -21,6 +21,7 @@ pub(super) const AUTOINSTALL: Kind = Kind {
         "autoinstall config did not create needed bootloader partition",
     ],
     progress,
+    text: str::to_owned,
 };
 
 /// `start: subiquity/Install/install/curtin_install/run_curthooks: configuring installed system`.

@@ -32,6 +32,7 @@ pub(super) const KICKSTART: Kind = Kind {
         "Warning: anaconda: failed to fetch stage2",
     ],
     progress,
+    text: str::to_owned,
 };
 
 /// What Anaconda says at the beginning of a step.

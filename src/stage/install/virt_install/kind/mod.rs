@@ -24,6 +24,8 @@ pub struct Kind {
     deadly: &'static [&'static str],
     /// What a line says about the progress.
     progress: fn(&str) -> Option<Progress>,
+    /// The line without what the installer draws around its text.
+    text: fn(&str) -> String,
 }
 
 /// How far an installer is.
@@ -83,6 +85,11 @@ impl Kind {
     pub fn is_deadly(&self, line: &str) -> bool {
         let known = self.deadly.iter().chain(DEADLY);
         known.into_iter().any(|text| line.contains(text))
+    }
+
+    /// The line without what the installer draws around its text, such as a clock.
+    pub fn text(&self, line: &str) -> String {
+        (self.text)(line)
     }
 
     /// What a line, or the text before the cursor, says about the progress.

@@ -22,6 +22,7 @@ pub(super) const PRESEED: Kind = Kind {
     ],
     deadly: &[],
     progress,
+    text: without_status,
 };
 
 /// `Installing the base system  ... 10%... 23%... 40%`: all on one line, as it grows.
@@ -36,9 +37,47 @@ fn progress(text: &str) -> Option<Progress> {
     })
 }
 
+/// The installer runs inside of `screen`, which draws its windows and a clock once a minute,
+/// wherever the text is: `[   (1*installer)  2 shell  3 shell  4- log   ][ Nov 21  8:31 ]`.
+fn without_status(line: &str) -> String {
+    let mut text = line.to_owned();
+    while let Some(middle) = text.find("2 shell  3 shell") {
+        let start = text[..middle].rfind('[').unwrap_or(middle);
+        let after = &text[middle..];
+        let windows = after.find(']').map_or(after.len(), |at| at + 1);
+        let clock = match after[windows..].starts_with('[') {
+            true => after[windows..].find(']').map_or(0, |at| at + 1),
+            false => 0,
+        };
+        text.replace_range(start..middle + windows + clock, "");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_clock_is_no_text() {
+        let status = |time| {
+            format!(
+                "[           (1*installer)  2 shell  3 shell  4- log           ][ Nov 21  {time} ]"
+            )
+        };
+        let line = format!(
+            "Loading  ... 25%{}... 50%{}... 75%",
+            status("8:31"),
+            status("8:32")
+        );
+        assert_eq!(without_status(&line), "Loading  ... 25%... 50%... 75%");
+        assert_eq!(
+            without_status("Prompt: '?' for help> [ (1*installer)  2 shell  3 sh"),
+            "Prompt: '?' for help> [ (1*installer)  2 shell  3 sh"
+        );
+        assert_eq!(without_status("[ 2 shell  3 shell"), "");
+        assert_eq!(without_status("plain"), "plain");
+    }
 
     #[test]
     fn the_last_share_of_a_growing_line_counts() {
