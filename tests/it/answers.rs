@@ -165,11 +165,7 @@ fn rockys_and_fedoras_kickstarts_are_ones_that_ksvalidator_takes() {
         ends_with_the_sentinel(post(&text));
         snapshot(image, &text);
         let broken = text.replace("zerombr", "zerombr --nonsense");
-        assert!(
-            ksvalidator(version, &broken)
-                .unwrap_err()
-                .contains("nonsense")
-        );
+        assert!(ksvalidator(version, &broken).is_err());
     }
 }
 
