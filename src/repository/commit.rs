@@ -138,7 +138,6 @@ impl Transaction<'_> {
         let image = self.image(name);
         image.keep = publication.keep;
         let (unchanged, highest) = image.has_now(publication, listed);
-        let trial = image.trial(channel, arch);
         let number = match unchanged {
             Some(number) => number,
             None => {
@@ -151,8 +150,7 @@ impl Transaction<'_> {
         }
         self.write_manifest(name, number, || publication.manifest())?;
         self.image(name).take_words(number, publication);
-        // What everybody gets, published again, ends a trial.
-        if unchanged.is_none() || trial.is_some_and(|trial| trial != number) {
+        if unchanged.is_none() {
             let (action, revision) = (Action::Publish, Some(number));
             let from = None;
             self.place(&Place {
@@ -306,7 +304,8 @@ impl Image {
                 .get(number)
                 .is_some_and(|revision| revision.sha512 == publication.sha512)
         };
-        let unchanged = trial.into_iter().chain(current).find(same);
+        // Whoever tried another revision must find a higher one, even with old bytes.
+        let unchanged = trial.or(current).filter(same);
         let highest = current.into_iter().chain(trial).max().unwrap_or(0);
         (unchanged, highest.max(listed))
     }

@@ -6,7 +6,7 @@
 //! images/NAME/REVISION/…      immutable blobs, their companions and manifest.json
 //! images/NAME/revisions.sjson what each revision of the name is, signed
 //! imgforge.gpg                the public key
-//! .imgforge/                  lock, journal, incoming files, and the records of [`state`]
+//! .imgforge/                  lock, journal, incoming files, and the records of what there is
 //! ```
 //!
 //! A publication first writes down which bytes its revision is bound to, then moves the blob in,
@@ -31,6 +31,7 @@ mod mirror;
 mod prune;
 mod publication;
 pub mod query;
+mod records;
 mod rotate;
 mod share;
 mod signing;

@@ -125,7 +125,11 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
         for ((arch, sha512), numbers) in by_bytes(image) {
             let all: Vec<&Revision> = numbers.iter().map(|n| &image.revisions[n]).collect();
             let gone = all.iter().all(|revision| revision.removed.is_some());
-            if gone || kept.contains(&(arch, sha512)) || below.contains(sha512) {
+            let is_below = |revision: &&Revision| {
+                let id = format!("{}-{}", image.name, revision.image_version);
+                below.contains(id.as_str())
+            };
+            if gone || kept.contains(&(arch, sha512)) || all.iter().any(is_below) {
                 continue;
             }
             let retired = all.iter().filter_map(|revision| revision.retired).max();
@@ -165,7 +169,7 @@ fn by_bytes(image: &Image) -> BTreeMap<Bytes<'_>, Vec<u64>> {
     groups
 }
 
-/// The blobs below images that are still offered.
+/// The images below those that are still offered, as `NAME-VERSION`.
 fn still_built_on(state: &State) -> BTreeSet<&str> {
     let revisions = state
         .images

@@ -79,7 +79,7 @@ pub struct Publication<'a> {
     pub manifest: serde_json::Map<String, serde_json::Value>,
     /// Other files that lie beside the blob.
     pub companions: Vec<Companion>,
-    /// SHA-512 of the published blobs that the image was built on.
+    /// The images below it, as `NAME-VERSION`.
     pub built_on: Vec<String>,
     /// How many revisions `repo prune` keeps, as the recipe says.
     pub keep: Option<u32>,

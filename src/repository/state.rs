@@ -1,7 +1,4 @@
 //! What a repository has, as a value: every image, revision and channel, and how it came about.
-//!
-//! One record a name, `.imgforge/names/NAME.json`, and one about the channels,
-//! `.imgforge/channels.json`. They are replaced together with the signed entry points.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -84,7 +81,7 @@ pub struct Revision {
     /// The files beside the blob, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub companions: BTreeMap<String, Beside>,
-    /// SHA-512 of the published blobs that the image was built on.
+    /// The images below it, as `NAME-VERSION`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub built_on: Vec<String>,
     /// The older revision with the same bytes, whose files these are.
@@ -242,14 +239,6 @@ pub struct Frozen {
     pub stamp: Stamp,
 }
 
-/// `.imgforge/channels.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct ChannelsFile {
-    version: u32,
-    url: String,
-    channels: BTreeMap<String, Channel>,
-}
-
 impl Stamp {
     /// Now, by this user on this host.
     pub fn now() -> Self {
@@ -334,84 +323,6 @@ impl Image {
 }
 
 impl State {
-    /// Reads the records of the repository in `root`; nothing is locked, and no key is needed.
-    ///
-    /// # Errors
-    /// When there is no repository, or a record is damaged.
-    pub fn read(root: &Path) -> Result<Self> {
-        let private = root.join(".imgforge");
-        let identity = files::read_json::<Identity>(&private.join("repository.json"))?;
-        let identity = identity.ok_or_else(|| {
-            Error::usage(format!("{} is not a repository", root.display()))
-                .hint("`imgforge build NAME --publish` makes one")
-        })?;
-        let file = files::read_json::<ChannelsFile>(&private.join("channels.json"))?;
-        let (url, mut channels) = file
-            .map(|file| (file.url, file.channels))
-            .unwrap_or_default();
-        let mut images = BTreeMap::new();
-        for name in names(&private)? {
-            if let Some(image) = Self::read_image(&private, &name)? {
-                images.insert(name, image);
-            }
-        }
-        let used = images
-            .values()
-            .flat_map(|image| image.channels.keys().cloned());
-        for channel in used.chain([identity.default_channel.clone()]) {
-            channels.entry(channel).or_default();
-        }
-        Ok(State {
-            root: root.to_owned(),
-            url,
-            default_channel: identity.default_channel,
-            images,
-            channels,
-        })
-    }
-
-    /// Refuses to change a channel of the repository in `root` while it is frozen; a directory
-    /// that is no repository yet has no frozen channel.
-    ///
-    /// # Errors
-    /// When the channel is frozen, or a record is damaged.
-    pub fn refuse_frozen(root: &Path, channel: &str) -> Result<()> {
-        let path = root.join(".imgforge/channels.json");
-        match files::read_json::<ChannelsFile>(&path)? {
-            Some(file) => super::transaction::refuse_frozen(&file.channels, channel),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
-        let Some(image) = files::read_json::<Image>(&private.join(record_path(name)))? else {
-            return Ok(None);
-        };
-        if image.version != VERSION {
-            return Err(Error::usage(format!(
-                "the record of `{name}` was written by a newer imgforge"
-            ))
-            .hint("use that version"));
-        }
-        Ok(Some(image))
-    }
-
-    /// The record of a name as bytes, with its path below the root.
-    pub(super) fn image_file(image: &Image) -> Result<(String, Vec<u8>)> {
-        let path = format!(".imgforge/{}", record_path(&image.name));
-        Ok((path, files::json(image)?))
-    }
-
-    /// The record of the channels as bytes, with its path below the root.
-    pub(super) fn channels_file(&self) -> Result<(String, Vec<u8>)> {
-        let file = ChannelsFile {
-            version: VERSION,
-            url: self.url.clone(),
-            channels: self.channels.clone(),
-        };
-        Ok((".imgforge/channels.json".into(), files::json(&file)?))
-    }
-
     /// What a channel has: name, placement.
     pub fn placements<'a>(
         &'a self,
@@ -422,9 +333,9 @@ impl State {
             .filter_map(move |image| Some((image, image.channels.get(channel)?)))
     }
 
-    /// The revisions that were built on a blob, as `NAME@REVISION`.
-    pub fn children(&self, sha512: &str) -> Vec<String> {
-        let on = |revision: &Revision| revision.built_on.iter().any(|below| below == sha512);
+    /// The revisions that were built on an image, given as `NAME-VERSION`; as `NAME@REVISION`.
+    pub fn children(&self, below: &str) -> Vec<String> {
+        let on = |revision: &Revision| revision.built_on.iter().any(|one| one == below);
         let of = |image: &Image| -> Vec<String> {
             let found = image
                 .revisions
@@ -472,29 +383,4 @@ impl State {
     pub fn entry_id(&self, name: &str, channel: &str) -> String {
         super::entry_id(&self.default_channel, name, channel)
     }
-}
-
-fn record_path(name: &str) -> String {
-    format!("names/{name}.json")
-}
-
-/// The names that have a record.
-fn names(private: &Path) -> Result<Vec<String>> {
-    let dir = private.join("names");
-    let doing = || format!("reading {}", dir.display());
-    let mut names = Vec::new();
-    let entries = match std::fs::read_dir(&dir) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-        result => result.doing(doing)?,
-    };
-    for entry in entries {
-        let file = entry.doing(doing)?.file_name();
-        names.extend(
-            file.to_str()
-                .and_then(|name| name.strip_suffix(".json"))
-                .map(str::to_owned),
-        );
-    }
-    names.sort();
-    Ok(names)
 }

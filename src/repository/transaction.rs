@@ -118,12 +118,15 @@ impl<'a> Transaction<'a> {
         let stamp = self.stamp.clone();
         let _ = self.channel(&channel);
         let image = self.image(place.name);
+        let replaced = image.current(&channel, &arch);
+        let bytes = |number: Option<u64>| image.revisions.get(&number?).map(|one| &one.sha512);
+        // What everybody has needs no trial; given again, it ends one.
+        let same = bytes(replaced) == bytes(place.revision);
         let placement = image.channels.entry(channel.clone()).or_default();
-        let replaced = placement.current.get(&arch).copied();
         let mut action = place.action;
         let share = share.filter(|_| matches!(action, Action::Publish | Action::Promote));
         match (place.revision, share, replaced) {
-            (Some(revision), Some(share), Some(current)) if current != revision => {
+            (Some(revision), Some(share), Some(_)) if !same => {
                 let canary = Canary { revision, share };
                 placement.canary.insert(arch.clone(), canary);
                 action = Action::Canary;

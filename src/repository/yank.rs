@@ -93,7 +93,8 @@ impl Transaction<'_> {
         let before = image.history.len();
         self.take_out(name, &revisions)?;
         let moved = self.image(name).history[before..].to_vec();
-        let children = self.state.children(&bytes.sha512);
+        let below = format!("{name}-{}", bytes.image_version);
+        let children = self.state.children(&below);
         Ok(Yanked {
             revisions: revisions.into_iter().collect(),
             moved,

@@ -121,11 +121,19 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         notes: None,
         manifest: manifest(request.plan, &request.packed.system),
         companions,
-        built_on: vec![],
+        built_on: below(request.plan),
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
         stamp: Stamp::now().commit(source.as_ref().map(described)),
     };
     Repository::open(settings)?.publish(&publication, ui.ui())
+}
+
+/// The images that an image was built on, as `NAME-VERSION`.
+fn below(plan: &Plan) -> Vec<String> {
+    let bases = std::iter::successors(plan.base.as_deref(), |base| base.base.as_deref());
+    bases
+        .map(|base| format!("{}-{}", base.image(), base.version()))
+        .collect()
 }
 
 /// The digests of the packed disk's blocks: who has an earlier revision fetches only new ones.

@@ -152,3 +152,38 @@ fn a_tampered_index_a_tampered_blob_and_a_wrong_key_are_refused() {
     std::fs::copy(key, repository.keyring()).unwrap();
     assert!(list().is_err(), "a wrong key");
 }
+
+#[test]
+fn an_alias_that_an_operator_adds_stays_and_works() {
+    let world = World::new();
+    let home = Home::new(world.path("gnupg"));
+    home.gpg(&[
+        "--quick-gen-key",
+        "images@example.org",
+        "ed25519",
+        "sign",
+        "never",
+    ]);
+    let signer = Signer::configured_in("images@example.org", &home.0).unwrap();
+    let repository = Repository::open(Settings::new(world.path("repo"), signer)).unwrap();
+    let (one, two) = (world.disk("one"), world.disk("two"));
+    publish(&repository, &one);
+    let index = repository.path().join("index.asc");
+    let verified = verify(&std::fs::read(&index).unwrap(), &repository.keyring()).unwrap();
+    let text = verified
+        .text
+        .replace("\nexpand=", "\naliases=web front\nhidden=true\nexpand=");
+    let signed = home
+        .program()
+        .args(["--digest-algo", "SHA512", "--clearsign"]);
+    std::fs::write(&index, signed.input(text).output().unwrap()).unwrap();
+    publish(&repository, &two);
+    for name in ["web-node", "web", "front"] {
+        world.fetched_equals(&repository, "stable", name, &two);
+    }
+    let list = world.listed(&repository, "stable");
+    assert_eq!(
+        (&list[0]["aliases"], &list[0]["hidden"]),
+        (&json!(["web", "front"]), &json!(true))
+    );
+}

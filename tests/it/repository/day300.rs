@@ -47,7 +47,10 @@ fn a_yanked_revision_leaves_every_channel_and_never_comes_back() {
     publish(&repository, &two);
     let back = repository.rollback("web-node", "stable", Some(1), &Stamp::now(), &ui);
     assert_eq!(back.unwrap()[0].revision, Some(3));
-    publish_with(&repository, &two, |p| p.built_on = vec![one.sha512.clone()]).unwrap();
+    let child = publish_with(&repository, &two, |p| {
+        p.built_on = vec!["web-node-0123456789ab".into()];
+    });
+    assert_eq!(child.unwrap().revision, 4);
     repository
         .rollback("web-node", "stable", Some(1), &Stamp::now(), &ui)
         .unwrap();
@@ -58,6 +61,7 @@ fn a_yanked_revision_leaves_every_channel_and_never_comes_back() {
     let stamp = Stamp::now().why(Some("a token in /etc"));
     let yanked = repository.yank("web-node", 1, true, &stamp, &ui).unwrap();
     assert_eq!(yanked.revisions, [1, 3, 5], "all with these bytes");
+    assert_eq!(yanked.children, ["web-node@4"]);
     let got: Vec<_> = yanked
         .moved
         .iter()
@@ -107,14 +111,14 @@ fn a_pruned_revision_leaves_the_lists_first_and_its_files_later() {
     let world = World::new();
     let (repository, ui) = (world.repository(), Ui::silent());
     let disks = ["one", "two", "three", "four", "five"].map(|text| world.disk(text));
-    for disk in &disks {
-        publish(&repository, disk);
+    for (disk, version) in disks.iter().zip(["1", "2", "3", "4", "5"]) {
+        publish_with(&repository, disk, |p| p.version = version).unwrap();
     }
     // Another image lies on the second one, and a channel still has the first.
     publish_with(&repository, &disks[0], |p| p.channel = "archive").unwrap();
     publish_with(&repository, &disks[4], |p| {
         p.name = "child";
-        p.built_on = vec![disks[1].sha512.clone()];
+        p.built_on = vec!["web-node-2".into()];
     })
     .unwrap();
     let prune = |days, really| {

@@ -7,5 +7,6 @@ mod day300;
 mod keys;
 mod publish;
 mod soak;
+mod verbs;
 mod verify;
 pub(crate) mod world;

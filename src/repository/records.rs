@@ -1,0 +1,124 @@
+//! The records of a repository: one a name, `.imgforge/names/NAME.json`, and one about the channels,
+//! `.imgforge/channels.json`. They are replaced together with the signed entry points.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Channel, Image, State, VERSION};
+use super::{Identity, files};
+use crate::error::{Context as _, Error, Result};
+
+/// `.imgforge/channels.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct ChannelsFile {
+    version: u32,
+    url: String,
+    channels: BTreeMap<String, Channel>,
+}
+
+impl State {
+    /// Reads the records of the repository in `root`; nothing is locked, and no key is needed.
+    ///
+    /// # Errors
+    /// When there is no repository, or a record is damaged.
+    pub fn read(root: &Path) -> Result<Self> {
+        let private = root.join(".imgforge");
+        let identity = files::read_json::<Identity>(&private.join("repository.json"))?;
+        let identity = identity.ok_or_else(|| {
+            Error::usage(format!("{} is not a repository", root.display()))
+                .hint("`imgforge build NAME --publish` makes one")
+        })?;
+        let file = files::read_json::<ChannelsFile>(&private.join("channels.json"))?;
+        let (url, mut channels) = file
+            .map(|file| (file.url, file.channels))
+            .unwrap_or_default();
+        let mut images = BTreeMap::new();
+        for name in names(&private)? {
+            if let Some(image) = Self::read_image(&private, &name)? {
+                images.insert(name, image);
+            }
+        }
+        let used = images
+            .values()
+            .flat_map(|image| image.channels.keys().cloned());
+        for channel in used.chain([identity.default_channel.clone()]) {
+            channels.entry(channel).or_default();
+        }
+        Ok(State {
+            root: root.to_owned(),
+            url,
+            default_channel: identity.default_channel,
+            images,
+            channels,
+        })
+    }
+
+    /// Refuses to change a channel of the repository in `root` while it is frozen; a directory
+    /// that is no repository yet has no frozen channel.
+    ///
+    /// # Errors
+    /// When the channel is frozen, or a record is damaged.
+    pub fn refuse_frozen(root: &Path, channel: &str) -> Result<()> {
+        let path = root.join(".imgforge/channels.json");
+        match files::read_json::<ChannelsFile>(&path)? {
+            Some(file) => super::transaction::refuse_frozen(&file.channels, channel),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
+        let Some(image) = files::read_json::<Image>(&private.join(record_path(name)))? else {
+            return Ok(None);
+        };
+        if image.version != VERSION {
+            return Err(Error::usage(format!(
+                "the record of `{name}` was written by a newer imgforge"
+            ))
+            .hint("use that version"));
+        }
+        Ok(Some(image))
+    }
+
+    /// The record of a name as bytes, with its path below the root.
+    pub(super) fn image_file(image: &Image) -> Result<(String, Vec<u8>)> {
+        let path = format!(".imgforge/{}", record_path(&image.name));
+        Ok((path, files::json(image)?))
+    }
+
+    /// The record of the channels as bytes, with its path below the root.
+    pub(super) fn channels_file(&self) -> Result<(String, Vec<u8>)> {
+        let file = ChannelsFile {
+            version: VERSION,
+            url: self.url.clone(),
+            channels: self.channels.clone(),
+        };
+        Ok((".imgforge/channels.json".into(), files::json(&file)?))
+    }
+}
+
+fn record_path(name: &str) -> String {
+    format!("names/{name}.json")
+}
+
+/// The names that have a record.
+fn names(private: &Path) -> Result<Vec<String>> {
+    let dir = private.join("names");
+    let doing = || format!("reading {}", dir.display());
+    let mut names = Vec::new();
+    let entries = match std::fs::read_dir(&dir) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        result => result.doing(doing)?,
+    };
+    for entry in entries {
+        let file = entry.doing(doing)?.file_name();
+        names.extend(
+            file.to_str()
+                .and_then(|name| name.strip_suffix(".json"))
+                .map(str::to_owned),
+        );
+    }
+    names.sort();
+    Ok(names)
+}

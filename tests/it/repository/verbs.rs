@@ -1,0 +1,236 @@
+//! The verbs about repositories, as people and scripts use them.
+
+use std::process::Output;
+
+use super::world::*;
+
+/// A recipe repository beside the image repository of a [`World`].
+struct Site {
+    world: World,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Site {
+            world: World::new(),
+        };
+        let config = "state: state\nrepositories:\n  main:\n    path: repo\n    \
+                      channels: {canaried: {canary: 10%}}\n    \
+                      hooks: [{run: [./announce]}]\n";
+        std::fs::write(site.world.path("imgforge.yaml"), config).unwrap();
+        let hook = site.world.path("announce");
+        std::fs::write(&hook, "#!/bin/sh\ncat >> announced\n").unwrap();
+        std::fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
+        site
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    fn run(&self, args: &[&str]) -> Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
+            .arg("-C")
+            .arg(self.world.dir.path())
+            .args(["--progress", "plain"])
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        stderr
+    }
+}
+
+#[test]
+fn a_channels_life_on_the_command_line() {
+    let site = Site::new();
+    let repository = site.world.repository();
+    let (one, two) = (site.world.disk("one"), site.world.disk("two"));
+    publish_with(&repository, &one, |p| p.channel = "nightly").unwrap();
+    let promote = ["channel", "promote", "web-node", "nightly", "stable"];
+    assert_eq!(
+        site.ok(&promote),
+        "stable: web-node x86_64 has revision 1 (promote)\n"
+    );
+    assert_eq!(site.ok(&promote), "stable: web-node is the same already\n");
+    let announced = std::fs::read_to_string(site.world.path("announced")).unwrap();
+    assert!(announced.contains("\"action\":\"promote\""), "{announced}");
+    publish_with(&repository, &two, |p| p.channel = "nightly").unwrap();
+    site.ok(&promote);
+    site.ok(&["channel", "rollback", "web-node", "--why", "it hangs"]);
+
+    site.ok(&["channel", "freeze", "stable", "--why", "release week"]);
+    let error = site.fails(4, &promote);
+    assert!(error.contains("is frozen: release week"), "{error}");
+    let list = site.ok(&["channel", "list"]);
+    assert!(list.contains("stable is frozen since"), "{list}");
+    site.ok(&["channel", "thaw", "stable", "--why", "released"]);
+    site.fails(2, &["channel", "freeze", "stable"]);
+
+    let list: Value = serde_json::from_str(&site.ok(&["channel", "list", "--json"])).unwrap();
+    let stable = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["channel"] == "stable")
+        .unwrap();
+    assert_eq!(
+        (&stable["default"], &stable["images"][0]["revision"]),
+        (&json!(true), &json!(3))
+    );
+    let history = site.ok(&[
+        "channel",
+        "history",
+        "web-node",
+        "--channel",
+        "stable",
+        "--json",
+    ]);
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let words: Vec<&str> = history
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            one["action"].as_str().unwrap_or(if one["frozen"] == true {
+                "freeze"
+            } else {
+                "thaw"
+            })
+        })
+        .collect();
+    assert_eq!(words, ["promote", "promote", "rollback", "freeze", "thaw"]);
+    assert_eq!(history[2]["why"], "it hangs");
+    let table = site.ok(&["channel", "history"]);
+    assert!(
+        table.contains("promote from nightly") && table.contains("release week"),
+        "{table}"
+    );
+
+    let canaried = ["channel", "promote", "web-node", "nightly", "canaried"];
+    site.ok(&canaried);
+    publish_with(&repository, &one, |p| p.channel = "nightly").unwrap();
+    assert!(site.ok(&canaried).contains("(canary)"));
+    let complete = ["channel", "complete", "web-node", "--channel", "canaried"];
+    site.ok(&[&complete[..], &["--share", "50%"]].concat());
+    assert!(site.ok(&["channel", "list"]).contains("for 50%"));
+    assert!(site.ok(&complete).contains("(complete)"));
+    site.fails(2, &complete);
+}
+
+#[test]
+fn a_repositorys_care_on_the_command_line() {
+    let site = Site::new();
+    let repository = site.world.repository();
+    for text in ["one", "two", "three"] {
+        publish(&repository, &site.world.disk(text));
+    }
+    assert!(
+        site.ok(&["repo", "verify"])
+            .contains("is right: 1 channels, 1 entries, 3 revisions")
+    );
+    let verified: Value = serde_json::from_str(&site.ok(&["repo", "verify", "--json"])).unwrap();
+    assert_eq!(
+        (&verified["valid"], &verified["revisions"]),
+        (&json!(true), &json!(3))
+    );
+
+    let prune = [
+        "repo",
+        "prune",
+        "--keep",
+        "1",
+        "--keep-days",
+        "0",
+        "--grace",
+        "0s",
+    ];
+    assert!(site.ok(&prune).contains("--yes does it"));
+    let done = site.ok(&[&prune[..], &["--yes"]].concat());
+    assert!(
+        done.contains("web-node 1: removed") && done.contains("web-node 2: removed"),
+        "{done}"
+    );
+    assert_eq!(site.ok(&prune), "nothing may go\n");
+
+    publish(&repository, &site.world.disk("four"));
+    let yank = [
+        "repo",
+        "yank",
+        "web-node@4",
+        "--why",
+        "a leaked key",
+        "--purge",
+    ];
+    let yanked = site.ok(&yank);
+    assert!(yanked.contains("removed images/web-node/4"), "{yanked}");
+    assert!(
+        yanked.contains("has revision 5, instead of 4 (yank)"),
+        "{yanked}"
+    );
+    site.fails(2, &["repo", "yank", "web-node"]);
+    assert!(site.ok(&["repo", "copy", "mirror"]).starts_with("copied "));
+    site.ok(&["repo", "verify", "mirror"]);
+
+    let begun = site.ok(&["repo", "rotate-key", "--suffix", "next"]);
+    assert!(begun.contains("/index-next.asc"), "{begun}");
+    site.fails(2, &["repo", "rotate-key"]);
+    site.ok(&["repo", "rotate-key", "--finish"]);
+    site.ok(&["repo", "verify"]);
+
+    let blob = site
+        .world
+        .path("repo/images/web-node/3/web-node-0123456789ab.xz");
+    std::fs::write(&blob, "x").unwrap();
+    let error = site.fails(4, &["repo", "verify"]);
+    assert!(error.contains("it has 1 bytes"), "{error}");
+
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/index");
+    let index = |name: &str| format!("{fixtures}/{name}.index");
+    let good = site.ok(&["repo", "verify", "--index", &index("good-two")]);
+    assert!(
+        good.contains("2 entries") && good.contains("before 1.55.6: reads it"),
+        "{good}"
+    );
+    let differs = site.run(&[
+        "repo",
+        "verify",
+        "--index",
+        &index("differs-no-blank-between"),
+    ]);
+    let text = String::from_utf8_lossy(&differs.stdout);
+    assert!(text.contains("before 1.55.6: does not: line 12"), "{text}");
+    assert_eq!(differs.status.code(), Some(4));
+    let error = site.fails(
+        4,
+        &["repo", "verify", "--index", &index("rule-duplicate-field")],
+    );
+    assert!(error.contains("`arch` is already in line 5"), "{error}");
+}
+
+#[test]
+fn publish_takes_only_what_is_built() {
+    let site = Site::new();
+    let recipe = "name: small\ninstall: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n";
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    std::fs::write(site.world.path("recipes/small.yaml"), recipe).unwrap();
+    std::fs::write(site.world.path("disk.raw"), vec![0; 1 << 20]).unwrap();
+    let error = site.fails(2, &["publish", "small", "--to", "nightly"]);
+    assert!(
+        error.contains("has no finished build of `small`"),
+        "{error}"
+    );
+    assert!(error.contains("imgforge plan small --explain"), "{error}");
+    site.fails(2, &["publish", "small", "--to", "No Channel"]);
+}
