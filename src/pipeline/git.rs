@@ -45,11 +45,22 @@ pub fn source(root: &Path) -> Result<Option<Source>> {
 /// # Errors
 /// [`Kind::Gate`](crate::error::Kind::Gate) when it is demanded and is not so.
 pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
-    let signers = Signers::find(root)?;
+    publishable_by(root, required, Signers::find(root)?.as_ref())
+}
+
+/// As [`publishable`], with this host's signers.
+///
+/// # Errors
+/// As there.
+pub fn publishable_by(
+    root: &Path,
+    required: bool,
+    signers: Option<&Signers>,
+) -> Result<Option<Source>> {
     if !required && signers.is_none() {
         return source(root);
     }
-    let by = match &signers {
+    let by = match signers {
         Some(signers) if !required => format!("{} demands", signers.path.display()),
         _ => "`require-signed-commits` in imgforge.yaml demands".to_owned(),
     };
@@ -73,7 +84,7 @@ pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
         .evidence(changes.into_iter().take(12))
         .hint("commit, ignore or remove them"));
     }
-    signed(root, &commit, signers.as_ref()).map_err(|(why, hint)| refuse(why).hint(hint))?;
+    signed(root, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
     source(root)
 }
 
@@ -152,7 +163,7 @@ fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {
 
 /// Who may sign, according to this host.
 #[derive(Debug)]
-struct Signers {
+pub struct Signers {
     path: PathBuf,
     text: String,
 }
@@ -178,22 +189,28 @@ impl Signers {
         else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(&path).map_err(|cause| {
-            Error::host(format!(
-                "{}, which says who may sign, cannot be read",
-                path.display()
-            ))
-            .cause(cause)
+        Self::read(&path, root).map(Some)
+    }
+
+    /// Reads the file `path`, which must not lie in the recipe repository at `root`.
+    ///
+    /// # Errors
+    /// When it does, or cannot be read.
+    pub fn read(path: &Path, root: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            let path = path.display();
+            Error::host(format!("{path}, which says who may sign, cannot be read")).cause(cause)
         })?;
-        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if real.starts_with(root) {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(path).starts_with(real(root)) {
             return Err(
                 Error::usage(format!("{} lies in the recipe repository", path.display()))
                     .cause("a commit could change who may sign it")
                     .hint("move it to /etc/imgforge/allowed-signers"),
             );
         }
-        Ok(Some(Signers { path, text }))
+        let path = path.to_owned();
+        Ok(Signers { path, text })
     }
 
     /// Whether a line names one of these OpenPGP keys.
