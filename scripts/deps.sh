@@ -194,6 +194,21 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 
+# The ecosystem's own validators of what readers find, in a Python of their own.
+validators() {
+  local dir=${CARGO_TARGET_DIR:-target}/validators
+  local want="cyclonedx-python-lib[json-validation]==11.12.0 packageurl-python==0.17.6
+    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59"
+  [ "$(cat "$dir/installed" 2>/dev/null)" != "$want" ] || return 0
+  say "making $dir"
+  rm -rf "$dir"
+  python3 -m venv "$dir" >"$log" 2>&1 && "$dir/bin/pip" install -q $want >"$log" 2>&1 || {
+    cat "$log" >&2
+    die "the validators of the tests cannot be installed"
+  }
+  printf '%s' "$want" >"$dir/installed"
+}
+
 lack=$(missing $wanted)
 if [ -n "$lack" ]; then
   update_lists
