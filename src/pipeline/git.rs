@@ -128,27 +128,55 @@ fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (S
     let fields: Vec<&str> = answer.split('\0').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let (verdict, key, primary) = (field(0), field(1), field(2));
-    let commit = short(commit);
-    let show = "`git log --show-signature -1` says more".to_owned();
+    let short = short(commit);
+    let broken = |what: String| {
+        let hint = "`git log --show-signature -1` says more";
+        Err((what, hint.to_owned()))
+    };
     match verdict {
-        "N" => Err((format!("the commit {commit} is not signed"), "`git commit --amend -S` signs it".into())),
-        "B" => Err((format!("the signature of the commit {commit} is wrong"), show)),
-        "X" | "Y" => Err((format!("the signature of the commit {commit}, or its key, has expired"), show)),
-        "R" => Err((format!("the key that signed the commit {commit} is revoked"), show)),
+        // Without a list of allowed signers git does not even look at an SSH signature.
+        "N" if has_signature(root, commit) => Err(unnamed(short)),
+        "N" => Err((
+            format!("the commit {short} is not signed"),
+            "`git commit --amend -S` signs it".into(),
+        )),
+        "B" => broken(format!("the signature of the commit {short} is wrong")),
+        "X" | "Y" => broken(format!(
+            "the signature of the commit {short}, or its key, has expired"
+        )),
+        "R" => broken(format!("the key that signed the commit {short} is revoked")),
         "G" | "U" if key.starts_with("SHA256:") => match (verdict, signers) {
             ("G", _) => Ok(()),
-            (_, Some(signers)) => Err(nobody(commit, key, &signers.path)),
-            _ => Err((
-                format!("nobody says who may sign with the SSH key of the commit {commit}"),
-                "git's gpg.ssh.allowedSignersFile, or /etc/imgforge/allowed-signers, names the keys".into(),
-            )),
+            (_, Some(signers)) => Err(nobody(short, key, &signers.path)),
+            _ => Err(unnamed(short)),
         },
         "G" | "U" => match signers {
-            Some(signers) if !signers.openpgp(&[key, primary]) => Err(nobody(commit, primary, &signers.path)),
+            Some(signers) if !signers.openpgp(&[key, primary]) => {
+                Err(nobody(short, primary, &signers.path))
+            }
             _ => Ok(()),
         },
-        _ => Err((format!("the signature of the commit {commit} cannot be checked: its key is not here"), show)),
+        _ => broken(format!(
+            "the signature of the commit {short} cannot be checked: its key is not here"
+        )),
     }
+}
+
+/// Whether the commit carries a signature, of whatever kind.
+fn has_signature(root: &Path, commit: &str) -> bool {
+    let object = git(root).args(["cat-file", "commit", commit]).text();
+    let headers = object.unwrap_or_default();
+    headers
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .any(|line| line.starts_with("gpgsig"))
+}
+
+fn unnamed(commit: &str) -> (String, String) {
+    (
+        format!("nobody says who may sign with the SSH key of the commit {commit}"),
+        "git's gpg.ssh.allowedSignersFile, or /etc/imgforge/allowed-signers, names the keys".into(),
+    )
 }
 
 fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {

@@ -12,7 +12,7 @@ import sys
 from prometheus_client.parser import text_string_to_metric_families as parse
 for family in parse(sys.stdin.read()):
     for sample in family.samples:
-        print(sample.name, sorted(sample.labels.items()), sample.value)
+        print(sample.name, sorted(sample.labels.items()), float(sample.value))
 ";
 
 fn world() -> World {
