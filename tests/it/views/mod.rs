@@ -17,7 +17,7 @@ use crate::repository::world::*;
 pub(crate) fn python(script: &str) -> Program {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(target).join("validators/bin/python");
+    let python = root.join(target).join("reader-validators/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run `make deps-test`",
@@ -31,7 +31,7 @@ pub(crate) fn tool(name: &str) -> Program {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(target)
-        .join("validators/bin")
+        .join("reader-validators/bin")
         .join(name);
     Program::new(path.to_str().unwrap())
 }
