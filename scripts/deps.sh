@@ -172,6 +172,21 @@ detect_secrets() {
   mv -T "$dir.new" "$dir"
 }
 
+# The ecosystem's own validators of what readers find, in a Python of their own.
+reader_validators() {
+  local dir=${CARGO_TARGET_DIR:-target}/reader-validators
+  local want="cyclonedx-python-lib[json-validation]==11.12.0 packageurl-python==0.17.6
+    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59"
+  [ "$(cat "$dir/installed" 2>/dev/null)" != "$want" ] || return 0
+  say "making $dir"
+  rm -rf "$dir"
+  python3 -m venv "$dir" >"$log" 2>&1 && "$dir/bin/pip" install -q $want >"$log" 2>&1 || {
+    cat "$log" >&2
+    die "the validators of the tests cannot be installed"
+  }
+  printf '%s' "$want" >"$dir/installed"
+}
+
 groups=${*:-run build test}
 ID=unknown
 # shellcheck disable=SC1091 # not part of the project
@@ -205,3 +220,4 @@ case $groups in *run*) kernel; id_range ;; esac
 case $groups in *build*) check_rust ;; esac
 case $groups in *test*) validators ;; esac
 case $groups in *test*) detect_secrets ;; esac
+case $groups in *test*) reader_validators ;; esac

@@ -45,11 +45,22 @@ pub fn source(root: &Path) -> Result<Option<Source>> {
 /// # Errors
 /// [`Kind::Gate`](crate::error::Kind::Gate) when it is demanded and is not so.
 pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
-    let signers = Signers::find(root)?;
+    publishable_by(root, required, Signers::find(root)?.as_ref())
+}
+
+/// As [`publishable`], with this host's signers.
+///
+/// # Errors
+/// As there.
+pub fn publishable_by(
+    root: &Path,
+    required: bool,
+    signers: Option<&Signers>,
+) -> Result<Option<Source>> {
     if !required && signers.is_none() {
         return source(root);
     }
-    let by = match &signers {
+    let by = match signers {
         Some(signers) if !required => format!("{} demands", signers.path.display()),
         _ => "`require-signed-commits` in imgforge.yaml demands".to_owned(),
     };
@@ -73,7 +84,7 @@ pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
         .evidence(changes.into_iter().take(12))
         .hint("commit, ignore or remove them"));
     }
-    signed(root, &commit, signers.as_ref()).map_err(|(why, hint)| refuse(why).hint(hint))?;
+    signed(root, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
     source(root)
 }
 
@@ -117,27 +128,55 @@ fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (S
     let fields: Vec<&str> = answer.split('\0').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let (verdict, key, primary) = (field(0), field(1), field(2));
-    let commit = short(commit);
-    let show = "`git log --show-signature -1` says more".to_owned();
+    let short = short(commit);
+    let broken = |what: String| {
+        let hint = "`git log --show-signature -1` says more";
+        Err((what, hint.to_owned()))
+    };
     match verdict {
-        "N" => Err((format!("the commit {commit} is not signed"), "`git commit --amend -S` signs it".into())),
-        "B" => Err((format!("the signature of the commit {commit} is wrong"), show)),
-        "X" | "Y" => Err((format!("the signature of the commit {commit}, or its key, has expired"), show)),
-        "R" => Err((format!("the key that signed the commit {commit} is revoked"), show)),
+        // Without a list of allowed signers git does not even look at an SSH signature.
+        "N" if has_signature(root, commit) => Err(unnamed(short)),
+        "N" => Err((
+            format!("the commit {short} is not signed"),
+            "`git commit --amend -S` signs it".into(),
+        )),
+        "B" => broken(format!("the signature of the commit {short} is wrong")),
+        "X" | "Y" => broken(format!(
+            "the signature of the commit {short}, or its key, has expired"
+        )),
+        "R" => broken(format!("the key that signed the commit {short} is revoked")),
         "G" | "U" if key.starts_with("SHA256:") => match (verdict, signers) {
             ("G", _) => Ok(()),
-            (_, Some(signers)) => Err(nobody(commit, key, &signers.path)),
-            _ => Err((
-                format!("nobody says who may sign with the SSH key of the commit {commit}"),
-                "git's gpg.ssh.allowedSignersFile, or /etc/imgforge/allowed-signers, names the keys".into(),
-            )),
+            (_, Some(signers)) => Err(nobody(short, key, &signers.path)),
+            _ => Err(unnamed(short)),
         },
         "G" | "U" => match signers {
-            Some(signers) if !signers.openpgp(&[key, primary]) => Err(nobody(commit, primary, &signers.path)),
+            Some(signers) if !signers.openpgp(&[key, primary]) => {
+                Err(nobody(short, primary, &signers.path))
+            }
             _ => Ok(()),
         },
-        _ => Err((format!("the signature of the commit {commit} cannot be checked: its key is not here"), show)),
+        _ => broken(format!(
+            "the signature of the commit {short} cannot be checked: its key is not here"
+        )),
     }
+}
+
+/// Whether the commit carries a signature, of whatever kind.
+fn has_signature(root: &Path, commit: &str) -> bool {
+    let object = git(root).args(["cat-file", "commit", commit]).text();
+    let headers = object.unwrap_or_default();
+    headers
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .any(|line| line.starts_with("gpgsig"))
+}
+
+fn unnamed(commit: &str) -> (String, String) {
+    (
+        format!("nobody says who may sign with the SSH key of the commit {commit}"),
+        "git's gpg.ssh.allowedSignersFile, or /etc/imgforge/allowed-signers, names the keys".into(),
+    )
 }
 
 fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {
@@ -152,7 +191,7 @@ fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {
 
 /// Who may sign, according to this host.
 #[derive(Debug)]
-struct Signers {
+pub struct Signers {
     path: PathBuf,
     text: String,
 }
@@ -178,22 +217,28 @@ impl Signers {
         else {
             return Ok(None);
         };
-        let text = std::fs::read_to_string(&path).map_err(|cause| {
-            Error::host(format!(
-                "{}, which says who may sign, cannot be read",
-                path.display()
-            ))
-            .cause(cause)
+        Self::read(&path, root).map(Some)
+    }
+
+    /// Reads the file `path`, which must not lie in the recipe repository at `root`.
+    ///
+    /// # Errors
+    /// When it does, or cannot be read.
+    pub fn read(path: &Path, root: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            let path = path.display();
+            Error::host(format!("{path}, which says who may sign, cannot be read")).cause(cause)
         })?;
-        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if real.starts_with(root) {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if real(path).starts_with(real(root)) {
             return Err(
                 Error::usage(format!("{} lies in the recipe repository", path.display()))
                     .cause("a commit could change who may sign it")
                     .hint("move it to /etc/imgforge/allowed-signers"),
             );
         }
-        Ok(Some(Signers { path, text }))
+        let path = path.to_owned();
+        Ok(Signers { path, text })
     }
 
     /// Whether a line names one of these OpenPGP keys.

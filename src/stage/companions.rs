@@ -146,9 +146,12 @@ pub fn artifacts(dir: &std::path::Path, facts: &Value) -> Result<Vec<super::Arti
 }
 
 /// One artifact in a stage's facts.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Told {
-    pub(super) file: String,
-    pub(super) sha512: String,
-    pub(super) about: std::collections::BTreeMap<String, String>,
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Told {
+    /// Its name in the stage's entry.
+    pub file: String,
+    /// Its SHA-512, in hex.
+    pub sha512: String,
+    /// What is known of it: `target`, `format`, …
+    pub about: std::collections::BTreeMap<String, String>,
 }

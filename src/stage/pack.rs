@@ -30,7 +30,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         .as_ref()
         .is_some_and(|publish| publish.streams);
     let artifacts = match streams {
-        true => streams::make(context, sealed, &raw, version)?,
+        true => streams::of_stage(context, sealed, &raw, version)?,
         false => json!([]),
     };
     std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;

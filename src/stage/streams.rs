@@ -4,129 +4,145 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use xz2::write::XzEncoder;
 
-use super::companions::Told;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::stage::{Context, Sealed};
 
-/// Makes both beside the compressed disk from `raw`, the flattened one; what the facts say of them.
+pub use super::companions::Told as Made;
+
+/// What the files say about the image.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The image's name.
+    pub name: &'a str,
+    /// One line for people.
+    pub title: &'a str,
+    /// `IMAGE_VERSION`.
+    pub version: &'a str,
+    /// Architecture in the kernel's spelling.
+    pub arch: &'a str,
+    /// The distribution, as `debian`.
+    pub os: &'a str,
+    /// Its version, as `12`.
+    pub release: &'a str,
+    /// When the disk was sealed, seconds since 1970.
+    pub created: u64,
+}
+
+/// What the pack stage makes with `publish: {streams: true}`, as its facts tell of it.
 ///
 /// # Errors
-/// When `qemu-img` fails, or the copy is not the disk that the gate tested.
-pub fn make(context: &Context<'_>, sealed: &Sealed, raw: &Path, version: &str) -> Result<Value> {
+/// As [`make`].
+pub fn of_stage(
+    context: &Context<'_>,
+    sealed: &Sealed,
+    raw: &Path,
+    version: &str,
+) -> Result<Value> {
     let recipe = context.recipe();
-    let stem = format!("{}-{version}", recipe.name);
-    let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
-    context.ui.step("compressing as qcow2");
-    let convert = ["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4", "-W"];
-    Program::new("qemu-img")
-        .args(convert)
-        .args(["-o", "compression_type=zlib"])
-        .arg(raw)
-        .arg(context.dir.join(&disk))
-        .run()?;
-    // The gate's proof is about the disk's content: the copy must be the same to a guest.
-    Program::new("qemu-img")
-        .args(["compare", "-q", "-f", "raw", "-F", "qcow2"])
-        .arg(raw)
-        .arg(context.dir.join(&disk))
-        .run()
-        .map_err(|error| {
-            Error::gate("the qcow2 is not the disk that the gate tested").cause(error)
-        })?;
     let system = &sealed.0.meta().facts["os"];
-    let (os, os_version) = (text(&system["distro"]), release(system));
-    let created = sealed.0.meta().created;
-    let about = Metadata {
-        context,
-        os: &os,
-        release: &os_version,
-        version,
-        created,
-    };
-    std::fs::write(context.dir.join(&metadata), archive(&about)?)
-        .doing(|| format!("writing {metadata}"))?;
-    let combined = combined(&[context.dir.join(&metadata), context.dir.join(&disk)])?;
-    let words = |format: &str, target: &str| {
-        let words = [
-            ("target", target),
-            ("format", format),
-            ("os", &os),
-            ("os-version", &os_version),
-        ];
-        words
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into_iter()
-            .collect::<BTreeMap<_, _>>()
-    };
-    let mut incus = words("incus-metadata", "incus");
-    incus.insert("combined-sha256".into(), combined);
-    let told = [(disk, words("qcow2", "disk")), (metadata, incus)]
-        .into_iter()
-        .map(|(file, about)| {
-            let sha512 = crate::digest::file_sha512(&context.dir.join(&file))?;
-            Ok(Told {
-                file,
-                sha512,
-                about,
-            })
-        });
-    Ok(json!(told.collect::<Result<Vec<_>>>()?))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-/// `12`, or `24.04` where both parts make the name.
-fn release(system: &Value) -> String {
-    let (major, minor) = (
-        system["major"].as_i64().unwrap_or(0),
-        system["minor"].as_i64().unwrap_or(0),
-    );
-    match text(&system["distro"]).as_str() {
-        "ubuntu" => format!("{major}.{minor:02}"),
-        _ => major.to_string(),
-    }
-}
-
-struct Metadata<'a> {
-    context: &'a Context<'a>,
-    os: &'a str,
-    release: &'a str,
-    version: &'a str,
-    created: u64,
-}
-
-/// `metadata.yaml` in a compressed archive; the same bytes for the same image.
-fn archive(about: &Metadata<'_>) -> Result<Vec<u8>> {
-    let recipe = about.context.recipe();
-    let arch = recipe.machine.arch;
+    let os = system["distro"].as_str().unwrap_or("linux");
     let title = if recipe.summary.is_empty() {
         &recipe.name
     } else {
         &recipe.summary
     };
-    let value = json!({
-        "architecture": arch,
+    context.ui.step("compressing as qcow2");
+    let about = About {
+        name: &recipe.name,
+        title,
+        version,
+        arch: "x86_64",
+        os,
+        release: &release(system),
+        created: sealed.0.meta().created,
+    };
+    Ok(json!(make(context.dir, raw, &about)?))
+}
+
+/// Makes the qcow2 and the metadata in `dir` from `raw`, the flattened disk.
+///
+/// # Errors
+/// When `qemu-img` fails, or the copy is not the disk that the gate tested.
+pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
+    let stem = format!("{}-{}", about.name, about.version);
+    let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
+    Program::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4", "-W"])
+        .args(["-o", "compression_type=zlib"])
+        .arg(raw)
+        .arg(dir.join(&disk))
+        .run()?;
+    // The gate's proof is about the disk's content: the copy must be the same to a guest.
+    Program::new("qemu-img")
+        .args(["compare", "-q", "-f", "raw", "-F", "qcow2"])
+        .arg(raw)
+        .arg(dir.join(&disk))
+        .run()
+        .map_err(|error| {
+            Error::gate("the qcow2 is not the disk that the gate tested").cause(error)
+        })?;
+    let path = dir.join(&metadata);
+    std::fs::write(&path, archive(about)?).doing(|| format!("writing {}", path.display()))?;
+    let combined = combined(&[path, dir.join(&disk)])?;
+    let words = |target: &str, format: &str| {
+        let words = [
+            ("target", target),
+            ("format", format),
+            ("os", about.os),
+            ("os-version", about.release),
+        ];
+        let words = words
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        words.collect::<BTreeMap<_, _>>()
+    };
+    let mut incus = words("incus", "incus-metadata");
+    incus.insert("combined-sha256".into(), combined);
+    let made = [(disk, words("disk", "qcow2")), (metadata, incus)];
+    made.into_iter()
+        .map(|(file, about)| {
+            let sha512 = crate::digest::file_sha512(&dir.join(&file))?;
+            Ok(Made {
+                file,
+                sha512,
+                about,
+            })
+        })
+        .collect()
+}
+
+/// `12`, or `24.04` where both parts make the name.
+fn release(system: &Value) -> String {
+    let number = |name: &str| system[name].as_i64().unwrap_or(0);
+    match system["distro"].as_str() {
+        Some("ubuntu") => format!("{}.{:02}", number("major"), number("minor")),
+        _ => number("major").to_string(),
+    }
+}
+
+/// `metadata.yaml` in a compressed archive; the same bytes for the same image.
+fn archive(about: &About<'_>) -> Result<Vec<u8>> {
+    // JSON is YAML.
+    let text = json!({
+        "architecture": about.arch,
         "creation_date": about.created,
         "properties": {
-            "architecture": arch,
+            "architecture": about.arch,
             "os": about.os,
             "release": about.release,
-            "variant": recipe.name,
-            "description": title,
+            "variant": about.name,
+            "description": about.title,
             "serial": about.version,
         },
     });
-    // JSON is YAML.
-    let text = format!("{value:#}\n");
+    let text = format!("{text:#}\n");
     let doing = || "writing metadata.yaml".to_owned();
     let mut header = tar::Header::new_ustar();
     header.set_size(text.len() as u64);
@@ -143,7 +159,7 @@ fn archive(about: &Metadata<'_>) -> Result<Vec<u8>> {
 }
 
 /// SHA-256 of several files as one: Incus' fingerprint of a split image.
-fn combined(files: &[std::path::PathBuf]) -> Result<String> {
+fn combined(files: &[PathBuf]) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     for path in files {

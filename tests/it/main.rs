@@ -3,6 +3,7 @@
 mod answers;
 mod cli;
 mod disk_seal;
+mod git;
 mod guest;
 mod http;
 mod hypervisor;
@@ -20,8 +21,10 @@ mod runner;
 mod runner_vm;
 mod scan;
 mod server;
+mod status;
 mod sysprep;
 mod toy;
 mod unpack;
+mod views;
 mod virt_install;
 mod whole;

@@ -1,0 +1,131 @@
+//! What else readers find in a repository, judged by the programs that read it.
+
+mod boxes;
+mod page;
+mod query;
+mod sbom;
+mod streams;
+
+use std::collections::BTreeMap;
+
+use imgforge::sbom::cyclonedx::{self, Subject};
+use imgforge::sbom::{Contents, Kind, Package};
+
+use crate::repository::world::*;
+
+/// Python with the ecosystem's own validators; `scripts/deps.sh test` makes it.
+pub(crate) fn python(script: &str) -> Program {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(target).join("reader-validators/bin/python");
+    assert!(
+        python.exists(),
+        "{} is missing: run `make deps-test`",
+        python.display()
+    );
+    Program::new(python.to_str().unwrap()).args(["-c", script])
+}
+
+/// A program of that Python.
+pub(crate) fn tool(name: &str) -> Program {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(target)
+        .join("reader-validators/bin")
+        .join(name);
+    Program::new(path.to_str().unwrap())
+}
+
+pub(crate) fn package(name: &str, version: &str, source: &str) -> Package {
+    Package {
+        name: name.into(),
+        version: version.into(),
+        arch: "amd64".into(),
+        source: source.into(),
+    }
+}
+
+pub(crate) fn contents(kind: Kind, packages: &[Package]) -> Contents {
+    let (distro, release) = match kind {
+        Kind::Rpm => ("rocky", "9.5"),
+        _ => ("debian", "12.11"),
+    };
+    Contents {
+        kind,
+        distro: distro.into(),
+        release: release.into(),
+        product: format!("{distro} {release}"),
+        packages: packages.to_vec(),
+        config: BTreeMap::from([("/etc/hostname".into(), "ab".repeat(32))]),
+    }
+}
+
+/// The SBOM and the lists of an image with these packages.
+pub(crate) fn companions(disk: &Disk, contents: &Contents) -> Vec<Companion> {
+    let subject = Subject {
+        name: "web-node",
+        version: "0123456789ab",
+        arch: "x86_64",
+        sha512: &disk.sha512,
+        created: 1_767_225_600,
+    };
+    let bill = cyclonedx::write(&subject, contents);
+    let name = |end: &str| format!("web-node-0123456789ab{end}");
+    vec![
+        Companion::bytes(name(".cdx.json"), format!("{bill:#}\n")),
+        Companion::bytes(name(".packages"), contents.package_list()),
+        Companion::bytes(name(".config.sha256"), contents.config_list()),
+    ]
+}
+
+pub(crate) fn read(root: &Path, path: &str) -> Value {
+    let bytes = std::fs::read(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[test]
+fn a_pointer_is_signed_names_every_file_and_goes_with_the_image() {
+    let world = World::new();
+    let (repository, disk) = (world.repository(), world.disk("one"));
+    let contents = contents(Kind::Deb, &[package("openssl", "3.0.11-1", "")]);
+    publish_with(&repository, &disk, |p| {
+        p.channel = "nightly";
+        p.companions = companions(&disk, &contents);
+    })
+    .unwrap();
+    let root = repository.path();
+    let pointer = read(root, "channels/nightly/web-node/latest.json");
+    let here = &pointer["architectures"]["x86_64"];
+    assert_eq!(
+        (here["revision"].as_u64(), here["sha512"].as_str()),
+        (Some(1), Some(&*disk.sha512))
+    );
+    for url in here["files"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|file| &file["url"])
+        .chain([&here["url"]])
+    {
+        let path = url.as_str().unwrap().strip_prefix("file://").unwrap();
+        assert!(Path::new(path).exists(), "{path}");
+    }
+    let signed = std::fs::read(root.join("channels/nightly/web-node/latest.sjson")).unwrap();
+    let verified = verify(&signed, &repository.keyring()).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&verified.text).unwrap(),
+        pointer
+    );
+
+    repository
+        .yank(
+            "web-node",
+            1,
+            false,
+            &Stamp::now().why(Some("a test")),
+            &Ui::silent(),
+        )
+        .unwrap();
+    assert!(!root.join("channels/nightly/web-node/latest.json").exists());
+    assert!(!root.join("channels/nightly/web-node/latest.sjson").exists());
+}

@@ -1,0 +1,159 @@
+//! `repo query` over what publications keep of the SBOMs.
+
+use imgforge::repository::query::{query, ranges};
+
+use super::*;
+
+#[test]
+fn a_query_finds_revisions_by_version_in_every_channel() {
+    let world = World::new();
+    let repository = world.repository();
+    let versions = [
+        ("one", "3.5.1-1"),
+        ("two", "3.5.2~rc1-1"),
+        ("three", "3.5.2-1"),
+        ("four", "3.10.0-1"),
+    ];
+    for (text, version) in versions {
+        let disk = world.disk(text);
+        let packages = [
+            package("openssl", version, ""),
+            package("libssl3", version, "openssl"),
+            package("vim", "2:9.0-1", ""),
+        ];
+        publish_with(&repository, &disk, |p| {
+            p.companions = companions(&disk, &contents(Kind::Deb, &packages))
+        })
+        .unwrap();
+    }
+    let rpm = world.disk("rpm");
+    let packages = [package("openssl", "3.5.1-6.el9", "")];
+    publish_with(&repository, &rpm, |p| {
+        (p.name, p.channel) = ("rocky", "nightly");
+        p.companions = companions(&rpm, &contents(Kind::Rpm, &packages));
+    })
+    .unwrap();
+    let bare = world.disk("bare");
+    publish_with(&repository, &bare, |p| p.name = "bare").unwrap();
+
+    let root = repository.path();
+    let ask = |text: &str, channel| {
+        let answer = query(root, &text.parse().unwrap(), channel).unwrap();
+        let rows = answer.found.iter().map(|f| {
+            format!(
+                "{} {} {} {}",
+                f.image,
+                f.package,
+                f.version,
+                ranges(&f.revisions)
+            )
+        });
+        (rows.collect::<Vec<_>>(), answer)
+    };
+    let (rows, answer) = ask("openssl<3.5.2", None);
+    assert_eq!(
+        rows,
+        [
+            "rocky openssl 3.5.1-6.el9 1",
+            "web-node libssl3 3.5.1-1 1",
+            "web-node libssl3 3.5.2~rc1-1 2",
+            "web-node openssl 3.5.1-1 1",
+            "web-node openssl 3.5.2~rc1-1 2",
+        ]
+    );
+    assert_eq!(answer.unknown["bare"], [1], "what has no SBOM is told of");
+    assert_eq!(answer.found[0].channels["nightly"], [1]);
+    assert!(
+        ask("openssl<3.5.2", Some("stable")).0.is_empty(),
+        "stable has 3.10"
+    );
+    let (rows, answer) = ask("vim<9.1", None);
+    assert!(
+        rows.is_empty() && answer.epochs == ["vim 2:9.0-1"],
+        "{rows:?} {:?}",
+        answer.epochs
+    );
+    assert_eq!(ask("vim<2:9.1", None).0, ["web-node vim 2:9.0-1 1-4"]);
+
+    repository
+        .yank(
+            "web-node",
+            1,
+            false,
+            &Stamp::now().why(Some("a test")),
+            &Ui::silent(),
+        )
+        .unwrap();
+    assert_eq!(ask("openssl<=3.5.1-1", None).0, Vec::<String>::new());
+
+    // A list that was lost is written anew by the next publication.
+    std::fs::remove_file(root.join("images/web-node/packages.json")).unwrap();
+    let five = world.disk("five");
+    let packages = [package("openssl", "3.11-1", "")];
+    publish_with(&repository, &five, |p| {
+        p.companions = companions(&five, &contents(Kind::Deb, &packages))
+    })
+    .unwrap();
+    assert_eq!(
+        ask("openssl>=3.5.2", Some("stable")).0,
+        ["web-node openssl 3.11-1 5"]
+    );
+    assert_eq!(ask("libssl3", None).0.len(), 3);
+    let changes = read(root, "images/web-node/changes.json");
+    let diff = &changes["revisions"]["5"]["diff"];
+    assert_eq!(diff["changed"][0]["new"], "3.11-1");
+    assert_eq!(diff["removed"].as_array().map(Vec::len), Some(2));
+}
+
+#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+#[test]
+fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
+    let world = World::new();
+    let repository = world.repository();
+    for (text, version) in [("one", "3.5.1-1"), ("two", "3.5.2-1")] {
+        let disk = world.disk(text);
+        let packages = [package("openssl", version, "")];
+        let mut contents = contents(Kind::Deb, &packages);
+        contents.config.insert("/etc/issue".into(), text.into());
+        publish_with(&repository, &disk, |p| {
+            p.companions = companions(&disk, &contents)
+        })
+        .unwrap();
+    }
+    std::fs::create_dir_all(world.path("recipes")).unwrap();
+    std::fs::write(
+        world.path("imgforge.yaml"),
+        "state: state\nrepositories: {main: {path: repo}}\n",
+    )
+    .unwrap();
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
+            .arg("-C")
+            .arg(world.dir.path())
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = run(&["repo", "query", "openssl<3.5.2"]);
+    assert!(
+        table.contains("web-node") && table.contains("3.5.1-1") && !table.contains("3.5.2-1"),
+        "{table}"
+    );
+    let json: Value = serde_json::from_str(&run(&["repo", "query", "--json", "openssl"])).unwrap();
+    assert_eq!(json["found"].as_array().map(Vec::len), Some(2));
+    let diff = run(&["diff", "web-node@1", "web-node@stable"]);
+    assert!(
+        diff.contains("3.5.1-1") && diff.contains("3.5.2-1") && diff.contains("/etc/issue"),
+        "{diff}"
+    );
+    assert_eq!(
+        run(&["diff", "web-node@2", "web-node@stable"]),
+        "no difference\n"
+    );
+}

@@ -1,0 +1,135 @@
+//! Streams as Incus' own verifier and the mirror of Glance read them.
+
+use imgforge::stage::streams::{self, About};
+
+use super::*;
+
+/// What the pack stage makes for `publish: {streams: true}`.
+fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
+    let dir = world.path("artifacts");
+    std::fs::create_dir_all(&dir).unwrap();
+    let about = About {
+        name: "web-node",
+        title: "Debian 12 web node",
+        version: "0123456789ab",
+        arch: "x86_64",
+        os: "debian",
+        release: "12",
+        created: 1_767_225_600,
+    };
+    let made = streams::make(&dir, &disk.raw, &about).unwrap();
+    let again = streams::make(&dir, &disk.raw, &about).unwrap();
+    assert_eq!(
+        made[1].sha512, again[1].sha512,
+        "the metadata is the same each time"
+    );
+    let companion = |told: &streams::Made| {
+        Companion::file(told.file.clone(), dir.join(&told.file)).about(told.about.clone())
+    };
+    made.iter().map(companion).collect()
+}
+
+fn incus(dir: &Path, args: &[&str]) -> imgforge::error::Result<String> {
+    Program::new("incus-simplestreams")
+        .args(args)
+        .dir(dir)
+        .text()
+}
+
+#[test]
+fn incus_verifies_and_lists_the_streams_of_each_channel() {
+    let world = World::new();
+    let (repository, disk) = (world.repository(), world.disk("one"));
+    for channel in ["stable", "nightly"] {
+        publish_with(&repository, &disk, |p| {
+            p.channel = channel;
+            p.companions = artifacts(&world, &disk);
+        })
+        .unwrap();
+    }
+    let root = repository.path();
+    for dir in [root.to_owned(), root.join("channels/nightly")] {
+        incus(&dir, &["verify"]).unwrap();
+        let list = incus(&dir, &["list", "--format", "json"]).unwrap();
+        assert!(
+            list.contains("web-node") && list.contains("virtual-machine"),
+            "{list}"
+        );
+    }
+    // The verifier does look at the bytes.
+    let qcow2 = root.join("images/web-node/1/web-node-0123456789ab.qcow2");
+    let bytes = std::fs::read(&qcow2).unwrap();
+    let mut broken = bytes.clone();
+    broken[100] ^= 1;
+    std::fs::write(&qcow2, &broken).unwrap();
+    assert!(incus(root, &["verify"]).is_err());
+    std::fs::write(&qcow2, &bytes).unwrap();
+    Program::new("qemu-img")
+        .args(["check", "-q"])
+        .arg(&qcow2)
+        .run()
+        .unwrap();
+
+    // An image that leaves the channel leaves its streams, too.
+    repository
+        .yank(
+            "web-node",
+            1,
+            false,
+            &Stamp::now().why(Some("a test")),
+            &Ui::silent(),
+        )
+        .unwrap();
+    assert_eq!(read(root, "streams/v1/images.json")["products"], json!({}));
+}
+
+#[test]
+fn glances_mirror_reads_the_signed_streams_and_every_byte() {
+    let world = World::new();
+    let (repository, disk) = (world.repository(), world.disk("one"));
+    for channel in ["stable", "nightly"] {
+        publish_with(&repository, &disk, |p| {
+            p.channel = channel;
+            p.companions = artifacts(&world, &disk);
+        })
+        .unwrap();
+    }
+    let root = repository.path();
+    for path in ["streams/v1/index.sjson", "streams/v1/nightly/index.sjson"] {
+        let out = world.path("mirror");
+        tool("sstream-mirror")
+            .arg(format!("--keyring={}", repository.keyring().display()))
+            .arg(format!("--path={path}"))
+            .arg(format!("file://{}", root.display()))
+            .arg(&out)
+            .args(["ftype~(disk1.img|disk.img)", "arch~(x86_64|amd64)"])
+            .run()
+            .unwrap();
+        Program::new("cmp")
+            .arg(out.join("images/web-node/1/web-node-0123456789ab.qcow2"))
+            .arg(root.join("images/web-node/1/web-node-0123456789ab.qcow2"))
+            .run()
+            .unwrap();
+        std::fs::remove_dir_all(out).unwrap();
+    }
+    // What glance.py asks of an item.
+    let products = read(root, "streams/v1/images.json");
+    let product = &products["products"]["debian:12:web-node:amd64"];
+    assert_eq!(
+        (&product["os"], &product["version"]),
+        (&json!("debian"), &json!("12"))
+    );
+    assert!(products["content_id"].is_string());
+    let version = product["versions"]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .unwrap();
+    assert!(
+        version["pubname"]
+            .as_str()
+            .unwrap()
+            .starts_with("web-node-")
+    );
+}
