@@ -141,7 +141,6 @@ fn write_blocks(
     ui: &StageUi,
 ) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut zeros = Zeros { full: None };
     let total = source.data().iter().map(|i| source.len(*i) as u64).sum();
     let mut progress = Progress::new(ui, total);
     let mut done = 0;
