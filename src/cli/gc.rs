@@ -2,6 +2,7 @@
 
 use super::{App, out, session};
 use crate::error::Result;
+use crate::pack::BlockCache;
 use crate::pipeline::clean;
 use crate::proxy::Cache;
 use crate::store::Entry;
@@ -10,7 +11,8 @@ use crate::units::Size;
 /// The arguments of `imgforge gc`.
 #[derive(Debug, clap::Args)]
 pub struct Gc {
-    /// Frees at least SIZE: downloads first, then layers, least recently used first; never what a kept layer builds on
+    /// Frees at least SIZE: downloads, packed blocks, then layers, least recently used first;
+    /// never what a kept layer builds on
     #[arg(long, value_name = "SIZE")]
     free: Option<Size>,
 }
@@ -28,6 +30,8 @@ impl Gc {
         }
         let cache = Cache::new(session.store.state(), session.config.store.cache_size);
         let mut freed = cache.shrink()?;
+        let blocks = BlockCache::open(session.store.state(), session.config.store.block_cache);
+        blocks.shrink();
         let mut gone: Vec<Entry> = match session.config.store.max_size {
             Some(limit) => session.store.shrink(limit)?,
             None => vec![],
@@ -36,6 +40,7 @@ impl Gc {
             // What can be fetched again goes before what takes an hour to build.
             freed += cache.evict(free.as_bytes())?;
             let rest = free.as_bytes().saturating_sub(freed);
+            let rest = rest.saturating_sub(blocks.free(rest));
             gone.extend(session.store.evict(rest)?);
         }
         if freed > 0 {
@@ -53,10 +58,13 @@ impl Gc {
         }
         let kept = session.store.all();
         let size = Size::bytes(kept.iter().map(Entry::allocated).sum());
+        let cached = blocks.usage();
         out::print(&format!(
-            "the store has {} entries, {}\n",
+            "the store has {} entries, {}\nthe block cache has {} blocks, {}\n",
             kept.len(),
-            size.human()
+            size.human(),
+            cached.blocks,
+            Size::bytes(cached.bytes).human()
         ))
     }
 }

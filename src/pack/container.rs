@@ -55,13 +55,18 @@ pub(super) fn end(flags: [u8; 2], records: &[Record]) -> Vec<u8> {
     out
 }
 
-/// A block header with both sizes, which parallel decoders need, and one filter given as its
-/// encoded flags.
-pub(super) fn block_header(compressed: u64, uncompressed: u64, filter: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x00, 0xc0];
+/// A block header with both sizes, which parallel decoders need, and `count` filters given as
+/// their encoded flags.
+pub(super) fn block_header(
+    compressed: u64,
+    uncompressed: u64,
+    count: u8,
+    filters: &[u8],
+) -> Vec<u8> {
+    let mut out = vec![0x00, 0xc0 | (count - 1)];
     number(&mut out, compressed);
     number(&mut out, uncompressed);
-    out.extend(filter);
+    out.extend(filters);
     pad(&mut out);
     // The size counts the CRC32 too, in units of 4 bytes, less one.
     out[0] = (out.len() / 4) as u8;

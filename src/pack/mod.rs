@@ -1,12 +1,16 @@
 //! From a sealed disk to one `.xz` that virt-builder decompresses in parallel.
 //!
 //! [`flatten`] turns the qcow2 chain into a sparse raw file, [`compress`] that into one xz stream
-//! of independent blocks. The same disk and profile always give the same bytes.
+//! of independent blocks, [`read`] is the way back. The same disk and profile always give the same
+//! bytes, whatever the [`BlockCache`] holds. docs/pack.md tells what was measured.
 
+mod cache;
 mod container;
 mod encode;
 mod flatten;
+mod output;
 mod plan;
+mod pool;
 mod progress;
 pub mod read;
 mod source;
@@ -18,6 +22,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Context as _, Result};
 
+pub use cache::{BlockCache, Usage};
 pub use flatten::{Flattened, flatten};
 pub use plan::{Options, Settings};
 pub use xz::{Packed, compress};

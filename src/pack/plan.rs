@@ -2,20 +2,27 @@
 
 use std::num::NonZeroUsize;
 
+use super::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::recipe::types::Profile;
 use crate::units::Size;
 
 /// How to compress.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// The balance of size against time.
     pub profile: Profile,
     /// How many threads encode; default: one a core, as far as the memory goes.
     pub threads: Option<NonZeroUsize>,
     /// What the encoder may use; default: half of what the host has available.
     pub memory: Option<Size>,
+    /// Where blocks that were encoded before are; without it all are encoded.
+    pub cache: Option<&'a BlockCache>,
 }
+
+/// Bytes of the disk, a thread, that the encoders may be ahead of the writer: one slow block
+/// must not stop the others.
+const AHEAD: usize = 32 << 20;
 
 /// What decides the bytes of the output, besides the input: part of the pack stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,46 +31,52 @@ pub struct Settings {
     pub block: usize,
     /// liblzma's preset.
     pub preset: u32,
+    /// Whether blocks with x86 code get the filter for it.
+    pub x86: bool,
 }
 
 impl Settings {
-    /// The settings of a profile.
+    /// The settings of a profile; docs/pack.md has the measurements behind them.
     ///
     /// `publish` has the 16 MiB blocks that virt-builder's own templates use; of the smaller
-    /// blocks of `nightly` far more survive a change; `fast` is liblzma's fast mode.
+    /// blocks of `nightly` far more survive a change, and the filter makes up for a part of what
+    /// they cost; `fast` is liblzma's fast mode.
     pub fn of(profile: Profile) -> Self {
-        match profile {
-            Profile::Publish => Settings {
-                block: 16 << 20,
-                preset: 9,
-            },
-            Profile::Nightly => Settings {
-                block: 1 << 20,
-                preset: 9,
-            },
-            Profile::Fast => Settings {
-                block: 4 << 20,
-                preset: 1,
-            },
-        }
+        let (block, preset, x86) = match profile {
+            Profile::Publish => (16 << 20, 9, false),
+            Profile::Nightly => (2 << 20, 9, true),
+            Profile::Fast => (4 << 20, 1, false),
+        };
+        Settings { block, preset, x86 }
     }
 
     /// Names settings and encoder: equal text means equal bytes for equal input.
     pub fn fingerprint(&self) -> String {
         format!(
-            "xz lzma2 preset={} dict={} block={} crc64 liblzma={}",
+            "xz lzma2 preset={} x86={} dict={} block={} crc64 liblzma={}",
             self.preset,
+            self.x86,
             self.block,
             self.block,
             super::encode::ENCODER_VERSION
         )
     }
 
-    /// What one encoding thread needs: match finder (about 11.5 times the dictionary) and, with
-    /// the queue, three blocks and their output.
+    /// What one encoding thread needs: the match finder (about 11.5 times the dictionary), the
+    /// block and its encoded form twice, and finished ones that wait for the writer.
     pub fn memory_a_thread(&self) -> Size {
-        let dictionary = self.block as u64;
-        Size::bytes(dictionary * 23 / 2 + (5 << 20) + dictionary * 4)
+        let block = self.block as u64;
+        Size::bytes(block * 29 / 2 + (5 << 20) + block * self.window(1) as u64)
+    }
+
+    /// What `threads` encoding threads and the writer need at most.
+    pub fn memory(&self, threads: usize) -> Size {
+        Size::bytes(self.memory_a_thread().as_bytes() * threads as u64)
+    }
+
+    /// How many blocks may be in work, or wait for the writer.
+    pub(super) fn window(&self, threads: usize) -> usize {
+        threads * (AHEAD / self.block).max(3)
     }
 }
 
@@ -71,7 +84,7 @@ impl Settings {
 ///
 /// # Errors
 /// When not even one thread fits.
-pub(super) fn threads(options: &Options, settings: &Settings) -> Result<usize> {
+pub(super) fn threads(options: &Options<'_>, settings: &Settings) -> Result<usize> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let limit = options
         .memory

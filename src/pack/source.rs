@@ -16,6 +16,7 @@ pub(super) struct Source {
     file: File,
     before: Stamp,
     block: u64,
+    data: Vec<u64>,
 }
 
 /// What tells that a file was written to: size, modification and change times.
@@ -27,12 +28,19 @@ impl Source {
         let doing = || format!("reading {}", path.display());
         let file = File::open(path).doing(doing)?;
         let before = stamp(&file).doing(doing)?;
+        let data = with_data(&file, before.0, block as u64);
         Ok(Source {
             path: path.to_owned(),
             file,
             before,
             block: block as u64,
+            data,
         })
+    }
+
+    /// The blocks that are not altogether holes, in order.
+    pub(super) fn data(&self) -> &[u64] {
+        &self.data
     }
 
     /// The disk's size in bytes.
@@ -50,26 +58,13 @@ impl Source {
         (self.size() - index * self.block).min(self.block) as usize
     }
 
-    /// Block `index`, or nothing when it is all zeros. A hole is not read at all.
+    /// Block `index`, or nothing when it is all zeros.
     pub(super) fn read<'a>(&self, index: u64, buffer: &'a mut Vec<u8>) -> Result<Option<&'a [u8]>> {
-        let (start, len) = (index * self.block, self.len(index));
-        if self.next_data(start) >= start + len as u64 {
-            return Ok(None);
-        }
-        buffer.resize(len, 0);
+        buffer.resize(self.len(index), 0);
         self.file
-            .read_exact_at(buffer, start)
+            .read_exact_at(buffer, index * self.block)
             .doing(|| format!("reading {}", self.path.display()))?;
         Ok(if is_zero(buffer) { None } else { Some(buffer) })
-    }
-
-    /// Where the next data begins; where the file system does not say, everything is data.
-    fn next_data(&self, from: u64) -> u64 {
-        match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
-            Ok(data) => data,
-            Err(rustix::io::Errno::NXIO) => u64::MAX,
-            Err(_) => from,
-        }
     }
 
     /// Asserts at the end that nobody wrote to the disk meanwhile.
@@ -83,6 +78,24 @@ impl Source {
         ))
         .hint("stop whatever writes to the disk, and run the command again"))
     }
+}
+
+/// The blocks of `block` bytes that hold data; where the file system does not say, all do.
+fn with_data(file: &File, size: u64, block: u64) -> Vec<u64> {
+    let mut found = vec![];
+    let mut at = 0;
+    while at < size {
+        at = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(_) => at,
+        };
+        if at < size {
+            found.push(at / block);
+        }
+        at = (at / block + 1) * block;
+    }
+    found
 }
 
 fn stamp(file: &File) -> std::io::Result<Stamp> {

@@ -317,6 +317,7 @@ impl<'a> Run<'a> {
             resolved,
             config: &self.session.config,
             host: &self.session.host,
+            state: self.session.store.state(),
             dir,
             logs,
             label,

@@ -109,6 +109,9 @@ pub struct StoreConfig {
     /// Beyond this size the least recently used packages and index files of mirrors go; default: `8GiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_size: Option<Size>,
+    /// Beyond this size the least recently used packed blocks go; default: `10GiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_cache: Option<Size>,
 }
 
 /// Reads the file at `root`, if there is one. Mistakes go to the reader's problems. The second

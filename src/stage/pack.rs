@@ -20,8 +20,10 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
     pack::flatten(&sealed.0.path().join(DISK), "qcow2", &raw, context.ui)?;
     context.ui.step("compressing");
     let file = format!("{}-{version}.xz", recipe.name);
+    let cache = pack::BlockCache::open(context.state, context.config.store.block_cache);
     let options = pack::Options {
         profile: recipe.pack.profile,
+        cache: Some(&cache),
         ..pack::Options::default()
     };
     let packed = pack::compress(&raw, &context.dir.join(&file), &options, context.ui)?;
@@ -41,10 +43,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         "virtual-size": packed.virtual_size.as_bytes(),
         "sha512": packed.sha512,
         "artifacts": artifacts,
-        "note": format!(
-            "{} of {}, {} threads, at most {} of memory",
-            packed.size.human(), packed.virtual_size.human(), packed.threads, packed.memory.human()
-        ),
+        "note": packed.summary(),
     }))
 }
 

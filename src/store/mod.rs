@@ -8,6 +8,7 @@
 //! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
 //! STATE/ledger/          see [`ledger`]
 //! STATE/images/NAME/     what the last build of an image was made from
+//! STATE/blocks/          encoded blocks of packed disks; see [`crate::pack::BlockCache`]
 //! STATE/logs/NAME/       logs and evidence of the last build, one of each stage
 //! ```
 //!

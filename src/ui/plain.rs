@@ -42,6 +42,8 @@ impl Reporter for Plain {
 #[derive(Debug, Default)]
 struct Lines {
     shown: HashMap<(String, String), (Duration, u64)>,
+    /// When work on this many bytes began.
+    began: HashMap<(String, String), (Duration, u64)>,
 }
 
 impl Lines {
@@ -55,9 +57,16 @@ impl Lines {
                 total,
                 unit,
             } => {
+                let began = self.began(image, stage, *total, now);
+                let pace = match unit {
+                    Unit::Bytes => pace(*done, *total, now.saturating_sub(began)),
+                    Unit::Percent | Unit::Steps => String::new(),
+                };
                 let percent = percent(*done, *total);
-                self.is_due(image, stage, percent, now)
-                    .then(|| format!("{} {}", head(image, stage), progress(*done, *total, *unit)))
+                self.is_due(image, stage, percent, now).then(|| {
+                    let progress = progress(*done, *total, *unit);
+                    format!("{} {progress}{pace}", head(image, stage))
+                })
             }
             Event::Line { image, stage, text } => {
                 verbose.then(|| format!("{image} {stage} | {}", printable(text)))
@@ -67,6 +76,15 @@ impl Lines {
                 None => sentence(other),
             }),
         }
+    }
+
+    fn began(&mut self, image: &str, stage: &str, total: u64, now: Duration) -> Duration {
+        let entry = self.began.entry((image.into(), stage.into()));
+        let began = entry.or_insert((now, total));
+        if began.1 != total {
+            *began = (now, total);
+        }
+        began.0
     }
 
     fn is_due(&mut self, image: &str, stage: &str, percent: u64, now: Duration) -> bool {
@@ -81,6 +99,20 @@ impl Lines {
             *shown = (now, percent);
         }
         due
+    }
+}
+
+/// How fast it goes and how long the rest takes, once that can be told.
+fn pace(done: u64, total: u64, took: Duration) -> String {
+    if took < Duration::from_secs(1) || done == 0 {
+        return String::new();
+    }
+    let rate = done as f64 / took.as_secs_f64();
+    let rest = Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate);
+    let rate = Size::bytes(rate as u64).human();
+    match done < total {
+        true => format!(", {rate}/s, {} left", elapsed(rest)),
+        false => format!(", {rate}/s"),
     }
 }
 
@@ -206,6 +238,30 @@ mod tests {
             }
         }
         assert_eq!(shown, [(2, 10), (13, 19), (24, 20)]);
+    }
+
+    #[test]
+    fn bytes_have_a_rate_and_a_rest() {
+        let mut lines = Lines::default();
+        let mut at = |second, done: u64| {
+            let event = Event::Progress {
+                image: "web".into(),
+                stage: "pack".into(),
+                done: done << 20,
+                total: 100 << 20,
+                unit: Unit::Bytes,
+            };
+            lines.line(&event, Duration::from_secs(second), false)
+        };
+        assert_eq!(at(5, 0), None);
+        assert_eq!(
+            at(15, 20).unwrap(),
+            "==> web pack: 20% (20.0 MiB of 100.0 MiB), 2.0 MiB/s, 40.0 s left"
+        );
+        assert_eq!(
+            at(25, 100).unwrap(),
+            "==> web pack: 100% (100.0 MiB of 100.0 MiB), 5.0 MiB/s"
+        );
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! `imgforge disk pack`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
-use crate::cli::{App, out};
-use crate::error::Result;
-use crate::pack::{Options, compress};
+use crate::cli::{App, out, recipes};
+use crate::error::{Context as _, Result};
+use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::Profile;
+use crate::ui::StageUi;
 use crate::units::Size;
 
 /// The arguments of `imgforge disk pack`.
 #[derive(Debug, clap::Args)]
 pub struct Pack {
-    /// Raw disk to pack
+    /// Disk to pack, raw or qcow2
     file: PathBuf,
     /// Where the packed disk goes
     #[arg(short, long, value_name = "FILE")]
@@ -22,22 +25,86 @@ pub struct Pack {
     /// Memory that packing may use; default: half of what is available
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
+    /// Encodes every block anew instead of taking what an earlier pack encoded
+    #[arg(long)]
+    no_cache: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Pack {
     /// Runs the verb.
     ///
     /// # Errors
-    /// As [`compress`].
+    /// As [`pack::flatten`] and [`pack::compress`].
     pub fn run(&self, app: &App) -> Result<()> {
+        let cache = match self.no_cache {
+            true => None,
+            false => Some(cache(app)?),
+        };
+        let name = self.output.file_name().unwrap_or_default();
+        let ui = app.ui.stage(name.to_string_lossy(), "pack");
+        let packed = self.pack(app, cache.as_ref(), &ui)?;
+        app.ui.notice(packed.summary());
+        if self.json {
+            return out::json(&serde_json::json!({
+                "file": self.output,
+                "size": packed.size.as_bytes(),
+                "virtual-size": packed.virtual_size.as_bytes(),
+                "sha512": packed.sha512,
+                "blocks": packed.blocks,
+                "zero-blocks": packed.zero_blocks,
+                "cached-blocks": packed.cached_blocks,
+                "memory": packed.memory.as_bytes(),
+                "seconds": packed.took.as_secs_f64(),
+            }));
+        }
+        out::print(&format!("{}  {}\n", packed.sha512, self.output.display()))
+    }
+
+    fn pack(&self, app: &App, cache: Option<&BlockCache>, ui: &StageUi) -> Result<Packed> {
         let options = Options {
             profile: self.profile,
             threads: app.globals.jobs,
             memory: self.memory,
+            cache,
         };
-        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
-        let ui = app.ui.stage(name, "pack");
-        let packed = compress(&self.file, &self.output, &options, &ui)?;
-        out::print(&format!("{}  {}\n", packed.sha512, self.output.display()))
+        if !is_qcow2(&self.file)? {
+            return pack::compress(&self.file, &self.output, &options, ui);
+        }
+        let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
+        let scratch = tempfile::Builder::new()
+            .prefix(".imgforge-")
+            .tempdir_in(parent.unwrap_or(Path::new(".")))
+            .doing(|| format!("writing {}", self.output.display()))?;
+        let raw = scratch.path().join("disk.raw");
+        ui.step("flattening the disk");
+        pack::flatten(&self.file, "qcow2", &raw, ui)?;
+        ui.step("compressing");
+        pack::compress(&raw, &self.output, &options, ui)
     }
+}
+
+/// The block cache of the state directory, as a build in this directory would use it.
+fn cache(app: &App) -> Result<BlockCache> {
+    let (configured, limit) = match recipes::open(Path::new(".")) {
+        Ok(repo) => {
+            let config = repo.config()?;
+            let state = config.state.as_ref().map(|state| repo.root().join(state));
+            (state, config.store.block_cache)
+        }
+        // There need not be a recipe repository.
+        Err(_) => (None, None),
+    };
+    let state = app.globals.state_dir(configured.as_deref())?;
+    Ok(BlockCache::open(&state, limit))
+}
+
+fn is_qcow2(path: &Path) -> Result<bool> {
+    let doing = || format!("reading {}", path.display());
+    let mut magic = Vec::new();
+    let file = File::open(path).doing(doing)?;
+    file.take(4).read_to_end(&mut magic).doing(doing)?;
+    Ok(magic == *b"QFI\xfb")
 }
