@@ -300,9 +300,18 @@ fn configure(
     scratch: &Path,
     uuid: &str,
 ) -> Result<(), String> {
+    // The library takes letters, digits, `_` and `-` only; images are also called as their files.
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
     let name = launch.ui.map_or("imgforge", StageUi::image);
+    let name: String = name.chars().map(plain).collect();
     for setting in [
-        Setting::Identifier(name),
+        Setting::Identifier(&name),
         // Not libvirt: nothing of a session must outlive it or depend on a daemon.
         Setting::Backend("direct"),
         Setting::Memory(memory),
