@@ -301,8 +301,17 @@ fn configure(
     uuid: &str,
 ) -> Result<(), String> {
     let name = launch.ui.map_or("imgforge", StageUi::image);
+    // libguestfs takes no dots, which names of files have.
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
     for setting in [
-        Setting::Identifier(name),
+        Setting::Identifier(&name),
         // Not libvirt: nothing of a session must outlive it or depend on a daemon.
         Setting::Backend("direct"),
         Setting::Memory(memory),

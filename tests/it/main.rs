@@ -3,12 +3,14 @@
 mod answers;
 mod cli;
 mod disk_seal;
+mod gate;
 mod guest;
 mod http;
 mod hypervisor;
 mod index;
 mod layers;
 mod layers_vm;
+mod layouts;
 mod pack;
 mod packaging;
 mod phony;
