@@ -10,7 +10,6 @@ mod hypervisor;
 mod index;
 mod layers;
 mod layers_vm;
-mod layouts;
 mod pack;
 mod packaging;
 mod phony;
