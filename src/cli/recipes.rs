@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::recipe::{Repo, SealWords};
-use crate::sysprep;
+use crate::{scan, sysprep};
 
-/// Opens the recipe repository around `dir`, with the words that `seal` knows.
+/// Opens the recipe repository around `dir`, with the words that `seal` and `check` know.
 ///
 /// # Errors
 /// When there is none.
@@ -14,6 +14,7 @@ pub fn open(dir: &Path) -> Result<Repo> {
     let words = SealWords {
         known: sysprep::words().collect(),
         refused: sysprep::REFUSED,
+        rules: scan::rule_names().collect(),
     };
     Ok(Repo::open(dir)?.with_seal_words(words))
 }

@@ -14,13 +14,15 @@ use crate::error::{Error, Result};
 /// Folders of recipes may nest so deep.
 const MAX_FOLDERS: usize = 8;
 
-/// What may be said of `seal.operations`.
+/// What may be said of `seal.operations` and `check.allow`.
 #[derive(Debug, Clone, Default)]
 pub struct SealWords {
     /// Sets and operations; empty: any well-formed name passes.
     pub known: Vec<&'static str>,
     /// Names that are refused, each with the reason.
     pub refused: &'static [(&'static str, &'static str)],
+    /// Names of the leftover scan's rules, for `check.allow`.
+    pub rules: Vec<&'static str>,
 }
 
 /// A recipe repository.

@@ -4,6 +4,7 @@ mod answers;
 mod cli;
 mod disk_seal;
 mod git;
+mod gate;
 mod guest;
 mod http;
 mod hypervisor;

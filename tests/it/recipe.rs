@@ -39,6 +39,7 @@ fn workshop() -> (tempfile::TempDir, Repo) {
     let repo = Repo::open(dir.path()).unwrap().with_seal_words(SealWords {
         known: OPERATIONS.to_vec(),
         refused: imgforge::sysprep::REFUSED,
+        rules: vec![],
     });
     (dir, repo)
 }
@@ -365,6 +366,7 @@ fn the_shipped_recipes_validate() {
     let words = SealWords {
         known: imgforge::sysprep::words().collect(),
         refused: imgforge::sysprep::REFUSED,
+        rules: imgforge::scan::rule_names().collect(),
     };
     let repo = Repo::open(&root.join("recipes"))
         .unwrap()

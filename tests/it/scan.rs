@@ -350,3 +350,79 @@ fn everything_that_an_independent_scanner_finds_is_found() {
         theirs.len()
     );
 }
+
+/// File systems that imgforge does not read itself go through an appliance, and a sealed disk
+/// holds nothing of what was removed from it.
+#[test]
+#[ignore = "vm"]
+fn a_removed_secret_is_gone_after_sealing_and_any_file_system_is_read() {
+    use imgforge::guest::{Drive, Guestfs, Launch};
+    use imgforge::host::accel::Setting;
+
+    let phony = Phony::debian();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = phony.disk(dir.path(), "disk.raw");
+    std::fs::write(
+        dir.path().join("gone"),
+        format!("x = {SECRET}\n").repeat(300),
+    )
+    .unwrap();
+    for line in [
+        format!("write {} /gone", path(&dir.path().join("gone"))),
+        "rm /gone".into(),
+    ] {
+        Program::new("debugfs")
+            .args(["-w", "-R", &line])
+            .arg(&disk)
+            .run()
+            .unwrap();
+    }
+    let args = [path(&disk), "--secret-env", "SCAN_TEST_SECRET"];
+    let hidden = ("known-secret".to_owned(), "(free space)".to_owned());
+    assert_eq!(findings(&scan(&args)), BTreeSet::from([hidden]));
+    let state = dir.path().join("state");
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    let sealed = Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        .args(["--state", path(&state), "disk", "seal", path(&disk)])
+        .output()
+        .unwrap();
+    assert!(
+        sealed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&sealed.stderr)
+    );
+    assert_eq!(scan(&args).status.code(), Some(0));
+
+    let other = dir.path().join("other.raw");
+    std::fs::File::create(&other)
+        .unwrap()
+        .set_len(512 << 20)
+        .unwrap();
+    let drives = [Drive {
+        path: &other,
+        format: "raw",
+        readonly: false,
+    }];
+    let accel = Setting::Auto.choose().accel;
+    let guest = Guestfs::launch(&Launch {
+        drives: &drives,
+        accel,
+        ui: None,
+    })
+    .unwrap();
+    guest.part_init("/dev/sda", "gpt").unwrap();
+    guest.part_add("/dev/sda", "p", 2048, -2048).unwrap();
+    guest.mkfs("btrfs", "/dev/sda1", "", "").unwrap();
+    guest.mount("/dev/sda1", "/").unwrap();
+    guest.mkdir_p("/etc").unwrap();
+    guest
+        .write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+        .unwrap();
+    guest.close().unwrap();
+    let found = findings(&scan(&[path(&other)]));
+    let files: Vec<_> = found
+        .iter()
+        .map(|(rule, file)| (rule.as_str(), file.as_str()))
+        .collect();
+    assert_eq!(files, [("machine-id", "/(/dev/sda1)/etc/machine-id")]);
+}

@@ -129,7 +129,18 @@ pub(super) fn tail(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         );
     }
     for (allow, node) in recipe.check.allow.iter().zip(at(check, "allow").items()) {
-        cx.not_blank("the rule", &allow.rule, at(node, "rule"));
+        let rule = at(node, "rule");
+        cx.not_blank("the rule", &allow.rule, rule);
+        let known = &cx.seal_words.rules;
+        let blank = allow.rule.trim().is_empty() || rule.damaged;
+        if !blank && !known.is_empty() && !known.contains(&allow.rule.as_str()) {
+            let problem = Problem::new(rule.loc, format!("there is no rule `{}`", allow.rule));
+            cx.problems.push(
+                problem
+                    .did_you_mean(&allow.rule, known.iter().copied())
+                    .help("`imgforge disk scan --list` lists the rules"),
+            );
+        }
         cx.not_blank("the reason", &allow.reason, at(node, "reason"));
     }
     let Some(publish) = &recipe.publish else {

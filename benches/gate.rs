@@ -1,0 +1,122 @@
+//! What the gate costs beside one boot to the login prompt: at most 2.5 of them, plus the scan.
+//!
+//! `cargo bench --bench gate` builds a small Debian with imgforge itself, then measures both on the
+//! same disk. `IMGFORGE_BENCH_RUNS=3` sets how often (1), `IMGFORGE_BENCH_DIR` a directory with
+//! 6 GiB of free space.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "imgforge and QEMU are run as their users run them"
+)]
+#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use imgforge::host::accel::{Accel, Setting};
+use serde_json::Value;
+
+const RECIPE: &str = "\
+name: bench
+install: {bootstrap: {suite: trixie, packages: [openssh-server, libpam-systemd]}}
+machine: {disk: 2GiB, memory: 1GiB, firmware: bios}
+";
+
+/// More than this many boots the gate may not cost.
+const MOST: f64 = 2.5;
+
+fn main() {
+    let parent =
+        std::env::var_os("IMGFORGE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = tempfile::tempdir_in(parent).unwrap();
+    let runs = std::env::var("IMGFORGE_BENCH_RUNS").map_or(1, |runs| runs.parse().unwrap());
+    std::fs::create_dir(dir.path().join("recipes")).unwrap();
+    std::fs::write(dir.path().join("recipes/bench.yaml"), RECIPE).unwrap();
+    std::fs::write(dir.path().join("imgforge.yaml"), "state: state\n").unwrap();
+    imgforge(dir.path(), &["--until", "seal"]);
+    let sealed = entry(dir.path(), "seal").join("disk.qcow2");
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    println!("one boot to login, and the gate; load {}", load.trim());
+    for run in 1..=runs {
+        let boot = boot(dir.path(), &sealed).as_secs_f64();
+        imgforge(dir.path(), &["--from", "check", "--until", "check"]);
+        let meta = meta(&entry(dir.path(), "check"));
+        let gate = meta["took"].as_f64().unwrap();
+        let scan = meta["facts"]["gate"]["scan"]["took"].as_f64().unwrap();
+        let ratio = (gate - scan) / boot;
+        let verdict = if ratio <= MOST { "kept" } else { "BROKEN" };
+        println!(
+            "run {run}: boot {boot:.1} s, gate {gate:.1} s, of it scan {scan:.1} s: \
+             {ratio:.2} boots (promised: {MOST}, {verdict})"
+        );
+    }
+}
+
+fn imgforge(dir: &Path, args: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command
+        .arg("-C")
+        .arg(dir)
+        .args(["build", "bench"])
+        .args(args);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
+fn meta(entry: &Path) -> Value {
+    let text = std::fs::read(entry.join("meta.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// The newest entry of a stage.
+fn entry(dir: &Path, stage: &str) -> PathBuf {
+    let entries = std::fs::read_dir(dir.join("state/store"))
+        .unwrap()
+        .flatten();
+    let of_stage = entries
+        .map(|e| e.path())
+        .filter(|e| meta(e)["stage"] == stage);
+    of_stage
+        .max_by_key(|e| meta(e)["created"].as_u64())
+        .unwrap()
+}
+
+/// How long a throw-away overlay takes from power on to the login prompt, with the gate's machine.
+fn boot(dir: &Path, disk: &Path) -> Duration {
+    let (overlay, console) = (dir.join("boot.qcow2"), dir.join("console.log"));
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .args([disk, &overlay])
+        .status();
+    assert!(made.unwrap().success());
+    let accel = match Setting::Auto.choose().accel {
+        Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+        Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+    };
+    let drive = format!("file={},format=qcow2,if=virtio", overlay.display());
+    let began = Instant::now();
+    let mut qemu = Command::new("qemu-system-x86_64")
+        .args([
+            "-machine", "q35", "-m", "1024", "-smp", "2", "-display", "none",
+        ])
+        .args(accel)
+        .args(["-nic", "user,model=virtio", "-drive", &drive, "-serial"])
+        .arg(format!("file:{}", console.display()))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limit = Duration::from_secs(900);
+    let seen = || {
+        String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).contains(" login:")
+    };
+    while !seen() && began.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let took = began.elapsed();
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
+    assert!(took < limit, "no login prompt");
+    took
+}
