@@ -180,10 +180,11 @@ reader_validators() {
   [ "$(cat "$dir/installed" 2>/dev/null)" != "$want" ] || return 0
   say "making $dir"
   rm -rf "$dir"
-  python3 -m venv "$dir" >"$log" 2>&1 && "$dir/bin/pip" install -q $want >"$log" 2>&1 || {
+  if ! { python3 -m venv "$dir" && "$dir/bin/pip" -q --disable-pip-version-check install $want; } \
+    >"$log" 2>&1; then
     cat "$log" >&2
     die "the validators of the tests cannot be installed"
-  }
+  fi
   printf '%s' "$want" >"$dir/installed"
 }
 
