@@ -104,7 +104,11 @@ install:
     fn is_clean(&self) {
         let state = self.path("state");
         assert_eq!(entries(state.join("ledger")), Vec::<PathBuf>::new());
-        assert_eq!(entries(state.join("drafts")), Vec::<PathBuf>::new());
+        let drafts = entries(state.join("store")).into_iter().filter(|path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(".draft-")
+        });
+        assert_eq!(drafts.count(), 0);
         let here = self.dir.path().to_str().unwrap();
         assert_eq!(processes(here), [""; 0]);
         assert_eq!(entries("/var/lib/libvirt/boot"), self.boot);
