@@ -181,10 +181,7 @@ fn ubuntus_autoinstall_is_one_that_cloud_init_takes() {
         let install = &tree["autoinstall"];
         assert_eq!(install["shutdown"], "poweroff");
         let storage = install["storage"]["config"].as_array().unwrap();
-        let last = storage
-            .iter()
-            .filter(|item| item["type"] == "partition")
-            .next_back();
+        let last = storage.iter().rfind(|item| item["type"] == "partition");
         let last = last.unwrap();
         assert_eq!((&last["id"], &last["size"]), (&"root".into(), &(-1).into()));
     }
@@ -202,7 +199,7 @@ fn no_answers_name_a_mirror_of_their_own_or_hold_a_password() {
             let known = [PROXY, "mirror.example/"]
                 .iter()
                 .any(|host| rest.starts_with(host));
-            assert!(known, "{image}: {:.60}", rest);
+            assert!(known, "{image}: {rest:.60}");
         }
         for hash in ["$1$", "$5$", "$6$", "$y$"] {
             assert!(!text.contains(hash), "{image}");

@@ -3,8 +3,8 @@
 mod answers;
 mod cli;
 mod disk_seal;
-mod git;
 mod gate;
+mod git;
 mod guest;
 mod http;
 mod hypervisor;

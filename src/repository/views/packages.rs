@@ -165,8 +165,11 @@ fn packages(state: &State, image: &Image) -> Result<Packages> {
     Ok(known)
 }
 
+/// By version: from which revision to which.
+type Spans = BTreeMap<String, Vec<(u64, u64)>>;
+
 /// Packages by name, source and kind.
-struct Table(BTreeMap<(String, String, Kind), BTreeMap<String, Vec<(u64, u64)>>>);
+struct Table(BTreeMap<(String, String, Kind), Spans>);
 
 impl Table {
     fn of(list: Vec<Versions>) -> Self {

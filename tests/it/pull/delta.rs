@@ -2,8 +2,13 @@
 
 use super::world::*;
 
-const BEFORE: &[u64] = &[1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 9, 10];
-const AFTER: &[u64] = &[1, 2, 33, 4, 0, 0, 5, 6, 7, 8, 99, 10];
+// Two alike fill a block of the nightly profile.
+const BEFORE: &[u64] = &[
+    1, 1, 2, 2, 3, 3, 4, 4, 0, 0, 0, 0, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10,
+];
+const AFTER: &[u64] = &[
+    1, 1, 2, 2, 33, 33, 4, 4, 0, 0, 0, 0, 5, 5, 6, 6, 7, 7, 8, 8, 99, 99, 10, 10,
+];
 
 /// A machine that has the first revision, and a repository with the second.
 fn updated(server: impl Fn(&World) -> Server) -> (World, Server, Machine, Disk) {

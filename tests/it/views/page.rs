@@ -198,7 +198,13 @@ fn a_page_reads_without_a_script_and_escapes_everything() {
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
-    let loads = ["<img", "<script src", "<link rel=\"stylesheet", "url(", "@import"];
+    let loads = [
+        "<img",
+        "<script src",
+        "<link rel=\"stylesheet",
+        "url(",
+        "@import",
+    ];
     assert!(
         !loads.iter().any(|word| page.contains(word)),
         "it loads nothing: {page}"

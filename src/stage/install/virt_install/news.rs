@@ -69,11 +69,11 @@ mod tests {
     /// Which chunks say anything new.
     fn new<T: AsRef<[u8]>>(chunks: &[T]) -> Vec<bool> {
         let (mut news, mut lines, mask) = (News::default(), Lines::default(), Mask::default());
-        let mut each = |chunk: &T| {
+        let each = |chunk: &T| {
             let done = lines.push(chunk.as_ref(), &mask);
             news.is_new(chunk.as_ref(), &done, &lines.pending(&mask))
         };
-        chunks.iter().map(|chunk| each(chunk)).collect()
+        chunks.iter().map(each).collect()
     }
 
     #[test]
