@@ -101,7 +101,11 @@ impl Transaction<'_> {
         // What else this transaction changes in the record does not count yet.
         let saved = self.repository.saved(name)?;
         let mut saved = saved.unwrap_or_else(|| Image::new(name));
-        saved.revisions.insert(number, revision);
+        let pending = Revision {
+            pending: true,
+            ..revision
+        };
+        saved.revisions.insert(number, pending);
         let (path, bytes) = State::image_file(&saved)?;
         self.repository.step("bind the revision");
         files::write(&self.repository.root.join(path), &bytes)
@@ -128,6 +132,7 @@ mod tests {
             companions: [].into(),
             built_on: vec![],
             same_as: None,
+            pending: false,
             created: Stamp::now(),
             yanked: None,
             retired: None,

@@ -187,10 +187,16 @@ impl Transaction<'_> {
         let Some(revision) = image.revisions.get(&number).cloned() else {
             return Err(Error::internal("a revision was bound and is not there"));
         };
-        // The files are there again, for all that share them.
+        // The files are there again, for all that share them; those beside the blob are new.
+        let dir = revision.file.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let mut companions = incoming.companions();
+        for (name, beside) in &mut companions {
+            beside.path = format!("{dir}/{name}");
+        }
         for other in image.revisions.values_mut() {
             if other.same_bytes(&revision) {
                 (other.removed, other.retired) = (None, None);
+                other.companions.clone_from(&companions);
             }
         }
         let blob = self.repository.root.join(&revision.file);
@@ -350,6 +356,7 @@ impl Publication<'_> {
             companions: incoming.map(Incoming::companions).unwrap_or_default(),
             built_on: self.built_on.clone(),
             same_as: None,
+            pending: false,
             created: self.stamp.clone(),
             yanked: None,
             retired: None,

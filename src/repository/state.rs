@@ -88,6 +88,9 @@ pub struct Revision {
     pub same_as: Option<u64>,
     /// When and by whom the number was allocated.
     pub created: Stamp,
+    /// The number is bound, and no more: its publisher is at work still, or was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
     /// It must not be used any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<Stamp>,
@@ -271,9 +274,9 @@ impl Stamp {
 }
 
 impl Revision {
-    /// Whether lists and pages offer it: not yanked, not retired, not gone.
+    /// Whether lists and pages offer it: published, not yanked, not retired, not gone.
     pub fn offered(&self) -> bool {
-        self.yanked.is_none() && self.retired.is_none() && self.removed.is_none()
+        !self.pending && self.yanked.is_none() && self.retired.is_none() && self.removed.is_none()
     }
 
     /// Whether both are the same bytes for the same architecture.

@@ -123,6 +123,9 @@ impl<'a> Transaction<'a> {
         // What everybody has needs no trial; given again, it ends one.
         let same = bytes(replaced) == bytes(place.revision);
         let placement = image.channels.entry(channel.clone()).or_default();
+        if let Some(revision) = place.revision.and_then(|n| image.revisions.get_mut(&n)) {
+            revision.pending = false;
+        }
         let mut action = place.action;
         let share = share.filter(|_| matches!(action, Action::Publish | Action::Promote));
         match (place.revision, share, replaced) {

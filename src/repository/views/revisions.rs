@@ -23,6 +23,7 @@ fn describe(image: &Image) -> Value {
     let revisions: Map<String, Value> = image
         .revisions
         .iter()
+        .filter(|(_, revision)| !revision.pending)
         .map(|(number, revision)| (number.to_string(), one(revision)))
         .collect();
     let channels: Map<String, Value> = image

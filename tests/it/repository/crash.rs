@@ -116,3 +116,48 @@ fn a_publisher_killed_at_any_moment_leaves_a_valid_repository() {
         assert_eq!(left, 0, "{step}");
     }
 }
+
+#[test]
+fn what_a_killed_publisher_only_bound_is_shown_to_nobody() {
+    let world = World::new();
+    let [one, two, three] = ["one", "two", "three"].map(|text| world.disk(text));
+    publish(&world.repository(), &one);
+    let beside = |disk: &Disk, repository: &Repository, text: &str| {
+        publish_with(repository, disk, |p| {
+            p.companions = vec![Companion::bytes("provenance.json", text).signed()];
+        })
+    };
+    let (root, copy) = (world.path("repo"), world.dir.path().to_owned());
+    let repository = world.repository().on_step(move |step| {
+        if let "move the blob in" | "write the manifest" = step {
+            let copy = copy.join(step.replace(' ', "-"));
+            Program::new("cp")
+                .arg("-a")
+                .arg(&root)
+                .arg(copy)
+                .run()
+                .unwrap();
+        }
+    });
+    beside(&two, &repository, "first").unwrap();
+    for step in ["move the blob in", "write the manifest"] {
+        let copy = world.path(&step.replace(' ', "-"));
+        let audit = || {
+            let ui = Ui::silent().stage("repository", "verify");
+            let place = copy.to_str().unwrap();
+            imgforge::repository::verify::audit(place, None, &ui).unwrap()
+        };
+        let repository = Repository::open(world.settings(&copy)).unwrap();
+        assert_eq!(
+            beside(&three, &repository, "x").unwrap().revision,
+            3,
+            "2 is bound"
+        );
+        let report = audit();
+        assert_eq!((report.faults, report.revisions), (vec![], 2), "{step}");
+        let late = beside(&two, &repository, "second").unwrap();
+        assert_eq!(late.revision, 4, "{step}");
+        assert_eq!(audit().faults, Vec::<String>::new(), "{step}");
+        world.fetched_equals(&repository, "stable", "web-node", &two);
+    }
+}

@@ -23,7 +23,8 @@ pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
     let none = Changed::default();
     let of = |number: &u64| changes.revisions.get(number).unwrap_or(&none);
     let placed = image.placed();
-    let mut newest = image.revisions.iter().rev();
+    let known = image.revisions.iter().filter(|(_, one)| !one.pending);
+    let mut newest = known.rev();
     let mut shown: Vec<(&u64, &Revision)> = newest.by_ref().take(SHOWN).collect();
     let (still, older): (Vec<_>, Vec<_>) = newest.partition(|(number, _)| placed.contains(number));
     shown.extend(still);
