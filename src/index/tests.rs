@@ -207,6 +207,6 @@ fn syntax_errors_have_lines_too() {
             "line 1: a signature without a signed message",
         ),
     ] {
-        assert_eq!(read(text).unwrap_err(), [expected], "{text:?}");
+        assert_eq!(read(text).unwrap_err()[0], expected, "{text:?}");
     }
 }
