@@ -39,8 +39,9 @@ pub struct Connection {
     pub(super) link: Arc<Link>,
 }
 
-/// Fields are dropped in this order: the connection, the daemon, the sockets.
+/// Fields are dropped in this order: the events, the connection, the daemon, the sockets.
 pub(super) struct Link {
+    pub(super) events: raw::Hub,
     pub(super) connect: Arc<Held<Connect>>,
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
@@ -99,9 +100,11 @@ impl Connection {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
+        let connect = Arc::new(Held::new(connect));
         Connection {
             link: Arc::new(Link {
-                connect: Arc::new(Held::new(connect)),
+                events: raw::Hub::new(&connect),
+                connect,
                 label,
                 uri,
                 private,

@@ -14,7 +14,7 @@ use virt::stream::Stream;
 use super::connect::{Link, failed};
 use super::machine::Machine;
 use super::port::Port;
-use super::raw::{self, Listener, Registration};
+use super::raw::{Listener, Registration};
 use super::reader;
 use super::spec::{Counters, DomainEvent, Network, Outcome, Spec};
 use super::state::State;
@@ -306,7 +306,9 @@ impl Events {
     pub(super) fn register(machine: &Machine, spec: &Spec) -> Result<Events> {
         let state = Arc::new(State::new(spec.on_reboot));
         let listener: Arc<dyn Listener> = Arc::clone(&state) as _;
-        let registration = raw::register(&machine.link.connect, machine.place.uuid, &listener)
+        let events = &machine.link.events;
+        let registration = events
+            .register(machine.place.uuid, &listener)
             .map_err(|cause| failed("libvirt reports no events", &cause))?;
         Ok(Events {
             state,

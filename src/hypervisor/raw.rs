@@ -4,11 +4,13 @@
     reason = "virt has no domain events, and its Drop panics on an error"
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use virt::{connect, domain, sys};
 
@@ -65,81 +67,125 @@ pub(super) trait Listener: Send + Sync + 'static {
 
 /// A registered [`Listener`]; dropping it ends the registration.
 pub(super) struct Registration {
-    connect: Arc<Held<connect::Connect>>,
-    ids: Vec<c_int>,
-}
-
-/// Who is told, about which domain.
-struct Opaque {
-    listener: Arc<dyn Listener>,
-    uuid: [u8; 16],
-}
-
-impl Opaque {
-    fn is_about(&self, domain: sys::virDomainPtr) -> bool {
-        let mut uuid = [0; 16];
-        // SAFETY: libvirt gives the callback a valid domain, and writes 16 bytes.
-        unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) == 0 && uuid == self.uuid }
-    }
-}
-
-/// Registers `listener` for the lifecycle and reboot events of the domain `uuid`, which need not
-/// exist yet.
-pub(super) fn register(
-    connect: &Arc<Held<connect::Connect>>,
-    uuid: uuid::Uuid,
-    listener: &Arc<dyn Listener>,
-) -> Result<Registration, virt::error::Error> {
-    type Lifecycle = unsafe extern "C" fn(
-        sys::virConnectPtr,
-        sys::virDomainPtr,
-        c_int,
-        c_int,
-        *mut c_void,
-    ) -> c_int;
-    type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
-
-    let mut registration = Registration {
-        connect: Arc::clone(connect),
-        ids: vec![],
-    };
-    // SAFETY: libvirt casts the callback back to the type that the event id 0 (lifecycle)
-    // documents, which is the type it has here.
-    let lifecycle = unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle) };
-    for (id, callback) in [
-        (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
-        (sys::VIR_DOMAIN_EVENT_ID_REBOOT, on_reboot as Generic),
-    ] {
-        let opaque = Box::into_raw(Box::new(Opaque {
-            listener: Arc::clone(listener),
-            uuid: uuid.into_bytes(),
-        }))
-        .cast::<c_void>();
-        // SAFETY: the connection is valid, and no domain means every domain; `opaque` is a Box<Opaque> that libvirt hands to the
-        // callbacks, and to `free_opaque` exactly once, after the last callback.
-        let number = unsafe {
-            sys::virConnectDomainEventRegisterAny(
-                connect.as_ptr(),
-                ptr::null_mut(),
-                id as c_int,
-                Some(callback),
-                opaque,
-                Some(free_opaque),
-            )
-        };
-        if number < 0 {
-            // SAFETY: a failed registration leaves `opaque` with the caller.
-            unsafe { free_opaque(opaque) };
-            return Err(virt::error::Error::last_error());
-        }
-        registration.ids.push(number);
-    }
-    Ok(registration)
+    listeners: Arc<Listeners>,
+    number: u64,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        for id in self.ids.drain(..) {
+        let told = self.listeners.lock().remove(&self.number);
+        // The lock is free again.
+        drop(told);
+    }
+}
+
+/// Who is told, about which domain.
+type Told = (uuid::Uuid, Arc<dyn Listener>);
+
+/// Everybody who listens on one connection.
+#[derive(Default)]
+struct Listeners(Mutex<BTreeMap<u64, Told>>);
+
+impl Listeners {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, domain: sys::virDomainPtr) -> Vec<Arc<dyn Listener>> {
+        let mut uuid = [0; 16];
+        // SAFETY: libvirt gives the callback a valid domain, and writes 16 bytes.
+        let known = unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) } == 0;
+        let uuid = uuid::Uuid::from_bytes(uuid);
+        let told = self.lock();
+        let about = told.values().filter(|(about, _)| known && *about == uuid);
+        about.map(|(_, listener)| Arc::clone(listener)).collect()
+    }
+}
+
+/// The events of all domains of a connection: libvirt refuses to call one function twice for them.
+pub(super) struct Hub {
+    connect: Arc<Held<connect::Connect>>,
+    listeners: Arc<Listeners>,
+    ids: Mutex<Vec<c_int>>,
+}
+
+impl Hub {
+    /// Asks libvirt for nothing yet.
+    pub(super) fn new(connect: &Arc<Held<connect::Connect>>) -> Self {
+        Hub {
+            connect: Arc::clone(connect),
+            listeners: Arc::default(),
+            ids: Mutex::default(),
+        }
+    }
+
+    /// Registers `listener` for the lifecycle and reboot events of the domain `uuid`, which need
+    /// not exist yet.
+    pub(super) fn register(
+        &self,
+        uuid: uuid::Uuid,
+        listener: &Arc<dyn Listener>,
+    ) -> Result<Registration, virt::error::Error> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        self.ask()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let told = (uuid, Arc::clone(listener));
+        self.listeners.lock().insert(number, told);
+        Ok(Registration {
+            listeners: Arc::clone(&self.listeners),
+            number,
+        })
+    }
+
+    /// Asks libvirt for the events, once.
+    fn ask(&self) -> Result<(), virt::error::Error> {
+        type Lifecycle = unsafe extern "C" fn(
+            sys::virConnectPtr,
+            sys::virDomainPtr,
+            c_int,
+            c_int,
+            *mut c_void,
+        ) -> c_int;
+        type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: libvirt casts the callback back to the type that the event id 0 (lifecycle)
+        // documents, which is the type it has here.
+        let lifecycle = unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle) };
+        let all = [
+            (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),
+            (sys::VIR_DOMAIN_EVENT_ID_REBOOT, on_reboot as Generic),
+        ];
+        for (id, callback) in all.into_iter().skip(ids.len()) {
+            let opaque = Box::into_raw(Box::new(Arc::clone(&self.listeners))).cast::<c_void>();
+            // SAFETY: the connection is valid, and no domain means every domain; `opaque` is a
+            // Box<Arc<Listeners>> that libvirt hands to the callbacks, and to `free_opaque`
+            // exactly once, after the last callback.
+            let number = unsafe {
+                sys::virConnectDomainEventRegisterAny(
+                    self.connect.as_ptr(),
+                    ptr::null_mut(),
+                    id as c_int,
+                    Some(callback),
+                    opaque,
+                    Some(free_opaque),
+                )
+            };
+            if number < 0 {
+                // SAFETY: a failed registration leaves `opaque` with the caller.
+                unsafe { free_opaque(opaque) };
+                return Err(virt::error::Error::last_error());
+            }
+            ids.push(number);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let ids = self.ids.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for id in ids.drain(..) {
             // SAFETY: the connection is still open, since we hold it, and each id is given back once.
             unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), id) };
         }
@@ -153,10 +199,10 @@ unsafe extern "C" fn on_lifecycle(
     detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    // SAFETY: `opaque` is the Box<Opaque> of `register`, alive until `free_opaque`.
-    let opaque = unsafe { &*opaque.cast::<Opaque>() };
-    if opaque.is_about(domain) {
-        opaque.listener.lifecycle(event as u32, detail as u32);
+    // SAFETY: `opaque` is the Box of `Hub::ask`, alive until `free_opaque`.
+    let listeners = unsafe { &*opaque.cast::<Arc<Listeners>>() };
+    for listener in listeners.of(domain) {
+        listener.lifecycle(event as u32, detail as u32);
     }
     0
 }
@@ -167,15 +213,15 @@ unsafe extern "C" fn on_reboot(
     opaque: *mut c_void,
 ) {
     // SAFETY: as in `on_lifecycle`.
-    let opaque = unsafe { &*opaque.cast::<Opaque>() };
-    if opaque.is_about(domain) {
-        opaque.listener.rebooted();
+    let listeners = unsafe { &*opaque.cast::<Arc<Listeners>>() };
+    for listener in listeners.of(domain) {
+        listener.rebooted();
     }
 }
 
 unsafe extern "C" fn free_opaque(opaque: *mut c_void) {
-    // SAFETY: called once for each Box<Opaque> that `register` gave away.
-    drop(unsafe { Box::from_raw(opaque.cast::<Opaque>()) });
+    // SAFETY: called once for each Box that `Hub::ask` gave away.
+    drop(unsafe { Box::from_raw(opaque.cast::<Arc<Listeners>>()) });
 }
 
 /// Starts the thread that runs libvirt's event loop, once in the life of the process.

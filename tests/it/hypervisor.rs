@@ -121,6 +121,21 @@ fn the_kind_of_the_end_is_told() {
     }
 }
 
+/// One ends while the other goes on: each hears of its own end only.
+#[test]
+fn two_guests_of_one_connection_are_told_apart() {
+    let bench = bench();
+    let other = tempfile::tempdir().unwrap();
+    let hanging = bench.start("hang");
+    let good = bench
+        .connection
+        .start(&toy::spec(other.path(), "panic"), &bench.ledger)
+        .unwrap();
+    let said = listen(&good, |_| true);
+    assert_eq!(said.outcome, Some(Outcome::Crashed), "{said:?}");
+    hanging.destroy().unwrap();
+}
+
 #[test]
 fn a_hanging_guest_is_watched_shown_and_destroyed() {
     let bench = bench();
