@@ -294,7 +294,7 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
             "panic",
             &[
                 "the installer's kernel panicked",
-                "Kernel panic - not syncing",
+                "Call Trace:",
                 "install-screen.png",
             ],
         ),
