@@ -304,7 +304,9 @@ impl<'a> Work<'a> {
         let keys = self.secrets.values().cloned().map(Key::new);
         guest.unlock(&keys.collect::<Vec<_>>())?;
         let os = guest.mount_root()?;
-        proof::check(&guest, self.context.key.as_str())?;
+        let console = self.context.logs.join("install-console.log");
+        proof::check(&guest, self.context.key.as_str())
+            .map_err(|error| error.cause(format!("the console's log is {}", console.display())))?;
         for path in scrub::scrub(&guest)? {
             self.context.ui.line(format!("removed {path}"));
         }
