@@ -355,10 +355,7 @@ fn everything_that_an_independent_scanner_finds_is_found() {
 /// holds nothing of what was removed from it.
 #[test]
 #[ignore = "vm"]
-fn a_removed_secret_is_gone_after_sealing_and_any_file_system_is_read() {
-    use imgforge::guest::{Drive, Guestfs, Launch};
-    use imgforge::host::accel::Setting;
-
+fn a_removed_secret_is_gone_after_sealing() {
     let phony = Phony::debian();
     let dir = tempfile::tempdir().unwrap();
     let disk = phony.disk(dir.path(), "disk.raw");
@@ -392,37 +389,4 @@ fn a_removed_secret_is_gone_after_sealing_and_any_file_system_is_read() {
         String::from_utf8_lossy(&sealed.stderr)
     );
     assert_eq!(scan(&args).status.code(), Some(0));
-
-    let other = dir.path().join("other.raw");
-    std::fs::File::create(&other)
-        .unwrap()
-        .set_len(512 << 20)
-        .unwrap();
-    let drives = [Drive {
-        path: &other,
-        format: "raw",
-        readonly: false,
-    }];
-    let accel = Setting::Auto.choose().accel;
-    let guest = Guestfs::launch(&Launch {
-        drives: &drives,
-        accel,
-        ui: None,
-    })
-    .unwrap();
-    guest.part_init("/dev/sda", "gpt").unwrap();
-    guest.part_add("/dev/sda", "p", 2048, -2048).unwrap();
-    guest.mkfs("btrfs", "/dev/sda1", "", "").unwrap();
-    guest.mount("/dev/sda1", "/").unwrap();
-    guest.mkdir_p("/etc").unwrap();
-    guest
-        .write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-        .unwrap();
-    guest.close().unwrap();
-    let found = findings(&scan(&[path(&other)]));
-    let files: Vec<_> = found
-        .iter()
-        .map(|(rule, file)| (rule.as_str(), file.as_str()))
-        .collect();
-    assert_eq!(files, [("machine-id", "/(/dev/sda1)/etc/machine-id")]);
 }
