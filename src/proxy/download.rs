@@ -26,8 +26,9 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Asks one mirror after the other until one has something to say.
-    pub(super) fn run(&self) -> Result<(), String> {
+    /// Asks one mirror after the other until one has something to say; returns what there is to
+    /// tell where nothing arrived.
+    pub(super) fn run(&self) -> Result<Option<Begun>, String> {
         let mut last = (502, "no mirror answers".to_owned());
         for mirror in self.shared.upstream.mirrors(self.wanted) {
             let url = format!("{mirror}{}", self.wanted.path);
@@ -50,10 +51,7 @@ impl Download<'_> {
                 }
             };
             match response.status().as_u16() {
-                304 if kept.is_some() => {
-                    self.begin(Begun::Current(url));
-                    return Ok(());
-                }
+                304 if kept.is_some() => return Ok(Some(Begun::Current(url))),
                 200 => return self.receive(&url, response),
                 status @ (429 | 500..) => {
                     let why = format!("the mirror answers with {status}");
@@ -62,14 +60,10 @@ impl Download<'_> {
                 }
                 // Another mirror may be ahead of this one; an index must fit the first.
                 404 if self.wanted.immutable => last = (404, "no mirror has it".into()),
-                status => {
-                    self.begin(Begun::Nothing(status, "the mirror says so".into()));
-                    return Ok(());
-                }
+                status => return Ok(Some(Begun::Nothing(status, "the mirror says so".into()))),
             }
         }
-        self.begin(Begun::Nothing(last.0, last.1));
-        Ok(())
+        Ok(Some(Begun::Nothing(last.0, last.1)))
     }
 
     fn down(&self, mirror: &str, url: &str, why: &str) {
@@ -77,12 +71,7 @@ impl Download<'_> {
         self.shared.upstream.failed(mirror);
     }
 
-    fn begin(&self, begun: Begun) {
-        self.flight.update(|state| state.begun = Some(begun));
-    }
-
-    fn receive(&self, url: &str, response: Response) -> Result<(), String> {
-        let text = |error: std::io::Error| error.to_string();
+    fn receive(&self, url: &str, response: Response) -> Result<Option<Begun>, String> {
         let number = self.shared.flights.next.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.flights.scratch.join(format!("file-{number}"));
         let opened = File::options()
@@ -93,10 +82,7 @@ impl Download<'_> {
             .open(&path);
         let file = match opened {
             Ok(file) => Arc::new(file),
-            Err(error) => {
-                self.begin(Begun::Nothing(507, error.to_string()));
-                return Err(error.to_string());
-            }
+            Err(error) => return Ok(Some(Begun::Nothing(507, error.to_string()))),
         };
         let total = header(&response, "content-length").and_then(|size| size.parse().ok());
         let mut known = known(url, &response, total.unwrap_or_default());
@@ -118,10 +104,11 @@ impl Download<'_> {
             self.shared
                 .cache
                 .put(&known, &path)
-                .map_err(|error| error.to_string())
+                .map_err(|error| error.to_string())?;
         } else {
-            std::fs::remove_file(&path).map_err(text)
+            std::fs::remove_file(&path).map_err(|error| error.to_string())?;
         }
+        Ok(None)
     }
 
     /// Writes what arrives, from as many answers as it takes; returns digest and size.

@@ -216,9 +216,16 @@ fn begin(
             agent: agent.as_deref(),
             flight: &of_thread,
         };
-        let end = download.run();
+        let run = download.run();
+        // Who asks once this answer is out asks the mirror again.
         shared.flights.flying().remove(&name);
-        of_thread.update(|state| state.end = Some(end));
+        of_thread.update(|state| match run {
+            Ok(told) => {
+                state.begun = told.or(state.begun.take());
+                state.end = Some(Ok(()));
+            }
+            Err(why) => state.end = Some(Err(why)),
+        });
     });
     (flight, false)
 }
