@@ -6,11 +6,14 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json};
 
 use super::desugar::list_words;
-use super::node::{Entry, Node, Value};
+use super::node::{Node, Value};
 use super::problem::{Problem, Problems, nearest};
 use super::source::Loc;
-use crate::repository::Share;
-use crate::units::{Size, Span};
+
+mod scalars;
+mod words;
+
+use words::{alternatives, call, kind_of, type_of, unknown_key};
 
 /// Extension of a schema: further keys to suggest.
 pub const ALSO: &str = "x-also";
@@ -229,99 +232,6 @@ impl<'a> Walker<'a> {
         true
     }
 
-    fn text(&mut self, node: &Node, schema: &Json) -> bool {
-        let text = node.as_text().unwrap_or_default();
-        let wrong = match schema["format"].as_str() {
-            Some("size") => text.parse::<Size>().err(),
-            Some("timespan") => text.parse::<Span>().err(),
-            Some("share") => text.parse::<Share>().err(),
-            _ => None,
-        };
-        match wrong {
-            Some(message) => {
-                let (message, help) = message
-                    .split_once("; ")
-                    .map_or((message.as_str(), None), |(message, help)| {
-                        (message, Some(help))
-                    });
-                let problem = Problem::new(node.loc, message);
-                self.problems
-                    .push(match (help, unit(text, schema["format"] == "size")) {
-                        (_, Some(written)) => problem.help(format!("did you mean `{written}`?")),
-                        (Some(help), None) => problem.help(help),
-                        (None, None) => problem,
-                    });
-                false
-            }
-            None => true,
-        }
-    }
-
-    fn integer(&mut self, node: &Node, schema: &Json, place: Place<'_>) -> bool {
-        let Value::Scalar { text, plain } = &node.value else {
-            return false;
-        };
-        let name = call(place.name);
-        let number = text.parse::<u64>().ok().filter(|number| {
-            *number <= u64::from(u32::MAX) && *number >= schema["minimum"].as_u64().unwrap_or(0)
-        });
-        let problem = match (number, plain) {
-            (Some(number), true) if number.to_string() == *text => return true,
-            (Some(_), false) => Problem::new(
-                node.loc,
-                format!("{name} is a whole number, and this is a text"),
-            )
-            .help(format!("write `{text}` without quotes")),
-            _ => {
-                let low = schema["minimum"].as_u64().unwrap_or(0);
-                let problem = Problem::new(
-                    node.loc,
-                    format!("{name} is a whole number, and this is `{text}`"),
-                );
-                problem.help(format!("write digits only, {low} or more"))
-            }
-        };
-        self.problems.push(problem);
-        false
-    }
-
-    fn boolean(&mut self, node: &Node, place: Place<'_>) -> bool {
-        let Value::Scalar { text, plain } = &node.value else {
-            return false;
-        };
-        if *plain && matches!(text.as_str(), "true" | "false") {
-            return true;
-        }
-        let name = call(place.name);
-        let problem = Problem::new(
-            node.loc,
-            format!("{name} is `true` or `false`, and this is `{text}`"),
-        );
-        self.problems.push(match text.to_lowercase().as_str() {
-            "yes" | "on" | "true" | "1" => problem.help("write `true`"),
-            "no" | "off" | "false" | "0" => problem.help("write `false`"),
-            _ => problem,
-        });
-        false
-    }
-
-    fn word(&mut self, node: &Node, words: Vec<&str>, schema: &'a Json, place: Place<'_>) -> bool {
-        let Some(text) = node.as_text() else {
-            return self.wrong_type(node, schema, place);
-        };
-        if words.contains(&text) {
-            return true;
-        }
-        let name = call(place.name);
-        let problem = Problem::new(node.loc, format!("{name} cannot be `{text}`"));
-        let problem = match nearest(text, words.iter().copied()) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(format!("the values are {}", list_words(words))),
-        };
-        self.problems.push(problem);
-        false
-    }
-
     fn one_of(
         &mut self,
         node: &mut Node,
@@ -373,97 +283,4 @@ impl<'a> Walker<'a> {
         };
         self.node(&mut entry.value, below, place)
     }
-}
-
-/// The words and the one-key maps of a `oneOf`.
-fn alternatives(branches: &[Json]) -> (Vec<&str>, Vec<(&str, &Json)>) {
-    let (mut words, mut keys) = (vec![], vec![]);
-    for branch in branches {
-        words.extend(branch["const"].as_str());
-        words.extend(
-            branch["enum"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Json::as_str),
-        );
-        let properties = branch["properties"].as_object();
-        keys.extend(
-            properties
-                .into_iter()
-                .flatten()
-                .map(|(key, schema)| (key.as_str(), schema)),
-        );
-    }
-    (words, keys)
-}
-
-fn unknown_key(entry: &Entry, known: &Map<String, Json>, schema: &Json, of: &str) -> Problem {
-    let message = match of {
-        "" => format!("there is no key `{}`", entry.key),
-        of => format!("{} has no key `{}`", call(of), entry.key),
-    };
-    let problem = Problem::new(entry.key_loc, message);
-    let also = schema[ALSO]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Json::as_str);
-    let names: Vec<&str> = known.keys().map(String::as_str).chain(also).collect();
-    match nearest(&entry.key, names.iter().copied()) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => problem.help(format!("the keys are {}", list_words(names))),
-    }
-}
-
-/// `name` in quotes, unless it is a phrase already.
-fn call(name: &str) -> String {
-    match name {
-        "" => "the file".to_owned(),
-        name if name.contains(' ') => name.to_owned(),
-        name => format!("`{name}`"),
-    }
-}
-
-fn kind_of(node: &Node) -> &'static str {
-    match node.value {
-        Value::Scalar { .. } => "string",
-        Value::Seq(_) => "array",
-        Value::Map(_) => "object",
-    }
-}
-
-/// The schema's type; of an optional one the real one.
-fn type_of(schema: &Json) -> Option<&str> {
-    match &schema["type"] {
-        Json::Array(types) => types
-            .iter()
-            .filter_map(Json::as_str)
-            .find(|name| *name != "null"),
-        other => other.as_str(),
-    }
-}
-
-/// What was probably meant by a size or duration without a unit or in other words.
-fn unit(text: &str, size: bool) -> Option<String> {
-    let digits = text.trim();
-    let split = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    let (number, word) = (&digits[..split], digits[split..].trim().to_lowercase());
-    if number.is_empty() || number.len() > 12 {
-        return None;
-    }
-    let unit = match (size, word.as_str()) {
-        (true, "g" | "gib" | "gi" | "gb") => "GiB",
-        (true, "m" | "mib" | "mi" | "mb") => "MiB",
-        (true, "k" | "kib" | "ki" | "kb") => "KiB",
-        (true, "t" | "tib" | "ti" | "tb") => "TiB",
-        (false, "m" | "min" | "mins" | "minute" | "minutes") => "m",
-        (false, "s" | "sec" | "secs" | "second" | "seconds") => "s",
-        (false, "h" | "hour" | "hours" | "hr") => "h",
-        (false, "d" | "day" | "days") => "d",
-        _ => return None,
-    };
-    Some(format!("{number}{unit}"))
 }

@@ -16,9 +16,14 @@ use super::mask::Mask;
 use super::protocol::{self, Event, Parser};
 use super::{EVENTS_PORT, Job, OUTPUT_PORT};
 use crate::error::{Context as _, Result};
-use crate::host::accel::Accel;
-use crate::hypervisor::{Counters, Domain, DomainEvent, Outcome};
+use crate::hypervisor::{Counters, DomainEvent, Outcome};
 use crate::ui::StageUi;
+
+mod guest;
+mod limits;
+
+pub use guest::Guest;
+pub use limits::Limits;
 
 /// How much of a guest's output is shown and logged, in bytes.
 const SHOWN: u64 = 64 << 20;
@@ -37,86 +42,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A line of output that begins so is progress, and no output.
 const PROGRESS: &str = "::imgforge:: ";
-
-/// What a running guest can be asked.
-pub trait Guest {
-    /// The next event, or `None` after `timeout`.
-    ///
-    /// # Errors
-    /// When imgforge is interrupted.
-    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>>;
-
-    /// Writes to a port.
-    ///
-    /// # Errors
-    /// When nobody reads there.
-    fn send(&self, port: &str, data: &[u8]) -> Result<()>;
-
-    /// What the guest has done so far.
-    ///
-    /// # Errors
-    /// When the guest is gone.
-    fn counters(&self) -> Result<Counters>;
-
-    /// Writes the screen to a file, as PNG.
-    ///
-    /// # Errors
-    /// When the guest is gone.
-    fn screenshot(&self, to: &Path) -> Result<()>;
-
-    /// Whether its kernel told the host that it panicked.
-    fn crashed(&self) -> bool {
-        false
-    }
-}
-
-impl Guest for Domain {
-    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
-        Domain::next_event(self, timeout)
-    }
-
-    fn send(&self, port: &str, data: &[u8]) -> Result<()> {
-        Domain::send(self, port, data)
-    }
-
-    fn counters(&self) -> Result<Counters> {
-        Domain::counters(self)
-    }
-
-    fn screenshot(&self, to: &Path) -> Result<()> {
-        Domain::screenshot(self, to)
-    }
-
-    fn crashed(&self) -> bool {
-        Domain::crashed(self)
-    }
-}
-
-/// How long things may take. The values are effective: already multiplied without acceleration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// From the start to the runner's first word.
-    pub boot: Duration,
-    /// Without any sign of life.
-    pub stall: Duration,
-    /// Added to each step's own limit: the guest's clock ends a step first.
-    pub slack: Duration,
-    /// From the last step to the end.
-    pub finish: Duration,
-}
-
-impl Limits {
-    /// The usual limits.
-    pub fn usual(accel: Accel) -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60) * accel.time_factor();
-        Limits {
-            boot: minutes(5),
-            stall: minutes(3),
-            slack: minutes(1),
-            finish: minutes(15),
-        }
-    }
-}
 
 /// Why [`Session::run`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

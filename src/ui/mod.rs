@@ -1,5 +1,6 @@
 //! What happens during a command, as events; the command line chooses who draws them.
 
+mod event;
 pub mod fancy;
 pub mod json;
 pub mod plain;
@@ -7,129 +8,11 @@ pub mod summary;
 
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::error::Error;
+pub use event::{Event, Unit};
 use summary::Summary;
-
-/// The unit of a [`Event::Progress`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unit {
-    /// Bytes read or written.
-    Bytes,
-    /// Hundredths.
-    Percent,
-    /// Steps of a recipe.
-    Steps,
-}
-
-/// Something that happened. Serialised as one JSON object a line by `--progress json`, with the
-/// event's name under `event`; docs/events.md documents every field.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "docs/events.md documents every field")]
-pub enum Event {
-    /// A stage of an image begins to work.
-    Started {
-        image: String,
-        stage: String,
-        key: String,
-    },
-    /// A stage's result was in the store already.
-    Cached {
-        image: String,
-        stage: String,
-        key: String,
-    },
-    /// Another imgforge process works on the same stage; this one waits for it.
-    Waiting {
-        image: String,
-        stage: String,
-        pid: u32,
-    },
-    /// How far a stage is.
-    Progress {
-        image: String,
-        stage: String,
-        done: u64,
-        total: u64,
-        unit: Unit,
-    },
-    /// A stage says what it does now ("starting the guest") or which step of the recipe runs.
-    Step {
-        image: String,
-        stage: String,
-        name: String,
-    },
-    /// A line of output of a guest or a program. Shown with `-v`, always in the log.
-    Line {
-        image: String,
-        stage: String,
-        text: String,
-    },
-    /// A stage is done and its result in the store.
-    Finished {
-        image: String,
-        stage: String,
-        #[serde(serialize_with = "seconds")]
-        took: Duration,
-        note: Option<String>,
-    },
-    /// A stage failed; the error itself ends the command.
-    Failed {
-        image: String,
-        stage: String,
-        message: String,
-    },
-    /// A file for a target or the repository is ready.
-    Artifact {
-        image: String,
-        kind: String,
-        path: PathBuf,
-        size: u64,
-        sha512: String,
-    },
-    /// An image was published.
-    Published {
-        image: String,
-        channel: String,
-        revision: u64,
-        url: String,
-    },
-    /// Something the user should know, once.
-    Notice { text: String },
-    /// Something is wrong, but the work goes on.
-    Warning { text: String },
-}
-
-impl Event {
-    /// The image and the stage that the event belongs to, if it has a stage.
-    pub fn place(&self) -> Option<(&str, &str)> {
-        match self {
-            Event::Started { image, stage, .. }
-            | Event::Cached { image, stage, .. }
-            | Event::Waiting { image, stage, .. }
-            | Event::Progress { image, stage, .. }
-            | Event::Step { image, stage, .. }
-            | Event::Line { image, stage, .. }
-            | Event::Finished { image, stage, .. }
-            | Event::Failed { image, stage, .. } => Some((image, stage)),
-            Event::Artifact { .. }
-            | Event::Published { .. }
-            | Event::Notice { .. }
-            | Event::Warning { .. } => None,
-        }
-    }
-}
-
-fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
-}
 
 /// Draws events. Implementations never fail: a closed terminal must not end a build.
 pub trait Reporter: Send + Sync {
@@ -362,101 +245,5 @@ impl StageUi {
     }
 }
 
-/// One event of each kind, for the reporters' tests.
 #[cfg(test)]
-pub(crate) mod samples {
-    use super::*;
-
-    /// Fails to compile when an event is added: add its sample to [`all`] too.
-    fn index(event: &Event) -> usize {
-        match event {
-            Event::Started { .. } => 0,
-            Event::Cached { .. } => 1,
-            Event::Waiting { .. } => 2,
-            Event::Progress { .. } => 3,
-            Event::Step { .. } => 4,
-            Event::Line { .. } => 5,
-            Event::Finished { .. } => 6,
-            Event::Failed { .. } => 7,
-            Event::Artifact { .. } => 8,
-            Event::Published { .. } => 9,
-            Event::Notice { .. } => 10,
-            Event::Warning { .. } => 11,
-        }
-    }
-
-    pub(crate) fn all() -> Vec<Event> {
-        let (image, stage) = (String::from("web"), String::from("install"));
-        let key = String::from("0123456789abcdef");
-        vec![
-            Event::Started {
-                image: image.clone(),
-                stage: stage.clone(),
-                key: key.clone(),
-            },
-            Event::Cached {
-                image: image.clone(),
-                stage: stage.clone(),
-                key,
-            },
-            Event::Waiting {
-                image: image.clone(),
-                stage: stage.clone(),
-                pid: 4242,
-            },
-            Event::Progress {
-                image: image.clone(),
-                stage: stage.clone(),
-                done: 512 << 20,
-                total: 1 << 30,
-                unit: Unit::Bytes,
-            },
-            Event::Step {
-                image: image.clone(),
-                stage: stage.clone(),
-                name: "packages: nginx".into(),
-            },
-            Event::Line {
-                image: image.clone(),
-                stage: stage.clone(),
-                text: "Setting up nginx".into(),
-            },
-            Event::Finished {
-                image: image.clone(),
-                stage: stage.clone(),
-                took: Duration::from_millis(12_345),
-                note: Some("1.2 GiB".into()),
-            },
-            Event::Failed {
-                image: image.clone(),
-                stage,
-                message: "the guest crashed".into(),
-            },
-            Event::Artifact {
-                image: image.clone(),
-                kind: "qcow2".into(),
-                path: "out/web.qcow2".into(),
-                size: 3 << 30,
-                sha512: "c0ffee".into(),
-            },
-            Event::Published {
-                image,
-                channel: "nightly".into(),
-                revision: 7,
-                url: "https://images.example.org/".into(),
-            },
-            Event::Notice {
-                text: "the key is new".into(),
-            },
-            Event::Warning {
-                text: "no space soon".into(),
-            },
-        ]
-    }
-
-    #[test]
-    fn there_is_a_sample_of_each() {
-        let order: Vec<usize> = all().iter().map(index).collect();
-        assert_eq!(order, (0..12).collect::<Vec<_>>());
-    }
-}
+pub(crate) mod samples;

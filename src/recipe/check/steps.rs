@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Role, Wants, at};
-use crate::recipe::node::{Node, Value};
+use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
-use crate::recipe::types::{
-    Action, Ansible, Files, PackageNames, Puppet, PuppetAgent, Recipe, Repository, Shell, Step,
-    System, Users, When,
-};
+use crate::recipe::types::{Action, PackageNames, Recipe, Repository, Shell, Step, System, When};
 use crate::units::Span;
+
+mod files;
+mod layers;
 
 /// `ID` and `ID_LIKE` of the distributions that the package step knows.
 pub const DISTRIBUTIONS: &[&str] = &[
@@ -62,17 +62,17 @@ pub(super) fn check(
             Action::Packages(options) => packages(cx, &options.names, at(body, "names")),
             Action::System(options) => system(cx, options, body),
             Action::Users(options) => {
-                self::users(cx, recipe, options, at(body, "list"), &mut users)
+                files::users(cx, recipe, options, at(body, "list"), &mut users)
             }
-            Action::Files(options) => files(cx, options, body),
+            Action::Files(options) => files::files(cx, options, body),
             Action::Shell(options) => shell(cx, options, body),
             Action::Ansible(_) if key == "instance" => cx.wrong(
                 action.loc,
                 "`ansible` cannot run in `instance`",
                 "its toolbox is there only during a build: move it to `configure`",
             ),
-            Action::Ansible(options) => ansible(cx, recipe, options, body),
-            Action::Puppet(options) => puppet(cx, options, body, key),
+            Action::Ansible(options) => layers::ansible(cx, recipe, options, body),
+            Action::Puppet(options) => layers::puppet(cx, options, body, key),
             Action::CloudInit(_) if key == "instance" => cx.wrong(
                 action.loc,
                 "`cloud-init` cannot run in `instance`",
@@ -197,108 +197,6 @@ fn system(cx: &mut Context<'_>, options: &System, node: &Node) {
     }
 }
 
-fn users<'n>(
-    cx: &mut Context<'_>,
-    recipe: &Recipe,
-    users: &Users,
-    node: &'n Node,
-    seen: &mut BTreeMap<String, &'n Node>,
-) {
-    cx.not_empty("users", users.list.is_empty(), node);
-    for (user, node) in users.list.iter().zip(node.items()) {
-        let name = at(node, "name");
-        account(cx, &user.name, name, "user");
-        for (group, node) in user.groups.iter().zip(at(node, "groups").items()) {
-            account(cx, group, node, "group");
-        }
-        if let Some(first) = seen.insert(user.name.clone(), name) {
-            cx.problems.push(
-                Problem::new(
-                    name.loc,
-                    format!("the user `{}` is declared twice", user.name),
-                )
-                .label("again here")
-                .also(first.loc, "first here"),
-            );
-        }
-        for (key, node) in user.ssh_keys.iter().zip(at(node, "ssh-keys").items()) {
-            let line = ["ssh-", "ecdsa-", "sk-"]
-                .iter()
-                .any(|kind| key.starts_with(kind));
-            if !(line && key.contains(' ')) {
-                cx.local(node, key, Role::SshKey, Wants::File);
-            }
-        }
-        if let Some(shell) = &user.shell {
-            cx.guest_path("shell", shell, at(node, "shell"));
-        }
-        if let Some(secret) = &user.password {
-            cx.secret(recipe, secret, at(node, "password"));
-        }
-    }
-}
-
-fn account(cx: &mut Context<'_>, name: &str, node: &Node, what: &str) {
-    let first = |c: char| c.is_ascii_lowercase() || c == '_';
-    let shaped = name.starts_with(first)
-        && name.len() <= 32
-        && name
-            .chars()
-            .all(|c| first(c) || c.is_ascii_digit() || c == '-');
-    if !shaped && !node.damaged {
-        cx.problem(node.loc, format!("`{name}` is no name for a {what}"));
-    }
-}
-
-fn files(cx: &mut Context<'_>, options: &Files, node: &Node) {
-    cx.exactly_one(node, "files", "from", "content");
-    cx.guest_path("to", &options.to, at(node, "to"));
-    if let Some(from) = &options.from {
-        let named = at(node, "from");
-        if let Some(path) = cx.local(named, from, Role::File, Wants::Either)
-            && options.template
-        {
-            cx.templates(&path, named.loc, 0);
-        }
-    }
-    if options.template && options.content.is_some() {
-        cx.wrong(
-            node.key_loc("template"),
-            "`template` is for files",
-            "`content` has its variables expanded already: remove `template`",
-        );
-    }
-    if let Some(mode) = &options.mode {
-        file_mode(cx, mode, at(node, "mode"));
-    }
-    if let Some(owner) = &options.owner {
-        let node = at(node, "owner");
-        for (part, what) in owner.splitn(2, ':').zip(["user", "group"]) {
-            account(cx, part, node, what);
-        }
-    }
-}
-
-fn file_mode(cx: &mut Context<'_>, mode: &str, node: &Node) {
-    if node.damaged {
-        return;
-    }
-    let octal = (3..=4).contains(&mode.len()) && mode.chars().all(|c| c.is_digit(8));
-    if !octal {
-        cx.wrong(
-            node.loc,
-            format!("`{mode}` are no permissions"),
-            "write three or four octal digits in quotes, such as `\"0644\"`",
-        );
-    } else if matches!(node.value, Value::Scalar { plain: true, .. }) {
-        cx.wrong(
-            node.loc,
-            "permissions are written in quotes",
-            format!("YAML reads `{mode}` as a number: write `\"{mode}\"`"),
-        );
-    }
-}
-
 fn shell(cx: &mut Context<'_>, options: &Shell, node: &Node) {
     cx.exactly_one(node, "shell", "script", "run");
     if let Some(script) = &options.script {
@@ -332,97 +230,6 @@ fn begins_with_interpreter(path: &std::path::Path) -> bool {
         .and_then(|mut file| file.read_exact(&mut start))
         .is_ok()
         && start == *b"#!"
-}
-
-fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, node: &Node) {
-    cx.local(
-        at(node, "playbook"),
-        &options.playbook,
-        Role::Ansible,
-        Wants::File,
-    );
-    for (roles, node) in options.roles.iter().zip(at(node, "roles").items()) {
-        cx.local(node, roles, Role::Ansible, Wants::Directory);
-    }
-    for (path, node) in options.files.iter().zip(at(node, "files").items()) {
-        cx.local(node, path, Role::Ansible, Wants::Either);
-    }
-    for (group, node) in options.groups.iter().zip(at(node, "groups").items()) {
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if group.is_empty() || !group.chars().all(word) {
-            cx.problem(
-                node.loc,
-                format!("`{group}` is no name for a group of Ansible's"),
-            );
-        }
-    }
-    if let Some(install) = &recipe.install
-        && let Err(message) = crate::toolbox::supports(install)
-    {
-        let help = "do the work with `shell` or `puppet`, or install Ansible with `packages`";
-        cx.wrong(node.loc, message, help);
-    }
-    if let Some(requirements) = &options.requirements {
-        cx.local(
-            at(node, "requirements"),
-            requirements,
-            Role::Ansible,
-            Wants::File,
-        );
-    }
-    if let Some(secret) = &options.vault_password {
-        cx.secret(recipe, secret, at(node, "vault-password"));
-    }
-}
-
-fn puppet(cx: &mut Context<'_>, options: &Puppet, node: &Node, key: &str) {
-    cx.exactly_one(node, "puppet", "manifest", "agent");
-    if let Some(manifest) = &options.manifest {
-        cx.local(at(node, "manifest"), manifest, Role::Puppet, Wants::File);
-    }
-    for (modules, node) in options.modules.iter().zip(at(node, "modules").items()) {
-        cx.local(node, modules, Role::Puppet, Wants::Directory);
-    }
-    if let Some(hiera) = &options.hiera {
-        cx.local(at(node, "hiera"), hiera, Role::Puppet, Wants::File);
-    }
-    facts(cx, at(node, "facts"));
-    if let Some(agent) = &options.agent {
-        self::agent(cx, agent, at(node, "agent"), key);
-    }
-    if let Some(ca) = options.agent.as_ref().and_then(|agent| agent.ca.as_ref()) {
-        cx.local(at(at(node, "agent"), "ca"), ca, Role::Puppet, Wants::File);
-    }
-}
-
-fn agent(cx: &mut Context<'_>, agent: &PuppetAgent, node: &Node, key: &str) {
-    if key == "instance" {
-        let help = "its key is there only during a build: move it to `configure`";
-        cx.wrong(node.loc, "Puppet's agent cannot run in `instance`", help);
-    }
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    let name = at(node, "certname");
-    if (agent.certname.is_empty() || !agent.certname.chars().all(word)) && !name.damaged {
-        let message = format!("`{}` is no name for a certificate", agent.certname);
-        cx.wrong(
-            name.loc,
-            message,
-            "use lower-case letters, digits, `.`, `_` and `-`",
-        );
-    }
-    facts(cx, at(node, "facts"));
-}
-
-fn facts(cx: &mut Context<'_>, node: &Node) {
-    for entry in node.entries() {
-        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if !entry.key.chars().all(word) {
-            cx.problem(
-                entry.key_loc,
-                format!("`{}` is no name for a fact", entry.key),
-            );
-        }
-    }
 }
 
 impl Context<'_> {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
+use crate::host::accel::Accel;
 use crate::recipe::types::{Action, Step};
 use crate::runner::{Mode, Request};
 use crate::ui::{Event as UiEvent, Reporter, Ui};

@@ -1,0 +1,61 @@
+//! What is asked of a running guest.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::hypervisor::{Counters, Domain, DomainEvent};
+
+/// What a running guest can be asked.
+pub trait Guest {
+    /// The next event, or `None` after `timeout`.
+    ///
+    /// # Errors
+    /// When imgforge is interrupted.
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>>;
+
+    /// Writes to a port.
+    ///
+    /// # Errors
+    /// When nobody reads there.
+    fn send(&self, port: &str, data: &[u8]) -> Result<()>;
+
+    /// What the guest has done so far.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    fn counters(&self) -> Result<Counters>;
+
+    /// Writes the screen to a file, as PNG.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    fn screenshot(&self, to: &Path) -> Result<()>;
+
+    /// Whether its kernel told the host that it panicked.
+    fn crashed(&self) -> bool {
+        false
+    }
+}
+
+impl Guest for Domain {
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
+        Domain::next_event(self, timeout)
+    }
+
+    fn send(&self, port: &str, data: &[u8]) -> Result<()> {
+        Domain::send(self, port, data)
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        Domain::counters(self)
+    }
+
+    fn screenshot(&self, to: &Path) -> Result<()> {
+        Domain::screenshot(self, to)
+    }
+
+    fn crashed(&self) -> bool {
+        Domain::crashed(self)
+    }
+}

@@ -1,0 +1,98 @@
+//! One event of each kind, for the reporters' tests.
+
+use std::time::Duration;
+
+use super::{Event, Unit};
+
+/// Fails to compile when an event is added: add its sample to [`all`] too.
+fn index(event: &Event) -> usize {
+    match event {
+        Event::Started { .. } => 0,
+        Event::Cached { .. } => 1,
+        Event::Waiting { .. } => 2,
+        Event::Progress { .. } => 3,
+        Event::Step { .. } => 4,
+        Event::Line { .. } => 5,
+        Event::Finished { .. } => 6,
+        Event::Failed { .. } => 7,
+        Event::Artifact { .. } => 8,
+        Event::Published { .. } => 9,
+        Event::Notice { .. } => 10,
+        Event::Warning { .. } => 11,
+    }
+}
+
+pub(crate) fn all() -> Vec<Event> {
+    let (image, stage) = (String::from("web"), String::from("install"));
+    let key = String::from("0123456789abcdef");
+    vec![
+        Event::Started {
+            image: image.clone(),
+            stage: stage.clone(),
+            key: key.clone(),
+        },
+        Event::Cached {
+            image: image.clone(),
+            stage: stage.clone(),
+            key,
+        },
+        Event::Waiting {
+            image: image.clone(),
+            stage: stage.clone(),
+            pid: 4242,
+        },
+        Event::Progress {
+            image: image.clone(),
+            stage: stage.clone(),
+            done: 512 << 20,
+            total: 1 << 30,
+            unit: Unit::Bytes,
+        },
+        Event::Step {
+            image: image.clone(),
+            stage: stage.clone(),
+            name: "packages: nginx".into(),
+        },
+        Event::Line {
+            image: image.clone(),
+            stage: stage.clone(),
+            text: "Setting up nginx".into(),
+        },
+        Event::Finished {
+            image: image.clone(),
+            stage: stage.clone(),
+            took: Duration::from_millis(12_345),
+            note: Some("1.2 GiB".into()),
+        },
+        Event::Failed {
+            image: image.clone(),
+            stage,
+            message: "the guest crashed".into(),
+        },
+        Event::Artifact {
+            image: image.clone(),
+            kind: "qcow2".into(),
+            path: "out/web.qcow2".into(),
+            size: 3 << 30,
+            sha512: "c0ffee".into(),
+        },
+        Event::Published {
+            image,
+            channel: "nightly".into(),
+            revision: 7,
+            url: "https://images.example.org/".into(),
+        },
+        Event::Notice {
+            text: "the key is new".into(),
+        },
+        Event::Warning {
+            text: "no space soon".into(),
+        },
+    ]
+}
+
+#[test]
+fn there_is_a_sample_of_each() {
+    let order: Vec<usize> = all().iter().map(index).collect();
+    assert_eq!(order, (0..12).collect::<Vec<_>>());
+}
