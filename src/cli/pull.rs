@@ -85,6 +85,7 @@ impl Pull {
             key: self.key.as_deref(),
             fingerprint: self.fingerprint.as_deref(),
             allow_older: self.allow_older,
+            settled: false,
         };
         let image = pull::find(&session, &self.image, &options)?;
         let output = Output {

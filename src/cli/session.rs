@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::host::accel::Setting;
 use crate::pipeline::Session;
 use crate::pipeline::host::{Host, Settings};
+use crate::pipeline::pins::Pins;
 use crate::store::Store;
 use crate::store::digests::Digests;
 
@@ -36,6 +37,7 @@ pub fn open(app: &App) -> Result<Session> {
         config,
         digests,
         host,
+        pins: Pins::default(),
         store,
         ui,
         repo,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
+use crate::pipeline::pins::Pin;
 use crate::recipe::Resolved;
 use crate::recipe::types::{
     Action, BELOW_MIRROR, Import, Install, Media, Recipe, Step, VirtInstall,
@@ -18,6 +19,7 @@ use crate::store::inputs::Inputs;
 
 // Each grows when the stage's code makes other results from the same inputs.
 const INSTALL: u32 = 2;
+const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 1;
 const SEAL: u32 = 4;
 const CHECK: u32 = 2;
@@ -27,7 +29,12 @@ const PACK: u32 = 1;
 ///
 /// # Errors
 /// When a file that the recipe names cannot be read.
-pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Result<Inputs> {
+pub fn install(
+    resolved: &Resolved,
+    install: &Install,
+    pin: Option<&Pin>,
+    digests: &Digests,
+) -> Result<Inputs> {
     let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("install", INSTALL);
     match install {
@@ -38,6 +45,9 @@ pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Res
     inputs.value("machine.disk", recipe.machine.disk);
     inputs.value("mirrors.build", &recipe.mirrors.build);
     inputs.value("name", &recipe.name);
+    if let Some(pin) = pin {
+        pinned(&mut inputs, pin);
+    }
     if let Install::Import(Import {
         image,
         sha256: None,
@@ -47,6 +57,23 @@ pub fn install(resolved: &Resolved, install: &Install, digests: &Digests) -> Res
         inputs.path(image, &resolved.root.join(image), digests)?;
     }
     Ok(inputs)
+}
+
+/// Inputs of the stage that gets a published image: all images on it share its result.
+pub fn published(recipe: &Recipe, pin: &Pin) -> Inputs {
+    let mut inputs = Inputs::new("published", PUBLISHED);
+    inputs.value("from.image", &pin.named);
+    inputs.value("from.channel", &pin.channel);
+    inputs.value("machine.arch", recipe.machine.arch);
+    inputs.value("machine.disk", recipe.machine.disk);
+    pinned(&mut inputs, pin);
+    inputs
+}
+
+fn pinned(inputs: &mut Inputs, pin: &Pin) {
+    let (named, image) = (&pin.named, &pin.image);
+    inputs.value(format!("the revision of {named}"), image.revision);
+    inputs.value(format!("the content of {named}"), &image.sha512);
 }
 
 /// The method but for its time limits, the whole machine, the answers with what they use, and

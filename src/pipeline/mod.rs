@@ -9,6 +9,7 @@ pub mod host;
 pub mod keys;
 pub mod log;
 pub mod metrics;
+pub mod pins;
 pub mod place;
 pub mod plan;
 pub mod records;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::host::Host;
+use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::{Plan, Planner};
 use crate::pipeline::run::Run;
 use crate::recipe::types::From;
@@ -46,6 +48,8 @@ pub struct Session {
     pub ui: Ui,
     /// How this machine runs guests.
     pub host: Host,
+    /// The published images that recipes build on.
+    pub pins: Pins,
 }
 
 /// What `build` was asked for.
@@ -94,7 +98,11 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         ..
     } = session;
     let Options {
-        from, until, vars, ..
+        from,
+        until,
+        vars,
+        offline,
+        ..
     } = options;
     Planner {
         repo,
@@ -102,6 +110,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         digests,
         vars,
         epochs,
+        pins: &|recipe| pins::find(session, recipe, epochs, *offline),
         from: *from,
         until: *until,
     }

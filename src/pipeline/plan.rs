@@ -8,6 +8,7 @@ use crate::digest::Key;
 use crate::error::Result;
 use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
+use crate::pipeline::pins::Pin;
 use crate::recipe::types::{Action, From, Install, Recipe};
 use crate::recipe::{Repo, Resolved};
 use crate::stage::StageId;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub resolved: Resolved,
     /// The plan of the image that this one builds on, up to its sealed disk.
     pub base: Option<Box<Plan>>,
+    /// The published image that this one builds on, or imports.
+    pub pin: Option<Pin>,
     /// The image's own stages.
     pub stages: Vec<Planned>,
 }
@@ -94,6 +97,12 @@ impl Plan {
         below.chain(&self.stages).collect()
     }
 
+    /// The published image below everything, if there is one.
+    pub fn pinned(&self) -> Option<&Pin> {
+        let below = || self.base.as_deref().and_then(Plan::pinned);
+        self.pin.as_ref().or_else(below)
+    }
+
     /// Whether the image, or the one below everything, is bootstrapped.
     pub fn bootstraps(&self) -> bool {
         let own = matches!(self.resolved.recipe.install, Some(Install::Bootstrap(_)));
@@ -113,7 +122,7 @@ impl Plan {
 }
 
 /// What plans are made from.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "a closure has none")]
 pub struct Planner<'a> {
     /// The recipe repository.
     pub repo: &'a Repo,
@@ -125,6 +134,8 @@ pub struct Planner<'a> {
     pub vars: &'a [(String, String)],
     /// How epochs are treated.
     pub epochs: Mode,
+    /// Says which revision of a published image a recipe builds on.
+    pub pins: &'a dyn Fn(&Recipe) -> Result<Option<Pin>>,
     /// `--from`: this stage and later ones run again.
     pub from: Option<StageId>,
     /// `--until`: later stages are left out.
@@ -152,9 +163,11 @@ impl Planner<'_> {
             .as_ref()
             .and_then(|base| base.stages.last())
             .map(|last| last.key.clone());
+        let pin = (self.pins)(&resolved.recipe)?;
         let mut draft = Draft {
             planner: self,
             resolved: &resolved,
+            pin: pin.as_ref(),
             from,
             disk: below,
             stages: vec![],
@@ -164,6 +177,7 @@ impl Planner<'_> {
         stages.retain(|planned| planned.stage <= until);
         Ok(Plan {
             base,
+            pin,
             stages,
             resolved,
         })
@@ -173,6 +187,7 @@ impl Planner<'_> {
 struct Draft<'a> {
     planner: &'a Planner<'a>,
     resolved: &'a Resolved,
+    pin: Option<&'a Pin>,
     from: Option<StageId>,
     disk: Option<Key>,
     stages: Vec<Planned>,
@@ -182,15 +197,14 @@ impl Draft<'_> {
     fn add_all(&mut self) -> Result<()> {
         let recipe = &self.resolved.recipe;
         let digests = self.planner.digests;
-        if let Some(install) = &recipe.install {
-            let inputs = keys::install(self.resolved, install, digests)?;
-            self.add(
-                StageId::Install,
-                "install".into(),
-                inputs,
-                recipe.refresh,
-                Work::Install,
-            )?;
+        let base = match (&recipe.install, self.pin) {
+            (Some(install), pin) => Some(keys::install(self.resolved, install, pin, digests)?),
+            (None, Some(pin)) => Some(keys::published(recipe, pin)),
+            (None, None) => None,
+        };
+        if let Some(inputs) = base {
+            let (label, refresh) = ("install".into(), recipe.refresh);
+            self.add(StageId::Install, label, inputs, refresh, Work::Install)?;
         }
         let parts = parts(recipe);
         for (index, steps) in parts.iter().enumerate() {
@@ -223,7 +237,9 @@ impl Draft<'_> {
         work: Work,
     ) -> Result<()> {
         let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
-        if matches!(stage, StageId::Install | StageId::Configure) {
+        // What a published image has does not age: its revision is an input.
+        let pinned = stage == StageId::Install && self.pin.is_some();
+        if matches!(stage, StageId::Install | StageId::Configure) && !pinned {
             epoch::apply(store, &mut inputs, refresh, self.planner.epochs)?;
         }
         let key = inputs.key();

@@ -63,13 +63,17 @@ fn codename(plan: &Plan) -> Option<&str> {
     if let Some(base) = plan.base.as_deref() {
         return codename(base);
     }
+    let by_osinfo = |osinfo: &str| {
+        let mut suites = distro::all().map(|(_, suite)| suite);
+        let of = suites.find(|suite| suite.osinfo == osinfo);
+        of.map(|suite| suite.name)
+    };
+    if let Some(pin) = &plan.pin {
+        return by_osinfo(pin.image.osinfo.as_deref()?);
+    }
     match plan.resolved.recipe.install.as_ref()? {
         Install::Bootstrap(method) => Some(&method.suite),
-        Install::VirtInstall(method) => {
-            let mut suites = distro::all().map(|(_, suite)| suite);
-            let of = suites.find(|suite| suite.osinfo == method.os);
-            of.map(|suite| suite.name)
-        }
+        Install::VirtInstall(method) => by_osinfo(&method.os),
         Install::Import(_) => None,
     }
 }

@@ -86,7 +86,9 @@ impl<'a> Run<'a> {
         let Some(planned) = self.planned(StageId::Install).next() else {
             return Ok(None);
         };
-        let made = self.stage(planned, stage::install::run);
+        let made = self.stage(planned, |context| {
+            stage::install::run(context, self.plan.pin.as_ref())
+        });
         made.map(|entry| Some(Installed(entry)))
     }
 

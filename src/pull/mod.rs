@@ -20,6 +20,7 @@ mod segments;
 mod trust;
 mod virt_builder;
 
+pub use record::beside;
 pub use reference::Reference;
 
 use std::num::NonZeroUsize;
@@ -41,6 +42,9 @@ use blob::Blob;
 use disk::Scratch;
 use place::Place;
 use trust::Trust;
+
+/// The field of an index entry that has the image's version.
+const VERSION_FIELD: &str = "imgforge_version";
 
 /// More than any index has, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -81,10 +85,12 @@ pub struct Options<'a> {
     pub fingerprint: Option<&'a str>,
     /// Whether a lower revision than was seen before is taken.
     pub allow_older: bool,
+    /// Whether a revision that only a share of the machines gets is left out.
+    pub settled: bool,
 }
 
 /// A published image, as a verified index describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The name that was asked for.
     pub name: String,
@@ -95,7 +101,7 @@ pub struct Image {
     /// Its architecture.
     pub arch: String,
     /// Where the blob is.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
     pub url: Url,
     /// SHA-512 of the blob, in hex.
     pub sha512: String,
@@ -105,6 +111,15 @@ pub struct Image {
     pub disk_size: u64,
     /// Format of the disk inside the blob, if the index says.
     pub format: Option<String>,
+    /// Its `IMAGE_VERSION`, if imgforge published it.
+    pub version: Option<String>,
+    /// libosinfo's short id of the system on it, if the index says.
+    pub osinfo: Option<String>,
+}
+
+fn of_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(from)?;
+    Url::parse(&text).map_err(serde::de::Error::custom)
 }
 
 fn as_text<S: serde::Serializer>(url: &Url, to: S) -> Result<S::Ok, S::Error> {
@@ -196,7 +211,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
         machine: machine
             .as_deref()
             .map(str::trim)
-            .filter(|id| !id.is_empty()),
+            .filter(|id| !id.is_empty() && !options.settled),
     };
     let chosen = choose::choose(&sections, &wanted);
     if let Some(revision) = reference.revision
@@ -212,8 +227,12 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
         Error::gate(format!("the index has no sha512 of `{}`", entry.id))
             .hint("tell the repository's owner to add `checksum[sha512]=`")
     })?;
+    let mut fields = entry.other.iter();
+    let version = fields.find(|(key, _)| key == VERSION_FIELD);
     Ok(Image {
         name: reference.name.clone(),
+        version: version.map(|(_, version)| version.clone()),
+        osinfo: entry.osinfo,
         revision: entry.revision,
         url: place.index.join(&entry.file)?,
         entry: entry.id,

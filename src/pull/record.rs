@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha512};
 
 use super::choose::Wanted;
-use super::place::Place;
+use super::place::{self, Place};
 use super::trust::Trust;
-use super::{Image, LARGEST_INDEX, Session};
+use super::{Image, LARGEST_INDEX, Options, Reference, Session};
 use crate::error::{Error, Result};
+use crate::http::Url;
 use crate::index;
 
 /// What `images/NAME/revisions.sjson` says of one revision.
@@ -21,17 +23,94 @@ struct Recorded {
     size: u64,
     virtual_size: u64,
     #[serde(default)]
+    image_version: Option<String>,
+    #[serde(default)]
     format: Option<String>,
     #[serde(default)]
     yanked: Option<String>,
     #[serde(default)]
     removed: bool,
+    #[serde(default)]
+    companions: BTreeMap<String, Companion>,
+}
+
+/// A file beside the blob.
+#[derive(Debug, Deserialize)]
+struct Companion {
+    path: String,
+    sha512: String,
 }
 
 #[derive(Debug, Deserialize)]
 struct Record {
     name: String,
     revisions: BTreeMap<String, Recorded>,
+}
+
+/// Reads the file beside the blob of `image` whose name ends in `suffix`, verified; none where the
+/// signed record has none.
+///
+/// # Errors
+/// When the record or the file cannot be read, or is not what was signed.
+pub fn beside(
+    session: &Session<'_>,
+    reference: &Reference,
+    options: &Options<'_>,
+    image: &Image,
+    suffix: &str,
+) -> Result<Option<Vec<u8>>> {
+    let place = place::find(session, reference.repository.as_deref(), options.channel)?;
+    let mut trust = Trust::find(session, &place, options)?;
+    let name = own_name(&place, &image.name);
+    let Some((url, mut record)) = read(session, &place, &mut trust, name)? else {
+        return Ok(None);
+    };
+    let Some(found) = record.revisions.remove(&image.revision.to_string()) else {
+        return Ok(None);
+    };
+    if found.sha512 != image.sha512 {
+        return Err(Error::gate(format!(
+            "{url} has other bytes of revision {} of `{name}` than the index",
+            image.revision
+        ))
+        .hint("tell the repository's owner"));
+    }
+    let mut companions = found.companions.into_iter();
+    let Some((_, file)) = companions.find(|(name, _)| name.ends_with(suffix)) else {
+        return Ok(None);
+    };
+    let url = place.base.join(&file.path)?;
+    let bytes = session.client.read(&url, LARGEST_INDEX)?;
+    if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
+        return Err(Error::gate(format!("{url} is not what was signed"))
+            .hint("ask the repository's owner, and use nothing of it until then"));
+    }
+    Ok(Some(bytes))
+}
+
+/// The name of an image without the channel that entries of an index may carry.
+fn own_name<'a>(place: &Place, name: &'a str) -> &'a str {
+    let suffix = place.channel.as_ref().map(|channel| format!("-{channel}"));
+    suffix
+        .and_then(|suffix| name.strip_suffix(&suffix))
+        .unwrap_or(name)
+}
+
+/// The verified record of a name, with its address.
+fn read(
+    session: &Session<'_>,
+    place: &Place,
+    trust: &mut Trust<'_>,
+    name: &str,
+) -> Result<Option<(Url, Record)>> {
+    let url = place.base.join(&format!("images/{name}/revisions.sjson"))?;
+    let Some(signed) = session.client.read_optional(&url, LARGEST_INDEX)? else {
+        return Ok(None);
+    };
+    let text = trust.verify(&signed, &url)?.text;
+    let record = serde_json::from_str(&text)
+        .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
+    Ok(Some((url, record)))
 }
 
 /// A revision that the index does not list any more, from the signed record of all.
@@ -42,19 +121,13 @@ pub(super) fn at_revision(
     wanted: &Wanted<'_>,
     revision: u64,
 ) -> Result<Image> {
-    let suffix = place.channel.as_ref().map(|channel| format!("-{channel}"));
-    let short = suffix.and_then(|suffix| wanted.name.strip_suffix(&suffix).map(str::to_owned));
-    let name = short.as_deref().unwrap_or(wanted.name);
+    let name = own_name(place, wanted.name);
     let nowhere = || Error::usage(format!("`{name}` has no revision {revision}"));
-    let url = place.base.join(&format!("images/{name}/revisions.sjson"))?;
-    let Some(signed) = session.client.read_optional(&url, LARGEST_INDEX)? else {
+    let Some((_, mut record)) = read(session, place, trust, name)? else {
         return Err(nowhere()
             .cause("the index has another one, and the repository keeps no record of earlier ones")
             .hint("leave @REV out to take the current one"));
     };
-    let text = trust.verify(&signed, &url)?.text;
-    let mut record: Record = serde_json::from_str(&text)
-        .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
     let numbers: Vec<String> = record.revisions.keys().cloned().collect();
     let found = record.revisions.remove(&revision.to_string());
     let Some(found) = found.filter(|_| record.name == name) else {
@@ -89,5 +162,7 @@ pub(super) fn at_revision(
         size: Some(found.size),
         disk_size: found.virtual_size,
         format: found.format,
+        version: found.image_version,
+        osinfo: None,
     })
 }

@@ -218,11 +218,12 @@ fn first_use(session: &Session<'_>, place: &Place) -> Error {
             error
                 .cause(format!("it offers the key {keys}, as anybody could"))
                 .hint(format!(
-                    "if its owner says the same: --fingerprint {}, once",
+                    "if its owner says the same: --fingerprint {}, once, or `fingerprint:` in imgforge.yaml",
                     keyring.fingerprints.first().map_or("FP", String::as_str)
                 ))
         }
-        None => error.hint("name the file of its public key, once: --key FILE"),
+        None => error
+            .hint("name the file of its public key, once: --key FILE, or `key:` in imgforge.yaml"),
     }
 }
 

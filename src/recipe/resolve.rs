@@ -334,11 +334,7 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
 
 /// What `build` cannot execute yet: the place in the recipe, and what it is.
 pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
-    use super::types::From;
     let mut list = vec![];
-    if let Some(From::Published(_)) = recipe.from {
-        list.push(("from".to_owned(), "building on a published image"));
-    }
     let targets = &recipe.targets;
     let declared = [
         (

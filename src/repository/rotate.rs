@@ -71,9 +71,6 @@ impl Repository {
     /// When there is no such key, it signs already, or another rotation is not finished.
     pub fn rotate(&self, key: Option<&str>, suffix: &str, stamp: &Stamp) -> Result<Rotation> {
         check_name("file", suffix)?;
-        let signer = self.signer.successor(key)?;
-        let public = signer.public_key()?;
-        let fingerprint = super::key::show(&public)?.join(" ");
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let keys = &mut transaction.keys;
@@ -88,16 +85,20 @@ impl Repository {
             ))
             .hint("`imgforge repo rotate-key --finish` ends it"));
         }
-        if keys.main == fingerprint || keys.retired.contains(&fingerprint) {
-            return Err(
-                Error::usage(format!("{fingerprint} signs already, or has signed"))
-                    .hint("name another key"),
-            );
-        }
         if keys.seconds.iter().any(|second| second.suffix == suffix) {
             return Err(
                 Error::usage(format!("there is an index-{suffix}.asc already"))
                     .hint("name another suffix with --suffix"),
+            );
+        }
+        // What is refused makes no key.
+        let signer = self.signer.successor(key)?;
+        let public = signer.public_key()?;
+        let fingerprint = super::key::show(&public)?.join(" ");
+        if keys.main == fingerprint || keys.retired.contains(&fingerprint) {
+            return Err(
+                Error::usage(format!("{fingerprint} signs already, or has signed"))
+                    .hint("name another key"),
             );
         }
         let suffix = suffix.to_owned();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::cyclonedx::timestamp;
 use crate::digest::Key;
+use crate::pipeline::pins::Pin;
 use crate::store::inputs::Inputs;
 
 /// What `buildType` says: the meaning of the parameters below.
@@ -62,6 +63,8 @@ pub struct Provenance<'a> {
     pub stages: Vec<Stage<'a>>,
     /// The recipe repository's commit, if it has one.
     pub source: Option<&'a Source>,
+    /// The published image that it was built on.
+    pub base: Option<&'a Pin>,
     /// Who built, as a URI.
     pub builder: &'a str,
 }
@@ -75,6 +78,7 @@ pub fn statement(provenance: &Provenance<'_>) -> Value {
         recipe,
         stages,
         source,
+        base,
         builder,
     } = provenance;
     let file = |file: &File| json!({"name": file.name, "digest": {"sha512": file.sha512}});
@@ -109,7 +113,7 @@ pub fn statement(provenance: &Provenance<'_>) -> Value {
                 "buildType": BUILD_TYPE,
                 "externalParameters": external,
                 "internalParameters": {"stages": stages.iter().map(stage).collect::<Vec<_>>()},
-                "resolvedDependencies": dependencies(stages, *source),
+                "resolvedDependencies": dependencies(stages, *source, *base),
             },
             "runDetails": {
                 "builder": {"id": builder, "version": {"imgforge": env!("CARGO_PKG_VERSION")}},
@@ -127,8 +131,8 @@ fn uri(source: &Source) -> String {
     }
 }
 
-/// The commit, and every file that a stage read.
-fn dependencies(stages: &[Stage<'_>], source: Option<&Source>) -> Vec<Value> {
+/// The commit, the published image below, and every file that a stage read.
+fn dependencies(stages: &[Stage<'_>], source: Option<&Source>, base: Option<&Pin>) -> Vec<Value> {
     let mut all = Vec::new();
     if let Some(source) = source {
         // A changed working copy is not what the commit names.
@@ -141,6 +145,13 @@ fn dependencies(stages: &[Stage<'_>], source: Option<&Source>) -> Vec<Value> {
             "name": name,
             "uri": uri(source),
             "digest": {"gitCommit": source.commit},
+        }));
+    }
+    if let Some(pin) = base {
+        all.push(json!({
+            "name": format!("{} revision {}", pin.named, pin.image.revision),
+            "uri": pin.image.url.to_string(),
+            "digest": {"sha512": pin.image.sha512},
         }));
     }
     for stage in stages {
@@ -221,6 +232,7 @@ mod tests {
                 made: Some((1_767_225_600, 60.0)),
             }],
             source: Some(&source),
+            base: None,
             builder: "urn:imgforge:builder",
         });
         assert!(!value.to_string().contains("token"), "{value}");

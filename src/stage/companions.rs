@@ -8,8 +8,9 @@ use crate::pipeline::plan::Plan;
 use crate::repository::Companion;
 use crate::sbom::provenance::{self, File, Provenance, Source, Stage};
 use crate::sbom::{Contents, cyclonedx};
-use crate::stage::Packed;
+use crate::stage::{Packed, declared};
 use crate::store::Store;
+use crate::sysprep::Declared;
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";
@@ -52,7 +53,8 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
         companions.push(Companion::file(name, artifact.path.clone()).about(artifact.about.clone()));
     }
     let mut byproducts = Vec::new();
-    for (end, bytes) in described(material) {
+    let declared = declared(packed).map(|bytes| (declared::SUFFIX, bytes));
+    for (end, bytes) in described(material).into_iter().chain(declared) {
         let name = format!("{stem}{end}");
         byproducts.push(File {
             name: name.clone(),
@@ -64,6 +66,13 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
     let bytes = format!("{statement:#}\n");
     companions.push(Companion::bytes(format!("{stem}.provenance.json"), bytes).signed());
     Ok(companions)
+}
+
+/// What the image has on purpose, for those who build on it.
+fn declared(packed: &Packed) -> Option<Vec<u8>> {
+    let declared: Declared =
+        serde_json::from_value(packed.system["declared"].clone()).unwrap_or_default();
+    (declared != Declared::default()).then(|| format!("{:#}\n", json!(declared)).into_bytes())
 }
 
 /// The SBOM and the lists, by the end of their names; none of a disk that an older imgforge sealed.
@@ -115,6 +124,7 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
         recipe: json!(plan.resolved.recipe),
         stages: stages.collect(),
         source: material.source,
+        base: plan.pinned(),
         builder: material.builder.unwrap_or(BUILDER),
     })
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::pipeline::pins::Pin;
+use crate::pull;
 use crate::recipe::types::{Action, Recipe};
 use crate::runner::steps::{files, users};
 use crate::store::Entry;
@@ -47,6 +49,31 @@ pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
         declared.accounts.insert(VAGRANT.into());
     }
     Ok(declared)
+}
+
+/// The end of the name of the file in which a published image tells what it declares.
+pub const SUFFIX: &str = ".declared.json";
+
+/// What a published image declares; nothing where its repository does not tell.
+///
+/// # Errors
+/// When its signed record cannot be read, or has another digest of the file.
+pub fn published(session: &pull::Session<'_>, pin: &Pin) -> Result<Declared> {
+    // Only imgforge tells.
+    if pin.image.version.is_none() {
+        return Ok(Declared::default());
+    }
+    let reference = pin.reference()?;
+    let options = pull::Options {
+        channel: pin.channel.as_deref(),
+        ..pull::Options::default()
+    };
+    let Some(text) = pull::beside(session, &reference, &options, &pin.image, SUFFIX)? else {
+        return Ok(Declared::default());
+    };
+    serde_json::from_slice(&text).map_err(|cause| {
+        Error::gate(format!("what {} declares cannot be understood", pin.named)).cause(cause)
+    })
 }
 
 /// What a recipe declares together with the recipes below it, as the facts of `disk` tell.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::pipeline::pins::Pin;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{git, place};
 use crate::pull::blocks;
@@ -131,8 +132,9 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
 /// The images that an image was built on, as `NAME-VERSION`.
 fn below(plan: &Plan) -> Vec<String> {
     let bases = std::iter::successors(plan.base.as_deref(), |base| base.base.as_deref());
-    bases
-        .map(|base| format!("{}-{}", base.image(), base.version()))
+    let layers = bases.map(|base| format!("{}-{}", base.image(), base.version()));
+    layers
+        .chain(plan.pinned().and_then(Pin::built_on))
         .collect()
 }
 
@@ -167,6 +169,9 @@ fn manifest(plan: &Plan, system: &Value) -> Map<String, Value> {
     let mut manifest = Map::new();
     manifest.insert("recipe".into(), json!(plan.resolved.recipe));
     manifest.insert("stages".into(), Value::Array(stages));
+    if let Some(pin) = plan.pinned() {
+        manifest.insert("from".into(), pin.manifest());
+    }
     // What the installer got, by address and digest.
     if let Some(fetched) = system["install"].get("fetched") {
         manifest.insert("fetched".into(), fetched.clone());

@@ -8,6 +8,7 @@ use super::{App, out, recipes, session};
 use crate::error::Result;
 use crate::host::accel::Accel;
 use crate::pipeline::epoch::Mode;
+use crate::pipeline::pins::Pin;
 use crate::pipeline::plan::{Plan as Planned, Planned as Stage};
 use crate::pipeline::{self, Options};
 use crate::recipe::types::Install;
@@ -65,6 +66,7 @@ impl Plan {
                 serde_json::json!({
                     "image": image,
                     "version": version,
+                    "from": plan.pinned().map(Pin::manifest),
                     "stages": plan.all(),
                     "not-available-yet": unavailable.iter().map(|(place, _)| place).collect::<Vec<_>>(),
                 })
@@ -92,6 +94,12 @@ fn text(plan: &Planned, explain: bool) -> String {
         let _ = writeln!(text, "  {name:<24} {} {state}", stage.key.short());
         if explain && let Some(limits) = limits(plan, stage) {
             let _ = writeln!(text, "      {limits}");
+        }
+        if explain
+            && stage.stage == StageId::Install
+            && let Some(pin) = plan.pinned()
+        {
+            let _ = writeln!(text, "      builds on {}", pin.describe());
         }
         for reason in stage.why.iter().filter(|_| explain) {
             let _ = writeln!(text, "      because {reason}");

@@ -42,7 +42,10 @@ impl Row {
                 Some(From::Recipe(parent)) => Some(parent.clone()),
                 _ => None,
             },
-            state: format!("{} {state}", plan.version()),
+            state: match &plan.pin {
+                Some(pin) => format!("{} {state}, on {}", plan.version(), pin.describe()),
+                None => format!("{} {state}", plan.version()),
+            },
         }
     }
 }

@@ -31,7 +31,14 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         _ => {}
     }
     if let Some(From::Published(image)) = &recipe.from {
-        published(cx, &image.image, at(at(tree, "from"), "image"));
+        let from = at(tree, "from");
+        published(cx, &image.image, at(from, "image"));
+        if let Some(channel) = &image.channel
+            && !at(from, "channel").damaged
+            && let Some(message) = bad_word(channel, "a channel")
+        {
+            cx.problem(at(from, "channel").loc, message);
+        }
     }
     let Some(install) = &recipe.install else {
         return;

@@ -1,23 +1,40 @@
-//! import of `REPO#name`: an image that a repository has published.
+//! A published image as the base: `from: {image: REPO#name}`, and the same of import.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::Result;
+use super::{Installed, import};
+use crate::error::{Error, Result};
 use crate::http::Client;
-use crate::pull::{self, Format, Options, Output, Reference, Session};
-use crate::stage::Context;
+use crate::pipeline::pins::Pin;
+use crate::pull::{self, Format, Output, Session};
+use crate::stage::{Context, declared};
 use crate::store::Store;
+use crate::sysprep::Declared;
+use crate::units::Size;
 
-/// Fetches the image into `scratch`, verified by the keys that this host trusts for its
-/// repository. `None` when the text names a file.
+/// Fetches the pinned revision, and nothing but its bytes, onto `disk`. The second value is what
+/// the image has on purpose, as its repository tells.
 ///
 /// # Errors
-/// As [`pull::find`] and [`pull::fetch`].
-pub(super) fn fetch(context: &Context<'_>, image: &str, scratch: &Path) -> Result<Option<PathBuf>> {
-    let Some(reference) = reference(image) else {
-        return Ok(None);
-    };
-    context.ui.step(format!("pulling {reference}"));
+/// When it cannot be fetched or is not what the signed index said, or the machine's disk is
+/// smaller.
+pub(super) fn run(
+    context: &Context<'_>,
+    pin: &Pin,
+    scratch: &Path,
+    disk: &Path,
+) -> Result<(Installed, Declared)> {
+    let (named, size) = (&pin.named, context.recipe().machine.disk);
+    let theirs = Size::bytes(pin.image.disk_size);
+    if theirs > size {
+        return Err(Error::usage(format!(
+            "the image {named} has a disk of {theirs}, the machine's has {size}"
+        ))
+        .hint(format!(
+            "write `machine: {{disk: {theirs}}}` or more; a disk never shrinks"
+        )));
+    }
+    context.ui.step(format!("pulling {}", pin.describe()));
     let store = Store::new(context.host.state());
     let ui = context.ui.clone();
     let client = Client::new()?.on_notice(move |text| ui.line(text));
@@ -29,7 +46,7 @@ pub(super) fn fetch(context: &Context<'_>, image: &str, scratch: &Path) -> Resul
         client: &client,
         ui: context.ui.ui(),
     };
-    let found = pull::find(&session, &reference, &Options::default())?;
+    let declared = declared::published(&session, pin)?;
     let path = scratch.join("published.raw");
     let output = Output {
         path: &path,
@@ -38,12 +55,16 @@ pub(super) fn fetch(context: &Context<'_>, image: &str, scratch: &Path) -> Resul
         keep: true,
         threads: None,
     };
-    pull::fetch(&session, &found, &output)?;
-    Ok(Some(path))
-}
-
-/// Whether `image` is `REPO#NAME[@REV]`.
-fn reference(image: &str) -> Option<Reference> {
-    let reference: Reference = image.parse().ok()?;
-    reference.repository.is_some().then_some(reference)
+    pull::fetch(&session, &pin.image, &output)?;
+    let mut installed = import::run(&import::Input {
+        image: &path.display().to_string(),
+        sha256: None,
+        media: context.media(&store)?,
+        size,
+        scratch,
+        disk,
+        ui: context.ui,
+    })?;
+    installed.facts.osinfo.clone_from(&pin.image.osinfo);
+    Ok((installed, declared))
 }

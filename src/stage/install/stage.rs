@@ -1,30 +1,47 @@
 //! The stage: the recipe's method, in the draft's directory.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{Installed, bootstrap, import, published, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
+use crate::pipeline::pins::Pin;
 use crate::recipe::types::Install;
 use crate::stage::Context;
 use crate::store::DISK;
+use crate::sysprep::Declared;
 
 /// Installs the base system.
 ///
 /// # Errors
 /// As the method.
-pub fn run(context: &Context<'_>) -> Result<Value> {
+pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Value> {
     let scratch = context.dir.join("scratch");
     std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
-    let made = install(context, &scratch);
+    let made = install(context, pin, &scratch);
     // What is left of a failure may belong to users of the guest.
     let removed = bootstrap::remove_tree(&scratch);
-    let installed = made?;
+    let (installed, declared) = made?;
     removed?;
-    Ok(json!({ "install": installed.facts }))
+    Ok(json!({ "install": installed.facts, "declared": declared }))
 }
 
-fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed> {
+/// Installs, and tells what a published image has on purpose.
+fn install(
+    context: &Context<'_>,
+    pin: Option<&Pin>,
+    scratch: &Path,
+) -> Result<(Installed, Declared)> {
+    let Some(pin) = pin else {
+        return Ok((method(context, scratch)?, Declared::default()));
+    };
+    let disk = context.dir.join(DISK);
+    published::run(context, pin, scratch, &disk)
+}
+
+fn method(context: &Context<'_>, scratch: &Path) -> Result<Installed> {
     let recipe = context.recipe();
     let disk = context.dir.join(DISK);
     match recipe.install.as_ref() {
@@ -44,11 +61,9 @@ fn install(context: &Context<'_>, scratch: &std::path::Path) -> Result<Installed
             })
         }
         Some(Install::Import(method)) => {
-            let pulled = published::fetch(context, &method.image, scratch)?;
-            let image = match pulled {
-                Some(pulled) => pulled.display().to_string(),
-                None if import::is_url(&method.image) => method.image.clone(),
-                None => context
+            let image = match import::is_url(&method.image) {
+                true => method.image.clone(),
+                false => context
                     .resolved
                     .root
                     .join(&method.image)

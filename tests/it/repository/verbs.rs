@@ -1,60 +1,24 @@
 //! The verbs about repositories, as people and scripts use them.
 
-use std::process::Output;
-
+use super::site::Site;
 use super::world::*;
 
-/// A recipe repository beside the image repository of a [`World`].
-struct Site {
-    world: World,
-}
-
-impl Site {
-    fn new() -> Self {
-        let site = Site {
-            world: World::new(),
-        };
-        let config = "state: state\nrepositories:\n  main:\n    path: repo\n    \
-                      channels: {canaried: {canary: 10%}}\n    \
-                      hooks: [{run: [./announce]}]\n";
-        std::fs::write(site.world.path("imgforge.yaml"), config).unwrap();
-        let hook = site.world.path("announce");
-        std::fs::write(&hook, "#!/bin/sh\ncat >> announced\n").unwrap();
-        std::fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
-        site
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn run(&self, args: &[&str]) -> Output {
-        std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
-            .arg("-C")
-            .arg(self.world.dir.path())
-            .args(["--progress", "plain"])
-            .args(args)
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-        stderr
-    }
+/// A site whose repository has a canary channel and a hook.
+fn hooked() -> Site {
+    let site = Site::new();
+    let config = "repositories:\n  main:\n    path: repo\n    \
+                  channels: {canaried: {canary: 10%}}\n    \
+                  hooks: [{run: [./announce]}]\n";
+    site.configure(config);
+    let hook = site.world.path("announce");
+    std::fs::write(&hook, "#!/bin/sh\ncat >> announced\n").unwrap();
+    std::fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
+    site
 }
 
 #[test]
 fn a_channels_life_on_the_command_line() {
-    let site = Site::new();
+    let site = hooked();
     let repository = site.world.repository();
     let (one, two) = (site.world.disk("one"), site.world.disk("two"));
     publish_with(&repository, &one, |p| p.channel = "nightly").unwrap();
@@ -131,7 +95,7 @@ fn a_channels_life_on_the_command_line() {
 
 #[test]
 fn a_repositorys_care_on_the_command_line() {
-    let site = Site::new();
+    let site = hooked();
     let repository = site.world.repository();
     for text in ["one", "two", "three"] {
         publish(&repository, &site.world.disk(text));
@@ -220,12 +184,13 @@ fn a_repositorys_care_on_the_command_line() {
 }
 
 #[test]
-fn publish_takes_only_what_is_built() {
-    let site = Site::new();
-    let recipe = "name: small\ninstall: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n";
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
-    std::fs::write(site.world.path("recipes/small.yaml"), recipe).unwrap();
-    std::fs::write(site.world.path("disk.raw"), vec![0; 1 << 20]).unwrap();
+fn publish_takes_only_what_is_built_and_publishes_it() {
+    let site = hooked();
+    let recipe = "install: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n";
+    site.recipe("small", recipe);
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(site.world.path("disk.raw"), disk).unwrap();
     let error = site.fails(2, &["publish", "small", "--to", "nightly"]);
     assert!(
         error.contains("has no finished build of `small`"),
@@ -233,4 +198,26 @@ fn publish_takes_only_what_is_built() {
     );
     assert!(error.contains("imgforge plan small --explain"), "{error}");
     site.fails(2, &["publish", "small", "--to", "No Channel"]);
+
+    site.ok(&["build", "small", "--until", "install"]);
+    let (one, repository) = (site.world.disk("one"), site.world.repository());
+    site.finish("small", &one);
+    let told = site.ok(&["publish", "small", "--to", "nightly"]);
+    assert!(told.contains("revision 1"), "{told}");
+    site.world
+        .fetched_equals(&repository, "nightly", "small-nightly", &one);
+    // The same bytes are the same revision, wherever they go.
+    site.ok(&["publish", "small", "--to", "nightly"]);
+    let told = site.ok(&["publish", "small", "--to", "stable"]);
+    assert!(told.contains("revision 1"), "{told}");
+    site.world
+        .fetched_equals(&repository, "stable", "small", &one);
+    let verified = site.ok(&["repo", "verify"]);
+    assert!(
+        verified.contains("2 channels, 2 entries, 1 revisions"),
+        "{verified}"
+    );
+    site.ok(&["channel", "freeze", "stable", "--why", "a fair"]);
+    let error = site.fails(4, &["publish", "small", "--to", "stable"]);
+    assert!(error.contains("a fair"), "{error}");
 }

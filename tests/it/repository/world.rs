@@ -60,6 +60,11 @@ impl World {
         let file = File::create(&raw).unwrap();
         file.set_len(3 << 20).unwrap();
         file.write_all_at(text.as_bytes(), 0).unwrap();
+        self.packed(raw)
+    }
+
+    /// Packs a disk.
+    pub(crate) fn packed(&self, raw: PathBuf) -> Disk {
         let xz = raw.with_extension("xz");
         let options = Options {
             profile: Profile::Nightly,

@@ -98,6 +98,7 @@ fn a_statement_is_what_in_toto_and_slsa_define() {
             made: Some((1_767_225_600, 12.5)),
         }],
         source: Some(&source),
+        base: None,
         builder: "https://ci.example.org/imgforge",
     });
     assert_eq!(

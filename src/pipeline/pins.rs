@@ -1,0 +1,200 @@
+//! Published images below recipes: which revision counts is asked of the repository once a
+//! command, and written down, so that the next one without a network goes on with the same.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::digest::Key;
+use crate::error::{Error, Kind, Result};
+use crate::http::Client;
+use crate::pipeline::Session;
+use crate::pipeline::epoch::Mode;
+use crate::pull::{self, Reference};
+use crate::recipe::types::{From, Import, Install, Recipe};
+use crate::store::{Store, write_atomic};
+
+/// A published image that a recipe builds on, in the revision that counts for this build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// How the recipe names it: `REPO#NAME`.
+    pub named: String,
+    /// The channel that the recipe names.
+    pub channel: Option<String>,
+    /// What the signed index said.
+    pub image: pull::Image,
+}
+
+impl Pin {
+    /// What the manifest of an image says about the one that it was built on.
+    pub fn manifest(&self) -> Value {
+        let image = &self.image;
+        json!({
+            "image": self.named,
+            "channel": self.channel,
+            "name": image.name,
+            "revision": image.revision,
+            "arch": image.arch,
+            "url": image.url.to_string(),
+            "sha512": image.sha512,
+            "image-version": image.version,
+        })
+    }
+
+    /// The image in the words of [`pull`].
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn reference(&self) -> Result<Reference> {
+        reference(&self.named)
+    }
+
+    /// `NAME-VERSION`, as repositories know what images are built on; none of others' images.
+    pub fn built_on(&self) -> Option<String> {
+        let version = self.image.version.as_ref()?;
+        let suffix = self.channel.as_ref().map(|channel| format!("-{channel}"));
+        let name = &self.image.name;
+        let own = suffix.and_then(|suffix| name.strip_suffix(&suffix));
+        Some(format!("{}-{version}", own.unwrap_or(name)))
+    }
+
+    /// One line for people.
+    pub fn describe(&self) -> String {
+        let channel = self.channel.as_ref();
+        let channel = channel.map_or(String::new(), |channel| format!(", channel {channel}"));
+        let Pin { named, image, .. } = self;
+        let version = image.version.as_deref().unwrap_or("of no imgforge");
+        format!("{named}{channel}: revision {}, {version}", image.revision)
+    }
+}
+
+/// What one command has asked already: all its images build on the same revision.
+#[derive(Debug, Default)]
+pub struct Pins {
+    known: Mutex<BTreeMap<Key, Pin>>,
+}
+
+/// The published image that a recipe names, and its channel.
+fn named(recipe: &Recipe) -> Option<(&str, Option<&str>)> {
+    match (&recipe.from, &recipe.install) {
+        (Some(From::Published(published)), _) => {
+            Some((&published.image, published.channel.as_deref()))
+        }
+        (_, Some(Install::Import(Import { image, .. }))) if image.contains('#') => {
+            Some((image, None))
+        }
+        _ => None,
+    }
+}
+
+/// Finds the revision that `recipe` builds on. `offline`, and of [`Mode::Last`], it is the one of
+/// the last build.
+///
+/// # Errors
+/// When the repository cannot be read, nobody trusted has signed it, or it has no such image.
+pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Result<Option<Pin>> {
+    let Some((named, channel)) = named(recipe) else {
+        return Ok(None);
+    };
+    let key = Key::of(
+        json!([named, channel, recipe.machine.arch])
+            .to_string()
+            .as_bytes(),
+    );
+    let mut known = session
+        .pins
+        .known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Some(pin) = known.get(&key) {
+        return Ok(Some(pin.clone()));
+    }
+    let path = path(&session.store, &key);
+    let remembered = || {
+        let text = std::fs::read(&path).ok()?;
+        serde_json::from_slice::<Pin>(&text).ok()
+    };
+    let pin = if offline || mode == Mode::Last {
+        remembered().ok_or_else(|| {
+            Error::host(format!("no build here has used {named} before"))
+                .hint("build once without --offline")
+        })?
+    } else {
+        match ask(session, recipe, named, channel) {
+            Ok(pin) => {
+                if mode != Mode::Look {
+                    let text = serde_json::to_vec_pretty(&pin).unwrap_or_default();
+                    write_atomic(&path, &text)?;
+                }
+                pin
+            }
+            // A plan is worth something without a network; a bad signature is not.
+            Err(error) if mode == Mode::Look && error.kind() == Kind::Stage => {
+                let Some(pin) = remembered() else {
+                    return Err(told(recipe, error));
+                };
+                session.ui.warning(format!(
+                    "{}; planned with the one of the last build, {}",
+                    error.message(),
+                    pin.describe()
+                ));
+                pin
+            }
+            Err(error) => return Err(told(recipe, error)),
+        }
+    };
+    known.insert(key, pin.clone());
+    Ok(Some(pin))
+}
+
+fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -> Result<Pin> {
+    let reference = reference(named)?;
+    let arch = serde_json::to_value(recipe.machine.arch).unwrap_or_default();
+    let ui = session.ui.clone();
+    let client = Client::new()?.on_notice(move |text| ui.warning(text));
+    let pulling = pull::Session {
+        config: &session.config,
+        root: Some(session.repo.root()),
+        store: &session.store,
+        ledger: session.host.ledger()?,
+        client: &client,
+        ui: &session.ui,
+    };
+    let options = pull::Options {
+        channel,
+        arch: arch.as_str(),
+        settled: true,
+        ..pull::Options::default()
+    };
+    Ok(Pin {
+        named: named.to_owned(),
+        channel: channel.map(str::to_owned),
+        image: pull::find(&pulling, &reference, &options)?,
+    })
+}
+
+/// The recipe was checked: it is one.
+fn reference(named: &str) -> Result<Reference> {
+    named.parse().map_err(Error::usage)
+}
+
+fn told(recipe: &Recipe, error: Error) -> Error {
+    let name = &recipe.name;
+    let error = error.within(format!("what {name} builds on cannot be found"));
+    match error.kind() {
+        Kind::Stage => error.resume(format!(
+            "`imgforge build {name} --offline` builds on the revision of the last build"
+        )),
+        _ => error,
+    }
+}
+
+fn path(store: &Store, key: &Key) -> PathBuf {
+    store
+        .state()
+        .join("pins")
+        .join(format!("{}.json", key.short()))
+}

@@ -1,0 +1,121 @@
+//! A recipe repository beside the repository of published images.
+
+use std::process::Output;
+
+use super::world::*;
+
+/// The program in its directory, and what it works on.
+pub(crate) struct Site {
+    pub(crate) world: World,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let site = Site {
+            world: World::new(),
+        };
+        site.configure("repositories: {main: {path: repo}}\n");
+        site
+    }
+
+    /// Writes imgforge.yaml.
+    pub(crate) fn configure(&self, text: &str) {
+        let text = format!("state: state\n{text}");
+        std::fs::write(self.world.path("imgforge.yaml"), text).unwrap();
+    }
+
+    pub(crate) fn recipe(&self, name: &str, body: &str) {
+        let dir = self.world.path("recipes");
+        std::fs::create_dir_all(&dir).unwrap();
+        let text = format!("name: {name}\n{body}");
+        std::fs::write(dir.join(format!("{name}.yaml")), text).unwrap();
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
+            .arg("-C")
+            .arg(self.world.dir.path())
+            .args(["--progress", "plain", "--accel", "tcg"])
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        stderr
+    }
+
+    fn plan(&self, name: &str) -> Value {
+        let plans: Value = serde_json::from_str(&self.ok(&["plan", name, "--json"])).unwrap();
+        plans[0].clone()
+    }
+
+    pub(crate) fn version(&self, name: &str) -> String {
+        self.plan(name)["version"].as_str().unwrap().to_owned()
+    }
+
+    /// The key of a stage.
+    pub(crate) fn key(&self, name: &str, stage: &str) -> String {
+        let plan = self.plan(name);
+        let mut stages = plan["stages"].as_array().unwrap().iter();
+        let found = stages.find(|planned| planned["image"] == name && planned["stage"] == stage);
+        found.unwrap()["key"].as_str().unwrap().to_owned()
+    }
+
+    /// What a finished stage knows.
+    pub(crate) fn facts(&self, name: &str, stage: &str) -> Value {
+        let key = self.key(name, stage);
+        let path = self.world.path(&format!("state/store/{key}/meta.json"));
+        let meta: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        meta["facts"].clone()
+    }
+
+    /// Puts into the store what a build of `name` that made `disk` leaves there: its later stages
+    /// need guests.
+    pub(crate) fn finish(&self, name: &str, disk: &Disk) {
+        let file = format!("{name}-{}.xz", self.version(name));
+        let xz = std::fs::read(&disk.xz).unwrap();
+        for (stage, facts) in [
+            (
+                "seal",
+                json!({"disk": "sealed", "os": {"osinfo": "debian13", "root": "/dev/sda1"}}),
+            ),
+            (
+                "check",
+                json!({"sealed": "sealed", "passed": true, "gate": {"boots": 2}}),
+            ),
+            (
+                "pack",
+                json!({
+                    "sealed": "sealed", "file": file, "size": disk.size.as_bytes(),
+                    "virtual-size": disk.virtual_size.as_bytes(), "sha512": disk.sha512,
+                }),
+            ),
+        ] {
+            let key = self.key(name, stage);
+            let dir = self.world.path(&format!("state/store/{key}"));
+            std::fs::create_dir_all(&dir).unwrap();
+            if stage == "pack" {
+                std::fs::write(dir.join(&file), &xz).unwrap();
+            }
+            let meta = json!({
+                "key": key, "image": name, "stage": stage, "created": 1, "took": 1.0,
+                "inputs": [["stage", stage]], "facts": facts,
+            });
+            std::fs::write(dir.join("meta.json"), meta.to_string()).unwrap();
+        }
+    }
+}
