@@ -104,7 +104,13 @@ impl Answer {
     pub(crate) fn directory(request: &Request, dir: &Path) -> Answer {
         let path = request.path.trim_start_matches('/');
         match std::fs::read(dir.join(path)) {
-            Ok(body) => Answer::file(request, &body, &format!("\"{}-{}\"", path, body.len())),
+            Ok(body) => {
+                let answer = Answer::file(request, &body, &format!("\"{}-{}\"", path, body.len()));
+                match path.ends_with(".json") {
+                    true => answer.header("Content-Type", "application/json"),
+                    false => answer,
+                }
+            }
             Err(_) => Answer::status(404),
         }
     }

@@ -29,7 +29,13 @@ impl Repository {
                 Some(to) if transaction.had(name, channel) => {
                     vec![transaction.usable(name, to)?.arch]
                 }
-                _ => transaction.architectures(name, channel)?,
+                _ => {
+                    let all = transaction.architectures(name, channel)?;
+                    match to {
+                        None => transaction.with_somewhere_to_go(name, channel, all, ui),
+                        Some(_) => all,
+                    }
+                }
             };
             architectures
                 .iter()
@@ -43,6 +49,30 @@ impl Transaction<'_> {
     fn had(&self, name: &str, channel: &str) -> bool {
         let image = self.state.images.get(name);
         image.is_some_and(|image| image.history_of(channel).next().is_some())
+    }
+
+    /// The architectures that had something before; those that stay are told. All, when none had.
+    fn with_somewhere_to_go(
+        &mut self,
+        name: &str,
+        channel: &str,
+        all: Vec<String>,
+        ui: &Ui,
+    ) -> Vec<String> {
+        let image = self.image(name);
+        let goes = |arch: &String| {
+            image.trial(channel, arch).is_some() || previous(image, channel, arch).is_some()
+        };
+        let (go, stay): (Vec<String>, Vec<String>) = all.into_iter().partition(goes);
+        if go.is_empty() {
+            return stay;
+        }
+        for arch in stay {
+            ui.notice(format!(
+                "`{name}` for {arch} stays: it had nothing else in the channel `{channel}` before"
+            ));
+        }
+        go
     }
 
     fn roll_back(&mut self, name: &str, channel: &str, arch: &str, to: Option<u64>) -> Result<()> {

@@ -296,3 +296,54 @@ fn a_trial_gives_a_new_revision_to_some_and_ends_for_all() {
             .contains("belongs to `web-node`")
     );
 }
+
+#[test]
+fn architectures_are_promoted_and_go_back_together() {
+    let world = World::new();
+    let (repository, ui) = (world.repository(), Ui::silent());
+    let on = |text: &str, arch: &'static str| {
+        let disk = world.disk(text);
+        let published = publish_with(&repository, &disk, |p| {
+            (p.channel, p.arch) = ("nightly", arch);
+        });
+        (disk, published.unwrap().revision)
+    };
+    let promote = |text: &str| {
+        let to = ("nightly", "stable");
+        told(&repository.promote("web-node", to, &why(text), &ui).unwrap())
+    };
+    let (intel, _) = on("intel", "x86_64");
+    let (arm, _) = on("arm", "aarch64");
+    let mut moved = promote("both");
+    moved.sort();
+    assert_eq!(moved, ["Some(1) promote x86_64", "Some(2) promote aarch64"]);
+    let (_, third) = on("arm, newer", "aarch64");
+    assert_eq!(promote("what moved"), ["Some(3) promote aarch64"]);
+    assert_eq!(third, 3);
+
+    // What the stock client takes for each machine.
+    let arch = |name: &'static str| {
+        let client = world.virt_builder(&repository, "stable");
+        client.args(["--arch", name])
+    };
+    world.unpacked_equals(arch("x86_64"), "web-node", &intel);
+    let index = repository.entries("stable").unwrap();
+    let revisions = |index: &[imgforge::index::Entry]| {
+        let mut all: Vec<_> = index.iter().map(|e| (e.arch.clone(), e.revision)).collect();
+        all.sort();
+        all
+    };
+    let expected = [("aarch64".to_owned(), 3), ("x86_64".to_owned(), 1)];
+    assert_eq!(revisions(&index), expected);
+
+    // Only one of them has somewhere to go back to.
+    let moved = repository
+        .rollback("web-node", "stable", None, &why("it does not boot"), &ui)
+        .unwrap();
+    assert_eq!(told(&moved), ["Some(4) rollback aarch64"]);
+    let index = repository.entries("stable").unwrap();
+    let of_arm = index.iter().find(|entry| entry.arch == "aarch64").unwrap();
+    assert_eq!(of_arm.sha512.as_deref(), Some(&*arm.sha512));
+    let list = world.listed(&repository, "stable");
+    assert_eq!(list.as_array().map(Vec::len), Some(2), "{list}");
+}

@@ -1,6 +1,91 @@
 //! The box catalogue of a made-up box.
 
 use super::*;
+use crate::server::Server;
+
+/// A box as Vagrant unpacks it, with a disk of nothing.
+fn real_box(world: &World, text: &str) -> Companion {
+    let dir = world.path(&format!("box-{text}"));
+    std::fs::create_dir(&dir).unwrap();
+    let metadata = json!({"provider": "libvirt", "format": "qcow2", "virtual_size": 1});
+    std::fs::write(dir.join("metadata.json"), metadata.to_string()).unwrap();
+    std::fs::write(dir.join("box.img"), text).unwrap();
+    let file = world.path(&format!("{text}.box"));
+    let tar = Program::new("tar").arg("-C").arg(&dir).arg("-czf");
+    tar.arg(&file).arg(".").run().unwrap();
+    let name = format!("web-node-{text}.box");
+    Companion::file(name, file).about([
+        ("target", "vagrant"),
+        ("format", "box"),
+        ("provider", "libvirt"),
+    ])
+}
+
+#[test]
+fn vagrant_itself_adds_updates_and_verifies_a_box_of_the_catalogue() {
+    let world = World::new();
+    let server = Server::of(&world.path("repo"));
+    let mut settings = world.settings(&world.path("repo"));
+    settings.url = Some(server.text("").trim_end_matches('/').to_owned());
+    let repository = Repository::open(settings).unwrap();
+    let publish = |text: &str| {
+        let disk = world.disk(text);
+        publish_with(&repository, &disk, |p| {
+            p.companions = vec![real_box(&world, text)];
+        })
+        .unwrap();
+    };
+    let home = world.path("vagrant.d");
+    let vagrant = |args: &[&str]| {
+        Program::new("vagrant")
+            .args(args)
+            .env("VAGRANT_HOME", &home)
+            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
+            .env("HOME", world.dir.path())
+            .timeout(std::time::Duration::from_secs(120))
+    };
+    let catalogue = server.text("vagrant/web-node.json");
+    let add = ["box", "add", "--provider", "libvirt", &catalogue];
+    publish("one");
+    vagrant(&add).run().unwrap();
+    let content = |end: &str| {
+        let boxes = std::fs::read_dir(home.join("boxes/web-node")).unwrap();
+        let mut versions: Vec<_> = boxes
+            .flatten()
+            .map(|file| file.path())
+            .filter(|path| path.to_string_lossy().ends_with(end))
+            .collect();
+        let dir = versions.pop().unwrap_or_else(|| panic!("no version {end}"));
+        std::fs::read_to_string(dir.join("libvirt/box.img")).unwrap()
+    };
+    assert_eq!(content(".1.0"), "one");
+
+    publish("two");
+    let outdated = vagrant(&["box", "outdated", "--global"]).text().unwrap();
+    assert!(outdated.contains("is outdated"), "{outdated}");
+    let update = [
+        "box",
+        "update",
+        "--box",
+        "web-node",
+        "--provider",
+        "libvirt",
+    ];
+    vagrant(&update).run().unwrap();
+    assert_eq!(content(".2.0"), "two");
+
+    // Bytes that are not the catalogue's are refused.
+    publish("three");
+    let blob = world.path("repo/images/web-node/3/web-node-three.box");
+    std::fs::copy(world.path("one.box"), &blob).unwrap();
+    let error = vagrant(&update).run().unwrap_err().render();
+    assert!(error.contains("checksum"), "{error}");
+    let listed = vagrant(&["box", "list"]).text().unwrap();
+    assert!(
+        listed.contains(".2.0)") && !listed.contains(".3.0)"),
+        "{listed}"
+    );
+}
 
 fn boxed(text: &str) -> Companion {
     Companion::bytes(format!("web-node-{text}.box"), text.as_bytes()).about([

@@ -172,6 +172,35 @@ fn pages_render_without_an_error_fit_a_telephone_and_every_link_resolves() {
 }
 
 #[test]
+fn pages_are_used_with_the_keyboard_alone() {
+    let world = World::new();
+    let repository = populated(&world);
+    let server = Server::of(repository.path());
+    let walk = |page: &str| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/views/keyboard.py");
+        let python = Program::new("python3").arg(script);
+        let python = python
+            .arg(server.text(page))
+            .arg(world.path("picture.png"))
+            .env("HOME", world.dir.path());
+        let said = python
+            .timeout(std::time::Duration::from_secs(120))
+            .text()
+            .unwrap();
+        assert!(!said.contains("BAD"), "{page}: {said}");
+        assert!(said.contains("first: Skip to the content"), "{said}");
+        said
+    };
+    let said = walk("index.html");
+    assert!(said.contains("filter: 0 of 2 images"), "{said}");
+    let said = walk("images/web-node/index.html");
+    assert!(
+        !said.contains("opened 0") && said.contains("copied 3"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_page_reads_without_a_script_and_escapes_everything() {
     let world = World::new();
     let repository = populated(&world);

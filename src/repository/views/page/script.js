@@ -22,10 +22,15 @@
     button.type = "button";
     button.textContent = "Copy";
     button.setAttribute("aria-label", "Copy these commands");
+    button.setAttribute("aria-live", "polite");
     button.addEventListener("click", function () {
       var done = function (word) {
         button.textContent = word;
-        setTimeout(function () { button.textContent = "Copy"; }, 1500);
+        button.setAttribute("aria-label", word);
+        setTimeout(function () {
+          button.textContent = "Copy";
+          button.setAttribute("aria-label", "Copy these commands");
+        }, 1500);
       };
       if (navigator.clipboard) {
         navigator.clipboard.writeText(text.textContent).then(function () { done("Copied"); }, function () { done("Failed"); });
