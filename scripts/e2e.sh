@@ -3,12 +3,13 @@
 # scripts/e2e.sh [IMAGE…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- debian-mini ubuntu-base
+[ $# -gt 0 ] || set -- debian-mini ubuntu-base node-base compute-node network-node storage-node \
+	research-instance research-desktop
 
 # On a disk, not in memory; libvirt and gpg dislike long paths.
 world=$(mktemp -d /var/tmp/imgforge-e2e.XXXXXX)
 trap 'rm -rf "$world"' EXIT
-cp -a recipes firstboot "$world"
+cp -a recipes firstboot ansible puppet "$world"
 printf 'state: state\nrepositories: {main: {path: repo}}\n' >"$world/imgforge.yaml"
 
 mkdir -p "$world/xdg/virt-builder/repos.d"
@@ -29,7 +30,7 @@ for image; do
 	target/release/imgforge -C "$world" build "$image" --publish
 	echo "== $image: pull, onto a larger disk"
 	virt-builder --list | grep -F "$image"
-	virt-builder "$image" --size 6G --output "$world/pulled.raw"
+	virt-builder "$image" --size 16G --output "$world/pulled.raw"
 	for firmware in bios uefi; do
 		echo "== $image: boot with $firmware"
 		boot "$world/pulled.raw" "$firmware"
