@@ -1,105 +1,10 @@
 //! Layers on the smallest Debian, each configured for real: what they do, what they leave, and how
 //! their failures look.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod failures;
+mod world;
 
-struct World {
-    dir: tempfile::TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-layers-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        let world = World { dir };
-        world.write("imgforge.yaml", "state: state\n");
-        world.image(
-            "mini",
-            "install: {bootstrap: {suite: trixie}}\nmachine: {disk: 3GiB, memory: 1GiB}\n",
-        );
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn image(&self, name: &str, body: &str) {
-        self.write(
-            &format!("recipes/{name}.yaml"),
-            &format!("name: {name}\n{body}"),
-        );
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn build(&self, name: &str, until: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_imgforge"))
-            .arg("-C")
-            .arg(self.dir.path())
-            .args(["build", name, "--until", until, "--progress", "plain", "-v"])
-            .env("IMGFORGE_TEST_VAULT", "open sesame 1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn built(&self, name: &str) -> String {
-        let output = self.build(name, "seal");
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{name}: {}", tail(&stderr));
-        stderr
-    }
-
-    /// The sealed disk of an image.
-    fn disk(&self, name: &str) -> PathBuf {
-        let entries = std::fs::read_dir(self.path("state/store"))
-            .unwrap()
-            .flatten();
-        let of = |dir: &Path| {
-            let meta = std::fs::read(dir.join("meta.json")).ok()?;
-            let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
-            (meta["image"] == name && meta["stage"] == "seal").then(|| dir.join("disk.qcow2"))
-        };
-        entries
-            .filter_map(|entry| of(&entry.path()))
-            .next()
-            .unwrap()
-    }
-}
-
-fn tail(text: &str) -> String {
-    let lines: Vec<_> = text.lines().rev().take(80).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
-/// The guest of libguestfs' own programs.
-#[track_caller]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests look with the real clients"
-)]
-fn guest(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(args)
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {stderr}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+use world::{World, guest, tail};
 
 const PLAYBOOK: &str = r#"
 - hosts: web
@@ -133,7 +38,7 @@ main()
 "#;
 
 /// `sealed: opened`, encrypted with the vault password of [`World::build`].
-const VAULT: &str = include_str!("../fixtures/ansible/vault.yml");
+const VAULT: &str = include_str!("../../fixtures/ansible/vault.yml");
 
 fn collection(world: &World) {
     let text =
@@ -147,7 +52,7 @@ fn collection(world: &World) {
 
 #[test]
 #[ignore = "vm"]
-fn a_playbook_runs_twice_with_its_collection_and_vault() {
+fn a_playbook_leaves_what_it_did_and_nothing_of_ansible() {
     let world = World::new();
     collection(&world);
     world.write("ansible/site.yml", PLAYBOOK);
@@ -166,9 +71,71 @@ fn a_playbook_runs_twice_with_its_collection_and_vault() {
         "the vault's password was shown"
     );
     assert!(world.path("ansible/requirements.lock.yml").exists());
-    let play = world.disk("play");
+    world.built("mini");
+    let (mini, play) = (world.disk("mini"), world.disk("play"));
     let opened = guest("virt-cat", &["-a", play.to_str().unwrap(), "/etc/opened"]);
     assert_eq!(opened.trim(), "opened");
+    let disks = ["-a", mini.to_str().unwrap(), "-A", play.to_str().unwrap()];
+    let differ = guest("virt-diff", &disks);
+    let touched: Vec<&str> = differ.lines().filter_map(path).collect();
+    for wanted in ["/usr/bin/hello", "/etc/note"] {
+        assert!(touched.contains(&wanted), "{wanted}: {differ}");
+    }
+    let other: Vec<&&str> = touched
+        .iter()
+        .filter(|path| !OF_THE_PLAYBOOK.iter().any(|known| path.starts_with(known)))
+        .collect();
+    assert!(other.is_empty(), "{other:#?}");
+}
+
+/// What the playbook did, and what every boot and every installation of a package touches.
+const OF_THE_PLAYBOOK: &[&str] = &[
+    "/etc/note",
+    "/etc/opened",
+    "/usr/bin/hello",
+    "/usr/share/doc/hello",
+    "/usr/share/info/",
+    "/usr/share/locale/",
+    "/usr/share/man/",
+    "/var/cache/",
+    "/var/lib/apt/",
+    "/var/lib/dpkg/",
+    "/var/lib/systemd/",
+    "/var/log/",
+];
+
+/// The path of a line of virt-diff that tells of a file that came, went or changed. Directories
+/// change with the names in them, which have lines of their own.
+fn path(line: &str) -> Option<&str> {
+    let file = line.starts_with(['+', '-', '=']) && line.get(2..3) != Some("d");
+    let at = line.find(" /").filter(|_| file)?;
+    line[at + 1..].split(" -> ").next()
+}
+
+#[test]
+#[ignore = "vm"]
+fn a_failing_task_is_named_and_what_came_before_is_not_repeated() {
+    let world = World::new();
+    let tasks: String = (1..8)
+        .map(|n| {
+            let code = u8::from(n == 7);
+            format!("    - {{name: number {n}, command: sh -c 'exit {code}'}}\n")
+        })
+        .collect();
+    let playbook = format!("- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}");
+    world.write("ansible/fails.yml", &playbook);
+    world.image(
+        "fails",
+        "from: mini\nconfigure: [{ansible: {playbook: ansible/fails.yml}}]\n",
+    );
+    world.fails(
+        "fails",
+        &[
+            "step 1/1 (ansible ansible/fails.yml) failed with exit code 2",
+            "number 7",
+            "`imgforge build fails` goes on at this stage",
+        ],
+    );
 }
 
 #[test]

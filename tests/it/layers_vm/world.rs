@@ -1,0 +1,127 @@
+//! A recipe repository with the smallest Debian, `mini`, and the looks into its images.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+/// The state of all worlds of this process: the smallest Debian is installed once.
+fn state() -> &'static Path {
+    static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("layers");
+        drop(std::fs::remove_dir_all(&all));
+        all.join("state")
+    });
+    &STATE
+}
+
+pub(super) struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-layers-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let world = World { dir };
+        world.write("imgforge.yaml", &format!("state: {}\n", state().display()));
+        world.image(
+            "mini",
+            "install: {bootstrap: {suite: trixie}}\nmachine: {disk: 3GiB, memory: 1GiB}\n",
+        );
+        world
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(super) fn image(&self, name: &str, body: &str) {
+        self.write(
+            &format!("recipes/{name}.yaml"),
+            &format!("name: {name}\n{body}"),
+        );
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    pub(super) fn build(&self, name: &str, until: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_imgforge"))
+            .arg("-C")
+            .arg(self.dir.path())
+            .args(["build", name, "--until", until, "--progress", "plain", "-v"])
+            .env("IMGFORGE_TEST_VAULT", "open sesame 1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn built(&self, name: &str) -> String {
+        let output = self.build(name, "seal");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{name}: {}", tail(&stderr));
+        stderr
+    }
+
+    /// A build that fails: its error says all of `wanted`, and the next attempt finds the base in
+    /// the store.
+    #[track_caller]
+    pub(super) fn fails(&self, name: &str, wanted: &[&str]) {
+        let output = self.build(name, "configure");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{}", tail(&stderr));
+        for wanted in wanted {
+            assert!(stderr.contains(wanted), "{wanted}: {}", tail(&stderr));
+        }
+        let entries = std::fs::read_dir(state().join("store")).unwrap();
+        let drafts = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(".draft"));
+        assert_eq!(drafts.count(), 0);
+    }
+
+    /// The sealed disk of an image.
+    pub(super) fn disk(&self, name: &str) -> PathBuf {
+        let entries = std::fs::read_dir(state().join("store")).unwrap().flatten();
+        let of = |dir: &Path| {
+            let meta = std::fs::read(dir.join("meta.json")).ok()?;
+            let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
+            (meta["image"] == name && meta["stage"] == "seal").then(|| dir.join("disk.qcow2"))
+        };
+        entries
+            .filter_map(|entry| of(&entry.path()))
+            .next()
+            .unwrap()
+    }
+}
+
+pub(super) fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().rev().take(80).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// The guest of libguestfs' own programs.
+#[track_caller]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests look with the real clients"
+)]
+pub(super) fn guest(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(args)
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
