@@ -94,6 +94,7 @@ pub struct Watch<'a> {
     news: News,
     signs: Signs,
     lost: Option<(End, Instant)>,
+    panic: Option<String>,
     prompt: Option<(String, Instant)>,
     restarting: bool,
     screenshot: bool,
@@ -145,6 +146,7 @@ impl<'a> Watch<'a> {
                 relayed: 0,
             },
             lost: None,
+            panic: None,
             prompt: None,
             restarting: false,
             screenshot: false,
@@ -182,9 +184,15 @@ impl<'a> Watch<'a> {
         self.reports.seen()
     }
 
-    /// The last lines of the console, without escape codes.
+    /// The last lines of the console, without escape codes. A panic's own line comes before
+    /// them where its trace is longer.
     pub fn console_tail(&self) -> Vec<String> {
-        self.tail.lines().map(str::to_owned).collect()
+        let lines = || self.tail.lines().map(str::to_owned);
+        let above = self
+            .panic
+            .clone()
+            .filter(|panic| !lines().any(|line| line == *panic));
+        above.into_iter().chain(lines()).collect()
     }
 
     /// The newest screenshot, if there is one.
@@ -229,6 +237,7 @@ impl<'a> Watch<'a> {
             return;
         }
         if line.contains("Kernel panic - not syncing") {
+            self.panic.get_or_insert_with(|| line.to_owned());
             self.lose(End::Panicked);
         }
         if self.setting.kind.is_deadly(line) {

@@ -318,3 +318,23 @@ fn a_busy_disk_is_a_sign_of_life() {
     };
     assert_eq!(watch(0, &script, limits).end, End::TooLong);
 }
+
+#[test]
+fn a_panics_own_line_is_shown_however_long_its_trace_is() {
+    let mut lines =
+        vec!["[    1.0] Kernel panic - not syncing: Attempted to kill init!\n".to_owned()];
+    lines.extend((0..60).map(|n| format!("[    1.1]  function_{n}+0x10/0x20\n")));
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let told = watch(0, &says(&texts), PATIENT);
+    assert_eq!(told.end, End::Panicked);
+    assert_eq!(told.tail.len(), 41);
+    assert!(
+        told.tail[0].contains("Attempted to kill init!"),
+        "{:?}",
+        told.tail
+    );
+    assert!(told.tail[40].contains("function_59"), "{:?}", told.tail);
+    // Not twice where it is among the last lines anyway.
+    let told = watch(0, &says(&texts[..5]), PATIENT);
+    assert_eq!(told.tail.len(), 5);
+}
