@@ -81,6 +81,17 @@ impl Client {
         Self::make(limits, proxy::Proxies::of_environment())
     }
 
+    /// A client for the server of `url`: the host's proxies do not reach servers on the host.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn to(url: &Url, limits: Limits) -> Result<Self> {
+        match url.is_loopback() {
+            true => Self::make(limits, proxy::Proxies::default()),
+            false => Self::with(limits),
+        }
+    }
+
     /// A client that uses no proxy: for servers on this host.
     ///
     /// # Errors

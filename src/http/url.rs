@@ -102,6 +102,15 @@ impl Url {
         url
     }
 
+    /// Whether the server is this host, by its loopback address.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host().trim_matches(['[', ']']);
+        host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The host, without user and port; nothing for a `file:` address.
     pub(super) fn host(&self) -> &str {
         let host = self.authority.rsplit('@').next().unwrap_or_default();

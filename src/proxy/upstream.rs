@@ -91,11 +91,11 @@ impl Upstream {
     }
 
     fn once(&self, head: bool, url: &str, ask: &Ask<'_>) -> Result<Response, String> {
-        let client = match is_loopback(url) {
+        let parsed = http::Url::parse(url).map_err(|error| error.to_string())?;
+        let client = match parsed.is_loopback() {
             true => &self.direct,
             false => &self.client,
         };
-        let parsed = http::Url::parse(url).map_err(|error| error.to_string())?;
         let mut request = client.request(head, &parsed);
         let range = ask.from.map(|(first, _)| format!("bytes={first}-"));
         let headers = [
@@ -112,13 +112,6 @@ impl Upstream {
         }
         request.call().map_err(|error| error.to_string())
     }
-}
-
-fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
 }
 
 /// A header as text.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
-use crate::http::{Client, Url};
+use crate::http::{Client, Limits, Url};
 use crate::pipeline::epoch::now;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -106,7 +106,7 @@ impl Media<'_> {
             .cause(format!("{url} stands for an address that only you know"))
             .hint("set the recipe's variables: --var NAME=… or `vars:` in imgforge.yaml"));
         }
-        let client = client(self.ui)?;
+        let client = client(url, self.ui)?;
         let identity = match sha256 {
             Some(sha256) => format!("sha256 {}", sha256.to_ascii_lowercase()),
             None => self.version(&client, url)?,
@@ -189,9 +189,9 @@ impl Media<'_> {
 }
 
 /// The client of all downloads of a stage; retries become lines of its log.
-fn client(ui: &StageUi) -> Result<Client> {
+fn client(url: &Url, ui: &StageUi) -> Result<Client> {
     let ui = ui.clone();
-    Ok(Client::new()?.on_notice(move |text| ui.line(text)))
+    Ok(Client::to(url, Limits::default())?.on_notice(move |text| ui.line(text)))
 }
 
 fn failed(url: &Url, error: Error) -> Error {

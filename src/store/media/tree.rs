@@ -65,7 +65,7 @@ impl Media<'_> {
     /// When there is no such tree, or a file of it is missing or not what the tree says.
     pub fn tree(&self, location: &str) -> Result<Tree> {
         let url = Url::parse_or_path(location)?.as_directory();
-        let client = client(self.ui)?;
+        let client = client(&url, self.ui)?;
         self.ui.step("reading the install tree");
         let (base, kernel, initrd) = find(&client, &url)?;
         let verified = kernel.sha256.is_some() && initrd.sha256.is_some();
@@ -107,7 +107,7 @@ impl Media<'_> {
             return self.file(place, None);
         };
         let sums = Url::parse(&text[..images])?.join("SHA256SUMS")?;
-        let bytes = client(self.ui)?.read_optional(&sums, LARGEST_INDEX);
+        let bytes = client(&sums, self.ui)?.read_optional(&sums, LARGEST_INDEX);
         let bytes = bytes
             .map_err(|error| failed(&sums, error))?
             .unwrap_or_default();

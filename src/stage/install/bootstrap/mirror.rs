@@ -1,11 +1,22 @@
 //! Which mirror a build fetches from: the recipe's, the site's, the host's own, the tool's default.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::http::{Client, Limits, Url};
+
+/// A mirror that does not answer soon is left for the next one.
+const LIMITS: Limits = Limits {
+    stall: Duration::from_secs(20),
+    connect: Duration::from_secs(20),
+    retries: 0,
+    pause: Duration::from_secs(1),
+    redirects: 10,
+};
 
 /// Chooses the archive by what the recipe says, `build`, and the mirrors of imgforge.yaml, `site`;
 /// `None` is the tool's default.
@@ -79,16 +90,14 @@ fn has(archive: &str, suite: &str, name: &str) -> Result<(), String> {
             .then_some(())
             .ok_or_else(|| format!("no file {local}"));
     }
-    let limit = Some(std::time::Duration::from_secs(20));
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(limit)
-        .build()
-        .into();
-    agent
-        .head(&path)
-        .call()
-        .map(drop)
-        .map_err(|e| e.to_string())
+    let asked = Url::parse(&path).and_then(|url| {
+        let client = Client::to(&url, LIMITS)?;
+        client.open(&url).map(drop)
+    });
+    asked.map_err(|error| match error.causes().first() {
+        Some(cause) => format!("{}: {cause}", error.message()),
+        None => error.message().to_owned(),
+    })
 }
 
 /// The archive that mmdebstrap would use by itself: the distribution's own addresses.
