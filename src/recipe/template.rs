@@ -23,6 +23,7 @@ pub const STAGE_VARIABLES: &[&str] = &[
     "imgforge_mirror_path",
     "imgforge_name",
     "imgforge_packages",
+    "imgforge_passphrase",
     "imgforge_proxy",
     "imgforge_security",
     "imgforge_security_host",

@@ -57,6 +57,10 @@ fn mirrors(os: &str) -> BTreeMap<String, String> {
 }
 
 fn rendered(image: &str, firmware: Firmware) -> String {
+    with_secrets(image, firmware, &BTreeMap::new())
+}
+
+fn with_secrets(image: &str, firmware: Firmware, secrets: &BTreeMap<String, Vec<u8>>) -> String {
     let mut resolved = Repo::open(root()).unwrap().load(image, &[]).unwrap();
     resolved.recipe.machine.firmware = firmware;
     let Some(Install::VirtInstall(method)) = &resolved.recipe.install else {
@@ -68,7 +72,7 @@ fn rendered(image: &str, firmware: Firmware) -> String {
         kind: Kind::of(&method.answers).unwrap(),
         key: &"0123456789abcdef".repeat(4),
         mirrors: &mirrors(&method.os),
-        secrets: &BTreeMap::new(),
+        secrets,
     })
     .unwrap();
     let text = std::fs::read_to_string(root().join(&method.answers)).unwrap();
@@ -84,7 +88,11 @@ fn judge(program: Program, text: &str) -> Result<(), String> {
 }
 
 fn debconf(text: &str) -> Result<(), String> {
-    judge(Program::new("debconf-set-selections").arg("-c"), text)
+    // With a database of its own: the system's is locked while another one looks.
+    let dir = tempfile::tempdir().unwrap();
+    let database = format!("File{{{}}}", dir.path().join("database").display());
+    let program = Program::new("debconf-set-selections").arg("-c");
+    judge(program.env("DEBCONF_DB_REPLACE", database), text)
 }
 
 fn ksvalidator(version: &str, text: &str) -> Result<(), String> {
@@ -204,5 +212,55 @@ fn no_answers_name_a_mirror_of_their_own_or_hold_a_password() {
         for hash in ["$1$", "$5$", "$6$", "$y$"] {
             assert!(!text.contains(hash), "{image}");
         }
+    }
+}
+
+/// A recipe with a secret `passphrase` gets its root file system encrypted.
+#[test]
+fn answers_with_a_passphrase_encrypt_and_are_still_valid() {
+    let secret = r#"it's "a" \ horse"#;
+    let secrets = BTreeMap::from([("passphrase".to_owned(), secret.as_bytes().to_vec())]);
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let preseed = with_secrets("debian-base", firmware, &secrets);
+        debconf(&preseed).unwrap();
+        assert!(preseed.contains("partman-auto/method string crypto\n"));
+        assert!(!preseed.contains("partman-auto/method string regular"));
+        assert!(preseed.contains(&format!(
+            "partman-crypto/passphrase-again password {secret}\n"
+        )));
+        ends_with_the_sentinel(&late_command(&preseed));
+
+        let autoinstall = with_secrets("ubuntu-server", firmware, &secrets);
+        cloud_init(&autoinstall).unwrap();
+        let tree: serde_json::Value = serde_yaml::from_str(&autoinstall).unwrap();
+        let storage = tree["autoinstall"]["storage"]["config"].as_array().unwrap();
+        let of = |id: &str| storage.iter().find(|item| item["id"] == id).unwrap();
+        assert_eq!(
+            (&of("crypt")["type"], &of("crypt")["key"]),
+            (&"dm_crypt".into(), &secret.into())
+        );
+        assert_eq!(of("root-format")["volume"], "crypt");
+        let last = storage
+            .iter()
+            .rfind(|item| item["type"] == "partition")
+            .unwrap();
+        assert_eq!((&last["id"], &last["size"]), (&"root".into(), &(-1).into()));
+    }
+    for (image, version) in [("rocky-base", "RHEL10"), ("fedora-base", "F43")] {
+        let kickstart = with_secrets(image, Firmware::Bios, &secrets);
+        ksvalidator(version, &kickstart).unwrap();
+        let part = kickstart
+            .lines()
+            .find(|line| line.starts_with("part / "))
+            .unwrap();
+        let quoted = part
+            .split_once("--encrypted --luks-version=luks2 --passphrase=")
+            .unwrap()
+            .1;
+        // As Anaconda splits it, by the rules of the shell.
+        let split = Program::new("sh")
+            .args(["-c", &format!("printf %s {quoted}")])
+            .text();
+        assert_eq!(split.unwrap(), secret);
     }
 }

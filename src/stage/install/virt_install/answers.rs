@@ -13,6 +13,10 @@ use crate::host::exec::Program;
 use crate::recipe::template::{self, Vars, secret_variable};
 use crate::recipe::types::{Firmware, Recipe, Secret};
 
+/// The secret with which the shipped answer files encrypt the root file system, where a recipe
+/// has one.
+const PASSPHRASE: &str = "passphrase";
+
 /// What the stage knows that an answer file may ask for, beside the recipe's variables.
 #[derive(Debug)]
 pub struct Known<'a> {
@@ -64,6 +68,9 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
             Error::usage(format!("the secret `{name}` is not text"))
                 .hint("an answer file can only hold text: encode it, for example with base64")
         })?;
+        if name == PASSPHRASE {
+            vars.insert("imgforge_passphrase".to_owned(), text.clone());
+        }
         vars.insert(secret_variable(name), text);
     }
     Ok(vars)
@@ -73,8 +80,12 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
 pub fn used_secrets(text: &str, recipe: &Recipe) -> BTreeMap<String, Secret> {
     let used = used(text);
     let named = recipe.secrets.iter();
+    let asks = |name: &str| {
+        used.contains(&secret_variable(name))
+            || name == PASSPHRASE && used.contains("imgforge_passphrase")
+    };
     named
-        .filter(|(name, _)| used.contains(&secret_variable(name)))
+        .filter(|(name, _)| asks(name))
         .map(|(name, secret)| (name.clone(), secret.clone()))
         .collect()
 }
