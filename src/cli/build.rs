@@ -7,9 +7,11 @@ use clap::ValueEnum;
 
 use super::{App, out, place, recipes, session};
 use crate::error::{Error, Kind, Result};
+use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
+use crate::units::Size;
 
 /// The arguments of `imgforge build`.
 #[derive(Debug, clap::Args)]
@@ -105,7 +107,7 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
     }
     let nodes = pipeline::nodes(session, options, names);
     let room = Room {
-        memory: graph::free_memory(),
+        memory: memory::free().unwrap_or(Size::bytes(0)),
         images: app.globals.jobs.map_or(nodes.len(), NonZeroUsize::get),
     };
     let results = graph::run(&nodes, room, |name| {

@@ -1,6 +1,7 @@
 //! Debian.
 
 use super::{Apt, Distro, Family, Suite};
+use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
 
@@ -13,6 +14,7 @@ pub(super) const DEBIAN: Distro = Distro {
         "debian13", "debian12", "debian11", "debian10", "debian9", "debian8",
     ],
     packages: SERVER,
+    installer_memory: Size::mib(512),
     cloud_user: "debian",
     trees: &[],
     apt: Some(&APT),

@@ -1,6 +1,7 @@
 //! Distributions: one table that answers the same questions for every family. One file per family.
 
 use crate::error::{Error, Result};
+use crate::units::Size;
 
 pub mod apt;
 mod debian;
@@ -22,6 +23,8 @@ pub struct Distro {
     pub osinfo: &'static [&'static str],
     /// What an installed system gets beside the installer's minimum.
     pub packages: &'static [&'static str],
+    /// What its installer needs at least.
+    pub installer_memory: Size,
     /// The user that its own cloud images have.
     pub cloud_user: &'static str,
     /// Ends of the addresses of its install trees: what stands before is the mirror.

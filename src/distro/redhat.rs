@@ -1,6 +1,10 @@
 //! Fedora, RHEL and what is rebuilt from it.
 
 use super::{Distro, Family};
+use crate::units::Size;
+
+/// What Anaconda needs in text mode: its own image and the packages' index are in memory.
+const MEMORY: Size = Size::mib(1536);
 
 /// What a machine that is reached over the network has.
 const SERVER: &[&str] = &["openssh-server", "ca-certificates"];
@@ -18,6 +22,7 @@ pub(super) const FEDORA: Distro = Distro {
         "fedora36", "fedora35",
     ],
     packages: SERVER,
+    installer_memory: MEMORY,
     cloud_user: "fedora",
     trees: &["Everything/x86_64/os", "Server/x86_64/os"],
     apt: None,
@@ -48,6 +53,7 @@ pub(super) const ROCKY: Distro = Distro {
     answers: &["ks"],
     osinfo: &["rocky10", "rocky9", "rocky8"],
     packages: SERVER,
+    installer_memory: MEMORY,
     cloud_user: "rocky",
     trees: TREES,
     apt: None,

@@ -1,6 +1,7 @@
 //! Ubuntu.
 
 use super::{Apt, Distro, Family, Suite};
+use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
 
@@ -18,6 +19,7 @@ pub(super) const UBUNTU: Distro = Distro {
         "ubuntu18.04",
     ],
     packages: super::debian::SERVER,
+    installer_memory: Size::mib(1536),
     cloud_user: "ubuntu",
     trees: &[],
     apt: Some(&APT),

@@ -5,4 +5,5 @@ pub mod diskfile;
 pub mod doctor;
 pub mod exec;
 pub mod interrupt;
+pub mod memory;
 pub mod tools;

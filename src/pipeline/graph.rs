@@ -38,16 +38,6 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Memory of this host that nobody uses.
-pub fn free_memory() -> Size {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Size::bytes(kib.unwrap_or(0) * 1024)
-}
-
 /// Runs `work` for every node after its parent. A failure skips only what builds on it; an
 /// interrupt begins nothing more. Results are in the order of `nodes`.
 ///

@@ -2,6 +2,7 @@
 //!
 //! * [`kind`]: preseed, kickstart, autoinstall: how answers get in and how consoles read
 //! * [`media`], [`answers`], [`argv`], [`osinfo`]: what virt-install is given
+//! * [`memory`]: whether there is enough of it
 //! * [`launch`]: virt-install creates the guest, which is ours before it exists
 //! * [`watch`]: the console, the progress, and everything that is no progress
 //! * [`proof`], [`scrub`]: the sentinel decides; what the installer left goes
@@ -13,6 +14,7 @@ pub mod failure;
 pub mod kind;
 pub mod launch;
 pub mod media;
+pub mod memory;
 mod news;
 pub mod osinfo;
 pub mod proof;
@@ -28,6 +30,7 @@ use super::{Facts, Installed};
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
+use crate::host;
 use crate::host::exec::Program;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
@@ -50,6 +53,9 @@ pub const VERSION: u32 = 1;
 
 /// How long a line that only looks like a question may stand still.
 const QUESTION: Duration = Duration::from_secs(60);
+
+/// Memory of the appliance, in MiB, where keys are derived: LUKS takes up to 1 GiB for one.
+const MEMORY_FOR_KEYS: i32 = 1536;
 
 /// Installs `method` onto `disk`; works in `scratch`.
 ///
@@ -101,6 +107,11 @@ impl<'a> Work<'a> {
         disk: &'a Path,
     ) -> Result<Self> {
         let (recipe, root) = (context.recipe(), &context.resolved.root);
+        memory::check(
+            recipe.machine.memory,
+            distro::by_osinfo(&method.os),
+            host::memory::free_with_swap(),
+        )?;
         let kind = Kind::of(&method.answers)
             .ok_or_else(|| Error::internal("an answer file of no kind got through"))?;
         let path = root.join(&method.answers);
@@ -295,14 +306,22 @@ impl<'a> Work<'a> {
             format: "qcow2",
             readonly: false,
         }];
-        let guest = Guestfs::launch(&Launch {
+        let launch = Launch {
             drives: &drives,
             accel: self.context.host.accel()?,
             ui: Some(self.context.ui),
-        })?;
+        };
         // The passphrase of an encrypted disk is one of the secrets in the answers.
-        let keys = self.secrets.values().cloned().map(Key::new);
-        guest.unlock(&keys.collect::<Vec<_>>())?;
+        let keys: Vec<Key> = self.secrets.values().cloned().map(Key::new).collect();
+        let guest = match keys.is_empty() {
+            true => Guestfs::launch(&launch)?,
+            false => Guestfs::launch_with(&launch, MEMORY_FOR_KEYS)?,
+        };
+        guest.unlock(&keys).map_err(|error| {
+            Error::stage("the new disk is encrypted, and no secret of its answers opens it")
+                .cause(error)
+                .hint("the answers must take the passphrase from a secret of the recipe: `secrets: {passphrase: …}`")
+        })?;
         let os = guest.mount_root()?;
         let console = self.context.logs.join("install-console.log");
         proof::check(&guest, self.context.key.as_str())
