@@ -12,6 +12,7 @@ use super::bootstrap::mirror;
 use crate::distro::apt::{self, Archive};
 use crate::distro::{self, Apt, Distro, Suite};
 use crate::error::{Error, Result};
+use crate::http::Url;
 use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
 use crate::recipe::types::BELOW_MIRROR;
 use crate::stage::Context;
@@ -53,6 +54,10 @@ impl Relay {
         let tree = tree.map(|tree| mirrors.place(tree)).transpose()?;
         let tree = tree.as_deref();
         let routes = mirrors.routes(tree);
+        let host_proxy = host_proxy();
+        if machine.network != "user" {
+            reachable(&machine.network, &routes, host_proxy.as_deref())?;
+        }
         let store = context.host.store();
         let proxy = match machine.network.as_str() {
             "user" if !routes.is_empty() => Some(Proxy::start(Settings {
@@ -64,7 +69,7 @@ impl Relay {
             _ => None,
         };
         let port = proxy.as_ref().map(Proxy::port);
-        let vars = variables(&mirrors, tree, &routes, port, host_proxy().as_deref());
+        let vars = variables(&mirrors, tree, &routes, port, host_proxy.as_deref());
         Ok(Relay {
             mirrors,
             proxy,
@@ -204,14 +209,38 @@ fn of_archive(
 
 /// A mirror on the host's loopback has another address in the guest.
 fn for_guest(address: &str) -> String {
-    ["127.0.0.1", "localhost", "[::1]"]
-        .iter()
-        .find_map(|host| {
-            let rest = address.strip_prefix(&format!("http://{host}"))?;
-            let whole = rest.is_empty() || rest.starts_with([':', '/']);
-            whole.then(|| format!("http://{HOST_OF_GUEST}{rest}"))
-        })
-        .unwrap_or_else(|| address.to_owned())
+    let moved = || {
+        let rest = address.strip_prefix("http://")?;
+        let end = rest.find('/').unwrap_or(rest.len());
+        let user = rest[..end].rfind('@').map_or(0, |at| at + 1);
+        let (user, host) = rest.split_at(user);
+        let local = ["127.0.0.1", "localhost", "[::1]"].iter();
+        let behind = local.filter_map(|local| host.strip_prefix(local)).next()?;
+        let whole = behind.is_empty() || behind.starts_with([':', '/']);
+        whole.then(|| format!("http://{user}{HOST_OF_GUEST}{behind}"))
+    };
+    moved().unwrap_or_else(|| address.to_owned())
+}
+
+/// Only a guest on the user network reaches the loopback of the host.
+fn reachable(network: &str, routes: &[Route], host_proxy: Option<&str>) -> Result<()> {
+    let first = routes.iter().filter_map(|route| route.mirrors.first());
+    let mirrors = first.map(|address| ("the mirror", address.as_str()));
+    let proxy = host_proxy.map(|address| ("http_proxy", address));
+    let lost = mirrors
+        .chain(proxy)
+        .find(|(_, address)| for_guest(address) != **address);
+    match lost {
+        None => Ok(()),
+        Some((what, address)) => {
+            // Addresses can hold passwords.
+            let shown = Url::parse(address).map_or_else(|_| what.to_owned(), |url| url.to_string());
+            Err(Error::usage(format!(
+                "a guest on the network `{network}` does not reach {what}, {shown}: it is on this host's loopback"
+            ))
+            .hint("give it an address that the guest's network reaches, or write `machine: {network: user}`"))
+        }
+    }
 }
 
 /// The host's proxy for plain HTTP.

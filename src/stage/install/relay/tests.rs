@@ -153,3 +153,23 @@ fn a_place_below_an_unknown_mirror_says_what_to_add() {
     hint: add `mirrors: {fedora: [https://…]}` to imgforge.yaml, or `mirrors: {build: https://…}` to the recipe
     ");
 }
+
+#[test]
+fn other_networks_do_not_reach_the_hosts_loopback() {
+    let routes = |mirror: &str| vec![Route::new("debian", [mirror.to_owned()])];
+    let away = routes("http://mirror.example/debian");
+    assert!(reachable("default", &away, Some("http://proxy.example:3128")).is_ok());
+    assert!(reachable("default", &[], None).is_ok());
+    let errors = [
+        reachable("default", &routes("http://127.0.0.1:8099/debian"), None),
+        reachable("bridge:br0", &away, Some("http://me:secret@localhost:3128")),
+    ];
+    let texts = errors.map(|error| error.unwrap_err().render());
+    insta::assert_snapshot!(texts.join("\n"), @r"
+        error: a guest on the network `default` does not reach the mirror, http://127.0.0.1:8099/debian: it is on this host's loopback
+        hint: give it an address that the guest's network reaches, or write `machine: {network: user}`
+
+        error: a guest on the network `bridge:br0` does not reach http_proxy, http://me@localhost:3128/: it is on this host's loopback
+        hint: give it an address that the guest's network reaches, or write `machine: {network: user}`
+        ");
+}
