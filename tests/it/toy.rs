@@ -138,6 +138,11 @@ case $mode in install-*)
 esac
 case $mode in
   install-good) install; late; poweroff -f ;;
+  install-fetch)
+    ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0
+    mirror=$(answer toy/from)
+    echo "toy: fetched $(wget -q -O - "$mirror/pool/main/t/toy/toy_1_all.deb")"
+    install; late; poweroff -f ;;
   install-good-reboot) install; late; reboot -f ;;
   install-lie) install; late deadbeef; poweroff -f ;;
   install-half) install; umount /target; poweroff -f ;;

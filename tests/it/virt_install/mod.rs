@@ -1,0 +1,235 @@
+//! Installations for real: the toy installer through the real virt-install and libvirt.
+
+mod ends;
+mod mistakes;
+mod relay;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use imgforge::host::exec::Program;
+
+use crate::phony::Phony;
+use crate::toy;
+
+/// A recipe repository whose only image is installed by the toy.
+struct World {
+    dir: tempfile::TempDir,
+    /// What was in virt-install's directory before; one installation runs at a time.
+    boot: Vec<PathBuf>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+const ANSWERS: &str = "\
+d-i toy/admin string {{ admin }}
+d-i toy/token string {{ imgforge_secret_enrol }}
+d-i preseed/late_command string true && {{ imgforge_sentinel }}
+";
+
+const TOKEN: &str = "correct-horse-battery";
+
+impl World {
+    fn new(mode: &str, more: &str) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("imgforge-install-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let world = World {
+            dir,
+            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
+            boot: entries("/var/lib/libvirt/boot"),
+        };
+        for below in ["recipes", "preseed", "media"] {
+            fs::create_dir(world.path(below)).unwrap();
+        }
+        let (kernel, _) = toy::installer(&world.path("media"), &disk(world.dir.path()));
+        std::os::unix::fs::symlink(kernel, world.path("media/linux")).unwrap();
+        world.write("imgforge.yaml", "state: state\n");
+        world.write("preseed/toy.cfg", ANSWERS);
+        world.write(
+            "recipes/toy.yaml",
+            &format!(
+                "name: toy
+vars: {{admin: ops}}
+secrets: {{enrol: {{env: TOY_TOKEN}}}}
+machine: {{disk: 1GiB, memory: 512MiB, cpus: 1}}
+install:
+  virt-install:
+    os: debian13
+    media: {{boot: {{kernel: media/linux, initrd: media/installer.img}}}}
+    answers: preseed/toy.cfg
+    kernel-args: [quiet, panic=0, toy=install-{mode}]
+{more}"
+            ),
+        );
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        self.showing("json", args)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    fn showing(&self, progress: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        command.arg("-C").arg(self.dir.path()).args(args);
+        command.args(["--progress", progress, "--accel", "tcg"]);
+        command.env("TOY_TOKEN", TOKEN).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn install(&self) -> Said {
+        self.install_with(&[])
+    }
+
+    /// Installs with more in the environment.
+    fn install_with(&self, env: &[(&str, &str)]) -> Said {
+        let mut command = self.command(&["build", "toy", "--until", "install"]);
+        Said::of(&command.envs(env.iter().copied()).output().unwrap())
+    }
+
+    /// The only entry of the store that is an installation.
+    fn facts(&self) -> serde_json::Value {
+        let metas = entries(self.path("state/store")).into_iter().map(|entry| {
+            let text = fs::read(entry.join("meta.json")).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+        });
+        let mut facts = metas.map(|meta| meta["facts"]["install"].clone());
+        facts.find(|facts| !facts.is_null()).unwrap()
+    }
+
+    fn log(&self, name: &str) -> String {
+        let bytes = fs::read(self.path("state/logs/toy").join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Nothing is left: no process, no socket, no scratch, no boot file, nothing in the ledger.
+    #[track_caller]
+    fn is_clean(&self) {
+        let state = self.path("state");
+        assert_eq!(entries(state.join("ledger")), Vec::<PathBuf>::new());
+        let drafts = entries(state.join("store")).into_iter().filter(|path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(".draft-")
+        });
+        assert_eq!(drafts.count(), 0);
+        let here = self.dir.path().to_str().unwrap();
+        assert_eq!(processes(here), [""; 0]);
+        assert_eq!(entries("/var/lib/libvirt/boot"), self.boot);
+        let holds = Program::new("grep")
+            .args(["-rlF", TOKEN])
+            .arg(&state)
+            .text();
+        assert!(holds.is_err(), "the secret is in {}", holds.unwrap());
+    }
+}
+
+/// What is in a directory that may not be there.
+fn entries(dir: impl AsRef<Path>) -> Vec<PathBuf> {
+    let found = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Processes whose command line names `what`.
+fn processes(what: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(what).then_some(line)
+    })
+    .collect()
+}
+
+/// The gzipped disk that the toy installs: one partition with the few files of a Debian.
+fn disk(dir: &Path) -> Vec<u8> {
+    let raw = dir.join("disk.raw");
+    fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
+    Program::new("sfdisk")
+        .arg("-q")
+        .arg(&raw)
+        .input("label: dos\nstart=2048, type=83\n")
+        .run()
+        .unwrap();
+    let phony = Phony::debian();
+    phony.file("var/log/installer/syslog", "what the installer did\n");
+    Program::new("mke2fs")
+        .args([
+            "-q",
+            "-t",
+            "ext4",
+            "-b",
+            "4096",
+            "-E",
+            "offset=1048576",
+            "-d",
+        ])
+        .arg(phony.path())
+        .args([raw.as_os_str(), "16128".as_ref()])
+        .run()
+        .unwrap();
+    let gzip = Program::new("gzip")
+        .args(["-1c"])
+        .arg(&raw)
+        .output()
+        .unwrap();
+    fs::remove_file(raw).unwrap();
+    gzip
+}
+
+/// What a build said.
+struct Said {
+    code: Option<i32>,
+    all: String,
+    events: Vec<serde_json::Value>,
+}
+
+impl Said {
+    fn of(output: &Output) -> Self {
+        let all = String::from_utf8_lossy(&output.stderr).into_owned();
+        let events = all
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        Said {
+            code: output.status.code(),
+            all,
+            events,
+        }
+    }
+
+    /// A failed stage whose error says all of this.
+    #[track_caller]
+    fn failed(&self, words: &[&str]) {
+        assert_eq!(self.code, Some(1), "{}", self.all);
+        let last = self.events.last().unwrap().to_string();
+        for words in words
+            .iter()
+            .chain(&["install-console.log", "imgforge build toy"])
+        {
+            assert!(last.contains(words), "`{words}` is not in {last}");
+        }
+        assert!(!self.all.contains(TOKEN), "the secret is in {}", self.all);
+        assert!(!self.all.contains('\u{1b}'));
+    }
+
+    fn steps(&self) -> Vec<&str> {
+        let steps = self.events.iter().filter(|event| event["event"] == "step");
+        steps.filter_map(|event| event["name"].as_str()).collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! What an installer fetches: through the build's own proxy, and the host's behind it.
+
+use super::World;
+use crate::server::{Answer, Server};
+
+const MIRROR: &str = "http://mirror.example/debian";
+const PACKAGE: &[u8] = b"a package for the toy\n";
+
+/// Only the host's proxy knows the mirror: media and packages come that way, and the image is told
+/// nothing of any proxy.
+#[test]
+#[ignore = "vm"]
+fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
+    let world = World::new("fetch", "mirrors: {build: http://mirror.example/debian}\n");
+    let initrd = std::fs::read(world.path("media/installer.img")).unwrap();
+    let upstream = Server::start(move |request, _| {
+        match request.path.strip_prefix(MIRROR).unwrap_or_default() {
+            "/dists/trixie/InRelease" => Answer::of(b"Suite: trixie\n"),
+            "/installer.img" => Answer::file(request, &initrd, "\"1\""),
+            "/pool/main/t/toy/toy_1_all.deb" => Answer::of(PACKAGE),
+            _ => Answer::status(404),
+        }
+    });
+    let recipe = std::fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
+    world.write(
+        "recipes/toy.yaml",
+        &recipe.replace(
+            "initrd: media/installer.img",
+            "initrd: 'mirror:installer.img'",
+        ),
+    );
+    let answers =
+        super::ANSWERS.replace("token", "from string {{ imgforge_mirror }}\nd-i toy/token");
+    world.write("preseed/toy.cfg", &answers);
+    let env = [
+        ("http_proxy", upstream.text("")),
+        ("no_proxy", String::new()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+
+    let said = world.install_with(&env);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "{}\n{}",
+        said.all,
+        world.log("install-console.log")
+    );
+    let console = world.log("install-console.log");
+    assert!(
+        console.contains("toy: fetched a package for the toy"),
+        "{console}"
+    );
+    let facts = world.facts();
+    let fetched = facts["fetched"].as_array().unwrap();
+    let address = format!("{MIRROR}/pool/main/t/toy/toy_1_all.deb");
+    assert_eq!(fetched.len(), 1, "{facts}");
+    assert_eq!(
+        (&fetched[0]["url"], &fetched[0]["size"]),
+        (&address.into(), &PACKAGE.len().into())
+    );
+    assert!(
+        world.log("proxy.log").starts_with("miss "),
+        "{}",
+        world.log("proxy.log")
+    );
+    let by_proxy = upstream.requests();
+    assert!(
+        by_proxy
+            .iter()
+            .all(|request| request.path.starts_with(MIRROR)),
+        "{by_proxy:?}"
+    );
+
+    // Again, from the cache: the package is not asked for any more.
+    upstream.forget();
+    let mut command = world.command(&["build", "toy", "--until", "install", "--from", "install"]);
+    let again = super::Said::of(&command.envs(env).output().unwrap());
+    assert_eq!(again.code, Some(0), "{}", again.all);
+    assert!(
+        world.log("proxy.log").starts_with("hit "),
+        "{}",
+        world.log("proxy.log")
+    );
+    assert!(
+        !upstream
+            .requests()
+            .iter()
+            .any(|request| request.path.ends_with(".deb"))
+    );
+    world.is_clean();
+}
