@@ -21,6 +21,7 @@ pub mod scan;
 pub mod stage;
 pub mod store;
 pub mod sysprep;
+pub mod target;
 pub mod toolbox;
 pub mod ui;
 pub mod units;

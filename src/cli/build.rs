@@ -11,6 +11,7 @@ use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
+use crate::target;
 use crate::units::Size;
 
 /// The arguments of `imgforge build`.
@@ -31,6 +32,9 @@ pub struct Build {
     /// Publishes to CHANNEL, by default the recipe's or the repository's
     #[arg(long, value_name = "CHANNEL", num_args = 0..=1, conflicts_with = "until", value_parser = place::channel)]
     publish: Option<Option<String>>,
+    /// Makes only this of the recipe's targets (can be repeated)
+    #[arg(long = "target", value_name = "TARGET")]
+    targets: Vec<String>,
     /// Fetches "latest packages" anew
     #[arg(long)]
     refresh: bool,
@@ -68,6 +72,7 @@ impl Build {
         let options = Options {
             from: self.from,
             until: self.until,
+            targets: self.targets.clone(),
             refresh: self.refresh,
             keep: self.on_error == OnError::Keep,
             offline: self.offline,
@@ -83,6 +88,7 @@ impl Build {
                     .hint("leave one of them out"),
             );
         }
+        named(&self.targets)?;
         let failed = each(app, &session, &options, &names)?;
         app.ui.close();
         out::print(&app.summary.render())?;
@@ -96,6 +102,14 @@ impl Build {
             .evidence(failed.iter().cloned())
             .hint("the others are finished; the same command goes on with the failed ones")),
         }
+    }
+}
+
+/// A target that does not exist is told before anything runs.
+fn named(targets: &[String]) -> Result<()> {
+    match targets.iter().find(|name| target::find(name).is_none()) {
+        Some(name) => Err(target::unknown(name)),
+        None => Ok(()),
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Tool {
     Gpg,
     /// Keeps gpg's secret keys.
     GpgAgent,
+    /// Reads container images.
+    Skopeo,
 }
 
 /// The facts about a [`Tool`].
@@ -57,7 +59,7 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 16] = [
+    pub const ALL: [Tool; 17] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
         Tool::Sfdisk,
@@ -74,6 +76,7 @@ impl Tool {
         Tool::Supermin,
         Tool::Gpg,
         Tool::GpgAgent,
+        Tool::Skopeo,
     ];
 
     fn facts(self) -> Facts {
@@ -145,6 +148,7 @@ impl Tool {
             ),
             Tool::Gpg => facts(&["gpg"], Some((2, 2)), "gpg", "sign and verify"),
             Tool::GpgAgent => facts(&["gpg-agent"], None, "gpg-agent", "keep the signing key"),
+            Tool::Skopeo => facts(&["skopeo"], None, "skopeo", "prove a container image"),
         }
     }
 

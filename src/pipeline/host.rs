@@ -8,10 +8,11 @@ use crate::host::accel::{Accel, Setting};
 use crate::host::doctor::{Needs, preflight};
 use crate::hypervisor::{self, Connection};
 use crate::pipeline::clean;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::{Plan, Work};
 use crate::stage::StageId;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
+use crate::target;
 use crate::ui::Ui;
 use crate::units::Size;
 
@@ -86,6 +87,11 @@ impl Host {
             .into_iter()
             .filter(|planned| !planned.cached)
             .collect();
+        let targets = runs.iter().filter_map(|planned| match planned.work {
+            Work::Finish(name) => target::find(name),
+            _ => None,
+        });
+        target::need_tools(targets)?;
         let publishing = publish.then(|| StageId::Publish.name());
         let stages = runs.iter().map(|planned| planned.stage.name());
         preflight(&Needs {

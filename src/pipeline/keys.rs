@@ -16,6 +16,7 @@ use crate::recipe::types::{
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
+use crate::target::Target;
 
 // Each grows when the stage's code makes other results from the same inputs.
 const INSTALL: u32 = 2;
@@ -226,9 +227,30 @@ pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
         .as_ref()
         .is_some_and(|publish| publish.streams)
     {
-        inputs.value("publish.streams", true);
+        inputs.value("publish.streams", "proven");
         inputs.value("summary", &recipe.summary);
     }
+    inputs
+}
+
+/// Inputs of `finish` for one target.
+pub fn finish(recipe: &Recipe, disk: Option<&Key>, target: &Target) -> Inputs {
+    let mut inputs = Inputs::new("finish", target.version);
+    disk.iter()
+        .for_each(|key| inputs.input("the sealed disk", key));
+    inputs.value("target", target.name);
+    let name = format!("targets.{}", target.name);
+    let options = (target.options)(&recipe.targets).unwrap_or_default();
+    each_field(&mut inputs, &name, &options);
+    inputs.value("summary", &recipe.summary);
+    inputs.value("the scan", crate::scan::VERSION);
+    inputs.value("check.allow", &recipe.check.allow);
+    inputs.value("mirrors", &recipe.mirrors);
+    recipe
+        .secrets
+        .iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+    each_field(&mut inputs, "machine", &recipe.machine);
     inputs
 }
 

@@ -59,6 +59,8 @@ pub struct Options {
     pub from: Option<StageId>,
     /// Later stages are left out.
     pub until: Option<StageId>,
+    /// Only these of the recipe's targets; none named means all.
+    pub targets: Vec<String>,
     /// "Latest packages" are fetched anew.
     pub refresh: bool,
     /// A failed stage's disk is kept for `imgforge shell`.
@@ -102,6 +104,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         until,
         vars,
         offline,
+        targets,
         ..
     } = options;
     Planner {
@@ -113,6 +116,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         pins: &|recipe| pins::find(session, recipe, epochs, *offline),
         from: *from,
         until: *until,
+        targets,
     }
     .plan(name)
 }
@@ -205,9 +209,10 @@ fn carry_out(session: &Session, options: &Options, plan: &Plan) -> Result<Built>
     let Some(checked) = run.check(&sealed)? else {
         return Ok(run.stopped());
     };
-    let Some(packed) = run.pack(&sealed)? else {
+    let Some(mut packed) = run.pack(&sealed)? else {
         return Ok(run.stopped());
     };
+    packed.artifacts.extend(run.finish(&sealed)?);
     run.hand_over(&packed)?;
     let published = run.publish(&checked, &packed)?;
     Ok(Built {

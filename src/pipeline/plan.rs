@@ -15,6 +15,7 @@ use crate::stage::StageId;
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
+use crate::target;
 use crate::units::Span;
 
 /// What a planned stage does.
@@ -35,6 +36,8 @@ pub enum Work {
     Check,
     /// Compresses the disk.
     Pack,
+    /// Makes the artifacts of the target with this name.
+    Finish(&'static str),
 }
 
 /// One stage of a plan.
@@ -140,6 +143,8 @@ pub struct Planner<'a> {
     pub from: Option<StageId>,
     /// `--until`: later stages are left out.
     pub until: Option<StageId>,
+    /// `--target`: only these; none named means all of the recipe's.
+    pub targets: &'a [String],
 }
 
 impl Planner<'_> {
@@ -148,7 +153,7 @@ impl Planner<'_> {
     /// # Errors
     /// When the recipe is wrong or a file that it names cannot be read.
     pub fn plan(&self, name: &str) -> Result<Plan> {
-        self.plan_until(name, self.until.unwrap_or(StageId::Pack), self.from)
+        self.plan_until(name, self.until.unwrap_or(StageId::Finish), self.from)
     }
 
     fn plan_until(&self, name: &str, until: StageId, from: Option<StageId>) -> Result<Plan> {
@@ -225,7 +230,24 @@ impl Draft<'_> {
         let inputs = keys::check(recipe, self.disk.as_ref());
         self.add(StageId::Check, "check".into(), inputs, None, Work::Check)?;
         let inputs = keys::pack(recipe, self.disk.as_ref());
-        self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)
+        self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)?;
+        for target in target::wanted(&recipe.targets) {
+            if !self.planner.targets.is_empty()
+                && !self.planner.targets.iter().any(|name| name == target.name)
+            {
+                continue;
+            }
+            let inputs = keys::finish(recipe, self.disk.as_ref(), target);
+            let label = format!("finish-{}", target.name);
+            self.add(
+                StageId::Finish,
+                label,
+                inputs,
+                None,
+                Work::Finish(target.name),
+            )?;
+        }
+        Ok(())
     }
 
     fn add(

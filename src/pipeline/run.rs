@@ -1,13 +1,16 @@
 //! Carries out a plan: each stage from the store, or made in a draft and committed.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::host::accel::Accel;
 use crate::pipeline::epoch::now;
+use crate::pipeline::graph::{self, Node, Outcome, Room};
 use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
@@ -16,11 +19,13 @@ use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
-    self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
+    self, Artifact, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
-use crate::ui::{Event, StageUi};
+use crate::target::{self, Source};
+use crate::ui::{Event, StageUi, Ui};
+use crate::units::Size;
 
 /// One build of one image.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub(super) struct Run<'a> {
     options: &'a Options,
     plan: &'a Plan,
     // What the build uses is marked as used until it ends.
-    held: RefCell<Vec<Lock>>,
+    held: Mutex<Vec<Lock>>,
     _mark: Option<Running>,
 }
 
@@ -66,7 +71,7 @@ impl<'a> Run<'a> {
             session,
             options,
             plan,
-            held: RefCell::default(),
+            held: Mutex::default(),
             _mark: mark,
         })
     }
@@ -75,12 +80,16 @@ impl<'a> Run<'a> {
         if let Some(base) = &self.plan.base {
             let below = Run {
                 plan: base,
-                held: RefCell::default(),
+                held: Mutex::default(),
                 _mark: None,
                 ..*self
             };
             let sealed = below.sealed()?;
-            self.held.borrow_mut().append(&mut below.held.borrow_mut());
+            let mut held = below
+                .held
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            self.hold(&mut held);
             return Ok(sealed.map(|sealed| Installed(sealed.0)));
         }
         let Some(planned) = self.planned(StageId::Install).next() else {
@@ -148,6 +157,64 @@ impl<'a> Run<'a> {
         Packed::of(sealed, &entry).map(Some)
     }
 
+    /// The targets' artifacts, as many targets at once as memory allows. A target that fails does
+    /// not stop the others.
+    pub(super) fn finish(&self, sealed: &Sealed) -> Result<Vec<Artifact>> {
+        let planned: Vec<&Planned> = self.planned(StageId::Finish).collect();
+        if planned.is_empty() {
+            return Ok(vec![]);
+        }
+        let host = &self.session.host;
+        // A copy of the disk lies here that all targets share.
+        let shared = match planned.iter().all(|planned| planned.cached) {
+            true => None,
+            false => Some(self.session.store.draft(host.ledger()?)?),
+        };
+        let scratch = shared
+            .as_ref()
+            .map_or(Path::new(""), Draft::path)
+            .to_owned();
+        let accel = match shared {
+            Some(_) => host.accel()?,
+            None => Accel::Tcg,
+        };
+        let source = Source::new(sealed.0.disk(), "qcow2", scratch, accel);
+        let entries: Mutex<BTreeMap<String, Entry>> = Mutex::default();
+        let (nodes, room) = (
+            targets(&planned),
+            Room {
+                memory: graph::free_memory(),
+                images: planned.len(),
+            },
+        );
+        let outcomes = graph::run(&nodes, room, |label| {
+            let Some(planned) = planned.iter().find(|planned| planned.label == label) else {
+                return Ok(());
+            };
+            let Work::Finish(name) = &planned.work else {
+                return Ok(());
+            };
+            let target = target::find(name).ok_or_else(|| target::unknown(name))?;
+            let entry = self.stage(planned, |context| {
+                stage::finish::run(context, &source, sealed, self.plan.version(), target)
+            })?;
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.insert(label.to_owned(), entry);
+            Ok(())
+        })?;
+        failures(outcomes, &self.session.ui)?;
+        let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let artifacts = entries
+            .values()
+            .map(|entry| stage::companions::artifacts(entry.path(), &entry.meta().facts));
+        Ok(artifacts.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn hold(&self, locks: &mut Vec<Lock>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.append(locks);
+    }
+
     /// Copies the artifacts to `-o DIR` and tells about them.
     pub(super) fn hand_over(&self, packed: &Packed) -> Result<()> {
         let path = match &self.options.output {
@@ -161,6 +228,22 @@ impl<'a> Run<'a> {
             size: packed.size,
             sha512: packed.sha512.clone(),
         });
+        for artifact in &packed.artifacts {
+            let mut path = artifact.path.clone();
+            if let Some(dir) = &self.options.output {
+                let to = dir.join(&artifact.name);
+                stage::pack::place(&path, &to)?;
+                path = to;
+            }
+            let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;
+            self.session.ui.event(&Event::Artifact {
+                image: self.plan.image().into(),
+                kind: artifact.about.get("format").cloned().unwrap_or_default(),
+                path,
+                size: size.len(),
+                sha512: artifact.sha512.clone(),
+            });
+        }
         Ok(())
     }
 
@@ -215,7 +298,7 @@ impl<'a> Run<'a> {
         if planned.cached {
             let shared = store.share(&planned.key)?;
             if let Some(entry) = store.get(&planned.key) {
-                self.held.borrow_mut().push(shared);
+                self.hold(&mut vec![shared]);
                 return Ok(self.reuse(planned, entry));
             }
         }
@@ -228,7 +311,7 @@ impl<'a> Run<'a> {
             Some(entry) if !forced => self.reuse(planned, entry),
             _ => self.make(planned, work)?,
         };
-        self.held.borrow_mut().push(lock.downgrade()?);
+        self.hold(&mut vec![lock.downgrade()?]);
         Ok(entry)
     }
 
@@ -360,6 +443,43 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The targets as a graph without edges.
+fn targets(planned: &[&Planned]) -> Vec<Node> {
+    let node = |planned: &&Planned| {
+        let target = match planned.work {
+            Work::Finish(name) => target::find(name),
+            _ => None,
+        };
+        Node {
+            name: planned.label.clone(),
+            parent: None,
+            memory: target.map_or(Size::bytes(0), |target| target.memory),
+        }
+    };
+    planned.iter().map(node).collect()
+}
+
+/// One failed target is the build's error; of several, each is told.
+fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
+    let all = outcomes.len();
+    let failed = outcomes
+        .into_iter()
+        .filter_map(|(label, outcome)| match outcome {
+            Outcome::Failed(error) => Some((label, error)),
+            _ => None,
+        });
+    let mut failed: Vec<_> = failed.collect();
+    if failed.len() < 2 {
+        return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
+    }
+    let kind = failed[0].1.kind();
+    let names: Vec<String> = failed.iter().map(|(label, _)| label.clone()).collect();
+    for (_, error) in failed {
+        ui.warning(error.render().trim_end().to_owned());
+    }
+    Err(Error::new(kind, format!("{} of {all} targets failed", names.len())).evidence(names))
+}
+
 /// What every failed stage says.
 fn told(planned: &Planned, error: Error, log: &Path) -> Error {
     let Planned { image, label, .. } = planned;
@@ -394,7 +514,7 @@ fn have_secrets(plan: &Plan) -> Result<()> {
             .iter()
             .any(|planned| !planned.cached && planned.stage == stage)
     };
-    if runs(StageId::Configure) || runs(StageId::Check) {
+    if runs(StageId::Configure) || runs(StageId::Check) || runs(StageId::Finish) {
         stage::configure::secret_values(&recipe.secrets, root)?;
     } else if let (true, Some(Install::VirtInstall(method))) =
         (runs(StageId::Install), &recipe.install)

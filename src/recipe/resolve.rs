@@ -335,30 +335,13 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
 /// What `build` cannot execute yet: the place in the recipe, and what it is.
 pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
     let mut list = vec![];
-    let targets = &recipe.targets;
-    let declared = [
-        (
-            "targets.openstack",
-            targets.openstack.is_some(),
-            "the target `openstack`",
-        ),
-        (
-            "targets.vagrant",
-            targets.vagrant.is_some(),
-            "the target `vagrant`",
-        ),
-        (
-            "targets.docker",
-            targets.docker.is_some(),
-            "the target `docker`",
-        ),
-        (
-            "targets.ramdisk",
-            targets.ramdisk.is_some(),
-            "the target `ramdisk`",
-        ),
-    ];
-    let declared = declared.into_iter().filter(|(_, there, _)| *there);
-    list.extend(declared.map(|(path, _, what)| (path.to_owned(), what)));
+    let written = serde_json::to_value(&recipe.targets).unwrap_or_default();
+    let asked = written.as_object().into_iter().flat_map(|map| map.keys());
+    let missing = asked.filter(|name| crate::target::find(name).is_none());
+    list.extend(missing.map(|name| (format!("targets.{name}"), "this target")));
+    let docker = recipe.targets.docker.as_ref();
+    if docker.is_some_and(|target| !target.configure.is_empty()) {
+        list.push(("targets.docker.configure".into(), "steps of this target"));
+    }
     list
 }

@@ -22,7 +22,7 @@ mod raw;
 mod rule;
 mod rules;
 mod scanner;
-mod source;
+pub(crate) mod source;
 mod stream;
 
 use std::path::Path;

@@ -11,6 +11,7 @@ use crate::sbom::{Contents, cyclonedx};
 use crate::stage::{Packed, declared};
 use crate::store::Store;
 use crate::sysprep::Declared;
+use crate::target::gate;
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";
@@ -35,7 +36,7 @@ pub struct Material<'a> {
 /// Makes the companions of a publication. Equal material gives equal bytes.
 ///
 /// # Errors
-/// When an artifact cannot be read.
+/// When an artifact cannot be read, or has not passed its gate.
 pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
     let packed = material.packed;
     let stem = format!("{}-{}", material.plan.image(), material.plan.version());
@@ -45,6 +46,7 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
         sha512: packed.sha512.clone(),
     }];
     for artifact in &packed.artifacts {
+        gate::admit(&artifact.path, artifact.proof.as_ref(), &packed.sealed)?;
         let name = artifact.name.clone();
         subjects.push(File {
             name: name.clone(),
@@ -151,6 +153,7 @@ pub fn artifacts(dir: &std::path::Path, facts: &Value) -> Result<Vec<super::Arti
             name: told.file,
             sha512: told.sha512,
             about: told.about,
+            proof: told.proof,
         })
         .collect())
 }
@@ -164,4 +167,7 @@ pub struct Told {
     pub sha512: String,
     /// What is known of it: `target`, `format`, …
     pub about: std::collections::BTreeMap<String, String>,
+    /// What its gate proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<crate::target::Proof>,
 }

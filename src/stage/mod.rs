@@ -4,6 +4,7 @@ pub mod check;
 pub mod companions;
 pub mod configure;
 pub mod declared;
+pub mod finish;
 pub mod install;
 pub mod pack;
 pub mod publish;
@@ -43,18 +44,21 @@ pub enum StageId {
     Check,
     /// The disk is compressed.
     Pack,
+    /// The targets' artifacts are made.
+    Finish,
     /// The repository gets it.
     Publish,
 }
 
 impl StageId {
     /// Every stage, in order.
-    pub const ALL: [StageId; 6] = [
+    pub const ALL: [StageId; 7] = [
         StageId::Install,
         StageId::Configure,
         StageId::Seal,
         StageId::Check,
         StageId::Pack,
+        StageId::Finish,
         StageId::Publish,
     ];
 
@@ -66,6 +70,7 @@ impl StageId {
             StageId::Seal => "seal",
             StageId::Check => "check",
             StageId::Pack => "pack",
+            StageId::Finish => "finish",
             StageId::Publish => "publish",
         }
     }
@@ -254,6 +259,8 @@ pub struct Artifact {
     pub sha512: String,
     /// What is known of it: `target`, `format`, …
     pub about: std::collections::BTreeMap<String, String>,
+    /// What its gate proved.
+    pub proof: Option<crate::target::Proof>,
 }
 
 impl Packed {

@@ -13,6 +13,7 @@ use xz2::write::XzEncoder;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::stage::{Context, Sealed};
+use crate::target::{Part, Proof, proven};
 
 pub use super::companions::Told as Made;
 
@@ -33,6 +34,8 @@ pub struct About<'a> {
     pub release: &'a str,
     /// When the disk was sealed, seconds since 1970.
     pub created: u64,
+    /// The sealed disk's digest.
+    pub sealed: &'a str,
 }
 
 /// What the pack stage makes with `publish: {streams: true}`, as its facts tell of it.
@@ -62,6 +65,7 @@ pub fn of_stage(
         os,
         release: &release(system),
         created: sealed.0.meta().created,
+        sealed: sealed.digest()?,
     };
     Ok(json!(make(context.dir, raw, &about)?))
 }
@@ -105,21 +109,33 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
     };
     let mut incus = words("incus", "incus-metadata");
     incus.insert("combined-sha256".into(), combined);
-    let made = [(disk, words("disk", "qcow2")), (metadata, incus)];
+    let same = [
+        proven(Part::Validated, "qemu-img compare"),
+        proven(Part::SameDisk, "qemu-img compare"),
+    ];
+    let described = [
+        proven(Part::Validated, "imgforge"),
+        proven(Part::Words, "imgforge"),
+    ];
+    let made = [
+        (disk, words("disk", "qcow2"), same),
+        (metadata, incus, described),
+    ];
     made.into_iter()
-        .map(|(file, about)| {
+        .map(|(file, words, parts)| {
             let sha512 = crate::digest::file_sha512(&dir.join(&file))?;
             Ok(Made {
                 file,
+                proof: Some(Proof::new(&sha512, about.sealed, parts.to_vec())),
                 sha512,
-                about,
+                about: words,
             })
         })
         .collect()
 }
 
 /// `12`, or `24.04` where both parts make the name.
-fn release(system: &Value) -> String {
+pub(super) fn release(system: &Value) -> String {
     let number = |name: &str| system[name].as_i64().unwrap_or(0);
     match system["distro"].as_str() {
         Some("ubuntu") => format!("{}.{:02}", number("major"), number("minor")),

@@ -24,6 +24,7 @@ mod scan;
 mod server;
 mod status;
 mod sysprep;
+mod target;
 mod toy;
 mod unpack;
 mod views;

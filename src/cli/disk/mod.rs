@@ -1,5 +1,6 @@
 //! `imgforge disk`: each stage's work on any image file, without a recipe.
 
+pub mod export;
 pub mod pack;
 pub mod scan;
 pub mod seal;
@@ -28,6 +29,8 @@ pub struct Disk {
 /// and a line in [`Disk::run`].
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Makes a disk into what a place where images run takes: OVA, VHD, a container, …
+    Export(export::Export),
     /// Packs a disk into a .xz file that virt-builder decompresses in parallel
     Pack(pack::Pack),
     /// Looks for leftovers: credentials, keys, secrets, identities, traces of a build
@@ -45,6 +48,7 @@ impl Disk {
     /// As what it was asked to do.
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
+            Verb::Export(verb) => verb.run(app),
             Verb::Pack(verb) => verb.run(app),
             Verb::Scan(verb) => verb.run(app),
             Verb::Seal(verb) => verb.run(app),

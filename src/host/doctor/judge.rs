@@ -13,7 +13,10 @@ pub(super) fn tool(tool: Tool, state: &State) -> Finding {
     let what = tool.program();
     match (tool.complaint(state), state) {
         (Some(complaint), _) => {
-            let needless = matches!(tool, Tool::VirtInstall | Tool::Cpio | Tool::Xorriso);
+            let needless = matches!(
+                tool,
+                Tool::VirtInstall | Tool::Cpio | Tool::Xorriso | Tool::Skopeo
+            );
             let level = if needless { Level::Warn } else { Level::Fail };
             Finding::bad(
                 level,

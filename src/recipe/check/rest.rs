@@ -225,35 +225,14 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
 pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     let node = at(tree, "targets");
     let targets = &recipe.targets;
-    let lists: [(&str, Option<&[Step]>); 4] = [
+    let lists: [(&str, Option<&Vec<Step>>); 4] = [
         (
             "openstack",
-            targets
-                .openstack
-                .as_ref()
-                .map(|target| target.configure.as_slice()),
+            targets.openstack.as_ref().map(|t| &t.configure),
         ),
-        (
-            "vagrant",
-            targets
-                .vagrant
-                .as_ref()
-                .map(|target| target.configure.as_slice()),
-        ),
-        (
-            "docker",
-            targets
-                .docker
-                .as_ref()
-                .map(|target| target.configure.as_slice()),
-        ),
-        (
-            "ramdisk",
-            targets
-                .ramdisk
-                .as_ref()
-                .map(|target| target.configure.as_slice()),
-        ),
+        ("vagrant", targets.vagrant.as_ref().map(|t| &t.configure)),
+        ("docker", targets.docker.as_ref().map(|t| &t.configure)),
+        ("ramdisk", targets.ramdisk.as_ref().map(|t| &t.configure)),
     ];
     for (name, list) in lists {
         if let Some(list) = list {

@@ -34,6 +34,24 @@ pub enum Profile {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Targets {
+    /// The disk byte by byte, as a sparse file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
+    /// QEMU's own format, for libvirt and everything that is built on QEMU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qcow2: Option<Qcow2>,
+    /// A compressed disk for VMware and VirtualBox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmdk: Option<Vmdk>,
+    /// A whole machine in one file, for VMware and VirtualBox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ova: Option<Ova>,
+    /// A fixed VHD for Azure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azure: Option<Azure>,
+    /// Google Cloud's archive of a disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gcp: Option<Gcp>,
     /// OpenStack: a qcow2 for Glance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openstack: Option<OpenStack>,
@@ -48,12 +66,63 @@ pub struct Targets {
     pub ramdisk: Option<Ramdisk>,
 }
 
+/// `targets: {raw: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Raw {}
+
+/// `targets: {qcow2: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Qcow2 {
+    /// How its clusters are compressed.
+    pub compression: Clusters,
+}
+
+/// How the clusters of a qcow2 are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clusters {
+    /// What every QEMU and every OpenStack reads.
+    #[default]
+    Zlib,
+    /// Smaller and quicker; whoever reads it needs QEMU 5.1.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+/// `targets: {vmdk: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Vmdk {}
+
+/// `targets: {ova: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Ova {}
+
+/// `targets: {azure: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Azure {}
+
+/// `targets: {gcp: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Gcp {}
+
 /// `targets: {openstack: …}`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct OpenStack {
-    /// Image properties.
+    /// Image properties, beside those that tell what the image is.
     pub properties: BTreeMap<String, String>,
+    /// How the disk is compressed; `none` is a raw disk, for Ceph.
+    pub compression: Clusters,
+    /// The account that cloud-init makes; default: the distribution's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Steps of this target.
     pub configure: Vec<Step>,
 }
@@ -82,10 +151,37 @@ pub enum VagrantProvider {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Docker {
+    /// The image's name in archives, as `acme/web`; default: the recipe's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// Command of the container.
     pub cmd: Vec<String>,
+    /// What the command is given to, if not executed itself.
+    pub entrypoint: Vec<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// User that runs the command: a name or a number, possibly with `:GROUP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Labels, beside those that tell what the image is.
+    pub labels: BTreeMap<String, String>,
+    /// How the layer is compressed.
+    pub compression: Layer,
+    /// Also the root file system as a plain `NAME-VERSION.rootfs.tar.zst`.
+    pub rootfs: bool,
     /// Steps of this target.
     pub configure: Vec<Step>,
+}
+
+/// How a container's layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// What every client reads.
+    #[default]
+    Gzip,
+    /// Smaller and quicker; not for umoci, nor for Docker before version 23.
+    Zstd,
 }
 
 /// `targets: {ramdisk: …}`.

@@ -67,7 +67,7 @@ pub(super) fn mounts(systems: &[(&Volume, Ext4)], volumes: &[Volume]) -> HashMap
     volumes.iter().map(|v| (v.number, of(v))).collect()
 }
 
-fn mount_point(fstab: &str, volume: &Volume, uuid: &str, label: &str) -> Option<String> {
+pub(crate) fn mount_point(fstab: &str, volume: &Volume, uuid: &str, label: &str) -> Option<String> {
     let device = |text: &str| {
         let text = text.trim_matches('"');
         match text.split_once('=') {

@@ -1,9 +1,9 @@
 //! Where files come from: a directory, an archive, a disk.
 
-mod ext;
+pub(crate) mod ext;
 mod fat;
 mod guest;
-mod parts;
+pub(crate) mod parts;
 
 use std::fs::File;
 use std::io::Read;

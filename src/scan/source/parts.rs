@@ -11,7 +11,7 @@ use crate::host::exec::Program;
 
 /// What a partition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// ext2, ext3 or ext4.
     Ext,
     /// FAT, as of an EFI system partition.
@@ -26,26 +26,26 @@ pub(super) enum Content {
 
 impl Content {
     /// Whether imgforge reads it without an appliance.
-    pub(super) fn is_read_here(self) -> bool {
+    pub(crate) fn is_read_here(self) -> bool {
         !matches!(self, Content::Other | Content::Luks)
     }
 }
 
 /// A partition, or a disk without a table of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Volume {
+pub(crate) struct Volume {
     /// As in `/dev/sda1`; 0 is the whole disk.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// Its first byte.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Its length in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Its PARTUUID.
-    pub(super) partuuid: String,
+    pub(crate) partuuid: String,
     /// The UUID of a FAT, as fstab has it.
-    pub(super) fat_uuid: String,
+    pub(crate) fat_uuid: String,
     /// What it holds.
-    pub(super) content: Content,
+    pub(crate) content: Content,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +75,7 @@ struct Partition {
 const EXTENDED: [&str; 3] = ["5", "f", "85"];
 
 /// The partitions of a raw disk.
-pub(super) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
+pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
     let doing = || format!("reading {}", raw.display());
     let file = File::open(raw).doing(doing)?;
     let whole = file.metadata().doing(doing)?.len();

@@ -16,6 +16,7 @@ fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
         os: "debian",
         release: "12",
         created: 1_767_225_600,
+        sealed: "sealed",
     };
     let made = streams::make(&dir, &disk.raw, &about).unwrap();
     let again = streams::make(&dir, &disk.raw, &about).unwrap();

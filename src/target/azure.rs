@@ -1,0 +1,113 @@
+//! Azure: a fixed VHD of whole mebibytes.
+//!
+//! The file is the disk and a footer of 512 bytes behind it. Without `force_size` QEMU rounds the
+//! disk to cylinders, which Azure refuses.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::convert::{Form, convert, info, same};
+use super::{Made, Part, Site, Target, proven};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Azure, Targets};
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "azure",
+    about: "a fixed VHD for Azure",
+    version: 1,
+    options: |targets| targets.azure.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        azure: Some(Azure {}),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    modules: &[&["hv_vmbus"], &["hv_storvsc"], &["hv_netvsc"]],
+    reads: true,
+    memory: Size::mib(256),
+    make,
+};
+
+const FORM: Form = Form {
+    format: "vpc",
+    options: "subformat=fixed,force_size=on",
+    compressed: false,
+    checked: false,
+};
+
+const FOOTER: u64 = 512;
+
+fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+    let file = site.file("vhd");
+    let grown = whole(site, 1 << 20)?;
+    let mut proof = convert(site, grown.as_deref(), FORM, &file)?;
+    let path = site.dir.join(&file);
+    footer(&path)?;
+    proof.push(proven(Part::Validated, "the footer"));
+    if let Some(grown) = grown {
+        std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
+    }
+    Ok(vec![Made {
+        file,
+        format: "vhd",
+        about: [].into(),
+        proof,
+    }])
+}
+
+/// A raw copy of the source that is grown to whole `unit`s; `None` if the source is that. But for
+/// the place of a GPT's second copy it is the same disk.
+pub(super) fn whole(site: &Site<'_>, unit: u64) -> Result<Option<PathBuf>> {
+    let size = info(site.source.disk(), site.source.format())?.virtual_size;
+    if size.is_multiple_of(unit) {
+        return Ok(None);
+    }
+    let path = site.scratch.join("grown.raw");
+    let doing = || format!("writing {}", path.display());
+    crate::pack::flatten(site.source.disk(), site.source.format(), &path, site.ui)?;
+    let file = File::options().write(true).open(&path).doing(doing)?;
+    file.set_len(size.next_multiple_of(unit)).doing(doing)?;
+    same(site, None, &path, "raw")?;
+    table_at_the_end(&path)?;
+    Ok(Some(path))
+}
+
+/// Moves the backup of a GPT to the end of a disk that has grown.
+fn table_at_the_end(raw: &Path) -> Result<()> {
+    let kind = Program::new("sfdisk").args(["--json"]).arg(raw).text();
+    if !kind
+        .is_ok_and(|text| text.contains("\"label\": \"gpt\"") || text.contains("\"label\":\"gpt\""))
+    {
+        return Ok(());
+    }
+    Program::new("sfdisk")
+        .args(["-q", "--relocate", "gpt-bak-std"])
+        .arg(raw)
+        .run()
+}
+
+/// The footer tells the size of the disk before it, which is whole mebibytes.
+fn footer(path: &Path) -> Result<()> {
+    let doing = || format!("reading {}", path.display());
+    let file = File::open(path).doing(doing)?;
+    let all = file.metadata().doing(doing)?.len();
+    let mut footer = [0; FOOTER as usize];
+    file.read_exact_at(&mut footer, all.saturating_sub(FOOTER))
+        .doing(doing)?;
+    let told = u64::from_be_bytes(footer[48..56].try_into().unwrap_or_default());
+    let fixed = footer[60..64] == 2u32.to_be_bytes();
+    if footer.starts_with(b"conectix") && fixed && told == all - FOOTER && told % (1 << 20) == 0 {
+        return Ok(());
+    }
+    Err(
+        Error::gate(format!("{} is no VHD that Azure takes", path.display())).cause(format!(
+            "its footer tells a disk of {told} bytes, the file has {all}"
+        )),
+    )
+}

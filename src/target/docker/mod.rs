@@ -1,0 +1,242 @@
+//! A container image: the root file system without what only a machine needs.
+//!
+//! One archive is an OCI layout and what `docker load` takes. The same sealed disk gives the same
+//! digest each time: files are sorted, owners are numbers, no time is newer than the disk.
+
+mod layout;
+mod run;
+mod strip;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::gzip::Gzip;
+use super::tree::{Node, Tree};
+use super::{Made, Part, Proven, Site, Target, proven, rootfs};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Docker, Layer, Targets};
+use crate::units::Size;
+use layout::Blob;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "docker",
+    about: "a container image, as OCI layout and for docker load",
+    version: 1,
+    options: |targets| targets.docker.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        docker: Some(Docker::default()),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Unshare, Tool::Skopeo],
+    modules: &[],
+    reads: true,
+    memory: Size::mib(512),
+    make,
+};
+
+/// Level of zstd: a good balance for files that are written once.
+const ZSTD: i32 = 9;
+
+fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+    let default = Docker::default();
+    let options = targets.docker.as_ref().unwrap_or(&default);
+    let tree = site.source.tree(site.ui)?;
+    let nodes = strip::strip(&tree.nodes);
+    let shell = shell(&nodes)?;
+    site.ui.step("archiving the files");
+    let path = site.scratch.join("layer");
+    let blob = layer(
+        &tree,
+        &nodes,
+        site.about.created,
+        options.compression,
+        &path,
+    )?;
+    let config = layout::config(options, site.about, &blob, shell);
+    let reference = layout::reference(options, site.about);
+    let file = site.file("oci.tar");
+    let archive = site.dir.join(&file);
+    site.ui.step(&format!("writing {file}"));
+    let compression = options.compression;
+    let created = site.about.created;
+    let digest = layout::write(
+        &archive,
+        (&blob, &path),
+        compression,
+        &config,
+        &reference,
+        created,
+    )?;
+    let mut proof = read_by_others(site, &archive, &digest)?;
+    proof.extend(scanned(site, &path, compression)?);
+    proof.push(run::try_out(site, &path, compression, &config)?);
+    std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+    let mut made = vec![Made {
+        file,
+        format: "oci-archive",
+        about: [
+            ("reference".to_owned(), reference),
+            ("digest".to_owned(), format!("sha256:{digest}")),
+        ]
+        .into(),
+        proof: proof.clone(),
+    }];
+    if options.rootfs {
+        made.push(plain(site, &tree, &nodes, &blob, proof)?);
+    }
+    Ok(made)
+}
+
+/// The root file system alone. It is proven what the container's layer is, if it is the same.
+fn plain(
+    site: &Site<'_>,
+    tree: &Tree,
+    nodes: &[Node],
+    blob: &Blob,
+    mut proof: Vec<Proven>,
+) -> Result<Made> {
+    let file = site.file("rootfs.tar.zst");
+    site.ui.step(&format!("writing {file}"));
+    let path = site.dir.join(&file);
+    let same = layer(tree, nodes, site.about.created, Layer::Zstd, &path)?;
+    if same.diff != blob.diff {
+        return Err(Error::internal("the same files gave two archives"));
+    }
+    proof.push(proven(Part::Validated, "the layer's digest"));
+    Ok(Made {
+        file,
+        format: "rootfs",
+        about: [].into(),
+        proof,
+    })
+}
+
+/// The shell of the image, which is its command if the recipe names none.
+fn shell(nodes: &[Node]) -> Result<&'static str> {
+    let shells = [
+        ("/bin/bash", ["usr/bin/bash", "bin/bash"]),
+        ("/bin/sh", ["usr/bin/sh", "bin/sh"]),
+    ];
+    let has = |path: &str| nodes.iter().any(|node| node.path == path.as_bytes());
+    let found = shells
+        .iter()
+        .find(|(_, paths)| paths.iter().any(|path| has(path)));
+    found.map(|(shell, _)| *shell).ok_or_else(|| {
+        Error::usage("a container of this image could run nothing")
+            .cause("the image has neither /bin/bash nor /bin/sh")
+    })
+}
+
+/// Passes bytes on and hashes them.
+#[derive(Debug)]
+struct Hashed<W> {
+    to: W,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl<W> Hashed<W> {
+    fn new(to: W) -> Self {
+        Hashed {
+            to,
+            hasher: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    fn digest(self) -> (W, String, u64) {
+        (self.to, hex::encode(self.hasher.finalize()), self.size)
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Writes the files as one compressed archive.
+fn layer(tree: &Tree, nodes: &[Node], newest: u64, how: Layer, to: &Path) -> Result<Blob> {
+    let doing = || format!("writing {}", to.display());
+    let file = File::create(to).doing(doing)?;
+    let file = Hashed::new(BufWriter::with_capacity(1 << 20, file));
+    let (file, diff) = match how {
+        Layer::Gzip => {
+            let packed = Gzip::new(file).doing(doing)?;
+            let hashed = rootfs::write(tree, nodes, newest, Hashed::new(packed))?;
+            let (packed, diff, _) = hashed.digest();
+            (packed.finish().doing(doing)?, diff)
+        }
+        Layer::Zstd => {
+            let packed = zstd::Encoder::new(file, ZSTD).doing(doing)?;
+            let hashed = rootfs::write(tree, nodes, newest, Hashed::new(packed))?;
+            let (packed, diff, _) = hashed.digest();
+            (packed.finish().doing(doing)?, diff)
+        }
+    };
+    let (file, digest, size) = file.digest();
+    let file = file
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .doing(doing)?;
+    file.sync_all().doing(doing)?;
+    Ok(Blob { digest, diff, size })
+}
+
+/// The leftovers of a build, looked for in the layer; only a recipe says what they are.
+fn scanned(site: &Site<'_>, layer: &Path, how: Layer) -> Result<Option<Proven>> {
+    let Some(gate) = &site.gate else {
+        return Ok(None);
+    };
+    site.ui.step("looking for leftovers");
+    let doing = || format!("reading {}", layer.display());
+    let file = io::BufReader::new(File::open(layer).doing(doing)?);
+    let report = match how {
+        Layer::Gzip => crate::scan::tar(flate2::read::MultiGzDecoder::new(file), gate.subject)?,
+        Layer::Zstd => crate::scan::tar(zstd::Decoder::new(file).doing(doing)?, gate.subject)?,
+    };
+    gate.judge(report)?;
+    Ok(Some(proven(Part::Scanned, "imgforge disk scan")))
+}
+
+/// skopeo reads both halves of the archive, and every digest in it is right.
+fn read_by_others(site: &Site<'_>, archive: &Path, digest: &str) -> Result<Vec<Proven>> {
+    site.ui.step("reading it with skopeo");
+    let skopeo = |words: &[&str]| {
+        Program::new("skopeo")
+            .arg("--tmpdir")
+            .arg(site.scratch)
+            .args(words)
+            .hint("apt-get install skopeo")
+    };
+    let bad = |error: Error| Error::gate("the archive is no container image").cause(error);
+    let oci = format!("oci-archive:{}", archive.display());
+    let docker = format!("docker-archive:{}", archive.display());
+    let raw = skopeo(&["inspect", "--raw", &oci]).output().map_err(bad)?;
+    if hex::encode(Sha256::digest(&raw)) != digest {
+        return Err(Error::gate(
+            "the archive has another manifest than was written",
+        ));
+    }
+    skopeo(&["inspect", &docker]).run().map_err(bad)?;
+    let copy = tempfile::tempdir_in(site.scratch).doing(|| "making a directory".into())?;
+    let to = format!("dir:{}", copy.path().display());
+    skopeo(&["copy", "--quiet", "--insecure-policy", &oci, &to])
+        .run()
+        .map_err(bad)?;
+    Ok(vec![proven(Part::Validated, "skopeo")])
+}

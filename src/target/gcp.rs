@@ -1,0 +1,100 @@
+//! Google Cloud: `disk.raw` of whole gibibytes in a sparse archive of GNU's old format.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::azure::whole;
+use super::convert::same;
+use super::{Made, Part, Site, Target, proven};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Gcp, Targets};
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "gcp",
+    about: "Google Cloud's archive of a disk",
+    version: 1,
+    options: |targets| targets.gcp.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        gcp: Some(Gcp {}),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    modules: &[&["virtio_scsi", "nvme"], &["virtio_net", "gve"]],
+    reads: true,
+    memory: Size::mib(256),
+    make,
+};
+
+/// The only name that Google Cloud takes.
+const DISK: &str = "disk.raw";
+
+fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+    let file = site.file("gcp.tar.gz");
+    let disk = site.scratch.join(DISK);
+    match whole(site, 1 << 30)? {
+        Some(grown) => {
+            std::fs::rename(&grown, &disk).doing(|| format!("writing {}", disk.display()))?;
+        }
+        None => {
+            let flat = site.source.flat(site.ui)?;
+            let link =
+                std::os::unix::fs::symlink(std::path::absolute(&flat).unwrap_or(flat), &disk);
+            link.doing(|| format!("writing {}", disk.display()))?;
+            same(site, None, &disk, "raw")?;
+        }
+    }
+    site.ui.step(&format!("writing {file}"));
+    let path = site.dir.join(&file);
+    arguments(site.scratch, site.about.created, &path).run()?;
+    site.ui.step("unpacking it again");
+    unpacks_to(site, &path, &disk)?;
+    std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
+    Ok(vec![Made {
+        file,
+        format: "gcp",
+        about: [].into(),
+        proof: vec![
+            proven(Part::Validated, "tar"),
+            proven(Part::SameDisk, "qemu-img compare"),
+        ],
+    }])
+}
+
+fn arguments(dir: &Path, created: u64, to: &Path) -> Program {
+    Program::new("tar")
+        .args(["--create", "--sparse", "--dereference", "--format=oldgnu"])
+        .args(["--owner=0", "--group=0", "--numeric-owner", "--mode=0644"])
+        .arg(format!("--mtime=@{created}"))
+        .args(["--use-compress-program=gzip -n", "--file"])
+        .arg(to)
+        .arg("-C")
+        .arg(dir)
+        .arg(DISK)
+}
+
+/// Nothing but the disk is in the archive, and it is the same.
+fn unpacks_to(site: &Site<'_>, archive: &Path, disk: &Path) -> Result<()> {
+    let listed = Program::new("tar").arg("-tzf").arg(archive).text()?;
+    if listed != DISK {
+        return Err(Error::gate(format!(
+            "the archive holds {listed:?}, not {DISK}"
+        )));
+    }
+    let dir = tempfile::tempdir_in(site.scratch).doing(|| "making a directory".into())?;
+    Program::new("tar")
+        .arg("-xSzf")
+        .arg(archive)
+        .arg("-C")
+        .arg(dir.path())
+        .run()?;
+    Program::new("qemu-img")
+        .args(["compare", "-q", "-s", "-f", "raw", "-F", "raw"])
+        .args([disk, &dir.path().join(DISK)])
+        .run()
+        .map_err(|error| Error::gate("the archive does not unpack to the disk").cause(error))
+}

@@ -1,0 +1,112 @@
+//! Whether a kernel of the image drives the machines of a target.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tree::Tree;
+use super::{Site, Target};
+use crate::error::{Error, Result};
+
+/// Where modules are; `/lib` is usually a link.
+const PLACES: [&str; 2] = ["usr/lib/modules/", "lib/modules/"];
+
+/// Asks whether some kernel has a module of each of the target's groups, before the long work.
+///
+/// # Errors
+/// When the disk has no kernel, or none that will do.
+pub(super) fn check(target: &Target, site: &Site<'_>) -> Result<()> {
+    if target.modules.is_empty() {
+        return Ok(());
+    }
+    let tree = site.source.tree(site.ui)?;
+    judge(target, &kernels(&tree))
+}
+
+/// The modules of each kernel, built-in ones included.
+fn kernels(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in &tree.nodes {
+        let path = String::from_utf8_lossy(&node.path);
+        let Some(rest) = PLACES.iter().find_map(|place| path.strip_prefix(place)) else {
+            continue;
+        };
+        if let Some((kernel, "modules.dep" | "modules.builtin")) = rest.split_once('/') {
+            let text = tree.text(&path).unwrap_or_default();
+            all.entry(kernel.to_owned())
+                .or_default()
+                .extend(modules(&text));
+        }
+    }
+    all
+}
+
+/// Names of the modules in modules.dep or modules.builtin.
+fn modules(list: &str) -> impl Iterator<Item = String> {
+    list.lines().filter_map(|line| {
+        let file = line.split(':').next()?.rsplit('/').next()?;
+        Some(file.split(".ko").next()?.replace('-', "_"))
+    })
+}
+
+fn judge(target: &Target, kernels: &BTreeMap<String, BTreeSet<String>>) -> Result<()> {
+    let lacks = |have: &BTreeSet<String>| -> Vec<String> {
+        let missing = target
+            .modules
+            .iter()
+            .filter(|group| !group.iter().any(|name| have.contains(*name)));
+        missing.map(|group| group.join(" or ")).collect()
+    };
+    let name = target.name;
+    if kernels.is_empty() {
+        return Err(
+            Error::usage(format!("the target `{name}` needs a kernel in the image"))
+                .cause("there is none in /lib/modules")
+                .hint("add one to `packages`, such as linux-image-amd64"),
+        );
+    }
+    let judged: Vec<_> = kernels
+        .iter()
+        .map(|(kernel, have)| (kernel, lacks(have)))
+        .collect();
+    if judged.iter().any(|(_, lacks)| lacks.is_empty()) {
+        return Ok(());
+    }
+    let lines = judged
+        .iter()
+        .map(|(kernel, lacks)| format!("{kernel} lacks {}", lacks.join(", ")));
+    Err(Error::usage(format!(
+        "no kernel of the image drives the machines of the target `{name}`"
+    ))
+    .evidence(lines)
+    .hint(
+        "kernels for clouds leave drivers out: install the generic one, such as linux-image-amd64",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::find;
+
+    #[test]
+    fn a_cloud_kernel_will_not_do_for_vmware() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let cloud = (
+            "6.12-cloud".to_owned(),
+            list(&["virtio_net", "vmxnet3", "ahci"]),
+        );
+        let generic = ("6.12".to_owned(), list(&["mptspi", "e1000"]));
+        let ova = find("ova").unwrap();
+        let error = judge(ova, &[cloud.clone()].into()).unwrap_err();
+        assert_eq!(error.evidence_lines(), ["6.12-cloud lacks mptspi, e1000"]);
+        assert!(error.hint_text().unwrap().contains("linux-image-amd64"));
+        judge(ova, &[cloud, generic].into()).unwrap();
+        let error = judge(ova, &BTreeMap::new()).unwrap_err();
+        assert!(error.message().contains("needs a kernel"), "{error}");
+    }
+
+    #[test]
+    fn modules_are_named_as_the_kernel_names_them() {
+        let text = "kernel/drivers/net/vmxnet3/vmxnet3.ko.xz: kernel/a.ko\nkernel/x/hv-vmbus.ko\n";
+        assert_eq!(modules(text).collect::<Vec<_>>(), ["vmxnet3", "hv_vmbus"]);
+    }
+}

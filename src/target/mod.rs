@@ -1,0 +1,275 @@
+//! Targets: what is made of a sealed disk for every place where the image runs.
+//!
+//! A target is one file here and one line in [`TARGETS`]. [`make`] asks whether the disk has what
+//! the target needs, makes its files in a private directory and proves each of them: by tools that
+//! are not ours, and by [`Proof`], which binds what was proven to the file's digest. Who wants the
+//! files takes them from there; nobody sees half of one.
+
+mod azure;
+mod convert;
+mod docker;
+pub mod gate;
+mod gcp;
+mod gzip;
+mod kernel;
+mod ova;
+mod qcow2;
+mod raw;
+mod rootfs;
+pub mod source;
+mod tree;
+mod vmdk;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::digest;
+use crate::error::{Error, Result};
+use crate::host::interrupt;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Firmware, Machine, Targets};
+use crate::stage::companions::Told;
+use crate::ui::StageUi;
+use crate::units::Size;
+
+pub use gate::{Asked, Proof};
+pub use source::Source;
+
+/// Every target, in the order of the documentation.
+pub const TARGETS: &[Target] = &[
+    raw::TARGET,
+    qcow2::TARGET,
+    vmdk::TARGET,
+    ova::TARGET,
+    azure::TARGET,
+    gcp::TARGET,
+    docker::TARGET,
+];
+
+/// A place where images run.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name in recipes.
+    pub name: &'static str,
+    /// What it gives, in a few words.
+    pub about: &'static str,
+    /// Changes when the same disk and options would give other files; a part of the stage's key.
+    pub version: u32,
+    /// The target's options, if the recipe asks for it.
+    pub options: fn(&Targets) -> Option<Value>,
+    /// A recipe's targets with only this one, by its defaults.
+    pub alone: fn() -> Targets,
+    /// Programs that making it needs.
+    pub tools: &'static [Tool],
+    /// Modules that a kernel of the image must have: one of each group.
+    pub modules: &'static [&'static [&'static str]],
+    /// Whether it reads the files of the image.
+    pub reads: bool,
+    /// Memory that making it needs, beside that of guests.
+    pub memory: Size,
+    /// Makes the files in [`Site::dir`].
+    pub make: fn(&Site<'_>, &Targets) -> Result<Vec<Made>>,
+}
+
+/// The target with this name.
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// The targets that a recipe asks for.
+pub fn wanted(targets: &Targets) -> impl Iterator<Item = &'static Target> {
+    TARGETS
+        .iter()
+        .filter(|target| (target.options)(targets).is_some())
+}
+
+/// What the files of a target say about the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The image's name.
+    pub name: String,
+    /// `IMAGE_VERSION`; empty for a disk without a recipe.
+    pub version: String,
+    /// One line for people.
+    pub title: String,
+    /// The distribution, as `debian`.
+    pub os: String,
+    /// Its version, as `13`.
+    pub os_version: String,
+    /// When the disk was sealed, seconds since 1970: the newest time in an artifact.
+    pub created: u64,
+}
+
+impl About {
+    /// Start of the artifacts' names.
+    pub fn stem(&self) -> String {
+        match self.version.as_str() {
+            "" => self.name.clone(),
+            version => format!("{}-{version}", self.name),
+        }
+    }
+}
+
+/// What a target works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The disk, which is not changed.
+    pub source: &'a Source,
+    /// What it is.
+    pub about: &'a About,
+    /// What its gate asks; a disk without a recipe has none.
+    pub gate: Option<Asked<'a>>,
+    /// The machine that it is for.
+    pub machine: &'a Machine,
+    /// Where the files go: a private directory.
+    pub dir: &'a Path,
+    /// For what is needed only meanwhile.
+    pub scratch: &'a Path,
+    /// Who hears about it.
+    pub ui: &'a StageUi,
+}
+
+impl Site<'_> {
+    /// The name of an artifact, `NAME-VERSION.END`.
+    pub fn file(&self, end: &str) -> String {
+        format!("{}.{end}", self.about.stem())
+    }
+
+    /// Whether the machine boots by UEFI only.
+    pub fn uefi(&self) -> bool {
+        self.machine.firmware == Firmware::Uefi
+    }
+}
+
+/// A file that a target made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its name in [`Site::dir`].
+    pub file: String,
+    /// What it is, as `qcow2`.
+    pub format: &'static str,
+    /// What is known of it beside target and format.
+    pub about: BTreeMap<String, String>,
+    /// What was proven of it.
+    pub proof: Vec<Proven>,
+}
+
+/// One thing that was proven of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Proven {
+    /// Which part of the gate it is.
+    pub part: Part,
+    /// By what, such as `qemu-img check`.
+    pub by: String,
+}
+
+/// The parts of an artifact's gate.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Its format's own checks.
+    Validated,
+    /// No leftovers of the build are in it.
+    Scanned,
+    /// It ran as its target runs it.
+    Booted,
+    /// It holds nothing but words about the image.
+    Words,
+    /// A guest sees the very bytes of the sealed disk, for which the check stage has asked both.
+    SameDisk,
+}
+
+/// Something that was proven.
+pub fn proven(part: Part, by: impl Into<String>) -> Proven {
+    Proven {
+        part,
+        by: by.into(),
+    }
+}
+
+/// Makes the files of a target in `site.dir`. `sealed` is the digest of the sealed disk that the
+/// source is, or was made from.
+///
+/// # Errors
+/// When the disk lacks what the target needs, a program fails, or a file is not what it should be.
+pub fn make(
+    target: &Target,
+    site: &Site<'_>,
+    targets: &Targets,
+    sealed: Option<&str>,
+) -> Result<Vec<Told>> {
+    interrupt::check()?;
+    kernel::check(target, site)?;
+    let made = (target.make)(site, targets)?;
+    let told = made.into_iter().map(|made| {
+        interrupt::check()?;
+        let sha512 = digest::file_sha512(&site.dir.join(&made.file))?;
+        let mut about = made.about;
+        about.insert("target".into(), target.name.into());
+        about.insert("format".into(), made.format.into());
+        about.insert("os".into(), site.about.os.clone());
+        about.insert("os-version".into(), site.about.os_version.clone());
+        let proof = sealed.map(|sealed| Proof::new(&sha512, sealed, made.proof));
+        Ok(Told {
+            file: made.file,
+            sha512,
+            about,
+            proof,
+        })
+    });
+    told.collect()
+}
+
+/// Asks for the programs that these targets need.
+///
+/// # Errors
+/// When one is missing or too old.
+pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Target>) -> Result<()> {
+    let tools = targets.into_iter().flat_map(|target| target.tools);
+    crate::host::tools::need(tools.copied())
+}
+
+/// A target that does not exist.
+pub fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    Error::usage(format!("there is no target `{name}`"))
+        .hint(format!("the targets are {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_asked_for_by_its_own_name() {
+        for target in TARGETS {
+            let alone = (target.alone)();
+            let named: Vec<_> = wanted(&alone).map(|target| target.name).collect();
+            assert_eq!(named, [target.name]);
+            let written = serde_json::to_value(&alone).unwrap();
+            let keys: Vec<_> = written.as_object().unwrap().keys().collect();
+            assert_eq!(keys, [target.name]);
+        }
+        assert!(find("raw").is_some() && find("floppy").is_none());
+    }
+
+    #[test]
+    fn artifacts_are_named_by_image_and_version() {
+        let mut about = About {
+            name: "web".into(),
+            version: "0123456789ab".into(),
+            title: String::new(),
+            os: String::new(),
+            os_version: String::new(),
+            created: 0,
+        };
+        assert_eq!(about.stem(), "web-0123456789ab");
+        about.version.clear();
+        assert_eq!(about.stem(), "web");
+    }
+}

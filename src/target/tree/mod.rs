@@ -1,0 +1,264 @@
+//! Every file of an image, with its attributes, and where its content lies.
+//!
+//! ext4 is read by imgforge itself: an appliance without hardware acceleration reads ten
+//! megabytes a second. Every other file system goes through an appliance as one archive.
+
+mod archive;
+mod ext4;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use crate::error::{Context as _, Error, Result};
+use crate::scan::source::ext::mount_point;
+use crate::scan::source::parts::{Content as Holds, Volume, volumes};
+use crate::ui::StageUi;
+
+use super::Source;
+
+/// What kind of file a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link and where it points.
+    Link(Vec<u8>),
+    /// A device, a pipe or a socket.
+    Special,
+}
+
+/// Where the bytes of a file lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// In the tree's own file: sorted runs, and zeroes where there is none.
+    Runs(Vec<Run>),
+    /// Here.
+    Bytes(Vec<u8>),
+}
+
+/// A part of a file that lies in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Its first byte in the file.
+    pub(crate) at: u64,
+    /// Its first byte in the tree's own file.
+    pub(crate) place: u64,
+    /// Its length in bytes.
+    pub(crate) len: u64,
+}
+
+/// A file of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// Its path without a slash at either end; the root's is empty.
+    pub(crate) path: Vec<u8>,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Permissions: the low 12 bits of stat(2)'s mode.
+    pub(crate) mode: u32,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+    /// Seconds since 1970 of its last change.
+    pub(crate) mtime: i64,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Equal for all names of one file.
+    pub(crate) inode: (u32, u64),
+    /// Extended attributes without SELinux' labels.
+    pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
+    /// Its bytes.
+    pub(crate) content: Content,
+}
+
+/// All files of an image, sorted by path.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    file: File,
+    /// The files.
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Tree {
+    /// Reads the tree of a disk's one operating system.
+    ///
+    /// # Errors
+    /// When there is none or several, or it cannot be read.
+    pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
+        let raw = source.flat(ui)?;
+        ui.step("listing the files");
+        let parts = volumes(&raw)?;
+        if parts.iter().all(|part| part.content.is_read_here())
+            && let Some(tree) = of_ext4(&raw, &parts)?
+        {
+            return Ok(tree);
+        }
+        archive::read(source, scratch, ui)
+    }
+
+    fn new(file: File, mut nodes: Vec<Node>) -> Tree {
+        nodes.sort_by(|a, b| a.path.cmp(&b.path));
+        Tree { file, nodes }
+    }
+
+    /// The file with this path; links are not followed.
+    pub(crate) fn get(&self, path: &str) -> Option<&Node> {
+        let found = self
+            .nodes
+            .binary_search_by(|node| node.path.as_slice().cmp(path.as_bytes()));
+        found.ok().map(|at| &self.nodes[at])
+    }
+
+    /// The content of a regular file.
+    pub(crate) fn open<'t>(&'t self, node: &'t Node) -> Reader<'t> {
+        Reader {
+            tree: self,
+            node,
+            at: 0,
+        }
+    }
+
+    /// The content of a small file as text; `None` if there is no such regular file.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        let node = self.get(path).filter(|node| node.kind == Kind::File)?;
+        let mut bytes = vec![];
+        io::Read::read_to_end(&mut self.open(node), &mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A value of os-release.
+    pub(crate) fn os_release(&self, key: &str) -> Option<String> {
+        let text = self
+            .text("etc/os-release")
+            .or_else(|| self.text("usr/lib/os-release"))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches(['"', '\'']).to_owned())
+    }
+}
+
+/// Reads the content of one file.
+#[derive(Debug)]
+pub(crate) struct Reader<'t> {
+    tree: &'t Tree,
+    node: &'t Node,
+    at: u64,
+}
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.node.size.saturating_sub(self.at);
+        let want = left.min(into.len() as u64) as usize;
+        if want == 0 {
+            return Ok(0);
+        }
+        let got = match &self.node.content {
+            Content::Bytes(bytes) => {
+                let from = &bytes[self.at as usize..];
+                into[..want].copy_from_slice(&from[..want]);
+                want
+            }
+            Content::Runs(runs) => self.runs(runs, &mut into[..want])?,
+        };
+        self.at += got as u64;
+        Ok(got)
+    }
+}
+
+impl Reader<'_> {
+    fn runs(&self, runs: &[Run], into: &mut [u8]) -> io::Result<usize> {
+        let after = runs.partition_point(|run| run.at <= self.at);
+        let inside = after
+            .checked_sub(1)
+            .map(|index| runs[index])
+            .filter(|run| self.at < run.at + run.len);
+        if let Some(run) = inside {
+            let offset = self.at - run.at;
+            let count = (run.len - offset).min(into.len() as u64) as usize;
+            self.tree
+                .file
+                .read_exact_at(&mut into[..count], run.place + offset)?;
+            return Ok(count);
+        }
+        let next = runs.get(after).map_or(u64::MAX, |run| run.at);
+        let count = (next - self.at).min(into.len() as u64) as usize;
+        into[..count].fill(0);
+        Ok(count)
+    }
+}
+
+/// Where os-release may be, relative to the root.
+const MARKS: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+
+/// The tree of a disk with ext4 only; `None` when the appliance has to read it.
+fn of_ext4(raw: &Path, parts: &[Volume]) -> Result<Option<Tree>> {
+    let doing = || format!("reading {}", raw.display());
+    let mut systems = vec![];
+    for part in parts.iter().filter(|part| part.content == Holds::Ext) {
+        let file = File::open(raw).doing(doing)?;
+        match ext4::read(&file, part.start, part.number).doing(doing)? {
+            Some(system) => systems.push((part, system)),
+            None => return Ok(None),
+        }
+    }
+    let has = |nodes: &[Node], path: &str| nodes.iter().any(|node| node.path == path.as_bytes());
+    let is_root = |nodes: &[Node]| MARKS.iter().any(|mark| has(nodes, mark));
+    let roots: Vec<usize> = (0..systems.len())
+        .filter(|index| is_root(&systems[*index].1.nodes))
+        .collect();
+    let root = match roots.as_slice() {
+        [root] => *root,
+        [] => return Err(none()),
+        several => {
+            let numbers = several.iter().map(|index| systems[*index].0.number);
+            return Err(many(
+                &numbers
+                    .map(|n| format!("partition {n}"))
+                    .collect::<Vec<_>>(),
+            ));
+        }
+    };
+    let file = File::open(raw).doing(doing)?;
+    let (_, system) = systems.remove(root);
+    let tree = Tree::new(file, system.nodes);
+    let fstab = tree.text("etc/fstab").unwrap_or_default();
+    let Tree { file, mut nodes } = tree;
+    for (part, system) in systems {
+        let Some(at) = mount_point(&fstab, part, &system.uuid, &system.label) else {
+            continue;
+        };
+        mount(&mut nodes, at.trim_start_matches('/'), system.nodes);
+    }
+    Ok(Some(Tree::new(file, nodes)))
+}
+
+/// Puts a file system's nodes below a path, in place of what is there.
+fn mount(nodes: &mut Vec<Node>, at: &str, below: Vec<Node>) {
+    let prefix = [at.as_bytes(), b"/"].concat();
+    nodes.retain(|node| node.path != at.as_bytes() && !node.path.starts_with(&prefix));
+    nodes.extend(below.into_iter().map(|mut node| {
+        node.path = match node.path.as_slice() {
+            b"" => at.as_bytes().to_vec(),
+            path => [&prefix, path].concat(),
+        };
+        node
+    }));
+}
+
+fn none() -> Error {
+    Error::usage("no operating system was found on the disk")
+        .cause("no file system has an os-release")
+}
+
+fn many(roots: &[String]) -> Error {
+    Error::usage("several operating systems are on the disk")
+        .cause(roots.join(", "))
+        .hint("a target is made of a disk with one")
+}

@@ -1,0 +1,99 @@
+//! Disks that a target cannot be made of: said before the long work, and nothing half is left.
+
+use super::{GENERIC, World, debian, run, text, told};
+use crate::phony::Phony;
+
+#[test]
+fn a_kernel_without_the_drivers_is_refused() {
+    let world = World::new();
+    let cloud = debian(&["virtio_net", "virtio_scsi"]).disk(world.dir.path(), "cloud.raw");
+    let (code, said) = world.export(&cloud, &["-t", "ova"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("6.12 lacks mptspi, e1000"), "{said}");
+    assert!(said.contains("linux-image-amd64"), "{said}");
+    let none = Phony::debian().disk(world.dir.path(), "none.raw");
+    let (code, said) = world.export(&none, &["-t", "vmdk"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("needs a kernel in the image"), "{said}");
+    assert!(world.made().is_empty());
+    world.ok(&cloud, &["-t", "gcp"]);
+}
+
+#[test]
+fn two_systems_and_none_are_refused_where_it_matters() {
+    let world = World::new();
+    let part = debian(GENERIC).disk(world.dir.path(), "part");
+    let disk = world.path("two.raw");
+    run("truncate", &["-s", "140M", text(&disk)]);
+    let table = "label: gpt\\nstart=2048,size=131072\\nsize=131072\\n";
+    run(
+        "sh",
+        &[
+            "-c",
+            &format!("printf '{table}' | sfdisk -q {}", text(&disk)),
+        ],
+    );
+    for seek in ["1", "65"] {
+        run(
+            "dd",
+            &[
+                &format!("if={}", text(&part)),
+                &format!("of={}", text(&disk)),
+                "bs=1M",
+                &format!("seek={seek}"),
+                "conv=notrunc",
+                "status=none",
+            ],
+        );
+    }
+    let (code, said) = world.export(&disk, &["-t", "ova"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("several operating systems"), "{said}");
+    assert!(said.contains("partition 1, partition 2"), "{said}");
+    let empty = world.path("empty.raw");
+    run("truncate", &["-s", "8M", text(&empty)]);
+    let (code, said) = world.export(&empty, &["-t", "azure"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("no operating system"), "{said}");
+    assert!(world.made().is_empty());
+    world.ok(&disk, &["-t", "qcow2"]);
+}
+
+#[test]
+fn words_that_are_wrong_are_told_at_once() {
+    let world = World::new();
+    let disk = debian(GENERIC).disk(world.dir.path(), "web.raw");
+    let (code, said) = world.export(&disk, &["-t", "floppy"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("the targets are raw, qcow2, vmdk, ova, azure, gcp, docker"),
+        "{said}"
+    );
+    let (code, said) = world.export(&disk, &["-t", "raw", "--name", "a/b"]);
+    assert_eq!(code, 2, "{said}");
+    let (code, said) = world.export(&world.path("nothing"), &["-t", "raw"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(world.made().is_empty() && !world.path("state").exists());
+}
+
+/// A file system that takes no more bytes: what was complete stays, nothing else is there.
+#[test]
+fn a_full_disk_leaves_no_half_file() {
+    let world = World::new();
+    let phony = debian(GENERIC);
+    let noise: Vec<u8> = (0..6u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    phony.file("srv/noise", noise);
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    for target in ["qcow2", "raw", "ova", "azure", "gcp"] {
+        let limit = ["prlimit", "--fsize=2000000"];
+        let mut command = world.command(&limit, &disk, &["-t", target]);
+        let (code, said) = told(&command.output().unwrap());
+        assert_eq!(code, 1, "{target}: {said}");
+        assert!(said.contains("error: "), "{said}");
+        assert!(world.made().is_empty(), "{:?}", world.made());
+    }
+    let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
+    assert_eq!(drafts, "");
+}

@@ -1,0 +1,297 @@
+//! The container: read, unpacked and run by the tools of others.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{World, debian, run, text};
+use crate::phony::Phony;
+
+/// A machine with everything that a container must not have, and with what it must keep.
+fn machine() -> Phony {
+    let phony = debian(&["virtio_net"]);
+    phony
+        .file("boot/vmlinuz-6.12", "kernel")
+        .file("usr/lib/grub/i386-pc/kernel.img", "grub")
+        .file("usr/lib/firmware/x.bin", "firmware")
+        .file("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+        .file("etc/resolv.conf", "nameserver 192.0.2.1\n")
+        .file("etc/ssh/ssh_host_rsa_key", "key")
+        .file(
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/:/bin/sh\n",
+        )
+        .file("usr/bin/ping", std::fs::read("/bin/busybox").unwrap())
+        .file(
+            &format!("srv/{}/{}", "long".repeat(30), "name".repeat(40)),
+            "deep",
+        )
+        .file("srv/one", "twice")
+        .file("srv/empty", "")
+        .file("srv/big", vec![7u8; 3 << 20]);
+    let path = |name: &str| phony.path().join(name);
+    std::fs::hard_link(path("srv/one"), path("srv/other")).unwrap();
+    std::os::unix::fs::symlink("target/".repeat(20), path("srv/link")).unwrap();
+    run("setcap", &["cap_net_raw+ep", text(&path("usr/bin/ping"))]);
+    run("chown", &["33:44", text(&path("srv/big"))]);
+    run("chmod", &["4755", text(&path("usr/bin/busybox"))]);
+    run("setfacl", &["-m", "u:33:r", text(&path("srv/one"))]);
+    run("mknod", &[text(&path("dev/null")), "c", "1", "3"]);
+    run("mkfifo", &[text(&path("srv/pipe"))]);
+    phony
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Unpacks the layer, as podman and Docker do, by umoci.
+fn unpack(world: &World, reference: &str, archive: &str) -> std::path::PathBuf {
+    let layout = world.path("layout");
+    let to = format!("oci:{}:x", text(&layout));
+    let from = format!("oci-archive:{archive}:{reference}");
+    run("skopeo", &["copy", "--insecure-policy", "-q", &from, &to]);
+    let bundle = world.path("bundle");
+    let image = format!("{}:x", text(&layout));
+    run("umoci", &["unpack", "--image", &image, text(&bundle)]);
+    run(
+        "oci-image-tool",
+        &[
+            "validate",
+            "--type",
+            "image",
+            "--ref",
+            "name=x",
+            text(&layout),
+        ],
+    );
+    bundle.join("rootfs")
+}
+
+#[test]
+fn a_container_is_what_the_machine_was_without_the_machine() {
+    let world = World::new();
+    let disk = machine().disk(world.dir.path(), "web.raw");
+    world.ok(&disk, &["-t", "docker"]);
+    assert_eq!(world.made(), ["web.oci.tar"]);
+    let archive = world.path("out/web.oci.tar");
+    let archive = text(&archive);
+    for transport in ["oci-archive", "docker-archive"] {
+        let seen = json(&run(
+            "skopeo",
+            &["inspect", "--config", &format!("{transport}:{archive}")],
+        ));
+        assert_eq!(seen["config"]["Cmd"], serde_json::json!(["/bin/sh"]));
+        assert_eq!(
+            seen["config"]["Labels"]["org.opencontainers.image.title"],
+            "web"
+        );
+        assert_eq!(seen["architecture"], "amd64");
+    }
+    let root = unpack(&world, "web:latest", archive);
+    let has = |path: &str| root.join(path).symlink_metadata().is_ok();
+    for path in [
+        "boot/vmlinuz-6.12",
+        "usr/lib/grub",
+        "usr/lib/firmware",
+        "usr/lib/modules",
+        "dev/null",
+        "etc/resolv.conf",
+        "etc/hostname",
+        "etc/ssh/ssh_host_rsa_key",
+        "srv/pipe",
+        "lost+found",
+    ] {
+        assert!(!has(path), "{path}");
+    }
+    for path in ["boot", "dev", "proc", "sys", "run", "tmp", "srv/empty"] {
+        assert!(has(path), "{path}");
+    }
+    for path in ["etc/fstab", "etc/machine-id"] {
+        assert_eq!(std::fs::read(root.join(path)).unwrap(), b"", "{path}");
+    }
+    kept(&root);
+    let said = run(
+        "chroot",
+        &[text(&root), "/bin/sh", "-c", "echo $(( 6 * 7 )) from $0"],
+    );
+    assert_eq!(said, "42 from /bin/sh\n");
+}
+
+/// Contents, owners, modes, links, capabilities, lists of access.
+fn kept(root: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = |path: &str| root.join(path).symlink_metadata().unwrap();
+    assert_eq!(
+        std::fs::read(root.join("srv/big")).unwrap(),
+        vec![7u8; 3 << 20]
+    );
+    assert_eq!((meta("srv/big").uid(), meta("srv/big").gid()), (33, 44));
+    assert_eq!(meta("usr/bin/busybox").mode() & 0o7777, 0o4755);
+    assert_eq!(meta("srv/one").ino(), meta("srv/other").ino());
+    assert_eq!(meta("srv/one").nlink(), 2);
+    let link = std::fs::read_link(root.join("srv/link")).unwrap();
+    assert_eq!(link, Path::new(&"target/".repeat(20)));
+    let deep = format!("srv/{}/{}", "long".repeat(30), "name".repeat(40));
+    assert_eq!(std::fs::read(root.join(deep)).unwrap(), b"deep");
+    let capabilities = run("getcap", &[text(&root.join("usr/bin/ping"))]);
+    assert!(
+        capabilities.trim_end().ends_with("cap_net_raw=ep"),
+        "{capabilities}"
+    );
+    let list = run("getfacl", &["-n", "-p", text(&root.join("srv/one"))]);
+    assert!(list.contains("user:33:r--"), "{list}");
+}
+
+#[test]
+fn the_same_disk_gives_the_same_bytes() {
+    let (one, other) = (World::new(), World::new());
+    let disk = machine().disk(one.dir.path(), "web.raw");
+    let sums: Vec<String> = [&one, &other]
+        .map(|world| {
+            world.ok(&disk, &["-t", "docker"]);
+            let sum = run("sha256sum", &[text(&world.path("out/web.oci.tar"))]);
+            sum.split(' ').next().unwrap().to_owned()
+        })
+        .into();
+    assert_eq!(sums[0], sums[1]);
+}
+
+/// podman takes the archive and gives the image its name; skopeo writes it back as it was.
+#[test]
+fn podman_loads_it_and_skopeo_copies_it_both_ways() {
+    let world = World::new();
+    let disk = machine().disk(world.dir.path(), "web.raw");
+    world.ok(&disk, &["-t", "docker", "--name", "acme-web"]);
+    let archive = world.path("out/acme-web.oci.tar");
+    let store = [
+        "--root".to_owned(),
+        text(&world.path("podman")).to_owned(),
+        "--runroot".into(),
+        text(&world.path("podman-run")).into(),
+        "--storage-driver".into(),
+        "vfs".into(),
+    ];
+    let podman = |words: &[&str]| {
+        let words: Vec<&str> = store
+            .iter()
+            .map(String::as_str)
+            .chain(words.iter().copied())
+            .collect();
+        run("podman", &words)
+    };
+    let loaded = podman(&["load", "-i", text(&archive)]);
+    assert!(loaded.contains("acme-web:latest"), "{loaded}");
+    let seen = json(&podman(&["image", "inspect", "acme-web:latest"]));
+    assert_eq!(seen[0]["Config"]["Cmd"], serde_json::json!(["/bin/sh"]));
+    let docker = format!(
+        "docker-archive:{}:acme-web:latest",
+        text(&world.path("copy.tar"))
+    );
+    let back = format!(
+        "oci-archive:{}:acme-web:latest",
+        text(&world.path("back.tar"))
+    );
+    let from = format!("oci-archive:{}", text(&archive));
+    run(
+        "skopeo",
+        &["copy", "--insecure-policy", "-q", &from, &docker],
+    );
+    run(
+        "skopeo",
+        &["copy", "--insecure-policy", "-q", &docker, &back],
+    );
+    let diff = |from: &str| json(&run("skopeo", &["inspect", "--config", from]))["rootfs"].clone();
+    assert_eq!(diff(&from), diff(&back));
+}
+
+#[test]
+fn what_cannot_run_is_no_container() {
+    let world = World::new();
+    let phony = machine();
+    std::fs::remove_file(phony.path().join("usr/bin/sh")).unwrap();
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let (code, said) = world.export(&disk, &["-t", "docker"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("neither /bin/bash nor /bin/sh"), "{said}");
+    phony.file("usr/bin/sh", "not a program\n");
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let (code, said) = world.export(&disk, &["-t", "docker"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("nothing runs in the container"), "{said}");
+    assert!(world.made().is_empty());
+}
+
+/// LVM is for the appliance: the same container comes out.
+#[test]
+#[ignore = "vm"]
+fn a_machine_on_logical_volumes_gives_the_same_container() {
+    let world = World::new();
+    let phony = machine();
+    let (plain, tree) = (
+        phony.disk(world.dir.path(), "web.raw"),
+        world.path("tree.tar"),
+    );
+    run(
+        "tar",
+        &[
+            "-C",
+            text(phony.path()),
+            "--xattrs",
+            "--acls",
+            "-cf",
+            text(&tree),
+            ".",
+        ],
+    );
+    let lvm = world.path("lvm.raw");
+    let script = format!(
+        "sparse {} 200M\nrun\npart-disk /dev/sda mbr\npvcreate /dev/sda1\nvgcreate vg /dev/sda1\n\
+         lvcreate-free root vg 100\nmkfs ext4 /dev/vg/root\nmount /dev/vg/root /\n\
+         tar-in {} / xattrs:true acls:true\nwrite /etc/fstab \"/dev/vg/root / ext4 defaults 0 1\\n\"\n",
+        text(&lvm),
+        text(&tree)
+    );
+    std::fs::write(world.path("script"), script).unwrap();
+    let mut guestfish = std::process::Command::new("guestfish");
+    guestfish
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .args(["-f", text(&world.path("script"))]);
+    let (code, said) = super::told(&guestfish.output().unwrap());
+    assert_eq!(code, 0, "{said}");
+    world.ok(&lvm, &["-t", "docker", "--name", "lvm"]);
+    world.ok(&plain, &["-t", "docker", "--name", "plain"]);
+    let list = |name: &str| {
+        let archive = world.path(&format!("out/{name}.oci.tar"));
+        let dir = tempfile::tempdir().unwrap();
+        run("tar", &["-C", text(dir.path()), "-xf", text(&archive)]);
+        let blobs = run(
+            "sh",
+            &["-c", &format!("ls -S {}/blobs/sha256/*", text(dir.path()))],
+        );
+        let layer = blobs.lines().next().unwrap().to_owned();
+        let words = [
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "-tvvzf",
+            &layer,
+        ];
+        let listed = run("tar", &words);
+        // Times of directories differ, as the files were copied.
+        let lines = listed.lines().map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (head, tail) = (words[..3.min(words.len())].join(" "), words.get(5..));
+            format!("{head} {}", tail.unwrap_or_default().join(" "))
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let (one, other) = (list("lvm"), list("plain"));
+    assert!(
+        one.iter()
+            .any(|line| line.contains("security.capability") || line.contains("cap")),
+        "{one:?}"
+    );
+    assert_eq!(one, other);
+}
