@@ -13,12 +13,14 @@ mod gcp;
 mod gzip;
 mod kernel;
 mod ova;
+mod proxmox;
 mod qcow2;
 mod raw;
 mod rootfs;
 pub mod source;
 mod tree;
 mod vmdk;
+mod wsl;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,6 +48,8 @@ pub const TARGETS: &[Target] = &[
     azure::TARGET,
     gcp::TARGET,
     docker::TARGET,
+    proxmox::TARGET,
+    wsl::TARGET,
 ];
 
 /// A place where images run.

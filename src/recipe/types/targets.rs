@@ -52,6 +52,12 @@ pub struct Targets {
     /// Google Cloud's archive of a disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gcp: Option<Gcp>,
+    /// A disk for Proxmox VE, and a script that imports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxmox: Option<Proxmox>,
+    /// A distribution for the Windows Subsystem for Linux.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wsl: Option<Wsl>,
     /// OpenStack: a qcow2 for Glance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openstack: Option<OpenStack>,
@@ -111,6 +117,16 @@ pub struct Azure {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Gcp {}
+
+/// `targets: {proxmox: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Proxmox {}
+
+/// `targets: {wsl: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Wsl {}
 
 /// `targets: {openstack: …}`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -17,7 +17,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// The one layer.
 #[derive(Debug)]
-pub(super) struct Blob {
+pub(in crate::target) struct Blob {
     /// SHA-256 of the file, in hex.
     pub(super) digest: String,
     /// SHA-256 of the archive in it, in hex.

@@ -4,8 +4,8 @@
 //! digest each time: files are sorted, owners are numbers, no time is newer than the disk.
 
 mod layout;
-mod run;
-mod strip;
+pub(super) mod run;
+pub(super) mod strip;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -48,11 +48,11 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let default = Docker::default();
     let options = targets.docker.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
-    let nodes = strip::strip(&tree.nodes);
+    let nodes = strip::strip(&tree.nodes, &[]);
     let shell = shell(&nodes)?;
     site.ui.step("archiving the files");
     let path = site.scratch.join("layer");
-    let blob = layer(
+    let blob = write_layer(
         &tree,
         &nodes,
         site.about.created,
@@ -105,7 +105,7 @@ fn plain(
     let file = site.file("rootfs.tar.zst");
     site.ui.step(&format!("writing {file}"));
     let path = site.dir.join(&file);
-    let same = layer(tree, nodes, site.about.created, Layer::Zstd, &path)?;
+    let same = write_layer(tree, nodes, site.about.created, Layer::Zstd, &path)?;
     if same.diff != blob.diff {
         return Err(Error::internal("the same files gave two archives"));
     }
@@ -119,7 +119,7 @@ fn plain(
 }
 
 /// The shell of the image, which is its command if the recipe names none.
-fn shell(nodes: &[Node]) -> Result<&'static str> {
+pub(super) fn shell(nodes: &[Node]) -> Result<&'static str> {
     let shells = [
         ("/bin/bash", ["usr/bin/bash", "bin/bash"]),
         ("/bin/sh", ["usr/bin/sh", "bin/sh"]),
@@ -170,7 +170,13 @@ impl<W: Write> Write for Hashed<W> {
 }
 
 /// Writes the files as one compressed archive.
-fn layer(tree: &Tree, nodes: &[Node], newest: u64, how: Layer, to: &Path) -> Result<Blob> {
+pub(super) fn write_layer(
+    tree: &Tree,
+    nodes: &[Node],
+    newest: u64,
+    how: Layer,
+    to: &Path,
+) -> Result<Blob> {
     let doing = || format!("writing {}", to.display());
     let file = File::create(to).doing(doing)?;
     let file = Hashed::new(BufWriter::with_capacity(1 << 20, file));
@@ -198,7 +204,7 @@ fn layer(tree: &Tree, nodes: &[Node], newest: u64, how: Layer, to: &Path) -> Res
 }
 
 /// The leftovers of a build, looked for in the layer; only a recipe says what they are.
-fn scanned(site: &Site<'_>, layer: &Path, how: Layer) -> Result<Option<Proven>> {
+pub(super) fn scanned(site: &Site<'_>, layer: &Path, how: Layer) -> Result<Option<Proven>> {
     let Some(gate) = &site.gate else {
         return Ok(None);
     };

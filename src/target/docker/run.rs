@@ -14,7 +14,12 @@ use crate::target::{Part, Proven, Site, proven};
 const SAYS: &str = "imgforge: the container runs";
 
 /// Unpacks the layer and runs a shell in it, which looks for the command and the user.
-pub(super) fn try_out(site: &Site<'_>, layer: &Path, how: Layer, config: &Value) -> Result<Proven> {
+pub(in crate::target) fn try_out(
+    site: &Site<'_>,
+    layer: &Path,
+    how: Layer,
+    config: &Value,
+) -> Result<Proven> {
     site.ui.step("running a command in the container");
     let root = site.scratch.join("root");
     std::fs::create_dir(&root).doing(|| format!("making {}", root.display()))?;

@@ -85,8 +85,8 @@ const MASKED: &[&str] = &[
 const UNITS: &str = "usr/lib/systemd/system";
 const MASKS: &str = "etc/systemd/system";
 
-/// The files of a container, sorted.
-pub(super) fn strip(nodes: &[Node]) -> Vec<Node> {
+/// The files of a container, sorted; `more` units are masked.
+pub(in crate::target) fn strip(nodes: &[Node], more: &[&str]) -> Vec<Node> {
     let mut kept: Vec<Node> = nodes.iter().filter(|node| stays(node)).cloned().collect();
     for node in &mut kept {
         if BLANK.iter().any(|path| node.path == path.as_bytes()) && node.kind == Kind::File {
@@ -99,6 +99,7 @@ pub(super) fn strip(nodes: &[Node]) -> Vec<Node> {
     if has(MASKS, &kept) {
         let masks: Vec<Node> = MASKED
             .iter()
+            .chain(more)
             .filter(|unit| has(&format!("{UNITS}/{unit}"), &kept))
             .map(|unit| mask(&format!("{MASKS}/{unit}")))
             .collect();
@@ -161,20 +162,23 @@ mod tests {
             kind: Kind::Directory,
             ..mask(path)
         };
-        let stripped = strip(&[
-            dir("boot"),
-            file("boot/vmlinuz-6.12"),
-            dir("boot/grub"),
-            file("booty"),
-            dir("etc/systemd/system"),
-            file("etc/fstab"),
-            file("etc/ssh/ssh_host_rsa_key"),
-            file("etc/ssh/sshd_config"),
-            file("usr/lib/modules/6.12/modules.dep"),
-            file("usr/lib/systemd/system/getty@.service"),
-            dir("var/log/apt"),
-            file("var/log/apt/history.log"),
-        ]);
+        let stripped = strip(
+            &[
+                dir("boot"),
+                file("boot/vmlinuz-6.12"),
+                dir("boot/grub"),
+                file("booty"),
+                dir("etc/systemd/system"),
+                file("etc/fstab"),
+                file("etc/ssh/ssh_host_rsa_key"),
+                file("etc/ssh/sshd_config"),
+                file("usr/lib/modules/6.12/modules.dep"),
+                file("usr/lib/systemd/system/getty@.service"),
+                dir("var/log/apt"),
+                file("var/log/apt/history.log"),
+            ],
+            &[],
+        );
         let seen: Vec<_> = stripped
             .iter()
             .map(|node| (String::from_utf8_lossy(&node.path).into_owned(), node.size))

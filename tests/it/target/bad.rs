@@ -66,7 +66,7 @@ fn words_that_are_wrong_are_told_at_once() {
     let (code, said) = world.export(&disk, &["-t", "floppy"]);
     assert_eq!(code, 2, "{said}");
     assert!(
-        said.contains("the targets are raw, qcow2, vmdk, ova, azure, gcp, docker"),
+        said.contains("the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, proxmox, wsl"),
         "{said}"
     );
     let (code, said) = world.export(&disk, &["-t", "raw", "--name", "a/b"]);

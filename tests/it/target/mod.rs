@@ -8,6 +8,8 @@
 mod bad;
 mod disks;
 mod docker;
+mod files;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,141 @@
+//! Proxmox VE: the disk, and a script that makes a template of it.
+
+use serde_json::json;
+
+use super::convert::convert;
+use super::qcow2::form;
+use super::{Made, Part, Site, Target, proven};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Clusters, Firmware, Proxmox, Targets};
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "proxmox",
+    about: "a disk for Proxmox VE, and a script that imports it",
+    version: 1,
+    options: |targets| targets.proxmox.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        proxmox: Some(Proxmox {}),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    modules: &[&["virtio_scsi"], &["virtio_net"]],
+    reads: true,
+    memory: Size::mib(256),
+    make,
+};
+
+fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+    let file = site.file("proxmox.qcow2");
+    let proof = convert(site, None, form(Clusters::Zlib), &file)?;
+    let tree = site.source.tree(site.ui)?;
+    let has = |path: &str| tree.get(path).is_some();
+    let script = site.file("proxmox.sh");
+    let path = site.dir.join(&script);
+    let text = text(&Import {
+        name: &site.about.name,
+        title: &site.about.title,
+        file: &file,
+        memory: site.machine.memory.as_bytes() >> 20,
+        cpus: site.machine.cpus,
+        uefi: site.machine.firmware == Firmware::Uefi,
+        cloud_init: has("usr/bin/cloud-init"),
+        agent: has("usr/sbin/qemu-ga") || has("usr/bin/qemu-ga"),
+    });
+    std::fs::write(&path, text).doing(|| format!("writing {script}"))?;
+    Program::new("sh")
+        .arg("-n")
+        .arg(&path)
+        .run()
+        .map_err(|error| Error::internal("the script for Proxmox is no script").cause(error))?;
+    Ok(vec![
+        Made {
+            file,
+            format: "qcow2",
+            about: [].into(),
+            proof,
+        },
+        Made {
+            file: script,
+            format: "proxmox-script",
+            about: [].into(),
+            proof: vec![
+                proven(Part::Validated, "sh -n"),
+                proven(Part::Words, "imgforge"),
+            ],
+        },
+    ])
+}
+
+/// What the script is made of.
+#[derive(Debug)]
+struct Import<'a> {
+    name: &'a str,
+    title: &'a str,
+    file: &'a str,
+    memory: u64,
+    cpus: u32,
+    uefi: bool,
+    cloud_init: bool,
+    agent: bool,
+}
+
+fn text(import: &Import<'_>) -> String {
+    let Import {
+        file, memory, cpus, ..
+    } = import;
+    // Proxmox takes DNS names.
+    let name: String = import
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let title = import.title.replace('\'', r"'\''");
+    let mut more = String::new();
+    if import.uefi {
+        more += "qm set \"$id\" --bios ovmf --machine q35 --efidisk0 \"$store:1,efitype=4m\"\n";
+    }
+    if import.cloud_init {
+        more += "qm set \"$id\" --ide2 \"$store:cloudinit\" --ipconfig0 ip=dhcp\n";
+    }
+    let agent = u8::from(import.agent);
+    format!(
+        r#"#!/bin/sh
+# Makes a template of {file}, which lies beside this script: {file}.sh ID [STORAGE]
+set -eu
+id=${{1:?"usage: $0 ID [STORAGE]"}}
+store=${{2:-local-lvm}}
+disk=$(cd "$(dirname "$0")" && pwd)/{file}
+[ -r "$disk" ] || {{ echo "$disk is missing" >&2; exit 1; }}
+qm create "$id" --name '{name}' --description '{title}' --ostype l26 \
+  --memory {memory} --cores {cpus} --cpu host --agent {agent} --net0 virtio,bridge=vmbr0 \
+  --scsihw virtio-scsi-pci --serial0 socket --vga serial0 --rng0 source=/dev/urandom
+qm set "$id" --scsi0 "$store:0,import-from=$disk,discard=on"
+{more}qm set "$id" --boot order=scsi0
+qm template "$id"
+"#
+    )
+    .replace(&format!("{file}.sh ID"), "sh SCRIPT ID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_stable() {
+        insta::assert_snapshot!(text(&Import {
+            name: "web_node",
+            title: "Ann's web node",
+            file: "web_node-1.proxmox.qcow2",
+            memory: 1024,
+            cpus: 2,
+            uefi: true,
+            cloud_init: true,
+            agent: false,
+        }));
+    }
+}

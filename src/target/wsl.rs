@@ -1,0 +1,134 @@
+//! WSL 2.4.4 and newer: the root file system with two files that Windows reads.
+
+use serde_json::json;
+
+use super::docker::{run, scanned, shell, strip, write_layer};
+use super::rootfs::NO_INODE;
+use super::tree::{Content, Kind, Node, Tree};
+use super::{Made, Part, Site, Target, proven};
+use crate::error::{Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Layer, Targets, Wsl};
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "wsl",
+    about: "a distribution for the Windows Subsystem for Linux",
+    version: 1,
+    options: |targets| targets.wsl.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        wsl: Some(Wsl {}),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Unshare],
+    modules: &[],
+    reads: true,
+    memory: Size::mib(512),
+    make,
+};
+
+/// Units that fight with what Windows does for the network and for /tmp.
+const MASKED: &[&str] = &[
+    "systemd-resolved.service",
+    "systemd-networkd.service",
+    "systemd-networkd.socket",
+    "systemd-networkd-wait-online.service",
+    "NetworkManager.service",
+    "NetworkManager-wait-online.service",
+    "networking.service",
+    "systemd-tmpfiles-setup.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-tmpfiles-clean.service",
+    "systemd-tmpfiles-clean.timer",
+    "tmp.mount",
+];
+
+const SHADOW: &str = "etc/shadow";
+
+fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+    let tree = site.source.tree(site.ui)?;
+    let nodes = nodes(&tree, &site.about.name);
+    let shell = shell(&nodes)?;
+    let file = site.file("wsl");
+    site.ui.step(&format!("writing {file}"));
+    let path = site.dir.join(&file);
+    write_layer(&tree, &nodes, site.about.created, Layer::Gzip, &path)?;
+    let listed = Program::new("tar").arg("-tzf").arg(&path).text()?;
+    for wanted in ["etc/wsl.conf", "etc/wsl-distribution.conf"] {
+        if !listed.lines().any(|line| line == wanted) {
+            return Err(Error::gate(format!("{file} lacks {wanted}")));
+        }
+    }
+    let mut proof = vec![proven(Part::Validated, "tar")];
+    proof.extend(scanned(site, &path, Layer::Gzip)?);
+    let config = json!({"config": {"Cmd": [shell]}});
+    proof.push(run::try_out(site, &path, Layer::Gzip, &config)?);
+    Ok(vec![Made {
+        file,
+        format: "wsl",
+        about: [].into(),
+        proof,
+    }])
+}
+
+/// A container's files, with what WSL asks for beside them.
+fn nodes(tree: &Tree, name: &str) -> Vec<Node> {
+    let mut nodes = strip::strip(&tree.nodes, MASKED);
+    let systemd = tree.get("usr/lib/systemd/systemd").is_some();
+    let distribution = format!("[oobe]\ndefaultName = {name}\n\n[shortcut]\nenabled = true\n");
+    let boot = format!("[boot]\nsystemd={systemd}\n");
+    add(&mut nodes, "etc/wsl-distribution.conf", &distribution);
+    add(&mut nodes, "etc/wsl.conf", &boot);
+    if let Some(text) = tree.text(SHADOW)
+        && let Some(shadow) = nodes.iter_mut().find(|node| node.path == SHADOW.as_bytes())
+    {
+        let locked = without_root(&text);
+        shadow.size = locked.len() as u64;
+        shadow.inode = NO_INODE;
+        shadow.content = Content::Bytes(locked.into_bytes());
+    }
+    nodes.sort_by(|a, b| a.path.cmp(&b.path));
+    nodes
+}
+
+/// Root's password, if it has one, is nobody's business on other machines.
+fn without_root(shadow: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("root:") {
+        Some(rest) => {
+            let after = rest.split_once(':').map_or("", |(_, after)| after);
+            format!("root:*:{after}\n")
+        }
+        None => format!("{line}\n"),
+    };
+    shadow.lines().map(line).collect()
+}
+
+fn add(nodes: &mut Vec<Node>, path: &str, text: &str) {
+    nodes.retain(|node| node.path != path.as_bytes());
+    nodes.push(Node {
+        path: path.as_bytes().to_vec(),
+        kind: Kind::File,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        size: text.len() as u64,
+        inode: NO_INODE,
+        xattrs: [].into(),
+        content: Content::Bytes(text.as_bytes().to_vec()),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_has_no_password() {
+        let text = "root:$y$j9T$hash:19000:0:99999:7:::\nweb:!:19000::::::\n";
+        let locked = without_root(text);
+        assert_eq!(locked, "root:*:19000:0:99999:7:::\nweb:!:19000::::::\n");
+    }
+}

@@ -1,0 +1,135 @@
+//! Targets of a recipe: made, proven, published, and refused when they are not what was proven.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::{run, text, told};
+
+const RECIPE: &str = "\
+name: web
+install: {bootstrap: {suite: trixie}}
+machine: {disk: 3GiB, memory: 1GiB}
+targets:
+  qcow2: {compression: zstd}
+  docker: {reference: acme/web, env: {LANG: C.UTF-8}, rootfs: true}
+  wsl: {}
+";
+
+struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut builder = tempfile::Builder::new();
+        let dir = builder
+            .prefix("imgforge-targets-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        std::fs::create_dir(dir.path().join("recipes")).unwrap();
+        let config = "state: state\nrepositories: {main: {path: repo}}\n";
+        std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
+        std::fs::write(dir.path().join("recipes/web.yaml"), RECIPE).unwrap();
+        World { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn imgforge(&self, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        command
+            .arg("-C")
+            .arg(self.dir.path())
+            .args(args)
+            .args(["--progress", "plain"])
+            .stdin(Stdio::null());
+        told(&command.output().unwrap())
+    }
+
+    /// The one file below a directory whose name ends so.
+    fn file(&self, dir: &str, end: &str) -> PathBuf {
+        let found = run(
+            "find",
+            &[text(&self.path(dir)), "-name", &format!("*{end}")],
+        );
+        let lines: Vec<&str> = found.lines().collect();
+        assert_eq!(lines.len(), 1, "{dir} {end}: {lines:?}");
+        PathBuf::from(lines[0])
+    }
+}
+
+#[test]
+#[ignore = "vm"]
+fn targets_are_made_proven_and_published() {
+    let world = World::new();
+    let out = world.path("out");
+    let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
+    let (code, said) = world.imgforge(&args);
+    assert_eq!(code, 0, "{said}");
+    for end in [".xz", ".qcow2", ".oci.tar", ".rootfs.tar.zst", ".wsl"] {
+        let (mine, published) = (world.file("out", end), world.file("repo/images/web/1", end));
+        run("cmp", &[text(&mine), text(&published)]);
+    }
+    let info = run("qemu-img", &["info", text(&world.file("out", ".qcow2"))]);
+    assert!(info.contains("compression type: zstd"), "{info}");
+    let archive = format!(
+        "oci-archive:{}",
+        text(&world.file("repo/images/web/1", ".oci.tar"))
+    );
+    let seen = run("skopeo", &["inspect", "--config", &archive]);
+    assert!(seen.contains("LANG=C.UTF-8"), "{seen}");
+    let root = world.path("root");
+    std::fs::create_dir(&root).unwrap();
+    run(
+        "tar",
+        &[
+            "--zstd",
+            "--xattrs",
+            "--xattrs-include=*",
+            "-C",
+            text(&root),
+            "-xf",
+            text(&world.file("out", ".rootfs.tar.zst")),
+        ],
+    );
+    let said = run(
+        "chroot",
+        &[
+            text(&root),
+            "dpkg-query",
+            "-W",
+            "-f",
+            "${Version}\\n",
+            "systemd",
+        ],
+    );
+    assert!(said.starts_with("25"), "{said}");
+    let (code, said) = world.imgforge(&["build", "web"]);
+    assert_eq!(code, 0, "{said}");
+    let finished = said
+        .lines()
+        .filter(|line| line.contains("finish-"))
+        .collect::<Vec<_>>();
+    assert_eq!(finished.len(), 3, "{said}");
+    assert!(
+        finished.iter().all(|line| line.contains("cached")),
+        "{finished:?}"
+    );
+    // Bytes of which nothing was proven are not published.
+    let stored = run(
+        "find",
+        &[text(&world.path("state/store")), "-name", "web-*.oci.tar"],
+    );
+    run(
+        "sh",
+        &[
+            "-c",
+            &format!("chmod u+w {0} && printf x >> {0}", stored.trim()),
+        ],
+    );
+    let (code, said) = world.imgforge(&["publish", "web", "--to", "stable"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("has not passed its gate"), "{said}");
+}
