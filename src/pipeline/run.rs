@@ -1,6 +1,7 @@
 //! Carries out a plan: each stage from the store, or made in a draft and committed.
 
-use std::collections::BTreeMap;
+mod finish;
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,9 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::host::accel::Accel;
 use crate::pipeline::epoch::now;
-use crate::pipeline::graph::{self, Node, Outcome, Room};
 use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
@@ -19,13 +18,11 @@ use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
-    self, Artifact, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
+    self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
-use crate::target::{self, Source};
-use crate::ui::{Event, StageUi, Ui};
-use crate::units::Size;
+use crate::ui::{Event, StageUi};
 
 /// One build of one image.
 #[derive(Debug)]
@@ -46,6 +43,7 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
     ) -> Result<Self> {
         stage::refuse_unavailable(&plan.resolved.recipe)?;
+        finish::foresee(plan)?;
         if plan.has_work() || options.publish.is_some() {
             session.store.prepare()?;
         }
@@ -155,59 +153,6 @@ impl<'a> Run<'a> {
             stage::pack::run(context, sealed, version)
         })?;
         Packed::of(sealed, &entry).map(Some)
-    }
-
-    /// The targets' artifacts, as many targets at once as memory allows. A target that fails does
-    /// not stop the others.
-    pub(super) fn finish(&self, sealed: &Sealed) -> Result<Vec<Artifact>> {
-        let planned: Vec<&Planned> = self.planned(StageId::Finish).collect();
-        if planned.is_empty() {
-            return Ok(vec![]);
-        }
-        let host = &self.session.host;
-        // A copy of the disk lies here that all targets share.
-        let shared = match planned.iter().all(|planned| planned.cached) {
-            true => None,
-            false => Some(self.session.store.draft(host.ledger()?)?),
-        };
-        let scratch = shared
-            .as_ref()
-            .map_or(Path::new(""), Draft::path)
-            .to_owned();
-        let accel = match shared {
-            Some(_) => host.accel()?,
-            None => Accel::Tcg,
-        };
-        let source = Source::new(sealed.0.disk(), "qcow2", scratch, accel);
-        let entries: Mutex<BTreeMap<String, Entry>> = Mutex::default();
-        let (nodes, room) = (
-            targets(&planned),
-            Room {
-                memory: graph::free_memory(),
-                images: planned.len(),
-            },
-        );
-        let outcomes = graph::run(&nodes, room, |label| {
-            let Some(planned) = planned.iter().find(|planned| planned.label == label) else {
-                return Ok(());
-            };
-            let Work::Finish(name) = &planned.work else {
-                return Ok(());
-            };
-            let target = target::find(name).ok_or_else(|| target::unknown(name))?;
-            let entry = self.stage(planned, |context| {
-                stage::finish::run(context, &source, sealed, self.plan.version(), target)
-            })?;
-            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.insert(label.to_owned(), entry);
-            Ok(())
-        })?;
-        failures(outcomes, &self.session.ui)?;
-        let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let artifacts = entries
-            .values()
-            .map(|entry| stage::companions::artifacts(entry.path(), &entry.meta().facts));
-        Ok(artifacts.collect::<Result<Vec<_>>>()?.concat())
     }
 
     fn hold(&self, locks: &mut Vec<Lock>) {
@@ -441,43 +386,6 @@ impl<'a> Run<'a> {
             Err(kept) => error.cause(kept),
         }
     }
-}
-
-/// The targets as a graph without edges.
-fn targets(planned: &[&Planned]) -> Vec<Node> {
-    let node = |planned: &&Planned| {
-        let target = match planned.work {
-            Work::Finish(name) => target::find(name),
-            _ => None,
-        };
-        Node {
-            name: planned.label.clone(),
-            parent: None,
-            memory: target.map_or(Size::bytes(0), |target| target.memory),
-        }
-    };
-    planned.iter().map(node).collect()
-}
-
-/// One failed target is the build's error; of several, each is told.
-fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
-    let all = outcomes.len();
-    let failed = outcomes
-        .into_iter()
-        .filter_map(|(label, outcome)| match outcome {
-            Outcome::Failed(error) => Some((label, error)),
-            _ => None,
-        });
-    let mut failed: Vec<_> = failed.collect();
-    if failed.len() < 2 {
-        return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let kind = failed[0].1.kind();
-    let names: Vec<String> = failed.iter().map(|(label, _)| label.clone()).collect();
-    for (_, error) in failed {
-        ui.warning(error.render().trim_end().to_owned());
-    }
-    Err(Error::new(kind, format!("{} of {all} targets failed", names.len())).evidence(names))
 }
 
 /// What every failed stage says.

@@ -9,6 +9,41 @@ use crate::error::{Error, Result};
 /// Where modules are; `/lib` is usually a link.
 const PLACES: [&str; 2] = ["usr/lib/modules/", "lib/modules/"];
 
+/// What kernels for clouds leave out.
+const GENERIC_ONLY: &[&str] = &["mptspi", "e1000", "e1000e", "igb"];
+
+/// What the names of kernels for clouds have in common.
+const CLOUDS: &[&str] = &["cloud", "virtual", "kvm", "aws", "azure", "gcp"];
+
+const HINT: &str = "kernels for clouds leave drivers out: `install: {bootstrap: {kernel: \
+                    linux-image-amd64}}` (Ubuntu: linux-image-generic) installs the generic one";
+
+/// Says before anything runs that no generic kernel will be in the image: `packages` are all that
+/// the recipes name, and without one of them a bootstrap installs a kernel for clouds.
+///
+/// # Errors
+/// When a target needs a generic one.
+pub(crate) fn foresee<'t>(
+    targets: impl IntoIterator<Item = &'t Target>,
+    packages: &[String],
+) -> Result<()> {
+    let generic = packages.iter().any(|name| {
+        name.starts_with("linux-image-") && !CLOUDS.iter().any(|cloud| name.contains(cloud))
+    });
+    let needs = |target: &&Target| {
+        let only = |group: &&&[&str]| group.iter().all(|name| GENERIC_ONLY.contains(name));
+        target.modules.iter().any(|group| only(&group))
+    };
+    match targets.into_iter().find(needs) {
+        Some(target) if !generic => Err(Error::usage(format!(
+            "the target `{}` needs a generic kernel, and the image will have one for clouds",
+            target.name
+        ))
+        .hint(HINT)),
+        _ => Ok(()),
+    }
+}
+
 /// Asks whether some kernel has a module of each of the target's groups, before the long work.
 ///
 /// # Errors
@@ -77,9 +112,7 @@ fn judge(target: &Target, kernels: &BTreeMap<String, BTreeSet<String>>) -> Resul
         "no kernel of the image drives the machines of the target `{name}`"
     ))
     .evidence(lines)
-    .hint(
-        "kernels for clouds leave drivers out: install the generic one, such as linux-image-amd64",
-    ))
+    .hint(HINT))
 }
 
 #[cfg(test)]
@@ -102,6 +135,25 @@ mod tests {
         judge(ova, &[cloud, generic].into()).unwrap();
         let error = judge(ova, &BTreeMap::new()).unwrap_err();
         assert!(error.message().contains("needs a kernel"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_for_clouds_is_foreseen() {
+        let said = |target: &str, packages: &[&str]| {
+            let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
+            foresee(find(target), &packages)
+        };
+        for packages in [&[][..], &["linux-image-cloud-amd64"], &["nginx"]] {
+            let error = said("ova", packages).unwrap_err();
+            assert!(
+                error.message().contains("`ova` needs a generic kernel"),
+                "{error}"
+            );
+            said("qcow2", packages).unwrap();
+            said("gcp", packages).unwrap();
+        }
+        said("vmdk", &["linux-image-amd64"]).unwrap();
+        said("ova", &["linux-image-generic"]).unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod docker;
 pub mod gate;
 mod gcp;
 mod gzip;
-mod kernel;
+pub(crate) mod kernel;
 mod ova;
 mod proxmox;
 mod qcow2;

@@ -27,10 +27,7 @@ pub(super) const TARGET: Target = Target {
 };
 
 /// Disk and network of the machines of VMware and VirtualBox.
-pub(super) const MODULES: &[&[&str]] = &[
-    &["mptspi", "vmw_pvscsi", "ahci"],
-    &["e1000", "e1000e", "vmxnet3"],
-];
+pub(super) const MODULES: &[&[&str]] = &[&["mptspi", "vmw_pvscsi", "ahci"], &["e1000"]];
 
 /// ESXi imports no other kind, and nothing for hardware before version 9.
 pub(super) const FORM: Form = Form {

@@ -19,6 +19,25 @@ fn a_kernel_without_the_drivers_is_refused() {
     world.ok(&cloud, &["-t", "gcp"]);
 }
 
+/// A recipe whose kernel will not do is told so before anything runs.
+#[test]
+fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {
+    let world = World::new();
+    std::fs::create_dir(world.path("recipes")).unwrap();
+    std::fs::write(world.path("imgforge.yaml"), "state: state\n").unwrap();
+    let recipe = "name: web\ninstall: {bootstrap: {suite: trixie}}\ntargets: {raw: {}, ova: {}}\n";
+    std::fs::write(world.path("recipes/web.yaml"), recipe).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command
+        .arg("-C")
+        .arg(world.dir.path())
+        .args(["build", "web"]);
+    let (code, said) = told(&command.output().unwrap());
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("`ova` needs a generic kernel"), "{said}");
+    assert!(!world.path("state").exists());
+}
+
 #[test]
 fn two_systems_and_none_are_refused_where_it_matters() {
     let world = World::new();
