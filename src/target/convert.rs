@@ -48,7 +48,7 @@ pub(super) fn convert(
         Some(raw) => (raw, "raw"),
         None => (site.source.disk(), site.source.format()),
     };
-    site.ui.step(&format!("writing {name}"));
+    site.ui.step(format!("writing {name}"));
     let shown = site.ui.clone();
     arguments(disk, format, form, &path).lines(move |line| {
         if let Some(percent) = percent(line) {

@@ -48,7 +48,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
             same(site, None, &disk, "raw")?;
         }
     }
-    site.ui.step(&format!("writing {file}"));
+    site.ui.step(format!("writing {file}"));
     let path = site.dir.join(&file);
     arguments(site.scratch, site.about.created, &path).run()?;
     site.ui.step("unpacking it again");

@@ -64,7 +64,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
         Ok(format!("SHA256({name})= {sum}\n"))
     });
     let digests: String = digests.into_iter().collect::<Result<_>>()?;
-    site.ui.step(&format!("writing {file}"));
+    site.ui.step(format!("writing {file}"));
     let archive = site.dir.join(&file);
     pack(
         &archive,

@@ -52,7 +52,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     let nodes = nodes(&tree, &site.about.name);
     let shell = shell(&nodes)?;
     let file = site.file("wsl");
-    site.ui.step(&format!("writing {file}"));
+    site.ui.step(format!("writing {file}"));
     let path = site.dir.join(&file);
     write_layer(&tree, &nodes, site.about.created, Layer::Gzip, &path)?;
     let listed = Program::new("tar").arg("-tzf").arg(&path).text()?;

@@ -63,7 +63,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let reference = layout::reference(options, site.about);
     let file = site.file("oci.tar");
     let archive = site.dir.join(&file);
-    site.ui.step(&format!("writing {file}"));
+    site.ui.step(format!("writing {file}"));
     let compression = options.compression;
     let created = site.about.created;
     let digest = layout::write(
@@ -103,7 +103,7 @@ fn plain(
     mut proof: Vec<Proven>,
 ) -> Result<Made> {
     let file = site.file("rootfs.tar.zst");
-    site.ui.step(&format!("writing {file}"));
+    site.ui.step(format!("writing {file}"));
     let path = site.dir.join(&file);
     let same = write_layer(tree, nodes, site.about.created, Layer::Zstd, &path)?;
     if same.diff != blob.diff {
