@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Run;
 use crate::error::{Error, Result};
 use crate::host::accel::Accel;
+use crate::host::memory;
 use crate::pipeline::graph::{self, Node, Outcome, Room};
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::recipe::types::{Action, Install, PackageNames};
@@ -43,7 +44,7 @@ impl Run<'_> {
         let (nodes, room) = (
             targets(&planned),
             Room {
-                memory: graph::free_memory(),
+                memory: memory::free().unwrap_or(Size::bytes(0)),
                 images: planned.len(),
             },
         );
