@@ -28,7 +28,8 @@ pub(super) const PRESEED: Kind = Kind {
 /// `Installing the base system  ... 10%... 23%... 40%`: all on one line, as it grows.
 fn progress(text: &str) -> Option<Progress> {
     let (step, rest) = text.split_once("...")?;
-    let number = |part: &str| part.trim().strip_suffix('%')?.parse::<u8>().ok();
+    // The beginning of a status line can stand behind the number.
+    let number = |part: &str| part.split_once('%')?.0.trim().parse::<u8>().ok();
     let percent = rest.split("...").filter_map(number).last();
     let step = step.trim();
     (!step.is_empty() && percent.is_some_and(|n| n <= 100)).then(|| Progress {
@@ -85,6 +86,8 @@ mod tests {
         let base = |n| Some(("Installing the base system".to_owned(), Some(n)));
         assert_eq!(seen("Installing the base system  ... 10%... 23%"), base(23));
         assert_eq!(seen("Installing the base system  ... 10%... 2"), base(10));
+        let cut = "Installing the base system  ... 10%... 23%[           (1*inst";
+        assert_eq!(seen(cut), base(23));
         assert_eq!(seen("Loading additional components..."), None);
         assert_eq!(seen("[    3.1] usb 1-1: new device"), None);
         assert_eq!(seen("... 40%"), None);
