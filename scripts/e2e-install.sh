@@ -15,7 +15,12 @@ world=$(mktemp -d /var/tmp/imgforge-e2e.XXXXXX)
 pids=()
 # shellcheck disable=SC2317,SC2329 # called by the trap
 finish() {
+	local status=$?
 	[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || :
+	if [ "$status" != 0 ] && [ -d "$world/state/logs" ]; then
+		mv "$world/state/logs" "$world.logs"
+		echo "the logs are in $world.logs" >&2
+	fi
 	rm -rf "$world"
 }
 trap finish EXIT
