@@ -119,6 +119,15 @@ impl Error {
         self
     }
 
+    /// Replaces the general hint `instead_of`, and no other, by one that knows more.
+    #[must_use]
+    pub fn better_hint(mut self, instead_of: &str, hint: impl Into<String>) -> Self {
+        if self.hint.as_deref() == Some(instead_of) {
+            self.hint = Some(hint.into().into_boxed_str());
+        }
+        self
+    }
+
     /// Puts a wider sentence before this one, which becomes its first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {

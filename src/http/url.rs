@@ -53,7 +53,11 @@ impl Url {
         Ok(Url {
             scheme,
             authority: authority.to_owned(),
-            path: without_dots(path),
+            path: match scheme {
+                // People write these as they are; one file has one address.
+                "file" => without_dots(&encoded(&decoded(path))),
+                _ => without_dots(path),
+            },
             query,
         })
     }
@@ -66,11 +70,10 @@ impl Url {
         let path = std::path::absolute(path).map_err(|cause| {
             Error::usage(format!("{} cannot be found", path.display())).cause(cause)
         })?;
-        let text = path.to_string_lossy().replace('%', "%25");
         Ok(Url {
             scheme: "file",
             authority: String::new(),
-            path: text.replace('#', "%23"),
+            path: encoded(&path.to_string_lossy()),
             query: None,
         })
     }
@@ -220,6 +223,21 @@ fn without_dots(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// A path of this host as addresses have it.
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'+' | b'@' | b':' | b',' | b'=' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn decoded(path: &str) -> String {

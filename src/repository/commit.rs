@@ -9,9 +9,12 @@ use super::publication::{Publication, Published};
 use super::state::{Action, Image, Revision};
 use super::transaction::{Place, Transaction};
 use super::{Repository, files};
-use crate::error::{Error, Result};
+use crate::error::{DISK_FULL, Error, Result};
 use crate::index;
 use crate::ui::{Event, Ui};
+
+/// What to do when the repository's disk is full.
+const FULL: &str = "the disk is full: `imgforge repo prune` shows what may go";
 
 impl Repository {
     /// Publishes an image: its blob under a revision of its own, then the signed index.
@@ -23,7 +26,9 @@ impl Repository {
     pub fn publish(&self, publication: &Publication<'_>, ui: &Ui) -> Result<Published> {
         let published = self.publish_now(publication).map_err(|error| {
             let to = self.root.display();
-            error.within(format!("publishing `{}` to {to} failed", publication.name))
+            error
+                .within(format!("publishing `{}` to {to} failed", publication.name))
+                .better_hint(DISK_FULL, FULL)
         })?;
         ui.event(&Event::Published {
             image: publication.name.to_owned(),
@@ -336,10 +341,6 @@ impl Image {
 
 impl Publication<'_> {
     /// The blob's name in the revision's directory.
-    fn file_name(&self) -> String {
-        format!("{}-{}.xz", self.name, self.version)
-    }
-
     /// The revision as it is before it has a number: `file` is a name only.
     fn revision(&self, incoming: Option<&Incoming>) -> Revision {
         Revision {
@@ -369,34 +370,5 @@ impl Publication<'_> {
         manifest.insert("sealed".into(), self.sealed.into());
         manifest.insert("gate".into(), self.gate.results().clone());
         manifest
-    }
-
-    fn check(&self) -> Result<()> {
-        for (what, value) in [
-            ("image", self.name),
-            ("channel", self.channel),
-            ("version", self.version),
-        ] {
-            super::check_name(what, value)?;
-        }
-        let blob = self.file_name();
-        for companion in &self.companions {
-            let name = &companion.name;
-            super::check_name("file", name)?;
-            let taken = [blob.as_str(), "manifest.json"].contains(&name.as_str());
-            let twice = self.companions.iter().filter(|other| other.name == *name);
-            if taken || twice.count() > 1 {
-                return Err(Error::internal(format!(
-                    "there are two files `{name}` beside the blob"
-                )));
-            }
-        }
-        if self.gate.sealed() != self.sealed {
-            return Err(Error::gate("the gate has passed for another disk")
-                .cause(format!("it tested {}", self.gate.sealed()))
-                .cause(format!("this is {}", self.sealed))
-                .hint("`imgforge build NAME --from check` tests this one"));
-        }
-        Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! Waiting for a lock that the kernel frees when its holder ends, however it ends.
 
 use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 
 /// Waits until the lock is ours; ends early when imgforge is interrupted.
@@ -22,6 +23,19 @@ pub(super) fn wait(
             Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(Duration::from_millis(20)),
             Err(errno) => return Err(std::io::Error::from(errno)).doing(doing),
         }
+    }
+}
+
+/// What nobody may write is told with who could.
+pub(super) fn cannot_be_written(root: &Path, cause: &std::io::Error) -> Error {
+    let error = Error::host(format!(
+        "the repository {} cannot be written",
+        root.display()
+    ));
+    let hint = "make it writable for this user, or do this on the host that it belongs to";
+    match cause.kind() {
+        std::io::ErrorKind::StorageFull => error.cause(cause).hint("make room on its disk"),
+        _ => error.cause(cause).hint(hint),
     }
 }
 

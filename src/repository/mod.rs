@@ -62,6 +62,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
+use crate::http::Url;
 use crate::index::{self, Entry, PLACEHOLDER};
 
 /// Where a repository is and how it is used.
@@ -146,8 +147,12 @@ impl Repository {
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
         let root = std::path::absolute(&path).doing(doing)?;
-        std::fs::create_dir_all(root.join(".imgforge/names")).doing(doing)?;
-        let url = url.unwrap_or_else(|| format!("file://{}", root.display()));
+        std::fs::create_dir_all(root.join(".imgforge/names"))
+            .map_err(|cause| lock::cannot_be_written(&root, &cause))?;
+        let url = match url {
+            Some(url) => url,
+            None => Url::of_path(&root)?.to_string(),
+        };
         let url = url.trim_end_matches('/').to_owned();
         let mut repository = Repository {
             root,
@@ -245,11 +250,8 @@ impl Repository {
     fn lock(&self) -> Result<Held> {
         let path = self.private("lock");
         let doing = || format!("locking {}", path.display());
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .doing(doing)?;
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|cause| lock::cannot_be_written(&self.root, &cause))?;
         lock::wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
         let held = Held { _lock: file };
         journal::recover(&self.root, &self.steps)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Stamp;
+use super::{Stamp, check_name};
 use crate::error::{Error, Result};
 use crate::units::Size;
 
@@ -100,6 +100,43 @@ pub struct Companion {
 pub(super) enum Source {
     File(PathBuf),
     Bytes(Vec<u8>),
+}
+
+impl Publication<'_> {
+    /// Refuses names that nobody can have, and a proof about another disk.
+    pub(super) fn check(&self) -> Result<()> {
+        for (what, value) in [
+            ("image", self.name),
+            ("channel", self.channel),
+            ("version", self.version),
+        ] {
+            check_name(what, value)?;
+        }
+        let blob = self.file_name();
+        for companion in &self.companions {
+            let name = &companion.name;
+            check_name("file", name)?;
+            let taken = [blob.as_str(), "manifest.json"].contains(&name.as_str());
+            let twice = self.companions.iter().filter(|other| other.name == *name);
+            if taken || twice.count() > 1 {
+                return Err(Error::internal(format!(
+                    "there are two files `{name}` beside the blob"
+                )));
+            }
+        }
+        if self.gate.sealed() != self.sealed {
+            return Err(Error::gate("the gate has passed for another disk")
+                .cause(format!("it tested {}", self.gate.sealed()))
+                .cause(format!("this is {}", self.sealed))
+                .hint("`imgforge build NAME --from check` tests this one"));
+        }
+        Ok(())
+    }
+
+    /// The name of the blob.
+    pub(super) fn file_name(&self) -> String {
+        format!("{}-{}.xz", self.name, self.version)
+    }
 }
 
 impl Companion {

@@ -86,7 +86,8 @@ impl Verify {
         let count = report.faults.len();
         let more = (count > SHOWN).then(|| format!("and {} more", count - SHOWN));
         let shown = report.faults.iter().take(SHOWN).cloned();
-        Err(Error::gate(format!("{place} has {count} faults"))
+        let noun = if count == 1 { "fault" } else { "faults" };
+        Err(Error::gate(format!("{place} has {count} {noun}"))
             .evidence(shown.chain(more))
             .hint("copy damaged files back from a mirror, or publish the images again"))
     }

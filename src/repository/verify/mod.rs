@@ -57,6 +57,7 @@ pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
         report: Report::default(),
         expected: BTreeMap::new(),
         signed: BTreeSet::new(),
+        seen: BTreeSet::new(),
     };
     audit.take_key(key)?;
     let channels = audit.channels()?;
@@ -87,6 +88,8 @@ struct Audit {
     expected: BTreeMap<String, Expected>,
     /// Clear-signed files that were verified already.
     signed: BTreeSet<String>,
+    /// The channels whose index is there.
+    seen: BTreeSet<String>,
 }
 
 impl Audit {
@@ -133,7 +136,9 @@ impl Audit {
             .flatten()
             .filter_map(|one| Some((word(one, "name")?, word(one, "index")?)))
             .collect();
-        if !channels.iter().any(|(_, path)| path == "index.asc") {
+        // A repository whose default channel never had anything has no index at its top.
+        let told = !channels.is_empty() && self.read("index.asc")?.is_none();
+        if !told && !channels.iter().any(|(_, path)| path == "index.asc") {
             let default = word(&list, "default").unwrap_or_else(|| "the default channel".into());
             channels.insert(0, (default, "index.asc".into()));
         }
@@ -149,6 +154,7 @@ impl Audit {
         self.report.channels += 1;
         self.report.signatures += 1;
         self.signed.insert(path.to_owned());
+        self.seen.insert(channel.to_owned());
         let verified = match verify(&signed, &self.keyring) {
             Ok(verified) => verified,
             Err(error) => {
@@ -235,6 +241,12 @@ impl Audit {
         }
         let channels = list["channels"].as_object().into_iter().flatten();
         for (channel, current) in channels {
+            let has = current
+                .as_object()
+                .is_some_and(|current| !current.is_empty());
+            if has && !self.seen.contains(channel) {
+                self.fault(&path, format!("`{channel}` has the image, and no index"));
+            }
             for number in current
                 .as_object()
                 .into_iter()

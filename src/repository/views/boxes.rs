@@ -50,6 +50,14 @@ fn versions(state: &State, image: &Image, channel: &str) -> Vec<Value> {
             placed.insert(number, day.replace('-', ""));
         }
     }
+    // The clocks of two publishers may differ: a later number is never of an earlier day.
+    let mut latest = String::new();
+    for day in placed.values_mut() {
+        if *day < latest {
+            day.clone_from(&latest);
+        }
+        latest.clone_from(day);
+    }
     let canaries: BTreeSet<u64> = image
         .channels
         .get(channel)

@@ -208,10 +208,10 @@ fn one_client_uses_two_channels_at_once() {
     publish(&repository, &one);
     nightly(&repository, &two);
     let both = |order: [&str; 2]| {
-        let root = repository.path().display();
+        let root = address(repository.path());
         let section = |channel: &str| {
             let index = repository.state().unwrap().index_path(channel);
-            format!("[{channel}]\nuri=file://{root}/{index}\ngpgkey=file://{root}/imgforge.gpg\n")
+            format!("[{channel}]\nuri={root}/{index}\ngpgkey={root}/imgforge.gpg\n")
         };
         world.sources(&order.map(section).join("\n"));
         let list = world

@@ -54,7 +54,7 @@ fn virt_builder_lists_downloads_and_verifies_what_was_published() {
     assert_eq!(manifest["sha512"], disk.sha512.as_str());
     let usage = repository.usage("stable", "web-node").unwrap();
     assert!(
-        usage.contains(&format!("uri=file://{}", index.display())),
+        usage.contains(&format!("uri={}", address(&index))),
         "{usage}"
     );
 }
@@ -186,4 +186,25 @@ fn an_alias_that_an_operator_adds_stays_and_works() {
         (&list[0]["aliases"], &list[0]["hidden"]),
         (&json!(["web", "front"]), &json!(true))
     );
+}
+
+#[test]
+fn a_repository_lies_in_a_directory_of_any_name() {
+    let world = World::new();
+    let (dir, link) = (world.path("über 50%41 of a #1"), world.path("link"));
+    std::fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    let one = world.disk("one");
+    for (path, expected) in [(dir.join("repo"), 1), (link.join("repo"), 1)] {
+        let repository = Repository::open(world.settings(&path)).unwrap();
+        assert_eq!(publish(&repository, &one).revision, expected);
+        world.fetched_equals(&repository, "stable", "web-node", &one);
+        let usage = repository.usage("stable", "web-node").unwrap();
+        assert!(usage.contains(&address(&path.join("index.asc"))), "{usage}");
+    }
+    let pointer = dir.join("repo/channels/stable/web-node/latest.json");
+    let pointer: Value = serde_json::from_slice(&std::fs::read(pointer).unwrap()).unwrap();
+    let url = pointer["architectures"]["x86_64"]["url"].as_str().unwrap();
+    let url = imgforge::http::Url::parse(url).unwrap();
+    assert!(url.local().unwrap().exists(), "{url}");
 }

@@ -28,6 +28,7 @@ fn a_full_disk_at_any_write_leaves_a_valid_repository() {
         let error = publish_with(&repository, &two, |_| {}).unwrap_err();
         let text = error.render();
         assert!(text.contains("the disk is full"), "{when}: {text}");
+        assert!(text.contains("imgforge repo prune"), "{when}: {text}");
         drop(std::fs::remove_file(root.join(file)));
         let entry = world.repository().entries("stable").unwrap().remove(0);
         assert_eq!(

@@ -51,6 +51,33 @@ fn a_good_repository_is_right_from_a_directory_and_through_a_server() {
 }
 
 #[test]
+fn a_default_channel_that_never_had_anything_is_no_fault_and_one_that_lost_its_index_is() {
+    let world = World::new();
+    let (repository, one) = (world.repository(), world.disk("one"));
+    publish_with(&repository, &one, |p| p.channel = "nightly").unwrap();
+    let root = repository.path().to_str().unwrap();
+    let found = report(root);
+    assert_eq!(found.faults, Vec::<String>::new());
+    assert_eq!((found.channels, found.entries), (1, 1));
+
+    publish(&repository, &one);
+    std::fs::remove_file(repository.path().join("index.asc")).unwrap();
+    let list = repository.path().join("channels/index.json");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let mut channels: Value = serde_json::from_str(&text).unwrap();
+    channels["channels"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|channel| channel["index"] != "index.asc");
+    std::fs::write(&list, channels.to_string()).unwrap();
+    let found = report(root).faults.join("\n");
+    assert!(
+        found.contains("`stable` has the image, and no index"),
+        "{found}"
+    );
+}
+
+#[test]
 fn whatever_is_wrong_is_found_with_its_place() {
     type Spoil = fn(&Path);
     fn change(path: &Path, from: &str, to: &str) {

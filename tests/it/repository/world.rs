@@ -86,9 +86,9 @@ impl World {
             "stable" => "index.asc".to_owned(),
             other => format!("channels/{other}/index.asc"),
         };
-        let root = repository.path().display();
+        let root = address(repository.path());
         self.sources(&format!(
-            "[test]\nuri=file://{root}/{index}\ngpgkey=file://{root}/imgforge.gpg\n"
+            "[test]\nuri={root}/{index}\ngpgkey={root}/imgforge.gpg\n"
         ));
         self.client("virt-builder")
     }
@@ -140,6 +140,11 @@ impl World {
         Program::new("cmp").args([&out, &disk.raw]).run().unwrap();
         std::fs::remove_file(out).unwrap();
     }
+}
+
+/// The `file:` address of a path.
+pub(crate) fn address(path: &Path) -> String {
+    imgforge::http::Url::of_path(path).unwrap().to_string()
 }
 
 pub(crate) fn proof(sealed: &str) -> GateProof {

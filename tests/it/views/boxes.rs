@@ -128,6 +128,21 @@ fn a_catalogue_lists_every_version_of_a_channel_and_no_yanked_one() {
         sum.starts_with(provider["checksum"].as_str().unwrap()),
         "{sum}"
     );
+    // A publisher whose clock is behind: the new box is still the newest.
+    let three = world.disk("three");
+    publish_with(&repository, &three, |p| {
+        p.companions = vec![boxed("three")];
+        let days = jiff::SignedDuration::from_hours(24 * 40);
+        p.stamp.when = p.stamp.when.checked_sub(days).unwrap();
+    })
+    .unwrap();
+    let later = read(repository.path(), "vagrant/web-node.json");
+    let newest = later["versions"][0]["version"].as_str().unwrap();
+    assert!(newest.ends_with(".3.0"), "{newest}");
+    assert_eq!(newest.split('.').next(), numbers[0].split('.').next());
+    repository
+        .yank("web-node", 3, false, &Stamp::now(), &Ui::silent())
+        .unwrap();
     assert!(
         !repository
             .path()
