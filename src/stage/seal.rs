@@ -52,6 +52,7 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
         },
     )?;
     contents.read_config(&guest, context.dir)?;
+    sysprep::empty_journals(&guest)?;
     guest.close()?;
     contents.write(context.dir)?;
     for warning in report.warnings() {

@@ -170,6 +170,7 @@ fn in_session(job: &Job<'_>, overlay: &Path) -> Result<Report> {
             ui: Some(job.ui),
         },
     )?;
+    sysprep::empty_journals(&guest)?;
     guest.close()?;
     Ok(report)
 }

@@ -7,7 +7,8 @@ use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
-    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Report, Seal, seal, select,
+    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Report, Seal, empty_journals, seal,
+    select,
 };
 
 use crate::phony::Phony;
@@ -343,6 +344,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         changed.is_empty() && once.len() == twice.len(),
         "a second run changed {changed:?}"
     );
+    empty_journals(&guest).unwrap();
     guest.close().unwrap();
 
     let flat = dir.path().join("flat.raw");
@@ -357,6 +359,24 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         !contains(&flat, MARKER),
         "free blocks still have what was removed"
     );
+    assert_journal_is_empty(&flat);
+}
+
+/// The journal of a raw ext4 disk has its superblock and zeroes, and the disk is in order.
+fn assert_journal_is_empty(disk: &Path) {
+    let journal = Program::new("debugfs")
+        .args(["-R", "cat <8>"])
+        .arg(disk)
+        .output()
+        .unwrap();
+    assert_eq!(journal[..4], [0xc0, 0x3b, 0x39, 0x98]);
+    let rest = &journal[4096..];
+    assert!(rest.len() > 1 << 20 && rest.iter().all(|byte| *byte == 0));
+    Program::new("e2fsck")
+        .args(["-f", "-n"])
+        .arg(disk)
+        .run()
+        .unwrap();
 }
 
 /// Seals a Fedora that is mounted already, as another session has one anyway.
