@@ -7,9 +7,13 @@ use crate::recipe::types::Check;
 use crate::runner::drive::Finished;
 use crate::runner::{Job, Journal};
 
-/// Free text of a fact, from hex.
+/// Free text of a fact, from hex; the line's end that a program printed is no part of it.
 pub(super) fn text(hexed: &str) -> Option<String> {
-    Some(String::from_utf8_lossy(&hex::decode(hexed).ok()?).into_owned())
+    Some(
+        String::from_utf8_lossy(&hex::decode(hexed).ok()?)
+            .trim_end()
+            .to_owned(),
+    )
 }
 
 /// Names of the units that failed.

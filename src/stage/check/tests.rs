@@ -57,6 +57,13 @@ fn problems(journal: Journal, check: &Check) -> Vec<String> {
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
+fn the_end_of_a_printed_line_is_no_part_of_a_fact() {
+    let printed = hex::encode("6.12.48+deb13-cloud-amd64\n");
+    let text = super::judge::text(&printed);
+    assert_eq!(text.as_deref(), Some("6.12.48+deb13-cloud-amd64"));
+}
+
+#[test]
 fn a_healthy_clone_has_no_problems() {
     let good = journal(&[("state", "running"), ("machine-id", ID)]);
     assert_eq!(problems(good, &Check::default()), [""; 0]);
