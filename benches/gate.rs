@@ -8,7 +8,8 @@
     clippy::disallowed_methods,
     reason = "imgforge and QEMU are run as their users run them"
 )]
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use imgforge::host::accel::{Accel, Setting};
 use serde_json::Value;
+
+use common::{Report, Row, Times, Workspace};
 
 const RECIPE: &str = "\
 name: bench
@@ -27,30 +30,37 @@ machine: {disk: 2GiB, memory: 1GiB, firmware: bios}
 const MOST: f64 = 2.5;
 
 fn main() {
-    let parent =
-        std::env::var_os("IMGFORGE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let dir = tempfile::tempdir_in(parent).unwrap();
+    let place = Workspace::new("gate");
+    let dir = place.path();
     let runs = std::env::var("IMGFORGE_BENCH_RUNS").map_or(1, |runs| runs.parse().unwrap());
-    std::fs::create_dir(dir.path().join("recipes")).unwrap();
-    std::fs::write(dir.path().join("recipes/bench.yaml"), RECIPE).unwrap();
-    std::fs::write(dir.path().join("imgforge.yaml"), "state: state\n").unwrap();
-    imgforge(dir.path(), &["--until", "seal"]);
-    let sealed = entry(dir.path(), "seal").join("disk.qcow2");
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
-    println!("one boot to login, and the gate; load {}", load.trim());
-    for run in 1..=runs {
-        let boot = boot(dir.path(), &sealed).as_secs_f64();
-        imgforge(dir.path(), &["--from", "check", "--until", "check"]);
-        let meta = meta(&entry(dir.path(), "check"));
-        let gate = meta["took"].as_f64().unwrap();
+    std::fs::create_dir_all(dir.join("recipes")).unwrap();
+    std::fs::write(dir.join("recipes/bench.yaml"), RECIPE).unwrap();
+    std::fs::write(dir.join("imgforge.yaml"), "state: state\n").unwrap();
+    let mut report = Report::new("gate");
+    report.fact("accelerator", Setting::Auto.choose().accel.as_str());
+    imgforge(dir, &["--until", "seal"]);
+    let sealed = entry(dir, "seal").join("disk.qcow2");
+    let (mut gates, mut boots, mut scans) = (vec![], vec![], vec![]);
+    for _ in 0..runs {
+        boots.push(boot(dir, &sealed));
+        imgforge(dir, &["--from", "check", "--until", "check"]);
+        let meta = meta(&entry(dir, "check"));
         let scan = meta["facts"]["gate"]["scan"]["took"].as_f64().unwrap();
-        let ratio = (gate - scan) / boot;
-        let verdict = if ratio <= MOST { "kept" } else { "BROKEN" };
-        println!(
-            "run {run}: boot {boot:.1} s, gate {gate:.1} s, of it scan {scan:.1} s: \
-             {ratio:.2} boots (promised: {MOST}, {verdict})"
-        );
+        gates.push(Duration::from_secs_f64(
+            meta["took"].as_f64().unwrap() - scan,
+        ));
+        scans.push(format!("{scan:.1} s"));
     }
+    let times = |all| Times { all, peak: 0 };
+    report.row(Row {
+        work: "the gate without its scan: two boots, compared".into(),
+        ours: times(gates),
+        against: "one boot to the login prompt".into(),
+        theirs: times(boots),
+        goal: 1.0 / MOST,
+        more: vec![(format!("the scan took {}", scans.join(", ")), true)],
+    });
+    report.finish();
 }
 
 fn imgforge(dir: &Path, args: &[&str]) {

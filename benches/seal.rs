@@ -3,13 +3,14 @@
 //!
 //! `cargo bench --bench seal` makes a Debian of 10 GiB and one of 100 GiB with imgforge itself.
 //! `IMGFORGE_BENCH_RUNS=5` sets how often each is measured (3; the chain once in three), and
-//! `IMGFORGE_BENCH_DIR` a directory with 25 GiB of free space.
+//! `IMGFORGE_BENCH_DIR` a directory with 25 GiB of free space, which is kept.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "the peers are run as their users run them"
 )]
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
+mod common;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use imgforge::host::accel::{Accel, Setting};
-use serde_json::json;
+
+use common::{Report, Row, Times, Workspace};
 
 const IMGFORGE: &str = env!("CARGO_BIN_EXE_imgforge");
 
@@ -33,6 +35,12 @@ variants:
   size: [small, large]
 ";
 
+/// How many times as fast as the chain sealing is, at least.
+const GOAL: f64 = 4.0;
+
+/// What sealing may take of a disk whose empty part is ten times as large, as a share of its speed.
+const FLAT: f64 = 0.8;
+
 /// Times and what the disk allocates afterwards.
 #[derive(Default)]
 struct Series {
@@ -41,55 +49,60 @@ struct Series {
 }
 
 impl Series {
-    fn median(&self) -> Duration {
-        let mut times = self.times.clone();
-        times.sort();
-        times[times.len() / 2]
+    fn times(&self) -> Times {
+        Times {
+            all: self.times.clone(),
+            peak: 0,
+        }
     }
 }
 
 fn main() {
-    let parent =
-        std::env::var_os("IMGFORGE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let dir = tempfile::tempdir_in(parent).unwrap();
+    let place = Workspace::new("seal");
+    let dir = place.path();
     let runs = std::env::var("IMGFORGE_BENCH_RUNS").map_or(3, |runs| runs.parse().unwrap());
     let accel = Setting::Auto.choose().accel;
-    let small = disk(dir.path(), "small", "10GiB");
-    let large = disk(dir.path(), "large", "100GiB");
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    let small = disk(dir, "small", "10GiB");
+    let large = disk(dir, "large", "100GiB");
+    let mut report = Report::new("seal");
+    report.fact("accelerator", accel.as_str());
 
     let (mut ours, mut ours_large, mut chain) =
         (Series::default(), Series::default(), Series::default());
     for run in 0..runs {
         // In turn, so that what else the machine does meets all of them.
-        measure(&mut ours, &small, |disk| seal(disk, dir.path()));
+        measure(&mut ours, &small, |disk| seal(disk, dir));
         if run % 3 == 0 {
             measure(&mut chain, &small, |disk| published_chain(disk, accel));
         }
-        measure(&mut ours_large, &large, |disk| seal(disk, dir.path()));
+        measure(&mut ours_large, &large, |disk| seal(disk, dir));
     }
 
-    println!("seal of a Debian, medians (load before: {})", load.trim());
-    let reference = chain.median();
-    row(
-        "virt-sysprep; guestfish zero-free-space, fstrim",
-        &chain,
-        reference,
-    );
-    row("imgforge disk seal", &ours, reference);
-    row("imgforge disk seal, of 100 GiB", &ours_large, reference);
-    let seconds = |series: &Series| series.median().as_secs_f64();
-    let figures = json!({
-        "bench": "seal",
-        "load": load.trim(),
-        "chain-seconds": seconds(&chain),
-        "chain-allocated": chain.allocated,
-        "seal-seconds": seconds(&ours),
-        "seal-allocated": ours.allocated,
-        "seal-100-gib-seconds": seconds(&ours_large),
-        "ratio": seconds(&ours) / seconds(&chain),
+    let mib = |series: &Series| format!("{} MiB", series.allocated >> 20);
+    report.row(Row {
+        work: "seal a Debian of 10 GiB".into(),
+        ours: ours.times(),
+        against: "virt-sysprep; guestfish zero-free-space, fstrim".into(),
+        theirs: chain.times(),
+        goal: GOAL,
+        more: vec![(
+            format!(
+                "{} left allocated, by the chain {}",
+                mib(&ours),
+                mib(&chain)
+            ),
+            ours.allocated <= chain.allocated,
+        )],
     });
-    println!("{figures}");
+    report.row(Row {
+        work: "seal the same on 100 GiB".into(),
+        ours: ours_large.times(),
+        against: "on 10 GiB".into(),
+        theirs: ours.times(),
+        goal: FLAT,
+        more: vec![(format!("{} left allocated", mib(&ours_large)), true)],
+    });
+    report.finish();
 }
 
 /// A raw disk with the recipe's system.
@@ -103,7 +116,7 @@ fn disk(dir: &Path, variant: &str, size: &str) -> PathBuf {
     let mut build = Command::new(IMGFORGE);
     build.arg("-C").arg(&repo);
     run(build.args(["build", &name, "--until", "install", "-q"]));
-    let entries = repo.join("state/entries");
+    let entries = repo.join("state/store");
     let found = std::fs::read_dir(entries).unwrap().flatten();
     let mut disks = found.map(|entry| entry.path().join("disk.qcow2"));
     let disk = disks.find(|disk| disk.exists()).unwrap();
@@ -157,10 +170,4 @@ fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
-}
-
-fn row(name: &str, series: &Series, reference: Duration) {
-    let (took, mebibytes) = (series.median(), series.allocated >> 20);
-    let share = took.as_secs_f64() / reference.as_secs_f64();
-    println!("  {name:<48} {took:>8.1?}  {share:.2} of the chain  {mebibytes} MiB left allocated");
 }
