@@ -223,7 +223,6 @@ functions! {
     vfs_type(G, Text) -> OwnedText;
     vfs_uuid(G, Text) -> OwnedText;
     set_uuid(G, Text, Text) -> c_int;
-    mountable_device(G, Text) -> OwnedText;
     inspect_get_package_management(G, Text) -> OwnedText;
     blockdev_getsize64(G, Text) -> i64;
 
@@ -244,6 +243,7 @@ functions! {
     lvcreate_free(G, Text, Text, c_int) -> c_int;
     lvremove(G, Text) -> c_int;
     pvs(G) -> OwnedTexts;
+    lvs(G) -> OwnedTexts;
     vgs(G) -> OwnedTexts;
     vg_activate_all(G, c_int) -> c_int;
     pvchange_uuid_all(G) -> c_int;

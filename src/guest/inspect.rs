@@ -26,6 +26,11 @@ pub struct Os {
     pub product: String,
 }
 
+/// The type of encrypted devices.
+const LUKS: &str = "crypto_LUKS";
+
+const KEY_HINT: &str = "`disk seal --luks-key` names a file with the passphrase; in a recipe it is one of the `secrets`";
+
 /// A passphrase or key of encrypted volumes; never printed.
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
@@ -65,11 +70,13 @@ impl Guestfs {
     pub fn mount_os(&self, root: &str) -> Result<Os> {
         let mut mountpoints = pairs(&self.inspect_get_mountpoints(root)?);
         mountpoints.sort_by_key(|(at, _)| (at.len(), at.clone()));
+        let systems = self.list_filesystems()?;
         for (at, device) in &mut mountpoints {
             if at == "/" {
                 // fstab may name an encrypted volume as it is called only in the running guest.
                 root.clone_into(device);
             }
+            *device = self.listed_as(device, &systems)?;
             self.mount(device, at)?;
         }
         Ok(Os {
@@ -85,29 +92,54 @@ impl Guestfs {
         })
     }
 
+    /// The name by which a file system is listed. What fstab names by UUID or label may be given as
+    /// the appliance's kernel calls it, which numbers disks as it meets them.
+    fn listed_as(&self, name: &str, systems: &[String]) -> Result<String> {
+        if systems.iter().any(|listed| listed == name) {
+            return Ok(name.to_owned());
+        }
+        let uuid = self.vfs_uuid(name)?;
+        let is_part = name.starts_with(SUBVOLUME);
+        for listed in systems.iter().step_by(2) {
+            let alike = listed.starts_with(SUBVOLUME) == is_part
+                && (!is_part || behind_disk(listed) == behind_disk(name));
+            if alike && !uuid.is_empty() && self.vfs_uuid(listed)? == uuid {
+                return Ok(listed.clone());
+            }
+        }
+        Ok(name.to_owned())
+    }
+
     /// Opens the encrypted (LUKS) volumes of the disks, before [`Guestfs::mount_root`]. They pass
     /// discards on, so that they can be trimmed.
     ///
     /// # Errors
     /// When none of the keys opens a volume.
     pub fn unlock(&self, keys: &[Key]) -> Result<()> {
-        let locked = self.locked()?;
+        // What an opened volume holds may be encrypted, too.
+        while self.unlock_once(keys)? {
+            self.lvm_scan(true)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the encrypted volumes that are seen; whether there was one to open.
+    fn unlock_once(&self, keys: &[Key]) -> Result<bool> {
         let open = self.list_dm_devices()?;
-        for device in &locked {
+        let mut any = false;
+        for device in &self.locked()? {
             let uuid = self.vfs_uuid(device)?;
             if open.contains(&format!("/dev/mapper/luks-{uuid}")) {
                 continue;
             }
-            let opened = keys.iter().any(|key| self.open(&uuid, key).is_ok());
-            if !opened {
-                return Err(Error::usage(format!("no key opens the encrypted {device}"))
-                    .hint("--luks-key names a file with the passphrase; it can be given often"));
+            if !keys.iter().any(|key| self.open(&uuid, key).is_ok()) {
+                return Err(
+                    Error::usage(format!("no key opens the encrypted {device}")).hint(KEY_HINT)
+                );
             }
+            any = true;
         }
-        if !locked.is_empty() {
-            self.lvm_scan(true)?;
-        }
-        Ok(())
+        Ok(any)
     }
 
     /// libguestfs' own call does not let discards through. The shell of the appliance does not
@@ -122,12 +154,16 @@ impl Guestfs {
             .map_err(|_| Error::stage("the key does not open the volume"))
     }
 
+    /// The encrypted devices. libguestfs does not count them as file systems.
     fn locked(&self) -> Result<Vec<String>> {
-        let systems = pairs(&self.list_filesystems()?);
-        let locked = systems
-            .into_iter()
-            .filter(|(_, kind)| kind == "crypto_LUKS");
-        Ok(locked.map(|(device, _)| device).collect())
+        let mut devices = self.list_devices()?;
+        devices.extend(self.list_partitions()?);
+        if self.feature_available(&["lvm2"])? {
+            devices.extend(self.lvs()?);
+        }
+        // A disk with partitions, or an empty one, has no type.
+        let is_locked = |device: &String| self.vfs_type(device).is_ok_and(|kind| kind == LUKS);
+        Ok(devices.into_iter().filter(is_locked).collect())
     }
 
     fn none_found(&self) -> Error {
@@ -135,16 +171,16 @@ impl Guestfs {
         let seen = systems
             .iter()
             .map(|(device, kind)| format!("{device}: {kind}"));
-        let locked = systems.iter().any(|(_, kind)| kind == "crypto_LUKS");
+        let locked = self.locked().is_ok_and(|locked| !locked.is_empty());
         Error::stage("no operating system was found on the disk")
             .cause(match systems.is_empty() {
+                _ if locked => "a part of the disk is encrypted",
                 true => "the disk has no file systems",
-                false if locked => "a part of the disk is encrypted",
                 false => "none of its file systems has the files of one",
             })
             .evidence(seen)
             .hint(match locked {
-                true => "--luks-key names a file with the passphrase",
+                true => KEY_HINT,
                 false => "`imgforge doctor` tests libguestfs; an installation that ended early leaves such a disk",
             })
     }
@@ -179,9 +215,48 @@ impl Guestfs {
     }
 }
 
+/// How libguestfs' names of btrfs' subvolumes begin; device and path follow.
+pub(crate) const SUBVOLUME: &str = "btrfsvol:";
+
+/// Where in the file system or subvolume `outer` the subvolume `inner` is.
+pub(crate) fn within<'a>(outer: &str, inner: &'a str) -> Option<&'a str> {
+    let outer = outer.strip_prefix(SUBVOLUME).unwrap_or(outer);
+    let path = inner.strip_prefix(SUBVOLUME)?.strip_prefix(outer)?;
+    path.starts_with('/').then_some(path)
+}
+
+/// What follows the disk in a subvolume's name: partition and path.
+fn behind_disk(name: &str) -> &str {
+    let disk = name
+        .trim_start_matches(SUBVOLUME)
+        .trim_start_matches("/dev/");
+    disk.trim_start_matches(|c: char| c.is_ascii_lowercase())
+}
+
 /// Keys and values of a list that has them in turn.
 pub(crate) fn pairs(list: &[String]) -> Vec<(String, String)> {
     list.chunks_exact(2)
         .map(|pair| (pair[0].clone(), pair[1].clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subvolumes_are_known_by_their_names() {
+        let [disk, root] = ["/dev/sda1", "btrfsvol:/dev/sda1/root"];
+        assert_eq!(within(disk, root), Some("/root"));
+        assert_eq!(
+            within(root, "btrfsvol:/dev/sda1/root/var/lib"),
+            Some("/var/lib")
+        );
+        assert_eq!(within(root, "btrfsvol:/dev/sda1/root2"), None);
+        assert_eq!(within(root, root), None);
+        assert_eq!(within(disk, disk), None);
+        assert_eq!(within(disk, "btrfsvol:/dev/sda11/root"), None);
+        assert_eq!(behind_disk(root), behind_disk("btrfsvol:/dev/sdb1/root"));
+        assert_ne!(behind_disk(root), behind_disk("btrfsvol:/dev/sdb2/root"));
+    }
 }

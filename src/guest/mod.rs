@@ -25,8 +25,8 @@ use crate::host::interrupt;
 use crate::ui::StageUi;
 use crate::units;
 
-pub(crate) use inspect::pairs;
 pub use inspect::{Key, Os};
+pub(crate) use inspect::{SUBVOLUME, pairs, within};
 pub use traces::remove_sockets_below;
 
 use log::Log;
@@ -41,6 +41,9 @@ const CALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// Memory of the appliance, in MiB: enough for GRUB and package managers of a guest.
 const MEMORY: i32 = 1024;
+
+/// As much where keys are derived: LUKS takes up to 1 GiB for one.
+const MEMORY_WITH_KEYS: i32 = 2048;
 
 /// A disk of a session.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +130,20 @@ impl Guestfs {
     /// a minute (six without hardware acceleration), or imgforge is interrupted.
     pub fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
         Self::launch_with(launch, MEMORY)
+    }
+
+    /// As [`Guestfs::launch`], and opens the encrypted volumes with these keys. Without keys they
+    /// stay closed.
+    ///
+    /// # Errors
+    /// As [`Guestfs::launch`], and when no key opens a volume.
+    pub fn launch_unlocked(launch: &Launch<'_>, keys: &[Key]) -> Result<Guestfs> {
+        if keys.is_empty() {
+            return Self::launch(launch);
+        }
+        let guest = Self::launch_with(launch, MEMORY_WITH_KEYS)?;
+        guest.unlock(keys)?;
+        Ok(guest)
     }
 
     /// As [`Guestfs::launch`], with `memory` MiB for the appliance: opening a LUKS volume takes

@@ -30,6 +30,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::guest::Key;
 use crate::host::accel::Accel;
 use crate::ui::StageUi;
 
@@ -92,6 +93,8 @@ pub struct Subject {
     pub known: Known,
     /// What belongs there.
     pub declared: Declared,
+    /// Keys of encrypted volumes.
+    pub luks_keys: Vec<Key>,
 }
 
 /// How a disk is opened.

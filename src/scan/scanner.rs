@@ -11,6 +11,7 @@ use super::owned::{self, Digests, Hasher, Owned};
 use super::rule::{Case, Look};
 use super::stream::{Hashed, Watched, hold};
 use super::{Finding, Report, Subject, Unsearched, glob, journal, rules, stream};
+use crate::guest::Key;
 use crate::host::interrupt;
 
 /// How much of a file a rule may judge, in bytes; larger configuration does not exist.
@@ -44,6 +45,8 @@ pub struct Scanner<'a> {
     candidates: Vec<Candidate>,
     unsearched: Vec<(Unsearched, Option<Digests>)>,
     in_files: Vec<u64>,
+    /// Put before the paths that are told.
+    place: String,
     files: u64,
     bytes: u64,
 }
@@ -84,9 +87,20 @@ impl<'a> Scanner<'a> {
             candidates: vec![],
             unsearched: vec![],
             in_files: vec![0; subject.known.count()],
+            place: String::new(),
             files: 0,
             bytes: 0,
         }
+    }
+
+    /// The files from here on are of a file system that nothing mounts: rules judge them by their
+    /// paths in it, as it may be the root of another system; findings have `place` before those.
+    pub(super) fn enter(&mut self, place: &str) {
+        place.clone_into(&mut self.place);
+    }
+
+    fn shown(&self, path: &str) -> String {
+        format!("{}{path}", self.place)
     }
 
     /// Takes one file. What cannot be decoded is noted, what cannot be read is an error.
@@ -106,7 +120,7 @@ impl<'a> Scanner<'a> {
         match (result, content.failed.take()) {
             (_, Some(cause)) => Err(crate::error::Error::stage(format!(
                 "reading {} of the image failed",
-                entry.path
+                self.shown(&entry.path)
             ))
             .cause(cause)),
             (Ok(()), None) => Ok(()),
@@ -239,7 +253,7 @@ impl<'a> Scanner<'a> {
             seen[*secret] = true;
             self.candidates.push(Candidate {
                 rule: rules::known(),
-                path: entry.path.clone(),
+                path: self.shown(&entry.path),
                 detail: format!("the secret `{}` at byte {at}", known.name(*secret)),
                 digests: None,
                 anyway: true,
@@ -256,7 +270,7 @@ impl<'a> Scanner<'a> {
                 let anyway = !rules::expected_setuid(each, entry);
                 self.candidates.push(Candidate {
                     rule,
-                    path: entry.path.clone(),
+                    path: self.shown(&entry.path),
                     detail,
                     digests: None,
                     anyway,
@@ -307,7 +321,7 @@ impl<'a> Scanner<'a> {
     fn candidate(&mut self, rule: usize, path: &str, detail: String) {
         self.candidates.push(Candidate {
             rule,
-            path: path.to_owned(),
+            path: self.shown(path),
             detail,
             digests: None,
             anyway: false,
@@ -320,8 +334,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn unsearched(&mut self, path: &str, why: String, digests: Option<Digests>) {
-        let path = path.to_owned();
+        let path = self.shown(path);
         self.unsearched.push((Unsearched { path, why }, digests));
+    }
+
+    /// Keys of the image's encrypted volumes.
+    pub(super) fn luks_keys(&self) -> &'a [Key] {
+        &self.subject.luks_keys
     }
 
     /// How often each known secret was in files.

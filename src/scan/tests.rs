@@ -67,6 +67,21 @@ fn found(files: &[(&str, &[u8])], subject: &Subject) -> Vec<String> {
     said.collect()
 }
 
+#[test]
+fn files_that_nothing_mounts_are_judged_as_those_of_a_root() {
+    let subject = Subject::default();
+    let mut scanner = Scanner::new(&subject);
+    let id: &[u8] = b"0123456789abcdef0123456789abcdef\n";
+    let entry = Entry::new("/etc/machine-id".into(), 0o100_444, (0, 0), id.len() as u64);
+    for place in ["/(partition 2)", ""] {
+        scanner.enter(place);
+        scanner.take(&entry, &mut &*id).unwrap();
+    }
+    let report = scanner.finish();
+    let paths: Vec<&str> = report.findings.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(paths, ["/(partition 2)/etc/machine-id", "/etc/machine-id"]);
+}
+
 fn secret(value: &str) -> Subject {
     Subject {
         known: Known::new(&BTreeMap::from([(

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::recipe::types::Recipe;
 use crate::sbom::Contents;
+use crate::stage::configure::luks_keys;
 use crate::stage::{Configured, Context, declared, install};
 use crate::store::Entry;
 use crate::sysprep::{self, ImageIdentity, Seal};
@@ -26,11 +27,13 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
         readonly: false,
     }];
     let accel = context.host.accel()?;
-    let guest = Guestfs::launch(&Launch {
+    let luks_keys = luks_keys(recipe, &context.resolved.root);
+    let launch = Launch {
         drives: &drives,
         accel,
         ui: Some(context.ui),
-    })?;
+    };
+    let guest = Guestfs::launch_unlocked(&launch, &luks_keys)?;
     let os = guest.mount_root()?;
     let declared = declared::all(recipe, &context.resolved.root, &configured.0)?;
     context.ui.step("listing the packages");
@@ -46,7 +49,7 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
             }),
             declared: &declared,
             files: &sources(&configured.0, recipe),
-            luks_keys: &[],
+            luks_keys: &luks_keys,
             relabel_at_boot: recipe.targets.ramdisk.is_none(),
             ui: Some(context.ui),
         },

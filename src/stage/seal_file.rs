@@ -13,12 +13,6 @@ use crate::store::ledger::{Item, Ledger};
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
 use crate::ui::StageUi;
 
-/// Memory of the appliance, in MiB, where keys are derived: LUKS takes up to 1 GiB for one.
-const MEMORY_WITH_KEYS: i32 = 2048;
-
-/// The usual memory of the appliance, in MiB.
-const MEMORY: i32 = 1024;
-
 /// What is sealed, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
@@ -147,15 +141,7 @@ fn in_session(job: &Job<'_>, overlay: &Path) -> Result<Report> {
         accel: job.accel,
         ui: Some(job.ui),
     };
-    let memory = match job.luks_keys.is_empty() {
-        true => MEMORY,
-        false => MEMORY_WITH_KEYS,
-    };
-    let guest = Guestfs::launch_with(&launch, memory)?;
-    if !job.luks_keys.is_empty() {
-        job.ui.step("opening encrypted volumes");
-        guest.unlock(job.luks_keys)?;
-    }
+    let guest = Guestfs::launch_unlocked(&launch, job.luks_keys)?;
     let os = guest.mount_root()?;
     let report = sysprep::seal(
         &guest,

@@ -7,12 +7,13 @@ pub mod seal;
 pub mod unpack;
 pub mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::App;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
+use crate::guest::Key;
 use crate::pipeline::clean;
 use crate::pipeline::host::{Host, Settings};
 use crate::store::Store;
@@ -82,4 +83,15 @@ pub fn host(app: &App) -> Result<Host> {
 pub fn name(file: &Path) -> String {
     let name = file.file_name().unwrap_or(file.as_os_str());
     name.to_string_lossy().into_owned()
+}
+
+/// The passphrases in files; an editor's last line end is no part of one.
+fn luks_keys(files: &[PathBuf]) -> Result<Vec<Key>> {
+    let key = |path: &PathBuf| {
+        let doing = || format!("reading the passphrase in {}", path.display());
+        let mut bytes = std::fs::read(path).doing(doing)?;
+        bytes.truncate(bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len));
+        Ok(Key::new(bytes))
+    };
+    files.iter().map(key).collect()
 }

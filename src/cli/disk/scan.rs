@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cli::{App, out};
+use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 
 use crate::recipe::types::Allow;
@@ -38,6 +38,9 @@ pub struct Scan {
     /// Accepts findings of a rule, everywhere or at paths that match PATH; may be repeated
     #[arg(long, value_name = "RULE[=PATH]")]
     allow: Vec<String>,
+    /// File with a passphrase of an encrypted (LUKS) volume; can be given often
+    #[arg(long, value_name = "FILE")]
+    luks_key: Vec<PathBuf>,
     /// Lists the rules instead
     #[arg(long, conflicts_with = "file")]
     list: bool,
@@ -80,6 +83,7 @@ impl Scan {
         let allow = self.allowed()?;
         let subject = Subject {
             known: self.known()?,
+            luks_keys: disk::luks_keys(&self.luks_key)?,
             ..Subject::default()
         };
         let report = self.scan(app, file, &subject)?;

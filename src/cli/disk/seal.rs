@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::disk::words::Word;
 use crate::cli::{App, disk, out};
-use crate::error::{Context as _, Error, Result};
-use crate::guest::Key;
+use crate::error::{Error, Result};
 use crate::host::diskfile::{DiskFile, DiskFormat};
 use crate::stage::seal_file::{Job, seal_file};
 use crate::sysprep::{self, Declared};
@@ -57,7 +56,7 @@ impl Seal {
         };
         let words: Vec<&str> = self.operations.iter().map(Word::as_str).collect();
         let operations = sysprep::select(&words)?;
-        let luks_keys = self.luks_key.iter().map(key).collect::<Result<Vec<_>>>()?;
+        let luks_keys = disk::luks_keys(&self.luks_key)?;
         if let Some(path) = self.keep.iter().find(|path| !path.starts_with('/')) {
             return Err(Error::usage(format!(
                 "`{path}` is no absolute path of the guest"
@@ -82,12 +81,4 @@ impl Seal {
         })?;
         out::print(&format!("{}: {}\n", sealed.path.display(), sealed.note))
     }
-}
-
-/// An editor's last line end is no part of the passphrase.
-fn key(path: &PathBuf) -> Result<Key> {
-    let mut bytes =
-        std::fs::read(path).doing(|| format!("reading the passphrase in {}", path.display()))?;
-    bytes.truncate(bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len));
-    Ok(Key::new(bytes))
 }

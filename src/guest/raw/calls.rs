@@ -81,8 +81,6 @@ calls! {
     "reading the UUID of {device}" vfs_uuid = vfs_uuid(device: &str) -> String;
     /// Sets the UUID of a file system or swap space that is not in use.
     "changing the UUID of {device}" set_uuid = set_uuid(device: &str, uuid: &str) -> ();
-    /// The device of something that can be mounted: a btrfs subvolume's is its file system's.
-    "looking at {mountable}" mountable_device = mountable_device(mountable: &str) -> String;
     /// The package manager, such as `apt`.
     "inspecting {root}" inspect_get_package_management = inspect_get_package_management(root: &str) -> String;
     /// The size of a device, in bytes.
@@ -116,6 +114,8 @@ calls! {
     "removing the logical volume {device}" lvremove = lvremove(device: &str) -> ();
     /// The physical volumes of LVM.
     "listing the physical volumes" pvs = pvs() -> Vec<String>;
+    /// The logical volumes, such as `/dev/vg/root`.
+    "listing the logical volumes" lvs = lvs() -> Vec<String>;
     /// The volume groups.
     "listing the volume groups" vgs = vgs() -> Vec<String>;
     /// Makes all volume groups usable, or no more.
@@ -261,6 +261,33 @@ impl Guestfs {
                             handle,
                             kind.as_ptr(),
                             device.as_ptr(),
+                            &raw const options,
+                        )
+                    }
+                })
+            },
+        )
+    }
+
+    /// As [`Guestfs::tar_out`], without the files that match one of tar(1)'s patterns.
+    ///
+    /// # Errors
+    /// With libguestfs' own text.
+    pub fn tar_out_without(&self, dir: &str, file: &Path, excludes: &[&str]) -> Result<()> {
+        self.attempt(
+            || format!("packing {dir}"),
+            |raw| {
+                let (dir, file) = (dir.hold()?, file.hold()?);
+                let excludes = excludes.hold()?;
+                let options = sys::TarOut::new().numericowner(1).xattrs(1).acls(1);
+                let options = options.excludes(<&[&str] as Argument>::pass(&excludes));
+                raw.call(|lib, handle| {
+                    // SAFETY: as in the table; the option's strings are held above.
+                    unsafe {
+                        (lib.tar_out_opts_argv)(
+                            handle,
+                            dir.as_ptr(),
+                            file.as_ptr(),
                             &raw const options,
                         )
                     }

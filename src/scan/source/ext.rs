@@ -35,8 +35,12 @@ pub(super) fn open(raw: &Path, volume: &Volume) -> Result<Ext4, Ext4Error> {
     Ext4::load(Box::new(Window { file, start }))
 }
 
-/// Where each volume is mounted, by the fstab of the one that has one; `""` is the root.
-pub(super) fn mounts(systems: &[(&Volume, Ext4)], volumes: &[Volume]) -> HashMap<u32, String> {
+/// Where each volume is mounted, by the fstab of the one that has one: `""` is the root, nothing
+/// means nowhere.
+pub(super) fn mounts(
+    systems: &[(&Volume, Ext4)],
+    volumes: &[Volume],
+) -> HashMap<u32, Option<String>> {
     let root = systems
         .iter()
         .find(|(_, system)| system.exists("/etc/os-release").unwrap_or(false))
@@ -52,7 +56,7 @@ pub(super) fn mounts(systems: &[(&Volume, Ext4)], volumes: &[Volume]) -> HashMap
     let of = |volume: &Volume| {
         let system = systems.iter().find(|(v, _)| v.number == volume.number);
         if root.is_some_and(|(v, _)| v.number == volume.number) {
-            return String::new();
+            return Some(String::new());
         }
         let (uuid, label) = match system {
             Some((_, system)) => (
@@ -62,7 +66,6 @@ pub(super) fn mounts(systems: &[(&Volume, Ext4)], volumes: &[Volume]) -> HashMap
             None => (volume.fat_uuid.clone(), String::new()),
         };
         mount_point(&fstab, volume, &uuid, &label)
-            .unwrap_or_else(|| format!("/(partition {})", volume.number))
     };
     volumes.iter().map(|v| (v.number, of(v))).collect()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::parts::{Content, Volume};
 use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch};
+use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs, within};
 use crate::scan::{Host, Scanner};
 
 /// Shows every file of the disk to the scanner.
@@ -22,39 +22,71 @@ pub(super) fn read(
         format: "raw",
         readonly: true,
     }];
-    let guest = Guestfs::launch(&Launch {
+    let launch = Launch {
         drives: &drives,
         accel: host.accel,
         ui: Some(host.ui),
-    })?;
+    };
+    let keys = scanner.luks_keys();
+    let guest = Guestfs::launch_unlocked(&launch, keys)?;
     for volume in volumes.iter().filter(|v| v.content == Content::Luks) {
         let path = format!("/(partition {})", volume.number);
-        scanner.unsearched_file(&path, "it is encrypted by LUKS".into());
+        let why = match keys.is_empty() {
+            true => "it is encrypted by LUKS",
+            false => "it is encrypted by LUKS: its files are searched, its free space is not",
+        };
+        scanner.unsearched_file(&path, why.into());
     }
+    let systems = pairs(&guest.list_filesystems()?);
+    let mut seen = vec![];
     if guest.inspect_os()?.len() == 1 {
-        guest.mount_root()?;
-        packed(&guest, "", scanner)?;
-    } else {
-        each(&guest, scanner)?;
+        let os = guest.mount_root()?;
+        packed(&guest, &[], scanner)?;
+        guest.umount_all()?;
+        seen.extend(os.mountpoints.into_iter().map(|(_, device)| device));
     }
+    each(&guest, &systems, &seen, scanner)?;
     guest.close()
 }
 
-/// Every file system by itself, where no single operating system says how they belong together.
-fn each(guest: &Guestfs, scanner: &mut Scanner<'_>) -> Result<()> {
-    for pair in guest.list_filesystems()?.chunks_exact(2) {
-        let [device, kind] = pair else { continue };
-        if matches!(kind.as_str(), "swap" | "unknown" | "crypto_LUKS") {
+/// What holds no files that could be read.
+const NO_FILES: [&str; 2] = ["swap", "unknown"];
+
+/// Every file system and subvolume that has not been `seen`, by itself: nothing says where its
+/// files belong.
+fn each(
+    guest: &Guestfs,
+    systems: &[(String, String)],
+    seen: &[String],
+    scanner: &mut Scanner<'_>,
+) -> Result<()> {
+    let is_seen = |name: &str| {
+        let mut seen = seen.iter();
+        seen.any(|other| other == name || within(other, name).is_some())
+    };
+    for (name, kind) in systems {
+        if NO_FILES.contains(&kind.as_str()) || is_seen(name) {
             continue;
         }
-        guest.mount_ro(device, "/")?;
-        packed(guest, &format!("/({device})"), scanner)?;
+        scanner.enter(&format!("/({name})"));
+        if kind == "btrfs" && !name.starts_with(SUBVOLUME) {
+            // The whole, and not the subvolume that is mounted where none is named.
+            guest.mount_options("ro,subvolid=5", name, "/")?;
+        } else {
+            guest.mount_ro(name, "/")?;
+        }
+        let others = systems.iter().filter_map(|(other, _)| within(name, other));
+        let others: Vec<String> = others.map(|path| format!(".{path}")).collect();
+        packed(guest, &others, scanner)?;
         guest.umount_all()?;
     }
+    scanner.enter("");
     Ok(())
 }
 
-fn packed(guest: &Guestfs, prefix: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+/// Shows what is mounted to the scanner, without the subvolumes `others`.
+fn packed(guest: &Guestfs, others: &[String], scanner: &mut Scanner<'_>) -> Result<()> {
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(std::io::Error::from)
         .doing(|| "making a pipe".into())?;
@@ -63,12 +95,12 @@ fn packed(guest: &Guestfs, prefix: &str, scanner: &mut Scanner<'_>) -> Result<()
         // A session is used by one thread at a time; the scanner reads in the other.
         let reader = scope.spawn(move || {
             let mut archive = File::from(ours);
-            let result = super::tar_below(&mut archive, prefix, scanner);
+            let result = super::tar(&mut archive, scanner);
             // An archive's padding would block its writer.
             drop(std::io::copy(&mut archive, &mut std::io::sink()));
             result
         });
-        let written = guest.tar_out("/", &name);
+        let written = guest.tar_out_without("/", &name, &others);
         drop(theirs);
         let read = reader
             .join()

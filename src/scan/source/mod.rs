@@ -5,6 +5,7 @@ mod fat;
 mod guest;
 pub(crate) mod parts;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
@@ -45,11 +46,6 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
 
 /// Shows every member of a tar archive to the scanner.
 pub(super) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
-    tar_below(archive, "", scanner)
-}
-
-/// As [`tar`], of what is mounted at `prefix`.
-fn tar_below(archive: impl Read, prefix: &str, scanner: &mut Scanner<'_>) -> Result<()> {
     let doing = || "reading the archive".to_owned();
     let mut archive = tar::Archive::new(archive);
     for member in archive.entries().doing(doing)? {
@@ -71,7 +67,7 @@ fn tar_below(archive: impl Read, prefix: &str, scanner: &mut Scanner<'_>) -> Res
         );
         let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         let path = path.strip_prefix('.').unwrap_or(&path);
-        let path = format!("{prefix}/{}", path.trim_matches('/'));
+        let path = format!("/{}", path.trim_matches('/'));
         let entry = Entry::new(path, mode, owner, member.size());
         scanner.take(&entry, &mut member)?;
     }
@@ -175,13 +171,29 @@ fn here(
     }
     let mounts = ext::mounts(&systems, volumes);
     for (volume, system) in &systems {
-        ext::walk(system, &mounts[&volume.number], scanner)?;
+        ext::walk(system, enter(volume, &mounts, scanner), scanner)?;
     }
     for volume in volumes
         .iter()
         .filter(|volume| volume.content == Content::Fat)
     {
-        fat::walk(raw, volume, &mounts[&volume.number], scanner, host.scratch)?;
+        let at = enter(volume, &mounts, scanner);
+        fat::walk(raw, volume, at, scanner, host.scratch)?;
     }
+    scanner.enter("");
     Ok(true)
+}
+
+/// Tells the scanner where a volume is; returns what its files' paths begin with.
+fn enter<'m>(
+    volume: &Volume,
+    mounts: &'m HashMap<u32, Option<String>>,
+    scanner: &mut Scanner<'_>,
+) -> &'m str {
+    let at = mounts.get(&volume.number).and_then(Option::as_deref);
+    match at {
+        Some(_) => scanner.enter(""),
+        None => scanner.enter(&format!("/(partition {})", volume.number)),
+    }
+    at.unwrap_or("")
 }

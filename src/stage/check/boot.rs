@@ -26,7 +26,7 @@ pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> 
         accel: gate.accel,
         ui: Some(gate.ui),
     };
-    let guest = Guestfs::launch(&launch)?;
+    let guest = Guestfs::launch_unlocked(&launch, &gate.subject.luks_keys)?;
     guest.mount_root()?;
     inject::inject(&guest)?;
     let mut models = BTreeSet::new();

@@ -29,6 +29,7 @@ pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
     let mut subject = Subject {
         known: known(&secrets),
         declared: Declared::from(&declared),
+        luks_keys: configure::luks_keys(recipe, &context.resolved.root),
     };
     let hashes = secrets.values().filter(|value| is_hash(value));
     let text = |value: &Vec<u8>| String::from_utf8_lossy(value).trim().to_owned();

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch};
+use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
 use crate::recipe::types::{self, Secret};
@@ -28,17 +28,26 @@ use crate::ui::StageUi;
 /// # Errors
 /// When the disk holds no operating system that the runner knows.
 pub fn prepare(disk: &Path, accel: Accel, ui: &StageUi) -> Result<String> {
+    prepare_with(disk, accel, ui, &[])
+}
+
+/// As [`prepare`], of a disk whose encrypted volumes one of these keys opens.
+///
+/// # Errors
+/// As [`prepare`], and when no key opens a volume.
+pub fn prepare_with(disk: &Path, accel: Accel, ui: &StageUi, keys: &[Key]) -> Result<String> {
     ui.step("putting the runner into the disk");
     let drives = [Drive {
         path: disk,
         format: "qcow2",
         readonly: false,
     }];
-    let guest = Guestfs::launch(&Launch {
+    let launch = Launch {
         drives: &drives,
         accel,
         ui: Some(ui),
-    })?;
+    };
+    let guest = Guestfs::launch_unlocked(&launch, keys)?;
     guest.mount_root()?;
     inject::inject(&guest)?;
     let release = guest.read_file("/etc/os-release").unwrap_or_default();
@@ -70,6 +79,17 @@ pub fn run_job(
         Some(complaint) => Err(finished.error(complaint)),
         None => Ok(finished),
     }
+}
+
+/// What may open the encrypted volumes of a recipe's machine: the passphrase is one of its
+/// secrets, and nothing says which.
+pub fn luks_keys(recipe: &types::Recipe, root: &Path) -> Vec<Key> {
+    let value = |(name, secret): (&String, &Secret)| {
+        let one = [(name.clone(), secret.clone())].into();
+        secret_values(&one, root).ok()?.into_values().next()
+    };
+    let values = recipe.secrets.iter().filter_map(value);
+    values.map(Key::new).collect()
 }
 
 /// Reads the values of a recipe's secrets. A file's last line end is not part of the value.
@@ -136,7 +156,8 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         false => context.overlay_with(below, OVERLAY_CLUSTER)?,
     };
     let scratch = context.scratch()?;
-    let codename = prepare(&disk, accel, context.ui)?;
+    let keys = luks_keys(recipe, &context.resolved.root);
+    let codename = prepare_with(&disk, accel, context.ui, &keys)?;
     let toolbox = toolbox::of(context, &recipe.configure[steps.clone()], &codename)?;
     let request = Request {
         mode: Mode::Configure,

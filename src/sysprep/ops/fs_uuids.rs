@@ -3,7 +3,7 @@
 //! boot loader's own program may have kept an old one.
 
 use crate::error::Result;
-use crate::guest::pairs;
+use crate::guest::{SUBVOLUME, pairs};
 use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
@@ -35,7 +35,7 @@ const FILES: &[&str] = &[
 fn run(site: &mut Site<'_>) -> Result<()> {
     let guest = site.guest;
     for (device, kind) in pairs(&guest.list_filesystems()?) {
-        if matches!(kind.as_str(), "unknown" | "crypto_LUKS") || device.starts_with("btrfsvol:") {
+        if kind == "unknown" || device.starts_with(SUBVOLUME) {
             continue;
         }
         let old = guest.vfs_uuid(&device)?;

@@ -6,7 +6,7 @@ mod swap;
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::guest::{Guestfs, Os, pairs};
+use crate::guest::{Guestfs, Os, SUBVOLUME, pairs, within};
 use crate::host::interrupt;
 
 /// The cluster size, in bytes, that the overlay to be sealed needs (`qemu-img create -o
@@ -52,10 +52,16 @@ pub struct Given {
 /// The device of each mounted file system with one place where it is mounted: subvolumes of btrfs
 /// share theirs.
 pub(super) fn mounted(guest: &Guestfs, os: &Os) -> Result<Vec<(String, String)>> {
+    let systems = pairs(&guest.list_filesystems()?);
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for (at, mountable) in &os.mountpoints {
-        let device = guest.mountable_device(mountable)?;
+        let whole = systems.iter().map(|(device, _)| device);
+        let whole = whole.filter(|device| within(device, mountable).is_some());
+        let device = whole
+            .min_by_key(|device| device.len())
+            .unwrap_or(mountable)
+            .clone();
         if seen.insert(device.clone()) {
             all.push((at.clone(), device));
         }
@@ -85,8 +91,8 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<Given> {
     }
     given.groups = lvm::free_space(guest)?;
     let others = systems.iter().filter(|(device, kind)| {
-        let skipped = matches!(kind.as_str(), "swap" | "unknown" | "crypto_LUKS");
-        let part = device.starts_with("btrfsvol:");
+        let skipped = matches!(kind.as_str(), "swap" | "unknown");
+        let part = device.starts_with(SUBVOLUME);
         !skipped && !part && !mounted.iter().any(|(_, mounted)| mounted == device)
     });
     let others: Vec<&str> = others.map(|(device, _)| device.as_str()).collect();
