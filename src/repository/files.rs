@@ -1,13 +1,15 @@
 //! Files that are there completely, after a power loss too, or not at all.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha512};
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
 
 /// Replaces a file in one step.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -22,6 +24,28 @@ pub(super) fn write_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(path).doing(doing)?;
     file.write_all(bytes).doing(doing)?;
     file.sync_all().doing(doing)
+}
+
+/// Copies a file, synced; returns its size in bytes and its SHA-512 in hex.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(u64, String)> {
+    let reading = || format!("reading {}", from.display());
+    let writing = || format!("writing {}", to.display());
+    let mut source = File::open(from).doing(reading)?;
+    let mut target = File::create(to).doing(writing)?;
+    let (mut hasher, mut size) = (Sha512::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        interrupt::check()?;
+        let count = source.read(&mut buffer).doing(reading)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+        size += count as u64;
+        target.write_all(&buffer[..count]).doing(writing)?;
+    }
+    target.sync_all().doing(writing)?;
+    Ok((size, hex::encode(hasher.finalize())))
 }
 
 /// Moves a synced file to its place.

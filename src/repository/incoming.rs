@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha512};
@@ -14,7 +13,6 @@ use super::views::Sign;
 use super::{Signer, files, lock};
 use crate::digest::file_sha256;
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
 
 /// A directory of files on their way in; what is still there is removed with it.
 #[derive(Debug)]
@@ -122,24 +120,7 @@ impl Incoming {
     ) -> Result<(u64, String)> {
         files::create_dir(&self.dir.join("files"))?;
         let to = self.path(name);
-        let reading = || format!("reading {}", from.display());
-        let writing = || format!("writing {}", to.display());
-        let mut source = File::open(from).doing(reading)?;
-        let mut target = File::create(&to).doing(writing)?;
-        let (mut hasher, mut size) = (Sha512::new(), 0);
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            interrupt::check()?;
-            let count = source.read(&mut buffer).doing(reading)?;
-            if count == 0 {
-                break;
-            }
-            hasher.update(&buffer[..count]);
-            size += count as u64;
-            target.write_all(&buffer[..count]).doing(writing)?;
-        }
-        target.sync_all().doing(writing)?;
-        let found = hex::encode(hasher.finalize());
+        let (size, found) = files::copy(from, &to)?;
         match expected {
             Some(expected) if expected != (size, found.as_str()) => Err(Error::stage(format!(
                 "{} is not what was packed",

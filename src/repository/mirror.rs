@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
-use sha2::{Digest as _, Sha512};
 
 use super::state::{Image, State};
 use super::{Identity, Repository, files, journal, lock};
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
 use crate::ui::{StageUi, Unit};
 
 /// What [`Repository::copy`] did.
@@ -129,29 +126,11 @@ impl Repository {
             return Ok(());
         }
         self.step("copy a file");
-        let (reading, writing) = (
-            || format!("reading {}", from.display()),
-            || format!("writing {}", to.display()),
-        );
         files::create_dir(to.parent().unwrap_or(&to))?;
         let mut aside = to.clone().into_os_string();
         aside.push(".part");
         let aside = PathBuf::from(aside);
-        let mut source = File::open(&from).doing(reading)?;
-        let mut target = File::create(&aside).doing(writing)?;
-        let mut hasher = Sha512::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            interrupt::check()?;
-            let count = source.read(&mut buffer).doing(reading)?;
-            if count == 0 {
-                break;
-            }
-            hasher.update(&buffer[..count]);
-            target.write_all(&buffer[..count]).doing(writing)?;
-        }
-        target.sync_all().doing(writing)?;
-        let found = hex::encode(hasher.finalize());
+        let (_, found) = files::copy(&from, &aside)?;
         if file
             .sha512
             .as_ref()

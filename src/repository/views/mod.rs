@@ -5,6 +5,7 @@
 
 mod boxes;
 mod channels;
+mod ipxe;
 mod latest;
 pub(crate) mod offer;
 pub mod packages;
@@ -30,6 +31,7 @@ pub const VIEWS: &[View] = &[
     streams::render,
     boxes::render,
     latest::render,
+    ipxe::render,
     page::render,
 ];
 

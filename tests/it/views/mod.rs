@@ -84,6 +84,35 @@ pub(crate) fn read(root: &Path, path: &str) -> Value {
 }
 
 #[test]
+fn a_kernel_and_its_initrd_are_booted_by_a_script_at_one_address() {
+    let world = World::new();
+    let (repository, one, two) = (world.repository(), world.disk("one"), world.disk("two"));
+    let path = repository.path().join("channels/stable/web-node/boot.ipxe");
+    publish_with(&repository, &one, |p| {
+        let about = |format: &'static str| [("target", "ramdisk"), ("format", format)];
+        p.companions = vec![
+            Companion::bytes("vmlinuz", "a kernel")
+                .about(about("kernel"))
+                .about([("cmdline", "console=ttyS1 ro")]),
+            Companion::bytes("initrd.img", "an initrd").about(about("initrd")),
+        ];
+    })
+    .unwrap();
+    let url = address(repository.path());
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        format!(
+            "#!ipxe\n# web-node revision 1 of stable\n\
+             kernel {url}/images/web-node/1/vmlinuz initrd=initrd.img console=ttyS1 ro\n\
+             initrd {url}/images/web-node/1/initrd.img\nboot\n"
+        )
+    );
+    // Only half of it boots nothing.
+    publish(&repository, &two);
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_pointer_is_signed_names_every_file_and_goes_with_the_image() {
     let world = World::new();
     let (repository, disk) = (world.repository(), world.disk("one"));
@@ -107,8 +136,8 @@ fn a_pointer_is_signed_names_every_file_and_goes_with_the_image() {
         .map(|file| &file["url"])
         .chain([&here["url"]])
     {
-        let path = url.as_str().unwrap().strip_prefix("file://").unwrap();
-        assert!(Path::new(path).exists(), "{path}");
+        let url: imgforge::http::Url = imgforge::http::Url::parse(url.as_str().unwrap()).unwrap();
+        assert!(url.local().unwrap().exists(), "{url}");
     }
     let signed = std::fs::read(root.join("channels/nightly/web-node/latest.sjson")).unwrap();
     let verified = verify(&signed, &repository.keyring()).unwrap();

@@ -1,0 +1,46 @@
+//! `channels/CHANNEL/IMAGE/boot.ipxe`: boots the channel's kernel and initrd of an image without
+//! a disk, at an address that stays.
+
+use super::offer::{self, Offer, word};
+use super::{Change, ViewFile};
+use crate::error::Result;
+use crate::repository::state::{Beside, State};
+
+/// What a script boots; PXE knows one architecture an address.
+const ARCH: &str = "x86_64";
+
+/// Renders the script of each image that changes.
+pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
+    let state = change.state;
+    let mut files = Vec::new();
+    for image in change.names().filter_map(|name| state.images.get(name)) {
+        for channel in state.channels.keys() {
+            let path = format!("channels/{channel}/{}/boot.ipxe", image.name);
+            let offers = offer::of_image(image, channel);
+            let offer = offers.iter().find(|offer| offer.arch == ARCH);
+            match offer.and_then(|offer| script(state, offer)) {
+                Some(text) => files.push(ViewFile::new(path, text)),
+                None if state.root.join(&path).exists() => files.push(ViewFile::remove(path)),
+                None => {}
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Nothing without both a kernel and an initrd.
+fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
+    let artifact = |format: &str| -> Option<&Beside> {
+        let mut all = offer.revision.artifacts().map(|(_, file)| file);
+        all.find(|file| file.word(word::FORMAT) == format)
+    };
+    let (kernel, initrd) = (artifact("kernel")?, artifact("initrd")?);
+    let name = initrd.path.rsplit('/').next()?;
+    let (url, cmdline) = (&state.url, kernel.word(word::CMDLINE));
+    let Offer { image, channel, .. } = offer;
+    Some(format!(
+        "#!ipxe\n# {} revision {} of {channel}\n\
+         kernel {url}/{} initrd={name} {cmdline}\ninitrd {url}/{}\nboot\n",
+        image.name, offer.number, kernel.path, initrd.path
+    ))
+}
