@@ -8,6 +8,8 @@
 )]
 
 mod common;
+#[path = "common/disks.rs"]
+mod disks;
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -15,35 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Report, Row, Times, Workspace, imgforge, measure, run, shell};
-use imgforge::store::Store;
-
-/// A Debian server with about 0.7 GiB used, booted once.
-const BASE: &str = r#"
-name: base
-summary: A Debian server
-install:
-  bootstrap:
-    suite: trixie
-    kernel: linux-image-amd64
-    packages: [openssh-server, libpam-systemd, python3, perl, git, vim, curl, locales, man-db, rsync, sudo, bash-completion]
-machine: {disk: 10GiB, memory: 1GiB}
-configure:
-  - packages: [less]
-seal: {operations: [default, apt-lists]}
-"#;
+use disks::disks;
 
 /// What the published pipeline runs, and the same with all cores.
 const XZ: &str = "xz --best --block-size=16777216";
 const XZ_PARALLEL: &str = "xz -T0 --best --block-size=16777216";
-
-const CHANGED: &str = r#"
-name: changed
-summary: The same with two packages more
-from: base
-configure:
-  - packages: [nginx-light, tmux]
-seal: {operations: [default, apt-lists]}
-"#;
 
 fn main() {
     let workspace = Workspace::new("pack");
@@ -66,35 +44,6 @@ fn main() {
     bench.unpacks(&mut report);
     bench.growth(&mut report);
     report.finish();
-}
-
-/// The base and the changed disk as raw files: built here, unless they are there from before.
-fn disks(dir: &Path) -> [PathBuf; 2] {
-    let state = dir.join("state");
-    std::fs::create_dir_all(dir.join("recipes")).unwrap();
-    std::fs::write(dir.join("imgforge.yaml"), "state: state\n").unwrap();
-    [("base", BASE), ("changed", CHANGED)].map(|(name, recipe)| {
-        let raw = dir.join(format!("{name}.raw"));
-        if !raw.exists() {
-            std::fs::write(dir.join(format!("recipes/{name}.yaml")), recipe).unwrap();
-            run(imgforge()
-                .arg("-C")
-                .arg(dir)
-                .args(["build", name, "--until", "seal"]));
-            let entries = Store::new(&state).all();
-            let sealed = entries
-                .iter()
-                .find(|entry| entry.meta().image == name && entry.meta().stage == "seal")
-                .unwrap();
-            let disk = sealed.disk();
-            run(&mut shell(&format!(
-                "qemu-img convert -f qcow2 -O raw -S 4k {} {}.new && mv {1}.new {1}",
-                disk.display(),
-                raw.display()
-            )));
-        }
-        raw
-    })
 }
 
 struct Bench<'a> {

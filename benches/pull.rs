@@ -1,12 +1,16 @@
 //! `imgforge pull` beside curl, xz and virt-builder, in one run on one machine.
 //!
-//! `IMGFORGE_BENCH_VIRT_BUILDER=no` leaves virt-builder's appliance out.
+//! `IMGFORGE_BENCH_VIRT_BUILDER=no` leaves virt-builder's appliance out; `IMGFORGE_BENCH_DIR=DIR`
+//! keeps the disks of the change, which the benchmark of packing uses, too.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "the peers are run as their users run them"
 )]
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
+mod common;
+#[path = "common/disks.rs"]
+mod disks;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -29,13 +33,34 @@ use imgforge::store::Store;
 use imgforge::store::ledger::Ledger;
 use imgforge::ui::Ui;
 
+use common::{Report, Row, Times, Workspace};
+
+/// What a client may take to read an index.
+const INDEX: Duration = Duration::from_millis(100);
+
+/// How many times as fast as virt-builder a pull should be.
+const VIRT_BUILDER: f64 = 3.0;
+
+/// What a pull may take, compared with fetching and unpacking one after the other.
+const PARTS: f64 = 1.25;
+
+/// What a client may fetch after a nightly change, of the whole blob.
+const CHANGE: f64 = 0.4;
+
 fn main() {
-    let dir = tempfile::tempdir().unwrap();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("load: {}", load.trim());
-    index_of_many(dir.path());
-    after_a_change(dir.path());
-    whole_disk(dir.path());
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut report = Report::new("pull");
+    index_of_many(dir.path(), &mut report);
+    after_a_change(dir.path(), &mut report);
+    whole_disk(dir.path(), &mut report);
+    report.finish();
+}
+
+fn once(took: Duration) -> Times {
+    Times {
+        all: vec![took],
+        peak: 0,
+    }
 }
 
 /// A disk that virt-builder takes for an installed Debian, with files of this host up to `used`.
@@ -197,15 +222,15 @@ impl Site {
 }
 
 /// 3 GiB with 0.67 GiB used, cold cache.
-fn whole_disk(dir: &Path) {
+fn whole_disk(dir: &Path, report: &mut Report) {
     let dir = &dir.join("whole");
     std::fs::create_dir(dir).unwrap();
     let disk = made_up_disk(dir, "disk.raw", 3 << 30, 690 << 20);
     let site = Site::new(dir);
     let size = site.publish(&disk, Profile::Fast);
-    println!(
-        "pull of a disk of 3 GiB, 0.67 GiB used, {} MB packed",
-        size / 1_000_000
+    report.fact(
+        "disk",
+        format!("3 GiB, 0.67 GiB of data, {} MB packed", size / 1_000_000),
     );
     let blob = "images/bench/1/bench-0123456789ab.xz";
     let (url, packed) = (format!("{}{blob}", site.url), site.root.join(blob));
@@ -218,27 +243,42 @@ fn whole_disk(dir: &Path) {
             peers.display()
         ));
     });
-    row("curl | sha512sum", fetch);
-    row("xz -T0 -d", unpack);
     std::fs::remove_file(&peers).unwrap();
     let out = dir.join("out.raw");
     let (took, peak, printed) = site.pull(&dir.join("state"), &out);
     sh(&format!("cmp '{}' '{}'", out.display(), disk.display()));
-    row("imgforge pull", took);
-    let ratio = took.as_secs_f64() / (fetch + unpack).as_secs_f64();
     let limit = printed["pulled"]["memory"].as_u64().unwrap() >> 20;
-    println!(
-        "    {ratio:.2} x of the two above; peak memory {} MiB, limit {limit} MiB",
-        peak >> 10
-    );
     std::fs::remove_file(&out).unwrap();
     let (again, _, _) = site.pull(&dir.join("state"), &out);
-    row("imgforge pull, out of the store", again);
     std::fs::remove_file(&out).unwrap();
-    virt_builder(dir, &site, took);
+    report.row(Row {
+        work: "pull, cold cache".into(),
+        ours: once(took),
+        against: format!(
+            "`curl \\| sha512sum` ({:.1} s), then `xz -T0 -d` ({:.1} s)",
+            fetch.as_secs_f64(),
+            unpack.as_secs_f64()
+        ),
+        theirs: once(fetch + unpack),
+        goal: 1.0 / PARTS,
+        more: vec![
+            (
+                format!(
+                    "peak memory {} MiB, decoders limited to {limit} MiB",
+                    peak >> 10
+                ),
+                peak >> 10 <= limit + 64,
+            ),
+            (
+                format!("out of the store {:.1} s", again.as_secs_f64()),
+                true,
+            ),
+        ],
+    });
+    virt_builder(dir, &site, took, report);
 }
 
-fn virt_builder(dir: &Path, site: &Site, ours: Duration) {
+fn virt_builder(dir: &Path, site: &Site, ours: Duration, report: &mut Report) {
     if std::env::var("IMGFORGE_BENCH_VIRT_BUILDER").is_ok_and(|value| value == "no") {
         return;
     }
@@ -271,75 +311,67 @@ fn virt_builder(dir: &Path, site: &Site, ours: Duration) {
         (took, ok)
     };
     let (unpacked, _) = run(false);
-    row("virt-builder --no-sync until its appliance", unpacked);
     let (took, ok) = run(true);
-    let remark = if ok { "" } else { " (failed)" };
-    row(&format!("virt-builder --no-sync{remark}"), took);
-    println!(
-        "    imgforge takes {:.2} of it",
-        ours.as_secs_f64() / took.as_secs_f64()
-    );
+    report.row(Row {
+        work: "pull, cold cache".into(),
+        ours: once(ours),
+        against: "`virt-builder --no-sync`".into(),
+        theirs: once(took),
+        goal: VIRT_BUILDER,
+        more: vec![
+            (
+                format!(
+                    "virt-builder until its disk is unpacked {:.1} s",
+                    unpacked.as_secs_f64()
+                ),
+                true,
+            ),
+            ("virt-builder came to its end".into(), ok),
+        ],
+    });
 }
 
-/// A nightly change: every twelfth file is another one, as after an upgrade.
-fn after_a_change(dir: &Path) {
+/// A nightly change: the same server with two packages more.
+fn after_a_change(dir: &Path, report: &mut Report) {
+    let workspace = Workspace::new("pack");
+    let [base, changed] = disks::disks(workspace.path());
     let dir = &dir.join("change");
     std::fs::create_dir(dir).unwrap();
-    let disk = made_up_disk(dir, "disk.raw", 1 << 30, 96 << 20);
     let site = Site::new(dir);
-    site.publish(&disk, Profile::Nightly);
+    let publish = |disk: &Path| {
+        let link = dir.join("disk.raw");
+        drop(std::fs::remove_file(&link));
+        std::os::unix::fs::symlink(disk, &link).unwrap();
+        site.publish(&link, Profile::Nightly)
+    };
+    publish(&base);
     let (state, out) = (dir.join("state"), dir.join("out.raw"));
-    site.pull(&state, &out);
-    let image = format!("{}?offset=1048576", disk.display());
-    let listing = Command::new("debugfs")
-        .args(["-R", "ls -p /usr/share", &image])
-        .output()
-        .unwrap();
-    let listing = String::from_utf8(listing.stdout).unwrap();
-    let files = listing.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split('/').collect();
-        let size: u64 = fields.get(6)?.parse().ok()?;
-        (!fields[5].starts_with('.')).then(|| (fields[5].to_owned(), size))
-    });
-    let files: Vec<(String, u64)> = files.collect();
-    let (mut commands, mut changed) = (String::new(), 0);
-    for (number, (name, size)) in files.iter().enumerate().step_by(12) {
-        let new = dir.join(format!("new-{number}"));
-        let mut content = vec![0; *size as usize];
-        File::open("/dev/urandom")
-            .unwrap()
-            .read_exact(&mut content)
-            .unwrap();
-        std::fs::write(&new, content).unwrap();
-        changed += size;
-        commands += &format!(
-            "rm /usr/share/{name}\nwrite {} /usr/share/{name}\n",
-            new.display()
-        );
-    }
-    let script = dir.join("commands");
-    std::fs::write(&script, commands).unwrap();
-    sh(&format!(
-        "debugfs -w -f '{}' '{image}' > /dev/null 2>&1",
-        script.display()
-    ));
-    let size = site.publish(&disk, Profile::Nightly);
+    let (first, ..) = site.pull(&state, &out);
+    let size = publish(&changed);
     let (took, _, printed) = site.pull(&state, &out);
-    sh(&format!("cmp '{}' '{}'", out.display(), disk.display()));
+    sh(&format!("cmp '{}' '{}'", out.display(), changed.display()));
     let fetched = printed["pulled"]["fetched"].as_u64().unwrap();
-    println!(
-        "pull after a change of {} MB in {} of {} files: {} of {} bytes fetched, {:.1} %, in {took:.1?}",
-        changed / 1_000_000,
-        files.len().div_ceil(12),
-        files.len(),
-        fetched,
-        size,
-        fetched as f64 / size as f64 * 100.0
-    );
+    let share = fetched as f64 / size as f64;
+    report.row(Row {
+        work: "pull after two packages were added".into(),
+        ours: once(took),
+        against: "pull without the revision before".into(),
+        theirs: once(first),
+        goal: 0.0,
+        more: vec![(
+            format!(
+                "{} of {} MB fetched, {:.1} %",
+                fetched / 1_000_000,
+                size / 1_000_000,
+                share * 100.0
+            ),
+            share <= CHANGE,
+        )],
+    });
 }
 
 /// The index of a repository with 500 names in their 20th revision.
-fn index_of_many(dir: &Path) {
+fn index_of_many(dir: &Path, report: &mut Report) {
     let dir = &dir.join("index");
     let (home, root) = (dir.join("gnupg"), dir.join("repository"));
     std::fs::create_dir_all(&home).unwrap();
@@ -398,13 +430,28 @@ fn index_of_many(dir: &Path) {
         timed(|| drop(pull::find(&session, &reference, &options).unwrap()))
     };
     let first = find(Some(&root.join("key.gpg")));
-    let mut times: Vec<Duration> = (0..11).map(|_| find(None)).collect();
-    times.sort();
+    let times: Vec<Duration> = (0..11).map(|_| find(None)).collect();
     let bytes = root.join("index.asc").metadata().unwrap().len();
-    println!(
-        "index of 500 names, {bytes} bytes, read and verified: {:.1?}, median of 11 (the first time, with its key: {first:.1?})",
-        times[5]
-    );
+    report.row(Row {
+        work: format!(
+            "find an image in an index of 500 names, {} KiB",
+            bytes >> 10
+        ),
+        ours: Times {
+            all: times,
+            peak: 0,
+        },
+        against: "the limit".into(),
+        theirs: once(INDEX),
+        goal: 1.0,
+        more: vec![(
+            format!(
+                "the first time, with its key: {:.0} ms",
+                first.as_secs_f64() * 1000.0
+            ),
+            true,
+        )],
+    });
 }
 
 /// Serves a directory on loopback, with ranges; returns its address.
@@ -481,8 +528,4 @@ fn sh(line: &str) {
         .status()
         .unwrap();
     assert!(status.success(), "{line}");
-}
-
-fn row(name: &str, took: Duration) {
-    println!("  {name:<44} {:>8.2} s", took.as_secs_f64());
 }
