@@ -9,7 +9,7 @@ DESTDIR ?=
 IMGFORGE := target/release/imgforge
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build test test-vm e2e e2e-install lint demo bench install deb clean docs check-docs
+.PHONY: help deps deps-test build test test-vm e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -39,6 +39,10 @@ e2e: deps-test build ## Builds and boots the shipped recipes for real
 
 e2e-install: deps-test build ## Installs Debian by its own installer for real, twice, and boots it (an hour)
 	@scripts/e2e-install.sh
+
+e2e-clouds: deps-test ## Keeps a real Glance by the official client (200 packages)
+	@scripts/deps.sh clouds
+	$(CARGO) test --locked --test it -- --ignored e2e_glance --test-threads=1
 
 lint: deps-test check-docs ## Checks format, lints, scripts and generated documentation
 	$(CARGO) fmt --all --check

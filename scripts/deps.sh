@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what imgforge needs: scripts/deps.sh [run] [build] [test]; all three by default.
+# Installs what imgforge needs: scripts/deps.sh [run] [build] [test] [clouds]; the first three by
+# default, and with "clouds" the services of `make e2e-clouds`.
 # Asks nothing, changes nothing the second time. The traps that it knows are marked TRAP.
 # shellcheck disable=SC2016,SC2086 # apt's own variables and an inner shell's; lists of words
 set -euo pipefail
@@ -9,6 +10,7 @@ declare -A packages=(
   [run]="mmdebstrap uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
+  [clouds]="glance-api python3-openstackclient"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
@@ -198,8 +200,8 @@ trap 'rm -f "$log"' EXIT
 wanted=
 for group in $groups; do
   case $group in
-    run | build | test) wanted="$wanted ${packages[$group]}" ;;
-    *) die "usage: $0 [run] [build] [test]" ;;
+    run | build | test | clouds) wanted="$wanted ${packages[$group]}" ;;
+    *) die "usage: $0 [run] [build] [test] [clouds]" ;;
   esac
 done
 

@@ -20,6 +20,7 @@ pub mod sbom;
 pub mod scan;
 pub mod stage;
 pub mod store;
+pub mod sync;
 pub mod sysprep;
 pub mod target;
 pub mod toolbox;

@@ -89,6 +89,9 @@ impl Build {
             );
         }
         named(&self.targets)?;
+        if !self.all {
+            asked_for(&session, &options, &names)?;
+        }
         let failed = each(app, &session, &options, &names)?;
         app.ui.close();
         out::print(&app.summary.render())?;
@@ -103,6 +106,24 @@ impl Build {
             .hint("the others are finished; the same command goes on with the failed ones")),
         }
     }
+}
+
+/// A target that none of the named recipes asks for is told before anything runs, too.
+fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<()> {
+    for name in names {
+        let resolved = session.repo.load(name, &options.vars)?;
+        let has: Vec<&str> = target::wanted(&resolved.recipe.targets)
+            .map(|target| target.name)
+            .collect();
+        if let Some(lacks) = options.targets.iter().find(|t| !has.contains(&t.as_str())) {
+            let said = format!("the recipe {name} does not ask for the target `{lacks}`");
+            return Err(Error::usage(said).hint(match has.as_slice() {
+                [] => format!("write `targets: {{{lacks}: {{}}}}`"),
+                has => format!("it asks for {}", has.join(", ")),
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// A target that does not exist is told before anything runs.

@@ -25,6 +25,7 @@ pub mod session;
 pub mod shell;
 pub mod show;
 pub mod status;
+pub mod sync;
 pub mod validate;
 
 use std::ffi::OsString;
@@ -93,6 +94,8 @@ pub enum Verb {
     Repo(repo::Repo),
     /// Gets a published image: verified, resumed, in parallel, sparse
     Pull(pull::Pull),
+    /// Keeps a cloud at what a channel has
+    Sync(sync::Sync),
     /// Clears up after killed builds and makes room in the store
     Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders
@@ -124,6 +127,7 @@ impl Verb {
             Verb::Channel(verb) => verb.run(app),
             Verb::Repo(verb) => verb.run(app),
             Verb::Pull(verb) => verb.run(app),
+            Verb::Sync(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),
             Verb::Doctor(verb) => verb.run(app),

@@ -91,11 +91,18 @@ impl Host {
             Work::Finish(name) => target::find(name),
             _ => None,
         });
-        target::need_tools(targets)?;
+        let targets: Vec<_> = targets.collect();
+        target::need_tools(targets.iter().copied())?;
+        let recipe = &plan.resolved.recipe.targets;
+        let guests = targets
+            .iter()
+            .any(|target| target.trial.is_some() || !(target.steps)(recipe).is_empty());
+        // What boots a guest needs what the gate needs.
+        let guests = guests.then(|| StageId::Check.name());
         let publishing = publish.then(|| StageId::Publish.name());
         let stages = runs.iter().map(|planned| planned.stage.name());
         preflight(&Needs {
-            stages: stages.chain(publishing).collect(),
+            stages: stages.chain(guests).chain(publishing).collect(),
             installer: plan.runs_an_installer() && runs.iter().any(|p| p.stage == StageId::Install),
             bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
             state: &self.settings.state,

@@ -234,7 +234,16 @@ pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
 }
 
 /// Inputs of `finish` for one target.
-pub fn finish(recipe: &Recipe, disk: Option<&Key>, target: &Target) -> Inputs {
+///
+/// # Errors
+/// When a file that a step names cannot be read.
+pub fn finish(
+    resolved: &Resolved,
+    disk: Option<&Key>,
+    target: &Target,
+    digests: &Digests,
+) -> Result<Inputs> {
+    let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("finish", target.version);
     disk.iter()
         .for_each(|key| inputs.input("the sealed disk", key));
@@ -251,7 +260,20 @@ pub fn finish(recipe: &Recipe, disk: Option<&Key>, target: &Target) -> Inputs {
         .iter()
         .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
     each_field(&mut inputs, "machine", &recipe.machine);
-    inputs
+    let steps = (target.steps)(&recipe.targets);
+    for (index, each) in steps.iter().enumerate() {
+        let place = format!("{name}.step[{index}]");
+        step(&mut inputs, resolved, &place, each, digests)?;
+    }
+    if !steps.is_empty() || target.trial.is_some() {
+        inputs.value("the runner", crate::runner::version());
+        inputs.value("seal.operations", &recipe.seal.operations);
+        each_field(&mut inputs, "check", &recipe.check);
+        let vars = &resolved.vars;
+        vars.iter()
+            .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+    }
+    Ok(inputs)
 }
 
 fn step(

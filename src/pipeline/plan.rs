@@ -237,7 +237,7 @@ impl Draft<'_> {
             {
                 continue;
             }
-            let inputs = keys::finish(recipe, self.disk.as_ref(), target);
+            let inputs = keys::finish(self.resolved, self.disk.as_ref(), target, digests)?;
             let label = format!("finish-{}", target.name);
             self.add(
                 StageId::Finish,

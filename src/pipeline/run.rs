@@ -22,6 +22,7 @@ use crate::stage::{
 };
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
+use crate::target;
 use crate::ui::{Event, StageUi};
 
 /// One build of one image.
@@ -434,10 +435,20 @@ fn have_secrets(plan: &Plan) -> Result<()> {
     below
 }
 
+/// Whether a target runs steps in a guest.
+fn runs_steps(name: &str, resolved: &Resolved) -> bool {
+    let targets = &resolved.recipe.targets;
+    target::find(name).is_some_and(|target| !(target.steps)(targets).is_empty())
+}
+
 /// `--offline`: what would have to be fetched is named instead.
 fn refuse_fetching(plan: &Plan) -> Result<()> {
     let fetching = |planned: &&&Planned| {
-        !planned.cached && matches!(planned.stage, StageId::Install | StageId::Configure)
+        let steps = match planned.work {
+            Work::Finish(name) => runs_steps(name, &plan.resolved),
+            _ => matches!(planned.stage, StageId::Install | StageId::Configure),
+        };
+        !planned.cached && steps
     };
     let all = plan.all();
     let missing: Vec<String> = all

@@ -339,9 +339,12 @@ pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
     let asked = written.as_object().into_iter().flat_map(|map| map.keys());
     let missing = asked.filter(|name| crate::target::find(name).is_none());
     list.extend(missing.map(|name| (format!("targets.{name}"), "this target")));
-    let docker = recipe.targets.docker.as_ref();
-    if docker.is_some_and(|target| !target.configure.is_empty()) {
-        list.push(("targets.docker.configure".into(), "steps of this target"));
-    }
+    // Boots of a target's own in the finish stage.
+    let guests = crate::target::wanted(&recipe.targets)
+        .filter(|target| !(target.steps)(&recipe.targets).is_empty());
+    list.extend(guests.map(|target| {
+        let place = format!("targets.{}", target.name);
+        (place, "steps of this target in the guest")
+    }));
     list
 }

@@ -49,6 +49,8 @@ pub struct Machine<'a> {
     pub firmware: Firmware,
     /// Network cards.
     pub nics: Vec<Nic>,
+    /// Disks beside the root and the job's.
+    pub more: Vec<Disk>,
     /// Private directory for the job's disks.
     pub scratch: &'a Path,
     /// Where console logs and screenshots stay.
@@ -177,6 +179,7 @@ fn spec(
         raw(job, JOB_SERIAL, true),
         raw(journal, LOG_SERIAL, false),
     ];
+    disks.extend(machine.more.iter().cloned());
     disks.extend(tools.map(|path| raw(path, TOOLS_SERIAL, true)));
     Spec {
         name: machine.name.clone(),

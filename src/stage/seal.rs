@@ -75,7 +75,7 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
 }
 
 /// What the finished image is told about package sources.
-fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
+pub(super) fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
     let facts: Option<install::Facts> =
         serde_json::from_value(disk.meta().facts["install"].clone()).ok();
     let default = facts

@@ -31,6 +31,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[&["hv_vmbus"], &["hv_storvsc"], &["hv_netvsc"]],
     reads: true,
     memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

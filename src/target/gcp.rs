@@ -27,6 +27,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[&["virtio_scsi", "nvme"], &["virtio_net", "gve"]],
     reads: true,
     memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

@@ -12,6 +12,7 @@ pub mod gate;
 mod gcp;
 mod gzip;
 pub(crate) mod kernel;
+pub mod openstack;
 mod ova;
 mod proxmox;
 mod qcow2;
@@ -31,7 +32,7 @@ use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Firmware, Machine, Targets};
+use crate::recipe::types::{Firmware, Machine, Step, Targets};
 use crate::stage::companions::Told;
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     azure::TARGET,
     gcp::TARGET,
     docker::TARGET,
+    openstack::TARGET,
     proxmox::TARGET,
     wsl::TARGET,
 ];
@@ -73,6 +75,10 @@ pub struct Target {
     pub reads: bool,
     /// Memory that making it needs, beside that of guests.
     pub memory: Size,
+    /// Steps that run in the guest before: what the target always needs, and the recipe's own.
+    pub steps: fn(&Targets) -> Vec<Step>,
+    /// How the first artifact, a disk, is tried out; `None` where making it proves it.
+    pub trial: Option<fn(&Targets, &About, Size) -> Trial>,
     /// Makes the files in [`Site::dir`].
     pub make: fn(&Site<'_>, &Targets) -> Result<Vec<Made>>,
 }
@@ -87,6 +93,17 @@ pub fn wanted(targets: &Targets) -> impl Iterator<Item = &'static Target> {
     TARGETS
         .iter()
         .filter(|target| (target.options)(targets).is_some())
+}
+
+/// A boot as the target boots, and what must be so then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Files of a disk with the label `CIDATA`.
+    pub seed: Vec<(String, String)>,
+    /// Commands that succeed in the guest.
+    pub commands: Vec<String>,
+    /// How much larger the machine's disk is.
+    pub grow: Size,
 }
 
 /// What the files of a target say about the image.
@@ -194,6 +211,14 @@ pub fn proven(part: Part, by: impl Into<String>) -> Proven {
         part,
         by: by.into(),
     }
+}
+
+/// The size of a finished disk, in bytes as a guest sees them.
+///
+/// # Errors
+/// When `qemu-img` cannot read it.
+pub fn size_of(disk: &Path, format: &str) -> Result<u64> {
+    Ok(convert::info(disk, format)?.virtual_size)
 }
 
 /// Makes the files of a target in `site.dir`. `sealed` is the digest of the sealed disk that the

@@ -31,6 +31,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[&["mptspi"], &["e1000"]],
     reads: true,
     memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

@@ -25,6 +25,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[&["virtio_scsi"], &["virtio_net"]],
     reads: true,
     memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

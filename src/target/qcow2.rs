@@ -23,6 +23,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[],
     reads: false,
     memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

@@ -26,6 +26,8 @@ pub(super) const TARGET: Target = Target {
     modules: &[],
     reads: true,
     memory: Size::mib(512),
+    steps: |_| vec![],
+    trial: None,
     make,
 };
 

@@ -73,6 +73,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
         cpus: 1,
         firmware: Firmware::Bios,
         nics: Vec::<Nic>::new(),
+        more: vec![],
         scratch: dir.path(),
         logs: dir.path(),
     };

@@ -10,6 +10,7 @@ use crate::host::accel::Accel;
 use crate::host::memory;
 use crate::pipeline::graph::{self, Node, Outcome, Room};
 use crate::pipeline::plan::{Plan, Planned, Work};
+use crate::recipe::Resolved;
 use crate::recipe::types::{Action, Install, PackageNames};
 use crate::stage::{self, Artifact, Sealed, StageId};
 use crate::store::{Draft, Entry};
@@ -42,7 +43,7 @@ impl Run<'_> {
         let source = Source::new(sealed.0.disk(), "qcow2", scratch, accel);
         let entries: Mutex<BTreeMap<String, Entry>> = Mutex::default();
         let (nodes, room) = (
-            targets(&planned),
+            targets(&planned, &self.plan.resolved),
             Room {
                 memory: memory::free().unwrap_or(Size::bytes(0)),
                 images: planned.len(),
@@ -107,7 +108,9 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
 }
 
 /// The targets as a graph without edges.
-fn targets(planned: &[&Planned]) -> Vec<Node> {
+fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
+    // The gate of a target boots two machines at once.
+    let guests = 2 * resolved.recipe.machine.memory.as_bytes();
     let node = |planned: &&Planned| {
         let target = match planned.work {
             Work::Finish(name) => target::find(name),
@@ -116,7 +119,10 @@ fn targets(planned: &[&Planned]) -> Vec<Node> {
         Node {
             name: planned.label.clone(),
             parent: None,
-            memory: target.map_or(Size::bytes(0), |target| target.memory),
+            memory: target.map_or(Size::bytes(0), |target| {
+                let guests = if target.trial.is_some() { guests } else { 0 };
+                Size::bytes(target.memory.as_bytes() + guests)
+            }),
         }
     };
     planned.iter().map(node).collect()

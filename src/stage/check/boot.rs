@@ -93,6 +93,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         cpus: gate.machine.cpus,
         firmware: plan.firmware,
         nics: vec![nic],
+        more: vec![],
         scratch: gate.scratch,
         logs: gate.logs,
     };
@@ -106,7 +107,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
     })
 }
 
-pub(super) fn command(line: &str) -> Step {
+pub(in crate::stage) fn command(line: &str) -> Step {
     let shell = Shell {
         script: None,
         run: Some(line.to_owned()),

@@ -22,6 +22,7 @@ use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
 
 pub use boot::clone_disk;
+pub(in crate::stage) use boot::command;
 use boot::{Booted, boot, overlay, prepare};
 pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
 pub use run::run;

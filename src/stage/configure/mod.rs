@@ -187,6 +187,7 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
             network: Network::from_word(&recipe.machine.network),
             ..Nic::default()
         }],
+        more: vec![],
         scratch: scratch.path(),
         logs: context.logs,
     };

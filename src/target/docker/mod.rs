@@ -38,6 +38,11 @@ pub(super) const TARGET: Target = Target {
     modules: &[],
     reads: true,
     memory: Size::mib(512),
+    steps: |targets| {
+        let docker = targets.docker.as_ref();
+        docker.map_or_else(Vec::new, |docker| docker.configure.clone())
+    },
+    trial: None,
     make,
 };
 

@@ -35,6 +35,12 @@ fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {
     let (code, said) = told(&command.output().unwrap());
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("`ova` needs a generic kernel"), "{said}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command.arg("-C").arg(world.dir.path());
+    command.args(["build", "web", "--target", "gcp"]);
+    let (code, said) = told(&command.output().unwrap());
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("it asks for raw, ova"), "{said}");
     assert!(!world.path("state").exists());
 }
 
@@ -85,7 +91,9 @@ fn words_that_are_wrong_are_told_at_once() {
     let (code, said) = world.export(&disk, &["-t", "floppy"]);
     assert_eq!(code, 2, "{said}");
     assert!(
-        said.contains("the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, proxmox, wsl"),
+        said.contains(
+            "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, proxmox, wsl"
+        ),
         "{said}"
     );
     let (code, said) = world.export(&disk, &["-t", "raw", "--name", "a/b"]);

@@ -9,6 +9,8 @@ mod bad;
 mod disks;
 mod docker;
 mod files;
+mod glance;
+mod openstack;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -52,7 +52,11 @@ impl World {
     fn file(&self, dir: &str, end: &str) -> PathBuf {
         let found = run(
             "find",
-            &[text(&self.path(dir)), "-name", &format!("*{end}")],
+            &[
+                text(&self.path(dir)),
+                "-name",
+                &format!("web-????????????{end}"),
+            ],
         );
         let lines: Vec<&str> = found.lines().collect();
         assert_eq!(lines.len(), 1, "{dir} {end}: {lines:?}");

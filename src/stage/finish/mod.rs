@@ -1,11 +1,14 @@
 //! Finish: the files of one target, made from the sealed disk and proven.
 
+mod guest;
+
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::stage::{Context, Sealed, check};
 use crate::store::Entry;
-use crate::target::{self, About, Asked, Site, Source, Target};
+use crate::target::{self, About, Asked, Part, Site, Source, Target, proven};
+use crate::units::Size;
 
 /// What the artifacts of a sealed disk say about the image.
 pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
@@ -39,8 +42,18 @@ pub fn run(
     let scratch = context.scratch()?;
     let subject = check::subject(context, sealed)?;
     let about = about(context, &sealed.0, version);
+    let steps = (target.steps)(&recipe.targets);
+    let prepared = match steps.is_empty() {
+        true => None,
+        false => {
+            let disk = guest::prepare(context, sealed, &steps, version, scratch.path())?;
+            let shared = scratch.path().join("shared");
+            std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
+            Some(Source::new(disk, "qcow2", shared, context.host.accel()?))
+        }
+    };
     let site = Site {
-        source,
+        source: prepared.as_ref().unwrap_or(source),
         about: &about,
         gate: Some(Asked {
             subject: &subject,
@@ -51,7 +64,30 @@ pub fn run(
         scratch: scratch.path(),
         ui: context.ui,
     };
-    let made = target::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
+    let mut made = target::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
+    if let (Some(trial), Some(first)) = (target.trial, made.first_mut()) {
+        let qcow2 = first
+            .about
+            .get("format")
+            .is_some_and(|format| format == "qcow2");
+        let disk = match qcow2 {
+            true => context.dir.join(&first.file),
+            // The same to a guest, as was compared.
+            false => site.source.disk().to_owned(),
+        };
+        let disk = std::path::absolute(&disk).doing(|| "finding the disk".into())?;
+        let size = target::size_of(&disk, "qcow2")?;
+        let trial = trial(&recipe.targets, &about, Size::bytes(size));
+        guest::gate(context, &subject, &disk, scratch.path())?;
+        guest::try_out(context, &trial, &disk, size, scratch.path())?;
+        if let Some(proof) = &mut first.proof {
+            proof.proven.extend([
+                proven(Part::Scanned, "imgforge disk scan"),
+                proven(Part::Booted, "two clones"),
+                proven(Part::Booted, "a machine with a seed"),
+            ]);
+        }
+    }
     for told in &made {
         if !told.proof.as_ref().is_some_and(target::Proof::passed) {
             return Err(Error::internal(format!(

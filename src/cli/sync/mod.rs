@@ -1,0 +1,35 @@
+//! `imgforge sync`: keeps a cloud at what a channel has.
+
+pub mod openstack;
+
+use clap::Subcommand;
+
+use super::App;
+use crate::error::Result;
+
+/// The arguments of `imgforge sync`.
+#[derive(Debug, clap::Args)]
+pub struct Sync {
+    /// The kind of cloud.
+    #[command(subcommand)]
+    cloud: Cloud,
+}
+
+/// The clouds.
+#[derive(Debug, Subcommand)]
+enum Cloud {
+    /// Uploads to Glance what a channel has, and hides what it had
+    Openstack(openstack::OpenStack),
+}
+
+impl Sync {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// As what it was asked to do.
+    pub fn run(&self, app: &App) -> Result<()> {
+        match &self.cloud {
+            Cloud::Openstack(cloud) => cloud.run(app),
+        }
+    }
+}

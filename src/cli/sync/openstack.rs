@@ -1,0 +1,161 @@
+//! `imgforge sync openstack`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use crate::cli::place::{self, Which};
+use crate::cli::{App, out};
+use crate::digest;
+use crate::error::{Context as _, Error, Result};
+use crate::repository::State;
+use crate::sync::openstack::{Settings, Wanted, sync};
+use crate::target::openstack::Manifest;
+use crate::ui::summary::table;
+
+/// The arguments of `imgforge sync openstack`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The official client `openstack` does the work, with the user's clouds.yaml."
+)]
+pub struct OpenStack {
+    /// Images of the repository
+    #[arg(value_name = "NAME", required_unless_present = "manifests")]
+    names: Vec<String>,
+    /// The channel (default: the repository's)
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel)]
+    channel: Option<String>,
+    /// Uploads this NAME-VERSION.openstack.json of a build, the newest last (can be repeated)
+    #[arg(long = "manifest", value_name = "FILE", conflicts_with_all = ["names", "channel"])]
+    manifests: Vec<PathBuf>,
+    /// The cloud of clouds.yaml
+    #[arg(long, value_name = "NAME")]
+    cloud: Option<String>,
+    /// How many of the newest stay in sight
+    #[arg(long, value_name = "N", default_value = "3")]
+    keep: NonZeroUsize,
+    /// Deletes the others, but for what is protected or a server was made from
+    #[arg(long)]
+    delete: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl OpenStack {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// When there is no such image, its files are damaged, or the client fails.
+    pub fn run(&self, app: &App) -> Result<()> {
+        let settings = Settings {
+            cloud: self.cloud.as_deref(),
+            delete: self.delete,
+            ui: &app.ui,
+        };
+        let mut rows: Vec<[String; 4]> = vec![];
+        for (name, mut wanted) in self.wanted()? {
+            wanted.truncate(self.keep.get());
+            for done in sync(&name, &wanted, &settings)? {
+                let what = done.what.word().to_owned();
+                rows.push([name.clone(), done.version, done.id, what]);
+            }
+        }
+        app.ui.close();
+        out::print(&table(
+            ["IMAGE", "VERSION", "ID", ""],
+            [false; 4],
+            rows.into_iter(),
+        ))
+    }
+
+    /// What each image should have, the newest first.
+    fn wanted(&self) -> Result<Vec<(String, Vec<Wanted>)>> {
+        if self.manifests.is_empty() {
+            let state = State::read(&self.which.path()?)?;
+            let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
+            let named = self.names.iter();
+            return named
+                .map(|name| of_channel(&state, channel, name))
+                .collect();
+        }
+        let mut all: Vec<(String, Vec<Wanted>)> = vec![];
+        for path in self.manifests.iter().rev() {
+            let wanted = read(path)?;
+            let name = wanted.manifest.name.clone();
+            match all.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, list)) => list.push(wanted),
+                None => all.push((name, vec![wanted])),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What a channel has of an image and had before, without what it went back from.
+fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<Wanted>)> {
+    let image = state.images.get(name).ok_or_else(|| {
+        Error::usage(format!("the repository has no image `{name}`"))
+            .hint("`imgforge channel list` shows what there is")
+    })?;
+    let current = image
+        .channels
+        .get(channel)
+        .and_then(|placement| placement.current.get("x86_64"));
+    let placed = image
+        .history_of(channel)
+        .filter_map(|moved| moved.revision)
+        .chain(current.copied());
+    let mut versions: Vec<(String, u64)> = vec![];
+    for number in placed {
+        let Some(revision) = image.revisions.get(&number) else {
+            continue;
+        };
+        let version = revision.image_version.clone();
+        // Going back to a version takes away what came after it.
+        match versions.iter().position(|(known, _)| *known == version) {
+            Some(at) => versions.truncate(at + 1),
+            None => versions.push((version, number)),
+        }
+    }
+    let mut wanted = vec![];
+    for (_, number) in versions.iter().rev() {
+        let Some(revision) = image
+            .revisions
+            .get(number)
+            .filter(|one| one.yanked.is_none())
+        else {
+            continue;
+        };
+        let manifest = revision
+            .artifacts()
+            .map(|(_, file)| file)
+            .find(|file| file.word("format") == "openstack-manifest");
+        if let Some(file) = manifest {
+            wanted.push(read(&state.root.join(&file.path))?);
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Error::usage(format!(
+            "the channel {channel} has no disk of `{name}` for OpenStack"
+        ))
+        .hint("`targets: {openstack: {}}` in the recipe makes one"));
+    }
+    Ok((name.to_owned(), wanted))
+}
+
+/// Reads a manifest and looks whether the disk beside it is the one it tells of.
+fn read(path: &Path) -> Result<Wanted> {
+    let text = std::fs::read(path)
+        .map_err(|cause| Error::usage(format!("{} cannot be read", path.display())).cause(cause))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|cause| {
+        Error::usage(format!("{} is no manifest for OpenStack", path.display())).cause(cause)
+    })?;
+    let file = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
+    let file = file
+        .canonicalize()
+        .doing(|| format!("finding {}", file.display()))?;
+    if digest::file_sha512(&file)? != manifest.sha512 {
+        return Err(Error::gate(format!("{} is damaged", file.display()))
+            .cause("it is not the file that the manifest tells of"));
+    }
+    Ok(Wanted { manifest, file })
+}

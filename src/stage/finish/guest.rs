@@ -1,0 +1,223 @@
+//! Guests of the finish stage: a target's own steps on an overlay of the sealed disk, which is
+//! sealed again, and the boots that prove an artifact.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Error, Result};
+use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::exec::Program;
+use crate::hypervisor::{self, Boot, Firmware, Format, Network, Nic};
+use crate::recipe::types::{self, Step};
+use crate::runner::drive::{Machine, drive};
+use crate::runner::{Job, Limits, Mode, Request};
+use crate::scan::Subject;
+use crate::stage::check::{self, Gate, run_gate};
+use crate::stage::{Context, Sealed, configure, overlay, seal};
+use crate::sysprep::{self, Declared, ImageIdentity, OVERLAY_CLUSTER, Seal};
+use crate::target::Trial;
+
+/// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
+pub(super) fn prepare(
+    context: &Context<'_>,
+    sealed: &Sealed,
+    steps: &[Step],
+    version: &str,
+    scratch: &Path,
+) -> Result<PathBuf> {
+    let recipe = context.recipe();
+    let secrets = configure::secret_values(&recipe.secrets, &context.resolved.root)?;
+    let names: Vec<String> = secrets.keys().cloned().collect();
+    let accel = context.host.accel()?;
+    let below = std::path::absolute(sealed.0.disk()).doing(|| "finding the sealed disk".into())?;
+    overlay(scratch, &below, "prepared.qcow2", OVERLAY_CLUSTER)?;
+    let disk = scratch.join("prepared.qcow2");
+    configure::prepare(&disk, accel, context.ui)?;
+    let job = Job::prepare(&Request {
+        mode: Mode::Configure,
+        steps,
+        instance: &[],
+        vars: &context.resolved.vars,
+        secrets: &names,
+        root: &context.resolved.root,
+        accel,
+    })?;
+    let machine = machine(context, disk.clone(), "steps", scratch, vec![])?;
+    configure::run_job(&machine, &job, &secrets, context.ui)?;
+    seal_again(context, sealed, &disk, version)?;
+    Ok(disk)
+}
+
+/// The seal stage's work, once more.
+fn seal_again(context: &Context<'_>, sealed: &Sealed, disk: &Path, version: &str) -> Result<()> {
+    let recipe = context.recipe();
+    let operations = sysprep::select(&recipe.seal.operations)?;
+    context.ui.step("sealing the disk again");
+    let drives = [Drive {
+        path: disk,
+        format: "qcow2",
+        readonly: false,
+    }];
+    let guest = Guestfs::launch(&Launch {
+        drives: &drives,
+        accel: context.host.accel()?,
+        ui: Some(context.ui),
+    })?;
+    let os = guest.mount_root()?;
+    let declared: Declared =
+        serde_json::from_value(sealed.0.meta().facts["declared"].clone()).unwrap_or_default();
+    sysprep::seal(
+        &guest,
+        &os,
+        &Seal {
+            operations: &operations,
+            identity: Some(&ImageIdentity {
+                id: recipe.name.clone(),
+                version: version.to_owned(),
+            }),
+            declared: &declared,
+            files: &seal::sources(&sealed.0, recipe),
+            luks_keys: &[],
+            relabel_at_boot: true,
+            ui: Some(context.ui),
+        },
+    )?;
+    guest.close()
+}
+
+/// Asks the gate of the check stage about an artifact's own disk.
+pub(super) fn gate(
+    context: &Context<'_>,
+    subject: &Subject,
+    disk: &Path,
+    scratch: &Path,
+) -> Result<()> {
+    let recipe = context.recipe();
+    run_gate(&Gate {
+        connection: context.host.connection()?,
+        ledger: context.host.ledger()?,
+        accel: context.host.accel()?,
+        ui: context.ui,
+        disk,
+        machine: &recipe.machine,
+        check: &recipe.check,
+        vars: &context.resolved.vars,
+        subject,
+        scratch,
+        logs: context.logs,
+    })
+    .map(drop)
+}
+
+/// Boots the artifact's disk as its target does, and asks what the trial asks.
+pub(super) fn try_out(
+    context: &Context<'_>,
+    trial: &Trial,
+    disk: &Path,
+    size: u64,
+    scratch: &Path,
+) -> Result<()> {
+    context.ui.step("booting it as its target does");
+    let accel = context.host.accel()?;
+    let grown = scratch.join("trial.qcow2");
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .args([disk, &grown])
+        .arg((size + trial.grow.as_bytes()).to_string())
+        .run()?;
+    configure::prepare(&grown, accel, context.ui)?;
+    let steps: Vec<Step> = trial
+        .commands
+        .iter()
+        .map(|line| check::command(line))
+        .collect();
+    let job = Job::prepare(&Request {
+        mode: Mode::Check,
+        steps: &steps,
+        instance: &[],
+        vars: &BTreeMap::new(),
+        secrets: &[],
+        root: scratch,
+        accel,
+    })?;
+    let seed = seed(&trial.seed, scratch)?;
+    let machine = machine(context, grown, "trial", scratch, vec![seed])?;
+    let limits = Limits::usual(accel);
+    let finished = drive(&machine, &job, context.ui, "", &BTreeMap::new(), limits)?;
+    let complaint = finished.complaint(&job);
+    let failed = (1..)
+        .zip(&trial.commands)
+        .find(|(number, _)| finished.journal.steps.get(number).copied().flatten() != Some(0));
+    match (complaint, failed) {
+        (None, None) => Ok(()),
+        (complaint, failed) => {
+            let why = complaint.unwrap_or_else(|| {
+                format!("`{}` failed", failed.map_or("", |(_, line)| line.as_str()))
+            });
+            Err(
+                Error::gate("the artifact does not work as its target runs it")
+                    .cause(why)
+                    .cause(finished.kept())
+                    .evidence(finished.last_words().iter().rev().take(20).rev().cloned()),
+            )
+        }
+    }
+}
+
+/// A FAT disk by the name that cloud-init looks for.
+fn seed(files: &[(String, String)], scratch: &Path) -> Result<hypervisor::Disk> {
+    let path = scratch.join("seed.img");
+    Program::new("mkfs.fat")
+        .args(["-n", "CIDATA", "-C"])
+        .arg(&path)
+        .arg("512")
+        .run()?;
+    for (name, text) in files {
+        let from = scratch.join(name);
+        std::fs::write(&from, text).doing(|| format!("writing {}", from.display()))?;
+        Program::new("mcopy")
+            .arg("-i")
+            .arg(&path)
+            .arg(&from)
+            .arg(format!("::{name}"))
+            .run()?;
+    }
+    Ok(hypervisor::Disk {
+        path,
+        format: Format::Raw,
+        serial: Some("imgforge-seed".into()),
+        readonly: true,
+    })
+}
+
+fn machine<'a>(
+    context: &'a Context<'_>,
+    disk: PathBuf,
+    name: &str,
+    scratch: &'a Path,
+    more: Vec<hypervisor::Disk>,
+) -> Result<Machine<'a>> {
+    let recipe = context.recipe();
+    Ok(Machine {
+        connection: context.host.connection()?,
+        ledger: context.host.ledger()?,
+        accel: context.host.accel()?,
+        name: format!("{}-{name}", context.label),
+        disk,
+        format: Format::Qcow2,
+        boot: Boot::Disk,
+        memory: recipe.machine.memory,
+        cpus: recipe.machine.cpus,
+        firmware: match recipe.machine.firmware {
+            types::Firmware::Uefi => Firmware::Uefi,
+            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
+        },
+        nics: vec![Nic {
+            network: Network::from_word(&recipe.machine.network),
+            ..Nic::default()
+        }],
+        more,
+        scratch,
+        logs: context.logs,
+    })
+}

@@ -1,0 +1,3 @@
+//! Keeps a cloud at what a channel has.
+
+pub mod openstack;

@@ -1,0 +1,389 @@
+//! OpenStack: a disk for Glance whose machines cloud-init makes their users, keys and sizes.
+//!
+//! In the guest: cloud-init with what grows the root, where it looks for its data, and no network
+//! configuration of an installer's. Outside: the disk, and a manifest with everything that
+//! `openstack image create` is told, as a ready line too.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::convert::{Form, convert, info};
+use super::qcow2::form;
+use super::tree::Tree;
+use super::{About, Made, Part, Site, Target, Trial, proven};
+use crate::digest;
+use crate::error::{Context as _, Error, Result};
+use crate::host::tools::Tool;
+use crate::recipe::types::{
+    Action, Clusters, Files, Firmware, OpenStack, PackageNames, Packages, Shell, Step, Targets,
+};
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "openstack",
+    about: "a disk for Glance with cloud-init, and how to upload it",
+    version: 1,
+    options: |targets| targets.openstack.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        openstack: Some(OpenStack::default()),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::MkfsFat, Tool::Mcopy],
+    modules: &[&["virtio_blk", "virtio_scsi"], &["virtio_net"]],
+    reads: true,
+    memory: Size::mib(1536),
+    steps: |targets| targets.openstack.as_ref().map_or_else(Vec::new, steps),
+    trial: Some(trial),
+    make,
+};
+
+/// Where cloud-init is told what this image is; its files sort, and the last one wins.
+const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";
+
+/// What cloud-init's program is called on the disk.
+const PROGRAMS: [&str; 2] = ["usr/bin/cloud-init", "bin/cloud-init"];
+
+/// Takes away how an installer set up the network; cloud-init does that for each machine.
+const NO_STATIC_NETWORK: &str = r#"
+rm -f /etc/netplan/00-installer-config*.yaml /etc/netplan/50-cloud-init.yaml \
+  /etc/udev/rules.d/70-persistent-net.rules /etc/NetworkManager/system-connections/*
+for file in /etc/sysconfig/network-scripts/ifcfg-*; do
+  [ "${file##*-}" = lo ] || rm -f "$file"
+done
+if [ -f /etc/network/interfaces ]; then
+  printf '%s\n' '# The interfaces are cloud-init'"'"'s.' 'source /etc/network/interfaces.d/*' '' \
+    'auto lo' 'iface lo inet loopback' >/etc/network/interfaces
+fi
+cloud-init --version
+if cloud-init schema --help >/dev/null 2>&1; then
+  cloud-init schema --config-file /etc/cloud/cloud.cfg.d/90_imgforge.cfg
+fi
+"#;
+
+/// The steps in the guest: what every OpenStack image needs, then the recipe's own.
+fn steps(options: &OpenStack) -> Vec<Step> {
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+    let by_distro: BTreeMap<String, Vec<String>> = [
+        (
+            "debian",
+            names(&["cloud-init", "cloud-guest-utils", "gdisk", "sudo"]),
+        ),
+        (
+            "ubuntu",
+            names(&["cloud-init", "cloud-guest-utils", "gdisk", "sudo"]),
+        ),
+        (
+            "fedora",
+            names(&["cloud-init", "cloud-utils-growpart", "gdisk", "sudo"]),
+        ),
+        (
+            "rhel",
+            names(&["cloud-init", "cloud-utils-growpart", "gdisk", "sudo"]),
+        ),
+    ]
+    .map(|(distro, list)| (distro.to_owned(), list))
+    .into();
+    let own = [
+        (
+            "install cloud-init",
+            Action::Packages(Packages {
+                names: PackageNames::ByDistro(by_distro),
+            }),
+        ),
+        (
+            "tell cloud-init where its data is",
+            Action::Files(Files {
+                from: None,
+                content: Some(config(options)),
+                to: CONFIG.into(),
+                mode: Some("0644".into()),
+                owner: None,
+                template: false,
+            }),
+        ),
+        (
+            "leave the network to cloud-init",
+            Action::Shell(Shell {
+                script: None,
+                run: Some(NO_STATIC_NETWORK.into()),
+                args: vec![],
+            }),
+        ),
+    ];
+    let own = own.into_iter().map(|(name, action)| Step {
+        action,
+        name: Some(name.into()),
+        when: None,
+        timeout: None,
+        retries: 0,
+        env: BTreeMap::new(),
+    });
+    own.chain(options.configure.iter().cloned()).collect()
+}
+
+/// JSON is YAML.
+fn config(options: &OpenStack) -> String {
+    let mut config = json!({
+        "datasource_list": ["ConfigDrive", "OpenStack", "NoCloud", "None"],
+        "growpart": {"mode": "auto", "devices": ["/"]},
+        "resize_rootfs": true,
+    });
+    if let Some(user) = &options.user {
+        config["system_info"] = json!({"default_user": {
+            "name": user,
+            "gecos": "Cloud user",
+            "lock_passwd": true,
+            "groups": ["adm"],
+            "sudo": ["ALL=(ALL) NOPASSWD:ALL"],
+            "shell": "/bin/bash",
+        }});
+    }
+    format!("#cloud-config\n{config:#}\n")
+}
+
+/// The account that cloud-init makes.
+fn user<'o>(options: &'o OpenStack, about: &'o About) -> &'o str {
+    match (&options.user, about.os.as_str()) {
+        (Some(user), _) => user,
+        (None, known @ ("debian" | "ubuntu" | "fedora" | "rocky" | "almalinux" | "centos")) => {
+            known
+        }
+        (None, "rhel") => "cloud-user",
+        (None, _) => "debian",
+    }
+}
+
+/// The key of the machine that tries the image out; nobody has its other half.
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIeNrTv1b9lIbbI8ppYmvGSMr1MSplvl2PqA0Oq8G0mP \
+                   trial@imgforge";
+
+/// The host name of the machine that tries the image out.
+const HOST: &str = "imgforge-trial";
+
+/// A machine with a seed of its own and a larger disk: what cloud-init made of it.
+fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
+    let default = OpenStack::default();
+    let options = targets.openstack.as_ref().unwrap_or(&default);
+    let user = user(options, about);
+    let data = json!({"ssh_authorized_keys": [KEY]});
+    let meta = json!({"instance-id": "imgforge-trial-1", "local-hostname": HOST});
+    let bytes = size.as_bytes();
+    Trial {
+        seed: vec![
+            ("user-data".into(), format!("#cloud-config\n{data}\n")),
+            ("meta-data".into(), format!("{meta}\n")),
+        ],
+        commands: vec![
+            // 2 tells of a warning that the image's own configuration may give.
+            "cloud-init status --wait >/dev/null || [ $? -eq 2 ]".into(),
+            "cloud-init status | grep -q 'status: done'".into(),
+            format!("[ \"$(hostname)\" = {HOST} ]"),
+            format!("grep -qF '{KEY}' ~{user}/.ssh/authorized_keys"),
+            format!("id {user}"),
+            format!("su -s /bin/sh {user} -c 'sudo -n true'"),
+            // The root has grown beyond what was once the whole disk.
+            format!("[ \"$(df -B1 --output=size / | tail -n 1)\" -gt {bytes} ]"),
+        ],
+        grow: Size::gib(2),
+    }
+}
+
+/// What is uploaded, and what Glance is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// The image's name.
+    pub name: String,
+    /// `IMAGE_VERSION`.
+    pub version: String,
+    /// The disk's file, beside the manifest.
+    pub file: String,
+    /// SHA-512 of it, in hex.
+    pub sha512: String,
+    /// `qcow2` or `raw`.
+    pub disk_format: String,
+    /// GiB that a machine's disk has at least.
+    pub min_disk: u64,
+    /// MiB that a machine's memory has at least.
+    pub min_ram: u64,
+    /// Image properties.
+    pub properties: BTreeMap<String, String>,
+    /// The line that uploads it.
+    pub create: String,
+}
+
+fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+    let default = OpenStack::default();
+    let options = targets.openstack.as_ref().unwrap_or(&default);
+    let tree = site.source.tree(site.ui)?;
+    if !PROGRAMS.iter().any(|path| tree.get(path).is_some()) {
+        return Err(Error::usage("the image has no cloud-init")
+            .hint("`targets: {openstack: {}}` in a recipe installs it"));
+    }
+    let (end, kind) = match options.compression {
+        Clusters::None => ("openstack.raw", RAW),
+        other => ("openstack.qcow2", form(other)),
+    };
+    let file = site.file(end);
+    let mut proof = convert(site, None, kind, &file)?;
+    // What was compared is the disk with this target's own steps, which has to be tried itself.
+    for each in &mut proof {
+        each.part = Part::Validated;
+    }
+    let path = site.dir.join(&file);
+    let size = info(&path, kind.format)?.virtual_size;
+    let mut manifest = Manifest {
+        name: site.about.name.clone(),
+        version: site.about.version.clone(),
+        sha512: digest::file_sha512(&path)?,
+        disk_format: kind.format.to_owned(),
+        min_disk: size.div_ceil(1 << 30),
+        min_ram: site.machine.memory.as_bytes().div_ceil(1 << 20),
+        properties: properties(site, options, &tree),
+        create: String::new(),
+        file,
+    };
+    manifest.create = create_line(&manifest);
+    let name = site.file("openstack.json");
+    let text = format!("{:#}\n", json!(manifest));
+    std::fs::write(site.dir.join(&name), text).doing(|| format!("writing {name}"))?;
+    let words = [
+        ("min-disk".to_owned(), manifest.min_disk.to_string()),
+        ("min-ram".to_owned(), manifest.min_ram.to_string()),
+        ("user".to_owned(), user(options, site.about).to_owned()),
+    ];
+    Ok(vec![
+        Made {
+            file: manifest.file,
+            format: kind.format,
+            about: words.into(),
+            proof,
+        },
+        Made {
+            file: name,
+            format: "openstack-manifest",
+            about: [].into(),
+            proof: vec![
+                proven(Part::Validated, "imgforge"),
+                proven(Part::Words, "imgforge"),
+            ],
+        },
+    ])
+}
+
+const RAW: Form = Form {
+    format: "raw",
+    options: "",
+    compressed: false,
+    checked: false,
+};
+
+/// What the image is, in Glance's own words; the recipe's win.
+fn properties(site: &Site<'_>, options: &OpenStack, tree: &Tree) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = [
+        ("architecture", "x86_64"),
+        ("os_type", "linux"),
+        ("os_distro", &site.about.os),
+        ("os_version", &site.about.os_version),
+        ("os_admin_user", user(options, site.about)),
+        ("hw_disk_bus", "virtio"),
+        ("hw_rng_model", "virtio"),
+        ("imgforge_image", &site.about.name),
+        ("imgforge_version", &site.about.version),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect();
+    if site.machine.firmware == Firmware::Uefi {
+        all.insert("hw_firmware_type".into(), "uefi".into());
+        all.insert("hw_machine_type".into(), "q35".into());
+    }
+    if ["usr/sbin/qemu-ga", "usr/bin/qemu-ga"]
+        .iter()
+        .any(|path| tree.get(path).is_some())
+    {
+        all.insert("hw_qemu_guest_agent".into(), "yes".into());
+        all.insert("os_require_quiesce".into(), "yes".into());
+    }
+    all.extend(options.properties.clone());
+    if all.get("hw_disk_bus").is_some_and(|bus| bus == "scsi") {
+        // Without it no block is ever given back.
+        all.entry("hw_scsi_model".into())
+            .or_insert("virtio-scsi".into());
+    }
+    all
+}
+
+/// The arguments of `openstack image create`.
+pub fn create_arguments(manifest: &Manifest, file: &str) -> Vec<String> {
+    let mut words: Vec<String> = [
+        "image",
+        "create",
+        "--disk-format",
+        &manifest.disk_format,
+        "--container-format",
+        "bare",
+        "--file",
+        file,
+        "--min-disk",
+        &manifest.min_disk.to_string(),
+        "--min-ram",
+        &manifest.min_ram.to_string(),
+    ]
+    .map(str::to_owned)
+    .into();
+    for (key, value) in &manifest.properties {
+        words.extend(["--property".to_owned(), format!("{key}={value}")]);
+    }
+    words.push(manifest.name.clone());
+    words
+}
+
+fn create_line(manifest: &Manifest) -> String {
+    let mut program = crate::host::exec::Program::new("openstack");
+    program = program.args(create_arguments(manifest, &manifest.file));
+    program.line()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_everything() {
+        let manifest = Manifest {
+            name: "web".into(),
+            version: "0123".into(),
+            file: "web-0123.openstack.qcow2".into(),
+            sha512: "a".into(),
+            disk_format: "qcow2".into(),
+            min_disk: 3,
+            min_ram: 1024,
+            properties: [("os_distro".to_owned(), "debian".to_owned())].into(),
+            create: String::new(),
+        };
+        assert_eq!(
+            create_line(&manifest),
+            "openstack image create --disk-format qcow2 --container-format bare --file \
+             web-0123.openstack.qcow2 --min-disk 3 --min-ram 1024 --property os_distro=debian web"
+        );
+    }
+
+    #[test]
+    fn cloud_init_is_told_where_to_look() {
+        let plain = config(&OpenStack::default());
+        assert!(plain.starts_with("#cloud-config\n"), "{plain}");
+        assert!(!plain.contains("default_user"), "{plain}");
+        let named = config(&OpenStack {
+            user: Some("ops".into()),
+            ..OpenStack::default()
+        });
+        let read: serde_json::Value = serde_json::from_str(&named[14..]).unwrap();
+        assert_eq!(read["system_info"]["default_user"]["name"], "ops");
+        assert_eq!(read["datasource_list"][3], "None");
+    }
+}
