@@ -108,7 +108,8 @@ impl Export {
         Ok(About {
             title: name.clone(),
             name,
-            version: word("IMAGE_VERSION").unwrap_or_default(),
+            // The name is the user's: no version is added to it.
+            version: String::new(),
             os: word("ID").unwrap_or_else(|| "linux".into()),
             os_version: word("VERSION_ID").unwrap_or_default(),
             created: changed.map_or(0, |time| time.as_secs()),

@@ -30,7 +30,7 @@ pub struct Disk {
 /// and a line in [`Disk::run`].
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Makes a disk into what a place where images run takes: OVA, VHD, a container, …
+    /// Makes a disk into what a place where images run takes: an OVA, a VHD, a container
     Export(export::Export),
     /// Packs a disk into a .xz file that virt-builder decompresses in parallel
     Pack(pack::Pack),

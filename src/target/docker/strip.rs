@@ -12,7 +12,6 @@ const EMPTIED: &[&str] = &[
     "run",
     "tmp",
     "var/tmp",
-    "var/lib/apt/lists",
     "var/cache/dnf",
     "var/lib/cloud",
     "media",
@@ -58,7 +57,6 @@ const BEGINNINGS: &[&str] = &[
     "etc/udev/rules.d/70-persistent-",
     "etc/lvm/backup/",
     "etc/lvm/archive/",
-    "var/cache/apt/",
     "var/log/journal/",
 ];
 
@@ -116,7 +114,10 @@ fn stays(node: &Node) -> bool {
         path.strip_prefix(dir.as_bytes())
             .is_some_and(|rest| rest.starts_with(b"/"))
     };
-    let log = below("var/log") && node.kind == Kind::File;
+    // Their directories stay: programs want them.
+    let log = ["var/log", "var/cache/apt", "var/lib/apt/lists"]
+        .iter()
+        .any(|dir| below(dir) && node.kind == Kind::File);
     let gone = GONE
         .iter()
         .any(|gone| path == gone.as_bytes() || below(gone))
