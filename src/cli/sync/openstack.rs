@@ -60,11 +60,7 @@ impl OpenStack {
             }
         }
         app.ui.close();
-        out::print(&table(
-            ["IMAGE", "VERSION", "ID", ""],
-            [false; 4],
-            rows.into_iter(),
-        ))
+        out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))
     }
 
     /// What each image should have, the newest first.
