@@ -66,7 +66,7 @@ impl World {
 
 #[test]
 #[ignore = "vm"]
-fn targets_are_made_proven_and_published() {
+fn e2e_targets_are_made_proven_and_published() {
     let world = World::new();
     let out = world.path("out");
     let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
@@ -112,15 +112,12 @@ fn targets_are_made_proven_and_published() {
     assert!(said.starts_with("25"), "{said}");
     let (code, said) = world.imgforge(&["build", "web"]);
     assert_eq!(code, 0, "{said}");
-    let finished = said
-        .lines()
-        .filter(|line| line.contains("finish-"))
-        .collect::<Vec<_>>();
-    assert_eq!(finished.len(), 3, "{said}");
-    assert!(
-        finished.iter().all(|line| line.contains("cached")),
-        "{finished:?}"
-    );
+    assert!(!said.contains("started"), "{said}");
+    for target in ["qcow2", "docker", "wsl"] {
+        let stage = format!("finish-{target}");
+        let mut lines = said.lines().filter(|line| line.contains(&stage));
+        assert!(lines.any(|line| line.contains("cached")), "{said}");
+    }
     // Bytes of which nothing was proven are not published.
     let stored = run(
         "find",
