@@ -110,6 +110,23 @@ impl Guestfs {
         Ok(name.to_owned())
     }
 
+    /// Where in the file system or subvolume `outer` the subvolume `inner` is, if it is there.
+    ///
+    /// # Errors
+    /// When a UUID cannot be read.
+    pub(crate) fn within<'a>(&self, outer: &str, inner: &'a str) -> Result<Option<&'a str>> {
+        if outer.starts_with(SUBVOLUME) || !inner.starts_with(SUBVOLUME) {
+            return Ok(within(outer, inner));
+        }
+        // Subvolumes are named as the appliance's kernel calls their disk, unlike the disk itself.
+        if self.vfs_uuid(outer)? != self.vfs_uuid(inner)? {
+            return Ok(None);
+        }
+        let behind = behind_disk(inner);
+        let path = behind.find('/').map(|at| &behind[at..]);
+        Ok(within(outer, inner).or(path))
+    }
+
     /// Opens the encrypted (LUKS) volumes of the disks, before [`Guestfs::mount_root`]. They pass
     /// discards on, so that they can be trimmed.
     ///
@@ -219,7 +236,7 @@ impl Guestfs {
 pub(crate) const SUBVOLUME: &str = "btrfsvol:";
 
 /// Where in the file system or subvolume `outer` the subvolume `inner` is.
-pub(crate) fn within<'a>(outer: &str, inner: &'a str) -> Option<&'a str> {
+fn within<'a>(outer: &str, inner: &'a str) -> Option<&'a str> {
     let outer = outer.strip_prefix(SUBVOLUME).unwrap_or(outer);
     let path = inner.strip_prefix(SUBVOLUME)?.strip_prefix(outer)?;
     path.starts_with('/').then_some(path)

@@ -26,7 +26,7 @@ use crate::ui::StageUi;
 use crate::units;
 
 pub use inspect::{Key, Os};
-pub(crate) use inspect::{SUBVOLUME, pairs, within};
+pub(crate) use inspect::{SUBVOLUME, pairs};
 pub use traces::remove_sockets_below;
 
 use log::Log;

@@ -80,11 +80,18 @@ fn policy(config: &str) -> Option<String> {
     value("SELINUXTYPE").filter(plain)
 }
 
-/// By the appliance's setfiles(8), else by the guest's own.
+/// By the appliance's setfiles(8), else by the guest's own. It follows no mounts, so it gets the
+/// root of each file system; FAT has no labels to set.
 fn offline(site: &Site<'_>, contexts: &str) -> Result<bool> {
     let guest = site.guest;
-    if guest.feature_available(&["selinuxrelabel"])? && guest.selinux_relabel(contexts, "/").is_ok()
-    {
+    let labelled = site
+        .os
+        .mountpoints
+        .iter()
+        .filter(|(_, device)| guest.vfs_type(device).is_ok_and(|kind| kind != "vfat"));
+    let roots: Vec<&str> = labelled.map(|(at, _)| at.as_str()).collect();
+    let relabel = |root: &&str| guest.selinux_relabel(contexts, root).is_ok();
+    if guest.feature_available(&["selinuxrelabel"])? && roots.iter().all(relabel) {
         return Ok(true);
     }
     if !guest.runs_programs_of(site.os) {
@@ -95,15 +102,8 @@ fn offline(site: &Site<'_>, contexts: &str) -> Result<bool> {
             // -m: the appliance's kernel has no SELinux, so its mounts seem to have no labels.
             let mut words = vec![*program, "-F", "-m"];
             words.extend(["-e", "/proc", "-e", "/sys", "-e", "/dev"]);
-            // FAT has no labels to set.
-            let fat = site
-                .os
-                .mountpoints
-                .iter()
-                .filter(|(_, device)| guest.vfs_type(device).is_ok_and(|kind| kind == "vfat"));
-            let fat: Vec<&str> = fat.map(|(at, _)| at.as_str()).collect();
-            words.extend(fat.iter().flat_map(|at| ["-e", *at]));
-            words.extend([contexts, "/"]);
+            words.push(contexts);
+            words.extend(&roots);
             return Ok(guest.command(&words).is_ok());
         }
     }

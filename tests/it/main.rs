@@ -11,6 +11,8 @@ mod hypervisor;
 mod index;
 mod layers;
 mod layers_vm;
+mod layouts;
+mod oracle;
 mod pack;
 mod packaging;
 mod phony;

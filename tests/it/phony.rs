@@ -43,6 +43,29 @@ impl Phony {
         phony
     }
 
+    /// An Ubuntu of a few files.
+    pub(crate) fn ubuntu() -> Self {
+        let phony = Self::debian();
+        phony
+            .file("etc/os-release", UBUNTU)
+            .file("etc/debian_version", "trixie/sid\n")
+            .file("etc/lsb-release", UBUNTU_LSB);
+        phony
+    }
+
+    /// A RHEL of the days of yum, of a few files.
+    pub(crate) fn rhel() -> Self {
+        let phony = Self::fedora();
+        std::fs::remove_file(phony.dir.path().join("etc/os-release")).unwrap();
+        let name = "Red Hat Enterprise Linux Server release 7.9 (Maipo)\n";
+        phony
+            .file("etc/os-release", RHEL)
+            .file("usr/lib/os-release", RHEL)
+            .file("etc/redhat-release", name);
+        std::fs::remove_file(phony.dir.path().join("etc/fedora-release")).unwrap();
+        phony
+    }
+
     fn empty() -> Self {
         let phony = Phony {
             dir: tempfile::tempdir().unwrap(),
@@ -73,6 +96,27 @@ impl Phony {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(target, path).unwrap();
         self
+    }
+
+    /// Sets the mode of a file.
+    pub(crate) fn mode(&self, path: &str, mode: u32) -> &Self {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.dir.path().join(path), permissions).unwrap();
+        self
+    }
+
+    /// Writes the tree into a tar file, `DIR/NAME`.
+    pub(crate) fn tar(&self, dir: &Path, name: &str) -> PathBuf {
+        let tar = dir.join(name);
+        Program::new("tar")
+            .arg("-C")
+            .arg(self.path())
+            .args(["--numeric-owner", "-cf"])
+            .arg(&tar)
+            .arg(".")
+            .run()
+            .unwrap();
+        tar
     }
 
     /// The tree on the host.
@@ -109,6 +153,28 @@ NAME=\"Fedora Linux\"
 VERSION_ID=42
 ID=fedora
 PRETTY_NAME=\"Fedora Linux 42 (Server Edition)\"
+";
+
+const UBUNTU: &str = "\
+PRETTY_NAME=\"Ubuntu 24.04.1 LTS\"
+NAME=\"Ubuntu\"
+VERSION_ID=\"24.04\"
+ID=ubuntu
+ID_LIKE=debian
+";
+
+const UBUNTU_LSB: &str = "\
+DISTRIB_ID=Ubuntu
+DISTRIB_RELEASE=24.04
+DISTRIB_CODENAME=noble
+DISTRIB_DESCRIPTION=\"Ubuntu 24.04.1 LTS\"
+";
+
+const RHEL: &str = "\
+NAME=\"Red Hat Enterprise Linux Server\"
+VERSION_ID=\"7.9\"
+ID=\"rhel\"
+PRETTY_NAME=\"Red Hat Enterprise Linux\"
 ";
 
 const DPKG_STATUS: &str = "\

@@ -35,6 +35,11 @@ fn findings(output: &Output) -> BTreeSet<(String, String)> {
         .collect()
 }
 
+/// What is found on a disk.
+pub(crate) fn found_in(disk: &Path) -> BTreeSet<(String, String)> {
+    findings(&scan(&[path(disk)]))
+}
+
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -354,7 +354,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         .run()
         .unwrap();
     assert!(contains(&flat, "etc/hostname stays") || contains(&flat, "phony"));
-    assert_free_blocks_are_zero(&flat, 0);
+    crate::layouts::assert_free_blocks_are_zero(&flat, 0);
     assert!(
         !contains(&flat, MARKER),
         "free blocks still have what was removed"
@@ -408,40 +408,4 @@ pub(crate) fn seal_fedora(guest: &Guestfs, os: &Os) {
     );
     let release = String::from_utf8(guest.read_file("/usr/lib/os-release").unwrap()).unwrap();
     assert!(release.contains("IMAGE_ID=phony\n"), "{release}");
-}
-
-/// Every block that the ext file system at `offset` of a raw disk calls free reads as zero.
-fn assert_free_blocks_are_zero(disk: &Path, offset: u64) {
-    let listed = Program::new("dumpe2fs")
-        .arg(format!("{}?offset={offset}", disk.display()))
-        .text()
-        .unwrap();
-    let number = |text: &str| text.trim().parse::<u64>().unwrap();
-    let value = |name: &str| listed.lines().find_map(|line| line.strip_prefix(name));
-    let size = number(value("Block size:").unwrap());
-    let bytes = std::fs::read(disk).unwrap();
-    let mut free = 0;
-    for line in listed
-        .lines()
-        .filter_map(|line| line.strip_prefix("  Free blocks: "))
-    {
-        for range in line.split(", ").filter(|range| !range.trim().is_empty()) {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            for block in number(first)..=number(last) {
-                let at = (offset + block * size) as usize;
-                let content = &bytes[at..at + size as usize];
-                assert!(
-                    content.iter().all(|b| *b == 0),
-                    "block {block} of {}",
-                    disk.display()
-                );
-                free += 1;
-            }
-        }
-    }
-    let told = number(value("Free blocks:").unwrap());
-    assert!(
-        free > 1000 && free <= told,
-        "{free} of {told} free blocks were found"
-    );
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::parts::{Content, Volume};
 use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs, within};
+use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs};
 use crate::scan::{Host, Scanner};
 
 /// Shows every file of the disk to the scanner.
@@ -60,28 +60,48 @@ fn each(
     seen: &[String],
     scanner: &mut Scanner<'_>,
 ) -> Result<()> {
-    let is_seen = |name: &str| {
-        let mut seen = seen.iter();
-        seen.any(|other| other == name || within(other, name).is_some())
-    };
     for (name, kind) in systems {
-        if NO_FILES.contains(&kind.as_str()) || is_seen(name) {
+        if NO_FILES.contains(&kind.as_str()) || is_seen(guest, seen, name)? {
             continue;
         }
-        scanner.enter(&format!("/({name})"));
+        scanner.enter(&format!("/({})", shown(guest, systems, name)?));
         if kind == "btrfs" && !name.starts_with(SUBVOLUME) {
             // The whole, and not the subvolume that is mounted where none is named.
             guest.mount_options("ro,subvolid=5", name, "/")?;
         } else {
             guest.mount_ro(name, "/")?;
         }
-        let others = systems.iter().filter_map(|(other, _)| within(name, other));
-        let others: Vec<String> = others.map(|path| format!(".{path}")).collect();
+        let mut others = vec![];
+        for (other, _) in systems {
+            others.extend(guest.within(name, other)?.map(|path| format!(".{path}")));
+        }
         packed(guest, &others, scanner)?;
         guest.umount_all()?;
     }
     scanner.enter("");
     Ok(())
+}
+
+fn is_seen(guest: &Guestfs, seen: &[String], name: &str) -> Result<bool> {
+    for other in seen {
+        if other == name || guest.within(other, name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The name for people: of a subvolume, its disk's with its path.
+fn shown(guest: &Guestfs, systems: &[(String, String)], name: &str) -> Result<String> {
+    for (whole, _) in systems
+        .iter()
+        .filter(|(other, _)| !other.starts_with(SUBVOLUME))
+    {
+        if let Some(path) = guest.within(whole, name)? {
+            return Ok(format!("{whole}{path}"));
+        }
+    }
+    Ok(name.to_owned())
 }
 
 /// Shows what is mounted to the scanner, without the subvolumes `others`.

@@ -6,7 +6,7 @@ mod swap;
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::guest::{Guestfs, Os, SUBVOLUME, pairs, within};
+use crate::guest::{Guestfs, Os, SUBVOLUME, pairs};
 use crate::host::interrupt;
 
 /// The cluster size, in bytes, that the overlay to be sealed needs (`qemu-img create -o
@@ -56,12 +56,15 @@ pub(super) fn mounted(guest: &Guestfs, os: &Os) -> Result<Vec<(String, String)>>
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for (at, mountable) in &os.mountpoints {
-        let whole = systems.iter().map(|(device, _)| device);
-        let whole = whole.filter(|device| within(device, mountable).is_some());
-        let device = whole
-            .min_by_key(|device| device.len())
-            .unwrap_or(mountable)
-            .clone();
+        let mut device = mountable.clone();
+        for (whole, _) in systems
+            .iter()
+            .filter(|(name, _)| !name.starts_with(SUBVOLUME))
+        {
+            if guest.within(whole, mountable)?.is_some() {
+                device.clone_from(whole);
+            }
+        }
         if seen.insert(device.clone()) {
             all.push((at.clone(), device));
         }
