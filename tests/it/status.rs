@@ -204,7 +204,8 @@ fn a_key_is_warned_of_thirty_days_before_it_expires() {
         "images <images@example.org>",
         "ed25519",
         "sign",
-        "20d",
+        // Nineteen days and a half: within one second of its birth a key of 20 days has all 20.
+        "seconds=1684800",
     ]);
     world.signer = Signer::configured_in("images@example.org", &home.0).unwrap();
     let repository = world.repository();
