@@ -36,9 +36,14 @@ const KEY_HINT: &str = "`disk seal --luks-key` names a file with the passphrase;
 pub struct Key(Vec<u8>);
 
 impl Key {
-    /// The key's bytes.
+    /// A key of these bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Key(bytes.into())
+    }
+
+    /// The key's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -8,6 +8,7 @@ use super::report::Journal;
 use super::watch::{End, Limits, Session};
 use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, Mode, OUTPUT_PORT, TOOLS_SERIAL};
 use crate::error::{Error, Result};
+use crate::guest::Key;
 use crate::host::accel::Accel;
 use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
 use crate::store::ledger::Ledger;
@@ -51,6 +52,8 @@ pub struct Machine<'a> {
     pub nics: Vec<Nic>,
     /// Disks beside the root and the job's.
     pub more: Vec<Disk>,
+    /// Typed where the boot asks for the passphrase of an encrypted disk.
+    pub passphrase: Option<Key>,
     /// Private directory for the job's disks.
     pub scratch: &'a Path,
     /// Where console logs and screenshots stay.
@@ -90,11 +93,15 @@ pub fn drive(
     let (jobs, journal) = (disk("job"), disk("log"));
     job.write(&jobs, &journal)?;
     let mut session = Session::new(job, ui, prefix, secrets, limits);
+    if let Some(passphrase) = &machine.passphrase {
+        session.unlock_with(passphrase);
+    }
+    let masked = !secrets.is_empty() || machine.passphrase.is_some();
     let mut free = 0;
     for boot in 1.. {
         let log = console_log(machine, boot);
         // Where secrets are, only masked lines reach a file.
-        let raw = secrets.is_empty().then(|| log.clone());
+        let raw = (!masked).then(|| log.clone());
         if raw.is_none() {
             session.log_to(&log)?;
         }

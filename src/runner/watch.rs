@@ -16,14 +16,18 @@ use super::mask::Mask;
 use super::protocol::{self, Event, Parser};
 use super::{EVENTS_PORT, Job, OUTPUT_PORT};
 use crate::error::{Context as _, Result};
+use crate::guest::Key;
 use crate::hypervisor::{Counters, DomainEvent, Outcome};
 use crate::ui::StageUi;
 
 mod guest;
 mod limits;
+mod overdue;
+mod unlock;
 
 pub use guest::Guest;
 pub use limits::Limits;
+use unlock::{Answer, Unlock};
 
 /// How much of a guest's output is shown and logged, in bytes.
 const SHOWN: u64 = 64 << 20;
@@ -82,6 +86,7 @@ pub struct Session<'a> {
     step: Option<u32>,
     panicked: Option<Instant>,
     dead_end: Option<(Instant, &'static str)>,
+    unlock: Unlock,
     evidence: Option<Evidence>,
     phase: Phase,
     signs: Signs,
@@ -132,6 +137,7 @@ impl<'a> Session<'a> {
             step: None,
             panicked: None,
             dead_end: None,
+            unlock: Unlock::default(),
             evidence: None,
             phase: Phase::Booting(now),
             signs: Signs {
@@ -152,6 +158,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Types this passphrase where the boot asks for an encrypted disk's; no log shows it.
+    pub fn unlock_with(&mut self, passphrase: &Key) {
+        self.unlock = Unlock::with(Some(passphrase.clone()));
+        let mut hidden = self.secrets.clone();
+        hidden.insert("passphrase".into(), passphrase.bytes().to_vec());
+        self.mask = Mask::new(&hidden);
+    }
+
     /// Keeps what a gate that does not pass has to show.
     pub fn keep(&mut self, evidence: Evidence) {
         self.evidence = Some(evidence);
@@ -165,6 +179,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         (self.phase, self.trusted, self.panicked) = (Phase::Booting(now), false, None);
         self.dead_end = None;
+        self.unlock.begin();
         self.signs = Signs {
             last: now,
             sampled: now,
@@ -217,6 +232,10 @@ impl<'a> Session<'a> {
                 let lines = self.console.0.push(&data, &self.mask);
                 for line in lines {
                     self.console_line(&line);
+                    self.unlock.line();
+                }
+                if !self.trusted {
+                    self.question(guest);
                 }
             }
             DomainEvent::Channel { name, data } if name == OUTPUT_PORT => {
@@ -234,6 +253,24 @@ impl<'a> Session<'a> {
                 }
             }
             DomainEvent::Channel { .. } | DomainEvent::Ended(_) => {}
+        }
+    }
+
+    /// Looks at a line that waits: for a passphrase, or for a person.
+    fn question(&mut self, guest: &impl Guest) {
+        let pending = self.console.0.pending(&self.mask);
+        let meaning = match self.unlock.answer(&pending) {
+            Answer::None => dead_end(&pending),
+            Answer::Never(meaning) => Some(meaning),
+            Answer::Type(key) => {
+                let typed = [key.bytes(), b"\n"].concat();
+                // A guest that does not listen is seen to stand still.
+                drop(guest.type_in(&typed));
+                None
+            }
+        };
+        if let Some(meaning) = meaning {
+            self.dead_end.get_or_insert((Instant::now(), meaning));
         }
     }
 
@@ -326,49 +363,6 @@ impl<'a> Session<'a> {
         self.delivered += 1;
         if let Err(error) = guest.send(EVENTS_PORT, protocol::secrets(self.secrets).as_bytes()) {
             self.show(&format!("the secrets were not delivered: {error}"));
-        }
-    }
-
-    fn overdue(&mut self, guest: &impl Guest) -> Option<End> {
-        let limits = self.limits;
-        if self.panicked.is_some_and(|at| at.elapsed() > LAST_WORDS) {
-            return Some(End::Panicked);
-        }
-        if let Some((_, meaning)) = self.dead_end.filter(|(at, _)| at.elapsed() > LAST_WORDS) {
-            return Some(End::DeadEnd(meaning));
-        }
-        match self.phase {
-            Phase::Booting(since) if since.elapsed() > limits.boot => {
-                return Some(End::NoRunner(limits.boot));
-            }
-            Phase::Step(n, since) => {
-                let limit = self.job.step(n)?.limit + limits.slack;
-                if since.elapsed() > limit {
-                    return Some(End::StepTimeout(n, limit));
-                }
-            }
-            Phase::Between(since) | Phase::Finishing(since) if since.elapsed() > limits.finish => {
-                return Some(End::NoPowerOff(limits.finish));
-            }
-            _ => {}
-        }
-        self.sample(guest);
-        (self.signs.last.elapsed() > limits.stall).then_some(End::Stalled(limits.stall))
-    }
-
-    /// Disk and network are signs of life; so is a processor that is busy in a step's time.
-    fn sample(&mut self, guest: &impl Guest) {
-        let pause = self.signs.sampled.elapsed();
-        if pause < SAMPLE {
-            return;
-        }
-        self.signs.sampled = Instant::now();
-        let Ok(now) = guest.counters() else { return };
-        let before = std::mem::replace(&mut self.signs.counters, now);
-        let moved = |c: &Counters| (c.disk_read, c.disk_written, c.net_received, c.net_sent);
-        let busy = u128::from(now.cpu_time.saturating_sub(before.cpu_time)) > pause.as_nanos() / 5;
-        if moved(&now) != moved(&before) || (busy && matches!(self.phase, Phase::Step(..))) {
-            self.signs.last = Instant::now();
         }
     }
 

@@ -74,6 +74,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
         firmware: Firmware::Bios,
         nics: Vec::<Nic>::new(),
         more: vec![],
+        passphrase: None,
         scratch: dir.path(),
         logs: dir.path(),
     };

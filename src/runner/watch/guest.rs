@@ -20,6 +20,12 @@ pub trait Guest {
     /// When nobody reads there.
     fn send(&self, port: &str, data: &[u8]) -> Result<()>;
 
+    /// Types on the serial console.
+    ///
+    /// # Errors
+    /// When nobody reads there.
+    fn type_in(&self, data: &[u8]) -> Result<()>;
+
     /// What the guest has done so far.
     ///
     /// # Errors
@@ -45,6 +51,10 @@ impl Guest for Domain {
 
     fn send(&self, port: &str, data: &[u8]) -> Result<()> {
         Domain::send(self, port, data)
+    }
+
+    fn type_in(&self, data: &[u8]) -> Result<()> {
+        Domain::console_send(self, data)
     }
 
     fn counters(&self) -> Result<Counters> {

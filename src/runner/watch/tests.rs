@@ -44,6 +44,10 @@ impl Guest for Script {
         Ok(())
     }
 
+    fn type_in(&self, data: &[u8]) -> Result<()> {
+        self.send("console", data)
+    }
+
     fn counters(&self) -> Result<Counters> {
         Ok(Counters::default())
     }
@@ -225,4 +229,36 @@ fn a_panicked_kernel_is_heard_on_the_console() {
         follow(&script, &job, &BTreeMap::new(), limits()).0,
         End::Panicked
     );
+}
+
+#[test]
+fn the_passphrase_of_an_encrypted_disk_is_typed_and_never_shown() {
+    let job = job(&[]);
+    let script = Script::default();
+    script.says("console", "Please unlock disk vda3_crypt: ");
+    script.says("console", "***\ncryptsetup: set up, open sesame\n");
+    script.ends(Outcome::ShutDown);
+    let seen = Seen::default();
+    let ui = Ui::new(seen.clone()).stage("image", "configure");
+    let secrets = BTreeMap::new();
+    let mut session = Session::new(&job, &ui, "", &secrets, limits());
+    session.unlock_with(&Key::new("open sesame"));
+    session.run(&script).unwrap();
+    assert_eq!(*script.sent.borrow(), ["open sesame\n"]);
+    let shown = seen.0.lock().unwrap().join("\n");
+    assert!(
+        shown.contains("cryptsetup: set up") && !shown.contains("sesame"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_question_that_nobody_answers_ends_the_boot() {
+    for asked in ["Please unlock disk vda3_crypt: ", "(initramfs) "] {
+        let job = job(&[]);
+        let script = Script::default();
+        script.says("console", asked);
+        let (end, ..) = follow(&script, &job, &BTreeMap::new(), limits());
+        assert!(matches!(end, End::DeadEnd(_)), "{asked}: {end:?}");
+    }
 }

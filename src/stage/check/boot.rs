@@ -94,6 +94,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         firmware: plan.firmware,
         nics: vec![nic],
         more: vec![],
+        passphrase: gate.passphrase.clone(),
         scratch: gate.scratch,
         logs: gate.logs,
     };

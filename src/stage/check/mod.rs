@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Context as _, Error, Result};
+use crate::guest::Key;
 use crate::host::accel::Accel;
 use crate::hypervisor::Connection;
 use crate::recipe::types::{self, Check};
@@ -32,7 +33,7 @@ pub use subject::{known, subject};
 const SHOWN: usize = 20;
 
 /// What the gate works with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Gate<'a> {
     /// libvirt.
     pub connection: &'a Connection,
@@ -50,6 +51,8 @@ pub struct Gate<'a> {
     pub check: &'a Check,
     /// The recipe's variables.
     pub vars: &'a BTreeMap<String, String>,
+    /// What opens the disk when it boots, if it is encrypted.
+    pub passphrase: Option<Key>,
     /// What the scan knows about the image.
     pub subject: &'a scan::Subject,
     /// Private directory for overlays and job disks.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Gate, run_gate, subject};
 use crate::digest::file_blake3;
 use crate::error::{Error, Result};
-use crate::stage::{Context, Sealed};
+use crate::stage::{Context, Sealed, configure};
 
 /// Asks the gate about the sealed disk, and that asking changed nothing of it.
 ///
@@ -24,6 +24,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         machine: &recipe.machine,
         check: &recipe.check,
         vars: &context.resolved.vars,
+        passphrase: configure::passphrase(recipe, &context.resolved.root),
         subject: &subject,
         scratch: scratch.path(),
         logs: context.logs,

@@ -22,6 +22,9 @@ use crate::store::Entry;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::ui::StageUi;
 
+/// The secret that opens an encrypted disk: answer files encrypt with it, and boots ask for it.
+pub const PASSPHRASE: &str = "passphrase";
+
 /// Puts the runner into the qcow2 overlay `disk` of a machine, and returns the code name of its
 /// release; empty when it has none.
 ///
@@ -90,6 +93,14 @@ pub fn luks_keys(recipe: &types::Recipe, root: &Path) -> Vec<Key> {
     };
     let values = recipe.secrets.iter().filter_map(value);
     values.map(Key::new).collect()
+}
+
+/// The passphrase of a recipe's encrypted machine, if it has a secret of that name.
+pub fn passphrase(recipe: &types::Recipe, root: &Path) -> Option<Key> {
+    let (name, secret) = recipe.secrets.get_key_value(PASSPHRASE)?;
+    let one = [(name.clone(), secret.clone())].into();
+    let value = secret_values(&one, root).ok()?.into_values().next();
+    value.map(Key::new)
 }
 
 /// Reads the values of a recipe's secrets. A file's last line end is not part of the value.
@@ -188,6 +199,7 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
             ..Nic::default()
         }],
         more: vec![],
+        passphrase: passphrase(recipe, &context.resolved.root),
         scratch: scratch.path(),
         logs: context.logs,
     };

@@ -102,6 +102,7 @@ pub(super) fn gate(
         machine: &recipe.machine,
         check: &recipe.check,
         vars: &context.resolved.vars,
+        passphrase: configure::passphrase(recipe, &context.resolved.root),
         subject,
         scratch,
         logs: context.logs,
@@ -217,6 +218,7 @@ fn machine<'a>(
             ..Nic::default()
         }],
         more,
+        passphrase: configure::passphrase(recipe, &context.resolved.root),
         scratch,
         logs: context.logs,
     })

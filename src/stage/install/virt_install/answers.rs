@@ -12,10 +12,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::recipe::template::{self, Vars, secret_variable};
 use crate::recipe::types::{Firmware, Recipe, Secret};
-
-/// The secret with which the shipped answer files encrypt the root file system, where a recipe
-/// has one.
-const PASSPHRASE: &str = "passphrase";
+use crate::stage::configure::PASSPHRASE;
 
 /// What the stage knows that an answer file may ask for, beside the recipe's variables.
 #[derive(Debug)]

@@ -54,6 +54,10 @@ impl Guest for Script {
         Ok(())
     }
 
+    fn type_in(&self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     fn counters(&self) -> Result<Counters> {
         let grown = if self.busy {
             self.grown.replace(self.grown.get() + 1)
@@ -212,6 +216,10 @@ fn a_clock_that_is_redrawn_is_no_sign_of_life() {
         fn send(&self, _: &str, _: &[u8]) -> Result<()> {
             Ok(())
         }
+        fn type_in(&self, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+
         fn counters(&self) -> Result<Counters> {
             self.0.counters()
         }
