@@ -35,7 +35,6 @@ test-vm: deps-test ## Runs the long tests, which start virtual machines
 
 e2e: deps-test build ## Builds and boots the shipped recipes for real
 	@scripts/e2e.sh
-	$(CARGO) test --locked --test it -- --ignored e2e_ --test-threads=1
 
 e2e-install: deps-test build ## Installs Debian by its own installer for real, twice, and boots it (an hour)
 	@scripts/e2e-install.sh

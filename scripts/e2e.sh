@@ -7,7 +7,7 @@ if [ $# -eq 0 ]; then
 	set -- debian-mini ubuntu-base node-base compute-node network-node storage-node \
 		research-instance research-desktop
 	echo "== tests that are too long for make test-vm"
-	cargo test --locked --test it -- --ignored --test-threads=1 e2e_
+	cargo test --locked --test it -- --ignored --test-threads=1 e2e_ --skip target::
 fi
 
 # On a disk, not in memory; libvirt and gpg dislike long paths.
