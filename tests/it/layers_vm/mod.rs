@@ -142,7 +142,7 @@ fn path(line: &str) -> Option<&str> {
 
 #[test]
 #[ignore = "vm"]
-fn a_failing_task_is_named_and_what_came_before_is_not_repeated() {
+fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
     let world = World::new();
     let tasks: String = (1..8)
         .map(|n| {
