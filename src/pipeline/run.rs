@@ -1,6 +1,8 @@
 //! Carries out a plan: each stage from the store, or made in a draft and committed.
 
 mod finish;
+mod output;
+mod ready;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -8,21 +10,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::pipeline::epoch::now;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log, records};
 use crate::recipe::Resolved;
-use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
-use crate::target;
 use crate::ui::{Event, StageUi};
 
 /// One build of one image.
@@ -50,9 +50,9 @@ impl<'a> Run<'a> {
         }
         if plan.has_work() {
             if options.offline {
-                refuse_fetching(plan)?;
+                ready::refuse_fetching(plan)?;
             }
-            have_secrets(plan)?;
+            ready::have_secrets(plan)?;
             if options.publish.is_some() {
                 let Session { config, repo, .. } = session;
                 let channel = options.publish.as_ref().and_then(Option::as_deref);
@@ -159,38 +159,6 @@ impl<'a> Run<'a> {
     fn hold(&self, locks: &mut Vec<Lock>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.append(locks);
-    }
-
-    /// Copies the artifacts to `-o DIR` and tells about them.
-    pub(super) fn hand_over(&self, packed: &Packed) -> Result<()> {
-        let path = match &self.options.output {
-            Some(dir) => stage::pack::copy(packed, dir)?,
-            None => packed.path.clone(),
-        };
-        self.session.ui.event(&Event::Artifact {
-            image: self.plan.image().into(),
-            kind: "xz".into(),
-            path,
-            size: packed.size,
-            sha512: packed.sha512.clone(),
-        });
-        for artifact in &packed.artifacts {
-            let mut path = artifact.path.clone();
-            if let Some(dir) = &self.options.output {
-                let to = dir.join(&artifact.name);
-                stage::pack::place(&path, &to)?;
-                path = to;
-            }
-            let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;
-            self.session.ui.event(&Event::Artifact {
-                image: self.plan.image().into(),
-                kind: artifact.about.get("format").cloned().unwrap_or_default(),
-                path,
-                size: size.len(),
-                sha512: artifact.sha512.clone(),
-            });
-        }
-        Ok(())
     }
 
     pub(super) fn publish(&self, checked: &Checked, packed: &Packed) -> Result<Option<Published>> {
@@ -412,64 +380,4 @@ fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
         inputs: planned.inputs.clone(),
         facts,
     }
-}
-
-/// A missing secret is told before the first stage works, not after it.
-fn have_secrets(plan: &Plan) -> Result<()> {
-    let below = plan.base.as_deref().map_or(Ok(()), have_secrets);
-    let Resolved { recipe, root, .. } = &plan.resolved;
-    let runs = |stage| {
-        plan.stages
-            .iter()
-            .any(|planned| !planned.cached && planned.stage == stage)
-    };
-    if runs(StageId::Configure) || runs(StageId::Check) || runs(StageId::Finish) {
-        stage::configure::secret_values(&recipe.secrets, root)?;
-    } else if let (true, Some(Install::VirtInstall(method))) =
-        (runs(StageId::Install), &recipe.install)
-    {
-        let text = std::fs::read_to_string(root.join(&method.answers)).unwrap_or_default();
-        let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
-        stage::configure::secret_values(&used, root)?;
-    }
-    below
-}
-
-/// Whether a target runs steps in a guest.
-fn runs_steps(name: &str, resolved: &Resolved) -> bool {
-    let targets = &resolved.recipe.targets;
-    target::find(name).is_some_and(|target| !(target.steps)(targets).is_empty())
-}
-
-/// `--offline`: what would have to be fetched is named instead.
-fn refuse_fetching(plan: &Plan) -> Result<()> {
-    let fetching = |planned: &&&Planned| {
-        let steps = match planned.work {
-            Work::Finish(name) => runs_steps(name, &plan.resolved),
-            _ => matches!(planned.stage, StageId::Install | StageId::Configure),
-        };
-        !planned.cached && steps
-    };
-    let all = plan.all();
-    let missing: Vec<String> = all
-        .iter()
-        .filter(fetching)
-        .map(|planned| {
-            format!(
-                "{} {} ({})",
-                planned.image,
-                planned.label,
-                planned.why.join("; ")
-            )
-        })
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(
-        Error::host(format!("{} cannot be built offline", plan.image()))
-            .cause("the store lacks the result of these stages, which use the network:")
-            .evidence(missing)
-            .hint("build once without --offline"),
-    )
 }

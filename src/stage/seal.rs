@@ -1,16 +1,79 @@
 //! Seal: what must not stay is removed in one libguestfs session, then the disk is trimmed.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::digest;
 use crate::error::Result;
-use crate::guest::{Drive, Guestfs, Launch};
+use crate::guest::{Drive, Guestfs, Key, Launch, Os};
 use crate::recipe::types::Recipe;
 use crate::sbom::Contents;
 use crate::stage::configure::luks_keys;
 use crate::stage::{Configured, Context, declared, install};
 use crate::store::Entry;
-use crate::sysprep::{self, ImageIdentity, Seal};
+use crate::sysprep::{self, Declared, ImageIdentity, Report, Seal};
+
+/// A disk that is open to be sealed.
+#[derive(Debug)]
+pub(super) struct Open {
+    guest: Guestfs,
+    os: Os,
+    keys: Vec<Key>,
+}
+
+impl Open {
+    /// Opens the qcow2 overlay `disk`.
+    pub(super) fn of(context: &Context<'_>, disk: &Path) -> Result<Open> {
+        let drives = [Drive {
+            path: disk,
+            format: "qcow2",
+            readonly: false,
+        }];
+        let launch = Launch {
+            drives: &drives,
+            accel: context.host.accel()?,
+            ui: Some(context.ui),
+        };
+        let keys = luks_keys(context.recipe(), &context.resolved.root);
+        let guest = Guestfs::launch_unlocked(&launch, &keys)?;
+        let os = guest.mount_root()?;
+        Ok(Open { guest, os, keys })
+    }
+
+    /// Seals what was built on `below`; `version` goes into its os-release.
+    pub(super) fn seal(
+        &self,
+        context: &Context<'_>,
+        below: &Entry,
+        declared: &Declared,
+        version: &str,
+    ) -> Result<Report> {
+        let recipe = context.recipe();
+        sysprep::seal(
+            &self.guest,
+            &self.os,
+            &Seal {
+                operations: &sysprep::select(&recipe.seal.operations)?,
+                identity: Some(&ImageIdentity {
+                    id: recipe.name.clone(),
+                    version: version.to_owned(),
+                }),
+                declared,
+                files: &sources(below, recipe),
+                luks_keys: &self.keys,
+                relabel_at_boot: recipe.targets.ramdisk.is_none(),
+                ui: Some(context.ui),
+            },
+        )
+    }
+
+    /// Writes everything and closes the disk.
+    pub(super) fn close(self) -> Result<()> {
+        sysprep::empty_journals(&self.guest)?;
+        self.guest.close()
+    }
+}
 
 /// Seals an overlay of the configured disk; `version` goes into its os-release.
 ///
@@ -18,45 +81,16 @@ use crate::sysprep::{self, ImageIdentity, Seal};
 /// When libguestfs fails, or an operation leaves what it must not leave.
 pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Result<Value> {
     let recipe = context.recipe();
-    let operations = sysprep::select(&recipe.seal.operations)?;
     let disk = context.overlay_with(&configured.0, sysprep::OVERLAY_CLUSTER)?;
     context.ui.step("opening the disk");
-    let drives = [Drive {
-        path: &disk,
-        format: "qcow2",
-        readonly: false,
-    }];
-    let accel = context.host.accel()?;
-    let luks_keys = luks_keys(recipe, &context.resolved.root);
-    let launch = Launch {
-        drives: &drives,
-        accel,
-        ui: Some(context.ui),
-    };
-    let guest = Guestfs::launch_unlocked(&launch, &luks_keys)?;
-    let os = guest.mount_root()?;
+    let open = Open::of(context, &disk)?;
     let declared = declared::all(recipe, &context.resolved.root, &configured.0)?;
     context.ui.step("listing the packages");
-    let mut contents = Contents::list(&guest, &os)?;
-    let report = sysprep::seal(
-        &guest,
-        &os,
-        &Seal {
-            operations: &operations,
-            identity: Some(&ImageIdentity {
-                id: recipe.name.clone(),
-                version: version.to_owned(),
-            }),
-            declared: &declared,
-            files: &sources(&configured.0, recipe),
-            luks_keys: &luks_keys,
-            relabel_at_boot: recipe.targets.ramdisk.is_none(),
-            ui: Some(context.ui),
-        },
-    )?;
-    contents.read_config(&guest, context.dir)?;
-    sysprep::empty_journals(&guest)?;
-    guest.close()?;
+    let mut contents = Contents::list(&open.guest, &open.os)?;
+    let report = open.seal(context, &configured.0, &declared, version)?;
+    contents.read_config(&open.guest, context.dir)?;
+    let os = open.os.clone();
+    open.close()?;
     contents.write(context.dir)?;
     for warning in report.warnings() {
         context.ui.ui().warning(warning);
@@ -75,7 +109,7 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
 }
 
 /// What the finished image is told about package sources.
-pub(super) fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
+fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
     let facts: Option<install::Facts> =
         serde_json::from_value(disk.meta().facts["install"].clone()).ok();
     let default = facts

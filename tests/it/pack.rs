@@ -409,16 +409,21 @@ fn processes_share_a_cache() {
     unpacked_equals(&dir.path().join("a"), &raw);
 }
 
+/// A disk with text, noise and holes.
+fn sample(dir: &Path) -> PathBuf {
+    let text = b"the quick brown fox ".repeat(200_000);
+    raw(
+        dir,
+        35 << 20,
+        &[(1 << 20, &text), (33 << 20, &noise(1 << 20))],
+    )
+}
+
 /// libguestfs reads such files through this filter: any place of the disk without unpacking it.
 #[test]
 fn nbdkit_reads_every_profile_at_any_place() {
     let dir = TempDir::new().unwrap();
-    let text = b"the quick brown fox ".repeat(200_000);
-    let raw = raw(
-        dir.path(),
-        35 << 20,
-        &[(1 << 20, &text), (33 << 20, &noise(1 << 20))],
-    );
+    let raw = sample(dir.path());
     for profile in [Profile::Publish, Profile::Nightly, Profile::Fast] {
         let (xz, _) = pack(&raw, profile, 2);
         let compare = format!("qemu-img compare -f raw -F raw \"$uri\" {}", raw.display());
@@ -436,12 +441,7 @@ fn nbdkit_reads_every_profile_at_any_place() {
 #[test]
 fn virt_builder_unpacks_every_profile() {
     let dir = TempDir::new().unwrap();
-    let text = b"the quick brown fox ".repeat(200_000);
-    let raw = raw(
-        dir.path(),
-        35 << 20,
-        &[(1 << 20, &text), (33 << 20, &noise(1 << 20))],
-    );
+    let raw = sample(dir.path());
     for profile in [Profile::Publish, Profile::Nightly, Profile::Fast] {
         let (xz, packed) = pack(&raw, profile, 2);
         let index = dir.path().join("index");

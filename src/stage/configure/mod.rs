@@ -5,14 +5,14 @@ mod toolbox;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
-use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
+use crate::hypervisor::{Boot, Disk, Firmware, Format, Network, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -147,6 +147,43 @@ fn long_enough(name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
         .hint("use a longer one"))
 }
 
+/// The recipe's machine with the qcow2 overlay `disk`, into which the runner was put.
+///
+/// # Errors
+/// When the host cannot run guests.
+pub fn machine<'a>(
+    context: &'a Context<'_>,
+    disk: PathBuf,
+    name: String,
+    scratch: &'a Path,
+    more: Vec<Disk>,
+) -> Result<Machine<'a>> {
+    let recipe = context.recipe();
+    Ok(Machine {
+        connection: context.host.connection()?,
+        ledger: context.host.ledger()?,
+        accel: context.host.accel()?,
+        name,
+        disk,
+        format: Format::Qcow2,
+        boot: Boot::Disk,
+        memory: recipe.machine.memory,
+        cpus: recipe.machine.cpus,
+        firmware: match recipe.machine.firmware {
+            types::Firmware::Uefi => Firmware::Uefi,
+            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
+        },
+        nics: vec![Nic {
+            network: Network::from_word(&recipe.machine.network),
+            ..Nic::default()
+        }],
+        more,
+        passphrase: passphrase(recipe, &context.resolved.root),
+        scratch,
+        logs: context.logs,
+    })
+}
+
 /// Runs a part of the recipe's steps on an overlay of `below`; the last part also puts the
 /// `instance` steps in place.
 ///
@@ -180,29 +217,7 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         accel,
     };
     let job = Job::prepare_with(&request, &toolbox.tools())?;
-    let machine = Machine {
-        connection: context.host.connection()?,
-        ledger: context.host.ledger()?,
-        accel,
-        name: context.label.clone(),
-        disk,
-        format: Format::Qcow2,
-        boot: Boot::Disk,
-        memory: recipe.machine.memory,
-        cpus: recipe.machine.cpus,
-        firmware: match recipe.machine.firmware {
-            types::Firmware::Uefi => Firmware::Uefi,
-            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
-        },
-        nics: vec![Nic {
-            network: Network::from_word(&recipe.machine.network),
-            ..Nic::default()
-        }],
-        more: vec![],
-        passphrase: passphrase(recipe, &context.resolved.root),
-        scratch: scratch.path(),
-        logs: context.logs,
-    };
+    let machine = machine(context, disk, context.label.clone(), scratch.path(), vec![])?;
     run_job(&machine, &job, &secrets, context.ui)?;
     let facts = &below.meta().facts;
     Ok(json!({ "install": facts["install"], "declared": facts["declared"] }))

@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::exec::Program;
-use crate::hypervisor::{self, Boot, Firmware, Format, Network, Nic};
-use crate::recipe::types::{self, Step};
-use crate::runner::drive::{Machine, drive};
+use crate::hypervisor::{self, Format};
+use crate::recipe::types::Step;
+use crate::runner::drive::drive;
 use crate::runner::{Job, Limits, Mode, Request};
 use crate::scan::Subject;
 use crate::stage::check::{self, Gate, run_gate};
 use crate::stage::{Context, Sealed, configure, overlay, seal};
-use crate::sysprep::{self, Declared, ImageIdentity, OVERLAY_CLUSTER, Seal};
+use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::target::Trial;
 
 /// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
@@ -42,7 +41,8 @@ pub(super) fn prepare(
         root: &context.resolved.root,
         accel,
     })?;
-    let machine = machine(context, disk.clone(), "steps", scratch, vec![])?;
+    let name = format!("{}-steps", context.label);
+    let machine = configure::machine(context, disk.clone(), name, scratch, vec![])?;
     configure::run_job(&machine, &job, &secrets, context.ui)?;
     seal_again(context, sealed, &disk, version)?;
     Ok(disk)
@@ -50,39 +50,12 @@ pub(super) fn prepare(
 
 /// The seal stage's work, once more.
 fn seal_again(context: &Context<'_>, sealed: &Sealed, disk: &Path, version: &str) -> Result<()> {
-    let recipe = context.recipe();
-    let operations = sysprep::select(&recipe.seal.operations)?;
     context.ui.step("sealing the disk again");
-    let drives = [Drive {
-        path: disk,
-        format: "qcow2",
-        readonly: false,
-    }];
-    let guest = Guestfs::launch(&Launch {
-        drives: &drives,
-        accel: context.host.accel()?,
-        ui: Some(context.ui),
-    })?;
-    let os = guest.mount_root()?;
+    let open = seal::Open::of(context, disk)?;
     let declared: Declared =
         serde_json::from_value(sealed.0.meta().facts["declared"].clone()).unwrap_or_default();
-    sysprep::seal(
-        &guest,
-        &os,
-        &Seal {
-            operations: &operations,
-            identity: Some(&ImageIdentity {
-                id: recipe.name.clone(),
-                version: version.to_owned(),
-            }),
-            declared: &declared,
-            files: &seal::sources(&sealed.0, recipe),
-            luks_keys: &[],
-            relabel_at_boot: true,
-            ui: Some(context.ui),
-        },
-    )?;
-    guest.close()
+    open.seal(context, &sealed.0, &declared, version)?;
+    open.close()
 }
 
 /// Asks the gate of the check stage about an artifact's own disk.
@@ -142,7 +115,8 @@ pub(super) fn try_out(
         accel,
     })?;
     let seed = seed(&trial.seed, scratch)?;
-    let machine = machine(context, grown, "trial", scratch, vec![seed])?;
+    let name = format!("{}-trial", context.label);
+    let machine = configure::machine(context, grown, name, scratch, vec![seed])?;
     let limits = Limits::usual(accel);
     let finished = drive(&machine, &job, context.ui, "", &BTreeMap::new(), limits)?;
     let complaint = finished.complaint(&job);
@@ -188,38 +162,5 @@ fn seed(files: &[(String, String)], scratch: &Path) -> Result<hypervisor::Disk> 
         format: Format::Raw,
         serial: Some("imgforge-seed".into()),
         readonly: true,
-    })
-}
-
-fn machine<'a>(
-    context: &'a Context<'_>,
-    disk: PathBuf,
-    name: &str,
-    scratch: &'a Path,
-    more: Vec<hypervisor::Disk>,
-) -> Result<Machine<'a>> {
-    let recipe = context.recipe();
-    Ok(Machine {
-        connection: context.host.connection()?,
-        ledger: context.host.ledger()?,
-        accel: context.host.accel()?,
-        name: format!("{}-{name}", context.label),
-        disk,
-        format: Format::Qcow2,
-        boot: Boot::Disk,
-        memory: recipe.machine.memory,
-        cpus: recipe.machine.cpus,
-        firmware: match recipe.machine.firmware {
-            types::Firmware::Uefi => Firmware::Uefi,
-            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
-        },
-        nics: vec![Nic {
-            network: Network::from_word(&recipe.machine.network),
-            ..Nic::default()
-        }],
-        more,
-        passphrase: configure::passphrase(recipe, &context.resolved.root),
-        scratch,
-        logs: context.logs,
     })
 }

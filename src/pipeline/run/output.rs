@@ -1,0 +1,40 @@
+//! What a build hands over.
+
+use super::Run;
+use crate::error::{Context as _, Result};
+use crate::stage::{self, Packed};
+use crate::ui::Event;
+
+impl Run<'_> {
+    /// Copies the artifacts to `-o DIR` and tells about them.
+    pub(in crate::pipeline) fn hand_over(&self, packed: &Packed) -> Result<()> {
+        let path = match &self.options.output {
+            Some(dir) => stage::pack::copy(packed, dir)?,
+            None => packed.path.clone(),
+        };
+        self.session.ui.event(&Event::Artifact {
+            image: self.plan.image().into(),
+            kind: "xz".into(),
+            path,
+            size: packed.size,
+            sha512: packed.sha512.clone(),
+        });
+        for artifact in &packed.artifacts {
+            let mut path = artifact.path.clone();
+            if let Some(dir) = &self.options.output {
+                let to = dir.join(&artifact.name);
+                stage::pack::place(&path, &to)?;
+                path = to;
+            }
+            let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;
+            self.session.ui.event(&Event::Artifact {
+                image: self.plan.image().into(),
+                kind: artifact.about.get("format").cloned().unwrap_or_default(),
+                path,
+                size: size.len(),
+                sha512: artifact.sha512.clone(),
+            });
+        }
+        Ok(())
+    }
+}
