@@ -15,7 +15,7 @@ declare -A packages=(
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
-    libcap2-bin acl squashfs-tools"
+    libcap2-bin acl squashfs-tools openssl"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

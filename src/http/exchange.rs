@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::proxy::Builder;
-use super::{Client, Url};
+use super::{Client, Url, tls};
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 
@@ -63,6 +63,9 @@ impl Exchange {
         range: Option<(u64, Option<u64>)>,
         validator: Option<&str>,
     ) -> Result<(Exchange, Head), Fault> {
+        if let Some(error) = client.agents.problem(url) {
+            return Err(Fault::Final(error));
+        }
         let mut request = client.request(false, url);
         if let Some((start, end)) = range {
             let last = end.map(|end| (end - 1).to_string()).unwrap_or_default();
@@ -198,6 +201,14 @@ fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
 
 /// What is worth another try.
 fn judge(error: ureq::Error) -> Fault {
+    if let Some(error) = tls::refusal(&error) {
+        return Fault::Final(error);
+    }
+    if let ureq::Error::ConnectProxyFailed(why) = &error
+        && let Some(error) = no_tunnel(why)
+    {
+        return Fault::Final(error);
+    }
     let text = match &error {
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
             "the server cannot be reached in time".into()
@@ -218,6 +229,23 @@ fn judge(error: ureq::Error) -> Fault {
         ))),
         _ => Fault::Final(Error::stage(text)),
     }
+}
+
+/// A proxy that will make no tunnel however often it is asked; the library tells its status only
+/// in a sentence.
+fn no_tunnel(why: &str) -> Option<Error> {
+    let digits = why.split(|c: char| !c.is_ascii_digit());
+    let status = digits.filter_map(|digits| digits.parse::<u16>().ok());
+    let status = status
+        .into_iter()
+        .find(|status| (400..500).contains(status))?;
+    let hint = match status {
+        407 => "name user and password: https_proxy=http://USER:PASSWORD@HOST:PORT",
+        408 | 425 | 429 => return None,
+        _ => "ask whoever runs the proxy, or name the host in no_proxy if it is reached without",
+    };
+    let status = super::stream::status_text(status);
+    Some(Error::stage(format!("the proxy answered {status}")).hint(hint))
 }
 
 /// Without the library's prefixes.

@@ -4,6 +4,8 @@
 //! tunnels to port 443 only, and none can cache what is in one. There the request names the whole
 //! address, as RFC 9112 has it in section 3.2.2.
 
+use std::net::IpAddr;
+
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -13,13 +15,56 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::Url;
+use crate::error::Error;
 
 /// The proxies of the environment.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
+    http: Way,
+    https: Way,
     direct: Vec<String>,
+}
+
+/// How the servers of a scheme are reached.
+#[derive(Debug, Default)]
+enum Way {
+    #[default]
+    Direct,
+    Through(Proxy),
+    /// A variable has something else than a proxy's address: its name.
+    Unclear(&'static str),
+}
+
+impl Way {
+    /// As the first of these variables says that has a value.
+    fn of(names: &[&'static str]) -> Self {
+        let mut values = names.iter().filter_map(|name| {
+            let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+            Some((*name, value?))
+        });
+        match values.next() {
+            Some((name, text)) => Self::parse(name, &text),
+            None => Way::Direct,
+        }
+    }
+
+    fn parse(name: &'static str, text: &str) -> Self {
+        match Proxy::new(text) {
+            Ok(proxy) if is_spoken(proxy.protocol()) => Way::Through(proxy),
+            _ => Way::Unclear(name),
+        }
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        match self {
+            Way::Through(proxy) => Some(proxy),
+            Way::Direct | Way::Unclear(_) => None,
+        }
+    }
+}
+
+fn is_spoken(protocol: ProxyProtocol) -> bool {
+    matches!(protocol, ProxyProtocol::Http | ProxyProtocol::Https)
 }
 
 impl Proxies {
@@ -30,16 +75,15 @@ impl Proxies {
         };
         // In a CGI program a client of the server could set HTTP_PROXY.
         let cgi = std::env::var_os("REQUEST_METHOD").is_some();
-        let http: &[&str] = match cgi {
+        let http: &[&'static str] = match cgi {
             true => &["http_proxy"],
             false => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
         };
         let https = &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-        let proxy = |names: &[&str]| var(names).and_then(|text| Proxy::new(&text).ok());
         let direct = var(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
         Proxies {
-            http: proxy(http),
-            https: proxy(https),
+            http: Way::of(http),
+            https: Way::of(https),
             direct: direct
                 .split(',')
                 .map(|entry| entry.trim().to_ascii_lowercase())
@@ -48,11 +92,16 @@ impl Proxies {
         }
     }
 
-    /// Whether a host is to be reached without a proxy: `no_proxy` names it, a domain above it,
-    /// or `*`.
+    /// Whether a host is to be reached without a proxy: `no_proxy` names it, a domain above it, a
+    /// network that its address is in, or `*`.
     fn is_direct(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let address: Option<IpAddr> = host.parse().ok();
         self.direct.iter().any(|entry| {
+            if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
+                return is_in(address, network, bits).unwrap_or(false);
+            }
+            let entry = entry.trim_matches(['[', ']']);
             let domain = entry.trim_start_matches('*').trim_start_matches('.');
             entry == "*"
                 || host == domain
@@ -61,6 +110,25 @@ impl Proxies {
                     .is_some_and(|rest| rest.ends_with('.'))
         })
     }
+}
+
+/// Whether an address begins as a network's does, such as that of `10.0.0.0/8`.
+fn is_in(address: IpAddr, network: &str, bits: &str) -> Option<bool> {
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let network = octets(network.trim_matches(['[', ']']).parse().ok()?);
+    let (address, bits) = (octets(address), bits.parse::<usize>().ok()?);
+    if address.len() != network.len() || bits > 8 * network.len() {
+        return None;
+    }
+    let mut pairs = address.iter().zip(&network).enumerate();
+    Some(pairs.all(|(number, (one, other))| {
+        let kept = bits.saturating_sub(8 * number).min(8);
+        let mask = (0xff00_u16 >> kept) as u8;
+        (one ^ other) & mask == 0
+    }))
 }
 
 /// A request without a body.
@@ -96,11 +164,29 @@ impl Agents {
         };
         Agents {
             direct: config().proxy(None).build().new_agent(),
-            http: proxies.http.as_ref().map(plain),
-            https: proxies.https.as_ref().map(tunnel),
-            password: proxies.http.as_ref().and_then(authorization),
+            http: proxies.http.proxy().map(plain),
+            https: proxies.https.proxy().map(tunnel),
+            password: proxies.http.proxy().and_then(authorization),
             proxies,
         }
+    }
+
+    /// What keeps a request for `url` from its way.
+    pub(super) fn problem(&self, url: &Url) -> Option<Error> {
+        let way = match url.secret_text().starts_with("https:") {
+            true => &self.proxies.https,
+            false => &self.proxies.http,
+        };
+        let Way::Unclear(name) = way else { return None };
+        let needed = !self.proxies.is_direct(url.host());
+        needed.then(|| {
+            Error::host(format!(
+                "{name} does not name a proxy that imgforge can use"
+            ))
+            .hint(format!(
+                "{name}=http://HOST:PORT, or unset it; other kinds are not spoken"
+            ))
+        })
     }
 
     /// A request for `url`, on its way.
@@ -238,6 +324,9 @@ mod tests {
                 ".example.org".into(),
                 "*.test".into(),
                 "10.0.0.1".into(),
+                "172.16.0.0/12".into(),
+                "fd00::/8".into(),
+                "[::1]".into(),
             ],
             ..Proxies::default()
         };
@@ -248,10 +337,20 @@ mod tests {
             "example.org",
             "x.test",
             "10.0.0.1",
+            "172.31.255.255",
+            "[fd12::1]",
+            "[::1]",
         ] {
             assert!(proxies.is_direct(host), "{host}");
         }
-        for host in ["notexample.org", "example.org.evil", "10.0.0.11", "test2"] {
+        for host in [
+            "notexample.org",
+            "example.org.evil",
+            "10.0.0.11",
+            "test2",
+            "172.32.0.0",
+            "[fe80::1]",
+        ] {
             assert!(!proxies.is_direct(host), "{host}");
         }
         let direct = vec!["*".into()];
@@ -260,6 +359,24 @@ mod tests {
             ..Proxies::default()
         };
         assert!(all.is_direct("anything"));
+    }
+
+    #[test]
+    fn what_names_no_proxy_is_told_where_it_is_needed() {
+        let bad = ["http://a b", "socks5://127.0.0.1:1080", "http://"];
+        for text in bad {
+            assert!(
+                matches!(Way::parse("all_proxy", text), Way::Unclear(_)),
+                "{text}"
+            );
+        }
+        for good in [
+            "proxy.test:3128",
+            "http://me:secret@proxy.test",
+            "https://p.test:443",
+        ] {
+            assert!(Way::parse("all_proxy", good).proxy().is_some(), "{good}");
+        }
     }
 
     #[test]

@@ -334,7 +334,8 @@ fn refused(url: &Url, status: u16) -> Error {
         .hint(hint)
 }
 
-fn status_text(status: u16) -> String {
+/// A status with its usual words.
+pub(super) fn status_text(status: u16) -> String {
     let known = ureq::http::StatusCode::from_u16(status).ok();
     match known.and_then(|status| status.canonical_reason()) {
         Some(reason) => format!("{status} {reason}"),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustls::{CertificateError as Bad, Error as Tls};
 use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use crate::error::{Error, Result};
@@ -39,4 +40,60 @@ fn read(bundle: &Path) -> Option<RootCerts> {
         })
         .collect();
     (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
+}
+
+/// What TLS has against a server, if that is what an exchange failed of. Trying again is no help.
+pub(super) fn refusal(error: &ureq::Error) -> Option<Error> {
+    let found = match error {
+        ureq::Error::Rustls(found) => found,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<Tls>()?,
+        _ => return None,
+    };
+    let certificate = |why: &str, hint: &str| Error::stage(why).hint(hint);
+    Some(match found {
+        // Another authority may have the name of a trusted one.
+        Tls::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => certificate(
+            "nobody whom this host trusts has signed the server's certificate",
+            "if it is your site's own, name the file of its authority: SSL_CERT_FILE=FILE, or add \
+             it to the host's",
+        ),
+        Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => certificate(
+            "the server's certificate has expired",
+            "tell whoever runs the server, and see that the clock of this host is right",
+        ),
+        Tls::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => certificate(
+            "the server's certificate is not valid yet",
+            "see that the clock of this host is right",
+        ),
+        Tls::InvalidCertificate(Bad::NotValidForName) => other_name(&[]),
+        Tls::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => {
+            other_name(presented)
+        }
+        // What `openssl req -x509` makes is an authority, and serves as nothing else.
+        Tls::InvalidCertificate(Bad::Other(other)) if other.to_string() == AUTHORITY => {
+            certificate(
+                "the server's certificate is one of an authority (CA:TRUE)",
+                "sign one for the server with it, or make it with basicConstraints=CA:FALSE",
+            )
+        }
+        Tls::InvalidMessage(_) => certificate(
+            "the server does not speak TLS",
+            "check the port, and whether the address begins with http: instead of https:",
+        ),
+        other => Error::stage(other.to_string()),
+    })
+}
+
+/// How the verifier names an authority's certificate that a server shows as its own.
+const AUTHORITY: &str = "CaUsedAsEndEntity";
+
+fn other_name(presented: &[String]) -> Error {
+    let names = match presented {
+        [] => String::new(),
+        names => format!(": {}", names.join(", ")),
+    };
+    Error::stage(format!(
+        "the server's certificate is for other names{names}"
+    ))
+    .hint("write the address with a name of the certificate, or tell whoever runs the server")
 }

@@ -1,9 +1,10 @@
 //! A web server on loopback that does what a test tells it to, also what no server should do.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use imgforge::http::Url;
@@ -133,6 +134,7 @@ impl Answer {
 /// A server; dropped, it ends.
 pub(crate) struct Server {
     address: SocketAddr,
+    secure: bool,
     log: Arc<Mutex<Vec<Request>>>,
     stop: Arc<(Mutex<bool>, Condvar)>,
 }
@@ -142,9 +144,25 @@ impl Server {
     pub(crate) fn start(
         answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
     ) -> Server {
+        Self::listen(None, answer)
+    }
+
+    /// As [`Server::start`], with a certificate.
+    pub(crate) fn secure(
+        certificate: Arc<rustls::ServerConfig>,
+        answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Server {
+        Self::listen(Some(certificate), answer)
+    }
+
+    fn listen(
+        certificate: Option<Arc<rustls::ServerConfig>>,
+        answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server {
             address: listener.local_addr().unwrap(),
+            secure: certificate.is_some(),
             log: Arc::default(),
             stop: Arc::default(),
         };
@@ -158,9 +176,16 @@ impl Server {
                 let Ok(connection) = connection else { continue };
                 let (log, stop, answer) =
                     (Arc::clone(&log), Arc::clone(&stop), Arc::clone(&answer));
+                let tls = certificate.clone().map(rustls::ServerConnection::new);
                 std::thread::spawn(move || {
                     // A client that goes away is one of the things that are tested.
-                    drop(talk(&connection, &log, &*answer, &stop));
+                    drop(match tls {
+                        Some(tls) => {
+                            let stream = rustls::StreamOwned::new(tls.unwrap(), connection);
+                            talk(stream, &log, &*answer, &stop)
+                        }
+                        None => talk(&connection, &log, &*answer, &stop),
+                    });
                 });
             }
         });
@@ -174,7 +199,13 @@ impl Server {
     }
 
     pub(crate) fn text(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}/{path}", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
@@ -203,7 +234,7 @@ impl Drop for Server {
 type Handler = dyn Fn(&Request, usize) -> Answer + Send + Sync;
 
 fn talk(
-    connection: &TcpStream,
+    connection: impl Read + Write,
     log: &Mutex<Vec<Request>>,
     answer: &Handler,
     stop: &(Mutex<bool>, Condvar),
@@ -216,13 +247,14 @@ fn talk(
             log.len() - 1
         };
         let answer = answer(&request, number);
-        let mut out = connection;
+        let out = reader.get_mut();
         let mut head = format!("HTTP/1.1 {} Status\r\n", answer.status);
         for (name, value) in &answer.headers {
             head += &format!("{name}: {value}\r\n");
         }
         out.write_all(format!("{head}\r\n").as_bytes())?;
         out.write_all(&answer.body)?;
+        out.flush()?;
         match answer.then {
             Then::Keep => {}
             Then::Close => return Ok(()),
@@ -238,7 +270,7 @@ fn talk(
     Ok(())
 }
 
-fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> {
+fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -263,4 +295,83 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Re
             .headers
             .insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
+}
+
+/// A proxy whose tunnels all lead to one server, whatever host they are asked for.
+pub(crate) struct Tunnels {
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<Request>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Tunnels {
+    /// With `password`, only who sends this as `Proxy-Authorization` gets one.
+    pub(crate) fn to(server: SocketAddr, password: Option<&'static str>) -> Tunnels {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tunnels = Tunnels {
+            address: listener.local_addr().unwrap(),
+            log: Arc::default(),
+            stop: Arc::default(),
+        };
+        let (log, stop) = (Arc::clone(&tunnels.log), Arc::clone(&tunnels.stop));
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(connection) = connection else { continue };
+                let log = Arc::clone(&log);
+                std::thread::spawn(move || drop(tunnel(&connection, server, password, &log)));
+            }
+        });
+        tunnels
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The hosts that tunnels were asked to.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        let asked = log.iter().filter(|request| request.method == "CONNECT");
+        asked.map(|request| request.path.clone()).collect()
+    }
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn tunnel(
+    client: &TcpStream,
+    server: SocketAddr,
+    password: Option<&str>,
+    log: &Mutex<Vec<Request>>,
+) -> std::io::Result<()> {
+    let Some(request) = read_request(&mut BufReader::new(client))? else {
+        return Ok(());
+    };
+    let allowed = password.is_none() || request.header("proxy-authorization") == password;
+    log.lock().unwrap().push(request);
+    let mut answer = client;
+    if !allowed {
+        return answer.write_all(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    }
+    let upstream = TcpStream::connect(server)?;
+    answer.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| pump(client, &upstream));
+        pump(&upstream, client);
+    });
+    Ok(())
+}
+
+fn pump(mut from: &TcpStream, mut to: &TcpStream) {
+    // However it ends, the other side is to know.
+    drop(std::io::copy(&mut from, &mut to));
+    drop(to.shutdown(Shutdown::Write));
 }

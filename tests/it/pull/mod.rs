@@ -4,5 +4,6 @@ mod basics;
 mod delta;
 mod faults;
 mod stock;
+mod tls;
 mod trust;
 mod world;
