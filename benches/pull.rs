@@ -230,12 +230,17 @@ fn whole_disk(dir: &Path, report: &mut Report) {
     let size = site.publish(&disk, Profile::Fast);
     report.fact(
         "disk",
-        format!("3 GiB, 0.67 GiB of data, {} MB packed", size / 1_000_000),
+        format!(
+            "3 GiB, 0.67 GiB of data, {} MB packed by the `fast` profile",
+            size / 1_000_000
+        ),
     );
     let blob = "images/bench/1/bench-0123456789ab.xz";
     let (url, packed) = (format!("{}{blob}", site.url), site.root.join(blob));
-    let peers = dir.join("peer.raw");
-    let fetch = timed(|| sh(&format!("curl -s '{url}' | sha512sum > /dev/null")));
+    let (peers, sum) = (dir.join("peer.raw"), dir.join("sum").display().to_string());
+    let fetch = timed(|| sh(&format!("curl -fsS '{url}' | sha512sum > '{sum}'")));
+    let right = imgforge::digest::file_sha512(&packed).unwrap();
+    assert!(std::fs::read_to_string(&sum).unwrap().starts_with(&right));
     let unpack = timed(|| {
         sh(&format!(
             "xz -T0 -d -c '{}' > '{}'",
