@@ -23,17 +23,17 @@ impl Gc {
     /// # Errors
     /// When something cannot be removed.
     pub fn run(&self, app: &App) -> Result<()> {
-        let session = session::open(app)?;
-        session.store.prepare()?;
-        for cleared in clean::sweep(&session.store, &app.ui)? {
+        let (config, _, store) = session::plain(app)?;
+        store.prepare()?;
+        for cleared in clean::sweep(&store, &app.ui)? {
             out::print(&format!("{cleared}\n"))?;
         }
-        let cache = Cache::new(session.store.state(), session.config.store.cache_size);
+        let cache = Cache::new(store.state(), config.store.cache_size);
         let mut freed = cache.shrink()?;
-        let blocks = BlockCache::open(session.store.state(), session.config.store.block_cache);
+        let blocks = BlockCache::open(store.state(), config.store.block_cache);
         blocks.shrink();
-        let mut gone: Vec<Entry> = match session.config.store.max_size {
-            Some(limit) => session.store.shrink(limit)?,
+        let mut gone: Vec<Entry> = match config.store.max_size {
+            Some(limit) => store.shrink(limit)?,
             None => vec![],
         };
         if let Some(free) = self.free {
@@ -41,7 +41,7 @@ impl Gc {
             freed += cache.evict(free.as_bytes())?;
             let rest = free.as_bytes().saturating_sub(freed);
             let rest = rest.saturating_sub(blocks.free(rest));
-            gone.extend(session.store.evict(rest)?);
+            gone.extend(store.evict(rest)?);
         }
         if freed > 0 {
             let freed = Size::bytes(freed).human();
@@ -56,7 +56,7 @@ impl Gc {
                 meta.key.short()
             ))?;
         }
-        let kept = session.store.all();
+        let kept = store.all();
         let size = Size::bytes(kept.iter().map(Entry::allocated).sum());
         let cached = blocks.usage();
         out::print(&format!(

@@ -1,14 +1,12 @@
 //! `imgforge pull`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{App, out, recipes};
+use super::{App, out, session};
 use crate::error::Result;
 use crate::http::Client;
 use crate::pipeline::clean;
 use crate::pull::{self, Format, Options, Output, Reference, Session};
-use crate::recipe::Config;
-use crate::store::Store;
 use crate::store::ledger::Ledger;
 use crate::units::Size;
 
@@ -62,10 +60,7 @@ impl Pull {
     /// # Errors
     /// When the image cannot be found, fetched, verified or written.
     pub fn run(&self, app: &App) -> Result<()> {
-        let (config, root) = configuration()?;
-        let configured = config.state.as_ref().zip(root.as_ref());
-        let configured = configured.map(|(state, root)| root.join(state));
-        let store = Store::new(app.globals.state_dir(configured.as_deref())?);
+        let (config, root, store) = session::plain(app)?;
         store.prepare()?;
         clean::sweep(&store, &app.ui)?;
         let ledger = Ledger::open(store.state())?;
@@ -106,13 +101,5 @@ impl Pull {
             image.entry,
             pulled.revision
         ))
-    }
-}
-
-/// The imgforge.yaml that the working directory lies under, if there is one.
-fn configuration() -> Result<(Config, Option<PathBuf>)> {
-    match recipes::open(Path::new(".")) {
-        Ok(repo) => Ok((repo.config()?, Some(repo.root().to_owned()))),
-        Err(_) => Ok((Config::default(), None)),
     }
 }

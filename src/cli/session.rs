@@ -1,6 +1,6 @@
 //! What the verbs of the pipeline work with, from the options and imgforge.yaml.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{App, recipes};
 use crate::error::{Error, Result};
@@ -8,6 +8,7 @@ use crate::host::accel::Setting;
 use crate::pipeline::Session;
 use crate::pipeline::host::{Host, Settings};
 use crate::pipeline::pins::Pins;
+use crate::recipe::Config;
 use crate::store::Store;
 use crate::store::digests::Digests;
 
@@ -42,6 +43,22 @@ pub fn open(app: &App) -> Result<Session> {
         ui,
         repo,
     })
+}
+
+/// What needs no recipe repository works with: imgforge.yaml if the working directory lies under
+/// one, where its relative paths start, and the store.
+///
+/// # Errors
+/// When imgforge.yaml is wrong, or there is no place for the state.
+pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
+    let (config, root) = match recipes::open(Path::new(".")) {
+        Ok(repo) => (repo.config()?, Some(repo.root().to_owned())),
+        Err(_) => (Config::default(), None),
+    };
+    let configured = config.state.as_ref().zip(root.as_ref());
+    let configured = configured.map(|(state, root)| root.join(state));
+    let store = Store::new(app.globals.state_dir(configured.as_deref())?);
+    Ok((config, root, store))
 }
 
 /// The images that a verb was asked for: names, or all with `--all`.

@@ -6,4 +6,5 @@ pub mod doctor;
 pub mod exec;
 pub mod interrupt;
 pub mod memory;
+pub mod temporary;
 pub mod tools;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::guest::remove_sockets_below;
+use crate::host::temporary;
 use crate::hypervisor::sweep::{sweep_domain, sweep_process};
 use crate::stage::install::bootstrap::remove_tree;
 use crate::store::Store;
@@ -36,6 +37,8 @@ pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
     for garbage in store.garbage() {
         remove_tree(&garbage)?;
     }
+    let left = temporary::sweep().into_iter();
+    cleared.extend(left.map(|path| format!("removed {}", path.display())));
     for part in store.abandoned_parts() {
         // Somebody may have begun to go on with it just now: then it is begun anew.
         drop(std::fs::remove_file(part));

@@ -15,6 +15,7 @@ use super::place::Place;
 use super::{Options, Session};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::Entry;
 use crate::repository::{self, Keyring, Verified};
@@ -41,7 +42,7 @@ pub(super) struct Trust<'a> {
     session: &'a Session<'a>,
     place: &'a Place,
     keyring: PathBuf,
-    _temporary: Option<tempfile::NamedTempFile>,
+    _temporary: Option<Temporary>,
     /// What the command named, to be remembered once it has proved good.
     fresh: Option<Keyring>,
 }
@@ -77,9 +78,9 @@ impl<'a> Trust<'a> {
             },
             (None, None) => return Self::unnamed(session, place),
         };
-        let temporary = tempfile::NamedTempFile::new().doing(|| "writing a keyring".into())?;
-        std::fs::write(temporary.path(), &keyring.bytes).doing(|| "writing a keyring".into())?;
-        let path = temporary.path().to_owned();
+        let temporary = Temporary::new()?;
+        let path = temporary.path().join("keyring");
+        std::fs::write(&path, &keyring.bytes).doing(|| "writing a keyring".into())?;
         let mut trust = Self::with(session, place, path, Some(temporary));
         trust.fresh = (named || place.key.is_none()).then_some(keyring);
         Ok(trust)
@@ -89,7 +90,7 @@ impl<'a> Trust<'a> {
         session: &'a Session<'a>,
         place: &'a Place,
         keyring: PathBuf,
-        temporary: Option<tempfile::NamedTempFile>,
+        temporary: Option<Temporary>,
     ) -> Self {
         Trust {
             session,
@@ -156,6 +157,10 @@ impl<'a> Trust<'a> {
     /// must not bring old images back.
     pub(super) fn no_older(&self, entry: &Entry, allow: bool) -> Result<()> {
         let name = format!("{}/{}", entry.id, entry.arch);
+        let known = read_memory(&memory_dir(self.session, self.place));
+        if known.seen.get(&name) == Some(&entry.revision) {
+            return Ok(());
+        }
         update(&memory_dir(self.session, self.place), |memory| {
             memory.url = self.place.base.to_string();
             let seen = memory.seen.insert(name, entry.revision).unwrap_or_default();

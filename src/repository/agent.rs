@@ -9,6 +9,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
+use crate::host::temporary::Temporary;
 
 /// The longest directory in which gpg-agent can make its sockets: `sun_path` has 108 bytes.
 const LONGEST_HOME: usize = 108 - "/S.gpg-agent.browser".len() - 1;
@@ -38,7 +39,7 @@ pub(super) struct Session {
     home: Option<PathBuf>,
     start_agent: bool,
     started: Cell<bool>,
-    short: Option<tempfile::TempDir>,
+    short: Option<Temporary>,
     _lock: Option<File>,
 }
 
@@ -147,15 +148,12 @@ fn lock(home: Option<&Path>) -> Result<Option<File>> {
 }
 
 /// Another way to a directory whose path is too long for sockets.
-fn shorten(home: &Path) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+fn shorten(home: &Path) -> Result<(PathBuf, Option<Temporary>)> {
     if home.as_os_str().as_bytes().len() <= LONGEST_HOME {
         return Ok((home.to_owned(), None));
     }
     let doing = || format!("making a short path to {}", home.display());
-    let dir = tempfile::Builder::new()
-        .prefix("imgforge-")
-        .tempdir()
-        .doing(doing)?;
+    let dir = Temporary::new()?;
     let link = dir.path().join("g");
     std::os::unix::fs::symlink(home, &link).doing(doing)?;
     Ok((link, Some(dir)))

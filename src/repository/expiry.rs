@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::agent::gpg;
 use crate::error::{Context as _, Result};
+use crate::host::temporary::Temporary;
 
 /// A key that clients trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,10 +23,7 @@ pub struct Key {
 /// When the file cannot be read, or gpg fails.
 pub fn keys(keyring: &Path) -> Result<Vec<Key>> {
     let exported = std::fs::read(keyring).doing(|| format!("reading {}", keyring.display()))?;
-    let home = tempfile::Builder::new()
-        .prefix("imgforge-")
-        .tempdir()
-        .doing(|| "reading a public key".into())?;
+    let home = Temporary::new()?;
     let listing = gpg(Some(home.path()))
         .args([
             "--no-autostart",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::agent::gpg;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::temporary::Temporary;
 
 /// How every signed entry point begins: clients need exactly one armour header.
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: ";
@@ -99,7 +100,7 @@ pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Path) -> Result<
 
 /// A key directory of its own, which trusts a keyring.
 struct Home {
-    dir: tempfile::TempDir,
+    dir: Temporary,
     keyring: PathBuf,
 }
 
@@ -108,10 +109,7 @@ impl Home {
         let doing = || format!("reading {}", keyring.display());
         let mut keyring = std::path::absolute(keyring).doing(doing)?;
         let bytes = std::fs::read(&keyring).doing(doing)?;
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-")
-            .tempdir()
-            .doing(doing)?;
+        let dir = Temporary::new()?;
         if bytes.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") {
             let binary = gpg(Some(dir.path()))
                 .arg("--dearmor")

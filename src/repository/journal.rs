@@ -35,6 +35,7 @@ pub(super) type Replacement = (String, Option<Vec<u8>>);
 pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str)) -> Result<()> {
     let aside = root.join(ASIDE);
     files::create_dir(&aside)?;
+    remove_left(&aside)?;
     let mut journal = Journal {
         version: 1,
         renames: vec![],
@@ -62,6 +63,11 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
     roll_forward(root, &journal, step)
 }
 
+/// Whether a killed holder of the lock has left a transaction to be finished.
+pub(super) fn is_left(root: &Path) -> bool {
+    root.join(JOURNAL).exists()
+}
+
 /// Finishes the transaction of a killed holder of the lock.
 pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
     match files::read_json::<Journal>(&root.join(JOURNAL))? {
@@ -73,6 +79,15 @@ pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
         .hint("run that version once")),
         None => Ok(()),
     }
+}
+
+/// Removes what a holder of the lock wrote aside that was killed before it counted.
+fn remove_left(aside: &Path) -> Result<()> {
+    let doing = || format!("cleaning {}", aside.display());
+    for left in std::fs::read_dir(aside).doing(doing)? {
+        std::fs::remove_file(left.doing(doing)?.path()).doing(doing)?;
+    }
+    Ok(())
 }
 
 fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {

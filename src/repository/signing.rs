@@ -7,6 +7,7 @@ use super::transaction::{Meant, Transaction};
 use super::views::{Sign, ViewFile};
 use super::{Signer, broken_index, journal, verify_all};
 use crate::error::{Context as _, Error, Result};
+use crate::host::temporary::Temporary;
 use crate::index;
 
 impl Transaction<'_> {
@@ -103,7 +104,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
-        let scratch = tempfile::NamedTempFile::new().doing(|| "keeping a public key".into())?;
+        let scratch = Temporary::new()?;
         let results = verify_all(&texts, &self.keyring(signer, &scratch)?)?;
         for ((file, bytes), result) in signed.iter().zip(results) {
             let path = self.repository.root.join(&file.path);
@@ -141,7 +142,7 @@ impl Transaction<'_> {
     }
 
     /// The keys that readers will use.
-    fn keyring(&self, signer: &Signer, scratch: &tempfile::NamedTempFile) -> Result<PathBuf> {
+    fn keyring(&self, signer: &Signer, scratch: &Temporary) -> Result<PathBuf> {
         if let Some(allowed) = &self.repository.allowed_signers {
             return Ok(allowed.clone());
         }
@@ -149,7 +150,7 @@ impl Transaction<'_> {
         if unchanged && signer.is(&self.signer) {
             return Ok(self.repository.keyring());
         }
-        let path = scratch.path().to_owned();
+        let path = scratch.path().join("keyring");
         std::fs::write(&path, signer.public_key()?).doing(|| "keeping a public key".into())?;
         Ok(path)
     }

@@ -188,8 +188,12 @@ fn other_bytes_than_the_signed_ones_are_refused() {
 fn a_server_that_fails_leaves_no_file() {
     let (world, _) = one_image();
     type Change = fn(Answer) -> Answer;
-    let cases: [(&str, Change); 4] = [
+    let cases: [(&str, Change); 5] = [
         ("503 Service Unavailable", |_| Answer::status(503)),
+        // Again and again after a few bytes more.
+        ("the connection ended after", |good| {
+            good.cut(1000, Then::Close)
+        }),
         ("in a circle", |_| {
             Answer::redirect("/images/web/1/web-0123456789ab.xz")
         }),
@@ -317,4 +321,73 @@ fn a_full_disk_leaves_nothing_under_the_name() {
     let text = error.render();
     assert!(text.contains("the disk is full"), "{text}");
     assert!(!text.contains("disk.raw\n"), "{text}");
+}
+
+#[test]
+fn what_a_killed_pull_leaves_the_next_command_clears() {
+    let (world, disk) = one_image();
+    let stuck = Arc::new(Mutex::new(true));
+    let is_stuck = Arc::clone(&stuck);
+    let server = server(&world, move |_, good, number| match number {
+        0 => good,
+        _ if *is_stuck.lock().unwrap() => good.cut(300_000, Then::Hang),
+        _ => good,
+    });
+    let machine = Machine::new(&world);
+    let temporary = machine.path("state/tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let imgforge = || machine.program().env("TMPDIR", &temporary);
+    let pull = || {
+        let reference = format!("{}#web", server.text(""));
+        let program = imgforge().args(["pull", &reference, "-o", "disk.raw", "--key"]);
+        program.arg(world.path("repo/imgforge.gpg"))
+    };
+    let running = pull().spawn().unwrap();
+    let begun = std::time::Instant::now();
+    let arrived = || {
+        let parts = machine.parts().into_iter();
+        parts
+            .map(|part| part.metadata().unwrap().len())
+            .sum::<u64>()
+            == 300_000
+    };
+    while !arrived() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing arrives");
+        std::thread::yield_now();
+    }
+    let id = running.id().to_string();
+    Program::new("kill").args(["-KILL", &id]).run().unwrap();
+    running.wait().unwrap_err();
+    let scratch = || {
+        let names = std::fs::read_dir(machine.path("")).unwrap();
+        let names = names.map(|name| name.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with(".disk.raw."))
+            .count()
+    };
+    assert_eq!(scratch(), 1, "the disk in the making");
+    assert!(!machine.path("disk.raw").exists());
+    // As another that was killed while gpg ran would leave it, an hour ago.
+    let keys = temporary.join("imgforge-now-abcdef");
+    std::fs::create_dir(&keys).unwrap();
+    std::fs::write(keys.join("keyring"), "x").unwrap();
+    let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+    File::open(&keys).unwrap().set_modified(hour).unwrap();
+
+    // No recipe repository is needed to clear up.
+    let told = imgforge().arg("gc").text().unwrap();
+    assert!(
+        told.contains(".disk.raw.") && told.contains("imgforge-now-abcdef"),
+        "{told}"
+    );
+    machine.has_nothing();
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    // What was fetched is no rubbish.
+    assert_eq!(machine.parts().len(), 1);
+    *stuck.lock().unwrap() = false;
+    server.forget();
+    pull().run().unwrap();
+    machine.has(&disk);
+    assert!(blob_requests(&server).contains(&Some("bytes=300000-".into())));
+    assert!(machine.parts().is_empty());
 }

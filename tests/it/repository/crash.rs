@@ -115,6 +115,8 @@ fn a_publisher_killed_at_any_moment_leaves_a_valid_repository() {
             .unwrap()
             .count();
         assert_eq!(left, 0, "{step}");
+        let aside = std::fs::read_dir(copy.join(".imgforge/transaction")).unwrap();
+        assert_eq!(aside.count(), 0, "{step}");
     }
 }
 
