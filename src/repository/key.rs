@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::agent::{Session, gpg};
 use super::views::Sign;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::host::temporary::Temporary;
 use crate::ui::Ui;
 
 /// User id of imgforge's own keys.
@@ -34,7 +35,7 @@ impl Signer {
     /// The key of the configuration's `signing-key`, anything that `gpg` knows.
     ///
     /// # Errors
-    /// When `gpg` is missing, or knows no such key, or several.
+    /// When `gpg` is missing, or knows no such key, or several, or it has expired or is revoked.
     pub fn configured(key: &str) -> Result<Self> {
         Self::find(key, None)
     }
@@ -49,17 +50,22 @@ impl Signer {
 
     fn find(key: &str, home: Option<PathBuf>) -> Result<Self> {
         let session = Session::of_user(home.as_deref())?;
-        let found = fingerprints(&session, Some(key)).map_err(|error| {
-            error
-                .within(format!("gpg knows no key `{key}`"))
-                .hint("`gpg --list-secret-keys` shows the keys that `signing-key:` can name")
+        let listing = list(&session, Some(key)).map_err(|error| match error.kind() {
+            Kind::Host | Kind::Interrupted(_) => error,
+            _ => Error::usage(format!("gpg knows no key `{key}`"))
+                .evidence(error.evidence_lines().iter().cloned())
+                .hint("`gpg --list-secret-keys` shows the keys that `signing-key:` can name"),
         })?;
+        let found = parse_fingerprints(&listing);
         match found.as_slice() {
-            [_] => Ok(Signer {
-                key: key.to_owned(),
-                home,
-                own: false,
-            }),
+            [fingerprint] => {
+                refuse_ended(key, fingerprint, &listing)?;
+                Ok(Signer {
+                    key: key.to_owned(),
+                    home,
+                    own: false,
+                })
+            }
             _ => Err(
                 Error::usage(format!("`signing-key: {key}` fits {} keys", found.len())).hint(
                     format!(
@@ -171,10 +177,7 @@ impl Signer {
     /// one `Hash:` header, or the armoured signature alone.
     pub(super) fn sign(&self, batch: &[(Sign, &[u8])]) -> Result<Vec<Vec<u8>>> {
         let doing = || "signing".to_owned();
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-")
-            .tempdir()
-            .doing(doing)?;
+        let dir = Temporary::new()?;
         let name = |number: usize| {
             let kind = match batch[number].0 {
                 Sign::Clear => "clear",
@@ -267,12 +270,31 @@ fn parse_expiry(listing: &str) -> Option<Timestamp> {
 
 /// Fingerprints of the primary keys that fit `key`, or of all.
 fn fingerprints(session: &Session, key: Option<&str>) -> Result<Vec<String>> {
-    let listing = session
+    Ok(parse_fingerprints(&list(session, key)?))
+}
+
+fn list(session: &Session, key: Option<&str>) -> Result<String> {
+    session
         .public()
         .args(["--with-colons", "--fixed-list-mode", "--list-keys", "--"])
         .args(key.map(|key| key.trim_end_matches('!')))
-        .text()?;
-    Ok(parse_fingerprints(&listing))
+        .text()
+}
+
+/// Refuses a key whose signature every reader would refuse, before anything is signed.
+fn refuse_ended(key: &str, fingerprint: &str, listing: &str) -> Result<()> {
+    if listing.lines().any(|line| line.starts_with("pub:r:")) {
+        return Err(Error::host(format!("the key `{key}` is revoked"))
+            .hint("name another one as `signing-key:`, and publish to a new repository with it"));
+    }
+    match parse_expiry(listing).filter(|end| *end <= Timestamp::now()) {
+        Some(end) => Err(
+            Error::host(format!("the key `{key}` has expired at {end:.0}")).hint(format!(
+                "`gpg --quick-set-expire {fingerprint} 1y`, for a subkey with '*' behind it"
+            )),
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Fingerprints of the primary keys in an exported keyring.
@@ -280,12 +302,8 @@ pub(super) fn show(exported: &[u8]) -> Result<Vec<String>> {
     Ok(parse_fingerprints(&listing(exported)?))
 }
 
-fn listing(exported: &[u8]) -> Result<String> {
-    let doing = || "reading a public key".to_owned();
-    let home = tempfile::Builder::new()
-        .prefix("imgforge-")
-        .tempdir()
-        .doing(doing)?;
+pub(super) fn listing(exported: &[u8]) -> Result<String> {
+    let home = Temporary::new()?;
     gpg(Some(home.path()))
         .args(["--no-autostart", "--no-keyring", "--with-colons"])
         .args(["--fixed-list-mode", "--show-keys"])
@@ -293,7 +311,7 @@ fn listing(exported: &[u8]) -> Result<String> {
         .text()
 }
 
-fn parse_fingerprints(listing: &str) -> Vec<String> {
+pub(super) fn parse_fingerprints(listing: &str) -> Vec<String> {
     let mut primary = false;
     let mut found = Vec::new();
     for line in listing.lines() {
@@ -320,6 +338,26 @@ mod tests {
                        sub:u:255:18:BB:1::::::e:::::cv25519::\nfpr:::::::::SUB:\n\
                        pub:u:255:22:CC:1::::::scSC:::::ed25519:::0:\nfpr:::::::::TWO:\n";
         assert_eq!(parse_fingerprints(listing), ["ONE", "TWO"]);
+    }
+
+    #[test]
+    fn a_key_that_readers_refuse_is_refused_before() {
+        let listing = |validity: &str, expires: &str| {
+            format!("pub:{validity}:255:22:A:1:{expires}::u:::scSC:\nfpr:::::::::ONE:\n")
+        };
+        for (validity, expires, expected) in [
+            ("u", "", None),
+            ("u", "4102444800", None),
+            ("e", "1577923200", Some("has expired at 2020-01-02")),
+            ("r", "", Some("is revoked")),
+        ] {
+            let found = refuse_ended("me", "ONE", &listing(validity, expires));
+            match (found, expected) {
+                (Ok(()), None) => {}
+                (Err(error), Some(text)) => assert!(error.message().contains(text), "{error}"),
+                (found, expected) => panic!("{found:?} instead of {expected:?}"),
+            }
+        }
     }
 
     #[test]

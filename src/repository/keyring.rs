@@ -2,7 +2,8 @@
 
 use super::agent::gpg;
 use super::key;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::host::temporary::Temporary;
 
 /// Certificates, and the fingerprints of their primary keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,18 +21,23 @@ impl Keyring {
     /// # Errors
     /// When there are no keys, or not the one with this fingerprint.
     pub fn read(exported: &[u8], fingerprint: Option<&str>) -> Result<Self> {
-        let doing = || "reading a public key".to_owned();
         let no_keys = || {
             Error::gate("this is not a file of public keys")
                 .hint("`gpg --export FINGERPRINT > FILE` writes one")
         };
-        let home = tempfile::Builder::new()
-            .prefix("imgforge-")
-            .tempdir()
-            .doing(doing)?;
+        if let (None, Some(keyring)) = (fingerprint, Self::as_it_is(exported)?) {
+            return Ok(keyring);
+        }
+        let home = Temporary::new()?;
         let gpg = || gpg(Some(home.path())).arg("--no-autostart");
         let import = gpg().args(["--import-options", "import-minimal", "--import"]);
-        import.input(exported).run().map_err(|_| no_keys())?;
+        import
+            .input(exported)
+            .run()
+            .map_err(|error| match error.kind() {
+                Kind::Host => error,
+                _ => no_keys(),
+            })?;
         Self::export(
             || gpg().args(["--export-options", "export-minimal"]),
             fingerprint,
@@ -41,6 +47,25 @@ impl Keyring {
                 .hint("the file or the repository has another key"),
             None => no_keys(),
         })
+    }
+
+    /// A binary file of public keys, all of which count, is a keyring already.
+    fn as_it_is(exported: &[u8]) -> Result<Option<Self>> {
+        if exported.starts_with(b"-----") {
+            return Ok(None);
+        }
+        let listing = match key::listing(exported) {
+            Err(error) if error.kind() == Kind::Host => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(listing) => listing,
+        };
+        let fingerprints = key::parse_fingerprints(&listing);
+        let secret = listing.lines().any(|line| line.starts_with("sec:"));
+        let usable = !fingerprints.is_empty() && !secret;
+        Ok(usable.then(|| Keyring {
+            bytes: exported.to_owned(),
+            fingerprints,
+        }))
     }
 
     /// The certificate with this fingerprint from the user's own keyring.
