@@ -1,7 +1,7 @@
 //! Files that are there completely, after a power loss too, or not at all.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -28,24 +28,71 @@ pub(super) fn write_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Copies a file, synced; returns its size in bytes and its SHA-512 in hex.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(u64, String)> {
+    let target = File::create(to).doing(|| format!("writing {}", to.display()))?;
+    let copied = append(from, (to, target), Sha512::new(), 0)?;
+    Ok((copied.size, copied.sha512))
+}
+
+/// A file that was copied.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// How many of them an interrupted copy had left.
+    pub(super) left: u64,
+    /// SHA-512 of the copy, in hex.
+    pub(super) sha512: String,
+}
+
+/// Copies what an interrupted copy has not copied yet, synced. What it has left is taken as it is.
+pub(super) fn copy_on(from: &Path, to: &Path) -> Result<Copied> {
+    let doing = || format!("writing {}", to.display());
+    let target = File::options().create(true).append(true).open(to);
+    let target = target.doing(doing)?;
+    let found = target.metadata().doing(doing)?;
+    let left = if found.is_file() { found.len() } else { 0 };
+    let mut hasher = Sha512::new();
+    if left > 0 {
+        let part = File::open(to).doing(doing)?;
+        each_chunk(to, part.take(left), |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })?;
+    }
+    append(from, (to, target), hasher, left)
+}
+
+fn append(from: &Path, to: (&Path, File), mut hasher: Sha512, left: u64) -> Result<Copied> {
     let reading = || format!("reading {}", from.display());
-    let writing = || format!("writing {}", to.display());
+    let (path, mut target) = to;
+    let writing = || format!("writing {}", path.display());
     let mut source = File::open(from).doing(reading)?;
-    let mut target = File::create(to).doing(writing)?;
-    let (mut hasher, mut size) = (Sha512::new(), 0);
+    source.seek(SeekFrom::Start(left)).doing(reading)?;
+    let mut size = left;
+    each_chunk(from, source, |bytes| {
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+        target.write_all(bytes).doing(writing)
+    })?;
+    target.sync_all().doing(writing)?;
+    let sha512 = hex::encode(hasher.finalize());
+    Ok(Copied { size, left, sha512 })
+}
+
+fn each_chunk(
+    path: &Path,
+    mut from: impl Read,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         interrupt::check()?;
-        let count = source.read(&mut buffer).doing(reading)?;
-        if count == 0 {
-            break;
+        let count = from.read(&mut buffer);
+        match count.doing(|| format!("reading {}", path.display()))? {
+            0 => return Ok(()),
+            count => take(&buffer[..count])?,
         }
-        hasher.update(&buffer[..count]);
-        size += count as u64;
-        target.write_all(&buffer[..count]).doing(writing)?;
     }
-    target.sync_all().doing(writing)?;
-    Ok((size, hex::encode(hasher.finalize())))
 }
 
 /// Moves a synced file to its place.

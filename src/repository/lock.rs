@@ -7,8 +7,28 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::{incoming, journal};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
+
+/// The repository's lock is ours.
+#[derive(Debug)]
+pub(super) struct Held {
+    _lock: File,
+}
+
+/// Waits for the lock of the repository in `root`, then finishes what a killed holder left.
+pub(super) fn hold(root: &Path, steps: &dyn Fn(&str)) -> Result<Held> {
+    let path = root.join(".imgforge/lock");
+    let doing = || format!("locking {}", path.display());
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(|cause| cannot_be_written(root, &cause))?;
+    wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
+    let held = Held { _lock: file };
+    journal::recover(root, steps)?;
+    incoming::clean(&root.join(".imgforge/incoming"))?;
+    Ok(held)
+}
 
 /// Waits until the lock is ours; ends early when imgforge is interrupted.
 pub(super) fn wait(
@@ -24,6 +44,19 @@ pub(super) fn wait(
             Err(errno) => return Err(std::io::Error::from(errno)).doing(doing),
         }
     }
+}
+
+/// Waits until nobody changes the repository in `root`; that needs no right to write there. None
+/// where nobody ever could: a directory without a lock.
+pub(super) fn to_read(root: &Path) -> Result<Option<File>> {
+    let path = root.join(".imgforge/lock");
+    let doing = || format!("locking {}", path.display());
+    let file = match File::open(&path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.doing(doing)?,
+    };
+    wait(&file, FlockOperation::NonBlockingLockShared, doing)?;
+    Ok(Some(file))
 }
 
 /// What nobody may write is told with who could.

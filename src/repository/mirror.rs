@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use super::state::{Image, State};
-use super::{Identity, Repository, files, journal, lock};
+use super::{Identity, Repository, files, journal, lock, records};
 use crate::error::{Context as _, Error, Result};
 use crate::ui::{StageUi, Unit};
 
@@ -32,29 +30,54 @@ struct Wanted {
 }
 
 impl Repository {
-    /// Copies the repository to a directory, which then serves the same images and can be
-    /// published to with the same key. Files are verified on their way.
+    /// As [`copy`].
     ///
     /// # Errors
-    /// When a file is not what the records say, or something cannot be written. What the
-    /// directory served before, it still serves then; the same call goes on.
+    /// As there.
     pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
+        let (root, steps) = (self.root.as_path(), &*self.steps);
+        Source { root, steps }.copy(to, ui)
+    }
+}
+
+/// Copies the repository in `root` to a directory, which then serves the same images and can be
+/// published to with the same key. Files are verified on their way. The repository itself is only
+/// read.
+///
+/// # Errors
+/// When there is no repository, a file is not what the records say, or something cannot be
+/// written. What the directory served before, it still serves then; the same call goes on.
+pub fn copy(root: &Path, to: &Path, ui: &StageUi) -> Result<Copied> {
+    let root = std::path::absolute(root).doing(|| format!("copying {}", root.display()))?;
+    let steps = &|_: &str| {};
+    Source { root: &root, steps }.copy(to, ui)
+}
+
+/// What is copied.
+struct Source<'a> {
+    root: &'a Path,
+    steps: &'a dyn Fn(&str),
+}
+
+impl Source<'_> {
+    fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
         let doing = || format!("copying to {}", to.display());
         let to = std::path::absolute(to).doing(doing)?;
-        if to.starts_with(&self.root) || self.root.starts_with(&to) {
+        if to.starts_with(self.root) || self.root.starts_with(&to) {
             return Err(Error::usage(format!(
                 "{} and {} lie in each other",
                 to.display(),
                 self.root.display()
-            )));
+            ))
+            .hint("name a directory beside the repository, or on another disk"));
         }
         self.refuse_other(&to)?;
-        std::fs::create_dir_all(to.join(".imgforge/names")).doing(doing)?;
-        let _held = self.hold(&to)?;
-        journal::recover(&to, &self.steps)?;
+        std::fs::create_dir_all(to.join(".imgforge/names"))
+            .map_err(|cause| lock::cannot_be_written(&to, &cause))?;
+        let _held = lock::hold(&to, self.steps)?;
         let (state, entry_points) = self.snapshot(&to)?;
         let mut copied = Copied::default();
-        let wanted = wanted(&state, &self.root)?;
+        let wanted = wanted(&state, self.root)?;
         let total = wanted.iter().map(|file| file.size).sum();
         let mut done = 0;
         for file in &wanted {
@@ -62,8 +85,8 @@ impl Repository {
             done += file.size;
             ui.progress(done, total, Unit::Bytes);
         }
-        self.step("copy the entry points");
-        journal::replace(&to, &entry_points, &self.steps)?;
+        (self.steps)("copy the entry points");
+        journal::replace(&to, &entry_points, self.steps)?;
         copied.removed = remove_gone(&state, &to)?;
         Ok(copied)
     }
@@ -74,34 +97,41 @@ impl Repository {
             let path = root.join(".imgforge/repository.json");
             Ok(files::read_json::<Identity>(&path)?.map(|identity| identity.id))
         };
-        match (id(to)?, id(&self.root)?) {
+        match (id(to)?, id(self.root)?) {
             (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
                 "{} is another repository",
                 to.display()
             ))
             .hint("name an empty directory, or an older copy of this repository")),
+            (_, None) => Err(records::no_repository(self.root)),
             _ => Ok(()),
         }
     }
 
-    fn hold(&self, to: &Path) -> Result<File> {
-        let path = to.join(".imgforge/lock");
-        let doing = || format!("locking {}", path.display());
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .doing(doing)?;
-        lock::wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
-        Ok(file)
+    /// The lock that keeps others from changing the repository, in which nothing is half done.
+    fn settled(&self) -> Result<Option<File>> {
+        loop {
+            let held = lock::to_read(self.root)?;
+            if !journal::is_left(self.root) {
+                return Ok(held);
+            }
+            drop(held);
+            let finished = lock::hold(self.root, self.steps);
+            drop(finished.map_err(|error| {
+                error.within(format!(
+                    "{} has a publication that its publisher, killed, did not finish",
+                    self.root.display()
+                ))
+            })?);
+        }
     }
 
     /// The state and every file that is replaced by publications, at one moment; the indexes last.
     fn snapshot(&self, to: &Path) -> Result<(State, Vec<journal::Replacement>)> {
-        let held = self.lock()?;
-        let state = self.state()?;
+        let held = self.settled()?;
+        let state = State::read(self.root)?;
         let mut paths = BTreeSet::new();
-        walk(&self.root, Path::new(""), &mut paths)?;
+        walk(self.root, Path::new(""), &mut paths)?;
         let mut there = BTreeSet::new();
         walk(to, Path::new(""), &mut there)?;
         let ours = |path: &&String| OURS.iter().any(|dir| path.starts_with(dir));
@@ -125,17 +155,19 @@ impl Repository {
             copied.kept += 1;
             return Ok(());
         }
-        self.step("copy a file");
+        (self.steps)("copy a file");
         files::create_dir(to.parent().unwrap_or(&to))?;
         let mut aside = to.clone().into_os_string();
         aside.push(".part");
         let aside = PathBuf::from(aside);
-        let (_, found) = files::copy(&from, &aside)?;
-        if file
-            .sha512
-            .as_ref()
-            .is_some_and(|expected| *expected != found)
-        {
+        let right = |found: &String| file.sha512.as_ref().is_none_or(|all| all == found);
+        let mut found = files::copy_on(&from, &aside)?;
+        if found.left > 0 && !right(&found.sha512) {
+            // What an interrupted copy had left is to blame, perhaps.
+            drop(std::fs::remove_file(&aside));
+            found = files::copy_on(&from, &aside)?;
+        }
+        if !right(&found.sha512) {
             drop(std::fs::remove_file(&aside));
             return Err(
                 Error::gate(format!("{} is not what was published", from.display()))
@@ -144,7 +176,7 @@ impl Repository {
         }
         files::rename(&aside, &to)?;
         copied.files += 1;
-        copied.bytes += file.size;
+        copied.bytes += found.size - found.left;
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod incoming;
 mod journal;
 mod key;
 mod keyring;
+mod known;
 mod lock;
 mod mirror;
 mod prune;
@@ -45,8 +46,8 @@ mod yank;
 pub use gpg::{Verified, verify, verify_all, verify_detached};
 pub use key::{Signer, expiry};
 pub use keyring::Keyring;
-pub use mirror::Copied;
-pub use prune::{Doomed, Fate, Policy};
+pub use mirror::{Copied, copy};
+pub use prune::{Doomed, Fate, Policy, doomed};
 pub use publication::{Companion, GateProof, Publication, Published};
 pub use rotate::Rotation;
 pub use share::Share;
@@ -55,15 +56,14 @@ pub use yank::Yanked;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::http::Url;
 use crate::index::{self, Entry, PLACEHOLDER};
+use lock::Held;
 
 /// Where a repository is and how it is used.
 #[derive(Debug, Clone)]
@@ -248,15 +248,7 @@ impl Repository {
 
     /// Waits for the repository's lock, then finishes what a killed holder left.
     fn lock(&self) -> Result<Held> {
-        let path = self.private("lock");
-        let doing = || format!("locking {}", path.display());
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(|cause| lock::cannot_be_written(&self.root, &cause))?;
-        lock::wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
-        let held = Held { _lock: file };
-        journal::recover(&self.root, &self.steps)?;
-        incoming::clean(&self.private("incoming"))?;
-        Ok(held)
+        lock::hold(&self.root, &self.steps)
     }
 
     fn identify(&self, _held: &Held) -> Result<()> {
@@ -379,12 +371,6 @@ fn check_name(what: &str, name: &str) -> Result<()> {
         Error::usage(format!("`{name}` cannot be the name of a {what}"))
             .hint("use letters, digits, `-`, `_` and `.`"),
     )
-}
-
-/// The repository's lock is ours.
-#[derive(Debug)]
-struct Held {
-    _lock: File,
 }
 
 fn broken_index(path: &Path, problems: &[index::Problem]) -> Error {

@@ -5,13 +5,14 @@
 //! that began before can need them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Repository;
 use super::state::{Image, Moved, Revision, Stamp, State};
 use super::transaction::Transaction;
 use super::views::ViewFile;
+use super::{Repository, lock};
 use crate::error::Result;
 use crate::units::Span;
 
@@ -50,6 +51,18 @@ pub enum Fate {
     Retire(Timestamp),
     /// Its files go.
     Remove,
+}
+
+/// Says what a policy would remove from the repository in `root`, at a time; that needs neither its
+/// key nor the right to write there.
+///
+/// # Errors
+/// When there is no repository, or a record is damaged.
+pub fn doomed(root: &Path, policy: &Policy, when: Timestamp) -> Result<Vec<Doomed>> {
+    let held = lock::to_read(root)?;
+    let state = State::read(root)?;
+    drop(held);
+    Ok(judge(&state, policy, when))
 }
 
 impl Repository {

@@ -18,6 +18,12 @@ struct ChannelsFile {
     channels: BTreeMap<String, Channel>,
 }
 
+/// A directory is not what it should be.
+pub(super) fn no_repository(root: &Path) -> Error {
+    Error::usage(format!("{} is not a repository", root.display()))
+        .hint("`imgforge build NAME --publish` makes one")
+}
+
 impl State {
     /// Reads the records of the repository in `root`; nothing is locked, and no key is needed.
     ///
@@ -26,10 +32,7 @@ impl State {
     pub fn read(root: &Path) -> Result<Self> {
         let private = root.join(".imgforge");
         let identity = files::read_json::<Identity>(&private.join("repository.json"))?;
-        let identity = identity.ok_or_else(|| {
-            Error::usage(format!("{} is not a repository", root.display()))
-                .hint("`imgforge build NAME --publish` makes one")
-        })?;
+        let identity = identity.ok_or_else(|| no_repository(root))?;
         let file = files::read_json::<ChannelsFile>(&private.join("channels.json"))?;
         let (url, mut channels) = file
             .map(|file| (file.url, file.channels))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::super::place::Which;
 use super::super::{App, out};
 use crate::error::Result;
+use crate::repository;
 use crate::units::Size;
 
 /// The arguments of `imgforge repo copy`.
@@ -24,7 +25,7 @@ impl Copy {
     /// When a file is damaged, or something cannot be written; the same command goes on.
     pub fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
-        let copied = self.which.open(app)?.copy(&self.dest, &ui)?;
+        let copied = repository::copy(&self.which.path()?, &self.dest, &ui)?;
         app.ui.close();
         out::print(&format!(
             "copied {} files, {}; {} were there, {} revisions were removed\n",

@@ -3,7 +3,7 @@
 use super::super::place::{self, Which};
 use super::super::{App, out};
 use crate::error::Result;
-use crate::repository::{Doomed, Fate, Policy};
+use crate::repository::{self, Doomed, Fate, Policy};
 use crate::units::{Size, Span};
 
 /// The arguments of `imgforge repo prune`.
@@ -29,7 +29,7 @@ impl Prune {
     /// Runs the verb.
     ///
     /// # Errors
-    /// When something cannot be removed.
+    /// When there is no repository, or something cannot be removed.
     pub fn run(&self, app: &App) -> Result<()> {
         let policy = Policy {
             keep: self.keep,
@@ -37,7 +37,10 @@ impl Prune {
             grace: self.grace,
         };
         let stamp = place::stamp(None)?;
-        let doomed = self.which.open(app)?.prune(&policy, self.yes, &stamp)?;
+        let doomed = match self.yes {
+            true => self.which.open(app)?.prune(&policy, true, &stamp)?,
+            false => repository::doomed(&self.which.path()?, &policy, stamp.when)?,
+        };
         for one in &doomed {
             out::print(&line(one, self.yes))?;
         }

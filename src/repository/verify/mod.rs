@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{verify, verify_all};
-use crate::error::{Context as _, Error, Result};
+use super::{lock, verify, verify_all};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
 use crate::index::{self, Entry, PLACEHOLDER};
 use crate::ui::{StageUi, Unit};
@@ -47,7 +48,7 @@ pub struct Report {
 /// When it cannot be read at all; what is wrong with it is in the report.
 pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
     let base = Url::parse_or_path(place)?.as_directory();
-    let scratch = tempfile::tempdir().doing(|| "making a directory".into())?;
+    let scratch = Temporary::new()?;
     let mut audit = Audit {
         client: Client::new()?,
         root: base.local(),
@@ -59,6 +60,8 @@ pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
         signed: BTreeSet::new(),
         seen: BTreeSet::new(),
     };
+    // What is compared first is replaced together; blobs do not change.
+    let held = audit.root.as_deref().map(lock::to_read).transpose()?;
     audit.take_key(key)?;
     let channels = audit.channels()?;
     let mut names = BTreeSet::new();
@@ -72,6 +75,7 @@ pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
         audit.revisions(&name)?;
     }
     audit.local()?;
+    drop(held);
     audit.compare(ui)?;
     Ok(audit.report)
 }
@@ -95,6 +99,17 @@ struct Audit {
 impl Audit {
     fn fault(&mut self, path: &str, what: impl std::fmt::Display) {
         self.report.faults.push(format!("{path}: {what}"));
+    }
+
+    /// Notes why a file is wrong; what this host lacks is not the file's fault.
+    fn blame(&mut self, path: &str, error: Error) -> Result<()> {
+        match error.kind() {
+            Kind::Host | Kind::Interrupted(_) | Kind::Internal => Err(error),
+            Kind::Gate | Kind::Stage | Kind::Usage => {
+                self.fault(path, error);
+                Ok(())
+            }
+        }
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
@@ -157,10 +172,7 @@ impl Audit {
         self.seen.insert(channel.to_owned());
         let verified = match verify(&signed, &self.keyring) {
             Ok(verified) => verified,
-            Err(error) => {
-                self.fault(path, error);
-                return Ok(vec![]);
-            }
+            Err(error) => return self.blame(path, error).map(|()| vec![]),
         };
         let whole = String::from_utf8_lossy(&signed).into_owned();
         let read = |text: &str| index::parse(text).and_then(|sections| index::check(&sections));
@@ -228,10 +240,7 @@ impl Audit {
         });
         let list = match list {
             Ok(list) => list,
-            Err(error) => {
-                self.fault(&path, error);
-                return Ok(());
-            }
+            Err(error) => return self.blame(&path, error),
         };
         let revisions = list["revisions"].as_object().cloned().unwrap_or_default();
         for (number, revision) in &revisions {
@@ -335,7 +344,7 @@ impl Audit {
         self.report.signatures += files.len();
         for ((path, _), result) in files.iter().zip(results) {
             if let Err(error) = result {
-                self.fault(path, error);
+                self.blame(path, error)?;
             }
         }
         Ok(())
