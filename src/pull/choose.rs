@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::index::{self, Entry, Section, normalize_arch};
+use crate::recipe::problem::nearest;
 use crate::repository::Share;
 
 /// What an entry must fit.
@@ -108,6 +109,10 @@ fn unknown(sections: &[Section], wanted: &Wanted<'_>) -> Error {
         .filter(|id| *id != index::PLACEHOLDER)
         .collect();
     names.dedup();
+    if let Some(near) = nearest(name, names.iter().copied()) {
+        return Error::usage(format!("the index has no image `{name}`"))
+            .hint(format!("did you mean `{near}`?"));
+    }
     // What looks alike comes first.
     names.sort_by_key(|other| !(other.contains(name) || name.contains(other)));
     let more = names.len().saturating_sub(8);

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::http::Url;
 use crate::index;
 use crate::recipe::config::RepositoryPlace;
+use crate::recipe::problem::nearest;
 
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]
@@ -81,9 +82,12 @@ fn unknown(session: &Session<'_>, text: &str, sources: &[virt_builder::Source]) 
         .chain(sources.iter().map(|source| source.id.as_str()))
         .collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let hint = match names.as_slice() {
-        [] => "name a repository by its address, such as https://images.example.org/".to_owned(),
-        names => format!(
+    let hint = match (nearest(text, names.iter().copied()), names.as_slice()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, []) => {
+            "name a repository by its address, such as https://images.example.org/".to_owned()
+        }
+        (None, names) => format!(
             "known are {}; others are named by their address",
             names.join(", ")
         ),

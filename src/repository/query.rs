@@ -46,6 +46,9 @@ pub struct Answer {
 /// When there is no repository, or a list cannot be read.
 pub fn query(root: &Path, query: &Query, channel: Option<&str>) -> Result<Answer> {
     let state = State::read(root)?;
+    if let Some(channel) = channel {
+        state.known_channel(channel)?;
+    }
     let mut answer = Answer::default();
     for image in state.images.values() {
         let wanted: Vec<u64> = match channel {

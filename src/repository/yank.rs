@@ -68,13 +68,10 @@ impl Repository {
 
 impl Transaction<'_> {
     fn yank(&mut self, name: &str, revision: u64, purge: bool) -> Result<Yanked> {
-        let image = self.state.images.get(name);
-        let bytes = image
-            .and_then(|image| image.revisions.get(&revision))
-            .cloned();
-        let bytes = bytes.ok_or_else(|| {
-            Error::usage(format!("`{name}` has no revision {revision}"))
-                .hint("`imgforge channel history NAME` shows the revisions of an image")
+        let image = self.state.known_image(name)?;
+        let bytes = image.revisions.get(&revision).cloned().ok_or_else(|| {
+            let error = Error::usage(format!("`{name}` has no revision {revision}"));
+            error.hint(image.other_revisions())
         })?;
         let stamp = self.stamp.clone();
         let image = self.image(name);

@@ -34,7 +34,7 @@ impl Freeze {
     /// Runs the verb.
     ///
     /// # Errors
-    /// When the channel is frozen already.
+    /// When there is no such channel, or it is frozen already.
     pub fn run(&self, app: &App) -> Result<()> {
         self.change.run(app, true)
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::out;
 use super::super::place::{self, Which};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::repository::State;
 use crate::repository::state::{Frozen, Moved};
 use crate::ui::summary::table;
@@ -45,18 +45,14 @@ impl History {
     /// Prints what happened, oldest first.
     ///
     /// # Errors
-    /// When there is no repository, or no such image.
+    /// When there is no repository, or no such image or channel.
     pub fn run(&self) -> Result<()> {
         let state = State::read(&self.which.path()?)?;
-        if let Some(name) = self
-            .name
-            .as_ref()
-            .filter(|name| !state.images.contains_key(*name))
-        {
-            return Err(
-                Error::usage(format!("the repository has no image `{name}`"))
-                    .hint("`imgforge channel list` shows what there is"),
-            );
+        if let Some(name) = &self.name {
+            let _ = state.known_image(name)?;
+        }
+        if let Some(channel) = &self.channel {
+            state.known_channel(channel)?;
         }
         let mut lines = self.lines(&state);
         lines.sort_by_key(|line| line.stamp().when);

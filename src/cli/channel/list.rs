@@ -53,9 +53,12 @@ impl List {
     /// Prints the channels of the repository.
     ///
     /// # Errors
-    /// When there is no repository.
+    /// When there is no repository, or no such channel.
     pub fn run(&self) -> Result<()> {
         let state = State::read(&self.which.path()?)?;
+        if let Some(channel) = &self.channel {
+            state.known_channel(channel)?;
+        }
         let wanted = |name: &str| self.channel.as_deref().is_none_or(|only| only == name);
         let channels = state.channels.iter().filter(|(name, _)| wanted(name));
         let rows: Vec<Row> = channels.map(|(name, one)| row(&state, name, one)).collect();

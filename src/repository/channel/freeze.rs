@@ -9,11 +9,12 @@ impl Repository {
     /// Freezes a channel, or thaws it. The stamp tells why.
     ///
     /// # Errors
-    /// When it is frozen already, or not frozen.
+    /// When there is no such channel, or it is frozen already, or not frozen.
     pub fn freeze(&self, channel: &str, frozen: bool, stamp: &Stamp) -> Result<()> {
         check_name("channel", channel)?;
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        transaction.state.known_channel(channel)?;
         let record = transaction.channel(channel);
         match (&record.frozen, frozen) {
             (Some(since), true) => {

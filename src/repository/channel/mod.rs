@@ -63,19 +63,15 @@ fn history<'a>(state: &'a State, name: &str) -> &'a [Moved] {
 impl Transaction<'_> {
     /// A revision that can be used: known, its files there, not yanked.
     pub(super) fn usable(&self, name: &str, number: u64) -> Result<Revision> {
-        let revision = self
-            .state
-            .images
-            .get(name)
-            .and_then(|image| image.revisions.get(&number))
-            .ok_or_else(|| {
-                Error::usage(format!("`{name}` has no revision {number}")).hint(format!(
-                    "`imgforge channel history {name}` shows those it had"
-                ))
-            })?;
+        let image = self.state.known_image(name)?;
+        let revision = image.revisions.get(&number).ok_or_else(|| {
+            let error = Error::usage(format!("`{name}` has no revision {number}"));
+            error.hint(image.other_revisions())
+        })?;
         if let Some(stamp) = &revision.yanked {
             let why = stamp.why.as_deref().unwrap_or("no reason was given");
-            return Err(Error::gate(format!("{name}@{number} was yanked: {why}")));
+            return Err(Error::gate(format!("{name}@{number} was yanked: {why}"))
+                .hint(image.other_revisions()));
         }
         if revision.removed.is_some() || !self.repository.root.join(&revision.file).exists() {
             return Err(
@@ -127,10 +123,8 @@ impl Transaction<'_> {
 
     /// The architectures of which a channel has an image.
     fn architectures(&self, name: &str, channel: &str) -> Result<Vec<String>> {
-        let image = self.state.images.get(name).ok_or_else(|| {
-            Error::usage(format!("the repository has no image `{name}`"))
-                .hint("`imgforge channel list` shows what there is")
-        })?;
+        let image = self.state.known_image(name)?;
+        self.state.known_channel(channel)?;
         let placement = image.channels.get(channel);
         let found: Vec<String> = placement
             .map(|placement| placement.current.keys().cloned().collect())

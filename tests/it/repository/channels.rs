@@ -95,7 +95,7 @@ fn a_promotion_keeps_its_number_where_it_is_higher() {
     assert_eq!(error.kind(), Kind::Usage);
     for (name, from, expected) in [
         ("nothing", "nightly", "has no image `nothing`"),
-        ("web-node", "weekly", "the channel `weekly` has no image"),
+        ("web-node", "weekly", "has no channel `weekly`"),
     ] {
         let to = (from, "stable");
         let error = repository.promote(name, to, &why("x"), &ui).unwrap_err();

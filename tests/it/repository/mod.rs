@@ -2,11 +2,14 @@
 
 mod channels;
 mod clients;
+mod commits;
 mod crash;
 mod day300;
 mod keys;
+mod mistakes;
 mod parents;
 mod publish;
+mod readonly;
 mod site;
 mod soak;
 mod verbs;

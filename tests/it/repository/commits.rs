@@ -1,0 +1,70 @@
+//! Git as the source of truth, from the command line to the manifest.
+
+use super::site::Site;
+use super::world::*;
+
+#[test]
+fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name() {
+    let site = Site::new();
+    let root = site.world.dir.path().to_owned();
+    let git = |args: &[&str]| {
+        let program = Program::new("git").args(args).dir(&root);
+        program
+            .text()
+            .unwrap_or_else(|error| panic!("{}", error.render()))
+    };
+    let (key, allowed) = (
+        site.world.path("state/key"),
+        site.world.path("state/allowed"),
+    );
+    let make = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]);
+    make.arg(&key).run().unwrap();
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    std::fs::write(&allowed, format!("me@example.org {public}")).unwrap();
+    git(&["init", "-q"]);
+    for (name, value) in [
+        ("user.email", "me@example.org"),
+        ("user.name", "Me"),
+        ("gpg.format", "ssh"),
+        ("user.signingkey", key.to_str().unwrap()),
+        ("gpg.ssh.allowedSignersFile", allowed.to_str().unwrap()),
+    ] {
+        git(&["config", name, value]);
+    }
+    std::fs::write(root.join(".gitignore"), "/state/\n/repo/\n*.raw\n*.xz\n").unwrap();
+    site.configure("require-signed-commits: true\nrepositories: {main: {path: repo}}\n");
+    site.recipe(
+        "small",
+        "install: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n",
+    );
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(root.join("disk.raw"), disk).unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-q", "--no-gpg-sign", "-m", "first"]);
+    site.ok(&["build", "small", "--until", "install"]);
+    site.finish("small", &site.world.disk("one"));
+
+    let publish = ["publish", "small", "--to", "nightly"];
+    let error = site.fails(4, &publish);
+    assert!(
+        error.contains("is not signed") && error.contains("hint: "),
+        "{error}"
+    );
+    git(&["commit", "-q", "--amend", "-S", "-m", "signed"]);
+    let config = std::fs::read_to_string(root.join("imgforge.yaml")).unwrap();
+    std::fs::write(root.join("imgforge.yaml"), format!("{config}# changed\n")).unwrap();
+    let error = site.fails(4, &publish);
+    assert!(error.contains("M imgforge.yaml"), "{error}");
+    assert!(!root.join("repo/channels/nightly/index.asc").exists());
+
+    git(&["checkout", "-q", "imgforge.yaml"]);
+    site.ok(&publish);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let manifest = std::fs::read(root.join("repo/images/small/1/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["commit"], commit.trim());
+    let history = site.ok(&["channel", "history", "small", "--json"]);
+    let history: Value = serde_json::from_str(&history).unwrap();
+    assert_eq!(history[0]["commit"], commit.trim());
+}
