@@ -220,7 +220,7 @@ impl<'a> Watch<'a> {
         let lines = self.lines.push(data, self.setting.mask);
         let pending = self.lines.pending(self.setting.mask);
         let pending = self.setting.kind.text(&pending).trim_end().to_owned();
-        if self.news.is_new(data, &lines, &pending) {
+        if self.news.is_new(data) {
             self.signs.last = Instant::now();
         }
         for line in &lines {
