@@ -269,7 +269,7 @@ fn survival(before: &Path, after: &Path) -> String {
     let (before, after) = (File::open(before).unwrap(), File::open(after).unwrap());
     let size = after.metadata().unwrap().len();
     let mut texts = vec![];
-    for mib in [16, 4, 2, 1] {
+    for mib in [16, 4, 3, 2, 1] {
         let block = mib << 20;
         let (mut used, mut changed) = (0u64, 0u64);
         let (mut old, mut new) = (vec![0; block], vec![0; block]);

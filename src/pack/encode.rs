@@ -1,9 +1,8 @@
 //! One block: bytes in, a complete block of a `.xz` stream out.
 
-use xz2::stream::{Action, Check, Filters, LzmaOptions, Status, Stream};
-
 use super::container::{self, CHECK_SIZE, HEADER_SIZE, Record};
 use super::plan::Settings;
+use super::raw::{Chain, Encoder};
 use crate::error::{Error, Result};
 
 /// The bundled encoder; another version may choose other bytes.
@@ -23,51 +22,37 @@ pub(super) struct Block {
 
 /// Encodes `data` by itself; `go_on` ends the work early with an error.
 pub(super) fn encode(
+    encoder: &mut Encoder,
     data: &[u8],
     settings: &Settings,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Block> {
-    let stream = single_stream(data, settings, go_on)?;
+    let stream = single_stream(encoder, data, settings, go_on)?;
     repackage(&stream, data.len() as u64)
         .ok_or_else(|| Error::internal("liblzma wrote a stream of an unexpected shape"))
 }
 
 /// A complete `.xz` of one block, as liblzma writes it: without sizes in the block's header.
 fn single_stream(
+    encoder: &mut Encoder,
     data: &[u8],
     settings: &Settings,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<u8>> {
-    let failed = |cause| Error::stage("the xz encoder failed").cause(cause);
-    let mut options = LzmaOptions::new_preset(settings.preset).map_err(failed)?;
-    options.dict_size(settings.block as u32);
-    let mut filters = Filters::new();
-    if settings.x86 && is_x86(data) {
-        filters.x86();
-    }
-    filters.lzma2(&options);
-    let mut stream = Stream::new_stream_encoder(&filters, Check::Crc64).map_err(failed)?;
-
+    encoder.start(Chain {
+        preset: settings.preset,
+        dictionary: settings.dictionary as u32,
+        nice: (settings.nice > 0).then_some(settings.nice),
+        x86: settings.x86 && is_x86(data),
+    })?;
     // Pages that are not needed are never touched; growing would copy.
     let mut out = Vec::with_capacity(data.len() + data.len() / 64 + (128 << 10));
-    let mut given = 0;
-    loop {
+    for slice in data.chunks(SLICE) {
         go_on()?;
-        let slice = &data[given..data.len().min(given + SLICE)];
-        let action = if given + slice.len() == data.len() {
-            Action::Finish
-        } else {
-            Action::Run
-        };
-        out.reserve(64 << 10);
-        let status = stream
-            .process_vec(slice, &mut out, action)
-            .map_err(failed)?;
-        given = stream.total_in() as usize;
-        if status == Status::StreamEnd {
-            return Ok(out);
-        }
+        encoder.push(slice, false, &mut out)?;
     }
+    encoder.push(&[], true, &mut out)?;
+    Ok(out)
 }
 
 /// Whether calls and jumps of x86 code are a good part of the data: 4 times as many as chance gives.
@@ -143,7 +128,7 @@ mod tests {
     fn a_block_can_be_stopped() {
         let settings = Settings::of(Profile::Fast);
         let stop = || Err(Error::stage("stopped"));
-        let error = encode(&[0; 1000], &settings, &stop).unwrap_err();
+        let error = encode(&mut Encoder::new(), &[0; 1000], &settings, &stop).unwrap_err();
         assert_eq!(error.message(), "stopped");
     }
 }

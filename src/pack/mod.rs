@@ -12,6 +12,7 @@ mod output;
 mod plan;
 mod pool;
 mod progress;
+mod raw;
 pub mod read;
 mod source;
 mod xz;

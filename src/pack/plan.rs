@@ -27,10 +27,14 @@ const AHEAD: usize = 32 << 20;
 /// What decides the bytes of the output, besides the input: part of the pack stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Uncompressed bytes in a block; also the dictionary, which could not see further anyway.
+    /// Uncompressed bytes in a block.
     pub block: usize,
+    /// How far back the encoder looks, in bytes; at most a block.
+    pub dictionary: usize,
     /// liblzma's preset.
     pub preset: u32,
+    /// A match of so many bytes is taken without looking for a better one; the preset's where it is 0.
+    pub nice: u32,
     /// Whether blocks with x86 code get the filter for it.
     pub x86: bool,
 }
@@ -38,25 +42,32 @@ pub struct Settings {
 impl Settings {
     /// The settings of a profile; docs/pack.md has the measurements behind them.
     ///
-    /// `publish` has the 16 MiB blocks that virt-builder's own templates use; of the smaller
-    /// blocks of `nightly` far more survive a change, and the filter makes up for a part of what
-    /// they cost; `fast` is liblzma's fast mode.
+    /// `publish` has the 16 MiB blocks that virt-builder's own templates use; what the filter
+    /// saves pays for less effort. Of the smaller blocks of `nightly` far more survive a change,
+    /// and the filter makes up for a part of what they cost; `fast` is liblzma's fast mode.
     pub fn of(profile: Profile) -> Self {
-        let (block, preset, x86) = match profile {
-            Profile::Publish => (16 << 20, 9, false),
-            Profile::Nightly => (2 << 20, 9, true),
-            Profile::Fast => (4 << 20, 1, false),
+        let (block, dictionary, preset, nice, x86) = match profile {
+            Profile::Publish => (16 << 20, 8 << 20, 9, 32, true),
+            Profile::Nightly => (3 << 20, 3 << 20, 9, 0, true),
+            Profile::Fast => (4 << 20, 4 << 20, 1, 0, false),
         };
-        Settings { block, preset, x86 }
+        Settings {
+            block,
+            dictionary,
+            preset,
+            nice,
+            x86,
+        }
     }
 
     /// Names settings and encoder: equal text means equal bytes for equal input.
     pub fn fingerprint(&self) -> String {
         format!(
-            "xz lzma2 preset={} x86={} dict={} block={} crc64 liblzma={}",
+            "xz lzma2 preset={} nice={} x86={} dict={} block={} crc64 liblzma={}",
             self.preset,
+            self.nice,
             self.x86,
-            self.block,
+            self.dictionary,
             self.block,
             super::encode::ENCODER_VERSION
         )
@@ -65,8 +76,9 @@ impl Settings {
     /// What one encoding thread needs: the match finder (about 11.5 times the dictionary), the
     /// block and its encoded form twice, and finished ones that wait for the writer.
     pub fn memory_a_thread(&self) -> Size {
-        let block = self.block as u64;
-        Size::bytes(block * 29 / 2 + (5 << 20) + block * self.window(1) as u64)
+        let (block, dictionary) = (self.block as u64, self.dictionary as u64);
+        let encoder = dictionary * 23 / 2 + block * 3 + (5 << 20);
+        Size::bytes(encoder + block * self.window(1) as u64)
     }
 
     /// What `threads` encoding threads and the writer need at most.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::cache::{BlockCache, BlockKey};
 use super::encode::{Block, encode};
 use super::plan::Settings;
+use super::raw::Encoder;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
@@ -81,9 +82,9 @@ impl<'a> Pool<'a> {
     /// One worker: takes the disk's blocks with data, in order, until there are none or somebody
     /// failed.
     pub(super) fn work(&self) {
-        let mut buffer = Vec::new();
+        let (mut buffer, mut encoder) = (Vec::new(), Encoder::new());
         while let Some(position) = self.claim() {
-            let result = self.block(self.source.data()[position], &mut buffer);
+            let result = self.block(self.source.data()[position], &mut buffer, &mut encoder);
             let mut state = self.lock();
             match result {
                 Ok(block) => drop(state.finished.insert(position, block)),
@@ -111,7 +112,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    fn block(&self, index: u64, buffer: &mut Vec<u8>) -> Result<Finished> {
+    fn block(&self, index: u64, buffer: &mut Vec<u8>, encoder: &mut Encoder) -> Result<Finished> {
         let Some(data) = self.source.read(index, buffer)? else {
             return Ok(Finished::Zero);
         };
@@ -127,7 +128,7 @@ impl<'a> Pool<'a> {
             true => Err(Error::stage("packing was stopped")),
             false => interrupt::check(),
         };
-        let block = encode(data, self.settings, &go_on)?;
+        let block = encode(encoder, data, self.settings, &go_on)?;
         if let Some((cache, key)) = &key {
             cache.put(key, &block);
         }

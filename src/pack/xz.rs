@@ -13,6 +13,7 @@ use super::output::Output;
 use super::plan::{self, Options, Settings};
 use super::pool::{Finished, Pool};
 use super::progress::Progress;
+use super::raw::Encoder;
 use super::source::Source;
 use crate::error::Result;
 use crate::host::interrupt;
@@ -189,7 +190,12 @@ impl<'a> Zeros<'a> {
     fn block(&mut self, len: usize) -> Result<&Block> {
         let made = match self.made.take() {
             Some((known, block)) if known == len => block,
-            _ => encode(&vec![0; len], self.settings, &interrupt::check)?,
+            _ => encode(
+                &mut Encoder::new(),
+                &vec![0; len],
+                self.settings,
+                &interrupt::check,
+            )?,
         };
         Ok(&self.made.insert((len, made)).1)
     }
