@@ -34,6 +34,7 @@ test-vm: deps-test ## Runs the long tests, which start virtual machines
 	$(CARGO) test --locked --lib --test it -- --ignored --skip e2e_ --test-threads=1
 
 e2e: deps-test build ## Builds and boots the shipped recipes for real
+	@scripts/deps.sh e2e
 	@scripts/e2e.sh
 
 e2e-install: deps-test build ## Installs Debian by its own installer for real, twice, and boots it (an hour)

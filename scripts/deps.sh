@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what imgforge needs: scripts/deps.sh [run] [build] [test] [clouds]; the first three by
-# default, and with "clouds" the services of `make e2e-clouds`.
+# Installs what imgforge needs: scripts/deps.sh [run] [build] [test] [clouds] [e2e]; the first three by
+# default, with "clouds" and "e2e" the services of `make e2e-clouds` and `make e2e`.
 # Asks nothing, changes nothing the second time. The traps that it knows are marked TRAP.
 # shellcheck disable=SC2016,SC2086 # apt's own variables and an inner shell's; lists of words
 set -euo pipefail
@@ -11,6 +11,7 @@ declare -A packages=(
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
   [clouds]="glance-api python3-openstackclient"
+  [e2e]="puppetserver"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
@@ -200,8 +201,8 @@ trap 'rm -f "$log"' EXIT
 wanted=
 for group in $groups; do
   case $group in
-    run | build | test | clouds) wanted="$wanted ${packages[$group]}" ;;
-    *) die "usage: $0 [run] [build] [test] [clouds]" ;;
+    run | build | test | clouds | e2e) wanted="$wanted ${packages[$group]}" ;;
+    *) die "usage: $0 [run] [build] [test] [clouds] [e2e]" ;;
   esac
 done
 

@@ -1,6 +1,7 @@
 //! Layers on the smallest Debian, each configured for real: what they do, what they leave, and how
 //! their failures look.
 
+mod agent;
 mod failures;
 mod world;
 
