@@ -9,14 +9,15 @@ cd "$(dirname "$0")/.."
 declare -A packages=(
   [run]="mmdebstrap uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
-    e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools"
+    e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools
+    busybox-static squashfs-tools"
   [clouds]="glance-api python3-openstackclient"
   [e2e]="puppetserver"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
-  [test]="libguestfs-dev gnupg busybox-static shellcheck groff-base systemd binutils
+  [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
-    libcap2-bin acl squashfs-tools openssl"
+    libcap2-bin acl openssl ipxe-qemu grub-common"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

@@ -42,6 +42,12 @@ pub enum Tool {
     GpgAgent,
     /// Reads container images.
     Skopeo,
+    /// Makes a squashfs of an archive.
+    Sqfstar,
+    /// Reads a squashfs.
+    Unsquashfs,
+    /// The programs of a RAM disk.
+    Busybox,
 }
 
 /// The facts about a [`Tool`].
@@ -59,7 +65,7 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 17] = [
+    pub const ALL: [Tool; 20] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
         Tool::Sfdisk,
@@ -77,6 +83,9 @@ impl Tool {
         Tool::Gpg,
         Tool::GpgAgent,
         Tool::Skopeo,
+        Tool::Sqfstar,
+        Tool::Unsquashfs,
+        Tool::Busybox,
     ];
 
     fn facts(self) -> Facts {
@@ -149,6 +158,19 @@ impl Tool {
             Tool::Gpg => facts(&["gpg"], Some((2, 2)), "gpg", "sign and verify"),
             Tool::GpgAgent => facts(&["gpg-agent"], None, "gpg-agent", "keep the signing key"),
             Tool::Skopeo => facts(&["skopeo"], None, "skopeo", "prove a container image"),
+            Tool::Sqfstar => facts(
+                &["sqfstar"],
+                None,
+                "squashfs-tools",
+                "make a ramdisk's root",
+            ),
+            Tool::Unsquashfs => facts(
+                &["unsquashfs"],
+                None,
+                "squashfs-tools",
+                "prove a ramdisk's root",
+            ),
+            Tool::Busybox => facts(&["busybox"], None, "busybox-static", "boot a ramdisk"),
         }
     }
 

@@ -341,10 +341,10 @@ pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
     list.extend(missing.map(|name| (format!("targets.{name}"), "this target")));
     // Boots of a target's own in the finish stage.
     let guests = crate::target::wanted(&recipe.targets)
-        .filter(|target| !(target.steps)(&recipe.targets).is_empty());
+        .filter(|target| target.trial.is_some() || !(target.steps)(&recipe.targets).is_empty());
     list.extend(guests.map(|target| {
         let place = format!("targets.{}", target.name);
-        (place, "steps of this target in the guest")
+        (place, "guests of this target's own")
     }));
     list
 }

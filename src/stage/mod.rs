@@ -175,8 +175,22 @@ pub const CLUSTER: u64 = 64 << 10;
 /// # Errors
 /// When `qemu-img` fails.
 pub fn overlay(dir: &Path, backing: &Path, name: &str, cluster: u64) -> Result<()> {
+    overlay_of(dir, backing, "qcow2", name, cluster)
+}
+
+/// As [`overlay`], of a backing file in this format.
+///
+/// # Errors
+/// When `qemu-img` fails.
+pub fn overlay_of(
+    dir: &Path,
+    backing: &Path,
+    format: &str,
+    name: &str,
+    cluster: u64,
+) -> Result<()> {
     Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
         .arg(backing)
         .args(["-o", &format!("cluster_size={cluster}")])
         .arg(name)

@@ -55,7 +55,10 @@ pub(super) fn convert(
             shown.progress(percent, 100, Unit::Percent);
         }
     })?;
-    prove(site, from, form, &path)
+    match site.proving {
+        true => prove(site, from, form, &path),
+        false => Ok(vec![]),
+    }
 }
 
 fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Program {

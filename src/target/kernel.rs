@@ -53,7 +53,15 @@ pub(super) fn check(target: &Target, site: &Site<'_>) -> Result<()> {
         return Ok(());
     }
     let tree = site.source.tree(site.ui)?;
-    judge(target, &kernels(&tree))
+    has(&tree, target.name, target.modules)
+}
+
+/// Asks whether some kernel has a module of each group that `name` needs.
+///
+/// # Errors
+/// When there is no kernel, or none that will do.
+pub(super) fn has(tree: &Tree, name: &str, groups: &[&[&str]]) -> Result<()> {
+    judge(name, groups, &kernels(tree))
 }
 
 /// The modules of each kernel, built-in ones included.
@@ -82,15 +90,17 @@ fn modules(list: &str) -> impl Iterator<Item = String> {
     })
 }
 
-fn judge(target: &Target, kernels: &BTreeMap<String, BTreeSet<String>>) -> Result<()> {
+fn judge(
+    name: &str,
+    groups: &[&[&str]],
+    kernels: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<()> {
     let lacks = |have: &BTreeSet<String>| -> Vec<String> {
-        let missing = target
-            .modules
+        let missing = groups
             .iter()
             .filter(|group| !group.iter().any(|name| have.contains(*name)));
         missing.map(|group| group.join(" or ")).collect()
     };
-    let name = target.name;
     if kernels.is_empty() {
         return Err(
             Error::usage(format!("the target `{name}` needs a kernel in the image"))
@@ -128,12 +138,12 @@ mod tests {
             list(&["virtio_net", "vmxnet3", "ahci"]),
         );
         let generic = ("6.12".to_owned(), list(&["mptspi", "e1000"]));
-        let ova = find("ova").unwrap();
-        let error = judge(ova, &[cloud.clone()].into()).unwrap_err();
+        let modules = find("ova").unwrap().modules;
+        let error = judge("ova", modules, &[cloud.clone()].into()).unwrap_err();
         assert_eq!(error.evidence_lines(), ["6.12-cloud lacks mptspi, e1000"]);
         assert!(error.hint_text().unwrap().contains("linux-image-amd64"));
-        judge(ova, &[cloud, generic].into()).unwrap();
-        let error = judge(ova, &BTreeMap::new()).unwrap_err();
+        judge("ova", modules, &[cloud, generic].into()).unwrap();
+        let error = judge("ova", modules, &BTreeMap::new()).unwrap_err();
         assert!(error.message().contains("needs a kernel"), "{error}");
     }
 

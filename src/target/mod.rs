@@ -16,10 +16,12 @@ pub mod openstack;
 mod ova;
 mod proxmox;
 mod qcow2;
+mod ramdisk;
 mod raw;
 mod rootfs;
 pub mod source;
 mod tree;
+mod vagrant;
 mod vmdk;
 mod wsl;
 
@@ -50,6 +52,8 @@ pub const TARGETS: &[Target] = &[
     gcp::TARGET,
     docker::TARGET,
     openstack::TARGET,
+    vagrant::TARGET,
+    ramdisk::TARGET,
     proxmox::TARGET,
     wsl::TARGET,
 ];
@@ -82,6 +86,10 @@ pub struct Target {
     /// Makes the files in [`Site::dir`].
     pub make: fn(&Site<'_>, &Targets) -> Result<Vec<Made>>,
 }
+
+/// Where, below [`Site::scratch`], a target leaves the disk that is in its artifacts, if it is
+/// neither an artifact itself nor the source's: a qcow2.
+pub const DISK: &str = "disk.qcow2";
 
 /// The target with this name.
 pub fn find(name: &str) -> Option<&'static Target> {
@@ -142,6 +150,8 @@ pub struct Site<'a> {
     pub about: &'a About,
     /// What its gate asks; a disk without a recipe has none.
     pub gate: Option<Asked<'a>>,
+    /// Whether what is made is proven: only who measures does without, and can publish none of it.
+    pub proving: bool,
     /// The machine that it is for.
     pub machine: &'a Machine,
     /// Where the files go: a private directory.

@@ -185,7 +185,7 @@ pub(crate) fn boot(dir: &Path, mode: &str) -> Boot {
 }
 
 /// The newest readable kernel that has its modules, as libguestfs' appliance takes it.
-fn kernel() -> (PathBuf, String) {
+pub(crate) fn kernel() -> (PathBuf, String) {
     let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir("/boot")
         .unwrap()
         .filter_map(|entry| {
@@ -253,7 +253,7 @@ fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Files of the wanted modules and what they need, in the order of loading.
-fn module_files(version: &str, wanted: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn module_files(version: &str, wanted: &[&str]) -> Vec<PathBuf> {
     let dir = modules(version);
     let dependencies = fs::read_to_string(dir.join("modules.dep")).unwrap();
     let mut files: Vec<PathBuf> = vec![];

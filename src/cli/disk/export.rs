@@ -66,6 +66,7 @@ impl Export {
                 source: &source,
                 about: &about,
                 gate: None,
+                proving: true,
                 machine: &Machine::default(),
                 dir: &made,
                 scratch: &scratch,

@@ -15,7 +15,13 @@ pub(super) fn tool(tool: Tool, state: &State) -> Finding {
         (Some(complaint), _) => {
             let needless = matches!(
                 tool,
-                Tool::VirtInstall | Tool::Cpio | Tool::Xorriso | Tool::Skopeo
+                Tool::VirtInstall
+                    | Tool::Cpio
+                    | Tool::Xorriso
+                    | Tool::Skopeo
+                    | Tool::Sqfstar
+                    | Tool::Unsquashfs
+                    | Tool::Busybox
             );
             let level = if needless { Level::Warn } else { Level::Fail };
             Finding::bad(

@@ -60,6 +60,7 @@ pub struct Program {
     env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
     input: Option<Vec<u8>>,
+    stdin: Option<Stdio>,
     timeout: Option<Duration>,
     hint: Option<String>,
     orphaned: &'static str,
@@ -74,6 +75,7 @@ impl Program {
             env: vec![],
             dir: None,
             input: None,
+            stdin: None,
             timeout: None,
             hint: None,
             orphaned: "KILL",
@@ -113,6 +115,13 @@ impl Program {
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = Some(input.into());
+        self
+    }
+
+    /// Gives it the standard input that something else writes, such as a pipe.
+    #[must_use]
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.stdin = Some(from.into());
         self
     }
 
@@ -238,10 +247,10 @@ impl Program {
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command.stdin(if self.input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
+        command.stdin(match (self.stdin.take(), &self.input) {
+            (Some(from), _) => from,
+            (None, Some(_)) => Stdio::piped(),
+            (None, None) => Stdio::null(),
         });
         let mut child = command.spawn().map_err(|cause| {
             Error::host(format!("`{}` cannot be started", self.name)).cause(cause)

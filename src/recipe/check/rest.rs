@@ -3,7 +3,7 @@
 use super::{Context, at, bad_word, is_url, steps};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
-use crate::recipe::types::{Recipe, Secret, Step};
+use crate::recipe::types::{Ramdisk, Recipe, Secret, Step};
 use crate::units::Size;
 
 const LEAST_DISK: Size = Size::mib(64);
@@ -245,6 +245,47 @@ pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             if vagrant.providers[..index].contains(provider) {
                 cx.problem(node.loc, "this provider is listed twice");
             }
+        }
+    }
+    if let Some(ramdisk) = &targets.ramdisk {
+        self::ramdisk(cx, ramdisk, at(node, "ramdisk"));
+    }
+}
+
+fn ramdisk(cx: &mut Context<'_>, options: &Ramdisk, node: &Node) {
+    let words = options
+        .cmdline
+        .iter()
+        .flat_map(|line| line.split_whitespace());
+    for word in words {
+        if word.starts_with("root=") || word.starts_with("initrd=") || word.starts_with("imgforge.")
+        {
+            let text = format!("the ramdisk itself says `{word}`: leave it out");
+            cx.problem(at(node, "cmdline").loc, text);
+        }
+    }
+    if let Some(url) = &options.url
+        && !(url.starts_with("http://") || url.starts_with("https://"))
+    {
+        let text = "this is no address that starts with http:// or https://";
+        cx.problem(at(node, "url").loc, text);
+    }
+    let plain = |text: &str, more: &str| {
+        let good = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        !text.is_empty() && text.chars().all(good)
+    };
+    for (module, node) in options.modules.iter().zip(at(node, "modules").items()) {
+        if !plain(module, "_-") {
+            cx.problem(node.loc, "this is no name of a module");
+        }
+    }
+    if let Some(state) = &options.state {
+        let node = at(node, "state");
+        if !plain(&state.label, "_-.") {
+            cx.problem(at(node, "label").loc, "this is no label of a file system");
+        }
+        if !state.to.starts_with('/') || !plain(state.to.trim_matches('/'), "/_-.") {
+            cx.problem(at(node, "to").loc, "this is no directory, such as `/srv`");
         }
     }
 }

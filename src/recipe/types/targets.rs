@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Step;
+use crate::units::Size;
 
 /// How the disk is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -204,11 +205,58 @@ pub enum Layer {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Ramdisk {
-    /// Kernel command line.
+    /// Where the root file system is.
+    pub root: RootForm,
+    /// Kernel command line; default: `console=tty0 console=ttyS0,115200 panic=60`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
+    /// Address of the directory where the files will be; default: where `boot.ipxe` comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Modules that the initrd carries and loads, beside those that it needs.
+    pub modules: Vec<String>,
+    /// What is asked of the root before it is used.
+    pub verify: Verify,
+    /// Memory of the running system, beside the image and the kernel; default: 256MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+    /// A disk that keeps a directory over restarts, on machines that have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateDisk>,
     /// Steps of this target.
     pub configure: Vec<Step>,
+}
+
+/// Where the root file system of a ramdisk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootForm {
+    /// In a squashfs of its own, which the initrd fetches over HTTP.
+    #[default]
+    Squashfs,
+    /// In the initrd.
+    Initrd,
+}
+
+/// How a ramdisk knows that its root is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// By SHA-256, which the initrd knows.
+    #[default]
+    Sha256,
+    /// By size: quicker, where nobody else can answer.
+    Size,
+}
+
+/// A disk for what a ramdisk keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StateDisk {
+    /// Label of its file system.
+    pub label: String,
+    /// Where it is mounted, such as `/srv`.
+    pub to: String,
 }
 
 /// Where `build --publish` publishes.

@@ -36,7 +36,11 @@ fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
     };
     let (kernel, initrd) = (artifact("kernel")?, artifact("initrd")?);
     let name = initrd.path.rsplit('/').next()?;
-    let (url, cmdline) = (&state.url, kernel.word(word::CMDLINE));
+    let (url, mut cmdline) = (&state.url, kernel.word(word::CMDLINE).to_owned());
+    if let Some(root) = artifact("squashfs") {
+        // The initrd fetches its root from beside this address.
+        cmdline += &format!(" imgforge.base={url}/{}", root.path);
+    }
     let Offer { image, channel, .. } = offer;
     Some(format!(
         "#!ipxe\n# {} revision {} of {channel}\n\

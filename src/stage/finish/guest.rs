@@ -114,9 +114,12 @@ pub(super) fn try_out(
         root: scratch,
         accel,
     })?;
-    let seed = seed(&trial.seed, scratch)?;
+    let seed = match trial.seed.is_empty() {
+        true => vec![],
+        false => vec![seed(&trial.seed, scratch)?],
+    };
     let name = format!("{}-trial", context.label);
-    let machine = configure::machine(context, grown, name, scratch, vec![seed])?;
+    let machine = configure::machine(context, grown, name, scratch, seed)?;
     let limits = Limits::usual(accel);
     let finished = drive(&machine, &job, context.ui, "", &BTreeMap::new(), limits)?;
     let complaint = finished.complaint(&job);

@@ -92,7 +92,7 @@ fn words_that_are_wrong_are_told_at_once() {
     assert_eq!(code, 2, "{said}");
     assert!(
         said.contains(
-            "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, proxmox, wsl"
+            "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, vagrant, ramdisk, proxmox, wsl"
         ),
         "{said}"
     );
@@ -123,4 +123,26 @@ fn a_full_disk_leaves_no_half_file() {
     }
     let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
     assert_eq!(drafts, "");
+}
+
+/// Neither systemd nor a package manager, and a name that nobody knows.
+#[test]
+fn an_unknown_distribution_is_told_of_as_it_calls_itself() {
+    let world = World::new();
+    let phony = Phony::debian();
+    std::fs::remove_file(phony.path().join("var/lib/dpkg/status")).unwrap();
+    std::fs::remove_file(phony.path().join("etc/debian_version")).unwrap();
+    phony.file("etc/os-release", "ID=plan10\nVERSION_ID=4\n");
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    world.ok(&disk, &["-t", "docker"]);
+    for (target, words) in [
+        ("openstack", "needs a kernel in the image"),
+        ("vagrant", "needs a kernel in the image"),
+        ("ramdisk", "needs a kernel in the image"),
+    ] {
+        let (code, said) = world.export(&disk, &["-t", target]);
+        assert_eq!(code, 2, "{target}: {said}");
+        assert!(said.contains(words), "{target}: {said}");
+    }
+    assert_eq!(world.made(), ["web.oci.tar"]);
 }

@@ -11,6 +11,8 @@ mod docker;
 mod files;
 mod glance;
 mod openstack;
+mod ramdisk;
+mod vagrant;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,277 @@
+//! A machine without a disk: a kernel, an initrd and the root as a squashfs, in memory.
+//!
+//! The root is fetched over HTTP or part of the initrd, checked by its SHA-256, and mounted with an
+//! overlay for changes. [`trial`] boots the very files with the memory that [`initrd::memory`]
+//! computes, and no disk.
+
+mod cpio;
+mod initrd;
+mod kernel;
+mod squashfs;
+mod trial;
+mod words;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::tree::Tree;
+use super::{Made, Part, Proven, Site, Target, proven};
+use crate::digest;
+use crate::error::{Context as _, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Ramdisk, RootForm, Targets};
+use crate::units::Size;
+use initrd::{Member, Memory, Root};
+use kernel::Kernel;
+use words::Names;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "ramdisk",
+    about: "kernel, initrd and root for machines without a disk",
+    version: 1,
+    options: |targets| targets.ramdisk.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        ramdisk: Some(Ramdisk::default()),
+        ..Targets::default()
+    },
+    tools: &[
+        Tool::QemuImg,
+        Tool::Sfdisk,
+        Tool::Qemu,
+        Tool::Sqfstar,
+        Tool::Unsquashfs,
+        Tool::Busybox,
+    ],
+    // The cards of virtual machines; those of others are taken along as the kernel has them.
+    modules: &[
+        &["squashfs"],
+        &["overlay"],
+        &["loop"],
+        &["virtio_net", "e1000"],
+    ],
+    reads: true,
+    memory: Size::mib(2048),
+    steps: |targets| {
+        let ramdisk = targets.ramdisk.as_ref();
+        ramdisk.map_or_else(Vec::new, |ramdisk| ramdisk.configure.clone())
+    },
+    trial: None,
+    make,
+};
+
+/// Drivers that only kernels for every machine have.
+const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
+
+fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+    let default = Ramdisk::default();
+    let options = targets.ramdisk.as_ref().unwrap_or(&default);
+    let tree = site.source.tree(site.ui)?;
+    let kernel = Kernel::choose(&tree, &options.modules)?;
+    if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
+        let text = format!(
+            "the kernel {} drives virtual machines only; others need the generic kernel",
+            kernel.release
+        );
+        site.ui.ui().warning(text);
+    }
+    // What the kernel's modules lack is told before the long work.
+    let members = initrd::members(&tree, &kernel, options)?;
+    let (root, nodes) = root(site, &tree, &kernel, options)?;
+    let names = Names {
+        kernel: site.file("vmlinuz"),
+        initrd: site.file("initrd"),
+        root: (options.root == RootForm::Squashfs).then(|| site.file("squashfs")),
+    };
+    copy(&tree, &kernel, &site.dir.join(&names.kernel))?;
+    let memory = initrd(site, &kernel, options, &names, &members, &root)?;
+    let cmdline = words::cmdline(options, selinux(&tree));
+    let mut proof = vec![];
+    if site.proving {
+        proof.push(squashfs::complete(&nodes, &root)?);
+        proof.extend(squashfs::scanned(site, &tree, &nodes)?);
+        if let Some(gate) = &site.gate {
+            gate.judge(crate::scan::tar(&scannable(&members)?[..], gate.subject)?)?;
+        }
+        let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+        proof.push(trial::boot(
+            site,
+            &trial::Boot {
+                files: [&names.kernel, &names.initrd],
+                cmdline: &cmdline,
+                memory: memory.minimum,
+                systemd: systemd.iter().any(|path| tree.get(path).is_some()),
+                virtio: kernel.has("virtio_net"),
+            },
+        )?);
+    }
+    if names.root.is_none() {
+        std::fs::remove_file(&root).doing(|| format!("removing {}", root.display()))?;
+    }
+    written(site, options, &names, &kernel, &cmdline, memory, proof)
+}
+
+/// Whether the image's policy wants labels, which no squashfs of ours has.
+fn selinux(tree: &Tree) -> bool {
+    let config = tree.text("etc/selinux/config").unwrap_or_default();
+    let mut lines = config.lines().map(str::trim);
+    lines.any(|line| matches!(line, "SELINUX=enforcing" | "SELINUX=permissive"))
+}
+
+/// Makes the squashfs: among the files, or, as a part of the initrd, aside.
+fn root(
+    site: &Site<'_>,
+    tree: &Tree,
+    kernel: &Kernel<'_>,
+    options: &Ramdisk,
+) -> Result<(PathBuf, Vec<super::tree::Node>)> {
+    let nodes = squashfs::nodes(tree, kernel, options.state.as_ref());
+    let path = match options.root {
+        RootForm::Squashfs => site.dir.join(site.file("squashfs")),
+        RootForm::Initrd => site.scratch.join("root.squashfs"),
+    };
+    site.ui.step("compressing the root");
+    squashfs::write(site, tree, &nodes, kernel.squashfs(tree), &path)?;
+    Ok((path, nodes))
+}
+
+/// Writes the initrd; the memory that a machine needs.
+fn initrd(
+    site: &Site<'_>,
+    kernel: &Kernel<'_>,
+    options: &Ramdisk,
+    names: &Names,
+    members: &[Member],
+    squashfs: &Path,
+) -> Result<Memory> {
+    site.ui.step(format!("writing {}", names.initrd));
+    let packed = initrd::pack(members)?;
+    let unpacked = members.iter().map(|member| member.bytes.len() as u64).sum();
+    let size = squashfs
+        .metadata()
+        .doing(|| "reading the root".into())?
+        .len();
+    let memory = initrd::memory(options, packed.len() as u64, unpacked, size);
+    let root = Root {
+        title: site.about.stem(),
+        file: site.file("squashfs"),
+        size,
+        sha256: digest::file_sha256(squashfs)?,
+    };
+    let settings = Member {
+        path: "imgforge.conf".into(),
+        mode: 0o644,
+        bytes: initrd::settings(kernel, options, &root, memory).into_bytes(),
+    };
+    let plain = initrd::plain(&[settings])?;
+    let inside = names.root.is_none().then_some(squashfs);
+    initrd::write(&site.dir.join(&names.initrd), &[&packed, &plain], inside)?;
+    Ok(memory)
+}
+
+fn copy(tree: &Tree, kernel: &Kernel<'_>, to: &Path) -> Result<()> {
+    let doing = || format!("writing {}", to.display());
+    let mut file = std::fs::File::create(to).doing(doing)?;
+    std::io::copy(&mut tree.open(kernel.image), &mut file).doing(doing)?;
+    file.flush().and_then(|()| file.sync_all()).doing(doing)
+}
+
+/// The initrd's files as the scan reads them. Of the sealed disk there are modules and firmware.
+fn scannable(members: &[Member]) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(vec![]);
+    for member in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(member.bytes.len() as u64);
+        header.set_mode(member.mode);
+        let added = archive.append_data(&mut header, &member.path, &member.bytes[..]);
+        added.doing(|| format!("scanning {}", member.path))?;
+    }
+    archive.into_inner().doing(|| "scanning the initrd".into())
+}
+
+/// The words about the files, and everything that was made.
+fn written(
+    site: &Site<'_>,
+    options: &Ramdisk,
+    names: &Names,
+    kernel: &Kernel<'_>,
+    cmdline: &str,
+    memory: Memory,
+    proof: Vec<Proven>,
+) -> Result<Vec<Made>> {
+    let title = site.about.stem();
+    let sums: Result<Vec<(String, String)>> = names
+        .all()
+        .into_iter()
+        .map(|name| Ok((name.to_owned(), digest::file_sha256(&site.dir.join(name))?)))
+        .collect();
+    let sums = sums?;
+    let minimum = memory.minimum;
+    let list: String = sums
+        .iter()
+        .map(|(name, sum)| format!("{sum}  {name}\n"))
+        .collect();
+    let manifest = words::manifest(&title, names, cmdline, minimum, &kernel.release, &sums);
+    let texts = [
+        ("SHA256SUMS", "sha256sums", list),
+        (
+            "boot.ipxe",
+            "ipxe",
+            words::ipxe(options, &title, names, cmdline, minimum),
+        ),
+        (
+            "grub.cfg",
+            "grub",
+            words::grub(options, &title, names, cmdline, minimum),
+        ),
+        (
+            "ramdisk.json",
+            "ramdisk-manifest",
+            format!("{manifest:#}\n"),
+        ),
+    ];
+    let about: BTreeMap<String, String> = [
+        ("cmdline".to_owned(), cmdline.to_owned()),
+        ("min-ram".to_owned(), minimum.to_string()),
+    ]
+    .into();
+    let formats = ["kernel", "initrd", "squashfs"];
+    let files = names
+        .all()
+        .into_iter()
+        .zip(formats)
+        .map(|(name, format)| Made {
+            file: name.to_owned(),
+            format,
+            about: if format == "kernel" {
+                about.clone()
+            } else {
+                [].into()
+            },
+            proof: proof.clone(),
+        });
+    let mut made: Vec<Made> = files.collect();
+    for (end, format, text) in texts {
+        let file = site.file(end);
+        std::fs::write(site.dir.join(&file), text).doing(|| format!("writing {file}"))?;
+        made.push(Made {
+            file,
+            format,
+            about: [].into(),
+            proof: vec![
+                proven(Part::Validated, "imgforge"),
+                proven(Part::Words, "imgforge"),
+            ],
+        });
+    }
+    let sums = site.file("SHA256SUMS");
+    Program::new("sha256sum")
+        .args(["--check", "--quiet", &sums])
+        .dir(site.dir)
+        .run()?;
+    Ok(made)
+}

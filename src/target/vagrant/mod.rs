@@ -1,0 +1,226 @@
+//! Vagrant boxes: the disk with the account that Vagrant logs in to, for each provider.
+
+mod account;
+mod words;
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::convert::{convert, info};
+use super::qcow2::form;
+use super::tree::Tree;
+use super::vmdk::FORM;
+use super::{About, DISK, Made, Part, Site, Source, Target, Trial, kernel, proven};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Clusters, Targets, Vagrant, VagrantProvider};
+use crate::stage;
+use crate::sysprep::OVERLAY_CLUSTER;
+use crate::units::Size;
+use words::Machine;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "vagrant",
+    about: "boxes for libvirt and VirtualBox",
+    version: 1,
+    options: |targets| targets.vagrant.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        vagrant: Some(Vagrant::default()),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Supermin],
+    modules: LIBVIRT,
+    reads: true,
+    memory: Size::mib(1536),
+    steps: |targets| {
+        let vagrant = targets.vagrant.as_ref();
+        vagrant.map_or_else(Vec::new, |vagrant| vagrant.configure.clone())
+    },
+    trial: Some(trial),
+    make,
+};
+
+/// The machines of vagrant-libvirt.
+const LIBVIRT: &[&[&str]] = &[&["virtio_blk"], &["virtio_net"]];
+
+/// The machines of VirtualBox.
+const VIRTUALBOX: &[&[&str]] = &[&["ahci"], &["e1000"]];
+
+/// Programs that a box cannot do without, each with the package that has it.
+const NEEDED: &[(&[&str], &str)] = &[
+    (&["usr/bin/sudo", "bin/sudo"], "sudo"),
+    (
+        &["usr/sbin/sshd", "usr/bin/sshd", "sbin/sshd"],
+        "openssh-server",
+    ),
+];
+
+/// What mounts VirtualBox's own folders.
+const ADDITIONS: &[&str] = &[
+    "usr/sbin/mount.vboxsf",
+    "usr/bin/mount.vboxsf",
+    "sbin/mount.vboxsf",
+];
+
+/// The parts of a login as Vagrant's, with a key of the trial's own: nobody else's login works in
+/// a machine that has no address.
+fn trial(_: &Targets, _: &About, _: Size) -> Trial {
+    let key = "/run/imgforge-trial.key";
+    let has = |key: &&str| format!("grep -qxF '{key}' ~vagrant/.ssh/authorized_keys");
+    let mut commands: Vec<String> = account::KEYS.iter().map(has).collect();
+    commands.extend([
+        "[ \"$(stat -c %a ~vagrant/.ssh/authorized_keys)\" = 600 ]".to_owned(),
+        "PATH=$PATH:/usr/sbin sshd -T | grep -qix 'usedns no'".to_owned(),
+        "su -s /bin/sh vagrant -c 'sudo -n true'".to_owned(),
+        format!(
+            "if command -v ssh; then ssh-keygen -q -t ed25519 -N '' -f {key} && \
+             cat {key}.pub >>~vagrant/.ssh/authorized_keys && \
+             [ \"$(ssh -i {key} -o BatchMode=yes -o StrictHostKeyChecking=no \
+             -o UserKnownHostsFile=/dev/null vagrant@127.0.0.1 sudo -n id -u)\" = 0 ]; fi"
+        ),
+    ]);
+    Trial {
+        seed: vec![],
+        commands,
+        grow: Size::bytes(0),
+    }
+}
+
+fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+    let default = Vagrant::default();
+    let options = targets.vagrant.as_ref().unwrap_or(&default);
+    let tree = site.source.tree(site.ui)?;
+    for (programs, package) in NEEDED {
+        if !programs.iter().any(|path| tree.get(path).is_some()) {
+            return Err(Error::usage(format!(
+                "the image has no {package}, without which Vagrant cannot use it"
+            ))
+            .hint(format!("add {package} to `packages`")));
+        }
+    }
+    let providers = providers(options, &tree)?;
+    let disk = edited(site)?;
+    let shared = site.scratch.join("edited");
+    std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
+    let source = Source::new(disk, "qcow2", shared, site.source.accel());
+    let site = Site {
+        source: &source,
+        ..*site
+    };
+    let additions = ADDITIONS.iter().any(|path| tree.get(path).is_some());
+    providers
+        .into_iter()
+        .map(|provider| one(&site, provider, additions))
+        .collect()
+}
+
+/// The providers that the recipe names, or those whose machines the kernel drives.
+fn providers(options: &Vagrant, tree: &Tree) -> Result<Vec<VagrantProvider>> {
+    let virtualbox = || kernel::has(tree, "vagrant (virtualbox)", VIRTUALBOX);
+    if options.providers.contains(&VagrantProvider::Virtualbox) {
+        virtualbox()?;
+    }
+    Ok(match (options.providers.is_empty(), virtualbox().is_ok()) {
+        (false, _) => options.providers.clone(),
+        (true, true) => vec![VagrantProvider::Libvirt, VagrantProvider::Virtualbox],
+        (true, false) => vec![VagrantProvider::Libvirt],
+    })
+}
+
+/// An overlay of the source with the account.
+fn edited(site: &Site<'_>) -> Result<std::path::PathBuf> {
+    let absolute = |path: &Path| std::path::absolute(path).doing(|| "finding the disk".into());
+    let (below, scratch) = (absolute(site.source.disk())?, absolute(site.scratch)?);
+    let cluster = OVERLAY_CLUSTER;
+    stage::overlay_of(&scratch, &below, site.source.format(), DISK, cluster)?;
+    let disk = scratch.join(DISK);
+    account::add(&disk, site.source.accel(), site.ui)?;
+    Ok(disk)
+}
+
+/// The box of one provider.
+fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Made> {
+    let (word, disk, form) = match provider {
+        VagrantProvider::Libvirt => ("libvirt", "box.img", form(Clusters::Zlib)),
+        VagrantProvider::Virtualbox => ("virtualbox", "box-disk001.vmdk", FORM),
+    };
+    let dir = site.scratch.join(word);
+    std::fs::create_dir(&dir).doing(|| format!("making {}", dir.display()))?;
+    let inside = Site { dir: &dir, ..*site };
+    let mut proof = convert(&inside, None, form, disk)?;
+    // What was compared is the disk with the account, which has to be tried itself.
+    for each in &mut proof {
+        each.part = Part::Validated;
+    }
+    let path = dir.join(disk);
+    let machine = Machine {
+        about: site.about,
+        provider,
+        size: info(&path, form.format)?.virtual_size,
+        cpus: site.machine.cpus,
+        memory: site.machine.memory.as_bytes() >> 20,
+        uefi: site.uefi(),
+        additions: additions && provider == VagrantProvider::Virtualbox,
+    };
+    let size = path.metadata().doing(|| format!("reading {disk}"))?.len();
+    let mut texts = vec![
+        (
+            "metadata.json",
+            format!("{:#}\n", words::metadata(&machine)),
+        ),
+        ("info.json", format!("{:#}\n", words::info(&machine))),
+        ("Vagrantfile", words::vagrantfile(&machine)),
+    ];
+    if provider == VagrantProvider::Virtualbox {
+        texts.push(("box.ovf", words::ovf(&machine, disk, size)));
+    }
+    let file = site.file(&format!("{word}.box"));
+    site.ui.step(format!("writing {file}"));
+    let archive = site.dir.join(&file);
+    pack(&archive, site.about.created, &texts, (disk, &path))?;
+    std::fs::remove_dir_all(&dir).doing(|| format!("removing {}", dir.display()))?;
+    let listed = Program::new("tar").arg("-tf").arg(&archive).text()?;
+    let names = texts.iter().map(|(name, _)| *name).chain([disk]);
+    if listed.lines().ne(names) {
+        return Err(Error::gate(format!("{file} does not hold what a box has")));
+    }
+    proof.push(proven(Part::Validated, "tar"));
+    Ok(Made {
+        file,
+        format: "box",
+        about: [("provider".to_owned(), word.to_owned())].into(),
+        proof,
+    })
+}
+
+/// A plain archive: the disk in it is compressed.
+fn pack(to: &Path, time: u64, texts: &[(&str, String)], disk: (&str, &Path)) -> Result<()> {
+    let doing = || format!("writing {}", to.display());
+    let packed = || -> io::Result<()> {
+        let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(to)?));
+        let header = |size: u64| {
+            // Sizes over 8 GiB are a number of GNU's.
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(time);
+            header
+        };
+        for (name, text) in texts {
+            archive.append_data(&mut header(text.len() as u64), name, text.as_bytes())?;
+        }
+        let from = File::open(disk.1)?;
+        let size = from.metadata()?.len();
+        archive.append_data(&mut header(size), disk.0, from)?;
+        let file = archive.into_inner()?.into_inner();
+        file.map_err(io::IntoInnerError::into_error)?.sync_all()
+    };
+    packed().doing(doing)
+}

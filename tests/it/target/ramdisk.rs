@@ -1,0 +1,332 @@
+//! Machines without a disk: a small system with this host's kernel, booted from memory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use imgforge::host::accel::Accel;
+use imgforge::host::exec::Program;
+use imgforge::recipe::types::{Machine, Ramdisk, RootForm, StateDisk, Targets};
+use imgforge::target::{self, About, Site, Source};
+use imgforge::ui::Ui;
+
+use super::{World, debian, run, text};
+use crate::phony::Phony;
+use crate::server::Server;
+use crate::toy;
+
+/// What the system's own init says when it runs on all of its root.
+const UP: &str = "toy: up on overlay with 7 of 7 in fstab: # The root is in memory.";
+
+const INIT: &str = r#"#!/bin/sh
+exec >/dev/ttyS0 2>&1
+busybox=/usr/bin/busybox
+files=$($busybox cat /srv/part-* | $busybox wc -l)
+root=$($busybox sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts | $busybox tail -n 1)
+echo changed >/etc/hostname && [ "$($busybox cat /etc/hostname)" = changed ] || root=none
+echo "toy: up on $root with $files of 7 in fstab: $($busybox head -n 1 /etc/fstab)"
+[ -z "$($busybox ls /sys/block | $busybox grep -v loop)" ] && echo "toy: no disk"
+echo o >/proc/sysrq-trigger
+$busybox sleep 60
+"#;
+
+/// A Debian of a few files that boots; its kernel has only these modules beside the root's.
+fn machine(cards: &[&str]) -> Phony {
+    let phony = Phony::debian();
+    let (kernel, release) = toy::kernel();
+    let modules = Path::new("/lib/modules").join(&release);
+    let wanted: Vec<&str> = ["loop", "squashfs", "overlay", "af_packet", "virtio_pci"]
+        .into_iter()
+        .chain(cards.iter().copied())
+        .collect();
+    let files = toy::module_files(&release, &wanted);
+    let dir = format!("usr/lib/modules/{release}");
+    let list = std::fs::read_to_string(modules.join("modules.dep")).unwrap();
+    let mut dep = String::new();
+    for line in list.lines() {
+        let path = line.split(':').next().unwrap();
+        if files.contains(&modules.join(path)) {
+            dep += &format!("{line}\n");
+            phony.file(
+                &format!("{dir}/{path}"),
+                std::fs::read(modules.join(path)).unwrap(),
+            );
+        }
+    }
+    for name in ["modules.builtin", "modules.alias"] {
+        phony.file(
+            &format!("{dir}/{name}"),
+            std::fs::read(modules.join(name)).unwrap(),
+        );
+    }
+    let config = format!("/boot/config-{release}");
+    if let Ok(config) = std::fs::read(&config) {
+        phony.file(&format!("boot/config-{release}"), config);
+    }
+    phony
+        .file(&format!("{dir}/modules.dep"), dep)
+        .file(
+            &format!("boot/vmlinuz-{release}"),
+            std::fs::read(kernel).unwrap(),
+        )
+        .file("usr/lib/modules/1.0-other/modules.order", "old")
+        .file("usr/sbin/init", INIT)
+        .mode("usr/sbin/init", 0o755);
+    for part in 1..=7 {
+        phony.file(&format!("srv/part-{part}"), format!("{part}\n"));
+    }
+    phony
+}
+
+/// Boots without a disk; what the console says.
+fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
+    let console = dir.join("console.log");
+    let serial = format!("file:{}", text(&console));
+    std::fs::write(&console, "").unwrap();
+    Program::new("qemu-system-x86_64")
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .args([
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+        ])
+        .args(["-m", &format!("{memory}M"), "-serial", &serial])
+        .args(more)
+        .timeout(std::time::Duration::from_secs(400))
+        .run()
+        .unwrap();
+    let bytes = std::fs::read(&console).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Loads kernel and initrd as a boot loader does; the root comes from `base`.
+fn load(dir: &Path, memory: u64, base: &str) -> String {
+    let [kernel, initrd] = ["web.vmlinuz", "web.initrd"].map(|name| dir.join(name));
+    let cmdline = format!("console=ttyS0 panic=1 no_timer_check root=ramdisk imgforge.base={base}");
+    let scratch = tempfile::tempdir().unwrap();
+    let words = [
+        "-kernel",
+        text(&kernel),
+        "-initrd",
+        text(&initrd),
+        "-append",
+        &cmdline,
+    ];
+    let net = [
+        "-netdev",
+        "user,id=n",
+        "-device",
+        "virtio-net-pci,netdev=n,romfile=",
+    ];
+    boot(scratch.path(), memory, &[&words[..], &net[..]].concat())
+}
+
+fn manifest(dir: &Path) -> serde_json::Value {
+    let text = std::fs::read(dir.join("web.ramdisk.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The address of a server of this test, as QEMU's user network shows it to guests.
+fn seen_by_guests(server: &Server, file: &str) -> String {
+    server
+        .url(file)
+        .to_string()
+        .replace("127.0.0.1", "10.0.2.2")
+}
+
+/// The gate of the export has booted it with its minimum of memory, over HTTP and without a disk.
+#[test]
+#[ignore = "vm"]
+fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
+    let world = World::new();
+    let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
+    world.ok(&disk, &["-t", "ramdisk"]);
+    let made = [
+        "SHA256SUMS",
+        "boot.ipxe",
+        "grub.cfg",
+        "initrd",
+        "ramdisk.json",
+        "squashfs",
+        "vmlinuz",
+    ];
+    assert_eq!(world.made(), made.map(|end| format!("web.{end}")));
+    let out = world.path("out");
+    let sums = Command::new("sha256sum")
+        .args(["-c", "web.SHA256SUMS"])
+        .current_dir(&out)
+        .output()
+        .unwrap();
+    let (code, said) = super::told(&sums);
+    assert_eq!((code, said.lines().count()), (0, 3), "{said}");
+    run("grub-script-check", &[text(&out.join("web.grub.cfg"))]);
+    let listed = run(
+        "unsquashfs",
+        &["-ll", "-n", text(&out.join("web.squashfs"))],
+    );
+    assert!(listed.contains("squashfs-root/srv/part-7"), "{listed}");
+    for gone in ["/vmlinuz", "/1.0-other"] {
+        assert!(!listed.contains(gone), "{listed}");
+    }
+    let minimum = manifest(&out)["min-ram"].as_u64().unwrap();
+    // A busy host without acceleration looks to the kernel like a broken timer.
+    let script = out.join("web.boot.ipxe");
+    let words = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
+    let server = Server::of(&out);
+    // iPXE, from the card's own memory, is told one address.
+    let script = seen_by_guests(&server, "web.boot.ipxe");
+    let net = format!("user,id=n,bootfile={script}");
+    let card = "virtio-net-pci,netdev=n,bootindex=1";
+    let said = boot(
+        world.dir.path(),
+        minimum,
+        &["-netdev", &net, "-device", card],
+    );
+    assert!(said.contains(UP) && said.contains("toy: no disk"), "{said}");
+    assert!(said.contains("imgforge: the root is complete"), "{said}");
+    // Four fifths are too little, and the machine says so.
+    let base = seen_by_guests(&server, "");
+    let said = load(&out, minimum * 4 / 5, &base);
+    let why =
+        format!("imgforge: stopped: not enough memory: web needs a machine with {minimum} MiB");
+    assert!(said.contains(&why) && !said.contains("toy: up"), "{said}");
+    // A root of other bytes is not mounted.
+    let squashfs = out.join("web.squashfs");
+    let mut bytes = std::fs::read(&squashfs).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&squashfs, bytes).unwrap();
+    let said = load(&out, minimum, &base);
+    assert!(
+        said.contains("imgforge: stopped: the root is not what was made"),
+        "{said}"
+    );
+    assert!(!said.contains("toy: up"), "{said}");
+}
+
+/// The root in the initrd: nothing is fetched, there is no network card.
+#[test]
+#[ignore = "vm"]
+fn one_initrd_holds_everything() {
+    let world = World::new();
+    let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
+    let targets = Targets {
+        ramdisk: Some(Ramdisk {
+            root: RootForm::Initrd,
+            state: Some(StateDisk {
+                label: "keep".into(),
+                to: "/srv/keep".into(),
+            }),
+            ..Ramdisk::default()
+        }),
+        ..Targets::default()
+    };
+    let dir = |name: &str| -> PathBuf {
+        std::fs::create_dir(world.path(name)).unwrap();
+        world.path(name)
+    };
+    let (files, scratch) = (dir("files"), dir("scratch"));
+    let source = Source::new(disk, "raw", dir("shared"), Accel::Tcg);
+    let about = About {
+        name: "web".into(),
+        version: String::new(),
+        title: "Web".into(),
+        os: "debian".into(),
+        os_version: "13".into(),
+        created: 1_767_225_600,
+    };
+    let ui = Ui::silent().stage("web", "finish");
+    let site = Site {
+        source: &source,
+        about: &about,
+        gate: None,
+        proving: true,
+        machine: &Machine::default(),
+        dir: &files,
+        scratch: &scratch,
+        ui: &ui,
+    };
+    let ramdisk = target::find("ramdisk").unwrap();
+    let made = target::make(ramdisk, &site, &targets, Some("sealed"))
+        .unwrap_or_else(|e| panic!("{}", e.render()));
+    assert_eq!(made.len(), 6);
+    assert!(!files.join("web.squashfs").exists());
+    let minimum = manifest(&files)["min-ram"].as_u64().unwrap();
+    let [kernel, initrd] = ["web.vmlinuz", "web.initrd"].map(|name| files.join(name));
+    let words = [
+        "-kernel",
+        text(&kernel),
+        "-initrd",
+        text(&initrd),
+        "-append",
+    ];
+    let load = |memory: u64, cmdline: &str| {
+        boot(world.dir.path(), memory, &[&words[..], &[cmdline]].concat())
+    };
+    let said = load(minimum, "console=ttyS0 panic=1 no_timer_check root=ramdisk");
+    assert!(said.contains(UP) && said.contains("toy: no disk"), "{said}");
+    let said = load(
+        minimum * 4 / 5,
+        "console=ttyS0 panic=1 no_timer_check root=ramdisk",
+    );
+    assert!(
+        said.contains("imgforge: stopped:") || said.contains("Kernel panic"),
+        "{said}"
+    );
+    assert!(!said.contains("toy: up"), "{said}");
+}
+
+#[test]
+fn a_disk_without_a_kernel_for_it_is_refused() {
+    let world = World::new();
+    let modules = ["loop", "squashfs", "overlay", "virtio_net"];
+    let without = debian(&modules).disk(world.dir.path(), "without.raw");
+    let (code, said) = world.export(&without, &["-t", "ramdisk"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("needs a kernel in the image"), "{said}");
+    let lacks = debian(&modules[..2]);
+    lacks.file("boot/vmlinuz-6.12", "kernel");
+    let (code, said) = world.export(
+        &lacks.disk(world.dir.path(), "lacks.raw"),
+        &["-t", "ramdisk"],
+    );
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("6.12 lacks overlay, virtio_net or e1000"),
+        "{said}"
+    );
+    let broken = debian(&modules);
+    broken.file("boot/vmlinuz-6.12", "kernel");
+    let (code, said) = world.export(
+        &broken.disk(world.dir.path(), "broken.raw"),
+        &["-t", "ramdisk"],
+    );
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("the kernel 6.12 is not complete"), "{said}");
+    assert!(world.made().is_empty());
+}
+
+/// A file system that takes no more bytes: nothing is left.
+#[test]
+fn a_full_disk_leaves_nothing_of_a_ramdisk() {
+    let world = World::new();
+    let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
+    let limit = ["prlimit", "--fsize=500000"];
+    let mut command = world.command(&limit, &disk, &["-t", "ramdisk"]);
+    let (code, said) = super::told(&command.output().unwrap());
+    assert_eq!(code, 1, "{said}");
+    assert!(world.made().is_empty(), "{:?}", world.made());
+    let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
+    assert_eq!(drafts, "");
+}
