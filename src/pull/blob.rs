@@ -94,7 +94,18 @@ impl Blob<'_> {
     /// Unpacks a complete blob, which may be another one than it should be.
     fn unpack_file(&self, path: &Path) -> Result<Result<u64, String>> {
         let doing = || format!("reading {}", path.display());
-        let file = File::open(path).doing(doing)?;
+        let file = match File::open(path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                let error = Error::stage(format!("{} is not there", path.display()));
+                return Err(error
+                    .cause(format!(
+                        "the signed index of `{}` names it",
+                        self.image.name
+                    ))
+                    .hint("tell the repository's owner; `imgforge repo verify` finds what lacks"));
+            }
+            opened => opened.doing(doing)?,
+        };
         let size = file.metadata().doing(doing)?.len();
         if let Some(other) = self.image.size.filter(|expected| *expected != size) {
             return Ok(Err(format!("it has {size} bytes, not {other}")));

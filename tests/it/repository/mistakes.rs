@@ -106,6 +106,19 @@ fn wrong_names_are_answered_with_what_there_is() {
             "{args:?}: {text}"
         );
     }
+    let blob = "repo/images/web-node/2/web-node-0123456789ab.xz";
+    std::fs::rename(site.world.path(blob), site.world.path("aside")).unwrap();
+    let text = told(
+        &site,
+        1,
+        &["pull", "web-node", "-o", "x.raw", "--arch", "x86_64"],
+    );
+    assert!(
+        text.contains("is not there") && text.contains("repo verify"),
+        "{text}"
+    );
+    assert!(!site.world.path("x.raw").exists());
+    std::fs::rename(site.world.path("aside"), site.world.path(blob)).unwrap();
     let yanked = with_why(&["repo", "yank", "web-node@1"]);
     site.ok(&yanked);
     let text = told(&site, 4, &["channel", "rollback", "web-node", "--to", "1"]);
