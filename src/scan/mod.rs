@@ -10,6 +10,7 @@
 //! keys for self-tests. What the recipe declares ([`Declared`]) is not reported.
 
 mod allow;
+mod candidate;
 mod declared;
 mod decode;
 mod entry;

@@ -110,6 +110,11 @@ impl Owned {
     pub(super) fn contains(&self, digests: &Digests) -> bool {
         self.md5.contains(&digests.md5) || self.sha256.contains(&digests.sha256)
     }
+
+    /// As [`Owned::contains`], of a content whose digests are known.
+    pub(super) fn vouches_for(&self, digests: Option<&Digests>) -> bool {
+        digests.is_some_and(|digests| self.contains(digests))
+    }
 }
 
 #[cfg(test)]

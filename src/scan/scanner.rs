@@ -4,13 +4,14 @@ use std::io::{self, Cursor, Read};
 
 use regex::{RegexSet, RegexSetBuilder};
 
+use super::candidate::{self, Candidate};
 use super::decode::{self, Form};
 use super::entry::{Entry, Kind};
 use super::find::{Finder, Hits};
 use super::owned::{self, Digests, Hasher, Owned};
 use super::rule::{Case, Look};
 use super::stream::{Hashed, Watched, hold};
-use super::{Finding, Report, Subject, Unsearched, glob, journal, rules, stream};
+use super::{Report, Subject, Unsearched, glob, journal, rules, stream};
 use crate::guest::Key;
 use crate::host::interrupt;
 
@@ -22,17 +23,6 @@ const DEPTH: u32 = 3;
 
 /// What is never text of the build: compiled from files of packages.
 const COMPILED: &str = ".pyc";
-
-/// A finding that may still turn out to be a package's own.
-#[derive(Debug)]
-struct Candidate {
-    rule: usize,
-    path: String,
-    detail: String,
-    digests: Option<Digests>,
-    /// Not even in a package's file.
-    anyway: bool,
-}
 
 /// Takes files, in any order, and tells what it found.
 pub struct Scanner<'a> {
@@ -361,46 +351,14 @@ impl<'a> Scanner<'a> {
 
     /// What was found, sorted.
     pub fn finish(self) -> Report {
-        let own = |digests: &Option<Digests>| {
-            digests
-                .as_ref()
-                .is_some_and(|digests| self.owned.contains(digests))
-        };
-        let counts = |candidate: &Candidate| {
-            if candidate.anyway {
-                return true;
-            }
-            // Without packages nobody can vouch for a setuid program, nor against it.
-            let unknown = candidate.digests.is_none() || self.owned.is_empty();
-            let setuid = matches!(rules::all()[candidate.rule].look, Look::Mode(_));
-            !(own(&candidate.digests) || setuid && unknown)
-        };
-        let mut findings: Vec<Finding> = self
-            .candidates
-            .iter()
-            .filter(|candidate| counts(candidate))
-            .map(|candidate| {
-                let rule = &rules::all()[candidate.rule];
-                Finding {
-                    rule: rule.name.into(),
-                    path: candidate.path.clone(),
-                    detail: candidate.detail.clone(),
-                    why: rule.why.into(),
-                    fix: rule.fix.to_string(),
-                }
-            })
-            .collect();
-        findings.sort();
-        findings.dedup();
-        let mut unsearched: Vec<Unsearched> = self
-            .unsearched
-            .iter()
-            .filter(|(_, digests)| !own(digests))
-            .map(|(each, _)| each.clone())
+        let unsearched = self.unsearched.into_iter();
+        let mut unsearched: Vec<Unsearched> = unsearched
+            .filter(|(_, digests)| !self.owned.vouches_for(digests.as_ref()))
+            .map(|(each, _)| each)
             .collect();
         unsearched.sort();
         Report {
-            findings,
+            findings: candidate::findings(&self.candidates, &self.owned),
             unsearched,
             files: self.files,
             bytes: self.bytes,
