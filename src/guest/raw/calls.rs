@@ -102,8 +102,8 @@ calls! {
     "reading the partitions of {device}" part_get_parttype = part_get_parttype(device: &str) -> String;
     /// Grows an ext file system to its device.
     "growing {device}" resize2fs = resize2fs(device: &str) -> ();
-    /// Repairs an ext file system that is not mounted.
-    "checking {device}" e2fsck = e2fsck_argv(device: &str) [sys::E2fsck::new().correct(1).forceall(1)] -> ();
+    /// Checks an ext file system that is not mounted, even one that says it is clean, and repairs it.
+    "checking {device}" e2fsck = e2fsck_argv(device: &str) [sys::E2fsck::new().forceall(1)] -> ();
     /// Makes a device a physical volume of LVM.
     "making {device} a physical volume" pvcreate = pvcreate(device: &str) -> ();
     /// Makes a volume group of physical volumes.
