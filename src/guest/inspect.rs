@@ -194,7 +194,12 @@ impl Guestfs {
             .iter()
             .map(|(device, kind)| format!("{device}: {kind}"));
         let locked = self.locked().is_ok_and(|locked| !locked.is_empty());
-        Error::stage("no operating system was found on the disk")
+        let what = "no operating system was found on the disk";
+        let error = match locked {
+            true => Error::usage(what),
+            false => Error::stage(what),
+        };
+        error
             .cause(match systems.is_empty() {
                 _ if locked => "a part of the disk is encrypted",
                 true => "the disk has no file systems",

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 
-use crate::error::{Context as _, Error, Result};
-use crate::guest::{Drive, Guestfs, Launch};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
 use crate::hypervisor::{
     Boot, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Spec,
@@ -19,6 +19,8 @@ use crate::hypervisor::{
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{Options, Session, epoch, plan};
 use crate::recipe::types;
+use crate::runner::watch::unlock::{Answer, Unlock};
+use crate::stage::configure;
 use crate::stage::{CLUSTER, overlay};
 use crate::store::{DISK, Store};
 
@@ -52,7 +54,7 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
     session
         .ui
         .notice("preparing a throw-away copy; nothing of it is kept");
-    log_root_in(session, &disk)?;
+    log_root_in(session, &plan, &disk)?;
     let spec = spec(session, &plan, disk)?;
     let domain = session
         .host
@@ -61,7 +63,8 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
     session
         .ui
         .notice("connected to the serial console; Ctrl-] ends the guest");
-    let ended = converse(&domain);
+    let (recipe, root) = (&plan.resolved.recipe, &plan.resolved.root);
+    let ended = converse(&domain, configure::passphrase(recipe, root));
     domain.destroy()?;
     ended
 }
@@ -95,19 +98,30 @@ fn find(session: &Session, plan: &Plan, stage: Option<&str>) -> Result<PathBuf> 
     })
 }
 
-fn log_root_in(session: &Session, disk: &Path) -> Result<()> {
+/// Opens encrypted volumes with the recipe's secrets, as its stages do.
+fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
     let drives = [Drive {
         path: disk,
         format: "qcow2",
         readonly: false,
     }];
     let accel = session.host.accel()?;
-    let guest = Guestfs::launch(&Launch {
+    let launch = Launch {
         drives: &drives,
         accel,
         ui: None,
+    };
+    let (recipe, root) = (&plan.resolved.recipe, &plan.resolved.root);
+    let keys = configure::luks_keys(recipe, root);
+    let opened = Guestfs::launch_unlocked(&launch, &keys);
+    let mounted = opened.and_then(|guest| guest.mount_root().map(|_| guest));
+    let guest = mounted.map_err(|error| match error.kind() {
+        // The disk is encrypted, and no key was the right one.
+        Kind::Usage => configure::missing_secrets(recipe, root)
+            .into_iter()
+            .fold(error, |error, why| error.cause(why)),
+        _ => error,
     })?;
-    guest.mount_root()?;
     if guest.is_dir("/etc/systemd/system")? {
         guest.mkdir_p("/etc/systemd/system/serial-getty@ttyS0.service.d")?;
         let path = "/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf";
@@ -144,9 +158,11 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
     })
 }
 
-/// Copies between the terminal and the console until the guest ends or Ctrl-] is typed.
-fn converse(domain: &Domain) -> Result<()> {
+/// Copies between the terminal and the console until the guest ends or Ctrl-] is typed. Where the
+/// boot asks for the passphrase of its disk, it gets it.
+fn converse(domain: &Domain, passphrase: Option<Key>) -> Result<()> {
     let _raw = RawTerminal::enter();
+    let mut questions = Questions::of(passphrase);
     let typed = keyboard();
     let mut out = std::io::stdout().lock();
     loop {
@@ -157,14 +173,61 @@ fn converse(domain: &Domain) -> Result<()> {
             if end.is_some() {
                 return Ok(());
             }
+            questions.leave_to_the_person();
         }
         match domain.next_event(Duration::from_millis(20))? {
             Some(DomainEvent::Console(bytes)) => {
                 let written = out.write_all(&bytes).and_then(|()| out.flush());
                 written.doing(|| "writing to the terminal".into())?;
+                if let Some(key) = questions.hear(&bytes) {
+                    domain.console_send(&[key.bytes(), b"\n"].concat())?;
+                }
             }
             Some(DomainEvent::Ended(_)) => return Ok(()),
             Some(DomainEvent::Channel { .. }) | None => {}
+        }
+    }
+}
+
+/// A question is a short line.
+const QUESTION: usize = 4096;
+
+/// What a boot asks before anybody has typed something.
+struct Questions {
+    unlock: Option<Unlock>,
+    /// The line that has no end yet.
+    pending: Vec<u8>,
+}
+
+impl Questions {
+    fn of(passphrase: Option<Key>) -> Self {
+        Questions {
+            unlock: passphrase.map(|key| Unlock::with(Some(key))),
+            pending: vec![],
+        }
+    }
+
+    /// Somebody types: from now on a question may be a program's that they run.
+    fn leave_to_the_person(&mut self) {
+        self.unlock = None;
+    }
+
+    /// Takes what the console says; the key to type, if it asks for that.
+    fn hear(&mut self, bytes: &[u8]) -> Option<&Key> {
+        let unlock = self.unlock.as_mut()?;
+        let rest = bytes
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        if rest.len() < bytes.len() {
+            unlock.line();
+            self.pending.clear();
+        }
+        self.pending.extend(rest.iter().take(QUESTION));
+        self.pending.truncate(QUESTION);
+        match unlock.answer(&String::from_utf8_lossy(&self.pending)) {
+            Answer::Type(key) => Some(key),
+            Answer::None | Answer::Never(_) => None,
         }
     }
 }
@@ -283,4 +346,23 @@ fn newest_console(logs: &Path) -> Option<PathBuf> {
         .filter_map(|path| Some((modified(&path)?, path)))
         .max()
         .map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_gets_its_passphrase_until_somebody_types() {
+        let mut questions = Questions::of(Some(Key::new("open sesame")));
+        assert!(questions.hear(b"Loading\nPlease unlock ").is_none());
+        let key = questions.hear(b"disk vda3_crypt: ").unwrap();
+        assert_eq!(key.bytes(), b"open sesame");
+        assert!(questions.hear(b"***").is_none());
+        let again = b"\nno key\nPlease unlock disk vda3_crypt: ";
+        assert!(questions.hear(again).is_some());
+        questions.leave_to_the_person();
+        assert!(questions.hear(again).is_none());
+        assert!(Questions::of(None).hear(again).is_none());
+    }
 }

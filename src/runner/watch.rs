@@ -23,7 +23,7 @@ use crate::ui::StageUi;
 mod guest;
 mod limits;
 mod overdue;
-mod unlock;
+pub(crate) mod unlock;
 
 pub use guest::Guest;
 pub use limits::Limits;

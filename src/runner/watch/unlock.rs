@@ -14,7 +14,7 @@ const MOST: u32 = 8;
 
 /// What to do about a question.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Answer<'a> {
+pub(crate) enum Answer<'a> {
     /// It asks nothing, or has its answer.
     None,
     /// This is typed.
@@ -25,7 +25,7 @@ pub(super) enum Answer<'a> {
 
 /// Answers a console's questions.
 #[derive(Debug, Default)]
-pub(super) struct Unlock {
+pub(crate) struct Unlock {
     key: Option<Key>,
     answered: bool,
     typed: u32,
@@ -33,7 +33,7 @@ pub(super) struct Unlock {
 
 impl Unlock {
     /// Answers with `key`.
-    pub(super) fn with(key: Option<Key>) -> Self {
+    pub(crate) fn with(key: Option<Key>) -> Self {
         Unlock {
             key,
             ..Unlock::default()
@@ -41,17 +41,17 @@ impl Unlock {
     }
 
     /// Another boot begins.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         (self.answered, self.typed) = (false, 0);
     }
 
     /// A line has ended: what comes is another question.
-    pub(super) fn line(&mut self) {
+    pub(crate) fn line(&mut self) {
         self.answered = false;
     }
 
     /// What to do about a line that has no end yet.
-    pub(super) fn answer(&mut self, pending: &str) -> Answer<'_> {
+    pub(crate) fn answer(&mut self, pending: &str) -> Answer<'_> {
         if self.answered || !ASKED.iter().any(|asked| pending.contains(asked)) {
             return Answer::None;
         }

@@ -95,6 +95,18 @@ pub fn luks_keys(recipe: &types::Recipe, root: &Path) -> Vec<Key> {
     values.map(Key::new).collect()
 }
 
+/// Why some of a recipe's secrets are no keys here: a sentence for each that has no value.
+pub fn missing_secrets(recipe: &types::Recipe, root: &Path) -> Vec<String> {
+    let why = |(name, secret): (&String, &Secret)| {
+        let one = [(name.clone(), secret.clone())].into();
+        let error = secret_values(&one, root).err()?;
+        let causes = error.causes().iter().map(String::as_str);
+        let said: Vec<&str> = std::iter::once(error.message()).chain(causes).collect();
+        Some(said.join(": "))
+    };
+    recipe.secrets.iter().filter_map(why).collect()
+}
+
 /// The passphrase of a recipe's encrypted machine, if it has a secret of that name.
 pub fn passphrase(recipe: &types::Recipe, root: &Path) -> Option<Key> {
     let (name, secret) = recipe.secrets.get_key_value(PASSPHRASE)?;
