@@ -197,7 +197,8 @@ fn compare(
 }
 
 /// What is wrong with the list of differences, of those whose operation is in `operations`. Some
-/// differences come of several operations at work: all have to be met only by a set of them.
+/// differences come of several operations at work, or are one guest's: all have to be met only by
+/// a set of operations and by every guest.
 fn judge(
     found: &[(&str, Kind, String)],
     operations: &[&'static Operation],
@@ -224,16 +225,29 @@ fn judge(
     wrong
 }
 
-/// The operations of `words`, by both programs.
-fn both_seal_alike(guests: &[&'static str], words: &[&str], theirs_words: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    let disks = make_guests(dir.path(), guests);
-    let before = read(&disks);
+/// Copies of the disks, sealed by both programs at the same time: ours, theirs.
+fn both(
+    disks: &[PathBuf],
+    dir: &Path,
+    operations: &[&'static Operation],
+    words: &str,
+) -> (Result, Result) {
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| theirs(disks, dir, words));
+        (ours(disks, dir, operations), theirs.join().unwrap())
+    })
+}
+
+/// The operations of `words`, by both programs; the differences that nobody has justified.
+fn unjustified(
+    guests: &[&'static str],
+    (disks, dir): (&[PathBuf], &Path),
+    words: &[&str],
+    theirs_words: &str,
+) -> Vec<String> {
+    let before = read(disks);
     let operations = of_virt_sysprep(words);
-    let theirs = theirs(&disks, dir.path(), theirs_words);
-    let ours = ours(&disks, dir.path(), &operations);
-    let unjustified = judge(&compare(guests, &ours, &theirs), &operations, true);
-    assert!(unjustified.is_empty(), "{}", unjustified.join("\n"));
+    let (ours, theirs) = both(disks, dir, &operations, theirs_words);
     planted::assert_touched(guests, &before.trees, &ours.trees, &operations);
     // New ones where the other has new ones.
     for (name, old, ours, theirs) in [
@@ -246,40 +260,64 @@ fn both_seal_alike(guests: &[&'static str], words: &[&str], theirs_words: &str) 
             assert_eq!(&theirs[n] != old, wanted, "{name}, theirs: {n}");
         }
     }
+    let all = guests.len() == GUESTS.len();
+    judge(&compare(guests, &ours, &theirs), &operations, all)
+}
+
+/// With the operations that are on by default, and with all the others.
+fn alike(guests: &[&'static str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let disks = make_guests(dir.path(), guests);
+    let at = (disks.as_slice(), dir.path());
+    let mut found = unjustified(guests, at, &["default"], "defaults");
+    let others = ["all", "-default"];
+    found.extend(unjustified(guests, at, &others, "all,-defaults"));
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
 #[ignore = "vm"]
 fn both_seal_a_debian_alike_but_for_what_is_listed() {
-    both_seal_alike(&GUESTS[..1], &["default"], "defaults");
+    alike(&GUESTS[..1]);
 }
 
-/// Every guest, also with the operations that are off by default; minutes, so `make e2e` runs it.
+/// Minutes, so `make e2e` runs it.
 #[test]
 #[ignore = "e2e"]
 fn e2e_both_seal_every_guest_alike_but_for_what_is_listed() {
-    both_seal_alike(&GUESTS, &["default"], "defaults");
-    both_seal_alike(&GUESTS, &["all", "-default"], "all,-defaults");
+    alike(&GUESTS);
 }
 
-/// Each operation by itself; a quarter of an hour and more, so `make e2e` runs it.
-#[test]
-#[ignore = "e2e"]
-fn e2e_each_operation_does_what_virt_sysprep_s_does() {
+/// Each operation of `words` by itself.
+fn each_alike(words: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let disks = make_guests(dir.path(), &GUESTS);
     let mut unjustified = vec![];
-    for operation in of_virt_sysprep(&["all"]) {
+    for operation in of_virt_sysprep(words) {
         if NOT_IN_1_48.contains(&operation.name) {
             continue;
         }
         let work = tempfile::tempdir_in(dir.path()).unwrap();
-        let theirs = theirs(&disks, work.path(), operation.name);
-        let ours = ours(&disks, work.path(), &[operation]);
-        let found = compare(&GUESTS, &ours, &theirs);
-        unjustified.extend(judge(&found, &[operation], false));
+        let (ours, theirs) = both(&disks, work.path(), &[operation], operation.name);
+        let found = judge(&compare(&GUESTS, &ours, &theirs), &[operation], false);
+        let named = found.into_iter();
+        unjustified.extend(named.map(|what| format!("{}: {what}", operation.name)));
     }
     assert!(unjustified.is_empty(), "{}", unjustified.join("\n"));
+}
+
+/// A quarter of an hour and more, so `make e2e` runs it.
+#[test]
+#[ignore = "e2e"]
+fn e2e_each_operation_does_what_virt_sysprep_s_does() {
+    each_alike(&["default"]);
+}
+
+/// Minutes, so `make e2e` runs it.
+#[test]
+#[ignore = "e2e"]
+fn e2e_each_operation_that_is_off_does_what_virt_sysprep_s_does() {
+    each_alike(&["all", "-default"]);
 }
 
 #[test]
