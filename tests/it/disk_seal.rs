@@ -25,7 +25,7 @@ fn imgforge(dir: &Path) -> Command {
 }
 
 /// The exit code and both outputs.
-fn seal(dir: &Path, args: &[&str]) -> (i32, String) {
+pub(crate) fn seal(dir: &Path, args: &[&str]) -> (i32, String) {
     let Output {
         status,
         stdout,

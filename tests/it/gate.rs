@@ -12,13 +12,13 @@ use imgforge::host::exec::Program;
 use serde_json::Value;
 
 /// A recipe repository with a state directory and an image repository of its own.
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
     firmware: &'static str,
 }
 
 impl World {
-    fn new(firmware: &'static str) -> Self {
+    pub(crate) fn new(firmware: &'static str) -> Self {
         // libvirt and gpg dislike long paths; /var/tmp survives large files.
         let dir = tempfile::Builder::new()
             .prefix("imgforge-gate-")
@@ -30,25 +30,25 @@ impl World {
         World { dir, firmware }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn recipe(&self, name: &str, text: &str) {
+    pub(crate) fn recipe(&self, name: &str, text: &str) {
         let machine = format!("{{disk: 2GiB, memory: 1GiB, firmware: {}}}", self.firmware);
         let text = format!("name: {name}\nmachine: {machine}\n{text}");
         std::fs::write(self.path(&format!("recipes/{name}.yaml")), text).unwrap();
     }
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
         command.arg("-C").arg(self.dir.path()).args(args);
         command.args(["--progress", "plain"]).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
@@ -221,6 +221,30 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
         "configure",
         &build.env(VARIABLE, SECRET).output().unwrap(),
     );
+}
+
+/// A clean Debian and a clean Ubuntu give no alarm once they are sealed, and their seal is what
+/// they owe it to. Minutes, so `make e2e` runs it.
+#[test]
+#[ignore = "e2e"]
+fn e2e_a_clean_debian_and_a_clean_ubuntu_give_no_alarm() {
+    let world = World::new("both");
+    for suite in ["trixie", "noble"] {
+        let packages = "openssh-server, cloud-init, libpam-systemd, python3, sudo";
+        world.recipe(
+            suite,
+            &format!("install: {{bootstrap: {{suite: {suite}, packages: [{packages}]}}}}\n"),
+        );
+        succeeds(&world.run(&["build", suite, "--until", "seal"]));
+        for (stage, code) in [("install", 4), ("seal", 0)] {
+            let disk = entry_of(&world, stage, suite).unwrap().join("disk.qcow2");
+            let scan = world.run(&["disk", "scan", "--json", path(&disk)]);
+            let report: Value = serde_json::from_slice(&scan.stdout).unwrap();
+            let findings = &report["findings"];
+            assert_eq!(scan.status.code(), Some(code), "{suite}: {findings:#}");
+            assert!(report["files"].as_u64().unwrap() > 5000, "{suite}");
+        }
+    }
 }
 
 /// Puts a leftover into the image `unit`.

@@ -1,14 +1,23 @@
 //! Sealing on every layout: partitions with swap and LVM, subvolumes of btrfs, LUKS; free blocks
-//! read as zero afterwards, and swap keeps its header.
+//! read as zero afterwards, also where nothing takes discards, and swap keeps its header.
 
+mod make;
+
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use imgforge::guest::{Drive, Guestfs, Key, Launch, Os};
+use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
-use imgforge::sysprep::{Declared, How, Labels, Report, Seal, allocated, seal, select};
+use imgforge::sysprep::{Declared, How, Labels, Report, Seal, Trimmed, allocated, seal, select};
 
+use crate::gate::World;
 use crate::phony::Phony;
+use make::{
+    PASSPHRASE, REFUSING, SWAP_UUID, encrypted, kernel_name, partitioned, refusing, subvolumes,
+    with_a_removed_file, with_selinux,
+};
 
 /// In no block after sealing.
 const MARKER: &str = "a secret that must leave every layer";
@@ -44,206 +53,25 @@ fn sh(guest: &Guestfs, line: &str) -> String {
     guest.debug("sh", &[line]).unwrap().trim().to_owned()
 }
 
-/// What the appliance's own programs call a disk: its kernel numbers disks as it meets them. No
-/// two disks of a session are of one size here.
-fn kernel_name(guest: &Guestfs, disk: &str) -> String {
-    let sectors = guest.device_size(disk).unwrap() / 512;
-    let line = format!("cd /sys/block; grep -lx {sectors} sd*/size | cut -d/ -f1");
-    format!("/dev/{}", sh(guest, &line))
-}
-
-fn secret(size: usize) -> Vec<u8> {
-    MARKER.bytes().cycle().take(size).collect()
-}
-
-/// Partitions for the boot loader, `/boot`, swap, and LVM with a root, a swap volume and space.
-fn partitioned(guest: &Guestfs, device: &str, tree: &Path) {
-    guest.part_init(device, "gpt").unwrap();
-    for (start, end) in [
-        (2048, 69_631),
-        (69_632, 135_167),
-        (135_168, 200_703),
-        (200_704, -2048),
-    ] {
-        guest.part_add(device, "p", start, end).unwrap();
-    }
-    let part = |number: u32| format!("{device}{number}");
-    let kernel = kernel_name(guest, device);
-    guest.mkfs("vfat", &part(1), "", "").unwrap();
-    sh(guest, &format!("mkfs.ext4 -q -b 1024 {kernel}2"));
-    sh(
-        guest,
-        &format!("mkswap -L swap-label -U {SWAP_UUID} {kernel}3"),
-    );
-    guest.pvcreate(&part(4)).unwrap();
-    guest.vgcreate("vg", &[&part(4)]).unwrap();
-    sh(guest, "lvcreate -qq -L 96m -n root vg");
-    sh(guest, "lvcreate -qq -L 16m -n gone vg");
-    sh(guest, "lvcreate -qq -L 16m -n swap vg");
-    sh(guest, "mkswap /dev/vg/swap");
-    guest.mkfs("ext4", "/dev/vg/root", "", "").unwrap();
-    // What was swapped out, and what a removed volume held.
-    guest.write_device(&part(3), &secret(65536), 8192).unwrap();
-    guest
-        .write_device("/dev/vg/swap", &secret(65536), 8192)
-        .unwrap();
-    guest
-        .write_device("/dev/vg/gone", &secret(65536), 0)
-        .unwrap();
-    guest.lvremove("/dev/vg/gone").unwrap();
-    guest.mount("/dev/vg/root", "/").unwrap();
-    guest.tar_in(tree, "/").unwrap();
-    guest.mkdir_p("/boot").unwrap();
-    guest.mount(&part(2), "/boot").unwrap();
-    guest.mkdir_p("/boot/efi").unwrap();
-    guest.mount(&part(1), "/boot/efi").unwrap();
-    let uuid = |number: u32| guest.vfs_uuid(&part(number)).unwrap();
-    let fstab = format!(
-        "/dev/vg/root / ext4 defaults 0 1\nUUID={} /boot ext4 defaults 0 2\n\
-         UUID={} /boot/efi vfat defaults 0 2\nUUID={SWAP_UUID} none swap sw 0 0\n\
-         /swapfile none swap sw 0 0\n",
-        uuid(2),
-        uuid(1)
-    );
-    guest.write("/etc/fstab", fstab).unwrap();
-    guest.fallocate("/swapfile", 4 << 20).unwrap();
-    sh(guest, "mkswap /sysroot/swapfile");
-    guest.chmod(0o600, "/swapfile").unwrap();
-    guest.write_part("/swapfile", &secret(65536), 8192).unwrap();
-    for dir in ["/tmp", "/boot", "/boot/efi"] {
-        guest.write(&format!("{dir}/gone"), secret(70_000)).unwrap();
-    }
-    guest.sync().unwrap();
-    guest.rm_f("/boot/gone").unwrap();
-    guest.rm_f("/boot/efi/gone").unwrap();
-    guest.umount_all().unwrap();
-}
-
-/// A policy of three lines, and the host's own program that sets labels, with its libraries.
-fn with_selinux(phony: &Phony) {
-    let contexts = "/.*\tsystem_u:object_r:default_t:s0\n\
-                    /etc/machine-id\t--\tsystem_u:object_r:machineid_t:s0\n\
-                    /home(/.*)?\tsystem_u:object_r:home_t:s0\n";
-    phony
-        .file("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-        .file(
-            "etc/selinux/config",
-            "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
-        )
-        .file(
-            "etc/selinux/targeted/contexts/files/file_contexts",
-            contexts,
-        )
-        .file(".autorelabel", "");
-    phony.link("lib64", "usr/lib64");
-    let setfiles = "/usr/sbin/setfiles";
-    let needed = Program::new("ldd").arg(setfiles).text().unwrap();
-    let libraries = needed
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'));
-    for file in libraries.chain([setfiles]) {
-        let to = match file.strip_prefix("/usr") {
-            Some(_) => file.trim_start_matches('/').to_owned(),
-            None => format!("usr{file}"),
-        };
-        phony
-            .file(&to, std::fs::read(file).unwrap())
-            .mode(&to, 0o755);
-    }
-}
-
-const SWAP_UUID: &str = "6f8f39bb-2b5b-4b39-9f3d-4d9d6a7f1a01";
-
-/// Subvolumes `root` and `home`, as Fedora's installer makes them.
-fn subvolumes(guest: &Guestfs, device: &str, tree: &Path) {
-    guest.mkfs("btrfs", device, "", "").unwrap();
-    guest.mount(device, "/").unwrap();
-    sh(
-        guest,
-        "btrfs -q subvolume create /sysroot/root && btrfs -q subvolume create /sysroot/home",
-    );
-    guest.umount_all().unwrap();
-    guest
-        .mount(&format!("btrfsvol:{device}/root"), "/")
-        .unwrap();
-    guest.tar_in(tree, "/").unwrap();
-    let uuid = guest.vfs_uuid(device).unwrap();
-    let fstab =
-        format!("UUID={uuid} / btrfs subvol=root 0 0\nUUID={uuid} /home btrfs subvol=home 0 0\n");
-    guest.write("/etc/fstab", fstab).unwrap();
-    guest
-        .mount(&format!("btrfsvol:{device}/home"), "/home")
-        .unwrap();
-    guest.mkdir_p("/home/ann").unwrap();
-    for path in ["/tmp/gone", "/home/ann/.bash_history"] {
-        guest.write(path, secret(3 << 20)).unwrap();
-    }
-    guest.umount_all().unwrap();
-    // What no fstab names: an older root, in which another subvolume is.
-    guest.mount(device, "/").unwrap();
-    sh(
-        guest,
-        "btrfs -q subvolume create /sysroot/old && btrfs -q subvolume create /sysroot/old/srv",
-    );
-    for file in ["/outside/.netrc", "/old/etc/machine-id", "/old/srv/.netrc"] {
-        let dir = Path::new(file).parent().unwrap();
-        guest.mkdir_p(dir.to_str().unwrap()).unwrap();
-        guest
-            .write(file, "machine 0123456789abcdef login a password b\n")
-            .unwrap();
-    }
-    guest.umount_all().unwrap();
-}
-
-/// A root on LVM on LUKS.
-fn encrypted(guest: &Guestfs, device: &str, tree: &Path) {
-    sh(
-        guest,
-        &format!(
-            "printf 'open sesame' | cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 \
-             --pbkdf-force-iterations 1000 --key-file=- {}",
-            kernel_name(guest, device)
-        ),
-    );
-    guest.unlock(&[Key::new("wrong")]).unwrap_err();
-    guest
-        .unlock(&[Key::new("wrong"), Key::new("open sesame")])
-        .unwrap();
-    let uuid = guest.vfs_uuid(device).unwrap();
-    let mapped = format!("/dev/mapper/luks-{uuid}");
-    guest.pvcreate(&mapped).unwrap();
-    guest.vgcreate("crypt", &[&mapped]).unwrap();
-    guest.lvcreate_free("root", "crypt", 100).unwrap();
-    guest.mkfs("ext4", "/dev/crypt/root", "", "").unwrap();
-    guest.mount("/dev/crypt/root", "/").unwrap();
-    guest.tar_in(tree, "/").unwrap();
-    guest
-        .write("/etc/fstab", "/dev/mapper/crypt-root / ext4 defaults 0 1\n")
-        .unwrap();
-    guest.write("/tmp/gone", secret(30 << 20)).unwrap();
-    guest.umount_all().unwrap();
-}
-
 fn run(guest: &Guestfs, root: &str) -> Report {
     guest.inspect_os().unwrap();
     let os = guest.mount_os(root).unwrap();
-    let key = [Key::new("open sesame")];
-    let report = seal(
-        guest,
-        &os,
-        &Seal {
-            operations: &select(&["default"]).unwrap(),
-            identity: None,
-            declared: &Declared::default(),
-            files: &[],
-            luks_keys: &key,
-            relabel_at_boot: true,
-            ui: None,
-        },
-    )
-    .unwrap();
+    let report = seal_with(guest, &os, &["default"]);
     guest.umount_all().unwrap();
     report
+}
+
+fn seal_with(guest: &Guestfs, os: &Os, words: &[&str]) -> Report {
+    let options = Seal {
+        operations: &select(words).unwrap(),
+        identity: None,
+        declared: &Declared::default(),
+        files: &[],
+        luks_keys: &[],
+        relabel_at_boot: true,
+        ui: None,
+    };
+    seal(guest, os, &options).unwrap()
 }
 
 fn root_of(guest: &Guestfs, distro: &str, part: &str) -> String {
@@ -262,24 +90,40 @@ fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let debian = Phony::debian().tar(dir.path(), "debian.tar");
     let lvm = blank(dir.path(), "lvm.raw", 288);
-    let guest = open(&[&lvm]);
+    let second = blank(dir.path(), "second.raw", 48);
+    let plain = dir.path().join("plain.raw");
+    let guest = open(&[&lvm, &second]);
     partitioned(&guest, "/dev/sda", &debian);
+    refusing(&guest, "/dev/sdb");
+    with_a_removed_file(&guest);
+    guest.download(REFUSING, &plain).unwrap();
     guest.close().unwrap();
-    assert!(contains(&lvm, MARKER));
+    assert!(contains(&lvm, MARKER) && contains(&plain, MARKER));
 
-    let guest = open(&[&lvm]);
-    let (pv, vg) = ("pvs --noheadings -o pv_uuid", "vgs --noheadings -o vg_uuid");
-    let before = [sh(&guest, pv), sh(&guest, vg)];
+    let guest = open(&[&lvm, &second]);
+    refusing(&guest, "/dev/sdb");
+    let before = lvm_uuids(&guest);
     let report = run(&guest, "/dev/vg/root");
     assert_eq!(report.given.groups, ["vg"]);
     assert_eq!(
         report.given.swaps,
         ["/swapfile", "/dev/sda3", "/dev/vg/swap"]
     );
-    assert_eq!(report.given.filesystems.len(), 3, "{report:?}");
+    let how = |fs: &Trimmed| (fs.at.clone(), fs.how);
+    let [discarded, zeroed] = [How::Discarded, How::Zeroed];
+    assert_eq!(
+        report.given.filesystems.iter().map(how).collect::<Vec<_>>(),
+        [
+            ("/".into(), discarded),
+            ("/boot".into(), discarded),
+            ("/boot/efi".into(), discarded),
+            (REFUSING.into(), zeroed),
+        ]
+    );
     assert!(report.warnings().is_empty(), "{report:?}");
-    assert_ne!(sh(&guest, pv), before[0]);
-    assert_ne!(sh(&guest, vg), before[1]);
+    let after = lvm_uuids(&guest);
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert!(before.is_disjoint(&after), "{before:?} {after:?}");
     let kernel = kernel_name(&guest, "/dev/sda");
     let swap = sh(&guest, &format!("blkid -o export {kernel}3"));
     assert!(swap.contains(&format!("UUID={SWAP_UUID}")), "{swap}");
@@ -294,12 +138,47 @@ fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
             "for i in {kernel}3 /dev/vg/swap /sysroot/swapfile; do swapon $i && swapoff $i || exit 1; done"
         ),
     );
+    guest.umount_all().unwrap();
+    guest.download(REFUSING, &plain).unwrap();
+    new_uuids(&guest);
     guest.close().unwrap();
     assert!(
         !contains(&lvm, MARKER),
         "a secret is left on the partitions or in LVM"
     );
     assert_free_blocks_are_zero(&lvm, 69_632 * 512);
+    assert!(
+        !contains(&plain, MARKER),
+        "a secret is left where nothing takes discards"
+    );
+    assert_free_blocks_are_zero(&plain, 0);
+}
+
+/// File systems and swap space get new UUIDs, and what names them follows.
+fn new_uuids(guest: &Guestfs) {
+    let parts = ["/dev/sda2", "/dev/sda3"];
+    let uuids = || parts.map(|part| guest.vfs_uuid(part).unwrap());
+    let before = uuids();
+    let os = guest.mount_os("/dev/vg/root").unwrap();
+    let report = seal_with(guest, &os, &["fs-uuids"]);
+    // FAT's cannot be changed.
+    assert_eq!(report.notes.len(), 1, "{report:?}");
+    let fstab = guest.read_file("/etc/fstab").unwrap();
+    let fstab = String::from_utf8(fstab).unwrap();
+    for (old, new) in before.iter().zip(uuids()) {
+        assert!(*old != new && fstab.contains(&new), "{new}: {fstab}");
+        assert!(!fstab.contains(old), "{old}: {fstab}");
+    }
+    guest.umount_all().unwrap();
+}
+
+/// The UUIDs of the physical volumes and of the groups.
+fn lvm_uuids(guest: &Guestfs) -> BTreeSet<String> {
+    let listed = sh(
+        guest,
+        "pvs --noheadings -o pv_uuid; vgs --noheadings -o vg_uuid",
+    );
+    listed.split_whitespace().map(String::from).collect()
 }
 
 #[test]
@@ -319,10 +198,9 @@ fn subvolumes_and_luks_are_scanned_sealed_labelled_and_trimmed() {
     encrypted(&guest, "/dev/sdb", &debian);
     guest.close().unwrap();
     scanned(&btrfs);
-    let full = allocated(&luks, "raw").unwrap();
     assert!(contains(&btrfs, MARKER));
 
-    let guest = open(&[&btrfs, &luks]);
+    let guest = open(&[&btrfs]);
     let root = root_of(&guest, "fedora", "");
     let report = run(&guest, &root);
     assert_eq!(report.labels, Labels::Renewed);
@@ -341,14 +219,86 @@ fn subvolumes_and_luks_are_scanned_sealed_labelled_and_trimmed() {
         How::Discarded,
         "{report:?}"
     );
-    guest.unlock(&[Key::new("open sesame")]).unwrap();
-    let report = run(&guest, "/dev/crypt/root");
-    let root = &report.given.filesystems[0];
-    assert_eq!(root.how, How::Discarded, "{report:?}");
     guest.close().unwrap();
     assert!(!contains(&btrfs, MARKER), "a secret is left on btrfs");
-    let left = allocated(&luks, "raw").unwrap();
+    sealed_by_its_key(dir.path(), &luks);
+    shown_by_its_secret(&luks);
+}
+
+/// The program opens an encrypted disk with what is in a file, seals, scans and trims it.
+fn sealed_by_its_key(dir: &Path, luks: &Path) {
+    let disk = luks.to_str().unwrap();
+    let (code, printed) = crate::disk_seal::seal(dir, &[disk]);
+    assert_eq!(code, 2, "{printed}");
+    for told in ["a part of the disk is encrypted", "disk seal --luks-key"] {
+        assert!(printed.contains(told), "{printed}");
+    }
+    let key = |name: &str, content: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let [wrong, right] = [
+        key("wrong", "open barley\n"),
+        key("right", &format!("{PASSPHRASE}\n")),
+    ];
+    let keys = ["--luks-key", &wrong, "--luks-key", &right];
+    let found = crate::scan::found_in(luks, &keys);
+    let history = ("temporary-file".to_owned(), "/tmp/gone".to_owned());
+    assert!(found.contains(&history), "{found:?}");
+
+    let full = allocated(luks, "raw").unwrap();
+    let (code, printed) = crate::disk_seal::seal(dir, &[&[disk][..], &keys].concat());
+    assert_eq!(code, 0, "{printed}");
+    assert!(
+        !printed.contains("may hold what was removed") && printed.contains("given back"),
+        "{printed}"
+    );
+    let left = allocated(luks, "raw").unwrap();
     assert!(left + (25 << 20) < full, "{full} bytes became {left}");
+    assert_eq!(crate::scan::found_in(luks, &keys), BTreeSet::new());
+}
+
+/// Where the passphrase comes from.
+const VARIABLE: &str = "IMGFORGE_TEST_PASSPHRASE";
+
+/// `imgforge shell` opens an encrypted disk with the recipe's secret, and says what it lacks.
+fn shown_by_its_secret(luks: &Path) {
+    let world = World::new("bios");
+    let image = world.path("locked.qcow2");
+    let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]);
+    convert.args([luks, &image]).run().unwrap();
+    world.recipe(
+        "locked",
+        &format!(
+            "install: {{import: {{image: {}}}}}\nsecrets: {{passphrase: {{env: {VARIABLE}}}}}\n",
+            image.display()
+        ),
+    );
+    let run = |args: &[&str], passphrase: Option<&str>| {
+        let mut command = world.command(args);
+        // Ctrl-] ends the guest that is connected.
+        std::fs::write(world.path("typed"), [0x1d]).unwrap();
+        command.stdin(File::open(world.path("typed")).unwrap());
+        let output = command.envs(passphrase.map(|value| (VARIABLE, value)));
+        let output = output.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["build", "locked", "--until", "install"], Some(PASSPHRASE));
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(&["shell", "locked"], None);
+    assert_eq!(code, Some(2), "{said}");
+    for told in [
+        "a part of the disk is encrypted",
+        "the secret `passphrase` is not there",
+        &format!("the environment variable {VARIABLE} is not set"),
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let (code, said) = run(&["shell", "locked"], Some(PASSPHRASE));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("connected to the serial console"), "{said}");
 }
 
 /// Where nobody can set labels, the guest does it at its first boot, but for one whose root is in
@@ -372,7 +322,7 @@ fn without_setfiles(guest: &Guestfs, os: &Os) {
 
 /// Every subvolume is scanned once, by rules that know its paths, whether it is mounted or not.
 fn scanned(btrfs: &Path) {
-    let found = crate::scan::found_in(btrfs);
+    let found = crate::scan::found_in(btrfs, &[]);
     let outside = "/(/dev/sda)/outside/.netrc";
     let old = "/(/dev/sda/old)/etc/machine-id";
     let inner = "/(/dev/sda/old/srv)/.netrc";

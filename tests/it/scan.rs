@@ -35,9 +35,9 @@ fn findings(output: &Output) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// What is found on a disk.
-pub(crate) fn found_in(disk: &Path) -> BTreeSet<(String, String)> {
-    findings(&scan(&[path(disk)]))
+/// What is found on a disk with these arguments: rule and path.
+pub(crate) fn found_in(disk: &Path, args: &[&str]) -> BTreeSet<(String, String)> {
+    findings(&scan(&[&[path(disk)][..], args].concat()))
 }
 
 fn path(path: &Path) -> &str {
