@@ -117,6 +117,10 @@ fn completions_parse() {
     let file = dir.path().join("imgforge.bash");
     std::fs::write(&file, good(&["completions", "bash"])).unwrap();
     accepts("bash", &["-n"], &file);
+    // Words of arguments are completed, too.
+    let script = std::fs::read_to_string(&file).unwrap();
+    let mut operations = imgforge::sysprep::OPERATIONS.iter();
+    assert!(operations.all(|operation| script.contains(operation.name)));
     assert!(good(&["completions", "zsh"]).starts_with("#compdef imgforge"));
     assert!(good(&["completions", "fish"]).contains("complete -c imgforge"));
 }
