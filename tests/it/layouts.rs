@@ -151,6 +151,7 @@ fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
         !contains(&plain, MARKER),
         "a secret is left where nothing takes discards"
     );
+    assert_free_blocks_are_zero(&plain, 0);
 }
 
 /// File systems and swap space get new UUIDs, and what names them follows.

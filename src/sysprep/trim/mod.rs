@@ -126,14 +126,23 @@ fn unmounted(guest: &Guestfs, devices: &[&str]) -> Result<Vec<Trimmed>> {
     Ok(all)
 }
 
+/// Fills the free space with zeroes.
+fn fill(guest: &Guestfs, at: &str) -> Result<()> {
+    // ext4 keeps clusters back for itself, of which a file gets none. Other file systems have no
+    // such setting.
+    let give = "for kept in /sys/fs/ext4/*/reserved_clusters; do echo 0 >$kept; done";
+    drop(guest.debug("sh", &[give]));
+    guest.zero_free_space(at)
+}
+
 fn trim_one(guest: &Guestfs, at: &str, name: &str) -> Result<Trimmed> {
     // Smaller blocks than the overlay's clusters cannot be discarded one by one. Only small file
     // systems have them, so zeroes are cheap.
     let fine = guest.statvfs(at)?.block >= OVERLAY_CLUSTER;
-    let zeroed = !fine && guest.zero_free_space(at).is_ok();
+    let zeroed = !fine && fill(guest, at).is_ok();
     let how = match guest.fstrim(at) {
         Ok(()) => How::Discarded,
-        Err(_) if zeroed || guest.zero_free_space(at).is_ok() => How::Zeroed,
+        Err(_) if zeroed || fill(guest, at).is_ok() => How::Zeroed,
         Err(_) => How::Untouched,
     };
     interrupt::check()?;
