@@ -79,7 +79,8 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
             &[
                 "the installer's kernel panicked",
                 "Kernel panic - not syncing: sysrq triggered crash",
-                "Call Trace:",
+                // Of a trace whose length is the stack's; only its end is sure to be shown.
+                "do_syscall_64",
                 "install-screen.png",
             ],
         ),
