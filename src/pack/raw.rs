@@ -1,6 +1,6 @@
 //! liblzma's encoder with its tables in huge pages, which are kept from block to block.
 //!
-//! A match finder jumps about in some 200 MiB. In pages of 4 KiB nearly every jump misses the
+//! A match finder jumps about in a hundred MiB and more. In pages of 4 KiB nearly every jump misses the
 //! processor's address cache, and memory that is new for each block is a page fault for each of
 //! its pages: together about a quarter of the time.
 #![allow(
