@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use imgforge::host::accel::{Accel, Setting};
+use imgforge::host::accel::Accel;
 use serde_json::Value;
 
 use common::{Report, Row, Times, Workspace};
@@ -37,7 +37,7 @@ fn main() {
     std::fs::write(dir.join("recipes/bench.yaml"), RECIPE).unwrap();
     std::fs::write(dir.join("imgforge.yaml"), "state: state\n").unwrap();
     let mut report = Report::new("gate");
-    report.fact("accelerator", Setting::Auto.choose().accel.as_str());
+    report.fact("accelerator", common::accel().as_str());
     imgforge(dir, &["--until", "seal"]);
     let sealed = entry(dir, "seal").join("disk.qcow2");
     let (mut gates, mut boots, mut scans) = (vec![], vec![], vec![]);
@@ -101,7 +101,7 @@ fn boot(dir: &Path, disk: &Path) -> Duration {
         .args([disk, &overlay])
         .status();
     assert!(made.unwrap().success());
-    let accel = match Setting::Auto.choose().accel {
+    let accel = match common::accel() {
         Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
         Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
     };

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use imgforge::host::accel::{Accel, Setting};
+use imgforge::host::accel::Accel;
 
 use common::{Report, Row, Times, Workspace};
 
@@ -61,7 +61,7 @@ fn main() {
     let place = Workspace::new("seal");
     let dir = place.path();
     let runs = std::env::var("IMGFORGE_BENCH_RUNS").map_or(3, |runs| runs.parse().unwrap());
-    let accel = Setting::Auto.choose().accel;
+    let accel = common::accel();
     let small = disk(dir, "small", "10GiB");
     let large = disk(dir, "large", "100GiB");
     let mut report = Report::new("seal");

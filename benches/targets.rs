@@ -14,7 +14,6 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use imgforge::host::accel::Setting;
 use imgforge::recipe::types::{Docker, Machine, Qcow2, Ramdisk, Targets, Vmdk};
 use imgforge::target::{self, About, Site, Source};
 use imgforge::ui::Ui;
@@ -44,7 +43,7 @@ fn main() {
     let disk = disk(dir);
     let root = root(dir, &disk);
     let mut report = Report::new("targets");
-    report.fact("accelerator", Setting::Auto.choose().accel.as_str());
+    report.fact("accelerator", common::accel().as_str());
     let out = dir.join("out");
     let fresh = || {
         drop(std::fs::remove_dir_all(&out));
@@ -84,12 +83,7 @@ fn all(disk: &Path, out: &Path) {
         ramdisk: Some(Ramdisk::default()),
         ..Targets::default()
     };
-    let source = Source::new(
-        disk.to_owned(),
-        "qcow2",
-        dir("shared"),
-        Setting::Auto.choose().accel,
-    );
+    let source = Source::new(disk.to_owned(), "qcow2", dir("shared"), common::accel());
     let about = About {
         name: "bench".into(),
         version: String::new(),

@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use imgforge::host::accel::{Accel, PROBE_COMMAND, probe_with};
+use imgforge::host::exec::Program;
 use serde_json::{Value, json};
 
 /// Work that takes longer than this is measured once; shorter work three times.
@@ -59,6 +61,11 @@ pub fn imgforge() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
     command.arg("-q");
     command
+}
+
+/// The host's accelerator. The probe starts a program again, which must not be the benchmark.
+pub fn accel() -> Accel {
+    probe_with(Program::new(env!("CARGO_BIN_EXE_imgforge")).arg(PROBE_COMMAND)).accel
 }
 
 /// A command line for the shell, as a user would type it.
