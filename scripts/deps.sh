@@ -11,7 +11,7 @@ declare -A packages=(
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools
     busybox-static squashfs-tools"
-  [clouds]="glance-api python3-openstackclient"
+  [clouds]="glance-api python3-openstackclient vagrant-libvirt dnsmasq-base iptables iproute2 rsync"
   [e2e]="puppetserver"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
@@ -181,7 +181,7 @@ detect_secrets() {
 reader_validators() {
   local dir=${CARGO_TARGET_DIR:-target}/reader-validators
   local want="cyclonedx-python-lib[json-validation]==11.12.0 packageurl-python==0.17.6
-    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59"
+    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59 cot==2.2.1 setuptools==75.8.2"
   [ "$(cat "$dir/installed" 2>/dev/null)" != "$want" ] || return 0
   say "making $dir"
   rm -rf "$dir"

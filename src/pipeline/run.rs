@@ -43,7 +43,6 @@ impl<'a> Run<'a> {
         options: &'a Options,
         plan: &'a Plan,
     ) -> Result<Self> {
-        stage::refuse_unavailable(&plan.resolved.recipe)?;
         finish::foresee(plan)?;
         if plan.has_work() || options.publish.is_some() {
             session.store.prepare()?;

@@ -30,5 +30,5 @@ pub use check::{NamedFile, Role};
 pub use config::Config;
 pub use problem::Problems;
 pub use repo::{Repo, SealWords};
-pub use resolve::{Resolved, unavailable};
+pub use resolve::Resolved;
 pub use schema::written as json_schema;

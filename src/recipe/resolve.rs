@@ -331,20 +331,3 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
         value: node,
     });
 }
-
-/// What `build` cannot execute yet: the place in the recipe, and what it is.
-pub fn unavailable(recipe: &Recipe) -> Vec<(String, &'static str)> {
-    let mut list = vec![];
-    let written = serde_json::to_value(&recipe.targets).unwrap_or_default();
-    let asked = written.as_object().into_iter().flat_map(|map| map.keys());
-    let missing = asked.filter(|name| crate::target::find(name).is_none());
-    list.extend(missing.map(|name| (format!("targets.{name}"), "this target")));
-    // Boots of a target's own in the finish stage.
-    let guests = crate::target::wanted(&recipe.targets)
-        .filter(|target| target.trial.is_some() || !(target.steps)(&recipe.targets).is_empty());
-    list.extend(guests.map(|target| {
-        let place = format!("targets.{}", target.name);
-        (place, "guests of this target's own")
-    }));
-    list
-}

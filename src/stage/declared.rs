@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::pipeline::pins::Pin;
 use crate::pull;
-use crate::recipe::types::{Action, Recipe};
+use crate::recipe::types::{Action, Recipe, Step};
 use crate::runner::steps::{files, users};
 use crate::store::Entry;
 use crate::sysprep::Declared;
@@ -22,8 +22,20 @@ const PASSING: &[&str] = &["/tmp/", "/var/tmp/"];
 /// # Errors
 /// When a file that the recipe names cannot be read.
 pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
+    let mut declared = of_steps(&recipe.configure, root)?;
+    if recipe.targets.vagrant.is_some() {
+        declared.accounts.insert(VAGRANT.into());
+    }
+    Ok(declared)
+}
+
+/// What steps declare; key files are below `root`.
+///
+/// # Errors
+/// As [`of`].
+pub fn of_steps(steps: &[Step], root: &Path) -> Result<Declared> {
     let mut declared = Declared::default();
-    for step in &recipe.configure {
+    for step in steps {
         match &step.action {
             Action::Users(step) => {
                 for user in &step.list {
@@ -44,9 +56,6 @@ pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
             }
             _ => {}
         }
-    }
-    if recipe.targets.vagrant.is_some() {
-        declared.accounts.insert(VAGRANT.into());
     }
     Ok(declared)
 }

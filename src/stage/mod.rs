@@ -317,23 +317,3 @@ fn incomplete(entry: &Entry, name: &str) -> Error {
     Error::internal(format!("{} does not tell `{name}`", path.display()))
         .hint("`imgforge build NAME --from install` makes everything again")
 }
-
-/// Refuses what a recipe may say but this version cannot do, before anything runs.
-///
-/// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage), naming every such place.
-pub fn refuse_unavailable(recipe: &Recipe) -> Result<()> {
-    let missing = crate::recipe::unavailable(recipe);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let lines = missing
-        .into_iter()
-        .map(|(place, what)| format!("{place}: {what}"));
-    Err(Error::usage(format!(
-        "{} asks for what is not available yet",
-        recipe.name
-    ))
-    .evidence(lines)
-    .hint("leave these parts out until a later version"))
-}

@@ -93,7 +93,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
             Error::gate("the qcow2 is not the disk that the gate tested").cause(error)
         })?;
     let path = dir.join(&metadata);
-    std::fs::write(&path, archive(about)?).doing(|| format!("writing {}", path.display()))?;
+    std::fs::write(&path, archive(about, &[])?).doing(|| format!("writing {}", path.display()))?;
     let combined = combined(&[path, dir.join(&disk)])?;
     let words = |target: &str, format: &str| {
         let words = [
@@ -143,10 +143,11 @@ pub(super) fn release(system: &Value) -> String {
     }
 }
 
-/// `metadata.yaml` in a compressed archive; the same bytes for the same image.
-fn archive(about: &About<'_>) -> Result<Vec<u8>> {
+/// `metadata.yaml`, with these properties beside the usual ones, in a compressed archive; the same
+/// bytes for the same image.
+pub(crate) fn archive(about: &About<'_>, more: &[(&str, &str)]) -> Result<Vec<u8>> {
     // JSON is YAML.
-    let text = json!({
+    let mut text = json!({
         "architecture": about.arch,
         "creation_date": about.created,
         "properties": {
@@ -158,6 +159,9 @@ fn archive(about: &About<'_>) -> Result<Vec<u8>> {
             "serial": about.version,
         },
     });
+    for (key, value) in more {
+        text["properties"][*key] = json!(value);
+    }
     let text = format!("{text:#}\n");
     let doing = || "writing metadata.yaml".to_owned();
     let mut header = tar::Header::new_ustar();
@@ -175,7 +179,7 @@ fn archive(about: &About<'_>) -> Result<Vec<u8>> {
 }
 
 /// SHA-256 of several files as one: Incus' fingerprint of a split image.
-fn combined(files: &[PathBuf]) -> Result<String> {
+pub(crate) fn combined(files: &[PathBuf]) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     for path in files {

@@ -6,6 +6,9 @@ use super::tree::Tree;
 use super::{Site, Target};
 use crate::error::{Error, Result};
 
+/// Modules: one of each group is needed.
+pub(crate) type Groups = &'static [&'static [&'static str]];
+
 /// Where modules are; `/lib` is usually a link.
 const PLACES: [&str; 2] = ["usr/lib/modules/", "lib/modules/"];
 
@@ -23,21 +26,14 @@ const HINT: &str = "kernels for clouds leave drivers out: `install: {bootstrap: 
 ///
 /// # Errors
 /// When a target needs a generic one.
-pub(crate) fn foresee<'t>(
-    targets: impl IntoIterator<Item = &'t Target>,
-    packages: &[String],
-) -> Result<()> {
+pub(crate) fn foresee(needs: &[(&str, Groups)], packages: &[String]) -> Result<()> {
     let generic = packages.iter().any(|name| {
         name.starts_with("linux-image-") && !CLOUDS.iter().any(|cloud| name.contains(cloud))
     });
-    let needs = |target: &&Target| {
-        let only = |group: &&&[&str]| group.iter().all(|name| GENERIC_ONLY.contains(name));
-        target.modules.iter().any(|group| only(&group))
-    };
-    match targets.into_iter().find(needs) {
-        Some(target) if !generic => Err(Error::usage(format!(
-            "the target `{}` needs a generic kernel, and the image will have one for clouds",
-            target.name
+    let only = |group: &&[&str]| group.iter().all(|name| GENERIC_ONLY.contains(name));
+    match needs.iter().find(|(_, groups)| groups.iter().any(only)) {
+        Some((name, _)) if !generic => Err(Error::usage(format!(
+            "the target `{name}` needs a generic kernel, and the image will have one for clouds"
         ))
         .hint(HINT)),
         _ => Ok(()),
@@ -151,7 +147,8 @@ mod tests {
     fn a_kernel_for_clouds_is_foreseen() {
         let said = |target: &str, packages: &[&str]| {
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
-            foresee(find(target), &packages)
+            let modules = find(target).unwrap().modules;
+            foresee(&[(target, modules)], &packages)
         };
         for packages in [&[][..], &["linux-image-cloud-amd64"], &["nginx"]] {
             let error = said("ova", packages).unwrap_err();

@@ -10,10 +10,14 @@ mod convert;
 mod docker;
 pub mod gate;
 mod gcp;
+mod guests;
 mod gzip;
+mod incus;
 pub(crate) mod kernel;
+mod needs;
 pub mod openstack;
 mod ova;
+mod ovf;
 mod proxmox;
 mod qcow2;
 mod ramdisk;
@@ -55,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     vagrant::TARGET,
     ramdisk::TARGET,
     proxmox::TARGET,
+    incus::TARGET,
     wsl::TARGET,
 ];
 
@@ -264,6 +269,26 @@ pub fn make(
     told.collect()
 }
 
+/// Asks, before the target's steps run in a guest, whether they can, and whether what they give
+/// can be of use.
+///
+/// # Errors
+/// When the disk lacks what the target or its steps need.
+pub fn foresee(target: &Target, site: &Site<'_>, targets: &Targets) -> Result<()> {
+    // The recipe's own steps may install another kernel.
+    if targets.own_steps(target.name).is_empty() {
+        kernel::check(target, site)?;
+    }
+    let tree = site.source.tree(site.ui)?;
+    needs::check(target.name, &tree, &(target.steps)(targets))
+}
+
+/// The modules that a recipe's targets need, by what needs them.
+pub(crate) fn modules(targets: &Targets) -> Vec<(&'static str, kernel::Groups)> {
+    let named = wanted(targets).map(|target| (target.name, target.modules));
+    named.chain(vagrant::modules(targets)).collect()
+}
+
 /// Asks for the programs that these targets need.
 ///
 /// # Errors
@@ -295,6 +320,16 @@ mod tests {
             assert_eq!(keys, [target.name]);
         }
         assert!(find("raw").is_some() && find("floppy").is_none());
+    }
+
+    #[test]
+    fn what_a_recipe_can_say_can_be_made() {
+        let schema = serde_json::to_value(schemars::schema_for!(Targets)).unwrap();
+        let mut words: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        words.sort();
+        let mut names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+        names.sort_unstable();
+        assert_eq!(words, names);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "openstack",
     about: "a disk for Glance with cloud-init, and how to upload it",
-    version: 1,
+    version: 2,
     options: |targets| targets.openstack.as_ref().map(|options| json!(options)),
     alone: || Targets {
         openstack: Some(OpenStack::default()),
@@ -58,34 +58,31 @@ if [ -f /etc/network/interfaces ]; then
     'auto lo' 'iface lo inet loopback' >/etc/network/interfaces
 fi
 cloud-init --version
+# The schema is that of user data, which has neither sources nor the system's own settings.
 if cloud-init schema --help >/dev/null 2>&1; then
-  cloud-init schema --config-file /etc/cloud/cloud.cfg.d/90_imgforge.cfg
+  sed '/^datasource_list:/d; /^system_info:/d' /etc/cloud/cloud.cfg.d/90_imgforge.cfg >/run/imgforge.cfg
+  cloud-init schema --config-file /run/imgforge.cfg
 fi
 "#;
 
 /// The steps in the guest: what every OpenStack image needs, then the recipe's own.
 fn steps(options: &OpenStack) -> Vec<Step> {
-    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-    let by_distro: BTreeMap<String, Vec<String>> = [
-        (
-            "debian",
-            names(&["cloud-init", "cloud-guest-utils", "gdisk", "sudo"]),
-        ),
-        (
-            "ubuntu",
-            names(&["cloud-init", "cloud-guest-utils", "gdisk", "sudo"]),
-        ),
-        (
-            "fedora",
-            names(&["cloud-init", "cloud-utils-growpart", "gdisk", "sudo"]),
-        ),
-        (
-            "rhel",
-            names(&["cloud-init", "cloud-utils-growpart", "gdisk", "sudo"]),
-        ),
-    ]
-    .map(|(distro, list)| (distro.to_owned(), list))
-    .into();
+    let grow = ["cloud-guest-utils", "cloud-utils-growpart", "growpart"];
+    let table = ["gdisk", "gdisk", "gptfdisk"];
+    let lists = [
+        ("debian", 0),
+        ("ubuntu", 0),
+        ("fedora", 1),
+        ("rhel", 1),
+        ("suse", 2),
+    ];
+    let by_distro: BTreeMap<String, Vec<String>> = lists
+        .into_iter()
+        .map(|(distro, kind)| {
+            let names = ["cloud-init", grow[kind], table[kind], "sudo"];
+            (distro.to_owned(), names.map(str::to_owned).into())
+        })
+        .collect();
     let own = [
         (
             "install cloud-init",
@@ -124,15 +121,16 @@ fn steps(options: &OpenStack) -> Vec<Step> {
     own.chain(options.configure.iter().cloned()).collect()
 }
 
-/// JSON is YAML.
+/// The sources stand on one line, as a shell script of cloud-init's looks for them, too.
 fn config(options: &OpenStack) -> String {
-    let mut config = json!({
-        "datasource_list": ["ConfigDrive", "OpenStack", "NoCloud", "None"],
-        "growpart": {"mode": "auto", "devices": ["/"]},
-        "resize_rootfs": true,
-    });
+    let mut config = "#cloud-config\n\
+                      datasource_list: [ConfigDrive, OpenStack, NoCloud, None]\n\
+                      growpart: {mode: auto, devices: [/]}\n\
+                      resize_rootfs: true\n"
+        .to_owned();
     if let Some(user) = &options.user {
-        config["system_info"] = json!({"default_user": {
+        // JSON is YAML.
+        let system = json!({"default_user": {
             "name": user,
             "gecos": "Cloud user",
             "lock_passwd": true,
@@ -140,8 +138,9 @@ fn config(options: &OpenStack) -> String {
             "sudo": ["ALL=(ALL) NOPASSWD:ALL"],
             "shell": "/bin/bash",
         }});
+        config += &format!("system_info: {system}\n");
     }
-    format!("#cloud-config\n{config:#}\n")
+    config
 }
 
 /// The account that cloud-init makes.
@@ -179,13 +178,18 @@ fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
         commands: vec![
             // 2 tells of a warning that the image's own configuration may give.
             "cloud-init status --wait >/dev/null || [ $? -eq 2 ]".into(),
-            "cloud-init status | grep -q 'status: done'".into(),
-            format!("[ \"$(hostname)\" = {HOST} ]"),
+            "cloud-init status --long || true; cloud-init status | grep -q 'status: done'".into(),
+            format!("[ \"$(uname -n)\" = {HOST} ]"),
             format!("grep -qF '{KEY}' ~{user}/.ssh/authorized_keys"),
             format!("id {user}"),
             format!("su -s /bin/sh {user} -c 'sudo -n true'"),
-            // The root has grown beyond what was once the whole disk.
-            format!("[ \"$(df -B1 --output=size / | tail -n 1)\" -gt {bytes} ]"),
+            // Partition and file system have grown beyond what was once the whole disk.
+            format!(
+                "device=$(findmnt -vno SOURCE /); all=$(blockdev --getsize64 \"$device\"); \
+                 files=$(df -B1 --output=size / | tail -n 1); \
+                 echo \"$device has $all bytes, its file system $files\"; \
+                 [ \"$all\" -gt {bytes} ] && [ $((files / 85)) -gt $((all / 100)) ]"
+            ),
         ],
         grow: Size::gib(2),
     }
@@ -382,8 +386,12 @@ mod tests {
             user: Some("ops".into()),
             ..OpenStack::default()
         });
-        let read: serde_json::Value = serde_json::from_str(&named[14..]).unwrap();
-        assert_eq!(read["system_info"]["default_user"]["name"], "ops");
-        assert_eq!(read["datasource_list"][3], "None");
+        let list = "datasource_list: [ConfigDrive, OpenStack, NoCloud, None]";
+        assert!(plain.lines().any(|line| line == list), "{plain}");
+        let system = named
+            .lines()
+            .find_map(|line| line.strip_prefix("system_info: "));
+        let system: serde_json::Value = serde_json::from_str(system.unwrap()).unwrap();
+        assert_eq!(system["default_user"]["name"], "ops");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::guests::{Guests, Inside};
 use super::tree::Tree;
 use crate::error::Result;
 use crate::host::accel::Accel;
@@ -18,6 +19,7 @@ pub struct Source {
     accel: Accel,
     flat: Mutex<Option<PathBuf>>,
     tree: Mutex<Option<Arc<Tree>>>,
+    guests: Arc<Guests>,
 }
 
 impl Source {
@@ -30,7 +32,22 @@ impl Source {
             accel,
             flat: Mutex::default(),
             tree: Mutex::default(),
+            guests: Arc::new(Guests::of_host(accel)),
         }
+    }
+
+    /// A qcow2 made from this disk, with a directory of its own for copies; the guests of both
+    /// count together.
+    pub fn derived(&self, disk: PathBuf, scratch: PathBuf) -> Self {
+        Source {
+            guests: Arc::clone(&self.guests),
+            ..Source::new(disk, "qcow2", scratch, self.accel)
+        }
+    }
+
+    /// Waits until guests may run; they may while the result lives.
+    pub fn guests(&self) -> Inside<'_> {
+        self.guests.enter()
     }
 
     /// The disk.

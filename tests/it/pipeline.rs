@@ -262,20 +262,6 @@ fn offline_names_what_is_missing_and_uses_what_is_there() {
 }
 
 #[test]
-fn what_a_later_version_will_do_is_refused_before_anything_runs() {
-    let world = World::new();
-    world.recipe("install: {import: {image: files/disk.raw}}\ntargets: {openstack: {}}\n");
-    let output = world.run(&BUILD);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(
-        stderr.contains("not available yet") && stderr.contains("openstack"),
-        "{stderr}"
-    );
-    assert!(!world.path("state/store").exists());
-}
-
-#[test]
 fn an_end_before_the_beginning_is_refused() {
     let world = World::new();
     let output = world.run(&[

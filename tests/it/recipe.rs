@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imgforge::recipe::{Problems, Repo, Role, SealWords, json_schema, unavailable};
+use imgforge::recipe::{Problems, Repo, Role, SealWords, json_schema};
 
 const OPERATIONS: [&str; 4] = ["default", "logfiles", "machine-id", "ssh-hostkeys"];
 
@@ -116,23 +116,6 @@ fn a_resolved_recipe_reads_back_as_the_same_recipe() {
         .load("web-node-bookworm", &[])
         .unwrap_or_else(|error| panic!("{}", error.render()));
     assert_eq!(again.recipe, web.recipe);
-}
-
-#[test]
-fn what_build_cannot_execute_yet_is_named() {
-    let list = |name: &str| {
-        let recipe = good().load(name, &[]).unwrap().recipe;
-        unavailable(&recipe)
-            .into_iter()
-            .map(|(path, _)| path)
-            .collect::<Vec<_>>()
-    };
-    assert!(list("mini").is_empty());
-    assert!(list("debian-base").is_empty());
-    assert_eq!(
-        list("web-node-trixie"),
-        ["targets.openstack", "targets.vagrant"]
-    );
 }
 
 #[test]

@@ -61,14 +61,12 @@ impl Plan {
             .collect::<Result<Vec<_>>>()?;
         if self.json {
             let value = |plan: &Planned| {
-                let unavailable = crate::recipe::unavailable(&plan.resolved.recipe);
                 let (image, version) = (plan.image(), plan.version());
                 serde_json::json!({
                     "image": image,
                     "version": version,
                     "from": plan.pinned().map(Pin::manifest),
                     "stages": plan.all(),
-                    "not-available-yet": unavailable.iter().map(|(place, _)| place).collect::<Vec<_>>(),
                 })
             };
             return out::json(&plans.iter().map(value).collect::<Vec<_>>());

@@ -11,10 +11,10 @@ use crate::host::memory;
 use crate::pipeline::graph::{self, Node, Outcome, Room};
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::recipe::Resolved;
-use crate::recipe::types::{Action, Install, PackageNames};
+use crate::recipe::types::{Action, Install, PackageNames, Targets};
 use crate::stage::{self, Artifact, Sealed, StageId};
 use crate::store::{Draft, Entry};
-use crate::target::{self, Source};
+use crate::target::{self, Source, Target};
 use crate::ui::Ui;
 use crate::units::Size;
 
@@ -104,13 +104,12 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
         .chain(bootstrap.packages.iter().cloned())
         .chain(named)
         .collect();
-    target::kernel::foresee(target::wanted(&plan.resolved.recipe.targets), &all)
+    target::kernel::foresee(&target::modules(&plan.resolved.recipe.targets), &all)
 }
 
 /// The targets as a graph without edges.
 fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
-    // The gate of a target boots two machines at once.
-    let guests = 2 * resolved.recipe.machine.memory.as_bytes();
+    let recipe = &resolved.recipe;
     let node = |planned: &&Planned| {
         let target = match planned.work {
             Work::Finish(name) => target::find(name),
@@ -120,12 +119,22 @@ fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
             name: planned.label.clone(),
             parent: None,
             memory: target.map_or(Size::bytes(0), |target| {
-                let guests = if target.trial.is_some() { guests } else { 0 };
-                Size::bytes(target.memory.as_bytes() + guests)
+                needs(target, &recipe.targets, recipe.machine.memory)
             }),
         }
     };
     planned.iter().map(node).collect()
+}
+
+/// What a target and its guests need at most at one time.
+fn needs(target: &Target, targets: &Targets, guest: Size) -> Size {
+    let guests = match (target.trial, (target.steps)(targets).is_empty()) {
+        // Its gate boots two machines at once.
+        (Some(_), _) => 2,
+        (None, false) => 1,
+        (None, true) => 0,
+    };
+    Size::bytes(target.memory.as_bytes() + guests * guest.as_bytes())
 }
 
 /// One failed target is the build's error; of several, each is told.
@@ -147,4 +156,82 @@ fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
         ui.warning(error.render().trim_end().to_owned());
     }
     Err(Error::new(kind, format!("{} of {all} targets failed", names.len())).evidence(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::types::{Docker, OpenStack, Step, Vagrant};
+
+    fn step() -> Step {
+        Step {
+            action: Action::Reboot,
+            name: None,
+            when: None,
+            timeout: None,
+            retries: 0,
+            env: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn guests_count_while_they_can_run() {
+        let targets = Targets {
+            openstack: Some(OpenStack::default()),
+            docker: Some(Docker::default()),
+            ..Targets::default()
+        };
+        let mib = |targets: &Targets, name: &str| {
+            let target = target::find(name).unwrap();
+            needs(target, targets, Size::gib(1)).as_bytes() >> 20
+        };
+        assert_eq!(mib(&targets, "openstack"), 1536 + 2048);
+        assert_eq!(mib(&targets, "docker"), 512);
+        let steps = Targets {
+            docker: Some(Docker {
+                configure: vec![step()],
+                ..Docker::default()
+            }),
+            ..targets
+        };
+        assert_eq!(mib(&steps, "docker"), 512 + 1024);
+    }
+
+    /// Together they never need more than there is; one that needs more than that runs alone.
+    #[test]
+    fn memory_bounds_the_targets_that_run_at_once() {
+        let targets = Targets {
+            vagrant: Some(Vagrant::default()),
+            ..Targets::default()
+        };
+        let nodes: Vec<Node> = target::TARGETS
+            .iter()
+            .map(|target| Node {
+                name: target.name.into(),
+                parent: None,
+                memory: needs(target, &targets, Size::gib(1)),
+            })
+            .collect();
+        for room in [1, 3, 4, 64] {
+            let room = Room {
+                memory: Size::gib(room),
+                images: nodes.len(),
+            };
+            let running = Mutex::new(vec![]);
+            let outcomes = graph::run(&nodes, room, |name| {
+                let own = nodes.iter().find(|node| node.name == name).unwrap();
+                let mut now = running.lock().unwrap();
+                now.push(own.memory.as_bytes());
+                let all: u64 = now.iter().sum();
+                assert!(now.len() == 1 || all <= room.memory.as_bytes(), "{now:?}");
+                drop(now);
+                std::thread::yield_now();
+                let mut now = running.lock().unwrap();
+                let at = now.iter().position(|it| *it == own.memory.as_bytes());
+                now.remove(at.unwrap());
+                Ok(())
+            });
+            assert_eq!(outcomes.unwrap().len(), nodes.len());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::{Context, at, bad_word, is_url, steps};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
-use crate::recipe::types::{Ramdisk, Recipe, Secret, Step};
+use crate::recipe::types::{Ramdisk, Recipe, Secret};
 use crate::units::Size;
 
 const LEAST_DISK: Size = Size::mib(64);
@@ -225,18 +225,20 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
 pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     let node = at(tree, "targets");
     let targets = &recipe.targets;
-    let lists: [(&str, Option<&Vec<Step>>); 4] = [
-        (
-            "openstack",
-            targets.openstack.as_ref().map(|t| &t.configure),
-        ),
-        ("vagrant", targets.vagrant.as_ref().map(|t| &t.configure)),
-        ("docker", targets.docker.as_ref().map(|t| &t.configure)),
-        ("ramdisk", targets.ramdisk.as_ref().map(|t| &t.configure)),
-    ];
-    for (name, list) in lists {
-        if let Some(list) = list {
+    for name in ["openstack", "vagrant", "docker", "ramdisk"] {
+        let list = targets.own_steps(name);
+        if !list.is_empty() {
             steps::check(cx, recipe, name, list, at(node, name).get("configure"));
+        }
+    }
+    let streams = recipe.publish.as_ref().is_some_and(|it| it.streams);
+    for (name, asked) in [
+        ("qcow2", targets.qcow2.is_some()),
+        ("incus", targets.incus.is_some()),
+    ] {
+        if streams && asked {
+            let text = format!("`publish: {{streams: true}}` makes the files of `{name}`, too");
+            cx.wrong(at(node, name).loc, text, "leave one of them out");
         }
     }
     if let Some(vagrant) = &targets.vagrant {

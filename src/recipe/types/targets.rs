@@ -59,6 +59,9 @@ pub struct Targets {
     /// A distribution for the Windows Subsystem for Linux.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wsl: Option<Wsl>,
+    /// A virtual machine for Incus and LXD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incus: Option<Incus>,
     /// OpenStack: a qcow2 for Glance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openstack: Option<OpenStack>,
@@ -71,6 +74,20 @@ pub struct Targets {
     /// Kernel and initrd for machines without a disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramdisk: Option<Ramdisk>,
+}
+
+impl Targets {
+    /// The recipe's own steps of the target with this name.
+    pub fn own_steps(&self, name: &str) -> &[Step] {
+        let steps = match name {
+            "openstack" => self.openstack.as_ref().map(|it| &it.configure),
+            "vagrant" => self.vagrant.as_ref().map(|it| &it.configure),
+            "docker" => self.docker.as_ref().map(|it| &it.configure),
+            "ramdisk" => self.ramdisk.as_ref().map(|it| &it.configure),
+            _ => None,
+        };
+        steps.map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// `targets: {raw: …}`.
@@ -128,6 +145,11 @@ pub struct Proxmox {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Wsl {}
+
+/// `targets: {incus: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Incus {}
 
 /// `targets: {openstack: …}`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

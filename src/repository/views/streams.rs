@@ -18,8 +18,8 @@ use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::repository::state::{Beside, State};
 
-/// Whose qcow2 goes into the streams, if there are several.
-const DISKS: &[&str] = &["incus", "openstack", "disk"];
+/// Whose qcow2 goes into the streams, if there are several: first the one that metadata is about.
+const DISKS: &[&str] = &["incus", "disk", "openstack"];
 
 /// One pair of an index and a list of products.
 struct Tree {

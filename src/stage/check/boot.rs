@@ -63,7 +63,7 @@ pub(super) struct Booted<'a> {
 /// Boots a clone of `common` and sees its job through.
 pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Result<Booted<'a>> {
     let disk = clone_disk(gate.scratch, &plan.name);
-    overlay(common, &disk)?;
+    overlay(common, &disk, None)?;
     let steps: Vec<Step> = gate
         .check
         .commands
@@ -85,7 +85,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         connection: gate.connection,
         ledger: gate.ledger,
         accel: gate.accel,
-        name: format!("{}-clone-{}", gate.ui.image(), plan.name),
+        name: format!("{}-{}-{}", gate.ui.image(), gate.named("clone"), plan.name),
         disk,
         format: Format::Qcow2,
         boot: Boot::Disk,
@@ -93,7 +93,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         cpus: gate.machine.cpus,
         firmware: plan.firmware,
         nics: vec![nic],
-        more: vec![],
+        more: gate.more.to_vec(),
         passphrase: gate.passphrase.clone(),
         scratch: gate.scratch,
         logs: gate.logs,
@@ -108,7 +108,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
     })
 }
 
-pub(in crate::stage) fn command(line: &str) -> Step {
+pub(super) fn command(line: &str) -> Step {
     let shell = Shell {
         script: None,
         run: Some(line.to_owned()),
@@ -124,11 +124,12 @@ pub(in crate::stage) fn command(line: &str) -> Step {
     }
 }
 
-/// Makes a throw-away overlay.
-pub(super) fn overlay(backing: &Path, path: &Path) -> Result<()> {
+/// Makes a throw-away overlay, of another size in bytes if one is given.
+pub(super) fn overlay(backing: &Path, path: &Path, size: Option<u64>) -> Result<()> {
     Program::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
         .args([backing, path])
+        .args(size.map(|size| size.to_string()))
         .run()
 }
 

@@ -16,18 +16,17 @@ use std::time::Instant;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::Key;
 use crate::host::accel::Accel;
-use crate::hypervisor::Connection;
+use crate::hypervisor::{Connection, Disk};
 use crate::recipe::types::{self, Check};
 use crate::scan;
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
 
 pub use boot::clone_disk;
-pub(in crate::stage) use boot::command;
 use boot::{Booted, boot, overlay, prepare};
 pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
 pub use run::run;
-pub use subject::{known, subject};
+pub use subject::{known, subject, subject_with};
 
 /// How many leftovers an error shows; all are in `gate.json`.
 const SHOWN: usize = 20;
@@ -59,7 +58,24 @@ pub struct Gate<'a> {
     pub scratch: &'a Path,
     /// Where evidence stays.
     pub logs: &'a Path,
+    /// Disks of the clones beside their own, such as a target's seed.
+    pub more: &'a [Disk],
+    /// Size of the clones' disks in bytes, where a target's machines have larger ones.
+    pub size: Option<u64>,
 }
+
+impl Gate<'_> {
+    /// Start of the names of domains and evidence: gates of several targets run at once.
+    fn named(&self, what: &str) -> String {
+        match self.ui.stage() {
+            CHECK => what.to_owned(),
+            stage => format!("{stage}-{what}"),
+        }
+    }
+}
+
+/// The stage whose gate is the image's own.
+const CHECK: &str = "check";
 
 /// Looks for leftovers on the disk, boots two clones of it and compares them.
 ///
@@ -68,7 +84,7 @@ pub struct Gate<'a> {
 /// console logs, screenshots and journals stay in `logs` then.
 pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
     let common = gate.scratch.join("gate.qcow2");
-    overlay(gate.disk, &common)?;
+    overlay(gate.disk, &common, gate.size)?;
     let began = Instant::now();
     // The scan and the appliance use one processor each.
     let (leftovers, models) = std::thread::scope(|scope| {
@@ -132,7 +148,7 @@ fn refuse(
         clones,
         leftovers,
     };
-    let path = gate.logs.join("gate.json");
+    let path = gate.logs.join(gate.named("gate.json"));
     std::fs::write(
         &path,
         serde_json::to_vec_pretty(&report).unwrap_or_default(),
@@ -158,7 +174,8 @@ fn refuse(
         return Err(error
             .evidence(tail.iter().skip(tail.len().saturating_sub(SHOWN)).cloned())
             .hint(format!(
-                "`imgforge logs {image} check` shows what the clones said"
+                "`imgforge logs {image} {}` shows what the clones said",
+                gate.ui.stage()
             )));
     }
     Err(error

@@ -28,6 +28,8 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         subject: &subject,
         scratch: scratch.path(),
         logs: context.logs,
+        more: &[],
+        size: None,
     })?;
     if file_blake3(&sealed.0.disk())? != sealed.digest()? {
         return Err(

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::host::exec::Program;
-use crate::recipe::types::{Action, Recipe};
+use crate::recipe::types::{Action, Recipe, Step};
 use crate::scan::{Declared, Known, Subject};
-use crate::stage::{Context, Sealed, configure, install};
+use crate::stage::{Context, Sealed, configure, declared, install};
 use crate::sysprep;
 
 /// Where a hash of a password belongs.
@@ -17,11 +17,20 @@ const SHADOW: &[&str] = &["/etc/shadow"];
 /// # Errors
 /// When a secret has no value: then nobody could look for it.
 pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
+    subject_with(context, sealed, &[])
+}
+
+/// As [`subject`], of a disk on which more steps have run.
+///
+/// # Errors
+/// As [`subject`], and when a file that a step names cannot be read.
+pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> Result<Subject> {
     let recipe = context.recipe();
     let secrets = configure::secret_values(&recipe.secrets, &context.resolved.root)?;
     let facts = &sealed.0.meta().facts;
-    let declared: sysprep::Declared =
+    let mut declared: sysprep::Declared =
         serde_json::from_value(facts["declared"].clone()).unwrap_or_default();
+    declared.add(declared::of_steps(steps, &context.resolved.root)?);
     let install: Option<install::Facts> = serde_json::from_value(facts["install"].clone()).ok();
     let sources = install
         .and_then(|facts| facts.sources)
@@ -40,6 +49,8 @@ pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
         .values()
         .flatten()
         .map(String::as_str);
+    let steps = recipe.configure.iter().chain(steps);
+    repositories(&mut subject.declared, steps);
     mirrors(&mut subject.declared, recipe, sources.as_deref(), listed);
     Ok(subject)
 }
@@ -59,17 +70,20 @@ fn is_hash(value: &[u8]) -> bool {
     value.starts_with(b"$") && value.iter().filter(|byte| **byte == b'$').count() >= 3
 }
 
+fn repositories<'s>(declared: &mut Declared, steps: impl Iterator<Item = &'s Step>) {
+    for step in steps {
+        if let Action::Repository(repository) = &step.action {
+            declared.hosts.extend(hosts(&repository.uri));
+        }
+    }
+}
+
 fn mirrors<'a>(
     declared: &mut Declared,
     recipe: &'a Recipe,
     sources: Option<&str>,
     listed: impl Iterator<Item = &'a str>,
 ) {
-    for step in &recipe.configure {
-        if let Action::Repository(repository) = &step.action {
-            declared.hosts.extend(hosts(&repository.uri));
-        }
-    }
     declared.hosts.extend(hosts(&recipe.mirrors.image));
     // Whoever wants the build's mirror in the image has said so.
     declared.any_host = recipe.mirrors.image == "host";

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
-use crate::hypervisor::{Boot, Disk, Firmware, Format, Network, Nic};
+use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -25,20 +25,12 @@ use crate::ui::StageUi;
 /// The secret that opens an encrypted disk: answer files encrypt with it, and boots ask for it.
 pub const PASSPHRASE: &str = "passphrase";
 
-/// Puts the runner into the qcow2 overlay `disk` of a machine, and returns the code name of its
-/// release; empty when it has none.
+/// Puts the runner into the qcow2 overlay `disk` of a machine, whose encrypted volumes one of these
+/// keys opens, and returns the code name of its release; empty when it has none.
 ///
 /// # Errors
-/// When the disk holds no operating system that the runner knows.
-pub fn prepare(disk: &Path, accel: Accel, ui: &StageUi) -> Result<String> {
-    prepare_with(disk, accel, ui, &[])
-}
-
-/// As [`prepare`], of a disk whose encrypted volumes one of these keys opens.
-///
-/// # Errors
-/// As [`prepare`], and when no key opens a volume.
-pub fn prepare_with(disk: &Path, accel: Accel, ui: &StageUi, keys: &[Key]) -> Result<String> {
+/// When the disk holds no operating system that the runner knows, or no key opens a volume.
+fn prepare(disk: &Path, accel: Accel, ui: &StageUi, keys: &[Key]) -> Result<String> {
     ui.step("putting the runner into the disk");
     let drives = [Drive {
         path: disk,
@@ -163,12 +155,11 @@ fn long_enough(name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When the host cannot run guests.
-pub fn machine<'a>(
+fn machine<'a>(
     context: &'a Context<'_>,
     disk: PathBuf,
     name: String,
     scratch: &'a Path,
-    more: Vec<Disk>,
 ) -> Result<Machine<'a>> {
     let recipe = context.recipe();
     Ok(Machine {
@@ -189,7 +180,7 @@ pub fn machine<'a>(
             network: Network::from_word(&recipe.machine.network),
             ..Nic::default()
         }],
-        more,
+        more: vec![],
         passphrase: passphrase(recipe, &context.resolved.root),
         scratch,
         logs: context.logs,
@@ -203,34 +194,73 @@ pub fn machine<'a>(
 /// As [`run_job`]; also when a secret is missing.
 pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool) -> Result<Value> {
     let recipe = context.recipe();
-    let mut secrets = secret_values(&recipe.secrets, &context.resolved.root)?;
-    secrets.extend(puppet::keys(
-        context.host.state(),
-        &recipe.configure[steps.clone()],
-    )?);
-    let names: Vec<String> = secrets.keys().cloned().collect();
-    let accel = context.host.accel()?;
+    let steps = &recipe.configure[steps];
+    let work = Work {
+        steps,
+        instance: if last { &recipe.instance } else { &[] },
+        secrets: secrets(context, steps)?,
+        name: context.label.clone(),
+    };
     // What a step writes and removes again has to be gone: see [`crate::sysprep::OVERLAY_CLUSTER`].
-    let disk = match secrets.is_empty() {
+    let disk = match work.secrets.is_empty() {
         true => context.overlay(below)?,
         false => context.overlay_with(below, OVERLAY_CLUSTER)?,
     };
     let scratch = context.scratch()?;
+    execute(context, disk, &work, scratch.path())?;
+    let facts = &below.meta().facts;
+    Ok(json!({ "install": facts["install"], "declared": facts["declared"] }))
+}
+
+/// What runs in one guest.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    /// The steps.
+    pub(super) steps: &'a [types::Step],
+    /// Steps that are put in place for the first boot of each machine.
+    pub(super) instance: &'a [types::Step],
+    /// What [`secrets`] gives.
+    pub(super) secrets: BTreeMap<String, Vec<u8>>,
+    /// Start of the domain's name, and of its logs.
+    pub(super) name: String,
+}
+
+/// Everything that steps may know and the image must not: the recipe's secrets and keys of agents.
+pub(super) fn secrets(
+    context: &Context<'_>,
+    steps: &[types::Step],
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut secrets = secret_values(&context.recipe().secrets, &context.resolved.root)?;
+    secrets.extend(puppet::keys(context.host.state(), steps)?);
+    Ok(secrets)
+}
+
+/// Boots the qcow2 overlay `disk` and does the work.
+///
+/// # Errors
+/// As [`run_job`].
+pub(super) fn execute(
+    context: &Context<'_>,
+    disk: PathBuf,
+    work: &Work<'_>,
+    scratch: &Path,
+) -> Result<()> {
+    let recipe = context.recipe();
+    let accel = context.host.accel()?;
+    let names: Vec<String> = work.secrets.keys().cloned().collect();
     let keys = luks_keys(recipe, &context.resolved.root);
-    let codename = prepare_with(&disk, accel, context.ui, &keys)?;
-    let toolbox = toolbox::of(context, &recipe.configure[steps.clone()], &codename)?;
+    let codename = prepare(&disk, accel, context.ui, &keys)?;
+    let toolbox = toolbox::of(context, work.steps, &codename)?;
     let request = Request {
         mode: Mode::Configure,
-        steps: &recipe.configure[steps],
-        instance: if last { &recipe.instance } else { &[] },
+        steps: work.steps,
+        instance: work.instance,
         vars: &context.resolved.vars,
         secrets: &names,
         root: &context.resolved.root,
         accel,
     };
     let job = Job::prepare_with(&request, &toolbox.tools())?;
-    let machine = machine(context, disk, context.label.clone(), scratch.path(), vec![])?;
-    run_job(&machine, &job, &secrets, context.ui)?;
-    let facts = &below.meta().facts;
-    Ok(json!({ "install": facts["install"], "declared": facts["declared"] }))
+    let machine = machine(context, disk, work.name.clone(), scratch)?;
+    run_job(&machine, &job, &work.secrets, context.ui).map(drop)
 }

@@ -2,9 +2,14 @@
 
 mod guest;
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
+use crate::recipe::types::Step;
+use crate::scan::Subject;
+use crate::stage::companions::Told;
 use crate::stage::{Context, Sealed, check};
 use crate::store::Entry;
 use crate::target::{self, About, Asked, Part, Site, Source, Target, proven};
@@ -40,20 +45,11 @@ pub fn run(
 ) -> Result<Value> {
     let recipe = context.recipe();
     let scratch = context.scratch()?;
-    let subject = check::subject(context, sealed)?;
-    let about = about(context, &sealed.0, version);
     let steps = (target.steps)(&recipe.targets);
-    let prepared = match steps.is_empty() {
-        true => None,
-        false => {
-            let disk = guest::prepare(context, sealed, &steps, version, scratch.path())?;
-            let shared = scratch.path().join("shared");
-            std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
-            Some(Source::new(disk, "qcow2", shared, context.host.accel()?))
-        }
-    };
-    let site = Site {
-        source: prepared.as_ref().unwrap_or(source),
+    let subject = check::subject_with(context, sealed, &steps)?;
+    let about = about(context, &sealed.0, version);
+    let below = Site {
+        source,
         about: &about,
         gate: Some(Asked {
             subject: &subject,
@@ -65,33 +61,13 @@ pub fn run(
         scratch: scratch.path(),
         ui: context.ui,
     };
+    let prepared = prepared(context, sealed, version, target, &below, &steps)?;
+    let site = Site {
+        source: prepared.as_ref().unwrap_or(source),
+        ..below
+    };
     let mut made = target::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
-    if let (Some(trial), Some(first)) = (target.trial, made.first()) {
-        let qcow2 = first
-            .about
-            .get("format")
-            .is_some_and(|format| format == "qcow2");
-        let edited = scratch.path().join(target::DISK);
-        let disk = match (qcow2, edited.exists()) {
-            (true, _) => context.dir.join(&first.file),
-            (false, true) => edited,
-            // The same to a guest, as was compared.
-            (false, false) => site.source.disk().to_owned(),
-        };
-        let disk = std::path::absolute(&disk).doing(|| "finding the disk".into())?;
-        let size = target::size_of(&disk, "qcow2")?;
-        let trial = trial(&recipe.targets, &about, Size::bytes(size));
-        guest::gate(context, &subject, &disk, scratch.path())?;
-        guest::try_out(context, &trial, &disk, size, scratch.path())?;
-        let tried = made.iter_mut().filter_map(|told| told.proof.as_mut());
-        for proof in tried.filter(|proof| !proof.passed()) {
-            proof.proven.extend([
-                proven(Part::Scanned, "imgforge disk scan"),
-                proven(Part::Booted, "two clones"),
-                proven(Part::Booted, "a machine as its target runs it"),
-            ]);
-        }
-    }
+    let report = tried(context, target, &site, &subject, &mut made)?;
     for told in &made {
         if !told.proof.as_ref().is_some_and(target::Proof::passed) {
             return Err(Error::internal(format!(
@@ -105,6 +81,71 @@ pub fn run(
         "sealed": sealed.digest()?,
         "target": target.name,
         "artifacts": made,
+        "gate": report,
         "note": names.join(", "),
     }))
+}
+
+/// The disk on which the target's own steps have run, if it has some.
+fn prepared(
+    context: &Context<'_>,
+    sealed: &Sealed,
+    version: &str,
+    target: &Target,
+    below: &Site<'_>,
+    steps: &[Step],
+) -> Result<Option<Source>> {
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    target::foresee(target, below, &context.recipe().targets)?;
+    let inside = below.source.guests();
+    let disk = guest::prepare(context, sealed, steps, version, below.scratch)?;
+    drop(inside);
+    let shared = below.scratch.join("shared");
+    std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
+    Ok(Some(below.source.derived(disk, shared)))
+}
+
+/// The gate of what holds another disk than the sealed one; its report.
+fn tried(
+    context: &Context<'_>,
+    target: &Target,
+    site: &Site<'_>,
+    subject: &Subject,
+    made: &mut [Told],
+) -> Result<Value> {
+    let (Some(trial), Some(first)) = (target.trial, made.first()) else {
+        return Ok(Value::Null);
+    };
+    let disk = disk_of(site, first)?;
+    let size = target::size_of(&disk, "qcow2")?;
+    let trial = trial(&context.recipe().targets, site.about, Size::bytes(size));
+    let inside = site.source.guests();
+    let report = guest::gate(context, subject, &trial, (&disk, size), site.scratch)?;
+    drop(inside);
+    let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());
+    for proof in proofs.filter(|proof| !proof.passed()) {
+        proof.proven.extend([
+            proven(Part::Scanned, "imgforge disk scan"),
+            proven(Part::Booted, "two machines as its target runs them"),
+        ]);
+    }
+    Ok(json!(report))
+}
+
+/// The disk in an artifact, as a qcow2 by its absolute path.
+fn disk_of(site: &Site<'_>, first: &Told) -> Result<PathBuf> {
+    let qcow2 = first
+        .about
+        .get("format")
+        .is_some_and(|format| format == "qcow2");
+    let edited = site.scratch.join(target::DISK);
+    let disk = match (qcow2, edited.exists()) {
+        (true, _) => site.dir.join(&first.file),
+        (false, true) => edited,
+        // The same to a guest, as was compared.
+        (false, false) => site.source.disk().to_owned(),
+    };
+    std::path::absolute(&disk).doing(|| "finding the disk".into())
 }

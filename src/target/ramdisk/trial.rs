@@ -60,7 +60,9 @@ pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
     append(&initrd, &extra(&token, boot.systemd)?, &tried)?;
     let console = scratch.join("console.log");
     std::fs::write(&console, "").doing(|| format!("writing {}", console.display()))?;
+    let inside = site.source.guests();
     let ran = machine(site, boot, &kernel, &tried, &console).run();
+    drop(inside);
     let said = std::fs::read(&console).doing(|| format!("reading {}", console.display()))?;
     std::fs::remove_file(&tried).doing(|| format!("removing {}", tried.display()))?;
     let failed = judge(&String::from_utf8_lossy(&said), &token, boot.memory);

@@ -1,6 +1,7 @@
 //! Vagrant boxes: the disk with the account that Vagrant logs in to, for each provider.
 
 mod account;
+mod steps;
 mod words;
 
 use std::fs::File;
@@ -13,7 +14,7 @@ use super::convert::{convert, info};
 use super::qcow2::form;
 use super::tree::Tree;
 use super::vmdk::FORM;
-use super::{About, DISK, Made, Part, Site, Source, Target, Trial, kernel, proven};
+use super::{About, DISK, Made, Part, Site, Target, Trial, kernel, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -27,7 +28,7 @@ use words::Machine;
 pub(super) const TARGET: Target = Target {
     name: "vagrant",
     about: "boxes for libvirt and VirtualBox",
-    version: 1,
+    version: 2,
     options: |targets| targets.vagrant.as_ref().map(|options| json!(options)),
     alone: || Targets {
         vagrant: Some(Vagrant::default()),
@@ -39,11 +40,18 @@ pub(super) const TARGET: Target = Target {
     memory: Size::mib(1536),
     steps: |targets| {
         let vagrant = targets.vagrant.as_ref();
-        vagrant.map_or_else(Vec::new, |vagrant| vagrant.configure.clone())
+        vagrant.map_or_else(Vec::new, steps::steps)
     },
     trial: Some(trial),
     make,
 };
+
+/// What the box for VirtualBox needs, if a recipe asks for it by name.
+pub(super) fn modules(targets: &Targets) -> Option<(&'static str, kernel::Groups)> {
+    let options = targets.vagrant.as_ref()?;
+    let asked = options.providers.contains(&VagrantProvider::Virtualbox);
+    asked.then_some(("vagrant (virtualbox)", VIRTUALBOX))
+}
 
 /// The machines of vagrant-libvirt.
 const LIBVIRT: &[&[&str]] = &[&["virtio_blk"], &["virtio_net"]];
@@ -107,7 +115,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let disk = edited(site)?;
     let shared = site.scratch.join("edited");
     std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
-    let source = Source::new(disk, "qcow2", shared, site.source.accel());
+    let source = site.source.derived(disk, shared);
     let site = Site {
         source: &source,
         ..*site
@@ -177,7 +185,7 @@ fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Ma
         ("Vagrantfile", words::vagrantfile(&machine)),
     ];
     if provider == VagrantProvider::Virtualbox {
-        texts.push(("box.ovf", words::ovf(&machine, disk, size)));
+        texts.push(("box.ovf", words::description(&machine, disk, size)));
     }
     let file = site.file(&format!("{word}.box"));
     site.ui.step(format!("writing {file}"));

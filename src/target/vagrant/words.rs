@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::recipe::types::VagrantProvider;
-use crate::target::About;
+use crate::target::{About, ovf};
 
 /// What a box says of its machine.
 #[derive(Debug, Clone, Copy)]
@@ -100,89 +100,23 @@ fn mac(name: &str) -> String {
     )
 }
 
-/// The description of a machine, in the form that VirtualBox writes and reads.
-pub(super) fn ovf(machine: &Machine<'_>, disk: &str, bytes: u64) -> String {
-    let Machine {
-        size, cpus, memory, ..
-    } = machine;
-    // An image's name has no letters that XML would take for its own.
-    let name = &machine.about.name;
-    format!(
-        r#"<?xml version="1.0"?>
-<Envelope ovf:version="1.0" xml:lang="en-US" xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData" xmlns:vssd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_VirtualSystemSettingData" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
-  <References>
-    <File ovf:id="file1" ovf:href="{disk}" ovf:size="{bytes}"/>
-  </References>
-  <DiskSection>
-    <Info>The disks</Info>
-    <Disk ovf:capacity="{size}" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/>
-  </DiskSection>
-  <NetworkSection>
-    <Info>The networks</Info>
-    <Network ovf:name="NAT">
-      <Description>NAT</Description>
-    </Network>
-  </NetworkSection>
-  <VirtualSystem ovf:id="{name}">
-    <Info>{name}</Info>
-    <OperatingSystemSection ovf:id="101">
-      <Info>The operating system</Info>
-      <Description>Linux26_64</Description>
-    </OperatingSystemSection>
-    <VirtualHardwareSection>
-      <Info>The machine</Info>
-      <System>
-        <vssd:ElementName>Virtual Hardware Family</vssd:ElementName>
-        <vssd:InstanceID>0</vssd:InstanceID>
-        <vssd:VirtualSystemIdentifier>{name}</vssd:VirtualSystemIdentifier>
-        <vssd:VirtualSystemType>virtualbox-2.2</vssd:VirtualSystemType>
-      </System>
-      <Item>
-        <rasd:Caption>{cpus} virtual CPUs</rasd:Caption>
-        <rasd:ElementName>{cpus} virtual CPUs</rasd:ElementName>
-        <rasd:InstanceID>1</rasd:InstanceID>
-        <rasd:ResourceType>3</rasd:ResourceType>
-        <rasd:VirtualQuantity>{cpus}</rasd:VirtualQuantity>
-      </Item>
-      <Item>
-        <rasd:AllocationUnits>MegaBytes</rasd:AllocationUnits>
-        <rasd:Caption>{memory} MB of memory</rasd:Caption>
-        <rasd:ElementName>{memory} MB of memory</rasd:ElementName>
-        <rasd:InstanceID>2</rasd:InstanceID>
-        <rasd:ResourceType>4</rasd:ResourceType>
-        <rasd:VirtualQuantity>{memory}</rasd:VirtualQuantity>
-      </Item>
-      <Item>
-        <rasd:Address>0</rasd:Address>
-        <rasd:Caption>sataController0</rasd:Caption>
-        <rasd:ElementName>sataController0</rasd:ElementName>
-        <rasd:InstanceID>3</rasd:InstanceID>
-        <rasd:ResourceSubType>AHCI</rasd:ResourceSubType>
-        <rasd:ResourceType>20</rasd:ResourceType>
-      </Item>
-      <Item>
-        <rasd:AddressOnParent>0</rasd:AddressOnParent>
-        <rasd:Caption>disk1</rasd:Caption>
-        <rasd:ElementName>disk1</rasd:ElementName>
-        <rasd:HostResource>/disk/vmdisk1</rasd:HostResource>
-        <rasd:InstanceID>4</rasd:InstanceID>
-        <rasd:Parent>3</rasd:Parent>
-        <rasd:ResourceType>17</rasd:ResourceType>
-      </Item>
-      <Item>
-        <rasd:AutomaticAllocation>true</rasd:AutomaticAllocation>
-        <rasd:Caption>Ethernet adapter on 'NAT'</rasd:Caption>
-        <rasd:Connection>NAT</rasd:Connection>
-        <rasd:ElementName>Ethernet adapter on 'NAT'</rasd:ElementName>
-        <rasd:InstanceID>5</rasd:InstanceID>
-        <rasd:ResourceSubType>E1000</rasd:ResourceSubType>
-        <rasd:ResourceType>10</rasd:ResourceType>
-      </Item>
-    </VirtualHardwareSection>
-  </VirtualSystem>
-</Envelope>
-"#
-    )
+/// The description of VirtualBox' machine, whose disk is this file of `bytes`.
+pub(super) fn description(machine: &Machine<'_>, disk: &str, bytes: u64) -> String {
+    let About {
+        name, title, os, ..
+    } = machine.about;
+    let described = ovf::Machine {
+        name,
+        title,
+        os,
+        disk,
+        size: bytes,
+        capacity: machine.size,
+        cpus: machine.cpus,
+        memory: machine.memory,
+        uefi: machine.uefi,
+    };
+    ovf::describe(&described, ovf::Reader::Virtualbox)
 }
 
 #[cfg(test)]
@@ -223,7 +157,6 @@ mod tests {
                 vagrantfile(machine)
             );
         }
-        all += &ovf(&other, "box-disk001.vmdk", 1000);
         insta::assert_snapshot!(all);
     }
 }

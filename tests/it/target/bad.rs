@@ -1,5 +1,10 @@
 //! Disks that a target cannot be made of: said before the long work, and nothing half is left.
 
+use imgforge::host::accel::Accel;
+use imgforge::recipe::types::Machine;
+use imgforge::target::{self, About, Site, Source};
+use imgforge::ui::Ui;
+
 use super::{GENERIC, World, debian, run, text, told};
 use crate::phony::Phony;
 
@@ -92,7 +97,7 @@ fn words_that_are_wrong_are_told_at_once() {
     assert_eq!(code, 2, "{said}");
     assert!(
         said.contains(
-            "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, vagrant, ramdisk, proxmox, wsl"
+            "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, vagrant, ramdisk, proxmox, incus, wsl"
         ),
         "{said}"
     );
@@ -113,7 +118,7 @@ fn a_full_disk_leaves_no_half_file() {
         .collect();
     phony.file("srv/noise", noise);
     let disk = phony.disk(world.dir.path(), "web.raw");
-    for target in ["qcow2", "raw", "ova", "azure", "gcp"] {
+    for target in ["qcow2", "raw", "ova", "azure", "gcp", "incus"] {
         let limit = ["prlimit", "--fsize=2000000"];
         let mut command = world.command(&limit, &disk, &["-t", target]);
         let (code, said) = told(&command.output().unwrap());
@@ -123,6 +128,29 @@ fn a_full_disk_leaves_no_half_file() {
     }
     let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
     assert_eq!(drafts, "");
+}
+
+/// A state directory on a file system that is full before the files are complete.
+#[test]
+fn a_full_file_system_is_told_of_and_nothing_is_left() {
+    let world = World::new();
+    let phony = debian(GENERIC);
+    let noise: Vec<u8> = (0..6u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    phony.file("srv/noise", noise);
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let state = world.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let small = "mount -t tmpfs -o size=3m small \"$1\" && shift && exec \"$@\"";
+    let before = ["unshare", "-m", "sh", "-c", small, "sh", text(&state)];
+    for target in ["docker", "wsl", "gcp", "incus"] {
+        let mut command = world.command(&before, &disk, &["-t", target]);
+        let (code, said) = told(&command.output().unwrap());
+        assert_eq!(code, 1, "{target}: {said}");
+        assert!(said.contains("No space left"), "{target}: {said}");
+        assert!(world.made().is_empty(), "{:?}", world.made());
+    }
 }
 
 /// Neither systemd nor a package manager, and a name that nobody knows.
@@ -145,4 +173,51 @@ fn an_unknown_distribution_is_told_of_as_it_calls_itself() {
         assert!(said.contains(words), "{target}: {said}");
     }
     assert_eq!(world.made(), ["web.oci.tar"]);
+}
+
+/// What the steps of a recipe's target could not do is said before a guest starts.
+#[test]
+fn a_guest_that_could_not_install_anything_is_not_started() {
+    let asked = |phony: &Phony, name: &str| {
+        let world = World::new();
+        let disk = phony.disk(world.dir.path(), "web.raw");
+        let source = Source::new(disk, "raw", world.dir.path().to_owned(), Accel::Tcg);
+        let about = About {
+            name: "web".into(),
+            version: String::new(),
+            title: "Web".into(),
+            os: "debian".into(),
+            os_version: "13".into(),
+            created: 0,
+        };
+        let ui = Ui::silent().stage("web", "finish");
+        let site = Site {
+            source: &source,
+            about: &about,
+            gate: None,
+            proving: true,
+            machine: &Machine::default(),
+            dir: world.dir.path(),
+            scratch: world.dir.path(),
+            ui: &ui,
+        };
+        let target = target::find(name).unwrap();
+        let asked = target::foresee(target, &site, &(target.alone)());
+        asked.map_err(|error| (error.kind().exit_code(), error.render()))
+    };
+    for name in ["openstack", "vagrant"] {
+        let refused = |phony: &Phony, words: &str| {
+            let (code, said) = asked(phony, name).unwrap_err();
+            assert_eq!(code, 2, "{said}");
+            assert!(said.contains(words), "{name}: {said}");
+        };
+        refused(&Phony::debian(), "needs a kernel in the image");
+        refused(&debian(&["mptspi"]), "6.12 lacks virtio_blk");
+        let phony = debian(&["virtio_blk", "virtio_net"]);
+        refused(&phony, "the image has no package manager");
+        phony.file("usr/bin/apt-get", "");
+        asked(&phony, name).unwrap();
+        phony.file("etc/os-release", "ID=plan10\nVERSION_ID=4\n");
+        refused(&phony, "called on plan10");
+    }
 }

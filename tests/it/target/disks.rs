@@ -134,6 +134,16 @@ print(file.get(o + 'href'), file.get(o + 'size'), disk.get(o + 'capacity'), type
         64 << 20
     );
     assert_eq!(seen, expected);
+    let told = described(&ova);
+    for words in ["harddisk @ SCSI 0:0", "lsilogic", "E1000", "vmx-13"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+/// What a tool for descriptions of machines understands of one; it asks for no digests but SHA-1.
+pub(super) fn described(path: &std::path::Path) -> String {
+    let told = crate::views::tool("cot").arg("info").arg(path).text();
+    told.unwrap_or_else(|error| panic!("{}", error.render()))
 }
 
 /// A disk that grows to whole gibibytes has the second copy of its partition table at its end.

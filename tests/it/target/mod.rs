@@ -6,10 +6,12 @@
 )]
 
 mod bad;
+mod clouds;
 mod disks;
 mod docker;
 mod files;
 mod glance;
+mod incus;
 mod openstack;
 mod ramdisk;
 mod vagrant;

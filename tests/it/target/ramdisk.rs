@@ -78,7 +78,7 @@ fn machine(cards: &[&str]) -> Phony {
 }
 
 /// Boots without a disk; what the console says.
-fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
+pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
     let console = dir.join("console.log");
     let serial = format!("file:{}", text(&console));
     std::fs::write(&console, "").unwrap();
@@ -137,7 +137,7 @@ fn manifest(dir: &Path) -> serde_json::Value {
 }
 
 /// The address of a server of this test, as QEMU's user network shows it to guests.
-fn seen_by_guests(server: &Server, file: &str) -> String {
+pub(super) fn seen_by_guests(server: &Server, file: &str) -> String {
     server
         .url(file)
         .to_string()

@@ -74,6 +74,10 @@ fn vagrant_adds_both_boxes() {
         text(&vmdk),
     ];
     run("qemu-img", &same);
+    let told = super::disks::described(&virtualbox.join("box.ovf"));
+    for words in ["harddisk @ SATA 0:0", "E1000", "virtualbox-2.2"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
     account(&image);
 }
 

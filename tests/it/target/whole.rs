@@ -15,29 +15,37 @@ targets:
   wsl: {}
 ";
 
-struct World {
+pub(super) struct World {
     dir: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new(recipe: &str) -> Self {
         let mut builder = tempfile::Builder::new();
         let dir = builder
             .prefix("imgforge-targets-")
             .tempdir_in("/var/tmp")
             .unwrap();
         std::fs::create_dir(dir.path().join("recipes")).unwrap();
-        let config = "state: state\nrepositories: {main: {path: repo}}\n";
+        let repo = dir.path().join("repo");
+        let config = format!(
+            "state: state\nrepositories: {{main: {{path: repo, url: \"file://{}\"}}}}\n",
+            text(&repo)
+        );
         std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
-        std::fs::write(dir.path().join("recipes/web.yaml"), RECIPE).unwrap();
+        std::fs::write(dir.path().join("recipes/web.yaml"), recipe).unwrap();
         World { dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn imgforge(&self, args: &[&str]) -> (i32, String) {
+    pub(super) fn imgforge(&self, args: &[&str]) -> (i32, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
         command
             .arg("-C")
@@ -49,7 +57,7 @@ impl World {
     }
 
     /// The one file below a directory whose name ends so.
-    fn file(&self, dir: &str, end: &str) -> PathBuf {
+    pub(super) fn file(&self, dir: &str, end: &str) -> PathBuf {
         let found = run(
             "find",
             &[
@@ -67,7 +75,7 @@ impl World {
 #[test]
 #[ignore = "vm"]
 fn e2e_targets_are_made_proven_and_published() {
-    let world = World::new();
+    let world = World::new(RECIPE);
     let out = world.path("out");
     let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
     let (code, said) = world.imgforge(&args);

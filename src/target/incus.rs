@@ -1,0 +1,84 @@
+//! A virtual machine for Incus and LXD: the disk and its metadata, a split image.
+
+use serde_json::json;
+
+use super::convert::convert;
+use super::qcow2::form;
+use super::{Made, Part, Site, Target, proven};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::Program;
+use crate::host::tools::Tool;
+use crate::recipe::types::{Clusters, Firmware, Incus, Targets};
+use crate::stage::streams;
+use crate::units::Size;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    name: "incus",
+    about: "a virtual machine for Incus and LXD",
+    version: 1,
+    options: |targets| targets.incus.as_ref().map(|options| json!(options)),
+    alone: || Targets {
+        incus: Some(Incus {}),
+        ..Targets::default()
+    },
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    modules: &[&["virtio_scsi"], &["virtio_net"]],
+    reads: true,
+    memory: Size::mib(256),
+    steps: |_| vec![],
+    trial: None,
+    make,
+};
+
+/// What a firmware that asks for signatures starts.
+const SHIM: &str = "usr/lib/shim";
+
+fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+    let (disk, metadata) = (site.file("incus.qcow2"), site.file("incus.tar.xz"));
+    if site.gate.is_some() && site.machine.firmware == Firmware::Bios {
+        site.ui.ui().warning(
+            "machines of Incus start by UEFI: this image needs `-c security.csm=true -c \
+             security.secureboot=false`",
+        );
+    }
+    let proof = convert(site, None, form(Clusters::Zlib), &disk)?;
+    let tree = site.source.tree(site.ui)?;
+    let signed = tree.get(SHIM).is_some();
+    let unsigned = [("requirements.secureboot", "false")];
+    let about = streams::About {
+        name: &site.about.name,
+        title: &site.about.title,
+        version: &site.about.version,
+        arch: "x86_64",
+        os: &site.about.os,
+        release: &site.about.os_version,
+        created: site.about.created,
+        sealed: "",
+    };
+    let path = site.dir.join(&metadata);
+    let bytes = streams::archive(&about, if signed { &[] } else { &unsigned })?;
+    std::fs::write(&path, bytes).doing(|| format!("writing {metadata}"))?;
+    let listed = Program::new("tar").arg("-tf").arg(&path).text()?;
+    if listed.trim_end() != "metadata.yaml" {
+        return Err(Error::gate(format!("{metadata} does not hold metadata")));
+    }
+    let combined = streams::combined(&[path, site.dir.join(&disk)])?;
+    Ok(vec![
+        Made {
+            file: disk,
+            format: "qcow2",
+            about: [].into(),
+            proof,
+        },
+        Made {
+            file: metadata,
+            format: "incus-metadata",
+            about: [("combined-sha256".to_owned(), combined)].into(),
+            proof: vec![
+                proven(Part::Validated, "tar"),
+                proven(Part::Words, "imgforge"),
+            ],
+        },
+    ])
+}

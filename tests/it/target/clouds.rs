@@ -1,0 +1,210 @@
+//! Targets with guests of their own: a cloud's image and a box, from one recipe, as their users
+//! run them.
+
+use std::process::Command;
+
+use imgforge::host::exec::Program;
+use serde_json::Value;
+
+use super::ramdisk::{boot, seen_by_guests};
+use super::whole::World;
+use super::{run, text, told};
+use crate::server::Server;
+
+/// The steps of the targets install what is missing: cloud-init, an SSH server, sudo, rsync.
+const RECIPE: &str = "\
+name: web
+install: {bootstrap: {suite: trixie}}
+machine: {disk: 3GiB, memory: 1GiB}
+pack: {profile: fast}
+targets:
+  openstack:
+    user: ops
+    properties: {hw_disk_bus: scsi}
+    configure:
+    - files: {content: own, to: /etc/own-step}
+  vagrant: {providers: [libvirt]}
+  qcow2: {}
+  docker: {}
+  ramdisk: {verify: size, state: {label: keep, to: /srv/keep}}
+  incus: {}
+";
+
+const TARGETS: [&str; 6] = [
+    "openstack",
+    "vagrant",
+    "qcow2",
+    "docker",
+    "ramdisk",
+    "incus",
+];
+
+#[test]
+#[ignore = "vm"]
+fn e2e_clouds_and_boxes_come_from_a_recipe() {
+    let world = World::new(RECIPE);
+    let out = world.path("out");
+    let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
+    let (code, said) = world.imgforge(&args);
+    assert_eq!(code, 0, "{said}");
+    for end in [
+        ".xz",
+        ".openstack.qcow2",
+        ".openstack.json",
+        ".libvirt.box",
+        ".qcow2",
+        ".oci.tar",
+        ".squashfs",
+        ".initrd",
+        ".incus.qcow2",
+        ".incus.tar.xz",
+    ] {
+        let (mine, published) = (world.file("out", end), world.file("repo/images/web/1", end));
+        run("cmp", &[text(&mine), text(&published)]);
+    }
+    tried(&world);
+    openstack(&world);
+    let listed = Program::new("incus-simplestreams")
+        .args(["list", "--format", "json"])
+        .dir(world.path("repo"))
+        .text()
+        .unwrap();
+    assert!(listed.contains("virtual-machine"), "{listed}");
+    let (code, said) = world.imgforge(&["build", "web"]);
+    assert_eq!(code, 0, "{said}");
+    for target in TARGETS {
+        let stage = format!("finish-{target}");
+        let mut lines = said.lines().filter(|line| line.contains(&stage));
+        assert!(lines.any(|line| line.contains("cached")), "{said}");
+    }
+    ramdisk(&world);
+    up(&world);
+}
+
+/// The real system without a disk keeps a directory on one, over a restart, and does not come up
+/// on a root that is too short.
+fn ramdisk(world: &World) {
+    let out = world.path("out");
+    let manifest = std::fs::read(world.file("out", ".ramdisk.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let memory = manifest["min-ram"].as_u64().unwrap();
+    let keep = world.path("keep.img");
+    run("truncate", &["-s", "64M", text(&keep)]);
+    run("mke2fs", &["-q", "-t", "ext4", "-L", "keep", text(&keep)]);
+    let server = Server::of(&out);
+    let base = seen_by_guests(&server, "");
+    let count = "until mountpoint -q /srv/keep; do sleep 1; done; echo boot >>/srv/keep/boots; \
+                 wc -l /srv/keep/boots >/dev/ttyS0; sync";
+    let cmdline = format!(
+        "console=ttyS0 panic=1 no_timer_check root=ramdisk imgforge.base={base} \
+         systemd.run=\"/bin/sh -c '{count}'\" systemd.run_success_action=poweroff \
+         systemd.run_failure_action=poweroff"
+    );
+    let [kernel, initrd] = [".vmlinuz", ".initrd"].map(|end| world.file("out", end));
+    let drive = format!("if=virtio,format=raw,file={}", text(&keep));
+    let load = || {
+        let words = ["-kernel", text(&kernel), "-initrd", text(&initrd)];
+        let more = ["-append", &cmdline, "-drive", &drive];
+        let net = [
+            "-netdev",
+            "user,id=n",
+            "-device",
+            "virtio-net-pci,netdev=n,romfile=",
+        ];
+        boot(world.dir(), memory, &[&words[..], &more, &net].concat())
+    };
+    for number in 1..=2 {
+        let said = load();
+        assert!(
+            said.contains(&format!("{number} /srv/keep/boots")),
+            "{said}"
+        );
+    }
+    let squashfs = world.file("out", ".squashfs");
+    run("truncate", &["-s", "-4096", text(&squashfs)]);
+    let said = load();
+    assert!(
+        said.contains("imgforge: stopped: the root is not complete"),
+        "{said}"
+    );
+    assert!(!said.contains("3 /srv/keep/boots"), "{said}");
+}
+
+/// What both clones of a target were asked, and answered.
+fn tried(world: &World) {
+    for (target, asked) in [
+        ("openstack", ["cloud-init status", "its file system"]),
+        ("vagrant", ["usedns no", "vagrant@127.0.0.1"]),
+    ] {
+        let stage = format!("finish-{target}");
+        let find = [text(&world.path("state/store")), "-name", "meta.json"].map(str::to_owned);
+        let find: Vec<&str> = find.iter().map(String::as_str).collect();
+        let metas = run("find", &find);
+        let metas = metas
+            .lines()
+            .map(|path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap());
+        let metas: Vec<Value> = metas.filter(|meta| meta["stage"] == *stage).collect();
+        assert_eq!(metas.len(), 1, "{stage}");
+        let clones = metas[0]["facts"]["gate"]["clones"].as_array().unwrap();
+        assert_eq!(clones.len(), 2, "{stage}");
+        for clone in clones {
+            let commands = clone["commands"].as_array().unwrap();
+            assert!(commands.iter().all(|it| it["code"] == 0), "{commands:?}");
+            for word in asked {
+                let has = |it: &&Value| it["command"].as_str().unwrap().contains(word);
+                assert!(commands.iter().any(|it| has(&it)), "{word}: {commands:?}");
+            }
+        }
+    }
+}
+
+/// What is on the disk for Glance, as libguestfs' own shell sees it.
+fn openstack(world: &World) {
+    let disk = world.file("out", ".openstack.qcow2");
+    run("qemu-img", &["check", "-f", "qcow2", text(&disk)]);
+    let script = "cat /etc/own-step\necho\ncat /etc/cloud/cloud.cfg.d/90_imgforge.cfg\n\
+                  filesize /etc/machine-id\nexists /var/lib/cloud/instance\n\
+                  exists /usr/lib/imgforge\nglob-expand /etc/ssh/ssh_host_*\n";
+    let said = Program::new("guestfish")
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .args(["--ro", "-i", "--format=qcow2", "-a"])
+        .arg(&disk)
+        .input(script)
+        .text();
+    let said = said.unwrap_or_else(|error| panic!("{}", error.render()));
+    assert!(
+        said.contains("own") && said.contains("\"name\":\"ops\""),
+        "{said}"
+    );
+    assert!(said.ends_with("}\n0\nfalse\nfalse\n"), "{said}");
+    let manifest = std::fs::read_to_string(world.file("out", ".openstack.json")).unwrap();
+    assert!(
+        manifest.contains("\"os_admin_user\": \"ops\""),
+        "{manifest}"
+    );
+    assert!(
+        manifest.contains("\"hw_scsi_model\": \"virtio-scsi\""),
+        "{manifest}"
+    );
+}
+
+/// Vagrant adds the box from the catalogue and brings a machine up, with a libvirt and a network
+/// of its own.
+fn up(world: &World) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vagrant/up.sh");
+    let dir = world.path("vagrant");
+    std::fs::create_dir(&dir).unwrap();
+    let catalogue = world.path("repo/vagrant/web.json");
+    let mut command = Command::new("timeout");
+    command
+        .args(["-k", "30", "3000", "unshare", "--net", "--mount", "--pid"])
+        .args(["--fork", "--kill-child", "--mount-proc", "sh", script])
+        .args([&dir, &catalogue]);
+    let (code, said) = told(&command.output().unwrap());
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("vagrant: root is 0 and the folder is there"),
+        "{said}"
+    );
+}
