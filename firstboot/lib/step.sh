@@ -2,6 +2,8 @@
 # shellcheck shell=sh
 set -eu
 umask 022
+# The runner is the last to be killed when memory is short; a step is not.
+{ echo 0 >/proc/self/oom_score_adj; } 2>/dev/null || true
 cd "${IMGFORGE_ROOT:-/}"
 export HOME=/root TERM=dumb DEBIAN_FRONTEND=noninteractive
 N=$1
