@@ -6,7 +6,8 @@ playbook='' roles='' tags='' skip_tags='' vault='' idempotent=''
 # shellcheck disable=SC1091
 . "$STEP/ansible.sh"
 
-tools=$RUN/toolbox
+# Outside $RUN, which is root's alone: tasks run as other users, too.
+tools=/run/imgforge-toolbox
 if [ ! -e "$tools/python" ]; then
 	for serial in "$SYS"/block/*/serial; do
 		[ "$(cat "$serial" 2>/dev/null)" = imgforge-tools ] || continue
@@ -37,6 +38,10 @@ export LC_ALL=C.UTF-8 PYTHONPYCACHEPREFIX="$work/tmp/pyc" \
 set -- -i "$STEP/inventory" -c local -e "@$STEP/vars.json"
 if [ -n "$tags" ]; then set -- "$@" --tags "$tags"; fi
 if [ -n "$skip_tags" ]; then set -- "$@" --skip-tags "$skip_tags"; fi
+# Root needs no sudo to become another user, and a small system has none.
+if ! command -v sudo >/dev/null 2>&1; then
+	export ANSIBLE_BECOME_METHOD=su ANSIBLE_SU_FLAGS='-s /bin/sh'
+fi
 if [ -n "$vault" ]; then set -- "$@" --vault-password-file "$RUN/secrets/$vault"; fi
 
 play() {
