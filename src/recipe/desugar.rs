@@ -1,12 +1,12 @@
 //! Short forms of steps, made long on the tree, so that types and schema know one form only:
-//! `{action: …, name, when, timeout, retries, env}`.
+//! `{action: …, name, when, timeout, retries, env, secrets}`.
 
 use super::check::DISTRIBUTIONS;
 use super::node::{Entry, Node, Value};
 use super::problem::{Problem, Problems};
 
 /// The options that every step has.
-pub const COMMON: &[&str] = &["name", "when", "timeout", "retries", "env"];
+pub const COMMON: &[&str] = &["name", "when", "timeout", "retries", "env", "secrets"];
 
 /// How an action may be written beside its long form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

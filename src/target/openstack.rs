@@ -117,6 +117,7 @@ fn steps(options: &OpenStack) -> Vec<Step> {
         timeout: None,
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     });
     own.chain(options.configure.iter().cloned()).collect()
 }

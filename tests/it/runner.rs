@@ -163,6 +163,7 @@ fn shell(run: impl Into<String>) -> Step {
         timeout: None,
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 
@@ -503,8 +504,13 @@ fn instance_steps_are_placed_run_once_and_remove_themselves() {
 fn secrets_come_over_the_port_into_files() {
     for name in SHELLS {
         let secrets = ["enrol".to_owned()];
-        let step =
-            shell("cat \"$IMGFORGE_SECRET_ENROL\" >copy; ls -l \"$IMGFORGE_SECRET_ENROL\" >mode");
+        let step = Step {
+            secrets: BTreeMap::from([("TOKEN".to_owned(), "enrol".to_owned())]),
+            ..shell(
+                "cat \"$IMGFORGE_SECRET_ENROL\" >copy; ls -l \"$IMGFORGE_SECRET_ENROL\" >mode; \
+                 printf %s \"$TOKEN\" >variable",
+            )
+        };
         let fake = Fake::with(name, Mode::Configure, &[step], &[], &secrets);
         let (mut host, guest) = terminal();
         // Held open: a terminal hangs up when its last user closes it, a port does not.
@@ -544,6 +550,7 @@ fn secrets_come_over_the_port_into_files() {
                 .contains(&format!("hello {}", fake.job.nonce))
         );
         assert_eq!(fake.text("root/copy"), "two\nlines");
+        assert_eq!(fake.text("root/variable"), "two\nlines");
         assert!(fake.text("root/mode").starts_with("-rw-------"));
     }
 }

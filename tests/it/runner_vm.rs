@@ -109,6 +109,7 @@ fn step(action: Action) -> Step {
         timeout: None,
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

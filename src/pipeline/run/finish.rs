@@ -171,6 +171,7 @@ mod tests {
             timeout: None,
             retries: 0,
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Role, Wants, at};
-use crate::recipe::node::Node;
+use crate::recipe::node::{Entry, Node};
 use crate::recipe::problem::Problem;
 use crate::recipe::types::{Action, PackageNames, Recipe, Repository, Shell, Step, System, When};
 use crate::units::Span;
@@ -45,6 +45,7 @@ pub(super) fn check(
     let mut users = BTreeMap::new();
     for (step, node) in list.iter().zip(node.map_or(&[][..], Node::items)) {
         common(cx, step, node);
+        secrets(cx, recipe, key, node, step);
         let action = at(node, "action");
         let body = action
             .entries()
@@ -101,21 +102,7 @@ fn common(cx: &mut Context<'_>, step: &Step, node: &Node) {
         );
     }
     for entry in node.get("env").map_or(&[][..], Node::entries) {
-        let shaped = entry
-            .key
-            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && entry
-                .key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !shaped {
-            cx.problem(
-                entry.key_loc,
-                format!("`{}` is no name for an environment variable", entry.key),
-            );
-        } else if entry.key.starts_with("IMGFORGE_") {
-            cx.problem(entry.key_loc, format!("`{}` is a reserved name", entry.key));
-        }
+        environment(cx, entry);
     }
     if let Some(name) = &step.name
         && (name.trim().is_empty() || name.contains(char::is_control))
@@ -124,6 +111,34 @@ fn common(cx: &mut Context<'_>, step: &Step, node: &Node) {
     }
     if let Some(when) = &step.when {
         condition(cx, when, at(node, "when"));
+    }
+}
+
+/// The name of a variable of a step's environment.
+fn environment(cx: &mut Context<'_>, entry: &Entry) {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let shaped =
+        entry.key.starts_with(first) && entry.key.chars().all(|c| first(c) || c.is_ascii_digit());
+    if !shaped {
+        cx.problem(
+            entry.key_loc,
+            format!("`{}` is no name for an environment variable", entry.key),
+        );
+    } else if entry.key.starts_with("IMGFORGE_") {
+        cx.problem(entry.key_loc, format!("`{}` is a reserved name", entry.key));
+    }
+}
+
+/// Secrets that a step gets as variables.
+fn secrets(cx: &mut Context<'_>, recipe: &Recipe, key: &str, node: &Node, step: &Step) {
+    for entry in node.get("secrets").map_or(&[][..], Node::entries) {
+        environment(cx, entry);
+        if key == "instance" {
+            let help = "secrets are there only during a build: move the step to `configure`";
+            cx.wrong(entry.key_loc, "a step of `instance` has no secrets", help);
+        } else if let Some(secret) = step.secrets.get(&entry.key) {
+            cx.secret(recipe, secret, &entry.value);
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Step {
     /// Environment of the step.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Variables of the step's environment that have the value of a secret, by the secret's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// A condition on the guest.
@@ -267,7 +270,7 @@ pub struct Puppet {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PuppetAgent {
-    /// Host name of the server.
+    /// Host name of the server, or `HOST:PORT` where the port is not 8140.
     pub server: String,
     /// Environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]

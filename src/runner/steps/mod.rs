@@ -85,7 +85,7 @@ pub(super) fn translate(step: &Step, scope: Scope<'_>) -> Result<Translated> {
         .push(Entry::bytes("name", title(step) + "\n"));
     translated
         .files
-        .push(Entry::bytes("env.sh", environment(&step.env)?));
+        .push(Entry::bytes("env.sh", own_environment(step, scope)?));
     Ok(translated)
 }
 
@@ -155,6 +155,26 @@ pub(super) fn environment(values: &BTreeMap<String, String>) -> Result<String> {
             )));
         }
         let _ = writeln!(lines, "export {name}={}", quote(value));
+    }
+    Ok(lines)
+}
+
+/// Lines that export a step's own variables; those of secrets read the guest's memory only.
+fn own_environment(step: &Step, scope: Scope<'_>) -> Result<String> {
+    let mut lines = environment(&step.env)?;
+    for (name, secret) in &step.secrets {
+        if !scope.secrets.contains(secret) {
+            return Err(Error::usage(format!(
+                "`{name}` is the secret `{secret}`, which is not known here"
+            ))
+            .hint("list it under `secrets`; steps of `instance` have no secrets"));
+        }
+        // Refuses what is no name.
+        environment(&[(name.clone(), String::new())].into())?;
+        let _ = writeln!(
+            lines,
+            "{name}=$(cat \"$RUN/secrets/{secret}\")\nexport {name}"
+        );
     }
     Ok(lines)
 }

@@ -76,6 +76,7 @@ fn job(secrets: &[String]) -> Job {
         timeout: Some(crate::units::Span::seconds(0)),
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     };
     let second = Step {
         name: Some("second".into()),

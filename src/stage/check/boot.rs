@@ -121,6 +121,7 @@ pub(super) fn command(line: &str) -> Step {
         timeout: Some(crate::units::Span::seconds(300)),
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -66,6 +66,7 @@ fn named(name: &str, action: Action) -> Step {
         timeout: None,
         retries: 0,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 
