@@ -308,13 +308,8 @@ fn files(step: &Step, root: &Path) -> Vec<String> {
         ),
         Action::Ansible(ansible) => {
             files.extend(crate::runner::playbook_files(ansible, root));
-            files.extend(ansible.requirements.as_deref().map(|written| {
-                let lock = crate::toolbox::collections::lock_path(Path::new(written));
-                match root.join(&lock).is_file() {
-                    true => lock.to_string_lossy().into_owned(),
-                    false => written.to_owned(),
-                }
-            }));
+            let requirements = ansible.requirements.as_deref().into_iter();
+            files.extend(requirements.flat_map(|it| crate::toolbox::collections::files(it, root)));
         }
         Action::Puppet(puppet) => {
             files.extend(crate::runner::puppet_files(puppet, root));

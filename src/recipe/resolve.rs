@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::repo::SealWords;
 use super::source::{Loc, Sources};
 use super::template::Vars;
-use super::types::Recipe;
+use super::types::{Install, Recipe};
 use super::variants::{self, Image};
 use super::vars::{self, Var};
 use super::{de, desugar, schema, walk};
@@ -36,6 +36,8 @@ pub struct Resolved {
     pub files: Vec<NamedFile>,
     /// The image of this repository that it builds on.
     pub parent: Option<String>,
+    /// How the base of its chain is made, where a recipe of this repository says so.
+    pub install: Option<Install>,
     /// What it was read from, variables expanded, short forms as written.
     pub(super) tree: Node,
     /// The texts that the places of `tree` mean.
@@ -237,7 +239,10 @@ impl<'a> Resolver<'a> {
                 return None;
             }
         };
+        let below = parent.as_ref().and_then(|parent| parent.install.clone());
+        let install = recipe.install.clone().or(below);
         let mut cx = check::Context {
+            install: install.as_ref(),
             problems,
             root: self.root,
             config: &self.config,
@@ -258,6 +263,7 @@ impl<'a> Resolver<'a> {
             file: image.path.clone(),
             files,
             parent: parent.map(|parent| parent.recipe.name),
+            install,
             tree,
             sources: Sources::default(),
             var_locs: vars

@@ -3,7 +3,7 @@
 //! The lock has the form of a requirements file with exact versions, so that Ansible's own
 //! program reads it, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Request, Toolbox};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
 use crate::store::lock::Lock;
 use crate::store::{Entry, Meta, write_atomic};
@@ -60,11 +61,13 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
     let mut inputs = Inputs::new("galaxy", VERSION);
     inputs.input("the toolbox", toolbox.key());
     inputs.value("requirements", &text);
-    for (name, digest) in local_sources(&parse(&text, from)?, from)? {
-        inputs.value(format!("source {name}"), digest);
+    let store = request.store;
+    let digests = Digests::open(store.state());
+    let dir = from.parent().unwrap_or(Path::new("."));
+    for name in local_sources(&parse(&text, from)?, dir) {
+        inputs.path(&format!("source {name}"), &dir.join(&name), &digests)?;
     }
     let key = inputs.key();
-    let store = request.store;
     let held = store.lock(&key, |_| {})?;
     if let Some(entry) = store.get(&key) {
         entry.touch();
@@ -157,9 +160,25 @@ fn locked(requirements: Requirements, versions: &BTreeMap<String, String>) -> Re
     }
 }
 
-/// The archives of the host that are named as sources, with their digests.
-fn local_sources(wanted: &Requirements, from: &Path) -> Result<Vec<(String, String)>> {
-    let dir = from.parent().unwrap_or(Path::new("."));
+/// What the step reads on this host for its `requirements`, relative to `root`: the lock, or the
+/// file itself where there is none, and the archives and directories that it names as sources.
+pub fn files(requirements: &str, root: &Path) -> Vec<String> {
+    let lock = lock_path(Path::new(requirements));
+    let written = match root.join(&lock).is_file() {
+        true => lock.to_string_lossy().into_owned(),
+        false => requirements.to_owned(),
+    };
+    let path = root.join(&written);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let wanted = parse(&text, &path).unwrap_or_default();
+    let dir = Path::new(requirements).parent().unwrap_or(Path::new(""));
+    let sources = local_sources(&wanted, &root.join(dir)).into_iter();
+    let below = |name: String| dir.join(name).to_string_lossy().into_owned();
+    std::iter::once(written).chain(sources.map(below)).collect()
+}
+
+/// The archives and directories below `dir` that are named as sources.
+fn local_sources(wanted: &Requirements, dir: &Path) -> Vec<String> {
     let names = wanted
         .collections
         .iter()
@@ -172,15 +191,10 @@ fn local_sources(wanted: &Requirements, from: &Path) -> Result<Vec<(String, Stri
                 value["src"].as_str(),
             ]
         });
-    let files = names.flatten().filter(|name| dir.join(name).is_file());
-    files
-        .map(|name| {
-            Ok((
-                name.to_owned(),
-                crate::digest::file_blake3(&dir.join(name))?.to_string(),
-            ))
-        })
-        .collect()
+    let there = names.flatten().map(|name| name.trim_start_matches("./"));
+    let there = there.filter(|name| !name.is_empty() && dir.join(name).exists());
+    let unique: BTreeSet<&str> = there.collect();
+    unique.into_iter().map(str::to_owned).collect()
 }
 
 /// Puts the toolbox's tree on the host, without being root.
@@ -273,6 +287,25 @@ fn children(dir: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn archives_and_directories_of_this_host_are_files_of_the_step() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("ansible");
+        std::fs::create_dir_all(dir.join("acme/tools")).unwrap();
+        std::fs::write(dir.join("net.tar.gz"), "").unwrap();
+        let text = "collections:\n- {name: ./acme/tools, type: dir}\n- acme.base\nroles:\n- {src: net.tar.gz}\n";
+        std::fs::write(dir.join("requirements.yml"), text).unwrap();
+        let wanted = [
+            "ansible/requirements.yml",
+            "ansible/acme/tools",
+            "ansible/net.tar.gz",
+        ];
+        assert_eq!(files("ansible/requirements.yml", root.path()), wanted);
+        std::fs::write(dir.join("requirements.lock.yml"), "").unwrap();
+        let locked = files("ansible/requirements.yml", root.path());
+        assert_eq!(locked, ["ansible/requirements.lock.yml"]);
+    }
 
     #[test]
     fn a_lock_has_exact_versions_and_keeps_what_comes_from_elsewhere() {

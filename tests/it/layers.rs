@@ -192,7 +192,8 @@ fn steps_that_only_a_build_has_are_refused_in_an_image_s_own() {
     let world = chain();
     world.write("files/data.yaml", "#cloud-config\n");
     let step = "- ansible: {playbook: ansible/site.yml}\n- cloud-init: {user-data: files/data.yaml}\n\
-                - puppet: {agent: {server: puppet.example, certname: Node}}\n";
+                - puppet: {agent: {server: 'puppet.example:x', certname: Node}}\n\
+                - shell: {run: 'true', secrets: {TOKEN: token}}\n";
     world.image("wrong", &format!("{IMPORT}instance:\n{step}"));
     let output = world.run(&["validate", "recipes/wrong.yaml"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -202,6 +203,8 @@ fn steps_that_only_a_build_has_are_refused_in_an_image_s_own() {
         "`cloud-init` cannot run in `instance`",
         "Puppet's agent cannot run in `instance`",
         "`Node` is no name for a certificate",
+        "`puppet.example:x` is no name of a server",
+        "a step of `instance` has no secrets",
     ] {
         assert!(stderr.contains(wanted), "{wanted}: {stderr}");
     }
@@ -216,11 +219,18 @@ fn a_release_without_a_toolbox_is_refused_by_validate() {
         "rpm",
         &format!("{install}configure: [{{ansible: {{playbook: ansible/site.yml}}}}]\n"),
     );
-    let output = world.run(&["validate", "recipes/rpm.yaml"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(
-        stderr.contains("Ansible cannot be brought to fedora42"),
-        "{stderr}"
-    );
+    // Above a base without a playbook of its own, too.
+    world.image("plain", install);
+    world.image("between", "from: plain\n");
+    let above = "from: between\nconfigure: [{ansible: {playbook: ansible/site.yml}}]\n";
+    world.image("above", above);
+    for file in ["recipes/rpm.yaml", "recipes/above.yaml"] {
+        let output = world.run(&["validate", file]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains("Ansible cannot be brought to fedora42"),
+            "{stderr}"
+        );
+    }
 }

@@ -17,7 +17,7 @@ use super::problem::{Problem, Problems};
 use super::repo::SealWords;
 use super::source::Loc;
 use super::template::{self, Vars};
-use super::types::Recipe;
+use super::types::{Install, Recipe};
 use super::vars::undefined;
 
 /// What a file is to a recipe.
@@ -82,6 +82,8 @@ pub struct Context<'a> {
     pub seal_words: &'a SealWords,
     /// Files that the recipe names, collected.
     pub files: Vec<NamedFile>,
+    /// How the base of the chain is made, as far as recipes tell.
+    pub install: Option<&'a Install>,
     /// Whether the recipe has `from` and `install`, right or wrong.
     pub has: (bool, bool),
 }

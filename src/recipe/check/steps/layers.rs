@@ -26,7 +26,7 @@ pub(super) fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, 
             );
         }
     }
-    if let Some(install) = &recipe.install
+    if let Some(install) = cx.install
         && let Err(message) = crate::toolbox::supports(install)
     {
         let help = "do the work with `shell` or `puppet`, or install Ansible with `packages`";
@@ -65,10 +65,23 @@ pub(super) fn puppet(cx: &mut Context<'_>, options: &Puppet, node: &Node, key: &
     }
 }
 
+/// `HOST` or `HOST:PORT`.
+fn server(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "8140"));
+    let word = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let first = |c: char| c.is_ascii_alphanumeric();
+    host.starts_with(first) && host.chars().all(word) && port.parse().is_ok_and(|n: u16| n > 0)
+}
+
 fn agent(cx: &mut Context<'_>, agent: &PuppetAgent, node: &Node, key: &str) {
     if key == "instance" {
         let help = "its key is there only during a build: move it to `configure`";
         cx.wrong(node.loc, "Puppet's agent cannot run in `instance`", help);
+    }
+    let named = at(node, "server");
+    if !server(&agent.server) && !named.damaged {
+        let message = format!("`{}` is no name of a server", agent.server);
+        cx.wrong(named.loc, message, "write `HOST` or `HOST:PORT`");
     }
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     let name = at(node, "certname");
