@@ -16,6 +16,7 @@ cat >"$settings" <<-SETTINGS
 	network: {config: disabled}
 	preserve_hostname: true
 	manage_etc_hosts: false
+	locale: false
 	users: []
 	ssh_deletekeys: false
 	ssh_genkeytypes: []

@@ -1,7 +1,7 @@
 # Applies a manifest, or runs the agent once. Puppet's own state is in a memory file system; of it
 # nothing stays. `puppet.sh` sets the options; `facts.sh` exports facts; `ca.pem` is the authority.
 # shellcheck shell=sh
-manifest='' modules='' hiera='' server='' environment='' certname='' tags='' wait=''
+manifest='' modules='' hiera='' server='' port='' environment='' certname='' tags='' wait=''
 # shellcheck disable=SC1091
 . "$STEP/puppet.sh"
 # shellcheck disable=SC1091
@@ -10,29 +10,47 @@ manifest='' modules='' hiera='' server='' environment='' certname='' tags='' wai
 PATH=$PATH:/opt/puppetlabs/bin
 if ! command -v puppet >/dev/null 2>&1; then
 	find_manager
-	case $MANAGER in
-	apt-get) install_packages puppet-agent ;;
-	*) install_packages puppet ;;
-	esac
+	refresh_lists
+	package=puppet
+	# Older releases have one package only.
+	if [ "$MANAGER" = apt-get ] && apt-cache show puppet-agent >/dev/null 2>&1; then
+		package=puppet-agent
+	fi
+	install_packages "$package"
+	# A step is one run of it. Who wants the daemon asks for the package.
+	if booted_with_systemd; then systemctl disable puppet.service >/dev/null 2>&1 || true; fi
 fi
 # Its daemon would hold the lock of this run.
 if booted_with_systemd; then systemctl stop puppet.service >/dev/null 2>&1 || true; fi
 
 work=$RUN/puppet-$N
 rm -rf "$work"
-mkdir -p "$work/tree" "$work/ssl/private_keys" "$work/ssl/certs"
-chmod 0700 "$work" "$work/ssl/private_keys"
+mkdir -p "$work/tree" "$work/ssl/certs"
+chmod 0700 "$work"
 set -- --detailed-exitcodes --color false --logdest console --vardir "$work/var" \
-	--ssldir "$work/ssl" --publicdir "$work/public" --logdir "$work/log" --rundir "$work/run"
+	--ssldir "$work/ssl" --logdir "$work/log" --rundir "$work/run"
+major=$(puppet --version)
+major=${major%%.*}
+if [ "$major" -ge 7 ]; then set -- "$@" --publicdir "$work/public"; fi
 if [ -n "$tags" ]; then set -- "$@" --tags "$tags"; fi
 if [ -n "$environment" ]; then set -- "$@" --environment "$environment"; fi
 
 if [ -n "$server" ]; then
-	cp "$RUN/secrets/puppet.$certname" "$work/ssl/private_keys/$certname.pem"
+	# Where secrets are, nothing goes to a swap file.
+	keys=$RUN/secrets/keys-$N
+	rm -rf "$keys"
+	mkdir -m 0700 "$keys"
+	cp "$RUN/secrets/puppet.$certname" "$keys/$certname.pem"
 	if [ -e "$STEP/ca.pem" ]; then cp "$STEP/ca.pem" "$work/ssl/certs/ca.pem"; fi
 	set -- agent --onetime --no-daemonize --no-usecacheonfailure --no-splay --verbose \
-		--server "$server" --certname "$certname" --http_connect_timeout 30s \
-		--waitforcert 5 --maxwaitforcert "$wait" "$@"
+		--server "$server" --certname "$certname" --privatekeydir "$keys" \
+		--http_connect_timeout 30s --http_read_timeout 5m --waitforcert 5 "$@"
+	# Puppet 5 has another word for the port, and only the step's own limit ends its wait.
+	if [ "$major" -ge 7 ]; then
+		set -- "$@" --maxwaitforcert "$wait" ${port:+--serverport "$port"}
+	else
+		set -- "$@" ${port:+--masterport "$port"}
+	fi
 else
 	payload | tar -xf - -C "$work/tree"
 	path=
@@ -44,7 +62,7 @@ fi
 
 code=0
 puppet "$@" || code=$?
-rm -rf "$work"
+rm -rf "$work" "${keys:-$work}"
 case $code in
 0) echo "imgforge: Puppet changed nothing" ;;
 # Puppet's word for changes without a failure.

@@ -16,6 +16,8 @@ use crate::ui::StageUi;
 pub(super) struct Guard<'a> {
     /// The recipe.
     pub(super) resolved: &'a Resolved,
+    /// The state directory, with the keys of Puppet's agents.
+    pub(super) state: &'a Path,
     /// The draft of the entry.
     pub(super) draft: &'a Path,
     /// The logs of the image's build.
@@ -103,15 +105,8 @@ impl Guard<'_> {
 
     /// What to look for. A stage that has no secrets could not leave one.
     fn secrets(&self) -> Result<Option<(Known, Mask)>> {
-        let recipe = &self.resolved.recipe;
-        if recipe.secrets.is_empty() {
-            return Ok(None);
-        }
-        let one = |(name, secret): (&String, &crate::recipe::types::Secret)| {
-            let one = [(name.clone(), secret.clone())].into();
-            configure::secret_values(&one, &self.resolved.root).ok()
-        };
-        let values = recipe.secrets.iter().filter_map(one).flatten().collect();
+        let Resolved { recipe, root, .. } = self.resolved;
+        let values = configure::hidden(recipe, root, self.state);
         let known = stage::check::known(&values);
         Ok((!known.is_empty()).then(|| (known, Mask::new(&values))))
     }

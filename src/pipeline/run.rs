@@ -262,6 +262,7 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         let guard = Guard {
             resolved: &self.plan.resolved,
+            state: store.state(),
             draft: draft.path(),
             logs: &logs,
             ui: &stage_ui,

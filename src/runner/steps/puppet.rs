@@ -1,7 +1,10 @@
 //! `puppet`: a manifest with its modules, or one run of the agent.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+
+use serde_json::Value;
 
 use super::{Scope, Translated, environment, files::collect, read};
 use crate::error::{Error, Result};
@@ -23,8 +26,11 @@ pub fn files(puppet: &Puppet, root: &Path) -> Vec<String> {
     files.extend(puppet.modules.iter().cloned());
     if let Some(hiera) = &puppet.hiera {
         files.push(hiera.clone());
-        // Where a hierarchy's paths start by Puppet's own rules.
-        for name in ["data", "hieradata"] {
+        // Where a hierarchy's paths start by Puppet's own rules, and where it says.
+        let text = std::fs::read_to_string(root.join(hiera)).unwrap_or_default();
+        let mut names: BTreeSet<String> = ["data", "hieradata"].map(str::to_owned).into();
+        data_directories(&serde_yaml::from_str(&text).unwrap_or_default(), &mut names);
+        for name in names {
             let data = Path::new(hiera).with_file_name(name);
             if root.join(&data).is_dir() {
                 files.push(data.to_string_lossy().into_owned());
@@ -33,6 +39,28 @@ pub fn files(puppet: &Puppet, root: &Path) -> Vec<String> {
     }
     files.extend(puppet.agent.as_ref().and_then(|agent| agent.ca.clone()));
     files
+}
+
+/// The directories that a `hiera.yaml` names, as far as they are relative and known before a run.
+fn data_directories(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| data_directories(item, found)),
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                match value.as_str().filter(|_| key == "datadir") {
+                    Some(dir) => {
+                        let known = dir.split("%{").next().unwrap_or_default();
+                        let known = known.trim_end_matches('/');
+                        if !known.is_empty() && !known.starts_with('/') && !known.contains("..") {
+                            found.insert(known.to_owned());
+                        }
+                    }
+                    None => data_directories(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 pub(super) fn translate(puppet: &Puppet, scope: Scope<'_>) -> Result<Translated> {
@@ -67,8 +95,10 @@ fn agent(agent: &PuppetAgent, scope: Scope<'_>) -> Result<Translated> {
         ));
     }
     let wait = agent.wait.map_or(USUAL_WAIT, |span| span.as_seconds());
+    let (server, port) = agent.server.split_once(':').unwrap_or((&agent.server, ""));
     let settings = [
-        ("server", agent.server.clone()),
+        ("server", server.to_owned()),
+        ("port", port.to_owned()),
         ("certname", agent.certname.clone()),
         ("environment", agent.environment.clone().unwrap_or_default()),
         ("tags", agent.tags.join(",")),
@@ -98,4 +128,31 @@ fn common(
         Entry::bytes("puppet.sh", text),
         Entry::bytes("facts.sh", environment(&facts.collect())?),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_brings_the_data_that_its_hierarchy_names() {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["puppet/data", "puppet/site", "puppet/other"] {
+            std::fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        let hiera = "version: 5\ndefaults: {datadir: data}\n\
+                     hierarchy:\n- {name: site, datadir: 'site/%{facts.role}', path: a.yaml}\n";
+        std::fs::write(root.path().join("puppet/hiera.yaml"), hiera).unwrap();
+        let puppet: Puppet = serde_json::from_value(serde_json::json!({
+            "manifest": "puppet/site.pp", "hiera": "puppet/hiera.yaml",
+        }))
+        .unwrap();
+        let wanted = [
+            "puppet/site.pp",
+            "puppet/hiera.yaml",
+            "puppet/data",
+            "puppet/site",
+        ];
+        assert_eq!(files(&puppet, root.path()), wanted);
+    }
 }

@@ -35,8 +35,9 @@ pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> R
     let sources = install
         .and_then(|facts| facts.sources)
         .map(|file| file.text);
+    let root = &context.resolved.root;
     let mut subject = Subject {
-        known: known(&secrets),
+        known: known(&configure::hidden(recipe, root, context.host.state())),
         declared: Declared::from(&declared),
         luks_keys: configure::luks_keys(recipe, &context.resolved.root),
     };

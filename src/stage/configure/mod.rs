@@ -139,6 +139,18 @@ pub fn secret_values(
     named.collect()
 }
 
+/// What no image may hold: the recipe's secrets, and the keys of its Puppet agents, which are in
+/// the state directory `state`. Secrets without a value are left out.
+pub fn hidden(recipe: &types::Recipe, root: &Path, state: &Path) -> BTreeMap<String, Vec<u8>> {
+    let value = |(name, secret): (&String, &Secret)| {
+        secret_values(&[(name.clone(), secret.clone())].into(), root).ok()
+    };
+    let values = recipe.secrets.iter().filter_map(value).flatten();
+    values
+        .chain(puppet::made(state, &recipe.configure))
+        .collect()
+}
+
 /// A value that is in every text by chance can be kept out of none.
 fn long_enough(name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
     if value.len() >= SHORTEST {

@@ -26,6 +26,19 @@ pub(super) fn keys(state: &Path, steps: &[Step]) -> Result<BTreeMap<String, Vec<
         .collect()
 }
 
+/// Those of the keys that were made already.
+pub(super) fn made(state: &Path, steps: &[Step]) -> BTreeMap<String, Vec<u8>> {
+    let agents = steps.iter().filter_map(|step| match &step.action {
+        Action::Puppet(puppet) => puppet.agent.as_ref(),
+        _ => None,
+    });
+    let key = |certname: &str| {
+        let path = state.join("puppet").join(format!("{certname}.pem"));
+        Some((key_secret(certname), std::fs::read(path).ok()?))
+    };
+    agents.filter_map(|agent| key(&agent.certname)).collect()
+}
+
 fn key(dir: &Path, certname: &str) -> Result<Vec<u8>> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let path = dir.join(format!("{certname}.pem"));
@@ -76,11 +89,13 @@ mod tests {
             {"action": "reboot"},
         ]))
         .unwrap();
+        assert!(made(state.path(), &steps).is_empty());
         let first = keys(state.path(), &steps).unwrap();
         let (name, key) = first.iter().next().unwrap();
         assert_eq!((first.len(), name.as_str()), (1, "puppet.node-a"));
         assert!(key.starts_with(b"-----BEGIN PRIVATE KEY-----"));
         assert_eq!(keys(state.path(), &steps).unwrap(), first);
+        assert_eq!(made(state.path(), &steps), first);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let dir = state.path().join("puppet");
         assert_eq!((mode(&dir), mode(&dir.join("node-a.pem"))), (0o700, 0o600));
