@@ -1,12 +1,13 @@
 //! Puppet's agent against a real server, Debian's `puppetserver`, on this host.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::world::{World, guest, tail};
+use super::world::{World, guest, puppet_and_store, tail};
 
 /// What a guest on QEMU's own network calls its host.
 const HOST: &str = "10.0.2.2";
@@ -15,6 +16,13 @@ const HOST: &str = "10.0.2.2";
 struct Server {
     dir: tempfile::TempDir,
     child: Child,
+    port: u16,
+}
+
+/// A port that nobody uses.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Server {
@@ -59,13 +67,13 @@ impl Server {
         let log = "<configuration><appender name=\"O\" class=\"ch.qos.logback.core.ConsoleAppender\">\
                    <encoder><pattern>%-5p %m%n</pattern></encoder></appender>\
                    <root level=\"info\"><appender-ref ref=\"O\"/></root></configuration>\n";
+        let port = free_port();
+        let web =
+            format!("webserver: {{client-auth: want, ssl-host: 127.0.0.1, ssl-port: {port}}}\n");
         for (path, text) in [
             ("conf/puppet.conf", settings),
             ("conf.d/puppetserver.conf", puppet),
-            (
-                "conf.d/webserver.conf",
-                "webserver: {client-auth: want, ssl-host: 127.0.0.1, ssl-port: 8140}\n".to_owned(),
-            ),
+            ("conf.d/webserver.conf", web),
             (
                 "conf.d/global.conf",
                 format!("global: {{logging-config: {}/log.xml}}\n", at.display()),
@@ -98,7 +106,7 @@ impl Server {
             .stdout(out)
             .spawn()
             .expect("apt-get install puppetserver");
-        let mut server = Server { dir, child };
+        let mut server = Server { dir, child, port };
         server.wait();
         server
     }
@@ -134,14 +142,20 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
         "node 'golden-web' {\n  file { '/etc/by-server': content => \"for ${facts['role']}\\n\" }\n}\n",
     );
     let world = World::new();
+    // An agent may be older than its server, but not newer.
+    world.image(
+        "older",
+        "install: {bootstrap: {suite: bookworm}}\nmachine: {disk: 3GiB, memory: 1GiB}\n",
+    );
     world.write("puppet/ca.pem", &server.read("ca/ca_crt.pem"));
+    let port = server.port;
     let of_role = |role: &str| {
         world.image(
             "agent",
             &format!(
-                "from: mini\nconfigure:\n- packages: [puppet-agent]\n\
+                "from: older\nconfigure:\n- packages: [puppet-agent]\n\
                  - shell: {{run: 'echo {HOST} puppet.test >>/etc/hosts'}}\n- checkpoint\n\
-                 - puppet:\n    agent: {{server: puppet.test, certname: golden-web, ca: puppet/ca.pem, \
+                 - puppet:\n    agent: {{server: 'puppet.test:{port}', certname: golden-web, ca: puppet/ca.pem, \
                  facts: {{role: {role}}}}}\n"
             ),
         );
@@ -151,12 +165,35 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
         let disk = disk.to_str().unwrap();
         let wanted = format!("for {role}\n");
         assert_eq!(guest("virt-cat", &["-a", disk, "/etc/by-server"]), wanted);
-        let left = guest("virt-ls", &["-a", disk, "-R", "/var/lib/puppet"]);
-        assert!(!left.contains(".pem"), "{left}");
+        for place in ["/etc", "/var"] {
+            let left = guest("virt-ls", &["-a", disk, "-R", place]);
+            assert!(!left.contains("golden-web"), "{left}");
+        }
     };
     of_role("web");
     let signed = server.read("ca/signed/golden-web.pem");
     assert!(signed.contains("BEGIN CERTIFICATE"));
     of_role("database");
     assert_eq!(server.read("ca/signed/golden-web.pem"), signed);
+
+    let (keys, store) = puppet_and_store();
+    let key = keys.join("golden-web.pem");
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let key = fs::read_to_string(&key).unwrap();
+    let line = key.lines().nth(20).unwrap();
+    #[allow(clippy::disallowed_methods, reason = "an independent search")]
+    let found = Command::new("grep")
+        .args(["-rlaF", "-e", line])
+        .arg(&store)
+        .output()
+        .unwrap();
+    assert_eq!(
+        found.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&found.stdout)
+    );
 }

@@ -1,6 +1,8 @@
 //! Steps that fail in a real guest: each is named with what it last said, and the installation is
 //! not repeated.
 
+use std::net::TcpListener;
+
 use super::world::{World, guest};
 
 #[test]
@@ -21,7 +23,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
     );
     world.image(
         "full",
-        "from: mini\nconfigure:\n- {name: fill the disk, shell: {run: 'cat /dev/zero > /full'}}\n",
+        "from: mini\nconfigure:\n- shell: {name: fill the disk, run: 'cat /dev/zero > /full'}\n",
     );
     world.fails(
         "full",
@@ -31,19 +33,73 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
             "`imgforge build full` goes on at this stage",
         ],
     );
+}
+
+#[test]
+#[ignore = "vm"]
+fn e2e_a_server_that_does_not_answer_is_named() {
+    let world = World::new();
+    // Connections are made, and nobody ever takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("10.0.2.2:{}", silent.local_addr().unwrap().port());
     world.image(
         "lost",
-        "from: mini\nconfigure:\n- packages: [puppet-agent]\n\
-         - puppet: {agent: {server: 10.0.2.2, certname: node-a, wait: 5s}}\n",
+        &format!(
+            "from: mini\nconfigure:\n\
+             - puppet: {{agent: {{server: '{server}', certname: node-a, wait: 5s}}}}\n"
+        ),
     );
     world.fails(
         "lost",
         &[
-            "step 2/2 (puppet",
-            "10.0.2.2",
+            &format!("step 1/1 (puppet agent of {server}) failed with exit code 1"),
+            &format!("https://{server}/puppet-ca/v1"),
             "`imgforge build lost` goes on at this stage",
         ],
     );
+}
+
+#[test]
+#[ignore = "vm"]
+fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
+    let world = World::new();
+    for (image, step, limit, complaint) in [
+        (
+            "killed",
+            "kill -KILL $PPID",
+            "",
+            "the guest switched itself off in step 1/1 (a bad step) without the runner's final report",
+        ),
+        (
+            "restarted",
+            "systemctl reboot",
+            "",
+            "the guest restarted itself in step 1/1 (a bad step)",
+        ),
+        (
+            "hungry",
+            "tail /dev/zero",
+            "",
+            "step 1/1 (a bad step) failed with exit code 137",
+        ),
+        (
+            "endless",
+            "true",
+            "timeout: 10s, ",
+            "step 1/1 (a bad step) did not end within its time limit of ",
+        ),
+    ] {
+        let recipe = format!(
+            "from: mini\nconfigure:\n\
+             - shell: {{name: a bad step, {limit}run: 'echo the last words; sleep 1; {step}; sleep 3600'}}\n"
+        );
+        world.image(image, &recipe);
+        let resume = format!("`imgforge build {image}` goes on at this stage");
+        world.fails(
+            image,
+            &[complaint, "\n  | the last words", "-console.log", &resume],
+        );
+    }
 }
 
 #[test]
@@ -71,8 +127,10 @@ fn e2e_user_data_is_applied_once_and_forgotten() {
         "written"
     );
     assert!(guest("virt-ls", &["-a", good, "/etc"]).contains("by-runcmd\n"));
-    let left = guest("virt-ls", &["-a", good, "-R", "/var/lib/cloud"]);
-    assert!(!left.contains("/sem") && !left.contains("/seed"), "{left}");
+    let left = guest("virt-ls", &["-a", good, "-R", "/var/lib"]);
+    for gone in ["/cloud/sem", "/cloud/seed/nocloud", "/cloud/instances/"] {
+        assert!(!left.contains(gone), "{left}");
+    }
 
     world.image(
         "bad",

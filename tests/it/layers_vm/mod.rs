@@ -2,6 +2,7 @@
 //! their failures look.
 
 mod agent;
+mod chain;
 mod failures;
 mod world;
 
@@ -21,6 +22,14 @@ const PLAYBOOK: &str = r#"
     - name: the manager of services is the real one
       systemd_service: {name: tmp-layer.service, enabled: false}
       ignore_errors: true
+    - name: another user than root
+      command: id -un
+      become: true
+      become_user: nobody
+      register: other
+      changed_when: false
+    - name: it was that user
+      assert: {that: "other.stdout == 'nobody'"}
     - name: a collection
       acme.tools.note: {path: /etc/note}
 "#;
@@ -161,8 +170,26 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
         "fails",
         &[
             "step 1/1 (ansible ansible/fails.yml) failed with exit code 2",
-            "number 7",
+            "TASK [number 7]",
             "`imgforge build fails` goes on at this stage",
+        ],
+    );
+    world.write(
+        "ansible/restless.yml",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - {name: still, command: 'true', changed_when: false}\n    \
+         - {name: never the same, command: date}\n",
+    );
+    world.image(
+        "restless",
+        "from: mini\nconfigure: [{ansible: {playbook: ansible/restless.yml, idempotent: true}}]\n",
+    );
+    world.fails(
+        "restless",
+        &[
+            "step 1/1 (ansible ansible/restless.yml) failed with exit code 1",
+            "the playbook is not idempotent, its second run changed:",
+            "imgforge:   never the same",
+            "`imgforge build restless` goes on at this stage",
         ],
     );
 }

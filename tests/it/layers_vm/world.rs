@@ -14,6 +14,11 @@ fn state() -> &'static Path {
     &STATE
 }
 
+/// The directory with the keys of Puppet's agents, and the store.
+pub(super) fn puppet_and_store() -> (PathBuf, PathBuf) {
+    (state().join("puppet"), state().join("store"))
+}
+
 pub(super) struct World {
     dir: tempfile::TempDir,
 }
@@ -70,8 +75,30 @@ impl World {
         stderr
     }
 
-    /// A build that fails: its error says all of `wanted`, and the next attempt finds the base in
-    /// the store.
+    /// The stages of a build until `seal`: image, stage, whether the store has it, and why not.
+    #[track_caller]
+    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+    pub(super) fn plan(&self, name: &str) -> Vec<(String, String, bool, String)> {
+        let output = Command::new(env!("CARGO_BIN_EXE_imgforge"))
+            .arg("-C")
+            .arg(self.dir.path())
+            .args(["plan", name, "--until", "seal", "--json"])
+            .output()
+            .unwrap();
+        let plans: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let stage = |stage: &serde_json::Value| {
+            let why = stage["why"].as_array().unwrap().iter().map(text);
+            let cached = stage["cached"].as_bool().unwrap();
+            let why = why.collect::<Vec<_>>().join("; ");
+            (text(&stage["image"]), text(&stage["label"]), cached, why)
+        };
+        let stages = plans[0]["stages"].as_array().unwrap();
+        stages.iter().map(stage).collect()
+    }
+
+    /// A build that fails: its error says all of `wanted`, and the next attempt finds what is
+    /// below in the store.
     #[track_caller]
     pub(super) fn fails(&self, name: &str, wanted: &[&str]) {
         let output = self.build(name, "configure");
@@ -85,20 +112,22 @@ impl World {
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(".draft"));
         assert_eq!(drafts.count(), 0);
+        for (image, stage, cached, why) in self.plan(name) {
+            assert_eq!(cached, image != name, "{image} {stage}: {why}");
+        }
     }
 
-    /// The sealed disk of an image.
+    /// The sealed disk of an image, the latest.
     pub(super) fn disk(&self, name: &str) -> PathBuf {
         let entries = std::fs::read_dir(state().join("store")).unwrap().flatten();
         let of = |dir: &Path| {
             let meta = std::fs::read(dir.join("meta.json")).ok()?;
             let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
-            (meta["image"] == name && meta["stage"] == "seal").then(|| dir.join("disk.qcow2"))
+            let sealed = meta["image"] == name && meta["stage"] == "seal";
+            sealed.then(|| (meta["created"].as_u64(), dir.join("disk.qcow2")))
         };
-        entries
-            .filter_map(|entry| of(&entry.path()))
-            .next()
-            .unwrap()
+        let disks = entries.filter_map(|entry| of(&entry.path()));
+        disks.max().unwrap().1
     }
 }
 
