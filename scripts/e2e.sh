@@ -3,6 +3,7 @@
 # scripts/e2e.sh [IMAGE…]. Without IMAGE, the longest tests run first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+imgforge=$(realpath -m "${IMGFORGE:-target/release/imgforge}")
 if [ $# -eq 0 ]; then
 	set -- debian-mini ubuntu-base node-base compute-node network-node storage-node \
 		research-instance research-desktop
@@ -29,9 +30,18 @@ export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 # shellcheck source=scripts/boot.sh
 . scripts/boot.sh
 
+# The user of research-instance has a key.
+ssh-keygen -q -t ed25519 -N '' -C somebody -f "$world/key"
+key=$(cat "$world/key.pub")
+echo "$key" >>"$world/ansible/research.pub"
+done=()
+
 for image; do
 	echo "== $image: build and publish"
-	target/release/imgforge -C "$world" build "$image" --publish
+	began=$SECONDS
+	"$imgforge" -C "$world" build "$image" --publish
+	took=$((SECONDS - began))
+	blob=$(du -m "$world/repo/images/$image"/*/*.xz | tail -n 1 | cut -f1)
 	echo "== $image: pull, onto a larger disk"
 	virt-builder --list | grep -F "$image"
 	virt-builder "$image" --size 16G --output "$world/pulled.raw"
@@ -39,6 +49,14 @@ for image; do
 		echo "== $image: boot with $firmware"
 		boot "$world/pulled.raw" "$firmware"
 	done
+	case $image in
+	research-*)
+		virt-cat -a "$world/pulled.raw" /home/research/.ssh/authorized_keys | grep -qxF "$key" ||
+			{ echo "the user's key is not in $image" >&2; exit 1; }
+		;;
+	esac
+	done+=("$image: built in $took s, $blob MiB packed, $(du -m "$world/pulled.raw" | cut -f1) MiB on the disk")
 	rm "$world/pulled.raw"
 done
-echo "== done: $*"
+echo "== done"
+printf '%s\n' "${done[@]}"

@@ -7,7 +7,7 @@ class profile::sysctl (Hash[String, Variant[Integer, String]] $settings = {}) {
     notify  => Exec['load sysctl settings'],
   }
   exec { 'load sysctl settings':
-    command     => '/usr/sbin/sysctl --system',
+    command     => '/usr/lib/systemd/systemd-sysctl',
     refreshonly => true,
   }
 }
