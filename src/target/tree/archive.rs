@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use super::{Content, Kind, Node, Run, Tree, many};
-use crate::error::{Context as _, Result};
+use super::{Content, Kind, Node, Run, Tree, many, pax};
+use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::target::Source;
 use crate::ui::StageUi;
@@ -46,13 +46,38 @@ fn list(path: &Path) -> Result<Tree> {
     let mut archive = tar::Archive::new(BufReader::new(File::open(path).doing(doing)?));
     let mut nodes: Vec<Node> = vec![];
     let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
-    for (number, member) in archive.entries().doing(doing)?.enumerate() {
+    let mut extended: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let members = archive.entries().doing(doing)?.raw(true);
+    for (number, member) in members.enumerate() {
         let mut member = member.doing(doing)?;
-        let path = name(&member.path_bytes());
+        match member.header().entry_type() {
+            tar::EntryType::XHeader => {
+                let mut data = vec![];
+                member.read_to_end(&mut data).doing(doing)?;
+                let records = pax::records(&data)
+                    .ok_or_else(|| Error::internal("the archive has a header of another form"))?;
+                extended = records.into_iter().collect();
+                continue;
+            }
+            tar::EntryType::XGlobalHeader => continue,
+            _ => {}
+        }
+        let told = std::mem::take(&mut extended);
+        if told.contains_key("size") {
+            return Err(Error::usage("a file of the image is larger than 8 GiB")
+                .cause("only a disk with nothing but ext4 can have such files here"));
+        }
+        let path = match told.get("path") {
+            Some(path) => name(path),
+            None => name(&member.path_bytes()),
+        };
+        let link = match told.get("linkpath") {
+            Some(link) => link.clone(),
+            None => member.link_name_bytes().unwrap_or_default().into_owned(),
+        };
         let kind = match member.header().entry_type() {
             tar::EntryType::Link => {
-                let first = member.link_name_bytes().map(|to| name(&to));
-                if let Some(first) = first.and_then(|first| known.get(&first)) {
+                if let Some(first) = known.get(&name(&link)) {
                     let mut other = nodes[*first].clone();
                     other.path = path;
                     nodes.push(other);
@@ -60,9 +85,7 @@ fn list(path: &Path) -> Result<Tree> {
                 continue;
             }
             tar::EntryType::Directory => Kind::Directory,
-            tar::EntryType::Symlink => {
-                Kind::Link(member.link_name_bytes().unwrap_or_default().into_owned())
-            }
+            tar::EntryType::Symlink => Kind::Link(link),
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
                 Kind::File
             }
@@ -77,7 +100,7 @@ fn list(path: &Path) -> Result<Tree> {
             place: member.raw_file_position(),
             len: size,
         };
-        let xattrs = xattrs(&mut member).doing(doing)?;
+        let xattrs = xattrs(&told);
         let header = member.header();
         let node = Node {
             kind,
@@ -103,18 +126,21 @@ fn name(path: &[u8]) -> Vec<u8> {
     path.strip_suffix(b"/").unwrap_or(path).to_vec()
 }
 
-fn xattrs(
-    member: &mut tar::Entry<'_, impl std::io::Read>,
-) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+/// Extended attributes, among them the lists that an archive has as texts.
+fn xattrs(told: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
-    for extension in member.pax_extensions()?.into_iter().flatten() {
-        let extension = extension?;
-        let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(XATTR)) else {
-            continue;
-        };
-        if name != "security.selinux" {
-            all.insert(name.to_owned(), extension.value_bytes().to_vec());
+    for (key, value) in told {
+        match (key.strip_prefix(XATTR), key.as_str()) {
+            (Some("security.selinux"), _) => {}
+            (Some(name), _) => drop(all.insert(name.to_owned(), value.clone())),
+            (None, "SCHILY.acl.access") => {
+                all.extend(pax::acl(value).map(|list| ("system.posix_acl_access".into(), list)));
+            }
+            (None, "SCHILY.acl.default") => {
+                all.extend(pax::acl(value).map(|list| ("system.posix_acl_default".into(), list)));
+            }
+            _ => {}
         }
     }
-    Ok(all)
+    all
 }

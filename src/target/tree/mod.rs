@@ -5,6 +5,7 @@
 
 mod archive;
 mod ext4;
+mod pax;
 
 use std::collections::BTreeMap;
 use std::fs::File;
