@@ -4,7 +4,7 @@ use super::Guestfs;
 use crate::error::{Context as _, Error, Result};
 
 /// An operating system on the disks of a session.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Os {
     /// The device of its root file system.
     pub root: String,
@@ -24,6 +24,10 @@ pub struct Os {
     pub osinfo: String,
     /// The name for people.
     pub product: String,
+    /// Every file system of the session and its type, at the time of mounting: asking takes
+    /// seconds without hardware acceleration.
+    #[serde(skip)]
+    pub filesystems: Vec<(String, String)>,
 }
 
 /// The type of encrypted devices.
@@ -68,6 +72,19 @@ impl Guestfs {
         }
     }
 
+    /// Mounts the operating system that was found on these very disks before, without looking for
+    /// it again.
+    ///
+    /// # Errors
+    /// As [`Guestfs::mount_root`].
+    pub fn mount_known(&self, os: &Os) -> Result<()> {
+        if self.mount_again(os).is_ok() && !os.mountpoints.is_empty() {
+            return Ok(());
+        }
+        self.umount_all()?;
+        self.mount_root().map(drop)
+    }
+
     /// Mounts the operating system whose root file system, as inspection names it, is `root`.
     ///
     /// # Errors
@@ -85,6 +102,7 @@ impl Guestfs {
             self.mount(device, at)?;
         }
         Ok(Os {
+            filesystems: pairs(&systems),
             distro: self.inspect_get_distro(root)?,
             major: self.inspect_get_major_version(root)?,
             minor: self.inspect_get_minor_version(root)?,
@@ -174,6 +192,14 @@ impl Guestfs {
         self.debug("sh", &[&line])
             .map(drop)
             .map_err(|_| Error::stage("the key does not open the volume"))
+    }
+
+    /// Waits until udev has looked at every device that was written.
+    ///
+    /// # Errors
+    /// With libguestfs' own text.
+    pub fn settle(&self) -> Result<()> {
+        self.debug("sh", &["udevadm settle"]).map(drop)
     }
 
     /// The encrypted devices. libguestfs does not count them as file systems.

@@ -70,7 +70,7 @@ impl Open {
 
     /// Writes everything and closes the disk.
     pub(super) fn close(self) -> Result<()> {
-        sysprep::empty_journals(&self.guest)?;
+        sysprep::empty_journals(&self.guest, &self.os)?;
         self.guest.close()
     }
 }

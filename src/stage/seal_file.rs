@@ -1,13 +1,15 @@
 //! Seals a disk in any file. The file is replaced by one rename when everything is done: until
 //! then, and after any failure, it is as it was.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
-use crate::host::diskfile::DiskFile;
+use crate::host::diskfile::{DiskFile, DiskFormat};
 use crate::host::exec::Program;
 use crate::store::ledger::{Item, Ledger};
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
@@ -45,7 +47,7 @@ pub struct SealedFile {
     pub report: Report,
 }
 
-/// Seals a copy-on-write view of the disk and writes the result beside its place, then moves it
+/// Seals a copy or a copy-on-write view of the disk beside its place, then moves the result
 /// there. The result has the disk's format and needs no backing file, as that would hold what was
 /// removed.
 ///
@@ -59,7 +61,12 @@ pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
     let record = job.ledger.record(&Item::Scratch {
         path: scratch.clone(),
     })?;
-    std::fs::create_dir(&scratch).doing(|| format!("making a directory in {}", dir.display()))?;
+    // What is sealed may be for few eyes.
+    let mut private = std::fs::DirBuilder::new();
+    private.mode(0o700);
+    private
+        .create(&scratch)
+        .doing(|| format!("making a directory in {}", dir.display()))?;
     let scratch = Scratch(scratch);
     let sealed = in_scratch(job, &scratch.0, &target);
     drop(scratch);
@@ -102,23 +109,14 @@ fn target(job: &Job<'_>) -> Result<PathBuf> {
 fn in_scratch(job: &Job<'_>, scratch: &Path, target: &Path) -> Result<SealedFile> {
     let disk = job.disk;
     let format = disk.format.name();
-    let overlay = scratch.join("overlay.qcow2");
-    Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .arg(&disk.path)
-        .args(["-o", &format!("cluster_size={OVERLAY_CLUSTER}")])
-        .arg(&overlay)
-        .run()?;
-    let report = in_session(job, &overlay)?;
+    let made = scratch.join("sealed");
+    let report = match disk.format == DiskFormat::Raw && takes_holes(scratch)? {
+        true => on_copy(job, &made)?,
+        false => on_overlay(job, scratch, &made)?,
+    };
     for warning in report.warnings() {
         job.ui.ui().warning(warning);
     }
-    job.ui.step("writing the sealed disk");
-    let made = scratch.join("sealed");
-    Program::new("qemu-img")
-        .args(["convert", "-f", "qcow2", "-O", format])
-        .args([&overlay, &made])
-        .run()?;
     let before = sysprep::allocated(&disk.path, format)?;
     let after = sysprep::allocated(&made, format)?;
     replace(&disk.path, &made, target)?;
@@ -129,10 +127,58 @@ fn in_scratch(job: &Job<'_>, scratch: &Path, target: &Path) -> Result<SealedFile
     })
 }
 
-fn in_session(job: &Job<'_>, overlay: &Path) -> Result<Report> {
+/// Whether the file system there gives any block of a file back that a guest discards.
+fn takes_holes(scratch: &Path) -> Result<bool> {
+    let block = OVERLAY_CLUSTER as usize;
+    let path = scratch.join("holes");
+    let doing = || format!("writing {}", path.display());
+    std::fs::write(&path, vec![1; 2 * block]).doing(doing)?;
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .doing(doing)?;
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let punched = fallocate(&file, how, OVERLAY_CLUSTER, OVERLAY_CLUSTER);
+    let bytes = std::fs::read(&path).doing(doing)?;
+    std::fs::remove_file(&path).doing(doing)?;
+    Ok(punched.is_ok() && bytes[block..].iter().all(|byte| *byte == 0))
+}
+
+/// Seals a copy of a raw disk, which its file system gives the discarded blocks of at once. It
+/// takes what the data takes, however large the disk is.
+fn on_copy(job: &Job<'_>, made: &Path) -> Result<Report> {
+    job.ui.step("copying the disk");
+    Program::new("cp")
+        .args(["--sparse=always", "--reflink=auto", "--"])
+        .args([&job.disk.path, made])
+        .run()?;
+    in_session(job, made, "raw")
+}
+
+/// Seals an overlay, and writes what it shows as a disk of its own.
+fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
+    let disk = job.disk;
+    let format = disk.format.name();
+    let overlay = scratch.join("overlay.qcow2");
+    Program::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        .arg(&disk.path)
+        .args(["-o", &format!("cluster_size={OVERLAY_CLUSTER}")])
+        .arg(&overlay)
+        .run()?;
+    let report = in_session(job, &overlay, "qcow2")?;
+    job.ui.step("writing the sealed disk");
+    Program::new("qemu-img")
+        .args(["convert", "-f", "qcow2", "-O", format])
+        .args([&overlay, made])
+        .run()?;
+    Ok(report)
+}
+
+fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<Report> {
     let drives = [Drive {
-        path: overlay,
-        format: "qcow2",
+        path,
+        format,
         readonly: false,
     }];
     job.ui.step("opening the disk");
@@ -156,7 +202,7 @@ fn in_session(job: &Job<'_>, overlay: &Path) -> Result<Report> {
             ui: Some(job.ui),
         },
     )?;
-    sysprep::empty_journals(&guest)?;
+    sysprep::empty_journals(&guest, &os)?;
     guest.close()?;
     Ok(report)
 }

@@ -4,7 +4,7 @@
 //! of metadata that differ between two builds of the same. A clean one is needed by nobody.
 
 use crate::error::Result;
-use crate::guest::Guestfs;
+use crate::guest::{Guestfs, Os};
 
 /// Where the superblock of an ext file system is, and how long.
 const SUPERBLOCK: (i64, i32) = (1024, 1024);
@@ -17,11 +17,10 @@ const PIECE: u64 = 1 << 20;
 ///
 /// # Errors
 /// With libguestfs' own text.
-pub fn empty_journals(guest: &Guestfs) -> Result<()> {
+pub fn empty_journals(guest: &Guestfs, os: &Os) -> Result<()> {
     guest.sync()?;
     guest.umount_all()?;
-    for pair in guest.list_filesystems()?.chunks_exact(2) {
-        let (device, kind) = (&pair[0], &pair[1]);
+    for (device, kind) in &os.filesystems {
         if !matches!(kind.as_str(), "ext3" | "ext4") {
             continue;
         }

@@ -101,6 +101,7 @@ fn two_systems_none_and_one_on_lvm() {
         mountpoints: vec![("/".into(), "/dev/sdb".into())],
         osinfo: String::new(),
         product: String::new(),
+        filesystems: vec![("/dev/sdb".into(), "ext4".into())],
     };
     assert_eq!(
         (os.distro.as_str(), os.major, os.package_format.as_str()),

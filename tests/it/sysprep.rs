@@ -344,7 +344,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         changed.is_empty() && once.len() == twice.len(),
         "a second run changed {changed:?}"
     );
-    empty_journals(&guest).unwrap();
+    empty_journals(&guest, &os).unwrap();
     guest.close().unwrap();
 
     let flat = dir.path().join("flat.raw");

@@ -27,7 +27,10 @@ pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> 
         ui: Some(gate.ui),
     };
     let guest = Guestfs::launch_unlocked(&launch, &gate.subject.luks_keys)?;
-    guest.mount_root()?;
+    match gate.os {
+        Some(os) => guest.mount_known(os)?,
+        None => drop(guest.mount_root()?),
+    }
     inject::inject(&guest)?;
     let mut models = BTreeSet::new();
     if guest.is_dir("/lib/modules")? {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Context as _, Error, Result};
-use crate::guest::Key;
+use crate::guest::{Key, Os};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Connection, Disk};
 use crate::recipe::types::{self, Check};
@@ -44,6 +44,8 @@ pub struct Gate<'a> {
     pub ui: &'a StageUi,
     /// The sealed disk, qcow2, absolute; it is not changed.
     pub disk: &'a Path,
+    /// The operating system of this very disk, where it is known.
+    pub os: Option<&'a Os>,
     /// The recipe's machine.
     pub machine: &'a types::Machine,
     /// What the recipe asks of the gate.

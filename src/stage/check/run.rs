@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Gate, run_gate, subject};
 use crate::digest::file_blake3;
 use crate::error::{Error, Result};
+use crate::guest::Os;
 use crate::stage::{Context, Sealed, configure};
 
 /// Asks the gate about the sealed disk, and that asking changed nothing of it.
@@ -15,12 +16,14 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
     let recipe = context.recipe();
     let scratch = context.scratch()?;
     let subject = subject(context, sealed)?;
+    let os: Option<Os> = serde_json::from_value(sealed.0.meta().facts["os"].clone()).ok();
     let report = run_gate(&Gate {
         connection: context.host.connection()?,
         ledger: context.host.ledger()?,
         accel: context.host.accel()?,
         ui: context.ui,
         disk: &sealed.0.disk(),
+        os: os.as_ref(),
         machine: &recipe.machine,
         check: &recipe.check,
         vars: &context.resolved.vars,

@@ -78,6 +78,7 @@ pub(super) fn gate(
         accel: context.host.accel()?,
         ui: context.ui,
         disk,
+        os: None,
         machine: &recipe.machine,
         check: &check,
         vars: &context.resolved.vars,

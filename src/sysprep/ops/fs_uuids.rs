@@ -3,7 +3,7 @@
 //! boot loader's own program may have kept an old one.
 
 use crate::error::Result;
-use crate::guest::{SUBVOLUME, pairs};
+use crate::guest::SUBVOLUME;
 use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
@@ -34,17 +34,17 @@ const FILES: &[&str] = &[
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     let guest = site.guest;
-    for (device, kind) in pairs(&guest.list_filesystems()?) {
+    for (device, kind) in &site.os.filesystems {
         if kind == "unknown" || device.starts_with(SUBVOLUME) {
             continue;
         }
-        let old = guest.vfs_uuid(&device)?;
+        let old = guest.vfs_uuid(device)?;
         let new = uuid::Uuid::new_v4().to_string();
         if kind.starts_with("ext") {
             // tune2fs insists on it.
-            guest.e2fsck(&device)?;
+            guest.e2fsck(device)?;
         }
-        match guest.set_uuid(&device, &new) {
+        match guest.set_uuid(device, &new) {
             Ok(()) if !old.is_empty() => site.renamed.push((old, new)),
             Ok(()) => {}
             Err(error) => {

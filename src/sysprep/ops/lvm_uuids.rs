@@ -23,6 +23,8 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         return Ok(());
     }
     let mut closed = false;
+    // While udev reads a volume, it is in use.
+    guest.settle()?;
     if guest.vg_activate_all(false).is_err() {
         // An encrypted volume on top of LVM holds it.
         for device in guest.list_dm_devices()? {

@@ -22,6 +22,8 @@ pub(super) fn free_space(guest: &Guestfs) -> Result<Vec<String>> {
             Ok(()) => Ok(()),
             Err(_) => guest.zero_device(&device),
         };
+        // udev looks at what was written, and a volume that somebody reads cannot be removed.
+        guest.settle()?;
         guest.lvremove(&device)?;
         emptied?;
         groups.push(group);

@@ -6,7 +6,7 @@ mod swap;
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::guest::{Guestfs, Os, SUBVOLUME, pairs};
+use crate::guest::{Guestfs, Os, SUBVOLUME};
 use crate::host::interrupt;
 
 /// The cluster size, in bytes, that the overlay to be sealed needs (`qemu-img create -o
@@ -52,7 +52,7 @@ pub struct Given {
 /// The device of each mounted file system with one place where it is mounted: subvolumes of btrfs
 /// share theirs.
 pub(super) fn mounted(guest: &Guestfs, os: &Os) -> Result<Vec<(String, String)>> {
-    let systems = pairs(&guest.list_filesystems()?);
+    let systems = &os.filesystems;
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for (at, mountable) in &os.mountpoints {
@@ -87,7 +87,7 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<Given> {
         swap::restore(guest, &file)?;
         given.swaps.push(file.path);
     }
-    let systems = pairs(&guest.list_filesystems()?);
+    let systems = &os.filesystems;
     for (device, _) in systems.iter().filter(|(_, kind)| kind == "swap") {
         swap::partition(guest, device)?;
         given.swaps.push(device.clone());

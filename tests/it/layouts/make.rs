@@ -59,6 +59,7 @@ pub(super) fn partitioned(guest: &Guestfs, device: &str, tree: &Path) {
     guest
         .write_device("/dev/vg/gone", &secret(65536), 0)
         .unwrap();
+    guest.settle().unwrap();
     guest.lvremove("/dev/vg/gone").unwrap();
     guest.mount("/dev/vg/root", "/").unwrap();
     guest.tar_in(tree, "/").unwrap();
