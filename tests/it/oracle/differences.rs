@@ -107,4 +107,46 @@ pub(super) static DIFFERENCES: &[Difference] = &[
         "/var/log/installer",
         "the installer's directory, which is empty then",
     ),
+    differs(
+        "machine-id",
+        OnlyTheirs,
+        "/var/lib/random-seed",
+        "virt-sysprep's own `customize` writes a seed there, which all clones would share",
+    ),
+    differs(
+        "package-manager-cache",
+        OnlyTheirs,
+        "/var/cache/yum/*",
+        "empty directories",
+    ),
+    differs(
+        "package-manager-cache",
+        OnlyTheirs,
+        "/var/cache/dnf/*",
+        "packages lie in directories, of which virt-sysprep removes none",
+    ),
+    differs(
+        "rh-subscription-manager",
+        OnlyTheirs,
+        "/etc/pki/*",
+        "virt-sysprep looks for it in RHEL only; a key is a key in every distribution",
+    ),
+    differs(
+        "user-account",
+        Content,
+        "/etc/group",
+        "virt-sysprep leaves removed accounts among the members of other groups",
+    ),
+    differs(
+        "user-account",
+        Content,
+        "/etc/gshadow",
+        "virt-sysprep leaves removed accounts and their groups there",
+    ),
+    differs(
+        "user-account",
+        Content,
+        "/etc/subuid",
+        "virt-sysprep leaves the subordinate numbers of removed accounts",
+    ),
 ];
