@@ -39,7 +39,7 @@ way() {
 	began=$(date +%s%N)
 	inside "$2" || { tail -n 20 log >&2; exit 1; }
 	seconds=$((($(date +%s%N) - began) / 1000000000))
-	version=$(chroot root sh -c "$3" 2>>log | head -n 1)
+	version=$(chroot root sh -c "$3" 2>>log | sed -n 1p)
 	inside 'apt-get clean; rm -rf /root/.cache'
 	echo "| $1 | $version | $seconds | $((($(used) - before) / 1000000)) | $(($(files) - had)) |" >>rows
 	umount root/proc root/dev
@@ -90,9 +90,10 @@ seconds=$(python3 -c 'import sys; a, b, c = map(float, sys.argv[1:]); print(roun
 	"$(meta play configure took)" "$(meta bare configure took)" "$toolbox")
 version=$(meta "ansible-$suite" toolbox facts.ansible)
 size=$(($(du --block-size=1 "$(meta "ansible-$suite" toolbox dir)/toolbox.raw" | cut -f1) / 1000000))
-accel=$("$imgforge" doctor 2>/dev/null | grep -oiE 'kvm|tcg' | head -n 1 || :)
+accel=$({ "$imgforge" doctor --json 2>/dev/null || :; } | python3 -c 'import json, sys
+print(next(it["level"] == "ok" and "KVM" or "TCG" for it in json.load(sys.stdin) if it["what"] == "acceleration"))')
 {
-	echo "Measured on $(date +%F) with \`scripts/ansible-costs.sh\`: $(nproc) cores, guests by ${accel:-tcg}, Debian $suite;" \
+	echo "Measured on $(date +%F) with \`scripts/ansible-costs.sh\`: $(nproc) cores, guests by $accel, Debian $suite;" \
 		"packages come from mirrors, and the first four rows run in a directory of the host, not in a guest."
 	echo
 	echo '| way | version | seconds to install | MB in the image | files in the image |'
