@@ -105,6 +105,8 @@ fn boot(dir: &Path, disk: &Path) -> Duration {
         Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
         Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
     };
+    // What an earlier run left in a kept directory is no prompt of this boot.
+    std::fs::write(&console, "").unwrap();
     let drive = format!("file={},format=qcow2,if=virtio", overlay.display());
     let began = Instant::now();
     let mut qemu = Command::new("qemu-system-x86_64")
