@@ -255,9 +255,11 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
         key: "c0ffee",
         ui: &ui,
         mask: &mask,
+        // No busy machine keeps the watch from looking for as long as this.
         limits: Limits {
-            timeout: Duration::from_millis(900),
-            ..impatient()
+            timeout: Duration::from_secs(3),
+            stall: Duration::from_millis(1500),
+            ..PATIENT
         },
         log: None,
         screen: &dir.path().join("screen.png"),
