@@ -1,8 +1,8 @@
 #!/bin/sh
 # Tells, when the gate boots a ramdisk, what became of the system, and switches the machine off.
-# The console is the gate's own; $token is put in front.
+# It goes through the kernel's log: a login prompt that starts on the console hangs up who writes
+# to that. $token is put in front of the script.
 # shellcheck disable=SC2154 # see above
-# Through the kernel's log: a login prompt that starts on the console hangs up who writes to it.
 echo on >/proc/sys/kernel/printk_devkmsg
 say() { echo "<0>imgforge-trial: $token $1" >/dev/kmsg; }
 state=running

@@ -110,15 +110,9 @@ fn steps(options: &OpenStack) -> Vec<Step> {
             }),
         ),
     ];
-    let own = own.into_iter().map(|(name, action)| Step {
-        action,
-        name: Some(name.into()),
-        when: None,
-        timeout: None,
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-    });
+    let own = own
+        .into_iter()
+        .map(|(name, action)| Step::named(name, action));
     own.chain(options.configure.iter().cloned()).collect()
 }
 

@@ -152,26 +152,15 @@ impl Fake {
 
 fn shell(run: impl Into<String>) -> Step {
     let run = Some(run.into());
-    Step {
-        action: Action::Shell(Shell {
-            run,
-            script: None,
-            args: vec![],
-        }),
-        name: None,
-        when: None,
-        timeout: None,
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-    }
+    Step::new(Action::Shell(Shell {
+        run,
+        script: None,
+        args: vec![],
+    }))
 }
 
 fn reboot() -> Step {
-    Step {
-        action: Action::Reboot,
-        ..shell("")
-    }
+    Step::new(Action::Reboot)
 }
 
 fn when(distro: Option<&str>, release: Option<&str>) -> Option<When> {

@@ -98,26 +98,14 @@ fn shell(run: &str) -> Step {
         script: None,
         args: vec![],
     };
-    step(Action::Shell(shell))
-}
-
-fn step(action: Action) -> Step {
-    Step {
-        action,
-        name: None,
-        when: None,
-        timeout: None,
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-    }
+    Step::new(Action::Shell(shell))
 }
 
 #[test]
 fn a_job_with_a_reboot_and_a_secret_is_done_and_the_secret_is_never_seen() {
     let steps = [
         shell("echo first-output; cat $IMGFORGE_SECRET_TOKEN; grep -c ramfs /proc/mounts"),
-        step(Action::Reboot),
+        Step::new(Action::Reboot),
         shell("cat $IMGFORGE_SECRET_TOKEN >/dev/ttyS0; echo after-the-reboot"),
     ];
     let run = run(&steps, &[("token", "correct-horse-battery")], None);

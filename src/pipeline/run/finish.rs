@@ -163,18 +163,6 @@ mod tests {
     use super::*;
     use crate::recipe::types::{Docker, OpenStack, Step, Vagrant};
 
-    fn step() -> Step {
-        Step {
-            action: Action::Reboot,
-            name: None,
-            when: None,
-            timeout: None,
-            retries: 0,
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-        }
-    }
-
     #[test]
     fn guests_count_while_they_can_run() {
         let targets = Targets {
@@ -190,7 +178,7 @@ mod tests {
         assert_eq!(mib(&targets, "docker"), 512);
         let steps = Targets {
             docker: Some(Docker {
-                configure: vec![step()],
+                configure: vec![Step::new(Action::Reboot)],
                 ..Docker::default()
             }),
             ..targets

@@ -33,6 +33,29 @@ pub struct Step {
     pub secrets: BTreeMap<String, String>,
 }
 
+impl Step {
+    /// A step with the usual options; its name is made from the action.
+    pub fn new(action: Action) -> Self {
+        Step {
+            action,
+            name: None,
+            when: None,
+            timeout: None,
+            retries: 0,
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    /// A step with the usual options and a name of its own.
+    pub fn named(name: &str, action: Action) -> Self {
+        Step {
+            name: Some(name.to_owned()),
+            ..Step::new(action)
+        }
+    }
+}
+
 /// A condition on the guest.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

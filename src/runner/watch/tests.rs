@@ -70,13 +70,8 @@ impl Reporter for Seen {
 
 fn job(secrets: &[String]) -> Job {
     let reboot = Step {
-        action: Action::Reboot,
-        name: Some("first".into()),
-        when: None,
         timeout: Some(crate::units::Span::seconds(0)),
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
+        ..Step::named("first", Action::Reboot)
     };
     let second = Step {
         name: Some("second".into()),

@@ -118,13 +118,8 @@ pub(super) fn command(line: &str) -> Step {
         args: vec![],
     };
     Step {
-        action: Action::Shell(shell),
-        name: Some(line.to_owned()),
-        when: None,
         timeout: Some(crate::units::Span::seconds(300)),
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
+        ..Step::named(line, Action::Shell(shell))
     }
 }
 

@@ -4,44 +4,49 @@
 //! makes the next build the same agent.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::recipe::types::{Action, Step};
 use crate::runner::key_secret;
 
+/// Where they are in the state directory.
+const DIR: &str = "puppet";
+
 /// The keys of the agents in `steps`, by the names of the secrets that bring them; made where they
 /// are missing.
 pub(super) fn keys(state: &Path, steps: &[Step]) -> Result<BTreeMap<String, Vec<u8>>> {
-    let agents = steps.iter().filter_map(|step| match &step.action {
-        Action::Puppet(puppet) => puppet.agent.as_ref(),
-        _ => None,
-    });
-    agents
-        .map(|agent| {
-            let key = key(&state.join("puppet"), &agent.certname)?;
-            Ok((key_secret(&agent.certname), key))
-        })
+    agents(steps)
+        .map(|certname| Ok((key_secret(certname), key(&state.join(DIR), certname)?)))
         .collect()
 }
 
 /// Those of the keys that were made already.
 pub(super) fn made(state: &Path, steps: &[Step]) -> BTreeMap<String, Vec<u8>> {
-    let agents = steps.iter().filter_map(|step| match &step.action {
-        Action::Puppet(puppet) => puppet.agent.as_ref(),
+    agents(steps)
+        .filter_map(|certname| {
+            let key = std::fs::read(path(&state.join(DIR), certname)).ok()?;
+            Some((key_secret(certname), key))
+        })
+        .collect()
+}
+
+/// The names in the certificates of the agents in `steps`.
+fn agents(steps: &[Step]) -> impl Iterator<Item = &str> {
+    steps.iter().filter_map(|step| match &step.action {
+        Action::Puppet(puppet) => Some(puppet.agent.as_ref()?.certname.as_str()),
         _ => None,
-    });
-    let key = |certname: &str| {
-        let path = state.join("puppet").join(format!("{certname}.pem"));
-        Some((key_secret(certname), std::fs::read(path).ok()?))
-    };
-    agents.filter_map(|agent| key(&agent.certname)).collect()
+    })
+}
+
+fn path(dir: &Path, certname: &str) -> PathBuf {
+    dir.join(format!("{certname}.pem"))
 }
 
 fn key(dir: &Path, certname: &str) -> Result<Vec<u8>> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let path = dir.join(format!("{certname}.pem"));
+    let path = path(dir, certname);
     let doing = || format!("the key of Puppet's agent, {}", path.display());
     match std::fs::read(&path) {
         Ok(key) => return Ok(key),

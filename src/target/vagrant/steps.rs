@@ -37,7 +37,7 @@ pub(super) fn steps(options: &Vagrant) -> Vec<Step> {
         .into_iter()
         .map(|(distro, names)| (distro.to_owned(), names.map(str::to_owned).into()))
         .collect();
-    let mut own = vec![named(
+    let mut own = vec![Step::named(
         "install what Vagrant logs in by",
         Action::Packages(Packages {
             names: PackageNames::ByDistro(by_distro),
@@ -45,7 +45,7 @@ pub(super) fn steps(options: &Vagrant) -> Vec<Step> {
     )];
     let providers = &options.providers;
     if providers.is_empty() || providers.contains(&VagrantProvider::Virtualbox) {
-        own.push(named(
+        own.push(Step::named(
             "install guest additions",
             Action::Shell(Shell {
                 script: None,
@@ -56,18 +56,6 @@ pub(super) fn steps(options: &Vagrant) -> Vec<Step> {
     }
     own.extend(options.configure.iter().cloned());
     own
-}
-
-fn named(name: &str, action: Action) -> Step {
-    Step {
-        action,
-        name: Some(name.to_owned()),
-        when: None,
-        timeout: None,
-        retries: 0,
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Disks that a target cannot be made of: said before the long work, and nothing half is left.
 
+use std::path::PathBuf;
+
 use imgforge::host::accel::Accel;
 use imgforge::recipe::types::Machine;
 use imgforge::target::{self, About, Site, Source};
@@ -108,16 +110,21 @@ fn words_that_are_wrong_are_told_at_once() {
     assert!(world.made().is_empty() && !world.path("state").exists());
 }
 
+/// A disk whose content no compression makes smaller.
+fn noisy(world: &World) -> PathBuf {
+    let noise: Vec<u8> = (0..6u32 << 18)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    let phony = debian(GENERIC);
+    phony.file("srv/noise", noise);
+    phony.disk(world.dir.path(), "web.raw")
+}
+
 /// A file system that takes no more bytes: what was complete stays, nothing else is there.
 #[test]
 fn a_full_disk_leaves_no_half_file() {
     let world = World::new();
-    let phony = debian(GENERIC);
-    let noise: Vec<u8> = (0..6u32 << 18)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
-    phony.file("srv/noise", noise);
-    let disk = phony.disk(world.dir.path(), "web.raw");
+    let disk = noisy(&world);
     for target in ["qcow2", "raw", "ova", "azure", "gcp", "incus"] {
         let limit = ["prlimit", "--fsize=2000000"];
         let mut command = world.command(&limit, &disk, &["-t", target]);
@@ -134,12 +141,7 @@ fn a_full_disk_leaves_no_half_file() {
 #[test]
 fn a_full_file_system_is_told_of_and_nothing_is_left() {
     let world = World::new();
-    let phony = debian(GENERIC);
-    let noise: Vec<u8> = (0..6u32 << 18)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
-    phony.file("srv/noise", noise);
-    let disk = phony.disk(world.dir.path(), "web.raw");
+    let disk = noisy(&world);
     let state = world.path("state");
     std::fs::create_dir(&state).unwrap();
     let small = "mount -t tmpfs -o size=3m small \"$1\" && shift && exec \"$@\"";
