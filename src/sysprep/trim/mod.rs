@@ -78,79 +78,127 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<Given> {
     let mounted = mounted(guest, os)?;
     let mut given = Given::default();
     let files = swap::empty_files(guest)?;
+    let mut work = Trim {
+        guest,
+        zerofree: guest.feature_available(&["zerofree"])?,
+        zero_later: vec![],
+    };
     // Blocks of removed files are free for discarding only once the journal is written.
     guest.sync()?;
-    for (at, _) in &mounted {
-        given.filesystems.push(trim_one(guest, at, at)?);
-    }
-    for file in files {
-        swap::restore(guest, &file)?;
-        given.swaps.push(file.path);
-    }
     let systems = &os.filesystems;
-    for (device, _) in systems.iter().filter(|(_, kind)| kind == "swap") {
-        swap::partition(guest, device)?;
-        given.swaps.push(device.clone());
+    for (at, device) in &mounted {
+        let kind = systems.iter().find(|(name, _)| name == device);
+        let kind = kind.map_or("", |(_, kind)| kind);
+        given.filesystems.push(work.one(at, at, (device, kind))?);
     }
-    given.groups = lvm::free_space(guest)?;
     let others = systems.iter().filter(|(device, kind)| {
         let skipped = matches!(kind.as_str(), "swap" | "unknown");
         let part = device.starts_with(SUBVOLUME);
         !skipped && !part && !mounted.iter().any(|(_, mounted)| mounted == device)
     });
-    let others: Vec<&str> = others.map(|(device, _)| device.as_str()).collect();
-    if !others.is_empty() {
-        given.filesystems.extend(unmounted(guest, &others)?);
+    let others: Vec<_> = others.collect();
+    if !others.is_empty() || !work.zero_later.is_empty() {
+        for (device, kind) in others {
+            given.filesystems.push(work.unmounted(device, kind)?);
+        }
+        guest.umount_all()?;
+        for (name, device) in work.zero_later {
+            let how = zero_unmounted(guest, &device)?;
+            let systems = given.filesystems.iter_mut();
+            systems
+                .filter(|one| one.at == name)
+                .for_each(|one| one.how = how);
+        }
         guest.mount_again(os)?;
     }
+    // Only now: what such a file gets back is no longer free.
+    for file in files {
+        swap::restore(guest, &file)?;
+        given.swaps.push(file.path);
+    }
+    for (device, _) in systems.iter().filter(|(_, kind)| kind == "swap") {
+        swap::partition(guest, device)?;
+        given.swaps.push(device.clone());
+    }
+    given.groups = lvm::free_space(guest)?;
     guest.sync()?;
     Ok(given)
 }
 
-/// File systems that no fstab names may hold removed files all the same.
-fn unmounted(guest: &Guestfs, devices: &[&str]) -> Result<Vec<Trimmed>> {
-    let mut all = Vec::new();
-    for device in devices {
-        guest.umount_all()?;
-        match guest.mount(device, "/") {
-            Ok(()) => all.push(trim_one(guest, "/", device)?),
-            Err(_) => all.push(Trimmed {
-                at: (*device).to_owned(),
-                used: 0,
-                total: 0,
-                how: How::Untouched,
-            }),
-        }
-    }
-    guest.umount_all()?;
-    Ok(all)
+/// Trimming one file system after the other.
+struct Trim<'a> {
+    guest: &'a Guestfs,
+    /// Whether the appliance can fill free blocks of ext file systems.
+    zerofree: bool,
+    /// What [`Trimmed::at`] says and the device, of those whose free blocks are filled once nothing
+    /// is mounted any more.
+    zero_later: Vec<(String, String)>,
 }
 
-/// Fills the free space with zeroes.
+impl Trim<'_> {
+    /// Trims what is mounted at `at`, called `name`.
+    fn one(&mut self, at: &str, name: &str, (device, kind): (&str, &str)) -> Result<Trimmed> {
+        let later = self.zerofree && matches!(kind, "ext2" | "ext3" | "ext4");
+        // Smaller blocks than the overlay's clusters cannot be discarded one by one. Only small file
+        // systems have them, so zeroes are cheap.
+        let fine = self.guest.statvfs(at)?.block >= OVERLAY_CLUSTER;
+        let zeroed = !later && !fine && fill(self.guest, at).is_ok();
+        let how = if (fine || !later) && self.guest.fstrim(at).is_ok() {
+            How::Discarded
+        } else if later {
+            self.zero_later.push((name.to_owned(), device.to_owned()));
+            How::Zeroed
+        } else if zeroed || fill(self.guest, at).is_ok() {
+            How::Zeroed
+        } else {
+            How::Untouched
+        };
+        interrupt::check()?;
+        let space = self.guest.statvfs(at)?;
+        Ok(Trimmed {
+            at: name.to_owned(),
+            used: space.total - space.free,
+            total: space.total,
+            how,
+        })
+    }
+
+    /// Trims a file system that no fstab names: it may hold removed files all the same.
+    fn unmounted(&mut self, device: &str, kind: &str) -> Result<Trimmed> {
+        self.guest.umount_all()?;
+        if self.guest.mount(device, "/").is_ok() {
+            return self.one("/", device, (device, kind));
+        }
+        Ok(Trimmed {
+            at: device.to_owned(),
+            used: 0,
+            total: 0,
+            how: How::Untouched,
+        })
+    }
+}
+
+/// Fills the free blocks of an ext file system with zeroes, and gives them back where that is
+/// possible: zeroes of an encrypted one are none on the disk. Nothing is mounted afterwards.
+fn zero_unmounted(guest: &Guestfs, device: &str) -> Result<How> {
+    guest.umount_all()?;
+    if guest.zerofree(device).is_err() || guest.mount(device, "/").is_err() {
+        return Ok(How::Untouched);
+    }
+    let how = match guest.fstrim("/") {
+        Ok(()) => How::Discarded,
+        Err(_) => How::Zeroed,
+    };
+    guest.umount_all()?;
+    Ok(how)
+}
+
+/// Fills the free space of a mounted file system with zeroes. The list of the pieces that were
+/// free remains in it.
 fn fill(guest: &Guestfs, at: &str) -> Result<()> {
     // ext4 keeps clusters back for itself, of which a file gets none. Other file systems have no
     // such setting.
     let give = "for kept in /sys/fs/ext4/*/reserved_clusters; do echo 0 >$kept; done";
     drop(guest.debug("sh", &[give]));
     guest.zero_free_space(at)
-}
-
-fn trim_one(guest: &Guestfs, at: &str, name: &str) -> Result<Trimmed> {
-    // Smaller blocks than the overlay's clusters cannot be discarded one by one. Only small file
-    // systems have them, so zeroes are cheap.
-    let fine = guest.statvfs(at)?.block >= OVERLAY_CLUSTER;
-    let zeroed = !fine && fill(guest, at).is_ok();
-    let how = match guest.fstrim(at) {
-        Ok(()) => How::Discarded,
-        Err(_) if zeroed || fill(guest, at).is_ok() => How::Zeroed,
-        Err(_) => How::Untouched,
-    };
-    interrupt::check()?;
-    let space = guest.statvfs(at)?;
-    Ok(Trimmed {
-        at: name.to_owned(),
-        used: space.total - space.free,
-        total: space.total,
-        how,
-    })
 }

@@ -105,12 +105,18 @@ pub(super) fn refusing(guest: &Guestfs, device: &str) {
     );
 }
 
-/// A file system there that held a secret.
+/// A file system there that held a secret. Its free space lies in pieces: a file that fills it
+/// needs blocks for the list of its pieces.
 pub(super) fn with_a_removed_file(guest: &Guestfs) {
     sh(guest, &format!("mkfs.ext4 -q -b 4096 {REFUSING}"));
     guest.mount(REFUSING, "/").unwrap();
     guest.write("/gone", secret(3 << 20)).unwrap();
+    sh(
+        guest,
+        "cd /sysroot && for i in $(seq 400); do echo $i >piece$i; sync piece$i; done",
+    );
     guest.sync().unwrap();
+    sh(guest, "rm /sysroot/piece*[02468]");
     guest.rm_f("/gone").unwrap();
     guest.umount_all().unwrap();
 }
