@@ -156,6 +156,29 @@ pub fn sources(distro: &Apt, suite: &Suite, archive: &Archive, components: &[Str
     out
 }
 
+/// The sources `text`, as [`sources`] writes them, with `address` in place of the archive's. By
+/// convention Debian's security updates lie beside the archive; where nothing says so, they are left
+/// out. Ubuntu's are in it.
+pub fn moved(text: &str, address: &str) -> String {
+    let address = address.trim_end_matches('/');
+    let stanzas = text.split("\n\n").filter_map(|stanza| {
+        let suites = stanza
+            .lines()
+            .find_map(|line| line.strip_prefix("Suites: "))?;
+        let to = match suites.ends_with("-security") && !suites.contains(' ') {
+            true if address.ends_with("/debian") => format!("{address}-security"),
+            true if !stanza.contains("/ubuntu") => return None,
+            _ => address.to_owned(),
+        };
+        let moved = |line: &str| match line.starts_with("URIs: ") {
+            true => format!("URIs: {to}\n"),
+            false => format!("{line}\n"),
+        };
+        Some(stanza.lines().map(moved).collect::<String>())
+    });
+    stanzas.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +244,50 @@ Debian|bookworm|http://mirror.example/debian/
         ");
         let alone = sources(debian, trixie, &Archive::at("http://a.example/debian"), &[]);
         assert!(!alone.contains("security"));
+    }
+
+    #[test]
+    fn sources_move_to_another_mirror() {
+        for (name, from, to) in [
+            (
+                "trixie",
+                "http://a.example/debian",
+                "http://b.example/debian",
+            ),
+            (
+                "noble",
+                "http://a.example/ubuntu",
+                "http://b.example/ubuntu",
+            ),
+        ] {
+            let (distro, suite) = suite(name).unwrap();
+            let at = |main: &str, security: &str| {
+                let archive = Archive {
+                    main: main.into(),
+                    security: (!security.is_empty()).then(|| security.into()),
+                };
+                sources(distro, suite, &archive, &[])
+            };
+            let beside = |main: &str| match name {
+                "trixie" => format!("{main}-security"),
+                _ => String::new(),
+            };
+            let original = at(from, &beside(from));
+            assert_eq!(moved(&original, &format!("{to}/")), at(to, &beside(to)));
+        }
+        let (debian, trixie) = suite("trixie").unwrap();
+        let archive = Archive {
+            main: "http://a.example/debian".into(),
+            security: Some("http://a.example/debian-security".into()),
+        };
+        let moved = moved(
+            &sources(debian, trixie, &archive, &[]),
+            "http://b.example/apt",
+        );
+        assert_eq!(
+            moved,
+            sources(debian, trixie, &Archive::at("http://b.example/apt"), &[])
+        );
     }
 
     #[test]

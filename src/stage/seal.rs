@@ -10,7 +10,8 @@ use crate::guest::{Drive, Guestfs, Key, Launch, Os};
 use crate::recipe::types::Recipe;
 use crate::sbom::Contents;
 use crate::stage::configure::luks_keys;
-use crate::stage::{Configured, Context, declared, install};
+use crate::stage::install::SourcesFile;
+use crate::stage::{Configured, Context, declared};
 use crate::store::Entry;
 use crate::sysprep::{self, Declared, ImageIdentity, Report, Seal};
 
@@ -50,6 +51,13 @@ impl Open {
         version: &str,
     ) -> Result<Report> {
         let recipe = context.recipe();
+        let sources: Vec<_> = sources(below, recipe).into_iter().collect();
+        if sources.is_empty() && recipe.mirrors.image.contains("://") {
+            context.ui.ui().warning(
+                "`mirrors: {image: …}` is not applied: only apt's sources are known here; a step of \
+                 `configure` can write others",
+            );
+        }
         sysprep::seal(
             &self.guest,
             &self.os,
@@ -60,7 +68,7 @@ impl Open {
                     version: version.to_owned(),
                 }),
                 declared,
-                files: &sources(below, recipe),
+                files: &sources,
                 luks_keys: &self.keys,
                 relabel_at_boot: recipe.targets.ramdisk.is_none(),
                 ui: Some(context.ui),
@@ -109,14 +117,8 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
 }
 
 /// What the finished image is told about package sources.
-fn sources(disk: &Entry, recipe: &Recipe) -> Vec<(String, String)> {
-    let facts: Option<install::Facts> =
-        serde_json::from_value(disk.meta().facts["install"].clone()).ok();
-    let default = facts
-        .and_then(|facts| facts.sources)
-        .filter(|_| recipe.mirrors.image == "default");
-    default
-        .into_iter()
-        .map(|sources| (sources.path, sources.text))
-        .collect()
+fn sources(disk: &Entry, recipe: &Recipe) -> Option<(String, String)> {
+    let file = SourcesFile::of(&disk.meta().facts)?;
+    let text = file.told(&recipe.mirrors.image)?;
+    Some((file.path, text))
 }

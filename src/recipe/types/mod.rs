@@ -147,7 +147,8 @@ pub enum Firmware {
 pub struct Mirrors {
     /// What the build fetches from: `host` is the mirror of the host's own apt configuration.
     pub build: String,
-    /// What the finished image is told: `default` is the distribution's own address.
+    /// What the finished image is told: `default` is the distribution's own address, `host` what the
+    /// build fetches from. An address is known to apt only.
     pub image: String,
 }
 

@@ -18,6 +18,7 @@ use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
 use crate::stage::Context;
+use crate::stage::install::SourcesFile;
 use crate::store::Entry;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::ui::StageUi;
@@ -30,7 +31,13 @@ pub const PASSPHRASE: &str = "passphrase";
 ///
 /// # Errors
 /// When the disk holds no operating system that the runner knows, or no key opens a volume.
-fn prepare(disk: &Path, accel: Accel, ui: &StageUi, keys: &[Key]) -> Result<String> {
+fn prepare(
+    disk: &Path,
+    accel: Accel,
+    ui: &StageUi,
+    keys: &[Key],
+    sources: Option<&SourcesFile>,
+) -> Result<String> {
     ui.step("putting the runner into the disk");
     let drives = [Drive {
         path: disk,
@@ -45,6 +52,9 @@ fn prepare(disk: &Path, accel: Accel, ui: &StageUi, keys: &[Key]) -> Result<Stri
     let guest = Guestfs::launch_unlocked(&launch, keys)?;
     guest.mount_root()?;
     inject::inject(&guest)?;
+    if let Some(file) = sources {
+        guest.write(&file.path, file.build.as_bytes())?;
+    }
     let release = guest.read_file("/etc/os-release").unwrap_or_default();
     guest.close()?;
     Ok(codename(&String::from_utf8_lossy(&release)))
@@ -212,6 +222,7 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         instance: if last { &recipe.instance } else { &[] },
         secrets: secrets(context, steps)?,
         name: context.label.clone(),
+        sources: None,
     };
     // What a step writes and removes again has to be gone: see [`crate::sysprep::OVERLAY_CLUSTER`].
     let disk = match work.secrets.is_empty() {
@@ -235,6 +246,8 @@ pub(super) struct Work<'a> {
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
     /// Start of the domain's name, and of its logs.
     pub(super) name: String,
+    /// The package sources that the steps read, where the disk may have others.
+    pub(super) sources: Option<SourcesFile>,
 }
 
 /// Everything that steps may know and the image must not: the recipe's secrets and keys of agents.
@@ -261,7 +274,7 @@ pub(super) fn execute(
     let accel = context.host.accel()?;
     let names: Vec<String> = work.secrets.keys().cloned().collect();
     let keys = luks_keys(recipe, &context.resolved.root);
-    let codename = prepare(&disk, accel, context.ui, &keys)?;
+    let codename = prepare(&disk, accel, context.ui, &keys, work.sources.as_ref())?;
     let toolbox = toolbox::of(context, work.steps, &codename)?;
     let request = Request {
         mode: Mode::Configure,

@@ -9,6 +9,7 @@ use crate::hypervisor::{self, Format};
 use crate::recipe::types::{Check, Step};
 use crate::scan::Subject;
 use crate::stage::check::{Gate, GateReport, run_gate};
+use crate::stage::install::SourcesFile;
 use crate::stage::{Context, Sealed, configure, declared, overlay, seal};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::target::Trial;
@@ -29,6 +30,8 @@ pub(super) fn prepare(
         instance: &[],
         secrets: configure::secrets(context, steps)?,
         name: format!("{}-steps", context.label),
+        // The sealed disk has those of the finished image.
+        sources: SourcesFile::of(&sealed.0.meta().facts).filter(|file| !file.build.is_empty()),
     };
     configure::execute(context, disk.clone(), &work, scratch)?;
     seal_again(context, sealed, &disk, steps, version)?;

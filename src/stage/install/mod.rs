@@ -31,7 +31,7 @@ pub struct Facts {
     /// The partition that grows with the disk, as virt-builder names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expand: Option<String>,
-    /// What the sealed image is told about package sources when its recipe says `default`.
+    /// Where the guest keeps its package sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<SourcesFile>,
     /// Every file that the installer fetched through the proxy.
@@ -44,8 +44,29 @@ pub struct Facts {
 pub struct SourcesFile {
     /// Absolute path in the guest.
     pub path: String,
-    /// Its whole text.
+    /// Its whole text in an image whose recipe says `default`.
     pub text: String,
+    /// Its whole text while the image is built; empty when nobody chose it.
+    #[serde(default)]
+    pub build: String,
+}
+
+impl SourcesFile {
+    /// The file of an installed disk, if its method knows one.
+    pub fn of(facts: &serde_json::Value) -> Option<SourcesFile> {
+        let facts: Option<Facts> = serde_json::from_value(facts["install"].clone()).ok();
+        facts?.sources
+    }
+
+    /// What an image is told when its recipe's `mirrors.image` is `image`; `None` leaves it as the
+    /// build had it.
+    pub fn told(&self, image: &str) -> Option<String> {
+        match image {
+            "host" => None,
+            "default" => Some(self.text.clone()),
+            address => Some(crate::distro::apt::moved(&self.text, address)),
+        }
+    }
 }
 
 /// A disk with a base system.

@@ -141,6 +141,7 @@ fn choose(
     let image = default.as_ref().map(|archive| SourcesFile {
         path: format!("/{}", apt::sources_path(apt)),
         text: apt::sources(apt, suite, archive, &[]),
+        build: String::new(),
     });
     let mirrors = match chosen.or(default) {
         Some(archive) => of_archive(distro, apt, suite, archive, build, site),
@@ -149,6 +150,10 @@ fn choose(
             ..Mirrors::default()
         },
     };
+    let image = image.map(|file| SourcesFile {
+        build: mirrors.sources.clone(),
+        ..file
+    });
     Ok((mirrors, image))
 }
 

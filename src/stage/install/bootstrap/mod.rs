@@ -100,6 +100,7 @@ fn configure(
     Ok(default.map(|archive| SourcesFile {
         path: format!("/{}", distro::apt::sources_path(distro)),
         text: text(&archive),
+        build: sources,
     }))
 }
 
