@@ -183,6 +183,9 @@ fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
                 "device=$(findmnt -vno SOURCE /); all=$(blockdev --getsize64 \"$device\"); \
                  files=$(df -B1 --output=size / | tail -n 1); \
                  echo \"$device has $all bytes, its file system $files\"; \
+                 case $(lsblk -ndo TYPE \"$device\") in lvm) echo 'cloud-init grows \
+                 partitions only: a step of `targets: {{openstack: {{configure: …}}}}` can make a \
+                 service that grows this one';; esac; \
                  [ \"$all\" -gt {bytes} ] && [ $((files / 85)) -gt $((all / 100)) ]"
             ),
         ],

@@ -1,0 +1,141 @@
+//! What the threads of an unpacker do.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::super::{Place, block, sparse};
+use super::{Input, Shared, State};
+use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
+
+/// Compressed blocks up to this size, in bytes, are remembered when they were all zeros.
+const SMALL: usize = 64 << 10;
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let limit = Duration::from_millis(100);
+        let woken = self.changed.wait_timeout(state, limit);
+        woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn place(&self, index: usize) -> Result<Place> {
+        let place = self.layout.blocks().get(index).copied();
+        place.ok_or_else(|| Error::internal("there is no such block"))
+    }
+
+    /// One worker: decodes blocks until no more come, or somebody failed.
+    pub(super) fn work(&self) {
+        while let Some((index, input)) = self.claim() {
+            let result = self.decode(index, input);
+            if result.is_ok() {
+                self.finished(index);
+            }
+            let mut state = self.lock();
+            state.busy = state.busy.saturating_sub(1);
+            match result {
+                Ok(()) => drop(state),
+                Err(error) => {
+                    state.error.get_or_insert(error);
+                    state.queue.clear();
+                    (state.queued, state.busy) = (0, 0);
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn claim(&self) -> Option<(usize, Input)> {
+        let mut state = self.lock();
+        loop {
+            if state.error.is_some() {
+                return None;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                if let Input::Bytes(bytes) = &job.1 {
+                    state.queued -= bytes.len() as u64;
+                }
+                drop(state);
+                self.changed.notify_all();
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+
+    fn decode(&self, index: usize, input: Input) -> Result<()> {
+        let place = self.place(index)?;
+        // Empty space is the same few bytes over and over.
+        let small = match &input {
+            Input::Bytes(bytes) if bytes.len() <= SMALL => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&place.len.to_le_bytes()).update(bytes);
+                Some(*hasher.finalize().as_bytes())
+            }
+            _ => None,
+        };
+        if small.is_some_and(|digest| self.lock().zeros.contains(&digest)) {
+            return Ok(());
+        }
+        let mut zero = true;
+        let mut sink = |at, bytes: &[u8]| {
+            interrupt::check()?;
+            let written = sparse::write(&self.file, place.start + at, bytes)
+                .doing(|| format!("writing {}", self.path.display()))?;
+            zero &= written == 0;
+            Ok(())
+        };
+        let mut input: Box<dyn Read> = match input {
+            Input::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes)),
+            Input::File(file) => Box::new(At {
+                file,
+                offset: place.offset,
+            }),
+        };
+        let memory = self.decoder_limit;
+        block::decode(&self.layout, index, &mut input, memory, &mut sink)?;
+        if let (Some(digest), true) = (small, zero) {
+            self.lock().zeros.insert(digest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finished(&self, index: usize) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.finished[index], true) {
+            return;
+        }
+        state.done += self.layout.blocks()[index].len;
+        while state.finished.get(state.leading) == Some(&true) {
+            state.leading += 1;
+        }
+        if let (Some(told), Some(last)) = (&state.told, state.leading.checked_sub(1)) {
+            let last = &self.layout.blocks()[last];
+            // A digest thread that failed says so when it is joined.
+            told.send(last.start + last.len).ok();
+        }
+    }
+}
+
+/// Reads a file from a place on, without moving its position.
+struct At {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.file.read_at(buffer, self.offset)?;
+        self.offset += got as u64;
+        Ok(got)
+    }
+}

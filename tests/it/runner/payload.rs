@@ -1,0 +1,97 @@
+//! Conditions, files and scripts.
+
+use super::*;
+
+#[test]
+fn conditions_choose_by_distribution_and_release() {
+    for name in SHELLS {
+        let on = |distro, release, word| Step {
+            when: when(distro, release),
+            ..shell(format!("echo {word} >>order"))
+        };
+        let steps = [
+            on(Some("debian"), None, "like"),
+            on(Some("ubuntu"), Some("noble"), "codename"),
+            on(None, Some("24.04"), "version"),
+            on(Some("rhel"), None, "never"),
+            on(None, Some("trixie"), "never"),
+        ];
+        let fake = Fake::new(name, Mode::Configure, &steps);
+        assert!(fake.boot().is_err());
+        assert!(fake.journal().complete(5));
+        assert_eq!(fake.text("root/order"), "like\ncodename\nversion\n");
+    }
+}
+
+#[test]
+fn files_and_scripts_come_from_the_payload() {
+    for name in SHELLS {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("tree/deep/empty")).unwrap();
+        fs::write(dir.path().join("tree/deep/conf"), "for {{ who }}\n").unwrap();
+        fs::write(
+            dir.path().join("tool.sh"),
+            "#!/bin/sh\necho \"$0 $1|$2\" >>order\n",
+        )
+        .unwrap();
+        let file = |from: Option<&str>, content: Option<&str>, to: &str, mode: Option<&str>| Step {
+            action: Action::Files(Files {
+                from: from.map(Into::into),
+                content: content.map(Into::into),
+                to: to.into(),
+                mode: mode.map(Into::into),
+                owner: None,
+                template: from == Some("tree"),
+            }),
+            ..shell("")
+        };
+        let script = Shell {
+            script: Some("tool.sh".into()),
+            run: None,
+            args: vec!["a b".into(), "it's".into()],
+        };
+        let steps = [
+            file(Some("tree"), None, "/etc/app", None),
+            file(None, Some("secret-ish\n"), "/etc/one", Some("0600")),
+            file(Some("tool.sh"), None, "/usr/local/bin/", Some("0755")),
+            Step {
+                action: Action::Shell(script),
+                ..shell("")
+            },
+        ];
+        let vars = BTreeMap::from([("who".to_owned(), "everybody".to_owned())]);
+        let mut fake = Fake::new(name, Mode::Configure, &[]);
+        fake.job = Job::prepare(&Request {
+            mode: Mode::Configure,
+            steps: &steps,
+            instance: &[],
+            vars: &vars,
+            secrets: &[],
+            root: dir.path(),
+            accel: Accel::Kvm,
+        })
+        .unwrap();
+        fake.job
+            .write(&fake.path("dev/vdb"), &fake.path("dev/vdc"))
+            .unwrap();
+        // A directory that is a link in the guest stays one.
+        fs::create_dir(fake.path("root/real")).unwrap();
+        std::os::unix::fs::symlink("../real", fake.path("root/etc/app")).unwrap();
+        assert!(fake.boot().is_err());
+        let journal = fake.journal();
+        assert!(
+            journal.complete(4),
+            "{name}: {journal:?} {}",
+            fake.text("dev/vport0p2")
+        );
+        assert_eq!(fake.text("root/real/deep/conf"), "for everybody\n");
+        assert!(fake.path("root/real/deep/empty").is_dir());
+        let mode =
+            |path: &str| fs::metadata(fake.path(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(
+            (mode("root/etc/one"), mode("root/usr/local/bin/tool.sh")),
+            (0o600, 0o755)
+        );
+        assert!(fake.text("root/order").ends_with("script a b|it's\n"));
+    }
+}
