@@ -230,6 +230,9 @@ impl<T> Context<T> for std::io::Result<T> {
                 std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                     error.hint("choose a directory that you can write to with --state DIR")
                 }
+                std::io::ErrorKind::FileTooLarge => error.hint(
+                    "no file may be that large here: see `ulimit -f`, and what the file system can hold",
+                ),
                 _ => error,
             }
         })

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Context, Error, Kind, Result};
 
@@ -24,13 +24,16 @@ static ACTIONS: Mutex<Actions> = Mutex::new(Actions {
     list: BTreeMap::new(),
 });
 
-/// Starts the thread that receives SIGINT, SIGTERM and SIGHUP. Call once, from the command line.
+/// Starts the thread that receives SIGINT, SIGTERM and SIGHUP, and lets a limit on file sizes fail
+/// the write instead of ending the process. Call once, from the command line.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn install() -> Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .doing(|| "installing the signal handlers".into())?;
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
         .doing(|| "installing the signal handlers".into())?;
     std::thread::spawn(move || signals.forever().for_each(raise));
     Ok(())

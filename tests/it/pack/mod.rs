@@ -270,6 +270,25 @@ fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
     }
 }
 
+#[test]
+fn a_limit_on_file_sizes_is_told_and_nothing_gets_the_name() {
+    let dir = TempDir::new().unwrap();
+    let raw = raw(dir.path(), 8 << 20, &[(0, &noise(8 << 20))]);
+    // Units of 512 bytes.
+    let script =
+        "ulimit -f 6000; cd \"$1\"; \"$2\" --state state -q disk pack \"$3\" -o out.xz 2>&1
+        echo \"exit $?\"; find . -name 'out*' -o -name '.imgforge*'";
+    let text = Program::new("dash")
+        .args(["-c", script, "dash"])
+        .arg(dir.path())
+        .arg(env!("CARGO_BIN_EXE_imgforge"))
+        .arg(&raw)
+        .text()
+        .unwrap();
+    assert!(text.contains("`ulimit -f`"), "{text}");
+    assert!(text.trim_end().ends_with("exit 1"), "{text}");
+}
+
 /// A reporter that writes to the disk as soon as it is told of progress.
 struct Meddler(PathBuf);
 
