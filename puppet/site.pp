@@ -1,3 +1,2 @@
 # What a node is comes from the fact `role`, which its recipe sets.
-$role = $facts['role']
-include "role::${role}"
+include "role::${facts['role']}"
