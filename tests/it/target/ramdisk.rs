@@ -98,7 +98,7 @@ pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
             "-cpu",
             "max",
             "-smp",
-            "2",
+            "1",
         ])
         .args(["-m", &format!("{memory}M"), "-serial", &serial])
         .args(more)
