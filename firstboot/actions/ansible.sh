@@ -18,6 +18,7 @@ if [ ! -e "$tools/python" ]; then
 fi
 [ -e "$tools/python" ] || fail "the disk with Ansible is not there"
 
+need_lists
 work=$RUN/ansible-$N
 rm -rf "$work"
 mkdir -p "$work/tree" "$work/tmp"

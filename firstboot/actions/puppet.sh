@@ -20,6 +20,7 @@ if ! command -v puppet >/dev/null 2>&1; then
 	# A step is one run of it. Who wants the daemon asks for the package.
 	if booted_with_systemd; then systemctl disable puppet.service >/dev/null 2>&1 || true; fi
 fi
+need_lists
 # Its daemon would hold the lock of this run.
 if booted_with_systemd; then systemctl stop puppet.service >/dev/null 2>&1 || true; fi
 

@@ -59,6 +59,17 @@ refresh_lists() {
 	: >"$RUN/lists-fresh"
 }
 
+# apt knows no package without lists, and a sealed image has none: a layer on one needs them before
+# Puppet or Ansible installs something. The other managers fetch theirs by themselves.
+need_lists() {
+	command -v apt-get >/dev/null 2>&1 || return 0
+	for list in /var/lib/apt/lists/*_Packages*; do
+		[ ! -e "$list" ] || return 0
+	done
+	quiet_apt
+	apt update || echo "imgforge: there are no package lists, so nothing can be installed"
+}
+
 # 100 and up are information: patches are there, a restart is advised.
 zypper_run() {
 	code=0
