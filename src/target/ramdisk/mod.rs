@@ -33,7 +33,7 @@ use words::Names;
 pub(super) const TARGET: Target = Target {
     name: "ramdisk",
     about: "kernel, initrd and root for machines without a disk",
-    version: 1,
+    version: 2,
     options: |targets| targets.ramdisk.as_ref().map(|options| json!(options)),
     alone: || Targets {
         ramdisk: Some(Ramdisk::default()),

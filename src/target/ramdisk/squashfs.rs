@@ -90,7 +90,7 @@ fn made(path: &str, kind: Kind, mode: u32, text: String) -> Node {
 fn fstab(state: Option<&StateDisk>) -> String {
     let mut text = "# The root is in memory.\n".to_owned();
     if let Some(StateDisk { label, to }) = state {
-        let options = "nofail,noatime,x-systemd.device-timeout=30s";
+        let options = "nofail,noatime,x-systemd.device-timeout=90s";
         text += &format!("LABEL={label} {to} auto {options} 0 2\n");
     }
     text
