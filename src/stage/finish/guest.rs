@@ -30,8 +30,11 @@ pub(super) fn prepare(
         instance: &[],
         secrets: configure::secrets(context, steps)?,
         name: format!("{}-steps", context.label),
-        // The sealed disk has those of the finished image.
-        sources: SourcesFile::of(&sealed.0.meta().facts).filter(|file| !file.build.is_empty()),
+        // Only where sealing put those of the finished image, and will put them again.
+        sources: SourcesFile::of(&sealed.0.meta().facts).filter(|file| {
+            let image = &context.recipe().mirrors.image;
+            !file.build.is_empty() && file.told(image).is_some()
+        }),
     };
     configure::execute(context, disk.clone(), &work, scratch)?;
     seal_again(context, sealed, &disk, steps, version)?;
