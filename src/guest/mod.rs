@@ -39,6 +39,9 @@ const LAUNCH_LIMIT: Duration = Duration::from_secs(60);
 /// How long a call may show no sign of life, with hardware acceleration.
 const CALL_LIMIT: Duration = Duration::from_secs(300);
 
+/// How often the appliance is started when QEMU aborts.
+const STARTS: u32 = 3;
+
 /// Memory of the appliance, in MiB: enough for GRUB and package managers of a guest.
 const MEMORY: i32 = 1024;
 
@@ -152,6 +155,20 @@ impl Guestfs {
     /// # Errors
     /// As [`Guestfs::launch`].
     pub fn launch_with(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
+        for _ in 1..STARTS {
+            match Self::start(launch, memory) {
+                Err(error) if aborted(&error) => {
+                    if let Some(ui) = launch.ui {
+                        ui.line("QEMU aborted while the appliance started: it starts again");
+                    }
+                }
+                result => return result,
+            }
+        }
+        Self::start(launch, memory)
+    }
+
+    fn start(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
         let scratch = scratch(launch.drives)?;
@@ -279,6 +296,13 @@ pub fn library_version() -> Result<String> {
     Raw::create(lib, Box::new(|_| ()))
         .map(|raw| raw.version().unwrap_or_default())
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))
+}
+
+/// QEMU's translator with several processors aborts now and then while a kernel sets up its devices
+/// (seen with 10.0 in guests: an assertion in msix_table_mmio_write). No disk was touched by then.
+fn aborted(error: &Error) -> bool {
+    let mut lines = error.evidence_lines().iter();
+    lines.any(|line| line.contains("Assertion"))
 }
 
 fn missing(cause: &guestfs_sys::LoadError) -> Error {

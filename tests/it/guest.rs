@@ -9,6 +9,7 @@ use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::host::interrupt;
+use imgforge::runner::inject::hold_instance;
 
 use crate::phony::Phony;
 
@@ -50,6 +51,17 @@ fn a_debian_is_mounted_read_written_and_closed() {
         .map(|p| p.name)
         .collect();
     assert_eq!(names, ["openssh-server"]);
+
+    // Not there, then there.
+    hold_instance(&guest).unwrap();
+    guest.mkdir_p("/usr/lib/imgforge-instance/steps").unwrap();
+    hold_instance(&guest).unwrap();
+    assert!(!guest.exists("/usr/lib/imgforge-instance").unwrap());
+    assert!(
+        guest
+            .exists("/usr/lib/imgforge-instance.held/steps")
+            .unwrap()
+    );
 
     guest.write("/root/a b", b"\x00bytes\xff").unwrap();
     guest.append("/root/a b", "more").unwrap();
@@ -289,6 +301,52 @@ fn nothing_is_written_to_stderr() {
     assert!(output.contains("1 passed"), "{output}");
     assert_eq!(running.stderr_tail(), "");
     running.wait().unwrap();
+}
+
+#[test]
+#[ignore = "a child of another test"]
+fn child_starts_an_appliance() {
+    let Some(disk) = child_disk() else { return };
+    let drives = [Drive {
+        path: &disk,
+        format: "raw",
+        readonly: false,
+    }];
+    let started = Guestfs::launch(&Launch {
+        drives: &drives,
+        accel: Accel::Tcg,
+        ui: None,
+    });
+    let said = match started {
+        Ok(guest) => guest.close().map(|()| String::new()).unwrap(),
+        Err(error) => error.render(),
+    };
+    std::fs::write(disk.with_extension("said"), said).unwrap();
+}
+
+#[test]
+fn an_appliance_that_qemu_aborts_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let hypervisor = dir.path().join("qemu");
+    // Aborts as QEMU does, for as many machines as the file has lines.
+    let script = "#!/bin/sh\ncase \" $* \" in *\" -append \"*) ;; *) exec qemu-system-x86_64 \"$@\";; esac\n\
+                  cd \"$IMGFORGE_TEST_DIR\" && echo >>starts\n\
+                  if [ \"$(wc -l <starts)\" -le \"$(wc -l <aborts)\" ]; then\n\
+                  echo 'Assertion `true'\\'' failed.' >&2; kill -ABRT $$\nfi\n\
+                  exec qemu-system-x86_64 \"$@\"\n";
+    std::fs::write(&hypervisor, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hypervisor, mode).unwrap();
+    let starts = dir.path().join("starts");
+    for (aborts, all, fails) in [(1, 2, false), (9, 3, true)] {
+        std::fs::write(dir.path().join("aborts"), "\n".repeat(aborts)).unwrap();
+        std::fs::write(&starts, "").unwrap();
+        let child = child("child_starts_an_appliance", dir.path());
+        child.env("LIBGUESTFS_HV", &hypervisor).run().unwrap();
+        let said = std::fs::read_to_string(dir.path().join("disk.said")).unwrap();
+        assert_eq!(said.contains("Assertion"), fails, "{said}");
+        assert_eq!(std::fs::read_to_string(&starts).unwrap().len(), all);
+    }
 }
 
 /// Command lines that name a file in `dir`, but for the test's own child.
