@@ -247,7 +247,7 @@ functions! {
     vgs(G) -> OwnedTexts;
     vg_activate_all(G, c_int) -> c_int;
     pvchange_uuid_all(G) -> c_int;
-    vgchange_uuid_all(G) -> c_int;
+    vgchange_uuid(G, Text) -> c_int;
     lvm_scan(G, c_int) -> c_int;
     list_dm_devices(G) -> OwnedTexts;
     cryptsetup_open_argv(G, Text, Text, Text, *const CryptsetupOpen) -> c_int;

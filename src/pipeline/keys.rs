@@ -22,7 +22,7 @@ use crate::target::Target;
 const INSTALL: u32 = 2;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 1;
-const SEAL: u32 = 7;
+const SEAL: u32 = 8;
 const CHECK: u32 = 2;
 const PACK: u32 = 1;
 

@@ -122,8 +122,8 @@ calls! {
     "switching the volume groups" vg_activate_all = vg_activate_all(activate: bool) -> ();
     /// Gives all physical volumes new UUIDs.
     "changing the UUIDs of physical volumes" pvchange_uuid_all = pvchange_uuid_all() -> ();
-    /// Gives all volume groups new UUIDs.
-    "changing the UUIDs of volume groups" vgchange_uuid_all = vgchange_uuid_all() -> ();
+    /// Gives a volume group a new UUID.
+    "changing the UUID of the volume group {group}" vgchange_uuid = vgchange_uuid(group: &str) -> ();
     /// Looks for volume groups again.
     "looking for volume groups" lvm_scan = lvm_scan(activate: bool) -> ();
     /// Devices of the device mapper that are not LVM's.

@@ -1,5 +1,6 @@
 //! Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can be
-//! attached to one machine. Machines find their volumes by name.
+//! attached to one machine. Machines find their volumes by name; GRUB finds its own files by the
+//! group's UUID, which is in its core image.
 
 use crate::error::Result;
 use crate::sysprep::{Operation, Run, Site};
@@ -9,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     name: "lvm-uuids",
     heading: "Give LVM new UUIDs",
     default: true,
-    doc: "Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can be attached to one machine. Machines find their volumes by name.",
+    doc: "Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can be attached to one machine. Machines find their volumes by name; a group that GRUB is started from keeps its UUID, by which GRUB finds itself.",
     run: Run::Devices(run),
 };
 
@@ -18,10 +19,11 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     if !guest.feature_available(&["lvm2"])? {
         return Ok(());
     }
-    let (volumes, groups) = (!guest.pvs()?.is_empty(), !guest.vgs()?.is_empty());
-    if !volumes && !groups {
+    let (volumes, groups) = (guest.pvs()?, guest.vgs()?);
+    if volumes.is_empty() && groups.is_empty() {
         return Ok(());
     }
+    let kept = group_of_grub(site)?;
     let mut closed = false;
     // While udev reads a volume, it is in use.
     guest.settle()?;
@@ -35,15 +37,44 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         }
         guest.vg_activate_all(false)?;
     }
-    if volumes {
+    if !volumes.is_empty() {
         guest.pvchange_uuid_all()?;
     }
-    if groups {
-        guest.vgchange_uuid_all()?;
+    for group in groups.iter().filter(|group| Some(*group) != kept.as_ref()) {
+        guest.vgchange_uuid(group)?;
     }
     guest.vg_activate_all(true)?;
     if closed {
         guest.unlock(site.luks_keys)?;
     }
+    site.notes.extend(kept.map(|group| {
+        format!("the volume group {group} keeps its UUID, as GRUB is started from it")
+    }));
     Ok(())
+}
+
+/// The group whose logical volume holds GRUB's files; nothing is mounted.
+fn group_of_grub(site: &Site<'_>) -> Result<Option<String>> {
+    let guest = site.guest;
+    let device = |at: &str| {
+        let mut points = site.os.mountpoints.iter();
+        points
+            .find(|(point, _)| point == at)
+            .map(|(_, device)| device.as_str())
+    };
+    let (device, dir) = match (device("/boot"), device("/")) {
+        (Some(boot), _) => (boot, "/"),
+        (None, Some(root)) => (root, "/boot/"),
+        (None, None) => return Ok(None),
+    };
+    if !guest.lvs()?.iter().any(|volume| volume == device) {
+        return Ok(None);
+    }
+    guest.mount_ro(device, "/")?;
+    let has = |name: &str| guest.is_dir(&format!("{dir}{name}"));
+    let found = has("grub")? || has("grub2")?;
+    guest.umount_all()?;
+    // `/dev/GROUP/VOLUME`
+    let group = device.split('/').nth(2).filter(|_| found);
+    Ok(group.map(str::to_owned))
 }
