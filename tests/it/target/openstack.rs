@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{World, debian, run, text};
+use super::{World, debian, run, text, told, whole};
 
 fn disk(world: &World, cloud_init: bool) -> std::path::PathBuf {
     let phony = debian(&["virtio_blk", "virtio_net"]);
@@ -58,4 +58,81 @@ fn an_image_without_cloud_init_is_refused() {
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("has no cloud-init"), "{said}");
     assert!(world.made().is_empty());
+}
+
+/// What the machine with a logical volume is a copy of.
+const ORIGIN: &str = "\
+name: web
+install: {bootstrap: {suite: trixie, packages: [lvm2]}}
+machine: {disk: 3GiB, memory: 1GiB}
+";
+
+/// Its root is in a logical partition, as installers make it.
+const COPY: &str = "\
+name: web
+install: {import: {image: lvm.raw}}
+machine: {memory: 1GiB}
+pack: {profile: fast}
+targets: {openstack: {}}
+";
+
+/// The appliance copies a system onto a logical volume, and makes it bootable there.
+const MOVE: &str = "\
+run
+part-init /dev/sdb mbr
+part-add /dev/sdb extended 2048 -2048
+part-add /dev/sdb logical 4096 -4096
+pvcreate /dev/sdb5
+vgcreate vg /dev/sdb5
+lvcreate-free root vg 90
+mkfs ext4 /dev/vg/root
+mkmountpoint /from
+mkmountpoint /to
+mount-ro /dev/sda3 /from
+mount /dev/vg/root /to
+cp-a /from/. /to
+umount /from
+umount /to
+rmmountpoint /from
+rmmountpoint /to
+mount /dev/vg/root /
+write /etc/fstab \"/dev/vg/root / ext4 errors=remount-ro 0 1\\n\"
+mkdir-p /boot/grub
+sh \"grub-install --target=i386-pc /dev/$(lsblk -ndo PKNAME $(pvs --noheadings -o pv_name))\"
+command \"update-grub\"
+";
+
+/// The gate boots it on a larger disk and asks whether the root has grown; an image of a quarter
+/// free space keeps that.
+#[test]
+#[ignore = "vm"]
+fn e2e_a_root_on_a_logical_volume_grows_with_its_disk() {
+    let world = whole::World::new(ORIGIN);
+    let (code, said) = world.imgforge(&["build", "web", "--until", "install"]);
+    assert_eq!(code, 0, "{said}");
+    let found = run(
+        "find",
+        &[text(&world.path("state/store")), "-name", "disk.qcow2"],
+    );
+    let script = format!(
+        "add {} readonly:true format:qcow2\nsparse {} 3G\n{MOVE}",
+        found.trim(),
+        text(&world.path("lvm.raw"))
+    );
+    std::fs::write(world.path("script"), script).unwrap();
+    let mut guestfish = std::process::Command::new("guestfish");
+    guestfish
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .args(["-f", text(&world.path("script"))]);
+    let (code, said) = told(&guestfish.output().unwrap());
+    assert_eq!(code, 0, "{said}");
+    std::fs::write(world.path("recipes/web.yaml"), COPY).unwrap();
+    let out = world.path("out");
+    let (code, said) = world.imgforge(&["build", "web", "-o", text(&out)]);
+    assert_eq!(code, 0, "{said}");
+    run(
+        "qemu-img",
+        &["check", text(&world.file("out", ".openstack.qcow2"))],
+    );
 }

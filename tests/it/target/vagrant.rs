@@ -4,7 +4,7 @@ use std::path::Path;
 
 use imgforge::host::exec::Program;
 
-use super::{GENERIC, World, debian, run, text};
+use super::{GENERIC, World, debian, run, text, whole};
 use crate::phony::Phony;
 
 /// A Debian with what Vagrant needs, whose first free number is 1001.
@@ -164,4 +164,39 @@ fn added(world: &World) {
     write("1.0.1", "x");
     let refused = vagrant(&["box", "add", "--provider", "libvirt", text(&catalogue)]).run();
     assert!(refused.unwrap_err().render().contains("checksum"));
+}
+
+/// Ubuntu packages the guest additions, in a component that the recipe has to name.
+const ADDITIONS: &str = "\
+name: web
+install: {bootstrap: {suite: noble, components: [main, universe, multiverse]}}
+machine: {disk: 4GiB, memory: 1GiB}
+pack: {profile: fast}
+targets: {vagrant: {providers: [virtualbox]}}
+";
+
+#[test]
+#[ignore = "vm"]
+fn e2e_guest_additions_are_installed_where_they_are_packaged() {
+    let world = whole::World::new(ADDITIONS);
+    let out = world.path("out");
+    let (code, said) = world.imgforge(&["build", "web", "-o", text(&out)]);
+    assert_eq!(code, 0, "{said}");
+    let file = world.file("out", ".virtualbox.box");
+    run("tar", &["-C", text(&out), "-xf", text(&file)]);
+    let vagrantfile = std::fs::read_to_string(out.join("Vagrantfile")).unwrap();
+    assert!(!vagrantfile.contains("rsync"), "{vagrantfile}");
+    let disk = out.join("box-disk001.vmdk");
+    let said = Program::new("guestfish")
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .args(["--ro", "-i", "--format=vmdk", "-a"])
+        .arg(&disk)
+        .input("exists /usr/sbin/mount.vboxsf\nsh \"find /usr/lib/modules -name vboxsf.ko*\"\n")
+        .text();
+    let said = said.unwrap_or_else(|error| panic!("{}", error.render()));
+    assert!(
+        said.starts_with("true") && said.contains("/vboxsf.ko"),
+        "{said}"
+    );
 }

@@ -4,6 +4,8 @@
 //! configuration of an installer's. Outside: the disk, and a manifest with everything that
 //! `openstack image create` is told, as a ready line too.
 
+mod steps;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,16 +18,14 @@ use super::{About, Made, Part, Site, Target, Trial, proven};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::tools::Tool;
-use crate::recipe::types::{
-    Action, Clusters, Files, Firmware, OpenStack, PackageNames, Packages, Shell, Step, Targets,
-};
+use crate::recipe::types::{Clusters, Firmware, OpenStack, Targets};
 use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
     name: "openstack",
     about: "a disk for Glance with cloud-init, and how to upload it",
-    version: 2,
+    version: 3,
     options: |targets| targets.openstack.as_ref().map(|options| json!(options)),
     alone: || Targets {
         openstack: Some(OpenStack::default()),
@@ -35,108 +35,18 @@ pub(super) const TARGET: Target = Target {
     modules: &[&["virtio_blk", "virtio_scsi"], &["virtio_net"]],
     reads: true,
     memory: Size::mib(1536),
-    steps: |targets| targets.openstack.as_ref().map_or_else(Vec::new, steps),
+    steps: |targets| {
+        targets
+            .openstack
+            .as_ref()
+            .map_or_else(Vec::new, steps::steps)
+    },
     trial: Some(trial),
     make,
 };
 
-/// Where cloud-init is told what this image is; its files sort, and the last one wins.
-const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";
-
 /// What cloud-init's program is called on the disk.
 const PROGRAMS: [&str; 2] = ["usr/bin/cloud-init", "bin/cloud-init"];
-
-/// Takes away how an installer set up the network; cloud-init does that for each machine.
-const NO_STATIC_NETWORK: &str = r#"
-rm -f /etc/netplan/00-installer-config*.yaml /etc/netplan/50-cloud-init.yaml \
-  /etc/udev/rules.d/70-persistent-net.rules /etc/NetworkManager/system-connections/*
-for file in /etc/sysconfig/network-scripts/ifcfg-*; do
-  [ "${file##*-}" = lo ] || rm -f "$file"
-done
-if [ -f /etc/network/interfaces ]; then
-  printf '%s\n' '# The interfaces are cloud-init'"'"'s.' 'source /etc/network/interfaces.d/*' '' \
-    'auto lo' 'iface lo inet loopback' >/etc/network/interfaces
-fi
-cloud-init --version
-# The schema is that of user data, which has neither sources nor the system's own settings.
-if cloud-init schema --help >/dev/null 2>&1; then
-  sed '/^datasource_list:/d; /^system_info:/d' /etc/cloud/cloud.cfg.d/90_imgforge.cfg >/run/imgforge.cfg
-  cloud-init schema --config-file /run/imgforge.cfg
-fi
-"#;
-
-/// The steps in the guest: what every OpenStack image needs, then the recipe's own.
-fn steps(options: &OpenStack) -> Vec<Step> {
-    let grow = ["cloud-guest-utils", "cloud-utils-growpart", "growpart"];
-    let table = ["gdisk", "gdisk", "gptfdisk"];
-    let lists = [
-        ("debian", 0),
-        ("ubuntu", 0),
-        ("fedora", 1),
-        ("rhel", 1),
-        ("suse", 2),
-    ];
-    let by_distro: BTreeMap<String, Vec<String>> = lists
-        .into_iter()
-        .map(|(distro, kind)| {
-            let names = ["cloud-init", grow[kind], table[kind], "sudo"];
-            (distro.to_owned(), names.map(str::to_owned).into())
-        })
-        .collect();
-    let own = [
-        (
-            "install cloud-init",
-            Action::Packages(Packages {
-                names: PackageNames::ByDistro(by_distro),
-            }),
-        ),
-        (
-            "tell cloud-init where its data is",
-            Action::Files(Files {
-                from: None,
-                content: Some(config(options)),
-                to: CONFIG.into(),
-                mode: Some("0644".into()),
-                owner: None,
-                template: false,
-            }),
-        ),
-        (
-            "leave the network to cloud-init",
-            Action::Shell(Shell {
-                script: None,
-                run: Some(NO_STATIC_NETWORK.into()),
-                args: vec![],
-            }),
-        ),
-    ];
-    let own = own
-        .into_iter()
-        .map(|(name, action)| Step::named(name, action));
-    own.chain(options.configure.iter().cloned()).collect()
-}
-
-/// The sources stand on one line, as a shell script of cloud-init's looks for them, too.
-fn config(options: &OpenStack) -> String {
-    let mut config = "#cloud-config\n\
-                      datasource_list: [ConfigDrive, OpenStack, NoCloud, None]\n\
-                      growpart: {mode: auto, devices: [/]}\n\
-                      resize_rootfs: true\n"
-        .to_owned();
-    if let Some(user) = &options.user {
-        // JSON is YAML.
-        let system = json!({"default_user": {
-            "name": user,
-            "gecos": "Cloud user",
-            "lock_passwd": true,
-            "groups": ["adm"],
-            "sudo": ["ALL=(ALL) NOPASSWD:ALL"],
-            "shell": "/bin/bash",
-        }});
-        config += &format!("system_info: {system}\n");
-    }
-    config
-}
 
 /// The account that cloud-init makes.
 fn user<'o>(options: &'o OpenStack, about: &'o About) -> &'o str {
@@ -183,9 +93,6 @@ fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
                 "device=$(findmnt -vno SOURCE /); all=$(blockdev --getsize64 \"$device\"); \
                  files=$(df -B1 --output=size / | tail -n 1); \
                  echo \"$device has $all bytes, its file system $files\"; \
-                 case $(lsblk -ndo TYPE \"$device\") in lvm) echo 'cloud-init grows \
-                 partitions only: a step of `targets: {{openstack: {{configure: …}}}}` can make a \
-                 service that grows this one';; esac; \
                  [ \"$all\" -gt {bytes} ] && [ $((files / 85)) -gt $((all / 100)) ]"
             ),
         ],
@@ -373,23 +280,5 @@ mod tests {
             "openstack image create --disk-format qcow2 --container-format bare --file \
              web-0123.openstack.qcow2 --min-disk 3 --min-ram 1024 --property os_distro=debian web"
         );
-    }
-
-    #[test]
-    fn cloud_init_is_told_where_to_look() {
-        let plain = config(&OpenStack::default());
-        assert!(plain.starts_with("#cloud-config\n"), "{plain}");
-        assert!(!plain.contains("default_user"), "{plain}");
-        let named = config(&OpenStack {
-            user: Some("ops".into()),
-            ..OpenStack::default()
-        });
-        let list = "datasource_list: [ConfigDrive, OpenStack, NoCloud, None]";
-        assert!(plain.lines().any(|line| line == list), "{plain}");
-        let system = named
-            .lines()
-            .find_map(|line| line.strip_prefix("system_info: "));
-        let system: serde_json::Value = serde_json::from_str(system.unwrap()).unwrap();
-        assert_eq!(system["default_user"]["name"], "ops");
     }
 }

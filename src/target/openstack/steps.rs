@@ -1,0 +1,147 @@
+//! What every OpenStack image has inside.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::recipe::types::{Action, Files, OpenStack, PackageNames, Packages, Shell, Step};
+
+/// Where cloud-init is told what this image is; its files sort, and the last one wins.
+const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";
+
+/// Takes away how an installer set up the network; cloud-init does that for each machine.
+const NO_STATIC_NETWORK: &str = r#"
+rm -f /etc/netplan/00-installer-config*.yaml /etc/netplan/50-cloud-init.yaml \
+  /etc/udev/rules.d/70-persistent-net.rules /etc/NetworkManager/system-connections/*
+for file in /etc/sysconfig/network-scripts/ifcfg-*; do
+  [ "${file##*-}" = lo ] || rm -f "$file"
+done
+if [ -f /etc/network/interfaces ]; then
+  printf '%s\n' '# The interfaces are cloud-init'"'"'s.' 'source /etc/network/interfaces.d/*' '' \
+    'auto lo' 'iface lo inet loopback' >/etc/network/interfaces
+fi
+cloud-init --version
+# The schema is that of user data, which has neither sources nor the system's own settings.
+if cloud-init schema --help >/dev/null 2>&1; then
+  sed '/^datasource_list:/d; /^system_info:/d' /etc/cloud/cloud.cfg.d/90_imgforge.cfg >/run/imgforge.cfg
+  cloud-init schema --config-file /run/imgforge.cfg
+fi
+"#;
+
+/// Installs a service that grows a root on a logical volume, where there is one. What the group has
+/// free now was left free on purpose.
+const GROW: &str = concat!(
+    "root=$(findmnt -vno SOURCE /)\n",
+    "[ \"$(lsblk -ndo TYPE \"$root\")\" = lvm ] || exit 0\n",
+    "cat >/usr/local/sbin/grow-root <<'SCRIPT'\n",
+    include_str!("../../../firstboot/openstack/grow-root.sh"),
+    "SCRIPT\nchmod 0755 /usr/local/sbin/grow-root\n",
+    "kept=$(lvs --noheadings -o vg_free_count \"$root\" | tr -d ' ')\n",
+    "sed \"s/KEPT/$kept/\" >/etc/systemd/system/grow-root.service <<'UNIT'\n",
+    include_str!("../../../firstboot/openstack/grow-root.service"),
+    "UNIT\nsystemctl enable grow-root.service\n",
+);
+
+/// The steps in the guest: what every OpenStack image needs, then the recipe's own.
+pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
+    let grow = ["cloud-guest-utils", "cloud-utils-growpart", "growpart"];
+    let table = ["gdisk", "gdisk", "gptfdisk"];
+    let lists = [
+        ("debian", 0),
+        ("ubuntu", 0),
+        ("fedora", 1),
+        ("rhel", 1),
+        ("suse", 2),
+    ];
+    let by_distro: BTreeMap<String, Vec<String>> = lists
+        .into_iter()
+        .map(|(distro, kind)| {
+            let names = ["cloud-init", grow[kind], table[kind], "sudo"];
+            (distro.to_owned(), names.map(str::to_owned).into())
+        })
+        .collect();
+    let own = [
+        (
+            "install cloud-init",
+            Action::Packages(Packages {
+                names: PackageNames::ByDistro(by_distro),
+            }),
+        ),
+        (
+            "tell cloud-init where its data is",
+            Action::Files(Files {
+                from: None,
+                content: Some(config(options)),
+                to: CONFIG.into(),
+                mode: Some("0644".into()),
+                owner: None,
+                template: false,
+            }),
+        ),
+        (
+            "leave the network to cloud-init",
+            Action::Shell(Shell {
+                script: None,
+                run: Some(NO_STATIC_NETWORK.into()),
+                args: vec![],
+            }),
+        ),
+        (
+            "grow a root on a logical volume",
+            Action::Shell(Shell {
+                script: None,
+                run: Some(GROW.into()),
+                args: vec![],
+            }),
+        ),
+    ];
+    let own = own
+        .into_iter()
+        .map(|(name, action)| Step::named(name, action));
+    own.chain(options.configure.iter().cloned()).collect()
+}
+
+/// The sources stand on one line, as a shell script of cloud-init's looks for them, too.
+fn config(options: &OpenStack) -> String {
+    let mut config = "#cloud-config\n\
+                      datasource_list: [ConfigDrive, OpenStack, NoCloud, None]\n\
+                      growpart: {mode: auto, devices: [/]}\n\
+                      resize_rootfs: true\n"
+        .to_owned();
+    if let Some(user) = &options.user {
+        // JSON is YAML.
+        let system = json!({"default_user": {
+            "name": user,
+            "gecos": "Cloud user",
+            "lock_passwd": true,
+            "groups": ["adm"],
+            "sudo": ["ALL=(ALL) NOPASSWD:ALL"],
+            "shell": "/bin/bash",
+        }});
+        config += &format!("system_info: {system}\n");
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cloud_init_is_told_where_to_look() {
+        let plain = config(&OpenStack::default());
+        assert!(plain.starts_with("#cloud-config\n"), "{plain}");
+        assert!(!plain.contains("default_user"), "{plain}");
+        let named = config(&OpenStack {
+            user: Some("ops".into()),
+            ..OpenStack::default()
+        });
+        let list = "datasource_list: [ConfigDrive, OpenStack, NoCloud, None]";
+        assert!(plain.lines().any(|line| line == list), "{plain}");
+        let system = named
+            .lines()
+            .find_map(|line| line.strip_prefix("system_info: "));
+        let system: serde_json::Value = serde_json::from_str(system.unwrap()).unwrap();
+        assert_eq!(system["default_user"]["name"], "ops");
+    }
+}
