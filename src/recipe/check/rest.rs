@@ -3,7 +3,7 @@
 use super::{Context, at, bad_word, is_url, steps};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
-use crate::recipe::types::{Ramdisk, Recipe, Secret};
+use crate::recipe::types::{Ramdisk, Recipe, RootForm, Secret};
 use crate::units::Size;
 
 const LEAST_DISK: Size = Size::mib(64);
@@ -266,11 +266,15 @@ fn ramdisk(cx: &mut Context<'_>, options: &Ramdisk, node: &Node) {
             cx.problem(at(node, "cmdline").loc, text);
         }
     }
-    if let Some(url) = &options.url
-        && !(url.starts_with("http://") || url.starts_with("https://"))
-    {
-        let text = "this is no address that starts with http:// or https://";
-        cx.problem(at(node, "url").loc, text);
+    if let Some(url) = &options.url {
+        let node = at(node, "url");
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            let text = "this is no address that starts with http:// or https://";
+            cx.problem(node.loc, text);
+        } else if url.starts_with("https://") && options.root == RootForm::Squashfs {
+            let help = "it asks the root's SHA-256; with `root: initrd` the boot loader fetches everything";
+            cx.wrong(node.loc, "an initrd fetches its root by http:// only", help);
+        }
     }
     let plain = |text: &str, more: &str| {
         let good = |c: char| c.is_ascii_alphanumeric() || more.contains(c);

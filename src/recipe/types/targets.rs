@@ -232,7 +232,7 @@ pub struct Ramdisk {
     /// Kernel command line; default: `console=tty0 console=ttyS0,115200 panic=60`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
-    /// Address of the directory where the files will be; default: where `boot.ipxe` comes from.
+    /// Address of the directory where the files will be, https only with `root: initrd`; default: where `boot.ipxe` comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Modules that the initrd carries and loads, beside those that it needs.
