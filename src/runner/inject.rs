@@ -4,6 +4,9 @@ use super::script::{START, START_PATH};
 use crate::error::{Error, Result};
 use crate::guest::Guestfs;
 
+/// An image's own first-boot steps.
+const INSTANCE: &str = "/usr/lib/imgforge-instance";
+
 const SYSTEMD: &str = "/etc/systemd/system";
 
 pub(super) const UNITS: &[(&str, &str)] = &[
@@ -55,6 +58,18 @@ pub fn inject(guest: &Guestfs) -> Result<()> {
         Err(Error::stage("the guest's init system is not known")
             .cause("it has neither systemd nor OpenRC nor /etc/init.d"))
     }
+}
+
+/// Keeps the first-boot steps of an image below from running in a build's guest, where they would
+/// run once for all machines; the runner puts them back in the end.
+///
+/// # Errors
+/// When the guest cannot be written.
+pub fn hold_instance(guest: &Guestfs) -> Result<()> {
+    if guest.exists(INSTANCE)? {
+        guest.mv(INSTANCE, &format!("{INSTANCE}.held"))?;
+    }
+    Ok(())
 }
 
 fn systemd(guest: &Guestfs) -> Result<()> {

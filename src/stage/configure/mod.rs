@@ -52,6 +52,7 @@ fn prepare(
     let guest = Guestfs::launch_unlocked(&launch, keys)?;
     guest.mount_root()?;
     inject::inject(&guest)?;
+    inject::hold_instance(&guest)?;
     if let Some(file) = sources {
         guest.write(&file.path, file.build.as_bytes())?;
     }

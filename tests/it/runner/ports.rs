@@ -41,6 +41,25 @@ fn instance_steps_are_placed_run_once_and_remove_themselves() {
 }
 
 #[test]
+fn first_boot_steps_of_an_image_below_are_held_back_and_put_back() {
+    for name in SHELLS {
+        for own in [false, true] {
+            let steps = own.then(|| shell("true"));
+            let built = shell("[ ! -e usr/lib/imgforge-instance ]");
+            let fake = Fake::with(name, Mode::Configure, &[built], steps.as_slice(), &[]);
+            fs::create_dir_all(fake.path("root/usr/lib/systemd/system")).unwrap();
+            fs::create_dir_all(fake.path("root/usr/lib/imgforge-instance.held")).unwrap();
+            fake.file("root/usr/lib/imgforge-instance.held/plan", "theirs\n");
+            assert!(fake.boot().is_err());
+            assert!(fake.journal().complete(1), "{name}");
+            assert!(!fake.path("root/usr/lib/imgforge-instance.held").exists());
+            let plan = fake.text("root/usr/lib/imgforge-instance/plan");
+            assert_eq!(plan == "theirs\n", !own, "own steps replace them: {plan}");
+        }
+    }
+}
+
+#[test]
 fn secrets_come_over_the_port_into_files() {
     for name in SHELLS {
         let secrets = ["enrol".to_owned()];
