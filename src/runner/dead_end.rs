@@ -37,6 +37,18 @@ const SAID: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a guest says whose host is too busy for it: the timer's interrupts come late for the kernel,
+/// or devices for systemd.
+const LATE: &[&str] = &[
+    "IO-APIC + timer doesn't work",
+    "Timed out waiting for device",
+];
+
+/// Whether the line comes from a host that is too busy, if the guest has no hardware acceleration.
+pub(super) fn is_late(line: &str) -> bool {
+    LATE.iter().any(|said| line.contains(said))
+}
+
 /// What the line means, if it is such an end.
 pub(super) fn dead_end(line: &str) -> Option<&'static str> {
     let found = SAID.iter().find(|(said, _)| line.contains(said));
@@ -45,6 +57,19 @@ pub(super) fn dead_end(line: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_busy_host_is_recognized() {
+        for line in [
+            "[    0.02] Kernel panic - not syncing: IO-APIC + timer doesn't work!",
+            "[[0;1;31m TIME [0m] Timed out waiting for device [0;1;39mdev-d…[0m10acd8.",
+        ] {
+            assert!(super::is_late(line), "{line}");
+        }
+        assert!(!super::is_late(
+            "[ TIME ] Timed out waiting for a name server."
+        ));
+    }
+
     #[test]
     fn a_boot_that_waits_for_a_person_is_known() {
         for line in [

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::dead_end::dead_end;
+use super::dead_end::{dead_end, is_late};
 use super::evidence::Evidence;
 use super::lines::{Lines, Tail};
 use super::mask::Mask;
@@ -86,6 +86,7 @@ pub struct Session<'a> {
     step: Option<u32>,
     panicked: Option<Instant>,
     dead_end: Option<(Instant, &'static str)>,
+    late: bool,
     unlock: Unlock,
     evidence: Option<Evidence>,
     phase: Phase,
@@ -137,6 +138,7 @@ impl<'a> Session<'a> {
             step: None,
             panicked: None,
             dead_end: None,
+            late: false,
             unlock: Unlock::default(),
             evidence: None,
             phase: Phase::Booting(now),
@@ -178,7 +180,7 @@ impl<'a> Session<'a> {
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
         let now = Instant::now();
         (self.phase, self.trusted, self.panicked) = (Phase::Booting(now), false, None);
-        self.dead_end = None;
+        (self.dead_end, self.late) = (None, false);
         self.unlock.begin();
         self.signs = Signs {
             last: now,
@@ -208,6 +210,11 @@ impl<'a> Session<'a> {
     /// The last lines of the console.
     pub fn console_tail(&self) -> Vec<String> {
         self.console.1.lines().map(str::to_owned).collect()
+    }
+
+    /// Whether this boot waited in vain for what a busy host is late with.
+    pub fn late(&self) -> bool {
+        self.late
     }
 
     /// The last lines of the current step's output.
@@ -282,6 +289,7 @@ impl<'a> Session<'a> {
         if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
             self.dead_end.get_or_insert((Instant::now(), meaning));
         }
+        self.late |= !self.trusted && is_late(line);
         self.console.1.push(line);
         let logged = self.logged + line.len() as u64 + 1;
         if let Some(log) = self.log.as_mut().filter(|_| logged <= LOGGED) {

@@ -158,6 +158,9 @@ fn what_does_not_boot_is_never_published() {
     ] {
         refused(&world, name, &world.run(&["build", name, "--publish"]), why);
     }
+    // A device that is late twice is missing.
+    let boots = |boot| world.path(&format!("state/logs/fstab/fstab-clone-a-console-{boot}.log"));
+    assert!(boots(2).exists() && !boots(3).exists());
     let journal = world.path("state/logs/unit/unit-clone-a-journal.log");
     let journal = std::fs::read_to_string(journal).unwrap();
     assert!(journal.contains("the cause is here"), "{journal}");
@@ -345,11 +348,9 @@ fn refused(world: &World, image: &str, output: &Output, why: &str) {
         "{tail:#?}"
     );
     if !stderr.contains("leftover of its build") {
-        for end in [".png", "console.log"] {
-            assert!(
-                named.iter().any(|name| name.ends_with(end)),
-                "{end}: {tail:#?}"
-            );
+        for end in [".png", ".log"] {
+            let kept = |name: &&str| name.contains("-console") && name.ends_with(end);
+            assert!(named.iter().any(kept), "{end}: {tail:#?}");
         }
     }
     for name in named {
