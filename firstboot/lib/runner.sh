@@ -206,7 +206,7 @@ run_steps() {
 # Ends the job with code $1; a configured guest keeps no trace of it.
 finish() {
 	if [ "$1" -eq 0 ] && [ "$MODE" = configure ]; then
-		place_instance || {
+		sh "$RUN/lib/place.sh" "$INSTANCE" "$JOB" || {
 			emit fail instance
 			set -- 1
 		}
@@ -222,19 +222,6 @@ finish() {
 	emit 'done' "$1"
 	say "done, exit code $1"
 	leave poweroff
-}
-
-# The first-boot steps of an image below were held back while this one was made; own ones replace
-# them.
-place_instance() {
-	held=${IMGFORGE_ROOT:-}/usr/lib/imgforge-instance.held
-	if [ "$INSTANCE" = no ]; then
-		[ ! -e "$held" ] || mv "$held" "${held%.held}"
-		return
-	fi
-	rm -rf "$held"
-	tar -xOf "$JOB" instance.tar | tar -xf - -C "${IMGFORGE_ROOT:-/}" || return 1
-	sh "${IMGFORGE_ROOT:-}/usr/lib/imgforge-instance/lib/enable.sh"
 }
 
 remove_traces() {

@@ -17,6 +17,7 @@ pub(super) const RUNNER: &[(&str, &str)] = &[
         "lib/packages.sh",
         include_str!("../../firstboot/lib/packages.sh"),
     ),
+    ("lib/place.sh", include_str!("../../firstboot/lib/place.sh")),
     (
         "lib/runner.sh",
         include_str!("../../firstboot/lib/runner.sh"),

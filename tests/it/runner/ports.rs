@@ -41,20 +41,29 @@ fn instance_steps_are_placed_run_once_and_remove_themselves() {
 }
 
 #[test]
-fn first_boot_steps_of_an_image_below_are_held_back_and_put_back() {
+fn first_boot_steps_of_an_image_below_are_held_back_and_come_first() {
     for name in SHELLS {
+        let parent = [shell("echo below-1 >>order"), shell("echo below-2 >>order")];
+        let below = Fake::with(name, Mode::Configure, &[shell("true")], &parent, &[]);
+        fs::create_dir_all(below.path("root/usr/lib/systemd/system")).unwrap();
+        assert!(below.boot().is_err());
         for own in [false, true] {
-            let steps = own.then(|| shell("true"));
+            let steps = own.then(|| shell("echo own >>order"));
             let built = shell("[ ! -e usr/lib/imgforge-instance ]");
             let fake = Fake::with(name, Mode::Configure, &[built], steps.as_slice(), &[]);
             fs::create_dir_all(fake.path("root/usr/lib/systemd/system")).unwrap();
-            fs::create_dir_all(fake.path("root/usr/lib/imgforge-instance.held")).unwrap();
-            fake.file("root/usr/lib/imgforge-instance.held/plan", "theirs\n");
+            let from = below.path("root/usr/lib/imgforge-instance");
+            let held = fake.path("root/usr/lib/imgforge-instance.held");
+            let copy = Program::new("cp").arg("-a").arg(from).arg(&held);
+            copy.run().unwrap();
             assert!(fake.boot().is_err());
             assert!(fake.journal().complete(1), "{name}");
-            assert!(!fake.path("root/usr/lib/imgforge-instance.held").exists());
-            let plan = fake.text("root/usr/lib/imgforge-instance/plan");
-            assert_eq!(plan == "theirs\n", !own, "own steps replace them: {plan}");
+            assert!(!held.exists());
+            let script = fake.path("root/usr/lib/imgforge-instance/lib/instance.sh");
+            fake.program(&script).run().unwrap();
+            let more = if own { "own\n" } else { "" };
+            assert_eq!(fake.text("root/order"), format!("below-1\nbelow-2\n{more}"));
+            assert!(!fake.path("root/usr/lib/imgforge-instance.own").exists());
         }
     }
 }
