@@ -169,8 +169,8 @@ fn added(world: &World) {
 /// Ubuntu packages the guest additions, in a component that the recipe has to name.
 const ADDITIONS: &str = "\
 name: web
-install: {bootstrap: {suite: noble, components: [main, universe, multiverse]}}
-machine: {disk: 4GiB, memory: 1GiB}
+install: {bootstrap: {suite: noble, components: [main, universe, multiverse], kernel: linux-image-generic}}
+machine: {disk: 8GiB, memory: 1GiB}
 pack: {profile: fast}
 targets: {vagrant: {providers: [virtualbox]}}
 ";
