@@ -102,6 +102,18 @@ structs! {
         app2_spare3: *mut c_char,
         app2_spare4: *mut c_char,
     }
+    /// A partition; bytes, the end is its last one.
+    struct Partition = "guestfs_partition" {
+        part_num: i32,
+        part_start: u64,
+        part_end: u64,
+        part_size: u64,
+    }
+    /// The partitions of a disk.
+    struct Partitions = "guestfs_partition_list" {
+        len: u32,
+        val: *mut Partition,
+    }
     /// The installed packages.
     struct Applications = "guestfs_application2_list" {
         len: u32,
@@ -174,6 +186,19 @@ optional_arguments! {
         correct: c_int = 0,
         forceall: c_int = 1,
     }
+    /// Options of `xfs_growfs_argv`.
+    struct XfsGrowfs = "xfs_growfs" {
+        datasec: c_int = 0,
+        logsec: c_int = 1,
+        rtsec: c_int = 2,
+        datasize: i64 = 3,
+        logsize: i64 = 4,
+        rtsize: i64 = 5,
+        rtextsize: i64 = 6,
+        maxpct: c_int = 7,
+    }
+    /// Options of `btrfs_filesystem_resize_argv`; bytes.
+    struct BtrfsResize = "btrfs_filesystem_resize" { size: i64 = 0, }
 }
 
 functions! {
@@ -236,7 +261,15 @@ functions! {
     part_get_parttype(G, Text) -> OwnedText;
     mkfs_opts_argv(G, Text, Text, *const Mkfs) -> c_int;
     e2fsck_argv(G, Text, *const E2fsck) -> c_int;
+    part_to_dev(G, Text) -> OwnedText;
+    part_to_partnum(G, Text) -> c_int;
+    part_list(G, Text) -> *mut Partitions;
+    free_partition_list(*mut Partitions);
+    part_expand_gpt(G, Text) -> c_int;
+    part_resize(G, Text, c_int, i64) -> c_int;
     resize2fs(G, Text) -> c_int;
+    xfs_growfs_argv(G, Text, *const XfsGrowfs) -> c_int;
+    btrfs_filesystem_resize_argv(G, Text, *const BtrfsResize) -> c_int;
     zero_device(G, Text) -> c_int;
     pvcreate(G, Text) -> c_int;
     vgcreate(G, Text, Texts) -> c_int;

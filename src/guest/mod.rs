@@ -94,6 +94,15 @@ pub struct Space {
     pub block: u64,
 }
 
+/// A partition of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// Counted from 1.
+    pub number: i32,
+    /// Its last byte.
+    pub end: u64,
+}
+
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {

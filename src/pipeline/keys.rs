@@ -141,6 +141,9 @@ pub fn configure(
     disk.iter()
         .for_each(|key| inputs.input("the disk below", key));
     inputs.value("the runner", crate::runner::version());
+    if resolved.grows() {
+        inputs.value("machine.disk", recipe.machine.disk);
+    }
     inputs.value("mirrors.build", &recipe.mirrors.build);
     resolved
         .vars

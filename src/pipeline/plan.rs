@@ -211,7 +211,7 @@ impl Draft<'_> {
             let (label, refresh) = ("install".into(), recipe.refresh);
             self.add(StageId::Install, label, inputs, refresh, Work::Install)?;
         }
-        let parts = parts(recipe);
+        let parts = parts(recipe, self.resolved.grows());
         for (index, steps) in parts.iter().enumerate() {
             let last = index + 1 == parts.len();
             let inputs = keys::configure(self.resolved, self.disk.as_ref(), steps, last, digests)?;
@@ -292,8 +292,9 @@ impl Draft<'_> {
     }
 }
 
-/// The steps between checkpoints. Nothing to do in the guest is no part at all.
-fn parts(recipe: &Recipe) -> Vec<Range<usize>> {
+/// The steps between checkpoints. Nothing to do in the guest is no part at all; a disk that `grows`
+/// does so before the first.
+fn parts(recipe: &Recipe, grows: bool) -> Vec<Range<usize>> {
     let steps = &recipe.configure;
     let mut parts = Vec::new();
     let mut start = 0;
@@ -307,9 +308,11 @@ fn parts(recipe: &Recipe) -> Vec<Range<usize>> {
     let last_has_work = !recipe.instance.is_empty();
     let count = parts.len();
     let kept = parts.into_iter().enumerate();
-    kept.filter(|(index, part)| !part.is_empty() || (last_has_work && index + 1 == count))
-        .map(|(_, part)| part)
-        .collect()
+    kept.filter(|(index, part)| {
+        !part.is_empty() || (grows && *index == 0) || (last_has_work && index + 1 == count)
+    })
+    .map(|(_, part)| part)
+    .collect()
 }
 
 fn why(store: &Store, image: &str, label: &str, inputs: &Inputs) -> Vec<String> {

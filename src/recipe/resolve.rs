@@ -17,6 +17,7 @@ use super::variants::{self, Image};
 use super::vars::{self, Var};
 use super::{de, desugar, schema, walk};
 use crate::error::Result;
+use crate::units::Size;
 
 /// Images may build on images, so deep.
 const MAX_PARENTS: usize = 16;
@@ -36,6 +37,8 @@ pub struct Resolved {
     pub files: Vec<NamedFile>,
     /// The image of this repository that it builds on.
     pub parent: Option<String>,
+    /// The disk of that image: how large its recipe says it is.
+    pub below: Option<Size>,
     /// How the base of its chain is made, where a recipe of this repository says so.
     pub install: Option<Install>,
     /// What it was read from, variables expanded, short forms as written.
@@ -43,6 +46,15 @@ pub struct Resolved {
     /// The texts that the places of `tree` mean.
     pub(super) sources: Sources,
     var_locs: BTreeMap<String, Loc>,
+}
+
+impl Resolved {
+    /// Whether the disk is larger than that of the image below, where a recipe says how large
+    /// that is.
+    pub fn grows(&self) -> bool {
+        self.below
+            .is_some_and(|below| below < self.recipe.machine.disk)
+    }
 }
 
 /// Resolves images of one repository.
@@ -241,8 +253,10 @@ impl<'a> Resolver<'a> {
         };
         let below = parent.as_ref().and_then(|parent| parent.install.clone());
         let install = recipe.install.clone().or(below);
+        let below = parent.as_ref().map(|parent| parent.recipe.machine.disk);
         let mut cx = check::Context {
             install: install.as_ref(),
+            below,
             problems,
             root: self.root,
             config: &self.config,
@@ -263,6 +277,7 @@ impl<'a> Resolver<'a> {
             file: image.path.clone(),
             files,
             parent: parent.map(|parent| parent.recipe.name),
+            below,
             install,
             tree,
             sources: Sources::default(),

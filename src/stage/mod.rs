@@ -29,6 +29,7 @@ pub use crate::repository::Published;
 use crate::store::media::Media;
 use crate::store::{DISK, Entry, Store};
 use crate::ui::StageUi;
+use crate::units::Size;
 
 /// The stages, in the order of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -195,6 +196,18 @@ pub fn overlay_of(
         .args(["-o", &format!("cluster_size={cluster}")])
         .arg(name)
         .dir(dir)
+        .run()
+}
+
+/// Gives the qcow2 `disk` another virtual size.
+///
+/// # Errors
+/// When `qemu-img` fails, as for a smaller one.
+pub fn resize(disk: &Path, size: Size) -> Result<()> {
+    Program::new("qemu-img")
+        .args(["resize", "-q", "-f", "qcow2"])
+        .arg(disk)
+        .arg(size.as_bytes().to_string())
         .run()
 }
 

@@ -6,7 +6,7 @@ use guestfs_sys as sys;
 
 use super::convert::Argument;
 use crate::error::Result;
-use crate::guest::{Guestfs, Package, Space, Stat};
+use crate::guest::{Guestfs, Package, Partition, Space, Stat};
 
 /// Each becomes a method of [`Guestfs`] that calls the function of the same name; options of the
 /// `_argv` functions are fixed here.
@@ -100,8 +100,22 @@ calls! {
     "reading the partitions of {device}" part_get_gpt_guid = part_get_gpt_guid(device: &str, number: i32) -> String;
     /// The kind of partition table.
     "reading the partitions of {device}" part_get_parttype = part_get_parttype(device: &str) -> String;
+    /// The disk that a partition is on.
+    "asking for the disk of {partition}" part_to_dev = part_to_dev(partition: &str) -> String;
+    /// The number of a partition, counted from 1.
+    "asking for the number of {partition}" part_to_partnum = part_to_partnum(partition: &str) -> i32;
+    /// The partitions of a disk.
+    "reading the partitions of {device}" part_list = part_list(device: &str) -> Vec<Partition>;
+    /// Moves the second copy of a GPT to the end of a disk that has grown.
+    "partitioning {device}" part_expand_gpt = part_expand_gpt(device: &str) -> ();
+    /// Moves the end of a partition, counted from 1; sectors of 512 bytes, may be negative.
+    "growing partition {number} of {device}" part_resize = part_resize(device: &str, number: i32, end: i64) -> ();
     /// Grows an ext file system to its device.
     "growing {device}" resize2fs = resize2fs(device: &str) -> ();
+    /// Grows the mounted XFS at `path` to its device.
+    "growing {path}" xfs_growfs = xfs_growfs_argv(path: &str) [sys::XfsGrowfs::new()] -> ();
+    /// Grows the mounted btrfs at `path` to its device.
+    "growing {path}" btrfs_grow = btrfs_filesystem_resize_argv(path: &str) [sys::BtrfsResize::new()] -> ();
     /// Checks an ext file system that is not mounted, even one that says it is clean, and repairs it.
     "checking {device}" e2fsck = e2fsck_argv(device: &str) [sys::E2fsck::new().forceall(1)] -> ();
     /// Makes a device a physical volume of LVM.

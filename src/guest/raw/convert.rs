@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 
 use guestfs_sys::{self as sys, Library};
 
-use crate::guest::{Package, Space, Stat};
+use crate::guest::{Package, Partition, Space, Stat};
 
 /// How a result of C becomes ours; `None` means that the call failed.
 pub(in crate::guest) trait Returned<C>: Sized {
@@ -139,6 +139,24 @@ impl Returned<*mut sys::Applications> for Vec<Package> {
                 .collect();
             (lib.free_application2_list)(result);
             Some(packages)
+        }
+    }
+}
+
+impl Returned<*mut sys::Partitions> for Vec<Partition> {
+    unsafe fn take(lib: &Library, result: *mut sys::Partitions) -> Option<Self> {
+        // SAFETY: as for Stat; `val` has `len` items.
+        unsafe {
+            let list = result.as_ref()?;
+            let partitions = slice(list.val, list.len as usize)
+                .iter()
+                .map(|one| Partition {
+                    number: one.part_num,
+                    end: one.part_end,
+                })
+                .collect();
+            (lib.free_partition_list)(result);
+            Some(partitions)
         }
     }
 }

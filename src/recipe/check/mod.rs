@@ -19,6 +19,7 @@ use super::source::Loc;
 use super::template::{self, Vars};
 use super::types::{Install, Recipe};
 use super::vars::undefined;
+use crate::units::Size;
 
 /// What a file is to a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,8 @@ pub struct Context<'a> {
     pub files: Vec<NamedFile>,
     /// How the base of the chain is made, as far as recipes tell.
     pub install: Option<&'a Install>,
+    /// The disk of the image below, if a recipe of this repository makes it.
+    pub below: Option<Size>,
     /// Whether the recipe has `from` and `install`, right or wrong.
     pub has: (bool, bool),
 }

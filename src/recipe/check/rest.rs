@@ -45,6 +45,13 @@ pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             "`disk` is not a multiple of 512 bytes",
         );
     }
+    if let Some(below) = cx.below.filter(|below| machine.disk < *below) {
+        cx.wrong(
+            at(node, "disk").loc,
+            format!("the image below has a disk of {below}, and a disk never shrinks"),
+            format!("write `disk: {below}` or more, or leave it out"),
+        );
+    }
     if machine.cpus == 0 || machine.cpus > MOST_CPUS {
         cx.problem(
             at(node, "cpus").loc,

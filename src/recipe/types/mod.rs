@@ -96,7 +96,7 @@ pub struct PublishedImage {
 pub struct Machine {
     /// CPU architecture.
     pub arch: Arch,
-    /// Virtual size of the disk.
+    /// Virtual size of the disk; a root on its last partition grows with it above another image.
     pub disk: Size,
     /// Memory.
     pub memory: Size,

@@ -1,5 +1,6 @@
 //! The configure stage: boots the disk, and the runner in the guest executes the recipe's steps.
 
+mod grow;
 mod puppet;
 mod toolbox;
 
@@ -17,8 +18,8 @@ use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
-use crate::stage::Context;
 use crate::stage::install::SourcesFile;
+use crate::stage::{Context, resize};
 use crate::store::Entry;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::ui::StageUi;
@@ -36,7 +37,7 @@ fn prepare(
     accel: Accel,
     ui: &StageUi,
     keys: &[Key],
-    sources: Option<&SourcesFile>,
+    work: &Work<'_>,
 ) -> Result<String> {
     ui.step("putting the runner into the disk");
     let drives = [Drive {
@@ -50,10 +51,13 @@ fn prepare(
         ui: Some(ui),
     };
     let guest = Guestfs::launch_unlocked(&launch, keys)?;
-    guest.mount_root()?;
+    let os = guest.mount_root()?;
+    if work.grow {
+        grow::root(&guest, &os, ui)?;
+    }
     inject::inject(&guest)?;
     inject::hold_instance(&guest)?;
-    if let Some(file) = sources {
+    if let Some(file) = &work.sources {
         guest.write(&file.path, file.build.as_bytes())?;
     }
     let release = guest.read_file("/etc/os-release").unwrap_or_default();
@@ -217,6 +221,7 @@ fn machine<'a>(
 /// As [`run_job`]; also when a secret is missing.
 pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool) -> Result<Value> {
     let recipe = context.recipe();
+    let first = steps.start == 0;
     let steps = &recipe.configure[steps];
     let work = Work {
         steps,
@@ -224,12 +229,16 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
         secrets: secrets(context, steps)?,
         name: context.label.clone(),
         sources: None,
+        grow: first && grow::wanted(context.resolved),
     };
     // What a step writes and removes again has to be gone: see [`crate::sysprep::OVERLAY_CLUSTER`].
     let disk = match work.secrets.is_empty() {
         true => context.overlay(below)?,
         false => context.overlay_with(below, OVERLAY_CLUSTER)?,
     };
+    if work.grow && context.resolved.grows() {
+        resize(&disk, recipe.machine.disk)?;
+    }
     let scratch = context.scratch()?;
     execute(context, disk, &work, scratch.path())?;
     let facts = &below.meta().facts;
@@ -249,6 +258,8 @@ pub(super) struct Work<'a> {
     pub(super) name: String,
     /// The package sources that the steps read, where the disk may have others.
     pub(super) sources: Option<SourcesFile>,
+    /// Whether the root file system gets what the disk has behind it.
+    pub(super) grow: bool,
 }
 
 /// Everything that steps may know and the image must not: the recipe's secrets and keys of agents.
@@ -275,7 +286,7 @@ pub(super) fn execute(
     let accel = context.host.accel()?;
     let names: Vec<String> = work.secrets.keys().cloned().collect();
     let keys = luks_keys(recipe, &context.resolved.root);
-    let codename = prepare(&disk, accel, context.ui, &keys, work.sources.as_ref())?;
+    let codename = prepare(&disk, accel, context.ui, &keys, work)?;
     let toolbox = toolbox::of(context, work.steps, &codename)?;
     let request = Request {
         mode: Mode::Configure,

@@ -35,6 +35,7 @@ pub(super) fn prepare(
             let image = &context.recipe().mirrors.image;
             !file.build.is_empty() && file.told(image).is_some()
         }),
+        grow: false,
     };
     configure::execute(context, disk.clone(), &work, scratch)?;
     seal_again(context, sealed, &disk, steps, version)?;

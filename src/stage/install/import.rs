@@ -13,6 +13,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::interrupt;
 use crate::stage::install::{Facts, Installed, to_qcow2};
+use crate::stage::resize;
 use crate::store::media::Media;
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -65,11 +66,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     input.ui.step("converting the image");
     to_qcow2(plain, &info.format, input.disk)?;
     if size < input.size {
-        Program::new("qemu-img")
-            .args(["resize", "-q", "-f", "qcow2"])
-            .arg(input.disk)
-            .arg(input.size.as_bytes().to_string())
-            .run()?;
+        resize(input.disk, input.size)?;
     }
     Ok(Installed {
         disk: input.disk.to_owned(),

@@ -71,3 +71,29 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     assert_eq!(content("/etc/leaf"), "above-second\n");
     assert_eq!(runs(&world), Vec::<String>::new());
 }
+
+/// The step fails if the root is smaller than the larger disk's.
+#[test]
+#[ignore = "vm"]
+fn e2e_a_larger_disk_of_a_child_is_its_roots() {
+    let world = World::new();
+    world.image(
+        "large",
+        "from: mini\nmachine: {disk: 5GiB}\nconfigure:\n\
+         - shell: {run: 'test \"$(df --output=size / | tail -n 1)\" -gt 4600000'}\n",
+    );
+    let said = world.built("large");
+    assert!(
+        said.contains("the root's partition has 5053MiB now"),
+        "{}",
+        tail(&said)
+    );
+    // It has no work but to grow.
+    world.image("larger", "from: large\nmachine: {disk: 6GiB}\n");
+    let said = world.built("larger");
+    assert!(
+        said.contains("the root's partition has 6077MiB now"),
+        "{}",
+        tail(&said)
+    );
+}
