@@ -39,6 +39,8 @@ stdio_handler = "file"
 
 /// Runs as the first process of the namespaces, and reaps: `$1` is the private directory, `$2`
 /// the daemon. Images and virt-install's boot files under /var/lib/libvirt stay visible.
+/// virt-install has nowhere to put those where Debian's system daemon, whose package makes the
+/// directory, is not installed.
 /// libvirtd does not start without its default user, though it is told to use another, and Debian
 /// creates that user with the system daemon's package only: here it is another name of root.
 const INIT: &str = r#"set -e
@@ -49,6 +51,7 @@ for list in passwd:0::/:/usr/sbin/nologin group:; do
     mount --bind "$1/${list%%:*}" "/etc/${list%%:*}"
   fi
 done
+[ -d /var/lib/libvirt/boot ] || install -d -m 0711 /var/lib/libvirt/boot
 for kept in images boot; do
   if [ -d "/var/lib/libvirt/$kept" ]; then
     mkdir -p "$1/lib/$kept"
