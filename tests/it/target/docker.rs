@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{World, debian, run, text};
+use super::{World, debian, guestfish, run, text};
 use crate::phony::Phony;
 
 /// A machine with everything that a container must not have, and with what it must keep.
@@ -252,14 +252,7 @@ fn e2e_a_machine_on_logical_volumes_gives_the_same_container() {
         text(&lvm),
         text(&tree)
     );
-    std::fs::write(world.path("script"), script).unwrap();
-    let mut guestfish = std::process::Command::new("guestfish");
-    guestfish
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .args(["-f", text(&world.path("script"))]);
-    let (code, said) = super::told(&guestfish.output().unwrap());
-    assert_eq!(code, 0, "{said}");
+    guestfish(&world.path("script"), &script);
     world.ok(&lvm, &["-t", "docker", "--name", "lvm"]);
     world.ok(&plain, &["-t", "docker", "--name", "plain"]);
     let list = |name: &str| {

@@ -121,6 +121,19 @@ fn run(program: &str, args: &[&str]) -> String {
     text
 }
 
+/// Runs commands of guestfish, kept as `file`.
+#[track_caller]
+fn guestfish(file: &Path, commands: &str) {
+    std::fs::write(file, commands).unwrap();
+    let mut guestfish = Command::new("guestfish");
+    guestfish
+        .env("LIBGUESTFS_BACKEND", "direct")
+        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .args(["-f", text(file)]);
+    let (code, said) = told(&guestfish.output().unwrap());
+    assert_eq!(code, 0, "{said}");
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

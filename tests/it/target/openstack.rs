@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{World, debian, run, text, told, whole};
+use super::{World, debian, guestfish, run, text, whole};
 
 fn disk(world: &World, cloud_init: bool) -> std::path::PathBuf {
     let phony = debian(&["virtio_blk", "virtio_net"]);
@@ -119,14 +119,7 @@ fn e2e_a_root_on_a_logical_volume_grows_with_its_disk() {
         found.trim(),
         text(&world.path("lvm.raw"))
     );
-    std::fs::write(world.path("script"), script).unwrap();
-    let mut guestfish = std::process::Command::new("guestfish");
-    guestfish
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .args(["-f", text(&world.path("script"))]);
-    let (code, said) = told(&guestfish.output().unwrap());
-    assert_eq!(code, 0, "{said}");
+    guestfish(&world.path("script"), &script);
     std::fs::write(world.path("recipes/web.yaml"), COPY).unwrap();
     let out = world.path("out");
     let (code, said) = world.imgforge(&["build", "web", "-o", text(&out)]);
