@@ -9,7 +9,7 @@ DESTDIR ?=
 IMGFORGE := target/release/imgforge
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build test test-vm e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs
+.PHONY: help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -28,27 +28,31 @@ demo: deps build ## Builds and publishes an image below demo/ (IMAGE=debian-mini
 	@scripts/demo.sh "$(IMAGE)"
 
 test: deps-test ## Runs the tests
-	$(CARGO) test --locked --workspace
+	@scripts/proofs.py test
 
 test-vm: deps-test ## Runs the long tests, which start virtual machines
-	$(CARGO) test --locked --lib --test it -- --ignored --skip e2e_ --test-threads=1
+	@scripts/proofs.py run vm
 
-e2e: deps-test build ## Builds and boots the shipped recipes for real
+proofs: ## Tells when each long test passed last, and what changed since
+	@scripts/proofs.py
+
+e2e: deps-test build ## Runs the longest tests, then builds and boots the shipped recipes for real
 	@scripts/deps.sh e2e
-	@scripts/e2e.sh
+	@scripts/proofs.py run e2e images
 
 e2e-install: deps-test build ## Installs Debian by its own installer for real, twice, and boots it (an hour)
-	@scripts/e2e-install.sh
+	@scripts/proofs.py run "install debian-base"
 
 e2e-clouds: deps-test ## Makes and publishes targets for real, and keeps a real Glance (200 packages)
 	@scripts/deps.sh clouds
-	$(CARGO) test --locked --test it -- --ignored target:: --test-threads=1
+	@scripts/proofs.py run clouds
 
 lint: deps-test check-docs ## Checks format, lints, scripts and generated documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck scripts/*.sh .ci/run
 	shellcheck -s sh firstboot/*.sh firstboot/*/*.sh
+	scripts/proofs.py check
 
 docs: ## Generates the parts of docs/ that derive from the types
 	@scripts/docs.sh write
@@ -57,7 +61,7 @@ check-docs: ## Checks that the generated parts of docs/ are current
 	@scripts/docs.sh check
 
 bench: deps-test build ## Runs the benchmarks
-	$(CARGO) bench --locked
+	@scripts/proofs.py run bench
 
 install: build ## Installs below PREFIX=/usr/local (DESTDIR= for packages)
 	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" $(IMGFORGE)

@@ -148,7 +148,7 @@ fn import(world: &World, name: &str) -> String {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/stage/check src/runner"]
 fn what_does_not_boot_is_never_published() {
     let world = broken("", "bios");
     for (name, why) in [
@@ -170,9 +170,9 @@ fn what_does_not_boot_is_never_published() {
 }
 
 /// A leftover, a kill and exceptions, with both firmwares; and a step that writes a secret where
-/// no file is. Some ten minutes, so `make e2e` runs it.
+/// no file is. Some ten minutes.
 #[test]
-#[ignore = "e2e"]
+#[ignore = "e2e: src/stage/check src/scan src/sysprep"]
 fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_store() {
     let world = broken("openssh-server, libpam-systemd", "both");
     // It ends before a clone boots.
@@ -230,9 +230,9 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
 }
 
 /// A clean Debian and a clean Ubuntu give no alarm once they are sealed, and their seal is what
-/// they owe it to. Minutes, so `make e2e` runs it.
+/// they owe it to. Minutes.
 #[test]
-#[ignore = "e2e"]
+#[ignore = "e2e: src/scan src/sysprep"]
 fn e2e_a_clean_debian_and_a_clean_ubuntu_give_no_alarm() {
     let world = World::new("both");
     for suite in ["trixie", "noble"] {

@@ -87,7 +87,7 @@ fn root_of(guest: &Guestfs, distro: &str, part: &str) -> String {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/sysprep src/guest src/scan"]
 fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let debian = Phony::debian().tar(dir.path(), "debian.tar");
@@ -158,7 +158,7 @@ fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/sysprep src/guest src/scan"]
 fn subvolumes_and_luks_are_scanned_sealed_labelled_and_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let debian = Phony::debian().tar(dir.path(), "debian.tar");

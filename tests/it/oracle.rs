@@ -261,7 +261,7 @@ fn unjustified(
 
 /// Once with the defaults, once with all the rest.
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/sysprep src/guest"]
 fn both_seal_every_guest_alike_but_for_what_is_listed() {
     let dir = tempfile::tempdir().unwrap();
     let disks = make_guests(dir.path());
@@ -290,16 +290,16 @@ fn each_alike(words: &[&str]) {
     assert!(unjustified.is_empty(), "{}", unjustified.join("\n"));
 }
 
-/// A quarter of an hour and more, so `make e2e` runs it.
+/// A quarter of an hour and more.
 #[test]
-#[ignore = "e2e"]
+#[ignore = "e2e: src/sysprep src/guest"]
 fn e2e_each_operation_does_what_virt_sysprep_s_does() {
     each_alike(&["default"]);
 }
 
-/// Minutes, so `make e2e` runs it.
+/// Minutes.
 #[test]
-#[ignore = "e2e"]
+#[ignore = "e2e: src/sysprep src/guest"]
 fn e2e_each_operation_that_is_off_does_what_virt_sysprep_s_does() {
     each_alike(&["all", "-default"]);
 }

@@ -174,7 +174,7 @@ fn a_panic_is_seen() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/runner firstboot/lib"]
 fn a_killed_runner_is_a_hang() {
     let seconds = Duration::from_secs;
     let limits = Limits {

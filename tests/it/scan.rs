@@ -359,7 +359,7 @@ fn everything_that_an_independent_scanner_finds_is_found() {
 /// File systems that imgforge does not read itself go through an appliance, and a sealed disk
 /// holds nothing of what was removed from it.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/scan src/sysprep"]
 fn a_removed_secret_is_gone_after_sealing() {
     let phony = Phony::debian();
     let dir = tempfile::tempdir().unwrap();

@@ -231,7 +231,7 @@ fn left_over(world: &World) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src firstboot recipes/debian-mini.yaml"]
 fn debian_mini_is_built_published_pulled_booted_resumed() {
     let world = World::new();
     let built = world.events(&["build", "debian-mini", "--publish"]);

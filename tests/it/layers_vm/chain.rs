@@ -14,7 +14,7 @@ fn runs(world: &World) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/pipeline src/store src/stage/install"]
 fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     let world = World::new();
     world.image(
@@ -74,7 +74,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
 
 /// The step fails if the root is smaller than the larger disk's.
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/stage firstboot"]
 fn e2e_a_larger_disk_of_a_child_is_its_roots() {
     let world = World::new();
     world.image(

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use super::world::{World, guest};
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner"]
 fn e2e_steps_fail_with_their_names_and_last_lines() {
     let world = World::new();
     world.image(
@@ -36,7 +36,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_server_that_does_not_answer_is_named() {
     let world = World::new();
     // Connections are made, and nobody ever takes them.
@@ -60,7 +60,7 @@ fn e2e_a_server_that_does_not_answer_is_named() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
     let world = World::new();
     for (image, step, limit, complaint) in [
@@ -103,7 +103,7 @@ fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot/actions/cloud-init.sh src/runner"]
 fn e2e_user_data_is_applied_once_and_forgotten() {
     let world = World::new();
     world.image(

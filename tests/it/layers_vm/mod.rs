@@ -76,7 +76,7 @@ fn play(world: &World) -> String {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: firstboot src/runner src/toolbox"]
 fn a_playbook_runs_twice_with_its_collection_and_vault() {
     let world = World::new();
     let said = play(&world);
@@ -93,7 +93,7 @@ fn a_playbook_runs_twice_with_its_collection_and_vault() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn e2e_an_image_has_what_its_playbook_did_and_nothing_of_ansible() {
     let world = World::new();
     play(&world);
@@ -151,7 +151,7 @@ fn path(line: &str) -> Option<&str> {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
     let world = World::new();
     let tasks: String = (1..8)
@@ -195,7 +195,7 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn a_manifest_is_applied_with_its_modules_and_data() {
     let world = World::new();
     world.write(

@@ -57,7 +57,7 @@ fn read(root: &Path) -> usize {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/repository src/index"]
 fn eight_publishers_and_four_readers_for_500_publications() {
     const PUBLISHERS: usize = 8;
     const PUBLICATIONS: usize = 500;
@@ -109,19 +109,15 @@ fn eight_publishers_and_four_readers_for_500_publications() {
     assert_eq!((report.faults, report.revisions), (vec![], PUBLICATIONS));
 }
 
-/// The process that is killed below. Alone it publishes once, into a directory of its own.
+/// The process that is killed below.
 #[test]
-#[ignore = "vm"]
+#[ignore = "child"]
 fn publisher() {
+    let dir = PathBuf::from(std::env::var_os(PLACE).expect("run by another test"));
     let own = TempDir::new().unwrap();
-    let place = std::env::var_os(PLACE).map(PathBuf::from);
-    let home = place.is_none().then(|| Home::new(own.path().join("gnupg")));
-    home.iter().for_each(|home| drop(signer(home)));
-    let rounds = if home.is_some() { 1 } else { 1000 };
-    let dir = place.unwrap_or_else(|| own.path().to_owned());
     let signer = Signer::configured_in("images@example.org", &dir.join("gnupg")).unwrap();
     let repository = Repository::open(Settings::new(dir.join("repo"), signer)).unwrap();
-    for round in 0..rounds {
+    for round in 0..1000 {
         let text = format!("{}-{round}", std::process::id());
         let disk = blob(own.path(), &text);
         let published = publish_with(&repository, &disk, |p| {
@@ -132,7 +128,7 @@ fn publisher() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/repository src/index"]
 #[allow(
     clippy::disallowed_methods,
     reason = "the child is this program, to be killed"

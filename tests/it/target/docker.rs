@@ -224,7 +224,7 @@ fn what_cannot_run_is_no_container() {
 
 /// LVM is for the appliance: the same container comes out.
 #[test]
-#[ignore = "vm"]
+#[ignore = "clouds: src/target src/guest"]
 fn e2e_a_machine_on_logical_volumes_gives_the_same_container() {
     let world = World::new();
     let phony = machine();

@@ -146,7 +146,7 @@ pub(super) fn seen_by_guests(server: &Server, file: &str) -> String {
 
 /// The gate of the export has booted it with its minimum of memory, over HTTP and without a disk.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/target/ramdisk firstboot/ramdisk"]
 fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -217,7 +217,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
 
 /// The root in the initrd: nothing is fetched, there is no network card.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/target/ramdisk firstboot/ramdisk"]
 fn one_initrd_holds_everything() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");

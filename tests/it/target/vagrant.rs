@@ -44,7 +44,7 @@ fn an_image_that_vagrant_cannot_use_is_refused() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/target/vagrant"]
 fn vagrant_adds_both_boxes() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
@@ -176,7 +176,7 @@ targets: {vagrant: {providers: [virtualbox]}}
 ";
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "clouds: src/target/vagrant"]
 fn e2e_guest_additions_are_installed_where_they_are_packaged() {
     let world = whole::World::new(ADDITIONS);
     let out = world.path("out");

@@ -66,7 +66,7 @@ fn a_guest_that_switches_off_without_proof_has_failed() {
 
 /// The other ways to fail, one after the other.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
     let short = "    stall: 5s\n    timeout: 40s\n";
     for (mode, words) in [
@@ -118,7 +118,7 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
     let world = World::new("flood", "    stall: 5s\n    timeout: 8s\n");
     let said = world.install();
@@ -140,7 +140,7 @@ fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn a_restart_after_the_proof_is_an_end_as_well_also_under_uefi() {
     let world = World::new("good-reboot", "");
     let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
@@ -170,7 +170,7 @@ fn signal(name: &str, child: &Child) {
 }
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
     let world = World::new("hang", "");
     let build = ["build", "toy", "--until", "install"];

@@ -9,7 +9,7 @@ const PACKAGE: &[u8] = b"a package for the toy\n";
 /// Only the host's proxy knows the mirror: media and packages come that way, and the image is told
 /// nothing of any proxy.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/proxy src/stage/install/virt_install"]
 fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
     let world = World::new("fetch", "mirrors: {build: http://mirror.example/debian}\n");
     let initrd = std::fs::read(world.path("media/installer.img")).unwrap();

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Runs the long tests and remembers what they proved, in docs/proofs.tsv.
+
+A long test says in its source which tier runs it and which files it is about:
+
+    #[ignore = "vm: src/sysprep src/guest"]
+
+Tiers: root (short, but only root can run it), vm (part of each change's way), e2e (whole systems,
+hours), clouds (services of others), child (run by another test only). Benchmarks and scripts are
+listed in OTHERS below.
+
+    scripts/proofs.py test             `cargo test`, the tier root, and one line of counts
+
+    scripts/proofs.py                  when each last passed, on which commit, what changed since
+    scripts/proofs.py run vm           all of a tier; or names, whole or in part
+    scripts/proofs.py run --stale e2e  only those that never passed, failed last, or whose files changed
+    scripts/proofs.py check            every long test names a tier and files that exist
+"""
+
+import argparse
+import collections
+import datetime
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RECORD = ROOT / "docs" / "proofs.tsv"
+FIELDS = ["test", "result", "commit", "date", "seconds", "cores", "acceleration", "versions"]
+TIERS = ["root", "vm", "e2e", "clouds", "child", "bench", "images", "install"]
+# A hang, on the slowest host that we know; nothing is measured by it.
+HANG = 3 * 3600
+
+Test = collections.namedtuple("Test", "name tier paths command file")
+
+
+def bench(name, *paths):
+    return Test(f"bench {name}", "bench", list(paths), ["cargo", "bench", "--locked", "--bench", name], f"benches/{name}.rs")
+
+
+def image(name, *paths):
+    paths = [f"recipes/{name}.yaml", "firstboot", "src/runner", "src/stage", *paths]
+    return Test(f"image {name}", "images", paths, ["scripts/e2e.sh", name], "scripts/e2e.sh")
+
+
+OTHERS = [
+    bench("build", "src/pipeline", "src/store"),
+    bench("gate", "src/stage/check"),
+    bench("pack", "src/pack"),
+    bench("pull", "src/pull", "src/http"),
+    bench("repository", "src/repository", "src/index"),
+    bench("seal", "src/sysprep", "src/guest"),
+    bench("targets", "src/target"),
+    image("debian-mini"),
+    image("ubuntu-base"),
+    image("node-base"),
+    image("compute-node", "puppet"),
+    image("network-node", "puppet"),
+    image("storage-node", "puppet"),
+    image("research-instance", "ansible"),
+    image("research-desktop", "ansible"),
+    Test("install debian-base", "install", ["recipes/debian-base.yaml", "preseed", "src/stage/install", "src/proxy"],
+         ["scripts/e2e-install.sh"], "scripts/e2e-install.sh"),
+]
+
+MARK = re.compile(r'#\[ignore(?: = "([^"]*)")?\](?:\s*#\[[^\]]*\])*\s*(?:pub(?:\([^)]*\))? )?fn (\w+)', re.S)
+
+
+def long_tests():
+    """The long tests of the sources, and what is wrong with their marks."""
+    found, faults = [], []
+    for base in ("tests/it", "src"):
+        for path in sorted((ROOT / base).rglob("*.rs")):
+            file = path.relative_to(ROOT).as_posix()
+            modules = list(path.relative_to(ROOT / base).with_suffix("").parts)
+            if modules[-1] in ("mod", "main", "lib"):
+                modules.pop()
+            for reason, name in MARK.findall(path.read_text()):
+                tier, _, paths = reason.partition(":")
+                paths = paths.split()
+                whole = "::".join([*modules, name])
+                if tier not in TIERS:
+                    faults.append(f"{file}: {name} names no tier ({', '.join(TIERS)}): {reason!r}")
+                    continue
+                if tier != "child" and not paths:
+                    faults.append(f"{file}: {name} does not say which files it is about")
+                faults += [f"{file}: {name} is about {p}, which does not exist" for p in paths if not (ROOT / p).exists()]
+                target = ["--test", "it"] if base == "tests/it" else ["--lib"]
+                command = ["cargo", "test", "--locked", *target, "--", "--ignored", "--exact", whole]
+                found.append(Test(whole, tier, paths, command, file))
+    for test in OTHERS:
+        faults += [f"{test.name} is about {p}, which does not exist" for p in [*test.paths, test.file] if not (ROOT / p).exists()]
+    return found + OTHERS, faults
+
+
+def output(*command):
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def commit():
+    dirty = output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/proofs.tsv")
+    return output("git", "rev-parse", "--short=10", "HEAD") + ("+" if dirty else "")
+
+
+def versions():
+    """The programs that a result may depend on."""
+    told = []
+    for name, *command in [
+        ("qemu", "qemu-system-x86_64", "--version"),
+        ("libvirt", "libvirtd", "--version"),
+        ("virt-install", "virt-install", "--version"),
+        ("virt-builder", "virt-builder", "--version"),
+        ("gpg", "gpg", "--version"),
+        ("systemd", "systemctl", "--version"),
+    ]:
+        number = re.search(r"\d+(\.\d+)*", output(*command))
+        told.append(f"{name}={number.group() if number else 'none'}")
+    return " ".join(told)
+
+
+def acceleration():
+    """As the probe of imgforge itself finds it."""
+    for program in ("target/release/imgforge", "target/debug/imgforge"):
+        told = re.search(r"^\S+ +acceleration +(.*)", output(str(ROOT / program), "doctor"), re.M)
+        if told:
+            return "tcg" if "tcg" in told[1] else "kvm"
+    return "unknown"
+
+
+def record(rows):
+    head = "" if RECORD.exists() else "\t".join(FIELDS) + "\n"
+    with RECORD.open("a") as file:
+        file.write(head + "".join("\t".join(str(row[f]) for f in FIELDS) + "\n" for row in rows))
+
+
+def history():
+    """Of each test the last line, and the last that passed."""
+    last, passed = {}, {}
+    lines = RECORD.read_text().splitlines()[1:] if RECORD.exists() else []
+    for line in lines:
+        row = dict(zip(FIELDS, line.split("\t")))
+        last[row["test"]] = row
+        if row["result"] == "passed":
+            passed[row["test"]] = row
+    return last, passed
+
+
+def state(test, last, passed):
+    """(is it proven on these files, a word for people)"""
+    good = passed.get(test.name)
+    if not good:
+        return False, "failed" if test.name in last else "never run"
+    if last[test.name]["result"] != "passed":
+        return False, "failed last"
+    base = good["commit"].rstrip("+")
+    if subprocess.run(["git", "cat-file", "-e", base], cwd=ROOT, capture_output=True).returncode:
+        return False, f"passed on {base}, which is not here"
+    changed = output("git", "diff", "--name-only", base, "--", *test.paths, test.file).splitlines()
+    if good["commit"].endswith("+"):
+        return False, "passed on uncommitted files"
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return False, f"changed since: {changed[0]}{more}"
+    return True, "proven"
+
+
+def table(tests):
+    last, passed = history()
+    current = 0
+    for tier in TIERS:
+        rows = [t for t in tests if t.tier == tier and tier != "child"]
+        if rows:
+            print(f"\n{tier}")
+        for test in rows:
+            good, told = state(test, last, passed)
+            current += good
+            row = passed.get(test.name)
+            when = f"{row['date'][:10]} {row['commit']} {row['seconds']:>5} s" if row else ""
+            print(f"  {test.name}\n      {when:<32} {told}")
+    count = len([t for t in tests if t.tier != "child"])
+    print(f"\n{current} of {count} long tests are proven on these files; "
+          "`scripts/proofs.py run --stale TIER` runs the others")
+
+
+def run(test):
+    """Runs one; its output goes to a file, and the end of it to stderr if it failed."""
+    logs = ROOT / "target" / "proofs"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / (re.sub(r"\W+", "-", test.name) + ".log")
+    began = time.monotonic()
+    with log.open("w") as file:
+        try:
+            code = subprocess.run(test.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
+                                  stderr=subprocess.STDOUT, timeout=HANG).returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+            file.write(f"\nstill running after {HANG} s: ended\n")
+    text = log.read_text(errors="replace")
+    ran = "--exact" not in test.command or re.search(r"^test result: ok\. 1 passed", text, re.M)
+    result = "passed" if code == 0 and ran else "failed"
+    seconds = round(time.monotonic() - began)
+    print(f"test {test.name} ... {'ok' if result == 'passed' else 'FAILED'} ({seconds} s)", flush=True)
+    if result == "failed":
+        print("\n".join(text.splitlines()[-80:]), file=sys.stderr)
+        print(f"all of it: {log}\nagain: {' '.join(test.command)}", file=sys.stderr, flush=True)
+    return result, seconds
+
+
+def prove(chosen):
+    """Runs these and records them; says how many passed and failed."""
+    about = {"commit": commit(), "cores": os.cpu_count(), "acceleration": acceleration(), "versions": versions()}
+    results = collections.Counter()
+    for test in chosen:
+        result, seconds = run(test)
+        results[result] += 1
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        record([{"test": test.name, "result": result, "date": now, "seconds": seconds, **about}])
+    return results
+
+
+def all_short(tests):
+    """`cargo test` of everything, and what only root can run."""
+    counts = collections.Counter()
+    command = ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"]
+    cargo = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in cargo.stdout:
+        print(line, end="", flush=True)
+        if told := re.match(r"test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", line):
+            counts.update(passed=int(told[1]), failed=int(told[2]))
+        elif told := re.match(r"test (\S+) ... FAILED", line):
+            print(f"again: cargo test {told[1]}", flush=True)
+    if cargo.wait() and not counts["failed"]:
+        sys.exit("cargo test failed before the tests ran")
+    for test in tests:
+        if test.tier == "root" and os.geteuid() != 0:
+            counts["skipped"] += 1
+            print(f"test {test.name} ... skipped: only root can run it")
+    if os.geteuid() == 0:
+        counts.update(prove([t for t in tests if t.tier == "root"]))
+    later = len([t for t in tests if t.tier not in ("root", "child")])
+    print(f"{later} long tests are not among these: `make proofs` tells when each passed last")
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    sys.exit(1 if counts["failed"] else 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", nargs="?", default="list", choices=["list", "run", "test", "check"])
+    parser.add_argument("names", nargs="*", help="tiers, or parts of names")
+    parser.add_argument("--stale", action="store_true", help="only what is not proven on these files")
+    args = parser.parse_args()
+    tests, faults = long_tests()
+    if faults:
+        sys.exit("\n".join(faults))
+    if args.verb == "check":
+        return
+    if args.verb == "test":
+        all_short(tests)
+    if args.verb == "list":
+        table(tests)
+        return
+    chosen = [t for t in tests if t.tier != "child" and any(n == t.tier or (n not in TIERS and n in t.name) for n in args.names)]
+    if args.stale:
+        last, passed = history()
+        chosen = [t for t in chosen if not state(t, last, passed)[0]]
+    elif not chosen:
+        sys.exit(f"no long test is called {' or '.join(args.names) or 'nothing'}; `scripts/proofs.py` lists them")
+    subprocess.run(["cargo", "test", "--locked", "--workspace", "--no-run"], cwd=ROOT, check=True)
+    results = prove(chosen)
+    print(f"{results['passed']} passed, {results['failed']} failed")
+    sys.exit(1 if results["failed"] else 0)
+
+
+main()
