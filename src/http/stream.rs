@@ -272,9 +272,7 @@ impl<'a> Stream<'a> {
                 return Ok((exchange, head));
             };
             let next = url.join(to).map_err(Fault::Final)?;
-            let wrong = if next.local().is_some() {
-                format!("{url} redirects to a file of this host")
-            } else if seen.contains(&next) {
+            let wrong = if seen.contains(&next) {
                 format!("{} redirects in a circle, back to {next}", self.url)
             } else if seen.len() > self.client.limits.redirects {
                 let most = self.client.limits.redirects;

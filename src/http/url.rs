@@ -133,16 +133,62 @@ impl Url {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// What `reference`, absolute or relative, means in a file at this address.
+    /// What `reference`, absolute or relative, means in a file at this address. What another host
+    /// says never leads to a file of this one, nor out of `https:`.
     ///
     /// # Errors
-    /// When it is no address.
+    /// When it is no address, or one that this address must not lead to.
     pub fn join(&self, reference: &str) -> Result<Self> {
-        let has_scheme = reference.split_once("://").is_some_and(|(scheme, _)| {
-            !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
-        });
-        if has_scheme {
-            return Self::parse(reference);
+        let url = self.joined(reference)?;
+        let allowed = match self.scheme {
+            "http" => url.scheme != "file",
+            "https" => url.scheme == "https",
+            _ => true,
+        };
+        if allowed {
+            return Ok(url);
+        }
+        let (to, why) = match url.scheme {
+            "file" => (
+                "a file of this host",
+                "only what is on this host may name its files",
+            ),
+            _ => (
+                "plain http",
+                "on that way anybody could change what is read",
+            ),
+        };
+        Err(
+            Error::stage(format!("{self} leads to {to}: `{}`", hidden(reference)))
+                .cause(why)
+                .hint("tell whoever runs the server; nothing of it was used"),
+        )
+    }
+
+    /// What a path below this directory means, which another file says: it names nothing beside
+    /// or above the directory, and no other server.
+    ///
+    /// # Errors
+    /// When it does.
+    pub fn below(&self, path: &str) -> Result<Self> {
+        let plain = |part: &str| {
+            let part = decoded(part);
+            !matches!(part.as_str(), "" | "." | "..") && !part.contains('/')
+        };
+        if path.split('/').all(plain) && !path.contains(['?', '#']) {
+            return self.as_directory().joined(&format!("./{path}"));
+        }
+        Err(Error::gate(format!("`{path}` is no path below {self}"))
+            .hint("tell the owner of what names it; nothing of it was used"))
+    }
+
+    fn joined(&self, reference: &str) -> Result<Self> {
+        if has_scheme(reference) {
+            return Self::parse(reference).map_err(|error| {
+                Error::stage(format!("{self} leads to `{}`", hidden(reference)))
+                    .cause(error.message())
+                    .hint("tell whoever runs the server; nothing of it was used")
+            });
         }
         let Url {
             scheme,
@@ -193,6 +239,14 @@ impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Url({self})")
     }
+}
+
+/// Whether a reference is absolute, by RFC 3986: `SCHEME:`.
+fn has_scheme(reference: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    reference.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(allowed)
+    })
 }
 
 /// The text without a password, for a message about what could not be parsed.
@@ -280,6 +334,89 @@ mod tests {
             ("?q=1", "http://host:8080/a/b/index.asc?q=1"),
         ] {
             assert_eq!(base.join(reference).unwrap().to_string(), expected);
+        }
+    }
+
+    /// `.treeinfo`, records, redirects and indexes all come through here.
+    #[test]
+    fn what_another_host_says_never_names_a_file_of_this_one() {
+        let base = Url::parse("http://host/a/b/.treeinfo").unwrap();
+        for leads in [
+            "file:///root/.ssh/id_ed25519",
+            "FILE:///etc/shadow",
+            "File://localhost/etc/shadow",
+            "file://host/etc/shadow",
+            "file:/etc/shadow",
+            "file:etc/shadow",
+            "ftp://host/x",
+            "data:text/plain,x",
+            "javascript:x",
+        ] {
+            let error = base.join(leads).unwrap_err();
+            assert!(error.hint_text().is_some(), "{leads}: {}", error.render());
+        }
+        for (reference, expected) in [
+            ("//etc/shadow", "http://etc/shadow"),
+            ("/etc/shadow", "http://host/etc/shadow"),
+            ("../../../../../etc/shadow", "http://host/etc/shadow"),
+            ("..%2f..%2fetc", "http://host/a/b/..%2f..%2fetc"),
+            (
+                "%66ile:///etc/shadow",
+                "http://host/a/b/%66ile:///etc/shadow",
+            ),
+            (
+                "file%3A///etc/shadow",
+                "http://host/a/b/file%3A///etc/shadow",
+            ),
+            ("\\\\etc\\shadow", "http://host/a/b/\\\\etc\\shadow"),
+            ("./file:///etc", "http://host/a/b/file:///etc"),
+            ("/file:///etc/shadow", "http://host/file:///etc/shadow"),
+            ("https://host/x", "https://host/x"),
+        ] {
+            let url = base.join(reference).unwrap();
+            assert_eq!((url.to_string().as_str(), url.local()), (expected, None));
+        }
+        let secure = Url::parse("https://host/a").unwrap();
+        assert!(secure.join("file:///etc/shadow").is_err());
+        let error = secure.join("http://host/a").unwrap_err();
+        assert!(error.message().contains("leads to plain http"), "{error}");
+        assert_eq!(
+            secure.join("//other/a").unwrap().to_string(),
+            "https://other/a"
+        );
+    }
+
+    #[test]
+    fn a_path_below_a_directory_stays_there() {
+        for base in ["http://host/r", "file:///srv/r/"] {
+            let base = Url::parse(base).unwrap();
+            let url = base.below("images/web/1/web.xz").unwrap();
+            assert!(url.to_string().ends_with("/r/images/web/1/web.xz"), "{url}");
+            assert!(
+                base.below("a:b/c")
+                    .unwrap()
+                    .to_string()
+                    .ends_with("/r/a:b/c")
+            );
+            for leads in [
+                "",
+                "/etc/shadow",
+                "../x",
+                "a/../../x",
+                "a/./b",
+                "a//b",
+                "//other/x",
+                "%2e%2e/x",
+                "a/%2E%2e/x",
+                "..%2fx",
+                "%2Fetc",
+                "file:///etc/shadow",
+                "http://other/x",
+                "a?b",
+                "a#b",
+            ] {
+                assert!(base.below(leads).is_err(), "{leads}");
+            }
         }
     }
 

@@ -83,9 +83,6 @@ impl Upstream {
                 .and_then(|base| base.join(location))
                 .map_err(|error| error.to_string())?
                 .secret_text();
-            if !url.starts_with("http") {
-                return Err("a redirect to another scheme".into());
-            }
         }
         Err(format!("more than {REDIRECTS} redirects"))
     }

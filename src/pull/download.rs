@@ -149,10 +149,11 @@ impl Blob<'_> {
         if earlier.is_empty() || have >= size {
             return None;
         }
-        let url = self
-            .image
-            .url
-            .join(&format!("{}{}", self.image.url.file_name(), blocks::SUFFIX));
+        let url = self.image.url.join(&format!(
+            "./{}{}",
+            self.image.url.file_name(),
+            blocks::SUFFIX
+        ));
         // Without a map, or with a wrong one, everything is fetched.
         let text = self
             .session

@@ -234,7 +234,8 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
         version: version.map(|(_, version)| version.clone()),
         osinfo: entry.osinfo,
         revision: entry.revision,
-        url: place.index.join(&entry.file)?,
+        // Relative, whatever it looks like: it was checked to be no address.
+        url: place.index.join(&format!("./{}", entry.file))?,
         entry: entry.id,
         arch: entry.arch,
         sha512,

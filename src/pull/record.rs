@@ -79,7 +79,7 @@ pub fn beside(
     let Some((_, file)) = companions.find(|(name, _)| name.ends_with(suffix)) else {
         return Ok(None);
     };
-    let url = place.base.join(&file.path)?;
+    let url = place.base.below(&file.path)?;
     let bytes = session.client.read(&url, LARGEST_INDEX)?;
     if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
         return Err(Error::gate(format!("{url} is not what was signed"))
@@ -157,7 +157,7 @@ pub(super) fn at_revision(
         entry: name.to_owned(),
         revision,
         arch: found.arch,
-        url: place.base.join(&found.file)?,
+        url: place.base.below(&found.file)?,
         sha512: found.sha512,
         size: Some(found.size),
         disk_size: found.virtual_size,

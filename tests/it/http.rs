@@ -175,7 +175,7 @@ fn what_a_server_must_not_do_is_said_clearly() {
         ("redirects more than 5 times", |n| {
             Answer::redirect(&format!("/{n}"))
         }),
-        ("redirects to a file of this host", |_| {
+        ("leads to a file of this host", |_| {
             Answer::redirect("file:///etc/hostname")
         }),
         ("the connection ended after 10 B of 20 B", |_| {

@@ -51,7 +51,9 @@ impl Audit {
     ) -> Result<Option<String>> {
         let mut hasher = Sha512::new();
         let mut size = 0;
-        let url = self.base.join(path)?;
+        let Ok(url) = self.base.below(path) else {
+            return Ok(Some(format!("{} leads out of the repository", expected.by)));
+        };
         let opened = self.client.open_at(&url, 0, None, None);
         let mut stream = match opened {
             Ok(stream) => stream,

@@ -114,7 +114,7 @@ impl Audit {
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         self.client
-            .read_optional(&self.base.join(path)?, ENTRY_POINT)
+            .read_optional(&self.base.below(path)?, ENTRY_POINT)
     }
 
     fn take_key(&mut self, key: Option<&Path>) -> Result<()> {
@@ -145,12 +145,15 @@ impl Audit {
             None => Value::Null,
         };
         let word = |one: &Value, key: &str| one[key].as_str().map(str::to_owned);
-        let mut channels: Vec<(String, String)> = list["channels"]
+        let (mut channels, wrong): (Vec<_>, Vec<_>) = list["channels"]
             .as_array()
             .into_iter()
             .flatten()
             .filter_map(|one| Some((word(one, "name")?, word(one, "index")?)))
-            .collect();
+            .partition(|(_, index)| self.base.below(index).is_ok());
+        for (_, index) in wrong {
+            self.fault(path, format!("`{index}` leads out of the repository"));
+        }
         // A repository whose default channel never had anything has no index at its top.
         let told = !channels.is_empty() && self.read("index.asc")?.is_none();
         if !told && !channels.iter().any(|(_, path)| path == "index.asc") {

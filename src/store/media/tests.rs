@@ -250,3 +250,28 @@ fn a_tree_is_verified_by_what_it_says_of_itself() {
             .ends_with("is not the file that was promised")
     );
 }
+
+/// Whoever is on the way of a mirror could have a file of the host booted in a guest that has a
+/// network.
+#[test]
+fn a_tree_of_another_host_names_no_file_of_this_one() {
+    let world = World::new();
+    let secret = world._dir.path().join("secret");
+    std::fs::write(&secret, "a key of the host").unwrap();
+    for scheme in ["file", "FILE", "File"] {
+        let initrd = format!("{scheme}://{}", secret.display());
+        let tree = format!(
+            "[images-x86_64]\nkernel = linux\ninitrd = {initrd}\n[checksums]\n\
+             linux = sha256:{}\n{initrd} = sha256:{}\n",
+            sha256("kernel"),
+            sha256("a key of the host")
+        );
+        let files = [("/os/.treeinfo", tree.as_str()), ("/os/linux", "kernel")];
+        let (address, asked) = server(&files, false);
+        let error = world.media().tree(&format!("{address}/os")).unwrap_err();
+        let text = error.render();
+        assert!(text.contains("leads to a file of this host"), "{text}");
+        let asked = asked.lock().unwrap().clone();
+        assert!(asked.iter().all(|one| one.contains("/os/")), "{asked:?}");
+    }
+}
