@@ -123,7 +123,7 @@ pub struct Choice {
 /// Measures `/dev/kvm` in a child process: this executable with [`PROBE_COMMAND`].
 pub fn probe() -> Choice {
     let executable = std::env::current_exe().unwrap_or_else(|_| "imgforge".into());
-    probe_with(Program::new(executable.to_string_lossy()).arg(PROBE_COMMAND))
+    probe_with(Program::at(executable).arg(PROBE_COMMAND))
 }
 
 /// Measures with another child; tests put a fake one here.

@@ -5,6 +5,7 @@ pub mod diskfile;
 pub mod doctor;
 pub mod exec;
 pub mod interrupt;
+pub mod listening;
 pub mod memory;
 pub mod temporary;
 pub mod tools;

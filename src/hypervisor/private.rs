@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{self, Program, Running};
-use crate::host::interrupt;
+use crate::host::{interrupt, listening};
 use crate::hypervisor::sweep;
 use crate::store::ledger::{Item, Ledger, Record};
 
@@ -79,7 +79,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one with its files below `dir`, and waits until its socket is there.
+    /// Starts one with its files below `dir`, and waits until it listens.
     ///
     /// # Errors
     /// When no daemon is installed, the namespaces are refused, or it does not come up.
@@ -132,24 +132,18 @@ impl Daemon {
 
     fn wait_for(&mut self, socket: &Path) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
-        while !socket.exists() {
+        listening::wait(socket, || {
             interrupt::check()?;
-            let ended = self.running.try_status()?.is_some();
-            if ended || Instant::now() > deadline {
-                let how = if ended {
-                    "ended at once"
-                } else {
-                    "does not come up"
-                };
-                return Err(self.explain(
-                    Error::host(format!("the private libvirt daemon {how}")).hint(
-                        "start the host's own (systemctl start libvirtd), or run as an ordinary user",
-                    ),
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+            let how = match self.running.try_status()? {
+                Some(_) => "ended at once",
+                None if Instant::now() > deadline => "does not come up",
+                None => return Ok(()),
+            };
+            let error = Error::host(format!("the private libvirt daemon {how}"));
+            Err(self.explain(error.hint(
+                "start the host's own (systemctl start libvirtd), or run as an ordinary user",
+            )))
+        })
     }
 }
 
@@ -170,9 +164,9 @@ fn write_config(base: &Path) -> std::io::Result<()> {
 }
 
 fn command(base: &Path, program: &Path) -> Program {
-    Program::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-        .args(["--", "sh", "-c", INIT, "imgforge-libvirt"])
+    Program::new("sh")
+        .in_namespaces(&["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["-c", INIT, "imgforge-libvirt"])
         .arg(base)
         .arg(program)
         // systemd-machined would take the namespace's process ids for the host's.

@@ -99,10 +99,10 @@ impl Hook {
             .map_err(|cause| Error::internal("an event has no JSON form").cause(cause))?;
         // `./announce` is a file of the recipe repository.
         let program = match program.contains('/') {
-            true => self.dir.join(program).to_string_lossy().into_owned(),
-            false => program.clone(),
+            true => self.dir.join(program),
+            false => program.into(),
         };
-        Program::new(program)
+        Program::at(program)
             .args(args)
             .dir(&self.dir)
             .input(json)

@@ -225,7 +225,7 @@ fn fetch(
         }
         request.ui.step(format!("fetching the playbook's {kind}s"));
         let ui = request.ui.clone();
-        Program::new(tree.join("python").display().to_string())
+        Program::at(tree.join("python"))
             .arg(tree.join("usr/bin/ansible-galaxy"))
             .args([kind, "install", "-r"])
             .arg(from)

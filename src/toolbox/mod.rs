@@ -175,7 +175,7 @@ fn make(
     // A guest without hardware acceleration would compile for minutes what it cannot keep.
     request.ui.step("compiling the toolbox's Python");
     for part in ["usr/lib/python3", &stdlib(&tree)?] {
-        Program::new(python.display().to_string())
+        Program::at(&python)
             .args([
                 "-m",
                 "compileall",
@@ -187,7 +187,7 @@ fn make(
             .arg(tree.join(part))
             .run()?;
     }
-    let version = Program::new(python.display().to_string())
+    let version = Program::at(&python)
         .arg(tree.join("usr/bin/ansible-playbook"))
         .arg("--version")
         .env("LC_ALL", "C.UTF-8")

@@ -96,16 +96,16 @@ fn debconf(text: &str) -> Result<(), String> {
 }
 
 fn ksvalidator(version: &str, text: &str) -> Result<(), String> {
-    let program = validator("bin/ksvalidator").display().to_string();
-    judge(Program::new(program).args(["-e", "-v", version]), text)
+    let program = validator("bin/ksvalidator");
+    judge(Program::at(program).args(["-e", "-v", version]), text)
 }
 
 fn cloud_init(text: &str) -> Result<(), String> {
     let library = validator("cloud-init/usr/lib/python3/dist-packages");
-    let python = validator("bin/python").display().to_string();
+    let python = validator("bin/python");
     let schema = ["-m", "cloudinit.cmd.main", "schema", "--config-file"];
     judge(
-        Program::new(python).env("PYTHONPATH", library).args(schema),
+        Program::at(python).env("PYTHONPATH", library).args(schema),
         text,
     )
 }

@@ -172,7 +172,7 @@ fn two_systems_none_and_one_on_lvm() {
 
 /// Runs one of the tests below as a process of its own, as they end it or look at its output.
 fn child(test: &str, dir: &Path) -> Program {
-    Program::new(std::env::current_exe().unwrap().to_string_lossy())
+    Program::at(std::env::current_exe().unwrap())
         .args([
             "--ignored",
             "--nocapture",

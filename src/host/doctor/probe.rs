@@ -100,8 +100,8 @@ pub(super) fn user_ids() -> UserIds {
     UserIds {
         root: uid.is_root(),
         ranges: has_range("/etc/subuid") && has_range("/etc/subgid"),
-        namespaces: Program::new("unshare")
-            .args(["--user", "true"])
+        namespaces: Program::new("true")
+            .in_namespaces(&["--user"])
             .run()
             .is_ok(),
         user,

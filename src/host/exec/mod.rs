@@ -3,8 +3,11 @@
 //! A program gets a clean environment (a short list of names passes), no standard input unless
 //! given, a process group of its own and, through `setpriv --pdeathsig`, an end when imgforge
 //! ends. Its standard error is kept to the last 4 KiB, which an error shows.
+//!
+//! Nothing of a guest goes through: a program is a name in this source, and a [`GuestTree`] is none.
 
 mod running;
+mod tree;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
@@ -20,6 +23,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 pub use running::Running;
 use running::{Tap, each_chunk, each_line, keep};
+pub use tree::GuestTree;
 
 /// How much of a program's standard error an error can show, in bytes.
 const STDERR_KEPT: usize = 4096;
@@ -55,8 +59,9 @@ const PASSED: &[&str] = &[
 /// A call of another program, built up and then run once.
 #[derive(Debug)]
 pub struct Program {
-    name: String,
+    name: OsString,
     args: Vec<OsString>,
+    namespaces: Option<&'static [&'static str]>,
     env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
     input: Option<Vec<u8>>,
@@ -68,10 +73,17 @@ pub struct Program {
 
 impl Program {
     /// A call of the program `name`, found on `PATH`.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: &'static str) -> Self {
+        Self::at(name)
+    }
+
+    /// A call of a program that no name in this source can stand for: imgforge itself, what
+    /// imgforge.yaml names, and a toolbox's own.
+    pub fn at(file: impl AsRef<Path>) -> Self {
         Program {
-            name: name.into(),
+            name: file.as_ref().as_os_str().to_owned(),
             args: vec![],
+            namespaces: None,
             env: vec![],
             dir: None,
             input: None,
@@ -94,6 +106,13 @@ impl Program {
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args
             .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts it in namespaces of its own: `arguments` are of `unshare`.
+    #[must_use]
+    pub fn in_namespaces(mut self, arguments: &'static [&'static str]) -> Self {
+        self.namespaces = Some(arguments);
         self
     }
 
@@ -149,11 +168,14 @@ impl Program {
 
     /// The command line as a person would type it.
     pub fn line(&self) -> String {
+        let outer = self
+            .namespaces
+            .map(|arguments| [&["unshare"], arguments, &["--"]].concat());
+        let outer = outer.into_iter().flatten().map(str::to_owned);
         let quoted = self.args.iter().map(|arg| quote(&arg.to_string_lossy()));
-        std::iter::once(self.name.clone())
-            .chain(quoted)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let name = self.name.to_string_lossy().into_owned();
+        let words = outer.chain([name]).chain(quoted);
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// Runs to the end and throws the output away.
@@ -228,8 +250,7 @@ impl Program {
 
     fn spawn_with(mut self, tap: Option<Tap>) -> Result<Running> {
         interrupt::check()?;
-        let path = find(&self.name).ok_or_else(|| self.missing())?;
-        let mut command = Self::command(&path, &self.args, self.orphaned);
+        let mut command = self.command()?;
         command
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
@@ -253,7 +274,7 @@ impl Program {
             (None, None) => Stdio::null(),
         });
         let mut child = command.spawn().map_err(|cause| {
-            Error::host(format!("`{}` cannot be started", self.name)).cause(cause)
+            Error::host(format!("`{}` cannot be started", self.name.display())).cause(cause)
         })?;
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
             // A program that does not read its input to the end says why with its exit status.
@@ -285,39 +306,42 @@ impl Program {
 
     /// `setpriv` gives the child the parent-death signal without unsafe code in imgforge.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    fn command(path: &Path, args: &[OsString], orphaned: &str) -> Command {
-        match find("setpriv") {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                command
-                    .args(["--pdeathsig", orphaned, "--"])
-                    .arg(path)
-                    .args(args);
-                command
-            }
-            None => {
-                let mut command = Command::new(path);
-                command.args(args);
-                command
-            }
+    fn command(&self) -> Result<Command> {
+        let path = find(&self.name).ok_or_else(|| self.missing(&self.name))?;
+        tree::check(&path)?;
+        let mut words: Vec<OsString> = vec![];
+        if let Some(setpriv) = find("setpriv") {
+            words.push(setpriv.into());
+            words.extend(["--pdeathsig", self.orphaned, "--"].map(Into::into));
         }
+        if let Some(arguments) = self.namespaces {
+            let unshare = find("unshare").ok_or_else(|| self.missing("unshare".as_ref()))?;
+            words.push(unshare.into());
+            words.extend(arguments.iter().map(Into::into));
+            words.push("--".into());
+        }
+        words.push(path.into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(&self.args);
+        Ok(command)
     }
 
-    fn missing(&self) -> Error {
+    fn missing(&self, name: &OsStr) -> Error {
         let hint = self
             .hint
             .clone()
             .unwrap_or_else(|| "`imgforge doctor` says which package to install".into());
         Error::host(format!(
             "`{}` is needed and was not found on PATH",
-            self.name
+            name.display()
         ))
         .hint(hint)
     }
 }
 
 /// Where a program is on `PATH`, also in the administrator's directories.
-pub fn find(name: &str) -> Option<PathBuf> {
+pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let name = name.as_ref();
     which::which(name).ok().or_else(|| {
         ["/usr/sbin", "/sbin", "/usr/local/sbin"]
             .iter()

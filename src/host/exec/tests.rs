@@ -80,3 +80,44 @@ fn a_child_that_a_program_leaves_behind_does_not_hold_imgforge() {
     assert!(error.message().ends_with("exit code 3"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(60));
 }
+
+/// A guest's tree with a shell in it, and a directory of the host with a link to that.
+fn guest() -> (tempfile::TempDir, GuestTree) {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = GuestTree::new(dir.path().join("tree")).unwrap();
+    let bin = tree.data().join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::copy(find("sh").unwrap(), bin.join("sh")).unwrap();
+    std::os::unix::fs::symlink("tree/bin/sh", dir.path().join("innocent")).unwrap();
+    (dir, tree)
+}
+
+#[test]
+fn nothing_of_a_guest_is_started() {
+    let (dir, tree) = guest();
+    let shell = tree.data().join("bin/sh");
+    let link = dir.path().join("innocent");
+    let run = |program: &Path| Program::at(program).args(["-c", "echo ran"]).text();
+    for program in [&shell, &link, &dir.path().join("tree/../tree/bin/sh")] {
+        let error = run(program).unwrap_err();
+        assert!(error.message().contains("belongs to a guest"), "{error}");
+    }
+    let inside = Program::at(&shell).in_namespaces(&["--mount"]).run();
+    assert!(inside.unwrap_err().message().contains("belongs to a guest"));
+    // The very same files are anybody's once they are no guest's.
+    drop(tree);
+    assert_eq!(run(&link).unwrap(), "ran");
+}
+
+#[test]
+fn what_starts_another_program_unseen_is_not_started() {
+    let (_dir, tree) = guest();
+    for program in ["chroot", "unshare", "env", "setpriv"] {
+        let error = Program::new(program)
+            .arg(tree.data())
+            .args(["/bin/sh", "-c", "echo ran"])
+            .text()
+            .unwrap_err();
+        assert!(error.message().contains("nobody has looked at"), "{error}");
+    }
+}

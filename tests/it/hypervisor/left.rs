@@ -156,7 +156,7 @@ fn be_killed(state: &Path) {
 
 #[test]
 fn the_program_measures_this_hosts_device_without_hanging() {
-    let probe = Program::new(env!("CARGO_BIN_EXE_imgforge")).arg(accel::PROBE_COMMAND);
+    let probe = Program::at(env!("CARGO_BIN_EXE_imgforge")).arg(accel::PROBE_COMMAND);
     let choice = accel::probe_with(probe);
     let device = Path::new("/dev/kvm").exists();
     let told = [

@@ -174,7 +174,7 @@ const ALONE: &str = "IMGFORGE_TEST_ALONE";
 /// A process of this binary that runs one test.
 fn this_test(name: &str) -> Program {
     let binary = std::env::current_exe().unwrap();
-    Program::new(binary.to_str().unwrap()).args(["--exact", name, "--nocapture"])
+    Program::at(&binary).args(["--exact", name, "--nocapture"])
 }
 
 #[test]

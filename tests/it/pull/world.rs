@@ -237,7 +237,7 @@ impl Machine {
 
     /// The program itself, as this machine.
     pub(crate) fn program(&self) -> Program {
-        Program::new(env!("CARGO_BIN_EXE_imgforge"))
+        Program::at(env!("CARGO_BIN_EXE_imgforge"))
             .arg("-C")
             .arg(self.dir.path())
             .arg("--state")

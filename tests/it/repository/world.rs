@@ -100,7 +100,7 @@ impl World {
         std::fs::write(config.join("test.conf"), text).unwrap();
     }
 
-    pub(crate) fn client(&self, program: &str) -> Program {
+    pub(crate) fn client(&self, program: &'static str) -> Program {
         Program::new(program)
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_CACHE_HOME", self.path("cache"))

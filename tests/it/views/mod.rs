@@ -23,7 +23,7 @@ pub(crate) fn python(script: &str) -> Program {
         "{} is missing: run `make deps-test`",
         python.display()
     );
-    Program::new(python.to_str().unwrap()).args(["-c", script])
+    Program::at(&python).args(["-c", script])
 }
 
 /// A program of that Python.
@@ -33,7 +33,7 @@ pub(crate) fn tool(name: &str) -> Program {
         .join(target)
         .join("reader-validators/bin")
         .join(name);
-    Program::new(path.to_str().unwrap())
+    Program::at(&path)
 }
 
 pub(crate) fn package(name: &str, version: &str, source: &str) -> Package {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{GuestTree, Program};
 use crate::units::Size;
 
 use super::{SMALLEST, namespace::as_guest_root, system, too_small};
@@ -111,10 +111,10 @@ pub(super) fn partition(raw: &Path, layout: &Layout) -> Result<()> {
 }
 
 /// Checks that the tree fits, with room to work in.
-pub(super) fn check_fit(tree: &Path, layout: &Layout) -> Result<()> {
+pub(super) fn check_fit(tree: &GuestTree, layout: &Layout) -> Result<()> {
     let printed = as_guest_root("du")
         .args(["--summarize", "--block-size=1"])
-        .arg(tree)
+        .arg(tree.data())
         .text()?;
     let used = printed
         .split_whitespace()
@@ -133,13 +133,18 @@ pub(super) fn check_fit(tree: &Path, layout: &Layout) -> Result<()> {
 }
 
 /// Makes the root file system from the tree, straight into the disk.
-pub(super) fn make_root(scratch: &Path, tree: &Path, raw: &Path, layout: &Layout) -> Result<()> {
+pub(super) fn make_root(
+    scratch: &Path,
+    tree: &GuestTree,
+    raw: &Path,
+    layout: &Layout,
+) -> Result<()> {
     let config = scratch.join("mke2fs.conf");
     std::fs::write(&config, MKE2FS_CONFIG).doing(|| format!("writing {}", config.display()))?;
     as_guest_root("mke2fs")
         .args(root_arguments(layout))
         .arg("-d")
-        .arg(tree)
+        .arg(tree.data())
         .arg(raw)
         .arg(format!("{}k", layout.root_bytes() / 1024))
         .env("MKE2FS_CONFIG", &config)
@@ -164,7 +169,7 @@ fn root_arguments(layout: &Layout) -> Vec<String> {
 }
 
 /// Makes the EFI system partition with GRUB at the path that firmware tries by itself.
-pub(super) fn make_esp(tree: &Path, raw: &Path, layout: &Layout) -> Result<()> {
+pub(super) fn make_esp(tree: &GuestTree, raw: &Path, layout: &Layout) -> Result<()> {
     Program::new("mkfs.fat")
         .args(["-F", "32", "-s", "1", "-n", "ESP", "-i", &layout.esp_serial])
         .args([
@@ -178,14 +183,14 @@ pub(super) fn make_esp(tree: &Path, raw: &Path, layout: &Layout) -> Result<()> {
         .hint("apt-get install dosfstools")
         .run()?;
     let image = format!("{}@@{}", raw.display(), ESP_START * SECTOR);
-    let mtool = |name: &str| {
+    let mtool = |name: &'static str| {
         Program::new(name)
             .args(["-i", &image])
             .hint("apt-get install mtools")
     };
     mtool("mmd").args(["::/EFI", "::/EFI/BOOT"]).run()?;
     mtool("mcopy")
-        .arg(tree.join("boot/grub/x86_64-efi/core.efi"))
+        .arg(tree.data().join("boot/grub/x86_64-efi/core.efi"))
         .arg("::/EFI/BOOT/BOOTX64.EFI")
         .run()
 }

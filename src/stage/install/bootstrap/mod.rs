@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::distro::{self, Apt, Suite};
 use crate::error::{Context as _, Error, Result};
+use crate::host::exec::GuestTree;
 use crate::recipe::types::{Bootstrap, Machine, Mirrors};
 use crate::stage::install::{Facts, Installed, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
@@ -60,7 +61,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     let build = named.unwrap_or(&input.mirrors.build);
     let archive = mirror::choose(build, input.site_mirrors, distro, suite)?;
     let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
-    let sources = configure(input, distro, suite, archive, &tree, &layout)?;
+    let sources = configure(input, distro, suite, archive, tree.data(), &layout)?;
     let raw = write_disk(input, &tree, &layout)?;
     input.ui.step("converting the disk");
     to_qcow2(&raw, "raw", input.disk)?;
@@ -105,16 +106,16 @@ fn configure(
 }
 
 /// Partitions, file systems and boot code, then proves that they are there.
-fn write_disk(input: &Input<'_>, tree: &Path, layout: &disk::Layout) -> Result<PathBuf> {
+fn write_disk(input: &Input<'_>, tree: &GuestTree, layout: &disk::Layout) -> Result<PathBuf> {
     input.ui.step("writing the disk");
     let raw = input.scratch.join("disk.raw");
     disk::check_fit(tree, layout)?;
     disk::partition(&raw, layout)?;
     disk::make_root(input.scratch, tree, &raw, layout)?;
     disk::make_esp(tree, &raw, layout)?;
-    grub::write_boot_code(tree, &raw, layout)?;
-    disk::prove(tree, &raw, layout)?;
-    remove_tree(tree)?;
+    grub::write_boot_code(tree.data(), &raw, layout)?;
+    disk::prove(tree.data(), &raw, layout)?;
+    remove_tree(tree.data())?;
     Ok(raw)
 }
 

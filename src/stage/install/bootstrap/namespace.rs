@@ -4,31 +4,32 @@
 use std::path::Path;
 
 use crate::error::{Context as _, Result};
-use crate::host::exec::{Program, find};
+use crate::host::exec::Program;
 
-/// A program as the guest's root.
-pub fn as_guest_root(name: &str) -> Program {
+/// Namespaces of root, and of an ordinary user.
+const OF_ROOT: &[&str] = &["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+const OF_A_USER: &[&str] = &[
+    "--user",
+    "--map-root-user",
+    "--map-auto",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+];
+
+/// A program of the host with the rights of the guest's root over a tree.
+pub fn as_guest_root(name: &'static str) -> Program {
     // An ordinary user's PATH lacks the administrator's directories, where most of these live.
-    let Some(path) = find(name) else {
-        return Program::new(name);
+    let (namespaces, hint) = if rustix::process::geteuid().is_root() {
+        (OF_ROOT, "apt-get install util-linux")
+    } else {
+        let hint = "an ordinary user needs `uidmap` installed and ranges in /etc/subuid and /etc/subgid: \
+             usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER";
+        (OF_A_USER, hint)
     };
-    let root = rustix::process::geteuid().is_root();
-    Program::new("unshare")
-        .args(arguments(root))
-        .arg(path)
-        .hint(if root {
-            "apt-get install util-linux"
-        } else {
-            "an ordinary user needs `uidmap` installed and ranges in /etc/subuid and /etc/subgid: \
-             usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
-        })
-}
-
-fn arguments(root: bool) -> Vec<&'static str> {
-    let user = ["--user", "--map-root-user", "--map-auto"];
-    let all = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let user = if root { &[][..] } else { &user[..] };
-    [user, &all, &["--"]].concat()
+    Program::new(name).in_namespaces(namespaces).hint(hint)
 }
 
 /// Removes a directory tree, also one with files of the guest's users.
@@ -54,11 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_ordinary_user_needs_a_user_namespace() {
-        assert!(!arguments(true).contains(&"--user"));
-        assert_eq!(
-            arguments(false).join(" "),
-            "--user --map-root-user --map-auto --mount --pid --fork --kill-child --mount-proc --"
-        );
+    fn an_ordinary_user_gets_a_user_namespace_beside_what_root_gets() {
+        assert_eq!(OF_A_USER[..3], ["--user", "--map-root-user", "--map-auto"]);
+        assert_eq!(&OF_A_USER[3..], OF_ROOT);
     }
 }

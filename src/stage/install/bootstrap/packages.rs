@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Result};
+use crate::host::exec::GuestTree;
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
@@ -17,9 +18,11 @@ pub(super) fn install(
     suite: &Suite,
     archive: Option<&Archive>,
     layout: &Layout,
-) -> Result<PathBuf> {
+) -> Result<GuestTree> {
     let tree = input.scratch.join("tree");
     namespace::remove_tree(&tree)?;
+    let doing = || format!("making {}", tree.display());
+    let tree = GuestTree::new(tree.clone()).doing(doing)?;
     let write = |name: &str, text: &str| -> Result<PathBuf> {
         let path = input.scratch.join(name);
         std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
@@ -38,7 +41,7 @@ pub(super) fn install(
             hook.display()
         ))
         .arg(suite.name)
-        .arg(&tree)
+        .arg(tree.data())
         .args(sources)
         .env("TMPDIR", input.scratch)
         .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
