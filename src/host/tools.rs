@@ -162,7 +162,7 @@ impl Tool {
                 &["sqfstar"],
                 None,
                 "squashfs-tools",
-                "make a ramdisk's root",
+                "make a file system of an archive",
             ),
             Tool::Unsquashfs => facts(
                 &["unsquashfs"],
@@ -195,7 +195,7 @@ impl Tool {
             (None, _) => State::Missing,
             (Some(_), None) => State::Present(None),
             (Some(program), Some(_)) => State::Present(
-                Program::new(*program)
+                Program::new(program)
                     .arg("--version")
                     .timeout(Duration::from_secs(20))
                     .text()

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::interrupt;
+use crate::ui::Ui;
 use crate::units::Size;
 
 /// An image of the graph.
@@ -36,6 +37,12 @@ pub enum Outcome {
     Failed(Error),
     /// This image, on which it builds, failed.
     Skipped(String),
+}
+
+impl From<Result<()>> for Outcome {
+    fn from(result: Result<()>) -> Self {
+        result.map_or_else(Outcome::Failed, |()| Outcome::Done)
+    }
 }
 
 /// Runs `work` for every node after its parent. A failure skips only what builds on it; an
@@ -74,6 +81,30 @@ pub fn run(
         }
     }
     Ok(ordered)
+}
+
+/// One failed target is the error; of several, each is told.
+///
+/// # Errors
+/// When one failed.
+pub fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
+    let all = outcomes.len();
+    let failed = outcomes
+        .into_iter()
+        .filter_map(|(label, outcome)| match outcome {
+            Outcome::Failed(error) => Some((label, error)),
+            _ => None,
+        });
+    let mut failed: Vec<_> = failed.collect();
+    if failed.len() < 2 {
+        return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
+    }
+    let kind = failed[0].1.kind();
+    let names: Vec<String> = failed.iter().map(|(label, _)| label.clone()).collect();
+    for (_, error) in failed {
+        ui.warning(error.render().trim_end().to_owned());
+    }
+    Err(Error::new(kind, format!("{} of {all} targets failed", names.len())).evidence(names))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,10 +146,7 @@ impl Shared<'_> {
                 Next::Run(index) => {
                     state[index] = State::Running;
                     drop(state);
-                    let outcome = match work(&self.nodes[index].name) {
-                        Ok(()) => Outcome::Done,
-                        Err(error) => Outcome::Failed(error),
-                    };
+                    let outcome = Outcome::from(work(&self.nodes[index].name));
                     let done = matches!(outcome, Outcome::Done);
                     self.note(index, outcome);
                     let Ok(again) = self.state.lock() else {

@@ -236,7 +236,15 @@ pub fn size_of(disk: &Path, format: &str) -> Result<u64> {
     Ok(convert::info(disk, format)?.virtual_size)
 }
 
-/// Makes the files of a target in `site.dir`. `sealed` is the digest of the sealed disk that the
+/// Asks whether the disk has what the target needs of it, before the long work.
+///
+/// # Errors
+/// When it has not.
+pub fn ask(target: &Target, site: &Site<'_>) -> Result<()> {
+    kernel::check(target, site)
+}
+
+/// Makes the files of a target in `site.dir`, which was [asked](ask) for before. `sealed` is the digest of the sealed disk that the
 /// source is, or was made from.
 ///
 /// # Errors
@@ -248,7 +256,6 @@ pub fn make(
     sealed: Option<&str>,
 ) -> Result<Vec<Told>> {
     interrupt::check()?;
-    kernel::check(target, site)?;
     let made = (target.make)(site, targets)?;
     let told = made.into_iter().map(|made| {
         interrupt::check()?;

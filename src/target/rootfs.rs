@@ -1,10 +1,10 @@
 //! The files of an image as one archive: sorted, numeric owners, times not newer than the image.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, PipeReader, PipeWriter, Write};
 
 use super::tree::{Kind, Node, Tree};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 
 /// What the header of ustar holds of a path.
@@ -28,6 +28,30 @@ pub(super) fn write<W: Write>(tree: &Tree, nodes: &[Node], newest: u64, to: W) -
         }
     }
     archive.into_inner().doing(|| "ending the archive".into())
+}
+
+/// Gives `read` through a pipe what `write` writes into it, meanwhile.
+///
+/// # Errors
+/// When one of them fails; the reader's own error first.
+pub(super) fn piped<T>(
+    write: impl FnOnce(PipeWriter) -> Result<()> + Send,
+    read: impl FnOnce(PipeReader) -> Result<T>,
+) -> Result<T> {
+    let doing = || "making a pipe".to_owned();
+    let (from, to) = io::pipe().doing(doing)?;
+    let mut rest = from.try_clone().doing(doing)?;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || write(to));
+        let read = read(from);
+        // Who has seen an archive's end reads no further; its writer writes all of it.
+        let drained = io::copy(&mut rest, &mut io::sink());
+        let written = writer.join();
+        let read = read?;
+        drained.doing(|| "reading an archive".into())?;
+        written.map_err(|_| Error::internal("the writer of an archive panicked"))??;
+        Ok(read)
+    })
 }
 
 /// The inode of a file that is not on the disk.

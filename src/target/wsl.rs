@@ -22,10 +22,10 @@ pub(super) const TARGET: Target = Target {
         wsl: Some(Wsl {}),
         ..Targets::default()
     },
-    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Unshare],
+    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Sqfstar, Tool::Supermin],
     modules: &[],
     reads: true,
-    memory: Size::mib(512),
+    memory: Size::mib(1024),
     steps: |_| vec![],
     trial: None,
     make,

@@ -1,13 +1,16 @@
 //! `imgforge disk export`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::diskfile::{DiskFile, DiskFormat};
-use crate::host::interrupt;
+use crate::host::{interrupt, memory};
+use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::types::Machine;
 use crate::target::{self, About, Site, Source, Target};
+use crate::ui::StageUi;
 use crate::units::Size;
 
 /// The arguments of `imgforge disk export`.
@@ -15,7 +18,7 @@ use crate::units::Size;
 pub struct Export {
     /// Disk to export: raw or qcow2; it is not changed
     file: PathBuf,
-    /// Target; can be given often
+    /// Target; can be given often: several are made at once
     #[arg(short, long = "target", value_name = "TARGET", required = true, value_parser = known)]
     targets: Vec<&'static Target>,
     /// Directory for the files
@@ -38,7 +41,7 @@ impl Export {
     ///
     /// # Errors
     /// When the file is no disk, lacks what a target needs, or a target fails; there is no half
-    /// file then, and the files of the other targets are complete.
+    /// file then. A target that fails does not keep the others from being made.
     pub fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format)?;
         let name = self.stem()?;
@@ -54,15 +57,15 @@ impl Export {
         std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
         let source = Source::new(disk.path.clone(), format, shared, host.accel()?);
         let about = self.about(name, &source, &ui)?;
-        for target in &self.targets {
+        let place = |target: &Target, what: &str| {
+            let path = draft.path().join(format!("{}-{what}", target.name));
+            std::fs::create_dir_all(&path).doing(|| format!("making {}", path.display()))?;
+            Ok::<_, Error>(path)
+        };
+        let with = |target: &Target, work: &dyn Fn(&Site<'_>) -> Result<()>| {
             interrupt::check()?;
-            let place = |what: &str| {
-                let path = draft.path().join(format!("{}-{what}", target.name));
-                std::fs::create_dir(&path).doing(|| format!("making {}", path.display()))?;
-                Ok::<_, Error>(path)
-            };
-            let (made, scratch) = (place("files")?, place("scratch")?);
-            let site = Site {
+            let (made, scratch) = (place(target, "files")?, place(target, "scratch")?);
+            work(&Site {
                 source: &source,
                 about: &about,
                 gate: None,
@@ -70,20 +73,68 @@ impl Export {
                 machine: &Machine::default(),
                 dir: &made,
                 scratch: &scratch,
-                ui: &ui,
-            };
-            for told in target::make(target, &site, &(target.alone)(), None)? {
-                let path = put(&made.join(&told.file), dir)?;
-                let size = path.metadata().map_or(0, |meta| meta.len());
-                out::print(&format!(
-                    "{}: {}, sha512 {}\n",
-                    path.display(),
-                    Size::bytes(size).human(),
-                    told.sha512
-                ))?;
-            }
+                ui: &self.ui(app, target),
+            })
+        };
+        // A target that cannot be made is told of before the hours that the others may take.
+        let asked = self.wanted().into_iter().map(|target| {
+            let asked = with(target, &|site| target::ask(target, site));
+            (target.name.into(), asked.into())
+        });
+        graph::failures(asked.collect(), &app.ui)?;
+        let outcomes = graph::run(&self.nodes(), self.room(), |name| {
+            let target = target::find(name).ok_or_else(|| target::unknown(name))?;
+            with(target, &|site| self.make(target, site))
+        })?;
+        graph::failures(outcomes, &app.ui)
+    }
+
+    /// Makes the target's files, and gives them their place.
+    fn make(&self, target: &Target, site: &Site<'_>) -> Result<()> {
+        for told in target::make(target, site, &(target.alone)(), None)? {
+            let path = put(&site.dir.join(&told.file), &self.output)?;
+            let size = path.metadata().map_or(0, |meta| meta.len());
+            out::print(&format!(
+                "{}: {}, sha512 {}\n",
+                path.display(),
+                Size::bytes(size).human(),
+                told.sha512
+            ))?;
         }
         Ok(())
+    }
+
+    /// Who hears about the work for a target; its name is told where there are several.
+    fn ui(&self, app: &App, target: &Target) -> StageUi {
+        let stage = match self.wanted().len() {
+            1 => "export".to_owned(),
+            _ => format!("export {}", target.name),
+        };
+        app.ui.stage(disk::name(&self.file), &stage)
+    }
+
+    /// The targets as a graph without edges.
+    fn nodes(&self) -> Vec<Node> {
+        let node = |target: &&Target| Node {
+            name: target.name.into(),
+            parent: None,
+            memory: target.memory,
+        };
+        self.wanted().iter().map(node).collect()
+    }
+
+    /// The targets, each once.
+    fn wanted(&self) -> Vec<&'static Target> {
+        let mut names = BTreeSet::new();
+        let all = self.targets.iter().copied();
+        all.filter(|target| names.insert(target.name)).collect()
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            memory: memory::free().unwrap_or(Size::bytes(0)),
+            images: self.targets.len(),
+        }
     }
 
     fn stem(&self) -> Result<String> {
@@ -98,7 +149,7 @@ impl Export {
     }
 
     /// The system is looked at only where a target tells of it.
-    fn about(&self, name: String, source: &Source, ui: &crate::ui::StageUi) -> Result<About> {
+    fn about(&self, name: String, source: &Source, ui: &StageUi) -> Result<About> {
         let tells = self.targets.iter().any(|target| target.reads);
         let tree = tells.then(|| source.tree(ui)).transpose()?;
         let word = |key: &str| tree.as_ref().and_then(|tree| tree.os_release(key));

@@ -5,17 +5,16 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::Run;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::accel::Accel;
 use crate::host::memory;
-use crate::pipeline::graph::{self, Node, Outcome, Room};
+use crate::pipeline::graph::{self, Node, Room};
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::recipe::Resolved;
 use crate::recipe::types::{Action, Install, PackageNames, Targets};
 use crate::stage::{self, Artifact, Sealed, StageId};
 use crate::store::{Draft, Entry};
 use crate::target::{self, Source, Target};
-use crate::ui::Ui;
 use crate::units::Size;
 
 impl Run<'_> {
@@ -64,7 +63,7 @@ impl Run<'_> {
             entries.insert(label.to_owned(), entry);
             Ok(())
         })?;
-        failures(outcomes, &self.session.ui)?;
+        graph::failures(outcomes, &self.session.ui)?;
         let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
         let artifacts = entries
             .values()
@@ -137,27 +136,6 @@ fn needs(target: &Target, targets: &Targets, guest: Size) -> Size {
     Size::bytes(target.memory.as_bytes() + guests * guest.as_bytes())
 }
 
-/// One failed target is the build's error; of several, each is told.
-fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
-    let all = outcomes.len();
-    let failed = outcomes
-        .into_iter()
-        .filter_map(|(label, outcome)| match outcome {
-            Outcome::Failed(error) => Some((label, error)),
-            _ => None,
-        });
-    let mut failed: Vec<_> = failed.collect();
-    if failed.len() < 2 {
-        return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let kind = failed[0].1.kind();
-    let names: Vec<String> = failed.iter().map(|(label, _)| label.clone()).collect();
-    for (_, error) in failed {
-        ui.warning(error.render().trim_end().to_owned());
-    }
-    Err(Error::new(kind, format!("{} of {all} targets failed", names.len())).evidence(names))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +153,7 @@ mod tests {
             needs(target, targets, Size::gib(1)).as_bytes() >> 20
         };
         assert_eq!(mib(&targets, "openstack"), 1536 + 2048);
-        assert_eq!(mib(&targets, "docker"), 512);
+        assert_eq!(mib(&targets, "docker"), 1024);
         let steps = Targets {
             docker: Some(Docker {
                 configure: vec![Step::new(Action::Reboot)],
@@ -183,7 +161,7 @@ mod tests {
             }),
             ..targets
         };
-        assert_eq!(mib(&steps, "docker"), 512 + 1024);
+        assert_eq!(mib(&steps, "docker"), 1024 + 1024);
     }
 
     /// Together they never need more than there is; one that needs more than that runs alone.

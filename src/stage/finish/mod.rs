@@ -66,6 +66,7 @@ pub fn run(
         source: prepared.as_ref().unwrap_or(source),
         ..below
     };
+    target::ask(target, &site)?;
     let mut made = target::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
     let report = tried(context, target, &site, &subject, &mut made)?;
     for told in &made {

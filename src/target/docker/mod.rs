@@ -34,10 +34,16 @@ pub(super) const TARGET: Target = Target {
         docker: Some(Docker::default()),
         ..Targets::default()
     },
-    tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Unshare, Tool::Skopeo],
+    tools: &[
+        Tool::QemuImg,
+        Tool::Sfdisk,
+        Tool::Sqfstar,
+        Tool::Supermin,
+        Tool::Skopeo,
+    ],
     modules: &[],
     reads: true,
-    memory: Size::mib(512),
+    memory: Size::mib(1024),
     steps: |targets| {
         let docker = targets.docker.as_ref();
         docker.map_or_else(Vec::new, |docker| docker.configure.clone())

@@ -136,20 +136,7 @@ fn through<T>(
     newest: u64,
     reader: impl FnOnce(io::PipeReader) -> Result<T>,
 ) -> Result<T> {
-    let doing = || "making a pipe".to_owned();
-    let (from, to) = io::pipe().doing(doing)?;
-    let mut rest = from.try_clone().doing(doing)?;
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(move || archive(tree, nodes, newest, to));
-        let read = reader(from);
-        // Who has seen an archive's end reads no further; its writer writes all of it.
-        let drained = io::copy(&mut rest, &mut io::sink());
-        let written = writer.join();
-        let read = read?;
-        drained.doing(|| "reading an archive".into())?;
-        written.map_err(|_| Error::internal("the writer of an archive panicked"))??;
-        Ok(read)
-    })
+    rootfs::piped(move |to| archive(tree, nodes, newest, to), reader)
 }
 
 fn archive(tree: &Tree, nodes: &[Node], newest: u64, to: PipeWriter) -> Result<()> {

@@ -26,6 +26,41 @@ fn a_kernel_without_the_drivers_is_refused() {
     world.ok(&cloud, &["-t", "gcp"]);
 }
 
+/// All targets are asked before one of them works.
+#[test]
+fn a_target_that_cannot_be_made_is_told_of_before_the_others_work() {
+    let world = World::new();
+    let cloud = debian(&["virtio_net", "virtio_scsi"]).disk(world.dir.path(), "cloud.raw");
+    let (code, said) = world.export(&cloud, &["-t", "raw", "-t", "ova"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("of the target `ova`"), "{said}");
+    assert!(world.made().is_empty(), "{said}");
+    let (code, said) = world.export(&cloud, &["-t", "vmdk", "-t", "raw", "-t", "ova"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("2 of 3 targets failed"), "{said}");
+    for target in ["vmdk", "ova"] {
+        assert!(
+            said.contains(&format!("of the target `{target}`")),
+            "{said}"
+        );
+    }
+    assert!(world.made().is_empty(), "{said}");
+}
+
+/// What shows only at work stops nothing else; a target that is named twice is made once.
+#[test]
+fn a_target_that_fails_does_not_keep_the_others_from_being_made() {
+    let world = World::new();
+    let phony = Phony::debian();
+    std::fs::remove_file(phony.path().join("usr/bin/sh")).unwrap();
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let all = ["-t", "docker", "-t", "raw", "-t", "qcow2", "-t", "raw"];
+    let (code, said) = world.export(&disk, &all);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("neither /bin/bash nor /bin/sh"), "{said}");
+    assert_eq!(world.made(), ["web.qcow2", "web.raw"], "{said}");
+}
+
 /// A recipe whose kernel will not do is told so before anything runs.
 #[test]
 fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {

@@ -222,6 +222,30 @@ fn what_cannot_run_is_no_container() {
     assert!(world.made().is_empty());
 }
 
+/// The image's own shell tells which machine it runs on: a kernel's name for one of its boots.
+#[test]
+fn the_shell_of_an_image_does_not_run_on_the_host() {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let host = std::fs::read_to_string(BOOT).unwrap();
+    for target in ["docker", "wsl"] {
+        let world = World::new();
+        let phony = machine();
+        std::fs::remove_file(phony.path().join("usr/bin/sh")).unwrap();
+        let shell = format!("#!/usr/bin/busybox sh\necho boot $(cat {BOOT}) >&2; exit 3\n");
+        phony
+            .file("usr/bin/sh", shell)
+            .mode("usr/bin/sh", 0o755)
+            .file("usr/bin/cat", std::fs::read("/bin/busybox").unwrap())
+            .mode("usr/bin/cat", 0o755);
+        let disk = phony.disk(world.dir.path(), "web.raw");
+        let (code, said) = world.export(&disk, &["-t", target]);
+        assert_eq!(code, 4, "{said}");
+        let said_boot = said.split("boot ").nth(1).and_then(|rest| rest.get(..36));
+        let boot: uuid::Uuid = said_boot.unwrap_or_default().parse().unwrap();
+        assert_ne!(boot.to_string(), host.trim(), "{said}");
+    }
+}
+
 /// LVM is for the appliance: the same container comes out.
 #[test]
 #[ignore = "clouds: src/target src/guest"]
