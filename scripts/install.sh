@@ -14,5 +14,5 @@ complete fish fish/vendor_completions.d/imgforge.fish
 for folder in recipes preseed kickstart autoinstall firstboot ansible puppet; do
   if [ -d "$folder" ]; then cp -RT --no-preserve=ownership "$folder" "$root/share/imgforge/$folder"; fi
 done
-install -m 644 README.md CHANGELOG.md docs/*.md "$root/share/doc/imgforge/"
+install -m 644 README.md SECURITY.md CHANGELOG.md docs/*.md "$root/share/doc/imgforge/"
 cp -RT --no-preserve=ownership docs/systemd "$root/share/doc/imgforge/systemd"

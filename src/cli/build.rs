@@ -44,6 +44,9 @@ pub struct Build {
     /// Uses only what the store has, and names what is missing
     #[arg(long)]
     offline: bool,
+    /// Gives root's virt-install the recipe's `extra-args`: any disk of the host, any option of QEMU
+    #[arg(long)]
+    allow_extra_args: bool,
     /// Sets a variable (can be repeated)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
     vars: Vec<(String, String)>,
@@ -76,6 +79,7 @@ impl Build {
             refresh: self.refresh,
             keep: self.on_error == OnError::Keep,
             offline: self.offline,
+            extra_args: self.allow_extra_args,
             vars: self.vars.clone(),
             publish: self.publish.clone(),
             output: self.output.clone(),

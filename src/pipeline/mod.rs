@@ -67,6 +67,8 @@ pub struct Options {
     pub keep: bool,
     /// Only what the store has is used.
     pub offline: bool,
+    /// Also root's virt-install gets what a recipe adds to its command line.
+    pub extra_args: bool,
     /// Variables of the command line.
     pub vars: Vec<(String, String)>,
     /// Publish to this channel; the inner `None` is the recipe's or the repository's own.

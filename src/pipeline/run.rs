@@ -52,6 +52,8 @@ impl<'a> Run<'a> {
                 ready::refuse_fetching(plan)?;
             }
             ready::have_secrets(plan)?;
+            let root = rustix::process::geteuid().is_root();
+            ready::may_have_arguments(plan, options.extra_args || !root)?;
             if options.publish.is_some() {
                 let Session { config, repo, .. } = session;
                 let channel = options.publish.as_ref().and_then(Option::as_deref);

@@ -39,6 +39,8 @@ fn check_tree(prefix: &Path) {
         "imgforge/firstboot/banner.sh",
         "doc/imgforge/guide.md",
         "doc/imgforge/systemd/imgforge-nightly.timer",
+        "doc/imgforge/systemd/imgforge.sysusers",
+        "doc/imgforge/SECURITY.md",
     ] {
         assert!(share.join(file).is_file(), "{file} is missing");
     }
@@ -71,19 +73,51 @@ fn the_package_unpacks_to_the_same() {
     );
 }
 
-#[test]
-fn systemd_accepts_the_nightly_units() {
-    let dir = tempfile::tempdir().unwrap();
+/// The units where systemd looks for them, with a program that is there.
+fn units(dir: &Path) -> std::path::PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");
     for name in ["imgforge-nightly.service", "imgforge-nightly.timer"] {
         let unit = std::fs::read_to_string(source.join(name)).unwrap();
         // The program is not installed where a test runs.
         let unit = unit.replace("ExecStart=imgforge", &format!("ExecStart={PROGRAM}"));
-        std::fs::write(dir.path().join(name), unit).unwrap();
+        std::fs::write(dir.join(name), unit).unwrap();
     }
+    source
+}
+
+#[test]
+fn systemd_accepts_the_nightly_units() {
+    let dir = tempfile::tempdir().unwrap();
+    units(dir.path());
     let timer = dir.path().join("imgforge-nightly.timer");
     run(
         "systemd-analyze",
         &["verify", "--man=no", timer.to_str().unwrap()],
     );
+}
+
+/// systemd's own measure, of 0 to 100: a unit without any protection has 96.
+#[test]
+fn the_nightly_build_has_few_rights() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = units(dir.path());
+    let unit = dir.path().join("imgforge-nightly.service");
+    let judge = |limit: &str| {
+        let words = ["security", "--offline=yes", "--no-pager", limit];
+        run(
+            "systemd-analyze",
+            &[&words[..], &[unit.to_str().unwrap()]].concat(),
+        )
+    };
+    judge("--threshold=63");
+    // Its user is one that the file beside it makes.
+    let users = source.join("imgforge.sysusers");
+    let root = dir.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    let root_option = format!("--root={}", root.display());
+    run("systemd-sysusers", &[&root_option, users.to_str().unwrap()]);
+    let passwd = std::fs::read_to_string(root.join("etc/passwd")).unwrap();
+    assert!(passwd.starts_with("imgforge:x:"), "{passwd}");
+    let text = std::fs::read_to_string(&unit).unwrap();
+    assert!(text.contains("\nUser=imgforge\n"), "{text}");
 }

@@ -28,6 +28,34 @@ pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
     below
 }
 
+/// Refuses `extra-args` that nobody has `allowed`: whoever writes them has the rights of who builds.
+pub(super) fn may_have_arguments(plan: &Plan, allowed: bool) -> Result<()> {
+    let below = plan.base.as_deref();
+    below.map_or(Ok(()), |base| may_have_arguments(base, allowed))?;
+    let runs = plan
+        .stages
+        .iter()
+        .any(|planned| !planned.cached && planned.stage == StageId::Install);
+    match &plan.resolved.recipe.install {
+        Some(Install::VirtInstall(method)) if runs => {
+            arguments_allowed(plan.image(), &method.extra_args, allowed)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn arguments_allowed(image: &str, extra_args: &[String], allowed: bool) -> Result<()> {
+    if allowed || extra_args.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "the recipe {image} adds arguments to virt-install's command line, and root runs it"
+    ))
+    .cause("they can name any disk of this host and any option of QEMU")
+    .evidence(extra_args.iter().cloned())
+    .hint("read them, then build with --allow-extra-args; an ordinary user needs no such word"))
+}
+
 /// Whether a target runs steps in a guest.
 fn runs_steps(name: &str, resolved: &Resolved) -> bool {
     let targets = &resolved.recipe.targets;
@@ -65,4 +93,20 @@ pub(super) fn refuse_fetching(plan: &Plan) -> Result<()> {
             .evidence(missing)
             .hint("build once without --offline"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_for_roots_virt_install_are_asked_for() {
+        let extra = ["--disk".to_owned(), "/dev/sda".to_owned()];
+        arguments_allowed("web", &extra, true).unwrap();
+        arguments_allowed("web", &[], false).unwrap();
+        let error = arguments_allowed("web", &extra, false).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 2);
+        assert_eq!(error.evidence_lines(), extra);
+        assert!(error.hint_text().unwrap().contains("--allow-extra-args"));
+    }
 }

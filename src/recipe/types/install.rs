@@ -30,7 +30,7 @@ pub struct VirtInstall {
     /// Added to the installer's kernel command line.
     #[serde(default)]
     pub kernel_args: Vec<String>,
-    /// Added to virt-install's command line.
+    /// Added to virt-install's command line; as root with `build --allow-extra-args` only.
     #[serde(default)]
     pub extra_args: Vec<String>,
     /// Limit for the whole installation, with hardware acceleration.
