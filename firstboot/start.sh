@@ -21,10 +21,11 @@ disk() {
 	return 1
 }
 
+# Only a machine that somebody boots by hand waits in vain, and nothing waits for this.
 tries=0
 until JOB=$(disk imgforge-job) && LOG=$(disk imgforge-log); do
 	tries=$((tries + 1))
-	[ "$tries" -lt "${IMGFORGE_DISK_TRIES:-20}" ] || exit 0
+	[ "$tries" -lt "${IMGFORGE_DISK_TRIES:-600}" ] || exit 0
 	sleep 1
 done
 

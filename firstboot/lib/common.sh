@@ -6,7 +6,7 @@
 say() {
 	for console in ${CONSOLES:-}; do
 		# shellcheck disable=SC2016
-		timeout 10 sh -c 'printf "\r%s\r\n" "$1" >>"$2"' sh "imgforge: $*" "$console" 2>/dev/null
+		timeout "$((10 * ${FACTOR:-6}))" sh -c 'printf "\r%s\r\n" "$1" >>"$2"' sh "imgforge: $*" "$console" 2>/dev/null
 	done
 	return 0
 }

@@ -63,7 +63,7 @@ emit() {
 tell() {
 	[ "$EVENTS" = up ] || return 0
 	# shellcheck disable=SC2016
-	timeout 10 sh -c 'printf "%s\n" "$1" >&3' sh "$*" 2>/dev/null || EVENTS=down
+	timeout "$((10 * FACTOR))" sh -c 'printf "%s\n" "$1" >&3' sh "$*" 2>/dev/null || EVENTS=down
 }
 
 port() {
@@ -120,7 +120,7 @@ pump() {
 still_heard() {
 	[ "$OUTPUT" = up ] && [ -e "$RUN/cat.pid" ] || return 0
 	# shellcheck disable=SC2016
-	timeout 10 sh -c 'printf "\000" >&4' 2>/dev/null && return 0
+	timeout "$((10 * FACTOR))" sh -c 'printf "\000" >&4' 2>/dev/null && return 0
 	kill "$(cat "$RUN/cat.pid")" 2>/dev/null
 	rm -f "$RUN/cat.pid"
 }
@@ -214,7 +214,7 @@ finish() {
 	fi
 	exec 5>&-
 	waited=0
-	while kill -0 "$PUMP" 2>/dev/null && [ "$waited" -lt 5 ]; do
+	while kill -0 "$PUMP" 2>/dev/null && [ "$waited" -lt "$((5 * FACTOR))" ]; do
 		sleep 1
 		waited=$((waited + 1))
 	done
@@ -231,6 +231,13 @@ remove_traces() {
 		"$root"/etc/systemd/system/imgforge-start.service \
 		"$root"/etc/systemd/system/imgforge-runner.service \
 		"$root"/etc/systemd/system/multi-user.target.wants/imgforge-start.service
+	# The build's own settings, and directories that only they were in.
+	rm -f "$root/etc/needrestart/conf.d/zz-imgforge.conf"
+	for dir in "$root"/etc/systemd/system.conf.d "$root"/etc/systemd/system/*.service.d; do
+		[ -f "$dir/zz-imgforge.conf" ] || continue
+		rm -f "$dir/zz-imgforge.conf"
+		rmdir "$dir" 2>/dev/null
+	done
 	[ -n "$root" ] || trim
 	return 0
 }

@@ -15,6 +15,7 @@ pub mod domain;
 pub mod expected;
 pub mod firmware;
 mod machine;
+pub mod patience;
 pub mod port;
 pub mod private;
 mod raw;

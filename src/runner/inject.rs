@@ -1,8 +1,10 @@
 //! Puts the runner's starter into an image, offline.
 
+use super::meanwhile;
 use super::script::{START, START_PATH};
 use crate::error::{Error, Result};
 use crate::guest::Guestfs;
+use crate::host::accel::Accel;
 
 /// An image's own first-boot steps.
 const INSTANCE: &str = "/usr/lib/imgforge-instance";
@@ -24,11 +26,11 @@ const SYSVINIT: &str = include_str!("../../firstboot/init/imgforge.sh");
 
 const OPENRC: &str = include_str!("../../firstboot/init/imgforge.openrc");
 
-/// Makes the runner start at the next boot of the mounted guest.
+/// Makes the runner start at the next boot of the mounted guest, which this runs, and gives it time.
 ///
 /// # Errors
 /// When the guest's init system is not known, it has no `tar`, or it cannot be written.
-pub fn inject(guest: &Guestfs) -> Result<()> {
+pub fn inject(guest: &Guestfs, accel: Accel) -> Result<()> {
     let has = |paths: &[&str]| -> Result<bool> {
         for path in paths {
             if guest.exists(path)? {
@@ -46,6 +48,7 @@ pub fn inject(guest: &Guestfs) -> Result<()> {
     guest.mkdir_p("/usr/lib/imgforge")?;
     guest.write(START_PATH, START)?;
     guest.chmod(0o755, START_PATH)?;
+    meanwhile::put(guest, accel)?;
     if has(&["/usr/lib/systemd/systemd", "/lib/systemd/systemd"])? {
         systemd(guest)
     } else if has(&["/etc/runlevels/default"])? {

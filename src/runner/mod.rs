@@ -14,6 +14,7 @@ pub mod inject;
 pub mod job;
 pub mod lines;
 pub mod mask;
+mod meanwhile;
 mod payload;
 pub mod protocol;
 pub mod report;
@@ -52,7 +53,8 @@ pub fn version() -> String {
         .into_iter()
         .flatten()
         .chain(&[("start", script::START)])
-        .chain(inject::UNITS);
+        .chain(inject::UNITS)
+        .chain(meanwhile::TEXTS);
     let mut hasher = blake3::Hasher::new();
     for (name, text) in texts {
         hasher.update(name.as_bytes()).update(text.as_bytes());

@@ -212,7 +212,8 @@ impl<'a> Session<'a> {
         self.console.1.lines().map(str::to_owned).collect()
     }
 
-    /// Whether this boot waited in vain for what a busy host is late with.
+    /// Whether this boot waited in vain for what a busy host is late with, and not as long as the
+    /// guests of a build are told to wait: the limits of kernels, initrds and images stay theirs.
     pub fn late(&self) -> bool {
         self.late
     }
@@ -289,7 +290,9 @@ impl<'a> Session<'a> {
         if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
             self.dead_end.get_or_insert((Instant::now(), meaning));
         }
-        self.late |= !self.trusted && is_late(line);
+        if let Phase::Booting(since) = self.phase {
+            self.late |= since.elapsed() < self.limits.device && is_late(line);
+        }
         self.console.1.push(line);
         let logged = self.logged + line.len() as u64 + 1;
         if let Some(log) = self.log.as_mut().filter(|_| logged <= LOGGED) {

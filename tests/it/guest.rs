@@ -9,7 +9,7 @@ use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::host::interrupt;
-use imgforge::runner::inject::hold_instance;
+use imgforge::runner::inject::{hold_instance, inject};
 
 use crate::phony::Phony;
 
@@ -29,6 +29,56 @@ pub(crate) fn session(disks: &[&Path]) -> Guestfs {
         ui: None,
     })
     .unwrap()
+}
+
+/// The guests of a build are given time and peace: what waits, waits longer where the host is slow.
+fn patient(guest: &Guestfs) {
+    let units = "/usr/lib/systemd/system";
+    let wait = "systemd-networkd-wait-online.service";
+    let fast = "/etc/systemd/system.conf.d/zz-imgforge.conf";
+    guest
+        .mkdir_p(&format!("/etc/systemd/system/{wait}.d"))
+        .unwrap();
+    guest.mkdir_p(units).unwrap();
+    guest.mkdir_p("/etc/needrestart/conf.d").unwrap();
+    for path in ["/usr/lib/systemd/systemd", "/usr/bin/tar"] {
+        guest.write(path, "").unwrap();
+    }
+    guest
+        .write(
+            &format!("{units}/{wait}"),
+            "[Service]\nExecStart=/lib/wait\n",
+        )
+        .unwrap();
+    guest
+        .write(
+            &format!("/etc/systemd/system/{wait}.d/50-any.conf"),
+            "[Service]\nExecStart=\nExecStart=/lib/wait --any\n",
+        )
+        .unwrap();
+    guest
+        .ln_sf(
+            "/dev/null",
+            "/etc/systemd/system/NetworkManager-wait-online.service",
+        )
+        .unwrap();
+    inject(guest, Accel::Kvm).unwrap();
+    assert!(!guest.exists(fast).unwrap());
+    inject(guest, Accel::Tcg).unwrap();
+    let read = |path: &str| String::from_utf8(guest.read_file(path).unwrap()).unwrap();
+    assert!(read(fast).contains(
+        "DefaultTimeoutStartSec=540\nDefaultTimeoutStopSec=540\nDefaultDeviceTimeoutSec=540\n"
+    ));
+    assert_eq!(
+        read(&format!("/etc/systemd/system/{wait}.d/zz-imgforge.conf")),
+        "[Service]\nExecStart=\nExecStart=/lib/wait --any --timeout=720\n"
+    );
+    assert!(
+        !guest
+            .exists("/etc/systemd/system/NetworkManager-wait-online.service.d")
+            .unwrap()
+    );
+    assert!(read("/etc/needrestart/conf.d/zz-imgforge.conf").contains("{restart} = 'l';"));
 }
 
 #[test]
@@ -62,6 +112,8 @@ fn a_debian_is_mounted_read_written_and_closed() {
             .exists("/usr/lib/imgforge-instance.held/steps")
             .unwrap()
     );
+
+    patient(&guest);
 
     guest.write("/root/a b", b"\x00bytes\xff").unwrap();
     guest.append("/root/a b", "more").unwrap();

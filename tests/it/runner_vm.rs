@@ -179,6 +179,7 @@ fn a_killed_runner_is_a_hang() {
     let seconds = Duration::from_secs;
     let limits = Limits {
         boot: seconds(60),
+        device: seconds(90),
         stall: seconds(15),
         slack: seconds(60),
         finish: seconds(60),

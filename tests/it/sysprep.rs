@@ -93,6 +93,13 @@ const PLANTED: &[(&str, &str, Fate)] = &[
     ("runner", "usr/lib/imgforge/runner", Gone),
     ("runner", "etc/systemd/system/imgforge-runner.service", Gone),
     ("runner", "etc/rc2.d/S99imgforge", Gone),
+    ("runner", "etc/systemd/system.conf.d/zz-imgforge.conf", Gone),
+    (
+        "runner",
+        "etc/systemd/system/sshd.service.d/zz-imgforge.conf",
+        Gone,
+    ),
+    ("runner", "etc/needrestart/conf.d/zz-imgforge.conf", Gone),
     ("samba-db-log", "var/lib/samba/secrets.tdb", Gone),
     ("smolt-uuid", "etc/smolt/hw-uuid", Gone),
     ("ssh-hostkeys", "etc/ssh/ssh_host_ed25519_key", Gone),

@@ -93,6 +93,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 fn limits() -> Limits {
     Limits {
+        device: LONG,
         boot: LONG,
         stall: LONG,
         slack: LONG,
@@ -257,4 +258,22 @@ fn a_question_that_nobody_answers_ends_the_boot() {
         let (end, ..) = follow(&script, &job, &BTreeMap::new(), limits());
         assert!(matches!(end, End::DeadEnd(_)), "{asked}: {end:?}");
     }
+}
+
+#[test]
+fn a_device_is_late_only_while_a_limit_that_nobody_could_lengthen_is_over() {
+    let late = |device| {
+        let (job, script) = (job(&[]), Script::default());
+        script.says("console", "[ TIME ] Timed out waiting for device x.\n");
+        script.ends(Outcome::ShutDown);
+        let (ui, none) = (
+            Ui::new(Seen::default()).stage("image", "check"),
+            BTreeMap::new(),
+        );
+        let mut session = Session::new(&job, &ui, "", &none, Limits { device, ..limits() });
+        session.run(&script).unwrap();
+        session.late()
+    };
+    assert!(late(LONG));
+    assert!(!late(Duration::ZERO));
 }

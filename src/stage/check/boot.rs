@@ -31,7 +31,7 @@ pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> 
         Some(os) => guest.mount_known(os)?,
         None => drop(guest.mount_root()?),
     }
-    inject::inject(&guest)?;
+    inject::inject(&guest, gate.accel)?;
     let mut models = BTreeSet::new();
     if guest.is_dir("/lib/modules")? {
         for kernel in guest.ls("/lib/modules")? {

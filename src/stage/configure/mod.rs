@@ -55,7 +55,7 @@ fn prepare(
     if work.grow {
         grow::root(&guest, &os, ui)?;
     }
-    inject::inject(&guest)?;
+    inject::inject(&guest, accel)?;
     inject::hold_instance(&guest)?;
     if let Some(file) = &work.sources {
         guest.write(&file.path, file.build.as_bytes())?;

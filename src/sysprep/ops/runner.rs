@@ -24,6 +24,10 @@ const PATHS: &[&str] = &[
     "/etc/rc?.d/[SK]??imgforge",
     "/etc/rc?.d/[SK]??imgforge-runner",
     "/etc/runlevels/default/imgforge",
+    // What a build's guest has only for its time.
+    "/etc/systemd/system.conf.d/zz-imgforge.conf",
+    "/etc/systemd/system/*.service.d/zz-imgforge.conf",
+    "/etc/needrestart/conf.d/zz-imgforge.conf",
 ];
 
 fn run(site: &mut Site<'_>) -> Result<()> {

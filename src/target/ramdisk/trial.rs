@@ -7,6 +7,7 @@ use super::initrd::{self, Member};
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
 use crate::host::exec::Program;
+use crate::hypervisor::patience;
 use crate::target::{Part, Proven, Site, proven};
 use crate::units::Size;
 
@@ -163,6 +164,9 @@ fn machine(
     if accel == Accel::Tcg {
         // On a busy host the kernel takes QEMU's timer for a broken one.
         cmdline += " no_timer_check";
+        for arg in patience::kernel_args(accel) {
+            cmdline += &format!(" {arg}");
+        }
     }
     if !boot.systemd {
         cmdline += " init=/imgforge.trial";

@@ -32,6 +32,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
 use crate::host::exec::Program;
+use crate::hypervisor::patience;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
 };
@@ -199,6 +200,7 @@ impl<'a> Work<'a> {
             .map(|arg| (*arg).to_owned())
             .collect();
         kernel_args.extend(medium.kernel_args(self.kind, relay));
+        kernel_args.extend(patience::kernel_args(spec.accel));
         kernel_args.extend(self.method.kernel_args.iter().cloned());
         let argv = argv::argv(&argv::Request {
             uri: self.connection.uri(),
