@@ -286,11 +286,11 @@ impl Drop for Domain {
     }
 }
 
-/// libvirt does not count what QEMU's own network moves.
+/// libvirt does not count what QEMU's own networks move.
 fn counted(spec: &Spec, place: &Place) -> Vec<String> {
     let cards = spec.nics.iter().zip(&place.macs);
     cards
-        .filter(|(nic, _)| nic.network != Network::User)
+        .filter(|(nic, _)| !matches!(nic.network, Network::User | Network::Nowhere))
         .map(|(nic, mac)| nic.mac.clone().unwrap_or_else(|| mac.clone()))
         .collect()
 }

@@ -106,6 +106,8 @@ pub enum Network {
     Named(String),
     /// A bridge of the host.
     Bridge(String),
+    /// Nothing that answers: the card has a link, and no DHCP.
+    Nowhere,
 }
 
 impl Network {

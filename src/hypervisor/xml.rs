@@ -151,6 +151,12 @@ fn render_nic(nic: &Nic, mac: &str) -> String {
         Network::User => ("user", String::new()),
         Network::Named(name) => ("network", format!("<source network='{}'/>", escape(name))),
         Network::Bridge(name) => ("bridge", format!("<source bridge='{}'/>", escape(name))),
+        // Packets go to the port of this host that discards them, and none come back.
+        Network::Nowhere => (
+            "udp",
+            "<source address='127.0.0.1' port='9'><local address='127.0.0.1' port='0'/></source>"
+                .into(),
+        ),
     };
     let mac = escape(nic.mac.as_deref().unwrap_or(mac));
     let slot = nic.slot.map_or(String::new(), |slot| {

@@ -84,6 +84,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
     })?;
     let mut nic = plan.nic.clone();
     nic.network = Network::from_word(&gate.machine.network);
+    let nics = std::iter::once(nic).chain(plan.idle.clone()).collect();
     let machine = Machine {
         connection: gate.connection,
         ledger: gate.ledger,
@@ -95,7 +96,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         memory: gate.machine.memory,
         cpus: gate.machine.cpus,
         firmware: plan.firmware,
-        nics: vec![nic],
+        nics,
         more: gate.more.to_vec(),
         passphrase: gate.passphrase.clone(),
         scratch: gate.scratch,

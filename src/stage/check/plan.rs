@@ -18,6 +18,8 @@ pub(super) struct Clone {
     pub(super) firmware: Firmware,
     /// Its network card.
     pub(super) nic: Nic,
+    /// Another card, which leads nowhere: a machine comes up with one network.
+    pub(super) idle: Option<Nic>,
 }
 
 /// The second clone is another machine wherever the image may be.
@@ -44,11 +46,16 @@ pub(super) fn plan(firmware: types::Firmware, models: &BTreeSet<String>) -> [Clo
             name: "a".into(),
             firmware: one,
             nic: nic("virtio", random[2], None),
+            idle: None,
         },
         Clone {
             name: "b".into(),
             firmware: other,
             nic: nic(model.unwrap_or(&"virtio"), !random[2], Some(0x1c)),
+            idle: Some(Nic {
+                network: Network::Nowhere,
+                ..nic("virtio", random[2] ^ 0x55, None)
+            }),
         },
     ]
 }

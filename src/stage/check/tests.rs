@@ -7,7 +7,7 @@ use super::judge::{between, of_clone};
 use super::plan::{Clone, plan};
 use super::*;
 use crate::hypervisor::Outcome;
-use crate::hypervisor::{Firmware, Nic};
+use crate::hypervisor::{Firmware, Network, Nic};
 use crate::recipe::types::Step;
 use crate::runner::End;
 use crate::runner::drive::Finished;
@@ -50,6 +50,7 @@ fn problems(journal: Journal, check: &Check) -> Vec<String> {
         name: "a".into(),
         firmware: Firmware::Bios,
         nic: Nic::default(),
+        idle: None,
     };
     of_clone(&plan, &finished, &job, check)
 }
@@ -166,6 +167,9 @@ fn the_second_clone_is_another_machine() {
         ("virtio", "e1000")
     );
     assert!(a.nic.mac != b.nic.mac && a.nic.slot != b.nic.slot);
+    let idle = b.idle.unwrap();
+    assert_eq!((a.idle, &idle.network), (None, &Network::Nowhere));
+    assert!(idle.mac != a.nic.mac && idle.mac != b.nic.mac);
     let [_, b] = plan(types::Firmware::Bios, &models(&[]));
     assert_eq!(
         (b.firmware, b.nic.model.as_str()),

@@ -12,7 +12,7 @@ use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
 use imgforge::hypervisor::private::Daemon;
 use imgforge::hypervisor::{
-    Connection, Disk, Domain, DomainEvent, Firmware, Format, Nic, Options, Outcome, sweep,
+    Connection, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, Options, Outcome, sweep,
 };
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
@@ -277,6 +277,11 @@ fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
             slot: Some(9),
             ..Nic::default()
         },
+        Nic {
+            mac: Some("52:54:00:12:34:57".into()),
+            network: Network::Nowhere,
+            ..Nic::default()
+        },
     ];
     let domain = bench.connection.start(&spec, &bench.ledger).unwrap();
     let mut written = 0;
@@ -291,6 +296,7 @@ fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
         "toy: vda serial=system",
         "toy: vdb serial=seed",
         "52:54:00:12:34:56",
+        "52:54:00:12:34:57",
         "toy: nic e1000 slot=0000:00:09.0",
         "toy: booted by UEFI",
     ] {

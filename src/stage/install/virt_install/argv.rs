@@ -143,6 +143,7 @@ fn network(nic: &Nic, mac: &str) -> String {
         Network::User => "user".to_owned(),
         Network::Named(name) => format!("network={}", word(name)),
         Network::Bridge(name) => format!("bridge={}", word(name)),
+        Network::Nowhere => "none".to_owned(),
     };
     let mac = nic.mac.as_deref().unwrap_or(mac);
     format!("{to},model.type={},mac.address={mac}", word(&nic.model))
