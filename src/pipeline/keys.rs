@@ -19,11 +19,11 @@ use crate::store::inputs::Inputs;
 use crate::target::Target;
 
 // Each grows when the stage's code makes other results from the same inputs.
-const INSTALL: u32 = 2;
+const INSTALL: u32 = 3;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 2;
-const SEAL: u32 = 8;
-const CHECK: u32 = 2;
+const SEAL: u32 = 9;
+const CHECK: u32 = 3;
 const PACK: u32 = 1;
 
 /// Inputs of `install`.
@@ -189,6 +189,7 @@ pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
     let operations = crate::sysprep::select(&recipe.seal.operations)?;
     let names: Vec<&str> = operations.iter().map(|operation| operation.name).collect();
     inputs.value("seal.operations", names);
+    inputs.value("seal.machine-id", recipe.seal.machine_id);
     inputs.value("mirrors.image", &recipe.mirrors.image);
     inputs.value("name", &recipe.name);
     // What these declare or forbid changes what seal does.

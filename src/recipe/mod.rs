@@ -10,6 +10,7 @@ pub mod check;
 pub mod config;
 pub mod de;
 pub mod desugar;
+pub mod grow;
 pub mod include;
 pub mod node;
 pub mod parse;

@@ -15,7 +15,7 @@ use super::template::Vars;
 use super::types::{Install, Recipe};
 use super::variants::{self, Image};
 use super::vars::{self, Var};
-use super::{de, desugar, schema, walk};
+use super::{de, desugar, grow, schema, walk};
 use crate::error::Result;
 use crate::units::Size;
 
@@ -244,7 +244,7 @@ impl<'a> Resolver<'a> {
         let problems = &mut self.reader.problems;
         desugar::recipe(problems, &mut long);
         walk::check(problems, &mut long, schema::long());
-        let recipe: Recipe = match de::from_node(&long) {
+        let mut recipe: Recipe = match de::from_node(&long) {
             Ok(recipe) => recipe,
             Err(misfit) => {
                 problems.push(Problem::new(misfit.at.unwrap_or(long.loc), misfit.message));
@@ -266,6 +266,12 @@ impl<'a> Resolver<'a> {
             has,
         };
         check::recipe(&mut cx, &recipe, &long);
+        let grows = parent
+            .as_ref()
+            .is_some_and(|below| below.recipe.machine.grow);
+        if recipe.machine.grow && !grows {
+            recipe.configure.extend(grow::steps());
+        }
         let mut files = cx.files;
         files.extend(self.read_files(written));
         files.sort();

@@ -69,7 +69,7 @@ fn path(path: &Path) -> &str {
 }
 
 #[track_caller]
-fn succeeds(output: &Output) {
+pub(crate) fn succeeds(output: &Output) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<_> = stderr.lines().rev().take(60).collect();
     assert!(

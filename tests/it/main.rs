@@ -5,6 +5,7 @@ mod cli;
 mod disk_seal;
 mod gate;
 mod git;
+mod grow;
 mod guest;
 mod http;
 mod hypervisor;

@@ -354,3 +354,21 @@ fn the_shipped_recipes_validate() {
     let problems = repo.validate_all(&[]).unwrap();
     assert!(problems.is_empty(), "{}", problems.render(false));
 }
+
+#[test]
+fn a_root_that_grows_is_the_last_work_of_configure() {
+    let (dir, repo) = workshop();
+    let text = "name: grown\ninstall: {bootstrap: {suite: trixie}}\nmachine: {grow: true}\n\
+                configure: [upgrade]\n";
+    fs::write(dir.path().join("recipes/grown.yaml"), text).unwrap();
+    let resolved = repo.load("grown", &[]).unwrap();
+    let steps = &resolved.recipe.configure;
+    let last = steps.last().unwrap();
+    assert_eq!(
+        (steps.len(), last.name.as_deref()),
+        (3, Some("let the root grow with its disk"))
+    );
+    let text = text.replace("{grow: true}", "{grow: false}");
+    fs::write(dir.path().join("recipes/grown.yaml"), text).unwrap();
+    assert_eq!(repo.load("grown", &[]).unwrap().recipe.configure.len(), 1);
+}

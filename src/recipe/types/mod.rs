@@ -98,6 +98,10 @@ pub struct Machine {
     pub arch: Arch,
     /// Virtual size of the disk; a root on its last partition grows with it above another image.
     pub disk: Size,
+    /// Whether the root takes the whole of a larger disk at each boot of a machine: its partition, if
+    /// that is the last one, or its logical volume, and its file system.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub grow: bool,
     /// Memory.
     pub memory: Size,
     /// Number of CPUs.
@@ -113,6 +117,7 @@ impl Default for Machine {
         Machine {
             arch: Arch::X86_64,
             disk: Size::gib(10),
+            grow: false,
             memory: Size::gib(2),
             cpus: 2,
             firmware: Firmware::Bios,
@@ -177,12 +182,27 @@ pub enum Secret {
 pub struct Seal {
     /// Operations by name; `default` is the default set, `-NAME` leaves one out.
     pub operations: Vec<String>,
+    /// What the operation `machine-id` leaves in `/etc/machine-id`.
+    pub machine_id: MachineId,
+}
+
+/// What stands in `/etc/machine-id` before a machine's first boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineId {
+    /// Nothing. Units are enabled or disabled as the recipe left them.
+    #[default]
+    Empty,
+    /// The word `uninitialized`: for systemd it is a first boot. Units with `ConditionFirstBoot=yes`
+    /// run, and presets apply: they may enable what the recipe disabled.
+    Uninitialized,
 }
 
 impl Default for Seal {
     fn default() -> Self {
         Seal {
             operations: vec!["default".into()],
+            machine_id: MachineId::Empty,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{About, Made, Part, Site, Target, Trial, proven};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::tools::Tool;
+use crate::recipe::grow;
 use crate::recipe::types::{Clusters, Firmware, OpenStack, Targets};
 use crate::units::Size;
 
@@ -25,7 +26,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "openstack",
     about: "a disk for Glance with cloud-init, and how to upload it",
-    version: 3,
+    version: 4,
     options: |targets| targets.openstack.as_ref().map(|options| json!(options)),
     alone: || Targets {
         openstack: Some(OpenStack::default()),
@@ -74,7 +75,6 @@ fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
     let user = user(options, about);
     let data = json!({"ssh_authorized_keys": [KEY]});
     let meta = json!({"instance-id": "imgforge-trial-1", "local-hostname": HOST});
-    let bytes = size.as_bytes();
     Trial {
         seed: vec![
             ("user-data".into(), format!("#cloud-config\n{data}\n")),
@@ -88,13 +88,7 @@ fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
             format!("grep -qF '{KEY}' ~{user}/.ssh/authorized_keys"),
             format!("id {user}"),
             format!("su -s /bin/sh {user} -c 'sudo -n true'"),
-            // Partition and file system have grown beyond what was once the whole disk.
-            format!(
-                "device=$(findmnt -vno SOURCE /); all=$(blockdev --getsize64 \"$device\"); \
-                 files=$(df -B1 --output=size / | tail -n 1); \
-                 echo \"$device has $all bytes, its file system $files\"; \
-                 [ \"$all\" -gt {bytes} ] && [ $((files / 85)) -gt $((all / 100)) ]"
-            ),
+            grow::proof(size.as_bytes()),
         ],
         grow: Size::gib(2),
     }

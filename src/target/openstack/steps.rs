@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::recipe::grow;
 use crate::recipe::types::{Action, Files, OpenStack, PackageNames, Packages, Shell, Step};
 
 /// Where cloud-init is told what this image is; its files sort, and the last one wins.
@@ -28,19 +29,22 @@ if cloud-init schema --help >/dev/null 2>&1; then
 fi
 "#;
 
-/// Installs a service that grows a root on a logical volume, where there is one. What the group has
-/// free now was left free on purpose.
-const GROW: &str = concat!(
-    "root=$(findmnt -vno SOURCE /)\n",
-    "[ \"$(lsblk -ndo TYPE \"$root\")\" = lvm ] || exit 0\n",
-    "cat >/usr/local/sbin/grow-root <<'SCRIPT'\n",
-    include_str!("../../../firstboot/openstack/grow-root.sh"),
-    "SCRIPT\nchmod 0755 /usr/local/sbin/grow-root\n",
-    "kept=$(lvs --noheadings -o vg_free_count \"$root\" | tr -d ' ')\n",
-    "sed \"s/KEPT/$kept/\" >/etc/systemd/system/grow-root.service <<'UNIT'\n",
-    include_str!("../../../firstboot/openstack/grow-root.service"),
-    "UNIT\nsystemctl enable grow-root.service\n",
+/// What looks for data sources at each boot, before cloud-init: with more than one source in the
+/// list and none found it would switch cloud-init off, and the machine had no account at all.
+const IDENTIFY: (&str, &str) = (
+    "/etc/cloud/ds-identify.cfg",
+    "policy: search,found=all,maybe=all,notfound=enabled\n",
 );
+
+/// Lets only those roots through that cloud-init does not grow: logical volumes, and partitions of
+/// a DOS table, which its program does not grow at all on a disk of more than 2 TiB.
+const GROWS: &str = "root=$(findmnt -vno SOURCE /)
+case $(lsblk -ndo TYPE \"$root\") in
+lvm) ;;
+part) [ \"$(blkid -p -s PART_ENTRY_SCHEME -o value \"$root\")\" = dos ] || exit 0 ;;
+*) exit 0 ;;
+esac
+";
 
 /// The steps in the guest: what every OpenStack image needs, then the recipe's own.
 pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
@@ -57,7 +61,9 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
         .into_iter()
         .map(|(distro, kind)| {
             let names = ["cloud-init", grow[kind], table[kind], "sudo"];
-            (distro.to_owned(), names.map(str::to_owned).into())
+            // sfdisk, which others have in util-linux.
+            let names = names.into_iter().chain((kind == 0).then_some("fdisk"));
+            (distro.to_owned(), names.map(str::to_owned).collect())
         })
         .collect();
     let own = [
@@ -69,14 +75,11 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
         ),
         (
             "tell cloud-init where its data is",
-            Action::Files(Files {
-                from: None,
-                content: Some(config(options)),
-                to: CONFIG.into(),
-                mode: Some("0644".into()),
-                owner: None,
-                template: false,
-            }),
+            file(CONFIG, config(options)),
+        ),
+        (
+            "let cloud-init run where no data is",
+            file(IDENTIFY.0, IDENTIFY.1.to_owned()),
         ),
         (
             "leave the network to cloud-init",
@@ -86,19 +89,24 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
                 args: vec![],
             }),
         ),
-        (
-            "grow a root on a logical volume",
-            Action::Shell(Shell {
-                script: None,
-                run: Some(GROW.into()),
-                args: vec![],
-            }),
-        ),
     ];
     let own = own
         .into_iter()
         .map(|(name, action)| Step::named(name, action));
-    own.chain(options.configure.iter().cloned()).collect()
+    own.chain([grow::service(GROWS)])
+        .chain(options.configure.iter().cloned())
+        .collect()
+}
+
+fn file(to: &str, content: String) -> Action {
+    Action::Files(Files {
+        from: None,
+        content: Some(content),
+        to: to.to_owned(),
+        mode: Some("0644".into()),
+        owner: None,
+        template: false,
+    })
 }
 
 /// The sources stand on one line, as a shell script of cloud-init's looks for them, too.
@@ -126,6 +134,20 @@ fn config(options: &OpenStack) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cloud_init_runs_where_no_data_is() {
+        let steps = steps(&OpenStack::default());
+        let policy = steps.iter().find_map(|step| match &step.action {
+            Action::Files(files) if files.to == IDENTIFY.0 => files.content.as_deref(),
+            _ => None,
+        });
+        let policy = policy.unwrap_or_default();
+        assert_eq!(
+            policy,
+            "policy: search,found=all,maybe=all,notfound=enabled\n"
+        );
+    }
 
     #[test]
     fn cloud_init_is_told_where_to_look() {
