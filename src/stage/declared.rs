@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::pipeline::pins::Pin;
 use crate::pull;
-use crate::recipe::types::{Action, Recipe, Step};
+use crate::recipe::types::{Action, MachineId, Recipe, Step};
 use crate::runner::steps::{files, users};
 use crate::store::Entry;
 use crate::sysprep::Declared;
@@ -93,5 +93,6 @@ pub fn all(recipe: &Recipe, root: &Path, disk: &Entry) -> Result<Declared> {
     let below = disk.meta().facts["declared"].clone();
     let mut declared: Declared = serde_json::from_value(below).unwrap_or_default();
     declared.add(of(recipe, root)?);
+    declared.first_boot = recipe.seal.machine_id == MachineId::Uninitialized;
     Ok(declared)
 }

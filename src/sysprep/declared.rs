@@ -16,6 +16,9 @@ pub struct Declared {
     pub files: BTreeSet<String>,
     /// Accounts whose password is part of the image.
     pub passwords: BTreeSet<String>,
+    /// Whether the first boot of its machines is one for systemd as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub first_boot: bool,
 }
 
 impl Declared {

@@ -339,6 +339,8 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         "{release}"
     );
 
+    first_boots(&guest, &os, &keep);
+
     let once = everything(&guest);
     assert!(once.contains_key("/etc/hostname digest"), "{once:?}");
     run_seal(&guest, &os, &keep);
@@ -367,6 +369,23 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
         "free blocks still have what was removed"
     );
     assert_journal_is_empty(&flat);
+}
+
+/// An image may want a first boot that is one for systemd; one that does is left so.
+fn first_boots(guest: &Guestfs, os: &Os, keep: &Declared) {
+    let first = Declared {
+        first_boot: true,
+        ..keep.clone()
+    };
+    for declared in [&first, &first, keep] {
+        run_seal(guest, os, declared);
+        let id = guest.read_file("/etc/machine-id").unwrap();
+        assert_eq!(id, b"uninitialized\n");
+        assert_eq!(guest.lstat("/etc/machine-id").unwrap().mode, 0o100_444);
+    }
+    guest.write("/etc/machine-id", "0123\n").unwrap();
+    run_seal(guest, os, keep);
+    assert_eq!(guest.read_file("/etc/machine-id").unwrap(), b"");
 }
 
 /// The journal of a raw ext4 disk has its superblock and zeroes, and the disk is in order.

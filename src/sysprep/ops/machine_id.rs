@@ -8,12 +8,16 @@ pub(in crate::sysprep) static OPERATION: Operation = Operation {
     name: "machine-id",
     heading: "Empty the machine id",
     default: true,
-    doc: "Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it.",
+    doc: "Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it. With `seal: {machine-id: uninitialized}` it writes that word, and where it stands already it stays.",
     run: Run::Files(run),
 };
 
 const ID: &str = "/etc/machine-id";
 const DBUS: &str = "/var/lib/dbus/machine-id";
+
+/// What stands there before a first boot that is one for systemd, too. Without it a boot fills the
+/// file as well, but units with `ConditionFirstBoot=yes` do not run, and presets do not apply.
+const FIRST_BOOT: &str = "uninitialized\n";
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     let guest = site.guest;
@@ -24,7 +28,12 @@ fn run(site: &mut Site<'_>) -> Result<()> {
             guest.rm_f(ID)?;
             guest.touch(ID)?;
         }
-        site.truncate_path(ID)?;
+        if !is_first_boot(site)? {
+            match site.declared.first_boot {
+                true => guest.write(ID, FIRST_BOOT)?,
+                false => site.truncate_path(ID)?,
+            }
+        }
         if guest.lstat(ID)?.mode & 0o7777 != 0o444 {
             guest.chmod(0o444, ID)?;
         }
@@ -37,13 +46,20 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     guest.rm_f(DBUS)
 }
 
+/// Whether systemd takes the next boot for the first one.
+fn is_first_boot(site: &Site<'_>) -> Result<bool> {
+    let short = site.guest.file_size(ID)? <= FIRST_BOOT.len() as u64;
+    Ok(short && site.guest.read_file(ID)?.trim_ascii() == FIRST_BOOT.trim_end().as_bytes())
+}
+
 /// Looks whether the id is still empty, after everything else was done.
 ///
 /// # Errors
 /// When something wrote one.
 pub(in crate::sysprep) fn verify(site: &Site<'_>) -> Result<()> {
     for path in [ID, DBUS] {
-        if site.guest.is_file(path)? && site.guest.file_size(path)? != 0 {
+        let filled = site.guest.is_file(path)? && site.guest.file_size(path)? != 0;
+        if filled && !(path == ID && is_first_boot(site)?) {
             return Err(Error::gate(format!("{path} has content after sealing"))
                 .cause("every machine made from the image would have the same id"));
         }

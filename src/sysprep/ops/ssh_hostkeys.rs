@@ -21,7 +21,7 @@ const UNIT_TEXT: &str = "\
 Description=SSH host keys of this machine
 Documentation=man:ssh-keygen(1)
 ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
-Before=ssh.service
+Before=ssh.service ssh.socket sshd.service sshd-keygen.service
 
 [Service]
 Type=oneshot
