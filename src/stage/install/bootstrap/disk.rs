@@ -21,6 +21,10 @@ const ESP_SECTORS: u64 = 131_072;
 /// The root partition comes last, so that it can grow.
 const ROOT_START: u64 = ESP_START + ESP_SECTORS;
 
+/// The root of an x86-64 machine, as the Discoverable Partitions Specification calls it: systemd's
+/// programs find it by that.
+const ROOT_TYPE: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+
 /// GRUB of the oldest suite reads file systems with these features; newer defaults it does not.
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,\
                         flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
@@ -93,7 +97,7 @@ fn script(layout: &Layout) -> String {
         "label: gpt\nlabel-id: {disk_uuid}\n\
          start={BIOS_START}, size={BIOS_SECTORS}, type=21686148-6449-6E6F-744E-656564454649, name=bios\n\
          start={ESP_START}, size={ESP_SECTORS}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid={esp_partuuid}, name=esp\n\
-         start={ROOT_START}, size={root_sectors}, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid={root_partuuid}, name=root\n"
+         start={ROOT_START}, size={root_sectors}, type={ROOT_TYPE}, uuid={root_partuuid}, name=root\n"
     )
 }
 
@@ -247,7 +251,7 @@ mod tests {
         label-id: DISK
         start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649, name=bios
         start=4096, size=131072, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=ESP, name=esp
-        start=135168, size=4057088, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=ROOT, name=root
+        start=135168, size=4057088, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid=ROOT, name=root
         ");
         assert_eq!(layout, Layout::new(Size::gib(2), "seed").unwrap());
         assert_ne!(

@@ -48,6 +48,12 @@ impl Entry {
 
 const DHCP: &str = "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n";
 
+/// A card without a network, or an unplugged one, holds nothing up: any card is enough.
+const ANY_CARD: (&str, &str) = (
+    "etc/systemd/system/systemd-networkd-wait-online.service.d/50-any.conf",
+    "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online --any\n",
+);
+
 /// The files, for an image of this name.
 pub(super) fn files(image: &str, distro: &Apt, sources: &str, layout: &Layout) -> Vec<Entry> {
     let host = host_name(image);
@@ -56,6 +62,7 @@ pub(super) fn files(image: &str, distro: &Apt, sources: &str, layout: &Layout) -
         Entry::file("etc/hostname", 0o644, format!("{host}\n")),
         Entry::file("etc/hosts", 0o644, hosts(&host)),
         Entry::file("etc/systemd/network/80-dhcp.network", 0o644, DHCP),
+        Entry::file(ANY_CARD.0, 0o644, ANY_CARD.1),
         Entry::file("etc/locale.conf", 0o644, "LANG=C.UTF-8\n"),
         Entry::file("etc/default/locale", 0o644, "LANG=C.UTF-8\n"),
         Entry::file("etc/machine-id", 0o444, ""),
@@ -81,10 +88,11 @@ fn hosts(host: &str) -> String {
     format!("127.0.0.1 localhost\n127.0.1.1 {host}\n::1 localhost ip6-localhost ip6-loopback\n")
 }
 
-/// FAT has no UUID worth the name: the ESP goes by its partition's.
+/// FAT has no UUID worth the name: the ESP goes by its partition's. Only who changes the boot loader
+/// needs it, so a machine comes up without it, and does not wait for it.
 pub(super) fn fstab(layout: &Layout) -> String {
     format!(
-        "UUID={} / ext4 errors=remount-ro 0 1\nPARTUUID={} /boot/efi vfat umask=0077 0 0\n",
+        "UUID={} / ext4 errors=remount-ro 0 1\nPARTUUID={} /boot/efi vfat umask=0077,nofail 0 0\n",
         layout.root_uuid, layout.esp_partuuid
     )
 }
@@ -171,7 +179,7 @@ mod tests {
         let layout = Layout::new(crate::units::Size::gib(2), "seed").unwrap();
         insta::assert_snapshot!(fstab(&layout).replace(&layout.root_uuid, "ROOT").replace(&layout.esp_partuuid, "ESP"), @r"
         UUID=ROOT / ext4 errors=remount-ro 0 1
-        PARTUUID=ESP /boot/efi vfat umask=0077 0 0
+        PARTUUID=ESP /boot/efi vfat umask=0077,nofail 0 0
         ");
     }
 
