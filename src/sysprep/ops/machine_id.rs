@@ -28,7 +28,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
             guest.rm_f(ID)?;
             guest.touch(ID)?;
         }
-        if !is_first_boot(site)? {
+        if !is_first_boot(site, ID)? {
             match site.declared.first_boot {
                 true => guest.write(ID, FIRST_BOOT)?,
                 false => site.truncate_path(ID)?,
@@ -47,9 +47,9 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 }
 
 /// Whether systemd takes the next boot for the first one.
-fn is_first_boot(site: &Site<'_>) -> Result<bool> {
-    let short = site.guest.file_size(ID)? <= FIRST_BOOT.len() as u64;
-    Ok(short && site.guest.read_file(ID)?.trim_ascii() == FIRST_BOOT.trim_end().as_bytes())
+fn is_first_boot(site: &Site<'_>, path: &str) -> Result<bool> {
+    let short = site.guest.file_size(path)? <= FIRST_BOOT.len() as u64;
+    Ok(short && site.guest.read_file(path)?.trim_ascii() == FIRST_BOOT.trim_end().as_bytes())
 }
 
 /// Looks whether the id is still empty, after everything else was done.
@@ -59,7 +59,7 @@ fn is_first_boot(site: &Site<'_>) -> Result<bool> {
 pub(in crate::sysprep) fn verify(site: &Site<'_>) -> Result<()> {
     for path in [ID, DBUS] {
         let filled = site.guest.is_file(path)? && site.guest.file_size(path)? != 0;
-        if filled && !(path == ID && is_first_boot(site)?) {
+        if filled && !is_first_boot(site, path)? {
             return Err(Error::gate(format!("{path} has content after sealing"))
                 .cause("every machine made from the image would have the same id"));
         }
