@@ -8,5 +8,7 @@ for distro in '' $(os ID) $(os ID_LIKE); do
 	fi
 done
 [ -n "$list" ] || fail "the step lists no packages for $(os ID)"
+# A star in a version is for the package manager, not for the shell.
+set -f
 # shellcheck disable=SC2046
 install_packages $(cat "$list")

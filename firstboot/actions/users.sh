@@ -1,8 +1,9 @@
 # Makes or changes the users in `users/NAME/`, in the order of `list`.
 # shellcheck shell=sh
 
-known_group() { grep -q "^$1:" /etc/group; }
-known_user() { grep -q "^$1:" /etc/passwd; }
+# A name may have a dot, which means something else to grep and sed.
+known_group() { cut -d : -f 1 /etc/group | grep -qxF -- "$1"; }
+known_user() { cut -d : -f 1 /etc/passwd | grep -qxF -- "$1"; }
 
 add_group() {
 	known_group "$1" && return 0
@@ -16,7 +17,7 @@ add_user() {
 		if [ -x /bin/bash ]; then shell=/bin/bash; fi
 	fi
 	if known_user "$name"; then
-		if [ -e "$user/shell" ]; then sed -i "s,^\($name:.*:\)[^:]*\$,\1$shell," /etc/passwd; fi
+		if [ -e "$user/shell" ]; then sed -i "s,^\($pattern:.*:\)[^:]*\$,\1$shell," /etc/passwd; fi
 		return 0
 	fi
 	if command -v useradd >/dev/null 2>&1; then
@@ -44,7 +45,7 @@ join_groups() {
 
 add_keys() {
 	[ -e "$user/keys" ] || return 0
-	home=$(sed -n "s/^$name:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd)
+	home=$(sed -n "s/^$pattern:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p" /etc/passwd)
 	group=$(id -g "$name")
 	mkdir -p "$home/.ssh"
 	touch "$home/.ssh/authorized_keys"
@@ -79,6 +80,7 @@ allow_sudo() {
 
 while read -r name; do
 	user=$STEP/users/$name
+	pattern=$(printf %s "$name" | sed 's/\./\\./g')
 	add_user
 	join_groups
 	set_password

@@ -6,6 +6,7 @@
 //! [`types::Recipe`] whose meaning is checked last ([`check`]). Every phase reports all it finds
 //! to [`problem::Problems`] and cuts out what is wrong, so that the next one can go on.
 
+pub mod answers;
 pub mod check;
 pub mod config;
 pub mod de;
@@ -21,6 +22,7 @@ pub mod repo;
 pub mod resolve;
 pub mod schema;
 pub mod source;
+pub mod sshkey;
 pub mod template;
 pub mod types;
 pub mod variants;

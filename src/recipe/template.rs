@@ -44,11 +44,16 @@ const FUEL: u64 = 1_000_000;
 /// Longest text that a value of a recipe expands to.
 pub const LONGEST_VALUE: usize = 64 << 10;
 
+/// What to write where the syntax of templates is meant as it stands.
+pub const LITERALLY: &str = "`{{` and `{%` mean something in a template; write what is no template's own between `{% raw %}` and `{% endraw %}`";
+
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Lines that hold only a `{% … %}` leave nothing behind; the file's last newline stays.
+    // Nothing is a comment: `{#` is how shells ask for a length, as in `${#list[@]}`.
     let syntax = SyntaxConfig::builder()
+        .comment_delimiters("\0{#", "#}\0")
         .trim_blocks(true)
         .lstrip_blocks(true)
         .keep_trailing_newline(true)
@@ -101,10 +106,30 @@ pub fn variables(text: &str) -> Result<BTreeSet<String>, Mistake> {
     match ENVIRONMENT.template_from_str(text) {
         Ok(template) => Ok(template.undeclared_variables(false).into_iter().collect()),
         Err(error) => Err(Mistake {
-            line: error.line().unwrap_or(0),
+            line: unclosed(text).or(error.line()).unwrap_or(0),
             message: sentence(&error),
         }),
     }
+}
+
+/// The line (from 1) of a `{{` or `{%` whose end is missing: the engine names the file's last.
+fn unclosed(text: &str) -> Option<usize> {
+    let mut rest = text;
+    while let Some(open) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        let close = if rest[open..].starts_with("{{") {
+            "}}"
+        } else {
+            "%}"
+        };
+        match rest[open..].find(close) {
+            Some(end) => rest = &rest[open + end + 2..],
+            None => {
+                let at = text.len() - rest.len() + open;
+                return Some(text[..at].matches('\n').count() + 1);
+            }
+        }
+    }
+    None
 }
 
 /// Variables that a template uses and nobody defines; none if its syntax is bad.
@@ -205,6 +230,22 @@ mod tests {
         caused by: undefined value: `nobody` is undefined
         hint: define `nobody` under `vars:`, or with --var nobody=…
         ");
+    }
+
+    #[test]
+    fn nothing_of_a_shell_is_a_comment() {
+        let text = "n=${#disks[@]}\nname=${disks[0]#/dev/}\ntrimmed=${name%#}\n{{ admin }}\n";
+        let rendered = render(text, &vars(), "a.ks").unwrap();
+        assert_eq!(rendered, text.replace("{{ admin }}", "ops"));
+        assert_eq!(variables(text).unwrap(), BTreeSet::from(["admin".into()]));
+    }
+
+    #[test]
+    fn a_mistake_is_where_it_begins() {
+        let line = |text| variables(text).unwrap_err().line;
+        assert_eq!(line("a\n{{ admin }}\nx {{ admin\n\n\n"), 3);
+        assert_eq!(line("a\n{% if admin\n{{ admin }}\n"), 2);
+        assert_eq!(line("a\n{{ .State }}\nb\n"), 2);
     }
 
     #[test]

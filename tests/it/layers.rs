@@ -213,7 +213,10 @@ fn steps_that_only_a_build_has_are_refused_in_an_image_s_own() {
 #[test]
 fn a_release_without_a_toolbox_is_refused_by_validate() {
     let world = chain();
-    world.write("kickstart/server.ks", "poweroff\n");
+    world.write(
+        "kickstart/server.ks",
+        "poweroff\n%post\n{{ imgforge_sentinel }}\n%end\n",
+    );
     let install = "install:\n  virt-install:\n    os: fedora42\n    media: {location: /srv/tree}\n    answers: kickstart/server.ks\n";
     world.image(
         "rpm",

@@ -3,12 +3,8 @@
 use super::{Context, Role, Wants, at, bad_word, is_url};
 use crate::recipe::node::Node;
 use crate::recipe::problem::Problem;
-use crate::recipe::template::{STAGE_VARIABLES, secret_variable};
 use crate::recipe::types::BELOW_MIRROR;
 use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
-
-/// Ends of answer files, and what they are.
-const ANSWERS: &[&str] = &[".cfg", ".ks", ".yaml"];
 
 pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     match cx.has {
@@ -99,20 +95,7 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
             "`osinfo-query os` lists the names",
         );
     }
-    let answers = at(node, "answers");
-    if ANSWERS.iter().any(|end| options.answers.ends_with(end)) {
-        if let Some(path) = cx.local(answers, &options.answers, Role::Answers, Wants::File) {
-            let secrets = recipe.secrets.keys().map(|name| secret_variable(name));
-            let stage = STAGE_VARIABLES.iter().map(|name| (*name).to_owned());
-            cx.template_with(&path, answers.loc, &stage.chain(secrets).collect());
-        }
-    } else if !answers.damaged {
-        cx.wrong(
-            answers.loc,
-            format!("`{}` is not an answer file", options.answers),
-            "preseed ends in `.cfg`, kickstart in `.ks`, autoinstall in `.yaml`",
-        );
-    }
+    super::answers::check(cx, recipe, options, at(node, "answers"));
     media(cx, &options.media, at(node, "media"));
     for (key, span) in [("timeout", options.timeout), ("stall", options.stall)] {
         cx.not_zero(key, span, at(node, key));

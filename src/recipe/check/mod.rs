@@ -1,6 +1,7 @@
 //! What a recipe means, checked when its shape is right: names, files, references, limits. Every
 //! check reports and goes on.
 
+mod answers;
 mod install;
 mod rest;
 mod steps;
@@ -298,11 +299,16 @@ impl Context<'_> {
 
     /// A template must parse, and use only variables that exist.
     fn template(&mut self, path: &Path, named: Loc) {
-        self.template_with(path, named, &BTreeSet::new());
+        drop(self.template_with(path, named, &BTreeSet::new()));
     }
 
-    /// The same for a template that has more variables than the recipe's.
-    fn template_with(&mut self, path: &Path, named: Loc, more: &BTreeSet<String>) {
+    /// The same for a template that has more variables than the recipe's. The text, if it is good.
+    fn template_with(
+        &mut self,
+        path: &Path,
+        named: Loc,
+        more: &BTreeSet<String>,
+    ) -> Option<String> {
         let shown = path
             .strip_prefix(self.root)
             .unwrap_or(path)
@@ -310,7 +316,10 @@ impl Context<'_> {
             .to_string();
         let text = match include::read_text(path) {
             Ok(text) => text,
-            Err(why) => return self.problem(named, format!("{shown} cannot be a template: {why}")),
+            Err(why) => {
+                self.problem(named, format!("{shown} cannot be a template: {why}"));
+                return None;
+            }
         };
         match template::variables(&text) {
             Ok(used) => {
@@ -319,7 +328,7 @@ impl Context<'_> {
                     .filter(|name| !self.vars.contains_key(name) && !more.contains(name))
                     .collect();
                 if unknown.is_empty() {
-                    return;
+                    return Some(text);
                 }
                 let file = self.problems.sources.add(shown, Some(path), &text);
                 for name in unknown {
@@ -343,10 +352,12 @@ impl Context<'_> {
                         file.range(start, end),
                         format!("the template is broken: {}", mistake.message),
                     )
-                    .also(named, "the template is named here"),
+                    .also(named, "the template is named here")
+                    .help(template::LITERALLY),
                 );
             }
         }
+        None
     }
 
     fn unknown(&self, at: Loc, name: &str, more: &BTreeSet<String>) -> Problem {

@@ -217,13 +217,9 @@ fn shell(cx: &mut Context<'_>, options: &Shell, node: &Node) {
     if let Some(script) = &options.script {
         let node = at(node, "script");
         if let Some(path) = cx.local(node, script, Role::Script, Wants::File)
-            && !begins_with_interpreter(&path)
+            && let Some((what, help)) = bad_script(&path)
         {
-            cx.wrong(
-                node.loc,
-                format!("{script} does not name its interpreter"),
-                "let the script's first line be `#!/bin/sh`, for example",
-            );
+            cx.wrong(node.loc, format!("{script} {what}"), help);
         }
     }
     if let Some(run) = &options.run {
@@ -238,13 +234,40 @@ fn shell(cx: &mut Context<'_>, options: &Shell, node: &Node) {
     }
 }
 
-fn begins_with_interpreter(path: &std::path::Path) -> bool {
-    use std::io::Read as _;
-    let mut start = [0; 2];
-    std::fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut start))
-        .is_ok()
-        && start == *b"#!"
+/// Why the guest's kernel cannot start a script: what is wrong with it, and what to do.
+fn bad_script(path: &std::path::Path) -> Option<(&'static str, &'static str)> {
+    use std::io::{BufRead as _, Read as _};
+    let mut first = vec![];
+    // The kernel looks at no more than 256 bytes, see execve(2).
+    let read = std::fs::File::open(path)
+        .and_then(|file| std::io::BufReader::new(file.take(256)).read_until(b'\n', &mut first));
+    if let Err(_) | Ok(0) = read {
+        return Some((
+            "does not name its interpreter",
+            "let the script's first line be `#!/bin/sh`, for example",
+        ));
+    }
+    let save = "save it as UTF-8 without a byte order mark";
+    if first.starts_with(b"\xef\xbb\xbf") {
+        Some((
+            "begins with a byte order mark, so its `#!` is not seen",
+            save,
+        ))
+    } else if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        Some(("is written in UTF-16, which no interpreter reads", save))
+    } else if !first.starts_with(b"#!") {
+        Some((
+            "does not name its interpreter",
+            "let the script's first line be `#!/bin/sh`, for example",
+        ))
+    } else if first.ends_with(b"\r\n") {
+        Some((
+            "has the line ends of Windows, so its interpreter is not found",
+            "save it with the line ends of Unix: `sed -i 's/\\r$//' FILE`",
+        ))
+    } else {
+        None
+    }
 }
 
 impl Context<'_> {
@@ -270,7 +293,7 @@ impl Context<'_> {
                 && !name.starts_with('-')
                 && name
                     .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "+-._:=~^@*/".contains(c));
+                    .all(|c| c.is_ascii_alphanumeric() || "+-._:=~^@*/()".contains(c));
             if !shaped && !node.damaged {
                 let problem = Problem::new(node.loc, format!("`{name}` is no name for a package"));
                 self.problems.push(if name.trim().contains(' ') {

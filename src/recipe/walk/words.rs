@@ -36,6 +36,12 @@ pub(super) fn unknown_key(
     schema: &Json,
     of: &str,
 ) -> Problem {
+    if let Some(odd) = entry.key.chars().find(|c| is_odd_blank(*c)) {
+        let code = u32::from(odd);
+        let message = format!("the key has the character U+{code:04X}, which looks like a blank");
+        return Problem::new(entry.key_loc, message)
+            .help("YAML does not take it for one: replace it by ordinary blanks");
+    }
     let message = match of {
         "" => format!("there is no key `{}`", entry.key),
         of => format!("{} has no key `{}`", call(of), entry.key),
@@ -51,6 +57,13 @@ pub(super) fn unknown_key(
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help(format!("the keys are {}", list_words(names))),
     }
+}
+
+/// No-break spaces and the like, which web pages and word processors put in.
+fn is_odd_blank(c: char) -> bool {
+    (c.is_whitespace() && !c.is_ascii())
+        || ('\u{200b}'..='\u{200d}').contains(&c)
+        || c == '\u{feff}'
 }
 
 /// `name` in quotes, unless it is a phrase already.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Scope, read};
 use crate::error::{Error, Result};
+use crate::recipe::sshkey;
 use crate::recipe::types::User;
 use crate::runner::payload::Entry;
 
@@ -64,25 +65,18 @@ pub(super) fn translate(users: &[User], scope: Scope<'_>) -> Result<Vec<Entry>> 
 /// The lines that `ssh-keys` means: key lines, and those of files below `root`.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read, or holds something else than public keys.
 pub(crate) fn keys(keys: &[String], root: &Path) -> Result<String> {
     let mut lines = String::new();
     for key in keys {
-        let text = match key.split_once(' ') {
-            Some((kind, _))
-                if kind.starts_with("ssh-")
-                    || kind.starts_with("ecdsa-")
-                    || kind.starts_with("sk-") =>
-            {
-                key.clone()
-            }
-            _ => String::from_utf8_lossy(&read(&root.join(key))?).into_owned(),
+        let text = match sshkey::is_line(key) {
+            true => key.clone(),
+            false => String::from_utf8_lossy(&read(&root.join(key))?).into_owned(),
         };
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        {
+        if let Some((sentence, help)) = sshkey::mistake(key, &text) {
+            return Err(Error::usage(sentence).hint(help));
+        }
+        for line in sshkey::lines(&text) {
             let _ = writeln!(lines, "{line}");
         }
     }

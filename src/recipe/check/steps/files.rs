@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::{Context, Role, Wants, at};
+use crate::recipe::include;
 use crate::recipe::node::{Node, Value};
 use crate::recipe::problem::Problem;
+use crate::recipe::sshkey;
 use crate::recipe::types::{Files, Recipe, Users};
 
 pub(super) fn users<'n>(
@@ -32,12 +34,7 @@ pub(super) fn users<'n>(
             );
         }
         for (key, node) in user.ssh_keys.iter().zip(at(node, "ssh-keys").items()) {
-            let line = ["ssh-", "ecdsa-", "sk-"]
-                .iter()
-                .any(|kind| key.starts_with(kind));
-            if !(line && key.contains(' ')) {
-                cx.local(node, key, Role::SshKey, Wants::File);
-            }
+            ssh_key(cx, key, node);
         }
         if let Some(shell) = &user.shell {
             cx.guest_path("shell", shell, at(node, "shell"));
@@ -48,15 +45,41 @@ pub(super) fn users<'n>(
     }
 }
 
+/// A line of `authorized_keys`, or a file of such lines.
+fn ssh_key(cx: &mut Context<'_>, key: &str, node: &Node) {
+    if sshkey::is_line(key) || node.damaged {
+        return;
+    }
+    let (name, text) = if key.contains(" AAAA") || key.contains('\n') {
+        ("this key", key.to_owned())
+    } else {
+        let Some(path) = cx.local(node, key, Role::SshKey, Wants::File) else {
+            return;
+        };
+        match include::read_text(&path) {
+            Ok(text) => (key, text),
+            Err(why) => return cx.problem(node.loc, format!("{key} is no public key: {why}")),
+        }
+    };
+    if let Some((sentence, help)) = sshkey::mistake(name, &text) {
+        cx.wrong(node.loc, sentence, help);
+    }
+}
+
+/// A name of a user or group, as useradd(8) takes it on every distribution.
 fn account(cx: &mut Context<'_>, name: &str, node: &Node, what: &str) {
-    let first = |c: char| c.is_ascii_lowercase() || c == '_';
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let shaped = name.starts_with(first)
         && name.len() <= 32
         && name
             .chars()
-            .all(|c| first(c) || c.is_ascii_digit() || c == '-');
+            .all(|c| first(c) || c.is_ascii_digit() || matches!(c, '-' | '.'));
     if !shaped && !node.damaged {
-        cx.problem(node.loc, format!("`{name}` is no name for a {what}"));
+        cx.wrong(
+            node.loc,
+            format!("`{name}` is no name for a {what}"),
+            "at most 32 letters, digits, `.`, `_`, `-`, a letter or `_` first",
+        );
     }
 }
 

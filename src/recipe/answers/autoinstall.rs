@@ -1,0 +1,156 @@
+//! subiquity's answers, as cloud-init's user data.
+//! <https://canonical-subiquity.readthedocs-hosted.com/en/latest/reference/autoinstall-reference.html>
+
+use serde_json::Value;
+
+use super::{Finding, PROOF};
+
+pub(super) fn judge(text: &str) -> Vec<Finding> {
+    let mut found: Vec<Finding> = first_line(text).into_iter().collect();
+    match serde_yaml::from_str::<Value>(text) {
+        Ok(tree) => found.extend(content(text, &tree)),
+        Err(error) => {
+            let line = error.location().map_or(0, |at| at.line());
+            let indented = text.lines().enumerate();
+            let tab = indented
+                .filter(|(_, line)| line.trim_start_matches(' ').starts_with('\t'))
+                .map(|(at, _)| at + 1)
+                .next();
+            found.push(match tab {
+                Some(tab) => Finding::new(
+                    tab,
+                    "the line is indented by a tab, which YAML does not allow",
+                    "indent it by blanks",
+                ),
+                None => Finding::new(
+                    usize::try_from(line).unwrap_or(0),
+                    format!(
+                        "the answers are not YAML: {}",
+                        error
+                            .without_snippet()
+                            .to_string()
+                            .lines()
+                            .next()
+                            .unwrap_or_default()
+                    ),
+                    "cloud-init would pass over all of it, and the installer would ask",
+                ),
+            });
+        }
+    }
+    found
+}
+
+/// cloud-init knows what user data is by its first line only.
+fn first_line(text: &str) -> Option<Finding> {
+    let mut lines = text.lines().map(str::trim_end);
+    let first = lines.next().unwrap_or_default();
+    let good = first == "#cloud-config"
+        || first.starts_with("Content-Type:")
+        || (first == "## template: jinja" && lines.next() == Some("#cloud-config"));
+    (!good).then(|| {
+        Finding::new(
+            1,
+            "the first line is not `#cloud-config`, so cloud-init passes over the answers",
+            "begin the file with the line `#cloud-config`",
+        )
+    })
+}
+
+fn content(text: &str, tree: &Value) -> Vec<Finding> {
+    let Some(answers) = tree.get("autoinstall").and_then(Value::as_object) else {
+        let keys = ["version:", "identity:", "late-commands:", "storage:"];
+        let bare = |line: &str| keys.iter().any(|key| line.starts_with(key));
+        let line = text.lines().position(bare).map_or(0, |at| at + 1);
+        return vec![Finding::new(
+            line,
+            "the answers do not stand below the key `autoinstall:`, so the installer has none",
+            "put them below `autoinstall:`, indented",
+        )];
+    };
+    let mut found = vec![];
+    let line_of = |key: &str| {
+        let is = |line: &str| line.trim_start().starts_with(key);
+        text.lines().position(is).map_or(0, |at| at + 1)
+    };
+    if answers.get("version").and_then(Value::as_u64) != Some(1) {
+        found.push(Finding::new(
+            line_of("version:"),
+            "`autoinstall` has no `version: 1`, and the installer refuses it",
+            "add `version: 1`",
+        ));
+    }
+    if let Some(asks) = answers.get("interactive-sections")
+        && asks.as_array().is_none_or(|list| !list.is_empty())
+    {
+        found.push(Finding::new(
+            line_of("interactive-sections:"),
+            "`interactive-sections` makes the installer wait for somebody",
+            "remove it, or let it be `[]`",
+        ));
+    }
+    let said = |key: &str| answers.get(key).is_some_and(contains);
+    if !said("late-commands") {
+        let line = text
+            .lines()
+            .position(|line| line.contains(PROOF) && !line.trim_start().starts_with('#'))
+            .map_or(0, |at| at + 1);
+        let example = "`- {{ imgforge_sentinel }}` as the end of `late-commands`";
+        found.push(Finding::no_proof(line, "`late-commands`", example));
+    }
+    found
+}
+
+fn contains(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text
+            .lines()
+            .any(|line| line.contains(PROOF) && !line.trim_start().starts_with('#')),
+        Value::Array(list) => list.iter().any(contains),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<usize> {
+        judge(text).into_iter().map(|f| f.line).collect()
+    }
+
+    const GOOD: &str = "#cloud-config\nautoinstall:\n  version: 1\n  interactive-sections: []\n  \
+                        late-commands:\n    - imgforge-proof\n";
+
+    #[test]
+    fn good_answers_are_good() {
+        assert_eq!(judge(GOOD), []);
+        assert_eq!(judge(&GOOD.replace('\n', "\r\n")), []);
+        assert_eq!(judge(&format!("## template: jinja\n{GOOD}")), []);
+        let list = GOOD.replace("- imgforge-proof", "- [sh, -c, 'true; imgforge-proof']");
+        assert_eq!(judge(&list), []);
+    }
+
+    #[test]
+    fn what_cloud_init_or_the_installer_pass_over_is_named_with_its_line() {
+        for (from, to, line) in [
+            ("#cloud-config\n", "", 1),
+            ("#cloud-config\n", "# cloud-config\n", 1),
+            ("#cloud-config\n", "\n#cloud-config\n", 1),
+            ("  version: 1\n", "", 0),
+            ("version: 1", "version: 2", 3),
+            ("sections: []", "sections: [network]", 4),
+            ("  interactive", "\tinteractive", 4),
+            ("version: 1", "version: [1", 4),
+            ("- imgforge-proof", "- 'true'", 0),
+            ("- imgforge-proof", "- 'true' # imgforge-proof", 6),
+            ("late-commands", "early-commands", 6),
+        ] {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD);
+            assert_eq!(lines(&text), [line], "{text}");
+        }
+        let bare = "#cloud-config\nversion: 1\nlate-commands: [imgforge-proof]\n";
+        assert_eq!(lines(bare), [2]);
+    }
+}

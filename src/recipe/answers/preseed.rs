@@ -1,0 +1,182 @@
+//! debian-installer's answers: `OWNER QUESTION TYPE VALUE`, as debconf-set-selections(1) reads them.
+
+use super::{Finding, PROOF, carriage_return, is_remote};
+use crate::recipe::problem::nearest;
+
+/// Types of debconf's questions, debconf-devel(7), and `seen`, which is a flag.
+const TYPES: &[&str] = &[
+    "string",
+    "boolean",
+    "select",
+    "multiselect",
+    "note",
+    "text",
+    "password",
+    "title",
+    "error",
+    "seen",
+];
+
+/// Questions that name other files, and what they are looked up as.
+const OTHERS: &[&str] = &["preseed/include", "preseed/run"];
+
+pub(super) fn judge(text: &str) -> Vec<Finding> {
+    let mut found: Vec<Finding> = carriage_return(text).into_iter().collect();
+    found.extend(text.lines().enumerate().filter_map(blank_behind_backslash));
+    let mut last_act = None;
+    let mut elsewhere = None;
+    for (line, words) in logical(text) {
+        if words.contains(PROOF) {
+            elsewhere = Some(line);
+        }
+        let mut parts = words.split_whitespace();
+        let (Some(_), Some(question), Some(kind)) = (parts.next(), parts.next(), parts.next())
+        else {
+            found.push(Finding::new(
+                line,
+                "the line is not `OWNER QUESTION TYPE VALUE`",
+                "for example `d-i time/zone string Etc/UTC`; comments begin with `#`",
+            ));
+            continue;
+        };
+        let value = parts.collect::<Vec<_>>().join(" ");
+        found.extend(wrong_value(line, question, kind, &value));
+        if question == "preseed/late_command" {
+            last_act = Some((line, value.contains(PROOF)));
+        }
+    }
+    let place = "the last `preseed/late_command`";
+    let example = "`d-i preseed/late_command string …; {{ imgforge_sentinel }}`";
+    match (last_act, elsewhere) {
+        (Some((_, true)), _) => {}
+        (_, line) => found.push(Finding::no_proof(line.unwrap_or(0), place, example)),
+    }
+    found
+}
+
+/// Lines with their continuations, without comments, and where each begins.
+fn logical(text: &str) -> Vec<(usize, String)> {
+    let mut all: Vec<(usize, String)> = vec![];
+    let mut open = false;
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim_end_matches('\r');
+        if !open && (line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            continue;
+        }
+        let body = line.trim_end().trim_end_matches('\\');
+        match (open, all.last_mut()) {
+            (true, Some((_, whole))) => {
+                whole.push(' ');
+                whole.push_str(body);
+            }
+            _ => all.push((at + 1, body.to_owned())),
+        }
+        open = line.trim_end().ends_with('\\');
+    }
+    all
+}
+
+fn blank_behind_backslash((at, line): (usize, &str)) -> Option<Finding> {
+    let line = line.trim_end_matches('\r');
+    let blank = line.trim_end() != line && line.trim_end().ends_with('\\');
+    let comment = line.trim_start().starts_with('#');
+    (blank && !comment).then(|| {
+        Finding::new(
+            at + 1,
+            "there is a blank behind the backslash, so the next line is no part of this one",
+            "let the backslash be the last character of the line",
+        )
+    })
+}
+
+fn wrong_value(line: usize, question: &str, kind: &str, value: &str) -> Option<Finding> {
+    if !TYPES.contains(&kind) {
+        let help = match nearest(kind, TYPES.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the types are {}", TYPES.join(", ")),
+        };
+        return Some(Finding::new(
+            line,
+            format!("debconf has no type `{kind}`, so `{question}` keeps its default"),
+            help,
+        ));
+    }
+    if kind == "boolean" && !matches!(value, "true" | "false") {
+        return Some(Finding::new(
+            line,
+            format!("`{question}` is a boolean, and `{value}` is neither `true` nor `false`"),
+            "write `true` or `false`",
+        ));
+    }
+    if OTHERS.contains(&question) {
+        let missing = value.split_whitespace().find(|name| !is_remote(name))?;
+        return Some(Finding::new(
+            line,
+            format!("the installer finds no `{missing}`: the answers are injected alone"),
+            "copy its lines into this file, or give an address",
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<(usize, String)> {
+        let found = judge(text).into_iter();
+        found.map(|f| (f.line, f.message)).collect()
+    }
+
+    fn lines(text: &str) -> Vec<usize> {
+        of(text).into_iter().map(|(line, _)| line).collect()
+    }
+
+    const LATE: &str = "d-i preseed/late_command string true && imgforge-proof\n";
+
+    #[test]
+    fn good_answers_are_good() {
+        let text = format!(
+            "# a comment \\ \n\nd-i time/zone string Etc/UTC\nd-i netcfg/get_domain string\n\
+             d-i partman-auto/expert_recipe string x :: \\\n  1 1 1 free . \\\n  # no comment here\n\
+             tasksel tasksel/first multiselect\nd-i a/b seen true\nd-i c/d boolean false\n\
+             d-i preseed/include string http://mirror.example/a.cfg\n{LATE}"
+        );
+        assert_eq!(of(&text), vec![]);
+    }
+
+    #[test]
+    fn what_debconf_would_pass_over_is_named_with_its_line() {
+        for (text, line) in [
+            ("d-i a/b string x\r\n", 1),
+            ("d-i a/b string x \\ \n  y\n", 1),
+            ("\nd-i a/b string x \\\t\n  y\n", 2),
+            ("d-i a/b strnig x\n", 1),
+            ("d-i a/b boolean yes\n", 1),
+            ("d-i a/b boolean\n", 1),
+            ("d-i a/b\n", 1),
+            ("d-i preseed/include string common.cfg\n", 1),
+            ("d-i preseed/include string /common.cfg\n", 1),
+            ("d-i preseed/include string file:///common.cfg\n", 1),
+            ("d-i preseed/include string http://x.example/a b.cfg\n", 1),
+            ("d-i preseed/run string fix.sh\n", 1),
+        ] {
+            assert_eq!(lines(&format!("{text}{LATE}")), [line], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_proof_is_the_last_act() {
+        assert_eq!(lines("d-i a/b string x\n"), [0]);
+        assert_eq!(
+            lines("d-i preseed/early_command string imgforge-proof\n"),
+            [1]
+        );
+        assert_eq!(lines(&format!("# {LATE}")), [0]);
+        // debconf keeps the last value only.
+        let again = "d-i preseed/late_command string in-target true\n";
+        assert_eq!(lines(&format!("{LATE}{again}")), [1]);
+        let long = "d-i preseed/late_command string true; \\\n  true; \\\n  imgforge-proof\n";
+        assert_eq!(lines(long), [0; 0]);
+    }
+}
