@@ -24,8 +24,12 @@ deps-test: ## Installs what the tests need, too
 build: ## Builds the program: target/release/imgforge
 	$(CARGO) build --release --locked
 
-demo: deps build ## Builds and publishes an image below demo/ (IMAGE=debian-mini)
+demo: demo-notice deps build ## Builds and publishes an image below demo/ (IMAGE=debian-mini)
 	@scripts/demo.sh "$(IMAGE)"
+
+.PHONY: demo-notice
+demo-notice:
+	@scripts/demo.sh --notice "$(IMAGE)"
 
 test: deps-test ## Runs the tests
 	@scripts/proofs.py test
