@@ -11,12 +11,29 @@ use crate::{scan, sysprep};
 /// # Errors
 /// When there is none.
 pub fn open(dir: &Path) -> Result<Repo> {
-    let words = SealWords {
+    Ok(Repo::open(dir)?.with_seal_words(words()))
+}
+
+/// Opens the recipe repository around a file; without one, the file's folder is taken for it.
+/// Also says whether that was so.
+///
+/// # Errors
+/// When the file's folder cannot be opened.
+pub fn open_around(file: &Path) -> Result<(Repo, bool)> {
+    let alone = Repo::around(file)?;
+    match Repo::open(alone.root()) {
+        Ok(repo) => Ok((repo.with_seal_words(words()), false)),
+        Err(_) => Ok((alone.with_seal_words(words()), true)),
+    }
+}
+
+/// The words that `seal` and `check` know.
+fn words() -> SealWords {
+    SealWords {
         known: sysprep::words().collect(),
         refused: sysprep::REFUSED,
         rules: scan::rule_names().collect(),
-    };
-    Ok(Repo::open(dir)?.with_seal_words(words))
+    }
 }
 
 /// Parses `--var NAME=VALUE`.

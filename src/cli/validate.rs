@@ -20,12 +20,20 @@ impl Validate {
     ///
     /// # Errors
     /// With all mistakes.
-    pub fn run(&self, _: &App) -> Result<()> {
-        let start = match self.files.first().and_then(|file| file.parent()) {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
+    pub fn run(&self, app: &App) -> Result<()> {
+        let repo = match self.files.first() {
+            None => recipes::open(Path::new("."))?,
+            Some(file) => {
+                let (repo, alone) = recipes::open_around(file)?;
+                if alone {
+                    app.ui.notice(format!(
+                        "{} lies in no recipe repository: its folder is taken for one, and its files are looked for there",
+                        file.display()
+                    ));
+                }
+                repo
+            }
         };
-        let repo = recipes::open(start)?;
         let problems = if self.files.is_empty() {
             repo.validate_all(&self.var)?
         } else {

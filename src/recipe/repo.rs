@@ -61,6 +61,20 @@ impl Repo {
             })
     }
 
+    /// A recipe that lies in no repository: its folder is taken for one.
+    ///
+    /// # Errors
+    /// When there is no such folder.
+    pub fn around(file: &Path) -> Result<Repo> {
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new("."));
+        let root = dir.canonicalize().map_err(|error| {
+            Error::usage(format!("{} cannot be opened: {error}", dir.display()))
+        })?;
+        let seal_words = SealWords::default();
+        Ok(Repo { root, seal_words })
+    }
+
     /// Tells the words that `seal` knows, so that others are mistakes.
     #[must_use]
     pub fn with_seal_words(mut self, words: SealWords) -> Repo {

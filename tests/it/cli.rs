@@ -55,6 +55,27 @@ fn accepts(program: &str, args: &[&str], file: &Path) {
 }
 
 #[test]
+fn a_recipe_in_no_repository_is_validated_with_its_folder_as_one() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let file = dir.path().join("lonely.yaml");
+    let path = file.to_str().unwrap();
+    let recipe =
+        "name: lonely\ninstall: {bootstrap: {suite: trixie}}\nconfigure: [{shell: go.sh}]\n";
+    std::fs::write(&file, recipe).unwrap();
+    let said = bad(&["validate", path], 2);
+    assert!(said.contains("there is no file go.sh"), "{said}");
+    std::fs::write(dir.path().join("go.sh"), "#!/bin/sh\n").unwrap();
+    let output = imgforge(&["validate", path]);
+    assert_eq!(text(&output.stdout), "1 files: all good\n");
+    let said = text(&output.stderr);
+    assert!(said.contains("its folder is taken for one"), "{said}");
+    bad(
+        &["validate", dir.path().join("none.yaml").to_str().unwrap()],
+        2,
+    );
+}
+
+#[test]
 fn help_and_version_are_results() {
     assert!(good(&["--help"]).contains("Usage: imgforge"));
     assert_eq!(
