@@ -45,7 +45,8 @@ if [ -n "$server" ]; then
 	if [ -e "$STEP/ca.pem" ]; then cp "$STEP/ca.pem" "$work/ssl/certs/ca.pem"; fi
 	set -- agent --onetime --no-daemonize --no-usecacheonfailure --no-splay --verbose \
 		--server "$server" --certname "$certname" --privatekeydir "$keys" \
-		--http_connect_timeout 30s --http_read_timeout 5m --waitforcert 5 "$@"
+		--http_connect_timeout "$((30 * ${FACTOR:-6}))s" \
+		--http_read_timeout "$((5 * ${FACTOR:-6}))m" --waitforcert 5 "$@"
 	# Puppet 5 has another word for the port, and only the step's own limit ends its wait.
 	if [ "$major" -ge 7 ]; then
 		set -- "$@" --maxwaitforcert "$wait" ${port:+--serverport "$port"}

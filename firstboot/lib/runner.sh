@@ -23,6 +23,8 @@ load_plan() {
 		esac
 	done <"$RUN/plan"
 	: "${rest:-}"
+	# Steps have time limits of their own.
+	export FACTOR
 	[ -n "$NONCE" ]
 }
 

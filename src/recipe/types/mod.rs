@@ -194,7 +194,8 @@ pub enum MachineId {
     #[default]
     Empty,
     /// The word `uninitialized`: for systemd it is a first boot. Units with `ConditionFirstBoot=yes`
-    /// run, and presets apply: they may enable what the recipe disabled.
+    /// run; where the root is writable from the start, presets apply, too, and may enable what the
+    /// recipe disabled.
     Uninitialized,
 }
 

@@ -16,7 +16,7 @@ const ID: &str = "/etc/machine-id";
 const DBUS: &str = "/var/lib/dbus/machine-id";
 
 /// What stands there before a first boot that is one for systemd, too. Without it a boot fills the
-/// file as well, but units with `ConditionFirstBoot=yes` do not run, and presets do not apply.
+/// file as well, but units with `ConditionFirstBoot=yes` do not run, and no preset applies.
 const FIRST_BOOT: &str = "uninitialized\n";
 
 fn run(site: &mut Site<'_>) -> Result<()> {
