@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{App, recipes};
 use crate::error::Result;
 use crate::pipeline::place;
-use crate::repository::{Repository, Stamp};
+use crate::repository::{Repository, Signers, Stamp};
 use crate::stage::publish::commit;
 
 /// Which of imgforge.yaml's repositories.
@@ -35,9 +35,19 @@ impl Which {
     /// # Errors
     /// When there is no such repository.
     pub fn path(&self) -> Result<PathBuf> {
+        Ok(self.to_read()?.0)
+    }
+
+    /// Its directory, to be read only, and whose signatures on it count.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn to_read(&self) -> Result<(PathBuf, Signers)> {
         let repo = recipes::open(Path::new("."))?;
         let config = repo.config()?;
-        Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
+        let place = place::find(&config, repo.root(), self.repository.as_deref())?;
+        let signers = place.signers();
+        Ok((place.path, signers))
     }
 }
 

@@ -44,6 +44,11 @@ impl Status {
         }
         let warnings = report.keys.iter().filter_map(|key| key.warning(report.at));
         warnings.for_each(|warning| app.ui.warning(warning));
+        let warnings = report
+            .indexes
+            .iter()
+            .filter_map(|index| index.warning(report.at));
+        warnings.for_each(|warning| app.ui.warning(warning));
         if !report.drifted() {
             return Ok(());
         }
@@ -52,6 +57,16 @@ impl Status {
             .iter()
             .filter(|image| !image.drift.is_empty())
             .collect();
+        let refused = report
+            .indexes
+            .iter()
+            .filter_map(|index| index.refused(report.at));
+        let refused: Vec<String> = refused.collect();
+        if !refused.is_empty() {
+            return Err(Error::gate("clients refuse an index of a repository")
+                .evidence(refused)
+                .hint("`imgforge repo verify` shows what else is wrong"));
+        }
         if drifted.is_empty() {
             return Err(Error::gate("a key of a repository has expired")
                 .hint("extend it with gpg and publish again"));

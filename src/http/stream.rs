@@ -322,7 +322,11 @@ fn given_up(url: &Url, why: &str, times: u32) -> Error {
 
 fn refused(url: &Url, status: u16) -> Error {
     let hint = match status {
-        401 | 403 => "the server wants another user or password: https://USER:PASSWORD@HOST/…",
+        401 => "the server wants another user or password: https://USER:PASSWORD@HOST/…",
+        403 => {
+            "check the address: stores such as S3 answer 403 where there is no such file, too; \
+             or the server wants another user or password: https://USER:PASSWORD@HOST/…"
+        }
         407 => "the proxy wants a password: http_proxy=http://USER:PASSWORD@HOST:PORT",
         _ => "check the address; this server does not serve the file",
     };

@@ -105,6 +105,11 @@ impl Url {
         url
     }
 
+    /// Whether the server proves by a certificate who it is.
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Whether the server is this host, by its loopback address.
     pub fn is_loopback(&self) -> bool {
         let host = self.host().trim_matches(['[', ']']);

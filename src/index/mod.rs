@@ -5,6 +5,7 @@
 //! client's repositories unusable. [`write()`] is strict: what it writes, every client reads.
 
 mod check;
+mod claims;
 pub mod clients;
 mod parse;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 mod write;
 
 pub use check::check;
+pub use claims::Claims;
 pub use parse::{Field, Section, parse};
 pub use write::write;
 

@@ -16,6 +16,7 @@ pub mod records;
 mod requirements;
 mod run;
 pub mod shell;
+pub mod signed;
 pub mod status;
 
 use std::path::PathBuf;

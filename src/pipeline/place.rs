@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
 use crate::repository::hooks::{Hook, TIMEOUT};
-use crate::repository::{Settings, Signer};
+use crate::repository::{Settings, Signer, Signers};
 use crate::ui::Ui;
 
 /// A repository with a directory of this host.
@@ -60,6 +60,11 @@ impl Place<'_> {
         self.config.default_channel.as_deref().unwrap_or("stable")
     }
 
+    /// Whose signatures count.
+    pub fn signers(&self) -> Signers {
+        self.config.signers(self.root)
+    }
+
     /// How it is opened; the signing key is the configured one, or imgforge's own in `state`.
     ///
     /// # Errors
@@ -73,8 +78,8 @@ impl Place<'_> {
         settings.url.clone_from(&self.config.url);
         self.default_channel()
             .clone_into(&mut settings.default_channel);
-        let allowed = self.config.allowed_signers.as_ref();
-        settings.allowed_signers = allowed.map(|file| self.root.join(file));
+        settings.allowed_signers = self.signers().keys;
+        settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);
         settings.shares = self
             .config
             .channels

@@ -10,13 +10,10 @@ use crate::error::{Kind, Result};
 use crate::pipeline::epoch::{Mode, now};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::records::Record;
+use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
 use crate::pipeline::{self, Options, Session, git};
-use crate::repository::expiry::{self, Key};
 use crate::repository::state::{Image, Placement};
 use crate::repository::{Stamp, State};
-
-/// A key that expires so soon is warned of, in seconds: 30 days.
-const SOON: u64 = 30 * 24 * 3600;
 
 /// Everything that `status` knows.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +27,8 @@ pub struct Report {
     pub images: Vec<ImageStatus>,
     /// The keys of the repositories.
     pub keys: Vec<KeyStatus>,
+    /// The signed indexes of the repositories.
+    pub indexes: Vec<IndexStatus>,
     /// Bytes that the store allocates.
     pub store: u64,
 }
@@ -92,49 +91,14 @@ pub struct PlaceStatus {
     pub current: bool,
 }
 
-/// A key of a repository.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KeyStatus {
-    /// The repository, by its name in imgforge.yaml.
-    pub repository: String,
-    /// The key.
-    #[serde(flatten)]
-    pub key: Key,
-}
-
-impl KeyStatus {
-    /// Whether it signs for anybody no more.
-    pub fn expired(&self, at: u64) -> bool {
-        self.key.expires.is_some_and(|end| end <= at)
-    }
-
-    /// A sentence when it has expired or will soon.
-    pub fn warning(&self, at: u64) -> Option<String> {
-        let end = self
-            .key
-            .expires
-            .filter(|end| end.saturating_sub(at) < SOON)?;
-        let (key, of) = (&self.key.fingerprint, &self.repository);
-        Some(match end <= at {
-            true => {
-                format!("the key {key} of {of} has expired: clients refuse everything it signed")
-            }
-            false => {
-                let days = (end - at) / 86_400;
-                format!(
-                    "the key {key} of {of} expires in {days} days; extend it with gpg and publish, or `imgforge repo rotate-key`"
-                )
-            }
-        })
-    }
-}
-
 impl Report {
     /// Whether anything drifted, or a key has expired.
     pub fn drifted(&self) -> bool {
         let images = self.images.iter().any(|image| !image.drift.is_empty());
-        images || self.keys.iter().any(|key| key.expired(self.at))
+        let refused = |index: &IndexStatus| index.refused(self.at).is_some();
+        images
+            || self.keys.iter().any(|key| key.expired(self.at))
+            || self.indexes.iter().any(refused)
     }
 }
 
@@ -171,14 +135,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
             images.push(status);
         }
     }
-    let mut keys = Vec::new();
-    for (name, (path, _)) in &repositories {
-        let found = expiry::keys(&path.join("imgforge.gpg")).unwrap_or_default();
-        keys.extend(found.into_iter().map(|key| KeyStatus {
-            repository: name.clone(),
-            key,
-        }));
-    }
+    let (keys, indexes) = signed::look(session, &repositories)?;
     let source = git::source(session.repo.root())?;
     Ok(Report {
         at: now(),
@@ -191,6 +148,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
         }),
         images,
         keys,
+        indexes,
         store: session
             .store
             .all()
@@ -200,7 +158,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     })
 }
 
-type Repositories = BTreeMap<String, (PathBuf, State)>;
+pub(super) type Repositories = BTreeMap<String, (PathBuf, State)>;
 
 /// The repositories that have a directory here and were published to.
 fn repositories(session: &Session) -> Result<Repositories> {

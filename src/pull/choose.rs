@@ -12,10 +12,26 @@ pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     /// The channel whose index it is, unless it is the default one.
     pub(super) channel: Option<&'a str>,
+    /// The index says, signed, that it is of that channel.
+    pub(super) proved: bool,
     /// The architecture.
     pub(super) arch: &'a str,
     /// What decides whether this machine gets a new revision before others.
     pub(super) machine: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// Whether an entry may have the name as it was typed. In another channel than the default one
+    /// such an entry is that channel's only where something signed says so, else the index of the
+    /// default channel could be served in its place.
+    fn bare_counts(&self) -> bool {
+        self.proved
+            || self.channel.is_none_or(|channel| {
+                let name = self.name.strip_suffix("-canary").unwrap_or(self.name);
+                name.strip_suffix(channel)
+                    .is_some_and(|rest| rest.ends_with('-'))
+            })
+    }
 }
 
 /// Fields of an entry that only some of a channel's machines get.
@@ -27,8 +43,8 @@ pub(super) fn choose(sections: &[Section], wanted: &Wanted<'_>) -> Result<Entry>
     let in_channel = wanted
         .channel
         .map(|channel| format!("{}-{channel}", wanted.name));
-    let ids = in_channel.as_deref().into_iter().chain([wanted.name]);
-    for id in ids {
+    let bare = wanted.bare_counts().then_some(wanted.name);
+    for id in in_channel.as_deref().into_iter().chain(bare) {
         let of_arch = of_arch(named(sections, id)?, id, wanted.arch)?;
         if let Some(entry) = of_arch {
             return Ok(canary(sections, &entry, wanted)?.unwrap_or(entry));
@@ -141,6 +157,7 @@ mod tests {
         let wanted = Wanted {
             name,
             channel,
+            proved: false,
             arch,
             machine,
         };
@@ -165,6 +182,8 @@ mod tests {
                 "{name} {arch}"
             );
         }
+        // The default channel's index in place of another one's.
+        assert!(pick("web", nightly, "x86_64", None).is_err());
         let text = |name, arch| pick(name, None, arch, None).unwrap_err().render();
         assert!(text("web", "s390x").contains("only for x86_64, aarch64"));
         assert!(text("db", "x86_64").contains("it has db-nightly, db-nightly-canary"));

@@ -12,6 +12,7 @@ mod choose;
 mod disk;
 mod download;
 mod feeder;
+mod memory;
 mod place;
 mod plain;
 mod record;
@@ -20,6 +21,7 @@ mod segments;
 mod trust;
 mod virt_builder;
 
+pub use place::configured_at;
 pub use record::beside;
 pub use reference::Reference;
 
@@ -31,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::http::{Client, Url};
-use crate::index;
+use crate::index::{self, Claims};
 use crate::pack::read::ReadOptions;
 use crate::recipe::Config;
 use crate::store::Store;
@@ -83,7 +85,7 @@ pub struct Options<'a> {
     pub key: Option<&'a Path>,
     /// The fingerprint of the key to trust.
     pub fingerprint: Option<&'a str>,
-    /// Whether a lower revision than was seen before is taken.
+    /// Whether a lower revision than was seen before, or an index that has expired, is taken.
     pub allow_older: bool,
     /// Whether a revision that only a share of the machines gets is left out.
     pub settled: bool,
@@ -196,6 +198,8 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
         return Err(no_index(session, &place));
     };
     let text = trust.verify(&signed, &place.index)?.text;
+    let claims = Claims::parse(&text);
+    place.refuse_other(&claims, options.allow_older)?;
     let sections = index::parse(&text).map_err(|problems| {
         Error::gate(format!(
             "{} breaks a rule that clients enforce",
@@ -207,6 +211,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     let wanted = choose::Wanted {
         name: &reference.name,
         channel: place.channel.as_deref(),
+        proved: claims.channel.is_some(),
         arch: options.arch.unwrap_or(std::env::consts::ARCH),
         machine: machine
             .as_deref()
@@ -221,7 +226,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     }
     let entry = chosen?;
     if reference.revision.is_none() {
-        trust.no_older(&entry, options.allow_older)?;
+        trust.no_older(&entry)?;
     }
     let sha512 = entry.sha512.clone().ok_or_else(|| {
         Error::gate(format!("the index has no sha512 of `{}`", entry.id))

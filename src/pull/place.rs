@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::{Session, virt_builder};
 use crate::error::{Error, Result};
 use crate::http::Url;
-use crate::index;
+use crate::index::{self, Claims};
+use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
 use crate::recipe::problem::nearest;
+use crate::repository::Signers;
 
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]
@@ -19,12 +23,44 @@ pub(super) struct Place {
     pub(super) index: Url,
     /// The channel, unless it is the default one.
     pub(super) channel: Option<String>,
-    /// The public key that the configuration names.
-    pub(super) key: Option<PathBuf>,
-    /// The fingerprint that the configuration names.
-    pub(super) fingerprint: Option<String>,
+    /// The name of the default channel, where the configuration says it.
+    pub(super) default_channel: Option<String>,
+    /// Whose signatures count, as the configuration says.
+    pub(super) signers: Signers,
     /// A directory that imgforge.yaml names as one to publish to: whoever can write there signs.
     pub(super) own: bool,
+}
+
+impl Place {
+    /// Refuses an index that says it is another channel's, or that it does not count any more.
+    pub(super) fn refuse_other(&self, claims: &Claims, allow_expired: bool) -> Result<()> {
+        let (channel, default) = (self.channel.as_deref(), self.default_channel.as_deref());
+        if let Some(other) = claims.other_channel(channel, default) {
+            let ours = channel.or(default).unwrap_or("the default channel");
+            return Err(Error::gate(format!(
+                "{} is the index of the channel `{other}`, not of `{ours}`",
+                self.index
+            ))
+            .cause("another index is served in its place: by mistake, or on purpose")
+            .hint(format!(
+                "tell the repository's owner; --channel {other} takes that channel"
+            )));
+        }
+        match claims.expired(Timestamp::now()).filter(|_| !allow_expired) {
+            Some(end) => Err(expired(&self.index.to_string(), end)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is signed with a time after which it does not count.
+pub(super) fn expired(what: &str, end: Timestamp) -> Error {
+    Error::gate(format!("{what} was valid until {end:.0}"))
+        .cause("an old one is served, by mistake or on purpose, or its owner has published nothing since")
+        .hint(
+            "its owner renews it with any publication, or `imgforge channel renew`; \
+             `imgforge pull --allow-older` takes it all the same",
+        )
 }
 
 /// Finds the repository that a user named, or the only one there is.
@@ -41,18 +77,49 @@ pub(super) fn find(
     }
     let sources = virt_builder::sources();
     if let Some(source) = sources.iter().find(|source| source.id == text) {
-        return at(&source.uri, channel, None).map(|place| source.trusted(place));
+        return at(&source.uri, true, channel, None).map(|place| source.trusted(place));
     }
     if !text.contains("://") && !text.contains('/') && !Path::new(text).exists() {
         return Err(unknown(session, text, &sources));
     }
     let url = Url::parse_or_path(text)?;
-    let place = at(&url, channel, None)?;
-    let known = sources.iter().find(|source| source.uri == place.index);
-    Ok(match known {
-        Some(source) => source.trusted(place),
-        None => place,
+    if let Some(source) = sources.iter().find(|source| source.uri == url) {
+        return at(&url, true, channel, None).map(|place| source.trusted(place));
+    }
+    let mut place = at(&url, is_index(&url), channel, None)?;
+    let root = session.root.unwrap_or(Path::new("."));
+    if let Some(known) = configured_at(session.config, root, &place.base) {
+        place = at(&url, is_index(&url), channel, Some(default_channel(known)))?;
+        trust(&mut place, known, root);
+    } else if let Some(source) = sources.iter().find(|source| source.uri == place.index) {
+        place = source.trusted(place);
+    }
+    Ok(place)
+}
+
+/// The repository of imgforge.yaml that has this address: its own, or its directory's. `root` is
+/// where relative paths start.
+pub fn configured_at<'a>(
+    config: &'a Config,
+    root: &Path,
+    url: &Url,
+) -> Option<&'a RepositoryPlace> {
+    let real = |path: PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+    let (url, local) = (url.as_directory(), url.local().map(real));
+    config.repositories.values().find(|place| {
+        let path = place.path.as_ref().map(|path| real(root.join(path)));
+        let address = place.url.as_deref().and_then(|url| Url::parse(url).ok());
+        (local.is_some() && local == path) || address.is_some_and(|own| own.as_directory() == url)
     })
+}
+
+fn default_channel(place: &RepositoryPlace) -> &str {
+    place.default_channel.as_deref().unwrap_or("stable")
+}
+
+fn trust(place: &mut Place, configured: &RepositoryPlace, root: &Path) {
+    place.signers = configured.signers(root);
+    place.own = place.base.local().is_some();
 }
 
 /// The repository of imgforge.yaml that is meant when none is named.
@@ -104,30 +171,36 @@ fn configured(
     let root = session.root.unwrap_or(Path::new("."));
     let local = repository.path.as_ref().map(|path| root.join(path));
     let here = local.filter(|path| path.is_dir() || repository.url.is_none());
-    let own = here.is_some();
     let url = match (here, &repository.url) {
         (Some(path), _) => Url::of_path(&path)?,
         (None, Some(url)) => Url::parse(url)?,
         (None, None) => return Err(Error::internal("a repository has neither path nor url")),
     };
-    let default_channel = repository.default_channel.as_deref().unwrap_or("stable");
-    let mut place = at(&url, channel, Some(default_channel))?;
-    place.key = repository.key.as_ref().map(|key| root.join(key));
-    place.fingerprint = repository.fingerprint.clone();
-    place.own = own;
+    let default = Some(default_channel(repository));
+    let mut place = at(&url, is_index(&url), channel, default)?;
+    trust(&mut place, repository, root);
     Ok(place)
 }
 
+/// Whether an address is that of an index file, and not of a repository's directory.
+fn is_index(url: &Url) -> bool {
+    url.file_name().ends_with(".asc")
+        || url.file_name() == "index"
+        || url.local().is_some_and(|path| path.is_file())
+}
+
 /// A repository at an address, which is that of its directory or of one of its index files.
-fn at(url: &Url, channel: Option<&str>, default_channel: Option<&str>) -> Result<Place> {
+fn at(
+    url: &Url,
+    is_index: bool,
+    channel: Option<&str>,
+    default_channel: Option<&str>,
+) -> Result<Place> {
     if let Some(channel) = channel.filter(|channel| !index::is_id(channel)) {
         return Err(Error::usage(format!(
             "`{channel}` cannot be the name of a channel"
         )));
     }
-    let is_index = url.file_name().ends_with(".asc")
-        || url.file_name() == "index"
-        || url.local().is_some_and(|path| path.is_file());
     let (mut base, mut index, mut named) = if is_index {
         (url.join(".")?, url.clone(), None)
     } else {
@@ -149,8 +222,8 @@ fn at(url: &Url, channel: Option<&str>, default_channel: Option<&str>) -> Result
         base,
         index,
         channel: named,
-        key: None,
-        fingerprint: None,
+        default_channel: default_channel.map(str::to_owned),
+        signers: Signers::default(),
         own: false,
     })
 }
@@ -167,7 +240,8 @@ mod tests {
     use super::*;
 
     fn place(url: &str, channel: Option<&str>) -> (String, String, Option<String>) {
-        let place = at(&Url::parse(url).unwrap(), channel, Some("stable")).unwrap();
+        let url = Url::parse(url).unwrap();
+        let place = at(&url, is_index(&url), channel, Some("stable")).unwrap();
         (
             place.base.to_string(),
             place.index.to_string(),
@@ -218,6 +292,13 @@ mod tests {
             let expected = (base.to_owned(), index.to_owned(), named);
             assert_eq!(place(url, channel), expected, "{url}");
         }
-        assert!(at(&Url::parse("http://h/r").unwrap(), Some("../x"), None).is_err());
+        let url = Url::parse("http://h/r").unwrap();
+        assert!(at(&url, false, Some("../x"), None).is_err());
+        // virt-builder's `uri=` is the index, whatever it is called.
+        let place = at(&url, true, None, None).unwrap();
+        assert_eq!(
+            (place.base.to_string(), place.index),
+            ("http://h/".into(), url)
+        );
     }
 }

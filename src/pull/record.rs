@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha512};
 
@@ -42,9 +43,12 @@ struct Companion {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Record {
     name: String,
     revisions: BTreeMap<String, Recorded>,
+    #[serde(default)]
+    valid_until: Option<Timestamp>,
 }
 
 /// Reads the file beside the blob of `image` whose name ends in `suffix`, verified; none where the
@@ -108,9 +112,18 @@ fn read(
         return Ok(None);
     };
     let text = trust.verify(&signed, &url)?.text;
-    let record = serde_json::from_str(&text)
+    let record: Record = serde_json::from_str(&text)
         .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
-    Ok(Some((url, record)))
+    if record.name != name {
+        return Err(
+            Error::gate(format!("{url} is the record of `{}`", record.name))
+                .hint("tell the repository's owner"),
+        );
+    }
+    match record.valid_until.filter(|end| *end <= Timestamp::now()) {
+        Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
+        _ => Ok(Some((url, record))),
+    }
 }
 
 /// A revision that the index does not list any more, from the signed record of all.
@@ -129,8 +142,7 @@ pub(super) fn at_revision(
             .hint("leave @REV out to take the current one"));
     };
     let numbers: Vec<String> = record.revisions.keys().cloned().collect();
-    let found = record.revisions.remove(&revision.to_string());
-    let Some(found) = found.filter(|_| record.name == name) else {
+    let Some(found) = record.revisions.remove(&revision.to_string()) else {
         return Err(nowhere().hint(format!("it has {}", numbers.join(", "))));
     };
     if let Some(why) = &found.yanked {

@@ -4,21 +4,23 @@
 //! virt-builder's configuration. What the command named is remembered for the next time, in
 //! `STATE/repositories/ID/`. A key that only the repository itself offers is never trusted: the
 //! error shows its fingerprint, to be compared with what its owner says.
+//!
+//! A key is trusted, not a copy of its certificate: once a day, and whenever a signature does not
+//! count, the copies in the user's keyring and in the repository renew ours. So a prolonged key
+//! goes on, and a revoked one ends.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 
+use super::memory::{self, Memory};
 use super::place::Place;
 use super::{Options, Session};
-use crate::digest::Key;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::Entry;
-use crate::repository::{self, Keyring, Verified};
+use crate::repository::{self, Keyring, Signers, Verified};
 use crate::store::write_atomic;
 
 /// More than any keyring has, in bytes.
@@ -27,24 +29,29 @@ const LARGEST_KEYRING: u64 = 4 << 20;
 /// The name of the public key in a repository.
 const KEY_FILE: &str = "imgforge.gpg";
 
-/// What is known about a repository from earlier times.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Memory {
-    url: String,
-    fingerprints: Vec<String>,
-    /// The highest revision by entry and architecture.
-    seen: BTreeMap<String, u64>,
-}
+/// The name under which renewed certificates of a configured key are kept.
+const RENEWED: &str = "renewed.gpg";
+
+/// So long a certificate is taken as it is, in seconds.
+const DAY: i64 = 24 * 3600;
+
+/// What an old text with a good signature is.
+const REPLAY: &str = "an old index is served: by mistake, by a stale proxy, or on purpose";
 
 /// Verifies the signed text at `url` with the keys that the user trusts for this repository.
 pub(super) struct Trust<'a> {
     session: &'a Session<'a>,
     place: &'a Place,
-    keyring: PathBuf,
-    _temporary: Option<Temporary>,
+    keyring: Keyring,
+    file: PathBuf,
+    _temporary: Temporary,
+    /// Where the certificates are kept; those of an own directory are not.
+    kept: Option<PathBuf>,
     /// What the command named, to be remembered once it has proved good.
-    fresh: Option<Keyring>,
+    fresh: bool,
+    /// The certificates were not looked for today.
+    stale: bool,
+    allow_older: bool,
 }
 
 impl<'a> Trust<'a> {
@@ -54,96 +61,161 @@ impl<'a> Trust<'a> {
         place: &'a Place,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let named = options.key.is_some() || options.fingerprint.is_some();
-        let (key, fingerprint) = if named {
-            (
-                options.key.map(Path::to_owned),
-                options.fingerprint.map(str::to_owned),
-            )
-        } else {
-            (place.key.clone(), place.fingerprint.clone())
+        let dir = memory::dir(session, place);
+        let named = Signers {
+            keys: options.key.map(Path::to_owned),
+            fingerprint: options.fingerprint.map(str::to_owned),
         };
-        let fingerprint = fingerprint.as_deref().map(normal_fingerprint).transpose()?;
-        let keyring = match (&key, &fingerprint) {
-            (Some(file), fingerprint) => {
-                let bytes = std::fs::read(file).map_err(|cause| {
-                    let message = format!("the key {} cannot be read", file.display());
-                    Error::usage(message).cause(cause)
-                })?;
-                Keyring::read(&bytes, fingerprint.as_deref())?
+        let by_command = named.is_named();
+        let signers = named.or(place.signers.clone());
+        let remembered = dir.join(KEY_FILE);
+        let (keyring, kept) = match (&signers.keys, signers.full_fingerprint()?) {
+            (Some(_), _) => {
+                let mut keyring = signers.keyring(None)?;
+                let renewed = dir.join(RENEWED);
+                if let Ok(bytes) = std::fs::read(&renewed) {
+                    keyring.renew(&[&bytes])?;
+                }
+                (keyring, renewed)
             }
-            (None, Some(fingerprint)) => match remembered(session, place, fingerprint) {
-                Some(keyring) => return Ok(Self::with(session, place, keyring, None)),
-                None => by_fingerprint(session, place, fingerprint)?,
-            },
-            (None, None) => return Self::unnamed(session, place),
+            (None, Some(fingerprint)) => {
+                let keyring = match remembered_one(&dir, &fingerprint) {
+                    Some(keyring) => keyring,
+                    None => by_fingerprint(session, place, &signers, &fingerprint)?,
+                };
+                (keyring, remembered)
+            }
+            (None, None) => return Self::unnamed(session, place, options, &remembered),
         };
-        let temporary = Temporary::new()?;
-        let path = temporary.path().join("keyring");
-        std::fs::write(&path, &keyring.bytes).doing(|| "writing a keyring".into())?;
-        let mut trust = Self::with(session, place, path, Some(temporary));
-        trust.fresh = (named || place.key.is_none()).then_some(keyring);
+        let mut trust = Self::with(session, place, options, keyring, Some(kept))?;
+        trust.fresh = by_command || place.signers.keys.is_none();
+        let memory = memory::read(&dir);
+        // What is named for the first time was read just now.
+        let first = trust.fresh && memory.fingerprints.is_empty();
+        trust.stale = !first && now() - memory.refreshed >= DAY;
         Ok(trust)
     }
 
     fn with(
         session: &'a Session<'a>,
         place: &'a Place,
-        keyring: PathBuf,
-        temporary: Option<Temporary>,
-    ) -> Self {
-        Trust {
+        options: &Options<'_>,
+        keyring: Keyring,
+        kept: Option<PathBuf>,
+    ) -> Result<Self> {
+        let temporary = Temporary::new()?;
+        let file = temporary.path().join("keyring");
+        std::fs::write(&file, &keyring.bytes).doing(|| "writing a keyring".into())?;
+        Ok(Trust {
             session,
             place,
             keyring,
+            file,
             _temporary: temporary,
-            fresh: None,
-        }
+            kept,
+            fresh: false,
+            stale: false,
+            allow_older: options.allow_older,
+        })
     }
 
     /// Neither the command nor a configuration names a key.
-    fn unnamed(session: &'a Session<'a>, place: &'a Place) -> Result<Self> {
-        let remembered = memory_dir(session, place).join(KEY_FILE);
-        if remembered.is_file() {
-            return Ok(Self::with(session, place, remembered, None));
-        }
+    fn unnamed(
+        session: &'a Session<'a>,
+        place: &'a Place,
+        options: &Options<'_>,
+        remembered: &Path,
+    ) -> Result<Self> {
         let own = place.base.local().map(|base| base.join(KEY_FILE));
-        if let Some(keyring) = own.filter(|keyring| place.own && keyring.is_file()) {
-            return Ok(Self::with(session, place, keyring, None));
-        }
-        Err(first_use(session, place))
+        let own = own.filter(|keyring| place.own && keyring.is_file());
+        let (file, kept) = match (remembered.is_file(), own) {
+            (true, _) => (remembered.to_owned(), Some(remembered.to_owned())),
+            (false, Some(own)) => (own, None),
+            (false, None) => return Err(first_use(session, place)),
+        };
+        let keyring = Signers::of_file(file).keyring(None)?;
+        let mut trust = Self::with(session, place, options, keyring, kept)?;
+        let refreshed = memory::read(&memory::dir(session, place)).refreshed;
+        trust.stale = trust.kept.is_some() && now() - refreshed >= DAY;
+        Ok(trust)
     }
 
-    /// Verifies a clear-signed text; what the command named is remembered from now on.
+    /// Verifies a clear-signed text, which must not be older than what was at its address before;
+    /// what the command named is remembered from now on.
     pub(super) fn verify(&mut self, signed: &[u8], url: &Url) -> Result<Verified> {
-        let verified = repository::verify(signed, &self.keyring).map_err(|error| {
-            let hint = match error.kind() {
-                Kind::Gate => {
-                    "do not use it; if its owner announced a new key, name it with --fingerprint"
-                }
-                _ => "`imgforge doctor` says whether gpg is usable here",
-            };
-            error
-                .within(format!("{url} is not to be trusted"))
-                .hint(hint)
-        })?;
-        if let Some(fresh) = self.fresh.take() {
-            self.remember(&fresh)?;
+        refuse_page(signed, url)?;
+        if std::mem::take(&mut self.stale) {
+            self.renew()?;
         }
+        let mut verified = repository::verify(signed, &self.file);
+        if matches!(&verified, Err(error) if error.kind() == Kind::Gate) && self.renew()? {
+            verified = repository::verify(signed, &self.file);
+        }
+        let verified = verified.map_err(|error| match error.kind() {
+            Kind::Gate => error.within(format!("{url} is not to be trusted")).hint(
+                "do not use it; if its owner announced a new key, name it with --fingerprint",
+            ),
+            _ => error.within(format!("{url} cannot be verified")),
+        })?;
+        if std::mem::take(&mut self.fresh) {
+            self.remember()?;
+        }
+        self.no_older_text(&verified, url)?;
         Ok(verified)
     }
 
-    fn remember(&self, keyring: &Keyring) -> Result<()> {
-        let dir = memory_dir(self.session, self.place);
-        let known = read_memory(&dir).fingerprints == keyring.fingerprints;
-        if known && dir.join(KEY_FILE).is_file() {
+    /// Whether the user takes what is older than it should be.
+    pub(super) fn allows_older(&self) -> bool {
+        self.allow_older
+    }
+
+    /// Looks for newer copies of the certificates; whether there are any. Without a network what
+    /// is known goes on to count.
+    fn renew(&mut self) -> Result<bool> {
+        let Some(kept) = self.kept.clone() else {
+            return Ok(false);
+        };
+        let fingerprints = self.keyring.fingerprints.clone();
+        let users = fingerprints.iter().map(|key| Keyring::of_user(key));
+        let mut copies: Vec<Vec<u8>> = users.flatten().map(|copy| copy.bytes).collect();
+        copies.extend(offered(self.session, self.place).ok().flatten());
+        let copies: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
+        let changed = self.keyring.renew(&copies)?;
+        if changed {
+            let bytes = &self.keyring.bytes;
+            std::fs::write(&self.file, bytes).doing(|| "writing a keyring".into())?;
+        }
+        let dir = memory::dir(self.session, self.place);
+        // What nothing is remembered of yet proves itself first.
+        if changed && !self.fresh && (kept.is_file() || kept.ends_with(RENEWED)) {
+            write_atomic(&kept, &self.keyring.bytes)?;
+        }
+        self.note(&dir, |memory| memory.refreshed = now())?;
+        Ok(changed)
+    }
+
+    fn note(&self, dir: &Path, change: impl FnOnce(&mut Memory)) -> Result<()> {
+        memory::update(dir, |memory| {
+            memory.url = self.place.base.to_string();
+            change(memory);
+            Ok(())
+        })
+    }
+
+    fn remember(&self) -> Result<()> {
+        let dir = memory::dir(self.session, self.place);
+        let keyring = &self.keyring;
+        let file = dir.join(KEY_FILE);
+        let known = memory::read(&dir).fingerprints == keyring.fingerprints;
+        if std::fs::read(&file).ok().as_ref() != Some(&keyring.bytes) {
+            write_atomic(&file, &keyring.bytes)?;
+        }
+        if known {
             return Ok(());
         }
-        write_atomic(&dir.join(KEY_FILE), &keyring.bytes)?;
-        update(&dir, |memory| {
-            memory.url = self.place.base.to_string();
+        self.note(&dir, |memory| {
             memory.fingerprints.clone_from(&keyring.fingerprints);
-            Ok(())
+            memory.refreshed = now();
         })?;
         let keys = keyring.fingerprints.join(", ");
         let base = &self.place.base;
@@ -153,61 +225,125 @@ impl<'a> Trust<'a> {
         Ok(())
     }
 
+    /// Compares the time of a signature with the newest that was seen at the same address: an old
+    /// text has a good signature for ever.
+    fn no_older_text(&self, verified: &Verified, url: &Url) -> Result<()> {
+        let dir = memory::dir(self.session, self.place);
+        let (address, when) = (url.to_string(), verified.when.as_second());
+        let seen = memory::read(&dir).signed.get(&address).copied();
+        if seen == Some(when) {
+            return Ok(());
+        }
+        if let Some(seen) = seen.filter(|seen| *seen > when && !self.allow_older) {
+            let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
+            return Err(Error::gate(format!(
+                "{url} was signed at {}, and a newer one at {} was seen before",
+                verified.when,
+                time(seen)
+            ))
+            .cause(REPLAY)
+            .hint(
+                "ask the repository's owner; `imgforge pull --allow-older` takes it all the same",
+            ));
+        }
+        self.note(&dir, |memory| {
+            memory.signed.insert(address, when);
+        })
+    }
+
     /// Compares an entry's revision with what was seen before: an old index with a good signature
     /// must not bring old images back.
-    pub(super) fn no_older(&self, entry: &Entry, allow: bool) -> Result<()> {
+    pub(super) fn no_older(&self, entry: &Entry) -> Result<()> {
+        let dir = memory::dir(self.session, self.place);
         let name = format!("{}/{}", entry.id, entry.arch);
-        let known = read_memory(&memory_dir(self.session, self.place));
+        let known = memory::read(&dir);
         if known.seen.get(&name) == Some(&entry.revision) {
             return Ok(());
         }
-        update(&memory_dir(self.session, self.place), |memory| {
+        memory::update(&dir, |memory| {
             memory.url = self.place.base.to_string();
             let seen = memory.seen.insert(name, entry.revision).unwrap_or_default();
-            if entry.revision >= seen || allow {
+            if entry.revision >= seen || self.allow_older {
                 return Ok(());
             }
             Err(Error::gate(format!(
                 "`{}` has gone back from revision {seen} to {}",
                 entry.id, entry.revision
             ))
-            .cause("an old index is served: by mistake, by a stale proxy, or on purpose")
+            .cause(REPLAY)
             .hint("ask the repository's owner; --allow-older takes it all the same"))
         })
     }
 }
 
-/// The keyring of an earlier time, if it has this key and no other.
-fn remembered(session: &Session<'_>, place: &Place, fingerprint: &str) -> Option<PathBuf> {
-    let dir = memory_dir(session, place);
-    let same = read_memory(&dir).fingerprints == [fingerprint];
-    Some(dir.join(KEY_FILE)).filter(|keyring| same && keyring.is_file())
+fn now() -> i64 {
+    Timestamp::now().as_second()
 }
 
-/// The key with this fingerprint: of the user's own keyring, else the one that the repository
-/// offers.
-fn by_fingerprint(session: &Session<'_>, place: &Place, fingerprint: &str) -> Result<Keyring> {
-    if let Ok(keyring) = Keyring::of_user(fingerprint) {
-        return Ok(keyring);
+/// A page for people is no index that somebody has forged.
+fn refuse_page(bytes: &[u8], url: &Url) -> Result<()> {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).to_ascii_lowercase();
+    let text = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if !["<!doctype html", "<html", "<head", "<body"]
+        .iter()
+        .any(|tag| text.starts_with(tag))
+    {
+        return Ok(());
     }
-    match offered(session, place)? {
-        Some((_, bytes)) => Keyring::read(&bytes, Some(fingerprint)).map_err(|error| {
-            error.hint("somebody else may have signed it: ask the repository's owner")
-        }),
-        None => Err(Error::usage(format!("there is no key {fingerprint}"))
+    let title = text
+        .split_once("<title>")
+        .and_then(|(_, rest)| rest.split_once("</title>"))
+        .map(|(title, _)| title.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|title| !title.is_empty());
+    let error = Error::stage(format!("the server sent a page of HTML in place of {url}"));
+    let error = match title {
+        Some(title) => error.cause(format!("its title is `{title}`")),
+        None => error,
+    };
+    Err(error.hint(
+        "open the address in a browser: a sign-in page, a proxy's or a network's, may be in \
+         between; or the address is that of a page, not of a repository",
+    ))
+}
+
+/// The keyring of an earlier time, if it has this key and no other.
+fn remembered_one(dir: &Path, fingerprint: &str) -> Option<Keyring> {
+    let fingerprints = memory::read(dir).fingerprints;
+    let bytes = std::fs::read(dir.join(KEY_FILE)).ok()?;
+    (fingerprints == [fingerprint]).then_some(Keyring {
+        bytes,
+        fingerprints,
+    })
+}
+
+/// The key with this fingerprint: of the user's own keyring, and as the repository offers it.
+fn by_fingerprint(
+    session: &Session<'_>,
+    place: &Place,
+    signers: &Signers,
+    fingerprint: &str,
+) -> Result<Keyring> {
+    let there = match Keyring::of_user(fingerprint) {
+        Ok(_) => offered(session, place).ok().flatten(),
+        Err(_) => offered(session, place)?,
+    };
+    signers.keyring(there.as_deref()).map_err(|error| {
+        if there.is_some() {
+            return error.hint("somebody else may have signed it: ask the repository's owner");
+        }
+        Error::usage(format!("there is no key {fingerprint}"))
             .cause(format!(
                 "neither in gpg's keyring nor at {}{KEY_FILE}",
                 place.base
             ))
-            .hint("name the file that has it: --key FILE")),
-    }
+            .hint("name the file that has it: --key FILE")
+    })
 }
 
 /// The key that the repository offers.
-fn offered(session: &Session<'_>, place: &Place) -> Result<Option<(Url, Vec<u8>)>> {
+fn offered(session: &Session<'_>, place: &Place) -> Result<Option<Vec<u8>>> {
     let url = place.base.join(KEY_FILE)?;
-    let bytes = session.client.read_optional(&url, LARGEST_KEYRING)?;
-    Ok(bytes.map(|bytes| (url, bytes)))
+    session.client.read_optional(&url, LARGEST_KEYRING)
 }
 
 fn first_use(session: &Session<'_>, place: &Place) -> Error {
@@ -216,8 +352,7 @@ fn first_use(session: &Session<'_>, place: &Place) -> Error {
         place.index
     ));
     let offered = offered(session, place).ok().flatten();
-    let read = |(_, bytes): (Url, Vec<u8>)| Keyring::read(&bytes, None).ok();
-    match offered.and_then(read) {
+    match offered.and_then(|bytes| Keyring::read(&bytes, None).ok()) {
         Some(keyring) => {
             let keys = keyring.fingerprints.join(" and ");
             error
@@ -229,65 +364,5 @@ fn first_use(session: &Session<'_>, place: &Place) -> Error {
         }
         None => error
             .hint("name the file of its public key, once: --key FILE, or `key:` in imgforge.yaml"),
-    }
-}
-
-/// A full fingerprint, as gpg prints it, without blanks.
-fn normal_fingerprint(text: &str) -> Result<String> {
-    let digits: String = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_ascii_uppercase())
-        .collect();
-    let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex && matches!(digits.len(), 40 | 64) {
-        return Ok(digits);
-    }
-    Err(Error::usage(format!("`{text}` is not a fingerprint"))
-        .cause("a fingerprint has 40 hex digits; fewer can be forged")
-        .hint("`gpg --list-keys --fingerprint` shows it"))
-}
-
-fn memory_dir(session: &Session<'_>, place: &Place) -> PathBuf {
-    let id = Key::of(place.base.to_string().as_bytes());
-    session.store.state().join("repositories").join(id.short())
-}
-
-fn read_memory(dir: &Path) -> Memory {
-    let bytes = std::fs::read(dir.join("memory.json")).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// Changes the memory under a lock; an error of `change` leaves it as it was.
-fn update(dir: &Path, change: impl FnOnce(&mut Memory) -> Result<()>) -> Result<()> {
-    let doing = || format!("writing {}", dir.display());
-    std::fs::create_dir_all(dir).doing(doing)?;
-    let lock = File::create(dir.join("lock")).doing(doing)?;
-    lock.lock().doing(doing)?;
-    let mut memory = read_memory(dir);
-    change(&mut memory)?;
-    let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
-    write_atomic(&dir.join("memory.json"), &text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_full_fingerprints_are_taken() {
-        let digits = "0123 4567 89ab cdef 0123  4567 89ab cdef 0123 4567";
-        assert_eq!(
-            normal_fingerprint(digits).unwrap(),
-            "0123456789ABCDEF0123456789ABCDEF01234567"
-        );
-        for bad in [
-            "",
-            "0123456789ABCDEF",
-            "x123456789ABCDEF0123456789ABCDEF01234567",
-        ] {
-            let error = normal_fingerprint(bad).unwrap_err();
-            assert!(error.render().contains("40 hex digits"), "{bad}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::place::Place;
 use crate::http::Url;
 use crate::index;
+use crate::repository::Signers;
 
 /// A source with a signed native index.
 #[derive(Debug)]
@@ -17,8 +18,12 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn trusted(&self, place: Place) -> Place {
-        let key = self.key.clone();
-        Place { key, ..place }
+        let keys = self.key.clone();
+        let signers = Signers {
+            keys,
+            fingerprint: None,
+        };
+        Place { signers, ..place }
     }
 }
 

@@ -12,8 +12,11 @@ use super::node::{Node, Value};
 use super::problem::Problem;
 use super::{schema, vars, walk};
 use crate::host::accel::Setting;
-use crate::repository::Share;
+use crate::repository::{Share, Signers};
 use crate::units::{Size, Span};
+
+/// Less than this no publisher keeps up with.
+const SHORTEST: Span = Span::seconds(3600);
 
 /// Name of the file.
 pub const FILE: &str = "imgforge.yaml";
@@ -47,7 +50,7 @@ pub struct Config {
 }
 
 /// A repository of published images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RepositoryPlace {
     /// The directory that `publish` writes; relative paths start at this file.
@@ -74,9 +77,27 @@ pub struct RepositoryPlace {
     /// repository: who can write there cannot change it. Default: the repository's own key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_signers: Option<String>,
+    /// How long what is signed counts: an old index cannot be served for longer. Every publication
+    /// renews it in time, and `channel renew` does; default: `90d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Span>,
     /// Programs that get each change of the repository as JSON on standard input, after it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookCall>,
+}
+
+impl RepositoryPlace {
+    /// Whose signatures count for whoever publishes, pulls, copies or checks; relative paths start
+    /// at `root`.
+    pub fn signers(&self, root: &Path) -> Signers {
+        match &self.allowed_signers {
+            Some(allowed) => Signers::of_file(root.join(allowed)),
+            None => Signers {
+                keys: self.key.as_ref().map(|key| root.join(key)),
+                fingerprint: self.fingerprint.clone(),
+            },
+        }
+    }
 }
 
 /// What is special about a channel.
@@ -160,6 +181,10 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
             if let Some(message) = super::check::bad_word(channel, "a channel") {
                 problems.push(Problem::new(entry.value.loc, message));
             }
+        }
+        if place.valid_for.is_some_and(|span| span < SHORTEST) {
+            let message = format!("`valid-for` is at least {SHORTEST}");
+            problems.push(Problem::new(entry.value.loc, message));
         }
         if place.hooks.iter().any(|hook| hook.run.is_empty()) {
             let message = "a hook's `run` names a program, then its arguments";

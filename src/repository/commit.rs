@@ -176,7 +176,7 @@ impl Transaction<'_> {
             entry: id,
             changed: self.is_changed(),
         };
-        if published.changed {
+        if published.changed || self.renewal {
             self.commit()?;
         }
         Ok(published)

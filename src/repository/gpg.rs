@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::agent::gpg;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -17,6 +19,8 @@ pub struct Verified {
     pub text: String,
     /// Fingerprint of the key, or subkey, that signed.
     pub fingerprint: String,
+    /// When it was signed, to the second.
+    pub when: Timestamp,
 }
 
 /// Verifies a clear-signed text with the certificates in `keyring`, all of which are trusted.
@@ -27,6 +31,43 @@ pub fn verify(signed: &[u8], keyring: &Path) -> Result<Verified> {
     let mut all = verify_all(&[signed], keyring)?;
     all.pop()
         .unwrap_or_else(|| Err(Error::internal("gpg was not asked")))
+}
+
+/// Verifies a clear-signed text that several keys may have signed, as archives of packages are:
+/// one signature by a certificate in `keyring` is enough, and none may be wrong. Returns what it
+/// covers.
+///
+/// # Errors
+/// When nobody in the keyring has signed it, or it was changed.
+pub fn verify_any(signed: &[u8], keyring: &Path) -> Result<String> {
+    if !signed.starts_with(BEGIN.as_bytes()) {
+        return Err(Error::gate("this is not a clear-signed text"));
+    }
+    let doing = || "verifying a signature".to_owned();
+    let home = Home::new(keyring)?;
+    let (file, text) = (home.path("signed"), home.path("text"));
+    std::fs::write(&file, signed).doing(doing)?;
+    let gpg = home.gpg().arg("--output").arg(&text);
+    let run = gpg.arg("--decrypt").arg(&file).run();
+    let status = std::fs::read_to_string(home.path("status")).unwrap_or_default();
+    if status.is_empty() {
+        run?;
+    }
+    let has = |word: &str| {
+        let line = format!("[GNUPG:] {word} ");
+        status.lines().any(|found| found.starts_with(&line))
+    };
+    if has("BADSIG") {
+        return Err(Error::gate("the signature is wrong: the text was changed"));
+    }
+    // Keys that are not known here, or have expired, may have signed it, too.
+    if !(has("GOODSIG") && has("VALIDSIG")) {
+        return Err(Error::gate("none of the keys that signed it counts here")
+            .cause(format!("the keys that count are in {}", keyring.display())));
+    }
+    let bytes = std::fs::read(&text).doing(doing)?;
+    String::from_utf8(bytes)
+        .map_err(|cause| Error::gate("the signed text is not UTF-8").cause(cause))
 }
 
 /// Verifies many clear-signed texts with one `gpg`; the results are in their order.
@@ -68,11 +109,15 @@ pub fn verify_all(signed: &[&[u8]], keyring: &Path) -> Result<Vec<Result<Verifie
             break;
         }
         for (number, report) in left.iter().zip(&reports) {
-            verified[*number] = judge(report).and_then(|fingerprint| {
+            verified[*number] = judge(report).and_then(|(fingerprint, when)| {
                 let bytes = std::fs::read(home.path(&number.to_string())).doing(doing)?;
                 let text = String::from_utf8(bytes)
                     .map_err(|cause| Error::gate("the signed text is not UTF-8").cause(cause))?;
-                Ok(Verified { text, fingerprint })
+                Ok(Verified {
+                    text,
+                    fingerprint,
+                    when,
+                })
             });
         }
         left.drain(..reports.len().min(left.len()));
@@ -95,7 +140,7 @@ pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Path) -> Result<
     if status.is_empty() {
         run?;
     }
-    judge(&status)
+    judge(&status).map(|(fingerprint, _)| fingerprint)
 }
 
 /// A key directory of its own, which trusts a keyring.
@@ -106,6 +151,7 @@ struct Home {
 
 impl Home {
     fn new(keyring: &Path) -> Result<Self> {
+        super::keyboxd::refuse()?;
         let doing = || format!("reading {}", keyring.display());
         let mut keyring = std::path::absolute(keyring).doing(doing)?;
         let bytes = std::fs::read(&keyring).doing(doing)?;
@@ -140,8 +186,9 @@ impl Home {
     }
 }
 
-/// Reads gpg's status lines: exactly one good signature, and nothing against it.
-fn judge(status: &str) -> Result<String> {
+/// Reads gpg's status lines: exactly one good signature, and nothing against it. Returns whose it
+/// is, and when it was made.
+fn judge(status: &str) -> Result<(String, Timestamp)> {
     const AGAINST: &[(&str, &str)] = &[
         ("BADSIG", "the signature is wrong: the text was changed"),
         ("REVKEYSIG", "the key that signed is revoked"),
@@ -162,13 +209,14 @@ fn judge(status: &str) -> Result<String> {
     if let Some((_, why)) = AGAINST.iter().find(|(word, _)| count(word) > 0) {
         return Err(Error::gate(*why));
     }
-    let valid = lines
-        .iter()
-        .find(|line| line[0] == "VALIDSIG")
-        .and_then(|line| line.get(1));
+    let valid = lines.iter().find(|line| line[0] == "VALIDSIG");
+    let valid = valid.and_then(|line| {
+        let seconds = line.get(3)?.parse().ok()?;
+        Some((line[1].to_owned(), Timestamp::from_second(seconds).ok()?))
+    });
     match valid {
-        Some(key) if count("NEWSIG") == 1 && count("GOODSIG") == 1 && count("VALIDSIG") == 1 => {
-            Ok((*key).to_owned())
+        Some(valid) if count("NEWSIG") == 1 && count("GOODSIG") == 1 && count("VALIDSIG") == 1 => {
+            Ok(valid)
         }
         _ => Err(Error::gate("there is not exactly one good signature")),
     }
@@ -180,8 +228,9 @@ mod tests {
 
     #[test]
     fn one_good_signature_is_needed_and_nothing_against_it() {
-        let good = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AA me\n[GNUPG:] VALIDSIG FPR 2026\n";
-        assert_eq!(judge(good).unwrap(), "FPR");
+        let good = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AA me\n[GNUPG:] VALIDSIG FPR 2026-01-01 1767225600 0 4\n";
+        let (key, when) = judge(good).unwrap();
+        assert_eq!((key.as_str(), when.as_second()), ("FPR", 1_767_225_600));
         for (status, expected) in [
             (String::new(), "not exactly one"),
             (good.repeat(2), "not exactly one"),

@@ -46,6 +46,7 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
                 let from = format!("{ASIDE}/{number}");
                 step("write an entry point aside");
                 files::write_in_place(&root.join(&from), bytes)?;
+                files::later_than(&root.join(&from), &root.join(to))?;
                 // Afterwards nothing may need space.
                 files::create_dir(root.join(to).parent().unwrap_or(root))?;
                 Some(from)
@@ -118,7 +119,7 @@ fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<(
 }
 
 /// A damaged journal must not lead out of the repository.
-fn inside(path: &str) -> Result<&Path> {
+pub(super) fn inside(path: &str) -> Result<&Path> {
     let plain = |part| matches!(part, Component::Normal(_));
     let path = Path::new(path);
     if path.components().all(plain) && path.file_name().is_some() {
@@ -140,6 +141,30 @@ mod tests {
             assert!(inside(path).is_err(), "{path}");
         }
         assert!(inside("channels/nightly/index.asc").is_ok());
+    }
+
+    /// A web server that tells files apart by time and size must see each one.
+    #[test]
+    fn what_replaces_a_file_is_later_by_a_second() {
+        use std::time::UNIX_EPOCH;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(".imgforge")).unwrap();
+        let path = dir.path().join("index.asc");
+        let seconds = || {
+            let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+            time.duration_since(UNIX_EPOCH).unwrap().as_secs()
+        };
+        let mut last = 0;
+        for text in ["one", "two", "six"] {
+            let change = [("index.asc".to_owned(), Some(text.into()))];
+            replace(dir.path(), &change, &|_| {}).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert!(seconds() > last, "{text}");
+            last = seconds();
+            files::write(&path, b"key").unwrap();
+            assert!(seconds() > last, "{text}");
+            last = seconds();
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ impl Keyring {
         if let (None, Some(keyring)) = (fingerprint, Self::as_it_is(exported)?) {
             return Ok(keyring);
         }
+        super::keyboxd::refuse()?;
         let home = Temporary::new()?;
         let gpg = || gpg(Some(home.path())).arg("--no-autostart");
         let import = gpg().args(["--import-options", "import-minimal", "--import"]);
@@ -75,6 +76,36 @@ impl Keyring {
     pub fn of_user(fingerprint: &str) -> Result<Self> {
         Self::export(|| gpg(None).arg("--no-autostart"), Some(fingerprint))?
             .ok_or_else(|| Error::usage(format!("gpg knows no key {fingerprint}")))
+    }
+
+    /// Adds what other copies of these certificates say, by their owners' own signatures: another
+    /// expiry, subkeys, a revocation. Other keys in them do not count, nor what is no keyring.
+    /// Returns whether there was anything new.
+    ///
+    /// # Errors
+    /// When gpg cannot be run.
+    pub fn renew(&mut self, copies: &[&[u8]]) -> Result<bool> {
+        let mut copies = copies.iter().filter(|copy| **copy != self.bytes).peekable();
+        if copies.peek().is_none() {
+            return Ok(false);
+        }
+        let home = Temporary::new()?;
+        let gpg = || gpg(Some(home.path())).arg("--no-autostart");
+        let import = || gpg().args(["--import-options", "import-minimal", "--import"]);
+        import().input(self.bytes.as_slice()).run()?;
+        for copy in copies {
+            match import().input(*copy).run() {
+                Err(error) if error.kind() == Kind::Host => return Err(error),
+                _ => {}
+            }
+        }
+        let export = gpg().args(["--export-options", "export-minimal", "--export", "--"]);
+        let bytes = export.args(&self.fingerprints).output()?;
+        let new = !bytes.is_empty() && bytes != self.bytes;
+        if new {
+            self.bytes = bytes;
+        }
+        Ok(new)
     }
 
     fn export(

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::state::{Image, State};
-use super::{Identity, Repository, files, journal, lock, records};
+use super::{Identity, Repository, Signers, files, journal, lock, records, verify};
 use crate::error::{Context as _, Error, Result};
 use crate::ui::{StageUi, Unit};
 
@@ -36,21 +36,25 @@ impl Repository {
     /// As there.
     pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
         let (root, steps) = (self.root.as_path(), &*self.steps);
-        Source { root, steps }.copy(to, ui)
+        let signers = match &self.allowed_signers {
+            Some(file) => Signers::of_file(file),
+            None => Signers::default(),
+        };
+        Source { root, steps }.copy(to, &signers, ui)
     }
 }
 
 /// Copies the repository in `root` to a directory, which then serves the same images and can be
-/// published to with the same key. Files are verified on their way. The repository itself is only
-/// read.
+/// published to with the same key. Files are verified on their way, the indexes with the keys of
+/// `signers`, or else with the repository's own. The repository itself is only read.
 ///
 /// # Errors
 /// When there is no repository, a file is not what the records say, or something cannot be
 /// written. What the directory served before, it still serves then; the same call goes on.
-pub fn copy(root: &Path, to: &Path, ui: &StageUi) -> Result<Copied> {
+pub fn copy(root: &Path, to: &Path, signers: &Signers, ui: &StageUi) -> Result<Copied> {
     let root = std::path::absolute(root).doing(|| format!("copying {}", root.display()))?;
     let steps = &|_: &str| {};
-    Source { root: &root, steps }.copy(to, ui)
+    Source { root: &root, steps }.copy(to, signers, ui)
 }
 
 /// What is copied.
@@ -60,7 +64,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
+    fn copy(&self, to: &Path, signers: &Signers, ui: &StageUi) -> Result<Copied> {
         let doing = || format!("copying to {}", to.display());
         let to = std::path::absolute(to).doing(doing)?;
         if to.starts_with(self.root) || self.root.starts_with(&to) {
@@ -75,9 +79,19 @@ impl Source<'_> {
         std::fs::create_dir_all(to.join(".imgforge/names"))
             .map_err(|cause| lock::cannot_be_written(&to, &cause))?;
         let _held = lock::hold(&to, self.steps)?;
-        let (state, entry_points) = self.snapshot(&to)?;
+        let (state, entry_points) = self.snapshot(&to, signers)?;
         let mut copied = Copied::default();
         let wanted = wanted(&state, self.root)?;
+        if let Some(file) = wanted
+            .iter()
+            .find(|file| journal::inside(&file.path).is_err())
+        {
+            let path = &file.path;
+            return Err(
+                Error::gate(format!("the records name {path}, outside the repository"))
+                    .hint("`imgforge repo verify` shows what else is wrong"),
+            );
+        }
         let total = wanted.iter().map(|file| file.size).sum();
         let mut done = 0;
         for file in &wanted {
@@ -127,9 +141,17 @@ impl Source<'_> {
     }
 
     /// The state and every file that is replaced by publications, at one moment; the indexes last.
-    fn snapshot(&self, to: &Path) -> Result<(State, Vec<journal::Replacement>)> {
+    fn snapshot(&self, to: &Path, signers: &Signers) -> Result<(State, Vec<journal::Replacement>)> {
         let held = self.settled()?;
         let state = State::read(self.root)?;
+        for index in verify::indexes(&state, signers)? {
+            index.result.map_err(|error| {
+                let path = self.root.join(&index.path);
+                error
+                    .within(format!("{} is not to be trusted", path.display()))
+                    .hint("`imgforge repo verify` shows what else is wrong; nothing was copied")
+            })?;
+        }
         let mut paths = BTreeSet::new();
         walk(self.root, Path::new(""), &mut paths)?;
         let mut there = BTreeSet::new();

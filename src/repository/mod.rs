@@ -25,6 +25,7 @@ pub mod hooks;
 mod incoming;
 mod journal;
 mod key;
+pub mod keyboxd;
 mod keyring;
 mod known;
 mod lock;
@@ -33,8 +34,10 @@ mod prune;
 mod publication;
 pub mod query;
 mod records;
+mod renew;
 mod rotate;
 mod share;
+mod signers;
 mod signing;
 pub mod state;
 mod transaction;
@@ -43,7 +46,7 @@ pub mod verify;
 pub mod views;
 mod yank;
 
-pub use gpg::{Verified, verify, verify_all, verify_detached};
+pub use gpg::{Verified, verify, verify_all, verify_any, verify_detached};
 pub use key::{Signer, expiry};
 pub use keyring::Keyring;
 pub use mirror::{Copied, copy};
@@ -51,6 +54,7 @@ pub use prune::{Doomed, Fate, Policy, doomed};
 pub use publication::{Companion, GateProof, Publication, Published};
 pub use rotate::Rotation;
 pub use share::Share;
+pub use signers::Signers;
 pub use state::{Stamp, State};
 pub use yank::Yanked;
 
@@ -62,7 +66,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::http::Url;
-use crate::index::{self, Entry, PLACEHOLDER};
+use crate::index::{self, Claims, Entry, PLACEHOLDER};
+use crate::units::Span;
 use lock::Held;
 
 /// Where a repository is and how it is used.
@@ -78,6 +83,8 @@ pub struct Settings {
     pub signer: Signer,
     /// Public keys that are trusted instead of the one in the repository.
     pub allowed_signers: Option<PathBuf>,
+    /// How long what is signed counts.
+    pub valid_for: Span,
     /// Channels in which a share of the machines gets new revisions first.
     pub shares: BTreeMap<String, Share>,
     /// Programs that are told of every change.
@@ -93,6 +100,7 @@ impl Settings {
             default_channel: "stable".into(),
             signer,
             allowed_signers: None,
+            valid_for: renew::VALID_FOR,
             shares: BTreeMap::new(),
             hooks: vec![],
         }
@@ -108,6 +116,7 @@ pub struct Repository {
     /// Of the key that signs.
     fingerprint: String,
     allowed_signers: Option<PathBuf>,
+    valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
     steps: Box<dyn Fn(&str) + Send + Sync>,
@@ -142,6 +151,7 @@ impl Repository {
             default_channel,
             signer,
             allowed_signers,
+            valid_for,
             shares,
             hooks,
         } = settings;
@@ -161,6 +171,7 @@ impl Repository {
             signer,
             fingerprint: String::new(),
             allowed_signers,
+            valid_for,
             shares,
             hooks,
             steps: Box::new(|_| {}),
@@ -239,6 +250,11 @@ impl Repository {
                     self.trusted().display()
                 ))
         })?;
+        let claims = Claims::parse(&verified.text);
+        let wanted = Some(channel).filter(|channel| *channel != self.default_channel);
+        if let Some(other) = claims.other_channel(wanted, Some(&self.default_channel)) {
+            return Err(renew::other_index(&path, other, channel));
+        }
         let mut entries = index::parse(&verified.text)
             .and_then(|sections| index::check(&sections))
             .map_err(|problems| broken_index(&path, &problems))?;

@@ -74,7 +74,7 @@ impl Repository {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let doomed = judge(&transaction.state, policy, stamp.when);
-        if really && !doomed.is_empty() {
+        if really && (!doomed.is_empty() || transaction.renewal) {
             for one in &doomed {
                 transaction.carry_out(one);
             }

@@ -17,6 +17,8 @@ pub(super) struct Transaction<'a> {
     pub(super) stamp: Stamp,
     /// Everything is rendered and signed again.
     pub(super) all: bool,
+    /// So is it because what is signed will not count for long.
+    pub(super) renewal: bool,
     /// More files to replace, before all others.
     pub(super) files: Vec<ViewFile>,
     /// Who signs, and with which key.
@@ -63,6 +65,7 @@ impl<'a> Transaction<'a> {
         Ok(Transaction {
             repository,
             all: state.url != repository.url,
+            renewal: repository.is_due(&state),
             state: State {
                 url: repository.url.clone(),
                 ..state
@@ -218,6 +221,7 @@ impl<'a> Transaction<'a> {
 
     /// Renders, signs and verifies everything that changes, then replaces it.
     pub(super) fn commit(mut self) -> Result<State> {
+        self.all |= self.renewal;
         if self.all {
             for channel in self.state.channels.keys().cloned().collect::<Vec<_>>() {
                 self.entries(&channel)?;
@@ -251,6 +255,7 @@ impl<'a> Transaction<'a> {
             channels: &self.channels,
             all: self.all,
             when: self.stamp.when,
+            valid_until: self.repository.valid_until(),
             fingerprint: &self.fingerprint,
         };
         let mut files = Vec::new();
@@ -276,6 +281,8 @@ impl<'a> Transaction<'a> {
             }
             let text = index::write(&entries)
                 .map_err(|problems| broken_index(&self.repository.root.join(&path), &problems))?;
+            let claims = self.repository.claims(channel);
+            let text = format!("{claims}{text}");
             files.push(ViewFile::new(path.clone(), text).clearsigned());
             texts.insert(path, entries);
         }

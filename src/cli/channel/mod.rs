@@ -5,6 +5,7 @@ pub mod freeze;
 pub mod history;
 pub mod list;
 pub mod promote;
+pub mod renew;
 pub mod rollback;
 
 use clap::Subcommand;
@@ -39,6 +40,8 @@ enum Verb {
     Freeze(freeze::Freeze),
     /// Lets a frozen channel move again
     Thaw(freeze::Thaw),
+    /// Signs all channels anew, frozen ones too, before what was signed expires
+    Renew(renew::Renew),
 }
 
 impl Channel {
@@ -55,6 +58,7 @@ impl Channel {
             Verb::Complete(verb) => verb.run(app),
             Verb::Freeze(verb) => verb.run(app),
             Verb::Thaw(verb) => verb.run(app),
+            Verb::Renew(verb) => verb.run(app),
         }
     }
 }

@@ -25,7 +25,8 @@ impl Copy {
     /// When a file is damaged, or something cannot be written; the same command goes on.
     pub fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
-        let copied = repository::copy(&self.which.path()?, &self.dest, &ui)?;
+        let (from, signers) = self.which.to_read()?;
+        let copied = repository::copy(&from, &self.dest, &signers, &ui)?;
         app.ui.close();
         out::print(&format!(
             "copied {} files, {}; {} were there, {} revisions were removed\n",

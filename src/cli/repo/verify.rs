@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::super::place::Which;
-use super::super::{App, out, read_named};
+use super::super::{App, out, read_named, session};
 use crate::error::{Error, Result};
+use crate::http::Url;
 use crate::index::{self, clients};
+use crate::pull::configured_at;
+use crate::repository::Signers;
 use crate::repository::verify::{Report, audit};
 use crate::units::Size;
 
@@ -23,7 +26,7 @@ pub struct Verify {
     /// Checks only the grammar and the rules of one index file, signed or not
     #[arg(long, value_name = "FILE", conflicts_with_all = ["place", "repository"])]
     index: Option<PathBuf>,
-    /// Trusts the public keys in FILE instead of the repository's own
+    /// Trusts the public keys in FILE instead of those of imgforge.yaml, or else the repository's own
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Prints JSON
@@ -42,12 +45,19 @@ impl Verify {
         if let Some(file) = &self.index {
             return self.check_index(file);
         }
-        let place = match &self.place {
-            Some(place) => place.clone(),
-            None => self.which.path()?.to_string_lossy().into_owned(),
+        let (place, configured) = match &self.place {
+            Some(place) => (place.clone(), configured(app, place)?),
+            None => {
+                let (path, signers) = self.which.to_read()?;
+                (path.to_string_lossy().into_owned(), signers)
+            }
+        };
+        let named = Signers {
+            keys: self.key.clone(),
+            fingerprint: None,
         };
         let ui = app.ui.stage("repository", "verify");
-        let report = audit(&place, self.key.as_deref(), &ui)?;
+        let report = audit(&place, &named.or(configured), &ui)?;
         app.ui.close();
         report.notes.iter().for_each(|note| app.ui.notice(note));
         self.tell(&place, &report)
@@ -123,4 +133,13 @@ impl Verify {
             ))),
         }
     }
+}
+
+/// Whose signatures count for a repository of imgforge.yaml that was named by its address.
+fn configured(app: &App, place: &str) -> Result<Signers> {
+    let (config, root, _) = session::plain(app)?;
+    let root = root.unwrap_or_default();
+    let url = Url::parse_or_path(place)?;
+    let known = configured_at(&config, &root, &url);
+    Ok(known.map_or_else(Signers::default, |known| known.signers(&root)))
 }

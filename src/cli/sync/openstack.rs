@@ -7,7 +7,7 @@ use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
-use crate::repository::State;
+use crate::repository::{State, verify};
 use crate::sync::openstack::{Settings, Wanted, sync};
 use crate::target::openstack::Manifest;
 use crate::ui::summary::table;
@@ -66,7 +66,11 @@ impl OpenStack {
     /// What each image should have, the newest first.
     fn wanted(&self) -> Result<Vec<(String, Vec<Wanted>)>> {
         if self.manifests.is_empty() {
-            let state = State::read(&self.which.path()?)?;
+            let (path, signers) = self.which.to_read()?;
+            let state = State::read(&path)?;
+            for name in &self.names {
+                verify::record(&state, &signers, name)?;
+            }
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let named = self.names.iter();
             return named
@@ -126,7 +130,12 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
             .map(|(_, file)| file)
             .find(|file| file.word("format") == "openstack-manifest");
         if let Some(file) = manifest {
-            wanted.push(read(&state.root.join(&file.path))?);
+            let path = state.root.join(&file.path);
+            if digest::file_sha512(&path)? != file.sha512 {
+                let error = Error::gate(format!("{} is not what was signed", path.display()));
+                return Err(error.hint("`imgforge repo verify` shows what else is wrong"));
+            }
+            wanted.push(read(&path)?);
         }
     }
     if wanted.is_empty() {

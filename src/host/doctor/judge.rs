@@ -224,6 +224,19 @@ pub(super) fn keyrings(found: &[(&str, bool)]) -> Finding {
     )
 }
 
+/// `found`: the file with the setting.
+pub(super) fn keyboxd(found: Option<&Path>) -> Option<Finding> {
+    let file = found?.display();
+    Some(Finding::bad(
+        Level::Warn,
+        "gpg",
+        format!(
+            "{file} has `use-keyboxd`: gpg ignores the keyrings that imgforge and virt-builder verify with"
+        ),
+        format!("remove that line from {file}"),
+    ))
+}
+
 pub(super) fn signing_key(name: Option<&str>, found: Result<()>) -> Finding {
     match (name, found) {
         (None, _) => Finding::ok(
@@ -318,6 +331,14 @@ mod tests {
     fn the_installer_is_not_needed_by_every_build() {
         assert_eq!(tool(Tool::VirtInstall, &State::Missing).level, Level::Warn);
         assert_eq!(tool(Tool::QemuImg, &State::Missing).level, Level::Fail);
+    }
+
+    #[test]
+    fn a_gpg_that_ignores_keyrings_is_named() {
+        assert!(keyboxd(None).is_none());
+        let finding = keyboxd(Some(Path::new("/etc/gnupg/common.conf"))).unwrap();
+        let fix = finding.fix.unwrap();
+        assert_eq!(fix, "remove that line from /etc/gnupg/common.conf");
     }
 
     #[test]

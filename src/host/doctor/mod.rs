@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
 use crate::host::tools::{self, Tool};
+use crate::repository::keyboxd;
 use crate::units::Size;
 
 /// How bad a finding is.
@@ -95,6 +96,7 @@ pub fn examine(wishes: &Wishes<'_>) -> Vec<Finding> {
         findings.push(judge::space(what, &dir, probe::space(&dir), need));
     }
     findings.push(judge::keyrings(&probe::keyrings()));
+    findings.extend(judge::keyboxd(keyboxd::configured().as_deref()));
     findings.push(judge::signing_key(
         wishes.signing_key,
         probe::signing_key(wishes.signing_key),

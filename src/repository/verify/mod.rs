@@ -2,20 +2,26 @@
 //! through a web server.
 
 mod files;
+mod index;
 mod local;
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{lock, verify, verify_all};
+use super::{Signers, lock, verify, verify_all};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
-use crate::index::{self, Entry, PLACEHOLDER};
+use crate::index::Entry;
 use crate::ui::{StageUi, Unit};
 use files::Expected;
+pub use signed::{Signed, indexes, record};
+
+/// The name of the public key in a repository.
+const KEY_FILE: &str = "imgforge.gpg";
 
 /// The most that an entry point may have, in bytes.
 const ENTRY_POINT: u64 = 256 << 20;
@@ -41,12 +47,12 @@ pub struct Report {
     pub signatures: usize,
 }
 
-/// Verifies the repository at `place`, a directory or URL, with the keys in `key`, or else with
+/// Verifies the repository at `place`, a directory or URL, with the keys of `signers`, or else with
 /// the key that the repository has itself.
 ///
 /// # Errors
 /// When it cannot be read at all; what is wrong with it is in the report.
-pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
+pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
     let base = Url::parse_or_path(place)?.as_directory();
     let scratch = Temporary::new()?;
     let mut audit = Audit {
@@ -62,7 +68,7 @@ pub fn audit(place: &str, key: Option<&Path>, ui: &StageUi) -> Result<Report> {
     };
     // What is compared first is replaced together; blobs do not change.
     let held = audit.root.as_deref().map(lock::to_read).transpose()?;
-    audit.take_key(key)?;
+    audit.take_keys(signers)?;
     let channels = audit.channels()?;
     let mut names = BTreeSet::new();
     for (channel, path) in &channels {
@@ -117,17 +123,22 @@ impl Audit {
             .read_optional(&self.base.below(path)?, ENTRY_POINT)
     }
 
-    fn take_key(&mut self, key: Option<&Path>) -> Result<()> {
-        let bytes = match key {
-            Some(path) => std::fs::read(path).map_err(|cause| {
-                Error::usage(format!("{} cannot be read", path.display())).cause(cause)
-            })?,
-            None => self.read("imgforge.gpg")?.ok_or_else(|| {
-                Error::usage("this is no repository: it has no imgforge.gpg")
-                    .hint("name its directory or URL, and its public key with --key FILE")
-            })?,
-        };
-        std::fs::write(&self.keyring, bytes).doing(|| "keeping a public key".into())
+    fn take_keys(&mut self, signers: &Signers) -> Result<()> {
+        let offered = self.read(KEY_FILE)?;
+        if offered.is_none() && signers.keys.is_none() {
+            return Err(
+                Error::usage(format!("this is no repository: it has no {KEY_FILE}"))
+                    .hint("name its directory or URL, and its public key with --key FILE"),
+            );
+        }
+        let keyring = signers.keyring(offered.as_deref())?;
+        std::fs::write(&self.keyring, &keyring.bytes).doing(|| "keeping a public key".into())?;
+        if !signers.is_named() {
+            let keys = keyring.fingerprints.join(" and ");
+            let note = format!("it was checked with the key that it has itself, {keys}");
+            self.report.notes.push(note);
+        }
+        Ok(())
     }
 
     /// Each channel and the path of its index.
@@ -161,40 +172,6 @@ impl Audit {
             channels.insert(0, (default, "index.asc".into()));
         }
         Ok(channels)
-    }
-
-    /// The entries of an index whose signature and rules are right.
-    fn index(&mut self, channel: &str, path: &str) -> Result<Vec<Entry>> {
-        let Some(signed) = self.read(path)? else {
-            self.fault(path, format!("the index of `{channel}` is missing"));
-            return Ok(vec![]);
-        };
-        self.report.channels += 1;
-        self.report.signatures += 1;
-        self.signed.insert(path.to_owned());
-        self.seen.insert(channel.to_owned());
-        let verified = match verify(&signed, &self.keyring) {
-            Ok(verified) => verified,
-            Err(error) => return self.blame(path, error).map(|()| vec![]),
-        };
-        let whole = String::from_utf8_lossy(&signed).into_owned();
-        let read = |text: &str| index::parse(text).and_then(|sections| index::check(&sections));
-        match (read(&verified.text), read(&whole)) {
-            (Ok(mut entries), Ok(seen)) => {
-                if entries != seen {
-                    self.fault(path, "virt-builder would read more than what is signed");
-                }
-                entries.retain(|entry| entry.id != PLACEHOLDER);
-                self.report.entries += entries.len();
-                Ok(entries)
-            }
-            (Err(problems), _) | (_, Err(problems)) => {
-                for problem in problems {
-                    self.fault(path, problem);
-                }
-                Ok(vec![])
-            }
-        }
     }
 
     /// Expects an entry's blob; returns the name of the image.

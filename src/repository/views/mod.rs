@@ -48,6 +48,8 @@ pub struct Change<'a> {
     pub all: bool,
     /// When.
     pub when: Timestamp,
+    /// After that time it does not count any more.
+    pub valid_until: Timestamp,
     /// Fingerprint of the key that signs.
     pub fingerprint: &'a str,
 }

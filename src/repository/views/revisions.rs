@@ -1,6 +1,7 @@
 //! `images/NAME/revisions.sjson`: what each revision of a name is, signed, so that a client can
 //! trust one that no index lists any more.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Change, ViewFile};
@@ -14,12 +15,13 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         .filter_map(|name| change.state.images.get(name));
     let file = |image: &Image| {
         let path = format!("images/{}/revisions.sjson", image.name);
-        ViewFile::new(path, format!("{:#}\n", describe(image))).clearsigned()
+        let text = describe(image, change.valid_until);
+        ViewFile::new(path, format!("{text:#}\n")).clearsigned()
     };
     Ok(images.map(file).collect())
 }
 
-fn describe(image: &Image) -> Value {
+fn describe(image: &Image, valid_until: Timestamp) -> Value {
     let revisions: Map<String, Value> = image
         .revisions
         .iter()
@@ -34,6 +36,7 @@ fn describe(image: &Image) -> Value {
     json!({
         "version": 1,
         "name": image.name,
+        "valid-until": format!("{valid_until:.0}"),
         "revisions": revisions,
         "channels": channels,
     })

@@ -3,6 +3,8 @@
 mod basics;
 mod delta;
 mod faults;
+mod renewal;
+mod replay;
 mod stock;
 mod tls;
 mod trust;

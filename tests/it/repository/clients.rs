@@ -15,6 +15,9 @@ fn virt_builder_lists_downloads_and_verifies_what_was_published() {
         .arg(&index)
         .run()
         .unwrap();
+    let text = std::fs::read_to_string(&index).unwrap();
+    let claims = "\n\n# imgforge default-channel=stable\n# imgforge valid-until=";
+    assert!(text.contains(claims), "{text}");
     let list = world.listed(&repository, "stable");
     let expected = json!([{
         "os-version": "web-node",
@@ -207,4 +210,39 @@ fn a_repository_lies_in_a_directory_of_any_name() {
     let url = pointer["architectures"]["x86_64"]["url"].as_str().unwrap();
     let url = imgforge::http::Url::parse(url).unwrap();
     assert!(url.local().unwrap().exists(), "{url}");
+}
+
+/// The commands of docs/readers.md, as they are typed there.
+#[test]
+fn the_documented_way_to_verify_with_gpgv_works_and_keeps_what_was_changed_away() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/readers.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let mut commands = docs.lines().filter(|line| line.starts_with("gpgv "));
+    let command = commands.next().unwrap();
+    assert_eq!(commands.next(), None);
+    let world = World::new();
+    let repository = world.repository();
+    publish(&repository, &world.disk("one"));
+    let dir = world.path("client");
+    std::fs::create_dir(&dir).unwrap();
+    let pointer = repository.path().join("channels/stable/web-node");
+    std::fs::copy(repository.keyring(), dir.join("imgforge.gpg")).unwrap();
+    let text = std::fs::read_to_string(pointer.join("latest.json")).unwrap();
+    let signed = std::fs::read_to_string(pointer.join("latest.sjson")).unwrap();
+    let run = || {
+        let shell = Program::new("sh").args(["-c", command]).dir(&dir);
+        shell
+            .env("HOME", &dir)
+            .env("GNUPGHOME", dir.join("none"))
+            .run()
+    };
+    std::fs::write(dir.join("latest.sjson"), &signed).unwrap();
+    run().unwrap();
+    let result = || std::fs::read_to_string(dir.join("latest.json")).unwrap();
+    assert_eq!(result(), text);
+    let changed = signed.replacen("Debian 13", "Debian 66", 1);
+    assert_ne!(changed, signed);
+    std::fs::write(dir.join("latest.sjson"), changed).unwrap();
+    assert!(run().is_err());
+    assert_eq!(result(), text);
 }

@@ -148,7 +148,7 @@ fn what_a_killed_publisher_only_bound_is_shown_to_nobody() {
         let audit = || {
             let ui = Ui::silent().stage("repository", "verify");
             let place = copy.to_str().unwrap();
-            imgforge::repository::verify::audit(place, None, &ui).unwrap()
+            imgforge::repository::verify::audit(place, &Signers::default(), &ui).unwrap()
         };
         let repository = Repository::open(world.settings(&copy)).unwrap();
         assert_eq!(

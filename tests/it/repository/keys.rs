@@ -227,7 +227,7 @@ fn a_key_is_changed_with_a_time_in_which_both_work() {
     assert_eq!(lists("index-2027.asc", &new_key), name());
     let report = imgforge::repository::verify::audit(
         &root,
-        None,
+        &Signers::default(),
         &Ui::silent().stage("repository", "verify"),
     );
     let report = report.unwrap();

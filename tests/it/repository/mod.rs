@@ -12,6 +12,7 @@ mod publish;
 mod readonly;
 mod site;
 mod soak;
+mod trusted;
 mod verbs;
 mod verify;
 pub(crate) mod world;

@@ -105,7 +105,7 @@ fn eight_publishers_and_four_readers_for_500_publications() {
     let reads = reads.into_inner();
     assert!(reads >= PUBLICATIONS / 5, "{reads} reads");
     let ui = Ui::silent().stage("repository", "verify");
-    let report = audit(settings.path.to_str().unwrap(), None, &ui).unwrap();
+    let report = audit(settings.path.to_str().unwrap(), &Signers::default(), &ui).unwrap();
     assert_eq!((report.faults, report.revisions), (vec![], PUBLICATIONS));
 }
 
@@ -163,7 +163,7 @@ fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
         let root = settings.path.to_str().unwrap();
         if round % 20 == 0 {
             let ui = Ui::silent().stage("repository", "verify");
-            let report = audit(root, None, &ui).unwrap();
+            let report = audit(root, &Signers::default(), &ui).unwrap();
             assert_eq!(report.faults, Vec::<String>::new(), "round {round}");
         }
         let left = std::fs::read_dir(settings.path.join(".imgforge/incoming"));
@@ -180,7 +180,7 @@ fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
         "only {interrupted} kills met a publication at work"
     );
     let ui = Ui::silent().stage("repository", "verify");
-    let report = audit(settings.path.to_str().unwrap(), None, &ui).unwrap();
+    let report = audit(settings.path.to_str().unwrap(), &Signers::default(), &ui).unwrap();
     assert_eq!(report.faults, Vec::<String>::new());
     assert!(report.revisions > 200, "{report:?}");
 }

@@ -6,7 +6,12 @@ use super::super::server::Server;
 use super::world::*;
 
 fn report(place: &str) -> Report {
-    audit(place, None, &Ui::silent().stage("repository", "verify")).unwrap()
+    audit(
+        place,
+        &Signers::default(),
+        &Ui::silent().stage("repository", "verify"),
+    )
+    .unwrap()
 }
 
 /// A repository with two channels, two revisions, and files beside a blob.
@@ -44,7 +49,7 @@ fn a_good_repository_is_right_from_a_directory_and_through_a_server() {
 
     let nothing = audit(
         world.dir.path().to_str().unwrap(),
-        None,
+        &Signers::default(),
         &Ui::silent().stage("repository", "verify"),
     );
     assert!(nothing.unwrap_err().message().contains("is no repository"));
@@ -182,7 +187,7 @@ fn keys_kept_outside_are_the_ones_that_count() {
     let error = ours.entries("stable").unwrap_err();
     assert_eq!(error.kind(), Kind::Gate);
     let ui = Ui::silent().stage("repository", "verify");
-    let found = audit(root.to_str().unwrap(), Some(&allowed), &ui).unwrap();
+    let found = audit(root.to_str().unwrap(), &Signers::of_file(&allowed), &ui).unwrap();
     assert!(
         found.faults[0].contains("not among the trusted"),
         "{found:?}"

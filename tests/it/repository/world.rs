@@ -11,8 +11,8 @@ pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::{Options, compress};
 pub(crate) use imgforge::recipe::types::Profile;
 pub(crate) use imgforge::repository::{
-    Companion, GateProof, Publication, Published, Repository, Settings, Signer, Stamp, verify,
-    verify_detached,
+    Companion, GateProof, Publication, Published, Repository, Settings, Signer, Signers, Stamp,
+    verify, verify_detached,
 };
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;

@@ -1,0 +1,134 @@
+//! What a signed index says of itself: whose channel it is, and until when it counts.
+//!
+//! An index has a good signature for ever, and nothing in virt-builder's format says what it is an
+//! index of. So the first lines of the signed text do, in comments, which every virt-builder skips.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// How such a line begins.
+const MARK: &str = "# imgforge ";
+
+/// What an index says of itself; nothing, where others made it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claims {
+    /// The channel.
+    pub channel: Option<String>,
+    /// It is the default channel, whose index lies at the top.
+    pub default: bool,
+    /// After that time it does not count any more.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Claims {
+    /// Reads the comments before the first section of a verified text.
+    pub fn parse(text: &str) -> Self {
+        let mut claims = Claims::default();
+        let comments = text
+            .lines()
+            .take_while(|line| line.is_empty() || line.starts_with('#'));
+        for line in comments.filter_map(|line| line.strip_prefix(MARK)) {
+            match line.trim_end().split_once('=') {
+                Some(("channel", name)) => claims.channel = Some(name.to_owned()),
+                Some(("default-channel", name)) => {
+                    (claims.channel, claims.default) = (Some(name.to_owned()), true);
+                }
+                // A time that cannot be read is no permission.
+                Some(("valid-until", time)) => {
+                    claims.valid_until = Some(time.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+                }
+                _ => {}
+            }
+        }
+        claims
+    }
+
+    /// The channel that it says it is of, if that is not the one that was asked for: `wanted`, or
+    /// the default one, whose name may be known.
+    pub fn other_channel(&self, wanted: Option<&str>, default: Option<&str>) -> Option<&str> {
+        let own = self.channel.as_deref()?;
+        let right = match wanted {
+            Some(wanted) => own == wanted,
+            None => self.default && default.is_none_or(|default| own == default),
+        };
+        (!right).then_some(own)
+    }
+
+    /// Since when it does not count any more.
+    pub fn expired(&self, now: Timestamp) -> Option<Timestamp> {
+        self.valid_until.filter(|end| *end <= now)
+    }
+}
+
+impl fmt::Display for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(channel) = &self.channel {
+            let key = if self.default {
+                "default-channel"
+            } else {
+                "channel"
+            };
+            writeln!(f, "{MARK}{key}={channel}")?;
+        }
+        match self.valid_until {
+            Some(end) => writeln!(f, "{MARK}valid-until={end:.0}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECTION: &str = "[web]\nfile=a.xz\narch=x86_64\nsize=512\n\n";
+
+    #[test]
+    fn claims_are_read_as_they_were_written_and_only_before_the_first_section() {
+        let claims = Claims {
+            channel: Some("nightly".into()),
+            default: false,
+            valid_until: Some("2026-02-01T00:00:00Z".parse().unwrap()),
+        };
+        let text = format!("{claims}{SECTION}");
+        assert!(text.starts_with(
+            "# imgforge channel=nightly\n# imgforge valid-until=2026-02-01T00:00:00Z\n[web]\n"
+        ));
+        assert_eq!(Claims::parse(&text), claims);
+        assert_eq!(
+            Claims::parse(&format!("{SECTION}{claims}")),
+            Claims::default()
+        );
+        assert_eq!(crate::index::parse(&text).unwrap().len(), 1);
+        let verdict = crate::index::clients::verdict(&text);
+        assert_eq!((verdict.old, verdict.current), (Ok(()), Ok(())));
+        let odd = Claims::parse("# imgforge valid-until=tomorrow\n");
+        assert!(odd.expired(Timestamp::now()).is_some());
+    }
+
+    #[test]
+    fn an_index_is_of_one_channel() {
+        let of = |text: &str| Claims::parse(text);
+        let (nightly, stable) = (
+            of("# imgforge channel=nightly\n"),
+            of("# imgforge default-channel=stable\n"),
+        );
+        for (claims, wanted, default, other) in [
+            (&nightly, Some("nightly"), None, None),
+            (&nightly, Some("testing"), None, Some("nightly")),
+            (&nightly, None, None, Some("nightly")),
+            (&stable, None, None, None),
+            (&stable, None, Some("stable"), None),
+            (&stable, None, Some("main"), Some("stable")),
+            (&stable, Some("nightly"), Some("stable"), Some("stable")),
+            (&Claims::default(), Some("nightly"), None, None),
+        ] {
+            assert_eq!(
+                claims.other_channel(wanted, default),
+                other,
+                "{claims} {wanted:?}"
+            );
+        }
+    }
+}

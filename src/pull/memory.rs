@@ -1,0 +1,51 @@
+//! What was seen of a repository before, in `STATE/repositories/ID/`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Session;
+use super::place::Place;
+use crate::digest::Key;
+use crate::error::{Context as _, Result};
+use crate::store::write_atomic;
+
+/// `memory.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct Memory {
+    pub(super) url: String,
+    /// The keys that a command named.
+    pub(super) fingerprints: Vec<String>,
+    /// The highest revision by entry and architecture.
+    pub(super) seen: BTreeMap<String, u64>,
+    /// When the newest signature at each address was made, seconds since 1970.
+    pub(super) signed: BTreeMap<String, i64>,
+    /// When the certificates were last looked for, seconds since 1970.
+    pub(super) refreshed: i64,
+}
+
+/// Where the memory of a repository is.
+pub(super) fn dir(session: &Session<'_>, place: &Place) -> PathBuf {
+    let id = Key::of(place.base.to_string().as_bytes());
+    session.store.state().join("repositories").join(id.short())
+}
+
+pub(super) fn read(dir: &Path) -> Memory {
+    let bytes = std::fs::read(dir.join("memory.json")).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Changes the memory under a lock; an error of `change` leaves it as it was.
+pub(super) fn update(dir: &Path, change: impl FnOnce(&mut Memory) -> Result<()>) -> Result<()> {
+    let doing = || format!("writing {}", dir.display());
+    std::fs::create_dir_all(dir).doing(doing)?;
+    let lock = File::create(dir.join("lock")).doing(doing)?;
+    lock.lock().doing(doing)?;
+    let mut memory = read(dir);
+    change(&mut memory)?;
+    let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
+    write_atomic(&dir.join("memory.json"), &text)
+}

@@ -1,0 +1,76 @@
+//! What is signed counts for a time: who serves an old index cannot do so for ever. Every change of
+//! the repository signs everything anew when a quarter of that time is over.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Repository;
+use super::state::{Stamp, State};
+use super::transaction::Transaction;
+use crate::error::{Error, Result};
+use crate::index::Claims;
+use crate::units::Span;
+
+/// How long what is signed counts when nobody says, 90 days.
+pub(super) const VALID_FOR: Span = Span::seconds(90 * 24 * 3600);
+
+impl Repository {
+    /// Signs everything anew, and changes nothing else, so that it goes on to count: frozen
+    /// channels, too. Returns until when it does now.
+    ///
+    /// # Errors
+    /// When an index is not what was signed, or something cannot be written.
+    pub fn renew(&self, stamp: &Stamp) -> Result<Timestamp> {
+        let held = self.lock()?;
+        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        transaction.renewal = true;
+        let until = self.valid_until();
+        transaction.commit()?;
+        Ok(until)
+    }
+
+    /// Until when what is signed now counts.
+    pub(super) fn valid_until(&self) -> Timestamp {
+        let span = SignedDuration::from_secs(self.valid_for.as_seconds().cast_signed());
+        let end = Timestamp::now().checked_add(span).unwrap_or(Timestamp::MAX);
+        // As it is written.
+        Timestamp::from_second(end.as_second()).unwrap_or(end)
+    }
+
+    /// What a channel's index says of itself.
+    pub(super) fn claims(&self, channel: &str) -> Claims {
+        Claims {
+            channel: Some(channel.to_owned()),
+            default: channel == self.default_channel,
+            valid_until: Some(self.valid_until()),
+        }
+    }
+
+    /// Whether some channel's index counts for less than three quarters of its time, or longer
+    /// than it should.
+    pub(super) fn is_due(&self, state: &State) -> bool {
+        let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
+        state.channels.keys().any(|channel| {
+            let path = self.root.join(state.index_path(channel));
+            // Who cannot be read is not renewed; whoever needs it says why.
+            let Ok(signed) = std::fs::read(path) else {
+                return false;
+            };
+            let text = String::from_utf8_lossy(&signed).into_owned();
+            let claims = Claims::parse(text.split_once("\n\n").map_or("", |(_, text)| text));
+            claims.valid_until.is_none_or(|end| {
+                let left = end.duration_since(now).as_secs();
+                left < whole / 4 * 3 || left > whole
+            })
+        })
+    }
+}
+
+pub(super) fn other_index(path: &Path, other: &str, channel: &str) -> Error {
+    let path = path.display();
+    let error = Error::gate(format!(
+        "{path} is the index of `{other}`, not of `{channel}`"
+    ));
+    error.hint("find out who changed it; `imgforge repo verify` shows what else is wrong")
+}

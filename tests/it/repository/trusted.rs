@@ -1,0 +1,176 @@
+//! Whose signatures count: one rule for every verb, tried with the program itself.
+
+use super::site::Site;
+use super::world::*;
+
+/// A site with two channels, and a stranger's index and key in place of the default channel's.
+fn taken_over(config: &str) -> Site {
+    let site = Site::new();
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    let repository = site.world.repository();
+    let (one, two) = (site.world.disk("one"), site.world.disk("two"));
+    publish(&repository, &one);
+    publish_with(&repository, &two, |p| p.channel = "nightly").unwrap();
+    std::fs::copy(repository.keyring(), site.world.path("allowed.gpg")).unwrap();
+    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
+    let fake = Repository::open(Settings::new(site.world.path("fake"), stranger)).unwrap();
+    publish(&fake, &site.world.disk("evil"));
+    for file in [
+        "index.asc",
+        "imgforge.gpg",
+        "images/web-node/revisions.sjson",
+    ] {
+        std::fs::copy(fake.path().join(file), repository.path().join(file)).unwrap();
+    }
+    site.configure(&format!(
+        "repositories:\n  main: {{path: repo, {config}}}\n"
+    ));
+    site
+}
+
+#[test]
+fn allowed_signers_count_for_every_verb_and_the_stranger_is_blamed() {
+    let site = taken_over("allowed-signers: allowed.gpg");
+    let repo = site.world.path("repo");
+    let repo = repo.to_str().unwrap();
+    let other = format!("{repo}#web-node");
+    for args in [
+        &["pull", "main#web-node", "-o", "pulled.raw"][..],
+        &["pull", &other, "-o", "pulled.raw"],
+        &["repo", "verify"],
+        &["repo", "verify", repo],
+        &["repo", "verify", "repo"],
+        &["repo", "copy", "copied"],
+        &["status"],
+        &["sync", "openstack", "web-node"],
+    ] {
+        let error = site.fails(4, args);
+        assert!(
+            error.contains("not among the trusted ones"),
+            "{args:?}: {error}"
+        );
+        let honest = "channels/nightly/index.asc: ";
+        assert!(!error.contains(honest), "{args:?}: {error}");
+    }
+    for left in ["pulled.raw", "copied/index.asc"] {
+        assert!(!site.world.path(left).exists(), "{left}");
+    }
+    let nightly = [
+        "pull",
+        "main#web-node",
+        "--channel",
+        "nightly",
+        "-o",
+        "n.raw",
+    ];
+    site.ok(&nightly);
+    // Nobody signs over it.
+    let error = site.fails(2, &["channel", "freeze", "stable", "--why", "x"]);
+    assert!(error.contains("is signed by the key"), "{error}");
+}
+
+/// What lies beside the signed files is believed only where they say the same.
+#[test]
+fn a_record_that_nobody_signed_reaches_no_cloud() {
+    let site = Site::new();
+    publish(&site.world.repository(), &site.world.disk("one"));
+    let sync = ["sync", "openstack", "web-node"];
+    let error = site.fails(2, &sync);
+    assert!(
+        error.contains("has no disk of `web-node` for OpenStack"),
+        "{error}"
+    );
+    let record = site.world.path("repo/.imgforge/names/web-node.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    value["revisions"]["1"]["sha512"] = "0".repeat(128).into();
+    std::fs::write(record, value.to_string()).unwrap();
+    let error = site.fails(4, &sync);
+    assert!(
+        error.contains("the record of `web-node` says something else"),
+        "{error}"
+    );
+}
+
+#[test]
+fn key_and_fingerprint_of_the_configuration_count_the_same() {
+    let site = taken_over("key: allowed.gpg");
+    let fingerprint = imgforge::repository::Keyring::read(
+        &std::fs::read(site.world.path("allowed.gpg")).unwrap(),
+        None,
+    );
+    let fingerprint = fingerprint.unwrap().fingerprints.remove(0);
+    let by_fingerprint =
+        format!("repositories:\n  main: {{path: repo, fingerprint: '{fingerprint}'}}\n");
+    let error = site.fails(4, &["repo", "verify"]);
+    assert!(
+        error.contains("index.asc: the key that signed is not among"),
+        "{error}"
+    );
+    site.configure(&by_fingerprint);
+    let error = site.fails(4, &["repo", "verify"]);
+    assert!(
+        error.contains(&format!("the key {fingerprint} is not there")),
+        "{error}"
+    );
+    // Who names a key on the command line means it.
+    let fake = site.world.path("fake/imgforge.gpg");
+    site.ok(&["repo", "verify", "fake", "--key", fake.to_str().unwrap()]);
+}
+
+#[test]
+fn what_the_allowed_signers_sign_is_right_for_every_verb() {
+    let site = Site::new();
+    let repository = site.world.repository();
+    publish(&repository, &site.world.disk("one"));
+    std::fs::copy(repository.keyring(), site.world.path("allowed.gpg")).unwrap();
+    site.configure("repositories:\n  main: {path: repo, allowed-signers: allowed.gpg}\n");
+    site.ok(&["repo", "verify"]);
+    site.ok(&["repo", "copy", "copied"]);
+    site.ok(&["pull", "main#web-node", "-o", "pulled.raw"]);
+    site.ok(&["channel", "renew"]);
+    site.ok(&["repo", "verify", "copied", "--key", "allowed.gpg"]);
+}
+
+/// With `use-keyboxd` gpg 2.4 ignores every keyring: the cause is named, not the repository blamed.
+#[test]
+fn a_gpg_that_ignores_keyrings_is_named() {
+    let site = Site::new();
+    publish(&site.world.repository(), &site.world.disk("one"));
+    let (bin, etc) = (site.world.path("bin"), site.world.path("etc"));
+    for dir in [&bin, &etc] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    std::fs::write(etc.join("common.conf"), "# ours\nuse-keyboxd\n").unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase $* in\n--list-dirs) echo sysconfdir:{} ;;\n\
+         --list-components) echo keyboxd:Public Keys:/usr/lib/gnupg/keyboxd: ;;\n\
+         *) exec /usr/bin/gpgconf \"$@\" ;;\nesac\n",
+        etc.display()
+    );
+    std::fs::write(bin.join("gpgconf"), script).unwrap();
+    std::fs::set_permissions(bin.join("gpgconf"), Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let program = |args: &[&str]| {
+        let program = Program::new(env!("CARGO_BIN_EXE_imgforge")).env("PATH", &path);
+        program
+            .arg("-C")
+            .arg(site.world.dir.path())
+            .args(args)
+            .run()
+    };
+    for args in [
+        &["repo", "verify"][..],
+        &["pull", "main#web-node", "-o", "x.raw"],
+    ] {
+        let error = program(args).unwrap_err().render();
+        let file = etc.join("common.conf");
+        let named = format!("{} has `use-keyboxd`", file.display());
+        assert!(
+            error.contains(&named) && !error.contains("not to be trusted"),
+            "{error}"
+        );
+    }
+    std::fs::write(etc.join("common.conf"), "#use-keyboxd\n").unwrap();
+    program(&["repo", "verify"]).unwrap();
+}
