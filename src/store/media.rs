@@ -4,6 +4,7 @@
 //! and what the server says of its version. Who downloads holds the entry's lock, so that nobody
 //! downloads it twice; what an interrupt leaves is gone on with.
 
+mod archive;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Entry, Meta, Store};
 use crate::ui::{StageUi, Unit};
-pub use tree::Tree;
+pub use tree::{Tree, Vouched};
 
 /// Media are large; beyond this it is no medium.
 const LARGEST: u64 = 64 << 30;

@@ -97,6 +97,12 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
     }
     super::answers::check(cx, recipe, options, at(node, "answers"));
     media(cx, &options.media, at(node, "media"));
+    if let Some(sums) = &options.boot_sha256 {
+        let node = at(node, "boot-sha256");
+        for (key, sum) in [("kernel", &sums.kernel), ("initrd", &sums.initrd)] {
+            cx.hex_digits(key, sum, at(node, key));
+        }
+    }
     for (key, span) in [("timeout", options.timeout), ("stall", options.stall)] {
         cx.not_zero(key, span, at(node, key));
     }

@@ -185,21 +185,25 @@ impl Context<'_> {
         }
     }
 
+    /// A SHA-256 under any key.
+    fn hex_digits(&mut self, key: &str, sum: &str, at: &Node) {
+        let shaped = sum.len() == 64
+            && sum
+                .chars()
+                .all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
+        if !shaped && !at.damaged {
+            self.wrong(
+                at.loc,
+                format!("`{key}` is not 64 lower-case hex digits"),
+                "`sha256sum FILE` prints it",
+            );
+        }
+    }
+
     fn sha256(&mut self, sum: Option<&str>, node: &Node, needed_by: Option<&Node>) {
         match (sum, needed_by) {
             (Some(sum), _) => {
-                let shaped = sum.len() == 64
-                    && sum
-                        .chars()
-                        .all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
-                let at = at(node, "sha256");
-                if !shaped && !at.damaged {
-                    self.wrong(
-                        at.loc,
-                        "`sha256` is not 64 lower-case hex digits",
-                        "`sha256sum FILE` prints it",
-                    );
-                }
+                self.hex_digits("sha256", sum, at(node, "sha256"));
             }
             (None, Some(url)) if !node.damaged => self.wrong(
                 url.loc,

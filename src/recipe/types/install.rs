@@ -25,6 +25,13 @@ pub struct VirtInstall {
     pub os: String,
     /// What boots the installer.
     pub media: Media,
+    /// What the installer's kernel and initrd must be, where they come over plain http and no
+    /// archive of Debian or Ubuntu signs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_sha256: Option<BootSums>,
+    /// Takes a kernel and an initrd over plain http although nothing vouches for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified_media: bool,
     /// Answer file: preseed (`.cfg`), kickstart (`.ks`) or autoinstall (`.yaml`); a strict template.
     pub answers: String,
     /// Added to the installer's kernel command line.
@@ -87,6 +94,16 @@ pub struct BootFiles {
     /// The kernel: a path, an address or `mirror:PATH`.
     pub kernel: String,
     /// The initrd: a path, an address or `mirror:PATH`.
+    pub initrd: String,
+}
+
+/// Digests of an installer's kernel and initrd.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BootSums {
+    /// SHA-256 of the kernel, 64 hex digits.
+    pub kernel: String,
+    /// SHA-256 of the initrd, 64 hex digits.
     pub initrd: String,
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Media, MediaFile, client, failed};
+use super::{Media, MediaFile, archive, client, failed};
 use crate::error::{Error, Result};
 use crate::http::{Client, Url};
 
 /// The index files of trees are small.
-const LARGEST_INDEX: u64 = 4 << 20;
+pub(super) const LARGEST_INDEX: u64 = 4 << 20;
 
 /// Where Debian's trees have their images, as seen from what people call the tree.
 const DEBIAN: &[&str] = &[
@@ -20,12 +20,11 @@ const DEBIAN: &[&str] = &[
 /// Their network installer, below that.
 const NETBOOT: &str = "netboot/debian-installer/amd64/";
 
-/// What boots the installer of a tree, verified by what the tree says of it.
+/// What boots the installer of a tree.
 #[derive(Debug)]
 pub struct Tree {
     kernel: MediaFile,
     initrd: MediaFile,
-    verified: bool,
 }
 
 impl Tree {
@@ -43,10 +42,21 @@ impl Tree {
     pub fn into_files(self) -> Vec<MediaFile> {
         vec![self.kernel, self.initrd]
     }
+}
 
-    /// Whether the tree told the digests of both.
-    pub fn is_verified(&self) -> bool {
-        self.verified
+/// What the recipe says about an installer's kernel or initrd that comes over plain http.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Vouched<'a> {
+    /// SHA-256, in hex.
+    pub sha256: Option<&'a str>,
+    /// It is taken although nothing vouches for it.
+    pub unverified: bool,
+}
+
+impl Vouched<'_> {
+    /// Whether the archive's signature decides.
+    fn is_needed(&self) -> bool {
+        self.sha256.is_none() && !self.unverified
     }
 }
 
@@ -57,66 +67,133 @@ struct Promise {
     sha256: Option<String>,
 }
 
-impl Media<'_> {
-    /// The kernel and the initrd of the install tree at `location`, for x86_64. Fedora and its
-    /// relatives describe them in `.treeinfo`, Debian in `SHA256SUMS`.
-    ///
-    /// # Errors
-    /// When there is no such tree, or a file of it is missing or not what the tree says.
-    pub fn tree(&self, location: &str) -> Result<Tree> {
-        let url = Url::parse_or_path(location)?.as_directory();
-        let client = client(&url, self.ui)?;
-        self.ui.step("reading the install tree");
-        let (base, kernel, initrd) = find(&client, &url)?;
-        let verified = kernel.sha256.is_some() && initrd.sha256.is_some();
-        if !verified {
-            let text = format!(
-                "the install tree {url} does not tell the digests of its kernel and initrd"
-            );
-            self.ui.ui().warning(text);
-        }
-        let file = |promise: &Promise| {
-            let url = base.join(&promise.path)?;
-            let place = match url.local() {
-                Some(path) => path.display().to_string(),
-                None => url.secret_text(),
-            };
-            self.file(&place, promise.sha256.as_deref())
-        };
-        Ok(Tree {
-            kernel: file(&kernel)?,
-            initrd: file(&initrd)?,
-            verified,
-        })
-    }
+/// The files of a tree, and whether somebody beside the server vouches for the promises.
+struct Found {
+    base: Url,
+    kernel: Promise,
+    initrd: Promise,
+    signed: bool,
 }
 
 impl Media<'_> {
-    /// A kernel or an initrd by its path or address. Debian's mirrors tell the digests of theirs
-    /// in the `SHA256SUMS` of the directory `images/`.
+    /// The kernel and the initrd of the install tree at `location`, for x86_64. Fedora and its
+    /// relatives describe them in `.treeinfo`, Debian in `SHA256SUMS`, which its archive signs.
     ///
     /// # Errors
-    /// As [`Media::file`].
-    pub fn boot_file(&self, place: &str) -> Result<MediaFile> {
+    /// When there is no such tree, a file of it is missing or not what the tree says, or it comes
+    /// over plain http and nothing vouches for it.
+    pub fn tree(&self, location: &str, kernel: &Vouched<'_>, initrd: &Vouched<'_>) -> Result<Tree> {
+        let url = Url::parse_or_path(location)?.as_directory();
+        let client = client(&url, self.ui)?;
+        self.ui.step("reading the install tree");
+        let needed = kernel.is_needed() || initrd.is_needed();
+        let found = find(&client, &url, needed)?;
+        // Both, before anything is fetched.
+        let places = [&found.kernel, &found.initrd].map(|promise| found.base.join(&promise.path));
+        let [kernel_url, initrd_url] = places;
+        let (kernel_url, initrd_url) = (kernel_url?, initrd_url?);
+        let sums = |url: &Url, vouched, promise: &Promise| {
+            self.vouched(url, vouched, promise.sha256.as_deref(), found.signed)
+        };
+        let kernel_sum = sums(&kernel_url, kernel, &found.kernel)?;
+        let initrd_sum = sums(&initrd_url, initrd, &found.initrd)?;
+        Ok(Tree {
+            kernel: self.at(&kernel_url, kernel_sum.as_deref())?,
+            initrd: self.at(&initrd_url, initrd_sum.as_deref())?,
+        })
+    }
+
+    /// A kernel or an initrd by its path or address. The archives of Debian and Ubuntu sign the
+    /// digests of theirs, in the `SHA256SUMS` of the directory `images/`.
+    ///
+    /// # Errors
+    /// As [`Media::file`]; also when it comes over plain http and nothing vouches for it.
+    pub fn boot_file(&self, place: &str, vouched: &Vouched<'_>) -> Result<MediaFile> {
         let url = Url::parse_or_path(place)?;
         let text = url.secret_text();
         let images = text
             .find("/images/netboot/")
             .map(|at| at + "/images/".len());
-        let Some(images) = images.filter(|_| url.local().is_none()) else {
-            return self.file(place, None);
+        let (mut promised, mut signed) = (None, false);
+        if let Some(images) = images.filter(|_| url.local().is_none()) {
+            let base = Url::parse(&text[..images])?;
+            let client = client(&base, self.ui)?;
+            if let Some(sums) = read_sums(&client, &base, vouched.is_needed())? {
+                promised = self::promised(&sums.text, &text[images..]);
+                signed = sums.signed;
+            }
+        }
+        let sum = self.vouched(&url, vouched, promised.as_deref(), signed)?;
+        self.at(&url, sum.as_deref())
+    }
+
+    fn at(&self, url: &Url, sha256: Option<&str>) -> Result<MediaFile> {
+        let place = match url.local() {
+            Some(path) => path.display().to_string(),
+            None => url.secret_text(),
         };
-        let sums = Url::parse(&text[..images])?.join("SHA256SUMS")?;
-        let bytes = client(&sums, self.ui)?.read_optional(&sums, LARGEST_INDEX);
-        let bytes = bytes
-            .map_err(|error| failed(&sums, error))?
-            .unwrap_or_default();
-        let promised = promised(&String::from_utf8_lossy(&bytes), &text[images..]);
-        self.file(place, promised.as_deref())
+        self.file(&place, sha256)
+    }
+
+    /// The digest that a kernel or an initrd must have, when something vouches for it: the recipe,
+    /// the archive's signature, the server's certificate, or that it is on this host.
+    fn vouched(
+        &self,
+        url: &Url,
+        vouched: &Vouched<'_>,
+        promised: Option<&str>,
+        signed: bool,
+    ) -> Result<Option<String>> {
+        let name = url.file_name();
+        let how = match vouched.sha256 {
+            Some(_) => "the recipe has its digest",
+            None if signed && promised.is_some() => "the archive has signed its digest",
+            None if url.local().is_some() => "it is on this host",
+            None if url.is_https() => "it comes over https",
+            None if vouched.unverified => {
+                self.ui
+                    .ui()
+                    .warning(format!("nothing vouches for {url}; the recipe takes it"));
+                "the recipe takes it unverified"
+            }
+            None => return Err(nobody_vouches(url, promised.is_some())),
+        };
+        self.ui.line(format!("{name}: {how}"));
+        Ok(vouched.sha256.or(promised).map(str::to_owned))
     }
 }
 
-fn find(client: &Client, url: &Url) -> Result<(Url, Promise, Promise)> {
+fn nobody_vouches(url: &Url, promised: bool) -> Error {
+    let error = Error::gate(format!("nothing vouches for the installer's {url}"));
+    let error = match promised {
+        true => error.cause("its digest comes from the same server, over plain http: who can change one can change both"),
+        false => error.cause("it comes over plain http, and no signature or digest covers it"),
+    };
+    error.hint(
+        "take it over https, or write `boot-sha256: {kernel: …, initrd: …}` beside `media:`; \
+         `unverified-media: true` takes whatever comes",
+    )
+}
+
+/// A `SHA256SUMS`, and whether the archive has signed it.
+struct Sums {
+    text: String,
+    signed: bool,
+}
+
+fn read_sums(client: &Client, images: &Url, needed: bool) -> Result<Option<Sums>> {
+    let url = images.join("SHA256SUMS")?;
+    let bytes = client.read_optional(&url, LARGEST_INDEX);
+    let Some(bytes) = bytes.map_err(|error| failed(&url, error))? else {
+        return Ok(None);
+    };
+    let plain = needed && url.local().is_none() && !url.is_https();
+    let signed = plain && archive::signed(client, images, &bytes, archive::of_host)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(Sums { text, signed }))
+}
+
+fn find(client: &Client, url: &Url, needed: bool) -> Result<Found> {
     let read = |at: &Url| {
         let bytes = client.read_optional(at, LARGEST_INDEX);
         let bytes = bytes.map_err(|error| failed(at, error))?;
@@ -130,15 +207,25 @@ fn find(client: &Client, url: &Url) -> Result<(Url, Promise, Promise)> {
                     &format!("its {name} names no kernel and initrd for x86_64"),
                 )
             })?;
-            return Ok((url.clone(), kernel, initrd));
+            return Ok(Found {
+                base: url.clone(),
+                kernel,
+                initrd,
+                signed: false,
+            });
         }
     }
     for images in DEBIAN {
         let base = url.join(images)?;
-        if let Some(text) = read(&base.join("SHA256SUMS")?)? {
+        if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
             let (kernel, initrd) = sums(&text)
                 .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
-            return Ok((base, kernel, initrd));
+            return Ok(Found {
+                base,
+                kernel,
+                initrd,
+                signed,
+            });
         }
     }
     Err(no_tree(

@@ -8,7 +8,7 @@ use crate::host::exec::Program;
 use crate::recipe::types::Media;
 use crate::stage::install::relay::Relay;
 use crate::store;
-use crate::store::media::MediaFile;
+use crate::store::media::{MediaFile, Vouched};
 
 /// Media that are on this host, or a tree that virt-install reads itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub struct Places<'a> {
     pub relay: &'a Relay,
     /// Downloads, verifies and keeps.
     pub store: &'a store::media::Media<'a>,
+    /// What the recipe says about a kernel over plain http.
+    pub kernel: Vouched<'a>,
+    /// And about an initrd.
+    pub initrd: Vouched<'a>,
 }
 
 /// The address of an install tree, as the recipe writes it.
@@ -84,7 +88,7 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
     let (source, held) = match media {
         Media::Location(tree) => match resolve(tree)? {
             url if url.contains("://") => {
-                let tree = places.store.tree(&url)?;
+                let tree = places.store.tree(&url, &places.kernel, &places.initrd)?;
                 let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
                 (boot(kernel, initrd)?, tree.into_files())
             }
@@ -97,8 +101,9 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
             (self::iso(file.path(), kind)?, vec![file])
         }
         Media::Boot(files) => {
-            let kernel = places.store.boot_file(&resolve(&files.kernel)?)?;
-            let initrd = places.store.boot_file(&resolve(&files.initrd)?)?;
+            let file = |place: &str, vouched| places.store.boot_file(&resolve(place)?, vouched);
+            let kernel = file(&files.kernel, &places.kernel)?;
+            let initrd = file(&files.initrd, &places.initrd)?;
             (boot(kernel.path(), initrd.path())?, vec![kernel, initrd])
         }
     };

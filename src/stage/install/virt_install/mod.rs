@@ -42,6 +42,7 @@ use crate::runner::EVENTS_PORT;
 use crate::runner::mask::Mask;
 use crate::stage::{CLUSTER, Context, configure};
 use crate::store;
+use crate::store::media::Vouched;
 use crate::sysprep::OVERLAY_CLUSTER;
 use answers::{Answers, Known};
 use kind::Kind;
@@ -142,11 +143,19 @@ impl<'a> Work<'a> {
 
     fn medium(&self, relay: &Relay, store: &store::media::Media<'_>) -> Result<Medium> {
         let root = &self.context.resolved.root;
-        media::find(
-            &self.method.media,
-            self.kind,
-            &media::Places { root, relay, store },
-        )
+        let sums = self.method.boot_sha256.as_ref();
+        let vouched = |sum: fn(&types::BootSums) -> &String| Vouched {
+            sha256: sums.map(|sums| sum(sums).as_str()),
+            unverified: self.method.unverified_media,
+        };
+        let places = media::Places {
+            root,
+            relay,
+            store,
+            kernel: vouched(|sums| &sums.kernel),
+            initrd: vouched(|sums| &sums.initrd),
+        };
+        media::find(&self.method.media, self.kind, &places)
     }
 
     fn answers(&self, relay: &Relay) -> Result<Answers> {
