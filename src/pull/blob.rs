@@ -141,7 +141,14 @@ impl Blob<'_> {
             return Ok(());
         }
         self.ui.step("unpacking");
-        plain::unpack(blob, self.disk, &self.options, self.ui)
+        let (name, url) = (&self.image.name, &self.image.url);
+        let complete = plain::Complete {
+            path: blob,
+            shown: &format!("`{name}`, {url},"),
+            // What the store has nobody else writes.
+            sha512: url.local().map(|_| self.image.sha512.as_str()),
+        };
+        plain::unpack(&complete, self.disk, &self.options, self.ui)
     }
 
     pub(super) fn wrong(&self, found: String) -> Error {

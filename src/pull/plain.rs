@@ -1,49 +1,110 @@
 //! Blobs that others made: without blocks, of several streams, or not compressed at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, Read};
+use std::io::{Read, Seek as _};
 use std::path::Path;
+
+use sha2::{Digest as _, Sha512};
 
 use super::feeder::too_large;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
-use crate::pack::read::{Layout, ReadOptions, unpack as unpack_blocks, write_sparse};
+use crate::pack::read::{Layout, ReadOptions, streams, unpack as unpack_blocks, write_sparse};
 use crate::ui::StageUi;
 use crate::units::Size;
 
 const CHUNK: usize = 1 << 20;
 
-/// Unpacks a verified, complete blob to the file `disk`.
-pub(super) fn unpack(blob: &Path, disk: &Path, options: &ReadOptions, ui: &StageUi) -> Result<()> {
-    let doing = || format!("unpacking {}", blob.display());
-    let file = File::open(blob).doing(doing)?;
+/// Memory of a decoder where nobody says.
+const MEMORY: Size = Size::mib(512);
+
+/// A complete blob that was verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Complete<'a> {
+    /// Where it is.
+    pub(super) path: &'a Path,
+    /// What people know it as.
+    pub(super) shown: &'a str,
+    /// Its SHA-512, where others can still change it: then what is read must be that again.
+    pub(super) sha512: Option<&'a str>,
+}
+
+/// Unpacks a blob to the file `disk`.
+pub(super) fn unpack(
+    blob: &Complete<'_>,
+    disk: &Path,
+    options: &ReadOptions,
+    ui: &StageUi,
+) -> Result<()> {
+    let doing = || format!("unpacking {}", blob.shown);
+    let mut file = File::open(blob.path).doing(doing)?;
     let mut head = Vec::new();
     (&file).take(6).read_to_end(&mut head).doing(doing)?;
-    let reader = || File::open(blob).map(BufReader::new).doing(doing);
-    match head.as_slice() {
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => match (Layout::read(&file), options.largest) {
-            (Ok(layout), Some(largest)) if layout.size() > largest.as_bytes() => {
+    let is_xz = head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]);
+    if is_xz
+        && blob.sha512.is_none()
+        && let Ok(layout) = Layout::read(&file)
+    {
+        return match options.largest {
+            Some(largest) if layout.size() > largest.as_bytes() => {
                 Err(too_large(&Size::bytes(layout.size()).to_string(), largest))
             }
-            (Ok(_), _) => unpack_blocks(blob, disk, options, ui).map(drop),
-            (Err(_), largest) => {
-                let reader = xz2::read::XzDecoder::new_multi_decoder(reader()?);
-                copy(reader, disk, largest).doing(doing)
-            }
-        },
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'P', b'K', 3, 4, ..] => {
-            Err(Error::stage(format!(
-                "{} is packed in a way that virt-builder does not know",
-                blob.display()
-            ))
-            .hint("a repository has .xz files and plain disks; tell its owner"))
-        }
-        _ => copy(reader()?, disk, options.largest).doing(doing),
+            _ => unpack_blocks(blob.path, disk, options, ui)
+                .map(drop)
+                .map_err(|error| error.within(format!("unpacking {} failed", blob.shown))),
+        };
+    }
+    if matches!(
+        head.as_slice(),
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'P', b'K', 3, 4, ..]
+    ) {
+        return Err(Error::stage(format!(
+            "{} is packed in a way that virt-builder does not know",
+            blob.shown
+        ))
+        .hint("a repository has .xz files and plain disks; tell its owner"));
+    }
+    file.rewind().doing(doing)?;
+    let mut read = Digested {
+        from: file,
+        digest: Sha512::new(),
+    };
+    if is_xz {
+        let mut decoder = streams(&mut read, options.memory.unwrap_or(MEMORY))?;
+        copy(&mut decoder, disk, options.largest).doing(doing)?;
+    } else {
+        copy(&mut read, disk, options.largest).doing(doing)?;
+    }
+    let Some(expected) = blob.sha512 else {
+        return Ok(());
+    };
+    std::io::copy(&mut read, &mut std::io::sink()).doing(doing)?;
+    if hex::encode(read.digest.finalize()) == expected {
+        return Ok(());
+    }
+    Err(
+        Error::gate(format!("{} changed while it was read", blob.shown))
+            .cause("it was what the signed index says when it was compared, and then was not")
+            .hint("find out who writes there; do not use what was made of it"),
+    )
+}
+
+/// A file and the digest of what was read of it.
+struct Digested {
+    from: File,
+    digest: Sha512,
+}
+
+impl Read for Digested {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.digest.update(&buffer[..count]);
+        Ok(count)
     }
 }
 
 /// Copies, leaving holes where there are only zeros.
-fn copy(mut from: impl Read, disk: &Path, largest: Option<Size>) -> Result<()> {
+fn copy(from: &mut dyn Read, disk: &Path, largest: Option<Size>) -> Result<()> {
     let doing = || format!("writing {}", disk.display());
     let file = OpenOptions::new().write(true).open(disk).doing(doing)?;
     file.set_len(0).doing(doing)?;
@@ -51,7 +112,7 @@ fn copy(mut from: impl Read, disk: &Path, largest: Option<Size>) -> Result<()> {
     loop {
         interrupt::check()?;
         buffer.clear();
-        let read = (&mut from).take(CHUNK as u64).read_to_end(&mut buffer);
+        let read = from.take(CHUNK as u64).read_to_end(&mut buffer);
         if read.doing(|| "reading the blob".into())? == 0 {
             file.set_len(at).doing(doing)?;
             return file.sync_all().doing(doing);

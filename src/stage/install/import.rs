@@ -4,7 +4,7 @@
 //! refers to other files of the host is refused.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,11 +12,15 @@ use serde::Deserialize;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::interrupt;
+use crate::pack::read::streams;
 use crate::stage::install::{Facts, Installed, to_qcow2};
 use crate::stage::resize;
 use crate::store::media::Media;
 use crate::ui::StageUi;
 use crate::units::Size;
+
+/// What decoding xz may use; `xz -9` needs 65 MiB.
+const MEMORY: Size = Size::mib(512);
 
 /// Everything that an import depends on.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Input<'a> {
     pub image: &'a str,
     /// SHA-256 of the file as it is, 64 hex digits; needed for a URL.
     pub sha256: Option<&'a str>,
+    /// The format of the disk, where it is known and the file is not packed; else it is probed.
+    pub format: Option<&'a str>,
     /// Fetches and verifies it.
     pub media: Media<'a>,
     /// Virtual size of the disk to make; never less than the image's own.
@@ -50,9 +56,12 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
         );
     }
     let file = input.media.file(input.image, input.sha256)?;
-    let plain = unpack(input, file.path())?;
-    let plain = plain.as_deref().unwrap_or(file.path());
-    let info = inspect(plain, input.image)?;
+    let unpacked = match input.format {
+        Some(_) => None,
+        None => unpack(input, file.path())?,
+    };
+    let plain = unpacked.as_deref().unwrap_or(file.path());
+    let info = inspect(plain, input)?;
     let size = Size::bytes(info.virtual_size);
     if size > input.size {
         return Err(Error::usage(format!(
@@ -88,21 +97,19 @@ pub fn is_url(image: &str) -> bool {
 
 /// Unpacks xz and gzip, by their first bytes; `None` when the file is not compressed.
 fn unpack(input: &Input<'_>, file: &Path) -> Result<Option<PathBuf>> {
-    let doing = || format!("unpacking {}", file.display());
+    let doing = || format!("unpacking {}", input.image);
     let mut head = Vec::new();
     let from = File::open(file).doing(doing)?;
     (&from).take(6).read_to_end(&mut head).doing(doing)?;
-    let reader = BufReader::new(File::open(file).doing(doing)?);
-    let plain: Box<dyn Read> = match head.as_slice() {
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            Box::new(xz2::read::XzDecoder::new_multi_decoder(reader))
-        }
+    let reader = File::open(file).doing(doing)?;
+    let plain = match head.as_slice() {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => streams(reader, MEMORY)?,
         [0x1f, 0x8b, ..] => return gunzip(input, file).map(Some),
         _ => return Ok(None),
     };
     input.ui.step("unpacking the image");
     let path = input.scratch.join("image");
-    write_sparse(plain, &path).doing(doing)?;
+    write_sparse(plain, &path, input).doing(doing)?;
     Ok(Some(path))
 }
 
@@ -110,15 +117,16 @@ fn gunzip(input: &Input<'_>, file: &Path) -> Result<PathBuf> {
     input.ui.step("unpacking the image");
     let path = input.scratch.join("image");
     let mut running = Program::new("gzip").args(["-dc", "--"]).arg(file).spawn()?;
-    let written = write_sparse(running.take_stdout(), &path);
+    let written = write_sparse(running.take_stdout(), &path, input);
     // First what ended the copy: gzip only fails of it.
-    written.doing(|| format!("unpacking {}", file.display()))?;
+    written.doing(|| format!("unpacking {}", input.image))?;
     running.wait()?;
     Ok(path)
 }
 
-/// Copies, leaving holes where there are only zeros.
-fn write_sparse(mut from: impl Read, to: &Path) -> Result<()> {
+/// Copies, leaving holes where there are only zeros; not more than a disk of the machine's size can
+/// have, whatever its format.
+fn write_sparse(mut from: impl Read, to: &Path, input: &Input<'_>) -> Result<()> {
     const BLOCK: usize = 64 << 10;
     use std::os::unix::fs::FileExt as _;
     let doing = || format!("writing {}", to.display());
@@ -137,6 +145,13 @@ fn write_sparse(mut from: impl Read, to: &Path) -> Result<()> {
             file.write_all_at(&block, offset).doing(doing)?;
         }
         offset += read as u64;
+        if offset > input.size.as_bytes() / 8 * 9 + (1 << 20) {
+            let (image, size) = (input.image, input.size);
+            return Err(Error::usage(format!(
+                "the image {image} unpacks to more than the machine's disk of {size}"
+            ))
+            .hint("write a larger `machine: {disk: …}`, or look at what the image is"));
+        }
     }
 }
 
@@ -152,7 +167,17 @@ struct Info {
 }
 
 /// What qemu-img says of the file; the formats are raw and qcow2, and nothing but the file counts.
-fn inspect(file: &Path, image: &str) -> Result<Info> {
+fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
+    let image = input.image;
+    if let Some(format) = input.format {
+        let doing = || format!("reading {}", file.display());
+        return Ok(Info {
+            format: format.to_owned(),
+            virtual_size: std::fs::metadata(file).doing(doing)?.len(),
+            backing_filename: None,
+            format_specific: None,
+        });
+    }
     let info: Info = Program::new("qemu-img")
         .args(["info", "--output=json"])
         .arg(file)
@@ -172,6 +197,9 @@ fn inspect(file: &Path, image: &str) -> Result<Info> {
     match info.format.as_str() {
         "qcow2" => Ok(info),
         // Anything at all is "raw": a disk that boots has a boot signature in its first sector.
+        "raw" if is_tar(file)? => Err(Error::stage(format!("{image} is no disk image"))
+            .cause("it is a tar archive")
+            .hint("unpack it and import the disk that is in it")),
         "raw" if has_boot_signature(file)? => Ok(info),
         "raw" => Err(Error::stage(format!("{image} is not a disk image"))
             .cause("its first sector has no partition table")
@@ -183,12 +211,31 @@ fn inspect(file: &Path, image: &str) -> Result<Info> {
     }
 }
 
-fn has_boot_signature(file: &Path) -> Result<bool> {
+fn first_sector(file: &Path) -> Result<Vec<u8>> {
     let mut sector = Vec::new();
     File::open(file)
         .and_then(|file| file.take(512).read_to_end(&mut sector))
         .doing(|| format!("reading {}", file.display()))?;
-    Ok(sector.get(510..) == Some(&[0x55, 0xaa]))
+    Ok(sector)
+}
+
+fn has_boot_signature(file: &Path) -> Result<bool> {
+    Ok(first_sector(file)?.get(510..) == Some(&[0x55, 0xaa]))
+}
+
+/// Whether it begins as a tar archive: by the word of POSIX and GNU, or, as the oldest have none, by
+/// the sum of the header's bytes.
+fn is_tar(file: &Path) -> Result<bool> {
+    let sector = first_sector(file)?;
+    let (Some(sum), Some(magic)) = (sector.get(148..156), sector.get(257..262)) else {
+        return Ok(false);
+    };
+    let digits = std::str::from_utf8(sum).unwrap_or_default();
+    let said = u64::from_str_radix(digits.trim_matches(['\0', ' ']), 8).ok();
+    let blanks = 8 * u64::from(b' ');
+    let others = sector[..148].iter().chain(&sector[156..]);
+    let found = others.map(|byte| u64::from(*byte)).sum::<u64>() + blanks;
+    Ok(magic == b"ustar" || said == Some(found))
 }
 
 #[cfg(test)]

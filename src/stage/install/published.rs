@@ -59,6 +59,8 @@ pub(super) fn run(
     let mut installed = import::run(&import::Input {
         image: &path.display().to_string(),
         sha256: None,
+        // What a guest has written into its first sector does not decide.
+        format: Some("raw"),
         media: context.media(&store)?,
         size,
         scratch,

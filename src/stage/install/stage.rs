@@ -73,6 +73,7 @@ fn method(context: &Context<'_>, scratch: &Path) -> Result<Installed> {
             import::run(&import::Input {
                 image: &image,
                 sha256: method.sha256.as_deref(),
+                format: None,
                 media: context.media(&context.host.store())?,
                 size: recipe.machine.disk,
                 scratch,

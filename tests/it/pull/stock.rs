@@ -182,12 +182,22 @@ fn sources_of_virt_builder_are_known_by_name_with_their_keys() {
     let config = machine.path("state/config/virt-builder/repos.d");
     std::fs::create_dir_all(&config).unwrap();
     let text = format!(
-        "[example.org]\nuri={}\ngpgkey=file://{}\n",
+        "[example.org]\nuri={}\ngpgkey=file://{}\n\n[odd.org]\nuri={}\ngpgkey=file://{1}\n",
         server.text("index.asc"),
-        stock.file("key.gpg").display()
+        stock.file("key.gpg").display(),
+        server.text("builder/signed-list"),
     );
+    // `uri` is the index itself, whatever it is called.
+    std::fs::create_dir(stock.file("builder")).unwrap();
+    std::fs::copy(stock.file("index.asc"), stock.file("builder/signed-list")).unwrap();
+    std::fs::copy(stock.file("disk.xz"), stock.file("builder/disk.xz")).unwrap();
     std::fs::write(config.join("example.conf"), text).unwrap();
-    for repository in ["example.org".to_owned(), server.text("index.asc")] {
+    for repository in [
+        "example.org".to_owned(),
+        "odd.org".to_owned(),
+        server.text("index.asc"),
+        server.text("builder/signed-list"),
+    ] {
         machine
             .program()
             .env("XDG_CONFIG_HOME", machine.path("state/config"))
@@ -204,4 +214,80 @@ fn sources_of_virt_builder_are_known_by_name_with_their_keys() {
         std::fs::remove_file(machine.path("disk.raw")).unwrap();
     }
     assert_eq!(machine.session().store.all().len(), 0);
+}
+
+/// Changes a blob when it was compared and is to be unpacked.
+struct Meddler(PathBuf, Vec<u8>);
+
+impl imgforge::ui::Reporter for Meddler {
+    fn event(&self, event: &imgforge::ui::Event) {
+        if matches!(event, imgforge::ui::Event::Step { name, .. } if name == "unpacking") {
+            std::fs::write(&self.0, &self.1).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_blob_of_this_host_that_changes_after_it_was_compared_is_refused() {
+    let (world, disk) = one_image();
+    let mut stock = Stock::new();
+    std::fs::copy(&disk.raw, stock.file("plain.raw")).unwrap();
+    // A stream after another one: virt-builder does not take it, and others make it.
+    stock.xz(&disk.raw, &["-1"], "streams.xz");
+    let mut streams = std::fs::read(stock.file("streams.xz")).unwrap();
+    streams.extend(
+        Program::new("xz")
+            .args(["-1", "-c"])
+            .input("")
+            .output()
+            .unwrap(),
+    );
+    std::fs::write(stock.file("streams.xz"), streams).unwrap();
+    let size = disk.virtual_size.as_bytes();
+    for (id, file) in [("plain", "plain.raw"), ("streams", "streams.xz")] {
+        stock.entry(id, file, size, "format=raw\n");
+    }
+    stock.sign();
+    let machine = Machine::new(&world);
+    let key = stock.file("key.gpg");
+    let options = Options {
+        key: Some(&key),
+        ..machine.trusting()
+    };
+    let mut evil = std::fs::read(&disk.raw).unwrap();
+    evil[100..104].copy_from_slice(b"evil");
+    for (id, file) in [("plain", "plain.raw"), ("streams", "streams.xz")] {
+        let reference = format!("{}#{id}", stock.file("index.asc").display());
+        machine.pull_to(&reference, &options).unwrap();
+        machine.has(&disk);
+        std::fs::remove_file(machine.path("disk.raw")).unwrap();
+        let bytes = match id {
+            "plain" => evil.clone(),
+            _ => Program::new("xz")
+                .args(["-1", "-c"])
+                .input(evil.clone())
+                .output()
+                .unwrap(),
+        };
+        let ui = Ui::new(Meddler(stock.file(file), bytes));
+        let session = Session {
+            ui: &ui,
+            ..machine.session()
+        };
+        let image = pull::find(&session, &reference.parse().unwrap(), &options).unwrap();
+        let output = Output {
+            path: &machine.path("disk.raw"),
+            format: Format::Raw,
+            size: None,
+            keep: true,
+            threads: None,
+        };
+        let error = pull::fetch(&session, &image, &output).unwrap_err();
+        assert_eq!(error.kind(), Kind::Gate, "{id}: {}", error.render());
+        assert!(
+            error.message().contains("changed while it was read"),
+            "{error}"
+        );
+        machine.has_nothing();
+    }
 }

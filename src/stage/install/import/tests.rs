@@ -15,6 +15,16 @@ fn raw_disk(dir: &Path) -> PathBuf {
 }
 
 fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<Installed> {
+    import_as(dir, image, sha256, size, None)
+}
+
+fn import_as(
+    dir: &Path,
+    image: &Path,
+    sha256: Option<&str>,
+    size: Size,
+    format: Option<&str>,
+) -> Result<Installed> {
     let store = Store::new(dir.join("state"));
     store.prepare().unwrap();
     let ledger = Ledger::open(store.state()).unwrap();
@@ -22,6 +32,7 @@ fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<
     run(&Input {
         image: image.to_str().unwrap(),
         sha256,
+        format,
         media: Media {
             store: &store,
             ledger: &ledger,
@@ -126,4 +137,81 @@ fn a_url_needs_a_digest() {
     let digest = "0".repeat(64);
     let error = import(dir.path(), url, Some(&digest), Size::mib(4)).unwrap_err();
     assert!(error.message().starts_with("downloading"));
+}
+
+/// A guest writes its own first sector: it must not make its raw disk another format, or packed.
+#[test]
+fn a_format_that_is_known_is_not_probed() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, vec![7u8; 1 << 20]).unwrap();
+    let overlay = dir.path().join("overlay");
+    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+    create.args([&secret, &overlay]).run().unwrap();
+    let qcow2 = std::fs::read(overlay).unwrap();
+    for start in [
+        &qcow2[..4096],
+        &b"\xfd7zXZ\0\0\0"[..],
+        &b"\x1f\x8b\x08\0"[..],
+    ] {
+        let mut bytes = std::fs::read(&raw).unwrap();
+        bytes[..start.len()].copy_from_slice(start);
+        let image = dir.path().join("pulled.raw");
+        std::fs::write(&image, &bytes).unwrap();
+        let size = Size::mib(1);
+        let installed = import_as(dir.path(), &image, None, size, Some("raw")).unwrap();
+        assert_imported(dir.path(), &installed);
+        let back = std::fs::read(dir.path().join("back.raw")).unwrap();
+        assert!(back == bytes, "{:x?}", &start[..4]);
+    }
+}
+
+#[test]
+fn unpacking_ends_at_the_machines_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let zeros = dir.path().join("zeros");
+    File::create(&zeros).unwrap().set_len(256 << 20).unwrap();
+    for tool in ["xz", "gzip"] {
+        let packed = Program::new(tool)
+            .args(["-1", "-c"])
+            .arg(&zeros)
+            .output()
+            .unwrap();
+        let bomb = dir.path().join(format!("packed.{tool}"));
+        std::fs::write(&bomb, packed).unwrap();
+        let error = import(dir.path(), &bomb, None, Size::mib(4)).unwrap_err();
+        let text = error.render();
+        assert!(
+            text.contains("more than the machine's disk of 4MiB"),
+            "{text}"
+        );
+        let written = std::fs::metadata(dir.path().join("image")).unwrap().len();
+        assert!(written < 8 << 20, "{written}");
+    }
+}
+
+#[test]
+fn a_tar_archive_is_no_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    for format in ["posix", "gnu", "v7"] {
+        let tar = dir.path().join(format!("{format}.tar"));
+        let make = Program::new("tar").arg("-C").arg(dir.path());
+        let make = make.arg(format!("--format={format}")).arg("-cf").arg(&tar);
+        make.arg(raw.file_name().unwrap()).run().unwrap();
+        let packed = Program::new("xz")
+            .args(["-1", "-c"])
+            .arg(&tar)
+            .output()
+            .unwrap();
+        let image = dir.path().join("disk.tar.xz");
+        std::fs::write(&image, packed).unwrap();
+        let error = import(dir.path(), &image, None, Size::mib(8)).unwrap_err();
+        assert!(
+            error.render().contains("it is a tar archive"),
+            "{format}: {}",
+            error.render()
+        );
+    }
 }
