@@ -1,5 +1,6 @@
 //! A domain that libvirt has created, and the guard that ends it.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ impl Machine {
         })?;
         let sockets = link.runtime.path().join(&id);
         std::fs::create_dir(&sockets).doing(|| format!("making {}", sockets.display()))?;
+        writable(spec, &sockets)?;
         let mut machine = Machine {
             place: place(spec, name, uuid, &sockets, link.label.clone()),
             handle: None,
@@ -115,6 +117,16 @@ impl Drop for Machine {
     fn drop(&mut self) {
         drop(self.end());
     }
+}
+
+/// Lists the disks that a guest of root's private daemon may write to, for what starts its QEMU.
+fn writable(spec: &Spec, sockets: &Path) -> Result<()> {
+    let list = sockets.join("writable");
+    let disks = spec.disks.iter().filter(|disk| !disk.readonly);
+    let lines: Vec<&[u8]> = disks
+        .flat_map(|disk| [disk.path.as_os_str().as_bytes(), b"\n"])
+        .collect();
+    std::fs::write(&list, lines.concat()).doing(|| format!("writing {}", list.display()))
 }
 
 fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path, label: Option<String>) -> Place {

@@ -4,6 +4,8 @@
 //! in a process namespace, so that the kernel ends it and every QEMU with it the moment its
 //! first process dies: at our end, however that comes.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ unix_sock_rw_perms = "0700"
 log_outputs = "3:file:/var/log/libvirt/daemon.log"
 "#;
 
-/// QEMU is root and nothing else: no owner changes, no cgroups, no log daemon.
+/// QEMU is root to libvirt: no owner changes, no cgroups, no log daemon.
 const QEMU_CONF: &str = r#"user = "root"
 group = "root"
 dynamic_ownership = 0
@@ -43,6 +45,7 @@ stdio_handler = "file"
 /// directory, is not installed.
 /// libvirtd does not start without its default user, though it is told to use another, and Debian
 /// creates that user with the system daemon's package only: here it is another name of root.
+/// What the daemon takes for QEMU is [`CONFINE`], which starts it.
 const INIT: &str = r#"set -e
 exec >&2
 for list in passwd:0::/:/usr/sbin/nologin group:; do
@@ -62,9 +65,19 @@ for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/ca
   mkdir -p "${pair#*:}"
   mount --rbind "$1/${pair%%:*}" "${pair#*:}"
 done
+qemu=$(command -v qemu-system-x86_64) || qemu=
+if [ -n "$qemu" ]; then
+  : >"${1%/*}/qemu"
+  mount --bind "$qemu" "${1%/*}/qemu"
+  mount -o remount,bind,ro "${1%/*}/qemu"
+  mount --bind "$1/confine" "$qemu"
+fi
 "$2" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
+
+/// What the daemon starts in place of QEMU.
+const CONFINE: &str = include_str!("confine.sh");
 
 /// The running daemon. Dropping it ends it and all its guests.
 #[derive(Debug)]
@@ -91,7 +104,7 @@ impl Daemon {
                     .hint("install it: apt install libvirt-daemon")
             })?;
         let base = dir.join("libvirt");
-        write_config(&base)
+        write_config(&base, dir, ledger.state())
             .doing(|| format!("preparing a libvirt daemon in {}", base.display()))?;
         let (running, parent) = spawn_from_a_lasting_thread(command(&base, &program))?;
         let start = sweep::start_time(running.id()).unwrap_or_default();
@@ -154,13 +167,36 @@ impl Drop for Daemon {
     }
 }
 
-fn write_config(base: &Path) -> std::io::Result<()> {
+fn write_config(base: &Path, runtime: &Path, state: &Path) -> std::io::Result<()> {
     for dir in ["etc", "run", "lib", "cache", "log"] {
         std::fs::create_dir_all(base.join(dir))?;
     }
     std::fs::write(base.join("etc/libvirtd.conf"), DAEMON_CONF)?;
     std::fs::write(base.join("etc/virtqemud.conf"), DAEMON_CONF)?;
-    std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)
+    std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)?;
+    let program = base.join("confine");
+    std::fs::write(&program, confine(runtime, state))?;
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755))
+}
+
+/// [`CONFINE`] for this daemon; keys are hidden wherever root has them.
+fn confine(runtime: &Path, state: &Path) -> String {
+    let home = std::env::home_dir().unwrap_or_else(|| "/root".into());
+    let gpg = std::env::var_os("GNUPGHOME").map(PathBuf::from);
+    let keys = [state.join("gnupg"), home.join(".gnupg"), home.join(".ssh")];
+    let hidden: String = keys
+        .iter()
+        .chain(&gpg)
+        .map(|dir| format!(" {}", quote(dir)))
+        .collect();
+    CONFINE
+        .replace("@RUNTIME@", &quote(runtime))
+        .replace("@HIDDEN@", &hidden)
+}
+
+/// A path as the shell takes it.
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
 fn command(base: &Path, program: &Path) -> Program {

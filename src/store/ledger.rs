@@ -42,6 +42,7 @@ pub enum Item {
 /// This process' page of the ledger.
 #[derive(Debug)]
 pub struct Ledger {
+    state: PathBuf,
     dir: PathBuf,
     next: AtomicU64,
     _lock: File,
@@ -63,10 +64,16 @@ impl Ledger {
             .map_err(std::io::Error::from)
             .doing(doing)?;
         Ok(Ledger {
+            state: std::path::absolute(state).doing(doing)?,
             dir,
             next: AtomicU64::new(0),
             _lock: lock,
         })
+    }
+
+    /// The state directory, an absolute path.
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Writes `item` down, synced; call it before the item exists.

@@ -108,6 +108,49 @@ fn a_guest_talks_both_ways_and_powers_off() {
     assert_eq!(domain.next_event(Duration::ZERO).unwrap(), None);
 }
 
+/// Root's QEMU reads, and changes nothing but its guest's disks; another's has its user's rights.
+#[test]
+fn qemu_cannot_change_the_host() {
+    let bench = bench();
+    let mut spec = toy::spec(bench.dir.path(), "good");
+    let disk = bench.dir.path().join("disk.raw");
+    std::fs::write(&disk, [0; 1 << 16]).unwrap();
+    spec.disks.push(Disk {
+        path: disk.clone(),
+        format: Format::Raw,
+        serial: None,
+        readonly: false,
+    });
+    let domain = bench.connection.start(&spec, &bench.ledger).unwrap();
+    let pids = sweep::qemu_processes(domain.uuid());
+    let [pid] = pids[..] else { panic!("{pids:?}") };
+    let of_process = |name: &str| read(Path::new(&format!("/proc/{}/{name}", pid.as_raw_pid())));
+    let status = of_process("status");
+    let line = status.lines().find(|line| line.starts_with("CapEff:"));
+    let capabilities = u64::from_str_radix(line.unwrap()[7..].trim(), 16).unwrap();
+    let read_only = 1 << 2;
+    assert_eq!(capabilities & !read_only, 0, "{status}");
+    let mounts = of_process("mountinfo");
+    let options = |at: &str| {
+        let words = mounts.lines().map(|line| line.split(' ').skip(4));
+        let there = words.filter_map(|mut words| (words.next()? == at).then(|| words.next())?);
+        // The last one lies above the others.
+        there.last().unwrap_or_default().to_owned()
+    };
+    if bench.connection.is_private() {
+        for at in ["/", "/proc", "/sys"] {
+            assert!(options(at).starts_with("ro"), "{at}: {mounts}");
+        }
+        assert!(
+            options(disk.to_str().unwrap()).starts_with("rw"),
+            "{mounts}"
+        );
+    } else {
+        assert!(!status.contains("Uid:\t0"), "{status}");
+    }
+    domain.destroy().unwrap();
+}
+
 #[test]
 fn the_kind_of_the_end_is_told() {
     let bench = bench();
