@@ -5,11 +5,15 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
+use super::bound::Bound;
 use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::target::Source;
 use crate::ui::StageUi;
+
+/// The longest extended header, in bytes: a path and all attributes that a file can have.
+const LONGEST_HEADER: u64 = 16 << 20;
 
 /// How attributes are called in an archive.
 const XATTR: &str = "SCHILY.xattr.";
@@ -44,6 +48,7 @@ fn list(path: &Path) -> Result<Tree> {
     let doing = || format!("reading {}", path.display());
     let file = File::open(path).doing(doing)?;
     let mut archive = tar::Archive::new(BufReader::new(File::open(path).doing(doing)?));
+    let mut bound = Bound::of(file.metadata().doing(doing)?.len());
     let mut nodes: Vec<Node> = vec![];
     let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut extended: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -52,6 +57,9 @@ fn list(path: &Path) -> Result<Tree> {
         let mut member = member.doing(doing)?;
         match member.header().entry_type() {
             tar::EntryType::XHeader => {
+                if member.size() > LONGEST_HEADER {
+                    return Err(Error::internal("the archive has a header that is too long"));
+                }
                 let mut data = vec![];
                 member.read_to_end(&mut data).doing(doing)?;
                 let records = pax::records(&data)
@@ -80,6 +88,7 @@ fn list(path: &Path) -> Result<Tree> {
                 if let Some(first) = known.get(&name(&link)) {
                     let mut other = nodes[*first].clone();
                     other.path = path;
+                    bound.take(&other).doing(doing)?;
                     nodes.push(other);
                 }
                 continue;
@@ -114,6 +123,7 @@ fn list(path: &Path) -> Result<Tree> {
             content: Content::Runs(vec![run]),
             path,
         };
+        bound.take(&node).doing(doing)?;
         known.insert(node.path.clone(), nodes.len());
         nodes.push(node);
     }

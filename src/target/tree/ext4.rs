@@ -2,13 +2,23 @@
 //!
 //! The layout is that of the kernel's Documentation/filesystems/ext4. What is not known here (an
 //! unfinished journal, inline data, encryption, files without extents) is for the appliance.
+//!
+//! A disk may be anybody's: every number is compared with what the file system can have. Each
+//! directory counts once, blocks lie in the file system, the extents of a file are in order, and
+//! what is read of directories and trees of extents is never more than the file system has bytes.
 
-use std::collections::BTreeMap;
+mod xattrs;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
+use super::bound::{Bound, LONGEST_PATH};
 use super::{Content, Kind, Node, Run};
+use xattrs::attributes;
 
 /// Features that change how files are found, and are known here: types in directories, extents,
 /// 64 bits, flexible groups, a seed for checksums, large directories, multiple-mount protection.
@@ -34,24 +44,8 @@ pub(super) struct System {
 pub(super) fn read(file: &File, start: u64, volume: u32) -> io::Result<Option<System>> {
     let mut block = [0; 1024];
     file.read_exact_at(&mut block, start + 1024)?;
-    let incompatible = u32_at(&block, 0x60);
-    if u16_at(&block, 0x38) != 0xef53 || incompatible & !KNOWN != 0 || incompatible & 0x40 == 0 {
+    let Some(fs) = Fs::open(file, start, volume, &block)? else {
         return Ok(None);
-    }
-    let wide = incompatible & 0x80 != 0;
-    let fs = Fs {
-        file,
-        start,
-        volume,
-        block: 1024 << u32_at(&block, 0x18).min(6),
-        first: u64::from(u32_at(&block, 0x14)),
-        per_group: u64::from(u32_at(&block, 0x28)).max(1),
-        inode: u64::from(u16_at(&block, 0x58)).max(128),
-        descriptor: if wide {
-            u64::from(u16_at(&block, 0xfe)).max(32)
-        } else {
-            32
-        },
     };
     let uuid = uuid::Uuid::from_slice(&block[0x68..0x78]).unwrap_or_default();
     let label = block[0x78..0x88]
@@ -67,22 +61,86 @@ pub(super) fn read(file: &File, start: u64, volume: u32) -> io::Result<Option<Sy
     }))
 }
 
+fn damaged(what: &str) -> io::Error {
+    io::Error::other(format!(
+        "the file system is damaged: {what} (`e2fsck -fn` tells more)"
+    ))
+}
+
 struct Fs<'a> {
     file: &'a File,
     start: u64,
     volume: u32,
     block: u64,
+    /// Blocks of the file system that are there.
+    blocks: u64,
+    inodes: u64,
     first: u64,
     per_group: u64,
     inode: u64,
     descriptor: u64,
+    /// Bytes of directories and of trees of extents that may still be read.
+    unread: Cell<u64>,
+    bound: RefCell<Bound>,
 }
 
-impl Fs<'_> {
-    fn bytes(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {
+impl<'a> Fs<'a> {
+    fn open(file: &'a File, start: u64, volume: u32, block: &[u8]) -> io::Result<Option<Fs<'a>>> {
+        let incompatible = u32_at(block, 0x60);
+        let scale = u32_at(block, 0x18);
+        if u16_at(block, 0x38) != 0xef53
+            || incompatible & !KNOWN != 0
+            || incompatible & 0x40 == 0
+            || scale > 6
+        {
+            return Ok(None);
+        }
+        let wide = incompatible & 0x80 != 0;
+        let size = 1024 << scale;
+        let high = if wide { u32_at(block, 0x150) } else { 0 };
+        let promised = u64::from(u32_at(block, 4)) | u64::from(high) << 32;
+        let there = file.metadata()?.size().saturating_sub(start);
+        let fs = Fs {
+            file,
+            start,
+            volume,
+            block: size,
+            blocks: promised.min(there / size),
+            inodes: u64::from(u32_at(block, 0)),
+            first: u64::from(u32_at(block, 0x14)),
+            per_group: u64::from(u32_at(block, 0x28)).max(1),
+            inode: u64::from(u16_at(block, 0x58)).max(128),
+            descriptor: match wide {
+                true => u64::from(u16_at(block, 0xfe)).max(32),
+                false => 32,
+            },
+            unread: Cell::new(there),
+            bound: RefCell::new(Bound::of(there)),
+        };
+        let sized = |bytes: u64| bytes.is_power_of_two() && bytes <= size;
+        match sized(fs.inode) && sized(fs.descriptor) {
+            true => Ok(Some(fs)),
+            false => Err(damaged("its superblock")),
+        }
+    }
+
+    /// `len` bytes from `at` on in block `number`.
+    fn part(&self, number: u64, at: u64, len: u64) -> io::Result<Vec<u8>> {
+        if number >= self.blocks {
+            return Err(damaged("a block lies outside"));
+        }
         let mut bytes = vec![0; len as usize];
-        self.file.read_exact_at(&mut bytes, self.start + at)?;
+        let place = self.start + number * self.block + at;
+        self.file.read_exact_at(&mut bytes, place)?;
         Ok(bytes)
+    }
+
+    /// A block of a directory or of a tree of extents: no two of them share one.
+    fn own_block(&self, number: u64) -> io::Result<Vec<u8>> {
+        let left = self.unread.get().checked_sub(self.block);
+        let left = left.ok_or_else(|| damaged("its directories are larger than itself"))?;
+        self.unread.set(left);
+        self.part(number, 0, self.block)
     }
 
     /// Whether everything was known.
@@ -90,6 +148,7 @@ impl Fs<'_> {
         let Some(root) = self.node(ROOT, vec![])? else {
             return Ok(false);
         };
+        let mut seen = HashSet::from([ROOT]);
         let mut dirs = vec![root.clone()];
         nodes.push(root);
         while let Some(dir) = dirs.pop() {
@@ -99,10 +158,18 @@ impl Fs<'_> {
                     b"" => name,
                     parent => [parent, b"/", &name].concat(),
                 };
+                if path.len() > LONGEST_PATH {
+                    return Ok(false);
+                }
                 let Some(node) = self.node(inode, path)? else {
                     return Ok(false);
                 };
+                self.bound.borrow_mut().take(&node)?;
                 if node.kind == Kind::Directory {
+                    if !seen.insert(inode) {
+                        let shown = String::from_utf8_lossy(&node.path);
+                        return Err(damaged(&format!("the directory /{shown} is in two places")));
+                    }
                     dirs.push(node.clone());
                 }
                 nodes.push(node);
@@ -112,14 +179,22 @@ impl Fs<'_> {
     }
 
     fn raw_inode(&self, number: u64) -> io::Result<Vec<u8>> {
-        let (group, index) = ((number - 1) / self.per_group, (number - 1) % self.per_group);
-        let table = (self.first + 1) * self.block + group * self.descriptor;
-        let descriptor = self.bytes(table, self.descriptor)?;
-        let mut at = u64::from(u32_at(&descriptor, 8));
-        if self.descriptor >= 64 {
-            at |= u64::from(u32_at(&descriptor, 0x28)) << 32;
+        if number > self.inodes {
+            return Err(damaged("a name is of no inode"));
         }
-        self.bytes(at * self.block + index * self.inode, self.inode)
+        let at = |block: u64, byte: u64| (block + byte / self.block, byte % self.block);
+        let (group, index) = ((number - 1) / self.per_group, (number - 1) % self.per_group);
+        let (block, byte) = at(self.first + 1, group * self.descriptor);
+        let descriptor = self.part(block, byte, self.descriptor)?;
+        let mut table = u64::from(u32_at(&descriptor, 8));
+        if self.descriptor >= 64 {
+            table |= u64::from(u32_at(&descriptor, 0x28)) << 32;
+        }
+        if table >= self.blocks {
+            return Err(damaged("a table of inodes lies outside"));
+        }
+        let (block, byte) = at(table, index * self.inode);
+        self.part(block, byte, self.inode)
     }
 
     /// A file; `None` when it is stored in a way that is not known here.
@@ -128,6 +203,9 @@ impl Fs<'_> {
         let (mode, flags) = (u16_at(&inode, 0), u32_at(&inode, 0x20));
         let kind = mode & 0o170_000;
         let size = u64::from(u32_at(&inode, 4)) | u64::from(u32_at(&inode, 0x6c)) << 32;
+        if size > self.block << 32 {
+            return Err(damaged("a file is larger than can be"));
+        }
         let (extents, inline) = (flags & 0x8_0000 != 0, flags & 0x1000_0000 != 0);
         let stored = matches!(kind, 0o100_000 | 0o040_000 | 0o120_000);
         let short = kind == 0o120_000 && size < 60 && !extents;
@@ -135,7 +213,7 @@ impl Fs<'_> {
             return Ok(None);
         }
         let runs = match stored && extents {
-            true => match self.extents(&inode[0x28..0x64], DEEPEST)? {
+            true => match self.extents(&inode[0x28..0x64], DEEPEST, 0..1 << 32)? {
                 Some(runs) => runs,
                 None => return Ok(None),
             },
@@ -168,10 +246,12 @@ impl Fs<'_> {
                 let Content::Runs(runs) = &node.content else {
                     return Ok(None);
                 };
-                let Some(first) = runs.first().filter(|run| run.at == 0 && run.len >= size) else {
+                let whole = |run: &&Run| run.at == 0 && size < self.block;
+                let Some(first) = runs.first().filter(whole) else {
                     return Ok(None);
                 };
-                node.kind = Kind::Link(self.bytes(first.place - self.start, size)?);
+                let block = (first.place - self.start) / self.block;
+                node.kind = Kind::Link(self.part(block, 0, size)?);
             }
             _ => {}
         }
@@ -190,35 +270,62 @@ impl Fs<'_> {
         }
     }
 
-    /// The runs of a node of the tree of extents; those without data are holes.
-    fn extents(&self, node: &[u8], deepest: u16) -> io::Result<Option<Vec<Run>>> {
-        let (magic, count, depth) = (u16_at(node, 0), u16_at(node, 2), u16_at(node, 6));
-        if magic != 0xf30a || depth > deepest || (usize::from(count) + 1) * 12 > node.len() {
+    /// The runs of a node of the tree of extents, which tells of the blocks `within` of its file;
+    /// those without data are holes.
+    fn extents(
+        &self,
+        node: &[u8],
+        deepest: u16,
+        within: Range<u64>,
+    ) -> io::Result<Option<Vec<Run>>> {
+        let (magic, count, depth) = (
+            u16_at(node, 0),
+            usize::from(u16_at(node, 2)),
+            u16_at(node, 6),
+        );
+        if magic != 0xf30a || depth > deepest || (count + 1) * 12 > node.len() {
             return Ok(None);
         }
+        let entries: Vec<&[u8]> = node[12..].chunks_exact(12).take(count).collect();
         let mut runs = vec![];
-        for entry in node[12..].chunks_exact(12).take(usize::from(count)) {
+        let mut free = within.start;
+        for (index, entry) in entries.iter().enumerate() {
+            let at = u64::from(u32_at(entry, 0));
+            let next = entries.get(index + 1);
+            let end = next.map_or(within.end, |next| u64::from(u32_at(next, 0)));
+            let stored = u64::from(u16_at(entry, 4));
+            // What is beyond is allocated, but not written.
+            let len = if stored > 32768 {
+                stored - 32768
+            } else {
+                stored
+            };
+            let len = if depth > 0 { 1 } else { len };
+            if at < free || len == 0 || at + len > end || end > within.end {
+                return Err(damaged("the extents of a file are not in order"));
+            }
+            free = at + len;
             if depth > 0 {
                 let place = u64::from(u32_at(entry, 4)) | u64::from(u16_at(entry, 8)) << 32;
-                let below = self.bytes(place * self.block, self.block)?;
-                match self.extents(&below, depth - 1)? {
-                    Some(more) => runs.extend(more),
-                    None => return Ok(None),
+                let below = self.own_block(place)?;
+                match self.extents(&below, depth - 1, at..end)? {
+                    Some(more) if !more.is_empty() || u16_at(&below, 2) > 0 => runs.extend(more),
+                    _ => return Ok(None),
                 }
                 continue;
             }
-            let len = u16_at(entry, 4);
-            if len > 32768 {
-                continue;
-            }
             let place = u64::from(u32_at(entry, 8)) | u64::from(u16_at(entry, 6)) << 32;
-            runs.push(Run {
-                at: u64::from(u32_at(entry, 0)) * self.block,
-                place: self.start + place * self.block,
-                len: u64::from(len) * self.block,
-            });
+            if place + len > self.blocks {
+                return Err(damaged("a file lies outside"));
+            }
+            if stored <= 32768 {
+                runs.push(Run {
+                    at: at * self.block,
+                    place: self.start + place * self.block,
+                    len: len * self.block,
+                });
+            }
         }
-        runs.sort_by_key(|run| run.at);
         Ok(Some(runs))
     }
 
@@ -229,25 +336,35 @@ impl Fs<'_> {
             return Ok(all);
         };
         for run in runs {
-            let bytes = self.bytes(run.place - self.start, run.len)?;
-            for block in bytes.chunks_exact(self.block as usize) {
-                let mut at = 0;
-                while at + 8 <= block.len() {
-                    let length = usize::from(u16_at(block, at + 4));
-                    let name = usize::from(block[at + 6]);
-                    if length < 8 || at + length > block.len() || name + 8 > length {
-                        return Err(io::Error::other("a directory is damaged"));
-                    }
-                    let text = &block[at + 8..at + 8 + name];
-                    let inode = u32_at(block, at);
-                    if inode != 0 && text != b"." && text != b".." {
-                        all.push((text.to_vec(), u64::from(inode)));
-                    }
-                    at += length;
-                }
+            let first = (run.place - self.start) / self.block;
+            for number in first..first + run.len / self.block {
+                self.entries(&self.own_block(number)?, &mut all)?;
             }
         }
         Ok(all)
+    }
+
+    /// The entries of one block of a directory.
+    fn entries(&self, block: &[u8], all: &mut Vec<(Vec<u8>, u64)>) -> io::Result<()> {
+        let mut at = 0;
+        while at + 8 <= block.len() {
+            let length = usize::from(u16_at(block, at + 4));
+            let name = usize::from(block[at + 6]);
+            if length < 8 || at + length > block.len() || name + 8 > length {
+                return Err(damaged("a directory"));
+            }
+            let text = &block[at + 8..at + 8 + name];
+            let inode = u32_at(block, at);
+            if inode != 0 && text != b"." && text != b".." {
+                if text.is_empty() || text.iter().any(|byte| matches!(byte, 0 | b'/')) {
+                    let shown = String::from_utf8_lossy(text);
+                    return Err(damaged(&format!("{shown:?} is no name of a file")));
+                }
+                all.push((text.to_vec(), u64::from(inode)));
+            }
+            at += length;
+        }
+        Ok(())
     }
 
     /// The attributes in the inode and in its block; `None` when one lies in a file of its own.
@@ -267,72 +384,13 @@ impl Fs<'_> {
         }
         let block = u64::from(u32_at(inode, 0x68)) | u64::from(u16_at(inode, 0x76)) << 32;
         if block != 0 {
-            let bytes = self.bytes(block * self.block, self.block)?;
+            let bytes = self.part(block, 0, self.block)?;
             if u32_at(&bytes, 0) != 0xea02_0000 || !attributes(&bytes, 32, &mut all) {
                 return Ok(None);
             }
         }
         Ok(Some(all))
     }
-}
-
-/// Reads attributes whose entries begin at `at`; values are relative to the start of `area`.
-/// Whether all of them were known.
-fn attributes(area: &[u8], mut at: usize, all: &mut BTreeMap<String, Vec<u8>>) -> bool {
-    while at + 16 <= area.len() && u32_at(area, at) != 0 {
-        let (length, index) = (usize::from(area[at]), area[at + 1]);
-        let (from, count) = (
-            usize::from(u16_at(area, at + 2)),
-            u32_at(area, at + 8) as usize,
-        );
-        let name = area.get(at + 16..at + 16 + length);
-        let (Some(name), Some(value)) = (name, area.get(from..from + count)) else {
-            return false;
-        };
-        if u32_at(area, at + 4) != 0 {
-            return false;
-        }
-        let name = String::from_utf8_lossy(name);
-        let full = match index {
-            1 => format!("user.{name}"),
-            2 => "system.posix_acl_access".into(),
-            3 => "system.posix_acl_default".into(),
-            4 => format!("trusted.{name}"),
-            6 => format!("security.{name}"),
-            _ => return false,
-        };
-        let value = match index {
-            2 | 3 => match acl(value) {
-                Some(value) => value,
-                None => return false,
-            },
-            _ => value.to_vec(),
-        };
-        if full != "security.selinux" {
-            all.insert(full, value);
-        }
-        at += 16 + length.next_multiple_of(4);
-    }
-    true
-}
-
-/// An access control list as getxattr(2) gives it: each entry with an id.
-fn acl(stored: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = stored.strip_prefix(&1u32.to_le_bytes())?;
-    let mut list = 2u32.to_le_bytes().to_vec();
-    while !rest.is_empty() {
-        let named = matches!(u16_at(rest.get(..4)?, 0), 2 | 8);
-        list.extend(&rest[..4]);
-        rest = &rest[4..];
-        match named {
-            true => {
-                list.extend(rest.get(..4)?);
-                rest = &rest[4..];
-            }
-            false => list.extend(u32::MAX.to_le_bytes()),
-        }
-    }
-    Some(list)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -342,3 +400,6 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
+
+#[cfg(test)]
+mod tests;

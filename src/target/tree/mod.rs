@@ -4,6 +4,7 @@
 //! megabytes a second. Every other file system goes through an appliance as one archive.
 
 mod archive;
+mod bound;
 mod ext4;
 mod pax;
 
