@@ -93,6 +93,7 @@ impl DiskFile {
         };
         let info: Info = Program::new("qemu-img")
             .args(["info", "--output=json", "-f", format.name()])
+            .on_foreign_file()
             .arg(&path)
             .json()
             .map_err(|error| refused(file, format, error))?;

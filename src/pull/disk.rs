@@ -179,7 +179,9 @@ fn inspect(image: &Image, disk: &Path) -> Result<Info> {
             format_specific: None,
         });
     }
-    let mut info = Program::new("qemu-img").args(["info", "--output=json"]);
+    let mut info = Program::new("qemu-img")
+        .args(["info", "--output=json"])
+        .on_foreign_file();
     if let Some(format) = &image.format {
         info = info.args(["-f", format]);
     }

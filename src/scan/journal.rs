@@ -9,7 +9,7 @@ const COMPACT: u32 = 1 << 4;
 /// Where the payload of a data object begins, and what the compact format adds.
 const PAYLOAD: usize = 64;
 const COMPACT_MORE: usize = 8;
-/// How much one object may decode to, in bytes.
+/// How much the objects of one journal may decode to, in bytes.
 const MOST: u64 = 768 << 20;
 
 /// The decoded contents of all compressed objects, a line each, and whether all were read.
@@ -34,7 +34,7 @@ pub(super) fn contents(journal: &[u8]) -> (Vec<u8>, bool) {
         if *kind == DATA && flags & 7 != 0 {
             match journal
                 .get(at + payload..end)
-                .and_then(|data| object(*flags, data))
+                .and_then(|data| object(*flags, data, MOST - out.len() as u64))
             {
                 Some(text) => {
                     out.extend_from_slice(&text);
@@ -48,12 +48,13 @@ pub(super) fn contents(journal: &[u8]) -> (Vec<u8>, bool) {
     (out, whole)
 }
 
-fn object(flags: u8, data: &[u8]) -> Option<Vec<u8>> {
+/// The content of an object, if it has no more than `most` bytes.
+fn object(flags: u8, data: &[u8], most: u64) -> Option<Vec<u8>> {
     let form = match flags & 7 {
         1 => Form::Xz,
         2 => {
             let size = usize::try_from(number(data, 0, 8)?).ok()?;
-            let fits = size as u64 <= MOST;
+            let fits = (size as u64) < most;
             return fits.then(|| lz4_flex::block::decompress(&data[8..], size).ok())?;
         }
         4 => Form::Zstd,
@@ -61,8 +62,8 @@ fn object(flags: u8, data: &[u8]) -> Option<Vec<u8>> {
     };
     let mut text = Vec::new();
     let decoder = decode::decoder(form, data).ok()?;
-    decoder.take(MOST).read_to_end(&mut text).ok()?;
-    Some(text)
+    decoder.take(most).read_to_end(&mut text).ok()?;
+    ((text.len() as u64) < most).then_some(text)
 }
 
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {

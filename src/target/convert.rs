@@ -101,6 +101,7 @@ fn prove(site: &Site<'_>, from: Option<&Path>, form: Form, path: &Path) -> Resul
 pub(super) fn info(path: &Path, format: &str) -> Result<Info> {
     Program::new("qemu-img")
         .args(["info", "--output=json", "-f", format])
+        .on_foreign_file()
         .arg(path)
         .json()
 }

@@ -4,8 +4,11 @@ use std::ffi::c_char;
 
 use super::Raw;
 use super::convert::Argument;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guest::Guestfs;
+
+/// The largest file that is read whole, in bytes: configuration has a thousandth of it.
+const LARGEST: u64 = 64 << 20;
 
 impl Guestfs {
     /// Writes a file with these bytes.
@@ -51,6 +54,14 @@ impl Guestfs {
     /// # Errors
     /// With libguestfs' own text.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        let refused = |why: &str| Error::stage(format!("{path} of the guest {why}"));
+        if !self.is_file(path)? {
+            if self.exists(path)? {
+                return Err(refused("is no regular file"));
+            }
+        } else if self.file_size(path)? > LARGEST {
+            return Err(refused("is too large to be what its name says"));
+        }
         self.attempt(
             || format!("reading {path}"),
             |raw| {

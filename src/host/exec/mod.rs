@@ -8,12 +8,14 @@
 
 mod running;
 mod tree;
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,9 +26,17 @@ use crate::host::interrupt;
 pub use running::Running;
 use running::{Tap, each_chunk, each_line, keep};
 pub use tree::GuestTree;
+pub use words::quote;
+use words::shorten;
 
 /// How much of a program's standard error an error can show, in bytes.
 const STDERR_KEPT: usize = 4096;
+
+/// The limits of a program that looks at a foreign file, for prlimit(1).
+const FOREIGN: [&str; 3] = ["--as=1073741824", "--cpu=30", "--"];
+
+/// The most that a program may print where all of it is kept, in bytes.
+const LARGEST_OUTPUT: u64 = 256 << 20;
 
 /// Environment variables that reach other programs.
 const PASSED: &[&str] = &[
@@ -69,6 +79,7 @@ pub struct Program {
     timeout: Option<Duration>,
     hint: Option<String>,
     orphaned: &'static str,
+    foreign: bool,
 }
 
 impl Program {
@@ -91,6 +102,7 @@ impl Program {
             timeout: None,
             hint: None,
             orphaned: "KILL",
+            foreign: false,
         }
     }
 
@@ -186,19 +198,37 @@ impl Program {
         self.output().map(drop)
     }
 
+    /// The program looks at the head of a file of others: a gigabyte of memory and 30 s of a
+    /// processor must do.
+    #[must_use]
+    pub fn on_foreign_file(mut self) -> Self {
+        self.foreign = true;
+        self
+    }
+
     /// Runs to the end and returns standard output.
     ///
     /// # Errors
     /// As [`Program::run`].
     pub fn output(self) -> Result<Vec<u8>> {
+        let line = shorten(&self.line());
         let mut running = self.spawn()?;
-        let mut stdout = running.take_stdout();
+        let stdout = running.take_stdout();
+        let flooded = Arc::new(AtomicBool::new(false));
+        let flood = Arc::clone(&flooded);
         let reader = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            let result = stdout.read_to_end(&mut bytes);
+            // Who prints more finds the pipe closed.
+            let result = stdout.take(LARGEST_OUTPUT + 1).read_to_end(&mut bytes);
+            flood.store(bytes.len() as u64 > LARGEST_OUTPUT, Ordering::SeqCst);
             result.map(|_| bytes)
         });
-        running.wait()?;
+        let ended = running.wait();
+        if flooded.load(Ordering::SeqCst) {
+            let most = crate::units::Size::bytes(LARGEST_OUTPUT).human();
+            return Err(Error::stage(format!("`{line}` printed more than {most}")));
+        }
+        ended?;
         let read = reader
             .join()
             .map_err(|_| Error::internal("the reader of a program's output panicked"))?;
@@ -250,6 +280,7 @@ impl Program {
 
     fn spawn_with(mut self, tap: Option<Tap>) -> Result<Running> {
         interrupt::check()?;
+        let line = self.line();
         let mut command = self.command()?;
         command
             .env_clear()
@@ -299,7 +330,7 @@ impl Program {
             errors,
             deadline,
             timeout: self.timeout,
-            line: self.line(),
+            line,
             hint: self.hint,
         })
     }
@@ -319,6 +350,10 @@ impl Program {
             words.push(unshare.into());
             words.extend(arguments.iter().map(Into::into));
             words.push("--".into());
+        }
+        if let (true, Some(prlimit)) = (self.foreign, find("prlimit")) {
+            words.push(prlimit.into());
+            words.extend(FOREIGN.map(Into::into));
         }
         words.push(path.into());
         let mut command = Command::new(&words[0]);
@@ -348,23 +383,6 @@ pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
             .map(|dir| Path::new(dir).join(name))
             .find(|p| p.is_file())
     })
-}
-
-fn quote(arg: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !arg.is_empty() && arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{}'", arg.replace('\'', r"'\''"))
-    }
-}
-
-fn shorten(line: &str) -> String {
-    if line.chars().count() <= 200 {
-        line.to_owned()
-    } else {
-        line.chars().take(197).chain("...".chars()).collect()
-    }
 }
 
 #[cfg(test)]

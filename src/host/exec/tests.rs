@@ -42,6 +42,19 @@ fn a_program_that_takes_too_long_is_killed_with_its_children() {
 }
 
 #[test]
+fn who_looks_at_a_foreign_file_has_little_memory_and_time() {
+    let limits = Program::new("sh").args(["-c", "ulimit -v; ulimit -t"]);
+    assert_eq!(limits.on_foreign_file().text().unwrap(), "1048576\n30");
+}
+
+#[test]
+fn a_flood_is_not_kept() {
+    let flood = Program::new("sh").args(["-c", "exec head -c 300M /dev/zero"]);
+    let error = flood.output().unwrap_err();
+    assert!(error.message().contains("printed more than 256"), "{error}");
+}
+
+#[test]
 fn a_missing_program_is_the_hosts_fault() {
     let error = Program::new("no-such-program-here").run().unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Host);

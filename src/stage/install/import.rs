@@ -180,6 +180,7 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
     }
     let info: Info = Program::new("qemu-img")
         .args(["info", "--output=json"])
+        .on_foreign_file()
         .arg(file)
         .hint("the image may be damaged: compare its digest")
         .json()?;

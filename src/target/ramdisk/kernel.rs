@@ -281,19 +281,30 @@ fn name(path: &str) -> String {
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
 
+/// The largest module or firmware, in bytes: firmware of graphics cards has about 60 MiB.
+const LARGEST: u64 = 256 << 20;
+
 /// The bytes of a file that may be compressed: kernels and busybox load modules of every kind
 /// only if they are not.
 fn plain(tree: &Tree, node: &Node, path: &str) -> Result<Vec<u8>> {
-    let mut from = tree.open(node);
-    let mut bytes = vec![];
-    let read = match path.rsplit('.').next() {
-        Some("xz") => xz2::read::XzDecoder::new(from).read_to_end(&mut bytes),
-        Some("zst") => zstd::Decoder::new(from).and_then(|mut from| from.read_to_end(&mut bytes)),
-        Some("gz") => flate2::read::GzDecoder::new(from).read_to_end(&mut bytes),
-        _ => from.read_to_end(&mut bytes),
+    let doing = || format!("reading /{path}");
+    let from = tree.open(node);
+    let from: Box<dyn std::io::Read + '_> = match path.rsplit('.').next() {
+        Some("xz") => Box::new(xz2::read::XzDecoder::new(from)),
+        Some("zst") => Box::new(zstd::Decoder::new(from).doing(doing)?),
+        Some("gz") => Box::new(flate2::read::GzDecoder::new(from)),
+        _ => Box::new(from),
     };
-    read.doing(|| format!("reading /{path}"))?;
-    Ok(bytes)
+    let mut bytes = vec![];
+    from.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .doing(doing)?;
+    match bytes.len() as u64 > LARGEST {
+        true => Err(Error::stage(format!(
+            "/{path} is larger than any module or firmware"
+        ))),
+        false => Ok(bytes),
+    }
 }
 
 /// What a module says of the firmware that it asks for.

@@ -7,6 +7,7 @@
 //! directory counts once, blocks lie in the file system, the extents of a file are in order, and
 //! what is read of directories and trees of extents is never more than the file system has bytes.
 
+mod numbers;
 mod xattrs;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use super::bound::{Bound, LONGEST_PATH};
 use super::{Content, Kind, Node, Run};
+use numbers::{u16_at, u32_at};
 use xattrs::attributes;
 
 /// Features that change how files are found, and are known here: types in directories, extents,
@@ -391,14 +393,6 @@ impl<'a> Fs<'a> {
         }
         Ok(Some(all))
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

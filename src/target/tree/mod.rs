@@ -21,6 +21,9 @@ use crate::ui::StageUi;
 
 use super::Source;
 
+/// The largest file that is read as a text, in bytes: lists of modules have less than one MiB.
+const LARGEST_TEXT: u64 = 16 << 20;
+
 /// What kind of file a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -129,6 +132,9 @@ impl Tree {
     /// The content of a small file as text; `None` if there is no such regular file.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let node = self.get(path).filter(|node| node.kind == Kind::File)?;
+        if node.size > LARGEST_TEXT {
+            return None;
+        }
         let mut bytes = vec![];
         io::Read::read_to_end(&mut self.open(node), &mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{u16_at, u32_at};
+use super::numbers::{u16_at, u32_at};
 
 /// Reads attributes whose entries begin at `at`; values are relative to the start of `area`.
 /// Whether all of them were known.
