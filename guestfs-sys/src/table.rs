@@ -342,4 +342,5 @@ functions! {
     sh(G, Text) -> OwnedText;
     command(G, Texts) -> OwnedText;
     debug(G, Text, Texts) -> OwnedText;
+    debug_upload(G, Text, Text, c_int) -> c_int;
 }

@@ -1,5 +1,10 @@
 //! Which operating system is on the disks, and mounting it.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
 use super::Guestfs;
 use crate::error::{Context as _, Error, Result};
 
@@ -38,6 +43,9 @@ const KEY_HINT: &str = "`disk seal --luks-key` names a file with the passphrase;
 /// A passphrase or key of encrypted volumes; never printed.
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
+
+/// Where a key is in the appliance while it is tried.
+const KEY: &str = "/run/imgforge-key";
 
 impl Key {
     /// A key of these bytes.
@@ -183,11 +191,18 @@ impl Guestfs {
     }
 
     /// libguestfs' own call does not let discards through. The shell of the appliance does not
-    /// know libguestfs' names of devices, hence the UUID.
+    /// know libguestfs' names of devices, hence the UUID. The key is in no line: libguestfs may
+    /// have been told to write every line down.
     fn open(&self, uuid: &str, Key(bytes): &Key) -> Result<()> {
-        let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+        let doing = || "handing the key over".to_owned();
+        let memory = rustix::fs::memfd_create("key", rustix::fs::MemfdFlags::CLOEXEC);
+        let mut memory = File::from(memory.map_err(std::io::Error::from).doing(doing)?);
+        memory.write_all(bytes).doing(doing)?;
+        let from = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        self.hand_over(Path::new(&from), KEY, 0o600)?;
         let line = format!(
-            "printf '{octal}' | cryptsetup open --allow-discards --key-file=- 'UUID={uuid}' 'luks-{uuid}' && udevadm settle"
+            "cryptsetup open --allow-discards --key-file={KEY} 'UUID={uuid}' 'luks-{uuid}'; \
+             opened=$?; rm -f {KEY}; udevadm settle; exit $opened"
         );
         self.debug("sh", &[&line])
             .map(drop)

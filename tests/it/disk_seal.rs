@@ -26,11 +26,20 @@ fn imgforge(dir: &Path) -> Command {
 
 /// The exit code and both outputs.
 pub(crate) fn seal(dir: &Path, args: &[&str]) -> (i32, String) {
+    seal_with(dir, args, &[])
+}
+
+/// As `seal`, with these variables.
+pub(crate) fn seal_with(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let Output {
         status,
         stdout,
         stderr,
-    } = imgforge(dir).args(args).output().unwrap();
+    } = imgforge(dir)
+        .args(args)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
     (status.code().unwrap(), text.into_owned())
 }

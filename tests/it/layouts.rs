@@ -224,8 +224,14 @@ fn sealed_by_its_key(dir: &Path, luks: &Path) {
     assert!(found.contains(&history), "{found:?}");
 
     let full = allocated(luks, "raw").unwrap();
-    let (code, printed) = crate::disk_seal::seal(dir, &[&[disk][..], &keys].concat());
+    let traced = [("LIBGUESTFS_TRACE", "1"), ("LIBGUESTFS_DEBUG", "1")];
+    let arguments = [&[disk, "-v"][..], &keys].concat();
+    let (code, printed) = crate::disk_seal::seal_with(dir, &arguments, &traced);
     assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("cryptsetup open"), "{printed}");
+    for hidden in [PASSPHRASE, "barley", r"\157\160\145\156", "open\\ sesame"] {
+        assert!(!printed.contains(hidden), "{printed}");
+    }
     assert!(
         !printed.contains("may hold what was removed") && printed.contains("given back"),
         "{printed}"

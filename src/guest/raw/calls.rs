@@ -246,6 +246,8 @@ calls! {
     "running a command in the guest" sh = sh(line: &str) -> String;
     /// Runs a program of the guest and returns its output.
     "running {words:?} in the guest" command = command(words: &[&str]) -> String;
+    /// Copies a file of the host to a path of the appliance itself.
+    "handing {to} to the appliance" hand_over = debug_upload(from: &Path, to: &str, mode: i32) -> ();
     /// Talks to the appliance's own debug commands, see guestfs(3).
     "debugging the appliance" debug = debug(command: &str, words: &[&str]) -> String;
 }
