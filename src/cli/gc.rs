@@ -15,6 +15,9 @@ pub struct Gc {
     /// never what a kept layer builds on
     #[arg(long, value_name = "SIZE")]
     free: Option<Size>,
+    /// Removes all packages and index files of mirrors that are kept for the next builds
+    #[arg(long)]
+    cache: bool,
 }
 
 impl Gc {
@@ -29,7 +32,10 @@ impl Gc {
             out::print(&format!("{cleared}\n"))?;
         }
         let cache = Cache::new(store.state(), config.store.cache_size);
-        let mut freed = cache.shrink()?;
+        let mut freed = match self.cache {
+            true => cache.clear()?,
+            false => cache.shrink()?,
+        };
         let blocks = BlockCache::open(store.state(), config.store.block_cache);
         blocks.shrink();
         let mut gone: Vec<Entry> = match config.store.max_size {

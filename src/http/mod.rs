@@ -21,6 +21,7 @@ pub use fetch::Fetched;
 pub(crate) use fetch::{note_path, read_note, write_note};
 pub use stream::{Piece, Stream};
 pub use url::Url;
+pub(crate) use url::decoded;
 
 /// How long the client waits, and how often it tries.
 #[derive(Debug, Clone, Copy)]

@@ -120,12 +120,22 @@ impl Url {
     }
 
     /// The host, without user and port; nothing for a `file:` address.
-    pub(super) fn host(&self) -> &str {
-        let host = self.authority.rsplit('@').next().unwrap_or_default();
+    pub(crate) fn host(&self) -> &str {
+        let host = self.site();
         match host.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
             _ => host,
         }
+    }
+
+    /// Host and port, as they are written; nothing for a `file:` address.
+    pub(crate) fn site(&self) -> &str {
+        self.authority.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Whether nobody on the way can change what is fetched.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
     }
 
     /// The path, as it is written.
@@ -299,7 +309,8 @@ fn encoded(path: &str) -> String {
     out
 }
 
-fn decoded(path: &str) -> String {
+/// A path of an address without its `%XX`.
+pub(crate) fn decoded(path: &str) -> String {
     let hex = |pair: Option<&[u8]>| {
         let text = std::str::from_utf8(pair?).ok()?;
         u8::from_str_radix(text, 16).ok()

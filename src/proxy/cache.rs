@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,8 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 pub struct Cache {
     dir: PathBuf,
     limit: Size,
+    /// Bytes of its files, as far as this process knows.
+    used: Arc<AtomicU64>,
 }
 
 /// What is known about an address.
@@ -49,6 +53,7 @@ impl Cache {
         Cache {
             dir: state.join("cache"),
             limit: limit.unwrap_or(super::DEFAULT_SIZE),
+            used: Arc::default(),
         }
     }
 
@@ -57,6 +62,7 @@ impl Cache {
             let dir = self.dir.join(dir);
             std::fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
         }
+        self.used.store(self.size(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -89,8 +95,22 @@ impl Cache {
         Some((known, file))
     }
 
-    /// Keeps a finished file, which lies on the cache's file system.
+    /// Keeps a finished file, which lies on the cache's file system, unless it is larger than the
+    /// whole cache may be. What was used least goes for it.
     pub(super) fn put(&self, known: &Known, file: &Path) -> Result<()> {
+        let limit = self.limit.as_bytes();
+        if known.size > limit {
+            return Ok(());
+        }
+        if self.used.load(Ordering::Relaxed) + known.size > limit {
+            // A tenth more than is needed: not each file shall look at all others.
+            let size = self.size();
+            let most = (limit - limit / 10).min(limit - known.size);
+            let freed = self.evict(size.saturating_sub(most))?;
+            self.used
+                .store(size.saturating_sub(freed), Ordering::Relaxed);
+        }
+        self.used.fetch_add(known.size, Ordering::Relaxed);
         let blob = self.blob(&known.sha256);
         let doing = || format!("writing {}", blob.display());
         if let Some(dir) = blob.parent() {
@@ -145,6 +165,22 @@ impl Cache {
             self.forget();
         }
         Ok(freed)
+    }
+
+    /// Removes everything; returns the freed bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn clear(&self) -> Result<u64> {
+        for note in files(&self.dir.join("urls")) {
+            match std::fs::remove_file(&note) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).doing(|| format!("removing {}", note.display()));
+                }
+                _ => {}
+            }
+        }
+        self.evict(u64::MAX)
     }
 
     /// Size of all files, in bytes.
@@ -222,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_verified_and_bounded() {
         let state = tempfile::tempdir().unwrap();
-        let cache = Cache::new(state.path(), Some(Size::bytes(10)));
+        let cache = Cache::new(state.path(), None);
         cache.prepare().unwrap();
         let first = put(&cache, "http://a.example/1", "12345678");
         put(&cache, "http://a.example/2", "12345678");
@@ -231,10 +267,29 @@ mod tests {
         let old = SystemTime::now() - Duration::from_secs(60);
         let blob = cache.blob(&first.sha256);
         File::open(&blob).unwrap().set_modified(old).unwrap();
-        assert_eq!(cache.shrink().unwrap(), 8);
+        let smaller = Cache::new(state.path(), Some(Size::bytes(10)));
+        assert_eq!(smaller.shrink().unwrap(), 8);
         assert!(cache.get("http://a.example/1").is_none());
         assert_eq!(cache.get("http://a.example/3").unwrap().0.size, 8);
-        assert_eq!(cache.shrink().unwrap(), 0);
+        assert_eq!(smaller.shrink().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_bound_holds_while_files_come() {
+        let state = tempfile::tempdir().unwrap();
+        let cache = Cache::new(state.path(), Some(Size::bytes(30)));
+        cache.prepare().unwrap();
+        for number in 0..20 {
+            let url = format!("http://a.example/{number}");
+            put(&cache, &url, &format!("file {number:03}"));
+            assert!(cache.get(&url).is_some(), "{number}");
+            assert!(cache.size() <= 30, "{number}: {}", cache.size());
+        }
+        put(&cache, "http://a.example/large", &"x".repeat(31));
+        assert!(cache.get("http://a.example/large").is_none());
+        assert!(cache.clear().unwrap() > 0);
+        assert_eq!(cache.size(), 0);
+        assert_eq!(files(&cache.dir.join("urls")), Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -11,17 +11,23 @@ use sha2::{Digest as _, Sha256};
 use super::Shared;
 use super::cache::Known;
 use super::flight::{Begun, Flight};
-use super::rules::{Wanted, by_hash};
+use super::log::How;
+use super::rules::Wanted;
 use super::upstream::{Ask, Response, header, known};
 
 /// How often a broken transfer is begun again.
 const ATTEMPTS: usize = 4;
+
+/// The largest file of which no size is known before, in bytes.
+const LARGEST: u64 = 16 << 30;
 
 /// What a download needs to know.
 pub(super) struct Download<'a> {
     pub(super) shared: &'a Shared,
     pub(super) wanted: &'a Wanted,
     pub(super) agent: Option<&'a str>,
+    /// Nothing that was kept will do.
+    pub(super) fresh: bool,
     pub(super) flight: &'a Flight,
 }
 
@@ -32,7 +38,8 @@ impl Download<'_> {
         let mut last = (502, "no mirror answers".to_owned());
         for mirror in self.shared.upstream.mirrors(self.wanted) {
             let url = format!("{mirror}{}", self.wanted.path);
-            let kept = match self.wanted.immutable {
+            let immutable = self.wanted.immutable || self.wanted.promise.is_some();
+            let kept = match immutable || self.fresh {
                 true => None,
                 false => self.shared.cache.get(&url).map(|(known, _)| known),
             };
@@ -41,6 +48,7 @@ impl Download<'_> {
                 if_none_match: kept.as_ref().and_then(|known| known.etag.as_deref()),
                 if_modified_since: kept.as_ref().and_then(|k| k.last_modified.as_deref()),
                 from: None,
+                promised: self.wanted.promise.is_some(),
             };
             let response = match self.shared.upstream.ask(false, &url, &ask) {
                 Ok(response) => response,
@@ -52,6 +60,11 @@ impl Download<'_> {
             };
             match response.status().as_u16() {
                 304 if kept.is_some() => return Ok(Some(Begun::Current(url))),
+                200 if self.has_other_size(&response) => {
+                    let why = "the file has another size there than the index says";
+                    self.down(&mirror, &url, why);
+                    last = (502, why.into());
+                }
                 200 => return self.receive(&url, response),
                 status @ (429 | 500..) => {
                     let why = format!("the mirror answers with {status}");
@@ -71,6 +84,26 @@ impl Download<'_> {
         self.shared.upstream.failed(mirror);
     }
 
+    fn has_other_size(&self, response: &Response) -> bool {
+        let promised = self
+            .wanted
+            .promise
+            .as_ref()
+            .and_then(|promise| promise.size);
+        length(response).is_some_and(|size| promised.is_some_and(|promised| promised != size))
+    }
+
+    /// Whether a file can be kept: verified, or one that the mirror vouches for when it is asked
+    /// again. Who reads to the end of a connection does not know whether it is the file's end.
+    fn keeps(&self, known: &Known, response: &Response) -> How {
+        let framed = length(response).is_some() || header(response, "transfer-encoding").is_some();
+        let asked_again = !self.wanted.immutable && known.has_validator() && framed;
+        match self.wanted.promise.is_some() || asked_again {
+            true => How::Miss,
+            false => How::Passed,
+        }
+    }
+
     fn receive(&self, url: &str, response: Response) -> Result<Option<Begun>, String> {
         let number = self.shared.flights.next.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.flights.scratch.join(format!("file-{number}"));
@@ -84,11 +117,12 @@ impl Download<'_> {
             Ok(file) => Arc::new(file),
             Err(error) => return Ok(Some(Begun::Nothing(507, error.to_string()))),
         };
-        let total = header(&response, "content-length").and_then(|size| size.parse().ok());
+        let total = length(&response);
         let mut known = known(url, &response, total.unwrap_or_default());
+        let how = self.keeps(&known, &response);
         self.flight.update(|state| {
             state.file = Some(Arc::clone(&file));
-            state.begun = Some(Begun::Body(Box::new(known.clone()), total));
+            state.begun = Some(Begun::Body(Box::new(known.clone()), total, how));
         });
         let arrived = self.arrive(&known, response, &file, total);
         let (sha256, size) = match arrived {
@@ -100,14 +134,16 @@ impl Download<'_> {
         };
         (known.sha256, known.size) = (sha256, size);
         self.shared.log.note(url, &known.sha256, known.size);
-        if self.wanted.immutable || known.has_validator() {
-            self.shared
-                .cache
-                .put(&known, &path)
-                .map_err(|error| error.to_string())?;
-        } else {
-            std::fs::remove_file(&path).map_err(|error| error.to_string())?;
+        self.shared
+            .promises
+            .learn(self.wanted, &known.sha256, &file);
+        // Whoever waits for the file has it, kept or not.
+        if how == How::Miss
+            && let Err(error) = self.shared.cache.put(&known, &path)
+        {
+            self.shared.log.fell_back(url, &error.to_string());
         }
+        drop(std::fs::remove_file(&path));
         Ok(None)
     }
 
@@ -133,9 +169,9 @@ impl Download<'_> {
             {
                 Ok(()) if total.is_none_or(|total| total == written) => {
                     let sha256 = hex::encode(hasher.finalize());
-                    return match by_hash(&self.wanted.path) {
-                        Some(promised) if !promised.eq_ignore_ascii_case(&sha256) => {
-                            Err("the file is not what its name says".into())
+                    return match &self.wanted.promise {
+                        Some(promise) if promise.sha256 != sha256 => {
+                            Err("the file is not what its name or the index says".into())
                         }
                         _ => Ok((sha256, written)),
                     };
@@ -161,6 +197,7 @@ impl Download<'_> {
         let ask = Ask {
             user_agent: self.agent,
             from: Some((written, validator)),
+            promised: self.wanted.promise.is_some(),
             ..Ask::default()
         };
         let response = self.shared.upstream.ask(false, &known.url, &ask)?;
@@ -181,6 +218,8 @@ impl Download<'_> {
         written: &mut u64,
         hasher: &mut Sha256,
     ) -> Result<(), String> {
+        let promise = self.wanted.promise.as_ref();
+        let most = promise.and_then(|promise| promise.size).unwrap_or(LARGEST);
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0u8; 64 << 10];
         loop {
@@ -193,6 +232,9 @@ impl Download<'_> {
             if self.shared.ended() {
                 return Err("the proxy ends".into());
             }
+            if *written + read as u64 > most {
+                return Err("the file is larger than it can be".into());
+            }
             file.write_all_at(&buffer[..read], *written)
                 .map_err(|error| error.to_string())?;
             hasher.update(&buffer[..read]);
@@ -200,4 +242,8 @@ impl Download<'_> {
             self.flight.update(|state| state.written = *written);
         }
     }
+}
+
+fn length(response: &Response) -> Option<u64> {
+    header(response, "content-length")?.parse().ok()
 }

@@ -69,8 +69,8 @@ pub(super) struct State {
 /// How a download began.
 #[derive(Debug, Clone)]
 pub(super) enum Begun {
-    /// It arrives; the size is known if the mirror told it.
-    Body(Box<Known>, Option<u64>),
+    /// It arrives, and may be kept; the size is known if the mirror told it.
+    Body(Box<Known>, Option<u64>, How),
     /// What the cache has is current.
     Current(String),
     /// There is no file.
@@ -110,7 +110,7 @@ impl Flight {
     /// The size, as soon as it is known.
     pub(super) fn size(&self, shared: &Shared) -> Result<u64, String> {
         let size = self.wait(shared, |state| match (&state.end, &state.begun) {
-            (_, Some(Begun::Body(_, Some(size)))) => Some(Ok(*size)),
+            (_, Some(Begun::Body(_, Some(size), _))) => Some(Ok(*size)),
             (Some(Ok(())), _) => Some(Ok(state.written)),
             (Some(Err(why)), _) => Some(Err(why.clone())),
             _ => None,
@@ -128,7 +128,7 @@ impl Flight {
     ) -> Result<usize, String> {
         let there = self.wait(shared, |state| {
             let released = match (&state.end, &state.begun) {
-                (None | Some(Err(_)), Some(Begun::Body(_, Some(size)))) => {
+                (None | Some(Err(_)), Some(Begun::Body(_, Some(size), _))) => {
                     state.written.min(size.saturating_sub(1))
                 }
                 _ => state.written,
@@ -153,11 +153,13 @@ impl Flight {
 /// Finds or begins what answers a request.
 pub(super) fn source(shared: &Arc<Shared>, wanted: &Wanted, request: &Request) -> Source {
     let addresses = shared.upstream.addresses(wanted);
-    if wanted.immutable {
-        let kept = addresses.iter().find_map(|url| shared.cache.get(url));
+    if let Some(promise) = wanted.promise.as_ref().filter(|_| !request.no_cache) {
+        let promised = |(known, _): &(Known, File)| known.sha256 == promise.sha256;
+        let kept = addresses
+            .iter()
+            .find_map(|url| shared.cache.get(url).filter(promised));
         if let Some((known, file)) = kept {
-            shared.log.note(&known.url, &known.sha256, known.size);
-            return Source::Kept(Box::new(known), file, How::Hit);
+            return found(shared, wanted, known, file, How::Hit);
         }
     }
     if request.method == "HEAD" {
@@ -172,24 +174,22 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &Wanted, request: &Request) -
     let (flight, joined) = begin(shared, &name, wanted, request);
     let begun = flight.wait(shared, |state| state.begun.clone());
     match begun {
-        Some(Begun::Body(known, _)) => {
-            let how = match (joined, wanted.immutable || known.has_validator()) {
-                (true, _) => How::Hit,
-                (false, true) => How::Miss,
-                (false, false) => How::Passed,
-            };
-            Source::Arriving(flight, known, how)
+        Some(Begun::Body(known, _, how)) => {
+            Source::Arriving(flight, known, if joined { How::Hit } else { how })
         }
         Some(Begun::Current(url)) => match shared.cache.get(&url) {
-            Some((known, file)) => {
-                shared.log.note(&known.url, &known.sha256, known.size);
-                Source::Kept(Box::new(known), file, How::Revalidated)
-            }
+            Some((known, file)) => found(shared, wanted, known, file, How::Revalidated),
             None => Source::Nothing(502, "the cache lost the file".into()),
         },
         Some(Begun::Nothing(status, why)) => Source::Nothing(status, why),
         None => Source::Nothing(502, "the proxy ends".into()),
     }
+}
+
+fn found(shared: &Shared, wanted: &Wanted, known: Known, file: File, how: How) -> Source {
+    shared.log.note(&known.url, &known.sha256, known.size);
+    shared.promises.learn(wanted, &known.sha256, &file);
+    Source::Kept(Box::new(known), file, how)
 }
 
 /// The download of a file, new or already on its way.
@@ -208,12 +208,14 @@ fn begin(
     drop(flying);
     let (shared, name) = (Arc::clone(shared), name.to_owned());
     let (wanted, agent) = (wanted.clone(), request.user_agent.clone());
+    let fresh = request.no_cache;
     let of_thread = Arc::clone(&flight);
     std::thread::spawn(move || {
         let download = Download {
             shared: &shared,
             wanted: &wanted,
             agent: agent.as_deref(),
+            fresh,
             flight: &of_thread,
         };
         let run = download.run();
@@ -233,6 +235,7 @@ fn begin(
 fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {
     let ask = Ask {
         user_agent: request.user_agent.as_deref(),
+        promised: wanted.promise.is_some(),
         ..Ask::default()
     };
     let mut last = (502, "no mirror answers".to_owned());

@@ -2,9 +2,13 @@
 //!
 //! `http://10.0.2.2:PORT/NAME/PATH` is a file of the mirrors that the recipe allows under NAME; so
 //! is a request for their own address when a client takes the proxy for one. Everything else is
-//! refused. Files whose name says what is in them (`pool/`, `by-hash/`, rpm packages) are fetched
-//! once and kept; others are asked for again each time, with what is known about the kept one. The
-//! host's own `http_proxy` is the proxy's business and never the guest's.
+//! refused. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
+//! build (`Packages`, rpm's primary list) promises the digest of; index files are asked for again
+//! each time, with what is known about the kept one; everything else passes. The host's own
+//! `http_proxy` is the proxy's business and never the guest's.
+//!
+//! A mirror's redirect is followed within its own host, to another mirror of the routes, over https,
+//! and for files whose digest is known; never to this host or into a private network by address.
 //!
 //! ```text
 //! STATE/cache/urls/…     what is known about an address: validators, and the digest of its file
@@ -15,6 +19,7 @@ mod cache;
 mod download;
 mod flight;
 mod log;
+mod promises;
 mod reply;
 mod request;
 mod rules;
@@ -71,6 +76,7 @@ struct Shared {
     log: log::Log,
     upstream: upstream::Upstream,
     flights: flight::Flights,
+    promises: promises::Promises,
     activity: AtomicU64,
     ended: AtomicBool,
     connections: Mutex<Vec<(u64, TcpStream)>>,
@@ -93,6 +99,7 @@ impl Proxy {
             cache: settings.cache,
             log: log::Log::create(&settings.log)?,
             flights: flight::Flights::new(settings.scratch),
+            promises: promises::Promises::default(),
             activity: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             connections: Mutex::default(),
@@ -217,7 +224,8 @@ fn answer(
 ) -> std::io::Result<()> {
     let head = request.method == "HEAD";
     match rules::judge(&shared.routes, &request.method, &request.target) {
-        Ok(wanted) => {
+        Ok(mut wanted) => {
+            wanted.promise = shared.promises.of(wanted.route, &wanted.path);
             let source = flight::source(shared, &wanted, request);
             reply::send(stream, shared, &wanted, request, source)
         }

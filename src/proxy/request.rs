@@ -11,6 +11,8 @@ pub(super) struct Request {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) keep_alive: bool,
+    /// Nothing that was kept will do.
+    pub(super) no_cache: bool,
     pub(super) user_agent: Option<String>,
     pub(super) range: Option<String>,
     pub(super) if_range: Option<String>,
@@ -95,6 +97,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
         method: parsed.method.unwrap_or_default().to_owned(),
         target: parsed.path.unwrap_or_default().to_owned(),
         keep_alive: keep_alive && !body,
+        no_cache: ["cache-control", "pragma"]
+            .into_iter()
+            .filter_map(text)
+            .any(|value| value.to_ascii_lowercase().contains("no-cache")),
         user_agent: text("user-agent"),
         range: text("range"),
         if_range: text("if-range"),

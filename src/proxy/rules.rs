@@ -1,5 +1,7 @@
 //! Which requests are relayed, to which addresses, and what may be kept for ever.
 
+use super::promises::Promise;
+
 /// Mirrors under one name, tried in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -27,8 +29,10 @@ pub(super) struct Wanted {
     pub(super) route: usize,
     /// The path below a mirror, with its leading slash.
     pub(super) path: String,
-    /// The file's name tells its content.
+    /// A file of this name never changes.
     pub(super) immutable: bool,
+    /// What the file must be, as far as its name or an index that passed tells.
+    pub(super) promise: Option<Promise>,
 }
 
 /// Why a request is not relayed.
@@ -50,7 +54,7 @@ pub(super) fn judge(routes: &[Route], method: &str, target: &str) -> Result<Want
         _ => return refuse(405, "only GET and HEAD are relayed"),
     }
     let found = if target.starts_with('/') {
-        by_name(routes, target)
+        by_route(routes, target)
     } else {
         by_address(routes, target)
     };
@@ -64,11 +68,12 @@ pub(super) fn judge(routes: &[Route], method: &str, target: &str) -> Result<Want
         route,
         path: path.to_owned(),
         immutable: is_immutable(path),
+        promise: None,
     })
 }
 
 /// `/NAME/PATH`.
-fn by_name<'t>(routes: &[Route], target: &'t str) -> Option<(usize, &'t str)> {
+fn by_route<'t>(routes: &[Route], target: &'t str) -> Option<(usize, &'t str)> {
     let rest = &target[1..];
     let (name, path) = rest.split_at(rest.find('/')?);
     let route = routes.iter().position(|route| route.name == name)?;
@@ -108,16 +113,16 @@ pub(super) fn is_immutable(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let package = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     let pool = path.contains("/pool/") && package(&[".deb", ".udeb", ".dsc", ".xz", ".gz", ".zst"]);
-    let by_hash = by_hash(path).is_some();
     let rpm = package(&[".rpm", ".drpm"]);
-    let digest = name.split('-').next().unwrap_or_default();
-    let repodata = path.contains("/repodata/") && is_sha256(digest) && name.len() > 64;
-    pool || by_hash || rpm || repodata
+    pool || rpm || by_name(path).is_some()
 }
 
-/// The SHA-256 that a path in `by-hash/` promises.
-pub(super) fn by_hash(path: &str) -> Option<&str> {
-    let (_, digest) = path.split_once("/by-hash/SHA256/")?;
+/// The SHA-256 that a path promises: in `by-hash/`, or an index file of an rpm repository.
+pub(super) fn by_name(path: &str) -> Option<&str> {
+    let digest = match path.split_once("/by-hash/SHA256/") {
+        Some((_, digest)) => digest,
+        None => path.rsplit_once("/repodata/")?.1.split_once('-')?.0,
+    };
     is_sha256(digest).then_some(digest)
 }
 

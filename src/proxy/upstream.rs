@@ -1,12 +1,13 @@
 //! Requests to the mirrors, in order of preference.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 
 use super::cache::Known;
 use super::rules::{Route, Wanted};
 use crate::error::Result;
-use crate::http;
+use crate::http::{self, Url};
 
 /// Redirects that one file may take.
 const REDIRECTS: usize = 5;
@@ -21,6 +22,8 @@ pub(super) struct Ask<'a> {
     pub(super) if_modified_since: Option<&'a str>,
     /// The first byte, and the validator that the file must still have.
     pub(super) from: Option<(u64, Option<&'a str>)>,
+    /// The file's digest is known beforehand.
+    pub(super) promised: bool,
 }
 
 #[derive(Debug)]
@@ -67,9 +70,29 @@ impl Upstream {
         self.down().insert(mirror.to_owned());
     }
 
+    /// Whether a redirect is followed, else why not.
+    fn follows(&self, from: &Url, to: &Url, promised: bool) -> Result<(), String> {
+        let is = |mirror: &String| Url::parse(mirror).is_ok_and(|url| url.site() == to.site());
+        if from.site() == to.site() || self.mirrors.iter().flatten().any(is) {
+            return Ok(());
+        }
+        let host = to.host();
+        if is_inside(host) {
+            return Err(format!(
+                "a redirect to {host}, which is no mirror of the recipe"
+            ));
+        }
+        match from.host() == host || to.is_https() || promised {
+            true => Ok(()),
+            false => Err(format!(
+                "a redirect to {host}, which is no mirror of the recipe, without https: name it in `mirrors:`"
+            )),
+        }
+    }
+
     /// Sends a request; follows redirects.
     pub(super) fn ask(&self, head: bool, url: &str, ask: &Ask<'_>) -> Result<Response, String> {
-        let mut url = url.to_owned();
+        let mut url = Url::parse(url).map_err(|error| error.to_string())?;
         for _ in 0..=REDIRECTS {
             let response = self.once(head, &url, ask)?;
             if !response.status().is_redirection() || response.status() == 304 {
@@ -79,21 +102,19 @@ impl Upstream {
             let Some(location) = location.and_then(|location| location.to_str().ok()) else {
                 return Err("a redirect to nowhere".into());
             };
-            url = http::Url::parse(&url)
-                .and_then(|base| base.join(location))
-                .map_err(|error| error.to_string())?
-                .secret_text();
+            let to = url.join(location).map_err(|error| error.to_string())?;
+            self.follows(&url, &to, ask.promised)?;
+            url = to;
         }
         Err(format!("more than {REDIRECTS} redirects"))
     }
 
-    fn once(&self, head: bool, url: &str, ask: &Ask<'_>) -> Result<Response, String> {
-        let parsed = http::Url::parse(url).map_err(|error| error.to_string())?;
-        let client = match parsed.is_loopback() {
+    fn once(&self, head: bool, url: &Url, ask: &Ask<'_>) -> Result<Response, String> {
+        let client = match url.is_loopback() {
             true => &self.direct,
             false => &self.client,
         };
-        let mut request = client.request(head, &parsed);
+        let mut request = client.request(head, url);
         let range = ask.from.map(|(first, _)| format!("bytes={first}-"));
         let headers = [
             ("user-agent", ask.user_agent),
@@ -108,6 +129,30 @@ impl Upstream {
             }
         }
         request.call().map_err(|error| error.to_string())
+    }
+}
+
+/// Whether a host is this one or an address of a private network.
+fn is_inside(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+    let v4 = |ip: Ipv4Addr| {
+        ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+    };
+    match host.parse() {
+        Ok(IpAddr::V4(ip)) => v4(ip),
+        Ok(IpAddr::V6(ip)) => {
+            let mapped = ip.to_ipv4_mapped().is_some_and(v4);
+            let inside = ip.is_unique_local() || ip.is_unicast_link_local();
+            ip.is_loopback() || ip.is_unspecified() || inside || mapped
+        }
+        // Numbers of other forms are addresses, too, for some.
+        Err(_) => {
+            let lower = host.to_ascii_lowercase();
+            let numeric = lower.rsplit('.').next().is_some_and(|last| {
+                last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit())
+            });
+            lower == "localhost" || lower.ends_with(".localhost") || numeric
+        }
     }
 }
 
@@ -126,5 +171,62 @@ pub(super) fn known(url: &str, response: &Response, size: u64) -> Known {
         etag: header(response, "etag"),
         last_modified: header(response, "last-modified"),
         content_type: header(response, "content-type"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_followed_where_the_recipe_or_a_digest_allows_it() {
+        let routes = [
+            Route::new(
+                "debian",
+                ["http://a.example/debian", "http://b.example:81/d"],
+            ),
+            Route::new("tree", ["http://127.0.0.1:3142/x"]),
+        ];
+        let upstream = Upstream::new(&routes).unwrap();
+        for (from, to, any, promised) in [
+            ("http://a.example/x", "http://a.example/other", true, true),
+            ("http://a.example/x", "https://a.example/x", true, true),
+            ("http://a.example/x", "http://b.example:81/x", true, true),
+            ("http://a.example/x", "https://c.example/x", true, true),
+            ("http://a.example/x", "http://c.example/x", false, true),
+            ("http://a.example/x", "http://127.0.0.1:3142/y", true, true),
+            ("http://a.example/x", "http://127.0.0.1:22/", false, false),
+            (
+                "http://127.0.0.1:3142/x",
+                "http://127.0.0.1:22/",
+                false,
+                false,
+            ),
+            ("http://a.example/x", "https://localhost/", false, false),
+            ("http://a.example/x", "https://[::1]/", false, false),
+            (
+                "http://a.example/x",
+                "https://[::ffff:10.0.0.1]/",
+                false,
+                false,
+            ),
+            (
+                "http://a.example/x",
+                "https://169.254.169.254/",
+                false,
+                false,
+            ),
+            ("http://a.example/x", "https://192.168.1.1/", false, false),
+            ("http://a.example/x", "https://2130706433/", false, false),
+            ("http://a.example/x", "https://0x7f.1/", false, false),
+        ] {
+            let [from, to] = [from, to].map(|url| Url::parse(url).unwrap());
+            let follows = |promised| upstream.follows(&from, &to, promised).is_ok();
+            assert_eq!(
+                (follows(false), follows(true)),
+                (any, promised),
+                "{from} {to}"
+            );
+        }
     }
 }
