@@ -1,5 +1,6 @@
 //! imgforge: golden machine images, built once, proven, published signed, run everywhere.
 
+mod address;
 pub mod cli;
 pub mod digest;
 pub mod distro;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{App, out, recipes};
+use crate::address;
 use crate::error::{Context as _, Result};
 
 /// The arguments of `imgforge show`.
@@ -30,10 +31,12 @@ impl Show {
     pub fn run(&self, _: &App) -> Result<()> {
         let resolved = recipes::open(Path::new("."))?.load(&self.name, &self.var)?;
         if self.resolved {
-            return out::print(&resolved.render());
+            return out::print(&address::hide(&resolved.render()));
         }
         if self.json {
-            return out::json(&resolved.recipe);
+            let mut recipe = serde_json::json!(resolved.recipe);
+            address::hide_all(&mut recipe);
+            return out::json(&recipe);
         }
         let file = &resolved.file;
         let text = std::fs::read_to_string(file).doing(|| format!("reading {}", file.display()))?;

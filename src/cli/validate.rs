@@ -1,9 +1,12 @@
 //! `imgforge validate`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{App, out, recipes};
+use crate::address;
 use crate::error::Result;
+use crate::recipe::{Repo, Role};
 
 /// The arguments of `imgforge validate`.
 #[derive(Debug, clap::Args)]
@@ -40,9 +43,38 @@ impl Validate {
             repo.validate_files(&self.files, &self.var)?
         };
         problems.check()?;
+        for place in self.passwords(&repo)? {
+            app.ui.warning(format!(
+                "{place}: an address with a password, which everybody has who reads the recipe; \
+                 the site's mirrors belong into imgforge.yaml, and what a step needs into `secrets:`"
+            ));
+        }
         match self.files.len() {
             0 => out::print(&format!("{} images: all good\n", repo.names()?.len())),
             n => out::print(&format!("{n} files: all good\n")),
         }
+    }
+
+    /// Where recipes and fragments have passwords in addresses, as `FILE:LINE`.
+    fn passwords(&self, repo: &Repo) -> Result<BTreeSet<String>> {
+        let mut files = self.files.clone();
+        if files.is_empty() {
+            for name in repo.names()? {
+                let named = repo.load(&name, &self.var)?.files;
+                let ours = named
+                    .into_iter()
+                    .filter(|file| matches!(file.role, Role::Recipe | Role::Include));
+                files.extend(ours.map(|file| file.path));
+            }
+        }
+        let mut places = BTreeSet::new();
+        for file in &files {
+            let text = super::read_named(file)?;
+            let shown = file.strip_prefix(repo.root()).unwrap_or(file).display();
+            let lines = (1..).zip(text.lines());
+            let found = lines.filter(|(_, line)| address::has_password(line));
+            places.extend(found.map(|(number, _)| format!("{shown}:{number}")));
+        }
+        Ok(places)
     }
 }

@@ -44,7 +44,7 @@ pub fn install(
     }
     inputs.value("machine.arch", recipe.machine.arch);
     inputs.value("machine.disk", recipe.machine.disk);
-    inputs.value("mirrors.build", &recipe.mirrors.build);
+    inputs.place("mirrors.build", &recipe.mirrors.build);
     inputs.value("name", &recipe.name);
     if let Some(pin) = pin {
         pinned(&mut inputs, pin);
@@ -144,7 +144,7 @@ pub fn configure(
     if resolved.grows() {
         inputs.value("machine.disk", recipe.machine.disk);
     }
-    inputs.value("mirrors.build", &recipe.mirrors.build);
+    inputs.place("mirrors.build", &recipe.mirrors.build);
     resolved
         .vars
         .iter()

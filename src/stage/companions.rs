@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::address;
 use crate::error::{Error, Result};
 use crate::pipeline::plan::Plan;
 use crate::repository::Companion;
@@ -119,7 +120,7 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
             made: entry.map(|entry| (entry.meta().created, entry.meta().took)),
         }
     });
-    provenance::statement(&Provenance {
+    let mut statement = provenance::statement(&Provenance {
         subjects,
         byproducts,
         image: plan.image(),
@@ -128,7 +129,9 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
         source: material.source,
         base: plan.pinned(),
         builder: material.builder.unwrap_or(BUILDER),
-    })
+    });
+    address::hide_all(&mut statement);
+    statement
 }
 
 fn sha512(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::address;
 use crate::error::{Error, Result};
 use crate::pipeline::pins::Pin;
 use crate::pipeline::plan::Plan;
@@ -167,10 +168,14 @@ fn manifest(plan: &Plan, system: &Value) -> Map<String, Value> {
         .map(|planned| json!({"image": planned.image, "stage": planned.label, "key": planned.key}))
         .collect();
     let mut manifest = Map::new();
-    manifest.insert("recipe".into(), json!(plan.resolved.recipe));
+    let mut recipe = json!(plan.resolved.recipe);
+    address::hide_all(&mut recipe);
+    manifest.insert("recipe".into(), recipe);
     manifest.insert("stages".into(), Value::Array(stages));
     if let Some(pin) = plan.pinned() {
-        manifest.insert("from".into(), pin.manifest());
+        let mut from = pin.manifest();
+        address::hide_all(&mut from);
+        manifest.insert("from".into(), from);
     }
     // What the installer got, by address and digest.
     if let Some(fetched) = system["install"].get("fetched") {

@@ -1,9 +1,11 @@
 //! What a stage's result depends on, and the key made of it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::store::digests::Digests;
@@ -18,10 +20,24 @@ impl Inputs {
         Inputs(vec![("stage".into(), format!("{stage} {version}"))])
     }
 
-    /// Adds a value; its text is what `plan --explain` can show.
+    /// Adds a value; its text is what `plan --explain` can show. A password in an address counts,
+    /// as it may get into the guest, but is not written down.
     pub fn value(&mut self, name: impl Into<String>, value: impl Serialize) {
         let text = serde_json::to_string(&value).unwrap_or_default();
+        let text = match address::hide(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(hidden) => {
+                let digest = blake3::hash(text.as_bytes()).to_hex();
+                format!("{hidden} with a password ({:.8})", digest.as_str())
+            }
+        };
         self.0.push((name.into(), text));
+    }
+
+    /// Adds where something is fetched from: who fetches does not change what is fetched, so that
+    /// neither user nor password count.
+    pub fn place(&mut self, name: impl Into<String>, place: &str) {
+        self.value(name, address::hide(place));
     }
 
     /// Adds the key of the stage's input.
@@ -108,6 +124,30 @@ mod tests {
             .iter()
             .for_each(|(name, value)| inputs.value(*name, value));
         inputs
+    }
+
+    #[test]
+    fn passwords_count_but_are_not_written_down() {
+        let with = |password: &str| inputs(&[("uri", &format!("https://me:{password}@h/x"))]);
+        let (one, other) = (with("hunter2"), with("hunter3"));
+        assert_ne!(one.key(), other.key());
+        let text = serde_json::to_string(&one).unwrap();
+        assert!(
+            !text.contains("hunter") && text.contains("https://h/x"),
+            "{text}"
+        );
+        let place = |address: &str| {
+            let mut inputs = Inputs::new("install", 1);
+            inputs.place("mirrors.build", address);
+            inputs
+        };
+        assert_eq!(place("https://me:hunter2@h/x"), place("https://h/x"));
+        // Keys of everything else are what they were.
+        assert_eq!(place("https://h/x").key(), {
+            let mut inputs = Inputs::new("install", 1);
+            inputs.value("mirrors.build", "https://h/x");
+            inputs.key()
+        });
     }
 
     #[test]

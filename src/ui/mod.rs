@@ -113,16 +113,29 @@ pub fn printable(text: &str) -> String {
         match c {
             '\u{1b}' => match chars.next() {
                 Some('[') => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
-                Some(']') => drop(chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'))),
+                Some(']' | 'P' | '^' | '_') => {
+                    let _ = chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                    chars.next_if_eq(&'\\');
+                }
                 _ => {}
             },
             '\u{9b}' => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
             '\t' => out.push_str("    "),
-            c if c.is_control() => {}
+            c if c.is_control() || is_direction(c) => {}
             c => out.push(c),
         }
     }
     out
+}
+
+/// Characters that change the direction of text could make a line say something else.
+pub(crate) const fn is_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+/// The text of an event, without the passwords of addresses.
+fn hidden(text: impl Into<String>) -> String {
+    crate::address::hide(&text.into()).into_owned()
 }
 
 /// Takes no notice of anything, for tests and quiet commands.
@@ -166,12 +179,12 @@ impl Ui {
 
     /// Something the user should know, once.
     pub fn notice(&self, text: impl Into<String>) {
-        self.event(&Event::Notice { text: text.into() });
+        self.event(&Event::Notice { text: hidden(text) });
     }
 
     /// Something is wrong, but the work goes on.
     pub fn warning(&self, text: impl Into<String>) {
-        self.event(&Event::Warning { text: text.into() });
+        self.event(&Event::Warning { text: hidden(text) });
     }
 
     /// The same reporter, for one stage of one image.
@@ -226,7 +239,7 @@ impl StageUi {
         self.ui.event(&Event::Step {
             image,
             stage,
-            name: name.into(),
+            name: hidden(name),
         });
     }
 
@@ -236,7 +249,7 @@ impl StageUi {
         self.ui.event(&Event::Line {
             image,
             stage,
-            text: text.into(),
+            text: hidden(text),
         });
     }
 

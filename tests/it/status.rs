@@ -218,3 +218,35 @@ fn a_key_is_warned_of_thirty_days_before_it_expires() {
         text(&status.stderr)
     );
 }
+
+#[test]
+fn passwords_in_addresses_are_shown_nowhere_and_warned_of() {
+    let world = world();
+    let recipe = "name: web-node\ninstall: {import: {image: 'https://me:hunter2@h.example/x', sha256: \
+                  aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}\n\
+                  mirrors: {build: 'https://me:hunter2@m.example/debian'}\n\
+                  vars: {place: 'http://me:hunter2@v.example/'}\n\
+                  configure:\n- shell: {run: 'curl https://me:hunter2@s.example/'}\n";
+    std::fs::write(world.path("recipes/web-node.yaml"), recipe).unwrap();
+    for args in [
+        &["show", "web-node", "--resolved"][..],
+        &["show", "web-node", "--json"],
+        &["plan", "web-node", "--json"],
+        &["plan", "web-node", "--explain"],
+        &["validate"],
+    ] {
+        let output = run(&world, args);
+        let all = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {all}");
+        assert!(!all.contains("hunter2"), "{args:?}: {all}");
+        if args[0] == "show" {
+            assert!(all.contains("https://m.example/debian"), "{all}");
+        }
+        if args[0] == "validate" {
+            for line in [2, 3, 4, 6] {
+                let place = format!("recipes/web-node.yaml:{line}: an address with a password");
+                assert!(all.contains(&place), "{place}: {all}");
+            }
+        }
+    }
+}

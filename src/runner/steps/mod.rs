@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use super::payload::Entry;
 use super::script::{quote, variable};
+use crate::address;
 use crate::error::{Error, Result};
 use crate::recipe::types::{Action, PackageNames, Shell, Step, When};
 
@@ -125,6 +126,7 @@ pub(super) fn title(step: &Step) -> String {
         Action::Checkpoint => "checkpoint".into(),
         Action::Reboot => "reboot".into(),
     });
+    let text = address::hide(&text);
     let line = text.lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(100).collect()
 }
