@@ -1,8 +1,11 @@
 //! `imgforge attach`.
 
+use std::io::IsTerminal as _;
+
 use super::{App, session};
 use crate::error::Result;
 use crate::pipeline;
+use crate::runner::lines::Screen;
 
 /// The arguments of `imgforge attach`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +21,8 @@ impl Attach {
     /// When no build of the image runs.
     pub fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
-        pipeline::shell::attach(&session.store, &self.name, &mut std::io::stdout().lock())
+        let mut stdout = std::io::stdout().lock();
+        let screen = stdout.is_terminal().then(Screen::default);
+        pipeline::shell::attach(&session.store, &self.name, screen, &mut stdout)
     }
 }

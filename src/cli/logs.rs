@@ -1,9 +1,11 @@
 //! `imgforge logs`.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::{App, out, session};
 use crate::error::{Error, Result};
+use crate::runner::lines::plain;
 
 /// The arguments of `imgforge logs`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +58,14 @@ impl Logs {
                 )),
             );
         }
-        out::print(&super::read_named(&wanted)?)
+        let raw = std::fs::read(&wanted).map_err(|cause| {
+            Error::usage(format!("{} cannot be read", wanted.display())).cause(cause)
+        })?;
+        if !std::io::stdout().is_terminal() {
+            return out::bytes(&raw);
+        }
+        let text = String::from_utf8_lossy(&raw);
+        let mut lines = text.lines();
+        lines.try_for_each(|line| out::print(&format!("{}\n", plain(line))))
     }
 }

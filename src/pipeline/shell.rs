@@ -19,6 +19,7 @@ use crate::hypervisor::{
 use crate::pipeline::plan::Plan;
 use crate::pipeline::{Options, Session, epoch, plan};
 use crate::recipe::types;
+use crate::runner::lines::Screen;
 use crate::runner::watch::unlock::{Answer, Unlock};
 use crate::stage::configure;
 use crate::stage::{CLUSTER, overlay};
@@ -296,11 +297,17 @@ impl Running {
     }
 }
 
-/// Shows the consoles of the guests of a running build, from now until it ends.
+/// Shows the consoles of the guests of a running build, from now until it ends; on a terminal,
+/// which guests must not drive, only what its `screen` lets through.
 ///
 /// # Errors
 /// When no build of `image` runs.
-pub fn attach(store: &Store, image: &str, out: &mut dyn std::io::Write) -> Result<()> {
+pub fn attach(
+    store: &Store,
+    image: &str,
+    mut screen: Option<Screen>,
+    out: &mut dyn std::io::Write,
+) -> Result<()> {
     if !Running::is(store, image) {
         return Err(
             Error::usage(format!("no build of {image} is running")).hint(format!(
@@ -318,7 +325,11 @@ pub fn attach(store: &Store, image: &str, out: &mut dyn std::io::Write) -> Resul
         if let Some((_, file)) = &mut open {
             file.read_to_end(&mut bytes)
                 .doing(|| "reading the console".into())?;
-            let written = out.write_all(&bytes).and_then(|()| out.flush());
+            let written = match &mut screen {
+                Some(screen) => out.write_all(screen.push(&bytes).as_bytes()),
+                None => out.write_all(&bytes),
+            };
+            let written = written.and_then(|()| out.flush());
             written.doing(|| "writing to the terminal".into())?;
         }
         if bytes.is_empty() {

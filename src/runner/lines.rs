@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::mask::Mask;
+use crate::ui::is_direction;
 
 /// A longer line is cut, in bytes.
 const LONGEST: usize = 4096;
@@ -78,9 +79,61 @@ pub fn plain(text: &str) -> String {
     out.trim_end().to_owned()
 }
 
-/// Characters that change the direction of text could make a log say something else.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+/// What a terminal may be given of a guest's console while it arrives: text, and where lines end
+/// and begin again.
+#[derive(Debug, Default)]
+pub struct Screen {
+    escape: Escape,
+    /// The beginning of a character.
+    rest: Vec<u8>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    #[default]
+    None,
+    Begun,
+    /// A sequence with parameters.
+    Parameters,
+    /// A text for the terminal itself, such as its title.
+    Text,
+    /// One more character.
+    One,
+}
+
+impl Screen {
+    /// What of a chunk can be shown.
+    pub fn push(&mut self, chunk: &[u8]) -> String {
+        self.rest.extend_from_slice(chunk);
+        let bytes = std::mem::take(&mut self.rest);
+        let whole = match std::str::from_utf8(&bytes) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => bytes.len(),
+        };
+        self.rest = bytes[whole..].to_vec();
+        let text = String::from_utf8_lossy(&bytes[..whole]);
+        text.chars().filter(|c| self.shows(*c)).collect()
+    }
+
+    fn shows(&mut self, c: char) -> bool {
+        let (next, shown) = match (self.escape, c) {
+            (_, '\n') => (Escape::None, true),
+            (_, '\u{1b}') => (Escape::Begun, false),
+            (Escape::None, '\u{9b}') | (Escape::Begun, '[') => (Escape::Parameters, false),
+            (Escape::None, '\u{90}' | '\u{9d}' | '\u{9e}' | '\u{9f}')
+            | (Escape::Begun, ']' | 'P' | '^' | '_') => (Escape::Text, false),
+            (Escape::Begun, '(' | ')' | '#' | '%') => (Escape::One, false),
+            (Escape::Parameters, '@'..='~') | (Escape::Text, '\u{7}' | '\u{9c}') => {
+                (Escape::None, false)
+            }
+            (Escape::Parameters | Escape::Text, _) => (self.escape, false),
+            (Escape::Begun | Escape::One, _) => (Escape::None, false),
+            (Escape::None, '\r' | '\t') => (Escape::None, true),
+            (Escape::None, c) => (Escape::None, !c.is_control() && !is_direction(c)),
+        };
+        self.escape = next;
+        shown
+    }
 }
 
 /// The last lines of something.
@@ -132,6 +185,20 @@ mod tests {
         ] {
             assert_eq!(plain(raw), seen, "{raw:?}");
         }
+    }
+
+    #[test]
+    fn a_terminal_is_given_no_sequence_however_it_is_cut() {
+        let raw = "login: \u{1b}[31mä\u{1b}]0;title\u{7}x\u{1b}P1;2|q\u{1b}\\10%\r20%\u{9b}2J\n\
+                   \u{1b}]52;never ended\nb\u{8}\u{202e}c\u{1b}(0";
+        let seen = "login: äx10%\r20%\n\nbc";
+        for cut in 0..raw.len() {
+            let mut screen = Screen::default();
+            let mut out = screen.push(&raw.as_bytes()[..cut]);
+            out += &screen.push(&raw.as_bytes()[cut..]);
+            assert_eq!(out, seen, "cut at {cut}");
+        }
+        assert_eq!(Screen::default().push(b"a\xffb"), "a\u{fffd}b");
     }
 
     #[test]
