@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A packages=(
-  [run]="mmdebstrap uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
+  [run]="mmdebstrap distro-info-data uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
     libvirt-daemon-driver-qemu virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools
     busybox-static squashfs-tools"

@@ -1,5 +1,6 @@
 //! Archives of the Debian family: where the packages come from, and how a guest is told.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{Apt, Suite};
@@ -70,6 +71,57 @@ pub fn from_host(distro: &Apt, printed: &str) -> Option<Archive> {
     // Ubuntu's Release files call every pocket by the suite's code name.
     let security = find("-security").filter(|security| *security != main);
     Some(Archive { main, security })
+}
+
+/// What `apt-get indextargets` printed, with the mirrors of a list (`mirror+file:/etc/apt/mirrors/…`)
+/// in its place, best first; `read` gets its path or address.
+pub fn with_lists(printed: &str, read: impl Fn(&str) -> String) -> String {
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut out = String::new();
+    for line in printed.lines() {
+        let (head, uri) = line.rsplit_once('|').unwrap_or(("", line));
+        let list = match uri.split_once("mirror+") {
+            Some(("", list)) => Some(list.replacen("copy:", "file:", 1)),
+            _ => uri
+                .strip_prefix("mirror:")
+                .map(|rest| format!("http:{rest}")),
+        };
+        let Some(list) = list else {
+            let _ = writeln!(out, "{line}");
+            continue;
+        };
+        let place = match list.strip_prefix("file:") {
+            Some(path) => format!("/{}", path.trim_start_matches('/')),
+            None => list,
+        };
+        let place = place.trim_end_matches('/').to_owned();
+        let mirrors = lists
+            .entry(place)
+            .or_insert_with_key(|place| mirrors(&read(place)));
+        for mirror in mirrors {
+            let _ = writeln!(out, "{head}|{mirror}");
+        }
+    }
+    out
+}
+
+/// The addresses of a list of mirrors, those of a smaller `priority:` first.
+fn mirrors(list: &str) -> Vec<String> {
+    let entry = |line: &str| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let uri = words.next()?.to_owned();
+        let priority = words.find_map(|word| word.strip_prefix("priority:")?.parse().ok());
+        Some((priority.unwrap_or(u32::MAX), uri))
+    };
+    let mut all: Vec<(u32, String)> = list.lines().filter_map(entry).collect();
+    all.sort_by_key(|(priority, _)| *priority);
+    all.into_iter().map(|(_, uri)| uri).collect()
+}
+
+/// Whether the host has any source of the distribution.
+pub fn names(distro: &Apt, printed: &str) -> bool {
+    let of = |line: &str| line.split('|').next() == Some(distro.origin);
+    printed.lines().any(of)
 }
 
 /// The archive that a `sources.list` or a deb822 file names: the first address, and the first
@@ -205,6 +257,32 @@ Debian|bookworm|http://mirror.example/debian/
         assert_eq!(from_host(ubuntu, HOST), None);
         assert_eq!(from_host(debian, ""), None);
         assert_eq!(from_host(debian, "Debian|trixie|file:/srv/mirror/"), None);
+    }
+
+    #[test]
+    fn lists_of_mirrors_are_read_and_the_best_of_several_is_taken() {
+        // As Debian's cloud images have it; with the other forms of apt-transport-mirror(1).
+        let printed = "Debian|trixie|mirror+file:/etc/apt/mirrors/debian.list/\n\
+                       Debian|trixie-security|mirror+file:/etc/apt/mirrors/security.list\n\
+                       Other|x|mirror://lists.example/x\nOther|y|mirror+https://lists.example/y\n\
+                       Debian|trixie|http://second.example/debian/\n";
+        let read = |place: &str| match place {
+            "/etc/apt/mirrors/debian.list" => {
+                "# ours\nhttp://b.example/debian\tpriority:2\nhttp://a.example/debian/ priority:1 type:deb\n"
+            }
+            "/etc/apt/mirrors/security.list" => "https://s.example/debian-security",
+            "http://lists.example/x" | "https://lists.example/y" => "ftp://o.example/",
+            other => panic!("{other}"),
+        };
+        let (debian, _) = suite("trixie").unwrap();
+        let whole = with_lists(printed, |place| read(place).to_owned());
+        let found = from_host(debian, &whole).unwrap();
+        assert_eq!(found.main, "http://a.example/debian");
+        assert_eq!(found.security.unwrap(), "https://s.example/debian-security");
+        assert!(whole.contains("Other|x|ftp://o.example/\n"), "{whole}");
+        let nothing = with_lists("Debian|trixie|mirror+file:/gone\n", |_| String::new());
+        assert_eq!(from_host(debian, &nothing), None);
+        assert!(names(debian, "Debian|trixie|cdrom:[x]") && !names(debian, "Other|x|y"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
     inputs.value("suite", suite.name);
     inputs.value("packages", PACKAGES);
     inputs.value("python", PYTHON);
-    inputs.value("mirrors.build", request.mirror);
+    inputs.place("mirrors.build", request.mirror);
     let key = inputs.key();
     let store = request.store;
     let lock = store.lock(&key, |pid| {
@@ -212,7 +212,12 @@ fn unpack(
         site.map(Vec::as_slice).unwrap_or_default(),
         distro,
         suite,
+        request.ui,
     )?;
+    if archive.is_none() {
+        // mmdebstrap's own choice must be this distribution's.
+        mirror::tool_default(dir, distro, suite)?;
+    }
     let sources = dir.join("toolbox.sources");
     let mut program = as_guest_root("mmdebstrap")
         .args(["--mode=root", "--format=directory", "--variant=extract"])

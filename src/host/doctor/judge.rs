@@ -203,21 +203,24 @@ pub(super) fn space(what: &str, dir: &Path, free: std::io::Result<u64>, gib: u64
     }
 }
 
-/// `found`: package and whether its keyring is there.
-pub(super) fn keyrings(found: &[(&str, bool)]) -> Finding {
+/// `found`: package and whether its file is there.
+pub(super) fn archives(found: &[(&str, bool)]) -> Finding {
     let missing: Vec<&str> = found
         .iter()
         .filter(|(_, there)| !there)
         .map(|(name, _)| *name)
         .collect();
     if missing.is_empty() {
-        return Finding::ok("archive keyrings", "Debian's and Ubuntu's are installed");
+        return Finding::ok(
+            "archives",
+            "the keyrings and suites of Debian and Ubuntu are known",
+        );
     }
     Finding::bad(
         Level::Warn,
-        "archive keyrings",
+        "archives",
         format!(
-            "{} not installed: its suites cannot be bootstrapped",
+            "{} not installed: not every suite can be bootstrapped",
             missing.join(" and ")
         ),
         tools::install_line(&missing),
@@ -342,8 +345,16 @@ mod tests {
     }
 
     #[test]
-    fn missing_keyrings_are_named() {
-        let finding = keyrings(&[("debian-archive-keyring", true), ("ubuntu-keyring", false)]);
-        assert!(finding.fix.unwrap().ends_with("install ubuntu-keyring"));
+    fn missing_keyrings_and_lists_of_suites_are_named() {
+        let finding = archives(&[
+            ("debian-archive-keyring", true),
+            ("ubuntu-keyring", false),
+            ("distro-info-data", false),
+        ]);
+        let fix = finding.fix.unwrap();
+        assert!(
+            fix.ends_with("install ubuntu-keyring distro-info-data"),
+            "{fix}"
+        );
     }
 }

@@ -95,7 +95,7 @@ pub fn examine(wishes: &Wishes<'_>) -> Vec<Finding> {
     for (what, dir, need) in space_wanted(wishes.state) {
         findings.push(judge::space(what, &dir, probe::space(&dir), need));
     }
-    findings.push(judge::keyrings(&probe::keyrings()));
+    findings.push(judge::archives(&probe::archives()));
     findings.extend(judge::keyboxd(keyboxd::configured().as_deref()));
     findings.push(judge::signing_key(
         wishes.signing_key,

@@ -133,15 +133,17 @@ pub(super) fn space(dir: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-pub(super) fn keyrings() -> [(&'static str, bool); 2] {
+/// Packages that bootstrapping reads files of, and whether they are there.
+pub(super) fn archives() -> [(&'static str, bool); 3] {
     [
-        ("debian-archive-keyring", "debian"),
-        ("ubuntu-keyring", "ubuntu"),
+        (
+            "debian-archive-keyring",
+            "keyrings/debian-archive-keyring.gpg",
+        ),
+        ("ubuntu-keyring", "keyrings/ubuntu-archive-keyring.gpg"),
+        ("distro-info-data", "distro-info/ubuntu.csv"),
     ]
-    .map(|(package, name)| {
-        let file = format!("/usr/share/keyrings/{name}-archive-keyring.gpg");
-        (package, Path::new(&file).is_file())
-    })
+    .map(|(package, file)| (package, Path::new("/usr/share").join(file).is_file()))
 }
 
 pub(super) fn signing_key(name: Option<&str>) -> Result<()> {

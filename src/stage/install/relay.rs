@@ -136,8 +136,8 @@ fn choose(
         };
         return Ok((mirrors, None));
     };
-    let default = mirror::tool_default(scratch, suite)?;
-    let chosen = mirror::choose(build, site, apt, suite)?;
+    let default = mirror::tool_default(scratch, apt, suite)?;
+    let chosen = mirror::choose(build, site, apt, suite, context.ui)?;
     let image = default.as_ref().map(|archive| SourcesFile {
         path: format!("/{}", apt::sources_path(apt)),
         text: apt::sources(apt, suite, archive, &[]),

@@ -7,7 +7,11 @@ use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::tools;
 use crate::http::{Client, Limits, Url};
+use crate::ui::StageUi;
+
+use super::packages::word;
 
 /// A mirror that does not answer soon is left for the next one.
 const LIMITS: Limits = Limits {
@@ -17,6 +21,9 @@ const LIMITS: Limits = Limits {
     pause: Duration::from_secs(1),
     redirects: 10,
 };
+
+/// The largest list of mirrors, in bytes.
+const LARGEST_LIST: u64 = 1 << 20;
 
 /// Chooses the archive by what the recipe says, `build`, and the mirrors of imgforge.yaml, `site`;
 /// `None` is the tool's default.
@@ -28,24 +35,54 @@ pub fn choose(
     site: &[String],
     distro: &'static Apt,
     suite: &Suite,
+    ui: &StageUi,
 ) -> Result<Option<Archive>> {
     match build {
         "default" => Ok(None),
         "host" => Ok(match first_that_answers(site, suite)? {
             Some(archive) => Some(archive),
-            None => of_host(distro),
+            None => of_host(distro, ui),
         }),
         address => first_that_answers(&[address.to_owned()], suite),
     }
 }
 
-/// The host's own archive; a host without apt has none.
-fn of_host(distro: &Apt) -> Option<Archive> {
+/// The host's own archive; a host without apt has none. Says so where apt has one that no build can
+/// use.
+fn of_host(distro: &Apt, ui: &StageUi) -> Option<Archive> {
     let printed = Program::new("apt-get")
         .args(["indextargets", "--format", apt::INDEXTARGETS_FORMAT])
         .text()
         .ok()?;
-    apt::from_host(distro, &printed)
+    let known = apt::names(distro, &printed);
+    let printed = apt::with_lists(&printed, |list| {
+        mirror_list(list).unwrap_or_else(|why| {
+            ui.ui().warning(format!(
+                "the host's list of mirrors {list} cannot be read: {why}"
+            ));
+            String::new()
+        })
+    });
+    let found = apt::from_host(distro, &printed);
+    if found.is_none() && known {
+        ui.ui().notice(format!(
+            "the host's own apt has no mirror of {} that a build reaches: the default is used",
+            distro.origin
+        ));
+    }
+    found
+}
+
+/// A list of mirrors, as apt-transport-mirror(1) finds it.
+fn mirror_list(place: &str) -> Result<String, String> {
+    let url = Url::parse_or_path(place).map_err(|error| error.to_string())?;
+    let read = match url.local() {
+        Some(path) => std::fs::read(path).map_err(|cause| cause.to_string())?,
+        None => Client::to(&url, LIMITS)
+            .and_then(|client| client.read(&url, LARGEST_LIST))
+            .map_err(|error| error.to_string())?,
+    };
+    Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
 /// The first of `addresses` that carries the suite; an error when there are some and none does.
@@ -103,12 +140,12 @@ fn has(archive: &str, suite: &str, name: &str) -> Result<(), String> {
 /// The archive that mmdebstrap would use by itself: the distribution's own addresses.
 ///
 /// # Errors
-/// When mmdebstrap fails.
-pub fn tool_default(scratch: &Path, suite: &Suite) -> Result<Option<Archive>> {
+/// When mmdebstrap fails, or takes the suite for one of another distribution.
+pub fn tool_default(scratch: &Path, distro: &Apt, suite: &Suite) -> Result<Option<Archive>> {
     let file = scratch.join("default.sources");
     let hook = format!(
-        r#"--setup-hook=cat "$1"/etc/apt/sources.list >'{}'"#,
-        file.display()
+        r#"--setup-hook=cat "$1"/etc/apt/sources.list >{}"#,
+        word(&file)
     );
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])
@@ -116,13 +153,63 @@ pub fn tool_default(scratch: &Path, suite: &Suite) -> Result<Option<Archive>> {
         .env("TMPDIR", scratch)
         .run()?;
     let printed = std::fs::read_to_string(&file).doing(|| format!("reading {}", file.display()))?;
-    Ok(apt::from_sources(&printed))
+    let archive = apt::from_sources(&printed);
+    match archive
+        .as_ref()
+        .and_then(|archive| other_vendor(distro, archive))
+    {
+        Some(vendor) => Err(Error::host(format!(
+            "mmdebstrap takes {} for a release of {vendor}",
+            suite.product
+        ))
+        .cause("without the package distro-info-data it knows no suite")
+        .hint(tools::install_line(&["distro-info-data"]))),
+        None => Ok(archive),
+    }
+}
+
+/// The distribution that an archive belongs to by its address, if that is another one.
+fn other_vendor(distro: &Apt, archive: &Archive) -> Option<&'static str> {
+    let name = archive.main.rsplit('/').next().unwrap_or_default();
+    let others = [("debian", "Debian"), ("ubuntu", "Ubuntu")];
+    let mut others = others.into_iter().filter(|(id, _)| *id != distro.id);
+    others.find_map(|(id, vendor)| name.starts_with(id).then_some(vendor))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::distro::suite;
+
+    #[test]
+    fn no_distribution_is_told_the_archive_of_another() {
+        let (debian, _) = suite("trixie").unwrap();
+        let (ubuntu, _) = suite("noble").unwrap();
+        for (distro, address, other) in [
+            (debian, "http://deb.debian.org/debian", None),
+            (ubuntu, "http://archive.ubuntu.com/ubuntu", None),
+            (ubuntu, "http://old-releases.example/mirror", None),
+            (ubuntu, "http://deb.debian.org/debian", Some("Debian")),
+            (ubuntu, "http://a.example/debian-archive", Some("Debian")),
+            (debian, "http://archive.ubuntu.com/ubuntu", Some("Ubuntu")),
+        ] {
+            assert_eq!(
+                other_vendor(distro, &Archive::at(address)),
+                other,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_may_have_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join("it's here; false");
+        std::fs::create_dir(&scratch).unwrap();
+        let (debian, trixie) = suite("trixie").unwrap();
+        let archive = tool_default(&scratch, debian, trixie).unwrap().unwrap();
+        assert!(archive.main.starts_with("http"), "{archive:?}");
+    }
 
     #[test]
     fn a_mirror_without_the_suite_is_named_with_its_cause() {

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::distro::apt::Archive;
 use crate::distro::{self, Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
@@ -59,9 +60,12 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     let layout = disk::Layout::new(input.machine.disk, input.seed)?;
     let named = input.bootstrap.mirror.as_deref();
     let build = named.unwrap_or(&input.mirrors.build);
-    let archive = mirror::choose(build, input.site_mirrors, distro, suite)?;
+    // First, as it tells whether mmdebstrap knows the suite.
+    let default = mirror::tool_default(input.scratch, distro, suite)?;
+    let archive = mirror::choose(build, input.site_mirrors, distro, suite, input.ui)?;
     let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
-    let sources = configure(input, distro, suite, archive, tree.data(), &layout)?;
+    let archives = (archive, default);
+    let sources = configure(input, distro, suite, archives, tree.data(), &layout)?;
     let raw = write_disk(input, &tree, &layout)?;
     input.ui.step("converting the disk");
     to_qcow2(&raw, "raw", input.disk)?;
@@ -84,15 +88,13 @@ fn configure(
     input: &Input<'_>,
     distro: &Apt,
     suite: &Suite,
-    archive: Option<distro::apt::Archive>,
+    (archive, default): (Option<Archive>, Option<Archive>),
     tree: &Path,
     layout: &disk::Layout,
 ) -> Result<Option<SourcesFile>> {
     input.ui.step("configuring the system");
-    let default = mirror::tool_default(input.scratch, suite)?;
     let components = &input.bootstrap.components;
-    let text =
-        |archive: &distro::apt::Archive| distro::apt::sources(distro, suite, archive, components);
+    let text = |archive: &Archive| distro::apt::sources(distro, suite, archive, components);
     let build = archive.as_ref().or(default.as_ref());
     let sources = build.map(text).unwrap_or_default();
     system::clear_devices(tree)?;

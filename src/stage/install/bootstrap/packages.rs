@@ -1,6 +1,6 @@
 //! The directory with the system's packages, by mmdebstrap.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
@@ -10,6 +10,7 @@ use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
 use super::{Input, disk::Layout, grub, namespace};
+use crate::host::exec::quote;
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
@@ -36,10 +37,7 @@ pub(super) fn install(
     let ui = input.ui.clone();
     namespace::as_guest_root("mmdebstrap")
         .args(arguments(input.bootstrap, distro, suite))
-        .arg(format!(
-            "--customize-hook=sh -e '{}' \"$1\"",
-            hook.display()
-        ))
+        .arg(format!("--customize-hook=sh -e {} \"$1\"", word(&hook)))
         .arg(suite.name)
         .arg(tree.data())
         .args(sources)
@@ -71,6 +69,11 @@ fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite) -> Vec<String> 
         "--dpkgopt=force-unsafe-io".into(),
         format!("--include={}", packages.join(",")),
     ]
+}
+
+/// A path as one word of a hook's line.
+pub(super) fn word(path: &Path) -> String {
+    quote(&path.to_string_lossy())
 }
 
 /// mmdebstrap's own milestones become steps; everything is a line.
