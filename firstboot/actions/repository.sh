@@ -51,3 +51,26 @@ apk)
 	;;
 esac
 rm -f "$RUN/lists-fresh"
+
+# Reads its lists and no others: the step that installs from it would fail without naming it. At the
+# first boot of a machine there may be no network yet.
+read_its_lists() {
+	case $MANAGER in
+	apt-get)
+		quiet_apt
+		apt update -o "Dir::Etc::SourceList=/etc/apt/sources.list.d/$id.sources" \
+			-o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=false
+		;;
+	dnf | yum) "$MANAGER" -y --disablerepo='*' --enablerepo="$id" makecache ;;
+	zypper) zypper_run refresh "$id" ;;
+	apk) apk update --wait 900 ;;
+	esac
+}
+
+if [ -n "${JOB:-}" ]; then
+	code=0
+	read_its_lists >"$RUN/its-lists" 2>&1 || code=$?
+	cat "$RUN/its-lists"
+	[ "$code" -eq 0 ] || fail "the repository $id cannot be used: $(why_unread <"$RUN/its-lists")"
+	rm -f "$RUN/its-lists"
+fi

@@ -59,6 +59,27 @@ refresh_lists() {
 	: >"$RUN/lists-fresh"
 }
 
+# Why a package manager could not read lists, out of what it said: the key and what is wrong with it
+# where that is the reason.
+why_unread() {
+	awk '
+		{ said = said " " $0 }
+		/^(E|Error|error|ERROR)[: ]/ && !first { first = $0 }
+		END {
+			gsub(/[ \t]+/, " ", said)
+			if (match(said, /Signing key on [0-9A-F]+ is not bound:.*is not considered secure since [0-9-]+/)) {
+				key = substr(said, RSTART, RLENGTH)
+				sub(/No binding signature.*because: /, "", key)
+				print key "; its owner has to sign the key again, with SHA-256 or better"
+			} else if (match(said, /(NO_PUBKEY|EXPKEYSIG|KEYEXPIRED|REVKEYSIG|BADSIG) [0-9A-F]+/))
+				print substr(said, RSTART, RLENGTH) ": is this the key of the repository?"
+			else if (match(said, /Missing key [0-9A-F]+/))
+				print substr(said, RSTART, RLENGTH) ": is this the key of the repository?"
+			else
+				print first ? first : "see the lines above"
+		}'
+}
+
 # apt knows no package without lists, and a sealed image has none: a layer on one needs them before
 # Puppet or Ansible installs something. The other managers fetch theirs by themselves.
 need_lists() {
