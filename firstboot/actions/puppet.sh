@@ -1,11 +1,18 @@
 # Applies a manifest, or runs the agent once. Puppet's own state is in a memory file system; of it
 # nothing stays. `puppet.sh` sets the options; `facts.sh` exports facts; `ca.pem` is the authority.
 # shellcheck shell=sh
-manifest='' modules='' hiera='' server='' port='' environment='' certname='' tags='' wait=''
+manifest='' modules='' hiera='' server='' port='' environment='' certname='' tags='' wait='' legacy_facts=''
 # shellcheck disable=SC1091
 . "$STEP/puppet.sh"
 # shellcheck disable=SC1091
 . "$STEP/facts.sh"
+
+# The first fact of an old name that the run in file $1 did not find.
+legacy_fact() {
+	sed -n "s/.*Unknown variable: '\(:*[a-z0-9_]*\)'.*/\1/p" "$1" |
+		grep -E '^:*(osfamily|operatingsystem[a-z]*|lsb[a-z]*|architecture|hardware[a-z]*|fqdn|hostname|domain|ipaddress6?[a-z0-9_]*|macaddress[a-z0-9_]*|netmask[a-z0-9_]*|network[a-z0-9_]*|interfaces|memory[a-z_]*|swap[a-z_]*|physicalprocessorcount|processorcount|processor[0-9]+|kernel[a-z]*version|uptime_?[a-z]*|is_virtual|selinux[a-z_]*|ssh[a-z]*key|rubyversion|puppetversion|timezone|uniqueid|id|gid|bios_[a-z_]+|board[a-z]+|manufacturer|productname|serialnumber|uuid|blockdevices?[a-z0-9_]*)$' |
+		head -n 1
+}
 
 PATH=$PATH:/opt/puppetlabs/bin
 if ! command -v puppet >/dev/null 2>&1; then
@@ -33,6 +40,8 @@ set -- --detailed-exitcodes --color false --logdest console --vardir "$work/var"
 major=$(puppet --version)
 major=${major%%.*}
 if [ "$major" -ge 7 ]; then set -- "$@" --publicdir "$work/public"; fi
+# Before 8 they are there by themselves, and the option is not in every version.
+if [ -n "$legacy_facts" ] && [ "$major" -ge 8 ]; then set -- "$@" --include_legacy_facts; fi
 if [ -n "$tags" ]; then set -- "$@" --tags "$tags"; fi
 if [ -n "$environment" ]; then set -- "$@" --environment "$environment"; fi
 
@@ -62,12 +71,19 @@ else
 	set -- apply "$@" "$work/tree/$manifest"
 fi
 
-code=0
-puppet "$@" || code=$?
+echo 0 >"$work/code"
+{ puppet "$@" || echo $? >"$work/code"; } 2>&1 | tee "$work/said"
+code=$(cat "$work/code")
+unknown=
+if [ "$major" -ge 8 ] && [ -z "$legacy_facts" ]; then unknown=$(legacy_fact "$work/said"); fi
 rm -rf "$work" "${keys:-$work}"
 case $code in
 0) echo "imgforge: Puppet changed nothing" ;;
 # Puppet's word for changes without a failure.
 2) echo "imgforge: Puppet made its changes" ;;
-*) exit "$code" ;;
+*)
+	[ -z "$unknown" ] || fail "Puppet 8 has no fact \`$unknown\`: the code says \`\$facts['os']\` and so on," \
+		"or the step \`legacy-facts: true\`"
+	exit "$code"
+	;;
 esac

@@ -284,6 +284,9 @@ pub struct Puppet {
     /// Only these tags of the manifest.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Gives the code facts of old names such as `$::osfamily`, which Puppet 8 leaves out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_facts: bool,
     /// One run of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PuppetAgent>,
@@ -310,6 +313,9 @@ pub struct PuppetAgent {
     /// Only these tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Sends facts of old names such as `osfamily`, which Puppet 8 leaves out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_facts: bool,
     /// How long the agent waits until the server signs its certificate; default: 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Span>,

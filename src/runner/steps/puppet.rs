@@ -81,6 +81,7 @@ fn manifest(puppet: &Puppet, scope: Scope<'_>) -> Result<Translated> {
         ("modules", puppet.modules.join(" ")),
         ("hiera", puppet.hiera.clone().unwrap_or_default()),
         ("tags", puppet.tags.join(",")),
+        ("legacy_facts", legacy(puppet.legacy_facts)),
     ];
     Ok(Translated {
         payload: Some(tree),
@@ -102,6 +103,7 @@ fn agent(agent: &PuppetAgent, scope: Scope<'_>) -> Result<Translated> {
         ("certname", agent.certname.clone()),
         ("environment", agent.environment.clone().unwrap_or_default()),
         ("tags", agent.tags.join(",")),
+        ("legacy_facts", legacy(agent.legacy_facts)),
         ("wait", wait.to_string()),
     ];
     let mut files = common(&settings, &agent.facts)?;
@@ -109,6 +111,11 @@ fn agent(agent: &PuppetAgent, scope: Scope<'_>) -> Result<Translated> {
         files.push(Entry::bytes("ca.pem", read(&scope.root.join(ca))?));
     }
     Ok(Translated::new("puppet", files))
+}
+
+/// As the script takes it.
+fn legacy(wanted: bool) -> String {
+    if wanted { "yes".into() } else { String::new() }
 }
 
 fn common(

@@ -1,5 +1,6 @@
 //! The runner for real, under dash and busybox, with files in place of disks and ports.
 
+mod actions;
 mod payload;
 
 mod ports;
