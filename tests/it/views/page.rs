@@ -218,7 +218,7 @@ fn a_page_reads_without_a_script_and_escapes_everything() {
         "a &lt;b&gt;leaked&lt;",
         "virt-builder web-node -o web-node.img",
         "imgforge pull",
-        "openstack image create",
+        "OpenStack",
         "Vagrant",
         "podman",
         "SBOM (CycloneDX)",
@@ -226,6 +226,15 @@ fn a_page_reads_without_a_script_and_escapes_everything() {
         "prefers-color-scheme: dark",
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
+    }
+    // Its recipe asks for none of them.
+    for absent in [
+        "openstack image create",
+        "incus remote add",
+        "vagrant box add",
+        "podman load",
+    ] {
+        assert!(!page.contains(absent), "{absent}: {page}");
     }
     let loads = [
         "<img",

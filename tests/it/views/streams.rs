@@ -57,6 +57,13 @@ fn incus_verifies_and_lists_the_streams_of_each_channel() {
             "{list}"
         );
     }
+    // Incus takes remotes with https only, and this repository is a directory.
+    let page = std::fs::read_to_string(root.join("images/web-node/index.html")).unwrap();
+    assert!(
+        page.contains("incus image import web-node.tar.xz web-node.qcow2"),
+        "{page}"
+    );
+    assert!(!page.contains("incus remote add"), "{page}");
     // The verifier does look at the bytes.
     let qcow2 = root.join("images/web-node/1/web-node-0123456789ab.qcow2");
     let bytes = std::fs::read(&qcow2).unwrap();

@@ -48,7 +48,7 @@ pub(super) fn of(state: &State, offer: &Offer<'_>, fingerprint: &str) -> Vec<Com
             note: Some("Resumes, verifies and unpacks while it downloads.".into()),
             text: Some(pull(&format!("-o {}.img", offer.image.name))),
         },
-        openstack(state, offer, pull),
+        openstack(state, offer),
         incus(state, offer),
         vagrant(state, offer),
         podman(state, offer),
@@ -81,42 +81,60 @@ fn pull(state: &State, offer: &Offer<'_>, fingerprint: &str, output: &str) -> St
     format!("imgforge pull {from}{channel} \\\n  --fingerprint {fingerprint} \\\n  {output}")
 }
 
-fn openstack(state: &State, offer: &Offer<'_>, pull: impl Fn(&str) -> String) -> Command {
+fn openstack(state: &State, offer: &Offer<'_>) -> Command {
     let name = &offer.image.name;
     let file = format!("{name}.qcow2");
-    let disk = offer.artifact("qcow2", &["openstack", "disk", "incus"]);
-    let fetch = match disk {
-        Some(disk) => download(state, disk, &file),
-        None => pull(&format!("--format qcow2 -o {file}")),
-    };
     let gib = offer.revision.virtual_size.div_ceil(1 << 30);
+    let text = offer.artifact("qcow2", &["openstack"]).map(|disk| {
+        format!(
+            "{}\nopenstack image create --disk-format qcow2 --container-format bare \\\n  \
+             --min-disk {gib} --file {file} {name}",
+            download(state, disk, &file)
+        )
+    });
+    let missing = "Its recipe does not ask for it: `targets: {openstack: {}}`.";
     Command {
         client: "OpenStack",
-        note: None,
-        text: Some(format!(
-            "{fetch}\nopenstack image create --disk-format qcow2 --container-format bare \\\n  \
-             --min-disk {gib} --file {file} {name}"
-        )),
+        note: text.is_none().then(|| missing.into()),
+        text,
     }
 }
 
 fn incus(state: &State, offer: &Offer<'_>) -> Command {
+    let name = &offer.image.name;
     let metadata = offer.artifact("incus-metadata", &["incus"]);
     let remote = match offer.channel == state.default_channel {
         true => state.url.clone(),
         false => format!("{}/channels/{}", state.url, offer.channel),
     };
-    let text = metadata.map(|_| {
+    let secure = remote.starts_with("https://");
+    let added = |_| {
         format!(
             "incus remote add imgforge {} --protocol simplestreams\nincus launch imgforge:{name} {name} --vm",
             quote(&remote),
-            name = offer.image.name
         )
-    });
-    let missing = "Its recipe does not ask for it: `publish: {streams: true}`.";
+    };
+    let imported = |metadata| {
+        let disk = offer.artifact("qcow2", &["incus", "openstack", "disk"])?;
+        let (about, file) = (format!("{name}.tar.xz"), format!("{name}.qcow2"));
+        Some(format!(
+            "{}\n{}\nincus image import {about} {file} --alias {name}\nincus launch {name} {name} --vm",
+            download(state, metadata, &about),
+            download(state, disk, &file)
+        ))
+    };
+    let text = match secure {
+        true => metadata.map(added),
+        false => metadata.and_then(imported),
+    };
+    let note = match (metadata, secure) {
+        (None, _) => Some("Its recipe does not ask for it: `publish: {streams: true}`."),
+        (_, true) => None,
+        (_, false) => Some("As a remote, Incus takes servers with https only."),
+    };
     Command {
         client: "Incus and LXD",
-        note: text.is_none().then(|| missing.into()),
+        note: note.map(str::to_owned),
         text,
     }
 }
