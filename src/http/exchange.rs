@@ -13,6 +13,9 @@ use crate::host::interrupt;
 /// Bytes of one piece.
 const PIECE: usize = 128 << 10;
 
+/// The largest page whose words are looked for, in bytes.
+const LARGEST_PAGE: u64 = 64 << 10;
+
 /// Fewer bytes in the time of a stall are as good as none.
 const TRICKLE: usize = 1 << 10;
 
@@ -36,6 +39,8 @@ pub(super) struct Head {
     pub(super) retry_after: Option<Duration>,
     /// First byte and total of `Content-Range`.
     pub(super) range: Option<(Option<u64>, Option<u64>)>,
+    /// The first words of a short page that says no.
+    pub(super) words: Option<String>,
 }
 
 enum Message {
@@ -142,7 +147,13 @@ fn answer(request: Builder, send: &SyncSender<Message>) {
             return;
         }
     };
-    let head = head(&response);
+    let mut head = head(&response);
+    if head.status >= 400 && head.length.is_some_and(|length| length <= LARGEST_PAGE) {
+        let mut page = vec![];
+        // Without them the status says enough.
+        drop(response.body_mut().as_reader().read_to_end(&mut page));
+        head.words = words(&String::from_utf8_lossy(&page));
+    }
     let (wanted, counted) = (matches!(head.status, 200 | 206), head.length.is_some());
     if !tell(Message::Head(head)) || !wanted {
         return;
@@ -189,7 +200,22 @@ fn head<T>(response: &ureq::http::Response<T>) -> Head {
             .and_then(|text| text.parse().ok())
             .map(Duration::from_secs),
         range: header("content-range").and_then(content_range),
+        words: None,
     }
+}
+
+/// The title of a page, else the first line of a text.
+fn words(page: &str) -> Option<String> {
+    let title = page
+        .split_once("<title>")
+        .map(|(_, rest)| rest.split('<').next());
+    let line = match title {
+        Some(title) => title,
+        None if page.trim_start().starts_with('<') => None,
+        None => page.lines().find(|line| !line.trim().is_empty()),
+    };
+    let plain = crate::ui::printable(line?.trim());
+    (!plain.is_empty()).then(|| plain.chars().take(200).collect())
 }
 
 /// `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
@@ -256,6 +282,25 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_a_page_are_its_title_or_first_line() {
+        for (page, expected) in [
+            (
+                "<html><title>403 Forbidden file type</title><h1>x",
+                Some("403 Forbidden file type"),
+            ),
+            (
+                "\n imgforge: no such file\nx",
+                Some("imgforge: no such file"),
+            ),
+            ("<html><body>x", None),
+            ("<title>a\u{1b}[2Jb</title>", Some("ab")),
+            ("", None),
+        ] {
+            assert_eq!(words(page).as_deref(), expected, "{page}");
+        }
+    }
 
     #[test]
     fn content_ranges_are_understood() {

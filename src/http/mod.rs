@@ -106,6 +106,11 @@ impl Client {
         self.agents.request(head, url)
     }
 
+    /// The proxy that reads a request for `url`, as `HOST:PORT`.
+    pub(crate) fn reader(&self, url: &Url) -> Option<String> {
+        self.agents.reader(url)
+    }
+
     fn make(limits: Limits, proxies: proxy::Proxies) -> Result<Self> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(tls::roots()?)

@@ -171,22 +171,28 @@ impl Agents {
         }
     }
 
-    /// What keeps a request for `url` from its way.
-    pub(super) fn problem(&self, url: &Url) -> Option<Error> {
-        let way = match url.secret_text().starts_with("https:") {
+    fn way(&self, url: &Url) -> &Way {
+        match url.is_https() {
+            _ if self.proxies.is_direct(url.host()) => &Way::Direct,
             true => &self.proxies.https,
             false => &self.proxies.http,
+        }
+    }
+
+    /// The proxy that reads a request for `url`; one that only makes a tunnel does not.
+    pub(super) fn reader(&self, url: &Url) -> Option<String> {
+        let proxy = self.way(url).proxy().filter(|_| !url.is_https())?;
+        Some(format!("{}:{}", proxy.host(), proxy.port()))
+    }
+
+    /// What keeps a request for `url` from its way.
+    pub(super) fn problem(&self, url: &Url) -> Option<Error> {
+        let Way::Unclear(name) = self.way(url) else {
+            return None;
         };
-        let Way::Unclear(name) = way else { return None };
-        let needed = !self.proxies.is_direct(url.host());
-        needed.then(|| {
-            Error::host(format!(
-                "{name} does not name a proxy that imgforge can use"
-            ))
-            .hint(format!(
-                "{name}=http://HOST:PORT, or unset it; other kinds are not spoken"
-            ))
-        })
+        let what = format!("{name} does not name a proxy that imgforge can use");
+        let hint = format!("{name}=http://HOST:PORT, or unset it; other kinds are not spoken");
+        Some(Error::host(what).hint(hint))
     }
 
     /// A request for `url`, on its way.

@@ -213,7 +213,7 @@ impl<'a> Stream<'a> {
                 Begin::Missing => return Ok(false),
                 Begin::Again(why) => self.failed(&why, head.retry_after)?,
                 Begin::AskForAll => self.restart(),
-                Begin::Refused => return Err(refused(&self.url, head.status)),
+                Begin::Refused => return Err(refused(self.client, &self.url, &head)),
             }
         }
     }
@@ -320,7 +320,22 @@ fn given_up(url: &Url, why: &str, times: u32) -> Error {
         ))
 }
 
-fn refused(url: &Url, status: u16) -> Error {
+fn refused(client: &Client, url: &Url, head: &Head) -> Error {
+    let status = head.status;
+    if let Some(proxy) = client.reader(url).filter(|_| status != 407) {
+        let words = head.words.as_ref().map(|words| format!(": {words}"));
+        let words = words.unwrap_or_default();
+        return Error::stage(format!("reading {url} failed"))
+            .cause(format!(
+                "the proxy {proxy}, or the server behind it, answered {}{words}",
+                status_text(status)
+            ))
+            .hint(format!(
+                "no_proxy={} reaches the server without the proxy; a cache for packages, such as \
+                 apt-cacher-ng, has only files and ports that its configuration allows",
+                url.host()
+            ));
+    }
     let hint = match status {
         401 => "the server wants another user or password: https://USER:PASSWORD@HOST/…",
         403 => {

@@ -73,7 +73,10 @@ impl Download<'_> {
                 }
                 // Another mirror may be ahead of this one; an index must fit the first.
                 404 if self.wanted.immutable => last = (404, "no mirror has it".into()),
-                status => return Ok(Some(Begun::Nothing(status, "the mirror says so".into()))),
+                status => {
+                    let who = self.shared.upstream.who(&url);
+                    return Ok(Some(Begun::Nothing(status, format!("{who} says so"))));
+                }
             }
         }
         Ok(Some(Begun::Nothing(last.0, last.1)))

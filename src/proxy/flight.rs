@@ -247,7 +247,10 @@ fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {
                 let size = size.and_then(|size| size.parse().ok()).unwrap_or_default();
                 return Source::Told(Box::new(known(&url, &response, size)));
             }
-            Ok(response) => last = (response.status().as_u16(), "the mirror says so".into()),
+            Ok(response) => {
+                let who = shared.upstream.who(&url);
+                last = (response.status().as_u16(), format!("{who} says so"));
+            }
             Err(why) => {
                 shared.log.fell_back(&url, &why);
                 shared.upstream.failed(&mirror);

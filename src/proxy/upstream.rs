@@ -70,6 +70,15 @@ impl Upstream {
         self.down().insert(mirror.to_owned());
     }
 
+    /// Who answers a request, for people.
+    pub(super) fn who(&self, url: &str) -> String {
+        let through = Url::parse(url).ok().filter(|url| !url.is_loopback());
+        match through.and_then(|url| self.client.reader(&url)) {
+            Some(proxy) => format!("the host's proxy {proxy}, or the mirror behind it,"),
+            None => "the mirror".into(),
+        }
+    }
+
     /// Whether a redirect is followed, else why not.
     fn follows(&self, from: &Url, to: &Url, promised: bool) -> Result<(), String> {
         let is = |mirror: &String| Url::parse(mirror).is_ok_and(|url| url.site() == to.site());

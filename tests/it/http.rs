@@ -239,3 +239,45 @@ fn a_part_of_a_file_is_read_over_one_connection() {
         assert_eq!(stream.total(), Some(whole.len() as u64));
     }
 }
+
+/// What apt-cacher-ng 3.7.4 says of a file that is none of its kinds.
+const FORBIDDEN: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>403 Forbidden file type or \
+                         location</title>\n</head>\n<body><h1>403 Forbidden file type or location</h1></body></html>";
+
+#[test]
+fn a_proxy_that_refuses_is_named_with_its_own_words() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut head, mut byte) = (vec![], [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                head.push(byte[0]);
+            }
+            let length = FORBIDDEN.len();
+            let head =
+                "HTTP/1.1 403 Forbidden file type or location\r\nContent-Type: text/html\r\n";
+            write!(stream, "{head}Content-Length: {length}\r\n\r\n{FORBIDDEN}").unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let pull = imgforge::host::exec::Program::new(env!("CARGO_BIN_EXE_imgforge"))
+        .args(["--state", dir.path().join("state").to_str().unwrap()])
+        .args(["pull", "http://images.example/repo#web", "-o", "web.img"])
+        .env("http_proxy", format!("http://me:hunter2@{proxy}"))
+        .dir(dir.path());
+    let said = pull.run().unwrap_err().render();
+    for expected in [
+        format!("the proxy {proxy}"),
+        "403 Forbidden: 403 Forbidden file type or location".into(),
+        "no_proxy=images.example".into(),
+    ] {
+        assert!(said.contains(&expected), "{expected}: {said}");
+    }
+    assert!(
+        !said.contains("hunter2") && !said.contains("USER:PASSWORD"),
+        "{said}"
+    );
+}
