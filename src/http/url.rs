@@ -133,11 +133,6 @@ impl Url {
         self.authority.rsplit('@').next().unwrap_or_default()
     }
 
-    /// Whether nobody on the way can change what is fetched.
-    pub(crate) fn is_https(&self) -> bool {
-        self.scheme == "https"
-    }
-
     /// The path, as it is written.
     pub fn path(&self) -> &str {
         &self.path
