@@ -5,6 +5,7 @@ pub mod cli;
 pub mod digest;
 pub mod distro;
 pub mod error;
+pub mod fstab;
 pub mod guest;
 pub mod host;
 pub mod http;

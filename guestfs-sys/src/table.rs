@@ -197,6 +197,8 @@ optional_arguments! {
         rtextsize: i64 = 6,
         maxpct: c_int = 7,
     }
+    /// Options of `set_e2attrs_argv`.
+    struct SetE2attrs = "set_e2attrs" { clear: c_int = 0, }
     /// Options of `btrfs_filesystem_resize_argv`; bytes.
     struct BtrfsResize = "btrfs_filesystem_resize" { size: i64 = 0, }
 }
@@ -247,6 +249,7 @@ functions! {
     list_devices(G) -> OwnedTexts;
     vfs_type(G, Text) -> OwnedText;
     vfs_uuid(G, Text) -> OwnedText;
+    blkid(G, Text) -> OwnedTexts;
     set_uuid(G, Text, Text) -> c_int;
     inspect_get_package_management(G, Text) -> OwnedText;
     blockdev_getsize64(G, Text) -> i64;
@@ -293,6 +296,8 @@ functions! {
     mount_options(G, Text, Text, Text) -> c_int;
     mountpoints(G) -> OwnedTexts;
     umount_all(G) -> c_int;
+    get_e2attrs(G, Text) -> OwnedText;
+    set_e2attrs_argv(G, Text, Text, *const SetE2attrs) -> c_int;
     statvfs(G, Text) -> *mut StatVfs;
     free_statvfs(*mut StatVfs);
     fstrim_argv(G, Text, *const Fstrim) -> c_int;

@@ -33,6 +33,9 @@ pub struct Os {
     /// seconds without hardware acceleration.
     #[serde(skip)]
     pub filesystems: Vec<(String, String)>,
+    /// What fstab names and is not mounted, and what no line names; a sentence each.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// The type of encrypted devices.
@@ -72,9 +75,13 @@ impl Guestfs {
     /// When there is none, when there are several (they are listed), or when one of its file
     /// systems cannot be mounted.
     pub fn mount_root(&self) -> Result<Os> {
-        let roots = self.inspect_os()?;
-        match roots.as_slice() {
-            [root] => self.mount_os(root),
+        let found = self.roots()?;
+        match found.roots.as_slice() {
+            [root] => {
+                let mut os = self.mount_os(root)?;
+                os.notes.extend(found.note());
+                Ok(os)
+            }
             [] => Err(self.none_found()),
             several => Err(self.several_found(several)),
         }
@@ -91,54 +98,6 @@ impl Guestfs {
         }
         self.umount_all()?;
         self.mount_root().map(drop)
-    }
-
-    /// Mounts the operating system whose root file system, as inspection names it, is `root`.
-    ///
-    /// # Errors
-    /// When one of its file systems cannot be mounted.
-    pub fn mount_os(&self, root: &str) -> Result<Os> {
-        let mut mountpoints = pairs(&self.inspect_get_mountpoints(root)?);
-        mountpoints.sort_by_key(|(at, _)| (at.len(), at.clone()));
-        let systems = self.list_filesystems()?;
-        for (at, device) in &mut mountpoints {
-            if at == "/" {
-                // fstab may name an encrypted volume as it is called only in the running guest.
-                root.clone_into(device);
-            }
-            *device = self.listed_as(device, &systems)?;
-            self.mount(device, at)?;
-        }
-        Ok(Os {
-            filesystems: pairs(&systems),
-            distro: self.inspect_get_distro(root)?,
-            major: self.inspect_get_major_version(root)?,
-            minor: self.inspect_get_minor_version(root)?,
-            arch: self.inspect_get_arch(root)?,
-            package_format: self.inspect_get_package_format(root)?,
-            osinfo: self.inspect_get_osinfo(root)?,
-            product: self.inspect_get_product_name(root)?,
-            mountpoints,
-            root: root.to_owned(),
-        })
-    }
-
-    /// The name by which a file system is listed. What fstab names by UUID or label may be given as
-    /// the appliance's kernel calls it, which numbers disks as it meets them.
-    fn listed_as(&self, name: &str, systems: &[String]) -> Result<String> {
-        if systems.iter().any(|listed| listed == name) {
-            return Ok(name.to_owned());
-        }
-        let uuid = self.vfs_uuid(name)?;
-        let is_part = name.starts_with(SUBVOLUME);
-        for listed in systems.iter().step_by(2) {
-            let alike = listed.starts_with(SUBVOLUME) == is_part
-                && (!is_part || behind_disk(listed) == behind_disk(name));
-            if alike && !uuid.is_empty() && self.vfs_uuid(listed)? == uuid {
-                return Ok(listed.clone());
-            }
-        }
-        Ok(name.to_owned())
     }
 
     /// Where in the file system or subvolume `outer` the subvolume `inner` is, if it is there.
@@ -294,7 +253,7 @@ fn within<'a>(outer: &str, inner: &'a str) -> Option<&'a str> {
 }
 
 /// What follows the disk in a subvolume's name: partition and path.
-fn behind_disk(name: &str) -> &str {
+pub(super) fn behind_disk(name: &str) -> &str {
     let disk = name
         .trim_start_matches(SUBVOLUME)
         .trim_start_matches("/dev/");

@@ -7,11 +7,13 @@
 
 mod inspect;
 mod log;
+mod mounting;
 #[allow(
     unsafe_code,
     reason = "libguestfs is a C library, and this its only caller"
 )]
 mod raw;
+mod roots;
 mod traces;
 mod watch;
 

@@ -166,6 +166,7 @@ fn two_systems_none_and_one_on_lvm() {
         osinfo: String::new(),
         product: String::new(),
         filesystems: vec![("/dev/sdb".into(), "ext4".into())],
+        notes: vec![],
     };
     assert_eq!(
         (os.distro.as_str(), os.major, os.package_format.as_str()),
@@ -193,7 +194,8 @@ fn two_systems_none_and_one_on_lvm() {
     let tar = dir.path().join("tree.tar");
     debian.file(
         "etc/fstab",
-        "/dev/vg/root / ext4 defaults 0 1\nLABEL=boot /boot ext4 defaults 0 2\n",
+        "/dev/mapper/vg-root / ext4 defaults 0 1\n/dev/disk/by-label/boot /boot ext4 defaults 0 2\n\
+         /dev/vdc /mnt auto defaults,nofail,comment=cloudconfig 0 2\n/dev/sr0 /media/cdrom0 udf noauto\n",
     );
     Program::new("tar")
         .args(["-C"])
@@ -213,6 +215,8 @@ fn two_systems_none_and_one_on_lvm() {
             ("/boot".into(), "/dev/sdb".to_owned())
         ]
     );
+    let absent = "/dev/vdc, which fstab mounts at /mnt, is not on the disk";
+    assert_eq!(os.notes, [absent]);
     guest.write("/boot/on-sdb", "").unwrap();
     assert_eq!(guest.mountpoints().unwrap().len(), 4);
     let out = dir.path().join("out.tar");

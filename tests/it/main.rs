@@ -3,6 +3,7 @@
 mod answers;
 mod cli;
 mod disk_seal;
+mod fstab;
 mod gate;
 mod git;
 mod grow;

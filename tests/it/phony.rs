@@ -66,6 +66,13 @@ impl Phony {
         phony
     }
 
+    /// A tree of nothing.
+    pub(crate) fn bare() -> Self {
+        Phony {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
     fn empty() -> Self {
         let phony = Phony {
             dir: tempfile::tempdir().unwrap(),
@@ -139,6 +146,45 @@ impl Phony {
             .unwrap();
         disk
     }
+}
+
+/// How the second partition of [`with_home`] may be named.
+pub(crate) const HOME: [&str; 4] = [
+    "11111111-2222-4333-8444-555555555502",
+    "my homes",
+    "aaaaaaaa-0000-4000-8000-000000000002",
+    "the homes",
+];
+
+/// Writes a raw disk, `DIR/NAME`, with a GPT of two ext4: the root, and one of a type (a GUID) whose
+/// UUID, label, PARTUUID and PARTLABEL are [`HOME`].
+pub(crate) fn with_home(dir: &Path, name: &str, trees: [&Phony; 2], kind: &str) -> PathBuf {
+    let disk = dir.join(name);
+    let file = std::fs::File::create(&disk).unwrap();
+    file.set_len(72 << 20).unwrap();
+    let [uuid, label, partuuid, partlabel] = HOME;
+    let table = format!(
+        "label: gpt\nstart=2048, size=98304\n\
+         start=100352, size=40960, uuid={partuuid}, name=\"{partlabel}\", type={kind}\n"
+    );
+    let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk);
+    sfdisk.input(table).run().unwrap();
+    for (tree, at, size, extra) in [
+        (trees[0], 1, "48M", &["-L", "phony"][..]),
+        (trees[1], 49, "20M", &["-L", label, "-U", uuid]),
+    ] {
+        let offset = format!("offset={}", at << 20);
+        Program::new("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-E", &offset])
+            .args(extra)
+            .arg("-d")
+            .arg(tree.path())
+            .arg(&disk)
+            .arg(size)
+            .run()
+            .unwrap();
+    }
+    disk
 }
 
 const DEBIAN: &str = "\

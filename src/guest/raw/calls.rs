@@ -79,6 +79,8 @@ calls! {
     "reading the type of {device}" vfs_type = vfs_type(device: &str) -> String;
     /// The UUID of a file system.
     "reading the UUID of {device}" vfs_uuid = vfs_uuid(device: &str) -> String;
+    /// What blkid(8) says of a device and its partition, names and values in turn.
+    "looking at {device}" blkid = blkid(device: &str) -> Vec<String>;
     /// Sets the UUID of a file system or swap space that is not in use.
     "changing the UUID of {device}" set_uuid = set_uuid(device: &str, uuid: &str) -> ();
     /// The package manager, such as `apt`.
@@ -199,6 +201,12 @@ calls! {
     /// Writes the checksums of all regular files below a directory, relative to it, to a file of
     /// the host, in the form of `sha256sum`.
     "reading {dir}" checksums_out = checksums_out(kind: &str, dir: &str, to: &Path) -> ();
+    /// The flags of a file, as chattr(1) has them: `i` is immutable, `a` can only grow.
+    "reading the flags of {path}" flags = get_e2attrs(path: &str) -> String;
+    /// Sets flags of a file.
+    "setting the flags of {path}" set_flags = set_e2attrs_argv(path: &str, flags: &str) [sys::SetE2attrs::new()] -> ();
+    /// Takes flags from a file.
+    "taking the flags from {path}" clear_flags = set_e2attrs_argv(path: &str, flags: &str) [sys::SetE2attrs::new().clear(1)] -> ();
     /// The size of a file, in bytes.
     "looking at {path}" file_size = filesize(path: &str) -> u64;
     /// Copies a file of the host into the guest.

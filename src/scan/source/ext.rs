@@ -11,6 +11,7 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 
 use super::parts::Volume;
 use crate::error::{Error, Result};
+use crate::fstab::{FileSystem, Machine};
 use crate::scan::{Entry, Scanner};
 
 struct Window {
@@ -49,45 +50,32 @@ pub(super) fn mounts(
             systems.iter().find(|(_, system)| has_etc(system))
         })
         .or_else(|| systems.first());
-    let fstab = root
-        .and_then(|(_, system)| system.read("/etc/fstab").ok())
-        .unwrap_or_default();
-    let fstab = String::from_utf8_lossy(&fstab).into_owned();
-    let of = |volume: &Volume| {
-        let system = systems.iter().find(|(v, _)| v.number == volume.number);
-        if root.is_some_and(|(v, _)| v.number == volume.number) {
-            return Some(String::new());
-        }
-        let (uuid, label) = match system {
-            Some((_, system)) => (
-                system.uuid().to_string(),
-                system.label().to_str().unwrap_or_default().to_owned(),
-            ),
-            None => (volume.fat_uuid.clone(), String::new()),
-        };
-        mount_point(&fstab, volume, &uuid, &label)
+    let Some((first, root)) = root else {
+        return HashMap::new();
     };
-    volumes.iter().map(|v| (v.number, of(v))).collect()
+    let fstab = root.read("/etc/fstab").unwrap_or_default();
+    let listed: Vec<FileSystem> = volumes.iter().map(|v| v.system.clone()).collect();
+    let machine = Machine {
+        systems: &listed,
+        root: volumes.iter().position(|v| v == *first).unwrap_or(0),
+        fstab: &String::from_utf8_lossy(&fstab),
+        crypttab: "",
+    };
+    let layout = machine.layout(|at| is_free(root, at));
+    let of = |index| {
+        layout
+            .at(index)
+            .map(|at| at.trim_end_matches('/').to_owned())
+    };
+    let numbered = volumes.iter().enumerate();
+    numbered.map(|(index, v)| (v.number, of(index))).collect()
 }
 
-pub(crate) fn mount_point(fstab: &str, volume: &Volume, uuid: &str, label: &str) -> Option<String> {
-    let device = |text: &str| {
-        let text = text.trim_matches('"');
-        match text.split_once('=') {
-            Some(("UUID", value)) => value.eq_ignore_ascii_case(uuid),
-            Some(("LABEL", value)) => !label.is_empty() && value == label,
-            Some(("PARTUUID", value)) => value.eq_ignore_ascii_case(&volume.partuuid),
-            _ => ["/dev/vda", "/dev/sda", "/dev/xvda", "/dev/nvme0n1p"]
-                .iter()
-                .any(|disk| text == format!("{disk}{}", volume.number)),
-        }
-    };
-    fstab.lines().find_map(|line| {
-        let mut fields = line.split_whitespace();
-        let found = device(fields.next()?);
-        let at = fields.next()?;
-        (found && at.starts_with('/') && at != "/").then(|| at.trim_end_matches('/').to_owned())
-    })
+/// Whether a directory is empty; nothing where there is none.
+fn is_free(system: &Ext4, at: &str) -> Option<bool> {
+    let mut items = system.read_dir(at).ok()?.flatten();
+    let used = items.any(|item| !matches!(item.file_name().as_ref(), b"." | b".."));
+    Some(!used)
 }
 
 /// Shows every file of the file system to the scanner.
@@ -146,35 +134,5 @@ struct Content(ext4_view::File);
 impl io::Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_bytes(buffer).map_err(io::Error::other)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scan::source::parts::Content as Kind;
-
-    #[test]
-    fn fstab_says_where_a_volume_is() {
-        let volume = Volume {
-            number: 2,
-            start: 0,
-            size: 0,
-            partuuid: "ab-2".into(),
-            fat_uuid: String::new(),
-            content: Kind::Ext,
-        };
-        for (line, point) in [
-            ("UUID=1-2 /boot ext4 defaults 0 2", Some("/boot")),
-            ("LABEL=data /srv/ ext4", Some("/srv")),
-            ("PARTUUID=AB-2 /home ext4", Some("/home")),
-            ("/dev/vda2 /var ext4", Some("/var")),
-            ("# UUID=1-2 /boot ext4", None),
-            ("UUID=1-2 none swap", None),
-            ("UUID=9-9 /x ext4", None),
-        ] {
-            let found = mount_point(line, &volume, "1-2", "data");
-            assert_eq!(found.as_deref(), point, "{line}");
-        }
     }
 }

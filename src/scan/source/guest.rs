@@ -39,7 +39,7 @@ pub(super) fn read(
     }
     let systems = pairs(&guest.list_filesystems()?);
     let mut seen = vec![];
-    if guest.inspect_os()?.len() == 1 {
+    if guest.roots()?.roots.len() == 1 {
         let os = guest.mount_root()?;
         packed(&guest, &[], scanner)?;
         guest.umount_all()?;

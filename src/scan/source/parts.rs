@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Context as _, Result};
+use crate::fstab::FileSystem;
 use crate::host::exec::Program;
 
 /// What a partition holds.
@@ -40,10 +41,8 @@ pub(crate) struct Volume {
     pub(crate) start: u64,
     /// Its length in bytes.
     pub(crate) size: u64,
-    /// Its PARTUUID.
-    pub(crate) partuuid: String,
-    /// The UUID of a FAT, as fstab has it.
-    pub(crate) fat_uuid: String,
+    /// What fstab may know it by.
+    pub(crate) system: FileSystem,
     /// What it holds.
     pub(crate) content: Content,
 }
@@ -55,6 +54,9 @@ struct Printed {
 
 #[derive(Debug, Deserialize)]
 struct Table {
+    /// That of an MBR is a number: `0x1234abcd`.
+    #[serde(default)]
+    id: String,
     sectorsize: Option<u64>,
     #[serde(default)]
     partitions: Vec<Partition>,
@@ -67,6 +69,10 @@ struct Partition {
     size: u64,
     #[serde(default)]
     uuid: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    attrs: String,
     #[serde(rename = "type")]
     kind: String,
 }
@@ -84,8 +90,11 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
             number: 0,
             start: 0,
             size: whole,
-            partuuid: String::new(),
-            fat_uuid: fat_uuid(&file, 0),
+            system: FileSystem {
+                name: "the disk".into(),
+                place: Some((0, 0)),
+                ..system(raw, content, 0, whole)
+            },
             content,
         }]
     };
@@ -102,13 +111,30 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
     let volumes = table.partitions.into_iter().filter_map(|part| {
         let digits = part.node.rsplit(|c: char| !c.is_ascii_digit()).next()?;
         let (start, size) = (part.start * sector, part.size * sector);
-        (!EXTENDED.contains(&part.kind.as_str())).then(|| Volume {
-            number: digits.parse().unwrap_or(0),
+        if EXTENDED.contains(&part.kind.as_str()) {
+            return None;
+        }
+        let number = digits.parse().unwrap_or(0);
+        let content = look(&file, start, size);
+        let partuuid = match table.id.strip_prefix("0x") {
+            Some(id) => format!("{id}-{number:02x}"),
+            None => part.uuid,
+        };
+        let system = FileSystem {
+            name: format!("partition {number}"),
+            place: Some((0, number)),
+            partuuid,
+            partlabel: part.name,
+            part_type: part.kind,
+            no_auto: part.attrs.contains("GUID:63"),
+            ..system(raw, content, start, size)
+        };
+        Some(Volume {
+            number,
             start,
             size,
-            partuuid: part.uuid.to_ascii_lowercase(),
-            fat_uuid: fat_uuid(&file, start),
-            content: look(&file, start, size),
+            system,
+            content,
         })
     });
     Ok(volumes.collect())
@@ -151,20 +177,18 @@ fn look(file: &File, start: u64, size: u64) -> Content {
     Content::Other
 }
 
-fn fat_uuid(file: &File, start: u64) -> String {
-    let first: [u8; 512] = bytes(file, start);
-    let at = if &first[82..87] == b"FAT32" {
-        0x43
-    } else {
-        0x27
-    };
-    format!(
-        "{:02X}{:02X}-{:02X}{:02X}",
-        first[at + 3],
-        first[at + 2],
-        first[at + 1],
-        first[at]
-    )
+/// Type, UUID and label of the file system there; a disk that blkid(8) does not know has none.
+fn system(raw: &Path, content: Content, start: u64, size: u64) -> FileSystem {
+    if content == Content::NoFiles {
+        return FileSystem::default();
+    }
+    let [start, size] = [start, size].map(|bytes| bytes.to_string());
+    let printed = Program::new("blkid")
+        .args(["-p", "-o", "export", "-O", &start, "-S", &size])
+        .arg(raw)
+        .text()
+        .unwrap_or_default();
+    FileSystem::of_blkid(printed.lines().filter_map(|line| line.split_once('=')))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The header stays, and with it UUID, label and size: fstab and boot loaders name it.
 
 use crate::error::Result;
+use crate::fstab;
 use crate::guest::Guestfs;
 
 /// The header takes one page of the machine; the mark is in the page's last bytes.
@@ -60,7 +61,7 @@ pub(super) fn empty_files(guest: &Guestfs) -> Result<Vec<File>> {
     }
     let fstab = guest.read_file("/etc/fstab")?;
     let mut emptied = Vec::new();
-    for path in named(&String::from_utf8_lossy(&fstab)) {
+    for path in fstab::swap_files(&String::from_utf8_lossy(&fstab)) {
         if !guest.is_file(&path)? {
             continue;
         }
@@ -84,17 +85,6 @@ pub(super) fn restore(guest: &Guestfs, file: &File) -> Result<()> {
     guest.write_part(path, header, 0)
 }
 
-/// The swap files in an fstab(5).
-fn named(fstab: &str) -> Vec<String> {
-    let swap = |line: &str| {
-        let mut fields = line.split_whitespace();
-        let (path, _, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        let file = kind == "swap" && path.starts_with('/') && !path.starts_with("/dev/");
-        file.then(|| path.to_owned())
-    };
-    fstab.lines().filter_map(swap).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,12 +100,5 @@ mod tests {
         start[16374..16384].copy_from_slice(MARK);
         assert_eq!(header(&start).unwrap().len(), 16384);
         assert_eq!(header(&start[..100]), None);
-    }
-
-    #[test]
-    fn fstab_names_swap_files() {
-        let fstab =
-            "/swapfile none swap sw 0 0\n/dev/sda2 none swap sw\n# /x none swap\nUUID=1 / ext4\n";
-        assert_eq!(named(fstab), ["/swapfile"]);
     }
 }

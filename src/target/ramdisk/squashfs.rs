@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::kernel::Kernel;
 use crate::error::{Context as _, Error, Result};
+use crate::fstab;
 use crate::host::exec::Program;
 use crate::recipe::types::StateDisk;
 use crate::target::rootfs::{self, NO_INODE};
@@ -34,7 +35,7 @@ const GONE: &[&str] = &[
 
 /// The files of the root, sorted.
 pub(super) fn nodes(tree: &Tree, kernel: &Kernel<'_>, state: Option<&StateDisk>) -> Vec<Node> {
-    let swap = swap_files(&tree.text("etc/fstab").unwrap_or_default());
+    let swap = fstab::swap_files(&tree.text("etc/fstab").unwrap_or_default());
     let stays = |node: &&Node| {
         let path = node.path.as_slice();
         let below = |dir: &str| {
@@ -43,11 +44,13 @@ pub(super) fn nodes(tree: &Tree, kernel: &Kernel<'_>, state: Option<&StateDisk>)
         };
         let gone = GONE.iter().any(|gone| path == gone.as_bytes())
             || EMPTIED.iter().any(|dir| below(dir))
-            || swap.iter().any(|file| path == file.as_bytes());
+            || swap
+                .iter()
+                .any(|file| path == file.trim_start_matches('/').as_bytes());
         !gone && node.kind != Kind::Special && kernel.keeps(path)
     };
     let mut kept: Vec<Node> = tree.nodes.iter().filter(stays).cloned().collect();
-    kept.push(made("etc/fstab", Kind::File, 0o644, fstab(state)));
+    kept.push(made("etc/fstab", Kind::File, 0o644, own_fstab(state)));
     let to = state
         .map(|state| state.to.trim_matches('/'))
         .unwrap_or_default();
@@ -87,26 +90,13 @@ fn made(path: &str, kind: Kind, mode: u32, text: String) -> Node {
 }
 
 /// A machine without the disk for state boots all the same.
-fn fstab(state: Option<&StateDisk>) -> String {
+fn own_fstab(state: Option<&StateDisk>) -> String {
     let mut text = "# The root is in memory.\n".to_owned();
     if let Some(StateDisk { label, to }) = state {
         let options = "nofail,noatime,x-systemd.device-timeout=90s";
         text += &format!("LABEL={label} {to} auto {options} 0 2\n");
     }
     text
-}
-
-/// Files that a file system table swaps to, without the first slash.
-fn swap_files(fstab: &str) -> Vec<String> {
-    let line = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (file, _, kind) = (words.next()?, words.next()?, words.next()?);
-        let file = file
-            .strip_prefix('/')
-            .filter(|file| !file.starts_with("dev/"))?;
-        (kind == "swap").then(|| file.to_owned())
-    };
-    fstab.lines().filter_map(line).collect()
 }
 
 /// Writes the squashfs `to` with this compression.
@@ -181,12 +171,12 @@ mod tests {
 
     #[test]
     fn the_table_of_file_systems_knows_the_state_only() {
-        assert_eq!(fstab(None), "# The root is in memory.\n");
+        assert_eq!(own_fstab(None), "# The root is in memory.\n");
         let state = StateDisk {
             label: "state".into(),
             to: "/srv/state".into(),
         };
-        let text = fstab(Some(&state));
+        let text = own_fstab(Some(&state));
         assert!(
             text.contains("LABEL=state /srv/state auto nofail,"),
             "{text}"
@@ -196,8 +186,5 @@ mod tests {
             ["srv", "srv/state"]
         );
         assert_eq!(parents("").count(), 0);
-        let table =
-            "/swap/file none swap sw 0 0\n/dev/sda2 none swap sw 0 0\nUUID=1 / ext4 x 0 1\n";
-        assert_eq!(swap_files(table), ["swap/file"]);
     }
 }

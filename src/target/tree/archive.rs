@@ -32,11 +32,13 @@ pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree
         accel: source.accel(),
         ui: Some(ui),
     })?;
-    let roots = guest.inspect_os()?;
+    let roots = guest.roots()?.roots;
     if roots.len() > 1 {
         return Err(many(&roots));
     }
-    guest.mount_root()?;
+    for note in guest.mount_root()?.notes {
+        ui.ui().warning(note);
+    }
     ui.step("copying the files out of the disk");
     guest.tar_out("/", &path)?;
     guest.close()?;

@@ -34,10 +34,6 @@ const DEEPEST: u16 = 5;
 /// A file system's files.
 #[derive(Debug)]
 pub(super) struct System {
-    /// Its UUID, as fstab has it.
-    pub(super) uuid: String,
-    /// Its label.
-    pub(super) label: String,
     /// Its files; the root's path is empty.
     pub(super) nodes: Vec<Node>,
 }
@@ -49,18 +45,9 @@ pub(super) fn read(file: &File, start: u64, volume: u32) -> io::Result<Option<Sy
     let Some(fs) = Fs::open(file, start, volume, &block)? else {
         return Ok(None);
     };
-    let uuid = uuid::Uuid::from_slice(&block[0x68..0x78]).unwrap_or_default();
-    let label = block[0x78..0x88]
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default();
     let mut nodes = vec![];
     let known = fs.walk(&mut nodes)?;
-    Ok(known.then(|| System {
-        uuid: uuid.to_string(),
-        label: String::from_utf8_lossy(label).into_owned(),
-        nodes,
-    }))
+    Ok(known.then_some(System { nodes }))
 }
 
 fn damaged(what: &str) -> io::Error {

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
-use crate::scan::source::ext::mount_point;
+use crate::fstab::{FileSystem, Layout, Machine, Mount};
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::ui::StageUi;
 
@@ -100,7 +100,7 @@ impl Tree {
         ui.step("listing the files");
         let parts = volumes(&raw)?;
         if parts.iter().all(|part| part.content.is_read_here())
-            && let Some(tree) = of_ext4(&raw, &parts)?
+            && let Some(tree) = of_ext4(&raw, &parts, ui)?
         {
             return Ok(tree);
         }
@@ -206,7 +206,7 @@ impl Reader<'_> {
 const MARKS: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
 /// The tree of a disk with ext4 only; `None` when the appliance has to read it.
-fn of_ext4(raw: &Path, parts: &[Volume]) -> Result<Option<Tree>> {
+fn of_ext4(raw: &Path, parts: &[Volume], ui: &StageUi) -> Result<Option<Tree>> {
     let doing = || format!("reading {}", raw.display());
     let mut systems = vec![];
     for part in parts.iter().filter(|part| part.content == Holds::Ext) {
@@ -234,17 +234,64 @@ fn of_ext4(raw: &Path, parts: &[Volume]) -> Result<Option<Tree>> {
         }
     };
     let file = File::open(raw).doing(doing)?;
-    let (_, system) = systems.remove(root);
+    let (part, system) = systems.remove(root);
     let tree = Tree::new(file, system.nodes);
-    let fstab = tree.text("etc/fstab").unwrap_or_default();
+    let layout = laid_out(&tree, part, parts);
+    // A boot loader's partition is of no use to what has no firmware.
+    let needs_appliance = |mount: &&Mount| {
+        let boot = ["/boot", "/efi"]
+            .iter()
+            .any(|dir| Path::new(&mount.at).starts_with(dir));
+        parts[mount.system].content == Holds::Fat && !boot
+    };
+    if layout.mounts.iter().any(|mount| needs_appliance(&mount)) {
+        return Ok(None);
+    }
     let Tree { file, mut nodes } = tree;
-    for (part, system) in systems {
-        let Some(at) = mount_point(&fstab, part, &system.uuid, &system.label) else {
-            continue;
-        };
-        mount(&mut nodes, at.trim_start_matches('/'), system.nodes);
+    for at in layout.mounts.iter().skip(1) {
+        let found = systems.iter().find(|(part, _)| **part == parts[at.system]);
+        if let Some((_, system)) = found {
+            mount(
+                &mut nodes,
+                at.at.trim_start_matches('/'),
+                system.nodes.clone(),
+            );
+        }
+    }
+    for note in &layout.notes {
+        ui.ui().warning(note);
+    }
+    for (index, part) in parts.iter().enumerate() {
+        if part.content == Holds::Ext && layout.at(index).is_none() {
+            let shown = part.system.shown();
+            ui.ui().warning(format!(
+                "no line of fstab names {shown}: its files are not reached"
+            ));
+        }
     }
     Ok(Some(Tree::new(file, nodes)))
+}
+
+/// What is mounted where, by the fstab of the root.
+fn laid_out(tree: &Tree, root: &Volume, parts: &[Volume]) -> Layout {
+    let systems: Vec<FileSystem> = parts.iter().map(|part| part.system.clone()).collect();
+    let machine = Machine {
+        systems: &systems,
+        root: parts.iter().position(|part| part == root).unwrap_or(0),
+        fstab: &tree.text("etc/fstab").unwrap_or_default(),
+        crypttab: "",
+    };
+    machine.layout(|at| {
+        let at = at.trim_start_matches('/').as_bytes();
+        let found = tree.nodes.iter().find(|node| node.path == at);
+        found.filter(|node| node.kind == Kind::Directory)?;
+        let inside = |node: &Node| {
+            node.path
+                .strip_prefix(at)
+                .is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        Some(!tree.nodes.iter().any(inside))
+    })
 }
 
 /// Puts a file system's nodes below a path, in place of what is there.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{World, debian, guestfish, run, text};
-use crate::phony::Phony;
+use crate::phony::{HOME, Phony, with_home};
 
 /// A machine with everything that a container must not have, and with what it must keep.
 fn machine() -> Phony {
@@ -244,6 +244,32 @@ fn the_shell_of_an_image_does_not_run_on_the_host() {
         let boot: uuid::Uuid = said_boot.unwrap_or_default().parse().unwrap();
         assert_ne!(boot.to_string(), host.trim(), "{said}");
     }
+}
+
+/// As Ubuntu's server installer names partitions, beside what no container can have.
+#[test]
+fn a_partition_that_udev_names_is_in_the_container() {
+    let world = World::new();
+    let root = Phony::debian();
+    let home = Phony::bare();
+    home.file("ann/notes", "of a user\n");
+    let fstab = format!(
+        "/dev/disk/by-uuid/{} /home ext4 defaults 0 1\n/dev/vdc /mnt auto nofail\n/srv/a /b none bind\n",
+        HOME[0]
+    );
+    root.file("etc/fstab", fstab);
+    let linux = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+    let disk = with_home(world.dir.path(), "web.raw", [&root, &home], linux);
+    let said = world.ok(&disk, &["-t", "docker"]);
+    for told in [
+        "/dev/vdc, which fstab mounts at /mnt, is not on the disk",
+        "fstab shows /srv/a at /b as well",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let unpacked = unpack(&world, "web:latest", text(&world.path("out/web.oci.tar")));
+    let notes = std::fs::read(unpacked.join("home/ann/notes")).unwrap();
+    assert_eq!(notes, b"of a user\n");
 }
 
 /// LVM is for the appliance: the same container comes out.
