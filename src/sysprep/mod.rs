@@ -17,6 +17,7 @@ mod ca_store;
 mod declared;
 mod journals;
 mod list;
+mod locked;
 pub mod ops;
 mod os_release;
 mod seal;

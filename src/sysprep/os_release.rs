@@ -26,7 +26,7 @@ pub(super) fn write(site: &Site<'_>, image: &ImageIdentity) -> Result<()> {
     let old = guest.read_file(&found)?;
     let new = with_identity(&String::from_utf8_lossy(&old), image);
     if new.as_bytes() != old {
-        guest.write(&found, new)?;
+        site.write(&found, new)?;
     }
     Ok(())
 }

@@ -138,7 +138,7 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
         used_before,
         given: trim::trim(guest, os)?,
         labels,
-        notes: site.notes,
+        notes: [site.notes, site.told.into_inner()].concat(),
     })
 }
 

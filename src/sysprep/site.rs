@@ -32,6 +32,8 @@ pub struct Site<'g> {
     pub luks_keys: &'g [Key],
     /// What the user should know in the end, a sentence each.
     pub notes: Vec<String>,
+    /// What operations said of files that were locked.
+    pub(super) told: std::cell::RefCell<Vec<String>>,
     /// Whether the guest's own list of certificate authorities must be made anew.
     pub(super) ca_store_changed: bool,
     /// Old and new UUIDs of file systems.
@@ -60,7 +62,8 @@ impl<'g> Site<'g> {
             os,
             declared,
             luks_keys,
-            notes: vec![],
+            notes: os.notes.clone(),
+            told: std::cell::RefCell::default(),
             ca_store_changed: false,
             renamed: vec![],
             accounts: accounts::parse(&String::from_utf8_lossy(&passwd)),
@@ -181,9 +184,9 @@ impl<'g> Site<'g> {
             let text = String::from_utf8_lossy(&old);
             let new = self.declared.declared_lines(user, &text);
             if new.is_empty() {
-                self.guest.rm_f(&path)?;
+                self.changing(Path::new(&path), || self.guest.rm_f(&path))?;
             } else if new != text {
-                self.guest.write(&path, new)?;
+                self.write(&path, new)?;
             }
         }
         Ok(())
@@ -214,7 +217,7 @@ impl<'g> Site<'g> {
     pub fn truncate_path(&self, path: &str) -> Result<()> {
         let stat = self.guest.lstat(path)?;
         if stat.mode & TYPE == REGULAR && stat.size > 0 && !self.is_kept(Path::new(path)) {
-            self.guest.truncate_size(path, 0)?;
+            self.changing(Path::new(path), || self.guest.truncate_size(path, 0))?;
         }
         Ok(())
     }
@@ -252,7 +255,7 @@ impl<'g> Site<'g> {
             if let Ok(text) = String::from_utf8(self.guest.read_file(&path)?) {
                 let edited = edit(&text);
                 if edited != text {
-                    self.guest.write(&path, edited)?;
+                    self.write(&path, edited)?;
                 }
             }
         }
@@ -270,8 +273,10 @@ impl<'g> Site<'g> {
         if let Some((dir, _)) = path.rsplit_once('/') {
             self.guest.mkdir_p(dir)?;
         }
-        self.guest.write(path, content)?;
-        self.guest.chmod(mode as i32, path)
+        self.changing(Path::new(path), || {
+            self.guest.write(path, content)?;
+            self.guest.chmod(mode as i32, path)
+        })
     }
 
     /// Makes a symbolic link, unless it is there already.
@@ -282,7 +287,7 @@ impl<'g> Site<'g> {
         if self.guest.is_symlink(path)? && self.guest.readlink(path)? == target {
             return Ok(());
         }
-        self.guest.ln_sf(target, path)
+        self.changing(Path::new(path), || self.guest.ln_sf(target, path))
     }
 
     /// Whether a path is to be kept, or in something that is.
@@ -293,7 +298,7 @@ impl<'g> Site<'g> {
     fn remove_file(&self, path: &Path) -> Result<()> {
         match self.is_kept(path) {
             true => Ok(()),
-            false => self.guest.rm_f_path(path),
+            false => self.changing(path, || self.guest.rm_f_path(path)),
         }
     }
 
@@ -310,7 +315,7 @@ impl<'g> Site<'g> {
             .chain(mounts)
             .any(|stays| stays.starts_with(path))
         {
-            return self.guest.rm_rf_path(path);
+            return self.removing(path);
         }
         // Names that are not UTF-8 cannot be asked for below; such a directory holds no kept file
         // that anyone could have named.

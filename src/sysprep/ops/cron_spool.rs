@@ -44,7 +44,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     site.remove_files_below(DIRS, &numbers)?;
     for (path, number) in counters {
         if number != FIRST.as_bytes() {
-            site.guest.write(path, FIRST)?;
+            site.write(path, FIRST)?;
         }
     }
     Ok(())

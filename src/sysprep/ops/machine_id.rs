@@ -1,5 +1,7 @@
 //! Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it.
 
+use std::path::Path;
+
 use crate::error::{Error, Result};
 use crate::sysprep::{Operation, Run, Site};
 
@@ -25,8 +27,10 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     if link || guest.exists(ID)? {
         if link {
             // Its target is D-Bus' copy, which becomes a link to this one.
-            guest.rm_f(ID)?;
-            guest.touch(ID)?;
+            site.changing(Path::new(ID), || {
+                guest.rm_f(ID)?;
+                guest.touch(ID)
+            })?;
         }
         if !is_first_boot(site, ID)? {
             match site.declared.first_boot {
@@ -35,7 +39,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
             }
         }
         if guest.lstat(ID)?.mode & 0o7777 != 0o444 {
-            guest.chmod(0o444, ID)?;
+            site.changing(Path::new(ID), || guest.chmod(0o444, ID))?;
         }
         if guest.is_symlink(DBUS)? || guest.exists(DBUS)? {
             site.link(DBUS, ID)?;
@@ -43,7 +47,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         return Ok(());
     }
     // Without systemd, D-Bus makes its own at the first boot.
-    guest.rm_f(DBUS)
+    site.changing(Path::new(DBUS), || guest.rm_f(DBUS))
 }
 
 /// Whether systemd takes the next boot for the first one.
