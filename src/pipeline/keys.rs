@@ -22,7 +22,7 @@ use crate::target::Target;
 const INSTALL: u32 = 3;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 2;
-const SEAL: u32 = 9;
+const SEAL: u32 = 10;
 const CHECK: u32 = 3;
 const PACK: u32 = 1;
 

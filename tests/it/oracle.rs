@@ -22,6 +22,7 @@ const NOT_IN_1_48: &[&str] = &["lvm-system-devices", "zsh-history"];
 
 /// Operations that virt-sysprep has none of.
 const OURS: &[&str] = &[
+    "agent-ids",
     "apt-lists",
     "cloud-init",
     "debconf-passwords",
@@ -30,7 +31,9 @@ const OURS: &[&str] = &[
     "proxy",
     "random-seed",
     "runner",
+    "snap-device",
     "storage-ids",
+    "ubuntu-pro",
 ];
 
 /// The guests, each a disk; the last one is on LVM.

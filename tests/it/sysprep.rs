@@ -1,5 +1,7 @@
 //! Every operation on planted trees, the identity, and that what was removed is gone from the disk.
 
+mod planted;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,138 +14,8 @@ use imgforge::sysprep::{
 };
 
 use crate::phony::Phony;
-
-/// What sealing makes of a planted file.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
-    Gone,
-    Empty,
-    Becomes(&'static str),
-}
-use Fate::{Becomes, Empty, Gone};
-
-/// Operation, file, its fate.
-const PLANTED: &[(&str, &str, Fate)] = &[
-    ("abrt-data", "var/spool/abrt/ccpp-1/reason", Gone),
-    ("apt-lists", "var/lib/apt/lists/mirror_InRelease", Gone),
-    ("backup-files", "etc/ssh/sshd_config.bak", Gone),
-    ("backup-files", "srv/site/index.html~", Gone),
-    ("bash-history", "root/.bash_history", Gone),
-    ("bash-history", "home/ann/.bash_history", Gone),
-    ("blkid-tab", "etc/blkid.tab", Gone),
-    ("ca-certificates", "etc/pki/tls/private/site.key", Gone),
-    ("cloud-init", "var/lib/cloud/instances/i-1/sem/x", Gone),
-    ("cloud-init", "etc/netplan/50-cloud-init.yaml", Gone),
-    ("crash-data", "var/lib/systemd/coredump/core.1.zst", Gone),
-    ("cron-spool", "var/spool/cron/crontabs/ann", Gone),
-    ("cron-spool", "var/spool/cron/root", Gone),
-    (
-        "cron-spool",
-        "var/spool/cron/atjobs/.SEQ",
-        Becomes("00000\n"),
-    ),
-    (
-        "debconf-passwords",
-        "var/cache/debconf/passwords.dat",
-        Empty,
-    ),
-    (
-        "dhcp-client-state",
-        "var/lib/dhcp/dhclient.eth0.leases",
-        Gone,
-    ),
-    ("dhcp-server-state", "var/lib/dhcpd/dhcpd.leases", Gone),
-    ("dovecot-data", "var/lib/dovecot/ssl-parameters.dat", Gone),
-    ("firewall-rules", "etc/firewalld/zones/site.xml", Gone),
-    ("homes", "var/lib/pg/.ssh/id_ed25519", Gone),
-    ("homes", "var/lib/pg/.bash_history", Gone),
-    ("homes", "home/ann/.python_history", Gone),
-    ("ipa-client", "etc/ipa/default.conf", Gone),
-    ("kerberos-data", "var/kerberos/krb5kdc/principal", Gone),
-    ("kerberos-hostkeytab", "etc/krb5.keytab", Gone),
-    ("logfiles", "var/log/journal/0123/system.journal", Gone),
-    ("logfiles", "var/log/syslog.1", Gone),
-    ("logfiles", "var/log/installer/cdebconf/questions.dat", Gone),
-    ("logfiles", "var/log/dpkg.log", Gone),
-    ("logfiles", "var/log/nginx/access.log", Empty),
-    ("lvm-system-devices", "etc/lvm/devices/system.devices", Gone),
-    ("machine-id", "etc/machine-id", Empty),
-    ("mail-spool", "var/mail/ann", Gone),
-    ("network-leases", "var/lib/NetworkManager/secret_key", Gone),
-    (
-        "package-manager-cache",
-        "var/cache/apt/archives/nginx_1.deb",
-        Gone,
-    ),
-    ("package-manager-cache", "var/cache/apt/pkgcache.bin", Gone),
-    ("pacct-log", "var/log/account/pacct", Empty),
-    ("pam-data", "run/faillock/ann", Gone),
-    ("passwd-backups", "etc/shadow-", Gone),
-    ("proxy", "etc/apt/apt.conf.d/90proxy", Empty),
-    (
-        "puppet-data-log",
-        "var/lib/puppet/ssl/private_keys/a.pem",
-        Gone,
-    ),
-    ("random-seed", "var/lib/systemd/random-seed", Gone),
-    ("random-seed", "var/lib/systemd/credential.secret", Gone),
-    ("rh-subscription-manager", "etc/pki/consumer/key.pem", Gone),
-    ("rhn-systemid", "etc/sysconfig/rhn/systemid", Gone),
-    ("rpm-db", "var/lib/rpm/__db.001", Gone),
-    ("runner", "usr/lib/imgforge/runner", Gone),
-    ("runner", "etc/systemd/system/imgforge-runner.service", Gone),
-    ("runner", "etc/rc2.d/S99imgforge", Gone),
-    ("runner", "etc/systemd/system.conf.d/zz-imgforge.conf", Gone),
-    (
-        "runner",
-        "etc/systemd/system/sshd.service.d/zz-imgforge.conf",
-        Gone,
-    ),
-    ("runner", "etc/needrestart/conf.d/zz-imgforge.conf", Gone),
-    ("samba-db-log", "var/lib/samba/secrets.tdb", Gone),
-    ("smolt-uuid", "etc/smolt/hw-uuid", Gone),
-    ("ssh-hostkeys", "etc/ssh/ssh_host_ed25519_key", Gone),
-    ("ssh-hostkeys", "etc/ssh/ssh_host_ed25519_key.pub", Gone),
-    ("ssh-userdir", "root/.ssh/id_ed25519", Gone),
-    ("ssh-userdir", "home/ann/.ssh/id_ed25519", Gone),
-    ("sssd-db-log", "var/lib/sss/db/cache.ldb", Gone),
-    ("storage-ids", "etc/nvme/hostnqn", Gone),
-    (
-        "storage-ids",
-        "etc/iscsi/initiatorname.iscsi",
-        Becomes("GenerateName=yes\n"),
-    ),
-    ("tmp-files", "tmp/.hidden/file", Gone),
-    ("tmp-files", "var/tmp/[odd] name", Gone),
-    (
-        "udev-persistent-net",
-        "etc/udev/rules.d/70-persistent-net.rules",
-        Gone,
-    ),
-    ("utmp", "var/run/utmp", Gone),
-    ("logfiles", "var/log/wtmp", Gone),
-    ("yum-uuid", "var/lib/yum/uuid", Gone),
-    ("zsh-history", "home/ann/.zsh_history", Gone),
-];
-
-/// Files near the ones above that must stay as they are.
-const STAYING: &[&str] = &[
-    "etc/hostname",
-    "etc/pki/tls/certs/ca-bundle.crt",
-    "etc/apt/apt.conf.d/10recommends",
-    "etc/cron.d/job",
-    "etc/init.d/imgforge-instance",
-    "etc/netplan/01-site.yaml",
-    "etc/ssh/sshd_config",
-    "etc/systemd/system/imgforge-instance.service",
-    "home/ann/.bashrc",
-    "home/ann/.ssh/authorized_keys",
-    "usr/lib/imgforge-instance/steps",
-    "usr/sbin/sshd",
-    "var/lib/cloud/seed/nocloud/user-data",
-    "var/lib/dpkg/status",
-    "srv/site/index.html",
-];
+use planted::Fate::{Becomes, Empty, Gone};
+use planted::{PLANTED, STAYING};
 
 /// In no file after sealing, and in no block.
 const MARKER: &str = "a secret that must leave the disk";

@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "host-id",
         "all machines would have one id",
-        "machine-id",
+        "storage-ids",
         Look::Present(&["/etc/hostid"]),
     ),
     rule(
@@ -91,6 +91,15 @@ pub(super) const RULES: &[Rule] = &[
         "LVM would ignore the disks of every other machine",
         "lvm-system-devices",
         Look::Present(&["/etc/lvm/devices/system.devices"]),
+    ),
+    rule(
+        "multipath-list",
+        "it names the disks of the build's machine",
+        "storage-ids",
+        Look::Judged(&["/etc/multipath/{wwids,bindings}"], |case| {
+            static ANY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\S").expect("fixed"));
+            line_with(&case.text(), &ANY)
+        }),
     ),
     rule(
         "cloud-init-state",
@@ -141,7 +150,7 @@ pub(super) const RULES: &[Rule] = &[
         "the network of a machine with another card would not come up",
         "udev-persistent-net",
         Look::Present(&[
-            "/etc/udev/rules.d/70-persistent-net.rules",
+            "/etc/udev/rules.d/*-persistent-net.rules",
             "/etc/udev/rules.d/75-persistent-net-generator.rules.bak",
         ]),
     ),
@@ -149,11 +158,29 @@ pub(super) const RULES: &[Rule] = &[
         "network-address",
         "the network of a machine with another card would not come up",
         "net-hwaddr",
-        Look::Judged(&["/etc/sysconfig/network-scripts/ifcfg-*"], |case| {
-            static ADDRESS: LazyLock<Regex> =
-                LazyLock::new(|| Regex::new(r"^HWADDR=\S").expect("fixed"));
-            line_with(&case.text(), &ADDRESS)
-        }),
+        Look::Judged(
+            &[
+                "/etc/sysconfig/network-scripts/ifcfg-*",
+                "/etc/network/{interfaces,interfaces.d/*}",
+                "/etc/netplan/*.{yaml,yml}",
+                "/etc/systemd/network/*.{network,link}",
+                "/etc/NetworkManager/system-connections/*",
+                "/etc/udev/rules.d/*.rules",
+            ],
+            |case| {
+                static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+                    let mac = r#"["']?(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}"#;
+                    let keys = [
+                        r"(?:HWADDR|MACADDR|mac-address|cloned-mac-address|(?:Permanent)?MACAddress)\s*=\s*",
+                        r"hwaddress\s+(?:ether\s+)?",
+                        r"macaddress:\s*",
+                        r"ATTR\{address\}==",
+                    ];
+                    Regex::new(&format!("(?i)(?:{}){mac}", keys.join("|"))).expect("fixed")
+                });
+                line_with(&case.text(), &ADDRESS).or_else(|| card_by_name(&case.text()))
+            },
+        ),
     ),
     rule(
         "subscription",
@@ -169,7 +196,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "survey-id",
         "a survey would count all machines as one",
-        "machine-id",
+        "agent-ids` or `smolt-uuid` or `yum-uuid",
         Look::Judged(
             &[
                 "/etc/popularity-contest.conf",
@@ -188,19 +215,77 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "agent-id",
         "the server of an agent would take all machines for one",
-        "puppet-data-log",
+        "agent-ids` or `puppet-data-log` or `ipa-client` or `samba-db-log` or `sssd-db-log",
         Look::Present(&[
             "/etc/salt/minion_id",
             "/etc/salt/pki/minion/**",
             "/var/lib/puppet/ssl/**",
             "/etc/puppetlabs/puppet/ssl/**",
             "/etc/puppet/ssl/**",
-            "/var/lib/teleport/host_uuid",
             "/etc/ipa/default.conf",
             "/var/lib/samba/private/secrets.tdb",
             "/var/lib/samba/secrets.tdb",
             "/etc/samba/smbpasswd",
             "/var/lib/sss/db/*.ldb",
+            "/var/lib/landscape/client/*.{bpickle,vault}",
+            "/var/ossec/etc/client.keys",
+            "/etc/{chef,cinc}/client.pem",
+            "/{var/lib,opt}/consul/{,data/}node-id",
+            "/{var/lib/nomad,opt/nomad/data}/client/{client,secret}-id",
+            "/var/lib/teleport/host_uuid",
+            "/var/lib/tailscale/*.state",
+            "/var/lib/zerotier-one/identity.*",
+            "/etc/netbird/config.json",
+            "/var/lib/*beat/meta.json",
+            "/{var/lib/elastic-agent,opt/Elastic/Agent}/**/fleet.enc",
+            "/var/osquery/osquery.db/**",
+            "/var/lib/netdata/registry/netdata.public.unique.id",
+            "/var/lib/cmk-agent/registered_connections.json",
+            "/var/lib/icinga2/certs/*.key",
+            "/opt/CrowdStrike/falconstore",
+            "/etc/{qualys/hostid,tenable_tag}",
+            "/var/lib/amazon/ssm/{Vault/**,registration}",
+            "/var/lib/glusterd/glusterd.info",
+            "/var/lib/docker/engine-id",
+        ]),
+    ),
+    rule(
+        "snap-device",
+        "the store of snapd would take all machines for one",
+        "snap-device",
+        Look::Judged(
+            &["/var/lib/snapd/device/**", "/var/lib/snapd/state.json"],
+            |case| {
+                static SERIAL: LazyLock<Regex> = LazyLock::new(|| {
+                    Regex::new(r#""(?:serial|key-id)"\s*:\s*"[^"]"#).expect("fixed")
+                });
+                let keys = !case.entry.path.ends_with(".json") && !case.content.is_empty();
+                (keys || SERIAL.is_match(&case.text())).then(String::new)
+            },
+        ),
+    ),
+    rule(
+        "ubuntu-pro",
+        "all machines would be one customer's one machine",
+        "ubuntu-pro",
+        Look::Present(&[
+            "/var/lib/ubuntu-{advantage,pro}/private/**",
+            "/etc/apt/auth.conf.d/90ubuntu-advantage",
         ]),
     ),
 ];
+
+/// Whether a wired connection of NetworkManager is for a card of one name.
+fn card_by_name(text: &str) -> Option<String> {
+    static NAME: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^interface-name\s*=\s*\S").expect("fixed"));
+    let other = |line: &str| {
+        let kind = line.strip_prefix("type=");
+        kind.is_some_and(|kind| !kind.trim().ends_with("ethernet"))
+    };
+    let wired = text.contains("ethernet]") || text.contains("type=ethernet");
+    match wired && !text.lines().any(other) {
+        true => line_with(text, &NAME),
+        false => None,
+    }
+}

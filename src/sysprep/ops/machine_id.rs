@@ -34,7 +34,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
         }
         if !is_first_boot(site, ID)? {
             match site.declared.first_boot {
-                true => guest.write(ID, FIRST_BOOT)?,
+                true => site.write(ID, FIRST_BOOT)?,
                 false => site.truncate_path(ID)?,
             }
         }

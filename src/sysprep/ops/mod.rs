@@ -1,6 +1,7 @@
 //! The operations, one file each.
 
 mod abrt_data;
+mod agent_ids;
 mod apt_lists;
 mod backup_files;
 mod bash_history;
@@ -42,11 +43,13 @@ mod rpm_db;
 mod runner;
 mod samba_db_log;
 mod smolt_uuid;
+mod snap_device;
 mod ssh_hostkeys;
 mod ssh_userdir;
 mod sssd_db_log;
 mod storage_ids;
 mod tmp_files;
+mod ubuntu_pro;
 mod udev_persistent_net;
 mod user_account;
 mod utmp;
@@ -58,6 +61,7 @@ use super::Operation;
 /// All operations, in the order in which they run.
 pub static OPERATIONS: &[&Operation] = &[
     &abrt_data::OPERATION,
+    &agent_ids::OPERATION,
     &apt_lists::OPERATION,
     &backup_files::OPERATION,
     &bash_history::OPERATION,
@@ -99,11 +103,13 @@ pub static OPERATIONS: &[&Operation] = &[
     &runner::OPERATION,
     &samba_db_log::OPERATION,
     &smolt_uuid::OPERATION,
+    &snap_device::OPERATION,
     &ssh_hostkeys::OPERATION,
     &ssh_userdir::OPERATION,
     &sssd_db_log::OPERATION,
     &storage_ids::OPERATION,
     &tmp_files::OPERATION,
+    &ubuntu_pro::OPERATION,
     &udev_persistent_net::OPERATION,
     &user_account::OPERATION,
     &utmp::OPERATION,

@@ -12,7 +12,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-const PATHS: &[&str] = &["/etc/udev/rules.d/70-persistent-net.rules"];
+const PATHS: &[&str] = &["/etc/udev/rules.d/*-persistent-net.rules"];
 
 fn run(site: &mut Site<'_>) -> Result<()> {
     site.remove(PATHS)

@@ -4,7 +4,7 @@ use super::{blank, open, sh};
 use crate::phony::Phony;
 
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/guest src/fstab"]
 fn snapshots_of_the_root_are_no_systems_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let phony = Phony::debian();

@@ -1,0 +1,35 @@
+//! Removes the token and the credentials of an attached Ubuntu Pro machine, and the package
+//! sources that need them. Machines made from the image attach with a token of their own.
+
+use crate::error::Result;
+use crate::sysprep::{Operation, Run, Site};
+
+/// The table's entry.
+pub(super) static OPERATION: Operation = Operation {
+    name: "ubuntu-pro",
+    heading: "Detach from Ubuntu Pro",
+    default: true,
+    doc: "Removes the token and the credentials of an attached Ubuntu Pro machine, and the package sources that need them. Machines made from the image attach with a token of their own.",
+    run: Run::Files(run),
+};
+
+const PATHS: &[&str] = &[
+    "/var/lib/ubuntu-advantage/private/*",
+    "/var/lib/ubuntu-advantage/machine-id",
+    "/var/lib/ubuntu-advantage/machine-token.json",
+    "/var/lib/ubuntu-advantage/status.json",
+    "/var/lib/ubuntu-pro/private/*",
+    "/etc/apt/auth.conf.d/90ubuntu-advantage",
+    "/etc/apt/sources.list.d/ubuntu-esm-*",
+    "/etc/apt/sources.list.d/ubuntu-fips*",
+    "/etc/apt/sources.list.d/ubuntu-ros*",
+    "/etc/apt/sources.list.d/ubuntu-realtime-kernel.*",
+    "/etc/apt/sources.list.d/ubuntu-cc-eal.*",
+    "/etc/apt/sources.list.d/ubuntu-cis.*",
+    "/etc/apt/sources.list.d/ubuntu-usg.*",
+    "/etc/apt/sources.list.d/ubuntu-anbox-cloud.*",
+];
+
+fn run(site: &mut Site<'_>) -> Result<()> {
+    site.remove(PATHS)
+}
