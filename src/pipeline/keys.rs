@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::pipeline::pins::Pin;
-use crate::recipe::Resolved;
 use crate::recipe::types::{
     Action, BELOW_MIRROR, Import, Install, Media, Recipe, Step, VirtInstall,
 };
+use crate::recipe::{Resolved, beneath};
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
@@ -25,6 +25,9 @@ const CONFIGURE: u32 = 2;
 const SEAL: u32 = 10;
 const CHECK: u32 = 3;
 const PACK: u32 = 1;
+
+/// The names of the input that is another stage's disk, of `configure` and of `seal`.
+pub(super) const DISKS: [&str; 2] = ["the disk below", "the configured disk"];
 
 /// Inputs of `install`.
 ///
@@ -92,7 +95,7 @@ fn virt_install(
     inputs.value("install.kernel-args", &method.kernel_args);
     inputs.value("install.extra-args", &method.extra_args);
     each_field(inputs, "machine", &recipe.machine);
-    let answers = root.join(&method.answers);
+    let answers = beneath::inside(root, &method.answers)?;
     inputs.path(&method.answers, &answers, digests)?;
     let text = std::fs::read_to_string(&answers)
         .doing(|| format!("reading the answer file {}", answers.display()))?;
@@ -138,8 +141,7 @@ pub fn configure(
 ) -> Result<Inputs> {
     let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("configure", CONFIGURE);
-    disk.iter()
-        .for_each(|key| inputs.input("the disk below", key));
+    disk.iter().for_each(|key| inputs.input(DISKS[0], key));
     inputs.value("the runner", crate::runner::version());
     if resolved.grows() {
         inputs.value("machine.disk", recipe.machine.disk);
@@ -184,8 +186,7 @@ pub fn configure(
 pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
     let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("seal", SEAL);
-    disk.iter()
-        .for_each(|key| inputs.input("the configured disk", key));
+    disk.iter().for_each(|key| inputs.input(DISKS[1], key));
     let operations = crate::sysprep::select(&recipe.seal.operations)?;
     let names: Vec<&str> = operations.iter().map(|operation| operation.name).collect();
     inputs.value("seal.operations", names);
@@ -289,7 +290,7 @@ fn step(
 ) -> Result<()> {
     inputs.value(name, step);
     for file in files(step, &resolved.root) {
-        let path = resolved.root.join(&file);
+        let path = beneath::inside(&resolved.root, &file)?;
         inputs.path(&format!("{name} {file}"), &path, digests)?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
+use super::beneath;
 use super::node::{Entry, Node, Value};
 use super::parse;
 use super::problem::{Problem, Problems};
@@ -66,7 +67,11 @@ impl Reader {
             return known.clone();
         }
         let name = self.shown(path);
-        let parsed = match read_text(path) {
+        let inside = match path.strip_prefix(&self.root) {
+            Ok(named) => beneath::resolve(&self.root, named).map(drop),
+            Err(_) => Ok(()),
+        };
+        let parsed = match inside.and_then(|()| read_text(path)) {
             Ok(text) => {
                 let file = self.problems.sources.add(name, Some(path), &text);
                 Some((file, parse::parse(&mut self.problems, file)))

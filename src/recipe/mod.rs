@@ -7,6 +7,7 @@
 //! to [`problem::Problems`] and cuts out what is wrong, so that the next one can go on.
 
 pub mod answers;
+pub mod beneath;
 pub mod check;
 pub mod config;
 pub mod de;

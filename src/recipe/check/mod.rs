@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 pub use steps::DISTRIBUTIONS;
 
+use super::beneath;
 use super::config::Config;
 use super::include;
 use super::node::Node;
@@ -227,7 +228,16 @@ impl Context<'_> {
             );
             return None;
         }
-        self.relative(node, text, role, wants)
+        let path = self.relative(node, text, role, wants)?;
+        if let Err(why) = beneath::resolve(self.root, Path::new(text)) {
+            self.wrong(
+                node.loc,
+                format!("`{text}` leads out of the repository"),
+                format!("{why}: put a copy of the file there"),
+            );
+            return None;
+        }
+        Some(path)
     }
 
     /// A file of the host: absolute, or relative to the root of the repository.

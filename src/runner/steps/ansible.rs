@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Scope, Translated, files::collect};
 use crate::error::{Error, Result};
+use crate::recipe::beneath;
 use crate::recipe::types::Ansible;
 use crate::runner::payload::Entry;
 use crate::runner::script::quote;
@@ -75,7 +76,7 @@ pub(super) fn translate(ansible: &Ansible, scope: Scope<'_>) -> Result<Translate
     }
     let mut tree = vec![];
     for path in files(ansible, scope.root) {
-        collect(&scope.root.join(&path), path, None, &mut tree)?;
+        collect(&beneath::inside(scope.root, &path)?, path, None, &mut tree)?;
     }
     if let Some(galaxy) = scope
         .galaxy

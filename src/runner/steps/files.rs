@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Scope, Translated, read};
+use super::{Scope, Translated};
 use crate::error::{Context as _, Error, Result};
-use crate::recipe::template;
 use crate::recipe::types::Files;
+use crate::recipe::{beneath, template};
 use crate::runner::payload::{Content, Entry};
 
 pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
@@ -50,7 +50,7 @@ fn entries(files: &Files, mode: Option<u32>, root: &Path) -> Result<Vec<Entry>> 
     let mut entries = vec![];
     match (&files.from, &files.content) {
         (Some(from), _) => {
-            let source = root.join(from);
+            let source = beneath::inside(root, from)?;
             let name = source
                 .file_name()
                 .unwrap_or_default()
@@ -162,7 +162,9 @@ pub(super) fn collect(
 fn render(entry: &mut Entry, scope: Scope<'_>) -> Result<()> {
     let text = match &entry.content {
         Content::Bytes(bytes) => bytes.clone(),
-        Content::File(path) => read(path)?,
+        Content::File(path) => {
+            std::fs::read(path).doing(|| format!("reading {}", path.display()))?
+        }
         _ => return Ok(()),
     };
     let text = String::from_utf8_lossy(&text);

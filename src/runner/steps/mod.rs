@@ -21,6 +21,7 @@ use super::payload::Entry;
 use super::script::{quote, variable};
 use crate::address;
 use crate::error::{Error, Result};
+use crate::recipe::beneath;
 use crate::recipe::types::{Action, PackageNames, Shell, Step, When};
 
 /// What steps may refer to.
@@ -76,7 +77,7 @@ pub(super) fn translate(step: &Step, scope: Scope<'_>) -> Result<Translated> {
             "cloud-init",
             vec![Entry::bytes(
                 "user-data",
-                read(&scope.root.join(&cloud.user_data))?,
+                read(scope.root, &cloud.user_data)?,
             )],
         ),
         Action::Checkpoint => return Err(Error::internal("a checkpoint is no step of a job")),
@@ -202,8 +203,10 @@ pub(super) fn variables(scope: Scope<'_>) -> String {
     lines
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|cause| {
+/// Reads a file of the recipe repository at `root`.
+fn read(root: &Path, named: &str) -> Result<Vec<u8>> {
+    let path = beneath::inside(root, named)?;
+    std::fs::read(&path).map_err(|cause| {
         Error::usage(format!(
             "the recipe's file {} cannot be read",
             path.display()

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Scope, Translated, environment, files::collect, read};
 use crate::error::{Error, Result};
+use crate::recipe::beneath;
 use crate::recipe::types::{Puppet, PuppetAgent};
 use crate::runner::payload::Entry;
 use crate::runner::script::quote;
@@ -73,7 +74,7 @@ pub(super) fn translate(puppet: &Puppet, scope: Scope<'_>) -> Result<Translated>
 fn manifest(puppet: &Puppet, scope: Scope<'_>) -> Result<Translated> {
     let mut tree = vec![];
     for path in files(puppet, scope.root) {
-        collect(&scope.root.join(&path), path, None, &mut tree)?;
+        collect(&beneath::inside(scope.root, &path)?, path, None, &mut tree)?;
     }
     let manifest = puppet.manifest.as_deref().unwrap_or_default();
     let settings = [
@@ -108,7 +109,7 @@ fn agent(agent: &PuppetAgent, scope: Scope<'_>) -> Result<Translated> {
     ];
     let mut files = common(&settings, &agent.facts)?;
     if let Some(ca) = &agent.ca {
-        files.push(Entry::bytes("ca.pem", read(&scope.root.join(ca))?));
+        files.push(Entry::bytes("ca.pem", read(scope.root, ca)?));
     }
     Ok(Translated::new("puppet", files))
 }

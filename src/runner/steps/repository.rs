@@ -47,7 +47,7 @@ pub(super) fn translate(repository: &Repository, scope: Scope<'_>) -> Result<Tra
             .file_name()
             .unwrap_or_default()
             .to_string_lossy();
-        files.push(Entry::bytes("key", read(&scope.root.join(key))?));
+        files.push(Entry::bytes("key", read(scope.root, key)?));
         files.push(Entry::bytes("key-name", name.into_owned()));
     }
     Ok(Translated::new("repository", files))

@@ -13,7 +13,7 @@ pub(super) fn translate(shell: &Shell, scope: Scope<'_>) -> Result<Vec<Entry>> {
         let run = shell.run.clone().unwrap_or_default();
         return Ok(vec![Entry::bytes("run", run + "\n"), args]);
     };
-    let bytes = read(&scope.root.join(script))?;
+    let bytes = read(scope.root, script)?;
     if !bytes.starts_with(b"#!") {
         return Err(
             Error::usage(format!("the script {script} has no `#!` line"))

@@ -71,7 +71,7 @@ pub(crate) fn keys(keys: &[String], root: &Path) -> Result<String> {
     for key in keys {
         let text = match sshkey::is_line(key) {
             true => key.clone(),
-            false => String::from_utf8_lossy(&read(&root.join(key))?).into_owned(),
+            false => String::from_utf8_lossy(&read(root, key)?).into_owned(),
         };
         if let Some((sentence, help)) = sshkey::mistake(key, &text) {
             return Err(Error::usage(sentence).hint(help));

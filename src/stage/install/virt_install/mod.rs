@@ -36,8 +36,8 @@ use crate::hypervisor::patience;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
 };
-use crate::recipe::template;
 use crate::recipe::types::{self, VirtInstall};
+use crate::recipe::{beneath, template};
 use crate::runner::EVENTS_PORT;
 use crate::runner::mask::Mask;
 use crate::stage::{CLUSTER, Context, configure};
@@ -116,7 +116,7 @@ impl<'a> Work<'a> {
         )?;
         let kind = Kind::of(&method.answers)
             .ok_or_else(|| Error::internal("an answer file of no kind got through"))?;
-        let path = root.join(&method.answers);
+        let path = beneath::inside(root, &method.answers)?;
         let template = std::fs::read_to_string(&path)
             .doing(|| format!("reading the answer file {}", path.display()))?;
         let used = answers::used_secrets(&template, recipe);
