@@ -23,7 +23,7 @@ pub struct Build {
     /// Builds every image; one that fails does not stop the others
     #[arg(long)]
     all: bool,
-    /// Runs STAGE and what follows again, whatever the store has
+    /// Makes STAGE and what follows again, under new keys with which later builds go on
     #[arg(long, value_name = "STAGE")]
     from: Option<StageId>,
     /// Ends after STAGE
@@ -107,7 +107,13 @@ impl Build {
                 names.len()
             ))
             .evidence(failed.iter().cloned())
-            .hint("the others are finished; the same command goes on with the failed ones")),
+            .hint(match self.from {
+                None => "the others are finished; the same command goes on with the failed ones",
+                Some(_) => {
+                    "the others are finished; the same command without --from goes on with the \
+                     failed ones"
+                }
+            })),
         }
     }
 }

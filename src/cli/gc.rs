@@ -5,7 +5,8 @@ use crate::error::Result;
 use crate::pack::BlockCache;
 use crate::pipeline::clean;
 use crate::proxy::Cache;
-use crate::store::Entry;
+use crate::store::Store;
+use crate::store::gc::Gone;
 use crate::units::Size;
 
 /// The arguments of `imgforge gc`.
@@ -38,7 +39,7 @@ impl Gc {
         };
         let blocks = BlockCache::open(store.state(), config.store.block_cache);
         blocks.shrink();
-        let mut gone: Vec<Entry> = match config.store.max_size {
+        let mut gone: Vec<Gone> = match config.store.max_size {
             Some(limit) => store.shrink(limit)?,
             None => vec![],
         };
@@ -47,30 +48,48 @@ impl Gc {
             freed += cache.evict(free.as_bytes())?;
             let rest = free.as_bytes().saturating_sub(freed);
             let rest = rest.saturating_sub(blocks.free(rest));
-            gone.extend(store.evict(rest)?);
+            gone.extend(store.free(rest)?);
         }
         if freed > 0 {
             let freed = Size::bytes(freed).human();
             out::print(&format!("removed {freed} of packages and index files\n"))?;
         }
-        for entry in &gone {
-            let meta = entry.meta();
-            out::print(&format!(
-                "removed {} {} {}\n",
-                meta.image,
-                meta.stage,
-                meta.key.short()
-            ))?;
+        clean::remove_garbage(&store)?;
+        for each in &gone {
+            out::print(&format!("removed {}\n", each.name))?;
         }
-        let kept = store.all();
-        let size = Size::bytes(kept.iter().map(Entry::allocated).sum());
         let cached = blocks.usage();
         out::print(&format!(
             "the store has {} entries, {}\nthe block cache has {} blocks, {}\n",
-            kept.len(),
-            size.human(),
+            store.all().len(),
+            Size::bytes(store.size()).human(),
             cached.blocks,
             Size::bytes(cached.bytes).human()
-        ))
+        ))?;
+        out::print(&unusable(&store))
     }
+}
+
+/// What takes space, or waits for somebody, and is not for this imgforge.
+fn unusable(store: &Store) -> String {
+    let mut lines = Vec::new();
+    for stray in store.strays() {
+        let size = Size::bytes(stray.bytes).human();
+        let path = stray.path.display();
+        lines.push(format!("{path}: {size}, {}", stray.kind.describe()));
+    }
+    if !lines.is_empty() {
+        lines.push("`imgforge gc --free SIZE` removes what imgforge made, these first".into());
+    }
+    let unknown = store
+        .orphans()
+        .into_iter()
+        .flat_map(|orphan| orphan.unknown);
+    for record in unknown {
+        let path = record.display();
+        lines.push(format!(
+            "{path}: left by another version of imgforge, whose `gc` knows what it is"
+        ));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }

@@ -34,9 +34,7 @@ pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
         }
         orphan.close();
     }
-    for garbage in store.garbage() {
-        remove_tree(&garbage)?;
-    }
+    remove_garbage(store)?;
     let left = temporary::sweep().into_iter();
     cleared.extend(left.map(|path| format!("removed {}", path.display())));
     for part in store.abandoned_parts() {
@@ -44,6 +42,15 @@ pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
         drop(std::fs::remove_file(part));
     }
     Ok(cleared)
+}
+
+/// Removes what the store has on its way out, also what its own user may not.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn remove_garbage(store: &Store) -> Result<()> {
+    let garbage = store.garbage();
+    garbage.iter().try_for_each(|path| remove_tree(path))
 }
 
 fn clear(item: &Item) -> Result<Vec<String>> {

@@ -1,10 +1,17 @@
-//! The refresh epoch: when the current "latest packages" of a stage were fetched.
+//! The epoch of a stage: what tells results apart that equal inputs gave at different times.
+//!
+//! "Latest packages" have one, which goes stale; what was asked for with `--from` gets a new one, and
+//! so does a stage whose result was here once and is not any more: its bytes will not come back, and
+//! a key has the same bytes for ever. The epoch is part of the key, and what the key would be without
+//! it is the name of the file in `STATE/epochs/` that remembers it: the next build plans the same key.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::store::inputs::Inputs;
 use crate::store::{Store, write_atomic};
@@ -19,8 +26,37 @@ pub enum Mode {
     Keep,
     /// Nothing is written, and what was fetched does not age: `publish`.
     Last,
-    /// As `Keep`, and every epoch is new: `--refresh`.
+    /// As `Keep`, and the epochs of what ages are new: `--refresh`.
     Renew,
+}
+
+/// A new epoch that somebody asked for. It is written down when the build begins: a build that is
+/// refused before that leaves the results that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    of: Key,
+    epoch: u64,
+}
+
+impl Asked {
+    /// Writes it down: later builds go on with it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, store: &Store) -> Result<()> {
+        let note = Note::of(store, &self.of);
+        let _lock = note.lock(store)?;
+        note.write(self.epoch)
+    }
+}
+
+/// What [`apply`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// The epoch is new because the result that the stage had is gone.
+    pub lost: bool,
+    /// The epoch is new because somebody asked for it.
+    pub asked: Option<Asked>,
 }
 
 /// Seconds since 1970.
@@ -30,46 +66,101 @@ pub fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Adds the epoch to the inputs of a stage whose packages age. Without `refresh` an epoch counts
-/// only if `--refresh` has made one, and never goes stale.
+/// Adds its epoch to the inputs of a stage. Without `refresh` it never goes stale; `anew` is for
+/// what must not be what there is.
 ///
 /// # Errors
 /// When an epoch must be written and cannot.
-pub fn apply(store: &Store, inputs: &mut Inputs, refresh: Option<Span>, mode: Mode) -> Result<()> {
-    let dir = store.state().join("epochs");
-    let path = dir.join(inputs.key().as_str());
-    let read = || {
-        std::fs::read_to_string(&path)
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
+pub fn apply(
+    store: &Store,
+    inputs: &mut Inputs,
+    refresh: Option<Span>,
+    mode: Mode,
+    anew: bool,
+) -> Result<Applied> {
+    let of = inputs.key();
+    let note = Note::of(store, &of);
+    let before = note.read();
+    if anew || mode == Mode::Renew {
+        let epoch = next(before);
+        add(inputs, Some(epoch));
+        let asked = Some(Asked { of, epoch });
+        return Ok(Applied { lost: false, asked });
+    }
+    let age = |epoch: u64| now().saturating_sub(epoch);
+    let stale = |epoch: Option<u64>| {
+        refresh.is_some_and(|span| epoch.is_none_or(|at| age(at) >= span.as_seconds()))
     };
-    let fresh =
-        |epoch: &u64| refresh.is_none_or(|age| now().saturating_sub(*epoch) < age.as_seconds());
+    let lost = |epoch: Option<u64>| {
+        let mut inputs = inputs.clone();
+        add(&mut inputs, epoch);
+        let key = inputs.key();
+        store.was_made(&key) && store.get(&key).is_none()
+    };
+    let good = |epoch: Option<u64>| !stale(epoch) && !lost(epoch);
+    let was_lost = !stale(before) && lost(before);
     let epoch = match mode {
-        Mode::Look => read().filter(fresh).or_else(|| refresh.map(|_| now())),
-        Mode::Last => read(),
-        Mode::Keep if refresh.is_none() => read(),
-        Mode::Keep | Mode::Renew => {
-            let locking = || "locking the refresh epochs".to_owned();
-            std::fs::create_dir_all(&dir).doing(locking)?;
-            let lock = File::create(dir.join(".lock")).doing(locking)?;
-            flock(&lock, FlockOperation::LockExclusive)
-                .map_err(std::io::Error::from)
-                .doing(locking)?;
-            let current = read().filter(|epoch| mode == Mode::Keep && fresh(epoch));
-            let epoch = current.unwrap_or_else(now);
-            if current.is_none() {
-                write_atomic(&path, epoch.to_string().as_bytes())?;
+        _ if good(before) => before,
+        Mode::Last => before,
+        Mode::Look | Mode::Renew => Some(next(before)),
+        Mode::Keep => {
+            let _lock = note.lock(store)?;
+            match note.read() {
+                // Another build was quicker.
+                newer if newer != before && good(newer) => newer,
+                newer => {
+                    let epoch = next(newer);
+                    note.write(epoch)?;
+                    Some(epoch)
+                }
             }
-            Some(epoch)
         }
     };
+    add(inputs, epoch);
+    Ok(Applied {
+        lost: was_lost && mode != Mode::Last,
+        asked: None,
+    })
+}
+
+fn add(inputs: &mut Inputs, epoch: Option<u64>) {
     if let Some(epoch) = epoch {
         inputs.value("refresh epoch", epoch);
     }
-    Ok(())
+}
+
+/// Two in one second differ, too.
+fn next(before: Option<u64>) -> u64 {
+    before.map_or(0, |before| before + 1).max(now())
+}
+
+/// Where the epoch of a stage is written down.
+struct Note(PathBuf);
+
+impl Note {
+    fn of(store: &Store, of: &Key) -> Self {
+        Note(store.state().join("epochs").join(of.as_str()))
+    }
+
+    fn read(&self) -> Option<u64> {
+        std::fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    }
+
+    fn write(&self, epoch: u64) -> Result<()> {
+        write_atomic(&self.0, epoch.to_string().as_bytes())
+    }
+
+    fn lock(&self, store: &Store) -> Result<File> {
+        store.prepare()?;
+        let locking = || "locking the refresh epochs".to_owned();
+        let dir = store.state().join("epochs");
+        std::fs::create_dir_all(&dir).doing(locking)?;
+        let lock = File::create(dir.join(".lock")).doing(locking)?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .map_err(std::io::Error::from)
+            .doing(locking)?;
+        Ok(lock)
+    }
 }
 
 #[cfg(test)]
@@ -82,11 +173,12 @@ mod tests {
         let store = Store::new(dir.path());
         let key = |refresh: Option<u64>, mode| {
             let mut inputs = Inputs::new("install", 1);
-            apply(&store, &mut inputs, refresh.map(Span::seconds), mode).unwrap();
-            inputs.key()
+            let refresh = refresh.map(Span::seconds);
+            let applied = apply(&store, &mut inputs, refresh, mode, false).unwrap();
+            (inputs.key(), applied.asked)
         };
         let plain = Inputs::new("install", 1).key();
-        assert_eq!(key(None, Mode::Keep), plain, "never stale, no epoch");
+        assert_eq!(key(None, Mode::Keep).0, plain, "never stale, no epoch");
         let first = key(Some(1000), Mode::Keep);
         assert_eq!(key(Some(1000), Mode::Keep), first);
         assert_eq!(key(Some(1000), Mode::Look), first);
@@ -107,6 +199,38 @@ mod tests {
         );
         assert_ne!(key(Some(1000), Mode::Keep), stale);
         std::fs::write(&file, &old).unwrap();
-        assert_ne!(key(None, Mode::Renew), stale);
+        let (renewed, asked) = key(None, Mode::Renew);
+        assert_ne!(renewed, stale.0);
+        assert_eq!(key(None, Mode::Keep), stale, "nothing has begun");
+        asked.unwrap().keep(&store).unwrap();
+        assert_eq!(
+            key(None, Mode::Keep).0,
+            renewed,
+            "later builds go on with it"
+        );
+    }
+
+    /// A key whose bytes are gone is never used again, and two builds agree on the next one.
+    #[test]
+    fn what_was_lost_gets_another_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let key = |mode| {
+            let mut inputs = Inputs::new("seal", 1);
+            let lost = apply(&store, &mut inputs, None, mode, false).unwrap().lost;
+            (inputs.key(), lost)
+        };
+        let plain = Inputs::new("seal", 1).key();
+        assert_eq!(key(Mode::Keep), (plain.clone(), false));
+        write_atomic(&dir.path().join("made").join(plain.as_str()), b"").unwrap();
+        assert_eq!(key(Mode::Last), (plain.clone(), false));
+        let (looked, lost) = key(Mode::Look);
+        assert!(lost && looked != plain);
+        let (next, lost) = key(Mode::Keep);
+        assert!(lost && next != plain);
+        assert_eq!(key(Mode::Keep), (next.clone(), false));
+        write_atomic(&dir.path().join("made").join(next.as_str()), b"").unwrap();
+        let (third, _) = key(Mode::Keep);
+        assert!(third != next && third != plain);
     }
 }

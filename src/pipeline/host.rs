@@ -74,12 +74,10 @@ impl Host {
                 .notice(format!("cleared after an earlier run: {cleared}"));
         }
         if let Some(limit) = self.settings.max_size {
-            for entry in store.shrink(limit)? {
-                let meta = entry.meta();
-                self.settings.ui.notice(format!(
-                    "the store is full: removed {} {}",
-                    meta.image, meta.stage
-                ));
+            for gone in store.shrink(limit)? {
+                self.settings
+                    .ui
+                    .notice(format!("the store is full: removed {}", gone.name));
             }
         }
         let runs: Vec<_> = plan

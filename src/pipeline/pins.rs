@@ -123,6 +123,10 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
                 .hint("build once without --offline")
         })?
     } else {
+        // What is known of repositories is kept there, too.
+        if mode != Mode::Look && !session.store.is_prepared() {
+            session.store.prepare()?;
+        }
         match ask(session, recipe, named, channel) {
             Ok(pin) => {
                 if mode != Mode::Look {

@@ -10,11 +10,11 @@ use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
 use crate::pipeline::pins::Pin;
 use crate::recipe::types::{Action, From, Install, Recipe};
-use crate::recipe::{Repo, Resolved};
+use crate::recipe::{NamedFile, Repo, Resolved, Role};
 use crate::stage::StageId;
 use crate::store::Store;
 use crate::store::digests::Digests;
-use crate::store::inputs::Inputs;
+use crate::store::inputs::{Inputs, Walked};
 use crate::target;
 use crate::units::Span;
 
@@ -64,6 +64,9 @@ pub struct Planned {
     /// What the key was made of.
     #[serde(skip)]
     pub inputs: Inputs,
+    /// The new epoch that somebody asked for.
+    #[serde(skip)]
+    pub asked: Option<epoch::Asked>,
 }
 
 /// Every stage of one image, in order, those of the images that it builds on first.
@@ -77,6 +80,8 @@ pub struct Plan {
     pub pin: Option<Pin>,
     /// The image's own stages.
     pub stages: Vec<Planned>,
+    /// The recipe, what it includes, and imgforge.yaml.
+    pub sources: Vec<Walked>,
 }
 
 impl Plan {
@@ -118,6 +123,15 @@ impl Plan {
         own || self.base.as_deref().is_some_and(Plan::runs_an_installer)
     }
 
+    /// Every file and directory that the keys of the whole chain are made of.
+    pub fn read(&self) -> Vec<Walked> {
+        let below = self.base.iter().flat_map(|base| base.read());
+        let named = self.stages.iter().flat_map(|stage| stage.inputs.read());
+        below
+            .chain(self.sources.iter().chain(named).cloned())
+            .collect()
+    }
+
     /// Whether some stage will run.
     pub fn has_work(&self) -> bool {
         self.all().iter().any(|planned| !planned.cached)
@@ -139,7 +153,7 @@ pub struct Planner<'a> {
     pub epochs: Mode,
     /// Says which revision of a published image a recipe builds on.
     pub pins: &'a dyn Fn(&Recipe) -> Result<Option<Pin>>,
-    /// `--from`: this stage and later ones run again.
+    /// `--from`: this stage and later ones run again, under new keys.
     pub from: Option<StageId>,
     /// `--until`: later stages are left out.
     pub until: Option<StageId>,
@@ -174,13 +188,24 @@ impl Planner<'_> {
             resolved: &resolved,
             pin: pin.as_ref(),
             from,
+            anew: false,
+            base: base.as_deref().map(Plan::image).zip(below.clone()),
             disk: below,
             stages: vec![],
         };
         draft.add_all()?;
         let mut stages = draft.stages;
         stages.retain(|planned| planned.stage <= until);
+        let written =
+            |file: &&NamedFile| matches!(file.role, Role::Recipe | Role::Include | Role::Config);
+        let walk = |file: &NamedFile| {
+            let path = file.path.clone();
+            self.digests.walk(&path).map(|found| Walked { path, found })
+        };
+        let sources = resolved.files.iter().filter(written).map(walk);
+        let sources = sources.collect::<Result<_>>()?;
         Ok(Plan {
+            sources,
             base,
             pin,
             stages,
@@ -194,6 +219,10 @@ struct Draft<'a> {
     resolved: &'a Resolved,
     pin: Option<&'a Pin>,
     from: Option<StageId>,
+    /// The disk is one that `--from` asked for, so that all that is made of it has a new key.
+    anew: bool,
+    /// The image below, and its disk.
+    base: Option<(&'a str, Key)>,
     disk: Option<Key>,
     stages: Vec<Planned>,
 }
@@ -261,22 +290,28 @@ impl Draft<'_> {
         let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
         // What a published image has does not age: its revision is an input.
         let pinned = stage == StageId::Install && self.pin.is_some();
-        if matches!(stage, StageId::Install | StageId::Configure) && !pinned {
-            epoch::apply(store, &mut inputs, refresh, self.planner.epochs)?;
-        }
-        let key = inputs.key();
+        let ages = matches!(stage, StageId::Install | StageId::Configure) && !pinned;
+        let mode = match self.planner.epochs {
+            Mode::Renew if !ages => Mode::Keep,
+            mode => mode,
+        };
         let forced = self.from.is_some_and(|from| from <= stage);
-        let stored = store.get(&key).is_some();
-        let why = match (stored, forced) {
-            (true, false) => vec![],
-            (_, true) => vec!["asked for with --from".into()],
-            (false, false) => why(store, &image, &label, &inputs),
+        let anew = forced && !self.anew;
+        self.anew |= anew && stage <= StageId::Seal;
+        let refresh = refresh.filter(|_| ages);
+        let applied = epoch::apply(store, &mut inputs, refresh, mode, anew)?;
+        let key = inputs.key();
+        let cached = store.get(&key).is_some();
+        let why = match cached {
+            true => vec![],
+            false if forced => vec!["asked for with --from".into()],
+            false if applied.lost => vec![GONE.into()],
+            false => self.of_base(why(store, &image, &label, &inputs)),
         };
         let input = self.disk.clone();
         if stage <= StageId::Seal {
             self.disk = Some(key.clone());
         }
-        let cached = stored && !forced;
         self.stages.push(Planned {
             image,
             stage,
@@ -287,10 +322,29 @@ impl Draft<'_> {
             input,
             work,
             inputs,
+            asked: applied.asked,
         });
         Ok(())
     }
+
+    /// Of another disk below, says of which image.
+    fn of_base(&self, why: Vec<String>) -> Vec<String> {
+        let base = self
+            .base
+            .as_ref()
+            .filter(|(_, disk)| self.disk.as_ref() == Some(disk));
+        let Some((name, _)) = base else { return why };
+        let changed = keys::DISKS.map(|input| format!("{input} changed"));
+        let said = |text: String| match changed.contains(&text) {
+            true => format!("{text}: {name} has a new one"),
+            false => text,
+        };
+        why.into_iter().map(said).collect()
+    }
 }
+
+/// Why a stage runs whose result was removed.
+const GONE: &str = "its result is not in the store any more";
 
 /// The steps between checkpoints. Nothing to do in the guest is no part at all; a disk that `grows`
 /// does so before the first.
@@ -322,7 +376,7 @@ fn why(store: &Store, image: &str, label: &str, inputs: &Inputs) -> Vec<String> 
         .and_then(|text| serde_json::from_slice::<Inputs>(&text).ok())
     {
         None => vec!["it was never built here".into()],
-        Some(before) if before == *inputs => vec!["its result is not in the store any more".into()],
+        Some(before) if before == *inputs => vec![GONE.into()],
         Some(before) => inputs.changes_since(&before),
     }
 }

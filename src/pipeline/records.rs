@@ -97,7 +97,7 @@ fn path(store: &Store, image: &str) -> PathBuf {
 fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
     // Builds of one image may run at the same time, and a state directory is made by a build only.
     let dir = store.state().join("records");
-    if !store.state().is_dir() || std::fs::create_dir_all(&dir).is_err() {
+    if !store.is_prepared() || std::fs::create_dir_all(&dir).is_err() {
         return;
     }
     let Ok(lock) = File::create(dir.join(".lock")) else {
@@ -120,6 +120,7 @@ mod tests {
     fn what_happens_is_counted_by_several_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path());
+        store.prepare().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

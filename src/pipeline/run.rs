@@ -61,6 +61,13 @@ impl<'a> Run<'a> {
             }
             session.host.prepare(plan, options.publish.is_some())?;
         }
+        // It has begun: what was asked for anew is what later builds go on with.
+        for planned in plan.all() {
+            planned
+                .asked
+                .iter()
+                .try_for_each(|asked| asked.keep(&session.store))?;
+        }
         // What an earlier failure kept is out of date now; a read-only store stays as it is.
         drop(remove_tree(&session.store.kept(plan.image())));
         let mark = plan
@@ -217,14 +224,13 @@ impl<'a> Run<'a> {
                 return Ok(self.reuse(planned, entry));
             }
         }
-        let forced = self.options.from.is_some_and(|from| from <= planned.stage);
         let lock = store.lock(&planned.key, |pid| {
             let (image, stage) = (planned.image.clone(), planned.label.clone());
             self.session.ui.event(&Event::Waiting { image, stage, pid });
         })?;
         let entry = match store.get(&planned.key) {
-            Some(entry) if !forced => self.reuse(planned, entry),
-            _ => self.make(planned, work)?,
+            Some(entry) => self.reuse(planned, entry),
+            None => self.make(planned, work)?,
         };
         self.hold(&mut vec![lock.downgrade()?]);
         Ok(entry)
@@ -377,6 +383,7 @@ fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
             .input
             .clone()
             .filter(|_| planned.stage <= StageId::Seal),
+        disk: None,
         created: now(),
         took: took.as_secs_f64(),
         inputs: planned.inputs.clone(),

@@ -216,6 +216,7 @@ impl Blob<'_> {
             image: self.image.name.clone(),
             stage: STAGE.into(),
             parent: None,
+            disk: None,
             created: jiff::Timestamp::now().as_second().unsigned_abs(),
             took: began.elapsed().as_secs_f64(),
             inputs: Inputs::new(STAGE, 1),
@@ -226,7 +227,7 @@ impl Blob<'_> {
                 "revision": self.image.revision,
             }),
         };
-        draft.commit(store, meta)?;
+        draft.commit_over(store, meta)?;
         if let Some(limit) = self.session.config.store.max_size {
             store.shrink(limit)?;
         }

@@ -10,7 +10,7 @@ use super::Session;
 use super::place::Place;
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
-use crate::store::write_atomic;
+use crate::store::{private_dir, write_atomic};
 
 /// `memory.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub(super) fn read(dir: &Path) -> Memory {
 /// Changes the memory under a lock; an error of `change` leaves it as it was.
 pub(super) fn update(dir: &Path, change: impl FnOnce(&mut Memory) -> Result<()>) -> Result<()> {
     let doing = || format!("writing {}", dir.display());
-    std::fs::create_dir_all(dir).doing(doing)?;
+    private_dir(dir).doing(doing)?;
     let lock = File::create(dir.join("lock")).doing(doing)?;
     lock.lock().doing(doing)?;
     let mut memory = read(dir);

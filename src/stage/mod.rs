@@ -224,12 +224,15 @@ pub struct Configured(pub Entry);
 pub struct Sealed(pub Entry);
 
 impl Sealed {
-    /// The digest of the disk file, made when it was sealed.
+    /// The digest of what a guest sees: of the disk's file and all below it, made when each of them
+    /// was committed.
     ///
     /// # Errors
     /// When the entry does not tell, which is a bug.
     pub fn digest(&self) -> Result<&str> {
-        fact(&self.0, "disk")
+        let disk = self.0.meta().disk.as_ref();
+        disk.map(|disk| disk.chain.as_str())
+            .ok_or_else(|| incomplete(&self.0, "disk"))
     }
 }
 
@@ -244,14 +247,24 @@ impl Checked {
     /// Reads the check stage's entry.
     ///
     /// # Errors
-    /// When the entry is about another disk or says that the gate has not passed.
+    /// When the entry is about another disk, or says that the gate has not passed.
     pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
         let facts = &entry.meta().facts;
-        let passed = fact(entry, "sealed")? == sealed.digest()? && facts["passed"] == true;
+        same_disk(sealed, entry)?;
+        let passed = facts["passed"] == true;
         Ok(Checked {
             proof: GateProof::of(sealed.digest()?, passed, facts["gate"].clone())?,
         })
     }
+}
+
+/// What was proven, or made, of another disk than this one says nothing of this one.
+fn same_disk(sealed: &Sealed, entry: &Entry) -> Result<()> {
+    if fact(entry, "sealed")? == sealed.digest()? {
+        return Ok(());
+    }
+    let stage = &entry.meta().stage;
+    Err(Error::gate(format!("the {stage} stage worked on another sealed disk")).hint(again(entry)))
 }
 
 /// A compressed disk.
@@ -296,11 +309,7 @@ impl Packed {
     /// # Errors
     /// When the entry is about another disk.
     pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
-        if fact(entry, "sealed")? != sealed.digest()? {
-            return Err(Error::internal(
-                "a packed disk was made from another sealed disk",
-            ));
-        }
+        same_disk(sealed, entry)?;
         let number = |name: &str| {
             entry.meta().facts[name]
                 .as_u64()
@@ -327,6 +336,15 @@ fn fact<'a>(entry: &'a Entry, name: &str) -> Result<&'a str> {
 
 fn incomplete(entry: &Entry, name: &str) -> Error {
     let path = entry.path().join("meta.json");
-    Error::internal(format!("{} does not tell `{name}`", path.display()))
-        .hint("`imgforge build NAME --from install` makes everything again")
+    Error::internal(format!("{} does not tell `{name}`", path.display())).hint(again(entry))
+}
+
+/// What to type for another result of the stage.
+fn again(entry: &Entry) -> String {
+    let meta = entry.meta();
+    let stage = meta.stage.split('-').next().unwrap_or(&meta.stage);
+    format!(
+        "`imgforge build {} --from {stage}` makes it again",
+        meta.image
+    )
 }

@@ -9,17 +9,20 @@ use serde_json::{Value, json};
 use crate::error::{Context as _, Result};
 use crate::pack;
 use crate::stage::{Context, Packed, Sealed, streams};
-use crate::store::DISK;
+use crate::store::{DISK, Store};
 
 /// Flattens the sealed disk and compresses it.
 ///
 /// # Errors
-/// When `qemu-img` fails, the disk is full, or on an interrupt.
+/// When `qemu-img` fails, the disk is full, a disk of the chain is not what was committed, or on an
+/// interrupt.
 pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Value> {
     let recipe = context.recipe();
     let raw = context.dir.join("disk.raw");
     context.ui.step("flattening the disk");
     pack::flatten(&sealed.0.path().join(DISK), "qcow2", &raw, context.ui)?;
+    // What was read is what was sealed, and what the gate is asked about.
+    Store::new(context.state).verify(&sealed.0)?;
     context.ui.step("compressing");
     let file = format!("{}-{version}.xz", recipe.name);
     let cache = pack::BlockCache::open(context.state, context.config.store.block_cache);

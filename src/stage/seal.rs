@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::digest;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
 use crate::recipe::types::Recipe;
@@ -110,7 +109,6 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
     Ok(json!({
         "install": install,
         "declared": declared,
-        "disk": digest::file_blake3(&disk)?,
         "os": os,
         "note": note,
     }))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Result};
+use crate::store::Store;
 
 /// A file changed within this many seconds before it was read may change again without a trace
 /// in its times; its digest is not remembered.
@@ -132,8 +133,9 @@ impl Drop for Digests {
         if !*self.grown.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
         }
-        // A plan makes no state directory.
-        if !self.file.parent().is_some_and(Path::is_dir) {
+        // A plan makes no state directory, and writes to none of somebody else.
+        let state = self.file.parent().unwrap_or(Path::new(""));
+        if !Store::new(state).is_prepared() {
             return;
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,10 +177,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (old, fresh) = (PathBuf::from("/bin/sh"), dir.path().join("f"));
         std::fs::write(&fresh, "x").unwrap();
-        let digests = Digests::open(dir.path());
+        let state = dir.path().join("state");
+        Store::new(&state).prepare().unwrap();
+        let digests = Digests::open(&state);
         let (one, two) = (digests.file(&old).unwrap(), digests.file(&fresh).unwrap());
         drop(digests);
-        let again = Digests::open(dir.path());
+        let again = Digests::open(&state);
         {
             let known = again.known.lock().unwrap();
             assert_eq!(known.get(&old).map(|(_, digest)| digest), Some(&one));

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::Result;
 use crate::store::ledger::Item;
+use crate::store::strays::Stray;
 use crate::store::{Entry, Store};
 use crate::units::Size;
 
@@ -21,36 +23,95 @@ pub struct Orphan {
     dir: PathBuf,
     /// What it names, with the record's file.
     pub items: Vec<(PathBuf, Item)>,
+    /// Records of another version of imgforge, of what may still be there.
+    pub unknown: Vec<PathBuf>,
     _lock: std::fs::File,
 }
 
 impl Orphan {
     /// Forgets the page if all its records are gone.
     pub fn close(self) {
-        if self.items.iter().all(|(record, _)| !record.exists()) {
+        let done = self.items.iter().all(|(record, _)| !record.exists());
+        if done && self.unknown.is_empty() {
             drop(std::fs::remove_dir_all(&self.dir));
         }
     }
 }
 
+/// What went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name, for people.
+    pub name: String,
+    /// What it took, in bytes.
+    pub bytes: u64,
+}
+
+/// A page of the ledger.
+pub(super) struct Page(PathBuf);
+
+impl Page {
+    /// The page's lock, if its process is gone.
+    fn lock(&self) -> Option<std::fs::File> {
+        let lock = std::fs::File::open(self.0.join("lock")).ok()?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(lock)
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// The records that were written to their end; what an unfinished one names was never made.
+    pub(super) fn records(&self) -> Vec<(PathBuf, Value)> {
+        let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let records = files.filter_map(|file| {
+            let text = std::fs::read(file.path()).ok()?;
+            let value: Value = serde_json::from_slice(&text).ok()?;
+            value.is_object().then(|| (file.path(), value))
+        });
+        records.collect()
+    }
+
+    fn orphan(self) -> Option<Orphan> {
+        let lock = self.lock()?;
+        let (mut items, mut unknown) = (vec![], vec![]);
+        for (record, value) in self.records() {
+            let left = value["path"]
+                .as_str()
+                .is_none_or(|path| Path::new(path).exists());
+            match serde_json::from_value(value) {
+                Ok(item) => items.push((record, item)),
+                Err(_) if left => unknown.push(record),
+                Err(_) => {}
+            }
+        }
+        Some(Orphan {
+            dir: self.0,
+            items,
+            unknown,
+            _lock: lock,
+        })
+    }
+}
+
 impl Store {
+    pub(super) fn pages(&self) -> Vec<Page> {
+        let pages = std::fs::read_dir(self.state().join("ledger"));
+        let pages = pages.into_iter().flatten().flatten();
+        pages.map(|page| Page(page.path())).collect()
+    }
+
     /// The pages of the ledger that no living process owns.
     pub fn orphans(&self) -> Vec<Orphan> {
-        let pages = std::fs::read_dir(self.state().join("ledger"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        pages.filter_map(|page| orphan(&page.path())).collect()
+        self.pages().into_iter().filter_map(Page::orphan).collect()
     }
 
     /// Entries that were on their way out when their remover was killed.
     pub fn garbage(&self) -> Vec<PathBuf> {
-        let names = std::fs::read_dir(self.entries())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let old = names.filter(|name| name.file_name().to_string_lossy().starts_with(".old-"));
-        old.map(|name| name.path()).collect()
+        let names = self.names().into_iter();
+        let old = names.filter(|(_, name)| name.starts_with(".old-"));
+        old.map(|(path, _)| path).collect()
     }
 
     /// Unfinished downloads that nobody has gone on with for a week.
@@ -73,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// When an entry cannot be removed.
-    pub fn evict(&self, mut goal: u64) -> Result<Vec<Entry>> {
+    pub fn evict(&self, mut goal: u64) -> Result<Vec<Gone>> {
         let mut gone = Vec::new();
         let mut entries: BTreeMap<Key, Entry> = self
             .all()
@@ -81,7 +142,8 @@ impl Store {
             .map(|e| (e.meta().key.clone(), e))
             .collect();
         while goal > 0 {
-            let kept = self.kept_parents();
+            let mut kept = self.kept_parents();
+            kept.extend(self.stray_parents());
             let free = leaves(&entries)
                 .into_iter()
                 .filter(|key| !kept.contains(key));
@@ -94,47 +156,53 @@ impl Store {
                 break;
             };
             let freed = entry.allocated();
-            remove(self, &entry)?;
+            self.note_made(&key)?;
+            self.discard(entry.path())?;
             goal = goal.saturating_sub(freed.max(1));
-            gone.push(entry);
+            let meta = entry.meta();
+            gone.push(Gone {
+                name: format!("{} {} {}", meta.image, meta.stage, meta.key.short()),
+                bytes: freed,
+            });
         }
         Ok(gone)
     }
 
     /// The entries below what `--on-error keep` left.
     fn kept_parents(&self) -> Vec<Key> {
-        let names = std::fs::read_dir(self.entries())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let kept = names.filter(|name| name.file_name().to_string_lossy().starts_with(".kept-"));
+        let names = self.names().into_iter();
+        let kept = names.filter(|(_, name)| name.starts_with(".kept-"));
         let parents =
-            kept.filter_map(|kept| std::fs::read_to_string(kept.path().join("parent")).ok());
+            kept.filter_map(|(path, _)| std::fs::read_to_string(path.join("parent")).ok());
         parents.filter_map(|parent| Key::parse(&parent)).collect()
     }
 
-    /// Removes least recently used entries until the store is not larger than `limit`.
+    /// Makes the store not larger than `limit`: what cannot be used goes first, then the least
+    /// recently used entries.
     ///
     /// # Errors
     /// As [`Store::evict`].
-    pub fn shrink(&self, limit: Size) -> Result<Vec<Entry>> {
-        let size: u64 = self.all().iter().map(Entry::allocated).sum();
-        self.evict(size.saturating_sub(limit.as_bytes()))
+    pub fn shrink(&self, limit: Size) -> Result<Vec<Gone>> {
+        self.free(self.size().saturating_sub(limit.as_bytes()))
     }
-}
 
-fn orphan(dir: &Path) -> Option<Orphan> {
-    let lock = std::fs::File::open(dir.join("lock")).ok()?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-    let items = std::fs::read_dir(dir).ok()?.flatten().filter_map(|file| {
-        let text = std::fs::read(file.path()).ok()?;
-        Some((file.path(), serde_json::from_slice(&text).ok()?))
-    });
-    Some(Orphan {
-        dir: dir.to_owned(),
-        items: items.collect(),
-        _lock: lock,
-    })
+    /// Removes until `goal` bytes are free, as [`Store::shrink`] does.
+    ///
+    /// # Errors
+    /// As [`Store::evict`].
+    pub fn free(&self, goal: u64) -> Result<Vec<Gone>> {
+        let mut gone = self.free_strays(goal)?;
+        let freed: u64 = gone.iter().map(|gone| gone.bytes).sum();
+        gone.extend(self.evict(goal.saturating_sub(freed))?);
+        Ok(gone)
+    }
+
+    /// What all entries take, in bytes, those that cannot be used included.
+    pub fn size(&self) -> u64 {
+        let entries = self.all().iter().map(Entry::allocated).sum::<u64>();
+        let strays = self.strays();
+        entries + strays.iter().map(|stray: &Stray| stray.bytes).sum::<u64>()
+    }
 }
 
 /// Entries that no other one needs, the least recently used first.
@@ -150,15 +218,4 @@ fn leaves(entries: &BTreeMap<Key, Entry>) -> Vec<Key> {
         .collect();
     leaves.sort();
     leaves.into_iter().map(|(_, key)| key.clone()).collect()
-}
-
-/// The name goes first, by one rename, so that nobody meets half an entry.
-fn remove(store: &Store, entry: &Entry) -> Result<()> {
-    use crate::error::Context as _;
-    let doing = || format!("removing {}", entry.path().display());
-    let old = store
-        .entries()
-        .join(format!(".old-{}", uuid::Uuid::new_v4().simple()));
-    std::fs::rename(entry.path(), &old).doing(doing)?;
-    std::fs::remove_dir_all(&old).doing(doing)
 }

@@ -1,7 +1,7 @@
 //! What a stage's result depends on, and the key made of it.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,39 @@ use crate::error::Result;
 use crate::store::digests::Digests;
 
 /// The named inputs of one stage, in order. Equal inputs mean equal work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inputs(Vec<(String, String)>);
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Inputs {
+    named: Vec<(String, String)>,
+    #[serde(skip)]
+    read: Vec<Walked>,
+}
+
+/// What was found at and below a path that an input is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walked {
+    /// The path.
+    pub path: PathBuf,
+    /// As [`Digests::walk`] gives it.
+    pub found: Vec<(String, String)>,
+}
+
+/// Where the files lie is no part of it.
+impl PartialEq for Inputs {
+    fn eq(&self, other: &Self) -> bool {
+        self.named == other.named
+    }
+}
+
+impl Eq for Inputs {}
 
 impl Inputs {
     /// The inputs of `stage`, whose own `version` changes when its code makes other results.
     pub fn new(stage: &str, version: u32) -> Self {
-        Inputs(vec![("stage".into(), format!("{stage} {version}"))])
+        Inputs {
+            named: vec![("stage".into(), format!("{stage} {version}"))],
+            read: vec![],
+        }
     }
 
     /// Adds a value; its text is what `plan --explain` can show. A password in an address counts,
@@ -31,7 +57,7 @@ impl Inputs {
                 format!("{hidden} with a password ({:.8})", digest.as_str())
             }
         };
-        self.0.push((name.into(), text));
+        self.named.push((name.into(), text));
     }
 
     /// Adds where something is fetched from: who fetches does not change what is fetched, so that
@@ -42,7 +68,7 @@ impl Inputs {
 
     /// Adds the key of the stage's input.
     pub fn input(&mut self, name: impl Into<String>, key: &Key) {
-        self.0.push((name.into(), key.as_str().into()));
+        self.named.push((name.into(), key.as_str().into()));
     }
 
     /// Adds a file, or a directory with all that is below it, by name, permissions and content.
@@ -50,25 +76,32 @@ impl Inputs {
     /// # Errors
     /// When something cannot be read.
     pub fn path(&mut self, name: &str, path: &Path, digests: &Digests) -> Result<()> {
-        digests.walk(path)?.into_iter().for_each(|(below, digest)| {
-            let name = if below.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{name}/{below}")
+        let found = digests.walk(path)?;
+        for (below, digest) in &found {
+            let name = match below.is_empty() {
+                true => name.to_owned(),
+                false => format!("{name}/{below}"),
             };
-            self.0.push((name, digest));
-        });
+            self.named.push((name, digest.clone()));
+        }
+        let path = path.to_owned();
+        self.read.push(Walked { path, found });
         Ok(())
+    }
+
+    /// The files and directories that the inputs were made of; none of inputs that were stored.
+    pub fn read(&self) -> &[Walked] {
+        &self.read
     }
 
     /// The key of these inputs.
     pub fn key(&self) -> Key {
-        Key::of(&serde_json::to_vec(&self.0).unwrap_or_default())
+        Key::of(&serde_json::to_vec(&self.named).unwrap_or_default())
     }
 
     /// The inputs that are digests of 64 hex digits: files, and what recipes give a checksum of.
     pub fn digests(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(name, value)| {
+        self.named.iter().filter_map(|(name, value)| {
             let digest = value.trim_matches('"');
             Key::parse(digest).map(|_| (name.as_str(), digest))
         })
@@ -77,13 +110,13 @@ impl Inputs {
     /// The names of inputs that differ from `before`, each with how.
     pub fn changes_since(&self, before: &Inputs) -> Vec<String> {
         let find = |list: &Inputs, name: &str| {
-            list.0
+            list.named
                 .iter()
                 .find(|(other, _)| other == name)
                 .map(|(_, value)| value.clone())
         };
         let changed = self
-            .0
+            .named
             .iter()
             .filter_map(|(name, value)| match find(before, name) {
                 None => Some(format!("{name} is new")),
@@ -91,7 +124,7 @@ impl Inputs {
                 Some(_) => None,
             });
         let gone = before
-            .0
+            .named
             .iter()
             .filter(|(name, _)| find(self, name).is_none());
         let mut changes: Vec<_> = changed

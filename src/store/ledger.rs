@@ -63,6 +63,7 @@ impl Ledger {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(std::io::Error::from)
             .doing(doing)?;
+        sync_dir(&state.join("ledger")).doing(doing)?;
         Ok(Ledger {
             state: std::path::absolute(state).doing(doing)?,
             dir,
@@ -90,8 +91,14 @@ impl Ledger {
         let mut file = File::create(&path).doing(doing)?;
         file.write_all(&text).doing(doing)?;
         file.sync_all().doing(doing)?;
+        // The name of the record has to outlive a power loss, too.
+        sync_dir(&self.dir).doing(doing)?;
         Ok(Record { path })
     }
+}
+
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 impl Drop for Ledger {

@@ -178,6 +178,7 @@ impl Media<'_> {
             image: name.clone(),
             stage: STAGE.into(),
             parent: None,
+            disk: None,
             created: now(),
             took: began.elapsed().as_secs_f64(),
             inputs,
@@ -185,7 +186,7 @@ impl Media<'_> {
                 "file": name, "sha256": found, "size": size, "url": url.to_string()
             }),
         };
-        draft.commit(self.store, meta)
+        draft.commit_over(self.store, meta)
     }
 }
 

@@ -7,20 +7,26 @@
 //! STATE/store/.part-KEY  a download that is not complete; a later one goes on with it
 //! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
 //! STATE/ledger/          see [`ledger`]
+//! STATE/made/KEY         a stage's result had this key once, whether or not it is still there
+//! STATE/epochs/KEY       see [`crate::pipeline::epoch`]
 //! STATE/images/NAME/     what the last build of an image was made from
 //! STATE/blocks/          encoded blocks of packed disks; see [`crate::pack::BlockCache`]
 //! STATE/logs/NAME/       logs and evidence of the last build, one of each stage
 //! ```
 //!
 //! A layer's disk names its backing file as `../PARENT/disk.qcow2`, which is right in a draft and
-//! in the store: drafts live beside the entries.
+//! in the store: drafts live beside the entries. So the bytes below a layer belong to it: an entry
+//! is never replaced, and one whose parent is gone or another is no entry; see [`chain`].
 
+pub mod chain;
 pub mod digests;
 pub mod gc;
 pub mod inputs;
 pub mod ledger;
 pub mod lock;
 pub mod media;
+mod place;
+pub mod strays;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -31,8 +37,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
+use chain::Bytes;
 use inputs::Inputs;
 use ledger::{Item, Ledger, Record};
+pub use place::private_dir;
 
 /// The name of a layer's disk in its entry.
 pub const DISK: &str = "disk.qcow2";
@@ -49,6 +57,9 @@ pub struct Meta {
     /// The entry whose disk backs this one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Key>,
+    /// The bytes of its disk and of all below; [`Draft::commit`] fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Bytes>,
     /// Seconds since 1970 at the commit.
     pub created: u64,
     /// Seconds that the stage took.
@@ -79,30 +90,6 @@ impl Store {
         &self.state
     }
 
-    /// Makes the state directory, readable for its owner only.
-    ///
-    /// # Errors
-    /// [`Kind::Host`](crate::error::Kind::Host) when it cannot be made or written.
-    pub fn prepare(&self) -> Result<()> {
-        let cannot = |cause: std::io::Error| {
-            Error::host(format!(
-                "the state directory {} cannot be written",
-                self.state.display()
-            ))
-            .cause(cause)
-            .hint("choose another with --state DIR, or `state:` in imgforge.yaml")
-        };
-        for dir in ["store", "locks", "ledger", "images", "logs"] {
-            std::fs::create_dir_all(self.state.join(dir)).map_err(cannot)?;
-        }
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        // Another user's directory that we may write is fine as it is.
-        drop(std::fs::set_permissions(&self.state, mode));
-        tempfile::tempfile_in(self.entries())
-            .map(drop)
-            .map_err(cannot)
-    }
-
     fn entries(&self) -> PathBuf {
         self.state.join("store")
     }
@@ -122,22 +109,51 @@ impl Store {
         self.entries().join(format!(".kept-{image}"))
     }
 
-    /// The finished entry of `key`, if there is one.
+    /// The finished entry of `key`, if there is one and what lies below it is what it was made on.
     pub fn get(&self, key: &Key) -> Option<Entry> {
+        self.read(key).filter(|entry| self.stands(entry))
+    }
+
+    /// The entry of `key`, whatever lies below it.
+    fn read(&self, key: &Key) -> Option<Entry> {
         let path = self.entries().join(key.as_str());
         let text = std::fs::read(path.join("meta.json")).ok()?;
         let meta: Meta = serde_json::from_slice(&text).ok()?;
         (meta.key == *key).then_some(Entry { path, meta })
     }
 
-    /// Every finished entry.
+    /// Every entry that can be read.
     pub fn all(&self) -> Vec<Entry> {
-        let names = std::fs::read_dir(self.entries())
-            .into_iter()
+        let names = self.names().into_iter();
+        let keys = names.filter_map(|(_, name)| Key::parse(&name));
+        keys.filter_map(|key| self.read(&key)).collect()
+    }
+
+    /// Path and name of whatever lies in the store.
+    fn names(&self) -> Vec<(PathBuf, String)> {
+        let names = std::fs::read_dir(self.entries()).into_iter().flatten();
+        let named = names
             .flatten()
-            .flatten();
-        let keys = names.filter_map(|e| Key::parse(&e.file_name().to_string_lossy()));
-        keys.filter_map(|key| self.get(&key)).collect()
+            .map(|e| (e.path(), e.file_name().to_string_lossy().into_owned()));
+        named.collect()
+    }
+
+    /// Whether a result had this key once. Its bytes will not come back, even from equal inputs.
+    pub fn was_made(&self, key: &Key) -> bool {
+        self.made(key).exists() || self.entries().join(key.as_str()).exists()
+    }
+
+    fn made(&self, key: &Key) -> PathBuf {
+        self.state.join("made").join(key.as_str())
+    }
+
+    /// Writes down, synced, that `key` has its bytes.
+    fn note_made(&self, key: &Key) -> Result<()> {
+        let path = self.made(key);
+        if path.exists() {
+            return Ok(());
+        }
+        write_atomic(&path, b"")
     }
 
     /// Where a medium or blob is while it is downloaded; who writes it holds the lock of `key`.
@@ -225,15 +241,7 @@ impl Entry {
 
     /// Allocated bytes of its files.
     pub fn allocated(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt as _;
-        let files = std::fs::read_dir(&self.path)
-            .into_iter()
-            .flatten()
-            .flatten();
-        files
-            .filter_map(|f| f.metadata().ok())
-            .map(|m| m.blocks() * 512)
-            .sum()
+        strays::allocated(&self.path)
     }
 }
 
@@ -255,32 +263,66 @@ impl Draft {
             .expect("a draft that is not consumed has its path")
     }
 
-    /// Makes the draft the entry of its key: everything is synced, then renamed at once.
+    /// Makes the draft the entry of its key: everything is synced, then renamed at once. An entry
+    /// that is there already stays: a key has the same bytes for ever.
     ///
     /// # Errors
-    /// When something cannot be written; nothing is visible under the key then.
-    pub fn commit(mut self, store: &Store, meta: Meta) -> Result<Entry> {
-        let doing = || format!("committing the {} stage of {}", meta.stage, meta.image);
+    /// When something cannot be written, or the key has an entry; nothing new is visible under the
+    /// key then.
+    pub fn commit(self, store: &Store, meta: Meta) -> Result<Entry> {
+        let path = store.entries().join(meta.key.as_str());
+        if path.exists() {
+            return Err(Error::internal(format!(
+                "the store has an entry with the key {} already, and never replaces one",
+                meta.key.short()
+            ))
+            .within(format!(
+                "committing the {} stage of {}",
+                meta.stage, meta.image
+            )));
+        }
+        self.place(store, meta, &|_| {})
+    }
+
+    /// As [`Draft::commit`], for what no layer builds on and whose key is that of its content: what
+    /// is there but broken, or of another version of imgforge, gives way.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn commit_over(self, store: &Store, meta: Meta) -> Result<Entry> {
+        let path = store.entries().join(meta.key.as_str());
+        if path.exists() {
+            store.discard(&path)?;
+        }
+        self.place(store, meta, &|_| {})
+    }
+
+    /// `step` hears of each step that is done.
+    fn place(
+        mut self,
+        store: &Store,
+        mut meta: Meta,
+        step: &dyn Fn(&'static str),
+    ) -> Result<Entry> {
+        let stage = format!("committing the {} stage of {}", meta.stage, meta.image);
+        let doing = || stage.clone();
         let from = self.path().to_owned();
+        meta.disk = store.bytes_of_draft(&from, meta.parent.as_ref())?;
         let text = serde_json::to_vec_pretty(&meta).unwrap_or_default();
         std::fs::write(from.join("meta.json"), text).doing(doing)?;
+        step("described");
         for file in std::fs::read_dir(&from).doing(doing)? {
             let path = file.doing(doing)?.path();
             File::open(path).and_then(|f| f.sync_all()).doing(doing)?;
         }
         File::open(&from).and_then(|f| f.sync_all()).doing(doing)?;
+        step("synced");
+        // First: a note without an entry costs a new key, an entry without a note its promise.
+        store.note_made(&meta.key)?;
+        step("noted");
         let path = store.entries().join(meta.key.as_str());
-        if path.exists() {
-            // A result that was forced to be made again: the old one gives way.
-            let old = store
-                .entries()
-                .join(format!(".old-{}", uuid::Uuid::new_v4().simple()));
-            std::fs::rename(&path, &old).doing(doing)?;
-            std::fs::rename(&from, &path).doing(doing)?;
-            drop(std::fs::remove_dir_all(old));
-        } else {
-            std::fs::rename(&from, &path).doing(doing)?;
-        }
+        std::fs::rename(&from, &path).doing(doing)?;
+        step("renamed");
         File::open(store.entries())
             .and_then(|f| f.sync_all())
             .doing(doing)?;

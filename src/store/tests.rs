@@ -15,6 +15,7 @@ fn add(store: &Store, ledger: &Ledger, name: &str, parent: Option<&Key>, size: u
         image: "web".into(),
         stage: name.into(),
         parent: parent.cloned(),
+        disk: None,
         created: 0,
         took: 0.0,
         inputs,
@@ -81,9 +82,9 @@ fn eviction_takes_the_oldest_leaf_and_never_a_parent_or_an_entry_in_use() {
     let gone = store.evict(1).unwrap();
     assert_eq!(
         gone.iter()
-            .map(|e| e.meta().stage.as_str())
+            .map(|gone| gone.name.clone())
             .collect::<Vec<_>>(),
-        ["old"]
+        [format!("web old {}", old.meta().key.short())]
     );
     let used = store.share(&new.meta().key).unwrap();
     assert!(
@@ -128,4 +129,107 @@ fn a_kept_draft_keeps_the_entry_below_it() {
     assert!(store.evict(u64::MAX).unwrap().is_empty());
     std::fs::remove_dir_all(store.kept("web")).unwrap();
     assert_eq!(store.evict(u64::MAX).unwrap().len(), 1);
+}
+
+fn draft_of(store: &Store, ledger: &Ledger, meta: &Meta, byte: u8) -> Draft {
+    let draft = store.draft(ledger).unwrap();
+    std::fs::write(draft.path().join(DISK), vec![byte; 100]).unwrap();
+    assert!(meta.disk.is_some() || meta.parent.is_none());
+    draft
+}
+
+#[test]
+fn an_entry_is_never_replaced() {
+    let (_dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let before = std::fs::read(base.disk()).unwrap();
+    let draft = draft_of(&store, &ledger, base.meta(), 9);
+    let error = draft.commit(&store, base.meta().clone()).unwrap_err();
+    assert!(
+        error.render().contains("never replaces one"),
+        "{}",
+        error.render()
+    );
+    assert_eq!(std::fs::read(base.disk()).unwrap(), before);
+    // Whose content is its key may be mended.
+    let draft = draft_of(&store, &ledger, base.meta(), 9);
+    draft.commit_over(&store, base.meta().clone()).unwrap();
+    assert_eq!(std::fs::read(base.disk()).unwrap(), [9; 100]);
+}
+
+#[test]
+fn a_layer_stands_on_the_very_disk_that_it_was_made_on() {
+    let (_dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let child = add(&store, &ledger, "child", Some(&base.meta().key), 10);
+    let leaf = add(&store, &ledger, "leaf", Some(&child.meta().key), 10);
+    let stands = || store.get(&leaf.meta().key).is_some();
+    assert!(stands());
+    store.verify(&leaf).unwrap();
+    // Other bytes, which nobody wrote down.
+    std::fs::write(base.disk(), [7; 10]).unwrap();
+    let error = store.verify(&leaf).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Gate);
+    let text = error.render();
+    assert!(text.contains("the base stage of web changed"), "{text}");
+    // Another disk under its name.
+    let other = draft_of(&store, &ledger, base.meta(), 7);
+    other.commit_over(&store, base.meta().clone()).unwrap();
+    assert!(!stands() && store.get(&base.meta().key).is_some());
+    std::fs::remove_dir_all(base.path()).unwrap();
+    assert!(!stands(), "there is no disk below it");
+    assert_eq!(store.all().len(), 2, "they take space all the same");
+}
+
+/// An imgforge without digests of chains: what is younger than its child was made again.
+#[test]
+fn an_old_entry_stands_on_an_older_one() {
+    let (_dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let child = add(&store, &ledger, "child", Some(&base.meta().key), 10);
+    let write = |entry: &Entry, created: u64| {
+        let mut meta = entry.meta().clone();
+        (meta.disk, meta.created) = (None, created);
+        let text = serde_json::to_vec(&meta).unwrap();
+        std::fs::write(entry.path().join("meta.json"), text).unwrap();
+    };
+    for (of_base, stands) in [(100, true), (300, false)] {
+        write(&base, of_base);
+        write(&child, 200);
+        assert_eq!(store.get(&child.meta().key).is_some(), stands, "{of_base}");
+    }
+}
+
+/// A copy of the store at each step of a commit is what a kill at that step leaves.
+#[test]
+fn a_commit_that_dies_anywhere_leaves_the_old_or_the_new() {
+    let (dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let child = add(&store, &ledger, "child", Some(&base.meta().key), 10);
+    let again = Meta {
+        inputs: Inputs::new("base", 2),
+        key: Inputs::new("base", 2).key(),
+        ..base.meta().clone()
+    };
+    let draft = draft_of(&store, &ledger, &again, 7);
+    let copies = std::cell::RefCell::new(vec![]);
+    let step = |name: &'static str| {
+        let copy = dir.path().join(format!("killed-{}", copies.borrow().len()));
+        let cp = crate::host::exec::Program::new("cp").arg("-a");
+        cp.arg(store.state()).arg(&copy).run().unwrap();
+        copies.borrow_mut().push((name, Store::new(copy)));
+    };
+    draft.place(&store, again.clone(), &step).unwrap();
+    let copies = copies.into_inner();
+    assert!(copies.len() >= 4);
+    for (name, store) in copies {
+        let old = store.get(&child.meta().key).expect(name);
+        store.verify(&old).expect(name);
+        if let Some(new) = store.get(&again.key) {
+            store.verify(&new).expect(name);
+            assert!(store.was_made(&again.key), "{name}");
+        } else {
+            assert!(!store.entries().join(again.key.as_str()).exists(), "{name}");
+        }
+    }
 }

@@ -86,12 +86,13 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
         image: "ansible".into(),
         stage: "galaxy".into(),
         parent: None,
+        disk: None,
         created: super::now(),
         took: began.elapsed().as_secs_f64(),
         inputs,
         facts: json!({ "collections": versions }),
     };
-    let entry = draft.commit(store, meta)?;
+    let entry = draft.commit_over(store, meta)?;
     let _lock = held.downgrade()?;
     Ok(Galaxy { entry, _lock })
 }

@@ -138,13 +138,14 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
     let removed = remove_tree(&draft.path().join("tree"));
     let facts = made?;
     removed?;
-    let entry = draft.commit(
+    let entry = draft.commit_over(
         store,
         Meta {
             key,
             image: format!("ansible-{}", suite.name),
             stage: "toolbox".into(),
             parent: None,
+            disk: None,
             created: now(),
             took: began.elapsed().as_secs_f64(),
             inputs,

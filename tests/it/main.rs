@@ -1,5 +1,6 @@
 //! The integration tests, one binary.
 
+mod anew;
 mod answers;
 mod cli;
 mod disk_seal;
@@ -14,6 +15,7 @@ mod index;
 mod layers;
 mod layers_vm;
 mod layouts;
+mod links;
 mod oracle;
 mod pack;
 mod packaging;
@@ -26,6 +28,7 @@ mod runner;
 mod runner_vm;
 mod scan;
 mod server;
+mod state;
 mod status;
 mod sysprep;
 mod target;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// A recipe repository with one image that imports a small disk.
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -22,22 +22,22 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    fn recipe(&self, body: &str) {
+    pub(crate) fn recipe(&self, body: &str) {
         self.write("recipes/small.yaml", &format!("name: small\n{body}"));
     }
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
         command
             .arg("-C")
@@ -48,24 +48,24 @@ impl World {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{args:?}: {stderr}");
         stderr
     }
 
-    fn stored(&self) -> Vec<String> {
+    pub(crate) fn stored(&self) -> Vec<String> {
         names(&self.path("state/store"))
     }
 
     /// A `qemu-img` comes first on `PATH` that runs `script`, but when it is asked who it is.
-    fn fake(&self, script: &str) -> String {
+    pub(crate) fn fake(&self, script: &str) -> String {
         use std::os::unix::fs::PermissionsExt as _;
         let (path, real) = (self.path("bin/qemu-img"), which("qemu-img"));
         let ask = format!("case $1 in --version) exec {real} $1;; esac");

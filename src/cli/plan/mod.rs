@@ -152,6 +152,7 @@ mod tests {
             input: None,
             work: pipeline::plan::Work::Install,
             inputs,
+            asked: None,
         };
         let value = serde_json::to_value(&stage).unwrap();
         assert_eq!(

@@ -31,6 +31,9 @@ impl Run<'_> {
             true => None,
             false => Some(self.session.store.draft(host.ledger()?)?),
         };
+        if shared.is_some() {
+            self.session.store.verify(&sealed.0)?;
+        }
         let scratch = shared
             .as_ref()
             .map_or(Path::new(""), Draft::path)

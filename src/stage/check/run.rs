@@ -3,24 +3,27 @@
 use serde_json::{Value, json};
 
 use super::{Gate, run_gate, subject};
-use crate::digest::file_blake3;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guest::Os;
 use crate::recipe::grow;
 use crate::stage::{Context, Sealed, configure};
+use crate::store::Store;
 use crate::target;
 use crate::units::Size;
 
 /// How much larger the clones' disks are where the root grows with them.
 const LARGER: Size = Size::gib(1);
 
-/// Asks the gate about the sealed disk, and that asking changed nothing of it.
+/// Asks the gate about the sealed disk. It and all below it are the bytes that were committed,
+/// before and after: the proof is about what a guest sees.
 ///
 /// # Errors
-/// As [`run_gate`].
+/// As [`run_gate`], and when a disk of the chain is another one.
 pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
     let recipe = context.recipe();
-    let scratch = context.scratch()?;
+    let (scratch, store) = (context.scratch()?, Store::new(context.state));
+    context.ui.step("verifying the disk");
+    store.verify(&sealed.0)?;
     let subject = subject(context, sealed)?;
     let os: Option<Os> = serde_json::from_value(sealed.0.meta().facts["os"].clone()).ok();
     let mut check = recipe.check.clone();
@@ -47,12 +50,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         more: &[],
         size: size.map(|size| size + LARGER.as_bytes()),
     })?;
-    if file_blake3(&sealed.0.disk())? != sealed.digest()? {
-        return Err(
-            Error::gate("the sealed disk changed while the gate looked at it")
-                .hint("`imgforge build NAME --from seal` makes it again"),
-        );
-    }
+    store.verify(&sealed.0)?;
     let healthy: Vec<String> = report
         .clones
         .iter()

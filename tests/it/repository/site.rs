@@ -91,7 +91,7 @@ impl Site {
         for (stage, facts) in [
             (
                 "seal",
-                json!({"disk": "sealed", "os": {"osinfo": "debian13", "root": "/dev/sda1"}}),
+                json!({"os": {"osinfo": "debian13", "root": "/dev/sda1"}}),
             ),
             (
                 "check",
@@ -114,6 +114,7 @@ impl Site {
             let meta = json!({
                 "key": key, "image": name, "stage": stage, "created": 1, "took": 1.0,
                 "inputs": [["stage", stage]], "facts": facts,
+                "disk": (stage == "seal").then(|| json!({"file": "file", "chain": "sealed"})),
             });
             std::fs::write(dir.join("meta.json"), meta.to_string()).unwrap();
         }
