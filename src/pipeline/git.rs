@@ -1,17 +1,22 @@
 //! Git as the source of truth: which commit the recipes are at, and who signed it.
 //!
 //! With `require-signed-commits: true` nothing is published from a changed working copy or from an
-//! unsigned commit. A host can demand it, too, and say who may sign, by a file that no commit of
+//! unsigned commit, and what the build reads are the bytes of that commit, see [`content`]. A host can demand it, too, and say who may sign, by a file that no commit of
 //! the recipe repository can change: `/etc/imgforge/allowed-signers`, a user's
 //! `$XDG_CONFIG_HOME/imgforge/allowed-signers`, or the one that `IMGFORGE_ALLOWED_SIGNERS` names.
 //! Its lines are those of ssh-keygen(1)'s allowed signers, and `openpgp FINGERPRINT`.
+
+mod call;
+mod content;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::{Program, find};
+use crate::host::exec::find;
 use crate::sbom::provenance::{Source, without_credentials};
+use crate::store::inputs::Walked;
+use call::Git;
 
 /// How git describes a signature, in the order of `git log`'s placeholders.
 const SIGNATURE: &str = "--format=%G?%x00%GF%x00%GP%x00%GS";
@@ -24,28 +29,27 @@ pub fn source(root: &Path) -> Result<Option<Source>> {
     if !root.ancestors().any(|dir| dir.join(".git").exists()) || find("git").is_none() {
         return Ok(None);
     }
-    let Ok(commit) = git(root)
-        .args(["rev-parse", "--verify", "--quiet", "HEAD"])
-        .text()
-    else {
+    let git = Git::at(root);
+    let head = git.call(&["rev-parse", "--verify", "--quiet", "HEAD"]);
+    let Ok(commit) = head.text() else {
         // Nothing was committed yet, or git does not trust the directory's owner.
         return Ok(None);
     };
-    let remote = git(root).args(["remote", "get-url", "origin"]).text().ok();
+    let remote = git.call(&["remote", "get-url", "origin"]).text().ok();
     Ok(Some(Source {
         commit,
         remote: remote.map(|address| without_credentials(&address)),
-        dirty: !changes(root)?.is_empty(),
+        dirty: !changes(&git)?.is_empty(),
     }))
 }
 
 /// What a publication needs to know about the recipes: their commit, which must be signed where
-/// imgforge.yaml or this host demands it.
+/// imgforge.yaml or this host demands it, and have what a build has `read`.
 ///
 /// # Errors
 /// [`Kind::Gate`](crate::error::Kind::Gate) when it is demanded and is not so.
-pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
-    publishable_by(root, required, Signers::find(root)?.as_ref())
+pub fn publishable(root: &Path, required: bool, read: &[Walked]) -> Result<Option<Source>> {
+    publishable_by(root, required, read, Signers::find(root)?.as_ref())
 }
 
 /// As [`publishable`], with this host's signers.
@@ -55,6 +59,7 @@ pub fn publishable(root: &Path, required: bool) -> Result<Option<Source>> {
 pub fn publishable_by(
     root: &Path,
     required: bool,
+    read: &[Walked],
     signers: Option<&Signers>,
 ) -> Result<Option<Source>> {
     if !required && signers.is_none() {
@@ -71,10 +76,11 @@ pub fn publishable_by(
     if find("git").is_none() {
         return Err(refuse("there is no git to verify their commit".into()).hint("apt install git"));
     }
-    let head = git(root).args(["rev-parse", "--verify", "HEAD"]).text();
+    let git = Git::at(root);
+    let head = git.call(&["rev-parse", "--verify", "HEAD"]).text();
     let commit =
         head.map_err(|error| refuse(format!("{} has no commit", root.display())).cause(error))?;
-    let changes = changes(root)?;
+    let changes = changes(&git)?;
     if !changes.is_empty() {
         return Err(refuse(format!(
             "{} files differ from the commit {}",
@@ -82,16 +88,23 @@ pub fn publishable_by(
             short(&commit)
         ))
         .evidence(changes.into_iter().take(12))
-        .hint("commit, ignore or remove them"));
+        .hint("commit or remove them, or ignore what no build reads"));
     }
-    signed(root, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
+    let others = content::differences(&git, &commit, read)?;
+    if !others.is_empty() {
+        return Err(refuse(format!(
+            "{} files that the build reads are not those of the commit {}",
+            others.len(),
+            short(&commit)
+        ))
+        .evidence(others.into_iter().take(12))
+        .hint(
+            "commit them, or remove them; what is too large for git can lie outside of the \
+             checkout, or have its `sha256` in the recipe",
+        ));
+    }
+    signed(&git, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
     source(root)
-}
-
-fn git(root: &Path) -> Program {
-    Program::new("git")
-        .args(["-c", "core.quotePath=off"])
-        .dir(root)
 }
 
 fn short(commit: &str) -> &str {
@@ -99,14 +112,23 @@ fn short(commit: &str) -> &str {
 }
 
 /// What differs from the commit, or is not in it, below `root`.
-fn changes(root: &Path) -> Result<Vec<String>> {
-    let status = ["status", "--porcelain", "--untracked-files=all", "--", "."];
-    let text = git(root).args(status).text()?;
+fn changes(git: &Git) -> Result<Vec<String>> {
+    let text = git
+        .call(&[
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            // It would be asked with its own configuration; what is read of it is compared.
+            "--ignore-submodules=dirty",
+            "--",
+            ".",
+        ])
+        .text()?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// Why the commit's signature does not count, and what to do about it.
-fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (String, String)> {
+fn signed(git: &Git, commit: &str, signers: Option<&Signers>) -> Result<(), (String, String)> {
     let other = |error: Error| {
         (
             error.to_string(),
@@ -114,17 +136,12 @@ fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (S
         )
     };
     let ssh = signers.map(Signers::ssh_file).transpose().map_err(other)?;
-    let mut program = git(root);
-    if let Some(file) = &ssh {
-        program = program.args([
-            "-c",
-            &format!("gpg.ssh.allowedSignersFile={}", file.path().display()),
-        ]);
-    }
-    let answer = program
-        .args(["log", "-1", SIGNATURE, commit])
-        .text()
-        .map_err(other)?;
+    let file = ssh.as_ref().map(|file| file.path().display());
+    let file = file.map(|file| format!("gpg.ssh.allowedSignersFile={file}"));
+    let ours = file.iter().flat_map(|file| ["-c", file.as_str()]);
+    let show = ["log", "-1", "--no-patch", "--no-ext-diff", "--no-textconv"];
+    let args: Vec<&str> = ours.chain(show).chain([SIGNATURE, commit]).collect();
+    let answer = git.call(&args).text().map_err(other)?;
     let fields: Vec<&str> = answer.split('\0').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let (verdict, key, primary) = (field(0), field(1), field(2));
@@ -135,7 +152,7 @@ fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (S
     };
     match verdict {
         // Without a list of allowed signers git does not even look at an SSH signature.
-        "N" if has_signature(root, commit) => Err(unnamed(short)),
+        "N" if has_signature(git, commit) => Err(unnamed(short)),
         "N" => Err((
             format!("the commit {short} is not signed"),
             "`git commit --amend -S` signs it".into(),
@@ -163,8 +180,8 @@ fn signed(root: &Path, commit: &str, signers: Option<&Signers>) -> Result<(), (S
 }
 
 /// Whether the commit carries a signature, of whatever kind.
-fn has_signature(root: &Path, commit: &str) -> bool {
-    let object = git(root).args(["cat-file", "commit", commit]).text();
+fn has_signature(git: &Git, commit: &str) -> bool {
+    let object = git.call(&["cat-file", "commit", commit]).text();
     let headers = object.unwrap_or_default();
     headers
         .lines()

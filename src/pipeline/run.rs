@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
             if options.publish.is_some() {
                 let Session { config, repo, .. } = session;
                 let channel = options.publish.as_ref().and_then(Option::as_deref);
-                stage::publish::ready(config, &plan.resolved.recipe, repo.root(), channel)?;
+                stage::publish::ready(config, plan, repo.root(), channel)?;
             }
             session.host.prepare(plan, options.publish.is_some())?;
         }

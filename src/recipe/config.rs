@@ -40,7 +40,8 @@ pub struct Config {
     pub vars: BTreeMap<String, String>,
     /// The store of layers.
     pub store: StoreConfig,
-    /// Publishes only from a clean checkout of a commit whose signature git verifies.
+    /// Publishes only from a clean checkout of a commit whose signature git verifies, and only
+    /// what was made of its very bytes.
     pub require_signed_commits: bool,
     /// Who builds, as a URI, for the provenance of what is published.
     #[serde(skip_serializing_if = "Option::is_none")]

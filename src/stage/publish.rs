@@ -45,9 +45,10 @@ pub struct Request<'a> {
 /// # Errors
 /// When no repository is configured, it has no directory, or that cannot be written, the channel
 /// is frozen, or the recipes are not at a signed commit where that is demanded.
-pub fn ready(config: &Config, recipe: &Recipe, root: &Path, channel: Option<&str>) -> Result<()> {
+pub fn ready(config: &Config, plan: &Plan, root: &Path, channel: Option<&str>) -> Result<()> {
+    let recipe = &plan.resolved.recipe;
     let place = place::find(config, root, asked(recipe))?;
-    git::publishable(root, config.require_signed_commits)?;
+    git::publishable(root, config.require_signed_commits, &plan.read())?;
     let path = &place.path;
     std::fs::create_dir_all(path)
         .and_then(|()| tempfile::tempfile_in(path))
@@ -91,7 +92,8 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         .or(wanted_channel(recipe))
         .unwrap_or(&default_channel);
     let system = &request.packed.system["os"];
-    let source = git::publishable(request.root, request.config.require_signed_commits)?;
+    let required = request.config.require_signed_commits;
+    let source = git::publishable(request.root, required, &request.plan.read())?;
     let arch = "x86_64";
     let mut companions = companions::of(&Material {
         plan: request.plan,

@@ -5,6 +5,8 @@ use std::path::Path;
 use imgforge::error::{Error, Kind};
 use imgforge::host::exec::Program;
 use imgforge::pipeline::git::{Signers, publishable_by, source};
+use imgforge::store::digests::Digests;
+use imgforge::store::inputs::Walked;
 
 struct Repo {
     dir: tempfile::TempDir,
@@ -36,6 +38,16 @@ impl Repo {
         self.home.path().join(name).to_string_lossy().into_owned()
     }
 
+    /// An executable script outside of the checkout; its path.
+    fn script(&self, name: &str, text: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
     fn git(&self, args: &[&str]) -> String {
         Program::new("git")
             .args(args)
@@ -63,7 +75,7 @@ impl Repo {
     }
 
     fn refused(&self, required: bool, signers: Option<&Signers>) -> Error {
-        let error = publishable_by(self.dir.path(), required, signers).unwrap_err();
+        let error = publishable_by(self.dir.path(), required, &[], signers).unwrap_err();
         assert_eq!(error.kind(), Kind::Gate);
         error
     }
@@ -74,7 +86,7 @@ fn only_a_clean_checkout_of_a_commit_signed_by_an_allowed_key_is_published_from(
     let repo = Repo::new();
     let root = repo.dir.path();
     repo.commit("one", false);
-    let found = publishable_by(root, false, None).unwrap().unwrap();
+    let found = publishable_by(root, false, &[], None).unwrap().unwrap();
     assert_eq!(
         (found.commit.len(), found.dirty),
         (40, false),
@@ -87,7 +99,7 @@ fn only_a_clean_checkout_of_a_commit_signed_by_an_allowed_key_is_published_from(
             .contains("is not signed")
     );
     repo.commit("two", true);
-    let found = publishable_by(root, true, Some(&a)).unwrap().unwrap();
+    let found = publishable_by(root, true, &[], Some(&a)).unwrap().unwrap();
     assert_eq!(found.commit, repo.git(&["rev-parse", "HEAD"]));
     assert!(
         repo.refused(true, None)
@@ -114,7 +126,7 @@ fn only_a_clean_checkout_of_a_commit_signed_by_an_allowed_key_is_published_from(
     std::fs::write(root.join("new"), "").unwrap();
     assert!(repo.refused(true, Some(&a)).render().contains("?? new"));
     std::fs::write(root.join(".git/info/exclude"), "new\n").unwrap();
-    publishable_by(root, true, Some(&a)).unwrap();
+    publishable_by(root, true, &[], Some(&a)).unwrap();
 }
 
 #[test]
@@ -129,32 +141,234 @@ fn openpgp_signatures_count_when_the_host_names_their_key() {
         "never",
     ]);
     let fingerprint = home.fingerprint();
-    // git runs gpg without our key directory.
-    let program = repo.home.path().join("gpg");
+    // git signs with our key directory.
     let script = format!(
         "#!/bin/sh\nexec gpg --homedir {} --batch \"$@\"\n",
         home.0.display()
     );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(
-        &program,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    let program = repo.script("gpg", &script);
     repo.git(&["config", "gpg.format", "openpgp"]);
-    repo.git(&["config", "gpg.program", &program.to_string_lossy()]);
+    repo.git(&["config", "gpg.program", &program]);
     repo.git(&["config", "user.signingkey", &fingerprint]);
-    repo.commit("one", true);
     let root = repo.dir.path();
-    publishable_by(root, true, None).unwrap();
-    let named = repo.allowed(&format!("openpgp {fingerprint} # me\n"));
-    publishable_by(root, true, Some(&named)).unwrap();
-    let other = repo.allowed(&format!("openpgp {}\n", "A".repeat(40)));
-    assert!(
-        repo.refused(true, Some(&other))
-            .render()
-            .contains("does not name")
+    let write = |name: &str, text: &str| std::fs::write(root.join(name), text).unwrap();
+    std::fs::create_dir(root.join("recipes")).unwrap();
+    write(
+        "recipes/small.yaml",
+        "name: small\ninstall: {import: {image: recipe}}\n",
     );
+    write(
+        "imgforge.yaml",
+        "state: ../state\nrepositories: {main: {path: recipe}}\n",
+    );
+    repo.git(&["add", "."]);
+    repo.commit("one", true);
+    // Its own configuration names no program that counts.
+    repo.git(&["config", "gpg.program", "/bin/false"]);
+    let allowed = repo.home.path().join("allowed-signers");
+    let build = |text: &str| {
+        std::fs::write(&allowed, text).unwrap();
+        let mut build = imgforge(root);
+        build.args(["build", "small", "--publish", "--state"]);
+        build.arg(repo.home.path().join("state"));
+        build.env("GNUPGHOME", &home.0);
+        let output = build.env("IMGFORGE_ALLOWED_SIGNERS", &allowed).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
+    };
+    // The repository's directory is a file: that is found after the commit is.
+    let (code, said) = build(&format!("openpgp {fingerprint} # me\n"));
+    assert!(
+        code == Some(3) && said.contains("cannot be written"),
+        "{said}"
+    );
+    let (code, said) = build(&format!("openpgp {}\n", "A".repeat(40)));
+    assert!(code == Some(4) && said.contains("does not name"), "{said}");
+}
+
+#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
+fn imgforge(root: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    command.arg("-C").arg(root).args(["--progress", "plain"]);
+    command
+}
+
+/// A signed commit has what is copied, and nothing tells `git status` of a change.
+#[test]
+fn what_a_build_reads_are_the_bytes_of_the_commit() {
+    let repo = Repo::new();
+    let root = repo.dir.path();
+    let path = |name: &str| root.join("files").join(name);
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    let mode = |name: &str, mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path(name), mode).unwrap();
+    };
+    std::fs::create_dir_all(path("sub")).unwrap();
+    std::fs::write(root.join(".gitignore"), "*.secret\n").unwrap();
+    std::fs::write(root.join(".gitattributes"), "files/dos text eol=crlf\n").unwrap();
+    for name in ["a", "sub/b", "run", "odd \"name"] {
+        write(name, name);
+    }
+    write("dos", "one\ntwo\n");
+    let real = "large ".repeat(1000);
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&real));
+    let pointer = "version https://git-lfs.github.com/spec/v1\n";
+    write(
+        "large",
+        &format!("{pointer}oid sha256:{digest}\nsize {}\n", real.len()),
+    );
+    mode("run", 0o755);
+    std::os::unix::fs::symlink("a", path("link")).unwrap();
+    std::os::unix::fs::symlink("files", root.join("near")).unwrap();
+    repo.git(&["add", "."]);
+    repo.commit("one", true);
+    repo.git(&["config", "core.fileMode", "false"]);
+    let a = repo.signers("a");
+    let digests = Digests::open(repo.home.path());
+    let read = |name: &str| {
+        let path = root.join(name);
+        let found = digests.walk(&path).unwrap();
+        publishable_by(root, true, &[Walked { path, found }], Some(&a))
+    };
+    let fine = |name: &str| drop(read(name).unwrap());
+    let refused = |name: &str, why: &str| {
+        let error = read(name).unwrap_err();
+        assert_eq!(error.kind(), Kind::Gate);
+        let text = error.render();
+        assert!(text.contains(why), "no `{why}` in {text}");
+    };
+    fine("files");
+    fine("near/a");
+    let hide = |how: &str, name: &str| repo.git(&["update-index", how, &format!("files/{name}")]);
+
+    write("token.secret", "ignored");
+    refused("files", "files/token.secret: the commit does not have it");
+    refused("near", "files/token.secret: the commit does not have it");
+    fine("files/sub");
+    std::fs::remove_file(path("token.secret")).unwrap();
+
+    hide("--assume-unchanged", "a");
+    write("a", "changed");
+    refused("files", "files/a: it differs from the commit");
+    refused(
+        "files/a",
+        "1 files that the build reads are not those of the commit",
+    );
+    write("a", "a");
+    hide("--skip-worktree", "sub/b");
+    std::fs::remove_file(path("sub/b")).unwrap();
+    refused("files", "files/sub/b: is missing");
+    write("sub/b", "sub/b");
+    mode("run", 0o644);
+    refused("files/run", "files/run: whether it is executable differs");
+    mode("run", 0o755);
+    hide("--assume-unchanged", "link");
+    std::fs::remove_file(path("link")).unwrap();
+    std::os::unix::fs::symlink("run", path("link")).unwrap();
+    refused("files", "files/link: a link that the commit does not have");
+    std::fs::remove_file(path("link")).unwrap();
+    std::os::unix::fs::symlink("a", path("link")).unwrap();
+
+    // What its filter would put there, and anything else.
+    hide("--assume-unchanged", "large");
+    write("large", &real);
+    fine("files/large");
+    write("large", &real.replace('g', "G"));
+    refused("files", "files/large: it differs");
+    write("large", &real);
+    hide("--assume-unchanged", "dos");
+    write("dos", "one\r\ntwo\r\n");
+    refused("files", "files/dos: its line ends were converted");
+    write("dos", "one\ntwo\n");
+    fine("files");
+
+    std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
+    repo.git(&["add", "out"]);
+    repo.git(&["commit", "-q", "-S", "-m", "out"]);
+    refused("out/hostname", "the link out leads out of the repository");
+}
+
+/// The commit of a submodule is part of the commit, so its files are.
+#[test]
+fn the_files_of_a_submodule_are_those_of_its_commit() {
+    let (repo, inner) = (Repo::new(), Repo::new());
+    inner.commit("inner", false);
+    let from = inner.dir.path().to_str().unwrap();
+    let allow = [
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+    ];
+    repo.git(&[&allow[..], &[from, "roles"]].concat());
+    repo.commit("one", true);
+    let (root, a) = (repo.dir.path(), repo.signers("a"));
+    let digests = Digests::open(repo.home.path());
+    let read = || {
+        let path = root.join("roles");
+        let found = digests.walk(&path).unwrap();
+        publishable_by(root, true, &[Walked { path, found }], Some(&a))
+    };
+    read().unwrap();
+    std::fs::write(root.join("roles/recipe"), "changed").unwrap();
+    let error = read().unwrap_err().render();
+    assert!(
+        error.contains("roles/recipe: it differs from the commit"),
+        "{error}"
+    );
+}
+
+/// Every setting of a checkout that names a program, for what imgforge asks of git.
+#[test]
+fn no_program_that_a_checkout_names_is_run() {
+    let repo = Repo::new();
+    repo.commit("one", true);
+    let (root, a) = (repo.dir.path(), repo.signers("a"));
+    let ran = repo.home.path().join("ran");
+    let script = format!("#!/bin/sh\necho \"$0\" >> {}\n", ran.display());
+    let program = repo.script("program", &script);
+    for hook in ["post-index-change", "reference-transaction"] {
+        repo.script(&format!("hooks/{hook}"), &script);
+    }
+    for (name, value) in [
+        ("core.hooksPath", repo.key("hooks").as_str()),
+        ("core.fsmonitor", &program),
+        ("core.pager", &program),
+        ("core.sshCommand", &program),
+        ("core.askPass", &program),
+        ("credential.helper", &program),
+        ("diff.external", &program),
+        ("diff.evil.textconv", &program),
+        ("filter.evil.clean", &program),
+        ("filter.evil.smudge", &program),
+        ("filter.evil.process", &program),
+        ("filter.evil.required", "true"),
+        ("filter.a=b.clean", &program),
+        ("gpg.program", &program),
+        ("gpg.ssh.program", &program),
+        ("gpg.openpgp.program", &program),
+        ("gpg.ssh.defaultKeyCommand", &program),
+        ("log.showSignature", "true"),
+    ] {
+        repo.git(&["config", name, value]);
+    }
+    let attributes = "* filter=evil diff=evil\nrecipe filter=a=b\n";
+    std::fs::write(root.join(".git/info/attributes"), attributes).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(root.join("recipe"));
+    let touched = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    file.unwrap().set_modified(touched).unwrap();
+    publishable_by(root, true, &[], Some(&a)).unwrap();
+    assert!(!source(root).unwrap().unwrap().dirty);
+    assert!(!ran.exists(), "{}", std::fs::read_to_string(&ran).unwrap());
+    // They are there to be run.
+    let status = Program::new("git").args(["status", "--short"]).dir(root);
+    drop(status.text());
+    assert!(ran.exists());
 }
 
 #[test]

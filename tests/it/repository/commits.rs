@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use super::world::*;
+use imgforge::digest::file_sha256;
 
 #[test]
 fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name() {
@@ -13,10 +14,8 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
             .text()
             .unwrap_or_else(|error| panic!("{}", error.render()))
     };
-    let (key, allowed) = (
-        site.world.path("state/key"),
-        site.world.path("state/allowed"),
-    );
+    let (key, allowed) = (site.world.path("keys/key"), site.world.path("keys/allowed"));
+    std::fs::create_dir(site.world.path("keys")).unwrap();
     let make = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]);
     make.arg(&key).run().unwrap();
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -31,15 +30,22 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
     ] {
         git(&["config", name, value]);
     }
-    std::fs::write(root.join(".gitignore"), "/state/\n/repo/\n*.raw\n*.xz\n").unwrap();
+    std::fs::write(
+        root.join(".gitignore"),
+        "/state/\n/keys/\n/repo/\n*.raw\n*.xz\n",
+    )
+    .unwrap();
     site.configure("require-signed-commits: true\nrepositories: {main: {path: repo}}\n");
-    site.recipe(
-        "small",
-        "install: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n",
-    );
     let mut disk = vec![0; 1 << 20];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    std::fs::write(root.join("disk.raw"), disk).unwrap();
+    std::fs::write(root.join("disk.raw"), &disk).unwrap();
+    // It is too large for git: the commit has its digest.
+    let image = format!(
+        "disk.raw, sha256: {}",
+        file_sha256(&root.join("disk.raw")).unwrap()
+    );
+    let recipe = format!("install: {{import: {{image: {image}}}}}\nmachine: {{disk: 1GiB}}\n");
+    site.recipe("small", &recipe);
     git(&["add", "."]);
     git(&["commit", "-q", "--no-gpg-sign", "-m", "first"]);
     site.ok(&["build", "small", "--until", "install"]);

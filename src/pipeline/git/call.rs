@@ -1,0 +1,89 @@
+//! How git is called. A checkout has a configuration of its own, which may name programs: file
+//! system monitors, hooks, filters, tools for signatures. None of them runs here; what is asked of
+//! git, git does itself, with `gpg`, `gpgsm` and `ssh-keygen` as this host has them.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::exec::Program;
+
+/// Settings that name a program, or lead to one, for what is asked of git here. A value of the
+/// command line counts more than one of a file.
+const SETTINGS: &[(&str, &str)] = &[
+    ("core.quotePath", "off"),
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", "/dev/null"),
+    ("core.sshCommand", "false"),
+    ("core.askPass", "false"),
+    ("credential.helper", ""),
+    ("gpg.program", "gpg"),
+    ("gpg.openpgp.program", "gpg"),
+    ("gpg.x509.program", "gpgsm"),
+    ("gpg.ssh.program", "ssh-keygen"),
+    ("gpg.ssh.defaultKeyCommand", ""),
+    ("log.showSignature", "false"),
+    ("protocol.allow", "never"),
+    ("status.submoduleSummary", "false"),
+];
+
+/// No object counts for another one, nothing is fetched, written or asked.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_ALLOW_PROTOCOL", "none"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_PAGER", "cat"),
+];
+
+/// git in one checkout.
+#[derive(Debug)]
+pub(super) struct Git {
+    root: PathBuf,
+    // Drivers have names of their own, so they are looked up.
+    filters: Vec<String>,
+}
+
+impl Git {
+    /// git in the checkout that `root` lies in.
+    pub(super) fn at(root: &Path) -> Self {
+        let mut git = Git {
+            root: root.to_owned(),
+            filters: vec![],
+        };
+        let names = ["config", "-z", "--name-only", "--get-regexp", "^filter\\."];
+        // It fails when there is none, and the calls that follow tell of a broken configuration.
+        let names = git.call(&names).text().unwrap_or_default();
+        git.filters = names.split('\0').map(str::to_owned).collect();
+        git
+    }
+
+    /// The checkout's directory, or one below it.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A call with these arguments.
+    pub(super) fn call(&self, args: &[&str]) -> Program {
+        let mut program = Program::new("git").args(args).dir(&self.root);
+        for (name, value) in ENVIRONMENT {
+            program = program.env(*name, value);
+        }
+        let filters = self.filters.iter().filter_map(|name| {
+            let off = match name.rsplit('.').next()? {
+                "clean" | "smudge" | "process" => "",
+                "required" => "false",
+                _ => return None,
+            };
+            Some((name.as_str(), off))
+        });
+        let fixed = SETTINGS.iter().map(|(name, value)| (*name, *value));
+        let settings: Vec<(&str, &str)> = fixed.chain(filters).collect();
+        program = program.env("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (at, (name, value)) in settings.into_iter().enumerate() {
+            program = program
+                .env(format!("GIT_CONFIG_KEY_{at}"), name)
+                .env(format!("GIT_CONFIG_VALUE_{at}"), value);
+        }
+        program
+    }
+}
