@@ -97,7 +97,7 @@ fn repackage(stream: &[u8], uncompressed: u64) -> Option<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::types::Profile;
+    use crate::recipe::types::{Filter, Profile};
 
     #[test]
     fn the_version_in_the_fingerprint_is_the_one_that_is_linked() {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_block_can_be_stopped() {
-        let settings = Settings::of(Profile::Fast);
+        let settings = Settings::of(Profile::Fast, Filter::None);
         let stop = || Err(Error::stage("stopped"));
         let error = encode(&mut Encoder::new(), &[0; 1000], &settings, &stop).unwrap_err();
         assert_eq!(error.message(), "stopped");

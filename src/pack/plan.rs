@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::cache::BlockCache;
 use crate::error::{Error, Result};
-use crate::recipe::types::Profile;
+use crate::recipe::types::{Filter, Profile};
 use crate::units::Size;
 
 /// How to compress.
@@ -12,6 +12,8 @@ use crate::units::Size;
 pub struct Options<'a> {
     /// The balance of size against time.
     pub profile: Profile,
+    /// What comes before the compression.
+    pub filter: Filter,
     /// How many threads encode; default: one a core, as far as the memory goes.
     pub threads: Option<NonZeroUsize>,
     /// What the encoder may use; default: half of what the host has available.
@@ -42,21 +44,20 @@ pub struct Settings {
 impl Settings {
     /// The settings of a profile; docs/pack.md has the measurements behind them.
     ///
-    /// `publish` has the 16 MiB blocks that virt-builder's own templates use; what the filter
-    /// saves pays for less effort. Of the smaller blocks of `nightly` far more survive a change,
-    /// and the filter makes up for a part of what they cost; `fast` is liblzma's fast mode.
-    pub fn of(profile: Profile) -> Self {
-        let (block, dictionary, preset, nice, x86) = match profile {
-            Profile::Publish => (16 << 20, 8 << 20, 9, 32, true),
-            Profile::Nightly => (3 << 20, 3 << 20, 9, 0, true),
-            Profile::Fast => (4 << 20, 4 << 20, 1, 0, false),
+    /// `publish` has the 16 MiB blocks that virt-builder's own templates use. Of the smaller
+    /// blocks of `nightly` far more survive a change; `fast` is liblzma's fast mode.
+    pub fn of(profile: Profile, filter: Filter) -> Self {
+        let (block, dictionary, preset, nice) = match profile {
+            Profile::Publish => (16 << 20, 8 << 20, 9, 48),
+            Profile::Nightly => (3 << 20, 3 << 20, 9, 0),
+            Profile::Fast => (4 << 20, 4 << 20, 1, 0),
         };
         Settings {
             block,
             dictionary,
             preset,
             nice,
-            x86,
+            x86: filter == Filter::X86,
         }
     }
 
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn threads_are_bounded_by_memory() {
-        let settings = Settings::of(Profile::Publish);
+        let settings = Settings::of(Profile::Publish, Filter::None);
         let each = settings.memory_a_thread().as_bytes();
         assert_eq!(fit(8, each * 3 + 1, true, &settings).unwrap(), 3);
         assert_eq!(fit(2, u64::MAX, false, &settings).unwrap(), 2);

@@ -78,7 +78,7 @@ impl Packed {
 pub fn compress(raw: &Path, out: &Path, options: &Options<'_>, ui: &StageUi) -> Result<Packed> {
     let cache = options.cache;
     let started = Instant::now();
-    let settings = Settings::of(options.profile);
+    let settings = Settings::of(options.profile, options.filter);
     let threads = plan::threads(options, &settings)?;
     let source = Source::open(raw, settings.block)?;
     let threads = threads.min(source.data().len()).max(1);

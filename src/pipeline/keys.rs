@@ -10,7 +10,7 @@ use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::pipeline::pins::Pin;
 use crate::recipe::types::{
-    Action, BELOW_MIRROR, Import, Install, Media, Recipe, Step, VirtInstall,
+    Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Step, VirtInstall,
 };
 use crate::recipe::{Resolved, beneath};
 use crate::stage::install::virt_install;
@@ -19,12 +19,12 @@ use crate::store::inputs::Inputs;
 use crate::target::Target;
 
 // Each grows when the stage's code makes other results from the same inputs.
-const INSTALL: u32 = 3;
+const INSTALL: u32 = 4;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 2;
 const SEAL: u32 = 10;
 const CHECK: u32 = 3;
-const PACK: u32 = 1;
+const PACK: u32 = 2;
 
 /// The names of the input that is another stage's disk, of `configure` and of `seal`.
 pub(super) const DISKS: [&str; 2] = ["the disk below", "the configured disk"];
@@ -222,10 +222,12 @@ pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
     let mut inputs = Inputs::new("pack", PACK);
     disk.iter()
         .for_each(|key| inputs.input("the sealed disk", key));
-    inputs.value("pack.profile", recipe.pack.profile);
+    let Pack { profile, filter } = recipe.pack;
+    inputs.value("pack.profile", profile);
+    inputs.value("pack.filter", filter);
     inputs.value(
         "the encoder",
-        crate::pack::Settings::of(recipe.pack.profile).fingerprint(),
+        crate::pack::Settings::of(profile, filter).fingerprint(),
     );
     if recipe
         .publish

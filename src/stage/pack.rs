@@ -28,6 +28,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
     let cache = pack::BlockCache::open(context.state, context.config.store.block_cache);
     let options = pack::Options {
         profile: recipe.pack.profile,
+        filter: recipe.pack.filter,
         cache: Some(&cache),
         ..pack::Options::default()
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
 use crate::pack::{self, BlockCache, Options, Packed};
-use crate::recipe::types::Profile;
+use crate::recipe::types::{Filter, Profile};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -22,6 +22,9 @@ pub struct Pack {
     /// Balance of size against time
     #[arg(long, value_name = "PROFILE", default_value = "publish")]
     profile: Profile,
+    /// What comes before the compression; busybox and programs in Go do not read `x86`
+    #[arg(long, value_name = "FILTER", default_value = "none")]
+    filter: Filter,
     /// Memory that packing may use; default: half of what is available
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
@@ -66,6 +69,7 @@ impl Pack {
     fn pack(&self, app: &App, cache: Option<&BlockCache>, ui: &StageUi) -> Result<Packed> {
         let options = Options {
             profile: self.profile,
+            filter: self.filter,
             threads: app.globals.jobs,
             memory: self.memory,
             cache,

@@ -14,6 +14,8 @@ use crate::units::Size;
 pub struct Pack {
     /// The profile.
     pub profile: Profile,
+    /// What comes before the compression.
+    pub filter: Filter,
 }
 
 /// A balance of size against time.
@@ -29,6 +31,20 @@ pub enum Profile {
     Nightly,
     /// For development.
     Fast,
+}
+
+/// What prepares a disk's bytes for the compression.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Nothing: every reader of `.xz` takes the file.
+    #[default]
+    None,
+    /// The filter for x86 code, in blocks that have some: a little smaller, but busybox and
+    /// programs in Go cannot read the file.
+    X86,
 }
 
 /// Places where the image runs. Each has its own options.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use imgforge::host::exec::Program;
 use imgforge::pack::{BlockCache, Options, Packed, compress, flatten};
-use imgforge::recipe::types::Profile;
+use imgforge::recipe::types::{Filter, Profile};
 use imgforge::ui::{StageUi, Ui};
 use imgforge::units::Size;
 use tempfile::TempDir;
@@ -28,7 +28,7 @@ fn options(profile: Profile, threads: usize) -> Options<'static> {
 }
 
 /// Bytes that do not compress, the same ones every time.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -194,22 +194,36 @@ fn the_bytes_do_not_depend_on_threads_or_holes() {
     assert!(std::fs::read(xz).unwrap() == first, "without holes");
 }
 
+/// Code of this processor.
+fn code() -> Vec<u8> {
+    let program = std::fs::read("/proc/self/exe").unwrap();
+    program[program.len() / 4..][..3 << 20].to_vec()
+}
+
 #[test]
-fn every_profile_unpacks() {
+fn every_profile_unpacks_and_has_the_filter_for_code_only_if_asked() {
     let dir = TempDir::new().unwrap();
     let text = b"the quick brown fox ".repeat(200_000);
-    let program = std::fs::read("/proc/self/exe").unwrap();
-    let code = &program[program.len() / 4..][..3 << 20];
-    let raw = raw(dir.path(), 36 << 20, &[(1 << 20, &text), (20 << 20, code)]);
+    let raw = raw(
+        dir.path(),
+        36 << 20,
+        &[(1 << 20, &text), (20 << 20, &code())],
+    );
     for profile in [Profile::Publish, Profile::Nightly, Profile::Fast] {
-        let (xz, _) = pack(&raw, profile, 2);
-        unpacked_equals(&xz, &raw);
-        // Only blocks with code of this processor have its filter, and none in the fast profile.
-        let filters = rows(&xz, "block").into_iter().map(|row| row[15].clone());
-        let x86: Vec<bool> = filters.map(|text| text.contains("--x86")).collect();
-        let here = profile != Profile::Fast && cfg!(target_arch = "x86_64");
-        assert_eq!(x86.contains(&true), here, "{x86:?}");
-        assert!(!x86[0], "{x86:?}");
+        for filter in [Filter::None, Filter::X86] {
+            let out = dir.path().join("disk.xz");
+            let options = Options {
+                filter,
+                ..options(profile, 2)
+            };
+            compress(&raw, &out, &options, &ui()).unwrap();
+            unpacked_equals(&out, &raw);
+            let filters = rows(&out, "block").into_iter().map(|row| row[15].clone());
+            let x86: Vec<bool> = filters.map(|text| text.contains("--x86")).collect();
+            let here = filter == Filter::X86 && cfg!(target_arch = "x86_64");
+            assert_eq!(x86.contains(&true), here, "{x86:?}");
+            assert!(!x86[0], "{x86:?}");
+        }
     }
 }
 

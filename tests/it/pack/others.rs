@@ -12,6 +12,63 @@ fn sample(dir: &Path) -> PathBuf {
     )
 }
 
+/// A container's archive with code in it, so that a program that wants one can read it.
+fn container(dir: &Path) -> PathBuf {
+    let path = |name: &str| dir.join(name);
+    std::fs::write(path("code"), code()).unwrap();
+    let tar = |args: &[&str]| Program::new("tar").arg("-C").arg(dir).args(args);
+    tar(&["-cf"])
+        .arg(path("layer.tar"))
+        .arg("code")
+        .run()
+        .unwrap();
+    let sum = imgforge::digest::file_sha256(&path("layer.tar")).unwrap();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{sum}"]}}}}"#
+    );
+    std::fs::write(path("config.json"), config).unwrap();
+    let manifest = r#"[{"Config":"config.json","RepoTags":["web:1"],"Layers":["layer.tar"]}]"#;
+    std::fs::write(path("manifest.json"), manifest).unwrap();
+    let members = ["manifest.json", "config.json", "layer.tar"];
+    let to = path("disk.raw");
+    tar(&["-cf"]).arg(&to).args(members).run().unwrap();
+    to
+}
+
+/// busybox unpacks LZMA2 only, and so does the decoder of programs in Go, which skopeo has, too.
+#[test]
+fn busybox_and_programs_in_go_unpack_every_profile_without_the_filter() {
+    let dir = TempDir::new().unwrap();
+    let raw = container(dir.path());
+    let xz = dir.path().join("disk.xz");
+    let busybox = format!("busybox unxz -c {} | cmp - {}", xz.display(), raw.display());
+    let read = || {
+        let busybox = Program::new("bash").args(["-o", "pipefail", "-c", &busybox]);
+        let archive = format!("docker-archive:{}", xz.display());
+        let skopeo = Program::new("skopeo").args(["inspect", &archive]);
+        [busybox.run(), skopeo.run()]
+    };
+    let pack = |profile, filter| {
+        let options = Options {
+            filter,
+            ..options(profile, 2)
+        };
+        compress(&raw, &xz, &options, &ui()).unwrap();
+    };
+    for profile in [Profile::Publish, Profile::Nightly, Profile::Fast] {
+        pack(profile, Filter::None);
+        for result in read() {
+            result.unwrap_or_else(|error| panic!("{profile:?}: {}", error.render()));
+        }
+    }
+    if cfg!(target_arch = "x86_64") {
+        pack(Profile::Publish, Filter::X86);
+        let [busybox, go] = read().map(|result| result.unwrap_err().render());
+        assert!(busybox.contains("corrupted data"), "{busybox}");
+        assert!(go.contains("unsupported filter count"), "{go}");
+    }
+}
+
 /// libguestfs reads such files through this filter: any place of the disk without unpacking it.
 #[test]
 fn nbdkit_reads_every_profile_at_any_place() {
