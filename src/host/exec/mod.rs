@@ -78,6 +78,7 @@ pub struct Program {
     stdin: Option<Stdio>,
     timeout: Option<Duration>,
     hint: Option<String>,
+    done: Option<i32>,
     orphaned: &'static str,
     foreign: bool,
 }
@@ -101,6 +102,7 @@ impl Program {
             stdin: None,
             timeout: None,
             hint: None,
+            done: None,
             orphaned: "KILL",
             foreign: false,
         }
@@ -167,6 +169,13 @@ impl Program {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// An exit code beside 0 that means success.
+    #[must_use]
+    pub fn done_with(mut self, code: i32) -> Self {
+        self.done = Some(code);
         self
     }
 
@@ -332,6 +341,7 @@ impl Program {
             timeout: self.timeout,
             line,
             hint: self.hint,
+            done: self.done,
         })
     }
 

@@ -25,6 +25,7 @@ pub struct Running {
     pub(super) timeout: Option<Duration>,
     pub(super) line: String,
     pub(super) hint: Option<String>,
+    pub(super) done: Option<i32>,
 }
 
 impl Running {
@@ -90,6 +91,7 @@ impl Running {
         }
         match (status.success(), status.code(), status.signal()) {
             (true, ..) => Ok(()),
+            (_, code @ Some(_), _) if code == self.done => Ok(()),
             (_, Some(code), _) => Err(self.failed(&format!("ended with exit code {code}"))),
             (_, _, signal) => Err(self.failed(&format!(
                 "was ended by signal {}",
