@@ -33,7 +33,7 @@ use words::Names;
 pub(super) const TARGET: Target = Target {
     name: "ramdisk",
     about: "kernel, initrd and root for machines without a disk",
-    version: 2,
+    version: 3,
     options: |targets| targets.ramdisk.as_ref().map(|options| json!(options)),
     alone: || Targets {
         ramdisk: Some(Ramdisk::default()),
@@ -44,6 +44,7 @@ pub(super) const TARGET: Target = Target {
         Tool::Sfdisk,
         Tool::Qemu,
         Tool::Sqfstar,
+        Tool::Unshare,
         Tool::Unsquashfs,
         Tool::Busybox,
     ],
@@ -129,7 +130,7 @@ fn root(
     kernel: &Kernel<'_>,
     options: &Ramdisk,
 ) -> Result<(PathBuf, Vec<super::tree::Node>)> {
-    let nodes = squashfs::nodes(tree, kernel, options.state.as_ref());
+    let nodes = squashfs::nodes(tree, kernel, options.state.as_ref(), site.ui);
     let path = match options.root {
         RootForm::Squashfs => site.dir.join(site.file("squashfs")),
         RootForm::Initrd => site.scratch.join("root.squashfs"),

@@ -112,6 +112,23 @@ impl Tree {
         Tree { file, nodes }
     }
 
+    /// A tree without files, for nodes whose bytes are their own.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Tree {
+        Tree::new(File::open("/dev/null").unwrap(), vec![])
+    }
+
+    /// When the newest file was changed, in seconds since 1970. What is of the future does not count.
+    pub(crate) fn newest(&self) -> u64 {
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs();
+        let times = self.nodes.iter().map(|node| node.mtime);
+        let past = times.filter_map(|time| u64::try_from(time).ok());
+        past.filter(|time| *time <= now).max().unwrap_or(0)
+    }
+
     /// The file with this path; links are not followed.
     pub(crate) fn get(&self, path: &str) -> Option<&Node> {
         let found = self
