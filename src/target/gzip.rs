@@ -29,6 +29,8 @@ pub(super) struct Gzip<W> {
     jobs: Sender<Job>,
     pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
     threads: usize,
+    /// A part of zeroes, deflated: a hole of gigabytes is thousands of them.
+    zeroes: Vec<u8>,
 }
 
 impl<W: Write> Gzip<W> {
@@ -52,13 +54,19 @@ impl<W: Write> Gzip<W> {
             jobs,
             pending: VecDeque::new(),
             threads,
+            zeroes: deflate(&[0; PART])?,
         })
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
-        let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART));
         let (done, result) = channel();
-        self.jobs.send((part, done)).map_err(io::Error::other)?;
+        if self.part.len() == PART && self.part.iter().all(|byte| *byte == 0) {
+            self.part.clear();
+            drop(done.send(Ok(self.zeroes.clone())));
+        } else {
+            let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART));
+            self.jobs.send((part, done)).map_err(io::Error::other)?;
+        }
         self.pending.push_back(result);
         while self.pending.len() > 2 * self.threads {
             self.take()?;
@@ -141,7 +149,14 @@ mod tests {
     fn others_read_it_and_it_is_the_same_each_time() {
         let noise =
             (0..3 * PART as u32 / 4 + 7).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
-        for content in [vec![], b"short".to_vec(), vec![0; PART], noise.collect()] {
+        let hole = [&[1][..], &vec![0; 3 * PART], &[2]].concat();
+        for content in [
+            vec![],
+            b"short".to_vec(),
+            vec![0; PART],
+            hole,
+            noise.collect(),
+        ] {
             let file = packed(&content);
             assert_eq!(file, packed(&content));
             let mut back = vec![];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::docker::{run, scanned, shell, strip, write_layer};
+use super::docker::{run, scanned, shell, strip, tell_holes, write_layer};
 use super::rootfs::NO_INODE;
 use super::tree::{Content, Kind, Node, Tree};
 use super::{Made, Part, Site, Target, proven};
@@ -16,7 +16,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "wsl",
     about: "a distribution for the Windows Subsystem for Linux",
-    version: 1,
+    version: 2,
     options: |targets| targets.wsl.as_ref().map(|options| json!(options)),
     alone: || Targets {
         wsl: Some(Wsl {}),
@@ -52,6 +52,7 @@ const SHADOW: &str = "etc/shadow";
 fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     let tree = site.source.tree(site.ui)?;
     let nodes = nodes(&tree, &site.about.name);
+    tell_holes(site, &nodes);
     let shell = shell(&nodes)?;
     let file = site.file("wsl");
     site.ui.step(format!("writing {file}"));

@@ -3,6 +3,7 @@
 //! One archive is an OCI layout and what `docker load` takes. The same sealed disk gives the same
 //! digest each time: files are sorted, owners are numbers, no time is newer than the disk.
 
+mod fits;
 mod layout;
 pub(super) mod run;
 pub(super) mod strip;
@@ -22,13 +23,14 @@ use crate::host::exec::Program;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Docker, Layer, Targets};
 use crate::units::Size;
+pub(super) use fits::tell_holes;
 use layout::Blob;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
     name: "docker",
     about: "a container image, as OCI layout and for docker load",
-    version: 1,
+    version: 2,
     options: |targets| targets.docker.as_ref().map(|options| json!(options)),
     alone: || Targets {
         docker: Some(Docker::default()),
@@ -60,6 +62,8 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let options = targets.docker.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
     let nodes = strip::strip(&tree.nodes, &[]);
+    fits::no_whiteouts(&nodes)?;
+    tell_holes(site, &nodes);
     let shell = shell(&nodes)?;
     site.ui.step("archiving the files");
     let path = site.scratch.join("layer");

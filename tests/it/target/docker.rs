@@ -272,6 +272,38 @@ fn a_partition_that_udev_names_is_in_the_container() {
     assert_eq!(notes, b"of a user\n");
 }
 
+/// A client would take them for deletions: of the file itself, and of the one that they name.
+#[test]
+fn a_name_that_deletes_is_refused() {
+    let world = World::new();
+    let phony = machine();
+    phony
+        .file("srv/odd/.wh.notes", "x")
+        .file("srv/odd/notes", "x")
+        .file("srv/sub/.wh..wh..opq", "x");
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let (code, said) = world.export(&disk, &["-t", "docker"]);
+    assert_eq!(code, 2, "{said}");
+    for words in ["/srv/odd/.wh.notes", "/srv/sub/.wh..wh..opq", "deletes"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(world.made().is_empty());
+}
+
+/// A database of mostly holes is told of: in an archive it is all there.
+#[test]
+fn a_file_of_holes_is_told_of() {
+    let world = World::new();
+    let phony = machine();
+    let path = phony.file("srv/data.mdb", "x").path().join("srv/data.mdb");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_len(300 << 20).unwrap();
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let said = world.ok(&disk, &["-t", "docker"]);
+    let told = "/srv/data.mdb is 300.0 MiB large, with 4.0 KiB of data";
+    assert!(said.contains(told), "{said}");
+}
+
 /// LVM is for the appliance: the same container comes out.
 #[test]
 #[ignore = "clouds: src/target src/guest"]
