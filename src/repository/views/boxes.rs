@@ -1,4 +1,8 @@
 //! `vagrant/NAME.json`: Vagrant's box catalogue, one a channel and image that has boxes.
+//!
+//! A catalogue has boxes of one architecture and each provider once in a version: Vagrant before
+//! 2.4 does not look at `architecture`, and takes the newest version and the last box in it. So
+//! architectures other than x86_64 have catalogues of their own, `vagrant/arm64/NAME.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,34 +19,48 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let mut files = Vec::new();
     for image in change.names().filter_map(|name| state.images.get(name)) {
         for channel in state.channels.keys() {
-            let path = format!("{}vagrant/{}.json", state.channel_dir(channel), image.name);
-            let versions = versions(state, image, channel);
-            if versions.is_empty() {
-                if state.root.join(&path).exists() {
-                    files.push(ViewFile::remove(path));
-                }
-                continue;
+            let revisions = image.revisions.values();
+            let archs: BTreeSet<&str> = revisions.map(|one| one.arch.as_str()).collect();
+            for arch in archs {
+                files.extend(catalogue(state, image, channel, arch));
             }
-            let title = image
-                .revisions
-                .values()
-                .next_back()
-                .map(|last| last.title.as_str());
-            let text = json!({
-                "name": state.entry_id(&image.name, channel),
-                "description": title,
-                "versions": versions,
-            });
-            files.push(ViewFile::new(path, format!("{text:#}\n")));
         }
     }
     Ok(files)
 }
 
+/// Where the catalogue of an image is, below the repository's root.
+pub(super) fn path(state: &State, image: &str, channel: &str, arch: &str) -> String {
+    let dir = match arch {
+        "x86_64" => String::new(),
+        other => format!("{}/", debian_arch(other)),
+    };
+    format!("{}vagrant/{dir}{image}.json", state.channel_dir(channel))
+}
+
+/// The catalogue for one architecture, or that it goes; `None` if there is none to go.
+fn catalogue(state: &State, image: &Image, channel: &str, arch: &str) -> Option<ViewFile> {
+    let path = path(state, &image.name, channel, arch);
+    let versions = versions(state, image, channel, arch);
+    if versions.is_empty() {
+        let there = state.root.join(&path).exists();
+        return there.then(|| ViewFile::remove(path));
+    }
+    let title = image
+        .revisions
+        .values()
+        .next_back()
+        .map(|last| last.title.as_str());
+    let text = json!({
+        "name": state.entry_id(&image.name, channel),
+        "description": title,
+        "versions": versions,
+    });
+    Some(ViewFile::new(path, format!("{text:#}\n")))
+}
+
 /// Every revision that the channel had, as long as it is offered; the newest first.
-fn versions(state: &State, image: &Image, channel: &str) -> Vec<Value> {
-    // Of several architectures each has revisions of its own: they meet in one version a day
-    // and number, and the number decides which one is newer.
+fn versions(state: &State, image: &Image, channel: &str, arch: &str) -> Vec<Value> {
     let mut placed: BTreeMap<u64, String> = BTreeMap::new();
     for moved in image.history_of(channel) {
         if let Some(number) = moved.revision {
@@ -73,10 +91,14 @@ fn versions(state: &State, image: &Image, channel: &str) -> Vec<Value> {
             let revision = image
                 .revisions
                 .get(number)
-                .filter(|revision| revision.offered())?;
+                .filter(|revision| revision.offered() && revision.arch == arch)?;
             let boxes = revision.artifacts().map(|(_, file)| file);
-            let providers: Vec<Value> = boxes
-                .filter(|file| file.word(word::FORMAT) == "box")
+            let boxes = boxes.filter(|file| file.word(word::FORMAT) == "box");
+            let once: BTreeMap<&str, &Beside> = boxes
+                .map(|file| (file.word(word::PROVIDER), file))
+                .collect();
+            let providers: Vec<Value> = once
+                .values()
                 .map(|file| provider(state, &revision.arch, file))
                 .collect();
             let version = format!("{day}.{number}.0");
@@ -93,6 +115,6 @@ fn provider(state: &State, arch: &str, file: &Beside) -> Value {
         "checksum_type": "sha256",
         "checksum": file.sha256,
         "architecture": debian_arch(arch),
-        "default_architecture": arch == "x86_64",
+        "default_architecture": true,
     })
 }

@@ -14,6 +14,8 @@ pub(crate) mod word {
     pub(crate) const PROVIDER: &str = "provider";
     /// Of a metadata file: SHA-256 of it and the disk together.
     pub(crate) const COMBINED: &str = "combined-sha256";
+    /// Of a container: `NAME:TAG` in its archive.
+    pub(crate) const REFERENCE: &str = "reference";
     /// Of a kernel: its command line.
     pub(crate) const CMDLINE: &str = "cmdline";
     /// The distribution, as `debian`.

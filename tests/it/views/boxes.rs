@@ -87,6 +87,50 @@ fn vagrant_itself_adds_updates_and_verifies_a_box_of_the_catalogue() {
     );
 }
 
+/// Vagrant 2.3 does not look at architectures: it takes the newest version there is, and the last
+/// box in it.
+#[test]
+fn a_catalogue_is_for_one_architecture_and_has_a_provider_once() {
+    let world = World::new();
+    let (repository, intel, arm) = (world.repository(), world.disk("intel"), world.disk("arm"));
+    let publish = |disk: &Disk, arch: &'static str, names: &[&str]| {
+        publish_with(&repository, disk, |p| {
+            p.arch = arch;
+            p.companions = names.iter().map(|name| boxed(name)).collect();
+        })
+        .unwrap();
+    };
+    publish(&intel, "x86_64", &["one", "other"]);
+    publish(&arm, "aarch64", &["arm"]);
+    let listed = |path: &str| {
+        let catalogue = read(repository.path(), path);
+        assert_eq!(catalogue["name"], "web-node");
+        let versions = catalogue["versions"].as_array().unwrap().clone();
+        let boxes = versions.iter().flat_map(|v| {
+            let providers = v["providers"].as_array().unwrap();
+            assert_eq!(providers.len(), 1, "{v:#}");
+            providers.clone()
+        });
+        boxes
+            .map(|one| one["architecture"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("vagrant/web-node.json"), ["amd64"]);
+    assert_eq!(listed("vagrant/arm64/web-node.json"), ["arm64"]);
+    repository
+        .yank(
+            "web-node",
+            2,
+            false,
+            &Stamp::now().why(Some("a test")),
+            &Ui::silent(),
+        )
+        .unwrap();
+    let arm = repository.path().join("vagrant/arm64/web-node.json");
+    assert!(!arm.exists());
+    assert_eq!(listed("vagrant/web-node.json"), ["amd64"]);
+}
+
 fn boxed(text: &str) -> Companion {
     Companion::bytes(format!("web-node-{text}.box"), text.as_bytes()).about([
         ("target", "vagrant"),

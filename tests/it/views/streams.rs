@@ -64,6 +64,18 @@ fn incus_verifies_and_lists_the_streams_of_each_channel() {
         "{page}"
     );
     assert!(!page.contains("incus remote add"), "{page}");
+    // What Incus calls the image, over both files; the verifier does not look at it.
+    let files = ["0123456789ab.incus.tar.xz", "0123456789ab.qcow2"]
+        .map(|name| root.join(format!("images/web-node/1/web-node-{name}")));
+    let both = files.map(|path| std::fs::read(path).unwrap()).concat();
+    let sum = Program::new("sha256sum").input(both).text().unwrap();
+    let products = read(root, "streams/v1/images.json");
+    let versions = &products["products"]["debian:12:web-node:amd64"]["versions"];
+    let items = &versions.as_object().unwrap().values().next().unwrap()["items"];
+    for item in ["incus.tar.xz", "lxd.tar.xz"] {
+        let told = items[item]["combined_disk1-img_sha256"].as_str().unwrap();
+        assert_eq!(told, &sum[..64], "{item}");
+    }
     // The verifier does look at the bytes.
     let qcow2 = root.join("images/web-node/1/web-node-0123456789ab.qcow2");
     let bytes = std::fs::read(&qcow2).unwrap();

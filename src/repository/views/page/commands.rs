@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::super::boxes;
 use super::super::offer::{Offer, word};
 use crate::repository::state::{Beside, State};
 
@@ -144,12 +145,8 @@ fn vagrant(state: &State, offer: &Offer<'_>) -> Command {
         .artifacts()
         .any(|(_, file)| file.word(word::FORMAT) == "box");
     let name = state.entry_id(&offer.image.name, offer.channel);
-    let catalogue = format!(
-        "{}/{}vagrant/{}.json",
-        state.url,
-        state.channel_dir(offer.channel),
-        offer.image.name
-    );
+    let path = boxes::path(state, &offer.image.name, offer.channel, offer.arch);
+    let catalogue = format!("{}/{path}", state.url);
     let text = boxed.then(|| {
         format!(
             "vagrant box add {}\nvagrant init {name}\nvagrant up",
@@ -167,15 +164,41 @@ fn vagrant(state: &State, offer: &Offer<'_>) -> Command {
 
 fn podman(state: &State, offer: &Offer<'_>) -> Command {
     let archive = offer.artifact("oci-archive", &["docker"]);
-    let text = archive.map(|file| {
-        let name = format!("{}.tar", offer.image.name);
-        format!("{}\npodman load -i {name}", download(state, file, &name))
+    let reference = archive.map(|file| match file.word(word::REFERENCE) {
+        "" => offer.image.name.as_str(),
+        reference => reference,
     });
-    let missing = "Its recipe does not ask for a container: `targets: {docker: {}}`.";
+    let text = archive.zip(reference).map(|(file, reference)| {
+        let name = format!("{}.tar", offer.image.name);
+        format!(
+            "{}\npodman load -i {name}\npodman run --rm -it {}",
+            download(state, file, &name),
+            quote(&loaded(reference))
+        )
+    });
+    let note = match reference {
+        Some(reference) if loaded(reference) == reference => None,
+        Some(reference) => Some(format!("Docker calls it `{reference}`.")),
+        None => {
+            Some("Its recipe does not ask for a container: `targets: {docker: {}}`.".to_owned())
+        }
+    };
     Command {
         client: "podman and Docker",
-        note: text.is_none().then(|| missing.into()),
+        note,
         text,
+    }
+}
+
+/// What `podman load` calls an image: without a registry in front, which a dot, a port or
+/// `localhost` makes, it is one of the host.
+fn loaded(reference: &str) -> String {
+    let registry = reference
+        .split_once('/')
+        .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+    match registry {
+        true => reference.to_owned(),
+        false => format!("localhost/{reference}"),
     }
 }
 
@@ -195,5 +218,24 @@ fn quote(text: &str) -> String {
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As podman 4.3.1 and 5.4.2 say it: `Loaded image: …`.
+    #[test]
+    fn a_loaded_container_is_the_hosts_unless_a_registry_is_named() {
+        assert_eq!(loaded("web:0123"), "localhost/web:0123");
+        assert_eq!(loaded("acme/web:0123"), "localhost/acme/web:0123");
+        for same in [
+            "localhost/web:1",
+            "registry.example.org/acme/web:1",
+            "host:5000/web:1",
+        ] {
+            assert_eq!(loaded(same), same);
+        }
     }
 }
