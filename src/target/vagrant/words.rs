@@ -6,6 +6,11 @@ use sha2::{Digest as _, Sha256};
 use crate::recipe::types::VagrantProvider;
 use crate::target::{About, ovf};
 
+/// Firmware of Debian's and Ubuntu's `ovmf` with its variables in one file. vagrant-libvirt starts
+/// a `loader` without `nvram` by QEMU's `-bios`, which the builds in two files do not survive; and
+/// variables in a file of the box's host would be shared by all its machines.
+const FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
+
 /// What a box says of its machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Machine<'a> {
@@ -67,10 +72,10 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
     let own = match machine.provider {
         VagrantProvider::Libvirt => {
             let firmware = match machine.uefi {
-                true => {
-                    "    libvirt.machine_type = \"q35\"\n    libvirt.loader = \"/usr/share/OVMF/OVMF_CODE.fd\"\n"
-                }
-                false => "",
+                true => format!(
+                    "    libvirt.machine_type = \"q35\"\n    libvirt.loader = \"{FIRMWARE}\"\n"
+                ),
+                false => String::new(),
             };
             format!(
                 "  config.vm.provider :libvirt do |libvirt|\n    libvirt.disk_bus = \"virtio\"\n    \
