@@ -78,7 +78,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
     let stem = format!("{}-{}", about.name, about.version);
     let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
     Program::new("qemu-img")
-        .args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4", "-W"])
+        .args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4"])
         .args(["-o", "compression_type=zlib"])
         .arg(raw)
         .arg(dir.join(&disk))

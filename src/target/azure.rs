@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::convert::{Form, convert, info, same};
-use super::{Made, Part, Site, Target, proven};
+use super::{Made, Part, Site, Target, identity, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -21,7 +21,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "azure",
     about: "a fixed VHD for Azure",
-    version: 1,
+    version: 2,
     options: |targets| targets.azure.as_ref().map(|options| json!(options)),
     alone: || Targets {
         azure: Some(Azure {}),
@@ -45,11 +45,19 @@ const FORM: Form = Form {
 
 const FOOTER: u64 = 512;
 
+/// The first second of the format's time, in seconds since 1970.
+const YEAR_2000: u64 = 946_684_800;
+
 fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     let file = site.file("vhd");
     let grown = whole(site, 1 << 20)?;
     let mut proof = convert(site, grown.as_deref(), FORM, &file)?;
     let path = site.dir.join(&file);
+    let raw = match &grown {
+        Some(grown) => grown.clone(),
+        None => site.source.flat(site.ui)?,
+    };
+    stamp(&path, site.about.created, identity::of(&raw)?)?;
     footer(&path)?;
     proof.push(proven(Part::Validated, "the footer"));
     if let Some(grown) = grown {
@@ -92,6 +100,31 @@ fn table_at_the_end(raw: &Path) -> Result<()> {
         .args(["-q", "--relocate", "gpt-bak-std"])
         .arg(raw)
         .run()
+}
+
+/// Replaces what QEMU takes from the clock and from chance: the time, in seconds since 2000, and
+/// the disk's UUID. The checksum is the complement of the sum of all other bytes.
+fn stamp(path: &Path, created: u64, identity: [u8; 32]) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .doing(doing)?;
+    let at = file.metadata().doing(doing)?.len().saturating_sub(FOOTER);
+    let mut footer = [0; FOOTER as usize];
+    file.read_exact_at(&mut footer, at).doing(doing)?;
+    let since = u32::try_from(created.saturating_sub(YEAR_2000)).unwrap_or(u32::MAX);
+    footer[24..28].copy_from_slice(&since.to_be_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&identity[..16]);
+    let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+    footer[68..84].copy_from_slice(uuid.as_bytes());
+    footer[64..68].fill(0);
+    let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+    file.write_all_at(&footer, at).doing(doing)?;
+    file.sync_all().doing(doing)
 }
 
 /// The footer tells the size of the disk before it, which is whole mebibytes.

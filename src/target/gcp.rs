@@ -17,7 +17,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "gcp",
     about: "Google Cloud's archive of a disk",
-    version: 1,
+    version: 2,
     options: |targets| targets.gcp.as_ref().map(|options| json!(options)),
     alone: || Targets {
         gcp: Some(Gcp {}),
@@ -41,6 +41,11 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     match whole(site, 1 << 30)? {
         Some(grown) => {
             std::fs::rename(&grown, &disk).doing(|| format!("writing {}", disk.display()))?;
+        }
+        // The archive tells of holes, which somebody else's file has anywhere.
+        None if site.source.format() == "raw" => {
+            crate::pack::flatten(site.source.disk(), "raw", &disk, site.ui)?;
+            same(site, None, &disk, "raw")?;
         }
         None => {
             let flat = site.source.flat(site.ui)?;

@@ -16,7 +16,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "incus",
     about: "a virtual machine for Incus and LXD",
-    version: 1,
+    version: 2,
     options: |targets| targets.incus.as_ref().map(|options| json!(options)),
     alone: || Targets {
         incus: Some(Incus {}),

@@ -12,6 +12,7 @@ pub mod gate;
 mod gcp;
 mod guests;
 mod gzip;
+mod identity;
 mod incus;
 pub(crate) mod kernel;
 mod needs;

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::convert::{convert, info};
+use super::convert::info;
 use super::ovf::{Machine, Reader, describe};
-use super::vmdk::FORM;
-use super::{Made, Part, Site, Target, proven};
+use super::{Made, Part, Site, Target, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -21,13 +20,13 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "ova",
     about: "a whole machine for VMware and VirtualBox",
-    version: 1,
+    version: 2,
     options: |targets| targets.ova.as_ref().map(|options| json!(options)),
     alone: || Targets {
         ova: Some(Ova {}),
         ..Targets::default()
     },
-    tools: &[Tool::QemuImg],
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
     // What the description promises.
     modules: &[&["mptspi"], &["e1000"]],
     reads: true,
@@ -45,16 +44,16 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
         format!("{stem}.mf"),
         format!("{stem}-disk1.vmdk"),
     );
-    let mut proof = convert(site, None, FORM, &disk)?;
-    let vmdk = site.dir.join(&disk);
-    let size = vmdk.metadata().doing(|| format!("reading {disk}"))?.len();
+    let mut proof = vmdk::write(site, &disk)?;
+    let path = site.dir.join(&disk);
+    let size = path.metadata().doing(|| format!("reading {disk}"))?.len();
     let machine = Machine {
         name: &site.about.name,
         title: &site.about.title,
         os: &site.about.os,
         disk: &disk,
         size,
-        capacity: info(&vmdk, FORM.format)?.virtual_size,
+        capacity: info(&path, vmdk::FORMAT)?.virtual_size,
         cpus: site.machine.cpus,
         memory: site.machine.memory.as_bytes() >> 20,
         uefi: site.uefi(),

@@ -15,7 +15,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "proxmox",
     about: "a disk for Proxmox VE, and a script that imports it",
-    version: 1,
+    version: 2,
     options: |targets| targets.proxmox.as_ref().map(|options| json!(options)),
     alone: || Targets {
         proxmox: Some(Proxmox {}),

@@ -13,7 +13,7 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "qcow2",
     about: "QEMU's own format, compressed",
-    version: 1,
+    version: 2,
     options: |targets| targets.qcow2.as_ref().map(|options| json!(options)),
     alone: || Targets {
         qcow2: Some(Qcow2::default()),

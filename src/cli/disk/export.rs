@@ -148,15 +148,12 @@ impl Export {
         }
     }
 
-    /// The system is looked at only where a target tells of it.
+    /// The system is looked at only where a target tells of it. Nothing is from the file's own
+    /// times, so that equal disks give equal files.
     fn about(&self, name: String, source: &Source, ui: &StageUi) -> Result<About> {
         let tells = self.targets.iter().any(|target| target.reads);
         let tree = tells.then(|| source.tree(ui)).transpose()?;
         let word = |key: &str| tree.as_ref().and_then(|tree| tree.os_release(key));
-        let changed = std::fs::metadata(&self.file)
-            .and_then(|meta| meta.modified())
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         Ok(About {
             title: name.clone(),
             name,
@@ -164,7 +161,7 @@ impl Export {
             version: String::new(),
             os: word("ID").unwrap_or_else(|| "linux".into()),
             os_version: word("VERSION_ID").unwrap_or_default(),
-            created: changed.map_or(0, |time| time.as_secs()),
+            created: tree.as_ref().map_or(0, |tree| tree.newest()),
         })
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::convert::{convert, info};
 use super::qcow2::form;
 use super::tree::Tree;
-use super::vmdk::FORM;
+use super::vmdk;
 use super::{About, DISK, Made, Part, Site, Target, Trial, kernel, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -28,7 +28,7 @@ use words::Machine;
 pub(super) const TARGET: Target = Target {
     name: "vagrant",
     about: "boxes for libvirt and VirtualBox",
-    version: 2,
+    version: 3,
     options: |targets| targets.vagrant.as_ref().map(|options| json!(options)),
     alone: || Targets {
         vagrant: Some(Vagrant::default()),
@@ -153,14 +153,17 @@ fn edited(site: &Site<'_>) -> Result<std::path::PathBuf> {
 
 /// The box of one provider.
 fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Made> {
-    let (word, disk, form) = match provider {
-        VagrantProvider::Libvirt => ("libvirt", "box.img", form(Clusters::Zlib)),
-        VagrantProvider::Virtualbox => ("virtualbox", "box-disk001.vmdk", FORM),
+    let (word, disk, format) = match provider {
+        VagrantProvider::Libvirt => ("libvirt", "box.img", "qcow2"),
+        VagrantProvider::Virtualbox => ("virtualbox", "box-disk001.vmdk", vmdk::FORMAT),
     };
     let dir = site.scratch.join(word);
     std::fs::create_dir(&dir).doing(|| format!("making {}", dir.display()))?;
     let inside = Site { dir: &dir, ..*site };
-    let mut proof = convert(&inside, None, form, disk)?;
+    let mut proof = match provider {
+        VagrantProvider::Libvirt => convert(&inside, None, form(Clusters::Zlib), disk)?,
+        VagrantProvider::Virtualbox => vmdk::write(&inside, disk)?,
+    };
     // What was compared is the disk with the account, which has to be tried itself.
     for each in &mut proof {
         each.part = Part::Validated;
@@ -169,7 +172,7 @@ fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Ma
     let machine = Machine {
         about: site.about,
         provider,
-        size: info(&path, form.format)?.virtual_size,
+        size: info(&path, format)?.virtual_size,
         cpus: site.machine.cpus,
         memory: site.machine.memory.as_bytes() >> 20,
         uefi: site.uefi(),

@@ -1,10 +1,13 @@
 //! A compressed disk for VMware and VirtualBox.
 
+mod stream;
+
 use serde_json::json;
 
-use super::convert::{Form, convert};
-use super::{Made, Site, Target};
-use crate::error::Result;
+use super::azure::whole;
+use super::convert::prove;
+use super::{Made, Proven, Site, Target};
+use crate::error::{Context as _, Result};
 use crate::host::tools::Tool;
 use crate::recipe::types::{Targets, Vmdk};
 use crate::units::Size;
@@ -13,13 +16,13 @@ use crate::units::Size;
 pub(super) const TARGET: Target = Target {
     name: "vmdk",
     about: "a compressed disk for VMware and VirtualBox",
-    version: 1,
+    version: 2,
     options: |targets| targets.vmdk.as_ref().map(|options| json!(options)),
     alone: || Targets {
         vmdk: Some(Vmdk {}),
         ..Targets::default()
     },
-    tools: &[Tool::QemuImg],
+    tools: &[Tool::QemuImg, Tool::Sfdisk],
     modules: MODULES,
     reads: true,
     memory: Size::mib(256),
@@ -31,18 +34,33 @@ pub(super) const TARGET: Target = Target {
 /// Disk and network of the machines of VMware and VirtualBox.
 pub(super) const MODULES: &[&[&str]] = &[&["mptspi", "vmw_pvscsi", "ahci"], &["e1000"]];
 
-/// ESXi imports no other kind, and nothing for hardware before version 9.
-pub(super) const FORM: Form = Form {
-    format: "vmdk",
-    options: "subformat=streamOptimized,adapter_type=lsilogic,hwversion=13",
-    // The kind itself is compressed.
-    compressed: false,
-    checked: true,
-};
+/// Writes the source to a file of [`Site::dir`] and proves it. ESXi imports no other kind than
+/// this, and nothing for hardware before version 9.
+pub(super) fn write(site: &Site<'_>, name: &str) -> Result<Vec<Proven>> {
+    let grown = whole(site, stream::GRAIN)?;
+    let raw = match &grown {
+        Some(grown) => grown.clone(),
+        None => site.source.flat(site.ui)?,
+    };
+    site.ui.step(format!("writing {name}"));
+    let path = site.dir.join(name);
+    stream::write(&raw, &path, name, site.ui)?;
+    let proof = match site.proving {
+        true => prove(site, Some(&raw), FORMAT, true, &path)?,
+        false => vec![],
+    };
+    if let Some(grown) = grown {
+        std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
+    }
+    Ok(proof)
+}
+
+/// What QEMU calls it.
+pub(super) const FORMAT: &str = "vmdk";
 
 fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     let file = site.file("vmdk");
-    let proof = convert(site, None, FORM, &file)?;
+    let proof = write(site, &file)?;
     Ok(vec![Made {
         file,
         format: "vmdk",
