@@ -66,8 +66,9 @@ fn a_full_host_disk_ends_the_guest_with_that_reason() {
     }
     let dir = tempfile::tempdir().unwrap();
     let small = dir.path().to_str().unwrap();
-    let text = Program::new("unshare")
-        .args(["--mount", "sh", "-c"])
+    let text = Program::new("sh")
+        .in_namespaces(&["--mount"])
+        .arg("-c")
         .arg("mount -t tmpfs -o size=6m small \"$1\" && exec \"$0\" --ignored --exact \"$2\" --nocapture")
         .arg(std::env::current_exe().unwrap())
         .args([

@@ -133,9 +133,10 @@ fn qemu_cannot_change_the_host() {
     let mounts = of_process("mountinfo");
     let options = |at: &str| {
         let words = mounts.lines().map(|line| line.split(' ').skip(4));
-        let there = words.filter_map(|mut words| (words.next()? == at).then(|| words.next())?);
+        let mut there =
+            words.filter_map(|mut words| (words.next()? == at).then(|| words.next())?);
         // The last one lies above the others.
-        there.last().unwrap_or_default().to_owned()
+        there.next_back().unwrap_or_default().to_owned()
     };
     if bench.connection.is_private() {
         for at in ["/", "/proc", "/sys"] {

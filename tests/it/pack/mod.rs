@@ -264,16 +264,9 @@ fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
         let script = "mount -t tmpfs -o size=4m none \"$1\" || exit 99
             \"$2\" --state \"$1/state\" -q disk $3 \"$4\" -o \"$1/out\" 2>&1
             echo \"exit $?\"; find \"$1\" -name 'out*' -o -name '.imgforge*'";
-        let text = Program::new("unshare")
-            .args([
-                "--user",
-                "--map-root-user",
-                "--mount",
-                "sh",
-                "-c",
-                script,
-                "sh",
-            ])
+        let text = Program::new("sh")
+            .in_namespaces(&["--user", "--map-root-user", "--mount"])
+            .args(["-c", script, "sh"])
             .arg(&small)
             .args([env!("CARGO_BIN_EXE_imgforge"), verb])
             .arg(input)

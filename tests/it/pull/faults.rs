@@ -314,8 +314,9 @@ fn a_full_disk_leaves_nothing_under_the_name() {
         base = server.text(""),
         key = world.path("repo/imgforge.gpg").display(),
     );
-    let error = Program::new("unshare")
-        .args(["-rm", "sh", "-c", &script])
+    let error = Program::new("sh")
+        .in_namespaces(&["-rm"])
+        .args(["-c", &script])
         .run()
         .unwrap_err();
     let text = error.render();

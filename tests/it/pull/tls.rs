@@ -125,8 +125,9 @@ fn a_sites_own_authority_is_named_by_the_environment_or_the_host() {
         "mount --bind '{}' /etc/ssl/certs/ca-certificates.crt && exec \"$@\"",
         authority.file().display()
     );
-    Program::new("unshare")
-        .args(["-rm", "sh", "-c", &line, "sh"])
+    Program::new("sh")
+        .in_namespaces(&["-rm"])
+        .args(["-c", &line, "sh"])
         .arg(env!("CARGO_BIN_EXE_imgforge"))
         .arg("-C")
         .arg(machine.path(""))

@@ -8,8 +8,9 @@ fn read_only(site: &Site, args: &[&str]) -> Result<String> {
     let repository = site.world.path("repo");
     let line = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" \
                 && ! touch \"$1/x\" 2> /dev/null && shift && exec \"$@\"";
-    Program::new("unshare")
-        .args(["-rm", "sh", "-c", line, "sh"])
+    Program::new("sh")
+        .in_namespaces(&["-rm"])
+        .args(["-c", line, "sh"])
         .arg(repository)
         .arg(env!("CARGO_BIN_EXE_imgforge"))
         .arg("-C")

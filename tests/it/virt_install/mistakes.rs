@@ -129,9 +129,9 @@ fn a_user_whom_libvirt_does_not_let_in_is_told_what_to_do() {
     let binary = world.path("imgforge");
     fs::copy(env!("CARGO_BIN_EXE_imgforge"), &binary).unwrap();
     let uri = format!("qemu:///system?socket={}", socket.display());
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let error = Program::new("setpriv")
-        .args(nobody)
+    let nobody = "exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$0\" \"$@\"";
+    let error = Program::new("sh")
+        .args(["-c", nobody])
         .arg(&binary)
         .arg("-C")
         .arg(world.dir.path())
