@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
+use crate::host::imagefile::ImageFile;
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,30 +41,7 @@ pub struct DiskFile {
     pub snapshots: usize,
 }
 
-/// Formats that are something else, by their first bytes: bytes, name, how to make a disk of it.
-const OTHERS: &[(&[u8], &str, &str)] = &[
-    (
-        b"\xfd7zXZ\0",
-        "an .xz file",
-        "`imgforge disk unpack` unpacks it",
-    ),
-    (b"\x1f\x8b", "a .gz file", "`gunzip` unpacks it"),
-    (b"\x28\xb5\x2f\xfd", "a .zst file", "`unzstd` unpacks it"),
-    (b"BZh", "a .bz2 file", "`bunzip2` unpacks it"),
-    (b"KDMV", "a VMDK file", CONVERT),
-    (b"# Disk DescriptorFile", "a VMDK description", CONVERT),
-    (b"<<< Oracle VM VirtualBox", "a VDI file", CONVERT),
-    (b"<<< Sun VirtualBox", "a VDI file", CONVERT),
-    (b"vhdxfile", "a VHDX file", CONVERT),
-    (b"conectix", "a VHD file", CONVERT),
-    (b"QED\0", "a QED file", CONVERT),
-];
-
-const CONVERT: &str = "`qemu-img convert -O qcow2` makes a disk of it that imgforge knows";
-
 const IN_USE: &str = "is in use by another process";
-
-const QCOW2: &[u8] = b"QFI\xfb";
 
 /// What `qemu-img info` tells.
 #[derive(serde::Deserialize)]
@@ -122,7 +100,6 @@ impl DiskFile {
 }
 
 fn detect(path: &Path) -> Result<DiskFormat> {
-    use std::io::Read as _;
     let shown = path.display();
     let unreadable =
         |cause: std::io::Error| Error::usage(format!("{shown} cannot be read")).cause(cause);
@@ -138,16 +115,14 @@ fn detect(path: &Path) -> Result<DiskFormat> {
                 .hint("`qemu-img convert -O qcow2 FROM TO` copies a device into a file"),
         );
     }
-    let mut start = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(64).read_to_end(&mut start).map_err(unreadable)?;
-    if start.starts_with(QCOW2) {
-        return Ok(DiskFormat::Qcow2);
-    }
-    if let Some((_, name, hint)) = OTHERS.iter().find(|(magic, ..)| start.starts_with(magic)) {
-        return Err(
-            Error::usage(format!("{shown} is {name}, not a raw or qcow2 disk")).hint(*hint),
-        );
+    match ImageFile::of(path).map_err(unreadable)? {
+        ImageFile::Raw => {}
+        ImageFile::Qcow2 => return Ok(DiskFormat::Qcow2),
+        other => {
+            let what = other.called();
+            let error = format!("{shown} is {what}, not a raw or qcow2 disk");
+            return Err(Error::usage(error).hint(other.remedy()));
+        }
     }
     if data.len() == 0 || data.len() % 512 != 0 {
         return Err(
@@ -189,6 +164,7 @@ mod tests {
         for (content, message, hint) in [
             (&b""[..], "is not a disk", None),
             (b"text\n", "is not a disk", None),
+            (b"\x1f\x8b\x08....", "is a .gz file", Some("gunzip")),
             (b"\xfd7zXZ\0....", "is an .xz file", Some("disk unpack")),
             (b"KDMV....", "is a VMDK file", Some("qemu-img convert")),
         ] {

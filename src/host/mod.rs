@@ -4,6 +4,7 @@ pub mod accel;
 pub mod diskfile;
 pub mod doctor;
 pub mod exec;
+pub mod imagefile;
 pub mod interrupt;
 pub mod listening;
 pub mod memory;

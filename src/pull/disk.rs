@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Format, Image, Output, Session};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::imagefile::ImageFile;
 use crate::store::ledger::{Item, Record};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -179,12 +180,11 @@ fn inspect(image: &Image, disk: &Path) -> Result<Info> {
             format_specific: None,
         });
     }
-    let mut info = Program::new("qemu-img")
-        .args(["info", "--output=json"])
+    let kind = ImageFile::of(disk).doing(doing)?;
+    let format = image.format.as_deref().or(kind.qemu()).unwrap_or("raw");
+    let info = Program::new("qemu-img")
+        .args(["info", "--output=json", "-f", format])
         .on_foreign_file();
-    if let Some(format) = &image.format {
-        info = info.args(["-f", format]);
-    }
     let info: Info = info.arg(disk).json()?;
     let data_file = info.format_specific.as_ref();
     let data_file = data_file.and_then(|specific| specific.pointer("/data/data-file"));

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::feeder::too_large;
 use crate::error::{Context as _, Error, Result};
+use crate::host::imagefile::ImageFile;
 use crate::host::interrupt;
 use crate::pack::read::{Layout, ReadOptions, streams, unpack as unpack_blocks, write_sparse};
 use crate::ui::StageUi;
@@ -38,9 +39,8 @@ pub(super) fn unpack(
 ) -> Result<()> {
     let doing = || format!("unpacking {}", blob.shown);
     let mut file = File::open(blob.path).doing(doing)?;
-    let mut head = Vec::new();
-    (&file).take(6).read_to_end(&mut head).doing(doing)?;
-    let is_xz = head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]);
+    let kind = ImageFile::of(blob.path).doing(doing)?;
+    let is_xz = kind == ImageFile::Xz;
     if is_xz
         && blob.sha512.is_none()
         && let Ok(layout) = Layout::read(&file)
@@ -54,10 +54,7 @@ pub(super) fn unpack(
                 .map_err(|error| error.within(format!("unpacking {} failed", blob.shown))),
         };
     }
-    if matches!(
-        head.as_slice(),
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'P', b'K', 3, 4, ..]
-    ) {
+    if kind == ImageFile::Zip || kind.is_compressed() && !is_xz {
         return Err(Error::stage(format!(
             "{} is packed in a way that virt-builder does not know",
             blob.shown

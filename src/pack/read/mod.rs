@@ -14,7 +14,7 @@ mod unpacker;
 
 pub use file::unpack;
 pub use layout::{FOOTER_SIZE, Layout, Place};
-pub(super) use sparse::is_zero;
+pub(crate) use sparse::is_zero;
 pub(crate) use sparse::write as write_sparse;
 pub use streams::streams;
 pub use unpacker::{ReadOptions, Unpacked, Unpacker};

@@ -35,7 +35,7 @@ pub(crate) fn write(file: &File, start: u64, bytes: &[u8]) -> io::Result<u64> {
 }
 
 /// Whether all bytes are zero.
-pub(in crate::pack) fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     let (words, tail) = bytes.as_chunks::<64>();
     let any = |sum: u8, chunk: &[u8; 64]| sum | chunk.iter().fold(0, |sum, byte| sum | byte);
     // In pieces: data is seen at once, and each piece is one run of vector instructions.

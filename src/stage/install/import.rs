@@ -4,13 +4,14 @@
 //! refers to other files of the host is refused.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::imagefile::ImageFile;
 use crate::host::interrupt;
 use crate::pack::read::streams;
 use crate::stage::install::{Facts, Installed, to_qcow2};
@@ -95,16 +96,16 @@ pub fn is_url(image: &str) -> bool {
     image.starts_with("http://") || image.starts_with("https://")
 }
 
-/// Unpacks xz and gzip, by their first bytes; `None` when the file is not compressed.
+/// Unpacks what is compressed; `None` when the file is not.
 fn unpack(input: &Input<'_>, file: &Path) -> Result<Option<PathBuf>> {
     let doing = || format!("unpacking {}", input.image);
-    let mut head = Vec::new();
-    let from = File::open(file).doing(doing)?;
-    (&from).take(6).read_to_end(&mut head).doing(doing)?;
-    let reader = File::open(file).doing(doing)?;
-    let plain = match head.as_slice() {
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => streams(reader, MEMORY)?,
-        [0x1f, 0x8b, ..] => return gunzip(input, file).map(Some),
+    let kind = ImageFile::of(file).doing(doing)?;
+    let reader = || File::open(file).map(BufReader::new).doing(doing);
+    let plain: Box<dyn Read> = match kind {
+        ImageFile::Xz => Box::new(streams(reader()?, MEMORY)?),
+        // The program is twice as fast as the crate.
+        ImageFile::Gzip => return gunzip(input, file).map(Some),
+        kind if kind.is_compressed() => kind.unpacked(reader()?).doing(doing)?,
         _ => return Ok(None),
     };
     input.ui.step("unpacking the image");
@@ -178,8 +179,16 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
             format_specific: None,
         });
     }
+    let kind = ImageFile::of(file).doing(|| format!("reading {}", file.display()))?;
+    let (ImageFile::Raw | ImageFile::Qcow2, Some(format)) = (kind, kind.qemu()) else {
+        return Err(
+            Error::stage(format!("{image} is no disk image that import takes"))
+                .cause(format!("it is {}", kind.called()))
+                .hint(kind.remedy()),
+        );
+    };
     let info: Info = Program::new("qemu-img")
-        .args(["info", "--output=json"])
+        .args(["info", "--output=json", "-f", format])
         .on_foreign_file()
         .arg(file)
         .hint("the image may be damaged: compare its digest")
@@ -198,45 +207,22 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
     match info.format.as_str() {
         "qcow2" => Ok(info),
         // Anything at all is "raw": a disk that boots has a boot signature in its first sector.
-        "raw" if is_tar(file)? => Err(Error::stage(format!("{image} is no disk image"))
-            .cause("it is a tar archive")
-            .hint("unpack it and import the disk that is in it")),
         "raw" if has_boot_signature(file)? => Ok(info),
         "raw" => Err(Error::stage(format!("{image} is not a disk image"))
             .cause("its first sector has no partition table")
-            .hint("import takes raw and qcow2 disks, also compressed with xz or gzip")),
-        other => Err(Error::stage(format!(
-            "{image} has the format {other}, which import does not take"
-        ))
-        .hint("qemu-img convert -O qcow2 IMAGE NEW")),
+            .hint(
+                "import takes raw and qcow2 disks, also compressed with xz, gzip, zstd or bzip2",
+            )),
+        other => Err(Error::internal(format!("QEMU calls {image} {other}"))),
     }
 }
 
-fn first_sector(file: &Path) -> Result<Vec<u8>> {
+fn has_boot_signature(file: &Path) -> Result<bool> {
     let mut sector = Vec::new();
     File::open(file)
         .and_then(|file| file.take(512).read_to_end(&mut sector))
         .doing(|| format!("reading {}", file.display()))?;
-    Ok(sector)
-}
-
-fn has_boot_signature(file: &Path) -> Result<bool> {
-    Ok(first_sector(file)?.get(510..) == Some(&[0x55, 0xaa]))
-}
-
-/// Whether it begins as a tar archive: by the word of POSIX and GNU, or, as the oldest have none, by
-/// the sum of the header's bytes.
-fn is_tar(file: &Path) -> Result<bool> {
-    let sector = first_sector(file)?;
-    let (Some(sum), Some(magic)) = (sector.get(148..156), sector.get(257..262)) else {
-        return Ok(false);
-    };
-    let digits = std::str::from_utf8(sum).unwrap_or_default();
-    let said = u64::from_str_radix(digits.trim_matches(['\0', ' ']), 8).ok();
-    let blanks = 8 * u64::from(b' ');
-    let others = sector[..148].iter().chain(&sector[156..]);
-    let found = others.map(|byte| u64::from(*byte)).sum::<u64>() + blanks;
-    Ok(magic == b"ustar" || said == Some(found))
+    Ok(sector.get(510..) == Some(&[0x55, 0xaa]))
 }
 
 #[cfg(test)]

@@ -58,10 +58,10 @@ fn assert_imported(dir: &Path, installed: &Installed) {
 }
 
 #[test]
-fn raw_xz_and_gzip_images_are_taken_and_grow() {
+fn raw_and_compressed_images_are_taken_and_grow() {
     let dir = tempfile::tempdir().unwrap();
     let raw = raw_disk(dir.path());
-    for tool in [None, Some("xz"), Some("gzip")] {
+    for tool in [None, Some("xz"), Some("gzip"), Some("zstd"), Some("bzip2")] {
         let image = tool.map_or_else(
             || raw.clone(),
             |tool| {
@@ -126,6 +126,29 @@ fn what_is_no_disk_is_refused() {
     assert!(missing.hint_text().unwrap().contains("import"));
     let error = import(dir.path(), &raw_disk(dir.path()), None, Size::bytes(4096)).unwrap_err();
     assert!(error.hint_text().unwrap().contains("never shrinks"));
+}
+
+#[test]
+fn a_disk_of_another_format_is_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = raw_disk(dir.path());
+    let vhd = dir.path().join("fixed.vhd");
+    let options = [
+        "convert",
+        "-O",
+        "vpc",
+        "-o",
+        "subformat=fixed,force_size=on",
+    ];
+    let convert = Program::new("qemu-img").args(options);
+    convert.args([&raw, &vhd]).run().unwrap();
+    let archive = dir.path().join("disk.tar.xz");
+    let tar = Program::new("tar").arg("-cJf").arg(&archive).arg("-C");
+    tar.arg(dir.path()).arg("disk.img").run().unwrap();
+    for (image, what) in [(vhd, "it is a VHD file"), (archive, "it is a tar archive")] {
+        let error = import(dir.path(), &image, None, Size::mib(4)).unwrap_err();
+        assert!(error.render().contains(what), "{error}");
+    }
 }
 
 #[test]
