@@ -6,6 +6,7 @@
 mod archive;
 mod bound;
 mod ext4;
+mod hollow;
 mod pax;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,12 @@ impl Tree {
     /// # Errors
     /// When there is none or several, or it cannot be read.
     pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
+        let tree = Self::read_any(source, scratch, ui)?;
+        hollow::tell(&tree.nodes, ui);
+        Ok(tree)
+    }
+
+    fn read_any(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
         let raw = source.flat(ui)?;
         ui.step("listing the files");
         let parts = volumes(&raw)?;
