@@ -73,18 +73,16 @@ impl Declared {
                 .is_some_and(|account| account.password)
     }
 
-    /// Whether this line of an authorized_keys file at `path` is declared.
-    pub fn key(&self, path: &str, line: &str) -> bool {
-        let of_account = |name: &str| path.split('/').any(|part| part == name);
-        let mut accounts = self.accounts.iter();
-        if accounts.any(|(name, account)| account.any_key && of_account(name)) {
-            return true;
-        }
-        let Some(blob) = key_blob(line) else {
-            return false;
-        };
-        let mut declared = self.accounts.values().flat_map(|account| &account.keys);
-        declared.any(|key| key_blob(key) == Some(blob))
+    /// Whether this line of an authorized_keys file of `accounts` is declared for one of them.
+    pub fn key(&self, accounts: &[&str], line: &str) -> bool {
+        let blob = key_blob(line);
+        accounts
+            .iter()
+            .filter_map(|name| self.accounts.get(*name))
+            .any(|account| {
+                let mut keys = account.keys.iter();
+                account.any_key || (blob.is_some() && keys.any(|key| key_blob(key) == blob))
+            })
     }
 }
 
@@ -108,15 +106,15 @@ mod tests {
             any_key: false,
         };
         declared.accounts.insert("ops".into(), account);
-        assert!(declared.key(
-            "/home/ops/.ssh/authorized_keys",
-            &format!("no-pty ssh-ed25519 {blob} other")
-        ));
-        assert!(!declared.key(
-            "/home/ops/.ssh/authorized_keys",
-            &format!("ssh-ed25519 {}", blob.replace('A', "B"))
-        ));
-        assert!(!declared.key("/x", "# a comment"));
+        let line = format!("no-pty ssh-ed25519 {blob} other");
+        assert!(declared.key(&["ops"], &line) && declared.key(&["toor", "ops"], &line));
+        // Ops' key does not open root's account.
+        assert!(!declared.key(&["root"], &line) && !declared.key(&[], &line));
+        let other = format!("ssh-ed25519 {}", blob.replace('A', "B"));
+        assert!(!declared.key(&["ops"], &other));
+        assert!(!declared.key(&["ops"], "# a comment"));
+        declared.accounts.entry("root".into()).or_default().any_key = true;
+        assert!(declared.key(&["root"], &other) && !declared.key(&["ops"], &other));
         assert!(declared.password("ops", "x") && !declared.password("root", "x"));
     }
 }

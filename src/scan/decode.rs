@@ -22,12 +22,22 @@ pub(super) enum Form {
     Lz4,
     /// An archive for the kernel, which compressed ones may follow.
     Cpio,
+    /// An archive of tar.
+    Tar,
+    /// A zip archive, as jar and docx files are.
+    Zip,
+    /// A package of Debian: an archive of ar.
+    Deb,
+    /// A package of rpm.
+    Rpm,
+    /// A squashfs, as snaps are.
+    Squashfs,
     /// A journal of systemd.
     Journal,
 }
 
 /// How many first bytes [`form`] and [`closed`] look at.
-pub(super) const HEAD: usize = 16;
+pub(super) const HEAD: usize = 512;
 
 /// What the first bytes say about the content.
 pub(super) fn form(head: &[u8]) -> Option<Form> {
@@ -40,37 +50,36 @@ pub(super) fn form(head: &[u8]) -> Option<Form> {
         [4, 0x22, 0x4d, 0x18, ..] => Form::Lz4,
         [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => Form::Cpio,
         [b'L', b'P', b'K', b'S', b'H', b'H', b'R', b'H', ..] => Form::Journal,
+        [b'P', b'K', 3, 4, ..] => Form::Zip,
+        [0xed, 0xab, 0xee, 0xdb, ..] => Form::Rpm,
+        [b'h', b's', b'q', b's', ..] => Form::Squashfs,
+        _ if head.starts_with(b"!<arch>\ndebian-binary") => Form::Deb,
+        _ if head.get(257..262) == Some(b"ustar") => Form::Tar,
         _ => return None,
     })
 }
 
 /// A container whose content the scan cannot see.
 pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
-    Some(match head {
-        [b'P', b'K', 3, 4, ..] => "a zip archive, whose members are compressed",
-        [b'7', b'z', 0xbc, 0xaf, ..] => "a 7z archive, which is compressed",
-        [b'h', b's', b'q', b's', ..] => "a squashfs, which is compressed",
-        [0xed, 0xab, 0xee, 0xdb, ..] => "an rpm package, whose payload is compressed",
-        [
-            b'!',
-            b'<',
-            b'a',
-            b'r',
-            b'c',
-            b'h',
-            b'>',
-            b'\n',
-            b'd',
-            b'e',
-            b'b',
-            ..,
-        ] => "a deb package, whose members are compressed",
-        [b'Q', b'F', b'I', 0xfb, ..] => "a qcow2 disk, which may be compressed",
-        [b'R', b'a', b'r', b'!', ..] => "a rar archive, which is compressed",
-        [0x1f, 0x9d, ..] => "compressed by compress(1)",
-        [b'S', b'a', b'l', b't', b'e', b'd', b'_', b'_', ..] => "encrypted by openssl",
-        [b'L', b'U', b'K', b'S', 0xba, 0xbe, ..] => "encrypted by LUKS",
-        _ => return None,
+    let known: [(&[u8], &str); 10] = [
+        (b"7z\xbc\xaf", "a 7z archive, which is compressed"),
+        (b"QFI\xfb", "a qcow2 disk, which may be compressed"),
+        (b"KDMV", "a VMDK disk, which may be compressed"),
+        (b"Rar!", "a rar archive, which is compressed"),
+        (b"MSCF", "a cabinet, which is compressed"),
+        (b"\x02\x21\x4c\x18", "compressed by an old LZ4"),
+        (b"\x89LZO\0\r\n\x1a\n", "compressed by lzop"),
+        (b"LZIP\x01", "compressed by lzip"),
+        (b"Salted__", "encrypted by openssl"),
+        (b"LUKS\xba\xbe", "encrypted by LUKS"),
+    ];
+    let found = known.iter().find(|(magic, _)| head.starts_with(magic));
+    found.map(|(_, what)| *what).or(match head {
+        // Two bytes would be in many files; the third says how many bits a code has.
+        [0x1f, 0x9d, bits, ..] if bits & 0x60 == 0 && (9..=16).contains(&(bits & 0x1f)) => {
+            Some("compressed by compress(1)")
+        }
+        _ => None,
     })
 }
 
@@ -97,7 +106,7 @@ pub(super) fn decoder<'r>(form: Form, content: impl Read + 'r) -> io::Result<Box
                 content, stream?,
             )))
         }
-        Form::Cpio | Form::Journal => Box::new(content),
+        _ => Box::new(content),
     })
 }
 

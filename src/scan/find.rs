@@ -8,6 +8,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::known::Known;
 use super::rule::{Bytes, Look};
 use super::rules;
+use crate::host::interrupt;
+use crate::pack::read::is_zero;
 
 /// How much is looked at in one go, in bytes.
 pub(super) const BLOCK: usize = 4 << 20;
@@ -101,18 +103,25 @@ impl Finder {
     pub(super) fn search(&self, content: &mut dyn Read, skip: &[usize]) -> io::Result<Hits> {
         let mut hits = Hits::default();
         let behind = BEHIND.max(self.longest);
+        let block = BLOCK.max(2 * behind);
         let (mut buffer, mut base, mut searched) = (Vec::new(), 0u64, 0u64);
         loop {
+            if interrupt::raised() {
+                return Err(io::Error::other("interrupted"));
+            }
             let had = buffer.len();
-            let read = content.take(BLOCK as u64).read_to_end(&mut buffer)?;
+            let read = content.take(block as u64).read_to_end(&mut buffer)?;
             debug_assert_eq!(buffer.len(), had + read);
-            let last = read < BLOCK;
+            let last = read < block;
             let until = if last {
                 buffer.len()
             } else {
                 buffer.len() - behind
             };
-            self.look(&buffer, base, (searched, until), skip, &mut hits);
+            // Zeroes, as of a hole, match nothing.
+            if !is_zero(&buffer) {
+                self.look(&buffer, base, (searched, until), skip, &mut hits);
+            }
             hits.bytes += read as u64;
             searched = base + until as u64;
             if last {

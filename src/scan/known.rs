@@ -14,6 +14,14 @@ const TELLING: usize = 8;
 /// of this length is whole.
 const PIECE: usize = 24;
 
+/// Of a longer value, in bytes, only windows are looked for: its forms would take more memory than
+/// a build has.
+const LONG: usize = 64 << 10;
+
+/// How long a window is, in bytes, and how many there are.
+const WINDOW: usize = 1 << 10;
+const WINDOWS: usize = 3;
+
 /// Values that must not be in an image.
 #[derive(Clone, Default)]
 pub struct Known {
@@ -91,10 +99,27 @@ impl Known {
     }
 }
 
-/// Every form of a value.
+/// Every form of a value, or of the windows of a long one.
 fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
-    let mut all = BTreeSet::new();
     let value = value.strip_suffix(b"\n").unwrap_or(value);
+    match value.len() > LONG {
+        true => windows(value).into_iter().flat_map(whole_forms).collect(),
+        false => whole_forms(value),
+    }
+}
+
+/// The parts of a long value that tell most: those with the most different bytes, as a part that
+/// is zeroes is in every disk.
+fn windows(value: &[u8]) -> Vec<&[u8]> {
+    let telling = |part: &&[u8]| part.iter().collect::<BTreeSet<_>>().len();
+    let mut all: Vec<&[u8]> = value.chunks_exact(WINDOW).collect();
+    all.sort_by_key(|part| std::cmp::Reverse(telling(part)));
+    all.truncate(WINDOWS);
+    all
+}
+
+fn whole_forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut all = BTreeSet::new();
     if value.len() < SHORTEST {
         return all;
     }
@@ -254,6 +279,21 @@ mod tests {
             value.as_bytes(),
             b"-----BEGIN PRIVATE KEY-----\nother"
         ));
+    }
+
+    #[test]
+    fn a_value_of_any_size_is_found() {
+        // Mostly zeroes, as a keystore may be; what follows is like random bytes.
+        let mut value = vec![0; 5 << 20];
+        for (n, byte) in value[3 << 20..4 << 20].iter_mut().enumerate() {
+            *byte = (n.wrapping_mul(2_654_435_761) >> 13) as u8;
+        }
+        let all = forms(&value);
+        let size: usize = all.iter().map(Vec::len).sum();
+        assert!(size < 256 << 10, "{size}");
+        assert!(found(&value, &value) && found(&value, base64(&value).as_bytes()));
+        assert!(found(&value, hex::encode(&value).as_bytes()));
+        assert!(!found(&value, &[0; 8192]));
     }
 
     #[test]

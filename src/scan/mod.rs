@@ -3,34 +3,40 @@
 //! A rule is one row of a table in `rules/`, grouped by what it protects. [`disk`], [`tree`] and
 //! [`tar`] show every file of an image to the same [`Scanner`]; [`disk`] also searches the raw
 //! bytes, free space included, for [`Known`] secrets. Contents of gzip, xz, zstd, bzip2 and lz4
-//! files and of systemd's journals are searched decoded. What cannot be searched is in
-//! [`Report::unsearched`].
+//! files, of archives and packages, and of systemd's journals are searched decoded. What cannot be
+//! searched is a finding of the rule [`NOT_SEARCHED`].
 //!
 //! A file that is byte for byte a package's is public, whatever it contains: distributions ship
 //! keys for self-tests. What the recipe declares ([`Declared`]) is not reported.
 
 mod allow;
 mod candidate;
+mod content;
 mod declared;
 mod decode;
 mod entry;
+mod file;
 mod find;
 mod glob;
+mod holes;
+mod homes;
 mod journal;
 mod known;
+mod nested;
 mod owned;
 mod raw;
 mod rule;
 mod rules;
 mod scanner;
 pub(crate) mod source;
+mod squashfs;
 mod stream;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guest::Key;
 use crate::host::accel::Accel;
 use crate::ui::StageUi;
@@ -38,9 +44,10 @@ use crate::ui::StageUi;
 pub use allow::{Accepted, Verdict, judge};
 pub use declared::{Account, Declared};
 pub use entry::{Entry, Kind};
+pub use file::Form;
 pub use known::{Known, SHORTEST};
 pub use rule::{Group, Rule};
-pub use rules::{KNOWN_SECRET, all as rules, names as rule_names};
+pub use rules::{KNOWN_SECRET, NOT_SEARCHED, all as rules, names as rule_names};
 pub use scanner::Scanner;
 
 /// Changes when a scan could say something else about the same bytes; a part of the keys of stages
@@ -63,24 +70,12 @@ pub struct Finding {
     pub fix: String,
 }
 
-/// A file whose content could not be searched, or not all of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Unsearched {
-    /// Where it is.
-    pub path: String,
-    /// What kept the scan from it.
-    pub why: String,
-}
-
 /// What a scan found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// The findings, by rule and path.
     pub findings: Vec<Finding>,
-    /// What was not searched.
-    pub unsearched: Vec<Unsearched>,
     /// How many files and directories were seen.
     pub files: u64,
     /// How many bytes were searched, decoded ones included.
@@ -112,29 +107,50 @@ pub struct Host<'a> {
 /// Scans a disk: its files, and its raw bytes for the known secrets. The disk is not changed.
 ///
 /// # Errors
-/// When the disk or a file system on it cannot be read, or imgforge is interrupted.
+/// When the disk cannot be read, no file is on it, or imgforge is interrupted.
 pub fn disk(disk: &Path, format: &str, subject: &Subject, host: &Host<'_>) -> Result<Report> {
-    source::disk(disk, format, subject, host)
+    some(source::disk(disk, format, subject, host)?)
+}
+
+/// Scans a file of any kind that is known: a disk, also compressed or in an archive such as an OVA,
+/// an archive of an image's files, a directory. Without `form`, its content says what it is.
+///
+/// # Errors
+/// When it cannot be read, no file is in it, or imgforge is interrupted.
+pub fn file(file: &Path, form: Option<Form>, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+    some(file::scan(file, form, subject, host)?)
 }
 
 /// Scans a directory of the host as if it were an image's root.
 ///
 /// # Errors
-/// When a file cannot be read, or imgforge is interrupted.
+/// When a file cannot be read, there is none, or imgforge is interrupted.
 pub fn tree(root: &Path, subject: &Subject) -> Result<Report> {
     let mut scanner = Scanner::new(subject);
     source::tree(root, "", &mut scanner)?;
-    Ok(scanner.finish())
+    some(scanner.finish())
 }
 
 /// Scans a tar archive of an image's files.
 ///
 /// # Errors
-/// When the archive cannot be read, or imgforge is interrupted.
+/// When the archive cannot be read or is empty, or imgforge is interrupted.
 pub fn tar(archive: impl std::io::Read, subject: &Subject) -> Result<Report> {
     let mut scanner = Scanner::new(subject);
     source::tar(archive, &mut scanner)?;
-    Ok(scanner.finish())
+    some(scanner.finish())
+}
+
+/// Nothing seen is no clean image, whatever is accepted.
+fn some(report: Report) -> Result<Report> {
+    if report.files > 0 {
+        return Ok(report);
+    }
+    let why = report.findings.iter();
+    let why = why.map(|found| format!("{}: {}: {}", found.rule, found.path, found.detail));
+    Err(Error::gate("not one file was found, so that nothing was searched")
+        .evidence(why)
+        .hint("is it a whole disk, a directory, or an archive of an image's files? `imgforge disk scan --format` says what it is"))
 }
 
 /// Looks for the known secrets in a stream; names those that are in it.

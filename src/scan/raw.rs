@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -43,6 +44,42 @@ pub(super) fn places(raw: &Path, known: &Known) -> Result<Vec<Place>> {
         at = end;
     }
     Ok(found)
+}
+
+/// Whether there is nothing but zeroes in this part of a file; its holes are not read.
+pub(super) fn is_zero(file: &File, part: &Range<u64>) -> io::Result<bool> {
+    let mut buffer = vec![0; 1 << 20];
+    for data in data(file, part) {
+        let mut part = Part {
+            file,
+            at: data.start,
+            end: data.end,
+        };
+        loop {
+            if interrupt::raised() {
+                return Err(io::Error::other("interrupted"));
+            }
+            match part.read(&mut buffer)? {
+                0 => break,
+                read if pack::read::is_zero(&buffer[..read]) => {}
+                _ => return Ok(false),
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Where there is data in this part of a file.
+pub(super) fn data<'f>(
+    file: &'f File,
+    part: &Range<u64>,
+) -> impl Iterator<Item = Range<u64>> + use<'f> {
+    let (mut at, end) = (part.start, part.end);
+    std::iter::from_fn(move || {
+        let (start, to) = extent(file, at, end)?;
+        at = to.min(end);
+        (start < end).then_some(start..at)
+    })
 }
 
 /// The next data at or after `from`; where the file system does not say, all is data.

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::declared::Declared;
 use super::entry::Entry;
+use super::homes::Homes;
 
 /// What a rule protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +24,8 @@ pub enum Group {
     Traces,
     /// Permissions.
     Modes,
+    /// What the scan could not look into.
+    Unseen,
 }
 
 /// What a rule looks for.
@@ -32,12 +35,19 @@ pub enum Look {
     Present(&'static [&'static str]),
     /// A regular file at such a path, judged by its content.
     Judged(&'static [&'static str], fn(&Case<'_>) -> Option<String>),
+    /// As [`Look::Judged`], when it is known whose the homes are.
+    Owned(
+        &'static [&'static str],
+        fn(&Case<'_>, &Homes) -> Option<String>,
+    ),
     /// Bytes in any file.
     Bytes(&'static Bytes),
     /// Kind, mode or owner of any file.
     Mode(fn(&Entry) -> Option<String>),
     /// A known secret; the scanner itself looks.
     Known,
+    /// What could not be looked into; the scanner itself knows.
+    Unseen,
 }
 
 /// Bytes that a rule looks for.
@@ -76,9 +86,11 @@ impl std::fmt::Debug for Look {
         f.write_str(match self {
             Look::Present(_) => "Present",
             Look::Judged(..) => "Judged",
+            Look::Owned(..) => "Owned",
             Look::Bytes(_) => "Bytes",
             Look::Mode(_) => "Mode",
             Look::Known => "Known",
+            Look::Unseen => "Unseen",
         })
     }
 }

@@ -1,28 +1,35 @@
 //! Shows each file to the rules.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use regex::{RegexSet, RegexSetBuilder};
 
 use super::candidate::{self, Candidate};
-use super::decode::{self, Form};
+use super::content::{self, Found, Place, Search};
 use super::entry::{Entry, Kind};
-use super::find::{Finder, Hits};
-use super::owned::{self, Digests, Hasher, Owned};
+use super::find::Finder;
+use super::holes::Pieces;
+use super::homes::Homes;
+use super::owned::{self, Hasher, Owned};
 use super::rule::{Case, Look};
-use super::stream::{Hashed, Watched, hold};
-use super::{Report, Subject, Unsearched, glob, journal, rules, stream};
+use super::stream::{Hashed, Watched};
+use super::{Report, Subject, glob, rules, stream};
 use crate::guest::Key;
 use crate::host::interrupt;
+use crate::ui::StageUi;
 
 /// How much of a file a rule may judge, in bytes; larger configuration does not exist.
 pub(super) const JUDGED: usize = 4 << 20;
 
-/// How often something compressed may be in something compressed.
-const DEPTH: u32 = 3;
-
 /// What is never text of the build: compiled from files of packages.
 const COMPILED: &str = ".pyc";
+
+/// Where accounts have their homes.
+const PASSWD: &str = "/etc/passwd";
+
+/// Place, rule, file and content of what is judged last.
+type Later = (String, usize, Entry, Vec<u8>);
 
 /// Takes files, in any order, and tells what it found.
 pub struct Scanner<'a> {
@@ -33,7 +40,10 @@ pub struct Scanner<'a> {
     by_path: Vec<(usize, bool)>,
     owned: Owned,
     candidates: Vec<Candidate>,
-    unsearched: Vec<(Unsearched, Option<Digests>)>,
+    /// The homes of each place's accounts.
+    homes: BTreeMap<String, Homes>,
+    later: Vec<Later>,
+    ui: Option<StageUi>,
     in_files: Vec<u64>,
     /// Put before the paths that are told.
     place: String,
@@ -53,9 +63,11 @@ impl<'a> Scanner<'a> {
         let (mut patterns, mut by_path) = (vec![], vec![]);
         for (rule, each) in rules::all().iter().enumerate() {
             let (paths, about) = match each.look {
-                Look::Present(paths) | Look::Judged(paths, _) => (paths, true),
+                Look::Present(paths) | Look::Judged(paths, _) | Look::Owned(paths, _) => {
+                    (paths, true)
+                }
                 Look::Bytes(bytes) => (bytes.not_in, false),
-                Look::Mode(_) | Look::Known => (&[][..], true),
+                Look::Mode(_) | Look::Known | Look::Unseen => (&[][..], true),
             };
             for path in paths {
                 patterns.push(glob::expression(path));
@@ -75,12 +87,19 @@ impl<'a> Scanner<'a> {
             by_path,
             owned: Owned::default(),
             candidates: vec![],
-            unsearched: vec![],
+            homes: BTreeMap::new(),
+            later: vec![],
+            ui: None,
             in_files: vec![0; subject.known.count()],
             place: String::new(),
             files: 0,
             bytes: 0,
         }
+    }
+
+    /// Tells `ui` how far the scan is within a large file.
+    pub(super) fn tell(&mut self, ui: &StageUi) {
+        self.ui = Some(ui.clone());
     }
 
     /// The files from here on are of a file system that nothing mounts: rules judge them by their
@@ -93,11 +112,21 @@ impl<'a> Scanner<'a> {
         format!("{}{path}", self.place)
     }
 
-    /// Takes one file. What cannot be decoded is noted, what cannot be read is an error.
+    /// Takes one file. What cannot be decoded is a finding, what cannot be read is an error.
     ///
     /// # Errors
     /// When `content` cannot be read, or imgforge is interrupted.
     pub fn take(&mut self, entry: &Entry, content: &mut dyn Read) -> crate::error::Result<()> {
+        self.take_pieces(entry, None, content)
+    }
+
+    /// As [`Scanner::take`], of a file that is read as these pieces.
+    pub(super) fn take_pieces(
+        &mut self,
+        entry: &Entry,
+        pieces: Option<&Pieces>,
+        content: &mut dyn Read,
+    ) -> crate::error::Result<()> {
         interrupt::check()?;
         self.files += 1;
         let first = self.candidates.len();
@@ -105,27 +134,42 @@ impl<'a> Scanner<'a> {
         if entry.kind != Kind::File || entry.size == 0 {
             return Ok(());
         }
-        let mut content = Watched::new(content);
-        let result = self.content(entry, &mut content, first);
-        match (result, content.failed.take()) {
-            (_, Some(cause)) => Err(crate::error::Error::stage(format!(
+        let ui = self.ui.clone();
+        let mut content = Watched::new(content, entry.size, ui.as_ref());
+        let result = self.content(entry, pieces, &mut content, first);
+        interrupt::check()?;
+        let failed = content.failed.take();
+        match failed.map_or(result, Err) {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(crate::error::Error::stage(format!(
                 "reading {} of the image failed",
                 self.shown(&entry.path)
             ))
             .cause(cause)),
-            (Ok(()), None) => Ok(()),
-            (Err(cause), None) => {
-                let why = format!("it cannot be decoded: {cause}");
-                self.unsearched(&entry.path, why, None);
-                Ok(())
-            }
         }
+    }
+
+    /// Searches bytes that are no file's, such as swap space.
+    ///
+    /// # Errors
+    /// As [`Scanner::take`].
+    pub(super) fn take_bytes(
+        &mut self,
+        size: u64,
+        pieces: &Pieces,
+        content: &mut dyn Read,
+    ) -> crate::error::Result<()> {
+        let entry = Entry::new(String::new(), 0o100_600, (0, 0), size);
+        self.take_pieces(&entry, Some(pieces), content)?;
+        self.files -= 1;
+        Ok(())
     }
 
     /// Judges and searches the content; candidates from `first` on are this file's.
     fn content(
         &mut self,
         entry: &Entry,
+        pieces: Option<&Pieces>,
         content: &mut Watched<'_>,
         first: usize,
     ) -> io::Result<()> {
@@ -136,24 +180,37 @@ impl<'a> Scanner<'a> {
             content.take(stream::HELD).read_to_end(&mut head)?;
             self.owned.learn(&entry.path, &head);
         }
+        if entry.path == PASSWD {
+            let homes = self.homes.entry(self.place.clone()).or_default();
+            homes.learn(&head);
+        }
         let skip = self.judge_content(entry, &head);
-        let mut hits = Hits::default();
+        let mut found = Found::default();
         let mut hasher = (!whole).then(Hasher::default);
         let mut all = Hashed {
             inner: Cursor::new(&head).chain(&mut *content),
             hasher: hasher.as_mut(),
         };
-        let start = &head[..head.len().min(decode::HEAD)];
-        let result = self.decoded(&skip, start, &mut all, DEPTH, &mut hits);
+        let search = Search {
+            finder: &self.finder,
+            skip: &skip,
+        };
+        search.all(&mut all, content::DEPTH, "", &mut found);
         // A decoder may leave the end of the file unread, which belongs to the digest.
         io::copy(&mut all, &mut io::sink())?;
-        for (rule, at) in &hits.rules {
-            self.candidate(*rule, &entry.path, format!("at byte {at}"));
+        let at = |place: &Place| match (pieces, place.member.as_str()) {
+            (Some(pieces), "") => format!("at byte {}", pieces.place(place.at)),
+            _ => place.to_string(),
+        };
+        for (rule, place) in &found.rules {
+            self.candidate(*rule, &entry.path, at(place));
         }
-        self.known(entry, &hits);
-        self.bytes += hits.bytes;
-        let closed = decode::closed(start);
-        if self.candidates.len() > first || closed.is_some() {
+        self.known(entry, &found, at);
+        self.bytes += found.bytes;
+        if let Some(why) = found.unsearched() {
+            self.candidate(rules::unseen(), &entry.path, why);
+        }
+        if self.candidates.len() > first && pieces.is_none() {
             let digests = match hasher {
                 Some(hasher) => hasher.finish(),
                 None => {
@@ -165,77 +222,14 @@ impl<'a> Scanner<'a> {
             for candidate in &mut self.candidates[first..] {
                 candidate.digests = Some(digests.clone());
             }
-            if let Some(why) = closed {
-                self.unsearched(&entry.path, format!("it is {why}"), Some(digests));
-            }
-        }
-        result
-    }
-
-    /// Searches the content, decoded as often as it is compressed.
-    fn decoded(
-        &self,
-        skip: &[usize],
-        head: &[u8],
-        content: &mut dyn Read,
-        depth: u32,
-        hits: &mut Hits,
-    ) -> io::Result<()> {
-        match decode::form(head) {
-            None => self.search(skip, content, hits),
-            Some(Form::Journal) => {
-                let held = hold(content)?;
-                self.search(skip, &mut held.as_slice(), hits)?;
-                let (text, complete) = journal::contents(&held);
-                self.search(skip, &mut text.as_slice(), hits)?;
-                if complete {
-                    return Ok(());
-                }
-                Err(io::Error::other("an entry of the journal is damaged"))
-            }
-            Some(Form::Cpio) => {
-                let held = hold(content)?;
-                self.search(skip, &mut held.as_slice(), hits)?;
-                match decode::behind_cpio(&held) {
-                    Some(at) if depth > 0 => {
-                        let rest = &held[at..];
-                        let head = &rest[..rest.len().min(decode::HEAD)];
-                        self.decoded(skip, head, &mut &rest[..], depth - 1, hits)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Some(_) if depth == 0 => Err(io::Error::other("it is compressed too often")),
-            Some(form) => {
-                let mut inner = decode::decoder(form, content)?;
-                let mut head = Vec::new();
-                inner
-                    .by_ref()
-                    .take(decode::HEAD as u64)
-                    .read_to_end(&mut head)?;
-                let start = head.clone();
-                let mut all = Cursor::new(head).chain(inner);
-                self.decoded(skip, &start, &mut all, depth - 1, hits)
-            }
-        }
-    }
-
-    fn search(&self, skip: &[usize], content: &mut dyn Read, hits: &mut Hits) -> io::Result<()> {
-        let found = self.finder.search(content, skip)?;
-        hits.bytes += found.bytes;
-        hits.known.extend(found.known);
-        for hit in found.rules {
-            if !hits.rules.iter().any(|(rule, _)| *rule == hit.0) {
-                hits.rules.push(hit);
-            }
         }
         Ok(())
     }
 
-    fn known(&mut self, entry: &Entry, hits: &Hits) {
+    fn known(&mut self, entry: &Entry, found: &Found, at: impl Fn(&Place) -> String) {
         let known = &self.subject.known;
         let mut seen = vec![false; known.count()];
-        for (secret, at) in &hits.known {
+        for (secret, place) in &found.known {
             self.in_files[*secret] += 1;
             if seen[*secret] || known.belongs(*secret, &entry.path) {
                 continue;
@@ -244,7 +238,7 @@ impl<'a> Scanner<'a> {
             self.candidates.push(Candidate {
                 rule: rules::known(),
                 path: self.shown(&entry.path),
-                detail: format!("the secret `{}` at byte {at}", known.name(*secret)),
+                detail: format!("the secret `{}` {}", known.name(*secret), at(place)),
                 digests: None,
                 anyway: true,
             });
@@ -297,6 +291,11 @@ impl<'a> Scanner<'a> {
                         self.candidate(rule, &entry.path, detail);
                     }
                 }
+                Look::Owned(..) => {
+                    let content = head[..head.len().min(JUDGED)].to_vec();
+                    let place = self.place.clone();
+                    self.later.push((place, rule, entry.clone(), content));
+                }
                 _ => self.candidate(rule, &entry.path, String::new()),
             }
         }
@@ -318,14 +317,9 @@ impl<'a> Scanner<'a> {
         });
     }
 
-    /// Notes that a file's content was not searched.
-    pub(super) fn unsearched_file(&mut self, path: &str, why: String) {
-        self.unsearched(path, why, None);
-    }
-
-    fn unsearched(&mut self, path: &str, why: String, digests: Option<Digests>) {
-        let path = self.shown(path);
-        self.unsearched.push((Unsearched { path, why }, digests));
+    /// Notes that something was not searched.
+    pub(super) fn unsearched(&mut self, path: &str, why: String) {
+        self.candidate(rules::unseen(), path, why);
     }
 
     /// Keys of the image's encrypted volumes.
@@ -350,16 +344,25 @@ impl<'a> Scanner<'a> {
     }
 
     /// What was found, sorted.
-    pub fn finish(self) -> Report {
-        let unsearched = self.unsearched.into_iter();
-        let mut unsearched: Vec<Unsearched> = unsearched
-            .filter(|(_, digests)| !self.owned.vouches_for(digests.as_ref()))
-            .map(|(each, _)| each)
-            .collect();
-        unsearched.sort();
+    pub fn finish(mut self) -> Report {
+        for (place, rule, entry, content) in std::mem::take(&mut self.later) {
+            let Look::Owned(_, judge) = rules::all()[rule].look else {
+                continue;
+            };
+            let case = Case {
+                entry: &entry,
+                content: &content,
+                declared: &self.subject.declared,
+            };
+            let homes = self.homes.remove(&place).unwrap_or_default();
+            if let Some(detail) = judge(&case, &homes) {
+                self.place.clone_from(&place);
+                self.candidate(rule, &entry.path, detail);
+            }
+            self.homes.insert(place, homes);
+        }
         Report {
             findings: candidate::findings(&self.candidates, &self.owned),
-            unsearched,
             files: self.files,
             bytes: self.bytes,
         }

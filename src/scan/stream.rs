@@ -3,39 +3,66 @@
 use std::io::{self, Read};
 
 use super::owned::Hasher;
+use crate::host::interrupt;
+use crate::ui::{StageUi, Unit};
 
-/// How much of a database, a journal or an initrd is held, in bytes.
+/// How much of a database, a journal, an initrd or a zip archive is held, in bytes.
 pub(super) const HELD: u64 = 1 << 30;
 
-/// What must be seen at once.
+/// What must be seen at once; a byte more than [`HELD`] says that there is more.
 pub(super) fn hold(content: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut held = Vec::new();
-    content.take(HELD).read_to_end(&mut held)?;
+    content.take(HELD + 1).read_to_end(&mut held)?;
     Ok(held)
 }
 
-/// Tells errors of the source from errors of a decoder.
+/// After so many bytes of one file progress is told.
+const TOLD: u64 = 64 << 20;
+
+/// Tells errors of the source from errors of a decoder, ends with imgforge, and says how far it is.
 pub(super) struct Watched<'r> {
     inner: &'r mut dyn Read,
     pub(super) failed: Option<io::Error>,
+    ui: Option<&'r StageUi>,
+    size: u64,
+    read: u64,
 }
 
 impl<'r> Watched<'r> {
-    pub(super) fn new(inner: &'r mut dyn Read) -> Self {
+    /// Of a file of `size` bytes.
+    pub(super) fn new(inner: &'r mut dyn Read, size: u64, ui: Option<&'r StageUi>) -> Self {
         Watched {
             inner,
             failed: None,
+            ui,
+            size,
+            read: 0,
+        }
+    }
+
+    fn tell(&mut self, more: u64) {
+        let before = self.read;
+        self.read += more;
+        if let Some(ui) = self.ui
+            && before / TOLD != self.read / TOLD
+        {
+            ui.progress(self.read, self.size.max(self.read), Unit::Bytes);
         }
     }
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failed = Some(io::Error::new(error.kind(), error.to_string()));
-            }
-        })
+        let result = match interrupt::raised() {
+            true => Err(io::Error::other("interrupted")),
+            false => self.inner.read(buffer),
+        };
+        match &result {
+            Ok(read) => self.tell(*read as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.failed = Some(io::Error::new(error.kind(), error.to_string())),
+        }
+        result
     }
 }
 

@@ -12,6 +12,7 @@ fn the_table_is_whole() {
     assert_eq!(names.len(), unique.len(), "a name is used twice");
     assert!(names.len() > 90, "{}", names.len());
     assert_eq!(rules()[rules::known()].name, KNOWN_SECRET);
+    assert_eq!(rules()[rules::unseen()].name, NOT_SEARCHED);
     for rule in rules() {
         let word = |name: &str| {
             name.bytes()
@@ -38,14 +39,16 @@ fn the_table_is_whole() {
                     rule.name
                 );
             }
-            rule::Look::Present(paths) | rule::Look::Judged(paths, _) => {
+            rule::Look::Present(paths)
+            | rule::Look::Judged(paths, _)
+            | rule::Look::Owned(paths, _) => {
                 assert!(
                     paths.iter().all(|path| path.starts_with('/')),
                     "{}",
                     rule.name
                 );
             }
-            rule::Look::Mode(_) | rule::Look::Known => {}
+            rule::Look::Mode(_) | rule::Look::Known | rule::Look::Unseen => {}
         }
     }
     drop(Scanner::new(&Subject::default()));
@@ -98,11 +101,6 @@ fn a_known_secret_is_found_in_every_form_and_container() {
     let subject = secret(value);
     let text = format!("x={value}\n");
     let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
-    let gzip = |bytes: &[u8]| {
-        let mut to = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
-        std::io::Write::write_all(&mut to, bytes).unwrap();
-        to.finish().unwrap()
-    };
     let encoded = crate::runner::protocol::base64(text.as_bytes());
     let cpio = [
         b"070701 early TRAILER!!!\0\0".to_vec(),
@@ -162,19 +160,171 @@ fn what_a_package_brought_is_public() {
     assert_eq!(all, ["private-key /usr/share/doc/x/other.pem"]);
 }
 
-#[test]
-fn what_cannot_be_searched_is_named() {
+/// What a tree with these files has that could not be searched: path and why.
+fn unsearched(files: &[(&str, &[u8])]) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("a.zip"), b"PK\x03\x04 and more").unwrap();
-    std::fs::write(dir.path().join("b.gz"), b"\x1f\x8b\x08 broken").unwrap();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
     let report = tree(dir.path(), &Subject::default()).unwrap();
-    let paths: Vec<_> = report
-        .unsearched
-        .iter()
-        .map(|each| each.path.as_str())
-        .collect();
-    assert_eq!(paths, ["/a.zip", "/b.gz"]);
-    assert!(report.unsearched[1].why.contains("cannot be decoded"));
+    let unseen = report.findings.into_iter();
+    let unseen = unseen.filter(|found| found.rule == NOT_SEARCHED);
+    unseen.map(|found| (found.path, found.detail)).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut to = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    std::io::Write::write_all(&mut to, bytes).unwrap();
+    to.finish().unwrap()
+}
+
+#[test]
+fn what_cannot_be_searched_is_a_finding_of_whatever_no_package_brought() {
+    let whole = gzip(
+        &(0..90_000u32)
+            .flat_map(u32::to_le_bytes)
+            .collect::<Vec<_>>(),
+    );
+    let cut = &whole[..whole.len() / 2];
+    let mut hasher = md5::Md5::default();
+    md5::Digest::update(&mut hasher, cut);
+    let digest = hex::encode(md5::Digest::finalize(hasher));
+    let found = unsearched(&[
+        ("opt/a.7z", b"7z\xbc\xaf\x27\x1c and more"),
+        ("opt/b.gz", b"\x1f\x8b\x08 broken"),
+        ("opt/c.gz", cut),
+        ("opt/d.log.gz", &gzip(b"7z\xbc\xaf\x27\x1c and more")),
+        ("opt/e.zip", b"PK\x03\x04 and more"),
+        ("opt/whole.gz", &whole),
+        ("opt/journal", b"LPKSHHRH"),
+    ]);
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    let expected = [
+        "/opt/a.7z",
+        "/opt/b.gz",
+        "/opt/c.gz",
+        "/opt/d.log.gz",
+        "/opt/e.zip",
+    ];
+    assert_eq!(paths, expected, "{found:?}");
+    assert!(found[1].1.contains("cannot be decoded"));
+    let sums = format!("{digest}  usr/lib/tests/cut.gz\n");
+    let owned = unsearched(&[
+        ("usr/lib/tests/cut.gz", cut),
+        ("var/lib/dpkg/info/x.md5sums", sums.as_bytes()),
+    ]);
+    assert_eq!(owned, []);
+}
+
+#[test]
+fn what_is_in_archives_and_packages_is_searched() {
+    let value = "correct/horse battery+staple";
+    let text = format!("x={value}\n");
+    let tar = |name: &str, content: &[u8]| {
+        let mut builder = ::tar::Builder::new(vec![]);
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content).unwrap();
+        builder.into_inner().unwrap()
+    };
+    let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    let options = ::zip::write::SimpleFileOptions::default();
+    let packed = options.compression_method(::zip::CompressionMethod::Deflated);
+    zip.start_file("app/settings", packed).unwrap();
+    std::io::Write::write_all(&mut zip, text.repeat(9).as_bytes()).unwrap();
+    let zip = zip.finish().unwrap().into_inner();
+    let data = gzip(&tar("./etc/site", &gzip(text.as_bytes())));
+    let mut deb = b"!<arch>\n".to_vec();
+    for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar.gz", &data)] {
+        let size = content.len();
+        deb.extend(format!("{name:<16}{:<32}{size:<10}`\n", "0").bytes());
+        deb.extend(content);
+        deb.resize(deb.len().next_multiple_of(2), b'\n');
+    }
+    let header = [
+        &[0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8][..],
+        &[0; 8],
+    ]
+    .concat();
+    let mut rpm = vec![0xed, 0xab, 0xee, 0xdb];
+    rpm.resize(96, 0);
+    rpm.extend([&header[..], &header, &gzip(text.as_bytes())].concat());
+    let dir = tempfile::tempdir().unwrap();
+    let (files, snap) = (dir.path().join("files"), dir.path().join("snap"));
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(files.join("a key"), gzip(text.as_bytes())).unwrap();
+    let mksquashfs = crate::host::exec::Program::new("mksquashfs").args([&files, &snap]);
+    mksquashfs.arg("-quiet").run().unwrap();
+    let found = found(
+        &[
+            (
+                "a.tar.gz",
+                &gzip(&tar("deep/key.gz", &gzip(text.as_bytes()))),
+            ),
+            ("b.jar", &zip),
+            ("c.deb", &deb),
+            ("d.rpm", &rpm),
+            ("e.snap", &std::fs::read(&snap).unwrap()),
+        ],
+        &secret(value),
+    );
+    let all = ["/a.tar.gz", "/b.jar", "/c.deb", "/d.rpm", "/e.snap"];
+    assert_eq!(found, all.map(|path| format!("{KNOWN_SECRET} {path}")));
+}
+
+#[test]
+fn nothing_seen_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = tree(dir.path(), &Subject::default()).unwrap_err();
+    assert_eq!(error.kind().exit_code(), 4, "{error}");
+    assert!(tar(&[0; 1024][..], &Subject::default()).is_err());
+}
+
+#[test]
+fn a_large_hole_costs_nothing_and_places_behind_it_are_right() {
+    use std::os::unix::fs::FileExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let at = 1 << 40;
+    let file = std::fs::File::create(dir.path().join("lastlog")).unwrap();
+    file.write_all_at(b"x = correct horse", at).unwrap();
+    let report = tree(dir.path(), &secret("correct horse")).unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+    let detail = &report.findings[0].detail;
+    assert!(detail.ends_with(&format!("at byte {}", at + 4)), "{detail}");
+    assert!(report.bytes < 1 << 20, "{}", report.bytes);
+}
+
+#[test]
+fn a_key_is_declared_for_one_account() {
+    let blob = format!("AAAAC3NzaC1lZDI1NTE5{}", "A".repeat(48));
+    let line = format!("ssh-ed25519 {blob} ops\n");
+    let mut subject = Subject::default();
+    let keys = vec![line.clone()];
+    let account = Account {
+        keys,
+        ..Account::default()
+    };
+    subject.declared.accounts.insert("ops".into(), account);
+    let passwd = "root:x:0:0::/root:/bin/sh\nops:x:9:9::/srv/ops:/bin/sh\n";
+    let found = found(
+        &[
+            ("etc/passwd", passwd.as_bytes()),
+            ("root/.ssh/authorized_keys", line.as_bytes()),
+            ("home/ann/.ssh/authorized_keys", line.as_bytes()),
+            ("srv/ops/.ssh/authorized_keys", line.as_bytes()),
+        ],
+        &subject,
+    );
+    assert_eq!(
+        found,
+        [
+            "authorized-keys /home/ann/.ssh/authorized_keys",
+            "authorized-keys /root/.ssh/authorized_keys"
+        ]
+    );
 }
 
 #[test]

@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::phony::Phony;
 
+mod containers;
+mod independent;
+mod volumes;
+
 #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
 fn scan(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
@@ -323,45 +327,6 @@ fn a_known_secret_is_found_wherever_it_hides() {
     assert!(
         other.iter().all(|(rule, _)| rule != "known-secret"),
         "{other:?}"
-    );
-}
-
-/// The independent scanner from PyPI, as scripts/deps.sh has put it into a directory of its own.
-fn detect_secrets(root: &Path) -> BTreeSet<String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
-        PathBuf::from,
-    );
-    let tool = cache.join("imgforge-tests/detect-secrets-1.5.0");
-    let output = Program::new("/usr/bin/python3")
-        .env("PYTHONPATH", &tool)
-        .args(["-m", "detect_secrets", "scan", "--all-files", "--no-verify"])
-        .dir(root)
-        .output()
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output).unwrap();
-    let files = report["results"].as_object().unwrap().keys();
-    files
-        .map(|file| format!("/{}", file.trim_start_matches("./")))
-        .collect()
-}
-
-#[test]
-fn everything_that_an_independent_scanner_finds_is_found() {
-    let phony = tree();
-    let theirs = detect_secrets(phony.path());
-    assert!(theirs.len() > 20, "{theirs:?}");
-    let ours: BTreeSet<String> = findings(&scan(&[path(phony.path())]))
-        .into_iter()
-        .map(|(_, file)| file)
-        .collect();
-    let missed: Vec<_> = theirs.difference(&ours).collect();
-    assert!(missed.is_empty(), "{missed:?}");
-    assert!(
-        ours.len() > 2 * theirs.len(),
-        "{} {}",
-        ours.len(),
-        theirs.len()
     );
 }
 

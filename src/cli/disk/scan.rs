@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,7 +10,7 @@ use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 
 use crate::recipe::types::Allow;
-use crate::scan::{self, Accepted, Finding, Host, Known, Report, SHORTEST, Subject, Unsearched};
+use crate::scan::{self, Accepted, Finding, Form, Host, Known, Report, SHORTEST, Subject};
 
 /// Why an entry of `--allow` accepts something: somebody wrote it there.
 const ASKED: &str = "accepted on the command line";
@@ -20,10 +18,10 @@ const ASKED: &str = "accepted on the command line";
 /// The arguments of `imgforge disk scan`.
 #[derive(Debug, clap::Args)]
 pub struct Scan {
-    /// Disk (raw or qcow2), tar archive, or directory with an image's files
+    /// Disk of any format, also compressed or in an OVA or a box; tar archive or directory of files
     #[arg(required_unless_present = "list")]
     file: Option<PathBuf>,
-    /// Format of the disk, where the file's name does not say it
+    /// Format of the file, if it is not what it looks like
     #[arg(long, value_name = "FORMAT")]
     format: Option<Form>,
     /// Prints the report as JSON
@@ -46,26 +44,12 @@ pub struct Scan {
     list: bool,
 }
 
-/// How the bytes of the file are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// Plain bytes of a disk
-    Raw,
-    /// QEMU's format
-    Qcow2,
-    /// An archive of files
-    Tar,
-    /// Files
-    Directory,
-}
-
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Printed<'a> {
     findings: &'a [Finding],
     accepted: &'a [Accepted],
-    unsearched: &'a [Unsearched],
     files: u64,
     bytes: u64,
 }
@@ -92,12 +76,11 @@ impl Scan {
             out::json(&Printed {
                 findings: &verdict.refused,
                 accepted: &verdict.accepted,
-                unsearched: &report.unsearched,
                 files: report.files,
                 bytes: report.bytes,
             })?;
         } else {
-            out::print(&text(&verdict.refused, &report.unsearched))?;
+            out::print(&text(&verdict.refused))?;
         }
         for unused in &verdict.unused {
             app.ui.notice(format!(
@@ -119,15 +102,9 @@ impl Scan {
     }
 
     fn scan(&self, app: &App, file: &Path, subject: &Subject) -> Result<Report> {
-        let form = self.form(file)?;
-        let opened = || File::open(file).doing(|| format!("reading {}", file.display()));
-        let format = match form {
-            Form::Directory => return scan::tree(file, subject),
-            Form::Tar => return scan::tar(opened()?, subject),
-            Form::Raw => "raw",
-            Form::Qcow2 => "qcow2",
-        };
-        drop(opened()?);
+        std::fs::metadata(file).map_err(|cause| {
+            Error::usage(format!("{} cannot be read", file.display())).cause(cause)
+        })?;
         // A flattened disk is large, and /tmp may be memory.
         let place = std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from);
         let scratch = tempfile::tempdir_in(place).doing(|| "making a scratch directory".into())?;
@@ -138,35 +115,7 @@ impl Scan {
             accel: app.globals.accel.setting().choose().accel,
             ui: &ui,
         };
-        scan::disk(file, format, subject, &host)
-    }
-
-    /// A user's own file may be looked at; an image of a build is never guessed.
-    fn form(&self, file: &Path) -> Result<Form> {
-        if let Some(form) = self.format {
-            return Ok(form);
-        }
-        if file.is_dir() {
-            return Ok(Form::Directory);
-        }
-        let mut head = Vec::new();
-        File::open(file)
-            .and_then(|file| file.take(512).read_to_end(&mut head))
-            .map_err(|cause| {
-                Error::usage(format!("{} cannot be read", file.display())).cause(cause)
-            })?;
-        let ends = |ends: &[&str]| ends.iter().any(|end| file.to_string_lossy().ends_with(end));
-        if head.get(257..262) == Some(b"ustar") {
-            return Ok(Form::Tar);
-        }
-        if head.starts_with(b"QFI\xfb") {
-            return Ok(Form::Qcow2);
-        }
-        if ends(&[".xz", ".gz", ".zst", ".bz2"]) {
-            return Err(Error::usage(format!("{} is compressed", file.display()))
-                .hint("unpack it first; `imgforge disk unpack FILE` does that for a .xz"));
-        }
-        Ok(Form::Raw)
+        scan::file(file, self.format, subject, &host)
     }
 
     fn allowed(&self) -> Result<Vec<Allow>> {
@@ -237,7 +186,7 @@ fn named(text: &str) -> Result<(String, String), String> {
 }
 
 /// Findings as a person reads them: the rule and the place, then why and what to do.
-fn text(findings: &[Finding], unsearched: &[Unsearched]) -> String {
+fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let detail = match finding.detail.as_str() {
@@ -252,10 +201,6 @@ fn text(findings: &[Finding], unsearched: &[Unsearched]) -> String {
             finding.why,
             finding.fix
         );
-    }
-    for each in unsearched {
-        let path = crate::ui::printable(&each.path);
-        let _ = writeln!(out, "not searched: {path}: {}", each.why);
     }
     out
 }

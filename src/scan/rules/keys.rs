@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::der::is_der_key;
 use super::text::{line_with, lines};
+use crate::scan::homes::Homes;
 use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
 
 const SETTING: Fix =
@@ -224,7 +225,7 @@ pub(super) const RULES: &[Rule] = &[
         "authorized-keys",
         "its owner can log in to every machine made from the image",
         Fix::Operation("ssh-userdir` or `homes"),
-        Look::Judged(
+        Look::Owned(
             &[
                 "/**/.ssh/authorized_keys",
                 "/**/.ssh/authorized_keys2",
@@ -318,10 +319,11 @@ fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn authorized_keys(case: &Case<'_>) -> Option<String> {
+fn authorized_keys(case: &Case<'_>, homes: &Homes) -> Option<String> {
     let text = case.text();
+    let accounts = homes.accounts_of(&case.entry.path);
     let undeclared: Vec<usize> = lines(&text)
-        .filter(|(_, line)| !case.declared.key(&case.entry.path, line))
+        .filter(|(_, line)| !case.declared.key(&accounts, line))
         .map(|(number, _)| number)
         .collect();
     match undeclared.as_slice() {

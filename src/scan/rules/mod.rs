@@ -15,6 +15,9 @@ use std::sync::LazyLock;
 use super::entry::Entry;
 use super::rule::{Fix, Group, Look, Rule};
 
+/// The rule of what could not be searched.
+pub const NOT_SEARCHED: &str = "not-searched";
+
 /// The rule of secrets whose value is known.
 pub const KNOWN_SECRET: &str = "known-secret";
 
@@ -24,6 +27,14 @@ static KNOWN: Rule = Rule {
     why: "a secret of the build would reach everyone who has the image",
     fix: Fix::Setting("do not let the step write it, or remove the file in the same step"),
     look: Look::Known,
+};
+
+static UNSEEN: Rule = Rule {
+    name: NOT_SEARCHED,
+    group: Group::Unseen,
+    why: "nobody has looked at what is in there",
+    fix: Fix::Setting("remove it, keep it in a form that can be read, or accept it with a reason"),
+    look: Look::Unseen,
 };
 
 static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {
@@ -38,7 +49,7 @@ static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         modes::RULES,
     ];
     let rules = groups.into_iter().flatten().copied();
-    [KNOWN].into_iter().chain(rules).collect()
+    [KNOWN, UNSEEN].into_iter().chain(rules).collect()
 });
 
 /// All rules.
@@ -54,6 +65,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The place of [`KNOWN_SECRET`] in the table.
 pub(super) fn known() -> usize {
     0
+}
+
+/// The place of [`NOT_SEARCHED`] in the table.
+pub(super) fn unseen() -> usize {
+    1
 }
 
 /// Whether a finding about a mode is what a package may have wanted.

@@ -12,6 +12,9 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 use super::parts::Volume;
 use crate::error::{Error, Result};
 use crate::fstab::{FileSystem, Machine};
+use crate::host::exec::Program;
+use crate::host::interrupt;
+use crate::scan::holes::{self, Condensed, Pieces};
 use crate::scan::{Entry, Scanner};
 
 struct Window {
@@ -78,16 +81,34 @@ fn is_free(system: &Ext4, at: &str) -> Option<bool> {
     Some(!used)
 }
 
-/// Shows every file of the file system to the scanner.
-pub(super) fn walk(system: &Ext4, at: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+/// Shows every file of the file system of a partition of `raw` to the scanner.
+///
+/// # Errors
+/// When something of it cannot be read.
+pub(super) fn walk(
+    (raw, start): (&Path, u64),
+    system: &Ext4,
+    at: &str,
+    scanner: &mut Scanner<'_>,
+) -> Result<()> {
     let mut dirs = vec![ext4_view::PathBuf::new("/")];
     while let Some(dir) = dirs.pop() {
+        interrupt::check()?;
         let failed = |cause: Ext4Error| {
             Error::stage(format!("reading {at}{} of the image failed", dir.display()))
                 .cause(cause)
                 .hint("`e2fsck -n` says whether the file system is damaged")
         };
-        for item in system.read_dir(&dir).map_err(failed)? {
+        let items = match system.read_dir(&dir) {
+            // Only whoever has its key can read it.
+            Err(Ext4Error::Encrypted) => {
+                let shown = format!("{at}{}", String::from_utf8_lossy(dir.as_ref()));
+                scanner.unsearched(&shown, "it is an encrypted directory (fscrypt)".into());
+                continue;
+            }
+            items => items.map_err(failed)?,
+        };
+        for item in items {
             let item = item.map_err(failed)?;
             let name = item.file_name();
             if name == "." || name == ".." {
@@ -102,12 +123,21 @@ pub(super) fn walk(system: &Ext4, at: &str, scanner: &mut Scanner<'_>) -> Result
             let mut entry = Entry::new(shown, mode, owner, size);
             if meta.is_dir() {
                 scanner.take(&entry, &mut io::empty())?;
-                if entry.path != format!("{at}/lost+found") {
-                    dirs.push(path);
-                }
+                dirs.push(path);
             } else if meta.file_type().is_regular_file() {
-                let file = system.open(&path).map_err(failed)?;
-                scanner.take(&entry, &mut Content(file))?;
+                let mut file = system.open(&path).map_err(failed)?;
+                let pieces = (size >= holes::WORTH)
+                    .then(|| pieces(raw, start, path.as_ref(), size))
+                    .flatten();
+                match &pieces {
+                    Some(pieces) => {
+                        let mut data = Condensed::new(pieces, |at, into: &mut [u8]| {
+                            read_at(&mut file, at, into)
+                        });
+                        scanner.take_pieces(&entry, Some(pieces), &mut data)?;
+                    }
+                    None => scanner.take(&entry, &mut Content(file))?,
+                }
             } else {
                 entry.size = 0;
                 scanner.take(&entry, &mut io::empty())?;
@@ -115,6 +145,53 @@ pub(super) fn walk(system: &Ext4, at: &str, scanner: &mut Scanner<'_>) -> Result
         }
     }
     Ok(())
+}
+
+fn read_at(file: &mut ext4_view::File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    if file.position() != at {
+        file.seek_to(at).map_err(io::Error::other)?;
+    }
+    file.read_bytes(into).map_err(io::Error::other)
+}
+
+/// Where a large file has data, as debugfs knows it; nothing where it has few holes, or a name
+/// that debugfs cannot be told.
+fn pieces(raw: &Path, start: u64, path: &[u8], size: u64) -> Option<Pieces> {
+    let name = std::str::from_utf8(path).ok()?;
+    if name.contains(['"', '\n', '\r']) {
+        return None;
+    }
+    let told = |request: String| {
+        let image = format!("{}?offset={start}", raw.display());
+        let debugfs = Program::new("debugfs").args(["-R", &request, &image]);
+        debugfs.text().ok()
+    };
+    let block = told("stats -h".into())?
+        .lines()
+        .find_map(|line| line.strip_prefix("Block size:")?.trim().parse().ok())?;
+    let pieces = Pieces::new(size, runs(&told(format!("stat \"{name}\""))?, block)?);
+    (pieces.saved() >= holes::WORTH).then_some(pieces)
+}
+
+/// The places with data in what debugfs says about a file, in bytes: `(0-11):34-45, (IND):46`.
+fn runs(stat: &str, block: u64) -> Option<Vec<std::ops::Range<u64>>> {
+    let mut lines = stat.lines();
+    lines.find(|line| matches!(line.trim(), "EXTENTS:" | "BLOCKS:"))?;
+    let text: String = lines
+        .take_while(|line| !line.starts_with("TOTAL"))
+        .collect();
+    let mut all = vec![];
+    for part in text.split('(').skip(1) {
+        let (blocks, _) = part.split_once(')')?;
+        let (first, last) = blocks.split_once('-').unwrap_or((blocks, blocks));
+        // Blocks that hold the numbers of others have a word here, unwritten ones a letter.
+        let number = |text: &str| text.trim_end_matches("[u]").parse::<u64>().ok();
+        if let (Some(first), Some(last)) = (number(first), number(last)) {
+            all.push(first * block..last.checked_add(1)?.checked_mul(block)?);
+        }
+    }
+    all.sort_by_key(|run| run.start);
+    Some(all)
 }
 
 /// The type as stat(2) has it.
@@ -134,5 +211,23 @@ struct Content(ext4_view::File);
 impl io::Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_bytes(buffer).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_with_data_are_read_from_what_debugfs_says() {
+        let extents = "Inode: 13\nEXTENTS:\n(ETB0):99, (0-1):10-11, (8):20, (16-17[u]):30-31\n";
+        assert_eq!(
+            runs(extents, 1024),
+            Some(vec![0..2048, 8192..9216, 16384..18432])
+        );
+        let blocks = "BLOCKS:\n(0-11):24-35, (IND):36, \n(300):37\nTOTAL: 14\n";
+        assert_eq!(runs(blocks, 1024), Some(vec![0..12288, 307_200..308_224]));
+        assert_eq!(runs("Inode: 13", 1024), None);
+        assert_eq!(runs("EXTENTS:\n", 1024), Some(vec![]));
     }
 }

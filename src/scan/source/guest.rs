@@ -4,9 +4,11 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::parts::{Content, Volume};
+use super::devices;
+use super::parts::Volume;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs};
+use crate::host::interrupt;
 use crate::scan::{Host, Scanner};
 
 /// Shows every file of the disk to the scanner.
@@ -27,29 +29,33 @@ pub(super) fn read(
         accel: host.accel,
         ui: Some(host.ui),
     };
-    let keys = scanner.luks_keys();
-    let guest = Guestfs::launch_unlocked(&launch, keys)?;
-    for volume in volumes.iter().filter(|v| v.content == Content::Luks) {
-        let path = format!("/(partition {})", volume.number);
-        let why = match keys.is_empty() {
-            true => "it is encrypted by LUKS",
-            false => "it is encrypted by LUKS: its files are searched, its free space is not",
-        };
-        scanner.unsearched_file(&path, why.into());
+    let guest = Guestfs::launch_unlocked(&launch, scanner.luks_keys())?;
+    let extra = devices::prepare(&guest)?;
+    let mut systems = pairs(&guest.list_filesystems()?);
+    for device in extra {
+        if !systems.iter().any(|(name, _)| *name == device) {
+            let kind = guest.vfs_type(&device).unwrap_or_default();
+            systems.push((device, kind));
+        }
     }
-    let systems = pairs(&guest.list_filesystems()?);
     let mut seen = vec![];
     if guest.roots()?.roots.len() == 1 {
-        let os = guest.mount_root()?;
-        packed(&guest, &[], scanner)?;
+        match guest.mount_root() {
+            Ok(os) => {
+                packed(&guest, "/", &[], scanner)?;
+                seen.extend(os.mountpoints.into_iter().map(|(_, device)| device));
+            }
+            // Each by itself, then; what cannot be mounted is told there.
+            Err(error) => host.ui.line(error.render()),
+        }
         guest.umount_all()?;
-        seen.extend(os.mountpoints.into_iter().map(|(_, device)| device));
     }
     each(&guest, &systems, &seen, scanner)?;
+    devices::account(&guest, raw, volumes, scanner)?;
     guest.close()
 }
 
-/// What holds no files that could be read.
+/// What holds no files that could be read; [`devices::account`] looks at these.
 const NO_FILES: [&str; 2] = ["swap", "unknown"];
 
 /// Every file system and subvolume that has not been `seen`, by itself: nothing says where its
@@ -61,25 +67,39 @@ fn each(
     scanner: &mut Scanner<'_>,
 ) -> Result<()> {
     for (name, kind) in systems {
-        if NO_FILES.contains(&kind.as_str()) || is_seen(guest, seen, name)? {
+        if kind.is_empty() || NO_FILES.contains(&kind.as_str()) || is_seen(guest, seen, name)? {
             continue;
         }
         scanner.enter(&format!("/({})", shown(guest, systems, name)?));
-        if kind == "btrfs" && !name.starts_with(SUBVOLUME) {
+        let mounted = if kind == "btrfs" && !name.starts_with(SUBVOLUME) {
             // The whole, and not the subvolume that is mounted where none is named.
-            guest.mount_options("ro,subvolid=5", name, "/")?;
+            guest.mount_options("ro,subvolid=5", name, "/")
         } else {
-            guest.mount_ro(name, "/")?;
+            guest.mount_ro(name, "/")
+        };
+        if let Err(error) = mounted {
+            interrupt::check()?;
+            scanner.unsearched(
+                "/",
+                format!("its {kind} cannot be mounted: {}", told(&error)),
+            );
+            continue;
         }
         let mut others = vec![];
         for (other, _) in systems {
             others.extend(guest.within(name, other)?.map(|path| format!(".{path}")));
         }
-        packed(guest, &others, scanner)?;
+        packed(guest, "/", &others, scanner)?;
         guest.umount_all()?;
     }
     scanner.enter("");
     Ok(())
+}
+
+/// The innermost reason of an error.
+fn told(error: &Error) -> String {
+    let causes = error.causes().last();
+    causes.map_or_else(|| error.message().to_owned(), Clone::clone)
 }
 
 fn is_seen(guest: &Guestfs, seen: &[String], name: &str) -> Result<bool> {
@@ -105,19 +125,22 @@ fn shown(guest: &Guestfs, systems: &[(String, String)], name: &str) -> Result<St
 }
 
 /// Shows what is mounted to the scanner, without the subvolumes `others`.
-fn packed(guest: &Guestfs, others: &[String], scanner: &mut Scanner<'_>) -> Result<()> {
+fn packed(guest: &Guestfs, at: &str, others: &[String], scanner: &mut Scanner<'_>) -> Result<()> {
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(std::io::Error::from)
         .doing(|| "making a pipe".into())?;
     let name = PathBuf::from(format!("/dev/fd/{}", theirs.as_raw_fd()));
-    std::thread::scope(|scope| {
+    let (written, read) = std::thread::scope(|scope| {
         // A session is used by one thread at a time; the scanner reads in the other.
+        let shown = &mut *scanner;
         let reader = scope.spawn(move || {
             let mut archive = File::from(ours);
-            let result = super::tar(&mut archive, scanner);
-            // An archive's padding would block its writer.
-            drop(std::io::copy(&mut archive, &mut std::io::sink()));
+            let result = super::tar(&mut archive, shown);
+            if result.is_ok() {
+                // An archive's padding would block its writer.
+                drop(std::io::copy(&mut archive, &mut std::io::sink()));
+            }
             result
         });
         let written = guest.tar_out_without("/", &name, &others);
@@ -125,6 +148,13 @@ fn packed(guest: &Guestfs, others: &[String], scanner: &mut Scanner<'_>) -> Resu
         let read = reader
             .join()
             .unwrap_or_else(|_| Err(Error::internal("the thread of the scan panicked")));
-        written.and(read)
-    })
+        (written, read)
+    });
+    interrupt::check()?;
+    read?;
+    if let Err(error) = written {
+        // tar(1) goes on behind what it cannot read, and says so at its end.
+        scanner.unsearched(at, format!("not all of it could be read: {}", told(&error)));
+    }
+    Ok(())
 }

@@ -1,19 +1,23 @@
 //! Where files come from: a directory, an archive, a disk.
 
+mod devices;
 pub(crate) mod ext;
 mod fat;
 mod guest;
 pub(crate) mod parts;
+mod table;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::entry::Entry;
+use super::holes::{self, Condensed, Pieces};
 use super::{Host, Report, Scanner, Subject, raw, rules};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
 use crate::pack;
 use parts::{Content, Volume};
 
@@ -32,7 +36,11 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
             let entry = Entry::new(name, meta.mode(), (meta.uid(), meta.gid()), meta.len());
             if meta.is_file() {
                 let mut file = File::open(&path).doing(|| format!("reading {}", path.display()))?;
-                scanner.take(&entry, &mut file)?;
+                if meta.blocks() * 512 + holes::WORTH <= meta.len() {
+                    with_holes(&file, &entry, scanner)?;
+                } else {
+                    scanner.take(&entry, &mut file)?;
+                }
             } else {
                 scanner.take(&entry, &mut std::io::empty())?;
             }
@@ -43,6 +51,15 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
     }
     Ok(())
 }
+
+fn with_holes(file: &File, entry: &Entry, scanner: &mut Scanner<'_>) -> Result<()> {
+    let pieces = Pieces::new(entry.size, raw::data(file, &(0..entry.size)));
+    let mut data = Condensed::new(&pieces, |at, into: &mut [u8]| file.read_at(into, at));
+    scanner.take_pieces(entry, Some(&pieces), &mut data)
+}
+
+/// How a file with holes is called in an archive of pax; the header has another name.
+const SPARSE: &str = "GNU.sparse.name";
 
 /// Shows every member of a tar archive to the scanner.
 pub(super) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
@@ -65,7 +82,14 @@ pub(super) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
             header.uid().unwrap_or(0) as u32,
             header.gid().unwrap_or(0) as u32,
         );
-        let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+        let mut path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
+        for record in member.pax_extensions().ok().flatten().into_iter().flatten() {
+            if let Ok(record) = record
+                && record.key() == Ok(SPARSE)
+            {
+                path = String::from_utf8_lossy(record.value_bytes()).into_owned();
+            }
+        }
         let path = path.strip_prefix('.').unwrap_or(&path);
         let path = format!("/{}", path.trim_matches('/'));
         let entry = Entry::new(path, mode, owner, member.size());
@@ -142,46 +166,72 @@ fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanne
     let volumes = parts::volumes(raw)?;
     if volumes.iter().all(|volume| volume.content.is_read_here()) {
         let mut scanner = Scanner::new(subject);
-        if here(raw, &volumes, &mut scanner, host)? {
-            return Ok(scanner);
+        scanner.tell(host.ui);
+        match here(raw, &volumes, &mut scanner, host) {
+            Ok(()) => return Ok(scanner),
+            Err(error) => {
+                interrupt::check()?;
+                // The appliance's kernel knows more: features, damage, paths of any length.
+                host.ui.line(format!(
+                    "imgforge cannot read all of the disk itself: {}",
+                    error.render()
+                ));
+            }
         }
     }
     let mut scanner = Scanner::new(subject);
+    scanner.tell(host.ui);
     guest::read(raw, &volumes, &mut scanner, host)?;
+    areas(raw, &volumes, &mut scanner)?;
     Ok(scanner)
 }
 
-/// Whether every file system could be read without an appliance.
-fn here(
-    raw: &Path,
-    volumes: &[Volume],
-    scanner: &mut Scanner<'_>,
-    host: &Host<'_>,
-) -> Result<bool> {
+/// Reads every file system without an appliance.
+///
+/// # Errors
+/// When something cannot be read like that.
+fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>, host: &Host<'_>) -> Result<()> {
+    let of = |content| {
+        let volumes = volumes.iter();
+        volumes.filter(move |volume: &&Volume| volume.content == content)
+    };
     let mut systems = vec![];
-    for volume in volumes
-        .iter()
-        .filter(|volume| volume.content == Content::Ext)
-    {
-        match ext::open(raw, volume) {
-            Ok(system) => systems.push((volume, system)),
-            // A feature that the reader does not know; the appliance's kernel may.
-            Err(_) => return Ok(false),
-        }
+    for volume in of(Content::Ext) {
+        let system = ext::open(raw, volume).map_err(|cause| {
+            Error::stage(format!("opening partition {} failed", volume.number)).cause(cause)
+        })?;
+        systems.push((volume, system));
     }
     let mounts = ext::mounts(&systems, volumes);
     for (volume, system) in &systems {
-        ext::walk(system, enter(volume, &mounts, scanner), scanner)?;
+        let at = enter(volume, &mounts, scanner);
+        ext::walk((raw, volume.start), system, at, scanner)?;
     }
-    for volume in volumes
-        .iter()
-        .filter(|volume| volume.content == Content::Fat)
-    {
+    for volume in of(Content::Fat) {
         let at = enter(volume, &mounts, scanner);
         fat::walk(raw, volume, at, scanner, host.scratch)?;
     }
+    areas(raw, volumes, scanner)
+}
+
+/// Searches what holds no files, but bytes.
+fn areas(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>) -> Result<()> {
+    let doing = || format!("reading {}", raw.display());
+    let file = File::open(raw).doing(doing)?;
+    let areas = volumes.iter();
+    for volume in areas.filter(|volume| volume.content == Content::Bytes) {
+        scanner.enter(&format!("/(partition {})", volume.number));
+        let part = volume.start..volume.start + volume.size;
+        let data = raw::data(&file, &part);
+        let data = data.map(|run| run.start - part.start..run.end - part.start);
+        let pieces = Pieces::new(volume.size, data);
+        let mut bytes = Condensed::new(&pieces, |at, into: &mut [u8]| {
+            file.read_at(into, part.start + at)
+        });
+        scanner.take_bytes(volume.size, &pieces, &mut bytes)?;
+    }
     scanner.enter("");
-    Ok(true)
+    Ok(())
 }
 
 /// Tells the scanner where a volume is; returns what its files' paths begin with.

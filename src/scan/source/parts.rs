@@ -1,14 +1,15 @@
 //! What is on a raw disk: its partitions, and what their first bytes say.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use serde::Deserialize;
-
+use super::table;
 use crate::error::{Context as _, Result};
 use crate::fstab::FileSystem;
 use crate::host::exec::Program;
+use crate::scan::raw;
 
 /// What a partition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub(crate) enum Content {
     Ext,
     /// FAT, as of an EFI system partition.
     Fat,
-    /// Nothing that holds files: swap, GRUB's own partition, zeroes.
+    /// Nothing: zeroes throughout.
     NoFiles,
+    /// No files, but something: swap space, GRUB's own partition.
+    Bytes,
     /// Anything else: xfs, btrfs, LVM, …
     Other,
     /// Encrypted.
@@ -47,46 +50,28 @@ pub(crate) struct Volume {
     pub(crate) content: Content,
 }
 
-#[derive(Debug, Deserialize)]
-struct Printed {
-    partitiontable: Table,
-}
+/// Types of partitions that hold a program, and no file system: GRUB's own on GPT, and PowerPC's.
+const PROGRAMS: [&str; 3] = [
+    "21686148-6449-6E6F-744E-656564454649",
+    "9E1A2D38-C612-4316-AA26-8B49521E5A8B",
+    "41",
+];
 
-#[derive(Debug, Deserialize)]
-struct Table {
-    /// That of an MBR is a number: `0x1234abcd`.
-    #[serde(default)]
-    id: String,
-    sectorsize: Option<u64>,
-    #[serde(default)]
-    partitions: Vec<Partition>,
-}
+/// How large such a program may be, in bytes.
+const PROGRAM: u64 = 16 << 20;
 
-#[derive(Debug, Deserialize)]
-struct Partition {
-    node: String,
-    start: u64,
-    size: u64,
-    #[serde(default)]
-    uuid: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    attrs: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-/// MBR's types of extended partitions, which only hold others.
-const EXTENDED: [&str; 3] = ["5", "f", "85"];
-
-/// The partitions of a raw disk.
+/// The partitions of a raw disk, or the disk as one volume.
 pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
     let doing = || format!("reading {}", raw.display());
     let file = File::open(raw).doing(doing)?;
     let whole = file.metadata().doing(doing)?.len();
-    let only = |content| {
-        vec![Volume {
+    let look = |number, part: &Range<u64>, kind: &str| -> Result<Content> {
+        let content = look(&file, part, whole, kind);
+        content.doing(|| format!("reading volume {number} of {}", raw.display()))
+    };
+    let Some(table) = table::read(raw, &file, whole) else {
+        let content = look(0, &(0..whole), "")?;
+        return Ok(vec![Volume {
             number: 0,
             start: 0,
             size: whole,
@@ -96,40 +81,21 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
                 ..system(raw, content, 0, whole)
             },
             content,
-        }]
+        }]);
     };
-    // A FAT's boot sector looks like a table of partitions.
-    let content = look(&file, 0, whole);
-    if !matches!(content, Content::NoFiles | Content::Other) {
-        return Ok(only(content));
-    }
-    let printed: Result<Printed> = Program::new("sfdisk").args(["--json"]).arg(raw).json();
-    let Ok(table) = printed.map(|printed| printed.partitiontable) else {
-        return Ok(only(content));
-    };
-    let sector = table.sectorsize.unwrap_or(512);
-    let volumes = table.partitions.into_iter().filter_map(|part| {
-        let digits = part.node.rsplit(|c: char| !c.is_ascii_digit()).next()?;
-        let (start, size) = (part.start * sector, part.size * sector);
-        if EXTENDED.contains(&part.kind.as_str()) {
-            return None;
-        }
-        let number = digits.parse().unwrap_or(0);
-        let content = look(&file, start, size);
-        let partuuid = match table.id.strip_prefix("0x") {
-            Some(id) => format!("{id}-{number:02x}"),
-            None => part.uuid,
-        };
+    let volumes = table.into_iter().map(|part| {
+        let (number, start, size) = (part.number, part.start, part.size);
+        let content = look(number, &(start..start.saturating_add(size)), &part.kind)?;
         let system = FileSystem {
             name: format!("partition {number}"),
             place: Some((0, number)),
-            partuuid,
+            partuuid: part.uuid,
             partlabel: part.name,
             part_type: part.kind,
-            no_auto: part.attrs.contains("GUID:63"),
+            no_auto: part.no_auto,
             ..system(raw, content, start, size)
         };
-        Some(Volume {
+        Ok(Volume {
             number,
             start,
             size,
@@ -137,44 +103,48 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
             content,
         })
     });
-    Ok(volumes.collect())
+    volumes.collect()
 }
 
-fn bytes<const N: usize>(file: &File, at: u64) -> [u8; N] {
+/// These bytes of a file; zeroes behind its end, where no magic is.
+pub(super) fn bytes<const N: usize>(file: &File, at: u64) -> [u8; N] {
     let mut bytes = [0; N];
-    // Behind the end there is nothing, and so no magic.
     drop(file.read_exact_at(&mut bytes, at));
     bytes
 }
 
-fn look(file: &File, start: u64, size: u64) -> Content {
+/// What is in a part of a disk of `whole` bytes. Only what is recognized holds no files: whatever
+/// nobody knows is for the appliance, which knows more, or says that it does not.
+fn look(file: &File, part: &Range<u64>, whole: u64, kind: &str) -> std::io::Result<Content> {
+    let start = part.start;
     let first: [u8; 512] = bytes(file, start);
     if bytes::<2>(file, start + 1080) == [0x53, 0xef] {
-        return Content::Ext;
+        return Ok(Content::Ext);
     }
     if first.starts_with(b"LUKS\xba\xbe") {
-        return Content::Luks;
+        return Ok(Content::Luks);
     }
     if &first[54..57] == b"FAT" || &first[82..87] == b"FAT32" {
-        return Content::Fat;
-    }
-    for page in [4096u64, 65536] {
-        let magic: [u8; 10] = bytes(file, start + page - 10);
-        if &magic == b"SWAPSPACE2" || &magic == b"SWAP-SPACE" {
-            return Content::NoFiles;
-        }
+        return Ok(Content::Fat);
     }
     let known = first.starts_with(b"XFSB")
         || (0..4).any(|sector| bytes::<8>(file, start + sector * 512) == *b"LABELONE")
         || bytes::<8>(file, start + 0x1_0040) == *b"_BHRfS_M";
-    // GRUB's partition and an empty one are small, and hold no file system that anyone knows.
-    let small = size <= 4 << 20;
-    let zeroes =
-        first.iter().all(|byte| *byte == 0) && bytes::<512>(file, start + 1024) == [0; 512];
-    if !known && (small || zeroes) {
-        return Content::NoFiles;
+    let swap = [4096u64, 8192, 16384, 65536].into_iter().any(|page| {
+        let magic: [u8; 10] = bytes(file, start + page - 10);
+        &magic == b"SWAPSPACE2" || &magic == b"SWAP-SPACE"
+    });
+    let program = PROGRAMS.contains(&kind) && part.end - start <= PROGRAM;
+    if known || part.end > whole {
+        return Ok(Content::Other);
     }
-    Content::Other
+    if swap || program {
+        return Ok(Content::Bytes);
+    }
+    Ok(match raw::is_zero(file, part)? {
+        true => Content::NoFiles,
+        false => Content::Other,
+    })
 }
 
 /// Type, UUID and label of the file system there; a disk that blkid(8) does not know has none.
@@ -195,32 +165,113 @@ fn system(raw: &Path, content: Content, start: u64, size: u64) -> FileSystem {
 mod tests {
     use super::*;
 
+    fn disk(size: u64) -> (tempfile::NamedTempFile, File) {
+        let temporary = tempfile::NamedTempFile::new().unwrap();
+        let file = temporary.reopen().unwrap();
+        file.set_len(size).unwrap();
+        (temporary, file)
+    }
+
+    fn partition(raw: &Path, table: &str) {
+        let sfdisk = Program::new("sfdisk").args(["-q"]).arg(raw);
+        sfdisk.input(table).run().unwrap();
+    }
+
+    fn contents(raw: &Path) -> Vec<(u32, Content)> {
+        let volumes = volumes(raw).unwrap();
+        volumes.iter().map(|v| (v.number, v.content)).collect()
+    }
+
     #[test]
     fn volumes_are_known_by_their_bytes() {
-        let dir = tempfile::tempdir().unwrap();
-        let raw = dir.path().join("raw");
-        let file = File::create(&raw).unwrap();
-        file.set_len(16 << 20).unwrap();
-        assert_eq!(volumes(&raw).unwrap()[0].content, Content::NoFiles);
+        let (raw, file) = disk(16 << 20);
+        let raw = raw.path();
+        assert_eq!(contents(raw), [(0, Content::NoFiles)]);
         file.write_all_at(b"XFSB", 0).unwrap();
-        assert_eq!(volumes(&raw).unwrap()[0].content, Content::Other);
+        assert_eq!(contents(raw), [(0, Content::Other)]);
         file.write_all_at(&[0x53, 0xef], 1080).unwrap();
-        assert_eq!(volumes(&raw).unwrap()[0].content, Content::Ext);
+        assert_eq!(contents(raw), [(0, Content::Ext)]);
         file.write_all_at(&[0; 2048], 0).unwrap();
-        let table = "label: gpt\nsize=2M, type=21686148-6449-6E6F-744E-656564454649\nsize=8M\n";
-        Program::new("sfdisk")
-            .args(["-q"])
-            .arg(&raw)
-            .input(table)
-            .run()
-            .unwrap();
-        let second = volumes(&raw).unwrap()[1].start;
+        let grub = "21686148-6449-6E6F-744E-656564454649";
+        partition(raw, &format!("label: gpt\nsize=2M, type={grub}\nsize=8M\n"));
+        let second = volumes(raw).unwrap()[1].start;
         file.write_all_at(b"LUKS\xba\xbe", second).unwrap();
-        let found: Vec<_> = volumes(&raw)
-            .unwrap()
-            .iter()
-            .map(|v| (v.number, v.content))
-            .collect();
-        assert_eq!(found, [(1, Content::NoFiles), (2, Content::Luks)]);
+        assert_eq!(contents(raw)[1], (2, Content::Luks));
+        // GRUB's program, and what only says that it is one.
+        file.write_all_at(b"R\xe8", 1 << 20).unwrap();
+        assert_eq!(contents(raw)[0], (1, Content::Bytes));
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        assert_eq!(contents(raw)[0], (1, Content::Ext));
+    }
+
+    #[test]
+    fn only_zeroes_and_what_is_known_hold_no_files() {
+        let (raw, file) = disk(32 << 20);
+        let raw = raw.path();
+        partition(raw, "label: gpt\nsize=8M\nsize=8M\nsize=2M\n");
+        let starts: Vec<u64> = volumes(raw).unwrap().iter().map(|v| v.start).collect();
+        let all = |content| (1..4).map(|n| (n, content)).collect::<Vec<_>>();
+        assert_eq!(contents(raw), all(Content::NoFiles));
+        // Wherever in the partition: as md, ISO 9660, ZFS and nobody's file system have it.
+        for at in [4096, 32 << 10, 1 << 20, (2 << 20) - 1] {
+            for start in &starts {
+                file.write_all_at(b"x", start + at).unwrap();
+            }
+            assert_eq!(contents(raw), all(Content::Other), "{at}");
+            for start in &starts {
+                file.write_all_at(&[0], start + at).unwrap();
+            }
+        }
+        file.write_all_at(b"SWAPSPACE2", starts[0] + 4086).unwrap();
+        file.write_all_at(b"x", starts[0] + (1 << 20)).unwrap();
+        assert_eq!(contents(raw)[0], (1, Content::Bytes));
+    }
+
+    #[test]
+    fn stale_sectors_do_not_hide_a_table() {
+        let (raw, file) = disk(16 << 20);
+        let raw = raw.path();
+        partition(raw, "label: dos\nstart=2048, size=8192, type=83\n");
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        file.write_all_at(b"FAT16   ", 54).unwrap();
+        file.write_all_at(&[0x53, 0xef], 1080).unwrap();
+        assert_eq!(contents(raw), [(1, Content::Ext)]);
+    }
+
+    #[test]
+    fn a_fat_without_a_table_is_one() {
+        for bits in ["12", "16", "32"] {
+            let (raw, file) = disk(64 << 20);
+            let raw = raw.path();
+            let made = Program::new("mkfs.vfat").args(["-F", bits]).arg(raw).run();
+            made.unwrap();
+            assert_eq!(contents(raw), [(0, Content::Fat)], "{bits}");
+            // The text that other systems write there.
+            file.write_all_at(&[b'x'; 64], 446).unwrap();
+            assert_eq!(contents(raw), [(0, Content::Fat)], "{bits}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_large_sectors_is_read() {
+        let (raw, file) = disk(32 << 20);
+        let linux = uuid::uuid!("0FC63DAF-8483-4772-8E79-3D69D8477DE4");
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[72..80].copy_from_slice(&2u64.to_le_bytes());
+        header[80..84].copy_from_slice(&128u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        file.write_all_at(&header, 4096).unwrap();
+        let mut entry = [0; 128];
+        entry[..16].copy_from_slice(&linux.to_bytes_le());
+        entry[32..40].copy_from_slice(&256u64.to_le_bytes());
+        entry[40..48].copy_from_slice(&511u64.to_le_bytes());
+        file.write_all_at(&entry, 2 * 4096).unwrap();
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        let found = volumes(raw.path()).unwrap();
+        assert_eq!(found.len(), 1);
+        let volume = &found[0];
+        assert_eq!((volume.start, volume.size), (1 << 20, 1 << 20));
+        assert_eq!((volume.number, volume.content), (1, Content::Ext));
     }
 }

@@ -19,14 +19,9 @@ pub(super) fn leftovers(gate: &Gate<'_>, began: Instant) -> Result<Leftovers> {
         let text = format!("`check.allow` accepts what is not there: {unused}");
         gate.ui.ui().notice(text);
     }
-    for each in &report.unsearched {
-        gate.ui
-            .line(format!("not searched: {}: {}", each.path, each.why));
-    }
     Ok(Leftovers {
         refused: verdict.refused,
         accepted: verdict.accepted,
-        unsearched: report.unsearched,
         files: report.files,
         bytes: report.bytes,
         took: began.elapsed().as_secs(),

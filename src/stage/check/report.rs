@@ -8,7 +8,7 @@ use super::boot::Booted;
 use super::judge::{failed_units, text, valid_id};
 use crate::hypervisor::Firmware;
 use crate::recipe::types::Check;
-use crate::scan::{Accepted, Finding, Unsearched};
+use crate::scan::{Accepted, Finding};
 
 /// What the gate found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +39,9 @@ pub struct CloneReport {
     pub state: String,
     /// Seconds from the kernel's start until it was up.
     pub healthy_after: Option<u64>,
+    /// How often it was started until then: twice where it restarts itself once, as after labelling
+    /// its disk for SELinux.
+    pub boots: u32,
     /// Release of the kernel.
     pub kernel: String,
     /// Its machine id, which no other clone has; `None` without systemd.
@@ -67,8 +70,6 @@ pub struct Leftovers {
     pub refused: Vec<Finding>,
     /// What the recipe accepts, with its reasons.
     pub accepted: Vec<Accepted>,
-    /// What could not be searched.
-    pub unsearched: Vec<Unsearched>,
     /// How many files and directories were looked at.
     pub files: u64,
     /// How many bytes of them, decoded ones included.
@@ -90,6 +91,7 @@ impl Booted<'_> {
             },
             nic: self.plan.nic.model.clone(),
             state: first("state"),
+            boots: self.finished.boots,
             healthy_after: journal.facts("uptime").next().and_then(|s| s.parse().ok()),
             kernel: text(&first("kernel")).unwrap_or_default(),
             machine_id: Some(first("machine-id")).filter(|id| valid_id(id)),

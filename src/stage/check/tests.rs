@@ -39,6 +39,7 @@ fn problems(journal: Journal, check: &Check) -> Vec<String> {
     })
     .unwrap();
     let finished = Finished {
+        boots: 1,
         end: End::Ended(Outcome::ShutDown),
         journal,
         output: vec![],

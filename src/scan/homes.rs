@@ -1,0 +1,89 @@
+//! Whose an `authorized_keys` is: where a key is declared for one account, it is for no other.
+
+use std::collections::BTreeMap;
+
+/// The homes of an image's accounts.
+#[derive(Debug, Default)]
+pub struct Homes(BTreeMap<String, String>);
+
+/// Directories with a file or a directory for each account, by its name.
+const NAMED: [&str; 2] = ["/etc/ssh/", "/etc/security/"];
+
+/// Whose keys open the initrd of an encrypted system.
+const INITRD: [&str; 2] = ["/etc/dropbear/", "/etc/dropbear-initramfs/"];
+
+impl Homes {
+    /// Reads an /etc/passwd.
+    pub(super) fn learn(&mut self, passwd: &[u8]) {
+        for line in String::from_utf8_lossy(passwd).lines() {
+            let mut fields = line.split(':');
+            if let (Some(name), Some(home)) = (fields.next(), fields.nth(4)) {
+                self.0
+                    .insert(name.to_owned(), home.trim_end_matches('/').to_owned());
+            }
+        }
+    }
+
+    /// The accounts to which the keys in such a file give access; two may share a home.
+    pub(super) fn accounts_of<'a>(&'a self, path: &'a str) -> Vec<&'a str> {
+        if NAMED.iter().any(|dir| path.starts_with(dir)) {
+            let mut parts = path.rsplit('/');
+            let file = parts.next().unwrap_or_default();
+            return match file {
+                "authorized_keys" => parts.next().into_iter().collect(),
+                name => vec![name],
+            };
+        }
+        if INITRD.iter().any(|dir| path.starts_with(dir)) {
+            return vec!["root"];
+        }
+        let Some((home, _)) = path.rsplit_once("/.ssh/") else {
+            return vec![];
+        };
+        let mut owners: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|(_, of)| *of == home)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if owners.is_empty() {
+            // Of accounts that the image does not know, or knows from elsewhere.
+            owners.extend(match home {
+                "/root" => Some("root"),
+                _ => home
+                    .strip_prefix("/home/")
+                    .filter(|name| !name.contains('/') && !self.0.contains_key(*name)),
+            });
+        }
+        owners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_keys_is_of_whose_home_it_is_in() {
+        let mut homes = Homes::default();
+        assert_eq!(homes.accounts_of("/root/.ssh/authorized_keys"), ["root"]);
+        homes.learn(
+            b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\npostgres:x:9:9::/var/lib/postgresql/:/bin/sh\nops:x:1:1::/srv/ops:/bin/sh\n",
+        );
+        for (path, accounts) in [
+            ("/root/.ssh/authorized_keys", &["root", "toor"][..]),
+            ("/var/lib/postgresql/.ssh/authorized_keys2", &["postgres"]),
+            ("/srv/ops/.ssh/authorized_keys", &["ops"]),
+            ("/home/ann/.ssh/authorized_keys", &["ann"]),
+            // Where ops lives no more.
+            ("/home/ops/.ssh/authorized_keys", &[]),
+            ("/srv/ops/backup/root/.ssh/authorized_keys", &[]),
+            ("/etc/ssh/authorized_keys.d/ops", &["ops"]),
+            ("/etc/ssh/ops/authorized_keys", &["ops"]),
+            ("/etc/dropbear/initramfs/authorized_keys", &["root"]),
+            ("/x", &[]),
+        ] {
+            assert_eq!(homes.accounts_of(path), accounts, "{path}");
+        }
+    }
+}
