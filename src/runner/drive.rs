@@ -19,6 +19,10 @@ use crate::units::{self, Size};
 /// Restarts that no step asked for, before the runner starts, as after relabelling a disk.
 const FREE_RESTARTS: u32 = 3;
 
+/// As many in the gate: an image relabels its disk once, and one that comes up only now and then is
+/// not healthy.
+const GATE_RESTARTS: u32 = 1;
+
 /// Restarts for a device that did not come in time: one that is late again is missing.
 const LATE_RESTARTS: u32 = 1;
 
@@ -75,6 +79,8 @@ pub struct Finished {
     pub log: PathBuf,
     /// A screenshot of a guest that had to be ended.
     pub screenshot: Option<PathBuf>,
+    /// How often the guest was started.
+    pub boots: u32,
 }
 
 /// Runs `job` on `machine` to its end. Whether it went well is in the result.
@@ -97,7 +103,10 @@ pub fn drive(
         session.unlock_with(passphrase);
     }
     let masked = !secrets.is_empty() || machine.passphrase.is_some();
-    let mut free = 0;
+    let mut free = Restarts {
+        gate: job.mode == Mode::Check,
+        ..Restarts::default()
+    };
     for boot in 1.. {
         let log = console_log(machine, boot);
         // Where secrets are, only masked lines reach a file.
@@ -142,6 +151,7 @@ pub fn drive(
             console: session.console_tail(),
             log,
             screenshot,
+            boots: boot,
         });
     }
     unreachable!("a guest boots less often than this counts")
@@ -152,9 +162,26 @@ fn written(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }
 
+/// Boots that no step asked for.
+#[derive(Debug, Default)]
+struct Restarts {
+    /// Whether the guest is a clone in the gate.
+    gate: bool,
+    /// Those that the guest began or ended.
+    own: u32,
+    /// Those of which the guest knows nothing.
+    lost: u32,
+}
+
 /// Whether the job goes on with another boot; `free` counts those that no step asked for. The host
 /// was `late` with what the boot waited for; a disk is `untouched` when the guest has written nothing.
-fn boots_again(end: End, report: &Journal, late: bool, untouched: bool, free: &mut u32) -> bool {
+fn boots_again(
+    end: End,
+    report: &Journal,
+    late: bool,
+    untouched: bool,
+    free: &mut Restarts,
+) -> bool {
     let restarted = end == End::Ended(Outcome::Rebooted) && report.done.is_none();
     if restarted && report.restarting {
         return true;
@@ -164,13 +191,18 @@ fn boots_again(end: End, report: &Journal, late: bool, untouched: bool, free: &m
     // QEMU's translator with several processors aborts now and then while the guest sets up its
     // devices (seen with 10.0: an assertion in msix_table_mmio_write).
     let lost = end == End::Ended(Outcome::Failed) && report.boots == 0 && untouched;
-    let unasked = starved || lost || (restarted && report.open.is_none());
-    *free += u32::from(unasked);
+    if lost {
+        free.lost += 1;
+        return free.lost <= FREE_RESTARTS;
+    }
+    let unasked = starved || (restarted && report.open.is_none());
+    free.own += u32::from(unasked);
     let limit = match end {
-        End::DeadEnd(_) => LATE_RESTARTS,
+        End::DeadEnd(_) | End::Panicked => LATE_RESTARTS,
+        _ if free.gate => GATE_RESTARTS,
         _ => FREE_RESTARTS,
     };
-    unasked && *free <= limit
+    unasked && free.own <= limit
 }
 
 fn console_log(machine: &Machine<'_>, boot: u32) -> PathBuf {
@@ -366,31 +398,52 @@ mod tests {
     #[test]
     fn a_guest_boots_again_when_asked_or_when_it_had_not_begun() {
         let rebooted = End::Ended(Outcome::Rebooted);
-        let again = |end, report: &Journal| boots_again(end, report, true, false, &mut 0);
+        let none = Restarts::default;
+        let had = |own| Restarts {
+            own,
+            ..Restarts::default()
+        };
+        let again = |end, report: &Journal| boots_again(end, report, true, false, &mut none());
         let fresh = Journal::default();
         let emergency = End::DeadEnd("systemd gave up");
         assert!(
             again(rebooted, &fresh) && again(End::Panicked, &fresh) && again(emergency, &fresh)
         );
-        assert!(!boots_again(emergency, &fresh, false, true, &mut 0));
-        assert!(!boots_again(emergency, &fresh, true, true, &mut 1));
-        assert!(!boots_again(End::Panicked, &fresh, false, true, &mut 0));
-        assert!(!boots_again(rebooted, &fresh, false, true, &mut 3));
+        assert!(!boots_again(emergency, &fresh, false, true, &mut none()));
+        assert!(!boots_again(emergency, &fresh, true, true, &mut had(1)));
+        assert!(!boots_again(
+            End::Panicked,
+            &fresh,
+            false,
+            true,
+            &mut none()
+        ));
+        assert!(!boots_again(rebooted, &fresh, false, true, &mut had(3)));
+        assert!(boots_again(rebooted, &fresh, false, true, &mut had(2)));
+        // One that panics three times out of four has a fault of its own.
+        assert!(!boots_again(End::Panicked, &fresh, true, true, &mut had(1)));
+        let in_gate = |own| Restarts {
+            gate: true,
+            ..had(own)
+        };
+        assert!(boots_again(rebooted, &fresh, false, true, &mut in_gate(0)));
+        assert!(!boots_again(rebooted, &fresh, false, true, &mut in_gate(1)));
         let lost = End::Ended(Outcome::Failed);
-        assert!(boots_again(lost, &fresh, false, true, &mut 0));
-        assert!(!boots_again(lost, &fresh, false, false, &mut 0) && !again(lost, &fresh));
+        assert!(boots_again(lost, &fresh, false, true, &mut in_gate(1)));
+        assert!(boots_again(lost, &fresh, false, true, &mut none()));
+        assert!(!boots_again(lost, &fresh, false, false, &mut none()) && !again(lost, &fresh));
         let begun = Journal {
             boots: 1,
             open: Some(1),
             ..Journal::default()
         };
         assert!(!again(rebooted, &begun) && !again(End::Panicked, &begun));
-        assert!(!boots_again(lost, &begun, false, true, &mut 0));
+        assert!(!boots_again(lost, &begun, false, true, &mut none()));
         let asked = Journal {
             restarting: true,
             ..begun
         };
-        assert!(boots_again(rebooted, &asked, false, true, &mut 9));
+        assert!(boots_again(rebooted, &asked, false, true, &mut had(9)));
         let done = Journal {
             done: Some(0),
             ..fresh

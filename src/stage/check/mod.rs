@@ -121,6 +121,11 @@ pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
         .iter()
         .map(|clone| clone.report(gate.check))
         .collect();
+    for clone in clones.iter().filter(|clone| clone.boots > 1) {
+        let (name, boots) = (&clone.name, clone.boots);
+        let text = format!("clone {name} was started {boots} times before it came up");
+        gate.ui.ui().notice(text);
+    }
     if !problems.is_empty() {
         return refuse(gate, problems, clones, leftovers, &booted);
     }

@@ -58,7 +58,14 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
             let seconds = clone
                 .healthy_after
                 .map_or("?".into(), |seconds| seconds.to_string());
-            format!("{} {} healthy after {seconds} s", clone.firmware, clone.nic)
+            let again = match clone.boots {
+                1 => String::new(),
+                boots => format!(" of boot {boots}"),
+            };
+            format!(
+                "{} {} healthy after {seconds} s{again}",
+                clone.firmware, clone.nic
+            )
         })
         .collect();
     Ok(json!({
