@@ -124,7 +124,7 @@ mod tests {
         // The last hole's zeroes follow the second part.
         assert_eq!(pieces.place(second as u64 - 1), at + 4095);
         assert_eq!(pieces.place(10), 10);
-        assert_eq!(Pieces::new(10, [0..10]).saved(), 0);
+        assert_eq!(Pieces::new(10, std::iter::once(0..10)).saved(), 0);
         assert_eq!(Pieces::new(10, []).pieces, [(0, 10, false)]);
     }
 }

@@ -125,6 +125,33 @@ mod tests {
     }
 
     #[test]
+    fn what_an_artifact_hides_from_the_scan_refuses_it() {
+        let mut archive = tar::Builder::new(vec![]);
+        let content = b"\x1f\x8b\x08 and nothing that decodes";
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        let appended = archive.append_data(&mut header, "opt/cut.gz", &content[..]);
+        appended.unwrap();
+        let archive = archive.into_inner().unwrap();
+        let subject = Subject::default();
+        let judged = |allow: &[Allow]| {
+            let report = scan::tar(archive.as_slice(), &subject).unwrap();
+            Asked {
+                subject: &subject,
+                allow,
+            }
+            .judge(report)
+        };
+        assert_eq!(judged(&[]).unwrap_err().kind().exit_code(), 4);
+        let allow = Allow {
+            rule: scan::NOT_SEARCHED.into(),
+            path: Some("/opt/cut.gz".into()),
+            reason: "a test's own".into(),
+        };
+        judged(&[allow]).unwrap();
+    }
+
+    #[test]
     fn only_the_proven_file_of_the_published_disk_is_admitted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("web-1.qcow2");
