@@ -101,7 +101,7 @@ fn a_partition_that_ends_beyond_what_is_left_stays() {
 /// Debian in the clones of a gate, of which one has a card that leads nowhere: the root has grown,
 /// what the recipe disabled is disabled, and systemd is as patient as the host is slow.
 #[test]
-#[ignore = "vm"]
+#[ignore = "e2e: src/stage firstboot src/hypervisor"]
 fn the_first_boot_of_a_clone_does_what_the_recipe_says() {
     let world = World::new("both");
     std::fs::create_dir(world.path("recipes/_base")).unwrap();
