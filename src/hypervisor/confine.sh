@@ -67,8 +67,9 @@ mount --rbind "$new/dev" /dev
 mount --rbind "$new/run" /run
 if [ -d "$guest" ]; then mount --bind "$new/guest" "$guest"; fi
 
-# The daemon does for root whatever it is asked, and keys are not QEMU's business.
-for hidden in "$runtime/libvirt/run" /run/libvirt@HIDDEN@; do
+# The daemon does for root whatever it is asked, and keys are not QEMU's business. The others are
+# second ways, which can be written to, to what is read-only at its own place.
+for hidden in "$runtime/libvirt/run" "$runtime/libvirt/lib" "$runtime/libvirt/confined" /run/libvirt@HIDDEN@; do
   if [ -d "$hidden" ]; then mount -t tmpfs -o ro,size=4k hidden "$hidden"; fi
 done
 exec setpriv --bounding-set=-all,+dac_read_search --inh-caps=-all --ambient-caps=-all --no-new-privs -- \
