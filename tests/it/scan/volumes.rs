@@ -195,7 +195,7 @@ fn a_signal_ends_the_scan_within_one_file() {
 /// Volumes whose files only an appliance can read, or nobody: md, ISO 9660, ZFS, and no file
 /// system at all.
 #[test]
-#[ignore = "vm"]
+#[ignore = "vm: src/scan src/guest"]
 fn volumes_that_imgforge_does_not_read_itself_are_read_or_refused() {
     let phony = Phony::debian();
     let dir = tempfile::tempdir().unwrap();
