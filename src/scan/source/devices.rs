@@ -25,6 +25,8 @@ for d in /sys/class/block/*; do
   n=${d##*/}
   case $n in loop*|ram*|zram*|sr*|fd*|nbd*) continue ;; esac
   [ "$(cat $d/dev)" != "$own" ] && [ "$(cat $d/size)" -gt 0 ] || continue
+  # LVM's own: pools, their data, what snapshots are made of; a volume has nothing behind its UUID.
+  case $(cat $d/dm/uuid 2>/dev/null) in LVM-*-*) continue ;; esac
   [ -z "$(ls $d/holders)" ] && ! ls -d $d/$n*/partition >/dev/null 2>&1 || continue
   part=-; case $n in md*|dm-*) ;; *) [ ! -e $d/partition ] || part=$(cat $d/partition) ;; esac
   kind=$(blkid -p -o value -s TYPE /dev/$n); used=-; zero=-
