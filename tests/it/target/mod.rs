@@ -14,6 +14,7 @@ mod glance;
 mod incus;
 mod openstack;
 mod ramdisk;
+mod stream;
 mod vagrant;
 mod whole;
 
