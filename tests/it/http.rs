@@ -266,6 +266,7 @@ fn a_proxy_that_refuses_is_named_with_its_own_words() {
     let pull = imgforge::host::exec::Program::new(env!("CARGO_BIN_EXE_imgforge"))
         .args(["--state", dir.path().join("state").to_str().unwrap()])
         .args(["pull", "http://images.example/repo#web", "-o", "web.img"])
+        .args(["--fingerprint", &"A".repeat(40)])
         .env("http_proxy", format!("http://me:hunter2@{proxy}"))
         .dir(dir.path());
     let said = pull.run().unwrap_err().render();

@@ -161,7 +161,7 @@ fn pages_render_without_an_error_fit_a_telephone_and_every_link_resolves() {
         "{text}"
     );
     assert!(
-        text.contains("/images/web-node/index.html 1280 fits h1=web-node buttons=3"),
+        text.contains("/images/web-node/index.html 1280 fits h1=web-node buttons=2"),
         "{text}"
     );
     assert!(text.contains("filtered: 0 of 2 images"), "{text}");
@@ -195,7 +195,7 @@ fn pages_are_used_with_the_keyboard_alone() {
     assert!(said.contains("filter: 0 of 2 images"), "{said}");
     let said = walk("images/web-node/index.html");
     assert!(
-        !said.contains("opened 0") && said.contains("copied 3"),
+        !said.contains("opened 0") && said.contains("copied 2"),
         "{said}"
     );
 }
