@@ -255,6 +255,25 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
             .contains("no signature or digest covers it")
     );
 
+    // Nor does it by naming a file of another server, or one that comes over https.
+    for elsewhere in [
+        "https://127.0.0.1:9/linux",
+        "//127.0.0.1:9/linux",
+        "../linux",
+        "/linux",
+    ] {
+        let info = format!("[images-x86_64]\nkernel = {elsewhere}\ninitrd = initrd\n");
+        let tree = [("/os/.treeinfo".to_owned(), info)];
+        let error = world
+            .media()
+            .tree(&format!("{}/os", serve(&tree)), &none, &none);
+        let error = error.unwrap_err();
+        assert!(
+            error.message().contains("is no path below"),
+            "{elsewhere}: {error}"
+        );
+    }
+
     // The recipe does.
     let (kernel_sum, initrd_sum) = (sha256("kernel"), sha256("initrd"));
     let of = |sum| Vouched {
@@ -268,9 +287,10 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     assert_eq!(std::fs::read(found.initrd().path()).unwrap(), b"initrd");
     let file = world.media().boot_file(&kernel, &of(&kernel_sum)).unwrap();
     assert_eq!(file.path(), found.kernel().path());
+    // (A digest that the store knows would need no server.)
     let error = world
         .media()
-        .tree(&tree, &of(&initrd_sum), &of(&initrd_sum));
+        .tree(&tree, &of(&sha256("another")), &of(&initrd_sum));
     assert!(
         error
             .unwrap_err()
@@ -406,7 +426,7 @@ fn a_tree_of_another_host_names_no_file_of_this_one() {
             )
             .unwrap_err();
         let text = error.render();
-        assert!(text.contains("leads to a file of this host"), "{text}");
+        assert!(text.contains("is no path below"), "{text}");
         let asked = asked.lock().unwrap().clone();
         assert!(asked.iter().all(|one| one.contains("/os/")), "{asked:?}");
     }

@@ -88,8 +88,10 @@ impl Media<'_> {
         self.ui.step("reading the install tree");
         let needed = kernel.is_needed() || initrd.is_needed();
         let found = find(&client, &url, needed)?;
-        // Both, before anything is fetched.
-        let places = [&found.kernel, &found.initrd].map(|promise| found.base.join(&promise.path));
+        // Both, before anything is fetched; what the tree names lies in it, so that it is vouched
+        // for as the tree is.
+        let below = |promise: &Promise| found.base.below(promise.path.trim_start_matches("./"));
+        let places = [&found.kernel, &found.initrd].map(below);
         let [kernel_url, initrd_url] = places;
         let (kernel_url, initrd_url) = (kernel_url?, initrd_url?);
         let sums = |url: &Url, vouched, promise: &Promise| {

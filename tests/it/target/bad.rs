@@ -179,7 +179,7 @@ fn a_full_file_system_is_told_of_and_nothing_is_left() {
     let disk = noisy(&world);
     let state = world.path("state");
     std::fs::create_dir(&state).unwrap();
-    let small = "mount -t tmpfs -o size=3m small \"$1\" && shift && exec \"$@\"";
+    let small = "mount -t tmpfs -o size=3m,mode=0700 small \"$1\" && shift && exec \"$@\"";
     let before = ["unshare", "-m", "sh", "-c", small, "sh", text(&state)];
     for target in ["docker", "wsl", "gcp", "incus"] {
         let mut command = world.command(&before, &disk, &["-t", target]);
