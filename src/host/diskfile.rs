@@ -49,6 +49,7 @@ const IN_USE: &str = "is in use by another process";
 struct Info {
     virtual_size: u64,
     full_backing_filename: Option<PathBuf>,
+    format_specific: Option<serde_json::Value>,
     #[serde(default)]
     encrypted: bool,
     #[serde(default)]
@@ -87,6 +88,15 @@ impl DiskFile {
         if info.encrypted {
             return Err(Error::usage(format!("{shown} is encrypted by QEMU")).hint(
                 "`qemu-img convert` makes a disk without that; LUKS inside the disk is fine",
+            ));
+        }
+        let data = info.format_specific.as_ref();
+        if let Some(data) = data.and_then(|of| of.pointer("/data/data-file")?.as_str()) {
+            return Err(Error::usage(format!(
+                "{shown} keeps its data in another file, {data}, and is refused"
+            ))
+            .hint(
+                "if you trust it: `qemu-img convert -O qcow2 IMAGE NEW` makes one file of both",
             ));
         }
         Ok(DiskFile {

@@ -52,7 +52,16 @@ impl Search<'_> {
             found.close("", "it unpacks to more than 64 GiB".into());
             return;
         }
-        if let Err(cause) = self.decoded(content, depth, member, found) {
+        // The file itself is as long as it is; what is packed in it may say anything.
+        let left = match member.is_empty() {
+            true => u64::MAX,
+            false => (MOST + 1).saturating_sub(found.bytes),
+        };
+        let mut bounded = content.take(left);
+        let result = self.decoded(&mut bounded, depth, member, found);
+        if bounded.limit() == 0 {
+            found.close("", "it unpacks to more than 64 GiB".into());
+        } else if let Err(cause) = result {
             found.close(member, format!("it cannot be decoded: {cause}"));
         }
     }

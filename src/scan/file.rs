@@ -85,6 +85,7 @@ fn any(file: &Path, own: bool, subject: &Subject, host: &Host<'_>, depth: u32) -
     let kind = ImageFile::of(file).doing(doing)?;
     if let Some(format) = kind.qemu() {
         if !own {
+            extents(&[(file.display().to_string(), file.to_owned())])?;
             alone(file, format)?;
         }
         return source::disk(file, format, subject, host);
@@ -217,10 +218,15 @@ fn extents(disks: &[(String, PathBuf)]) -> Result<Vec<String>> {
             let (Some(how), Some(part)) = (words.next(), words.next()) else {
                 continue;
             };
-            if !how.starts_with("RW ") && !how.starts_with("RDONLY ") {
+            let how = how.trim_start();
+            if !["RW", "RDONLY", "NOACCESS"]
+                .iter()
+                .any(|word| how.starts_with(word))
+            {
                 continue;
             }
-            if part.contains('/') {
+            // A path, or an address of one of QEMU's protocols.
+            if part.contains(['/', ':']) {
                 return Err(foreign(name, part));
             }
             parts.push(part.to_owned());
@@ -263,6 +269,15 @@ struct Info {
 
 /// Refuses a disk from an archive that refers to other files: they would be this host's.
 fn alone(disk: &Path, format: &str) -> Result<()> {
+    // A sparse extent without a capacity is a description in another file's clothes.
+    let mut head = [0; 20];
+    let read = File::open(disk).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head.starts_with(b"KDMV") && head[12..] == [0; 8] {
+        return Err(foreign(
+            &disk.display().to_string(),
+            "which its description names",
+        ));
+    }
     let info = ["info", "--output=json", "-f", format];
     let info = Program::new("qemu-img").args(info).on_foreign_file();
     let info: Info = info.arg(disk).json()?;

@@ -191,7 +191,7 @@ fn text(findings: &[Finding]) -> String {
     for finding in findings {
         let detail = match finding.detail.as_str() {
             "" => String::new(),
-            detail => format!(" ({detail})"),
+            detail => format!(" ({})", crate::ui::printable(detail)),
         };
         let _ = writeln!(
             out,

@@ -25,6 +25,8 @@ for d in /sys/class/block/*; do
   n=${d##*/}
   case $n in loop*|ram*|zram*|sr*|fd*|nbd*) continue ;; esac
   [ "$(cat $d/dev)" != "$own" ] && [ "$(cat $d/size)" -gt 0 ] || continue
+  # An extended partition is a table, of which the kernel shows the first sectors.
+  case $(blkid -p -o value -s PART_ENTRY_TYPE /dev/$n 2>/dev/null) in 0x5|0xf|0x85) continue ;; esac
   # LVM's own: pools, their data, what snapshots are made of; a volume has nothing behind its UUID.
   case $(cat $d/dm/uuid 2>/dev/null) in LVM-*-*) continue ;; esac
   [ -z "$(ls $d/holders)" ] && ! ls -d $d/$n*/partition >/dev/null 2>&1 || continue

@@ -71,39 +71,52 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
     };
     let Some(table) = table::read(raw, &file, whole) else {
         let content = look(0, &(0..whole), "")?;
+        let known = system(raw, content, 0, whole);
         return Ok(vec![Volume {
             number: 0,
             start: 0,
             size: whole,
+            content: content.unless(&known),
             system: FileSystem {
                 name: "the disk".into(),
                 place: Some((0, 0)),
-                ..system(raw, content, 0, whole)
+                ..known
             },
-            content,
         }]);
     };
     let volumes = table.into_iter().map(|part| {
         let (number, start, size) = (part.number, part.start, part.size);
         let content = look(number, &(start..start.saturating_add(size)), &part.kind)?;
-        let system = FileSystem {
-            name: format!("partition {number}"),
-            place: Some((0, number)),
-            partuuid: part.uuid,
-            partlabel: part.name,
-            part_type: part.kind,
-            no_auto: part.no_auto,
-            ..system(raw, content, start, size)
-        };
+        let known = system(raw, content, start, size);
         Ok(Volume {
             number,
             start,
             size,
-            system,
-            content,
+            content: content.unless(&known),
+            system: FileSystem {
+                name: format!("partition {number}"),
+                place: Some((0, number)),
+                partuuid: part.uuid,
+                partlabel: part.name,
+                part_type: part.kind,
+                no_auto: part.no_auto,
+                ..known
+            },
         })
     });
     volumes.collect()
+}
+
+impl Content {
+    /// Swap space, or a boot loader's, is that only if blkid(8) knows no file system there: the
+    /// magic of a swap space stays where something else was made on it.
+    fn unless(self, known: &FileSystem) -> Self {
+        match (self, known.kind.as_str()) {
+            (Content::Bytes, "" | "swap" | "swsuspend") => Content::Bytes,
+            (Content::Bytes, _) => Content::Other,
+            (other, _) => other,
+        }
+    }
 }
 
 /// These bytes of a file; zeroes behind its end, where no magic is.
@@ -202,6 +215,17 @@ mod tests {
         assert_eq!(contents(raw)[0], (1, Content::Bytes));
         file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
         assert_eq!(contents(raw)[0], (1, Content::Ext));
+    }
+
+    #[test]
+    fn an_old_swap_signature_hides_no_file_system() {
+        let (raw, file) = disk(16 << 20);
+        file.write_all_at(b"SWAPSPACE2", 4086).unwrap();
+        assert_eq!(contents(raw.path()), [(0, Content::Bytes)]);
+        // A volume descriptor of ISO 9660, which leaves the first 32 KiB alone.
+        file.write_all_at(b"\x01CD001\x01", 32 << 10).unwrap();
+        file.write_all_at(b"\xffCD001\x01", 34 << 10).unwrap();
+        assert_eq!(contents(raw.path()), [(0, Content::Other)]);
     }
 
     #[test]

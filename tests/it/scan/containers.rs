@@ -74,3 +74,34 @@ fn a_disk_in_an_archive_is_read_and_an_archive_of_files_is_none() {
     let output = scan(&[path(&pack(&[], "overlay"))]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A disk that came packed, or whose data lies in another file, must not lead to files of this host.
+#[test]
+fn a_disk_that_refers_to_files_of_this_host_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other.raw");
+    std::fs::write(&other, vec![7; 1 << 20]).unwrap();
+    let refused = |file: &Path, words: &str| {
+        let output = scan(&[path(file)]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    };
+    for part in [path(&other), "nbd:127.0.0.1:9"] {
+        let text = format!(
+            "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n\
+             createType=\"monolithicFlat\"\n RW 2048 FLAT \"{part}\" 0\n"
+        );
+        let gzip = Program::new("gzip").arg("-c").input(text).output().unwrap();
+        let file = dir.path().join("image.gz");
+        std::fs::write(&file, gzip).unwrap();
+        refused(&file, "refers to another file");
+    }
+    let file = dir.path().join("image.qcow2");
+    let options = format!("data_file={}", path(&other));
+    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-o", &options]);
+    create.arg(&file).arg("1M").run().unwrap();
+    let seal = Program::at(env!("CARGO_BIN_EXE_imgforge")).args(["disk", "seal"]);
+    let error = seal.arg(&file).run().unwrap_err().render();
+    assert!(error.contains("keeps its data in another file"), "{error}");
+}

@@ -282,3 +282,22 @@ fn files_in_a_raid_and_on_a_thin_volume_are_read() {
         .any(|place| place.ends_with("/root/.bash_history"));
     assert!(in_raid, "{places:?}");
 }
+
+/// The kernel gives the extended partition of a DOS table a device, which holds the table only.
+#[test]
+#[ignore = "vm: src/scan src/guest"]
+fn a_logical_partition_that_an_appliance_reads_gives_no_alarm() {
+    let phony = Phony::debian();
+    let dir = tempfile::tempdir().unwrap();
+    let more = "start=135168, size=90000, type=5\nstart=137216, size=40960, type=83\n";
+    let disk = partitioned(&phony, dir.path(), "dos", more);
+    let files = dir.path().join("files");
+    std::fs::create_dir_all(files.join("root")).unwrap();
+    std::fs::write(files.join("root/.bash_history"), "ls\n").unwrap();
+    let iso = dir.path().join("iso");
+    let xorriso = Program::new("xorriso").args(["-as", "mkisofs", "-quiet", "-R", "-o"]);
+    xorriso.arg(&iso).arg(&files).run().unwrap();
+    put(&disk, &iso, 137_216 * 512);
+    let found = found_in(&disk, &["--accel", "tcg"]);
+    assert_eq!(rules(&found), ["shell-history"], "{found:?}");
+}
