@@ -197,9 +197,11 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     let Some(signed) = session.client.read_optional(&place.index, LARGEST_INDEX)? else {
         return Err(no_index(session, &place));
     };
-    let text = trust.verify(&signed, &place.index)?.text;
-    let claims = Claims::parse(&text);
+    let verified = trust.verify(&signed, &place.index)?;
+    let claims = Claims::parse(&verified.text);
     place.refuse_other(&claims, options.allow_older)?;
+    trust.saw(&verified, &place.index)?;
+    let text = verified.text;
     let sections = index::parse(&text).map_err(|problems| {
         Error::gate(format!(
             "{} breaks a rule that clients enforce",

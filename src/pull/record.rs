@@ -111,8 +111,8 @@ fn read(
     let Some(signed) = session.client.read_optional(&url, LARGEST_INDEX)? else {
         return Ok(None);
     };
-    let text = trust.verify(&signed, &url)?.text;
-    let record: Record = serde_json::from_str(&text)
+    let verified = trust.verify(&signed, &url)?;
+    let record: Record = serde_json::from_str(&verified.text)
         .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
     if record.name != name {
         return Err(
@@ -122,7 +122,10 @@ fn read(
     }
     match record.valid_until.filter(|end| *end <= Timestamp::now()) {
         Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
-        _ => Ok(Some((url, record))),
+        _ => {
+            trust.saw(&verified, &url)?;
+            Ok(Some((url, record)))
+        }
     }
 }
 

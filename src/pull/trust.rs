@@ -141,7 +141,8 @@ impl<'a> Trust<'a> {
     }
 
     /// Verifies a clear-signed text, which must not be older than what was at its address before;
-    /// what the command named is remembered from now on.
+    /// what the command named is remembered from now on. Whoever finds the text to be of this
+    /// place, too, tells so by [`Trust::saw`].
     pub(super) fn verify(&mut self, signed: &[u8], url: &Url) -> Result<Verified> {
         refuse_page(signed, url)?;
         if std::mem::take(&mut self.stale) {
@@ -231,9 +232,6 @@ impl<'a> Trust<'a> {
         let dir = memory::dir(self.session, self.place);
         let (address, when) = (url.to_string(), verified.when.as_second());
         let seen = memory::read(&dir).signed.get(&address).copied();
-        if seen == Some(when) {
-            return Ok(());
-        }
         if let Some(seen) = seen.filter(|seen| *seen > when && !self.allow_older) {
             let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
             return Err(Error::gate(format!(
@@ -245,6 +243,17 @@ impl<'a> Trust<'a> {
             .hint(
                 "ask the repository's owner; `imgforge pull --allow-older` takes it all the same",
             ));
+        }
+        Ok(())
+    }
+
+    /// Remembers when the text at an address was signed. Another channel's, which is refused, is
+    /// none of this address: its time would shut out the right one.
+    pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
+        let dir = memory::dir(self.session, self.place);
+        let (address, when) = (url.to_string(), verified.when.as_second());
+        if memory::read(&dir).signed.get(&address) == Some(&when) {
+            return Ok(());
         }
         self.note(&dir, |memory| {
             memory.signed.insert(address, when);
