@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -17,6 +17,8 @@ const OURS: &[&str] = &[
     "epochs",
     "gnupg",
     "images",
+    ".gitignore",
+    ".gitkeep",
     "ledger",
     "locks",
     "logs",
@@ -70,6 +72,13 @@ impl Store {
     /// An existing directory is a state directory already, or empty.
     fn is_ours(&self) -> Result<()> {
         let state = self.state();
+        let own = rustix::process::geteuid().as_raw();
+        if state.metadata().is_ok_and(|meta| meta.uid() != own) {
+            let state = state.display();
+            return Err(Error::host(format!("{state} belongs to another user"))
+                .cause("who owns it can change what a build takes from it")
+                .hint(ANOTHER));
+        }
         if self.is_prepared() {
             return Ok(());
         }
