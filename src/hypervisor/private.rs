@@ -65,13 +65,11 @@ for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/ca
   mkdir -p "${pair#*:}"
   mount --rbind "$1/${pair%%:*}" "${pair#*:}"
 done
-qemu=$(command -v qemu-system-x86_64) || qemu=
-if [ -n "$qemu" ]; then
-  : >"${1%/*}/qemu"
-  mount --bind "$qemu" "${1%/*}/qemu"
-  mount -o remount,bind,ro "${1%/*}/qemu"
-  mount --bind "$1/confine" "$qemu"
-fi
+qemu=$(command -v qemu-system-x86_64) || { echo "there is no qemu-system-x86_64 to confine"; exit 1; }
+: >"${1%/*}/qemu"
+mount --bind "$qemu" "${1%/*}/qemu"
+mount -o remount,bind,ro "${1%/*}/qemu"
+mount --bind "$1/confine" "$qemu"
 "$2" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
