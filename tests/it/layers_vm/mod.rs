@@ -76,7 +76,7 @@ fn play(world: &World) -> String {
 }
 
 #[test]
-#[ignore = "vm: firstboot src/runner src/toolbox"]
+#[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn a_playbook_runs_twice_with_its_collection_and_vault() {
     let world = World::new();
     let said = play(&world);
