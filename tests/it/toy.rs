@@ -141,6 +141,7 @@ case $mode in
   install-fetch)
     ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0
     mirror=$(answer toy/from)
+    wget -q -O /dev/null "$mirror/dists/trixie/main/binary-amd64/Packages"
     echo "toy: fetched $(wget -q -O - "$mirror/pool/main/t/toy/toy_1_all.deb")"
     install; late; poweroff -f ;;
   install-good-reboot) install; late; reboot -f ;;
