@@ -186,10 +186,10 @@ mod tests {
         let (debian, _) = suite("trixie").unwrap();
         let (ubuntu, _) = suite("noble").unwrap();
         for (distro, address, other) in [
-            (debian, "http://deb.debian.org/debian", None),
+            (debian, "http://mirror.example/debian", None),
             (ubuntu, "http://archive.ubuntu.com/ubuntu", None),
             (ubuntu, "http://old-releases.example/mirror", None),
-            (ubuntu, "http://deb.debian.org/debian", Some("Debian")),
+            (ubuntu, "http://mirror.example/debian", Some("Debian")),
             (ubuntu, "http://a.example/debian-archive", Some("Debian")),
             (debian, "http://archive.ubuntu.com/ubuntu", Some("Ubuntu")),
         ] {
