@@ -14,7 +14,8 @@ listed in OTHERS below.
     scripts/proofs.py                  when each last passed, on which commit, what changed since
     scripts/proofs.py run vm           all of a tier; or names, whole or in part
     scripts/proofs.py run --stale e2e  only those that never passed, failed last, or whose files changed
-    scripts/proofs.py check            every long test names a tier and files that exist
+    scripts/proofs.py check            every long test names a tier and files that exist, and every
+                                       test that docs/ name for a promise is there
 """
 
 import argparse
@@ -69,28 +70,49 @@ OTHERS = [
 MARK = re.compile(r'#\[ignore(?: = "([^"]*)")?\](?:\s*#\[[^\]]*\])*\s*(?:pub(?:\([^)]*\))? )?fn (\w+)', re.S)
 
 
-def long_tests():
-    """The long tests of the sources, and what is wrong with their marks."""
-    found, faults = [], []
+TEST = re.compile(r"#\[test\](?:\s*#\[[^\]]*\])*\s*(?:pub(?:\([^)]*\))? )?fn (\w+)", re.S)
+
+
+def sources():
+    """Every file of Rust with tests: itself, its path, and the path of its modules."""
     for base in ("tests/it", "src"):
         for path in sorted((ROOT / base).rglob("*.rs")):
-            file = path.relative_to(ROOT).as_posix()
             modules = list(path.relative_to(ROOT / base).with_suffix("").parts)
             if modules[-1] in ("mod", "main", "lib"):
                 modules.pop()
-            for reason, name in MARK.findall(path.read_text()):
-                tier, _, paths = reason.partition(":")
-                paths = paths.split()
-                whole = "::".join([*modules, name])
-                if tier not in TIERS:
-                    faults.append(f"{file}: {name} names no tier ({', '.join(TIERS)}): {reason!r}")
-                    continue
-                if tier != "child" and not paths:
-                    faults.append(f"{file}: {name} does not say which files it is about")
-                faults += [f"{file}: {name} is about {p}, which does not exist" for p in paths if not (ROOT / p).exists()]
-                target = ["--test", "it"] if base == "tests/it" else ["--lib"]
-                command = ["cargo", "test", "--locked", *target, "--", "--ignored", "--exact", whole]
-                found.append(Test(whole, tier, paths, command, file))
+            yield path, path.relative_to(ROOT).as_posix(), modules
+
+
+def broken_promises():
+    """Where docs/ name a test that is not there."""
+    known = {"::".join([*modules, name]) for path, _, modules in sources() for name in TEST.findall(path.read_text())}
+    faults = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        _, _, proofs = page.read_text().partition("\n## Proven by\n")
+        named = re.findall(r"`(\w+(?:::\w+)+)`", proofs)
+        if proofs and not named:
+            faults.append(f"docs/{page.name} names no test in \"Proven by\"")
+        faults += [f"docs/{page.name} names {name}, which is no test" for name in named if name not in known]
+    return faults
+
+
+def long_tests():
+    """The long tests of the sources, and what is wrong with their marks."""
+    found, faults = [], []
+    for path, file, modules in sources():
+        for reason, name in MARK.findall(path.read_text()):
+            tier, _, paths = reason.partition(":")
+            paths = paths.split()
+            whole = "::".join([*modules, name])
+            if tier not in TIERS:
+                faults.append(f"{file}: {name} names no tier ({', '.join(TIERS)}): {reason!r}")
+                continue
+            if tier != "child" and not paths:
+                faults.append(f"{file}: {name} does not say which files it is about")
+            faults += [f"{file}: {name} is about {p}, which does not exist" for p in paths if not (ROOT / p).exists()]
+            target = ["--test", "it"] if file.startswith("tests/") else ["--lib"]
+            command = ["cargo", "test", "--locked", *target, "--", "--ignored", "--exact", whole]
+            found.append(Test(whole, tier, paths, command, file))
     for test in OTHERS:
         faults += [f"{test.name} is about {p}, which does not exist" for p in [*test.paths, test.file] if not (ROOT / p).exists()]
     return found + OTHERS, faults
@@ -260,7 +282,7 @@ def main():
     if faults:
         sys.exit("\n".join(faults))
     if args.verb == "check":
-        return
+        sys.exit("\n".join(broken_promises()) or 0)
     if args.verb == "test":
         all_short(tests)
     if args.verb == "list":
