@@ -3,9 +3,10 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
+use crate::host::others;
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,8 +36,6 @@ pub struct DiskFile {
     pub format: DiskFormat,
     /// Size of the disk, in bytes.
     pub virtual_size: u64,
-    /// The file below it, if it is an overlay.
-    pub backing: Option<PathBuf>,
     /// Number of internal snapshots.
     pub snapshots: usize,
 }
@@ -48,8 +47,6 @@ const IN_USE: &str = "is in use by another process";
 #[serde(rename_all = "kebab-case")]
 struct Info {
     virtual_size: u64,
-    full_backing_filename: Option<PathBuf>,
-    format_specific: Option<serde_json::Value>,
     #[serde(default)]
     encrypted: bool,
     #[serde(default)]
@@ -57,11 +54,13 @@ struct Info {
 }
 
 impl DiskFile {
-    /// Looks at a file. Without `format`, one that begins as qcow2 does is that, else raw.
+    /// Looks at a file. Without `format`, one that begins as qcow2 does is that, else raw. An
+    /// overlay is on files that the user names in `backing`, see [`others::check`].
     ///
     /// # Errors
-    /// Of kind usage: no such file, not a disk, encrypted by QEMU, or in use by another process.
-    pub fn open(file: &Path, format: Option<DiskFormat>) -> Result<Self> {
+    /// Of kind usage: no such file, not a disk, encrypted by QEMU, in use by another process, or
+    /// on a file that is not named.
+    pub fn open(file: &Path, format: Option<DiskFormat>, backing: &[PathBuf]) -> Result<Self> {
         let shown = file.display();
         let path = file
             .canonicalize()
@@ -70,6 +69,8 @@ impl DiskFile {
             Some(format) => format,
             None => detect(&path)?,
         };
+        others::check(&path, format.name(), backing)
+            .map_err(|error| refused(file, format, error))?;
         let info: Info = Program::new("qemu-img")
             .args(["info", "--output=json", "-f", format.name()])
             .on_foreign_file()
@@ -90,20 +91,10 @@ impl DiskFile {
                 "`qemu-img convert` makes a disk without that; LUKS inside the disk is fine",
             ));
         }
-        let data = info.format_specific.as_ref();
-        if let Some(data) = data.and_then(|of| of.pointer("/data/data-file")?.as_str()) {
-            return Err(Error::usage(format!(
-                "{shown} keeps its data in another file, {data}, and is refused"
-            ))
-            .hint(
-                "if you trust it: `qemu-img convert -O qcow2 IMAGE NEW` makes one file of both",
-            ));
-        }
         Ok(DiskFile {
             path,
             format,
             virtual_size: info.virtual_size,
-            backing: info.full_backing_filename,
             snapshots: info.snapshots.len(),
         })
     }
@@ -146,6 +137,9 @@ fn detect(path: &Path) -> Result<DiskFormat> {
 }
 
 fn refused(file: &Path, format: DiskFormat, error: Error) -> Error {
+    if error.kind() == Kind::Usage {
+        return error;
+    }
     let text = error.render();
     let shown = file.display();
     if text.contains("Failed to get") && text.contains("lock") {

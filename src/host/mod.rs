@@ -8,5 +8,6 @@ pub mod imagefile;
 pub mod interrupt;
 pub mod listening;
 pub mod memory;
+pub mod others;
 pub mod temporary;
 pub mod tools;

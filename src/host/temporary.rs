@@ -18,6 +18,11 @@ const PREFIX: &str = "imgforge-now-";
 /// The moment in which a new directory has no lock yet is shorter than this.
 const YOUNG: Duration = Duration::from_secs(60);
 
+/// Where large files may lie for a while: `/tmp` may be memory.
+pub fn roomy() -> PathBuf {
+    std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from)
+}
+
 /// A directory of this process alone. Dropping it removes it.
 #[derive(Debug)]
 pub struct Temporary {

@@ -9,8 +9,9 @@ use super::{Format, Image, Output, Session};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
+use crate::host::others;
 use crate::store::ledger::{Item, Record};
-use crate::ui::StageUi;
+use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
 /// A file beside the final one, in the ledger. Dropping it removes it.
@@ -162,10 +163,6 @@ fn grow(path: &Path, format: Format, size: u64) -> Result<()> {
 struct Info {
     format: String,
     virtual_size: u64,
-    #[serde(default)]
-    backing_filename: Option<String>,
-    #[serde(default)]
-    format_specific: Option<serde_json::Value>,
 }
 
 /// What the disk is. One that refers to other files of this host is refused, whoever signed it.
@@ -176,26 +173,22 @@ fn inspect(image: &Image, disk: &Path) -> Result<Info> {
         return Ok(Info {
             format: "raw".into(),
             virtual_size: size,
-            backing_filename: None,
-            format_specific: None,
         });
     }
     let kind = ImageFile::of(disk).doing(doing)?;
     let format = image.format.as_deref().or(kind.qemu()).unwrap_or("raw");
+    if let Some(other) = others::named_by(disk, format)? {
+        return Err(Error::gate(format!(
+            "`{}` refers to another file, {}, and is refused",
+            image.name,
+            printable(other.name())
+        ))
+        .hint("tell the repository's owner"));
+    }
     let info = Program::new("qemu-img")
         .args(["info", "--output=json", "-f", format])
         .on_foreign_file();
     let info: Info = info.arg(disk).json()?;
-    let data_file = info.format_specific.as_ref();
-    let data_file = data_file.and_then(|specific| specific.pointer("/data/data-file"));
-    let refers = info.backing_filename.as_deref();
-    if let Some(other) = refers.or_else(|| data_file.and_then(|file| file.as_str())) {
-        return Err(Error::gate(format!(
-            "`{}` refers to another file, {other}, and is refused",
-            image.name
-        ))
-        .hint("tell the repository's owner"));
-    }
     if matches!(info.format.as_str(), "raw" | "qcow2") {
         return Ok(info);
     }

@@ -5,12 +5,10 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::{Entry, Host, Report, Scanner, Subject, source};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
 use crate::host::imagefile::{self, ImageFile, copy_sparse};
+use crate::host::others;
 
 /// How the bytes of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -46,13 +44,14 @@ const MEMBERS: usize = 64;
 pub(super) fn scan(
     file: &Path,
     form: Option<Form>,
+    backing: &[PathBuf],
     subject: &Subject,
     host: &Host<'_>,
 ) -> Result<Report> {
     let doing = || format!("reading {}", file.display());
     let format = match form {
         None if file.is_dir() => return source_tree(file, subject, host),
-        None => return any(file, true, subject, host, DEPTH),
+        None => return any(file, Some(backing), subject, host, DEPTH),
         Some(Form::Directory) => return source_tree(file, subject, host),
         Some(Form::Tar) => return files(File::open(file).doing(doing)?, subject, host),
         Some(Form::Raw) => "raw",
@@ -62,7 +61,21 @@ pub(super) fn scan(
         Some(Form::Vhd) => "vpc",
         Some(Form::Vhdx) => "vhdx",
     };
-    source::disk(file, format, subject, host)
+    own_disk(file, format, backing, subject, host)
+}
+
+/// A user's disk; it may be on files that are named, too.
+fn own_disk(
+    file: &Path,
+    format: &str,
+    backing: &[PathBuf],
+    subject: &Subject,
+    host: &Host<'_>,
+) -> Result<Report> {
+    // A relative name could be an address to QEMU.
+    let file = std::path::absolute(file).doing(|| format!("finding {}", file.display()))?;
+    others::check(&file, format, backing)?;
+    source::disk(&file, format, subject, host)
 }
 
 fn source_tree(root: &Path, subject: &Subject, host: &Host<'_>) -> Result<Report> {
@@ -79,15 +92,21 @@ fn files(archive: impl Read, subject: &Subject, host: &Host<'_>) -> Result<Repor
     Ok(scanner.finish())
 }
 
-/// A file of unknown kind; `own` is a user's, which may refer to other files.
-fn any(file: &Path, own: bool, subject: &Subject, host: &Host<'_>, depth: u32) -> Result<Report> {
+/// A file of unknown kind; with `backing` it is a user's, which may be on those files.
+fn any(
+    file: &Path,
+    backing: Option<&[PathBuf]>,
+    subject: &Subject,
+    host: &Host<'_>,
+    depth: u32,
+) -> Result<Report> {
     let doing = || format!("reading {}", file.display());
     let kind = ImageFile::of(file).doing(doing)?;
     if let Some(format) = kind.qemu() {
-        if !own {
-            extents(&[(file.display().to_string(), file.to_owned())])?;
-            alone(file, format)?;
+        if let Some(backing) = backing {
+            return own_disk(file, format, backing, subject, host);
         }
+        others::check_unpacked(file, format)?;
         return source::disk(file, format, subject, host);
     }
     let opened = || File::open(file).map(BufReader::new).doing(doing);
@@ -116,7 +135,7 @@ fn any(file: &Path, own: bool, subject: &Subject, host: &Host<'_>, depth: u32) -
     let dir = tempfile::tempdir_in(host.scratch).doing(|| "making a scratch directory".into())?;
     let plain = dir.path().join("unpacked");
     copy_sparse(Cursor::new(head).chain(inner), &plain)?;
-    any(&plain, false, subject, host, depth - 1)
+    any(&plain, None, subject, host, depth - 1)
 }
 
 /// Whether an archive is one that a disk is shipped in: few members, in no directory, one of them
@@ -192,54 +211,17 @@ fn disks(
             false => others.push((name, path)),
         }
     }
-    let parts = extents(&disks)?;
+    let parts = disks.iter().map(|(_, path)| others::parts(path));
+    let parts: Vec<String> = parts.collect::<Result<Vec<_>>>()?.concat();
     disks.retain(|(name, _)| !parts.contains(name));
     let mut all = beside(&others, file, subject)?;
     for (name, path) in &disks {
-        let report = any(path, false, subject, host, depth)?;
+        let report = any(path, None, subject, host, depth)?;
         let several = disks.len() > 1;
         all.add(report, if several { Some(name.as_str()) } else { None });
         std::fs::remove_file(path).doing(doing)?;
     }
     Ok(all)
-}
-
-/// Names of the files that descriptions of VMDKs refer to; they must lie beside them.
-fn extents(disks: &[(String, PathBuf)]) -> Result<Vec<String>> {
-    let mut parts = vec![];
-    for (name, path) in disks {
-        let doing = || format!("reading {name}");
-        if ImageFile::of(path).doing(doing)? != ImageFile::VmdkText {
-            continue;
-        }
-        let text = std::fs::read(path).doing(doing)?;
-        for line in String::from_utf8_lossy(&text).lines() {
-            let mut words = line.split('"');
-            let (Some(how), Some(part)) = (words.next(), words.next()) else {
-                continue;
-            };
-            let how = how.trim_start();
-            if !["RW", "RDONLY", "NOACCESS"]
-                .iter()
-                .any(|word| how.starts_with(word))
-            {
-                continue;
-            }
-            // A path, or an address of one of QEMU's protocols.
-            if part.contains(['/', ':']) {
-                return Err(foreign(name, part));
-            }
-            parts.push(part.to_owned());
-        }
-    }
-    Ok(parts)
-}
-
-fn foreign(name: &str, other: &str) -> Error {
-    Error::usage(format!(
-        "{name} refers to another file, {other}, and is refused"
-    ))
-    .hint("unpack the archive and scan the disk itself, if you trust it")
 }
 
 /// What lies beside the disks: descriptions, a Vagrantfile, lists of digests.
@@ -258,35 +240,6 @@ fn beside(others: &[(String, PathBuf)], file: &Path, subject: &Subject) -> Resul
     // Files of the archive are none of the image.
     report.files = 0;
     Ok(report)
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    backing_filename: Option<String>,
-    format_specific: Option<serde_json::Value>,
-}
-
-/// Refuses a disk from an archive that refers to other files: they would be this host's.
-fn alone(disk: &Path, format: &str) -> Result<()> {
-    // A sparse extent without a capacity is a description in another file's clothes.
-    let mut head = [0; 20];
-    let read = File::open(disk).and_then(|mut file| file.read_exact(&mut head));
-    if read.is_ok() && head.starts_with(b"KDMV") && head[12..] == [0; 8] {
-        return Err(foreign(
-            &disk.display().to_string(),
-            "which its description names",
-        ));
-    }
-    let info = ["info", "--output=json", "-f", format];
-    let info = Program::new("qemu-img").args(info).on_foreign_file();
-    let info: Info = info.arg(disk).json()?;
-    let data = info.format_specific.as_ref();
-    let data = data.and_then(|of| of.pointer("/data/data-file")?.as_str());
-    match info.backing_filename.as_deref().or(data) {
-        Some(other) => Err(foreign(&disk.display().to_string(), other)),
-        None => Ok(()),
-    }
 }
 
 impl Report {

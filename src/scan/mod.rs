@@ -32,7 +32,7 @@ pub(crate) mod source;
 mod squashfs;
 mod stream;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ pub use scanner::Scanner;
 
 /// Changes when a scan could say something else about the same bytes; a part of the keys of stages
 /// that use it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Something that should not be in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,12 +113,20 @@ pub fn disk(disk: &Path, format: &str, subject: &Subject, host: &Host<'_>) -> Re
 }
 
 /// Scans a file of any kind that is known: a disk, also compressed or in an archive such as an OVA,
-/// an archive of an image's files, a directory. Without `form`, its content says what it is.
+/// an archive of an image's files, a directory. Without `form`, its content says what it is. A disk
+/// may be an overlay on the files of `backing`, and of no others.
 ///
 /// # Errors
-/// When it cannot be read, no file is in it, or imgforge is interrupted.
-pub fn file(file: &Path, form: Option<Form>, subject: &Subject, host: &Host<'_>) -> Result<Report> {
-    some(file::scan(file, form, subject, host)?)
+/// When it cannot be read, no file is in it, it is on a file that is not named, or imgforge is
+/// interrupted.
+pub fn file(
+    file: &Path,
+    form: Option<Form>,
+    backing: &[PathBuf],
+    subject: &Subject,
+    host: &Host<'_>,
+) -> Result<Report> {
+    some(file::scan(file, form, backing, subject, host)?)
 }
 
 /// Scans a directory of the host as if it were an image's root.

@@ -195,7 +195,7 @@ fn an_overlay_is_sealed_whole_and_a_failure_or_a_kill_changes_nothing() {
 
     // Killed while the appliance works.
     let mut killed = imgforge(dir.path())
-        .arg(&disk)
+        .args([&disk, Path::new("--backing"), &base])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -216,7 +216,7 @@ fn an_overlay_is_sealed_whole_and_a_failure_or_a_kill_changes_nothing() {
     );
     assert!(sockets.is_dir(), "{}", sockets.display());
 
-    let (code, printed) = seal(dir.path(), &[text(&disk)]);
+    let (code, printed) = seal(dir.path(), &[text(&disk), "--backing", text(&base)]);
     assert_eq!(code, 0, "{printed}");
     assert!(
         printed.contains("cleared after an earlier run: removed"),

@@ -30,6 +30,9 @@ pub struct Export {
     /// Format of the disk; without it, what its first bytes say
     #[arg(long, value_name = "FORMAT")]
     format: Option<DiskFormat>,
+    /// File below the disk, where that is an overlay; can be given often
+    #[arg(long, value_name = "FILE")]
+    backing: Vec<PathBuf>,
 }
 
 fn known(name: &str) -> Result<&'static Target, String> {
@@ -43,7 +46,7 @@ impl Export {
     /// When the file is no disk, lacks what a target needs, or a target fails; there is no half
     /// file then. A target that fails does not keep the others from being made.
     pub fn run(&self, app: &App) -> Result<()> {
-        let disk = DiskFile::open(&self.file, self.format)?;
+        let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
         target::need_tools(self.targets.iter().copied())?;
         let dir = &self.output;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
+use crate::host::others;
 use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::{Filter, Profile};
 use crate::ui::StageUi;
@@ -19,6 +20,9 @@ pub struct Pack {
     /// Where the packed disk goes
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// File below the disk, where that is an overlay; can be given often
+    #[arg(long, value_name = "FILE")]
+    backing: Vec<PathBuf>,
     /// Balance of size against time
     #[arg(long, value_name = "PROFILE", default_value = "publish")]
     profile: Profile,
@@ -77,6 +81,8 @@ impl Pack {
         if !is_qcow2(&self.file)? {
             return pack::compress(&self.file, &self.output, &options, ui);
         }
+        let disk = std::path::absolute(&self.file).doing(|| "finding the disk".into())?;
+        others::check(&disk, "qcow2", &self.backing)?;
         let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
@@ -84,7 +90,7 @@ impl Pack {
             .doing(|| format!("writing {}", self.output.display()))?;
         let raw = scratch.path().join("disk.raw");
         ui.step("flattening the disk");
-        pack::flatten(&self.file, "qcow2", &raw, ui)?;
+        pack::flatten(&disk, "qcow2", &raw, ui)?;
         ui.step("compressing");
         pack::compress(&raw, &self.output, &options, ui)
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
-
+use crate::host::temporary;
 use crate::recipe::types::Allow;
 use crate::scan::{self, Accepted, Finding, Form, Host, Known, Report, SHORTEST, Subject};
 
@@ -24,6 +24,9 @@ pub struct Scan {
     /// Format of the file, if it is not what it looks like
     #[arg(long, value_name = "FORMAT")]
     format: Option<Form>,
+    /// File below the disk, where that is an overlay; can be given often
+    #[arg(long, value_name = "FILE")]
+    backing: Vec<PathBuf>,
     /// Prints the report as JSON
     #[arg(long)]
     json: bool,
@@ -105,9 +108,8 @@ impl Scan {
         std::fs::metadata(file).map_err(|cause| {
             Error::usage(format!("{} cannot be read", file.display())).cause(cause)
         })?;
-        // A flattened disk is large, and /tmp may be memory.
-        let place = std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from);
-        let scratch = tempfile::tempdir_in(place).doing(|| "making a scratch directory".into())?;
+        let scratch = tempfile::tempdir_in(temporary::roomy())
+            .doing(|| "making a scratch directory".into())?;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let ui = app.ui.stage(name, "scan");
         let host = Host {
@@ -115,7 +117,7 @@ impl Scan {
             accel: app.globals.accel.setting().choose().accel,
             ui: &ui,
         };
-        scan::file(file, self.format, subject, &host)
+        scan::file(file, self.format, &self.backing, subject, &host)
     }
 
     fn allowed(&self) -> Result<Vec<Allow>> {

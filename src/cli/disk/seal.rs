@@ -34,6 +34,9 @@ pub struct Seal {
     /// Format of FILE, if it is not what it looks like
     #[arg(long, value_name = "FORMAT")]
     format: Option<DiskFormat>,
+    /// File below the disk, where that is an overlay; can be given often
+    #[arg(long, value_name = "FILE")]
+    backing: Vec<PathBuf>,
     /// File with a passphrase of an encrypted (LUKS) volume; can be given often
     #[arg(long, value_name = "FILE")]
     luks_key: Vec<PathBuf>,
@@ -62,7 +65,7 @@ impl Seal {
                 "`{path}` is no absolute path of the guest"
             )));
         }
-        let disk = DiskFile::open(file, self.format)?;
+        let disk = DiskFile::open(file, self.format, &self.backing)?;
         let host = disk::host(app)?;
         let ui = app.ui.stage(disk::name(file), "seal");
         let sealed = seal_file(&Job {

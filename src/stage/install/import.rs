@@ -12,12 +12,12 @@ use serde::Deserialize;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
-use crate::host::interrupt;
+use crate::host::{interrupt, others};
 use crate::pack::read::streams;
 use crate::stage::install::{Facts, Installed, to_qcow2};
 use crate::stage::resize;
 use crate::store::media::Media;
-use crate::ui::StageUi;
+use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
 /// What decoding xz may use; `xz -9` needs 65 MiB.
@@ -161,10 +161,6 @@ fn write_sparse(mut from: impl Read, to: &Path, input: &Input<'_>) -> Result<()>
 struct Info {
     format: String,
     virtual_size: u64,
-    #[serde(default)]
-    backing_filename: Option<String>,
-    #[serde(default)]
-    format_specific: Option<serde_json::Value>,
 }
 
 /// What qemu-img says of the file; the formats are raw and qcow2, and nothing but the file counts.
@@ -175,8 +171,6 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
         return Ok(Info {
             format: format.to_owned(),
             virtual_size: std::fs::metadata(file).doing(doing)?.len(),
-            backing_filename: None,
-            format_specific: None,
         });
     }
     let kind = ImageFile::of(file).doing(|| format!("reading {}", file.display()))?;
@@ -187,23 +181,19 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
                 .hint(kind.remedy()),
         );
     };
+    if let Some(other) = others::named_by(file, format)? {
+        return Err(Error::stage(format!(
+            "the image {image} refers to another file, {}, and is refused",
+            printable(other.name())
+        ))
+        .hint("make it one file: qemu-img convert -O qcow2 IMAGE NEW"));
+    }
     let info: Info = Program::new("qemu-img")
         .args(["info", "--output=json", "-f", format])
         .on_foreign_file()
         .arg(file)
         .hint("the image may be damaged: compare its digest")
         .json()?;
-    let data_file = info
-        .format_specific
-        .as_ref()
-        .and_then(|specific| specific.pointer("/data/data-file"));
-    let refers = info.backing_filename.as_deref();
-    if let Some(other) = refers.or_else(|| data_file.and_then(|v| v.as_str())) {
-        return Err(Error::stage(format!(
-            "the image {image} refers to another file, {other}, and is refused"
-        ))
-        .hint("make it one file: qemu-img convert -O qcow2 IMAGE NEW"));
-    }
     match info.format.as_str() {
         "qcow2" => Ok(info),
         // Anything at all is "raw": a disk that boots has a boot signature in its first sector.

@@ -98,6 +98,44 @@ fn a_disk_that_refers_to_files_of_this_host_is_refused() {
         refused(&file, "refers to another file");
     }
     let file = dir.path().join("image.qcow2");
+    let create = |backing: &str| {
+        let create = Program::new("qemu-img").args(["create", "-q", "-u", "-f", "qcow2"]);
+        let create = create.args(["-F", "raw", "-b", backing]).arg(&file);
+        create.arg("1M").run().unwrap();
+    };
+    let imgforge = |words: &[&str]| {
+        let program = Program::at(env!("CARGO_BIN_EXE_imgforge")).arg("--state");
+        program.arg(dir.path().join("state")).args(words).run()
+    };
+    let out = dir.path().join("out");
+    let verbs: [&[&str]; 4] = [
+        &["disk", "scan", path(&file)],
+        &["disk", "seal", path(&file)],
+        &["disk", "export", path(&file), "-t", "raw", "-o", path(&out)],
+        &["disk", "pack", path(&file), "-o", path(&out)],
+    ];
+    for (backing, words) in [
+        (path(&other), "was not named"),
+        ("other.raw", "was not named"),
+        ("nbd:127.0.0.1:9", "never followed"),
+    ] {
+        create(backing);
+        for verb in verbs {
+            let error = imgforge(verb).unwrap_err().render();
+            assert!(error.contains("exit code 2"), "{verb:?}: {error}");
+            assert!(error.contains(words), "{verb:?}: {error}");
+            assert!(!out.exists());
+        }
+    }
+    create("other.raw");
+    imgforge(&[verbs[3], &["--backing", path(&other)]].concat()).unwrap();
+    let pulled = dir.path().join("unpacked");
+    imgforge(&["disk", "unpack", path(&out), "-o", path(&pulled)]).unwrap();
+    assert_eq!(
+        std::fs::read(&pulled).unwrap(),
+        std::fs::read(&other).unwrap()
+    );
+    std::fs::remove_file(&file).unwrap();
     let options = format!("data_file={}", path(&other));
     let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-o", &options]);
     create.arg(&file).arg("1M").run().unwrap();

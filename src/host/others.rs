@@ -1,0 +1,357 @@
+//! Other files that a disk names: QEMU opens them together with the disk, whoever wrote their names.
+//!
+//! Who gets a disk from somebody else gets the names with it, and they are of this host: its other
+//! disks, its passwords. So there is one rule for everything that reads disks of users: a backing
+//! file is read only where the user names it, too; a file with the data, QEMU's `json:` and its
+//! protocols never are.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::exec::{Program, quote};
+use super::imagefile::ImageFile;
+use crate::error::{Context as _, Error, Result};
+
+/// What a disk names besides itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Other {
+    /// The file below an overlay, and the format that it is said to have.
+    Backing(String, Option<String>),
+    /// Where its data is.
+    Data(String),
+}
+
+impl Other {
+    /// The name, as the disk has it.
+    pub fn name(&self) -> &str {
+        let (Other::Backing(name, _) | Other::Data(name)) = self;
+        name
+    }
+}
+
+/// Where a disk's parts may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Beside it, with names that begin as its own.
+    OfItsName,
+    /// Beside it.
+    Beside,
+}
+
+/// What `qemu-img info` tells.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    backing_filename: Option<String>,
+    backing_filename_format: Option<String>,
+    format_specific: Option<serde_json::Value>,
+}
+
+/// Whether anything that is not known is opened with a disk: nothing but it is read for that.
+///
+/// # Errors
+/// When it cannot be read, or is damaged.
+pub fn named_by(disk: &Path, format: &str) -> Result<Option<Other>> {
+    let doing = || format!("reading {}", disk.display());
+    if format == "raw" {
+        return Ok(None);
+    }
+    if hidden_data(disk).doing(doing)? {
+        return Ok(Some(Other::Data("which it names".into())));
+    }
+    let info = ["info", "--output=json", "-f", format];
+    let info = Program::new("qemu-img").args(info).on_foreign_file();
+    let info: Info = info.arg(disk).json()?;
+    let data = info.format_specific.as_ref();
+    let data = data.and_then(|of| of.pointer("/data/data-file")?.as_str());
+    let backing = info.backing_filename;
+    Ok(data
+        .map(|name| Other::Data(name.into()))
+        .or_else(|| backing.map(|name| Other::Backing(name, info.backing_filename_format))))
+}
+
+/// Data elsewhere, of which some versions of `qemu-img info` open the place: the flag of a qcow2,
+/// and a VMDK without a size, which is a description in another file's clothes.
+fn hidden_data(disk: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(disk)?.take(80).read_to_end(&mut head)?;
+    let flags = head.get(72..80).map_or(0, |bytes| bytes[7]);
+    let newer = head.starts_with(b"QFI\xfb\0\0\0") && head.get(7).is_some_and(|byte| *byte > 2);
+    let described = head.starts_with(b"KDMV") && head.get(12..20) == Some(&[0; 8]);
+    Ok((newer && flags & 4 != 0) || described)
+}
+
+/// Makes sure that QEMU reads no file for a user's disk but itself and those in `backing`.
+///
+/// # Errors
+/// Of kind usage, when the disk names another one, or one of `backing` is none of its files.
+pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<()> {
+    let named = backing.iter().map(|path| {
+        let sentence = || format!("{} cannot be read", path.display());
+        let real = path.canonicalize();
+        real.map_err(|cause| Error::usage(sentence()).cause(cause))
+    });
+    chain(disk, format, &named.collect::<Result<Vec<_>>>()?)
+}
+
+/// As [`check`], of a disk that imgforge has unpacked into a directory of its own.
+///
+/// # Errors
+/// When the disk names another file, unless that is a part of it which came with it.
+pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
+    parts_in_place(disk, Parts::Beside)?;
+    match named_by(disk, format)? {
+        Some(other) => Err(foreign(disk, other.name())
+            .hint("unpack it and work on the disk itself, if you trust it")),
+        None => Ok(()),
+    }
+}
+
+fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
+    let mut used = vec![false; named.len()];
+    let (mut at, mut format) = (disk.to_owned(), format.to_owned());
+    loop {
+        parts_in_place(&at, Parts::OfItsName)?;
+        let (name, below) = match named_by(&at, &format)? {
+            None => break,
+            Some(Other::Backing(name, below)) => (name, below),
+            Some(Other::Data(name)) => {
+                return Err(Error::usage(format!(
+                    "{} keeps its data in another file, {name}, and is refused",
+                    at.display()
+                ))
+                .hint(
+                    "if you trust it: `qemu-img convert -O qcow2 IMAGE NEW` makes one file of both",
+                ));
+            }
+        };
+        let (path, real) = backing_of(&at, &name)?;
+        match named.iter().position(|one| *one == real) {
+            Some(index) if !used[index] => used[index] = true,
+            Some(_) => return Err(foreign(&at, "which is below itself")),
+            None => {
+                let shown = quote(&real.to_string_lossy());
+                return Err(Error::usage(format!(
+                    "{} is an overlay of another file, {}, which was not named",
+                    at.display(),
+                    crate::ui::printable(&name)
+                ))
+                .cause("who wrote the disk chose that file of this host")
+                .hint(format!(
+                    "if the disk is your own and belongs on it: --backing {shown}"
+                )));
+            }
+        }
+        format = known(&at, &name, below.as_deref())?;
+        at = path;
+    }
+    match used.iter().position(|used| !used) {
+        Some(index) => Err(Error::usage(format!(
+            "{} is not below {}",
+            named[index].display(),
+            disk.display()
+        ))
+        .hint("leave out --backing, or name the overlay that is on it")),
+        None => Ok(()),
+    }
+}
+
+/// The path of a backing file as QEMU finds it, and without links.
+fn backing_of(overlay: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+    // As QEMU tells protocols from paths.
+    let before = name.split('/').next().unwrap_or_default();
+    if before.contains(':') {
+        return Err(foreign(overlay, name).hint(
+            "QEMU's protocols and `json:` are never followed: `qemu-img convert -O qcow2 IMAGE NEW` \
+             makes one file of it, if you trust it",
+        ));
+    }
+    let path = overlay.parent().unwrap_or(Path::new("/")).join(name);
+    match path.canonicalize() {
+        Ok(real) => Ok((path, real)),
+        Err(cause) => Err(Error::usage(format!(
+            "{} is an overlay of {}, which cannot be read",
+            overlay.display(),
+            crate::ui::printable(name)
+        ))
+        .cause(cause)
+        .hint("`qemu-img rebase -u -F FORMAT -b BASE OVERLAY` tells it where that is")),
+    }
+}
+
+/// What a backing file is, where the overlay says it: by its bytes a guest could decide.
+fn known(overlay: &Path, name: &str, format: Option<&str>) -> Result<String> {
+    let known = [
+        "raw",
+        "qcow2",
+        "qed",
+        "vmdk",
+        "vdi",
+        "vpc",
+        "vhdx",
+        "parallels",
+    ];
+    match format {
+        Some(format) if known.contains(&format) => Ok(format.to_owned()),
+        _ => Err(Error::usage(format!(
+            "{} does not say which format {} has",
+            overlay.display(),
+            crate::ui::printable(name)
+        ))
+        .hint("`qemu-img rebase -u -F FORMAT -b BASE OVERLAY` writes it down")),
+    }
+}
+
+/// Whether the files that a description of a VMDK consists of are its own.
+fn parts_in_place(disk: &Path, where_: Parts) -> Result<()> {
+    let stem = disk.file_stem().unwrap_or_default().to_string_lossy();
+    for part in parts(disk)? {
+        let beside = disk.with_file_name(&part);
+        let ours = !part.contains(['/', ':'])
+            && (where_ == Parts::Beside || part.starts_with(&*stem))
+            && beside.symlink_metadata().is_ok_and(|meta| meta.is_file());
+        if !ours {
+            return Err(foreign(disk, &part).hint(
+                "its parts have to lie beside it, with names that begin as its own; \
+                 `qemu-img convert -O qcow2 IMAGE NEW` makes one file of it, if you trust it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The files that a description of a VMDK names as its parts; none of another file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn parts(disk: &Path) -> Result<Vec<String>> {
+    let doing = || format!("reading {}", disk.display());
+    if ImageFile::of(disk).doing(doing)? != ImageFile::VmdkText {
+        return Ok(vec![]);
+    }
+    let text = std::fs::read(disk).doing(doing)?;
+    let part = |line: &str| {
+        let mut words = line.split('"');
+        let (how, part) = (words.next()?.trim_start(), words.next()?);
+        let access = ["RW", "RDONLY", "NOACCESS"];
+        let is_part = access.iter().any(|word| how.starts_with(word));
+        is_part.then(|| part.to_owned())
+    };
+    Ok(String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(part)
+        .collect())
+}
+
+fn foreign(disk: &Path, other: &str) -> Error {
+    Error::usage(format!(
+        "{} refers to another file, {}, and is refused",
+        disk.display(),
+        crate::ui::printable(other)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(dir: &Path, name: &str, format: &str, options: &[&str]) -> PathBuf {
+        let path = dir.join(name);
+        let create = Program::new("qemu-img").args(["create", "-q", "-u", "-f", format]);
+        create.args(options).arg(&path).arg("1M").run().unwrap();
+        path
+    }
+
+    #[test]
+    fn a_chain_is_followed_as_far_as_the_user_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = &dir.path().canonicalize().unwrap();
+        let base = create(dir, "base.raw", "raw", &[]);
+        let middle = create(dir, "middle", "qcow2", &["-F", "raw", "-b", "base.raw"]);
+        let top = create(dir, "top", "qcow2", &["-F", "qcow2", "-b", "middle"]);
+        let both = [middle.clone(), base.clone()];
+        check(&top, "qcow2", &both).unwrap();
+        check(&middle, "qcow2", &both[1..]).unwrap();
+        check(&base, "raw", &[]).unwrap();
+        let said = |disk: &Path, named: &[PathBuf]| check(disk, "qcow2", named).unwrap_err();
+        for (disk, named, next) in [(&top, &[][..], &middle), (&top, &both[..1], &base)] {
+            let error = said(disk, named);
+            assert!(error.message().contains("was not named"), "{error}");
+            let wanted = format!("--backing {}", next.display());
+            assert!(error.hint_text().unwrap().contains(&wanted), "{error}");
+            assert_eq!(error.kind().exit_code(), 2);
+        }
+        let error = said(&middle, &both);
+        assert!(error.message().contains("is not below"), "{error}");
+        // A link beside it leads anywhere, and is named where it leads.
+        std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).unwrap();
+        let linked = create(dir, "linked", "qcow2", &["-F", "raw", "-b", "link"]);
+        let hint = said(&linked, &[]).render();
+        assert!(hint.contains("--backing /etc/passwd"), "{hint}");
+        let unsaid = create(dir, "unsaid", "qcow2", &["-F", "raw", "-b", "base.raw"]);
+        let rebase =
+            Program::new("qemu-img").args(["rebase", "-u", "-f", "qcow2", "-b", "base.raw"]);
+        if rebase.args(["-F", ""]).arg(&unsaid).run().is_ok() {
+            assert!(check(&unsaid, "qcow2", &both[1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn protocols_and_data_elsewhere_are_never_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let base = create(dir, "base", "raw", &[]);
+        for name in [
+            "nbd:127.0.0.1:9",
+            "nbd://127.0.0.1:9/x",
+            "http://127.0.0.1:9/x",
+            "json:{\"driver\":\"file\",\"filename\":\"/etc/passwd\"}",
+            "file:base",
+            "fat:/etc",
+        ] {
+            let disk = create(dir, "disk", "qcow2", &["-F", "raw", "-b", name]);
+            let error = check(&disk, "qcow2", std::slice::from_ref(&base)).unwrap_err();
+            assert!(
+                error.message().contains("refers to another file"),
+                "{error}"
+            );
+            assert!(error.hint_text().unwrap().contains("never"), "{error}");
+            assert!(check_unpacked(&disk, "qcow2").is_err());
+        }
+        let options = format!("data_file={}", base.display());
+        let disk = create(dir, "data", "qcow2", &["-o", &options]);
+        assert!(matches!(
+            named_by(&disk, "qcow2").unwrap(),
+            Some(Other::Data(_))
+        ));
+        let error = check(&disk, "qcow2", &[base]).unwrap_err();
+        assert!(error.message().contains("keeps its data"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_in_parts_consists_of_what_is_called_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let options = ["-o", "subformat=monolithicFlat"];
+        let disk = create(dir, "disk.vmdk", "vmdk", &options);
+        check(&disk, "vmdk", &[]).unwrap();
+        assert_eq!(parts(&disk).unwrap(), ["disk-flat.vmdk"]);
+        std::fs::rename(dir.join("disk-flat.vmdk"), dir.join("other.raw")).unwrap();
+        let text = std::fs::read_to_string(&disk).unwrap();
+        for part in ["other.raw", "/etc/passwd", "disk-link", "nbd:127.0.0.1:9"] {
+            std::os::unix::fs::symlink("other.raw", dir.join("disk-link")).ok();
+            std::fs::write(&disk, text.replace("disk-flat.vmdk", part)).unwrap();
+            let error = check(&disk, "vmdk", &[]).unwrap_err();
+            assert!(
+                error.message().contains("refers to another file"),
+                "{error}"
+            );
+        }
+        // What came in one archive belongs together.
+        std::fs::write(&disk, text.replace("disk-flat.vmdk", "other.raw")).unwrap();
+        check_unpacked(&disk, "vmdk").unwrap();
+    }
+}
