@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Read};
 
 use super::decode::{self, Form};
 use super::find::Finder;
-use super::stream::{HELD, hold};
+use super::stream::hold;
 use super::{journal, nested, squashfs};
 
 /// How often something packed may be in something packed.
@@ -16,6 +16,9 @@ const MOST: u64 = 64 << 30;
 /// How many members of one archive are named that could not be searched.
 const NAMED: usize = 3;
 
+/// What something packed is that has more bytes than one search holds.
+const LARGE: &str = "it is larger than 1 GiB, with what it is packed in";
+
 /// What a content has.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -23,8 +26,12 @@ pub(super) struct Found {
     pub(super) rules: Vec<(usize, Place)>,
     /// Known secrets and where they are.
     pub(super) known: Vec<(usize, Place)>,
-    /// What could not be searched, in sentences about the file.
+    /// What could not be searched first, in sentences about the file.
     pub(super) closed: Vec<String>,
+    /// How many more there are.
+    more: usize,
+    /// How many bytes are held at this moment.
+    held: u64,
     /// How many bytes were searched.
     pub(super) bytes: u64,
 }
@@ -43,12 +50,14 @@ pub(super) struct Search<'s> {
     pub(super) finder: &'s Finder,
     /// Rules that are not asked.
     pub(super) skip: &'s [usize],
+    /// How many bytes are held at most, of all that is packed in each other.
+    pub(super) most: u64,
 }
 
 impl Search<'_> {
     /// Searches all of it. `member` is what it is called where it is not the file itself.
     pub(super) fn all(&self, content: &mut dyn Read, depth: u32, member: &str, found: &mut Found) {
-        if !member.is_empty() && found.bytes > MOST {
+        if !member.is_empty() && found.is_too_much() {
             found.close("", "it unpacks to more than 64 GiB".into());
             return;
         }
@@ -89,20 +98,26 @@ impl Search<'_> {
         }
         match form {
             Form::Journal | Form::Cpio | Form::Zip | Form::Squashfs => {
-                let held = hold(&mut all)?;
+                let left = self.most.saturating_sub(found.held);
+                let held = hold(&mut all, left)?;
                 self.bytes(&mut held.as_slice(), member, found)?;
-                if held.len() as u64 > HELD {
-                    found.close(member, "it is larger than 1 GiB".into());
+                let size = held.len() as u64;
+                if size > left {
+                    drop(held);
+                    found.close(member, LARGE.into());
                     // To its end, in plain bytes.
                     return self.bytes(&mut all, member, found);
                 }
-                self.held(form, &held, depth, member, found)
+                found.held += size;
+                let result = self.held(form, held, depth, member, found);
+                found.held -= size;
+                result
             }
             Form::Tar => nested::tar(self, &mut all, depth, member, found),
             Form::Deb => nested::deb(self, &mut all, depth, member, found),
             Form::Rpm => nested::rpm(self, &mut all, depth, member, found),
             form => {
-                let mut inner = decode::decoder(form, all)?;
+                let mut inner = decode::decoder(form, all, depth < DEPTH)?;
                 self.decoded(&mut inner, depth - 1, member, found)
             }
         }
@@ -112,20 +127,20 @@ impl Search<'_> {
     fn held(
         &self,
         form: Form,
-        held: &[u8],
+        held: Vec<u8>,
         depth: u32,
         member: &str,
         found: &mut Found,
     ) -> io::Result<()> {
         match form {
-            Form::Zip => nested::zip(self, held, depth, member, found),
+            Form::Zip => nested::zip(self, &held, depth, member, found),
             Form::Squashfs => squashfs::search(self, held, depth, member, found),
-            Form::Cpio => match decode::behind_cpio(held) {
+            Form::Cpio => match decode::behind_cpio(&held) {
                 Some(at) => self.decoded(&mut &held[at..], depth - 1, member, found),
                 None => Ok(()),
             },
             _ => {
-                let (text, complete) = journal::contents(held);
+                let (text, complete) = journal::contents(&held);
                 self.bytes(&mut text.as_slice(), member, found)?;
                 match complete {
                     true => Ok(()),
@@ -168,20 +183,26 @@ impl Found {
             "" => why,
             member => format!("{}: {why}", member.trim_end_matches(": ")),
         };
-        if !self.closed.contains(&why) {
-            self.closed.push(why);
+        if self.closed.contains(&why) {
+            return;
         }
+        match self.closed.len() < NAMED {
+            true => self.closed.push(why),
+            false => self.more += 1,
+        }
+    }
+
+    /// Whether so much came out of it that it is a trap.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.bytes > MOST
     }
 
     /// One sentence of what was not searched.
     pub(super) fn unsearched(&self) -> Option<String> {
-        let shown = self.closed.iter().take(NAMED);
-        let shown: Vec<&str> = shown.map(String::as_str).collect();
-        let more = self.closed.len().saturating_sub(NAMED);
-        match (self.closed.len(), more) {
+        match (self.closed.len(), self.more) {
             (0, _) => None,
-            (_, 0) => Some(shown.join("; ")),
-            (_, more) => Some(format!("{}; and {more} more", shown.join("; "))),
+            (_, 0) => Some(self.closed.join("; ")),
+            (_, more) => Some(format!("{}; and {more} more", self.closed.join("; "))),
         }
     }
 }
@@ -197,5 +218,71 @@ impl std::fmt::Display for Place {
                 self.at
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Known;
+
+    const SECRET: &[u8] = b"s3cret-value-1";
+
+    fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut zip = ::zip::ZipWriter::new(Cursor::new(vec![]));
+        let options = ::zip::write::SimpleFileOptions::default();
+        zip.start_file(name, options).unwrap();
+        std::io::Write::write_all(&mut zip, content).unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn found(content: &[u8], most: u64) -> Found {
+        let known = Known::new(&[("token".to_owned(), SECRET.to_vec())].into());
+        let search = Search {
+            finder: &Finder::known_only(&known),
+            skip: &[],
+            most,
+        };
+        let mut found = Found::default();
+        search.all(&mut &*content, DEPTH, "", &mut found);
+        assert_eq!(found.held, 0);
+        found
+    }
+
+    /// Zips in zips, each of which has to be held while the next one is.
+    #[test]
+    fn what_is_held_of_all_archives_in_each_other_has_one_bound() {
+        let mut inner = [&noise(100_000)[..], SECRET].concat();
+        for level in 0..4 {
+            inner = zip(&format!("{level}.zip"), &inner);
+        }
+        assert_eq!(found(&inner, 1 << 20).unsearched(), None);
+        let bounded = found(&inner, 250_000);
+        let why = bounded.unsearched().unwrap();
+        assert!(
+            why.starts_with("3.zip: 2.zip: it is larger than 1 GiB"),
+            "{why}"
+        );
+        // Its plain bytes are.
+        assert!(bounded.bytes > 300_000, "{}", bounded.bytes);
+        let beside = [zip("a.zip", &noise(1000)), noise(300_000)].concat();
+        assert!(found(&beside, 250_000).unsearched().is_some());
+    }
+
+    #[test]
+    fn many_members_that_cannot_be_read_are_counted() {
+        let mut found = Found::default();
+        for member in 0..100_000 {
+            found.close(&format!("{member}: "), "it is damaged".into());
+        }
+        assert_eq!(found.closed.len(), NAMED);
+        let text = found.unsearched().unwrap();
+        assert!(text.ends_with("; and 99997 more"), "{text}");
+    }
+
+    fn noise(size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
     }
 }

@@ -2,8 +2,14 @@
 
 use std::io::{self, Read};
 
+use crate::host::interrupt;
+
 /// How much one file may decode to, in bytes: more is a trap, or no image of ours.
 const MOST: u64 = 4 << 30;
+
+/// What a decoder of xz may take, in bytes: `xz -9` needs 65 MiB, larger dictionaries are asked for.
+const OUTER: u64 = 1 << 30;
+const INNER: u64 = 128 << 20;
 
 /// How a content is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,25 +89,30 @@ pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The decoded content; an end is put to what decodes to more than anything should.
+/// The decoded content; an end is put to what decodes to more than anything should. What is `inner`,
+/// packed in something else, may take less memory: there can be several at once.
 ///
 /// # Errors
 /// When the decoder cannot be made.
-pub(super) fn decoder<'r>(form: Form, content: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
+pub(super) fn decoder<'r>(
+    form: Form,
+    content: impl Read + 'r,
+    inner: bool,
+) -> io::Result<Box<dyn Read + 'r>> {
+    let memory = if inner { INNER } else { OUTER };
     Ok(match form {
         Form::Gzip => Box::new(Bounded::new(flate2::read::MultiGzDecoder::new(content))),
         Form::Bzip2 => Box::new(Bounded::new(bzip2::read::MultiBzDecoder::new(content))),
         Form::Zstd => Box::new(Bounded::new(zstd::stream::read::Decoder::new(content)?)),
         Form::Lz4 => Box::new(Bounded::new(lz4_flex::frame::FrameDecoder::new(content))),
         Form::Xz => {
-            let stream =
-                xz2::stream::Stream::new_stream_decoder(1 << 30, xz2::stream::CONCATENATED);
+            let stream = xz2::stream::Stream::new_stream_decoder(memory, xz2::stream::CONCATENATED);
             Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
                 content, stream?,
             )))
         }
         Form::Lzma => {
-            let stream = xz2::stream::Stream::new_lzma_decoder(1 << 30);
+            let stream = xz2::stream::Stream::new_lzma_decoder(memory);
             Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
                 content, stream?,
             )))
@@ -124,6 +135,9 @@ impl<R> Bounded<R> {
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if interrupt::raised() {
+            return Err(io::Error::other("interrupted"));
+        }
         if self.left == 0 {
             return Err(io::Error::other("it decodes to more than 4 GiB"));
         }
@@ -159,7 +173,10 @@ mod tests {
     fn decoded(bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![];
         let form = form(bytes).unwrap();
-        decoder(form, bytes).unwrap().read_to_end(&mut out).unwrap();
+        decoder(form, bytes, true)
+            .unwrap()
+            .read_to_end(&mut out)
+            .unwrap();
         out
     }
 

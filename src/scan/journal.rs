@@ -61,7 +61,7 @@ fn object(flags: u8, data: &[u8], most: u64) -> Option<Vec<u8>> {
         _ => return None,
     };
     let mut text = Vec::new();
-    let decoder = decode::decoder(form, data).ok()?;
+    let decoder = decode::decoder(form, data, true).ok()?;
     decoder.take(most).read_to_end(&mut text).ok()?;
     ((text.len() as u64) < most).then_some(text)
 }

@@ -11,6 +11,9 @@ const HEADER: usize = 16;
 /// How large a header of an rpm may be, in bytes.
 const MOST: u64 = 256 << 20;
 
+/// More members than this are a trap: each is noted before any is read.
+const MEMBERS: usize = 1 << 20;
+
 /// How a member of an archive is called, behind the archives that it is in.
 fn named(outer: &str, name: &str) -> String {
     format!("{outer}{name}: ")
@@ -41,6 +44,10 @@ pub(super) fn zip(
     outer: &str,
     found: &mut Found,
 ) -> io::Result<()> {
+    let members = memchr::memmem::find_iter(content, b"PK\x01\x02");
+    if members.take(MEMBERS + 1).count() > MEMBERS {
+        return Err(io::Error::other("it has more than a million members"));
+    }
     let mut archive = ::zip::ZipArchive::new(Cursor::new(content)).map_err(io::Error::other)?;
     for index in 0..archive.len() {
         let name = match archive.by_index_raw(index) {

@@ -194,6 +194,7 @@ impl<'a> Scanner<'a> {
         let search = Search {
             finder: &self.finder,
             skip: &skip,
+            most: stream::HELD,
         };
         search.all(&mut all, content::DEPTH, "", &mut found);
         // A decoder may leave the end of the file unread, which belongs to the digest.

@@ -6,13 +6,14 @@ use super::owned::Hasher;
 use crate::host::interrupt;
 use crate::ui::{StageUi, Unit};
 
-/// How much of a database, a journal, an initrd or a zip archive is held, in bytes.
+/// How much of databases, journals, initrds and zip archives one search holds at once, in bytes:
+/// of all that are within each other, too.
 pub(super) const HELD: u64 = 1 << 30;
 
-/// What must be seen at once; a byte more than [`HELD`] says that there is more.
-pub(super) fn hold(content: &mut dyn Read) -> io::Result<Vec<u8>> {
+/// What must be seen at once; a byte more than `most` says that there is more.
+pub(super) fn hold(content: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
     let mut held = Vec::new();
-    content.take(HELD + 1).read_to_end(&mut held)?;
+    content.take(most + 1).read_to_end(&mut held)?;
     Ok(held)
 }
 
