@@ -5,30 +5,113 @@
 //! through for all of them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::Regex;
 use serde_json::Value;
 
-/// Scheme, then everything up to the last `@` before the path.
-static CREDENTIALS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\b([a-z][a-z0-9+.-]*://)([^\s/?#"'<>]+)@"#)
-        .expect("the expression is constant")
+/// What stands for a secret in the query of an address.
+const HIDDEN: &str = "…";
+
+/// What hints write where a user and a password belong.
+const EXAMPLE: &str = "USER:PASSWORD";
+
+/// A scheme, and all that may belong to its address, in people's scripts, too.
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?i)\b([a-z][a-z0-9+.-]*://)([^\s"<>]+)"#).expect("the expression is constant")
+});
+
+/// Parameters whose values let somebody in: those of signed addresses of the clouds' stores, too.
+static PARAMETER: LazyLock<Regex> = LazyLock::new(|| {
+    let names = "token|signature|secret|passw|passphrase|credential|authorization|api[-_.]?key|\
+                 access[-_.]?key|private[-_.]?key|session[-_.]?id|jwt";
+    let whole = "sig|key|pwd|pass|auth|access|code|hmac|hdnts|st|policy|sas";
+    Regex::new(&format!(
+        r"(?i)[?&;#](?:[a-z0-9_.%\[\]-]*(?:{names})[a-z0-9_.%\[\]-]*|{whole})=([^&;#\s'`]+)"
+    ))
+    .expect("the expression is constant")
 });
 
 /// Whether it is more than the name of a user: `git@` of an address for SSH is known to everybody.
 fn is_secret(scheme: &str, user: &str) -> bool {
-    user.contains(':') || scheme.to_ascii_lowercase().starts_with("http")
+    user.contains(':') || scheme.to_ascii_lowercase().contains("http")
 }
 
-/// The text, whose addresses have neither user nor password.
-pub(crate) fn hide(text: &str) -> Cow<'_, str> {
-    CREDENTIALS.replace_all(text, |found: &Captures<'_>| {
-        match is_secret(&found[1], &found[2]) {
-            true => found[1].to_owned(),
-            false => found[0].to_owned(),
+/// How many bytes of the rest of an address are user, password and `@`.
+///
+/// They end before the path. But people write passwords as they are, with a `/`, a `'` or a `?`:
+/// where what would be the host is none, all up to the last `@` is one.
+fn credentials(scheme: &str, rest: &str) -> Option<usize> {
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let quoted = authority.find('\'').map(|at| &authority[..at]);
+    let authority = quoted
+        .filter(|part| !part.contains(':'))
+        .unwrap_or(authority);
+    let end = match authority.rsplit_once('@') {
+        Some((user, host)) if is_host(host) => user.len(),
+        None if is_host(authority) => return None,
+        _ => rest.rfind('@')?,
+    };
+    let user = &rest[..end];
+    (user != EXAMPLE && is_secret(scheme, user)).then_some(end + 1)
+}
+
+/// Whether it can be a host with or without a port, as far as those differ from a password.
+fn is_host(text: &str) -> bool {
+    let (text, behind) = text.split_once('\'').unwrap_or((text, ""));
+    if behind.starts_with(char::is_alphanumeric) {
+        return false;
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (text, ""),
+    };
+    let variable = port.starts_with(['$', '{', '%']);
+    let plain = |c: char| c.is_alphanumeric() || "-._~%$(){}[]:,;`|*".contains(c);
+    name.chars().all(plain) && (variable || port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The parts of a text that are nobody else's business: users and passwords, and values of
+/// parameters that let somebody in.
+fn secrets(text: &str) -> Vec<(Range<usize>, &'static str)> {
+    let mut found = vec![];
+    for address in ADDRESS.captures_iter(text) {
+        let (Some(scheme), Some(rest)) = (address.get(1), address.get(2)) else {
+            continue;
+        };
+        let mut at = rest.start();
+        if let Some(end) = credentials(scheme.as_str(), rest.as_str()) {
+            found.push((at..at + end, ""));
+            at += end;
         }
-    })
+        for parameter in PARAMETER.captures_iter(&text[at..rest.end()]) {
+            if let Some(value) = parameter.get(1) {
+                found.push((at + value.start()..at + value.end(), HIDDEN));
+            }
+        }
+    }
+    found
+}
+
+/// The text, whose addresses have neither user nor password, nor a token in their query.
+pub(crate) fn hide(text: &str) -> Cow<'_, str> {
+    let found = secrets(text);
+    if found
+        .iter()
+        .all(|(range, shown)| text[range.clone()] == **shown)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (range, shown) in found {
+        out.push_str(&text[at..range.start]);
+        out.push_str(shown);
+        at = range.end;
+    }
+    out.push_str(&text[at..]);
+    Cow::Owned(out)
 }
 
 /// Hides them in every string of a value.
@@ -45,13 +128,16 @@ pub(crate) fn hide_all(value: &mut Value) {
     }
 }
 
-/// Whether a text has an address with a password that is written out: a variable's name is none.
+/// Whether a text has an address with a password or a token that is written out: a variable's name
+/// is none.
 pub(crate) fn has_password(text: &str) -> bool {
-    CREDENTIALS.captures_iter(text).any(|found| {
-        let password = found[2]
-            .split_once(':')
-            .map_or("", |(_, password)| password);
-        !password.is_empty() && !password.contains(['$', '{'])
+    secrets(text).into_iter().any(|(range, shown)| {
+        let found = &text[range];
+        let secret = match shown {
+            HIDDEN => found,
+            _ => found.split_once(':').map_or("", |(_, password)| password),
+        };
+        !secret.trim_end_matches('@').is_empty() && !secret.contains(['$', '{'])
     })
 }
 
@@ -77,12 +163,40 @@ mod tests {
                 "ssh://git@h/x.git and a@b.example",
                 "ssh://git@h/x.git and a@b.example",
             ),
+            ("https://me:it's@h/x", "https://h/x"),
+            ("https://me:a@b's/c@h/x", "https://h/x"),
+            ("https://me:pa/ss@h/x", "https://h/x"),
+            ("https://me:p?a#s/s@h/x y@z", "https://h/x y@z"),
+            ("git+https://TOKEN@h/x.git", "git+https://h/x.git"),
+            ("https://TOKEN@h:8443/x", "https://h:8443/x"),
+            ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),
             (
-                "https://a.example/x?mail=a@b",
-                "https://a.example/x?mail=a@b",
+                "https://h/x?sv=1&sig=a%2Fb%3D&se=2",
+                "https://h/x?sv=1&sig=…&se=2",
             ),
+            (
+                "https://h/x?X-Amz-Date=1&X-Amz-Credential=AK/1&X-Amz-Signature=ab&X-Amz-SignedHeaders=host",
+                "https://h/x?X-Amz-Date=1&X-Amz-Credential=…&X-Amz-Signature=…&X-Amz-SignedHeaders=host",
+            ),
+            (
+                "curl 'https://h/x?private_token=t#access_token=u' && x",
+                "curl 'https://h/x?private_token=…#access_token=…' && x",
+            ),
+            ("http://u:p@h/?token=t&a=1", "http://h/?token=…&a=1"),
         ] {
             assert_eq!(hide(text), hidden, "{text}");
+        }
+        for text in [
+            "https://a.example/x?mail=a@b",
+            "https://h:8080/@scope/pkg",
+            "https://h:$PORT/@scope/pkg",
+            "https://h/x?keyword=a&tokens&monkey=1&design=2",
+            "git clone git@h:team/x.git",
+            "mail ops@h.example, see https://h.example/a",
+            "token=x without an address",
+            "https://h/x?token=…",
+        ] {
+            assert_eq!(hide(text), text);
         }
         let mut value = serde_json::json!({"vars": {"repo": ["http://u:p@h/x", 1]}});
         hide_all(&mut value);
@@ -95,10 +209,13 @@ mod tests {
     #[test]
     fn a_variable_in_its_place_is_no_password() {
         assert!(has_password("uri: https://me:secret@h/x"));
+        assert!(has_password("iso: https://h/x?sig=abc"));
         for text in [
             "https://me@h/",
             "https://me:$TOKEN@h/",
             "https://me:{{ t }}@h/",
+            "https://h/x?token=$TOKEN",
+            "https://h/x?token={{ t }}",
             "a:b@h",
         ] {
             assert!(!has_password(text), "{text}");

@@ -5,6 +5,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::address;
+
 /// Result with imgforge's own error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -56,7 +58,7 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error {
             kind,
-            message: message.into().into_boxed_str(),
+            message: shown(message),
             causes: vec![],
             evidence: vec![],
             hint: None,
@@ -93,29 +95,29 @@ impl Error {
     /// Adds a cause; the nearest one first.
     #[must_use]
     pub fn cause(mut self, cause: impl Display) -> Self {
-        self.causes.push(cause.to_string());
+        self.causes.push(shown(cause.to_string()).into());
         self
     }
 
     /// Adds lines to show under the message, such as the last lines of a console.
     #[must_use]
     pub fn evidence<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
-        self.evidence.extend(lines.into_iter().map(Into::into));
+        let lines = lines.into_iter().map(|line| shown(line).into());
+        self.evidence.extend(lines);
         self
     }
 
     /// Sets a text to draw as it is above the message, such as the diagnostics of a recipe.
     #[must_use]
     pub fn report(mut self, report: impl Into<String>) -> Self {
-        self.report = report.into().into_boxed_str();
+        self.report = shown(report);
         self
     }
 
     /// Sets the next thing to do; the first hint, made nearest to the cause, stays.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint
-            .get_or_insert_with(|| hint.into().into_boxed_str());
+        self.hint.get_or_insert_with(|| shown(hint));
         self
     }
 
@@ -123,7 +125,7 @@ impl Error {
     #[must_use]
     pub fn better_hint(mut self, instead_of: &str, hint: impl Into<String>) -> Self {
         if self.hint.as_deref() == Some(instead_of) {
-            self.hint = Some(hint.into().into_boxed_str());
+            self.hint = Some(shown(hint));
         }
         self
     }
@@ -131,7 +133,7 @@ impl Error {
     /// Puts a wider sentence before this one, which becomes its first cause.
     #[must_use]
     pub fn within(mut self, message: impl Into<String>) -> Self {
-        let inner = std::mem::replace(&mut self.message, message.into().into_boxed_str());
+        let inner = std::mem::replace(&mut self.message, shown(message));
         self.causes.insert(0, inner.into());
         self
     }
@@ -195,6 +197,11 @@ impl Error {
         }
         out
     }
+}
+
+/// Errors end in logs and events, and other programs repeat the addresses that they got.
+fn shown(text: impl Into<String>) -> Box<str> {
+    address::hide(&text.into()).into()
 }
 
 impl Display for Error {

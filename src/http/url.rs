@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::address;
 use crate::error::{Error, Result};
 
-/// An address with `http:`, `https:` or `file:`. Printed, it does not show its password.
+/// An address with `http:`, `https:` or `file:`. Printed, it shows neither user nor
+/// password, nor a token in its query.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     scheme: &'static str,
@@ -47,6 +49,12 @@ impl Url {
             ("file", "" | "localhost") => {}
             ("file", _) => return Err(wrong("a file of another host cannot be read")),
             (_, "") => return Err(wrong("it names no host")),
+            (_, host) if !has_port(host) => {
+                return Err(wrong(
+                    "what follows the colon is no port; in a password a `/` is written `%2F`, \
+                     a `?` `%3F`, a `#` `%23`",
+                ));
+            }
             _ => {}
         }
         let path = if path.is_empty() { "/" } else { path };
@@ -234,14 +242,7 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = match self.authority.rsplit_once('@') {
-            Some((user, host)) => {
-                let user = user.split(':').next().unwrap_or_default();
-                format!("{user}@{host}")
-            }
-            None => self.authority.clone(),
-        };
-        f.write_str(&self.text(&authority))
+        f.write_str(&address::hide(&self.text(self.site())))
     }
 }
 
@@ -249,6 +250,13 @@ impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Url({self})")
     }
+}
+
+/// Whether a host has no port, or one that is a number.
+fn has_port(host: &str) -> bool {
+    let behind = host.rsplit(']').next().unwrap_or_default();
+    let port = behind.split_once(':').map(|(_, port)| port);
+    port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a reference is absolute, by RFC 3986: `SCHEME:`.
@@ -261,12 +269,7 @@ fn has_scheme(reference: &str) -> bool {
 
 /// The text without a password, for a message about what could not be parsed.
 fn hidden(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(begin), Some(end)) if begin + 3 < end => {
-            format!("{}…{}", &text[..begin + 3], &text[end..])
-        }
-        _ => text.to_owned(),
-    }
+    address::hide(text).into_owned()
 }
 
 fn without_dots(path: &str) -> String {

@@ -105,8 +105,26 @@ fn a_path_below_a_directory_stays_there() {
 #[test]
 fn passwords_are_not_shown() {
     let url = Url::parse("https://me:secret@host/x").unwrap();
-    assert_eq!(url.to_string(), "https://me@host/x");
+    assert_eq!(url.to_string(), "https://host/x");
     assert_eq!(url.secret_text(), "https://me:secret@host/x");
+    let url = Url::parse("https://TOKEN@host/x?a=1&sig=secret").unwrap();
+    assert_eq!(
+        format!("{url} {url:?}"),
+        "https://host/x?a=1&sig=… Url(https://host/x?a=1&sig=…)"
+    );
+    assert_eq!(url.secret_text(), "https://TOKEN@host/x?a=1&sig=secret");
+    for odd in [
+        "https://me:sec/ret@host/x",
+        "https://me:secret?@host/x",
+        "https://me:secret@host/ x",
+    ] {
+        let error = Url::parse(odd).unwrap_err().render();
+        assert!(
+            !error.contains("ret") || error.contains("a password"),
+            "{error}"
+        );
+        assert!(!error.contains("sec"), "{error}");
+    }
     let error = Url::parse("ftp://me:secret@host/x").unwrap_err();
     assert!(!error.render().contains("secret"), "{}", error.render());
 }

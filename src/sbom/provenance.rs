@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::cyclonedx::timestamp;
+use crate::address;
 use crate::digest::Key;
 use crate::pipeline::pins::Pin;
 use crate::store::inputs::Inputs;
@@ -181,6 +182,7 @@ fn digest_of(name: &str, digest: &str) -> Value {
 
 /// An address without user and password.
 pub fn without_credentials(address: &str) -> String {
+    let address = &*address::hide(address);
     match address.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest
@@ -267,6 +269,7 @@ mod tests {
     fn addresses_lose_their_credentials() {
         for (from, to) in [
             ("https://u:p@h/x.git", "https://h/x.git"),
+            ("https://u:p/q@h/x.git?token=t", "https://h/x.git?token=…"),
             ("git@h:team/x.git", "ssh://git@h/team/x.git"),
             ("/srv/git/x", "file:///srv/git/x"),
             ("ssh://git@h", "ssh://h"),

@@ -139,7 +139,8 @@ mod tests {
     fn installers_of_an_archive_are_known_by_their_place() {
         let images = "http://u:p@m/debian/dists/trixie/main/installer-amd64/current/images/";
         let place = Place::of(&Url::parse(images).unwrap()).unwrap();
-        assert_eq!(place.root.to_string(), "http://u@m/debian/dists/trixie/");
+        let root = "http://u:p@m/debian/dists/trixie/";
+        assert_eq!(place.root.secret_text(), root);
         assert_eq!(
             (place.suite.as_str(), place.below.as_str()),
             ("trixie", "main/installer-amd64/current/images/")

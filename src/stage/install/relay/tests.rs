@@ -169,7 +169,7 @@ fn other_networks_do_not_reach_the_hosts_loopback() {
         error: a guest on the network `default` does not reach the mirror, http://127.0.0.1:8099/debian: it is on this host's loopback
         hint: give it an address that the guest's network reaches, or write `machine: {network: user}`
 
-        error: a guest on the network `bridge:br0` does not reach http_proxy, http://me@localhost:3128/: it is on this host's loopback
+        error: a guest on the network `bridge:br0` does not reach http_proxy, http://localhost:3128/: it is on this host's loopback
         hint: give it an address that the guest's network reaches, or write `machine: {network: user}`
         ");
 }
