@@ -195,7 +195,7 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Files {
-    /// A file or a directory of the recipe repository; or `content`, exactly one.
+    /// A file or a directory of the recipe repository; or `content`, exactly one. A link is followed, within the repository; links in a directory stay links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The text itself.

@@ -1,5 +1,7 @@
 //! `files`: what the recipe repository gives to the guest.
 
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Scope, Translated};
@@ -87,17 +89,28 @@ pub(crate) fn targets(files: &Files, root: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Files and links below `source`. Directories only when empty: in the guest a directory of the
-/// same name may be a link, which an archive's own entry would replace.
+/// The file `source`, or files and links below it. A recipe that names a link means what it leads
+/// to, which its caller has found to be in the repository; links below it stay links. Directories
+/// only when empty: in the guest a directory of the same name may be a link, which an archive's own
+/// entry would replace.
 pub(super) fn collect(
     source: &Path,
     path: String,
     mode: Option<u32>,
     entries: &mut Vec<Entry>,
 ) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
+    let meta = std::fs::metadata(source).doing(|| format!("reading {}", source.display()))?;
+    add(source, &meta, path, mode, entries)
+}
+
+fn add(
+    source: &Path,
+    meta: &Metadata,
+    path: String,
+    mode: Option<u32>,
+    entries: &mut Vec<Entry>,
+) -> Result<()> {
     let doing = || format!("reading {}", source.display());
-    let meta = std::fs::symlink_metadata(source).doing(doing)?;
     if path.contains('\n') {
         return Err(Error::usage(format!(
             "the name of {} has a line break",
@@ -129,7 +142,8 @@ pub(super) fn collect(
             } else {
                 format!("{path}/{name}")
             };
-            collect(&child, below, mode, entries)?;
+            let meta = child.symlink_metadata().doing(doing)?;
+            add(&child, &meta, below, mode, entries)?;
         }
     } else if meta.is_symlink() {
         let target = std::fs::read_link(source).doing(doing)?;
@@ -171,4 +185,51 @@ fn render(entry: &mut Entry, scope: Scope<'_>) -> Result<()> {
     let rendered = template::render(&text, scope.vars, &format!("for /{}", entry.path))?;
     entry.content = Content::Bytes(rendered.into_bytes());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// As cp -H and rsync with a link as their argument.
+    #[test]
+    fn a_link_that_a_recipe_names_is_what_it_leads_to_and_one_below_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        std::fs::create_dir_all(root.join("real/site")).unwrap();
+        std::fs::write(root.join("real/motd"), "hello\n").unwrap();
+        std::fs::write(root.join("real/site/a"), "a").unwrap();
+        symlink("a", root.join("real/site/below")).unwrap();
+        symlink("real/motd", root.join("motd")).unwrap();
+        symlink("real", root.join("near")).unwrap();
+        symlink("real/site", root.join("site")).unwrap();
+        let of = |from: &str, to: &str| {
+            let files = Files {
+                from: Some(from.into()),
+                to: to.into(),
+                content: None,
+                mode: None,
+                owner: None,
+                template: false,
+            };
+            let mut all = vec![];
+            for entry in entries(&files, None, root).unwrap() {
+                let what = match entry.content {
+                    Content::File(path) => std::fs::read_to_string(path).unwrap(),
+                    Content::Link(to) => format!("-> {}", to.display()),
+                    other => format!("{other:?}"),
+                };
+                all.push(format!("{} {:o} {what}", entry.path, entry.mode));
+            }
+            all.join("|")
+        };
+        assert_eq!(of("motd", "/etc/motd"), "etc/motd 644 hello\n");
+        assert_eq!(of("motd", "/etc/"), "etc/motd 644 hello\n");
+        assert_eq!(of("near/motd", "/etc/m"), "etc/m 644 hello\n");
+        let copied = "srv/a 644 a|srv/below 777 -> a";
+        assert_eq!(of("site", "/srv"), copied);
+        assert_eq!(of("real/site", "/srv"), copied);
+    }
 }
