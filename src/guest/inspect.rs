@@ -222,7 +222,10 @@ impl Guestfs {
             roots.len()
         ))
         .evidence(named)
-        .hint("remove the file systems that do not belong to the image")
+        .hint(
+            "remove what does not belong to the image, on a copy: `sfdisk --delete COPY NUMBER` \
+             or `virt-resize --delete PARTITION DISK COPY`",
+        )
     }
 
     /// Whether the guest's own programs can run in the appliance.

@@ -151,7 +151,7 @@ fn two_systems_none_and_one_on_lvm() {
     error: 2 operating systems were found on the disk, and an image has one
       | /dev/sda: 13.1
       | /dev/sdb: Fedora Linux 42 (Server Edition)
-    hint: remove the file systems that do not belong to the image
+    hint: remove what does not belong to the image, on a copy: `sfdisk --delete COPY NUMBER` or `virt-resize --delete PARTITION DISK COPY`
     ");
 
     guest.mount("/dev/sdb", "/").unwrap();
