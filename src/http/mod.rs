@@ -14,6 +14,7 @@ mod tls;
 mod url;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -50,13 +51,15 @@ impl Default for Limits {
     }
 }
 
-type Notice = Box<dyn Fn(&str) + Send + Sync>;
+type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A client with its connections.
 pub struct Client {
     agents: proxy::Agents,
     limits: Limits,
     notice: Notice,
+    /// Whether caches between are told to ask the server.
+    anew: bool,
 }
 
 impl fmt::Debug for Client {
@@ -103,7 +106,11 @@ impl Client {
 
     /// A request of another kind: GET, or HEAD.
     pub(crate) fn request(&self, head: bool, url: &Url) -> proxy::Builder {
-        self.agents.request(head, url)
+        let request = self.agents.request(head, url);
+        match self.anew {
+            true => request.header("Cache-Control", "no-cache"),
+            false => request,
+        }
     }
 
     /// The proxy that reads a request for `url`, as `HOST:PORT`.
@@ -136,14 +143,15 @@ impl Client {
         Ok(Client {
             agents: proxy::Agents::new(config, proxies),
             limits,
-            notice: Box::new(|_| {}),
+            notice: Arc::new(|_| {}),
+            anew: false,
         })
     }
 
     /// Tells `notice` each time when a failed transfer is tried again.
     #[must_use]
     pub fn on_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.notice = Box::new(notice);
+        self.notice = Arc::new(notice);
         self
     }
 
@@ -177,29 +185,57 @@ impl Client {
     /// # Errors
     /// As [`Client::open`]; also when it is larger.
     pub fn read(&self, url: &Url, limit: u64) -> Result<Vec<u8>> {
-        self.read_optional(url, limit)?.ok_or_else(|| missing(url))
+        self.read_known(url, limit)?.ok_or_else(|| missing(url))
     }
 
-    /// As [`Client::read`]; nothing when the file does not exist.
+    /// As [`Client::read`]; nothing when the server says that there is no such file. To forbid it
+    /// is another answer: for files that should be there.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_known(&self, url: &Url, limit: u64) -> Result<Option<Vec<u8>>> {
+        let stream = Stream::open(self, url, 0, None, None)?;
+        stream.map(|stream| whole(stream, url, limit)).transpose()
+    }
+
+    /// As [`Client::read_known`], past caches and over a new connection, which may lead to another
+    /// server of the same name.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_anew(&self, url: &Url, limit: u64) -> Result<Option<Vec<u8>>> {
+        let client = Client {
+            notice: Arc::clone(&self.notice),
+            anew: true,
+            ..Self::make(self.limits, self.agents.proxies())?
+        };
+        client.read_known(url, limit)
+    }
+
+    /// As [`Client::read`], of a file that need not be there: nothing also when the server forbids
+    /// it, as stores such as S3 do with what is not there where nobody may list what is.
     ///
     /// # Errors
     /// As [`Client::read`].
     pub fn read_optional(&self, url: &Url, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(mut stream) = Stream::open(self, url, 0, None, None)? else {
-            return Ok(None);
-        };
-        let mut all = Vec::new();
-        while let Some(piece) = stream.next_piece()? {
-            match piece {
-                Piece::Restart => all.clear(),
-                Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
-            }
-            if all.len() as u64 > limit {
-                return Err(too_large(url, limit));
-            }
-        }
-        Ok(Some(all))
+        let stream = Stream::open_optional(self, url)?;
+        stream.map(|stream| whole(stream, url, limit)).transpose()
     }
+}
+
+/// The bytes of a file, `limit` at most.
+fn whole(mut stream: Stream<'_>, url: &Url, limit: u64) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(piece) = stream.next_piece()? {
+        match piece {
+            Piece::Restart => all.clear(),
+            Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
+        }
+        if all.len() as u64 > limit {
+            return Err(too_large(url, limit));
+        }
+    }
+    Ok(all)
 }
 
 fn missing(url: &Url) -> Error {

@@ -18,7 +18,7 @@ use super::Url;
 use crate::error::Error;
 
 /// The proxies of the environment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     http: Way,
     https: Way,
@@ -26,7 +26,7 @@ pub(super) struct Proxies {
 }
 
 /// How the servers of a scheme are reached.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 enum Way {
     #[default]
     Direct,
@@ -193,6 +193,11 @@ impl Agents {
         let what = format!("{name} does not name a proxy that imgforge can use");
         let hint = format!("{name}=http://HOST:PORT, or unset it; other kinds are not spoken");
         Some(Error::host(what).hint(hint))
+    }
+
+    /// The same ways, without the connections.
+    pub(super) fn proxies(&self) -> Proxies {
+        self.proxies.clone()
     }
 
     /// A request for `url`, on its way.

@@ -29,6 +29,8 @@ pub enum Piece {
 #[derive(Debug)]
 pub struct Stream<'a> {
     client: &'a Client,
+    /// Whether to forbid it is to say that it is not there.
+    optional: bool,
     url: Url,
     source: Source,
     /// The next byte.
@@ -57,8 +59,25 @@ impl<'a> Stream<'a> {
         end: Option<u64>,
         validator: Option<&str>,
     ) -> Result<Option<Self>> {
+        Self::new(client, url, start, end, validator, false)
+    }
+
+    /// A file that need not be there.
+    pub(super) fn open_optional(client: &'a Client, url: &Url) -> Result<Option<Self>> {
+        Self::new(client, url, 0, None, None, true)
+    }
+
+    fn new(
+        client: &'a Client,
+        url: &Url,
+        start: u64,
+        end: Option<u64>,
+        validator: Option<&str>,
+        optional: bool,
+    ) -> Result<Option<Self>> {
         let mut stream = Stream {
             client,
+            optional,
             url: url.clone(),
             source: Source::Remote(None),
             at: start,
@@ -253,6 +272,8 @@ impl<'a> Stream<'a> {
             }
             (416, _) if ranged => Begin::AskForAll,
             (404 | 410, _) => Begin::Missing,
+            // A proxy's word is none about the file.
+            (403, _) if self.optional && self.client.reader(&self.url).is_none() => Begin::Missing,
             (408 | 425 | 429 | 500..=599, _) => {
                 Begin::Again(format!("the server answered {}", status_text(head.status)))
             }

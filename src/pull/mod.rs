@@ -13,6 +13,7 @@ mod disk;
 mod download;
 mod feeder;
 mod memory;
+mod page;
 mod place;
 mod plain;
 mod record;
@@ -194,10 +195,9 @@ pub struct Pulled {
 pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>) -> Result<Image> {
     let place = place::find(session, reference.repository.as_deref(), options.channel)?;
     let mut trust = Trust::find(session, &place, options)?;
-    let Some(signed) = session.client.read_optional(&place.index, LARGEST_INDEX)? else {
+    let Some(verified) = trust.read(&place.index)? else {
         return Err(no_index(session, &place));
     };
-    let verified = trust.verify(&signed, &place.index)?;
     let claims = Claims::parse(&verified.text);
     place.refuse_other(&claims, options.allow_older)?;
     trust.saw(&verified, &place.index)?;
@@ -224,7 +224,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     if let Some(revision) = reference.revision
         && chosen.as_ref().ok().map(|entry| entry.revision) != Some(revision)
     {
-        return record::at_revision(session, &place, &mut trust, &wanted, revision);
+        return record::at_revision(&place, &mut trust, &wanted, revision);
     }
     let entry = chosen?;
     if reference.revision.is_none() {

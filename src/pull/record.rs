@@ -66,7 +66,7 @@ pub fn beside(
     let place = place::find(session, reference.repository.as_deref(), options.channel)?;
     let mut trust = Trust::find(session, &place, options)?;
     let name = own_name(&place, &image.name);
-    let Some((url, mut record)) = read(session, &place, &mut trust, name)? else {
+    let Some((url, mut record)) = read(&place, &mut trust, name)? else {
         return Ok(None);
     };
     let Some(found) = record.revisions.remove(&image.revision.to_string()) else {
@@ -101,17 +101,11 @@ fn own_name<'a>(place: &Place, name: &'a str) -> &'a str {
 }
 
 /// The verified record of a name, with its address.
-fn read(
-    session: &Session<'_>,
-    place: &Place,
-    trust: &mut Trust<'_>,
-    name: &str,
-) -> Result<Option<(Url, Record)>> {
+fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url, Record)>> {
     let url = place.base.join(&format!("images/{name}/revisions.sjson"))?;
-    let Some(signed) = session.client.read_optional(&url, LARGEST_INDEX)? else {
+    let Some(verified) = trust.read(&url)? else {
         return Ok(None);
     };
-    let verified = trust.verify(&signed, &url)?;
     let record: Record = serde_json::from_str(&verified.text)
         .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
     if record.name != name {
@@ -131,7 +125,6 @@ fn read(
 
 /// A revision that the index does not list any more, from the signed record of all.
 pub(super) fn at_revision(
-    session: &Session<'_>,
     place: &Place,
     trust: &mut Trust<'_>,
     wanted: &Wanted<'_>,
@@ -139,7 +132,7 @@ pub(super) fn at_revision(
 ) -> Result<Image> {
     let name = own_name(place, wanted.name);
     let nowhere = || Error::usage(format!("`{name}` has no revision {revision}"));
-    let Some((_, mut record)) = read(session, place, trust, name)? else {
+    let Some((_, mut record)) = read(place, trust, name)? else {
         return Err(nowhere()
             .cause("the index has another one, and the repository keeps no record of earlier ones")
             .hint("leave @REV out to take the current one"));

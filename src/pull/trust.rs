@@ -10,18 +10,21 @@
 //! goes on, and a revoked one ends.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::memory::{self, Memory};
+use super::page::refuse_page;
 use super::place::Place;
-use super::{Options, Session};
+use super::{LARGEST_INDEX, Options, Session};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::Entry;
 use crate::repository::{self, Keyring, Signers, Verified};
 use crate::store::write_atomic;
+use crate::units::elapsed;
 
 /// More than any keyring has, in bytes.
 const LARGEST_KEYRING: u64 = 4 << 20;
@@ -34,6 +37,9 @@ const RENEWED: &str = "renewed.gpg";
 
 /// So long a certificate is taken as it is, in seconds.
 const DAY: i64 = 24 * 3600;
+
+/// How often a text is asked for that is older than one before.
+const ASKED: u32 = 4;
 
 /// What an old text with a good signature is.
 const REPLAY: &str = "an old index is served: by mistake, by a stale proxy, or on purpose";
@@ -140,10 +146,36 @@ impl<'a> Trust<'a> {
         Ok(trust)
     }
 
-    /// Verifies a clear-signed text, which must not be older than what was at its address before;
-    /// what the command named is remembered from now on. Whoever finds the text to be of this
-    /// place, too, tells so by [`Trust::saw`].
-    pub(super) fn verify(&mut self, signed: &[u8], url: &Url) -> Result<Verified> {
+    /// Reads and verifies the clear-signed text at an address, which must not be older than what was
+    /// there before; nothing when there is none. What the command named is remembered from now on.
+    /// Whoever finds the text to be of this place, too, tells so by [`Trust::saw`].
+    ///
+    /// A name can stand for several servers, of which one lags behind: then it is asked again.
+    pub(super) fn read(&mut self, url: &Url) -> Result<Option<Verified>> {
+        let client = self.session.client;
+        for asked in 1.. {
+            let signed = match asked {
+                1 => client.read_known(url, LARGEST_INDEX)?,
+                _ => client.read_anew(url, LARGEST_INDEX)?,
+            };
+            let Some(signed) = signed else { break };
+            let verified = self.verify(&signed, url)?;
+            let Some(seen) = self.newer_was_seen(&verified, url) else {
+                return Ok(Some(verified));
+            };
+            if url.local().is_some() || asked == ASKED {
+                return Err(older(url, verified.when, seen));
+            }
+            if asked == 1 {
+                self.session.ui.notice(format!(
+                    "{url} is older than what was seen there before: it is asked for again"
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn verify(&mut self, signed: &[u8], url: &Url) -> Result<Verified> {
         refuse_page(signed, url)?;
         if std::mem::take(&mut self.stale) {
             self.renew()?;
@@ -161,7 +193,6 @@ impl<'a> Trust<'a> {
         if std::mem::take(&mut self.fresh) {
             self.remember()?;
         }
-        self.no_older_text(&verified, url)?;
         Ok(verified)
     }
 
@@ -226,25 +257,13 @@ impl<'a> Trust<'a> {
         Ok(())
     }
 
-    /// Compares the time of a signature with the newest that was seen at the same address: an old
+    /// The time of the newest signature that was seen at this address, if this one is older: an old
     /// text has a good signature for ever.
-    fn no_older_text(&self, verified: &Verified, url: &Url) -> Result<()> {
+    fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Timestamp> {
         let dir = memory::dir(self.session, self.place);
-        let (address, when) = (url.to_string(), verified.when.as_second());
-        let seen = memory::read(&dir).signed.get(&address).copied();
-        if let Some(seen) = seen.filter(|seen| *seen > when && !self.allow_older) {
-            let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default();
-            return Err(Error::gate(format!(
-                "{url} was signed at {}, and a newer one at {} was seen before",
-                verified.when,
-                time(seen)
-            ))
-            .cause(REPLAY)
-            .hint(
-                "ask the repository's owner; `imgforge pull --allow-older` takes it all the same",
-            ));
-        }
-        Ok(())
+        let seen = memory::read(&dir).signed.get(&url.to_string()).copied()?;
+        let newer = seen > verified.when.as_second() && !self.allow_older;
+        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
     }
 
     /// Remembers when the text at an address was signed. Another channel's, which is refused, is
@@ -285,34 +304,32 @@ impl<'a> Trust<'a> {
     }
 }
 
-fn now() -> i64 {
-    Timestamp::now().as_second()
+/// An old text. Servers that copy a repository lag for hours; what is older for longer is no lag.
+fn older(url: &Url, when: Timestamp, seen: Timestamp) -> Error {
+    let age = now() - seen.as_second();
+    let shown = elapsed(Duration::from_secs(age.max(0).unsigned_abs()));
+    let error = Error::gate(format!(
+        "{url} was signed at {when:.0}, and a newer one, of {seen:.0}, was seen before"
+    ));
+    let error = error.cause(REPLAY);
+    match (url.local(), age < DAY) {
+        (None, true) => error.cause(format!("it was asked for {ASKED} times")).hint(format!(
+            "the newer one is {shown} old: if one server of several lags behind, the same command \
+             works later, or with the address of another; if it goes on for a day, ask the \
+             repository's owner; `imgforge pull --allow-older` takes it all the same"
+        )),
+        (_, true) => error.hint(
+            "ask the repository's owner; `imgforge pull --allow-older` takes it all the same",
+        ),
+        (_, false) => error.hint(format!(
+            "the newer one is {shown} old, longer than a server lags behind: ask the repository's \
+             owner; `imgforge pull --allow-older` takes it all the same"
+        )),
+    }
 }
 
-/// A page for people is no index that somebody has forged.
-fn refuse_page(bytes: &[u8], url: &Url) -> Result<()> {
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).to_ascii_lowercase();
-    let text = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    if !["<!doctype html", "<html", "<head", "<body"]
-        .iter()
-        .any(|tag| text.starts_with(tag))
-    {
-        return Ok(());
-    }
-    let title = text
-        .split_once("<title>")
-        .and_then(|(_, rest)| rest.split_once("</title>"))
-        .map(|(title, _)| title.split_whitespace().collect::<Vec<_>>().join(" "))
-        .filter(|title| !title.is_empty());
-    let error = Error::stage(format!("the server sent a page of HTML in place of {url}"));
-    let error = match title {
-        Some(title) => error.cause(format!("its title is `{title}`")),
-        None => error,
-    };
-    Err(error.hint(
-        "open the address in a browser: a sign-in page, a proxy's or a network's, may be in \
-         between; or the address is that of a page, not of a repository",
-    ))
+fn now() -> i64 {
+    Timestamp::now().as_second()
 }
 
 /// The keyring of an earlier time, if it has this key and no other.

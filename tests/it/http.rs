@@ -49,6 +49,26 @@ impl Place {
     }
 }
 
+/// A store that lists its files for nobody answers so about files that are not there.
+#[test]
+fn a_file_that_need_not_be_there_may_be_forbidden() {
+    let server = Server::start(|_, _| Answer::status(403));
+    let url = server.url("imgforge.gpg");
+    assert_eq!(client().read_optional(&url, 10).unwrap(), None);
+    for needed in [
+        client().read(&url, 10).map(Some),
+        client().read_known(&url, 10),
+    ] {
+        let text = needed.unwrap_err().render();
+        assert!(
+            text.contains("answered 403") && text.contains("S3"),
+            "{text}"
+        );
+    }
+    let server = Server::start(|_, _| Answer::status(401));
+    assert!(client().read_optional(&server.url("x"), 10).is_err());
+}
+
 #[test]
 fn a_file_is_read_from_http_and_from_this_host() {
     let place = Place::new();

@@ -2,6 +2,9 @@
 
 use imgforge::repository::{Settings, verify};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::world::*;
 
 fn settings(world: &World, valid_for: u64) -> Settings {
@@ -121,6 +124,49 @@ fn an_older_text_than_was_seen_before_is_refused() {
     };
     machine.find(&reference, &allowed).unwrap();
     machine.find(&reference, &machine.trusting()).unwrap();
+}
+
+/// One name, two servers: the second connection may reach the other one.
+#[test]
+fn a_server_that_lags_behind_another_of_its_name_is_asked_again() {
+    let (world, _) = one_image();
+    let machine = Machine::new(&world);
+    let old = std::fs::read(world.path("repo/index.asc")).unwrap();
+    sign_again(&world, "index.asc", 3600, |text| text);
+    let (root, lagging) = (world.path("repo"), Arc::new(AtomicUsize::new(0)));
+    let lags = Arc::clone(&lagging);
+    let server = Server::start(move |request, _| {
+        let mut left = |n: usize| n.checked_sub(1);
+        let old_one = request.path == "/index.asc"
+            && lags
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, &mut left)
+                .is_ok();
+        match old_one {
+            true => Answer::of(&old),
+            false => Answer::directory(request, &root),
+        }
+    });
+    let reference = format!("{}#web", server.text(""));
+    machine.find(&reference, &machine.trusting()).unwrap();
+    lagging.store(2, Ordering::SeqCst);
+    server.forget();
+    machine.find(&reference, &machine.trusting()).unwrap();
+    let asked = server.requests();
+    let anew = |request: &&Request| request.header("cache-control") == Some("no-cache");
+    assert_eq!(asked.iter().filter(anew).count(), 2, "{asked:?}");
+    lagging.store(100, Ordering::SeqCst);
+    let text = machine
+        .find(&reference, &machine.trusting())
+        .unwrap_err()
+        .render();
+    for words in [
+        "asked for 4 times",
+        "an old index is served",
+        "lags behind",
+        "--allow-older",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]
