@@ -144,7 +144,7 @@ impl Leaf {
 }
 
 /// Types that are no file systems, and hold what others are made of.
-const CACHES: [&str; 4] = ["bcache", "drbd", "VMFS_volume_member", "swsuspend"];
+const CACHES: [&str; 5] = ["bcache", "drbd", "jbd", "VMFS_volume_member", "swsuspend"];
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +171,7 @@ mod tests {
             "sda5 5 crypto_LUKS - -",
             "sda6 6 ddf_raid_member - -",
             "sda7 7 bcache - -",
+            "sda8 8 jbd - -",
         ] {
             assert!(unseen(line).is_some(), "{line}");
         }

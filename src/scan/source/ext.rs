@@ -164,7 +164,7 @@ fn pieces(raw: &Path, start: u64, path: &[u8], size: u64) -> Option<Pieces> {
     let told = |request: String| {
         let image = format!("{}?offset={start}", raw.display());
         let debugfs = Program::new("debugfs").args(["-R", &request, &image]);
-        debugfs.text().ok()
+        debugfs.on_foreign_file().text().ok()
     };
     let block = told("stats -h".into())?
         .lines()

@@ -76,11 +76,11 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
             number: 0,
             start: 0,
             size: whole,
-            content: content.unless(&known),
+            content: content.agreed(known.as_ref()),
             system: FileSystem {
                 name: "the disk".into(),
                 place: Some((0, 0)),
-                ..known
+                ..known.unwrap_or_default()
             },
         }]);
     };
@@ -92,7 +92,7 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
             number,
             start,
             size,
-            content: content.unless(&known),
+            content: content.agreed(known.as_ref()),
             system: FileSystem {
                 name: format!("partition {number}"),
                 place: Some((0, number)),
@@ -100,7 +100,7 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
                 partlabel: part.name,
                 part_type: part.kind,
                 no_auto: part.no_auto,
-                ..known
+                ..known.unwrap_or_default()
             },
         })
     });
@@ -108,13 +108,16 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
 }
 
 impl Content {
-    /// Swap space, or a boot loader's, is that only if blkid(8) knows no file system there: the
-    /// magic of a swap space stays where something else was made on it.
-    fn unless(self, known: &FileSystem) -> Self {
-        match (self, known.kind.as_str()) {
-            (Content::Bytes, "" | "swap" | "swsuspend") => Content::Bytes,
-            (Content::Bytes, _) => Content::Other,
-            (other, _) => other,
+    /// What it is by blkid(8), too: whatever was there before leaves its magic, below a member of a
+    /// RAID, in a swap space, under another file system. Where the two differ, or blkid(8) sees
+    /// several (`None`), nothing is sure, and it is for the appliance.
+    fn agreed(self, known: Option<&FileSystem>) -> Self {
+        use Content::{Bytes, Ext, Fat, Luks, NoFiles, Other};
+        match (self, known.map(|known| known.kind.as_str())) {
+            (NoFiles | Luks | Other, _) => self,
+            (Ext, Some("ext2" | "ext3" | "ext4")) | (Fat, Some("vfat")) => self,
+            (Ext | Fat | Bytes, Some("swap" | "swsuspend")) | (Bytes, Some("")) => Bytes,
+            (Ext | Fat | Bytes, _) => Other,
         }
     }
 }
@@ -160,18 +163,25 @@ fn look(file: &File, part: &Range<u64>, whole: u64, kind: &str) -> std::io::Resu
     })
 }
 
-/// Type, UUID and label of the file system there; a disk that blkid(8) does not know has none.
-fn system(raw: &Path, content: Content, start: u64, size: u64) -> FileSystem {
+/// Exit code of blkid(8) where it knows nothing.
+const NOTHING: i32 = 2;
+
+/// Type, UUID and label of the file system there, empty where blkid(8) knows none; `None` where
+/// it cannot tell.
+fn system(raw: &Path, content: Content, start: u64, size: u64) -> Option<FileSystem> {
     if content == Content::NoFiles {
-        return FileSystem::default();
+        return Some(FileSystem::default());
     }
     let [start, size] = [start, size].map(|bytes| bytes.to_string());
     let printed = Program::new("blkid")
         .args(["-p", "-o", "export", "-O", &start, "-S", &size])
         .arg(raw)
+        .on_foreign_file()
+        .done_with(NOTHING)
         .text()
-        .unwrap_or_default();
-    FileSystem::of_blkid(printed.lines().filter_map(|line| line.split_once('=')))
+        .ok()?;
+    let pairs = printed.lines().filter_map(|line| line.split_once('='));
+    Some(FileSystem::of_blkid(pairs))
 }
 
 #[cfg(test)]
@@ -226,6 +236,41 @@ mod tests {
         file.write_all_at(b"\x01CD001\x01", 32 << 10).unwrap();
         file.write_all_at(b"\xffCD001\x01", 34 << 10).unwrap();
         assert_eq!(contents(raw.path()), [(0, Content::Other)]);
+    }
+
+    /// As mdadm(8) writes it with metadata 1.2, which leaves the first 4 KiB alone.
+    fn make_member(file: &File) {
+        let mut superblock = [0; 256];
+        superblock[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
+        superblock[4] = 1;
+        superblock[0x90] = 8;
+        file.write_all_at(&superblock, 4096).unwrap();
+    }
+
+    #[test]
+    fn what_was_there_before_hides_nothing() {
+        let made: [&[&'static str]; 4] = [
+            &["mkfs.vfat", "-F", "16"],
+            &["mkfs.vfat", "-F", "32"],
+            &["mke2fs", "-q", "-t", "ext2"],
+            &["mke2fs", "-q", "-t", "ext4"],
+        ];
+        for command in made {
+            let (raw, file) = disk(64 << 20);
+            let raw = raw.path();
+            let program = Program::new(command[0]).args(&command[1..]).arg(raw);
+            program.run().unwrap();
+            assert!(contents(raw)[0].1.is_read_here(), "{command:?}");
+            make_member(&file);
+            assert_eq!(contents(raw), [(0, Content::Other)], "{command:?}");
+        }
+        // Two at once, of which blkid(8) names none.
+        let (raw, file) = disk(64 << 20);
+        let raw = raw.path();
+        Program::new("mke2fs").args(["-q"]).arg(raw).run().unwrap();
+        file.write_all_at(b"\x01CD001\x01", 32 << 10).unwrap();
+        file.write_all_at(b"\xffCD001\x01", 34 << 10).unwrap();
+        assert_eq!(contents(raw), [(0, Content::Other)]);
     }
 
     #[test]

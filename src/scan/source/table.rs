@@ -73,7 +73,8 @@ pub(super) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>
     if bytes::<8>(file, 512) != *GPT && bytes::<8>(file, LARGE) == *GPT {
         return gpt(file, LARGE);
     }
-    let printed = Program::new("sfdisk").args(["--json"]).arg(raw).json();
+    let printed = Program::new("sfdisk").args(["--json"]).arg(raw);
+    let printed = printed.on_foreign_file().json();
     let table = printed
         .map(|printed: Printed| printed.partitiontable)
         .ok()?;
