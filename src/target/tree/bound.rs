@@ -8,7 +8,7 @@ use super::{Content, Kind, Node, Run};
 pub(super) const LONGEST_PATH: usize = 4096;
 
 /// What is remembered of any disk, in bytes.
-const LEAST: u64 = 64 << 20;
+pub(super) const LEAST: u64 = 64 << 20;
 
 /// What is remembered at most, in bytes: about seven million files.
 const MOST: u64 = 2 << 30;
@@ -39,8 +39,12 @@ impl Bound {
             _ => 0,
         };
         let xattrs: usize = node.xattrs.iter().map(attribute).sum();
-        let size = size_of::<Node>() + node.path.len() + xattrs + content + link;
-        let left = self.left.checked_sub(size as u64);
+        self.charge(size_of::<Node>() + node.path.len() + xattrs + content + link)
+    }
+
+    /// Counts so many bytes.
+    pub(super) fn charge(&mut self, bytes: usize) -> io::Result<()> {
+        let left = self.left.checked_sub(bytes as u64);
         self.left = left.ok_or_else(|| {
             io::Error::other("its list of files is larger than any image's: is it damaged?")
         })?;

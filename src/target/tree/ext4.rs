@@ -4,8 +4,9 @@
 //! unfinished journal, inline data, encryption, files without extents) is for the appliance.
 //!
 //! A disk may be anybody's: every number is compared with what the file system can have. Each
-//! directory counts once, blocks lie in the file system, the extents of a file are in order, and
-//! what is read of directories and trees of extents is never more than the file system has bytes.
+//! directory counts once, blocks lie in the file system, the extents of a file are in order, no two
+//! directories or trees of extents share a block, and what is read of those is never more than the
+//! file has bytes that are no holes. Names count before they are remembered.
 
 mod numbers;
 mod xattrs;
@@ -17,7 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
-use super::bound::{Bound, LONGEST_PATH};
+use super::bound::{Bound, LEAST, LONGEST_PATH};
 use super::{Content, Kind, Node, Run};
 use numbers::{u16_at, u32_at};
 use xattrs::attributes;
@@ -70,8 +71,16 @@ struct Fs<'a> {
     descriptor: u64,
     /// Bytes of directories and of trees of extents that may still be read.
     unread: Cell<u64>,
+    /// The blocks of those that were read.
+    own: RefCell<HashSet<u64>>,
     bound: RefCell<Bound>,
 }
+
+/// What a name of a directory takes in memory beside its bytes, with what its allocation costs.
+const NAMED: usize = size_of::<(Vec<u8>, u64)>() + 16;
+
+/// What a number of [`Fs::own`] takes in memory.
+const NUMBERED: usize = 16;
 
 impl<'a> Fs<'a> {
     fn open(file: &'a File, start: u64, volume: u32, block: &[u8]) -> io::Result<Option<Fs<'a>>> {
@@ -88,7 +97,10 @@ impl<'a> Fs<'a> {
         let size = 1024 << scale;
         let high = if wide { u32_at(block, 0x150) } else { 0 };
         let promised = u64::from(u32_at(block, 4)) | u64::from(high) << 32;
-        let there = file.metadata()?.size().saturating_sub(start);
+        let meta = file.metadata()?;
+        let there = meta.size().saturating_sub(start);
+        // A file system that compresses may have stored less than there is.
+        let stored = there.min((meta.blocks() * 512).saturating_add(LEAST));
         let fs = Fs {
             file,
             start,
@@ -103,8 +115,9 @@ impl<'a> Fs<'a> {
                 true => u64::from(u16_at(block, 0xfe)).max(32),
                 false => 32,
             },
-            unread: Cell::new(there),
-            bound: RefCell::new(Bound::of(there)),
+            unread: Cell::new(stored),
+            own: RefCell::default(),
+            bound: RefCell::new(Bound::of(stored)),
         };
         let sized = |bytes: u64| bytes.is_power_of_two() && bytes <= size;
         match sized(fs.inode) && sized(fs.descriptor) {
@@ -129,6 +142,10 @@ impl<'a> Fs<'a> {
         let left = self.unread.get().checked_sub(self.block);
         let left = left.ok_or_else(|| damaged("its directories are larger than itself"))?;
         self.unread.set(left);
+        if !self.own.borrow_mut().insert(number) {
+            return Err(damaged("two directories or trees of extents share a block"));
+        }
+        self.bound.borrow_mut().charge(NUMBERED)?;
         self.part(number, 0, self.block)
     }
 
@@ -349,6 +366,7 @@ impl<'a> Fs<'a> {
                     let shown = String::from_utf8_lossy(text);
                     return Err(damaged(&format!("{shown:?} is no name of a file")));
                 }
+                self.bound.borrow_mut().charge(NAMED + name)?;
                 all.push((text.to_vec(), u64::from(inode)));
             }
             at += length;

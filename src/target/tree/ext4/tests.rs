@@ -121,3 +121,42 @@ fn sizes_that_cannot_be_are_refused() {
         assert!(why.contains(reason), "{line}: {why}");
     }
 }
+
+#[test]
+fn a_block_of_a_directory_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = made(dir.path(), &[]);
+    let blocks = Program::new("debugfs").args(["-R", "blocks /a/b"]);
+    let block = blocks.arg(&image).text().unwrap();
+    let block = block.trim();
+    // Two extents of a block each, and both are the same.
+    let lines = [
+        format!("sif /a/b block[0] {}", 0xf30a | 2 << 16),
+        "sif /a/b block[6] 1".into(),
+        "sif /a/b block[7] 1".into(),
+        format!("sif /a/b block[8] {block}"),
+    ];
+    for line in lines {
+        let debugfs = Program::new("debugfs").args(["-w", "-R", &line]);
+        debugfs.arg(&image).run().unwrap();
+    }
+    let why = refused(&image);
+    assert!(why.contains("share a block"), "{why}");
+}
+
+#[test]
+fn names_and_holes_do_not_fill_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = made(dir.path(), &[]);
+    let file = File::options().write(true).read(true).open(image).unwrap();
+    file.set_len(6 << 30).unwrap();
+    let mut block = [0; 1024];
+    file.read_exact_at(&mut block, 1024).unwrap();
+    let fs = Fs::open(&file, 0, 1, &block).unwrap().unwrap();
+    assert!(fs.unread.get() < 1 << 30, "{}", fs.unread.get());
+    let root = fs.node(ROOT, vec![]).unwrap().unwrap();
+    // What is left does for the block's number.
+    while fs.bound.borrow_mut().charge(NUMBERED + NAMED).is_ok() {}
+    let why = fs.list(&root).unwrap_err().to_string();
+    assert!(why.contains("list of files is larger"), "{why}");
+}
