@@ -143,9 +143,12 @@ fn whole_forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
         let middle = value.len() / 2;
         all.insert(value[middle - PIECE..middle + PIECE].to_vec());
     }
-    let utf16: Vec<u8> = value.iter().flat_map(|byte| [*byte, 0]).collect();
-    let hexed = hex::encode(value).into_bytes();
-    for form in [utf16, hexed] {
+    let units = units(value);
+    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    let lower = hex::encode(value).into_bytes();
+    let upper = hex::encode_upper(value).into_bytes();
+    for form in [little, big, lower, upper] {
         if form.len() >= 2 * TELLING {
             all.insert(form);
         }
@@ -156,6 +159,17 @@ fn whole_forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
         }
     }
     all
+}
+
+/// The value as UTF-16 has it; what is no text is widened byte by byte.
+fn units(value: &[u8]) -> Vec<u16> {
+    // A window may begin and end within a character.
+    let texts = value.utf8_chunks().map(|chunk| chunk.valid());
+    let text = texts.max_by_key(|text| text.len()).unwrap_or_default();
+    match text.len() * 2 > value.len() {
+        true => text.encode_utf16().collect(),
+        false => value.iter().copied().map(u16::from).collect(),
+    }
 }
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -268,6 +282,26 @@ mod tests {
             assert_eq!(found(value, text.as_bytes()), whole, "{text}");
         }
         assert!(found(value, hex::encode(value).as_bytes()));
+    }
+
+    #[test]
+    fn utf_16_and_hex_are_found_in_every_spelling() {
+        let value = "Pässword€𝄞";
+        let units: Vec<u16> = value.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        let upper = hex::encode_upper(value).into_bytes();
+        let lower = hex::encode(value).into_bytes();
+        for form in [little, big, upper, lower] {
+            let text = [b"x".as_slice(), &form, b"y"].concat();
+            assert!(found(value.as_bytes(), &text), "{form:?}");
+        }
+        // Of a long value, windows: they begin within characters.
+        let long =
+            "é€".repeat(20 << 10) + &(0..20_000).map(|n| format!("ß{n}")).collect::<String>();
+        let units: Vec<u16> = long.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        assert!(found(long.as_bytes(), &little));
     }
 
     #[test]
