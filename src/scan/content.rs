@@ -4,6 +4,7 @@ use std::io::{self, Cursor, Read};
 
 use super::decode::{self, Form};
 use super::find::Finder;
+use super::frames::Frames;
 use super::stream::hold;
 use super::{journal, nested, squashfs};
 
@@ -117,10 +118,35 @@ impl Search<'_> {
             Form::Deb => nested::deb(self, &mut all, depth, member, found),
             Form::Rpm => nested::rpm(self, &mut all, depth, member, found),
             form => {
-                let mut inner = decode::decoder(form, all, depth < DEPTH)?;
-                self.decoded(&mut inner, depth - 1, member, found)
+                let frames = Frames::new(form, &mut all, depth < DEPTH);
+                self.frames(frames, form, depth, member, found)
             }
         }
+    }
+
+    /// What is compressed, and whatever is between and behind its frames.
+    fn frames(
+        &self,
+        mut frames: Frames<'_>,
+        form: Form,
+        depth: u32,
+        member: &str,
+        found: &mut Found,
+    ) -> io::Result<()> {
+        self.decoded(&mut frames, depth - 1, member, found)?;
+        // An archive may end before what it is in.
+        self.bytes(&mut frames, member, found)?;
+        let (aside, rest) = frames.rest()?;
+        self.bytes(&mut aside.as_slice(), member, found)?;
+        let Some(mut rest) = rest else {
+            return Ok(());
+        };
+        let behind = format!("{member}behind its end: ");
+        if form == Form::Lz4 {
+            // Its decoder ends at empty blocks, too, behind which there are others.
+            found.close(&behind, "it is not known what it is".into());
+        }
+        self.decoded(&mut rest, depth - 1, &behind, found)
     }
 
     /// What must be seen at once.

@@ -1,16 +1,5 @@
 //! Compressed contents, known by their first bytes and never by their name.
 
-use std::io::{self, Read};
-
-use crate::host::interrupt;
-
-/// How much one file may decode to, in bytes: more is a trap, or no image of ours.
-const MOST: u64 = 4 << 30;
-
-/// What a decoder of xz may take, in bytes: `xz -9` needs 65 MiB, larger dictionaries are asked for.
-const OUTER: u64 = 1 << 30;
-const INNER: u64 = 128 << 20;
-
 /// How a content is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -20,12 +9,16 @@ pub(super) enum Form {
     Xz,
     /// The older format of xz' authors.
     Lzma,
+    /// zlib, as git's objects are.
+    Zlib,
     /// Zstandard.
     Zstd,
     /// bzip2.
     Bzip2,
     /// LZ4's frames.
     Lz4,
+    /// A frame that decoders of Zstandard and LZ4 skip.
+    Skippable,
     /// An archive for the kernel, which compressed ones may follow.
     Cpio,
     /// An archive of tar.
@@ -54,6 +47,7 @@ pub(super) fn form(head: &[u8]) -> Option<Form> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
         [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] => Form::Bzip2,
         [4, 0x22, 0x4d, 0x18, ..] => Form::Lz4,
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Form::Skippable,
         [b'0', b'7', b'0', b'7', b'0', b'1' | b'2', ..] => Form::Cpio,
         [b'L', b'P', b'K', b'S', b'H', b'H', b'R', b'H', ..] => Form::Journal,
         [b'P', b'K', 3, 4, ..] => Form::Zip,
@@ -61,6 +55,8 @@ pub(super) fn form(head: &[u8]) -> Option<Form> {
         [b'h', b's', b'q', b's', ..] => Form::Squashfs,
         _ if head.starts_with(b"!<arch>\ndebian-binary") => Form::Deb,
         _ if head.get(257..262) == Some(b"ustar") => Form::Tar,
+        _ if is_zlib(head) => Form::Zlib,
+        _ if is_lzma(head) => Form::Lzma,
         _ => return None,
     })
 }
@@ -89,64 +85,74 @@ pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The decoded content; an end is put to what decodes to more than anything should. What is `inner`,
-/// packed in something else, may take less memory: there can be several at once.
-///
-/// # Errors
-/// When the decoder cannot be made.
-pub(super) fn decoder<'r>(
-    form: Form,
-    content: impl Read + 'r,
-    inner: bool,
-) -> io::Result<Box<dyn Read + 'r>> {
-    let memory = if inner { INNER } else { OUTER };
-    Ok(match form {
-        Form::Gzip => Box::new(Bounded::new(flate2::read::MultiGzDecoder::new(content))),
-        Form::Bzip2 => Box::new(Bounded::new(bzip2::read::MultiBzDecoder::new(content))),
-        Form::Zstd => Box::new(Bounded::new(zstd::stream::read::Decoder::new(content)?)),
-        Form::Lz4 => Box::new(Bounded::new(lz4_flex::frame::FrameDecoder::new(content))),
-        Form::Xz => {
-            let stream = xz2::stream::Stream::new_stream_decoder(memory, xz2::stream::CONCATENATED);
-            Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
-                content, stream?,
-            )))
-        }
-        Form::Lzma => {
-            let stream = xz2::stream::Stream::new_lzma_decoder(memory);
-            Box::new(Bounded::new(xz2::read::XzDecoder::new_stream(
-                content, stream?,
-            )))
-        }
-        _ => Box::new(content),
+/// Whether a stream of zlib begins here. It has no magic, but two bytes that many files have: that
+/// its first bytes can be decoded tells.
+fn is_zlib(head: &[u8]) -> bool {
+    let &[method, flags, ..] = head else {
+        return false;
+    };
+    let sum = u16::from_be_bytes([method, flags]);
+    // Deflate with a window that there is, and no dictionary that is elsewhere.
+    if method & 0x0f != 8 || method >> 4 > 7 || sum % 31 != 0 || flags & 0x20 != 0 {
+        return false;
+    }
+    let (mut decoder, mut out) = (flate2::Decompress::new(true), [0; 4096]);
+    decodes(head, |input| {
+        let (read, written) = (decoder.total_in(), decoder.total_out());
+        let none = flate2::FlushDecompress::None;
+        let status = decoder.decompress(input, &mut out, none).ok()?;
+        let (read, written) = (decoder.total_in() - read, decoder.total_out() - written);
+        Some((read, written, status == flate2::Status::StreamEnd))
     })
 }
 
-/// A stream with an end.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R> Bounded<R> {
-    fn new(inner: R) -> Self {
-        Bounded { inner, left: MOST }
+/// Whether a content of LZMA's older format begins here, by the parameters that xz(1) takes: it has
+/// no magic either.
+fn is_lzma(head: &[u8]) -> bool {
+    let (Some(header), Some(&0)) = (head.get(..13), head.get(13)) else {
+        return false;
+    };
+    let (context, position) = (header[0] % 9, header[0] / 9 % 5);
+    let dictionary = u32::from_le_bytes(header[1..5].try_into().expect("four bytes"));
+    let size = u64::from_le_bytes(header[5..].try_into().expect("eight bytes"));
+    let round = dictionary >> dictionary.trailing_zeros().min(31);
+    if header[0] >= 225
+        || context + position > 4
+        || dictionary < 4096
+        || !matches!(round, 1 | 3)
+        || (size != u64::MAX && size >= 1 << 38)
+    {
+        return false;
     }
+    let Ok(mut decoder) = xz2::stream::Stream::new_lzma_decoder(1 << 30) else {
+        return false;
+    };
+    let mut out = [0; 4096];
+    decodes(head, |input| {
+        let (read, written) = (decoder.total_in(), decoder.total_out());
+        let status = decoder.process(input, &mut out, xz2::stream::Action::Run);
+        let (read, written) = (decoder.total_in() - read, decoder.total_out() - written);
+        Some((
+            read,
+            written,
+            status.ok()? == xz2::stream::Status::StreamEnd,
+        ))
+    })
 }
 
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if interrupt::raised() {
-            return Err(io::Error::other("interrupted"));
+/// Whether all of `head` can be decoded, and to something, by `step`: what it read and wrote, and
+/// whether that was the end.
+fn decodes(mut head: &[u8], mut step: impl FnMut(&[u8]) -> Option<(u64, u64, bool)>) -> bool {
+    let mut any = false;
+    loop {
+        let Some((read, written, end)) = step(head) else {
+            return false;
+        };
+        any |= written > 0;
+        head = &head[read as usize..];
+        if end || (read == 0 && written == 0) {
+            return any && (end || head.is_empty());
         }
-        if self.left == 0 {
-            return Err(io::Error::other("it decodes to more than 4 GiB"));
-        }
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = self.inner.read(&mut buffer[..most])?;
-        self.left -= read as u64;
-        Ok(read)
     }
 }
 
@@ -168,40 +174,22 @@ pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
-
-    fn decoded(bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![];
-        let form = form(bytes).unwrap();
-        decoder(form, bytes, true)
-            .unwrap()
-            .read_to_end(&mut out)
-            .unwrap();
-        out
-    }
 
     #[test]
-    fn every_form_is_known_and_decoded() {
-        let text = b"what is in it".repeat(100);
-        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
-        gzip.write_all(&text).unwrap();
-        let gzip = gzip.finish().unwrap();
-        assert_eq!(decoded(&gzip), text);
-        assert_eq!(decoded(&[gzip.clone(), gzip].concat()), text.repeat(2));
-        let mut bzip = bzip2::write::BzEncoder::new(vec![], bzip2::Compression::fast());
-        bzip.write_all(&text).unwrap();
-        assert_eq!(decoded(&bzip.finish().unwrap()), text);
-        assert_eq!(
-            decoded(&zstd::encode_all(text.as_slice(), 1).unwrap()),
-            text
-        );
-        let mut lz4 = lz4_flex::frame::FrameEncoder::new(vec![]);
-        lz4.write_all(&text).unwrap();
-        assert_eq!(decoded(&lz4.finish().unwrap()), text);
-        let mut xz = xz2::write::XzEncoder::new(vec![], 1);
-        xz.write_all(&text).unwrap();
-        assert_eq!(decoded(&xz.finish().unwrap()), text);
-        assert_eq!(form(b"plain text of any kind"), None);
+    fn what_has_no_magic_is_known_by_what_it_decodes_to() {
+        let all: [&[u8]; 8] = [
+            b"plain text of any kind",
+            b"x\x9c and no stream",
+            b"hCard: a text whose first bytes could be zlib's",
+            b"H\x89\xe5\x48\x83\xec\x10\x48\x8d\x3d\x00\x00\x00\x00\xe8",
+            b"x\x01",
+            b"\x5d\0\0\x80\0 and text, of which the size is none",
+            b"\x6c\0\x10\0\0\x10\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+            &[0; 512],
+        ];
+        for head in all {
+            assert_eq!(form(head), None, "{head:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::io::Read as _;
 
-use super::decode::{self, Form};
+use super::decode::Form;
+use super::frames::Frames;
 
 const DATA: u8 = 1;
 const COMPACT: u32 = 1 << 4;
@@ -61,8 +62,9 @@ fn object(flags: u8, data: &[u8], most: u64) -> Option<Vec<u8>> {
         _ => return None,
     };
     let mut text = Vec::new();
-    let decoder = decode::decoder(form, data, true).ok()?;
-    decoder.take(most).read_to_end(&mut text).ok()?;
+    let mut data = data;
+    let frames = Frames::new(form, &mut data, true);
+    frames.take(most).read_to_end(&mut text).ok()?;
     ((text.len() as u64) < most).then_some(text)
 }
 
