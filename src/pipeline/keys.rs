@@ -1,5 +1,6 @@
 //! What each stage's result depends on. A wrong hit is worse than a miss: in doubt, it is an input.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,9 +11,10 @@ use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::pipeline::pins::Pin;
 use crate::recipe::types::{
-    Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Step, VirtInstall,
+    Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Secret, Step, VirtInstall,
 };
 use crate::recipe::{Resolved, beneath};
+use crate::stage::check::Basis;
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
@@ -23,7 +25,7 @@ const INSTALL: u32 = 4;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 3;
 const SEAL: u32 = 10;
-const CHECK: u32 = 3;
+const CHECK: u32 = 4;
 const PACK: u32 = 2;
 
 /// The names of the input that is another stage's disk, of `configure` and of `seal`.
@@ -146,16 +148,15 @@ pub fn configure(
     if resolved.grows() {
         inputs.value("machine.disk", recipe.machine.disk);
     }
+    // What the steps see of the machine that they run in.
+    let machine = &recipe.machine;
+    inputs.value("machine.memory", machine.memory);
+    inputs.value("machine.cpus", machine.cpus);
+    inputs.value("machine.firmware", machine.firmware);
+    inputs.value("machine.network", &machine.network);
     inputs.place("mirrors.build", &recipe.mirrors.build);
-    resolved
-        .vars
-        .iter()
-        .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
-    // Name and source: the value is never hashed, so that a key tells nothing about it.
-    recipe
-        .secrets
-        .iter()
-        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+    variables(&mut inputs, &resolved.vars);
+    secrets(&mut inputs, &recipe.secrets);
     for index in steps.clone() {
         step(
             &mut inputs,
@@ -200,21 +201,47 @@ pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
 }
 
 /// Inputs of `check`.
-pub fn check(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
+pub fn check(basis: &Basis<'_>, disk: Option<&Key>) -> Inputs {
     let mut inputs = Inputs::new("check", CHECK);
     disk.iter()
         .for_each(|key| inputs.input("the sealed disk", key));
-    inputs.value("the runner", crate::runner::version());
-    inputs.value("the scan", crate::scan::VERSION);
-    // What the scan accepts, and what it looks for; a value itself is never hashed.
-    inputs.value("mirrors", &recipe.mirrors);
-    recipe
-        .secrets
-        .iter()
-        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
-    each_field(&mut inputs, "check", &recipe.check);
-    each_field(&mut inputs, "machine", &recipe.machine);
+    rests_on(&mut inputs, basis, true);
     inputs
+}
+
+/// What the scan's verdict rests on, and that of the gate if guests boot.
+fn rests_on(inputs: &mut Inputs, basis: &Basis<'_>, boots: bool) {
+    let Basis {
+        check,
+        machine,
+        vars,
+        secrets: from,
+        mirrors,
+        hosts,
+    } = basis;
+    inputs.value("the scan", crate::scan::VERSION);
+    inputs.value("mirrors", mirrors);
+    inputs.value("mirrors of this host", hosts);
+    secrets(inputs, from);
+    each_field(inputs, "machine", machine);
+    if boots {
+        inputs.value("the runner", crate::runner::version());
+        each_field(inputs, "check", check);
+        variables(inputs, vars);
+    } else {
+        inputs.value("check.allow", &check.allow);
+    }
+}
+
+fn variables(inputs: &mut Inputs, vars: &BTreeMap<String, String>) {
+    vars.iter()
+        .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+}
+
+/// Name and source: the value is never hashed, so that a key tells nothing about it.
+fn secrets(inputs: &mut Inputs, from: &BTreeMap<String, Secret>) {
+    from.iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
 }
 
 /// Inputs of `pack`.
@@ -246,6 +273,7 @@ pub fn pack(recipe: &Recipe, disk: Option<&Key>) -> Inputs {
 /// When a file that a step names cannot be read.
 pub fn finish(
     resolved: &Resolved,
+    basis: &Basis<'_>,
     disk: Option<&Key>,
     target: &Target,
     digests: &Digests,
@@ -259,26 +287,18 @@ pub fn finish(
     let options = (target.options)(&recipe.targets).unwrap_or_default();
     each_field(&mut inputs, &name, &options);
     inputs.value("summary", &recipe.summary);
-    inputs.value("the scan", crate::scan::VERSION);
-    inputs.value("check.allow", &recipe.check.allow);
-    inputs.value("mirrors", &recipe.mirrors);
-    recipe
-        .secrets
-        .iter()
-        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
-    each_field(&mut inputs, "machine", &recipe.machine);
     let steps = (target.steps)(&recipe.targets);
+    rests_on(
+        &mut inputs,
+        basis,
+        !steps.is_empty() || target.trial.is_some(),
+    );
     for (index, each) in steps.iter().enumerate() {
         let place = format!("{name}.step[{index}]");
         step(&mut inputs, resolved, &place, each, digests)?;
     }
-    if !steps.is_empty() || target.trial.is_some() {
-        inputs.value("the runner", crate::runner::version());
+    if !steps.is_empty() {
         inputs.value("seal.operations", &recipe.seal.operations);
-        each_field(&mut inputs, "check", &recipe.check);
-        let vars = &resolved.vars;
-        vars.iter()
-            .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
     }
     Ok(inputs)
 }

@@ -98,6 +98,7 @@ pub struct Built {
 pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mode) -> Result<Plan> {
     let Session {
         repo,
+        config,
         store,
         digests,
         ..
@@ -112,6 +113,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
     } = options;
     Planner {
         repo,
+        config,
         store,
         digests,
         vars,

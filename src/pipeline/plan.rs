@@ -10,8 +10,9 @@ use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
 use crate::pipeline::pins::Pin;
 use crate::recipe::types::{Action, From, Install, Recipe};
-use crate::recipe::{NamedFile, Repo, Resolved, Role};
+use crate::recipe::{Config, NamedFile, Repo, Resolved, Role};
 use crate::stage::StageId;
+use crate::stage::check::Basis;
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::inputs::{Inputs, Walked};
@@ -143,6 +144,8 @@ impl Plan {
 pub struct Planner<'a> {
     /// The recipe repository.
     pub repo: &'a Repo,
+    /// Its imgforge.yaml.
+    pub config: &'a Config,
     /// Where finished stages are.
     pub store: &'a Store,
     /// The memory of file digests.
@@ -256,7 +259,8 @@ impl Draft<'_> {
         }
         let inputs = keys::seal(self.resolved, self.disk.as_ref())?;
         self.add(StageId::Seal, "seal".into(), inputs, None, Work::Seal)?;
-        let inputs = keys::check(recipe, self.disk.as_ref());
+        let basis = Basis::of(self.resolved, self.planner.config);
+        let inputs = keys::check(&basis, self.disk.as_ref());
         self.add(StageId::Check, "check".into(), inputs, None, Work::Check)?;
         let inputs = keys::pack(recipe, self.disk.as_ref());
         self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)?;
@@ -266,7 +270,8 @@ impl Draft<'_> {
             {
                 continue;
             }
-            let inputs = keys::finish(self.resolved, self.disk.as_ref(), target, digests)?;
+            let disk = self.disk.as_ref();
+            let inputs = keys::finish(self.resolved, &basis, disk, target, digests)?;
             let label = format!("finish-{}", target.name);
             self.add(
                 StageId::Finish,

@@ -320,3 +320,37 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
     }
     assert!(!world.stored().iter().any(|name| name.starts_with('.')));
 }
+
+/// A verdict is one about what the gate's commands and the scan were told.
+#[test]
+fn what_the_gate_is_told_is_in_the_keys_of_its_verdicts() {
+    let world = World::new();
+    let told = |vars: &str, mirrors: &str| {
+        world.recipe(&format!(
+            "install: {{import: {{image: files/disk.raw}}}}\nmachine: {{disk: 1GiB}}\n\
+             vars: {{{vars}}}\ncheck: {{commands: ['test \"$IMGFORGE_VAR_ROLE\" = web']}}\n\
+             targets: {{docker: {{}}, vagrant: {{}}}}\n"
+        ));
+        world.write(
+            "imgforge.yaml",
+            &format!("state: state\nmirrors: {{{mirrors}}}\n"),
+        );
+        ["seal", "check", "finish-vagrant", "finish-docker"]
+            .map(|label| key(&world, "small", label))
+    };
+    let before = told("role: web", "");
+    // Docker's machines are not booted, and what is scanned has no variables.
+    for (vars, mirrors, same) in [
+        ("role: db", "", [true, false, false, true]),
+        (
+            "role: web",
+            "debian: ['http://mirror.example/debian']",
+            [true, false, false, false],
+        ),
+    ] {
+        let after = told(vars, mirrors);
+        let equal: Vec<bool> = before.iter().zip(&after).map(|(a, b)| a == b).collect();
+        assert_eq!(equal, same, "{vars} {mirrors}");
+    }
+    assert_eq!(told("role: web", ""), before);
+}

@@ -60,7 +60,11 @@ impl Run<'_> {
             };
             let target = target::find(name).ok_or_else(|| target::unknown(name))?;
             let entry = self.stage(planned, |context| {
-                stage::finish::run(context, &source, sealed, self.plan.version(), target)
+                let made =
+                    stage::finish::run(context, &source, sealed, self.plan.version(), target)?;
+                // What was read is what was sealed, to the end.
+                self.session.store.verify(&sealed.0)?;
+                Ok(made)
             })?;
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
             entries.insert(label.to_owned(), entry);

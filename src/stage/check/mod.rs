@@ -1,6 +1,7 @@
 //! The gate. Offline, the sealed disk holds no leftovers; online, two clones of it boot in
 //! parallel, come up healthy, pass the recipe's commands, and are two different machines.
 
+mod basis;
 mod boot;
 mod judge;
 mod offline;
@@ -22,6 +23,7 @@ use crate::scan;
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
 
+pub use basis::Basis;
 pub use boot::clone_disk;
 use boot::{Booted, boot, overlay, prepare};
 pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
@@ -46,11 +48,11 @@ pub struct Gate<'a> {
     pub disk: &'a Path,
     /// The operating system of this very disk, where it is known.
     pub os: Option<&'a Os>,
-    /// The recipe's machine.
+    /// The recipe's machine: that of the [`Basis`].
     pub machine: &'a types::Machine,
-    /// What the recipe asks of the gate.
+    /// What the recipe asks of the gate, and what the disk or the target adds.
     pub check: &'a Check,
-    /// The recipe's variables.
+    /// The recipe's variables: those of the [`Basis`].
     pub vars: &'a BTreeMap<String, String>,
     /// What opens the disk when it boots, if it is encrypted.
     pub passphrase: Option<Key>,

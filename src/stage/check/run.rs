@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Gate, run_gate, subject};
+use super::{Basis, Gate, run_gate, subject};
 use crate::error::Result;
 use crate::guest::Os;
 use crate::recipe::grow;
@@ -26,9 +26,10 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
     store.verify(&sealed.0)?;
     let subject = subject(context, sealed)?;
     let os: Option<Os> = serde_json::from_value(sealed.0.meta().facts["os"].clone()).ok();
-    let mut check = recipe.check.clone();
+    let basis = Basis::of(context.resolved, context.config);
+    let mut check = basis.check.clone();
     // A root that grows has to: the clones' disks are larger than the image's.
-    let size = match recipe.machine.grow {
+    let size = match basis.machine.grow {
         true => Some(target::size_of(&sealed.0.disk(), "qcow2")?),
         false => None,
     };
@@ -40,9 +41,9 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         ui: context.ui,
         disk: &sealed.0.disk(),
         os: os.as_ref(),
-        machine: &recipe.machine,
+        machine: basis.machine,
         check: &check,
-        vars: &context.resolved.vars,
+        vars: basis.vars,
         passphrase: configure::passphrase(recipe, &context.resolved.root),
         subject: &subject,
         scratch: scratch.path(),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Basis;
 use crate::error::Result;
-use crate::host::exec::Program;
-use crate::recipe::types::{Action, Recipe, Step};
+use crate::recipe::types::{Action, Step};
 use crate::scan::{Declared, Known, Subject};
 use crate::stage::{Context, Sealed, configure, declared, install};
 use crate::sysprep;
@@ -26,7 +26,8 @@ pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
 /// As [`subject`], and when a file that a step names cannot be read.
 pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> Result<Subject> {
     let recipe = context.recipe();
-    let secrets = configure::secret_values(&recipe.secrets, &context.resolved.root)?;
+    let basis = Basis::of(context.resolved, context.config);
+    let secrets = configure::secret_values(basis.secrets, &context.resolved.root)?;
     let facts = &sealed.0.meta().facts;
     let mut declared: sysprep::Declared =
         serde_json::from_value(facts["declared"].clone()).unwrap_or_default();
@@ -44,15 +45,9 @@ pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> R
     let hashes = secrets.values().filter(|value| is_hash(value));
     let text = |value: &Vec<u8>| String::from_utf8_lossy(value).trim().to_owned();
     subject.declared.hashes.extend(hashes.map(text));
-    let listed = context
-        .config
-        .mirrors
-        .values()
-        .flatten()
-        .map(String::as_str);
     let steps = recipe.configure.iter().chain(steps);
     repositories(&mut subject.declared, steps);
-    mirrors(&mut subject.declared, recipe, sources.as_deref(), listed);
+    mirrors(&mut subject.declared, &basis, sources.as_deref());
     Ok(subject)
 }
 
@@ -79,34 +74,18 @@ fn repositories<'s>(declared: &mut Declared, steps: impl Iterator<Item = &'s Ste
     }
 }
 
-fn mirrors<'a>(
-    declared: &mut Declared,
-    recipe: &'a Recipe,
-    sources: Option<&str>,
-    listed: impl Iterator<Item = &'a str>,
-) {
-    declared.hosts.extend(hosts(&recipe.mirrors.image));
+fn mirrors(declared: &mut Declared, basis: &Basis<'_>, sources: Option<&str>) {
+    declared.hosts.extend(hosts(&basis.mirrors.image));
     // Whoever wants the build's mirror in the image has said so.
-    declared.any_host = recipe.mirrors.image == "host";
+    declared.any_host = basis.mirrors.image == "host";
     let Some(sources) = sources else { return };
-    let listed = listed.chain([recipe.mirrors.build.as_str()]);
-    let mut used: BTreeSet<String> = listed.flat_map(hosts).collect();
-    used.extend(hosts(&of_host()));
     declared.hosts.extend(hosts(sources));
-    declared.build_hosts = used.difference(&declared.hosts).cloned().collect();
-}
-
-/// Where this host fetches its own packages from, as a text; a host without apt says nothing.
-fn of_host() -> String {
-    let format = ["indextargets", "--format", "$(REPO_URI)"];
-    Program::new("apt-get")
-        .args(format)
-        .text()
-        .unwrap_or_default()
+    let hosts = basis.hosts.difference(&declared.hosts);
+    declared.build_hosts = hosts.cloned().collect();
 }
 
 /// The hosts of all addresses in a text.
-fn hosts(text: &str) -> BTreeSet<String> {
+pub(super) fn hosts(text: &str) -> BTreeSet<String> {
     let addresses = text.split("://").skip(1);
     addresses
         .map(|rest| {

@@ -8,7 +8,7 @@ use crate::host::exec::Program;
 use crate::hypervisor::{self, Format};
 use crate::recipe::types::{Check, Step};
 use crate::scan::Subject;
-use crate::stage::check::{Gate, GateReport, run_gate};
+use crate::stage::check::{Basis, Gate, GateReport, run_gate};
 use crate::stage::install::SourcesFile;
 use crate::stage::{Context, Sealed, configure, declared, overlay, seal};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
@@ -73,7 +73,8 @@ pub(super) fn gate(
     scratch: &Path,
 ) -> Result<GateReport> {
     let recipe = context.recipe();
-    let mut check: Check = recipe.check.clone();
+    let basis = Basis::of(context.resolved, context.config);
+    let mut check: Check = basis.check.clone();
     check.commands.extend(trial.commands.iter().cloned());
     let seed = match trial.seed.is_empty() {
         true => vec![],
@@ -86,9 +87,9 @@ pub(super) fn gate(
         ui: context.ui,
         disk,
         os: None,
-        machine: &recipe.machine,
+        machine: basis.machine,
         check: &check,
-        vars: &context.resolved.vars,
+        vars: basis.vars,
         passphrase: configure::passphrase(recipe, &context.resolved.root),
         subject,
         scratch,
