@@ -8,6 +8,7 @@
 mod inspect;
 mod log;
 mod mounting;
+mod packing;
 #[allow(
     unsafe_code,
     reason = "libguestfs is a C library, and this its only caller"

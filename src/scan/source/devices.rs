@@ -8,12 +8,9 @@ use crate::error::Result;
 use crate::guest::Guestfs;
 use crate::scan::Scanner;
 
-/// Makes every volume usable, also thin snapshots that are left out otherwise; lists those. From
-/// here on tar(1) of the appliance asks the file systems where files have holes.
+/// Makes every volume usable, also thin snapshots that are left out otherwise; lists those.
 const PREPARE: &str = r#"
 vgchange -ay -K >/dev/null 2>&1; udevadm settle
-tar=$(command -v tar) && [ ! -e "$tar.imgforge" ] && mv "$tar" "$tar.imgforge" &&
-  printf '#!/bin/sh\nexec %s.imgforge --sparse "$@"\n' "$tar" >"$tar" && chmod 755 "$tar"
 lvs --noheadings -o lv_path -S 'lv_role=public && lv_layout!=pool' 2>/dev/null; true
 "#;
 
@@ -43,6 +40,7 @@ done; true
 
 /// Gets the appliance ready; returns volumes of LVM that libguestfs may not list.
 pub(super) fn prepare(guest: &Guestfs) -> Result<Vec<String>> {
+    guest.pack_sparsely()?;
     let volumes = guest.debug("sh", &[PREPARE])?;
     let volumes = volumes.lines().map(str::trim);
     Ok(volumes

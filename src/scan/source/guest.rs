@@ -1,12 +1,10 @@
 //! File systems that imgforge does not read itself, packed by an appliance into a stream.
 
-use std::fs::File;
-use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::devices;
 use super::parts::Volume;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs};
 use crate::host::interrupt;
 use crate::scan::{Host, Scanner};
@@ -127,31 +125,8 @@ fn shown(guest: &Guestfs, systems: &[(String, String)], name: &str) -> Result<St
 /// Shows what is mounted to the scanner, without the subvolumes `others`.
 fn packed(guest: &Guestfs, at: &str, others: &[String], scanner: &mut Scanner<'_>) -> Result<()> {
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
-    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .map_err(std::io::Error::from)
-        .doing(|| "making a pipe".into())?;
-    let name = PathBuf::from(format!("/dev/fd/{}", theirs.as_raw_fd()));
-    let (written, read) = std::thread::scope(|scope| {
-        // A session is used by one thread at a time; the scanner reads in the other.
-        let shown = &mut *scanner;
-        let reader = scope.spawn(move || {
-            let mut archive = File::from(ours);
-            let result = super::tar(&mut archive, shown);
-            if result.is_ok() {
-                // An archive's padding would block its writer.
-                drop(std::io::copy(&mut archive, &mut std::io::sink()));
-            }
-            result
-        });
-        let written = guest.tar_out_without("/", &name, &others);
-        drop(theirs);
-        let read = reader
-            .join()
-            .unwrap_or_else(|_| Err(Error::internal("the thread of the scan panicked")));
-        (written, read)
-    });
-    interrupt::check()?;
-    read?;
+    let shown = &mut *scanner;
+    let (_, written) = guest.packed("/", &others, move |archive| super::tar(archive, shown))?;
     if let Err(error) = written {
         // tar(1) goes on behind what it cannot read, and says so at its end.
         scanner.unsearched(at, format!("not all of it could be read: {}", told(&error)));

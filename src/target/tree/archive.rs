@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::bound::Bound;
 use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
-use crate::target::Source;
+use crate::target::{self, Source};
 use crate::ui::StageUi;
+use crate::units::Size;
 
 /// The longest extended header, in bytes: a path and all attributes that a file can have.
 const LONGEST_HEADER: u64 = 16 << 20;
@@ -40,9 +41,38 @@ pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree
         ui.ui().warning(note);
     }
     ui.step("copying the files out of the disk");
-    guest.tar_out("/", &path)?;
+    guest.pack_sparsely()?;
+    let disk = target::size_of(source.disk(), source.format())?;
+    let most = disk.saturating_mul(LARGEST);
+    let copy = |archive: &mut File| copied(archive, &path, most);
+    let ((), written) = guest.packed("/", &[], copy)?;
+    written?;
     guest.close()?;
     list(&path)
+}
+
+/// How many times as much as a disk is large its files may be: some compress, and share what is
+/// equal.
+const LARGEST: u64 = 4;
+
+/// Writes an archive of at most `most` bytes to `path`.
+///
+/// # Errors
+/// When there is more, or it cannot be written.
+fn copied(archive: &mut impl Read, path: &Path, most: u64) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let mut file = File::create(path).doing(doing)?;
+    let copied = io::copy(&mut archive.take(most), &mut file).doing(doing)?;
+    if copied == most && archive.read(&mut [0]).doing(doing)? > 0 {
+        let [most, disk] = [most, most / LARGEST].map(|bytes| Size::bytes(bytes).human());
+        return Err(
+            Error::usage("the files of the image are much larger than its disk").cause(format!(
+                "they have more than {most}, and the disk has {disk}: files that share their \
+                 blocks would be as many copies"
+            )),
+        );
+    }
+    Ok(())
 }
 
 /// Lists an archive; contents stay in it.
@@ -77,7 +107,7 @@ fn list(path: &Path) -> Result<Tree> {
             return Err(Error::usage("a file of the image is larger than 8 GiB")
                 .cause("only a disk with nothing but ext4 can have such files here"));
         }
-        let path = match told.get("path") {
+        let path = match told.get(SPARSE_NAME).or_else(|| told.get("path")) {
             Some(path) => name(path),
             None => name(&member.path_bytes()),
         };
@@ -97,19 +127,16 @@ fn list(path: &Path) -> Result<Tree> {
             }
             tar::EntryType::Directory => Kind::Directory,
             tar::EntryType::Symlink => Kind::Link(link),
-            tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                Kind::File
-            }
+            tar::EntryType::GNUSparse => return Err(other_holes()),
+            tar::EntryType::Regular | tar::EntryType::Continuous => Kind::File,
             _ => Kind::Special,
         };
         if path == b"lost+found" || path.starts_with(b"lost+found/") {
             continue;
         }
-        let size = if kind == Kind::File { member.size() } else { 0 };
-        let run = Run {
-            at: 0,
-            place: member.raw_file_position(),
-            len: size,
+        let (size, runs) = match kind {
+            Kind::File => content(&mut member, &told).doing(doing)?,
+            _ => (0, vec![]),
         };
         let xattrs = xattrs(&told);
         let header = member.header();
@@ -122,7 +149,7 @@ fn list(path: &Path) -> Result<Tree> {
             size,
             inode: (0, number as u64),
             xattrs,
-            content: Content::Runs(vec![run]),
+            content: Content::Runs(runs),
             path,
         };
         bound.take(&node).doing(doing)?;
@@ -131,6 +158,74 @@ fn list(path: &Path) -> Result<Tree> {
     }
     Ok(Tree::new(file, nodes))
 }
+
+/// Names of the records about a file with holes; its header has another name.
+const SPARSE_NAME: &str = "GNU.sparse.name";
+const SPARSE_SIZE: &str = "GNU.sparse.realsize";
+const SPARSE: &str = "GNU.sparse.";
+
+fn other_holes() -> Error {
+    Error::internal("the archive has a file whose holes are stored in another form")
+}
+
+/// Size and runs of a file. One with holes, in the version 1.0 of GNU's format, begins with a list
+/// of its parts: lines with their number, and of each the place and the length; filled up to a
+/// block.
+fn content(
+    member: &mut tar::Entry<'_, impl Read>,
+    told: &BTreeMap<String, Vec<u8>>,
+) -> io::Result<(u64, Vec<Run>)> {
+    let first = member.raw_file_position();
+    if !told.keys().any(|key| key.starts_with(SPARSE)) {
+        let (at, len) = (0, member.size());
+        let place = first;
+        return Ok((len, vec![Run { at, place, len }]));
+    }
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
+    let told = |name: &str| number(told.get(name)?);
+    let other = || io::Error::other("a file's holes are stored in another form");
+    let (Some(1), Some(0), Some(size)) = (
+        told("GNU.sparse.major"),
+        told("GNU.sparse.minor"),
+        told(SPARSE_SIZE),
+    ) else {
+        return Err(other());
+    };
+    let (mut held, mut read) = (vec![], 0);
+    let mut next = || -> io::Result<u64> {
+        loop {
+            if let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = held.drain(..=end).collect();
+                return number(&line[..end]).ok_or_else(other);
+            }
+            let mut block = [0; BLOCK];
+            member.read_exact(&mut block)?;
+            read += BLOCK as u64;
+            held.extend(block);
+        }
+    };
+    let mut runs = vec![];
+    let (mut place, mut end) = (0, 0);
+    for _ in 0..next()? {
+        let (at, len) = (next()?, next()?);
+        if at < end || at.checked_add(len).is_none_or(|end| end > size) {
+            return Err(other());
+        }
+        end = at + len;
+        if len > 0 {
+            runs.push(Run { at, place, len });
+        }
+        place += len;
+    }
+    if read + place > member.size() {
+        return Err(other());
+    }
+    runs.iter_mut().for_each(|run| run.place += first + read);
+    Ok((size, runs))
+}
+
+/// Archives are made of such blocks, in bytes.
+const BLOCK: usize = 512;
 
 fn name(path: &[u8]) -> Vec<u8> {
     let path = path.strip_prefix(b".").unwrap_or(path);
@@ -155,4 +250,58 @@ fn xattrs(told: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::exec::Program;
+    use std::os::unix::fs::FileExt as _;
+
+    #[test]
+    fn a_huge_file_with_holes_is_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, archive) = (dir.path().join("files"), dir.path().join("tree.tar"));
+        std::fs::create_dir(&files).unwrap();
+        let huge = File::create(files.join("huge")).unwrap();
+        huge.set_len(500 << 30).unwrap();
+        huge.write_all_at(b"first", 0).unwrap();
+        huge.write_all_at(b"middle", 300 << 30).unwrap();
+        std::fs::write(files.join("small"), "whole").unwrap();
+        // As the appliance calls it.
+        let tar = Program::new("tar").args(["--sparse", "--xattrs", "--acls"]);
+        let tar = tar.arg("-C").arg(&files).arg("-cf").arg(&archive).arg(".");
+        tar.run().unwrap();
+        assert!(std::fs::metadata(&archive).unwrap().len() < 1 << 20);
+        let tree = list(&archive).unwrap();
+        let node = |path: &str| {
+            let mut nodes = tree.nodes.iter();
+            nodes.find(|node| node.path == path.as_bytes()).unwrap()
+        };
+        let text = |run: &Run, len: usize| {
+            let mut text = vec![0; len];
+            tree.file.read_exact_at(&mut text, run.place).unwrap();
+            text
+        };
+        let (huge, small) = (node("huge"), node("small"));
+        assert_eq!((huge.size, small.size), (500 << 30, 5));
+        let (Content::Runs(runs), Content::Runs(whole)) = (&huge.content, &small.content) else {
+            panic!("{tree:?}");
+        };
+        let places: Vec<u64> = runs.iter().map(|run| run.at).collect();
+        assert_eq!(places, [0, 300 << 30]);
+        assert_eq!(text(&runs[0], 5), b"first");
+        assert_eq!(text(&runs[1], 6), b"middle");
+        assert_eq!((text(&whole[0], 5), whole.len()), (b"whole".to_vec(), 1));
+    }
+
+    #[test]
+    fn no_archive_fills_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tree.tar");
+        copied(&mut io::repeat(0).take(64 << 10), &path, 64 << 10).unwrap();
+        let why = copied(&mut io::repeat(0), &path, 64 << 10).unwrap_err();
+        assert!(why.message().contains("larger than its disk"), "{why:?}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 64 << 10);
+    }
 }
