@@ -118,35 +118,37 @@ impl Guestfs {
     }
 
     /// Opens the encrypted (LUKS) volumes of the disks, before [`Guestfs::mount_root`]. They pass
-    /// discards on, so that they can be trimmed.
+    /// discards on, so that they can be trimmed. Returns the volumes that none of the keys opens,
+    /// which stay closed: a machine may have more than it boots from.
     ///
     /// # Errors
-    /// When none of the keys opens a volume.
-    pub fn unlock(&self, keys: &[Key]) -> Result<()> {
+    /// With libguestfs' own text.
+    pub fn unlock(&self, keys: &[Key]) -> Result<Vec<String>> {
         // What an opened volume holds may be encrypted, too.
-        while self.unlock_once(keys)? {
+        loop {
+            let (any, closed) = self.unlock_once(keys)?;
+            if !any {
+                return Ok(closed);
+            }
             self.lvm_scan(true)?;
         }
-        Ok(())
     }
 
-    /// Opens the encrypted volumes that are seen; whether there was one to open.
-    fn unlock_once(&self, keys: &[Key]) -> Result<bool> {
+    /// Opens the encrypted volumes that are seen; whether one was opened, and those that were not.
+    fn unlock_once(&self, keys: &[Key]) -> Result<(bool, Vec<String>)> {
         let open = self.list_dm_devices()?;
-        let mut any = false;
-        for device in &self.locked()? {
-            let uuid = self.vfs_uuid(device)?;
+        let (mut any, mut closed) = (false, vec![]);
+        for device in self.locked()? {
+            let uuid = self.vfs_uuid(&device)?;
             if open.contains(&format!("/dev/mapper/luks-{uuid}")) {
                 continue;
             }
-            if !keys.iter().any(|key| self.open(&uuid, key).is_ok()) {
-                return Err(
-                    Error::usage(format!("no key opens the encrypted {device}")).hint(KEY_HINT)
-                );
+            match keys.iter().any(|key| self.open(&uuid, key).is_ok()) {
+                true => any = true,
+                false => closed.push(device),
             }
-            any = true;
         }
-        Ok(any)
+        Ok((any, closed))
     }
 
     /// libguestfs' own call does not let discards through. The shell of the appliance does not
@@ -201,7 +203,7 @@ impl Guestfs {
         };
         error
             .cause(match systems.is_empty() {
-                _ if locked => "a part of the disk is encrypted",
+                _ if locked => "a part of the disk is encrypted, and no key opens it",
                 true => "the disk has no file systems",
                 false => "none of its file systems has the files of one",
             })

@@ -147,17 +147,23 @@ impl Guestfs {
         Self::launch_with(launch, MEMORY)
     }
 
-    /// As [`Guestfs::launch`], and opens the encrypted volumes with these keys. Without keys they
-    /// stay closed.
+    /// As [`Guestfs::launch`], and opens the encrypted volumes with these keys. What no key opens
+    /// stays closed, and is told.
     ///
     /// # Errors
-    /// As [`Guestfs::launch`], and when no key opens a volume.
+    /// As [`Guestfs::launch`].
     pub fn launch_unlocked(launch: &Launch<'_>, keys: &[Key]) -> Result<Guestfs> {
         if keys.is_empty() {
             return Self::launch(launch);
         }
         let guest = Self::launch_with(launch, MEMORY_WITH_KEYS)?;
-        guest.unlock(keys)?;
+        let closed = guest.unlock(keys)?;
+        if let Some(ui) = launch.ui {
+            for device in closed {
+                let text = format!("no key opens the encrypted {device}: it stays closed");
+                ui.ui().warning(text);
+            }
+        }
         Ok(guest)
     }
 

@@ -31,7 +31,7 @@ pub const PASSPHRASE: &str = "passphrase";
 /// keys opens, and returns the code name of its release; empty when it has none.
 ///
 /// # Errors
-/// When the disk holds no operating system that the runner knows, or no key opens a volume.
+/// When the disk holds no operating system that the runner knows, or no key opens its root.
 fn prepare(
     disk: &Path,
     accel: Accel,

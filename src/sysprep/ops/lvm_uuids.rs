@@ -45,7 +45,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     }
     guest.vg_activate_all(true)?;
     if closed {
-        guest.unlock(site.luks_keys)?;
+        guest.unlock(site.luks_keys).map(drop)?;
     }
     site.notes.extend(kept.map(|group| {
         format!("the volume group {group} keeps its UUID, as GRUB is started from it")

@@ -328,11 +328,11 @@ impl<'a> Work<'a> {
             true => Guestfs::launch(&launch)?,
             false => Guestfs::launch_with(&launch, MEMORY_FOR_KEYS)?,
         };
-        guest.unlock(&keys).map_err(|error| {
-            Error::stage("the new disk is encrypted, and no secret of its answers opens it")
-                .cause(error)
-                .hint("the answers must take the passphrase from a secret of the recipe: `secrets: {passphrase: …}`")
-        })?;
+        if let [device, ..] = guest.unlock(&keys)?.as_slice() {
+            return Err(Error::stage("the new disk is encrypted, and no secret of its answers opens it")
+                .cause(format!("no key opens the encrypted {device}"))
+                .hint("the answers must take the passphrase from a secret of the recipe: `secrets: {passphrase: …}`"));
+        }
         let os = guest.mount_root()?;
         let console = self.context.logs.join("install-console.log");
         proof::check(&guest, self.context.key.as_str())
