@@ -3,6 +3,7 @@
 pub mod accel;
 pub mod diskfile;
 pub mod doctor;
+pub mod durable;
 pub mod exec;
 pub mod imagefile;
 pub mod interrupt;

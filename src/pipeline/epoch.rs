@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
+use crate::host::durable;
 use crate::store::inputs::Inputs;
 use crate::store::{Store, write_atomic};
 use crate::units::Span;
@@ -154,7 +155,7 @@ impl Note {
         store.prepare()?;
         let locking = || "locking the refresh epochs".to_owned();
         let dir = store.state().join("epochs");
-        std::fs::create_dir_all(&dir).doing(locking)?;
+        durable::create_dir(&dir, 0o777).doing(locking)?;
         let lock = File::create(dir.join(".lock")).doing(locking)?;
         flock(&lock, FlockOperation::LockExclusive)
             .map_err(std::io::Error::from)

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha512};
 
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::host::{durable, interrupt};
 
 /// Replaces a file in one step.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -122,24 +122,14 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Makes a directory and its parents last.
 pub(super) fn create_dir(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        create_dir(parent)?;
-    }
-    match std::fs::create_dir(path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        result => result.doing(|| format!("making {}", path.display())),
-    }?;
-    sync_parent(path)
+    durable::create_dir(path, 0o777).doing(|| format!("making {}", path.display()))
 }
 
 /// Makes the names in a file's directory last.
 pub(super) fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let doing = || format!("syncing {}", parent.display());
-    File::open(parent).doing(doing)?.sync_all().doing(doing)
+    durable::sync_dir(parent).doing(doing)
 }
 
 /// Reads a file of ours; nothing when it does not exist.

@@ -3,14 +3,17 @@
 //! Once the journal is there, the transaction counts; whoever holds the lock next finishes it.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::files;
 use crate::error::{Context as _, Error, Result};
+use crate::host::durable;
 
 const JOURNAL: &str = ".imgforge/journal.json";
+/// What clients begin with.
+const INDEX: &str = "index.asc";
 const ASIDE: &str = ".imgforge/transaction";
 
 /// `.imgforge/journal.json`.
@@ -95,6 +98,10 @@ fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<(
     let mut parents = BTreeSet::new();
     for Rename { from, to } in &journal.renames {
         let to = root.join(inside(to)?);
+        if to.ends_with(INDEX) {
+            // What it leads to is there before it, after a power loss, too.
+            sync_all(&mut parents)?;
+        }
         step("rename an entry point");
         let done = match from {
             Some(from) => std::fs::rename(root.join(inside(from)?), &to),
@@ -109,13 +116,18 @@ fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<(
         }
         parents.extend(to.parent().filter(|dir| dir.is_dir()).map(Path::to_owned));
     }
-    for parent in parents {
-        files::sync_parent(&parent.join("x"))?;
-    }
+    sync_all(&mut parents)?;
     step("remove the journal");
     let path = root.join(JOURNAL);
     std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
     files::sync_parent(&path)
+}
+
+/// Makes the names in these directories last.
+fn sync_all(dirs: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let doing = |dir: &Path| format!("syncing {}", dir.display());
+    let synced = |dir: PathBuf| durable::sync_dir(&dir).doing(|| doing(&dir));
+    std::mem::take(dirs).into_iter().try_for_each(synced)
 }
 
 /// A damaged journal must not lead out of the repository.

@@ -1,7 +1,7 @@
 //! The signing key: one that `gpg` knows, or one of imgforge's own.
 
-use std::fs::{DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::agent::{Session, gpg};
 use super::views::Sign;
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::host::durable;
 use crate::host::temporary::Temporary;
 use crate::ui::Ui;
 
@@ -85,17 +86,15 @@ impl Signer {
         let state = std::path::absolute(state).doing(|| format!("finding {}", state.display()))?;
         let home = state.join("gnupg");
         let doing = || format!("making {}", home.display());
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&home)
-            .doing(doing)?;
+        durable::create_dir(&home, 0o700).doing(doing)?;
         std::fs::set_permissions(&home, Permissions::from_mode(0o700)).doing(doing)?;
 
         let session = Session::of_imgforge(&home)?;
         let mut keys = fingerprints(&session, None).unwrap_or_default();
         if keys.is_empty() {
             generate(&session, OWN_UID)?;
+            // Who publishes with it needs it for ever, and gpg syncs nothing.
+            durable::sync_tree(&home).doing(doing)?;
             keys = fingerprints(&session, None)?;
             ui.notice(format!(
                 "made a signing key without a passphrase in {}; `signing-key:` in imgforge.yaml \
@@ -154,6 +153,9 @@ impl Signer {
                 let since = Timestamp::now().as_second();
                 let uid = OWN_UID.replace(" <", &format!(" (since {since}) <"));
                 generate(&session, &uid)?;
+                if let Some(home) = &self.home {
+                    durable::sync_tree(home).doing(|| "making a signing key".into())?;
+                }
                 let mut keys = fingerprints(&session, None)?;
                 keys.retain(|key| !before.contains(key));
                 let key = keys.pop();

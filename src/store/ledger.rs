@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Result};
+use crate::host::durable::sync_dir;
 
 /// Something that outlives a killed imgforge unless `gc` clears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,10 +96,6 @@ impl Ledger {
         sync_dir(&self.dir).doing(doing)?;
         Ok(Record { path })
     }
-}
-
-fn sync_dir(dir: &Path) -> std::io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 impl Drop for Ledger {

@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
+use crate::host::durable;
 use chain::Bytes;
 use inputs::Inputs;
 use ledger::{Item, Ledger, Record};
@@ -311,11 +312,7 @@ impl Draft {
         let text = serde_json::to_vec_pretty(&meta).unwrap_or_default();
         std::fs::write(from.join("meta.json"), text).doing(doing)?;
         step("described");
-        for file in std::fs::read_dir(&from).doing(doing)? {
-            let path = file.doing(doing)?.path();
-            File::open(path).and_then(|f| f.sync_all()).doing(doing)?;
-        }
-        File::open(&from).and_then(|f| f.sync_all()).doing(doing)?;
+        durable::sync_tree(&from).doing(doing)?;
         step("synced");
         // First: a note without an entry costs a new key, an entry without a note its promise.
         store.note_made(&meta.key)?;
@@ -323,9 +320,7 @@ impl Draft {
         let path = store.entries().join(meta.key.as_str());
         std::fs::rename(&from, &path).doing(doing)?;
         step("renamed");
-        File::open(store.entries())
-            .and_then(|f| f.sync_all())
-            .doing(doing)?;
+        durable::sync_dir(&store.entries()).doing(doing)?;
         self.path = None;
         let entry = Entry { path, meta };
         entry.touch();
@@ -371,12 +366,12 @@ impl Drop for Draft {
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
     let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).doing(doing)?;
+    durable::create_dir(dir, 0o777).doing(doing)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
     file.write_all(content).doing(doing)?;
     file.as_file().sync_all().doing(doing)?;
     file.persist(path).map_err(|e| e.error).doing(doing)?;
-    File::open(dir).and_then(|d| d.sync_all()).doing(doing)
+    durable::sync_dir(dir).doing(doing)
 }
 
 #[cfg(test)]

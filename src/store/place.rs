@@ -1,11 +1,11 @@
 //! The state directory: whose it is, and who may read it.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::host::durable;
 use crate::store::Store;
 
 /// Every name that imgforge gives to something in a state directory, and what file systems have at
@@ -57,6 +57,8 @@ impl Store {
         for dir in PARTS {
             private_dir(&self.state().join(dir)).map_err(cannot)?;
         }
+        // Also for who made one and was killed.
+        durable::sync_dir(self.state()).map_err(cannot)?;
         tempfile::tempfile_in(self.entries())
             .map(drop)
             .map_err(cannot)
@@ -111,10 +113,10 @@ impl Store {
 const ANOTHER: &str =
     "choose a directory of its own with --state DIR, or `state:` in imgforge.yaml";
 
-/// Makes a directory, and those above it that are missing, for the owner only.
+/// Makes a directory, and those above it that are missing, for the owner only; their names last.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    durable::create_dir(path, 0o700)
 }

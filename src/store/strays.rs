@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
+use crate::host::durable;
 use crate::store::Store;
 use crate::store::gc::Gone;
 
@@ -118,13 +119,15 @@ impl Store {
         self.strays().into_iter().filter_map(parent).collect()
     }
 
-    /// The name goes first, by one rename, so that nobody meets half of it. What cannot be removed
-    /// waits for the next sweep, which can do more.
+    /// The name goes first, by one rename that lasts, so that nobody meets half of it. What cannot be
+    /// removed waits for the next sweep, which can do more.
     pub(super) fn discard(&self, path: &Path) -> Result<()> {
         let old = self
             .entries()
             .join(format!(".old-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::rename(path, &old).doing(|| format!("removing {}", path.display()))?;
+        std::fs::rename(path, &old)
+            .and_then(|()| durable::sync_dir(&self.entries()))
+            .doing(|| format!("removing {}", path.display()))?;
         drop(std::fs::remove_dir_all(&old));
         Ok(())
     }

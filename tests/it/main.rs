@@ -21,6 +21,7 @@ mod pack;
 mod packaging;
 mod phony;
 mod pipeline;
+mod power;
 mod pull;
 mod recipe;
 mod repository;

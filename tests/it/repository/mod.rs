@@ -10,7 +10,7 @@ mod mistakes;
 mod parents;
 mod publish;
 mod readonly;
-mod site;
+pub(crate) mod site;
 mod soak;
 mod trusted;
 mod verbs;
