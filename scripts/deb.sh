@@ -17,7 +17,7 @@ Maintainer: imgforge <imgforge@localhost>
 Section: admin
 Priority: optional
 Installed-Size: $(du -sk "$root/usr" | cut -f1)
-Depends: libc6, libgcc-s1, libvirt0, libguestfs0, libvirt-daemon, libvirt-daemon-driver-qemu, mmdebstrap,
+Depends: libc6, libgcc-s1, libvirt0, libguestfs0, libvirt-daemon, libvirt-daemon-driver-qemu, passt, mmdebstrap,
  distro-info-data, uidmap, qemu-system-x86, qemu-utils, virtinst, supermin, gpg, gpg-agent, xz-utils, util-linux,
  e2fsprogs, fdisk, dosfstools, mtools, debian-archive-keyring
 Recommends: ovmf, ubuntu-keyring, linux-image-$arch | linux-image-virtual

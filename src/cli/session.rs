@@ -29,6 +29,7 @@ pub fn open(app: &App) -> Result<Session> {
         state: state.clone(),
         connect: app.globals.connect.clone(),
         accel,
+        host_ports: config.host_ports.clone(),
         max_size: config.store.max_size,
         ui: app.ui.clone(),
     });

@@ -26,6 +26,8 @@ pub enum Tool {
     QemuImg,
     /// Runs guests.
     Qemu,
+    /// Connects guests to the network, and to nothing of this host.
+    Pasta,
     /// Manages guests.
     Libvirtd,
     /// Runs the distributions' own installers.
@@ -65,7 +67,7 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 20] = [
+    pub const ALL: [Tool; 21] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
         Tool::Sfdisk,
@@ -75,6 +77,7 @@ impl Tool {
         Tool::Unshare,
         Tool::QemuImg,
         Tool::Qemu,
+        Tool::Pasta,
         Tool::Libvirtd,
         Tool::VirtInstall,
         Tool::Cpio,
@@ -124,6 +127,12 @@ impl Tool {
                 Some((6, 0)),
                 "qemu-system-x86",
                 "run guests",
+            ),
+            Tool::Pasta => facts(
+                &["pasta"],
+                None,
+                "passt",
+                "keep guests from this host's own services",
             ),
             Tool::Libvirtd => facts(
                 &["libvirtd", "virtqemud"],

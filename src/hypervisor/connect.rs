@@ -7,11 +7,12 @@
 //! stays for two minutes after the last connection. A system daemon in its default
 //! configuration, where guests run as a user of their own, runs ours as imgforge's user.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use virt::connect::Connect;
 
+use super::apart;
 use super::domain::Domain;
 use super::expected::Expected;
 use super::private::Daemon;
@@ -29,6 +30,8 @@ const SYSTEM_SOCKETS: [&str; 2] = ["/run/libvirt/libvirt-sock", "/run/libvirt/vi
 pub struct Options<'a> {
     /// The URI of `--connect`, if given.
     pub uri: Option<&'a str>,
+    /// Ports on this host's loopback that every guest reaches.
+    pub host_ports: &'a [u16],
     /// Where the socket directory and the private daemon are written down.
     pub ledger: &'a Ledger,
 }
@@ -45,6 +48,9 @@ pub(super) struct Link {
     pub(super) connect: Arc<Held<Connect>>,
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
+    /// What a session starts in place of QEMU.
+    pub(super) emulator: Option<PathBuf>,
+    pub(super) host_ports: Vec<u16>,
     uri: String,
     pub(super) private: Option<Daemon>,
     pub(super) runtime: Runtime,
@@ -79,7 +85,7 @@ impl Connection {
                     }
                     other => other?,
                 };
-                Ok(Self::of(connect, uri, None, runtime))
+                Self::of(connect, uri, None, runtime, options.host_ports)
             }
             Target::Private => Self::private(runtime, options),
         }
@@ -89,10 +95,16 @@ impl Connection {
         let daemon = Daemon::start(runtime.path(), options.ledger)?;
         let connect = connect(daemon.uri()).map_err(|error| daemon.explain(error))?;
         let uri = daemon.uri().to_owned();
-        Ok(Self::of(connect, uri, Some(daemon), runtime))
+        Self::of(connect, uri, Some(daemon), runtime, options.host_ports)
     }
 
-    fn of(connect: Connect, uri: String, private: Option<Daemon>, runtime: Runtime) -> Connection {
+    fn of(
+        connect: Connect,
+        uri: String,
+        private: Option<Daemon>,
+        runtime: Runtime,
+        host_ports: &[u16],
+    ) -> Result<Connection> {
         // A daemon that hangs is noticed after 5 x 3 seconds.
         drop(connect.set_keep_alive(5, 3));
         let label = label(
@@ -100,17 +112,23 @@ impl Connection {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
+        let emulator = match label {
+            None => Some(apart::emulator()?),
+            Some(_) => None,
+        };
         let connect = Arc::new(Held::new(connect));
-        Connection {
+        Ok(Connection {
             link: Arc::new(Link {
                 events: raw::Hub::new(&connect),
                 connect,
                 label,
+                emulator,
+                host_ports: host_ports.to_vec(),
                 uri,
                 private,
                 runtime,
             }),
-        }
+        })
     }
 
     /// The URI in use; other programs reach the same daemon with it while this connection lives.

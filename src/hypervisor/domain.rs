@@ -1,6 +1,7 @@
 //! A running guest: its console, its ports and its end as one bounded stream of events.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use uuid::Uuid;
 use virt::stream::Stream;
 
@@ -28,6 +30,9 @@ const QUEUE: usize = 64;
 
 /// How long libvirt may take to report the end of a guest whose console is closed.
 const END_WITHIN: Duration = Duration::from_secs(15);
+
+/// The most of a screenshot that is read, in bytes.
+const LARGEST_SCREEN: u64 = 64 << 20;
 
 /// How often a wait looks for signals.
 const POLL: Duration = Duration::from_millis(100);
@@ -73,7 +78,7 @@ impl Domain {
 
     /// Opens console and ports, each with a thread that reads it into the queue.
     pub(super) fn listen(
-        machine: Machine,
+        mut machine: Machine,
         spec: &Spec,
         Events {
             state,
@@ -81,6 +86,7 @@ impl Domain {
         }: Events,
         mut open: impl FnMut(&Path, String) -> Result<Port>,
     ) -> Result<Domain> {
+        machine.connect(spec)?;
         let (queue, events) = mpsc::sync_channel(QUEUE);
         let place = &machine.place;
         let of = |what: &str| format!("the {what} of the guest {}", place.name);
@@ -247,15 +253,47 @@ impl Domain {
             let what = format!("libvirt has no screenshot of the guest {}", self.name());
             failed(&what, &cause)
         };
-        let stream = Stream::new(&self.machine.link.connect, 0).map_err(fail)?;
-        self.handle().screenshot(&stream, 0, 0).map_err(fail)?;
+        let image = match self.machine.link.private {
+            None => self.streamed_screen().map_err(fail)?,
+            Some(_) => self.own_screen()?,
+        };
+        std::fs::write(to, image).doing(|| format!("writing the screenshot {}", to.display()))
+    }
+
+    fn streamed_screen(&self) -> std::result::Result<Vec<u8>, virt::error::Error> {
+        let stream = Stream::new(&self.machine.link.connect, 0)?;
+        self.handle().screenshot(&stream, 0, 0)?;
         let mut image = vec![];
         let mut buffer = vec![0; 64 * 1024];
-        while let n @ 1.. = stream.recv(&mut buffer).map_err(fail)? {
+        while let n @ 1.. = stream.recv(&mut buffer)? {
             image.extend_from_slice(&buffer[..n as usize]);
         }
-        stream.finish().map_err(fail)?;
-        std::fs::write(to, image).doing(|| format!("writing the screenshot {}", to.display()))
+        stream.finish()?;
+        Ok(image)
+    }
+
+    /// libvirt names QEMU a file of its own, which a QEMU that is nobody cannot write to.
+    fn own_screen(&self) -> Result<Vec<u8>> {
+        let file = self.machine.sockets.join("screen.png");
+        let command = serde_json::json!({
+            "execute": "screendump",
+            "arguments": {"filename": file, "format": "png"},
+        });
+        let what = || format!("the guest {} shows no screen", self.name());
+        let said = self
+            .handle()
+            .qemu_monitor_command(&command.to_string(), 0)
+            .map_err(|cause| failed(&what(), &cause))?;
+        // The directory is QEMU's, which is not trusted.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let image = rustix::fs::open(&file, flags, Mode::empty())
+            .map_err(|cause| Error::stage(what()).cause(said).cause(cause))?;
+        let mut bytes = vec![];
+        std::fs::File::from(image)
+            .take(LARGEST_SCREEN)
+            .read_to_end(&mut bytes)
+            .doing(what)?;
+        Ok(bytes)
     }
 
     /// Ends the guest at once, as a power cut does.

@@ -8,19 +8,22 @@ use uuid::Uuid;
 use virt::domain;
 use virt::sys;
 
+use super::apart::Pasta;
 use super::connect::{Link, failed};
 use super::raw::Held;
 use super::spec::{Firmware, Network, Nic, Spec};
 use super::xml::{self, Place};
 use super::{firmware, sweep};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
 pub(super) struct Machine {
     pub(super) place: Place,
     handle: Option<Held<domain::Domain>>,
-    sockets: PathBuf,
+    pub(super) sockets: PathBuf,
+    /// Its way out; [`Pasta`] ends after the guest.
+    network: Option<Pasta>,
     /// Stays in the ledger when the domain does not end.
     record: Option<Record>,
     pub(super) link: Arc<Link>,
@@ -47,9 +50,14 @@ impl Machine {
         std::fs::create_dir(&sockets).doing(|| format!("making {}", sockets.display()))?;
         writable(spec, &sockets)?;
         let mut machine = Machine {
-            place: place(spec, name, uuid, &sockets, link.label.clone()),
+            place: Place {
+                label: link.label.clone(),
+                emulator: link.emulator.clone(),
+                ..place(spec, name, uuid, &sockets)
+            },
             handle: None,
             sockets,
+            network: None,
             record: Some(record),
             link,
         };
@@ -85,6 +93,21 @@ impl Machine {
         }
     }
 
+    /// Connects the guest, which has a network of its own, to the host's and to the proxy.
+    pub(super) fn connect(&mut self, spec: &Spec) -> Result<()> {
+        let own = self.link.private.is_some() || self.link.emulator.is_some();
+        if !own || !spec.nics.iter().any(|nic| nic.network == Network::User) {
+            return Ok(());
+        }
+        let [qemu] = sweep::qemu_processes(self.place.uuid)[..] else {
+            let name = &self.place.name;
+            return Err(Error::stage(format!("the guest {name} ended at its start")));
+        };
+        let ports = [self.link.host_ports.as_slice(), spec.relay.as_slice()].concat();
+        self.network = Pasta::start(qemu, &ports)?;
+        Ok(())
+    }
+
     pub(super) fn handle(&self) -> &domain::Domain {
         self.handle.as_ref().expect("set by create")
     }
@@ -103,6 +126,7 @@ impl Machine {
             // Destroying fails for a guest that has ended as well: there is no such process then.
             false => sweep::end_qemu(self.place.uuid),
         };
+        self.network = None;
         drop(std::fs::remove_dir_all(&self.sockets));
         sweep::remove_logs(&self.place.name);
         match result {
@@ -129,7 +153,7 @@ fn writable(spec: &Spec, sockets: &Path) -> Result<()> {
     std::fs::write(&list, lines.concat()).doing(|| format!("writing {}", list.display()))
 }
 
-fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path, label: Option<String>) -> Place {
+fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path) -> Place {
     Place {
         name,
         uuid,
@@ -139,7 +163,8 @@ fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path, label: Option<String
             .collect(),
         macs: (0..spec.nics.len()).map(|index| mac(uuid, index)).collect(),
         uefi: None,
-        label,
+        label: None,
+        emulator: None,
     }
 }
 

@@ -5,11 +5,13 @@
 //! * [`domain`]: a running guest, its console and its ports as one bounded stream of events
 //! * [`expected`]: a guest that virt-install creates, owned before it exists
 //! * [`sweep`]: what a killed imgforge left behind
+//! * `apart`: a network for each guest without this host's own services
 //! * `raw`: the calls that the `virt` crate lacks
 //!
 //! Console and ports are unix sockets that imgforge connects to itself, before the guest's first
 //! instruction: a guest that floods them is slowed down by its own full buffers, all the way.
 
+mod apart;
 pub mod connect;
 pub mod domain;
 pub mod expected;

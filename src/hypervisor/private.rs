@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{self, Program, Running};
 use crate::host::{interrupt, listening};
-use crate::hypervisor::sweep;
+use crate::hypervisor::{apart, sweep};
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// How long the daemon may take to answer; 0.2 s is usual.
@@ -28,7 +28,7 @@ unix_sock_rw_perms = "0700"
 log_outputs = "3:file:/var/log/libvirt/daemon.log"
 "#;
 
-/// QEMU is root to libvirt: no owner changes, no cgroups, no log daemon.
+/// QEMU is root to libvirt, and nobody in truth, see [`CONFINE`]: no owner changes, no cgroups, no log daemon.
 const QEMU_CONF: &str = r#"user = "root"
 group = "root"
 dynamic_ownership = 0
@@ -104,7 +104,7 @@ impl Daemon {
         let base = dir.join("libvirt");
         write_config(&base, dir, ledger.state())
             .doing(|| format!("preparing a libvirt daemon in {}", base.display()))?;
-        let (running, parent) = spawn_from_a_lasting_thread(command(&base, &program))?;
+        let (running, parent) = apart::spawn_from_a_lasting_thread(command(&base, &program))?;
         let start = sweep::start_time(running.id()).unwrap_or_default();
         let record = ledger.record(&Item::Process {
             pid: running.id(),
@@ -172,6 +172,7 @@ fn write_config(base: &Path, runtime: &Path, state: &Path) -> std::io::Result<()
     std::fs::write(base.join("etc/libvirtd.conf"), DAEMON_CONF)?;
     std::fs::write(base.join("etc/virtqemud.conf"), DAEMON_CONF)?;
     std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)?;
+    apart::write_names(base)?;
     let program = base.join("confine");
     std::fs::write(&program, confine(runtime, state))?;
     std::fs::set_permissions(&program, Permissions::from_mode(0o755))
@@ -206,22 +207,4 @@ fn command(base: &Path, program: &Path) -> Program {
         // systemd-machined would take the namespace's process ids for the host's.
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
         .hint("namespaces need the right CAP_SYS_ADMIN; start the host's own libvirtd instead")
-}
-
-/// The parent-death signal comes when the *thread* that started a program ends, so a daemon
-/// that is shared by threads gets one of its own.
-fn spawn_from_a_lasting_thread(program: Program) -> Result<(Running, mpsc::Sender<()>)> {
-    let (stop, stopped) = mpsc::channel::<()>();
-    let (started, result) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("parent of libvirtd".into())
-        .spawn(move || {
-            drop(started.send(program.spawn()));
-            let _ = stopped.recv();
-        })
-        .doing(|| "starting a thread".into())?;
-    let running = result
-        .recv()
-        .map_err(|_| Error::internal("the thread of the private daemon died"))??;
-    Ok((running, stop))
 }

@@ -20,6 +20,9 @@ pub struct Spec {
     pub disks: Vec<Disk>,
     /// Network cards.
     pub nics: Vec<Nic>,
+    /// The one port of this host's loopback that the guest reaches, at 10.0.2.2 on
+    /// [`Network::User`]: imgforge's proxy.
+    pub relay: Option<u16>,
     /// Names of virtio-serial ports, such as `org.imgforge.0`.
     pub channels: Vec<String>,
     /// What is booted.

@@ -26,6 +26,8 @@ pub struct Place {
     /// `+UID:+GID` that QEMU runs as; `None` for a session, which has no choice. libvirt
     /// changes no owner either way.
     pub label: Option<String>,
+    /// What the daemon starts in place of QEMU; its own choice if absent.
+    pub emulator: Option<PathBuf>,
 }
 
 /// Renders the domain XML.
@@ -34,7 +36,9 @@ pub fn render(spec: &Spec, place: &Place) -> String {
         Accel::Kvm => ("kvm", "<cpu mode='host-passthrough' migratable='off'/>"),
         Accel::Tcg => ("qemu", "<cpu mode='maximum' check='none'/>"),
     };
-    let mut devices = String::new();
+    let mut devices = place.emulator.as_ref().map_or(String::new(), |file| {
+        format!("    <emulator>{}</emulator>\n", path(file))
+    });
     for (index, disk) in spec.disks.iter().enumerate() {
         devices += &render_disk(disk, index);
     }
@@ -223,6 +227,7 @@ mod tests {
                 readonly: false,
             }],
             nics: vec![Nic::default()],
+            relay: None,
             channels: vec!["org.imgforge.0".into()],
             boot: Boot::Disk,
             accel: Accel::Tcg,
@@ -240,6 +245,7 @@ mod tests {
             macs: vec!["52:54:00:1b:4e:28".into()],
             uefi: None,
             label: Some("+0:+0".into()),
+            emulator: None,
         }
     }
 
@@ -323,6 +329,7 @@ mod tests {
         place.macs = (1..=3).map(|n| format!("52:54:00:00:01:0{n}")).collect();
         place.uefi = Some(("/ovmf/code.fd".into(), "/run/vars.fd".into()));
         place.label = None;
+        place.emulator = Some("/home/ci/.cache/imgforge/qemu-system-x86_64".into());
         insta::assert_snapshot!(render(&spec, &place), @r#"
         <domain type='kvm'>
           <name>web-node-1b4e28ba</name>
@@ -344,6 +351,7 @@ mod tests {
           <on_reboot>restart</on_reboot>
           <on_crash>destroy</on_crash>
           <devices>
+            <emulator>/home/ci/.cache/imgforge/qemu-system-x86_64</emulator>
             <disk type='file' device='disk'>
               <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap' detect_zeroes='unmap'/>
               <source file='/state/work/disk.qcow2'/>

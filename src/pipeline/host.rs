@@ -37,6 +37,8 @@ pub struct Settings {
     pub connect: Option<String>,
     /// `--accel`.
     pub accel: Setting,
+    /// `host-ports`.
+    pub host_ports: Vec<u16>,
     /// `store.max-size`.
     pub max_size: Option<Size>,
     /// Who is told.
@@ -158,7 +160,11 @@ impl Host {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
-        let connection = Connection::open(&hypervisor::Options { uri, ledger })?;
+        let connection = Connection::open(&hypervisor::Options {
+            uri,
+            host_ports: &self.settings.host_ports,
+            ledger,
+        })?;
         Ok(self.connection.get_or_init(|| connection))
     }
 }

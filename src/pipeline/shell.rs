@@ -151,6 +151,7 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
             network: Network::from_word(&machine.network),
             ..Nic::default()
         }],
+        relay: None,
         channels: vec![],
         boot: Boot::Disk,
         accel: session.host.accel()?,

@@ -48,6 +48,10 @@ pub struct Config {
     pub builder: Option<String>,
     /// What runs the guests' instructions.
     pub accel: Setting,
+    /// Ports of this host's loopback that guests on the network `user` reach at 10.0.2.2, beside
+    /// imgforge's own proxy: services that builds need, such as a Puppet server. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_ports: Vec<u16>,
 }
 
 /// A repository of published images.

@@ -249,6 +249,7 @@ fn spec(
         firmware: machine.firmware,
         disks,
         nics: machine.nics.clone(),
+        relay: None,
         channels: vec![EVENTS_PORT.into(), OUTPUT_PORT.into()],
         boot: machine.boot.clone(),
         accel: machine.accel,

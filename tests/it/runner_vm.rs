@@ -41,6 +41,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
     let ledger = Ledger::open(dir.path()).unwrap();
     let options = Options {
         uri: None,
+        host_ports: &[],
         ledger: &ledger,
     };
     let connection = Connection::open(&options).unwrap();

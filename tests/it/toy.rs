@@ -12,6 +12,7 @@
 //! | `reboot` | says one line and restarts |
 //! | `type` | repeats what is typed on the console, until `bye` |
 //! | `fill` | writes 64 MiB of noise to its first disk, powers off |
+//! | `reach` | says what 10.0.2.2 answers at each `port=` of the command line, powers off |
 //! | `runner` | starts the runner, as an init system does after `inject` |
 //! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
 
@@ -77,6 +78,15 @@ case $mode in
   fill)
     dd if=/dev/urandom of=/dev/vda bs=1M count=64
     poweroff -f ;;
+  reach)
+    ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0
+    for word in $(cat /proc/cmdline); do
+      case $word in port=*)
+        said=$(wget -q -O - "http://10.0.2.2:${word#port=}/") || said=nothing
+        echo "toy: $word says $said" ;;
+      esac
+    done
+    poweroff -f ;;
   runner)
     printf '#!/bin/sh\nexec /bin/%s -f\n' poweroff >/sbin/poweroff
     printf '#!/bin/sh\nexec /bin/%s -f\n' reboot >/sbin/reboot
@@ -104,6 +114,7 @@ pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
         firmware: Firmware::Bios,
         disks: vec![],
         nics: vec![],
+        relay: None,
         channels: vec!["org.imgforge.0".into()],
         boot: boot(dir, mode),
         accel: Accel::Tcg,

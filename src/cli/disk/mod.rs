@@ -74,6 +74,7 @@ pub fn host(app: &App) -> Result<Host> {
         state,
         connect: app.globals.connect.clone(),
         accel: app.globals.accel.setting(),
+        host_ports: vec![],
         max_size: None,
         ui: app.ui.clone(),
     }))

@@ -164,7 +164,7 @@ pub fn preflight(needs: &Needs<'_>) -> Result<()> {
         wanted.extend([Tool::VirtInstall, Tool::Cpio, Tool::Xorriso]);
     }
     if needs.installer || uses(&["configure", "check"]) {
-        wanted.extend([Tool::Qemu, Tool::Libvirtd]);
+        wanted.extend([Tool::Qemu, Tool::Pasta, Tool::Libvirtd]);
     }
     if uses(&["publish"]) {
         wanted.extend([Tool::Gpg, Tool::GpgAgent]);

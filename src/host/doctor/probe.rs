@@ -46,6 +46,7 @@ pub(super) fn libvirt(uri: Option<&str>) -> Result<Libvirt> {
     let ledger = Ledger::open(scratch.path())?;
     let connection = Connection::open(&Options {
         uri,
+        host_ports: &[],
         ledger: &ledger,
     })?;
     Ok(Libvirt {

@@ -81,6 +81,7 @@ pub struct Program {
     done: Option<i32>,
     orphaned: &'static str,
     foreign: bool,
+    user: Option<u32>,
 }
 
 impl Program {
@@ -105,6 +106,7 @@ impl Program {
             done: None,
             orphaned: "KILL",
             foreign: false,
+            user: None,
         }
     }
 
@@ -127,6 +129,13 @@ impl Program {
     #[must_use]
     pub fn in_namespaces(mut self, arguments: &'static [&'static str]) -> Self {
         self.namespaces = Some(arguments);
+        self
+    }
+
+    /// Gives it the user and group id `id`, and no other group's; only root can.
+    #[must_use]
+    pub fn as_user(mut self, id: u32) -> Self {
+        self.user = Some(id);
         self
     }
 
@@ -351,8 +360,17 @@ impl Program {
         let path = find(&self.name).ok_or_else(|| self.missing(&self.name))?;
         tree::check(&path)?;
         let mut words: Vec<OsString> = vec![];
-        if let Some(setpriv) = find("setpriv") {
+        let setpriv = find("setpriv");
+        if self.user.is_some() && setpriv.is_none() {
+            return Err(self.missing("setpriv".as_ref()));
+        }
+        if let Some(setpriv) = setpriv {
             words.push(setpriv.into());
+            if let Some(id) = self.user {
+                let ids = [format!("--reuid={id}"), format!("--regid={id}")];
+                words.extend(ids.map(Into::into));
+                words.push("--clear-groups".into());
+            }
             words.extend(["--pdeathsig", self.orphaned, "--"].map(Into::into));
         }
         if let Some(arguments) = self.namespaces {

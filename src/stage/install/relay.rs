@@ -83,6 +83,11 @@ impl Relay {
         &self.vars
     }
 
+    /// The proxy's port on loopback.
+    pub fn port(&self) -> Option<u16> {
+        self.proxy.as_ref().map(Proxy::port)
+    }
+
     /// Bytes that the guest has fetched so far.
     pub fn activity(&self) -> u64 {
         self.proxy.as_ref().map_or(0, Proxy::activity)

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Processes that have `text` on their command line.
-fn processes(text: &str) -> Vec<String> {
+pub(super) fn processes(text: &str) -> Vec<String> {
     let all = std::fs::read_dir("/proc").unwrap();
     all.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
         .map(|cmdline| String::from_utf8_lossy(&cmdline).replace('\0', " "))
@@ -25,6 +25,7 @@ fn root_without_a_daemon_gets_a_private_one_that_ends_with_it() {
         let uri = Some(daemon.uri());
         Connection::open(&Options {
             uri,
+            host_ports: &[],
             ledger: &ledger,
         })
         .unwrap()
@@ -143,6 +144,7 @@ fn be_killed(state: &Path) {
     let ledger = Ledger::open(state).unwrap();
     let connection = Connection::open(&Options {
         uri: None,
+        host_ports: &[],
         ledger: &ledger,
     })
     .unwrap();

@@ -41,7 +41,9 @@ fn e2e_a_server_that_does_not_answer_is_named() {
     let world = World::new();
     // Connections are made, and nobody ever takes them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = format!("10.0.2.2:{}", silent.local_addr().unwrap().port());
+    let port = silent.local_addr().unwrap().port();
+    world.opens(port);
+    let server = format!("10.0.2.2:{port}");
     world.image(
         "lost",
         &format!(

@@ -38,6 +38,15 @@ impl World {
         world
     }
 
+    /// Guests reach this port of the host's loopback.
+    pub(super) fn opens(&self, port: u16) {
+        let state = state();
+        self.write(
+            "imgforge.yaml",
+            &format!("state: {}\nhost-ports: [{port}]\n", state.display()),
+        );
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -85,15 +85,18 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     }
     // A guest that crashed stays for its screenshot.
     argv.pair("--events", "on_crash=preserve");
-    if let Some((code, variables)) = &place.uefi {
-        argv.pair(
-            "--boot",
-            format!(
-                "loader={},loader.readonly=yes,loader.type=pflash,loader.secure=no,nvram={}",
-                path(code),
-                path(variables)
-            ),
-        );
+    let firmware = place.uefi.as_ref().map(|(code, variables)| {
+        format!(
+            "loader={},loader.readonly=yes,loader.type=pflash,loader.secure=no,nvram={}",
+            path(code),
+            path(variables)
+        )
+    });
+    let emulator = place.emulator.as_deref();
+    let emulator = emulator.map(|file| format!("emulator={}", path(file)));
+    let boot: Vec<String> = firmware.into_iter().chain(emulator).collect();
+    if !boot.is_empty() {
+        argv.pair("--boot", boot.join(","));
     }
     if let Some(label) = &place.label {
         argv.pair(

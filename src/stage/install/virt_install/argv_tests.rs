@@ -17,6 +17,7 @@ fn spec() -> Spec {
             readonly: false,
         }],
         nics: vec![Nic::default()],
+        relay: None,
         channels: vec!["org.imgforge.0".into()],
         boot: Boot::Disk,
         accel: Accel::Tcg,
@@ -34,6 +35,7 @@ fn place() -> Place {
         macs: vec!["52:54:00:1b:4e:28".into()],
         uefi: None,
         label: Some("+0:+0".into()),
+        emulator: None,
     }
 }
 

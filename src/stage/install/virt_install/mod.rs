@@ -200,7 +200,7 @@ impl<'a> Work<'a> {
                 self.method.os
             ));
         }
-        let spec = self.spec()?;
+        let spec = self.spec(relay)?;
         let expected = self.connection.expect(&spec, self.context.host.ledger()?)?;
         let mut kernel_args: Vec<String> = self
             .kind
@@ -234,7 +234,7 @@ impl<'a> Work<'a> {
         )
     }
 
-    fn spec(&self) -> Result<Spec> {
+    fn spec(&self, relay: &Relay) -> Result<Spec> {
         let machine = &self.context.recipe().machine;
         Ok(Spec {
             name: self.context.label.clone(),
@@ -254,6 +254,7 @@ impl<'a> Work<'a> {
                 network: Network::from_word(&machine.network),
                 ..Nic::default()
             }],
+            relay: relay.port(),
             channels: vec![EVENTS_PORT.into()],
             // virt-install chooses what is booted.
             boot: Boot::Disk,

@@ -1,0 +1,215 @@
+//! A network for one guest that has none of this host's own services.
+//!
+//! QEMU is started in a network namespace of its own, by [`private`](super::private)'s program in its
+//! place or, in a user's session, by the one of [`emulator`]. [`Pasta`] connects that namespace to the
+//! host's network, and ports of its loopback to the same ones of the host's: imgforge's proxy.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use rustix::process::Pid;
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::{self, Program, Running};
+use crate::host::interrupt;
+use crate::host::tools::{self, Tool};
+
+/// How long pasta may take; 0.1 s is usual.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What pasta takes for the host's name server, on whatever address of the host that is.
+const NAMES: &str = "169.254.1.1";
+
+/// What a session's daemon starts in place of QEMU.
+const APART: &str = include_str!("apart.sh");
+
+/// Connects one guest. Dropping it ends that.
+#[derive(Debug)]
+pub(super) struct Pasta {
+    running: Running,
+    /// Ends the thread that is pasta's parent.
+    _parent: mpsc::Sender<()>,
+}
+
+impl Pasta {
+    /// Connects the network namespace of the process `qemu`, as its user; nothing where the host
+    /// has no route to anywhere. `ports` are of this host's loopback.
+    ///
+    /// # Errors
+    /// When pasta is missing or refuses.
+    pub(super) fn start(qemu: Pid, ports: &[u16]) -> Result<Option<Pasta>> {
+        tools::need([Tool::Pasta])?;
+        if !routed() {
+            return match ports {
+                [] => Ok(None),
+                _ => Err(Error::host(
+                    "this host has no default route, and `pasta` connects no guest without one",
+                )
+                .hint("an installer fetches through it: connect this host to a network")),
+            };
+        }
+        let process = PathBuf::from(format!("/proc/{}", qemu.as_raw_nonzero()));
+        let owner = fs::metadata(&process)
+            .doing(|| "looking for the guest's process".into())?
+            .uid();
+        let (running, parent) = spawn_from_a_lasting_thread(command(qemu, owner, ports))?;
+        let mut pasta = Pasta {
+            running,
+            _parent: parent,
+        };
+        pasta.wait(&process.join("net"), ports)?;
+        Ok(Some(pasta))
+    }
+
+    fn wait(&mut self, net: &Path, ports: &[u16]) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !is_ready(net, ports) {
+            interrupt::check()?;
+            let how = match self.running.try_status()? {
+                Some(_) => "ended at once",
+                None if Instant::now() > deadline => "does not come up",
+                None => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            let said = self.running.stderr_tail();
+            let lines = said.lines().filter(|line| !line.contains("to syslog"));
+            return Err(Error::host(format!("the guest gets no network: pasta {how}"))
+                .evidence(lines)
+                .hint("it needs /dev/net/tun (modprobe tun), and the right to make user name spaces"));
+        }
+        Ok(())
+    }
+}
+
+fn command(qemu: Pid, owner: u32, ports: &[u16]) -> Program {
+    let program = match rustix::process::geteuid().as_raw() == owner {
+        true => Program::new("pasta"),
+        false => Program::new("pasta").as_user(owner),
+    };
+    let numbers: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let ports = match numbers[..] {
+        [] => "none".to_owned(),
+        _ => numbers.join(","),
+    };
+    program
+        .args(["--foreground", "--quiet", "--config-net", "--no-map-gw"])
+        .args(["--dns-forward", NAMES, "--tcp-ns", &ports])
+        .args([
+            "--tcp-ports",
+            "none",
+            "--udp-ports",
+            "none",
+            "--udp-ns",
+            "none",
+        ])
+        .arg(qemu.as_raw_nonzero().to_string())
+}
+
+/// Whether the namespace has its card, and listens on `ports`. `net` is its directory in proc(5).
+fn is_ready(net: &Path, ports: &[u16]) -> bool {
+    let text = |name: &str| fs::read_to_string(net.join(name)).unwrap_or_default();
+    let card = |line: &str| {
+        let name = line.split_once(':').map(|(name, _)| name.trim());
+        name.is_some_and(|name| name != "lo")
+    };
+    let listening = text("tcp");
+    let heard = |port: &u16| {
+        let local = format!(":{port:04X}");
+        listening.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().take(4).collect();
+            matches!(words[..], [_, at, _, "0A"] if at.ends_with(&local))
+        })
+    };
+    text("dev").lines().any(card) && ports.iter().all(heard)
+}
+
+/// Whether this host has a default route.
+fn routed() -> bool {
+    let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let zero = |word: Option<&str>| word.is_some_and(|word| word.bytes().all(|b| b == b'0'));
+    let v4 = v4.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        zero(words.next()) && zero(words.nth(5))
+    });
+    v4 || v6.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        zero(words.next()) && zero(words.next()) && line.split_whitespace().last() != Some("lo")
+    })
+}
+
+/// Writes pasta's name server as a resolv.conf(5) into `dir`.
+pub(super) fn write_names(dir: &Path) -> std::io::Result<()> {
+    fs::write(dir.join("resolv.conf"), format!("nameserver {NAMES}\n"))
+}
+
+/// What a session's libvirt daemon starts in place of QEMU. Its path stays the same, as libvirt
+/// keeps by it what it learnt about QEMU; its bytes change with QEMU, so that libvirt asks again.
+///
+/// # Errors
+/// When QEMU is not installed, or the user's cache directory cannot be written.
+pub(super) fn emulator() -> Result<PathBuf> {
+    tools::need([Tool::Qemu])?;
+    let qemu = exec::find(Tool::Qemu.program()).unwrap_or_default();
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let dir = cache
+        .filter(|dir| dir.is_absolute())
+        .or(home)
+        .ok_or_else(|| Error::host("HOME is not set").hint("libvirt needs it, too"))?
+        .join("imgforge");
+    let file = dir.join("qemu-system-x86_64");
+    write_emulator(&dir, &file, &qemu).doing(|| format!("writing {}", file.display()))?;
+    Ok(file)
+}
+
+fn write_emulator(dir: &Path, file: &Path, qemu: &Path) -> std::io::Result<()> {
+    let found = fs::metadata(qemu)?;
+    let changed = found.modified()?.duration_since(UNIX_EPOCH);
+    let version = format!(
+        "{} bytes of {}",
+        found.len(),
+        changed.unwrap_or_default().as_secs()
+    );
+    let quoted = exec::quote(&qemu.to_string_lossy());
+    let text = APART
+        .replace("@QEMU@", &quoted)
+        .replace("@VERSION@", &version);
+    if fs::read(file).is_ok_and(|bytes| bytes == text.as_bytes()) {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    write_names(dir)?;
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o700))?;
+    new.persist(file).map(drop).map_err(|error| error.error)
+}
+
+/// The parent-death signal comes when the *thread* that started a program ends, so a program
+/// that is shared by threads gets one of its own.
+pub(super) fn spawn_from_a_lasting_thread(program: Program) -> Result<(Running, mpsc::Sender<()>)> {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (started, result) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("parent".into())
+        .spawn(move || {
+            drop(started.send(program.spawn()));
+            let _ = stopped.recv();
+        })
+        .doing(|| "starting a thread".into())?;
+    let running = result
+        .recv()
+        .map_err(|_| Error::internal("the thread of a program died"))??;
+    Ok((running, stop))
+}
