@@ -102,7 +102,7 @@ pub(super) fn user_ids() -> UserIds {
         root: uid.is_root(),
         ranges: has_range("/etc/subuid") && has_range("/etc/subgid"),
         namespaces: Program::new("true")
-            .in_namespaces(&["--user"])
+            .in_namespaces(&["--user", "--map-current-user", "--net"])
             .run()
             .is_ok(),
         user,

@@ -119,10 +119,17 @@ fn sigkill_leaves_nothing_that_the_ledger_does_not_clear() {
     let uuid = lines
         .find_map(|line| line.unwrap().split_once("running ")?.1.parse::<Uuid>().ok())
         .expect("the victim starts a guest");
-    assert_eq!(sweep::qemu_processes(uuid).len(), 1);
+    let qemu = sweep::qemu_processes(uuid);
+    assert_eq!(qemu.len(), 1);
+    let of_guest = format!("--udp-ns none {} ", qemu[0].as_raw_pid());
+    assert_eq!(processes(&of_guest).len(), 1, "pasta");
     let victim_id = Pid::from_raw(victim.id() as i32).unwrap();
     kill_process(victim_id, Signal::KILL).unwrap();
     assert!(victim.wait().is_err(), "killed");
+    // The kernel has told pasta already.
+    while !processes(&of_guest).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let items = items(state.path());
     assert!(
         items.iter().any(|item| matches!(item, Item::Domain { .. })),
@@ -148,9 +155,9 @@ fn be_killed(state: &Path) {
         ledger: &ledger,
     })
     .unwrap();
-    let domain = connection
-        .start(&toy::spec(state, "hang"), &ledger)
-        .unwrap();
+    let mut spec = toy::spec(state, "hang");
+    spec.nics = vec![Nic::default()];
+    let domain = connection.start(&spec, &ledger).unwrap();
     listen(&domain, until("toy: hang"));
     let mut out = std::io::stdout();
     writeln!(out, "running {}", domain.uuid()).unwrap();

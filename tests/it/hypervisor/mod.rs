@@ -178,7 +178,7 @@ fn a_guest_reaches_the_relay_and_no_other_service_of_the_host() {
     let Boot::Kernel { cmdline, .. } = &mut spec.boot else {
         panic!("{spec:?}")
     };
-    *cmdline += &format!(" port={} port={}", here, there);
+    *cmdline += &format!(" port={here} port={there}");
     let domain = bench.connection.start(&spec, &bench.ledger).unwrap();
     let said = listen(&domain, |_| true);
     assert_eq!(said.outcome, Some(Outcome::ShutDown), "{said:?}");
