@@ -142,17 +142,25 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
     let first = root.join(".imgforge/names/image-0.json");
     let pattern: Value = serde_json::from_slice(&std::fs::read(&first).unwrap()).unwrap();
     let manifest = std::fs::read_to_string(root.join("images/image-0/1/manifest.json")).unwrap();
-    let mut entries = Vec::new();
+    let list = std::fs::read(root.join("images/image-0/revisions.sjson")).unwrap();
+    let list = verify(&list, &repository.keyring()).unwrap().text;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let (mut entries, mut lists) = (Vec::new(), Vec::new());
     for number in 0..names {
         let name = format!("image-{number}");
         let mut record = pattern.clone();
         record["name"] = json!(name);
         let (mut revisions, mut history) = (serde_json::Map::new(), vec![]);
+        let mut list = list.clone();
         for revision in 1..=each {
             let mut one = pattern["revisions"]["1"].clone();
-            one["sha512"] = json!(format!("{number:064x}{revision:064x}"));
-            one["file"] = json!(format!("images/{name}/{revision}/{name}-0123456789ab.xz"));
+            let mut listed = list["revisions"]["1"].clone();
+            for one in [&mut one, &mut listed] {
+                one["sha512"] = json!(format!("{number:064x}{revision:064x}"));
+                one["file"] = json!(format!("images/{name}/{revision}/{name}-0123456789ab.xz"));
+            }
             revisions.insert(revision.to_string(), one);
+            list["revisions"][revision.to_string()] = listed;
             let mut moved = pattern["history"][0].clone();
             moved["revision"] = json!(revision);
             history.push(moved);
@@ -162,6 +170,11 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
             std::fs::write(dir.join("manifest.json"), text).unwrap();
             std::fs::write(dir.join(format!("{name}-0123456789ab.xz")), "blob").unwrap();
         }
+        list["name"] = json!(name);
+        list["channels"]["stable"]["x86_64"] = json!(each);
+        let path = root.join(format!("images/{name}/revisions.sjson"));
+        std::fs::write(&path, format!("{list:#}\n")).unwrap();
+        lists.push(path);
         record["revisions"] = Value::Object(revisions);
         record["history"] = Value::Array(history);
         record["channels"]["stable"]["current"]["x86_64"] = json!(each);
@@ -187,9 +200,17 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
         });
     }
     let text = index::write(&entries).unwrap();
-    let signed = Program::new("gpg")
-        .arg("--homedir")
-        .arg(state.join("gnupg"));
-    let signed = signed.args(["--batch", "--digest-algo", "SHA512", "--clearsign"]);
-    std::fs::write(root.join("index.asc"), signed.input(text).output().unwrap()).unwrap();
+    let gpg = || {
+        let gpg = Program::new("gpg")
+            .arg("--homedir")
+            .arg(state.join("gnupg"));
+        gpg.args(["--batch", "--digest-algo", "SHA512"])
+    };
+    let signed = gpg().arg("--clearsign").input(text).output().unwrap();
+    std::fs::write(root.join("index.asc"), signed).unwrap();
+    let sign = gpg().args(["--multifile", "--clearsign"]).args(&lists);
+    sign.run().unwrap();
+    for path in lists {
+        std::fs::rename(path.with_extension("sjson.asc"), path).unwrap();
+    }
 }

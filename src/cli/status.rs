@@ -63,7 +63,7 @@ impl Status {
             .filter_map(|index| index.refused(report.at));
         let refused: Vec<String> = refused.collect();
         if !refused.is_empty() {
-            return Err(Error::gate("clients refuse an index of a repository")
+            return Err(Error::gate("clients refuse what a repository has signed")
                 .evidence(refused)
                 .hint("`imgforge repo verify` shows what else is wrong"));
         }

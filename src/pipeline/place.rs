@@ -78,7 +78,7 @@ impl Place<'_> {
         settings.url.clone_from(&self.config.url);
         self.default_channel()
             .clone_into(&mut settings.default_channel);
-        settings.allowed_signers = self.signers().keys;
+        settings.signers = self.signers();
         settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);
         settings.shares = self
             .config

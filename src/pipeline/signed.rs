@@ -25,14 +25,19 @@ pub struct KeyStatus {
     pub key: Key,
 }
 
-/// The signed index of a channel.
+/// The signed index of a channel, or the signed list of an image's revisions; of the lists only
+/// those that clients refuse, or soon will.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct IndexStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
     /// The channel.
-    pub channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The image whose revisions are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Until when it counts, seconds since 1970; none where it does not say.
     pub valid_until: Option<u64>,
     /// Why nobody should trust it.
@@ -49,19 +54,32 @@ impl IndexStatus {
         IndexStatus {
             repository: repository.to_owned(),
             channel: index.channel,
+            image: index.image,
             valid_until: until.and_then(|until| until.as_second().try_into().ok()),
             fault,
         }
     }
 
+    /// What it is.
+    fn what(&self) -> String {
+        let of = &self.repository;
+        match (&self.channel, &self.image) {
+            (Some(channel), _) => format!("the index of {channel} in {of}"),
+            (None, image) => {
+                let image = image.as_deref().unwrap_or_default();
+                format!("the list of {image}'s revisions in {of}")
+            }
+        }
+    }
+
     /// A sentence when clients refuse it.
     pub fn refused(&self, at: u64) -> Option<String> {
-        let (channel, of) = (&self.channel, &self.repository);
+        let what = self.what();
         match (&self.fault, self.valid_until) {
-            (Some(fault), _) => Some(format!("the index of {channel} in {of}: {fault}")),
-            (None, Some(end)) if end <= at => Some(format!(
-                "the index of {channel} in {of} has expired: `imgforge channel renew`"
-            )),
+            (Some(fault), _) => Some(format!("{what}: {fault}")),
+            (None, Some(end)) if end <= at => {
+                Some(format!("{what} has expired: `imgforge channel renew`"))
+            }
             _ => None,
         }
     }
@@ -72,10 +90,10 @@ impl IndexStatus {
             .valid_until?
             .checked_sub(at)
             .filter(|left| *left < EXPIRING)?;
-        let (channel, of) = (&self.channel, &self.repository);
+        let what = self.what();
         let left = left / 3600;
         Some(format!(
-            "the index of {channel} in {of} expires in {left} hours: publish, or `imgforge channel renew`"
+            "{what} expires in {left} hours: publish, or `imgforge channel renew`"
         ))
     }
 }
@@ -117,6 +135,10 @@ pub(super) fn look(
         let signers = session.config.repositories[name].signers(session.repo.root());
         let signed = verify::indexes(state, &signers)?;
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));
+        let lists = verify::lists(state, &signers)?.into_iter();
+        let lists = lists.map(|list| IndexStatus::of(name, list));
+        let at = super::epoch::now();
+        indexes.extend(lists.filter(|list| list.refused(at).or(list.warning(at)).is_some()));
         let file = signers.keys.unwrap_or_else(|| path.join("imgforge.gpg"));
         let found = expiry::keys(&file).unwrap_or_default();
         keys.extend(found.into_iter().map(|key| KeyStatus {

@@ -8,7 +8,7 @@ use super::incoming::Incoming;
 use super::publication::{Publication, Published};
 use super::state::{Action, Image, Revision};
 use super::transaction::{Place, Transaction};
-use super::{Repository, files};
+use super::{Repository, below, files};
 use crate::error::{DISK_FULL, Error, Result};
 use crate::index;
 use crate::ui::{Event, Ui};
@@ -132,6 +132,7 @@ impl Transaction<'_> {
             arch,
             ..
         } = *publication;
+        self.vouch(name)?;
         let id = self.state.entry_id(name, channel);
         let entries = self.entries(channel)?;
         let normal = index::normalize_arch(arch);
@@ -205,8 +206,8 @@ impl Transaction<'_> {
             }
         }
         let blob = self.repository.root.join(&revision.file);
+        below::create_dir(&self.repository.root, dir)?;
         let dir = blob.parent().unwrap_or(&self.repository.root);
-        files::create_dir(dir)?;
         let own = publication.file_name();
         for name in incoming.names().filter(|name| **name != own) {
             self.repository.step("move a file in");
@@ -223,15 +224,15 @@ impl Transaction<'_> {
         number: u64,
         more: impl FnOnce() -> Map<String, Value>,
     ) -> Result<()> {
-        let dir = self.repository.root.join(format!("images/{name}/{number}"));
-        let path = dir.join("manifest.json");
-        if path.exists() {
+        let (root, dir) = (&self.repository.root, format!("images/{name}/{number}"));
+        let path = format!("{dir}/manifest.json");
+        if below::read(root, &path)?.is_some() {
             return Ok(());
         }
         let manifest = self.manifest(name, number, more())?;
-        files::create_dir(&dir)?;
+        below::create_dir(root, &dir)?;
         self.repository.step("write the manifest");
-        files::write_json(&path, &manifest)
+        files::write_json(&root.join(path), &manifest)
     }
 
     fn manifest(&self, name: &str, number: u64, more: Map<String, Value>) -> Result<Value> {

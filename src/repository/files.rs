@@ -48,7 +48,8 @@ pub(super) fn write_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Copies a file, synced; returns its size in bytes and its SHA-512 in hex.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(u64, String)> {
     let target = File::create(to).doing(|| format!("writing {}", to.display()))?;
-    let copied = append(from, (to, target), Sha512::new(), 0)?;
+    let source = File::open(from).doing(|| format!("reading {}", from.display()))?;
+    let copied = append((from, source), (to, target), Sha512::new(), 0)?;
     Ok((copied.size, copied.sha512))
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Copied {
 }
 
 /// Copies what an interrupted copy has not copied yet, synced. What it has left is taken as it is.
-pub(super) fn copy_on(from: &Path, to: &Path) -> Result<Copied> {
+pub(super) fn copy_on(from: (&Path, File), to: &Path) -> Result<Copied> {
     let doing = || format!("writing {}", to.display());
     let target = File::options().create(true).append(true).open(to);
     let target = target.doing(doing)?;
@@ -81,11 +82,11 @@ pub(super) fn copy_on(from: &Path, to: &Path) -> Result<Copied> {
     append(from, (to, target), hasher, left)
 }
 
-fn append(from: &Path, to: (&Path, File), mut hasher: Sha512, left: u64) -> Result<Copied> {
+fn append(from: (&Path, File), to: (&Path, File), mut hasher: Sha512, left: u64) -> Result<Copied> {
+    let (from, mut source) = from;
     let reading = || format!("reading {}", from.display());
     let (path, mut target) = to;
     let writing = || format!("writing {}", path.display());
-    let mut source = File::open(from).doing(reading)?;
     source.seek(SeekFrom::Start(left)).doing(reading)?;
     let mut size = left;
     each_chunk(from, source, |bytes| {
@@ -96,6 +97,16 @@ fn append(from: &Path, to: (&Path, File), mut hasher: Sha512, left: u64) -> Resu
     target.sync_all().doing(writing)?;
     let sha512 = hex::encode(hasher.finalize());
     Ok(Copied { size, left, sha512 })
+}
+
+/// The SHA-512 of a file, in hex.
+pub(super) fn sha512(path: &Path, file: File) -> Result<String> {
+    let mut hasher = Sha512::new();
+    each_chunk(path, file, |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn each_chunk(

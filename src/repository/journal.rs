@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files;
+use super::{below, files};
 use crate::error::{Context as _, Error, Result};
 use crate::host::durable;
 
@@ -37,7 +37,17 @@ pub(super) type Replacement = (String, Option<Vec<u8>>);
 /// Replaces files below `root`, in this order, so that after a crash either none or all are new.
 pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str)) -> Result<()> {
     let aside = root.join(ASIDE);
-    files::create_dir(&aside)?;
+    // What cannot be carried out must not be entered in the journal.
+    below::create_dir(root, ASIDE)?;
+    for (to, bytes) in changes {
+        let parent = inside(to)?.parent().and_then(Path::to_str);
+        let parent = parent.unwrap_or_default();
+        match bytes {
+            // Afterwards nothing may need space.
+            Some(_) => below::create_dir(root, parent)?,
+            None => below::check_dir(root, parent)?,
+        }
+    }
     remove_left(&aside)?;
     let mut journal = Journal {
         version: 1,
@@ -50,8 +60,6 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
                 step("write an entry point aside");
                 files::write_in_place(&root.join(&from), bytes)?;
                 files::later_than(&root.join(&from), &root.join(to))?;
-                // Afterwards nothing may need space.
-                files::create_dir(root.join(to).parent().unwrap_or(root))?;
                 Some(from)
             }
             None => None,
@@ -97,22 +105,26 @@ fn remove_left(aside: &Path) -> Result<()> {
 fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {
     let mut parents = BTreeSet::new();
     for Rename { from, to } in &journal.renames {
-        let to = root.join(inside(to)?);
-        if to.ends_with(INDEX) {
+        let path = inside(to)?;
+        if path.ends_with(INDEX) {
             // What it leads to is there before it, after a power loss, too.
             sync_all(&mut parents)?;
         }
         step("rename an entry point");
         let done = match from {
-            Some(from) => std::fs::rename(root.join(inside(from)?), &to),
-            None => std::fs::remove_file(&to),
+            Some(from) => below::rename(root, inside(from)?, path),
+            None => below::remove(root, path),
         };
+        let name = to;
+        let to = root.join(path);
         match done {
             // This one was done before the crash.
             Err(cause)
                 if cause.kind() == std::io::ErrorKind::NotFound
                     && to.exists() == from.is_some() => {}
-            result => result.doing(|| format!("writing {}", to.display()))?,
+            result => {
+                result.map_err(|cause| below::explained(root, name, "writing", cause))?;
+            }
         }
         parents.extend(to.parent().filter(|dir| dir.is_dir()).map(Path::to_owned));
     }
@@ -138,9 +150,10 @@ pub(super) fn inside(path: &str) -> Result<&Path> {
         return Ok(path);
     }
     Err(Error::gate(format!(
-        "the journal names {}, outside the repository",
+        "the journal or a record names {}, outside the repository",
         path.display()
-    )))
+    ))
+    .hint("no imgforge wrote that: move .imgforge/journal.json away if it is there, then `imgforge repo verify`"))
 }
 
 #[cfg(test)]
@@ -153,6 +166,22 @@ mod tests {
             assert!(inside(path).is_err(), "{path}");
         }
         assert!(inside("channels/nightly/index.asc").is_ok());
+    }
+
+    /// What cannot be finished must not count: nobody could lock the repository any more.
+    #[test]
+    fn what_leads_out_is_refused_before_it_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("repo");
+        std::fs::create_dir_all(root.join(".imgforge")).unwrap();
+        std::os::unix::fs::symlink("..", root.join("link")).unwrap();
+        for path in ["../out", "/out", "link/out"] {
+            let changes = [("a", "new"), (path, "out")];
+            let changes = changes.map(|(to, text)| (to.to_owned(), Some(text.into())));
+            assert!(replace(&root, &changes, &|_| {}).is_err(), "{path}");
+            assert!(!is_left(&root) && !root.join("a").exists(), "{path}");
+            assert!(!dir.path().join("out").exists());
+        }
     }
 
     /// A web server that tells files apart by time and size must see each one.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::state::{Image, State};
-use super::{Identity, Repository, Signers, files, journal, lock, records, verify};
+use super::{Identity, Repository, Signers, below, files, journal, lock, records, served, verify};
 use crate::error::{Context as _, Error, Result};
 use crate::ui::{StageUi, Unit};
 
@@ -36,11 +36,7 @@ impl Repository {
     /// As there.
     pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
         let (root, steps) = (self.root.as_path(), &*self.steps);
-        let signers = match &self.allowed_signers {
-            Some(file) => Signers::of_file(file),
-            None => Signers::default(),
-        };
-        Source { root, steps }.copy(to, &signers, ui)
+        Source { root, steps }.copy(to, &self.signers, ui)
     }
 }
 
@@ -82,16 +78,6 @@ impl Source<'_> {
         let (state, entry_points) = self.snapshot(&to, signers)?;
         let mut copied = Copied::default();
         let wanted = wanted(&state, self.root)?;
-        if let Some(file) = wanted
-            .iter()
-            .find(|file| journal::inside(&file.path).is_err())
-        {
-            let path = &file.path;
-            return Err(
-                Error::gate(format!("the records name {path}, outside the repository"))
-                    .hint("`imgforge repo verify` shows what else is wrong"),
-            );
-        }
         let total = wanted.iter().map(|file| file.size).sum();
         let mut done = 0;
         for file in &wanted {
@@ -144,9 +130,11 @@ impl Source<'_> {
     fn snapshot(&self, to: &Path, signers: &Signers) -> Result<(State, Vec<journal::Replacement>)> {
         let held = self.settled()?;
         let state = State::read(self.root)?;
-        for index in verify::indexes(&state, signers)? {
-            index.result.map_err(|error| {
-                let path = self.root.join(&index.path);
+        let mut signed = verify::indexes(&state, signers)?;
+        signed.extend(verify::lists(&state, signers)?);
+        for text in signed {
+            text.result.map_err(|error| {
+                let path = self.root.join(&text.path);
                 error
                     .within(format!("{} is not to be trusted", path.display()))
                     .hint("`imgforge repo verify` shows what else is wrong; nothing was copied")
@@ -156,14 +144,15 @@ impl Source<'_> {
         walk(self.root, Path::new(""), &mut paths)?;
         let mut there = BTreeSet::new();
         walk(to, Path::new(""), &mut there)?;
-        let ours = |path: &&String| OURS.iter().any(|dir| path.starts_with(dir));
-        let gone = there.difference(&paths).filter(ours);
+        for all in [&mut paths, &mut there] {
+            all.retain(|path| served::is_ours(&state, path));
+        }
+        let gone = there.difference(&paths);
         let mut all: Vec<journal::Replacement> = gone.map(|path| (path.clone(), None)).collect();
         for path in paths {
-            let file = self.root.join(&path);
-            let bytes = std::fs::read(&file).doing(|| format!("reading {}", file.display()))?;
-            if std::fs::read(to.join(&path)).ok().as_ref() != Some(&bytes) {
-                all.push((path, Some(bytes)));
+            let bytes = below::read(self.root, &path)?;
+            if bytes.is_some() && below::read(to, &path).ok().flatten() != bytes {
+                all.push((path, bytes));
             }
         }
         drop(held);
@@ -172,22 +161,27 @@ impl Source<'_> {
     }
 
     fn copy_file(&self, file: &Wanted, to: &Path, copied: &mut Copied) -> Result<()> {
-        let (from, to) = (self.root.join(&file.path), to.join(&file.path));
-        if std::fs::metadata(&to).is_ok_and(|there| there.len() == file.size) {
+        if self.is_there(file, to)? {
             copied.kept += 1;
             return Ok(());
         }
         (self.steps)("copy a file");
-        files::create_dir(to.parent().unwrap_or(&to))?;
+        let (dir, _) = file.path.rsplit_once('/').unwrap_or_default();
+        below::create_dir(to, dir)?;
+        let (from, to) = (self.root.join(&file.path), to.join(&file.path));
+        let open = || {
+            let opened = below::open(self.root, Path::new(&file.path));
+            opened.map_err(|cause| below::explained(self.root, &file.path, "reading", cause))
+        };
         let mut aside = to.clone().into_os_string();
         aside.push(".part");
         let aside = PathBuf::from(aside);
         let right = |found: &String| file.sha512.as_ref().is_none_or(|all| all == found);
-        let mut found = files::copy_on(&from, &aside)?;
+        let mut found = files::copy_on((&from, open()?), &aside)?;
         if found.left > 0 && !right(&found.sha512) {
             // What an interrupted copy had left is to blame, perhaps.
             drop(std::fs::remove_file(&aside));
-            found = files::copy_on(&from, &aside)?;
+            found = files::copy_on((&from, open()?), &aside)?;
         }
         if !right(&found.sha512) {
             drop(std::fs::remove_file(&aside));
@@ -201,16 +195,24 @@ impl Source<'_> {
         copied.bytes += found.size - found.left;
         Ok(())
     }
-}
 
-/// Where a file that the repository has no more goes from its copy, too.
-const OURS: &[&str] = &[
-    "channels/",
-    "images/",
-    "streams/",
-    "vagrant/",
-    ".imgforge/names/",
-];
+    /// Whether the copy has a file, with these very bytes.
+    fn is_there(&self, file: &Wanted, to: &Path) -> Result<bool> {
+        let there = below::open(to, Path::new(&file.path));
+        let same_size = |there: &File| there.metadata().is_ok_and(|meta| meta.len() == file.size);
+        let Some(there) = there.ok().filter(same_size) else {
+            return Ok(false);
+        };
+        match &file.sha512 {
+            Some(sha512) => {
+                let path = to.join(&file.path);
+                Ok(files::sha512(&path, there)? == *sha512)
+            }
+            // Nothing but the repository itself tells what it is; it is small.
+            None => Ok(below::read(to, &file.path)? == below::read(self.root, &file.path)?),
+        }
+    }
+}
 
 /// The default channel's index comes after everything else that readers see; then the records.
 fn rank(path: &str) -> u8 {
@@ -248,11 +250,10 @@ fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
                 }
             }
             for path in unknown {
-                let file = root.join(&path);
-                let size = std::fs::metadata(&file)
-                    .doing(|| format!("reading {}", file.display()))?
-                    .len();
-                add(path, size, None);
+                let file = below::open(root, Path::new(&path));
+                let size = file.and_then(|file| file.metadata());
+                let size = size.map_err(|cause| below::explained(root, &path, "reading", cause));
+                add(path, size?.len(), None);
             }
         }
     }
@@ -272,8 +273,7 @@ fn present(image: &Image) -> impl Iterator<Item = (&u64, &super::state::Revision
         .filter(move |(number, revision)| revision.removed.is_none() && used.contains(number))
 }
 
-/// The files below a root that are replaced by publications: all but those of revisions, the lock
-/// and what is unfinished.
+/// The files below a root but those of revisions, the lock and what is unfinished.
 fn walk(root: &Path, below: &Path, found: &mut BTreeSet<String>) -> Result<()> {
     let dir = root.join(below);
     let doing = || format!("reading {}", dir.display());
@@ -319,11 +319,8 @@ fn remove_gone(state: &State, to: &Path) -> Result<usize> {
     let mut count = 0;
     for image in state.images.values() {
         for (number, _) in image.revisions.iter().filter(|(_, r)| r.removed.is_some()) {
-            let dir = to.join(format!("images/{}/{number}", image.name));
-            if dir.exists() {
-                std::fs::remove_dir_all(&dir).doing(|| format!("removing {}", dir.display()))?;
-                count += 1;
-            }
+            let dir = format!("images/{}/{number}", image.name);
+            count += usize::from(below::remove_dir(to, &dir)?);
         }
     }
     Ok(count)

@@ -15,6 +15,7 @@
 //! the lock, should this one be killed.
 
 mod agent;
+mod below;
 mod bind;
 mod channel;
 mod commit;
@@ -36,6 +37,7 @@ pub mod query;
 mod records;
 mod renew;
 mod rotate;
+mod served;
 mod share;
 mod signers;
 mod signing;
@@ -44,6 +46,7 @@ mod transaction;
 mod usage;
 pub mod verify;
 pub mod views;
+mod vouched;
 mod yank;
 
 pub use gpg::{Verified, verify, verify_all, verify_any, verify_detached};
@@ -61,10 +64,12 @@ pub use yank::Yanked;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
 use crate::units::Span;
@@ -81,8 +86,8 @@ pub struct Settings {
     pub default_channel: String,
     /// Who signs.
     pub signer: Signer,
-    /// Public keys that are trusted instead of the one in the repository.
-    pub allowed_signers: Option<PathBuf>,
+    /// Whose signatures count; where nobody is named, those by the key in the repository.
+    pub signers: Signers,
     /// How long what is signed counts.
     pub valid_for: Span,
     /// Channels in which a share of the machines gets new revisions first.
@@ -99,7 +104,7 @@ impl Settings {
             url: None,
             default_channel: "stable".into(),
             signer,
-            allowed_signers: None,
+            signers: Signers::default(),
             valid_for: renew::VALID_FOR,
             shares: BTreeMap::new(),
             hooks: vec![],
@@ -115,7 +120,8 @@ pub struct Repository {
     signer: Signer,
     /// Of the key that signs.
     fingerprint: String,
-    allowed_signers: Option<PathBuf>,
+    signers: Signers,
+    named: OnceLock<(Temporary, PathBuf)>,
     valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
@@ -150,7 +156,7 @@ impl Repository {
             url,
             default_channel,
             signer,
-            allowed_signers,
+            signers,
             valid_for,
             shares,
             hooks,
@@ -170,7 +176,8 @@ impl Repository {
             default_channel,
             signer,
             fingerprint: String::new(),
-            allowed_signers,
+            signers,
+            named: OnceLock::new(),
             valid_for,
             shares,
             hooks,
@@ -206,13 +213,6 @@ impl Repository {
         self.root.join("imgforge.gpg")
     }
 
-    /// The public keys that this repository's indexes are checked with.
-    pub fn trusted(&self) -> PathBuf {
-        self.allowed_signers
-            .clone()
-            .unwrap_or_else(|| self.keyring())
-    }
-
     /// What the repository has.
     ///
     /// # Errors
@@ -236,18 +236,16 @@ impl Repository {
     /// When the index is not signed by the repository's key, or breaks a rule.
     pub fn entries(&self, channel: &str) -> Result<Vec<Entry>> {
         let path = self.root.join(self.index_path(channel));
-        let doing = || format!("reading {}", path.display());
-        let signed = match std::fs::read(&path) {
-            Ok(signed) => signed,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(cause) => return Err(cause).doing(doing),
+        let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
+            return Ok(vec![]);
         };
-        let verified = verify(&signed, &self.trusted()).map_err(|error| {
+        let verified = verify(&signed, &self.trusted()?).map_err(|error| {
+            let keys = self.signers.keys.clone();
             error
                 .within(format!("{} is not to be trusted", path.display()))
                 .hint(format!(
                     "find out who changed it; the last good one is signed by the key in {}",
-                    self.trusted().display()
+                    keys.unwrap_or_else(|| self.keyring()).display()
                 ))
         })?;
         let claims = Claims::parse(&verified.text);

@@ -11,8 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::state::{Image, Moved, Revision, Stamp, State};
 use super::transaction::Transaction;
-use super::views::ViewFile;
-use super::{Repository, lock};
+use super::{Repository, below, lock};
 use crate::error::Result;
 use crate::units::Span;
 
@@ -75,6 +74,7 @@ impl Repository {
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let doomed = judge(&transaction.state, policy, stamp.when);
         if really && (!doomed.is_empty() || transaction.renewal) {
+            transaction.vouch_for(doomed.iter().map(|one| one.name.clone()).collect())?;
             for one in &doomed {
                 transaction.carry_out(one);
             }
@@ -98,7 +98,7 @@ impl Repository {
                 let dir = format!("images/{}/{number}", image.name);
                 if self.root.join(&dir).exists() {
                     self.step("remove a revision's files");
-                    self.remove_dir(&dir)?;
+                    below::remove_dir(&self.root, &dir)?;
                 }
             }
         }
@@ -117,14 +117,6 @@ impl Transaction<'_> {
                     revision.removed = Some(when);
                 }
             }
-        }
-        if image
-            .revisions
-            .values()
-            .all(|revision| revision.removed.is_some())
-        {
-            let path = format!("images/{}/revisions.sjson", doomed.name);
-            self.files.push(ViewFile::remove(path));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Channel, Image, State, VERSION};
-use super::{Identity, files};
+use super::{Identity, check_name, files, journal};
 use crate::error::{Context as _, Error, Result};
 
 /// `.imgforge/channels.json`.
@@ -43,6 +43,11 @@ impl State {
                 images.insert(name, image);
             }
         }
+        let known = channels.keys().chain([&identity.default_channel]);
+        for channel in known {
+            check_name("channel", channel)
+                .map_err(|error| damaged(&private.join("channels.json"), &error.to_string()))?;
+        }
         let used = images
             .values()
             .flat_map(|image| image.channels.keys().cloned());
@@ -72,7 +77,8 @@ impl State {
     }
 
     pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
-        let Some(image) = files::read_json::<Image>(&private.join(record_path(name)))? else {
+        let path = private.join(record_path(name));
+        let Some(image) = files::read_json::<Image>(&path)? else {
             return Ok(None);
         };
         if image.version != VERSION {
@@ -81,6 +87,9 @@ impl State {
             ))
             .hint("use that version"));
         }
+        image
+            .stays_below(name)
+            .map_err(|why| damaged(&path, &why))?;
         Ok(Some(image))
     }
 
@@ -99,6 +108,41 @@ impl State {
         };
         Ok((".imgforge/channels.json".into(), files::json(&file)?))
     }
+}
+
+impl Image {
+    /// Why a record is none of this name, or leads out of the directory that the name has.
+    fn stays_below(&self, name: &str) -> Result<(), String> {
+        if self.name != name {
+            return Err(format!("it is the record of `{}`", self.name));
+        }
+        check_name("image", name).map_err(|error| error.to_string())?;
+        let own = Path::new("images").join(name);
+        for revision in self.revisions.values() {
+            let beside = revision.companions.values().map(|file| &file.path);
+            for path in [&revision.file].into_iter().chain(beside) {
+                let inside = journal::inside(path).is_ok_and(|path| path.starts_with(&own));
+                if !inside {
+                    return Err(format!(
+                        "it names {path}, which is not below {}",
+                        own.display()
+                    ));
+                }
+            }
+        }
+        let moved = self.history.iter().map(|moved| &moved.channel);
+        for channel in self.channels.keys().chain(moved) {
+            check_name("channel", channel).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// A record that no imgforge has written; nothing is done with the others until it is gone.
+fn damaged(path: &Path, why: &str) -> Error {
+    Error::gate(format!("{} is no record of this repository: {why}", path.display()))
+        .cause("nothing was changed")
+        .hint("find out who wrote it, and move it away or restore it from a backup or a copy of the repository")
 }
 
 fn record_path(name: &str) -> String {

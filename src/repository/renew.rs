@@ -5,9 +5,11 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Repository;
+use super::rotate::{Keys, second_path};
 use super::state::{Stamp, State};
 use super::transaction::Transaction;
+use super::views::revisions;
+use super::{Repository, below};
 use crate::error::{Error, Result};
 use crate::index::Claims;
 use crate::units::Span;
@@ -47,24 +49,52 @@ impl Repository {
         }
     }
 
-    /// Whether some channel's index counts for less than three quarters of its time, or longer
-    /// than it should.
-    pub(super) fn is_due(&self, state: &State) -> bool {
+    /// Whether something counts for less than three quarters of its time, or longer than it
+    /// should, or is not there under its second URL.
+    pub(super) fn is_due(&self, state: &State, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
-        state.channels.keys().any(|channel| {
-            let path = self.root.join(state.index_path(channel));
-            // Who cannot be read is not renewed; whoever needs it says why.
-            let Ok(signed) = std::fs::read(path) else {
-                return false;
+        for path in dated(state) {
+            // What is not there is not renewed; whoever needs it says why.
+            let Some(signed) = below::read(&self.root, &path)? else {
+                continue;
             };
-            let text = String::from_utf8_lossy(&signed).into_owned();
-            let claims = Claims::parse(text.split_once("\n\n").map_or("", |(_, text)| text));
-            claims.valid_until.is_none_or(|end| {
+            let soon = valid_until(&path, &signed).is_none_or(|end| {
                 let left = end.duration_since(now).as_secs();
                 left < whole / 4 * 3 || left > whole
-            })
-        })
+            });
+            let mut seconds = keys.seconds.iter();
+            let lacking = seconds.any(|second| {
+                let path = second_path(&path, &second.suffix);
+                path.is_some_and(|path| !self.root.join(path).exists())
+            });
+            if soon || lacking {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+}
+
+/// Everything that is signed with a time after which it does not count: the index of each channel,
+/// and the list of each image's revisions; paths below the root.
+pub(super) fn dated(state: &State) -> impl Iterator<Item = String> {
+    let indexes = state
+        .channels
+        .keys()
+        .map(|channel| state.index_path(channel));
+    let lists = state.images.values().filter(|image| image.is_listed());
+    indexes.chain(lists.map(|image| revisions::path(&image.name)))
+}
+
+/// Until when such a text counts by its own words, verified or not.
+fn valid_until(path: &str, signed: &[u8]) -> Option<Timestamp> {
+    let text = String::from_utf8_lossy(signed);
+    let (_, text) = text.split_once("\n\n")?;
+    if path.ends_with(".asc") {
+        return Claims::parse(text).valid_until;
+    }
+    let (_, rest) = text.split_once("\n  \"valid-until\": \"")?;
+    rest.split_once('"')?.0.parse().ok()
 }
 
 pub(super) fn other_index(path: &Path, other: &str, channel: &str) -> Error {

@@ -6,12 +6,14 @@
 //! went there.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
 
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
-use super::{Repository, check_name, files};
+use super::{Repository, State, below, check_name, files, verify};
 use crate::error::{Context as _, Error, Result};
+use crate::host::temporary::Temporary;
 
 /// `.imgforge/keys.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,45 @@ impl Repository {
         }))
     }
 
+    /// Refuses another key that nobody has signed with here: what says so is not signed.
+    pub(super) fn vouch_keys(&self, keys: &Keys, state: &State) -> Result<()> {
+        for second in &keys.seconds {
+            check_name("file", &second.suffix)?;
+            if second.fingerprint == keys.main {
+                continue;
+            }
+            let mut channels = state.channels.keys();
+            let first = channels.find_map(|channel| {
+                let path = state.index_path(channel);
+                let signed = below::read(&self.root, &path).transpose()?;
+                Some(signed.map(|_| path))
+            });
+            let Some(path) = first
+                .transpose()?
+                .and_then(|p| second_path(&p, &second.suffix))
+            else {
+                continue;
+            };
+            let scratch = Temporary::new()?;
+            let keyring = scratch.path().join("keyring");
+            let signer = self.signer.with_key(&second.fingerprint, second.own);
+            std::fs::write(&keyring, signer.public_key()?)
+                .doing(|| "keeping a public key".into())?;
+            let signed = below::read(&self.root, &path)?.unwrap_or_default();
+            verify(&signed, &keyring).map_err(|error| {
+                let keys = self.private("keys.json");
+                error
+                    .within(format!(
+                        "{} names the key {}, which has not signed {path}",
+                        keys.display(),
+                        second.fingerprint
+                    ))
+                    .hint("restore both from a backup or a copy of the repository")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Begins a rotation to `key`, anything that gpg knows, or to a new key of imgforge's own:
     /// every index lies under a second URL, too, signed by it.
     ///
@@ -92,6 +133,9 @@ impl Repository {
             );
         }
         // What is refused makes no key.
+        transaction.all = true;
+        transaction.vouch_all()?;
+        let keys = &mut transaction.keys;
         let signer = self.signer.successor(key)?;
         let public = signer.public_key()?;
         let fingerprint = super::key::show(&public)?.join(" ");
@@ -178,22 +222,33 @@ impl Transaction<'_> {
         for image in self.state.images.values() {
             for revision in image.revisions.values().filter(|one| one.removed.is_none()) {
                 let beside = revision.companions.values().filter(|file| file.signed);
-                signed.extend(beside.map(|file| file.path.clone()));
+                signed.extend(beside.map(|file| (file.path.clone(), file.sha512.clone())));
             }
         }
         signed.sort();
         signed.dedup();
-        for path in signed {
-            let file = self.repository.root.join(&path);
-            let bytes = std::fs::read(&file).doing(|| format!("reading {}", file.display()))?;
+        for (path, sha512) in signed {
+            let bytes = below::read(&self.repository.root, &path)?.unwrap_or_default();
+            if hex::encode(Sha512::digest(&bytes)) != sha512 {
+                return Err(Error::gate(format!("{path} is not what was published"))
+                    .hint("`imgforge repo verify` shows what else is damaged"));
+            }
             self.files.push(ViewFile::new(path, bytes).detached());
         }
         Ok(())
     }
 }
 
-/// The path of an index under its second URL.
-pub(super) fn second_path(index: &str, suffix: &str) -> Option<String> {
-    let stem = index.strip_suffix("index.asc")?;
-    Some(format!("{stem}index-{suffix}.asc"))
+/// The path of what clients verify, an index or a list of revisions, under its second URL.
+pub(super) fn second_path(path: &str, suffix: &str) -> Option<String> {
+    let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let second = match file {
+        "index.asc" => format!("index-{suffix}.asc"),
+        "revisions.sjson" => format!("revisions-{suffix}.sjson"),
+        _ => return None,
+    };
+    Some(match dir {
+        "" => second,
+        dir => format!("{dir}/{second}"),
+    })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::rotate::second_path;
 use super::transaction::{Meant, Transaction};
 use super::views::{Sign, ViewFile};
-use super::{Signer, broken_index, journal, verify_all};
+use super::{Signer, Signers, below, broken_index, journal, verify_all};
 use crate::error::{Context as _, Error, Result};
 use crate::host::temporary::Temporary;
 use crate::index;
@@ -47,7 +47,7 @@ impl Transaction<'_> {
                 Sign::Clear => changes.push((file.path.clone(), Some(signature))),
                 Sign::Detached | Sign::No => {
                     // A file beside a blob is there already, and never written again.
-                    let there = std::fs::read(self.repository.root.join(&file.path)).ok();
+                    let there = below::read(&self.repository.root, &file.path)?;
                     if there != file.bytes {
                         changes.push(plain);
                     }
@@ -58,7 +58,7 @@ impl Transaction<'_> {
         Ok(changes)
     }
 
-    /// The indexes of `files` under their second URLs, signed by those URLs' keys.
+    /// The files that clients verify, under their second URLs, signed by those URLs' keys.
     pub(super) fn second_indexes(
         &self,
         files: &[ViewFile],
@@ -143,15 +143,20 @@ impl Transaction<'_> {
 
     /// The keys that readers will use.
     fn keyring(&self, signer: &Signer, scratch: &Temporary) -> Result<PathBuf> {
-        if let Some(allowed) = &self.repository.allowed_signers {
-            return Ok(allowed.clone());
-        }
-        let unchanged = self.fingerprint == self.repository.fingerprint;
+        let repository = self.repository;
+        let unchanged = self.fingerprint == repository.fingerprint;
         if unchanged && signer.is(&self.signer) {
-            return Ok(self.repository.keyring());
+            return repository.trusted();
         }
+        // The other key of a rotation: it must be among the allowed ones, too; a fingerprint alone
+        // says only which key counts until then.
+        let public = signer.public_key()?;
+        let bytes = match &repository.signers.keys {
+            Some(file) => Signers::of_file(file).keyring(Some(&public))?.bytes,
+            None => public,
+        };
         let path = scratch.path().join("keyring");
-        std::fs::write(&path, signer.public_key()?).doing(|| "keeping a public key".into())?;
+        std::fs::write(&path, bytes).doing(|| "keeping a public key".into())?;
         Ok(path)
     }
 }

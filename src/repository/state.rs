@@ -302,6 +302,11 @@ impl Image {
         self.channels.get(channel)?.current.get(arch).copied()
     }
 
+    /// Whether it has ever been published, so that there is a signed list of its revisions.
+    pub(super) fn is_listed(&self) -> bool {
+        self.revisions.values().any(|revision| !revision.pending)
+    }
+
     /// What happened in one channel, oldest first.
     pub fn history_of<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Moved> {
         self.history

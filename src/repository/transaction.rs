@@ -26,7 +26,9 @@ pub(super) struct Transaction<'a> {
     pub(super) fingerprint: String,
     pub(super) keys: Keys,
     indexes: BTreeMap<String, Index>,
-    names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
+    /// The names whose records say what is signed.
+    pub(super) vouched: BTreeSet<String>,
     channels: BTreeSet<String>,
     _held: &'a Held,
 }
@@ -62,10 +64,11 @@ impl<'a> Transaction<'a> {
             ))
             .hint("write `signing-key:` with the new key in imgforge.yaml and try again"));
         }
+        repository.vouch_keys(&keys, &state)?;
         Ok(Transaction {
             repository,
             all: state.url != repository.url,
-            renewal: repository.is_due(&state),
+            renewal: repository.is_due(&state, &keys)?,
             state: State {
                 url: repository.url.clone(),
                 ..state
@@ -77,12 +80,13 @@ impl<'a> Transaction<'a> {
             keys,
             indexes: BTreeMap::new(),
             names: BTreeSet::new(),
+            vouched: BTreeSet::new(),
             channels: BTreeSet::new(),
             _held: held,
         })
     }
 
-    /// The record of a name, which this transaction may change.
+    /// The record of a name, which this transaction may change once it is vouched for.
     pub(super) fn image(&mut self, name: &str) -> &mut Image {
         self.names.insert(name.to_owned());
         let new = || Image::new(name);
@@ -227,6 +231,7 @@ impl<'a> Transaction<'a> {
                 self.entries(&channel)?;
             }
         }
+        self.vouch_all()?;
         let mut files = std::mem::take(&mut self.files);
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;

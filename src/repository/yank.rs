@@ -6,8 +6,8 @@ use super::bind::Number;
 use super::channel::previous;
 use super::state::{Action, Moved, Stamp};
 use super::transaction::{Place, Transaction};
-use super::{Repository, files};
-use crate::error::{Context as _, Error, Result};
+use super::{Repository, below};
+use crate::error::{Error, Result};
 use crate::ui::Ui;
 
 /// What [`Repository::yank`] did.
@@ -40,29 +40,18 @@ impl Repository {
     ) -> Result<Yanked> {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        transaction.vouch(name)?;
         let yanked = transaction
             .yank(name, revision, purge)
             .map_err(|error| error.within(format!("yanking {name}@{revision} failed")))?;
         transaction.commit()?;
         for dir in &yanked.purged {
             self.step("purge a revision");
-            self.remove_dir(dir)?;
+            below::remove_dir(&self.root, dir)?;
         }
         drop(held);
         self.tell(name, &yanked.moved, stamp, ui);
         Ok(yanked)
-    }
-
-    /// Removes a directory below the root, if it is there.
-    pub(super) fn remove_dir(&self, dir: &str) -> Result<()> {
-        let path = self.root.join(dir);
-        match std::fs::remove_dir_all(&path) {
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            result => {
-                result.doing(|| format!("removing {}", path.display()))?;
-                files::sync_parent(&path)
-            }
-        }
     }
 }
 

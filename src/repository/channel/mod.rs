@@ -13,7 +13,7 @@ use super::bind::Number;
 use super::hooks::Happened;
 use super::state::{Action, Moved, Revision, Stamp, State};
 use super::transaction::{Place, Transaction};
-use super::{Held, Repository};
+use super::{Held, Repository, below};
 use crate::error::{Error, Result};
 use crate::ui::Ui;
 
@@ -28,6 +28,7 @@ impl Repository {
     ) -> Result<Vec<Moved>> {
         let held: Held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        transaction.vouch(name)?;
         let before = history(&transaction.state, name).len();
         act(&mut transaction)?;
         let moved = history(&transaction.state, name)[before..].to_vec();
@@ -73,13 +74,17 @@ impl Transaction<'_> {
             return Err(Error::gate(format!("{name}@{number} was yanked: {why}"))
                 .hint(image.other_revisions()));
         }
-        if revision.removed.is_some() || !self.repository.root.join(&revision.file).exists() {
+        if revision.removed.is_some() || !self.has_file(&revision.file) {
             return Err(
                 Error::gate(format!("the files of {name}@{number} are gone"))
                     .hint("copy the image directory back from a mirror, or build the image again"),
             );
         }
         Ok(revision.clone())
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        below::open(&self.repository.root, std::path::Path::new(path)).is_ok()
     }
 
     /// Gives a channel the bytes of a revision, under its number or another one.

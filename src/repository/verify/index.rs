@@ -54,7 +54,7 @@ impl Audit {
         }
         match (claims.expired(Timestamp::now()), claims.valid_until) {
             (Some(end), _) => {
-                self.fault(path, format!("it was valid until {end:.0}; any publication, or `imgforge channel renew`, renews it"));
+                self.fault(path, super::expired(end));
             }
             (None, None) => {
                 let note = format!("{path} says neither its channel nor until when it is valid");

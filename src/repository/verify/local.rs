@@ -48,6 +48,15 @@ impl Audit {
             return Ok(());
         }
         let state = State::read(root)?;
+        let names: Vec<String> = state.images.keys().cloned().collect();
+        for list in super::signed::read_lists(&state, &names, &self.keyring)? {
+            let mut told = self.report.faults.iter();
+            if let Err(error) = list.result
+                && !told.any(|fault| fault.starts_with(&list.path))
+            {
+                self.blame(&list.path, error)?;
+            }
+        }
         for channel in state.channels.keys() {
             let path = state.index_path(channel);
             let Ok(signed) = std::fs::read(root.join(&path)) else {
@@ -104,8 +113,9 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
     Ok(())
 }
 
-/// `index-SUFFIX.asc`.
+/// `index-SUFFIX.asc`, `revisions-SUFFIX.sjson`.
 fn is_second(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.starts_with("index-") && name.ends_with(".asc")
+    (name.starts_with("index-") && name.ends_with(".asc"))
+        || (name.starts_with("revisions-") && name.ends_with(".sjson"))
 }

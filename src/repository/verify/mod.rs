@@ -9,6 +9,7 @@ mod signed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Signers, lock, verify, verify_all};
@@ -18,7 +19,8 @@ use crate::http::{Client, Url};
 use crate::index::Entry;
 use crate::ui::{StageUi, Unit};
 use files::Expected;
-pub use signed::{Signed, indexes, record};
+pub(super) use signed::records;
+pub use signed::{Signed, indexes, lists, record};
 
 /// The name of the public key in a repository.
 const KEY_FILE: &str = "imgforge.gpg";
@@ -222,6 +224,11 @@ impl Audit {
             Ok(list) => list,
             Err(error) => return self.blame(&path, error),
         };
+        let end = list["valid-until"].as_str();
+        let end = end.map(|end| end.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+        if let Some(end) = end.filter(|end| *end <= Timestamp::now()) {
+            self.fault(&path, expired(end));
+        }
         let revisions = list["revisions"].as_object().cloned().unwrap_or_default();
         for (number, revision) in &revisions {
             if revision["removed"] != true {
@@ -329,6 +336,11 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// What is told of a signed text whose time is over.
+fn expired(end: Timestamp) -> String {
+    format!("it was valid until {end:.0}; any publication, or `imgforge channel renew`, renews it")
 }
 
 /// The path below the root that a path relative to an index means.

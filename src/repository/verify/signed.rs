@@ -1,22 +1,26 @@
-//! The indexes of a repository on this host, verified: before they are copied, or reported about.
+//! What is signed of a repository on this host, verified: before anything is made of it, it is
+//! copied, or reported about.
 
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::KEY_FILE;
 use crate::error::{Context as _, Error, Result};
 use crate::host::temporary::Temporary;
 use crate::index::Claims;
-use crate::repository::state::{Placement, Revision};
-use crate::repository::{Signers, State, verify, verify_all};
+use crate::repository::state::Image;
+use crate::repository::views::revisions;
+use crate::repository::{Signers, State, below, verify_all};
 
-/// The index of a channel.
+/// The index of a channel, or the list of an image's revisions.
 #[derive(Debug)]
 pub struct Signed {
-    /// The channel.
-    pub channel: String,
+    /// The channel; none of a list.
+    pub channel: Option<String>,
+    /// The image; none of an index.
+    pub image: Option<String>,
     /// The path below the root.
     pub path: String,
     /// Until when it counts, if it says so; else why it does not.
@@ -32,7 +36,7 @@ pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     let mut there = Vec::new();
     for channel in state.channels.keys() {
         let path = state.index_path(channel);
-        if let Some(bytes) = read(&state.root.join(&path))? {
+        if let Some(bytes) = below::read(&state.root, &path)? {
             there.push((channel, path, bytes));
         }
     }
@@ -53,57 +57,93 @@ pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     Ok(all
         .map(|((channel, path, _), verified)| Signed {
             result: verified.and_then(|verified| judge(channel, &verified.text)),
-            channel: channel.clone(),
+            channel: Some(channel.clone()),
+            image: None,
             path,
         })
         .collect())
 }
 
-/// Refuses a record of an image that does not say what was signed: where it lies, others may write,
-/// too.
+/// Verifies the list of revisions of each image as [`indexes`] does the indexes, and that the
+/// image's record says the same: where it lies, others may write, too.
+///
+/// # Errors
+/// When the keys cannot be had, or a file cannot be read.
+pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
+    let names: Vec<String> = state.images.keys().cloned().collect();
+    if !state.images.values().any(Image::is_listed) {
+        return Ok(vec![]);
+    }
+    with_keys(state, signers, |keyring| read_lists(state, &names, keyring))
+}
+
+/// Refuses the record of an image that does not say what was signed.
 ///
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, or says something else.
 pub fn record(state: &State, signers: &Signers, name: &str) -> Result<()> {
-    let Some(image) = state.images.get(name) else {
-        return Ok(());
-    };
-    let path = state.root.join(format!("images/{name}/revisions.sjson"));
-    let wrong = |error: Error| {
-        error
-            .within(format!("{} is not to be trusted", path.display()))
-            .hint("`imgforge repo verify` shows what else is wrong")
-    };
-    let signed = read(&path)?.ok_or_else(|| wrong(Error::gate("it is not there")))?;
-    let verified = with_keys(state, signers, |keyring| verify(&signed, keyring)).map_err(wrong)?;
-    let list: Value = serde_json::from_str(&verified.text)
-        .map_err(|cause| wrong(Error::gate("it is not JSON").cause(cause)))?;
-    let same = |(number, revision): (&u64, &Revision)| {
-        let signed = &list["revisions"][number.to_string()];
-        revision.pending
-            || (signed["sha512"] == revision.sha512.as_str()
-                && signed["file"] == revision.file.as_str()
-                && signed["companions"] == json!(revision.companions)
-                && signed["yanked"].is_null() == revision.yanked.is_none())
-    };
-    let placed = |(channel, placement): (&String, &Placement)| {
-        list["channels"][channel] == json!(placement.current)
-    };
-    if list["name"] == name && image.revisions.iter().all(same) && image.channels.iter().all(placed)
-    {
-        return Ok(());
-    }
-    Err(wrong(Error::gate(format!(
-        "the record of `{name}` says something else"
-    ))))
+    with_keys(state, signers, |keyring| {
+        records(state, &[name.to_owned()], keyring)
+    })
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(cause).doing(|| format!("reading {}", path.display())),
+/// As [`record`], for many images and by the keys in a file.
+pub(in crate::repository) fn records(
+    state: &State,
+    names: &[String],
+    keyring: &Path,
+) -> Result<()> {
+    for list in read_lists(state, names, keyring)? {
+        list.result.map_err(|error| {
+            error
+                .within(format!(
+                    "{} is not to be trusted",
+                    state.root.join(&list.path).display()
+                ))
+                .hint(
+                    "find out who changed it, and restore it and the record from a backup or a \
+                     copy; `imgforge repo verify` shows what else is wrong",
+                )
+        })?;
     }
+    Ok(())
+}
+
+/// The lists of the images that ever had one.
+pub(super) fn read_lists(state: &State, names: &[String], keyring: &Path) -> Result<Vec<Signed>> {
+    let named = names.iter().filter_map(|name| state.images.get(name));
+    let mut there = Vec::new();
+    for image in named.filter(|image| image.is_listed()) {
+        let path = revisions::path(&image.name);
+        there.push((image, below::read(&state.root, &path)?, path));
+    }
+    let texts = there.iter().map(|(_, bytes, _)| bytes.as_deref());
+    let texts: Vec<&[u8]> = texts.map(Option::unwrap_or_default).collect();
+    let verified = verify_all(&texts, keyring)?;
+    let judge = |image: &Image, text: &str| {
+        let list: Value = serde_json::from_str(text)
+            .map_err(|cause| Error::gate("it is not JSON").cause(cause))?;
+        if !revisions::agrees(image, &list) {
+            let name = &image.name;
+            return Err(Error::gate(format!(
+                "the record of `{name}` says something else"
+            )));
+        }
+        let until = list["valid-until"].as_str();
+        Ok(until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)))
+    };
+    let all = there.iter().zip(verified);
+    Ok(all
+        .map(|((image, bytes, path), verified)| Signed {
+            result: match bytes {
+                Some(_) => verified.and_then(|verified| judge(image, &verified.text)),
+                None => Err(Error::gate("it is not there")),
+            },
+            channel: None,
+            image: Some(image.name.clone()),
+            path: path.clone(),
+        })
+        .collect())
 }
 
 /// Calls `verify` with a file of the keys that count.
@@ -112,7 +152,7 @@ fn with_keys<T>(
     signers: &Signers,
     verify: impl FnOnce(&Path) -> Result<T>,
 ) -> Result<T> {
-    let keyring = signers.keyring(read(&state.root.join(KEY_FILE))?.as_deref())?;
+    let keyring = signers.keyring(below::read(&state.root, KEY_FILE)?.as_deref())?;
     let scratch = Temporary::new()?;
     let file = scratch.path().join("keyring");
     std::fs::write(&file, &keyring.bytes).doing(|| "keeping a public key".into())?;

@@ -10,7 +10,7 @@ mod latest;
 pub(crate) mod offer;
 pub mod packages;
 mod page;
-mod revisions;
+pub(in crate::repository) mod revisions;
 mod streams;
 
 use std::collections::BTreeSet;

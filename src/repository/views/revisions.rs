@@ -14,12 +14,54 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         .names()
         .filter_map(|name| change.state.images.get(name));
     let file = |image: &Image| {
-        let path = format!("images/{}/revisions.sjson", image.name);
         let text = describe(image, change.valid_until);
-        ViewFile::new(path, format!("{text:#}\n")).clearsigned()
+        ViewFile::new(path(&image.name), format!("{text:#}\n")).clearsigned()
     };
     Ok(images.map(file).collect())
 }
+
+/// Where the list of an image is, below the root.
+pub(in crate::repository) fn path(name: &str) -> String {
+    format!("images/{name}/revisions.sjson")
+}
+
+/// Whether the record of an image says what a verified list says, but for what was only bound.
+pub(in crate::repository) fn agrees(image: &Image, list: &Value) -> bool {
+    let ours = describe(image, Timestamp::UNIX_EPOCH);
+    // What a list of an imgforge that did not sign it yet says nothing about.
+    let same = |ours: &Value, signed: &Value, keys: &[&str], late: &[&str]| {
+        keys.iter().all(|key| ours[key] == signed[key])
+            && (signed.get(late[0]).is_none() || late.iter().all(|key| ours[key] == signed[key]))
+    };
+    let numbers = |list: &Value| -> Vec<String> {
+        let all = list["revisions"].as_object().into_iter().flatten();
+        all.map(|(number, _)| number.clone()).collect()
+    };
+    same(&ours, list, &["name", "channels"], &["canaries"])
+        && numbers(&ours) == numbers(list)
+        && numbers(&ours).iter().all(|number| {
+            let [ours, signed] = [&ours, list].map(|list| &list["revisions"][number]);
+            same(ours, signed, BYTES, WORDS)
+        })
+}
+
+/// What a list says of a revision.
+const BYTES: &[&str] = &[
+    "arch",
+    "file",
+    "size",
+    "sha512",
+    "virtual-size",
+    "image-version",
+    "created",
+    "companions",
+    "yanked",
+    "same-as",
+    "removed",
+];
+
+/// What it says since imgforge's indexes are made from it.
+const WORDS: &[&str] = &["title", "osinfo", "expand", "notes"];
 
 fn describe(image: &Image, valid_until: Timestamp) -> Value {
     let revisions: Map<String, Value> = image
@@ -33,17 +75,26 @@ fn describe(image: &Image, valid_until: Timestamp) -> Value {
         .iter()
         .map(|(channel, placement)| (channel.clone(), json!(placement.current)))
         .collect();
+    let trials = image
+        .channels
+        .iter()
+        .filter(|(_, placement)| !placement.canary.is_empty());
+    let canaries: Map<String, Value> = trials
+        .map(|(channel, placement)| (channel.clone(), json!(placement.canary)))
+        .collect();
     json!({
         "version": 1,
         "name": image.name,
         "valid-until": format!("{valid_until:.0}"),
         "revisions": revisions,
         "channels": channels,
+        "canaries": canaries,
     })
 }
 
 fn one(revision: &Revision) -> Value {
     let mut value = json!({
+        "title": revision.title,
         "arch": revision.arch,
         "file": revision.file,
         "size": revision.size,
@@ -54,6 +105,15 @@ fn one(revision: &Revision) -> Value {
         "created": revision.created.when.to_string(),
         "companions": revision.companions,
     });
+    for (key, word) in [
+        ("osinfo", &revision.osinfo),
+        ("expand", &revision.expand),
+        ("notes", &revision.notes),
+    ] {
+        if let Some(word) = word {
+            value[key] = json!(word);
+        }
+    }
     if let Some(yanked) = &revision.yanked {
         value["yanked"] = json!(yanked.why.as_deref().unwrap_or_default());
     }

@@ -5,6 +5,7 @@ mod clients;
 mod commits;
 mod crash;
 mod day300;
+mod forged;
 mod keys;
 mod mistakes;
 mod parents;

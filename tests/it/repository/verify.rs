@@ -176,7 +176,7 @@ fn keys_kept_outside_are_the_ones_that_count() {
 
     // Who can write the directory replaces the key and everything that it signs.
     let settings = |path: &Path, signer: &Signer| Settings {
-        allowed_signers: Some(allowed.clone()),
+        signers: Signers::of_file(&allowed),
         ..Settings::new(path, signer.clone())
     };
     let ours = Repository::open(settings(&root, &world.signer)).unwrap();
