@@ -32,6 +32,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// What the names of the files end with that the second key of a rotation has signed.
+    pub(super) fn suffix(&self) -> Option<&str> {
+        suffix(self.index.file_name())
+    }
+
     /// Refuses an index that says it is another channel's, or that it does not count any more.
     pub(super) fn refuse_other(&self, claims: &Claims, allow_expired: bool) -> Result<()> {
         let (channel, default) = (self.channel.as_deref(), self.default_channel.as_deref());
@@ -77,21 +82,34 @@ pub(super) fn find(
     }
     let sources = virt_builder::sources();
     if let Some(source) = sources.iter().find(|source| source.id == text) {
-        return at(&source.uri, true, channel, None).map(|place| source.trusted(place));
+        return at_address(session, &source.uri, true, channel, &sources);
     }
     if !text.contains("://") && !text.contains('/') && !Path::new(text).exists() {
         return Err(unknown(session, text, &sources));
     }
     let url = Url::parse_or_path(text)?;
-    if let Some(source) = sources.iter().find(|source| source.uri == url) {
-        return at(&url, true, channel, None).map(|place| source.trusted(place));
-    }
-    let mut place = at(&url, is_index(&url), channel, None)?;
+    let index = is_index(&url) || sources.iter().any(|source| source.uri == url);
+    at_address(session, &url, index, channel, &sources)
+}
+
+/// A repository at an address, however the user came to it: imgforge.yaml says whose signatures
+/// count where it knows the repository, else virt-builder's configuration.
+fn at_address(
+    session: &Session<'_>,
+    url: &Url,
+    index: bool,
+    channel: Option<&str>,
+    sources: &[virt_builder::Source],
+) -> Result<Place> {
+    let mut place = at(url, index, channel, None)?;
     let root = session.root.unwrap_or(Path::new("."));
     if let Some(known) = configured_at(session.config, root, &place.base) {
-        place = at(&url, is_index(&url), channel, Some(default_channel(known)))?;
+        place = at(url, index, channel, Some(default_channel(known)))?;
         trust(&mut place, known, root);
-    } else if let Some(source) = sources.iter().find(|source| source.uri == place.index) {
+    } else if let Some(source) = sources
+        .iter()
+        .find(|source| source.uri == *url || source.uri == place.index)
+    {
         place = source.trusted(place);
     }
     Ok(place)
@@ -109,7 +127,9 @@ pub fn configured_at<'a>(
     config.repositories.values().find(|place| {
         let path = place.path.as_ref().map(|path| real(root.join(path)));
         let address = place.url.as_deref().and_then(|url| Url::parse(url).ok());
-        (local.is_some() && local == path) || address.is_some_and(|own| own.as_directory() == url)
+        // It may be that of an index.
+        let own = address.and_then(|own| at(&own, is_index(&own), None, None).ok());
+        (local.is_some() && local == path) || own.is_some_and(|own| own.base == url)
     })
 }
 
@@ -213,9 +233,13 @@ fn at(
     if let Some(channel) = channel {
         let is_default = default_channel == Some(channel);
         named = (!is_default).then(|| channel.to_owned());
+        let file = match suffix(index.file_name()) {
+            Some(suffix) => format!("index-{suffix}.asc"),
+            None => "index.asc".to_owned(),
+        };
         index = match &named {
-            Some(channel) => base.join(&format!("channels/{channel}/index.asc"))?,
-            None => base.join("index.asc")?,
+            Some(channel) => base.join(&format!("channels/{channel}/{file}"))?,
+            None => base.join(&file)?,
         };
     }
     Ok(Place {
@@ -226,6 +250,12 @@ fn at(
         signers: Signers::default(),
         own: false,
     })
+}
+
+/// `SUFFIX` of `index-SUFFIX.asc`.
+fn suffix(file: &str) -> Option<&str> {
+    let suffix = file.strip_prefix("index-")?.strip_suffix(".asc")?;
+    index::is_id(suffix).then_some(suffix)
 }
 
 /// The channel of `…/channels/CHANNEL/index.asc`.
@@ -291,6 +321,20 @@ mod tests {
         ] {
             let expected = (base.to_owned(), index.to_owned(), named);
             assert_eq!(place(url, channel), expected, "{url}");
+        }
+        let second = Url::parse("http://h/r/index-2027.asc").unwrap();
+        for (channel, index) in [
+            (None, "http://h/r/index-2027.asc"),
+            (
+                Some("nightly"),
+                "http://h/r/channels/nightly/index-2027.asc",
+            ),
+        ] {
+            let place = at(&second, true, channel, None).unwrap();
+            assert_eq!(
+                (place.index.to_string().as_str(), place.suffix()),
+                (index, Some("2027"))
+            );
         }
         let url = Url::parse("http://h/r").unwrap();
         assert!(at(&url, false, Some("../x"), None).is_err());

@@ -102,8 +102,21 @@ fn own_name<'a>(place: &Place, name: &'a str) -> &'a str {
 
 /// The verified record of a name, with its address.
 fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url, Record)>> {
-    let url = place.base.join(&format!("images/{name}/revisions.sjson"))?;
-    let Some(verified) = trust.read(&url)? else {
+    let at = |file: &str| place.base.join(&format!("images/{name}/{file}.sjson"));
+    let mut url = at("revisions")?;
+    let mut verified = None;
+    // The key that signs the index under its second URL signs the list under one, too.
+    if let Some(suffix) = place.suffix() {
+        let second = at(&format!("revisions-{suffix}"))?;
+        verified = trust.read(&second)?;
+        if verified.is_some() {
+            url = second;
+        }
+    }
+    if verified.is_none() {
+        verified = trust.read(&url)?;
+    }
+    let Some(verified) = verified else {
         return Ok(None);
     };
     let record: Record = serde_json::from_str(&verified.text)

@@ -23,17 +23,14 @@ use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::Entry;
 use crate::repository::{self, Keyring, Signers, Verified};
-use crate::store::write_atomic;
+use crate::store::{private_dir, write_atomic};
 use crate::units::elapsed;
 
 /// More than any keyring has, in bytes.
 const LARGEST_KEYRING: u64 = 4 << 20;
 
-/// The name of the public key in a repository.
+/// The name of the public key in a repository, and of the one that is remembered.
 const KEY_FILE: &str = "imgforge.gpg";
-
-/// The name under which renewed certificates of a configured key are kept.
-const RENEWED: &str = "renewed.gpg";
 
 /// So long a certificate is taken as it is, in seconds.
 const DAY: i64 = 24 * 3600;
@@ -51,7 +48,7 @@ pub(super) struct Trust<'a> {
     keyring: Keyring,
     file: PathBuf,
     _temporary: Temporary,
-    /// Where the certificates are kept; those of an own directory are not.
+    /// Where renewed certificates are kept; those of an own directory are not.
     kept: Option<PathBuf>,
     /// What the command named, to be remembered once it has proved good.
     fresh: bool,
@@ -74,26 +71,15 @@ impl<'a> Trust<'a> {
         };
         let by_command = named.is_named();
         let signers = named.or(place.signers.clone());
-        let remembered = dir.join(KEY_FILE);
-        let (keyring, kept) = match (&signers.keys, signers.full_fingerprint()?) {
-            (Some(_), _) => {
-                let mut keyring = signers.keyring(None)?;
-                let renewed = dir.join(RENEWED);
-                if let Ok(bytes) = std::fs::read(&renewed) {
-                    keyring.renew(&[&bytes])?;
-                }
-                (keyring, renewed)
-            }
-            (None, Some(fingerprint)) => {
-                let keyring = match remembered_one(&dir, &fingerprint) {
-                    Some(keyring) => keyring,
-                    None => by_fingerprint(session, place, &signers, &fingerprint)?,
-                };
-                (keyring, remembered)
-            }
-            (None, None) => return Self::unnamed(session, place, options, &remembered),
+        let keyring = match (&signers.keys, signers.full_fingerprint()?) {
+            (Some(_), _) => signers.keyring(None)?,
+            (None, Some(fingerprint)) => match remembered_one(&dir, &fingerprint) {
+                Some(keyring) => keyring,
+                None => by_fingerprint(session, place, &signers, &fingerprint)?,
+            },
+            (None, None) => return Self::unnamed(session, place, options, &dir.join(KEY_FILE)),
         };
-        let mut trust = Self::with(session, place, options, keyring, Some(kept))?;
+        let mut trust = Self::with(session, place, options, keyring, true)?;
         trust.fresh = by_command || place.signers.keys.is_none();
         let memory = memory::read(&dir);
         // What is named for the first time was read just now.
@@ -106,9 +92,16 @@ impl<'a> Trust<'a> {
         session: &'a Session<'a>,
         place: &'a Place,
         options: &Options<'_>,
-        keyring: Keyring,
-        kept: Option<PathBuf>,
+        mut keyring: Keyring,
+        keep: bool,
     ) -> Result<Self> {
+        let kept = keep.then(|| renewed(&memory::dir(session, place), &keyring.fingerprints));
+        // An older imgforge had one name for all keys.
+        let older = kept.as_ref().map(|kept| kept.with_file_name("renewed.gpg"));
+        let copies = kept.iter().chain(&older).flat_map(std::fs::read);
+        for copy in copies {
+            keyring.renew(&[&copy])?;
+        }
         let temporary = Temporary::new()?;
         let file = temporary.path().join("keyring");
         std::fs::write(&file, &keyring.bytes).doing(|| "writing a keyring".into())?;
@@ -134,13 +127,14 @@ impl<'a> Trust<'a> {
     ) -> Result<Self> {
         let own = place.base.local().map(|base| base.join(KEY_FILE));
         let own = own.filter(|keyring| place.own && keyring.is_file());
-        let (file, kept) = match (remembered.is_file(), own) {
-            (true, _) => (remembered.to_owned(), Some(remembered.to_owned())),
-            (false, Some(own)) => (own, None),
+        let known = remembered.symlink_metadata().is_ok();
+        let file = match (known, own) {
+            (true, _) => remembered.to_owned(),
+            (false, Some(own)) => own,
             (false, None) => return Err(first_use(session, place)),
         };
         let keyring = Signers::of_file(file).keyring(None)?;
-        let mut trust = Self::with(session, place, options, keyring, kept)?;
+        let mut trust = Self::with(session, place, options, keyring, known)?;
         let refreshed = memory::read(&memory::dir(session, place)).refreshed;
         trust.stale = trust.kept.is_some() && now() - refreshed >= DAY;
         Ok(trust)
@@ -218,9 +212,13 @@ impl<'a> Trust<'a> {
             std::fs::write(&self.file, bytes).doing(|| "writing a keyring".into())?;
         }
         let dir = memory::dir(self.session, self.place);
-        // What nothing is remembered of yet proves itself first.
-        if changed && !self.fresh && (kept.is_file() || kept.ends_with(RENEWED)) {
+        if changed {
+            // Whoever names the same keys another time, or nobody, finds it, too.
+            private_dir(&dir).doing(|| format!("writing {}", dir.display()))?;
             write_atomic(&kept, &self.keyring.bytes)?;
+            if memory::read(&dir).fingerprints == self.keyring.fingerprints {
+                write_atomic(&dir.join(KEY_FILE), &self.keyring.bytes)?;
+            }
         }
         self.note(&dir, |memory| memory.refreshed = now())?;
         Ok(changed)
@@ -332,6 +330,12 @@ fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
+/// Where the renewed certificates of these keys are kept.
+fn renewed(dir: &Path, fingerprints: &[String]) -> PathBuf {
+    let keys = crate::digest::Key::of(fingerprints.join(" ").as_bytes());
+    dir.join(format!("renewed-{}.gpg", keys.short()))
+}
+
 /// The keyring of an earlier time, if it has this key and no other.
 fn remembered_one(dir: &Path, fingerprint: &str) -> Option<Keyring> {
     let fingerprints = memory::read(dir).fingerprints;
@@ -366,10 +370,19 @@ fn by_fingerprint(
     })
 }
 
-/// The key that the repository offers.
+/// The key that the repository offers for this index: the one that it changes over to has another
+/// name until the old one is gone.
 fn offered(session: &Session<'_>, place: &Place) -> Result<Option<Vec<u8>>> {
-    let url = place.base.join(KEY_FILE)?;
-    session.client.read_optional(&url, LARGEST_KEYRING)
+    let read = |name: &str| {
+        let url = place.base.join(name)?;
+        session.client.read_optional(&url, LARGEST_KEYRING)
+    };
+    if let Some(suffix) = place.suffix()
+        && let Some(key) = read(&format!("imgforge-{suffix}.gpg"))?
+    {
+        return Ok(Some(key));
+    }
+    read(KEY_FILE)
 }
 
 fn first_use(session: &Session<'_>, place: &Place) -> Error {

@@ -5,6 +5,7 @@ mod delta;
 mod faults;
 mod renewal;
 mod replay;
+mod rotation;
 mod stock;
 mod tls;
 mod trust;

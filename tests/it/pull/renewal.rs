@@ -180,6 +180,52 @@ fn a_revocation_arrives_within_a_day_and_stays() {
 }
 
 #[test]
+fn a_revocation_stays_however_the_key_is_named() {
+    let world = World::new();
+    for (by_file, configured) in [(false, false), (true, false), (false, true), (true, true)] {
+        let owner = Prolonged::new();
+        let mut machine = Machine::new(&world);
+        let served = owner.dir.path().join("srv/imgforge.gpg");
+        let good = std::fs::read(&served).unwrap();
+        let file = machine.path("state/known.gpg");
+        std::fs::write(&file, &good).unwrap();
+        let mut options = none();
+        let mut reference = owner.reference();
+        if configured {
+            let place = imgforge::recipe::config::RepositoryPlace {
+                url: Some(owner.server.text("")),
+                key: by_file.then(|| file.display().to_string()),
+                fingerprint: (!by_file).then(|| owner.key.clone()),
+                ..Default::default()
+            };
+            machine.config.repositories.insert("main".into(), place);
+            reference = "web".into();
+        } else {
+            options.key = by_file.then_some(file.as_path());
+            options.fingerprint = (!by_file).then_some(owner.key.as_str());
+        }
+        machine.find(&reference, &options).unwrap();
+        owner.revoke();
+        owner.offer();
+        tomorrow(&machine);
+        for round in 0..4 {
+            let found = machine.find(&reference, &options);
+            let error = found.expect_err(&format!("{by_file} {configured} {round}"));
+            let text = error.render();
+            assert!(
+                text.contains("the key that signed is revoked"),
+                "{round}: {text}"
+            );
+            // Whoever serves the certificate of yesterday again does not undo it.
+            std::fs::write(&served, &good).unwrap();
+            if round == 1 {
+                tomorrow(&machine);
+            }
+        }
+    }
+}
+
+#[test]
 fn another_key_that_is_offered_renews_nothing() {
     let world = World::new();
     let owner = Prolonged::new();

@@ -216,6 +216,54 @@ fn sources_of_virt_builder_are_known_by_name_with_their_keys() {
     assert_eq!(machine.session().store.all().len(), 0);
 }
 
+/// imgforge.yaml says whose signatures count, however the repository is named.
+#[test]
+fn a_source_of_virt_builder_takes_nothing_from_the_configuration() {
+    let (world, disk) = one_image();
+    let mut stock = Stock::new();
+    stock.xz(&disk.raw, &["-1"], "disk.xz");
+    let size = disk.virtual_size.as_bytes();
+    stock.entry("debian", "disk.xz", size, "format=raw\n");
+    stock.sign();
+    let server = Server::of(&stock.dir.path().join("srv"));
+    let machine = Machine::new(&world);
+    let config = machine.path("state/config/virt-builder/repos.d");
+    std::fs::create_dir_all(&config).unwrap();
+    let (index, key) = (server.text("index.asc"), stock.file("key.gpg"));
+    let text = format!("[site]\nuri={index}\ngpgkey=file://{}\n", key.display());
+    std::fs::write(config.join("site.conf"), text).unwrap();
+    let pull = |repository: &str| {
+        let program = machine.program();
+        let program = program.env("XDG_CONFIG_HOME", machine.path("state/config"));
+        let image = format!("{repository}#debian");
+        program
+            .args(["pull", &image, "-o", "disk.raw", "--no-cache"])
+            .run()
+    };
+    for url in [server.text(""), index.clone()] {
+        for (key, counts) in [
+            (world.path("repo/imgforge.gpg"), false),
+            (key.clone(), true),
+        ] {
+            let text = format!(
+                "repositories:\n  main: {{url: '{url}', allowed-signers: '{}'}}\n",
+                key.display()
+            );
+            std::fs::write(machine.path("imgforge.yaml"), text).unwrap();
+            for named in ["main", &server.text(""), &index, "site"] {
+                let pulled = pull(named).map_err(|error| error.render());
+                match pulled {
+                    Ok(()) => assert!(counts, "{url} {named}"),
+                    Err(text) => {
+                        let untrusted = text.contains("not among the trusted ones");
+                        assert!(!counts && untrusted, "{url} {named}: {text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Changes a blob when it was compared and is to be unpacked.
 struct Meddler(PathBuf, Vec<u8>);
 
