@@ -206,6 +206,32 @@ fn nobody(commit: &str, key: &str, path: &Path) -> (String, String) {
     )
 }
 
+/// Whether there is such a name, file or not. What cannot be seen may say who may sign: it is not
+/// taken for nothing.
+fn is_named(path: &Path) -> Result<bool> {
+    let unseen = |cause: std::io::Error| {
+        let path = path.display();
+        Error::host(format!(
+            "nobody can tell whether there is a {path}, which says who may sign"
+        ))
+        .cause(cause)
+        .hint(
+            "make its directory readable for this user, mount what is missing, or remove the name",
+        )
+    };
+    let absent = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::NotFound;
+    for name in path.ancestors() {
+        match name.symlink_metadata() {
+            Ok(_) if name == path => return Ok(true),
+            // A link to nowhere is no absent directory.
+            Ok(_) => return name.metadata().map(|_| false).map_err(unseen),
+            Err(cause) if absent(&cause) => {}
+            Err(cause) => return Err(unseen(cause)),
+        }
+    }
+    Ok(false)
+}
+
 /// Who may sign, according to this host.
 #[derive(Debug)]
 pub struct Signers {
@@ -228,13 +254,12 @@ impl Signers {
                 .flatten()
                 .collect(),
         };
-        let Some(path) = candidates
-            .into_iter()
-            .find(|path| explicit || path.exists())
-        else {
-            return Ok(None);
-        };
-        Self::read(&path, root).map(Some)
+        for path in candidates {
+            if explicit || is_named(&path)? {
+                return Self::read(&path, root).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the file `path`, which must not lie in the recipe repository at `root`.
@@ -289,5 +314,40 @@ impl Signers {
         }
         file.flush().doing(doing)?;
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A file that says who may sign is demanded as long as nobody knows that it is not there.
+    #[test]
+    fn only_a_name_that_is_not_there_demands_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).join("allowed-signers");
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        assert!(!is_named(&at("etc")).unwrap() && !is_named(&at("none")).unwrap());
+        std::fs::write(at("etc"), "").unwrap();
+        assert!(is_named(&at("etc")).unwrap());
+        std::fs::remove_file(at("etc")).unwrap();
+        symlink("/nowhere/mounted", at("etc")).unwrap();
+        assert!(
+            is_named(&at("etc")).unwrap(),
+            "a link to nowhere is read, and that fails"
+        );
+        assert!(Signers::read(&at("etc"), dir.path()).is_err());
+        symlink("/nowhere/mounted", dir.path().join("link")).unwrap();
+        symlink("loop", dir.path().join("loop")).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        for unseen in ["link", "loop", "file"] {
+            let error = is_named(&at(unseen)).unwrap_err().render();
+            assert!(
+                error.contains("which says who may sign"),
+                "{unseen}: {error}"
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::{Kind, Result};
+use crate::error::{Context as _, Kind, Result};
 use crate::pipeline::epoch::{Mode, now};
 use crate::pipeline::plan::Plan;
 use crate::pipeline::records::Record;
@@ -171,7 +171,11 @@ fn repositories(session: &Session) -> Result<Repositories> {
         else {
             continue;
         };
-        if path.join(".imgforge/repository.json").exists() {
+        let identity = path.join(".imgforge/repository.json");
+        if identity
+            .try_exists()
+            .doing(|| format!("reading {}", identity.display()))?
+        {
             let state = State::read(&path)?;
             all.insert(name.clone(), (path, state));
         }

@@ -1,6 +1,7 @@
 //! `imgforge.yaml`, at the root of a recipe repository.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -144,7 +145,10 @@ pub struct StoreConfig {
 /// value is the `vars:` map with its places.
 pub fn read(reader: &mut Reader, root: &Path) -> (Config, Option<Node>) {
     let path = root.join(FILE);
-    if !path.exists() {
+    if path
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    {
         return (Config::default(), None);
     }
     let Some((_, Some(mut tree))) = reader.parse(&path, None) else {
