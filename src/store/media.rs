@@ -115,7 +115,7 @@ impl Media<'_> {
         let key = Key::of(format!("media\n{identity}").as_bytes());
         // Waits while somebody else downloads it.
         let shared = self.store.share(&key)?;
-        if let Some(entry) = self.store.get(&key).filter(is_whole) {
+        if let Some(entry) = self.whole(&key)? {
             return found(&entry, shared);
         }
         drop(shared);
@@ -123,11 +123,33 @@ impl Media<'_> {
             self.ui
                 .step(format!("waiting for process {pid}, which downloads it"));
         })?;
-        let entry = match self.store.get(&key).filter(is_whole) {
+        let entry = match self.whole(&key)? {
             Some(entry) => entry,
             None => self.download(&client, url, &key, sha256)?,
         };
         found(&entry, lock.downgrade()?)
+    }
+
+    /// The kept file, if its bytes are those that were kept: somebody may have written to it.
+    fn whole(&self, key: &Key) -> Result<Option<Entry>> {
+        let Some(entry) = self.store.get(key) else {
+            return Ok(None);
+        };
+        let (Ok(path), Ok(kept)) = (file_of(&entry), text(&entry, "sha256")) else {
+            return Ok(None);
+        };
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let name = name_of(&path);
+        self.ui.step(format!("verifying {name}"));
+        let same = digest::file_sha256(&path)? == kept;
+        if !same {
+            self.ui.line(format!(
+                "{name} was changed in the store: it is fetched again"
+            ));
+        }
+        Ok(same.then_some(entry))
     }
 
     /// What tells one version of a file from another, where nobody says its digest.
@@ -221,13 +243,6 @@ fn found(entry: &Entry, lock: Lock) -> Result<MediaFile> {
         sha256: Some(text(entry, "sha256")?.to_owned()),
         _lock: Some(lock),
     })
-}
-
-fn is_whole(entry: &Entry) -> bool {
-    let size = entry.meta().facts["size"].as_u64();
-    let file = file_of(entry)
-        .and_then(|file| std::fs::metadata(&file).doing(|| format!("reading {}", file.display())));
-    file.is_ok_and(|file| Some(file.len()) == size)
 }
 
 fn file_of(entry: &Entry) -> Result<PathBuf> {

@@ -147,6 +147,37 @@ fn a_broken_download_goes_on_and_the_wrong_file_is_refused() {
 }
 
 #[test]
+fn a_kept_file_that_was_written_to_is_fetched_again() {
+    let world = World::new();
+    let (address, asked) = server(&[("/a.iso", "medium"), ("/b.iso", "second")], false);
+    for (name, text, sum) in [
+        ("a.iso", "medium", Some(sha256("medium"))),
+        ("b.iso", "second", None),
+    ] {
+        asked.lock().unwrap().clear();
+        let get = || {
+            let file = world
+                .media()
+                .file(&format!("{address}/{name}"), sum.as_deref());
+            let file = file.unwrap();
+            assert_eq!(std::fs::read_to_string(file.path()).unwrap(), text);
+            file.path().to_owned()
+        };
+        let path = get();
+        // Of the same size and time: only the bytes tell.
+        let time = path.metadata().unwrap().modified().unwrap();
+        std::fs::write(&path, "EVILEV").unwrap();
+        let written = std::fs::File::options().write(true).open(&path).unwrap();
+        written.set_modified(time).unwrap();
+        get();
+        get();
+        let asked = asked.lock().unwrap();
+        let whole = asked.iter().filter(|line| line.ends_with("from 0")).count();
+        assert!(whole >= 2, "{asked:?}");
+    }
+}
+
+#[test]
 fn without_a_digest_the_servers_version_decides() {
     let world = World::new();
     let (address, asked) = server(&[("/linux", "kernel")], false);
