@@ -41,9 +41,9 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Whether the mirror can be asked if it is current.
-    pub(super) fn has_validator(&self) -> bool {
-        self.etag.is_some() || self.last_modified.is_some()
+    /// The tag that only the very same bytes have, by which the mirror is asked again.
+    pub(super) fn strong(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
     }
 }
 

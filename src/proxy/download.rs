@@ -45,8 +45,8 @@ impl Download<'_> {
             };
             let ask = Ask {
                 user_agent: self.agent,
-                if_none_match: kept.as_ref().and_then(|known| known.etag.as_deref()),
-                if_modified_since: kept.as_ref().and_then(|k| k.last_modified.as_deref()),
+                // Two files can have one time: only what the mirror calls the same bytes is.
+                if_none_match: kept.as_ref().and_then(Known::strong),
                 from: None,
                 promised: self.wanted.promise.is_some(),
             };
@@ -65,7 +65,10 @@ impl Download<'_> {
                     self.down(&mirror, &url, why);
                     last = (502, why.into());
                 }
-                200 => return self.receive(&url, response),
+                200 => {
+                    let received = self.receive(&url, response);
+                    return received.inspect_err(|_| self.shared.upstream.failed_for(&url));
+                }
                 status @ (429 | 500..) => {
                     let why = format!("the mirror answers with {status}");
                     self.down(&mirror, &url, &why);
@@ -100,7 +103,9 @@ impl Download<'_> {
     /// again. Who reads to the end of a connection does not know whether it is the file's end.
     fn keeps(&self, known: &Known, response: &Response) -> How {
         let framed = length(response).is_some() || header(response, "transfer-encoding").is_some();
-        let asked_again = !self.wanted.immutable && known.has_validator() && framed;
+        let page = known.content_type.as_deref().unwrap_or_default();
+        let page = page.trim().to_ascii_lowercase().starts_with("text/html");
+        let asked_again = !self.wanted.immutable && known.strong().is_some() && framed && !page;
         match self.wanted.promise.is_some() || asked_again {
             true => How::Miss,
             false => How::Passed,
@@ -192,8 +197,7 @@ impl Download<'_> {
 
     /// The rest of a file of which `written` bytes are there.
     fn go_on(&self, known: &Known, written: u64) -> Result<Response, String> {
-        let strong = known.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
-        let validator = strong.or(known.last_modified.as_deref());
+        let validator = known.strong().or(known.last_modified.as_deref());
         if validator.is_none() && !self.wanted.immutable {
             return Err("the transfer broke, and cannot go on".into());
         }

@@ -1,6 +1,6 @@
 //! Files on their way: one download, however many clients want the file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub(super) struct Flights {
     pub(super) scratch: PathBuf,
     pub(super) next: AtomicU64,
     flying: Mutex<HashMap<String, Arc<Flight>>>,
+    /// What was asked for in this build.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Flights {
@@ -43,7 +45,15 @@ impl Flights {
             scratch,
             next: AtomicU64::new(0),
             flying: Mutex::default(),
+            told: Mutex::default(),
         }
+    }
+
+    /// Whether a client did not take what it got in this build: it asks anew, and has nothing.
+    fn is_doubted(&self, name: &str, request: &Request) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = !told.insert(name.to_owned());
+        again && request.if_none_match.is_none() && request.if_modified_since.is_none()
     }
 
     fn flying(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight>>> {
@@ -208,7 +218,7 @@ fn begin(
     drop(flying);
     let (shared, name) = (Arc::clone(shared), name.to_owned());
     let (wanted, agent) = (wanted.clone(), request.user_agent.clone());
-    let fresh = request.no_cache;
+    let fresh = request.no_cache || shared.flights.is_doubted(&name, request);
     let of_thread = Arc::clone(&flight);
     std::thread::spawn(move || {
         let download = Download {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+mod doubt;
 mod kept;
 
 use sha2::{Digest as _, Sha256};
@@ -140,11 +141,10 @@ fn index_files_are_asked_for_again_with_what_is_known() {
         }
     });
     let world = World::new();
-    let proxy = world.proxy(&[&mirror]);
     let path = "/debian/dists/trixie/InRelease";
-    for _ in 0..2 {
-        assert_eq!(get(&proxy, path).body, b"index");
-    }
+    assert_eq!(get(&world.proxy(&[&mirror]), path).body, b"index");
+    let proxy = world.proxy(&[&mirror]);
+    assert_eq!(get(&proxy, path).body, b"index");
     let own = ask(
         &proxy,
         &format!("GET {path} HTTP/1.1\r\nIf-Modified-Since: today"),
@@ -157,7 +157,7 @@ fn index_files_are_asked_for_again_with_what_is_known() {
         .lines()
         .filter_map(|line| line.split(' ').next())
         .collect();
-    assert_eq!(words, ["miss", "revalidated", "revalidated"]);
+    assert_eq!(words[words.len() - 2..], ["revalidated", "revalidated"]);
 }
 
 #[test]

@@ -19,7 +19,6 @@ pub(super) type Response = ureq::http::Response<ureq::Body>;
 pub(super) struct Ask<'a> {
     pub(super) user_agent: Option<&'a str>,
     pub(super) if_none_match: Option<&'a str>,
-    pub(super) if_modified_since: Option<&'a str>,
     /// The first byte, and the validator that the file must still have.
     pub(super) from: Option<(u64, Option<&'a str>)>,
     /// The file's digest is known beforehand.
@@ -33,6 +32,8 @@ pub(super) struct Upstream {
     direct: http::Client,
     mirrors: Vec<Vec<String>>,
     down: Mutex<BTreeSet<String>>,
+    /// Addresses at which other bytes are than were promised.
+    wrong: Mutex<BTreeSet<String>>,
 }
 
 impl Upstream {
@@ -42,6 +43,7 @@ impl Upstream {
             direct: http::Client::direct()?,
             mirrors: routes.iter().map(|route| route.mirrors.clone()).collect(),
             down: Mutex::default(),
+            wrong: Mutex::default(),
         })
     }
 
@@ -52,8 +54,11 @@ impl Upstream {
     /// The mirrors to ask for a file; those that did not work come last.
     pub(super) fn mirrors(&self, wanted: &Wanted) -> Vec<String> {
         let mut mirrors = self.mirrors[wanted.route].clone();
-        let down = self.down();
-        mirrors.sort_by_key(|mirror| down.contains(mirror));
+        let (down, wrong) = (self.down(), self.wrong());
+        mirrors.sort_by_key(|mirror| {
+            let file = format!("{mirror}{}", wanted.path);
+            (wrong.contains(&file), down.contains(mirror))
+        });
         mirrors
     }
 
@@ -68,6 +73,15 @@ impl Upstream {
     /// The mirror does not work: others are asked first from now on.
     pub(super) fn failed(&self, mirror: &str) {
         self.down().insert(mirror.to_owned());
+    }
+
+    fn wrong(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file at an address did not arrive as it must be: other mirrors are asked first for it.
+    pub(super) fn failed_for(&self, url: &str) {
+        self.wrong().insert(url.to_owned());
     }
 
     /// Who answers a request, for people.
@@ -128,7 +142,6 @@ impl Upstream {
         let headers = [
             ("user-agent", ask.user_agent),
             ("if-none-match", ask.if_none_match),
-            ("if-modified-since", ask.if_modified_since),
             ("range", range.as_deref()),
             ("if-range", ask.from.and_then(|(_, validator)| validator)),
         ];
