@@ -10,6 +10,7 @@ use super::Session;
 use super::place::Place;
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
+use crate::repository::Keyring;
 use crate::store::{private_dir, write_atomic};
 
 /// `memory.json`.
@@ -48,4 +49,20 @@ pub(super) fn update(dir: &Path, change: impl FnOnce(&mut Memory) -> Result<()>)
     change(&mut memory)?;
     let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
     write_atomic(&dir.join("memory.json"), &text)
+}
+
+/// Where the renewed certificates of these keys are kept.
+pub(super) fn renewed(dir: &Path, fingerprints: &[String]) -> PathBuf {
+    let keys = Key::of(fingerprints.join(" ").as_bytes());
+    dir.join(format!("renewed-{}.gpg", keys.short()))
+}
+
+/// The keyring of an earlier time, if it has this key and no other.
+pub(super) fn remembered_one(dir: &Path, fingerprint: &str) -> Option<Keyring> {
+    let fingerprints = read(dir).fingerprints;
+    let bytes = std::fs::read(dir.join("imgforge.gpg")).ok()?;
+    (fingerprints == [fingerprint]).then_some(Keyring {
+        bytes,
+        fingerprints,
+    })
 }

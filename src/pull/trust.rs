@@ -73,7 +73,7 @@ impl<'a> Trust<'a> {
         let signers = named.or(place.signers.clone());
         let keyring = match (&signers.keys, signers.full_fingerprint()?) {
             (Some(_), _) => signers.keyring(None)?,
-            (None, Some(fingerprint)) => match remembered_one(&dir, &fingerprint) {
+            (None, Some(fingerprint)) => match memory::remembered_one(&dir, &fingerprint) {
                 Some(keyring) => keyring,
                 None => by_fingerprint(session, place, &signers, &fingerprint)?,
             },
@@ -95,7 +95,8 @@ impl<'a> Trust<'a> {
         mut keyring: Keyring,
         keep: bool,
     ) -> Result<Self> {
-        let kept = keep.then(|| renewed(&memory::dir(session, place), &keyring.fingerprints));
+        let kept =
+            keep.then(|| memory::renewed(&memory::dir(session, place), &keyring.fingerprints));
         // An older imgforge had one name for all keys.
         let older = kept.as_ref().map(|kept| kept.with_file_name("renewed.gpg"));
         let copies = kept.iter().chain(&older).flat_map(std::fs::read);
@@ -328,22 +329,6 @@ fn older(url: &Url, when: Timestamp, seen: Timestamp) -> Error {
 
 fn now() -> i64 {
     Timestamp::now().as_second()
-}
-
-/// Where the renewed certificates of these keys are kept.
-fn renewed(dir: &Path, fingerprints: &[String]) -> PathBuf {
-    let keys = crate::digest::Key::of(fingerprints.join(" ").as_bytes());
-    dir.join(format!("renewed-{}.gpg", keys.short()))
-}
-
-/// The keyring of an earlier time, if it has this key and no other.
-fn remembered_one(dir: &Path, fingerprint: &str) -> Option<Keyring> {
-    let fingerprints = memory::read(dir).fingerprints;
-    let bytes = std::fs::read(dir.join(KEY_FILE)).ok()?;
-    (fingerprints == [fingerprint]).then_some(Keyring {
-        bytes,
-        fingerprints,
-    })
 }
 
 /// The key with this fingerprint: of the user's own keyring, and as the repository offers it.
