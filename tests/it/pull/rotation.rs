@@ -22,7 +22,7 @@ fn find(world: &World, (key, fingerprint): (&Path, &str), by_file: bool, channel
 #[test]
 fn the_new_key_counts_for_all_that_a_client_verifies() {
     let world = World::new();
-    let disks = ["one", "two"].map(|name| disk(&world, name, &[name.len() as u64, 7]));
+    let disks = [("one", 3), ("two", 5)].map(|(name, seed)| disk(&world, name, &[seed, 7]));
     for channel in ["stable", "nightly"] {
         for disk in &disks {
             publish(&world, disk, "web", channel);

@@ -30,7 +30,7 @@ fn equal_bytes_are_published_once_and_numbers_never_come_again() {
     assert_eq!((renamed.revision, renamed.changed), (3, true));
 
     // A lost blob comes back.
-    std::fs::remove_dir_all(repository.path().join("images")).unwrap();
+    std::fs::remove_dir_all(repository.path().join("images/web-node/1")).unwrap();
     let restored = publish(&repository, &one);
     assert_eq!(restored.revision, 3);
     world.fetched_equals(&repository, "stable", "web-node", &one);
