@@ -13,10 +13,24 @@ pub(super) fn is_database(path: &str) -> bool {
         || RPM.contains(&path)
 }
 
-const RPM: [&str; 2] = [
+/// SQLite's, Berkeley DB's of older systems such as RHEL 8, and rpm's own of openSUSE.
+const RPM: [&str; 5] = [
     "/var/lib/rpm/rpmdb.sqlite",
     "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages",
+    "/var/lib/rpm/Packages.db",
+    "/usr/lib/sysimage/rpm/Packages.db",
 ];
+
+/// Where Berkeley DB has the number of its hash tables, and what it is on our processors.
+const HASH: (usize, [u8; 4]) = (12, [0x61, 0x15, 0x06, 0]);
+
+/// The head of a page of Berkeley DB, in bytes; where it has the next page of a long value, and the
+/// kind of the page; the kind of those that have long values.
+const HEAD: usize = 26;
+const NEXT: usize = 16;
+const KIND: usize = 25;
+const LONG: u8 = 7;
 
 /// The digests by which packages know their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +91,9 @@ impl Owned {
     /// A header's file digests are texts of 64 digits; SQLite lays a long value over pages that
     /// begin with the number of the next one.
     fn learn_rpm(&mut self, database: &[u8]) {
+        if database.get(HASH.0..HASH.0 + 4) == Some(&HASH.1) {
+            return self.learn_pages(database);
+        }
         let page = database
             .get(16..18)
             .map_or(0, |size| usize::from(size[0]) << 8 | usize::from(size[1]));
@@ -88,6 +105,27 @@ impl Owned {
                 .copied()
                 .collect();
             self.learn_texts(&bodies);
+        }
+    }
+
+    /// Berkeley DB lays a long value over pages that name the next one.
+    fn learn_pages(&mut self, database: &[u8]) {
+        let number = |bytes: &[u8], at: usize| {
+            let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
+            usize::try_from(u32::from_le_bytes(bytes)).ok()
+        };
+        let Some(size) = number(database, 20).filter(|size| (512..=64 << 10).contains(size)) else {
+            return;
+        };
+        for page in database
+            .chunks_exact(size)
+            .filter(|page| page[KIND] == LONG)
+        {
+            let mut text = page[HEAD..].to_vec();
+            let next = number(page, NEXT).and_then(|next| next.checked_mul(size));
+            let next = next.and_then(|at| database.get(at.checked_add(HEAD)?..)?.get(..64));
+            text.extend_from_slice(next.unwrap_or_default());
+            self.learn_texts(&text);
         }
     }
 
@@ -155,5 +193,32 @@ mod tests {
         let mut owned = Owned::default();
         owned.learn(RPM[0], &database);
         assert!(owned.contains(&digests(b"three")) && !owned.contains(&digests(b"four")));
+    }
+
+    /// Two pages of a long value, which do not follow each other.
+    #[test]
+    fn rpm_digests_are_found_in_berkeley_db() {
+        let [three, five] = [b"three", b"five!"].map(|text| hex::encode(digests(text).sha256));
+        let mut database = vec![0; 4 * 512];
+        database[12..16].copy_from_slice(&[0x61, 0x15, 6, 0]);
+        database[20..24].copy_from_slice(&[0, 2, 0, 0]);
+        for (page, next) in [(1, 3), (3, 0)] {
+            database[page * 512 + NEXT] = next;
+            database[page * 512 + KIND] = LONG;
+        }
+        database[600..664].copy_from_slice(five.as_bytes());
+        database[1004..1024].copy_from_slice(&three.as_bytes()[..20]);
+        database[1562..1606].copy_from_slice(&three.as_bytes()[20..]);
+        let path = "/var/lib/rpm/Packages";
+        assert!(is_database(path));
+        let mut owned = Owned::default();
+        owned.learn(path, &database);
+        assert!(owned.contains(&digests(b"three")) && owned.contains(&digests(b"five!")));
+        assert!(!owned.contains(&digests(b"four")));
+        // What cannot be read vouches for nothing.
+        database[20..24].copy_from_slice(&[0, 0, 0, 0]);
+        let mut owned = Owned::default();
+        owned.learn(path, &database);
+        assert!(owned.is_empty());
     }
 }
