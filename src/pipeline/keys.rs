@@ -24,7 +24,7 @@ use crate::target::Target;
 const INSTALL: u32 = 4;
 const PUBLISHED: u32 = 1;
 const CONFIGURE: u32 = 3;
-const SEAL: u32 = 10;
+const SEAL: u32 = 11;
 const CHECK: u32 = 4;
 const PACK: u32 = 2;
 

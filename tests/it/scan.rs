@@ -158,6 +158,8 @@ fn planted() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("subscription", "etc/pki/consumer/cert.pem", text("x".into())),
         ("network-address", "etc/netplan/00-installer.yaml", text("      match: {macaddress: \"52:54:00:12:34:56\"}\n".into())),
         ("network-address", "etc/systemd/network/10-eth.network", text("[Match]\nMACAddress=52:54:00:12:34:56\n".into())),
+        ("network-address", "etc/systemd/network/20-lan.network.d/card.conf", text("[Match]\nMACAddress=52:54:00:12:34:56\n".into())),
+        ("network-address", "etc/cloud/cloud.cfg.d/90-installer-network.cfg", text("    mac_address: 52:54:00:12:34:56\n".into())),
         ("network-address", "etc/NetworkManager/system-connections/eth.nmconnection", text("[connection]\ninterface-name=enp1s0\n[ethernet]\n".into())),
         ("multipath-list", "etc/multipath/wwids", text("# by multipath\n/0QEMU/\n".into())),
         ("snap-device", "var/lib/snapd/state.json", text("{\"data\":{\"auth\":{\"device\":{\"serial\":\"5a9f\"}}}}".into())),

@@ -164,6 +164,8 @@ pub(super) const RULES: &[Rule] = &[
                 "/etc/network/{interfaces,interfaces.d/*}",
                 "/etc/netplan/*.{yaml,yml}",
                 "/etc/systemd/network/*.{network,link}",
+                "/etc/systemd/network/*.{network,link}.d/*.conf",
+                "/etc/cloud/{cloud.cfg,cloud.cfg.d/*.cfg}",
                 "/etc/NetworkManager/system-connections/*",
                 "/etc/udev/rules.d/*.rules",
             ],
@@ -173,7 +175,7 @@ pub(super) const RULES: &[Rule] = &[
                     let keys = [
                         r"(?:HWADDR|MACADDR|mac-address|cloned-mac-address|(?:Permanent)?MACAddress)\s*=\s*",
                         r"hwaddress\s+(?:ether\s+)?",
-                        r"macaddress:\s*",
+                        r"mac_?address:\s*",
                         r"ATTR\{address\}==",
                     ];
                     Regex::new(&format!("(?i)(?:{}){mac}", keys.join("|"))).expect("fixed")

@@ -14,7 +14,7 @@ pub(super) static OPERATION: Operation = Operation {
     name: "net-hwaddr",
     heading: "Remove hardware addresses from network scripts",
     default: true,
-    doc: "Removes the hardware addresses of the build's network cards: `HWADDR` and `MACADDR` from Red Hat's `ifcfg-*`, `hwaddress` from Debian's `interfaces`, `mac-address` and `interface-name` from wired connections of NetworkManager; a `.network` of systemd that is for one address is for any wired card then, as is a netplan that has one card, and a `.link` that only names such a card is removed. A netplan for several cards stays as it is, and the scan reports it.",
+    doc: "Removes the hardware addresses of the build's network cards: `HWADDR` and `MACADDR` from Red Hat's `ifcfg-*`, `hwaddress` from Debian's `interfaces`, `mac-address` and `interface-name` from wired connections of NetworkManager; a `.network` of systemd that is for one address is for any wired card then, as is a netplan that has one card, and a `.link` that only names such a card is removed; so are their drop-ins, and the network that Ubuntu's installer writes into `/etc/cloud/cloud.cfg.d`. A netplan for several cards stays as it is, and the scan reports it.",
     run: Run::Files(run),
 };
 
@@ -27,10 +27,22 @@ fn run(site: &mut Site<'_>) -> Result<()> {
     site.edit(&debian, |text| {
         super::without_lines(text, |line| line.trim_start().starts_with("hwaddress "))
     })?;
-    site.edit(&["/etc/systemd/network/*.network"], networkd)?;
+    let networks = [
+        "/etc/systemd/network/*.network",
+        "/etc/systemd/network/*.network.d/*.conf",
+    ];
+    site.edit(&networks, networkd)?;
     site.edit(&["/etc/NetworkManager/system-connections/*"], keyfile)?;
-    site.edit(&["/etc/netplan/*.yaml", "/etc/netplan/*.yml"], netplan)?;
-    for path in site.guest.glob("/etc/systemd/network/*.link")? {
+    // Ubuntu's server installer writes the same into cloud-init's configuration.
+    let netplans = [
+        "/etc/netplan/*.yaml",
+        "/etc/netplan/*.yml",
+        "/etc/cloud/cloud.cfg.d/*.cfg",
+    ];
+    site.edit(&netplans, netplan)?;
+    let mut links = site.guest.glob("/etc/systemd/network/*.link")?;
+    links.extend(site.guest.glob("/etc/systemd/network/*.link.d/*.conf")?);
+    for path in links {
         let text = site.guest.read_file(&path)?;
         if is_bound(&String::from_utf8_lossy(&text)) {
             site.remove_path(&path)?;
