@@ -15,6 +15,9 @@ use super::exec::{Program, quote};
 use super::imagefile::ImageFile;
 use crate::error::{Context as _, Error, Result};
 
+/// As much as QEMU reads of a description of a VMDK, in bytes.
+const DESCRIPTION: u64 = 1 << 20;
+
 /// What a disk names besides itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Other {
@@ -102,7 +105,7 @@ pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<()> {
 /// # Errors
 /// When the disk names another file, unless that is a part of it which came with it.
 pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
-    parts_in_place(disk, Parts::Beside)?;
+    parts_in_place(disk, format, Parts::Beside)?;
     match named_by(disk, format)? {
         Some(other) => Err(foreign(disk, other.name())
             .hint("unpack it and work on the disk itself, if you trust it")),
@@ -114,7 +117,7 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
     let mut used = vec![false; named.len()];
     let (mut at, mut format) = (disk.to_owned(), format.to_owned());
     loop {
-        parts_in_place(&at, Parts::OfItsName)?;
+        parts_in_place(&at, &format, Parts::OfItsName)?;
         let (name, below) = match named_by(&at, &format)? {
             None => break,
             Some(Other::Backing(name, below)) => (name, below),
@@ -206,9 +209,18 @@ fn known(overlay: &Path, name: &str, format: Option<&str>) -> Result<String> {
 }
 
 /// Whether the files that a description of a VMDK consists of are its own.
-fn parts_in_place(disk: &Path, where_: Parts) -> Result<()> {
+fn parts_in_place(disk: &Path, format: &str, where_: Parts) -> Result<()> {
+    if format != "vmdk" {
+        return Ok(());
+    }
     let stem = disk.file_stem().unwrap_or_default().to_string_lossy();
-    for part in parts(disk)? {
+    // To QEMU whatever is no sparse disk is a description, however it begins.
+    let sparse = ImageFile::of(disk).doing(|| format!("reading {}", disk.display()))?;
+    let named = match sparse == ImageFile::Vmdk {
+        true => vec![],
+        false => described(disk)?,
+    };
+    for part in named {
         let beside = disk.with_file_name(&part);
         let ours = !part.contains(['/', ':'])
             && (where_ == Parts::Beside || part.starts_with(&*stem))
@@ -232,18 +244,23 @@ pub fn parts(disk: &Path) -> Result<Vec<String>> {
     if ImageFile::of(disk).doing(doing)? != ImageFile::VmdkText {
         return Ok(vec![]);
     }
-    let text = std::fs::read(disk).doing(doing)?;
-    let part = |line: &str| {
-        let mut words = line.split('"');
-        let (how, part) = (words.next()?.trim_start(), words.next()?);
-        let access = ["RW", "RDONLY", "NOACCESS"];
-        let is_part = access.iter().any(|word| how.starts_with(word));
-        is_part.then(|| part.to_owned())
+    described(disk)
+}
+
+/// The parts that a description of a VMDK names.
+fn described(disk: &Path) -> Result<Vec<String>> {
+    let mut text = Vec::new();
+    let read = File::open(disk).and_then(|file| file.take(DESCRIPTION).read_to_end(&mut text));
+    read.doing(|| format!("reading {}", disk.display()))?;
+    // QEMU finds a part over several lines, too; what is assigned to a name is none.
+    let of_line = |line: &str| -> Vec<String> {
+        let words: Vec<&str> = line.split('"').collect();
+        let quoted = words.windows(2).step_by(2);
+        let parts = quoted.filter(|pair| !pair[0].trim_end().ends_with('='));
+        parts.map(|pair| pair[1].to_owned()).collect()
     };
-    Ok(String::from_utf8_lossy(&text)
-        .lines()
-        .filter_map(part)
-        .collect())
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().flat_map(of_line).collect())
 }
 
 fn foreign(disk: &Path, other: &str) -> Error {
@@ -350,6 +367,20 @@ mod tests {
                 "{error}"
             );
         }
+        // QEMU reads it over lines, and whatever comes first.
+        let lines = text.replace(
+            "RW 2048 FLAT \"disk-flat.vmdk\"",
+            "RW\n2048\nFLAT\n\"/etc/passwd\"",
+        );
+        assert_ne!(lines, text);
+        std::fs::write(&disk, lines).unwrap();
+        assert!(check(&disk, "vmdk", &[]).is_err());
+        std::fs::write(
+            &disk,
+            format!("\n{}", text.replace("disk-flat.vmdk", "other.raw")),
+        )
+        .unwrap();
+        assert!(check(&disk, "vmdk", &[]).is_err());
         // What came in one archive belongs together.
         std::fs::write(&disk, text.replace("disk-flat.vmdk", "other.raw")).unwrap();
         check_unpacked(&disk, "vmdk").unwrap();
