@@ -195,7 +195,7 @@ pub struct Pulled {
 pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>) -> Result<Image> {
     let place = place::find(session, reference.repository.as_deref(), options.channel)?;
     let mut trust = Trust::find(session, &place, options)?;
-    let Some(verified) = trust.read(&place.index)? else {
+    let Some(verified) = trust.read(&place.index, false)? else {
         return Err(no_index(session, &place));
     };
     let claims = Claims::parse(&verified.text);

@@ -108,13 +108,13 @@ fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url,
     // The key that signs the index under its second URL signs the list under one, too.
     if let Some(suffix) = place.suffix() {
         let second = at(&format!("revisions-{suffix}"))?;
-        verified = trust.read(&second)?;
+        verified = trust.read(&second, true)?;
         if verified.is_some() {
             url = second;
         }
     }
     if verified.is_none() {
-        verified = trust.read(&url)?;
+        verified = trust.read(&url, true)?;
     }
     let Some(verified) = verified else {
         return Ok(None);

@@ -145,11 +145,13 @@ impl<'a> Trust<'a> {
     /// there before; nothing when there is none. What the command named is remembered from now on.
     /// Whoever finds the text to be of this place, too, tells so by [`Trust::saw`].
     ///
-    /// A name can stand for several servers, of which one lags behind: then it is asked again.
-    pub(super) fn read(&mut self, url: &Url) -> Result<Option<Verified>> {
+    /// A name can stand for several servers, of which one lags behind: then it is asked again. To
+    /// forbid what is `optional` is to say that it is not there.
+    pub(super) fn read(&mut self, url: &Url, optional: bool) -> Result<Option<Verified>> {
         let client = self.session.client;
         for asked in 1.. {
             let signed = match asked {
+                1 if optional => client.read_optional(url, LARGEST_INDEX)?,
                 1 => client.read_known(url, LARGEST_INDEX)?,
                 _ => client.read_anew(url, LARGEST_INDEX)?,
             };
