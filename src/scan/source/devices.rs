@@ -8,14 +8,20 @@ use crate::error::Result;
 use crate::guest::Guestfs;
 use crate::scan::Scanner;
 
-/// Makes every volume usable, also thin snapshots that are left out otherwise; lists those.
+/// Makes every volume usable, also thin snapshots that are left out otherwise; lists those, and
+/// whether they are. libguestfs lists nothing while there is a volume without a device: such ones
+/// leave their group, in the appliance's own layer of the disk.
 const PREPARE: &str = r#"
 vgchange -ay -K >/dev/null 2>&1; udevadm settle
-lvs --noheadings -o lv_path -S 'lv_role=public && lv_layout!=pool' 2>/dev/null; true
+lvs --noheadings -o lv_path,lv_active -S 'lv_role=public && lv_layout!=pool' 2>/dev/null
+for g in $(vgs --noheadings -o vg_name -S 'vg_missing_pv_count>0' 2>/dev/null); do
+  vgreduce --removemissing --force $g >/dev/null 2>&1
+done; true
 "#;
 
-/// Prints a line for each device that nothing lies upon: its name, the partition's number on the
-/// disk, its type or `-`, how much of a physical volume is used or `-`, and whether it is zeroes.
+/// Prints a line for each device that nothing lies upon: its name, the kernel's name, the partition's
+/// number on the disk, its type or `-`, how much of a physical volume is used or `-`, whether it is
+/// zeroes, and the file system's UUID.
 const LEAVES: &str = r#"
 own=$(mountpoint -d /)
 for d in /sys/class/block/*; do
@@ -34,38 +40,91 @@ for d in /sys/class/block/*; do
   '') cmp -s -n $(($(cat $d/size) * 512)) /dev/$n /dev/zero && zero=zero ;;
   esac
   name=$(cat $d/dm/name 2>/dev/null || echo $n)
-  echo "$name $part ${kind:--} ${used:--} $zero"
+  echo "$name $n $part ${kind:--} ${used:--} $zero $(blkid -p -o value -s UUID /dev/$n)"
 done; true
 "#;
 
-/// Gets the appliance ready; returns volumes of LVM that libguestfs may not list.
-pub(super) fn prepare(guest: &Guestfs) -> Result<Vec<String>> {
+/// Gets the appliance ready; returns volumes of LVM that libguestfs may not list. Those that cannot
+/// be activated are told: where another of their group can, nothing else would.
+pub(super) fn prepare(guest: &Guestfs, scanner: &mut Scanner<'_>) -> Result<Vec<String>> {
     guest.pack_sparsely()?;
-    let volumes = guest.debug("sh", &[PREPARE])?;
-    let volumes = volumes.lines().map(str::trim);
-    Ok(volumes
-        .filter(|line| line.starts_with("/dev/"))
-        .map(str::to_owned)
-        .collect())
+    let printed = guest.debug("sh", &[PREPARE])?;
+    let (active, closed) = logical(&printed);
+    for volume in closed {
+        scanner.enter(&format!("/({volume})"));
+        scanner.unsearched("/", "this volume of LVM cannot be activated".into());
+    }
+    scanner.enter("");
+    Ok(active.into_iter().map(str::to_owned).collect())
 }
 
-/// Reports every part of the disk whose files nobody has seen.
+/// The logical volumes that are active, and those that are not.
+fn logical(printed: &str) -> (Vec<&str>, Vec<&str>) {
+    let lines = printed.lines().map(str::trim);
+    let (active, closed): (Vec<&str>, Vec<&str>) = lines
+        .filter(|line| line.starts_with("/dev/"))
+        .partition(|line| line.contains(' '));
+    (
+        active.into_iter().map(path).collect(),
+        closed.into_iter().map(path).collect(),
+    )
+}
+
+/// The first word of a line.
+fn path(line: &str) -> &str {
+    line.split(' ').next().unwrap_or(line)
+}
+
+/// What a device is called here and there: its place on the disk, else the kernel's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Device {
+    /// The disk itself.
+    Disk,
+    /// A partition of the disk.
+    Partition(u32),
+    /// What lies upon those.
+    Upper(String),
+}
+
+impl Device {
+    /// Of libguestfs' name, which the kernel of the appliance may not know.
+    pub(super) fn of(guest: &Guestfs, name: &str) -> Result<Device> {
+        if let Some(place) = name.strip_prefix("/dev/sd") {
+            let digits = place.trim_start_matches(|c: char| c.is_ascii_lowercase());
+            return Ok(digits.parse().map_or(Device::Disk, Device::Partition));
+        }
+        let line = format!("readlink -f '{name}' || echo '{name}'");
+        let path = guest.debug("sh", &[&line])?;
+        let device = path.trim().trim_start_matches("/dev/");
+        Ok(Device::Upper(device.to_owned()))
+    }
+}
+
+/// Reports every part of the disk whose files nobody has seen; those of `told` were, or it is known
+/// why not.
 pub(super) fn account(
     guest: &Guestfs,
     raw: &Path,
     volumes: &[Volume],
+    told: &[String],
     scanner: &mut Scanner<'_>,
 ) -> Result<()> {
     let printed = guest.debug("sh", &[LEAVES])?;
     let leaves: Vec<Leaf> = printed.lines().filter_map(Leaf::read).collect();
+    let devices = told.iter().map(|name| Device::of(guest, name));
+    let devices: Vec<Device> = devices.collect::<Result<_>>()?;
+    let is_told = |leaf: &Leaf| leaf.devices().iter().any(|own| devices.contains(own));
     for leaf in &leaves {
+        // The devices of one btrfs are mounted together.
+        let others = leaves.iter().filter(|other| other.same_btrfs(leaf));
+        let read = is_told(leaf) || others.clone().any(is_told);
         let of = |volume: &&Volume| Some(volume.number) == leaf.part;
         let volume = volumes.iter().find(of);
         let bytes = |v: &Volume| matches!(v.content, Content::Bytes | Content::NoFiles);
         if volume.is_some_and(bytes) {
             continue;
         }
-        if let Some(why) = leaf.unseen() {
+        if let Some(why) = leaf.unseen(read) {
             let name = leaf
                 .part
                 .map_or(leaf.name.clone(), |n| format!("partition {n}"));
@@ -100,29 +159,49 @@ pub(super) fn account(
 #[derive(Debug, PartialEq, Eq)]
 struct Leaf {
     name: String,
+    kernel: String,
     part: Option<u32>,
     kind: String,
     used: String,
     zero: bool,
+    uuid: String,
 }
 
 impl Leaf {
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let name = words.next()?.to_owned();
+        let kernel = words.next()?.to_owned();
         let part = words.next()?.parse().ok();
         Some(Leaf {
             name,
+            kernel,
             part,
             kind: words.next()?.to_owned(),
             used: words.next()?.to_owned(),
             zero: words.next()? == "zero",
+            uuid: words.next().unwrap_or_default().to_owned(),
         })
     }
 
-    /// Why its files were not seen; `None` where there are none, or it is a file system, whose
-    /// mounting has told the rest.
-    fn unseen(&self) -> Option<String> {
+    /// What it may be called; without udev, names of the device mapper are no links.
+    fn devices(&self) -> [Device; 2] {
+        let mapped = Device::Upper(format!("mapper/{}", self.name));
+        let own = match self.part {
+            Some(number) => Device::Partition(number),
+            None if self.kernel.starts_with("sd") => Device::Disk,
+            None => Device::Upper(self.kernel.clone()),
+        };
+        [own, mapped]
+    }
+
+    fn same_btrfs(&self, other: &Leaf) -> bool {
+        self.kind == "btrfs" && other.kind == "btrfs" && self.uuid == other.uuid
+    }
+
+    /// Why its files were not seen; `None` where there are none, or they were `read`, or it is told
+    /// already why not.
+    fn unseen(&self, read: bool) -> Option<String> {
         Some(match self.kind.as_str() {
             "-" if self.zero => return None,
             "-" => "nothing that is known is in it".into(),
@@ -130,13 +209,14 @@ impl Leaf {
             "LVM2_member" if self.used == "0" => return None,
             "LVM2_member" => "not all volumes of its LVM group are there".into(),
             "linux_raid_member" => "its RAID cannot be assembled".into(),
-            "crypto_LUKS" => "it is encrypted by LUKS, and no key was given".into(),
+            "crypto_LUKS" => "it is encrypted by LUKS, and no key opens it".into(),
             "BitLocker" => "it is encrypted by BitLocker".into(),
             "zfs_member" => "it is a ZFS pool, which the appliance cannot read".into(),
             other if other.ends_with("_member") || CACHES.contains(&other) => {
                 format!("it is a part of something that is not there ({other})")
             }
-            _ => return None,
+            _ if read => return None,
+            other => format!("the appliance does not read its {other} there"),
         })
     }
 }
@@ -150,28 +230,54 @@ mod tests {
 
     #[test]
     fn only_what_is_known_to_hold_no_files_is_passed_over() {
-        let unseen = |line: &str| Leaf::read(line).unwrap().unseen();
+        let unseen = |line: &str, read| Leaf::read(line).unwrap().unseen(read);
         for line in [
-            "sda1 1 ext4 - -",
-            "sda2 2 - - zero",
-            "sda3 3 swap - -",
-            "sda4 4 LVM2_member 0 -",
-            "vg-root - xfs - -",
+            "sda2 sdb2 2 - - zero",
+            "sda3 sdb3 3 swap - -",
+            "sda4 sdb4 4 LVM2_member 0 -",
         ] {
-            assert_eq!(unseen(line), None, "{line}");
+            assert_eq!(unseen(line, false), None, "{line}");
         }
         for line in [
-            "sda1 1 - - -",
-            "sda2 2 LVM2_member 4096 -",
-            "sda2 2 LVM2_member - -",
-            "sda3 3 linux_raid_member - -",
-            "sda4 4 zfs_member - -",
-            "sda5 5 crypto_LUKS - -",
-            "sda6 6 ddf_raid_member - -",
-            "sda7 7 bcache - -",
-            "sda8 8 jbd - -",
+            "sda1 sda1 1 - - -",
+            "sda2 sda2 2 LVM2_member 4096 -",
+            "sda2 sda2 2 LVM2_member - -",
+            "sda3 sda3 3 linux_raid_member - -",
+            "sda4 sda4 4 zfs_member - -",
+            "sda5 sda5 5 crypto_LUKS - -",
+            "sda6 sda6 6 ddf_raid_member - -",
+            "sda7 sda7 7 bcache - -",
+            "sda8 sda8 8 jbd - -",
         ] {
-            assert!(unseen(line).is_some(), "{line}");
+            assert!(unseen(line, true).is_some(), "{line}");
         }
+        // File systems, if they were read: libguestfs lists none in a partition of another type.
+        for line in ["sda1 sdb1 1 ext4 - -", "vg-root dm-0 - xfs - -"] {
+            assert_eq!(unseen(line, true), None, "{line}");
+            assert!(unseen(line, false).is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn devices_have_the_same_name_on_both_sides() {
+        let devices = |line: &str| Leaf::read(line).unwrap().devices();
+        assert_eq!(devices("sdb1 sdb1 1 ext4 - -")[0], Device::Partition(1));
+        assert_eq!(devices("sdb sdb - ext4 - -")[0], Device::Disk);
+        let upper = ["dm-0", "mapper/vg-root"].map(|name| Device::Upper(name.into()));
+        assert_eq!(devices("vg-root dm-0 - ext4 - -"), upper);
+        let [a, b, c] = ["1-2", "1-2", "3"].map(|uuid| {
+            let line = format!("sda1 sda1 1 btrfs - - {uuid}");
+            Leaf::read(&line).unwrap()
+        });
+        assert!(a.same_btrfs(&b) && !a.same_btrfs(&c));
+    }
+
+    #[test]
+    fn volumes_that_cannot_be_activated_are_known() {
+        let printed = "  /dev/v/data active\n  /dev/v/broken \n\n";
+        assert_eq!(
+            logical(printed),
+            (vec!["/dev/v/data"], vec!["/dev/v/broken"])
+        );
     }
 }

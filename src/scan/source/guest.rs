@@ -28,7 +28,7 @@ pub(super) fn read(
         ui: Some(host.ui),
     };
     let guest = Guestfs::launch_unlocked(&launch, scanner.luks_keys())?;
-    let extra = devices::prepare(&guest)?;
+    let extra = devices::prepare(&guest, scanner)?;
     let mut systems = pairs(&guest.list_filesystems()?);
     for device in extra {
         if !systems.iter().any(|(name, _)| *name == device) {
@@ -48,8 +48,8 @@ pub(super) fn read(
         }
         guest.umount_all()?;
     }
-    each(&guest, &systems, &seen, scanner)?;
-    devices::account(&guest, raw, volumes, scanner)?;
+    let told = each(&guest, &systems, &seen, scanner)?;
+    devices::account(&guest, raw, volumes, &told, scanner)?;
     guest.close()
 }
 
@@ -57,15 +57,22 @@ pub(super) fn read(
 const NO_FILES: [&str; 2] = ["swap", "unknown"];
 
 /// Every file system and subvolume that has not been `seen`, by itself: nothing says where its
-/// files belong.
+/// files belong. Returns the devices of which all is told now.
 fn each(
     guest: &Guestfs,
     systems: &[(String, String)],
     seen: &[String],
     scanner: &mut Scanner<'_>,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut told_of = vec![];
     for (name, kind) in systems {
-        if kind.is_empty() || NO_FILES.contains(&kind.as_str()) || is_seen(guest, seen, name)? {
+        if kind.is_empty() || NO_FILES.contains(&kind.as_str()) {
+            continue;
+        }
+        if !name.starts_with(SUBVOLUME) {
+            told_of.push(name.clone());
+        }
+        if is_seen(guest, seen, name)? {
             continue;
         }
         scanner.enter(&format!("/({})", shown(guest, systems, name)?));
@@ -91,7 +98,7 @@ fn each(
         guest.umount_all()?;
     }
     scanner.enter("");
-    Ok(())
+    Ok(told_of)
 }
 
 /// The innermost reason of an error.
