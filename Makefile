@@ -9,7 +9,7 @@ DESTDIR ?=
 IMGFORGE := target/release/imgforge
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs
+.PHONY: help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs fuzz
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -72,6 +72,9 @@ install: build ## Installs below PREFIX=/usr/local (DESTDIR= for packages)
 
 deb: build ## Builds dist/imgforge_VERSION_ARCH.deb
 	@scripts/deb.sh $(IMGFORGE)
+
+fuzz: deps-test ## Gives every parser of foreign data whatever libFuzzer makes up, TIME=60 seconds each
+	@scripts/fuzz.sh "$(or $(TIME),60)" $(TARGETS)
 
 clean: ## Removes what was built; demo/ stays
 	$(CARGO) clean

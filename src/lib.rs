@@ -6,6 +6,8 @@ pub mod digest;
 pub mod distro;
 pub mod error;
 pub mod fstab;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guest;
 pub mod host;
 pub mod http;

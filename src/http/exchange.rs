@@ -30,17 +30,17 @@ pub(super) enum Fault {
 
 /// What the answer says before its body.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) length: Option<u64>,
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) length: Option<u64>,
     /// A strong entity tag, else the date of the last change.
-    pub(super) validator: Option<String>,
-    pub(super) location: Option<String>,
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) validator: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
     /// First byte and total of `Content-Range`.
-    pub(super) range: Option<(Option<u64>, Option<u64>)>,
+    pub(crate) range: Option<(Option<u64>, Option<u64>)>,
     /// The first words of a short page that says no.
-    pub(super) words: Option<String>,
+    pub(crate) words: Option<String>,
 }
 
 enum Message {
@@ -186,7 +186,7 @@ fn answer(request: Builder, send: &SyncSender<Message>) {
     }
 }
 
-fn head<T>(response: &ureq::http::Response<T>) -> Head {
+pub(crate) fn head<T>(response: &ureq::http::Response<T>) -> Head {
     let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::trim);
     let strong = header("etag").filter(|tag| !tag.starts_with("W/"));
     Head {
@@ -205,7 +205,7 @@ fn head<T>(response: &ureq::http::Response<T>) -> Head {
 }
 
 /// The title of a page, else the first line of a text.
-fn words(page: &str) -> Option<String> {
+pub(crate) fn words(page: &str) -> Option<String> {
     let title = page
         .split_once("<title>")
         .map(|(_, rest)| rest.split('<').next());

@@ -6,7 +6,7 @@
 //! circle, a broken transfer goes on where it stopped: `Range` and `If-Range` make sure that it
 //! goes on in the same file. What arrives is not verified here: that is for who knows the digest.
 
-mod exchange;
+pub(crate) mod exchange;
 mod fetch;
 mod proxy;
 mod stream;

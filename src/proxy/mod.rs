@@ -19,10 +19,10 @@ mod cache;
 mod download;
 mod flight;
 mod log;
-mod promises;
+pub(crate) mod promises;
 mod reply;
-mod request;
-mod rules;
+pub(crate) mod request;
+pub(crate) mod rules;
 mod upstream;
 
 use std::io::ErrorKind;

@@ -27,15 +27,15 @@ const MEMORY: u64 = 256 << 20;
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Promise {
+pub(crate) struct Promise {
     /// In lower case.
-    pub(super) sha256: String,
-    pub(super) size: Option<u64>,
+    pub(crate) sha256: String,
+    pub(crate) size: Option<u64>,
 }
 
 /// Promises by route and path.
 #[derive(Debug, Default)]
-pub(super) struct Promises {
+pub(crate) struct Promises {
     known: Mutex<HashMap<(usize, String), Promise>>,
     /// Digests of the index files that were read.
     read: Mutex<HashSet<String>>,
@@ -43,7 +43,7 @@ pub(super) struct Promises {
 
 impl Promises {
     /// What the file must be, by its name or an index.
-    pub(super) fn of(&self, route: usize, path: &str) -> Option<Promise> {
+    pub(crate) fn of(&self, route: usize, path: &str) -> Option<Promise> {
         if let Some(sha256) = by_name(path) {
             let sha256 = sha256.to_ascii_lowercase();
             return Some(Promise { sha256, size: None });
@@ -56,7 +56,7 @@ impl Promises {
     }
 
     /// Reads a file that passes, if it is an index. One that cannot be read promises nothing more.
-    pub(super) fn learn(&self, wanted: &Wanted, sha256: &str, file: &File) {
+    pub(crate) fn learn(&self, wanted: &Wanted, sha256: &str, file: &File) {
         let path = decoded(&wanted.path);
         let Some(index) = index(&path) else { return };
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,28 +7,28 @@ const LONGEST: usize = 16 << 10;
 
 /// What a client asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) keep_alive: bool,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) keep_alive: bool,
     /// Nothing that was kept will do.
-    pub(super) no_cache: bool,
-    pub(super) user_agent: Option<String>,
-    pub(super) range: Option<String>,
-    pub(super) if_range: Option<String>,
-    pub(super) if_none_match: Option<String>,
-    pub(super) if_modified_since: Option<String>,
+    pub(crate) no_cache: bool,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) range: Option<String>,
+    pub(crate) if_range: Option<String>,
+    pub(crate) if_none_match: Option<String>,
+    pub(crate) if_modified_since: Option<String>,
 }
 
 /// Reads requests, also several that arrive at once.
 #[derive(Debug)]
-pub(super) struct Reader<R> {
+pub(crate) struct Reader<R> {
     from: R,
     buffer: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
-    pub(super) fn new(from: R) -> Self {
+    pub(crate) fn new(from: R) -> Self {
         Reader {
             from,
             buffer: vec![],
@@ -39,7 +39,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// Of kind `InvalidData` when it is none.
-    pub(super) fn next(&mut self) -> Result<Option<Request>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Request>> {
         loop {
             if let Some((request, length)) = parse(&self.buffer)? {
                 self.buffer.drain(..length);
@@ -112,7 +112,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
 
 /// What a `Range` header asks of a file of `total` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Everything: no range, several ranges, or none that is understood.
     All,
     /// From the first byte to before the second.
@@ -122,7 +122,7 @@ pub(super) enum Part {
 }
 
 /// Understands `bytes=A-B`, `bytes=A-` and `bytes=-N`.
-pub(super) fn part(range: Option<&str>, total: u64) -> Part {
+pub(crate) fn part(range: Option<&str>, total: u64) -> Part {
     let Some(spec) = range.and_then(|range| range.strip_prefix("bytes=")) else {
         return Part::All;
     };

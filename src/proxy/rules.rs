@@ -24,15 +24,15 @@ impl Route {
 
 /// A file that a client may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// Index of the route.
-    pub(super) route: usize,
+    pub(crate) route: usize,
     /// The path below a mirror, with its leading slash.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// A file of this name never changes.
-    pub(super) immutable: bool,
+    pub(crate) immutable: bool,
     /// What the file must be, as far as its name or an index that passed tells.
-    pub(super) promise: Option<Promise>,
+    pub(crate) promise: Option<Promise>,
 }
 
 /// Why a request is not relayed.

@@ -31,7 +31,7 @@ pub(super) type Digest = [u8; 16];
 
 /// The compressed blocks of a blob, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Map {
+pub(crate) struct Map {
     /// Size of the blob in bytes.
     pub(super) size: u64,
     /// Digest and stored length of each block.
@@ -87,7 +87,7 @@ impl Map {
     }
 
     /// Reads a map; nothing when it is none, or of a later version.
-    pub(super) fn parse(text: &str) -> Option<Map> {
+    pub(crate) fn parse(text: &str) -> Option<Map> {
         let mut lines = text.lines();
         if lines.next()? != FIRST_LINE {
             return None;

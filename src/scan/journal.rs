@@ -22,8 +22,8 @@ pub(super) fn contents(journal: &[u8]) -> (Vec<u8>, bool) {
     while at >= PAYLOAD {
         let (Some(kind), Some(flags), Some(size)) = (
             journal.get(at),
-            journal.get(at + 1),
-            number(journal, at + 8, 8),
+            journal.get(at.saturating_add(1)),
+            number(journal, at.saturating_add(8), 8),
         ) else {
             break;
         };

@@ -5,7 +5,7 @@
 //! downloads it twice; what an interrupt leaves is gone on with.
 
 mod archive;
-mod tree;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

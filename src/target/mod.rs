@@ -25,7 +25,7 @@ mod ramdisk;
 mod raw;
 mod rootfs;
 pub mod source;
-mod tree;
+pub(crate) mod tree;
 mod vagrant;
 mod vmdk;
 mod wsl;

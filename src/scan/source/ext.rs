@@ -33,9 +33,8 @@ impl Ext4Read for Window {
 }
 
 /// Opens the file system of a partition; an unfinished journal is taken into account.
-pub(super) fn open(raw: &Path, volume: &Volume) -> Result<Ext4, Ext4Error> {
+pub(crate) fn open(raw: &Path, start: u64) -> Result<Ext4, Ext4Error> {
     let file = File::open(raw).map_err(|cause| Ext4Error::Io(Box::new(cause)))?;
-    let start = volume.start;
     Ext4::load(Box::new(Window { file, start }))
 }
 
@@ -85,7 +84,7 @@ fn is_free(system: &Ext4, at: &str) -> Option<bool> {
 ///
 /// # Errors
 /// When something of it cannot be read.
-pub(super) fn walk(
+pub(crate) fn walk(
     (raw, start): (&Path, u64),
     system: &Ext4,
     at: &str,

@@ -5,7 +5,7 @@ pub(crate) mod ext;
 mod fat;
 mod guest;
 pub(crate) mod parts;
-mod table;
+pub(crate) mod table;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -197,7 +197,7 @@ fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>, host: &Host<'
     };
     let mut systems = vec![];
     for volume in of(Content::Ext) {
-        let system = ext::open(raw, volume).map_err(|cause| {
+        let system = ext::open(raw, volume.start).map_err(|cause| {
             Error::stage(format!("opening partition {} failed", volume.number)).cause(cause)
         })?;
         systems.push((volume, system));

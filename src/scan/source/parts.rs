@@ -133,6 +133,9 @@ pub(super) fn bytes<const N: usize>(file: &File, at: u64) -> [u8; N] {
 /// nobody knows is for the appliance, which knows more, or says that it does not.
 fn look(file: &File, part: &Range<u64>, whole: u64, kind: &str) -> std::io::Result<Content> {
     let start = part.start;
+    if start > whole {
+        return Ok(Content::Other);
+    }
     let first: [u8; 512] = bytes(file, start);
     if bytes::<2>(file, start + 1080) == [0x53, 0xef] {
         return Ok(Content::Ext);

@@ -10,21 +10,21 @@ use crate::host::exec::Program;
 
 /// A line of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Partition {
+pub(crate) struct Partition {
     /// As in `/dev/sda1`.
-    pub(super) number: u32,
+    pub(crate) number: u32,
     /// Its first byte.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Its length in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Its PARTUUID.
-    pub(super) uuid: String,
+    pub(crate) uuid: String,
     /// Its PARTLABEL.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its type: a GUID in upper case, or digits of MBR.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Whether it is not to be mounted without a line of fstab.
-    pub(super) no_auto: bool,
+    pub(crate) no_auto: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,7 +119,7 @@ fn name(bytes: &[u8]) -> String {
 }
 
 /// A GPT of large sectors, as the UEFI specification describes it.
-fn gpt(file: &File, sector: u64) -> Option<Vec<Partition>> {
+pub(crate) fn gpt(file: &File, sector: u64) -> Option<Vec<Partition>> {
     let header: [u8; 92] = bytes(file, sector);
     let short = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four"));
     let first = u64::from_le_bytes(header[72..80].try_into().expect("eight"));
@@ -128,7 +128,8 @@ fn gpt(file: &File, sector: u64) -> Option<Vec<Partition>> {
         return None;
     }
     let part = |number: u32| {
-        let at = first.checked_mul(sector)? + u64::from(number) * size;
+        let at = first.checked_mul(sector)?;
+        let at = at.checked_add(u64::from(number) * size)?;
         let entry: [u8; 128] = bytes(file, at);
         let guid = |at: usize| {
             uuid::Uuid::from_bytes_le(entry[at..at + 16].try_into().expect("sixteen")).to_string()

@@ -62,7 +62,7 @@ impl Vouched<'_> {
 
 /// A file of a tree, and the digest that the tree promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Promise {
+pub(crate) struct Promise {
     path: String,
     sha256: Option<String>,
 }
@@ -246,7 +246,7 @@ fn no_tree(url: &Url, why: &str) -> Error {
 }
 
 /// Kernel and initrd of a `.treeinfo`.
-fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
+pub(crate) fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
     let mut sections: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
     let mut section = "";
     for line in text.lines().map(str::trim) {
@@ -276,7 +276,7 @@ fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
 }
 
 /// Kernel and initrd of the network installer in a `SHA256SUMS`.
-fn sums(text: &str) -> Option<(Promise, Promise)> {
+pub(crate) fn sums(text: &str) -> Option<(Promise, Promise)> {
     let promise = |name: &str| {
         let path = format!("{NETBOOT}{name}");
         let sha256 = Some(promised(text, &path)?);

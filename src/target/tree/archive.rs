@@ -76,7 +76,7 @@ fn copied(archive: &mut impl Read, path: &Path, most: u64) -> Result<()> {
 }
 
 /// Lists an archive; contents stay in it.
-fn list(path: &Path) -> Result<Tree> {
+pub(crate) fn list(path: &Path) -> Result<Tree> {
     let doing = || format!("reading {}", path.display());
     let file = File::open(path).doing(doing)?;
     let mut archive = tar::Archive::new(BufReader::new(File::open(path).doing(doing)?));

@@ -34,13 +34,13 @@ const DEEPEST: u16 = 5;
 
 /// A file system's files.
 #[derive(Debug)]
-pub(super) struct System {
+pub(crate) struct System {
     /// Its files; the root's path is empty.
-    pub(super) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
 }
 
 /// Reads the file system at `start`; `None` when it has what is not known here.
-pub(super) fn read(file: &File, start: u64, volume: u32) -> io::Result<Option<System>> {
+pub(crate) fn read(file: &File, start: u64, volume: u32) -> io::Result<Option<System>> {
     let mut block = [0; 1024];
     file.read_exact_at(&mut block, start + 1024)?;
     let Some(fs) = Fs::open(file, start, volume, &block)? else {

@@ -3,9 +3,9 @@
 //! ext4 is read by imgforge itself: an appliance without hardware acceleration reads ten
 //! megabytes a second. Every other file system goes through an appliance as one archive.
 
-mod archive;
+pub(crate) mod archive;
 mod bound;
-mod ext4;
+pub(crate) mod ext4;
 mod hollow;
 mod pax;
 
