@@ -1,6 +1,7 @@
 //! Sealing on every layout: partitions with swap and LVM, subvolumes of btrfs, LUKS; free blocks
 //! read as zero afterwards, also where nothing takes discards, and swap keeps its header.
 
+mod clean;
 mod make;
 mod snapshots;
 mod uuids;
