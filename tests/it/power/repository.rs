@@ -12,11 +12,14 @@ use super::{Run, states};
 use crate::repository::site::Site;
 use crate::repository::world::{Disk, publish};
 
+/// The texts of indexes, by themselves and the key that signed them.
+type Texts = BTreeMap<(Vec<u8>, Vec<u8>), String>;
+
 /// A recipe repository, whose image a real `imgforge publish` publishes.
 struct Published {
     site: Site,
-    /// The texts of indexes, by them and the key, that were verified.
-    verified: RefCell<BTreeMap<(Vec<u8>, Vec<u8>), String>>,
+    /// What was verified already.
+    verified: RefCell<Texts>,
 }
 
 impl Published {
