@@ -139,12 +139,18 @@ pub(crate) struct Replay<'a> {
     root: &'a str,
     /// Where the next write of a descriptor goes, and whether always to the end.
     at: BTreeMap<(String, Id), (usize, bool)>,
+    /// What each number was opened for last: a path may begin with `/proc/self/fd/NUMBER`.
+    opened: BTreeMap<String, String>,
 }
 
 impl<'a> Replay<'a> {
     pub(crate) fn new(disk: Disk, root: &'a Path) -> Self {
-        let (root, at) = (root.to_str().unwrap(), BTreeMap::new());
-        Replay { disk, root, at }
+        Replay {
+            disk,
+            root: root.to_str().unwrap(),
+            at: BTreeMap::new(),
+            opened: BTreeMap::new(),
+        }
     }
 
     /// A path below the root.
@@ -159,7 +165,14 @@ impl<'a> Replay<'a> {
 
     /// The path in an argument, seen from the directory in the one before it, if it has one.
     fn path(&self, dir: Option<&String>, text: &str) -> Option<String> {
-        let path = String::from_utf8(bytes(text)).unwrap();
+        let mut path = String::from_utf8(bytes(text)).unwrap();
+        if let Some((number, rest)) = path
+            .strip_prefix("/proc/self/fd/")
+            .and_then(|path| path.split_once('/'))
+            && let Some(dir) = self.opened.get(number)
+        {
+            path = format!("{dir}/{rest}");
+        }
         match dir.and_then(|dir| dir.split_once('<')) {
             Some((_, dir)) if !path.starts_with('/') => {
                 let dir = dir.trim_end_matches('>');
@@ -182,6 +195,10 @@ impl<'a> Replay<'a> {
     pub(crate) fn call(&mut self, call: &Call) {
         let arg = |number: usize| call.arguments.get(number).map_or("", String::as_str);
         let dir = |number: usize| call.arguments.get(number);
+        if let Some((number, path)) = call.result.split_once('<') {
+            let path = path.trim_end_matches('>').to_owned();
+            self.opened.insert(number.to_owned(), path);
+        }
         match call.name.as_str() {
             "open" | "creat" => self.open(self.path(None, arg(0)), arg(1), call),
             "openat" => self.open(self.path(dir(0), arg(1)), arg(2), call),
