@@ -14,6 +14,8 @@ pub mod http;
 pub mod hypervisor;
 pub mod index;
 pub mod pack;
+#[cfg(test)]
+mod patience;
 pub mod pipeline;
 pub mod proxy;
 pub mod pull;

@@ -202,7 +202,6 @@ fn millions(turns: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use super::*;
 
@@ -253,9 +252,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_never_returns_does_not_hang_the_probe() {
-        let started = Instant::now();
-        assert_eq!(with("exec sleep 600").accel, Accel::Tcg);
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(with("exec sleep infinity").accel, Accel::Tcg);
     }
 
     #[test]

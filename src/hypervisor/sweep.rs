@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_process_is_ended_only_when_its_start_time_matches() {
-        let mut running = Program::new("sleep").arg("600").spawn().unwrap();
+        let mut running = Program::new("sleep").arg("infinity").spawn().unwrap();
         let start = start_time(running.id()).unwrap();
         assert_eq!(sweep_process(running.id(), start + 1).unwrap(), None);
         assert!(running.try_status().unwrap().is_none());

@@ -264,6 +264,7 @@ fn a_layer_whose_base_was_replaced_is_no_result() {
 #[test]
 #[ignore = "vm: src/store src/pipeline src/stage/seal.rs src/stage/check"]
 fn a_base_that_is_made_again_and_a_gate_that_refuses() {
+    crate::slots::take(1);
     let world = family();
     Phony::debian()
         .file("etc/app.conf", "password = hunter22x\n")

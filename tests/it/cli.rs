@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 #[allow(clippy::disallowed_methods, reason = "a test runs the program itself")]
 fn imgforge(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_imgforge"))
+    Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
         .args(args)
         .env_remove("IMGFORGE_STATE")
         .env("NO_COLOR", "1")
@@ -185,7 +185,7 @@ fn a_state_directory_that_cannot_be_is_a_failed_check() {
 fn a_reader_that_goes_away_is_no_failure() {
     let script = format!(
         "{} schema | head -c1; echo ${{PIPESTATUS[0]}}",
-        env!("CARGO_BIN_EXE_imgforge")
+        crate::slots::IMGFORGE_WITHOUT_GUESTS
     );
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(
@@ -216,7 +216,7 @@ fn the_commands_of_the_readme_work() {
             assert!(makefile.contains(&format!("\n{target}: ")), "{command}");
             continue;
         }
-        let program = env!("CARGO_BIN_EXE_imgforge");
+        let program = crate::slots::IMGFORGE_WITHOUT_GUESTS;
         let output = Command::new(program)
             .args(
                 command

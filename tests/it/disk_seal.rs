@@ -8,14 +8,14 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use imgforge::host::exec::Program;
 
+use crate::patience::wait_for;
 use crate::phony::Phony;
 
 fn imgforge(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    let mut command = Command::new(crate::slots::imgforge());
     command
         .args(["--progress", "plain", "--accel", "tcg", "--state"])
         .arg(dir.join("state"))
@@ -122,7 +122,7 @@ fn a_disk_in_use_is_refused() {
     let disk = dir.path().join("disk.raw");
     std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
     // A machine that has not begun.
-    let mut user = Command::new("qemu-system-x86_64")
+    let mut user = Command::new(crate::slots::qemu(crate::slots::take(1)))
         .args(["-accel", "tcg", "-nodefaults", "-display", "none", "-S"])
         .args(["-device", "virtio-blk-pci,drive=disk", "-drive"])
         .arg(format!(
@@ -133,19 +133,13 @@ fn a_disk_in_use_is_refused() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let refused = loop {
+    wait_for("the machine's lock", || {
         let open = Program::new("qemu-io").args(["-f", "raw", "-c", "quit"]);
-        let refused = open.arg(&disk).run().is_err();
-        if refused || Instant::now() > deadline {
-            break refused;
-        }
-        std::thread::yield_now();
-    };
+        open.arg(&disk).run().is_err()
+    });
     let (code, printed) = seal(dir.path(), &[text(&disk)]);
     user.kill().unwrap();
     user.wait().unwrap();
-    assert!(refused, "the machine took no lock");
     assert_eq!(code, 2, "{printed}");
     assert!(
         printed.contains("is in use by another process"),
@@ -200,14 +194,12 @@ fn an_overlay_is_sealed_whole_and_a_failure_or_a_kill_changes_nothing() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let sockets = loop {
-        if let Some(sockets) = noted(dir.path()) {
-            break sockets;
-        }
-        assert!(Instant::now() < deadline, "no session began");
-        std::thread::yield_now();
-    };
+    let mut sockets = None;
+    wait_for("the session", || {
+        sockets = noted(dir.path());
+        sockets.is_some()
+    });
+    let sockets = sockets.unwrap();
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert_eq!(

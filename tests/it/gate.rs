@@ -4,12 +4,14 @@
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-use imgforge::guest::{Drive, Guestfs, Launch};
+use imgforge::guest::{Drive, Launch};
 use imgforge::host::accel::Setting;
 use imgforge::host::exec::Program;
 use serde_json::Value;
+
+use crate::patience::wait_for;
+use crate::slots;
 
 /// A recipe repository with a state directory and an image repository of its own.
 pub(crate) struct World {
@@ -42,7 +44,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(slots::imgforge());
         command.arg("-C").arg(self.dir.path()).args(args);
         command.args(["--progress", "plain"]).stdin(Stdio::null());
         command
@@ -93,7 +95,7 @@ fn break_copies(world: &World) {
         format: "raw",
         readonly: false,
     });
-    let guest = Guestfs::launch(&Launch {
+    let guest = slots::launch(&Launch {
         drives: &drives,
         accel: Setting::Auto.choose().accel,
         ui: None,
@@ -123,6 +125,7 @@ fn break_copies(world: &World) {
 
 /// Builds `packages` with a machine of `firmware`, breaks copies of it, and writes a recipe for each.
 fn broken(packages: &str, firmware: &'static str) -> World {
+    slots::take(2);
     let world = World::new(firmware);
     world.recipe(
         "base",
@@ -190,6 +193,25 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
         "unit",
         &format!("{import}  failed-units: {{broken.service: it is broken on purpose}}\npack: {{profile: fast}}\n"),
     );
+    published_with_its_exceptions(&world);
+
+    // Between the first partition table and the first partition, where no file is.
+    let step = r#"dd if="$IMGFORGE_SECRET_TOKEN" of=/dev/vda bs=512 seek=64 conv=notrunc,sync"#;
+    world.recipe(
+        "guarded",
+        &format!("from: base\nsecrets: {{token: {{env: {VARIABLE}}}}}\nconfigure: [{{shell: {{run: '{step}'}}}}]\n"),
+    );
+    let mut build = world.command(&["build", "guarded", "--until", "configure"]);
+    not_kept(
+        &world,
+        "configure",
+        &build.env(VARIABLE, SECRET).output().unwrap(),
+    );
+}
+
+/// The image `unit` passes; what was accepted is in its manifest, with the reasons.
+#[track_caller]
+fn published_with_its_exceptions(world: &World) {
     succeeds(&world.run(&["build", "unit", "--publish"]));
     let manifest = std::fs::read(world.path("repo/images/unit/1/manifest.json")).unwrap();
     let gate = serde_json::from_slice::<Value>(&manifest).unwrap()["gate"].clone();
@@ -214,19 +236,6 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
         })
         .collect();
     assert_ne!(ids[0], ids[1]);
-
-    // Between the first partition table and the first partition, where no file is.
-    let step = r#"dd if="$IMGFORGE_SECRET_TOKEN" of=/dev/vda bs=512 seek=64 conv=notrunc,sync"#;
-    world.recipe(
-        "guarded",
-        &format!("from: base\nsecrets: {{token: {{env: {VARIABLE}}}}}\nconfigure: [{{shell: {{run: '{step}'}}}}]\n"),
-    );
-    let mut build = world.command(&["build", "guarded", "--until", "configure"]);
-    not_kept(
-        &world,
-        "configure",
-        &build.env(VARIABLE, SECRET).output().unwrap(),
-    );
 }
 
 /// A clean Debian and a clean Ubuntu give no alarm once they are sealed, and their seal is what
@@ -261,7 +270,7 @@ fn leave_a_password(world: &World) {
         format: "raw",
         readonly: false,
     }];
-    let guest = Guestfs::launch(&Launch {
+    let guest = slots::launch(&Launch {
         drives: &drives,
         accel: Setting::Auto.choose().accel,
         ui: None,
@@ -374,12 +383,10 @@ fn a_kill_leaves_nothing(world: &World) {
     let console =
         |clone: &str| world.path(&format!("state/logs/unit/unit-clone-{clone}-console.log"));
     let speaks = |clone| std::fs::metadata(console(clone)).is_ok_and(|meta| meta.len() > 0);
-    let limit = Instant::now() + Duration::from_secs(400);
-    while !(speaks("a") && speaks("b")) {
-        let running = killed.try_wait().unwrap().is_none();
-        assert!(running && Instant::now() < limit, "no clones");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_for("the clones", || {
+        assert!(killed.try_wait().unwrap().is_none(), "no clones");
+        speaks("a") && speaks("b")
+    });
     killed.kill().unwrap();
     killed.wait().unwrap();
     succeeds(&world.run(&["gc"]));

@@ -189,7 +189,7 @@ fn openpgp_signatures_count_when_the_host_names_their_key() {
 
 #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
 fn imgforge(root: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
     command.arg("-C").arg(root).args(["--progress", "plain"]);
     command
 }

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use imgforge::error::Kind;
 use imgforge::guest::{Drive, Guestfs, Launch, Os};
@@ -11,6 +10,7 @@ use imgforge::host::exec::Program;
 use imgforge::host::interrupt;
 use imgforge::runner::inject::{hold_instance, inject};
 
+use crate::patience::{HANG, pause, wait_for};
 use crate::phony::Phony;
 
 /// A session with raw disks.
@@ -23,7 +23,7 @@ pub(crate) fn session(disks: &[&Path]) -> Guestfs {
             readonly: false,
         })
         .collect();
-    Guestfs::launch(&Launch {
+    crate::slots::launch(&Launch {
         drives: &drives,
         accel: Accel::Tcg,
         ui: None,
@@ -228,15 +228,10 @@ fn two_systems_none_and_one_on_lvm() {
 
 /// Runs one of the tests below as a process of its own, as they end it or look at its output.
 fn child(test: &str, dir: &Path) -> Program {
-    Program::at(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--nocapture",
-            "--exact",
-            &format!("guest::{test}"),
-        ])
+    crate::slots::this_test(&format!("guest::{test}"))
+        .arg("--ignored")
         .env("IMGFORGE_TEST_DIR", dir)
-        .timeout(Duration::from_secs(120))
+        .timeout(HANG)
 }
 
 /// The disk of a child. Alone it has proven nothing, so it fails.
@@ -250,18 +245,13 @@ fn child_disk() -> std::path::PathBuf {
 fn child_is_interrupted() {
     let disk = child_disk();
     let guest = session(&[&disk]);
-    let began = Instant::now();
     std::thread::spawn(|| {
-        std::thread::sleep(Duration::from_millis(500));
+        // Mostly in the middle of the call; before it, it is an interruption as well.
+        (0..25).for_each(|_| pause());
         interrupt::raise(15);
     });
     let error = guest.debug("sh", &["sleep 60"]).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        began.elapsed()
-    );
     drop(guest);
     let drives = [Drive {
         path: &disk,
@@ -273,7 +263,7 @@ fn child_is_interrupted() {
         accel: Accel::Tcg,
         ui: None,
     };
-    let error = Guestfs::launch(&launch).unwrap_err();
+    let error = crate::slots::launch(&launch).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
 }
 
@@ -294,7 +284,7 @@ fn child_waits_to_be_killed() {
     let guest = session(&[&disk]);
     let mut stdout = std::io::stdout();
     std::io::Write::write_all(&mut stdout, b"\nready\n").unwrap();
-    drop(guest.debug("sh", &["sleep 60"]));
+    drop(guest.debug("sh", &["while :; do sleep 60; done"]));
 }
 
 #[test]
@@ -312,15 +302,9 @@ fn a_killed_process_takes_its_appliance_along() {
     assert!(!processes_with(dir.path()).is_empty());
     // Dropping it sends SIGKILL.
     drop(running);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !processes_with(dir.path()).is_empty() {
-        assert!(
-            Instant::now() < deadline,
-            "{:?}",
-            processes_with(dir.path())
-        );
-        std::thread::yield_now();
-    }
+    wait_for("the appliance's end", || {
+        processes_with(dir.path()).is_empty()
+    });
 }
 
 #[test]
@@ -342,7 +326,7 @@ fn child_fails_in_many_ways() {
         accel: Accel::Tcg,
         ui: None,
     };
-    let error = Guestfs::launch(&launch).unwrap_err();
+    let error = crate::slots::launch(&launch).unwrap_err();
     assert!(
         error.to_string().contains("/nowhere.raw: No such file"),
         "{error}"
@@ -369,7 +353,7 @@ fn child_starts_an_appliance() {
         format: "raw",
         readonly: false,
     }];
-    let started = Guestfs::launch(&Launch {
+    let started = crate::slots::launch(&Launch {
         drives: &drives,
         accel: Accel::Tcg,
         ui: None,

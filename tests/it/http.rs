@@ -10,7 +10,7 @@ use imgforge::http::{Client, Fetched, Limits, Url};
 use crate::server::{Answer, Server, Then};
 
 const LIMITS: Limits = Limits {
-    stall: Duration::from_millis(400),
+    stall: Duration::from_secs(2),
     connect: Duration::from_secs(5),
     retries: 2,
     pause: Duration::from_millis(10),
@@ -122,7 +122,7 @@ fn a_broken_transfer_goes_on_where_it_stopped() {
     assert_eq!(requests[1].header("if-range"), Some("\"one\""));
     let notices = notices.lock().unwrap();
     assert!(
-        notices[1].contains("sent next to nothing for 0.4 s; trying again, 1 of 2"),
+        notices[1].contains("sent next to nothing for 2.0 s; trying again, 1 of 2"),
         "{notices:?}"
     );
 }
@@ -203,7 +203,7 @@ fn what_a_server_must_not_do_is_said_clearly() {
                 .header("Content-Length", "20")
                 .cut(10, Then::Close)
         }),
-        ("sent next to nothing for 0.4 s", |_| {
+        ("sent next to nothing for 2.0 s", |_| {
             Answer::of(&[0; 10])
                 .header("Content-Length", "20")
                 .cut(5, Then::Hang)
@@ -283,7 +283,7 @@ fn a_proxy_that_refuses_is_named_with_its_own_words() {
         }
     });
     let dir = tempfile::tempdir().unwrap();
-    let pull = imgforge::host::exec::Program::new(env!("CARGO_BIN_EXE_imgforge"))
+    let pull = imgforge::host::exec::Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
         .args(["--state", dir.path().join("state").to_str().unwrap()])
         .args(["pull", "http://images.example/repo#web", "-o", "web.img"])
         .args(["--fingerprint", &"A".repeat(40)])

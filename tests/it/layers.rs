@@ -41,7 +41,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
             .arg("-C")
             .arg(self.dir.path())
             .args(args)

@@ -50,7 +50,7 @@ fn open(disks: &[&Path]) -> Guestfs {
         accel: Accel::Tcg,
         ui: None,
     };
-    Guestfs::launch_with(&launch, MEMORY).unwrap()
+    crate::slots::launch_with(&launch, MEMORY).unwrap()
 }
 
 fn sh(guest: &Guestfs, line: &str) -> String {

@@ -19,6 +19,8 @@ mod links;
 mod oracle;
 mod pack;
 mod packaging;
+#[path = "../../src/patience.rs"]
+mod patience;
 mod phony;
 mod pipeline;
 mod power;
@@ -29,6 +31,7 @@ mod runner;
 mod runner_vm;
 mod scan;
 mod server;
+mod slots;
 mod state;
 mod status;
 mod sysprep;

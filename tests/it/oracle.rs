@@ -6,7 +6,6 @@ mod planted;
 mod tree;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use imgforge::guest::Guestfs;
 use imgforge::host::exec::Program;
@@ -38,9 +37,6 @@ const OURS: &[&str] = &[
 
 /// The guests, each a disk; the last one is on LVM.
 const GUESTS: [&str; 4] = ["debian", "ubuntu", "rhel", "fedora"];
-
-/// How long virt-sysprep may take for all guests.
-const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// Makes the guests' disks in `dir`.
 fn make_guests(dir: &Path) -> Vec<PathBuf> {
@@ -139,7 +135,7 @@ fn theirs(disks: &[PathBuf], dir: &Path, operations: &str) -> Result {
     for disk in &disks {
         program = program.arg("-a").arg(disk);
     }
-    program.timeout(TIMEOUT).run().unwrap();
+    program.timeout(crate::patience::HANG).run().unwrap();
     read(&disks)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_imgforge");
+const PROGRAM: &str = crate::slots::IMGFORGE_WITHOUT_GUESTS;
 
 #[track_caller]
 #[allow(clippy::disallowed_methods, reason = "tests run the packaging scripts")]

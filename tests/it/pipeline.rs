@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::patience::wait_for;
+
 /// A recipe repository with one image that imports a small disk.
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -38,7 +40,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
         command
             .arg("-C")
             .arg(self.dir.path())
@@ -86,14 +88,6 @@ fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
-    let limit = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !ready() {
-        assert!(std::time::Instant::now() < limit, "{what} did not happen");
-        std::thread::yield_now();
-    }
 }
 
 const BUILD: [&str; 4] = ["build", "small", "--until", "install"];
@@ -183,7 +177,7 @@ fn of_two_builds_of_one_recipe_one_works_and_the_other_reuses() {
 fn a_killed_build_is_cleared_up_by_the_next_one() {
     let world = World::new();
     let path = world.fake(&format!(
-        "touch {}; sleep 600",
+        "touch {}; sleep infinity",
         world.path("begun").display()
     ));
     let mut build = world
@@ -212,7 +206,7 @@ fn a_killed_build_is_cleared_up_by_the_next_one() {
 fn ctrl_c_leaves_no_draft_and_ends_with_130() {
     let world = World::new();
     let path = world.fake(&format!(
-        "touch {}; sleep 600",
+        "touch {}; sleep infinity",
         world.path("begun").display()
     ));
     let mut build = world

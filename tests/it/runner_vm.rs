@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgforge::host::accel::Accel;
-use imgforge::hypervisor::{Connection, Firmware, Format, Nic, Options};
+use imgforge::hypervisor::{Firmware, Format, Nic};
 use imgforge::recipe::types::{Action, Shell, Step};
 use imgforge::runner::drive::{Finished, Machine, drive};
 use imgforge::runner::{End, Job, Limits, Mode, Request};
@@ -13,7 +13,8 @@ use imgforge::store::ledger::Ledger;
 use imgforge::ui::{Event, Reporter, Ui};
 use imgforge::units::Size;
 
-use crate::toy;
+use crate::patience::HANG;
+use crate::{slots, toy};
 
 /// A guest's last act, its job and the lines that people saw.
 struct Run {
@@ -39,12 +40,7 @@ impl Reporter for Lines {
 fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    let options = Options {
-        uri: None,
-        host_ports: &[],
-        ledger: &ledger,
-    };
-    let connection = Connection::open(&options).unwrap();
+    let connection = slots::connect(None, &ledger).unwrap();
     let disk = dir.path().join("disk.raw");
     std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
     let secrets: BTreeMap<String, Vec<u8>> = secrets
@@ -177,19 +173,19 @@ fn a_panic_is_seen() {
 #[test]
 #[ignore = "vm: src/runner firstboot/lib"]
 fn a_killed_runner_is_a_hang() {
-    let seconds = Duration::from_secs;
+    let stall = Duration::from_secs(15);
     let limits = Limits {
-        boot: seconds(60),
-        device: seconds(90),
-        stall: seconds(15),
-        slack: seconds(60),
-        finish: seconds(60),
+        boot: HANG,
+        device: HANG,
+        stall,
+        slack: HANG,
+        finish: HANG,
     };
     let run = run(&[shell("kill -KILL $PPID")], &[], Some(limits));
     let finished = run.result.unwrap();
     assert_eq!(
         (finished.end, finished.journal.open),
-        (End::Stalled(seconds(15)), Some(1))
+        (End::Stalled(stall), Some(1))
     );
     assert!(finished.screenshot.is_some());
 }

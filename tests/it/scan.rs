@@ -9,13 +9,14 @@ use serde_json::Value;
 
 use crate::phony::Phony;
 
+mod clean;
 mod containers;
 mod independent;
 mod volumes;
 
 #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
 fn scan(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    let mut command = Command::new(crate::slots::imgforge());
     command
         .args(["disk", "scan", "--quiet", "--json"])
         .args(args);
@@ -360,7 +361,7 @@ fn a_removed_secret_is_gone_after_sealing() {
     assert_eq!(findings(&scan(&args)), BTreeSet::from([hidden]));
     let state = dir.path().join("state");
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    let sealed = Command::new(env!("CARGO_BIN_EXE_imgforge"))
+    let sealed = Command::new(crate::slots::imgforge())
         .args(["--state", path(&state), "disk", "seal", path(&disk)])
         .output()
         .unwrap();

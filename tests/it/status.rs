@@ -34,7 +34,7 @@ fn world() -> World {
 
 #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
 fn run(world: &World, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_imgforge"))
+    Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
         .arg("-C")
         .arg(world.dir.path())
         .args(["--progress", "plain", "--accel", "tcg"])

@@ -159,7 +159,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
     lock(&base);
     let disk = overlay(&base);
     assert!(contains(&base, MARKER));
-    let guest = Guestfs::launch(&Launch {
+    let guest = crate::slots::launch(&Launch {
         drives: &[Drive {
             path: &disk,
             format: "qcow2",

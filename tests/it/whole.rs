@@ -3,13 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::patience::wait_for;
+use crate::slots;
 
 /// A copy of the shipped recipes with a state directory and a repository of its own.
 struct World {
     dir: tempfile::TempDir,
+    held: slots::Held,
 }
 
 impl World {
@@ -34,7 +37,9 @@ impl World {
         }
         let config = "state: state\nrepositories: {main: {path: repo}}\n";
         std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
-        World { dir }
+        // Two clones at once.
+        let held = slots::take(2);
+        World { dir, held }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,7 +48,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(slots::imgforge());
         command
             .arg("-C")
             .arg(self.dir.path())
@@ -164,7 +169,7 @@ fn boot(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
         ],
     );
     let console = world.path(if uefi { "uefi.log" } else { "bios.log" });
-    let mut qemu = Command::new("qemu-system-x86_64");
+    let mut qemu = Command::new(slots::qemu(world.held));
     qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35"]);
     qemu.args([
         "-cpu",
@@ -206,16 +211,12 @@ fn boot(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
         ]);
     }
     let mut guest = Guest(qemu.stdin(Stdio::null()).spawn().unwrap());
-    let limit = Instant::now() + Duration::from_secs(600);
-    let seen = loop {
-        let text =
-            String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).into_owned();
-        let ended = text.contains(marker) || text.contains("Kernel panic");
-        if ended || Instant::now() > limit || guest.0.try_wait().unwrap().is_some() {
-            break text;
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    };
+    let mut seen = String::new();
+    wait_for("an end of the boot", || {
+        let ended = guest.0.try_wait().unwrap().is_some();
+        seen = String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).into_owned();
+        ended || seen.contains(marker) || seen.contains("Kernel panic")
+    });
     drop(guest);
     seen
 }
@@ -338,12 +339,10 @@ fn a_changed_step_does_not_repeat_the_installation(world: &World) {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let limit = Instant::now() + Duration::from_secs(300);
-    while modified().is_ok_and(|now| now == before) {
-        let running = killed.try_wait().unwrap().is_none();
-        assert!(running && Instant::now() < limit, "no guest started");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_for("the guest's start", || {
+        assert!(killed.try_wait().unwrap().is_none(), "no guest started");
+        modified().is_ok_and(|now| now != before)
+    });
     killed.kill().unwrap();
     killed.wait().unwrap();
     let resumed = world.events(&["build", "debian-mini", "--until", "configure"]);

@@ -83,8 +83,11 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<Given> {
         zerofree: guest.feature_available(&["zerofree"])?,
         zero_later: vec![],
     };
-    // Blocks of removed files are free for discarding only once the journal is written.
-    guest.sync()?;
+    // Blocks of removed files can be discarded only once the journal is written, and ext4 gives them
+    // free a moment after that: a sync returns when the transaction has its number, before the
+    // journal's thread has called back. Only an unmount waits for that thread.
+    guest.umount_all()?;
+    guest.mount_again(os)?;
     let systems = &os.filesystems;
     for (at, device) in &mounted {
         let kind = systems.iter().find(|(name, _)| name == device);

@@ -20,15 +20,10 @@ fn root_without_a_daemon_gets_a_private_one_that_ends_with_it() {
     let dirs = [0, 1].map(|_| tempfile::tempdir_in("/run").unwrap());
     let daemons = dirs
         .each_ref()
-        .map(|dir| Daemon::start(dir.path(), &ledger).unwrap());
+        .map(|dir| slots::daemon(dir.path(), &ledger).unwrap());
     let connections = daemons.each_ref().map(|daemon| {
         let uri = Some(daemon.uri());
-        Connection::open(&Options {
-            uri,
-            host_ports: &[],
-            ledger: &ledger,
-        })
-        .unwrap()
+        slots::connect(uri, &ledger).unwrap()
     });
     let spec = toy::spec(state.path(), "hang");
     let domain = connections[0].start(&spec, &ledger).unwrap();
@@ -127,9 +122,7 @@ fn sigkill_leaves_nothing_that_the_ledger_does_not_clear() {
     kill_process(victim_id, Signal::KILL).unwrap();
     assert!(victim.wait().is_err(), "killed");
     // The kernel has told pasta already.
-    while !processes(&of_guest).is_empty() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for("the end of pasta", || processes(&of_guest).is_empty());
     let items = items(state.path());
     assert!(
         items.iter().any(|item| matches!(item, Item::Domain { .. })),
@@ -149,12 +142,7 @@ fn sigkill_leaves_nothing_that_the_ledger_does_not_clear() {
 
 fn be_killed(state: &Path) {
     let ledger = Ledger::open(state).unwrap();
-    let connection = Connection::open(&Options {
-        uri: None,
-        host_ports: &[],
-        ledger: &ledger,
-    })
-    .unwrap();
+    let connection = slots::connect(None, &ledger).unwrap();
     let mut spec = toy::spec(state, "hang");
     spec.nics = vec![Nic::default()];
     let domain = connection.start(&spec, &ledger).unwrap();
@@ -166,7 +154,7 @@ fn be_killed(state: &Path) {
 
 #[test]
 fn the_program_measures_this_hosts_device_without_hanging() {
-    let probe = Program::at(env!("CARGO_BIN_EXE_imgforge")).arg(accel::PROBE_COMMAND);
+    let probe = Program::at(slots::IMGFORGE_WITHOUT_GUESTS).arg(accel::PROBE_COMMAND);
     let choice = accel::probe_with(probe);
     let device = Path::new("/dev/kvm").exists();
     let told = [

@@ -6,20 +6,20 @@ use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
-use imgforge::hypervisor::private::Daemon;
 use imgforge::hypervisor::{
-    Boot, Connection, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, Options, Outcome,
-    sweep,
+    Boot, Connection, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, Outcome, sweep,
 };
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
+use crate::patience::{HANG, wait_for};
 use crate::server::{Answer, Server};
+use crate::slots::{self, this_test};
 use crate::toy;
 
 /// A ledger, a connection and a directory for one test's files.
@@ -32,12 +32,7 @@ struct Bench {
 fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    let connection = Connection::open(&Options {
-        uri: None,
-        host_ports: &[],
-        ledger: &ledger,
-    })
-    .unwrap();
+    let connection = slots::connect(None, &ledger).unwrap();
     Bench {
         connection,
         ledger,
@@ -63,9 +58,8 @@ struct Said {
 
 fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
     let mut said = Said::default();
-    let deadline = Instant::now() + Duration::from_secs(240);
-    while Instant::now() < deadline {
-        match domain.next_event(Duration::from_secs(1)).unwrap() {
+    loop {
+        match domain.next_event(HANG).unwrap() {
             Some(DomainEvent::Console(data)) => said.console += &String::from_utf8_lossy(&data),
             Some(DomainEvent::Channel { name, data }) => {
                 assert_eq!(name, "org.imgforge.0");
@@ -75,13 +69,12 @@ fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
                 said.outcome = Some(outcome);
                 return said;
             }
-            None => continue,
+            None => panic!("the guest hangs: {said:?}"),
         }
         if !each(&said) {
             return said;
         }
     }
-    panic!("the guest did not end: {said:?}");
 }
 
 fn until(text: &str) -> impl FnMut(&Said) -> bool {
@@ -258,60 +251,34 @@ fn what_is_typed_reaches_the_console_from_another_thread() {
     assert!(said.console.contains("toy: typed one"), "{said:?}");
 }
 
-/// Set for a process that runs one test alone.
-const ALONE: &str = "IMGFORGE_TEST_ALONE";
-
-/// A process of this binary that runs one test.
-fn this_test(name: &str) -> Program {
-    let binary = std::env::current_exe().unwrap();
-    Program::at(&binary).args(["--exact", name, "--nocapture"])
-}
-
 #[test]
 fn a_flooding_guest_is_slowed_down_and_takes_no_memory() {
-    // Other tests of this process would be measured too: it gets one of its own.
-    if std::env::var_os(ALONE).is_none() {
-        let name = "hypervisor::a_flooding_guest_is_slowed_down_and_takes_no_memory";
-        let text = this_test(name).env(ALONE, "1").text().unwrap();
-        return assert!(text.contains("1 passed"), "{text}");
-    }
     let bench = bench();
     let domain = bench.start("flood");
     let started = listen(&domain, |said| {
         !(said.console.contains("console console") && said.port.len() > 1 << 20)
     });
     assert_eq!(started.outcome, None);
-    let before = resident_kib();
-    // Nobody reads now, until the guest has filled every buffer and its processes wait.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut busy = domain.counters().unwrap().cpu_time;
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = domain.counters().unwrap().cpu_time;
-        if now - busy < 300_000_000 {
-            break;
-        }
-        busy = now;
-        assert!(Instant::now() < deadline, "the guest is not slowed down");
-    }
-    let grown = resident_kib().saturating_sub(before);
-    assert!(
-        grown < 16 * 1024,
-        "{grown} KiB for a guest that nobody reads"
-    );
+    // Nobody reads now: what has come in meanwhile is bounded, and the guest's processes wait.
+    let log = bench.dir.path().join("console.log");
+    let written = || std::fs::metadata(&log).unwrap().len();
+    let start = written();
+    let (mut before, mut quiet) = (start, 0);
+    wait_for("the guest's rest", || {
+        let now = written();
+        assert!(
+            now - start < 16 << 20,
+            "{} bytes that nobody reads",
+            now - start
+        );
+        quiet = if now == before { quiet + 1 } else { 0 };
+        before = now;
+        quiet == 200
+    });
     // The readers wait for room in the queue: that must not keep the end from coming.
     let uuid = domain.uuid();
     drop(domain);
     assert_eq!(sweep::qemu_processes(uuid), []);
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Owner, group and mode.

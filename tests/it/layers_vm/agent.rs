@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::world::{World, guest, puppet_and_store, tail};
+use crate::patience::wait_for;
 
 /// What a guest on QEMU's own network calls its host.
 const HOST: &str = "10.0.2.2";
@@ -114,13 +114,11 @@ impl Server {
     /// Its restart file counts its starts.
     #[track_caller]
     fn wait(&mut self) {
-        let limit = Instant::now() + Duration::from_secs(600);
-        while self.read("restart").trim() != "1" {
+        wait_for("the server's start", || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "{}", tail(&self.read("out")));
-            assert!(Instant::now() < limit, "{}", tail(&self.read("out")));
-            std::thread::sleep(Duration::from_millis(200));
-        }
+            self.read("restart").trim() == "1"
+        });
     }
 
     fn read(&self, path: &str) -> String {

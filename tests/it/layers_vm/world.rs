@@ -66,7 +66,7 @@ impl World {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     pub(super) fn build(&self, name: &str, until: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        Command::new(crate::slots::imgforge())
             .arg("-C")
             .arg(self.dir.path())
             .args(["build", name, "--until", until, "--progress", "plain", "-v"])
@@ -88,7 +88,7 @@ impl World {
     #[track_caller]
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     pub(super) fn plan(&self, name: &str) -> Vec<(String, String, bool, String)> {
-        let output = Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        let output = Command::new(crate::slots::imgforge())
             .arg("-C")
             .arg(self.dir.path())
             .args(["plan", name, "--until", "seal", "--json"])
@@ -145,21 +145,11 @@ pub(super) fn tail(text: &str) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
-/// The guest of libguestfs' own programs.
+/// What libguestfs' own programs see of an image.
 #[track_caller]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests look with the real clients"
-)]
-pub(super) fn guest(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(args)
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {stderr}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+pub(super) fn guest(program: &'static str, args: &[&str]) -> String {
+    let program = crate::slots::appliance(program).args(args);
+    program
+        .text()
+        .unwrap_or_else(|error| panic!("{}", error.render()))
 }

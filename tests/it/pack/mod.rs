@@ -268,7 +268,7 @@ fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
             .in_namespaces(&["--user", "--map-root-user", "--mount"])
             .args(["-c", script, "sh"])
             .arg(&small)
-            .args([env!("CARGO_BIN_EXE_imgforge"), verb])
+            .args([crate::slots::IMGFORGE_WITHOUT_GUESTS, verb])
             .arg(input)
             .text()
             .unwrap();
@@ -288,7 +288,7 @@ fn a_limit_on_file_sizes_is_told_and_nothing_gets_the_name() {
     let text = Program::new("dash")
         .args(["-c", script, "dash"])
         .arg(dir.path())
-        .arg(env!("CARGO_BIN_EXE_imgforge"))
+        .arg(crate::slots::IMGFORGE_WITHOUT_GUESTS)
         .arg(&raw)
         .text()
         .unwrap();

@@ -38,7 +38,7 @@ const SOME: usize = 10;
 /// Runs imgforge with `arguments`; what a loss of power may leave of the directory `root`.
 fn states(root: &Path, arguments: &[&str], scratch: &Path) -> Run {
     let mut replay = trace::Replay::new(Disk::of(&disk::read(root)), root);
-    let program = Path::new(env!("CARGO_BIN_EXE_imgforge"));
+    let program = Path::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
     let calls = trace::run(program, arguments, scratch);
     let mut during = BTreeSet::new();
     for call in &calls {

@@ -1,6 +1,7 @@
 //! What goes wrong: nothing half-written, a clear error, and the next call goes on.
 
 use super::world::*;
+use crate::patience::wait_for;
 
 /// A server of the world's repository that answers requests for the blob in its own way.
 fn server(
@@ -271,7 +272,6 @@ fn ctrl_c_keeps_what_was_fetched_and_nothing_else() {
     };
     let running = pull().spawn().unwrap();
     // As soon as it has what it gets, it is interrupted.
-    let begun = std::time::Instant::now();
     let arrived = || {
         let sizes = machine
             .parts()
@@ -279,10 +279,7 @@ fn ctrl_c_keeps_what_was_fetched_and_nothing_else() {
             .map(|part| part.metadata().unwrap().len());
         sizes.sum::<u64>() == 300_000
     };
-    while !arrived() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "nothing arrives");
-        std::thread::yield_now();
-    }
+    wait_for("the transfer", arrived);
     Program::new("kill")
         .args(["-INT", &running.id().to_string()])
         .run()
@@ -309,7 +306,7 @@ fn a_full_disk_leaves_nothing_under_the_name() {
         "mount -t tmpfs -o size=256k none '{small}' && {program} -C '{small}' --state '{state}' \
          pull '{base}#web' -o disk.raw --key '{key}'; code=$?; ls -A '{small}'; exit $code",
         small = small.display(),
-        program = env!("CARGO_BIN_EXE_imgforge"),
+        program = crate::slots::IMGFORGE_WITHOUT_GUESTS,
         state = machine.path("state").display(),
         base = server.text(""),
         key = world.path("repo/imgforge.gpg").display(),
@@ -344,7 +341,6 @@ fn what_a_killed_pull_leaves_the_next_command_clears() {
         program.arg(world.path("repo/imgforge.gpg"))
     };
     let running = pull().spawn().unwrap();
-    let begun = std::time::Instant::now();
     let arrived = || {
         let parts = machine.parts().into_iter();
         parts
@@ -352,10 +348,7 @@ fn what_a_killed_pull_leaves_the_next_command_clears() {
             .sum::<u64>()
             == 300_000
     };
-    while !arrived() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing arrives");
-        std::thread::yield_now();
-    }
+    wait_for("the transfer", arrived);
     let id = running.id().to_string();
     Program::new("kill").args(["-KILL", &id]).run().unwrap();
     running.wait().unwrap_err();

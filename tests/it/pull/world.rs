@@ -22,7 +22,7 @@ pub(crate) use crate::repository::world::{Disk, Home, World, proof};
 pub(crate) use crate::server::{Answer, Request, Server, Then};
 
 const LIMITS: Limits = Limits {
-    stall: Duration::from_millis(500),
+    stall: Duration::from_secs(2),
     connect: Duration::from_secs(5),
     retries: 2,
     pause: Duration::from_millis(10),
@@ -237,7 +237,7 @@ impl Machine {
 
     /// The program itself, as this machine.
     pub(crate) fn program(&self) -> Program {
-        Program::at(env!("CARGO_BIN_EXE_imgforge"))
+        Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS)
             .arg("-C")
             .arg(self.dir.path())
             .arg("--state")

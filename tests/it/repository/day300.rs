@@ -268,7 +268,7 @@ fn hooks_are_told_and_undo_nothing() {
     let mut settings = world.settings(&world.path("repo"));
     settings.hooks = vec![
         hook("exit 3", 60),
-        hook("sleep 60", 1),
+        hook("sleep infinity", 1),
         hook("cat >> told; echo >> told", 60),
     ];
     let repository = Repository::open(settings).unwrap();

@@ -169,7 +169,7 @@ fn without_gpg_or_with_an_unknown_key_it_is_said_which() {
         &["repo", "verify"],
         &["channel", "rollback", "web-node"],
     ] {
-        let error = Program::at(env!("CARGO_BIN_EXE_imgforge"))
+        let error = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS)
             .arg("-C")
             .arg(site.world.dir.path())
             .args(args)

@@ -12,7 +12,7 @@ fn read_only(site: &Site, args: &[&str]) -> Result<String> {
         .in_namespaces(&["-rm"])
         .args(["-c", line, "sh"])
         .arg(repository)
-        .arg(env!("CARGO_BIN_EXE_imgforge"))
+        .arg(crate::slots::IMGFORGE_WITHOUT_GUESTS)
         .arg("-C")
         .arg(site.world.dir.path())
         .args(["--progress", "plain"])

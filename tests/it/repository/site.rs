@@ -33,7 +33,7 @@ impl Site {
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
             .arg("-C")
             .arg(self.world.dir.path())
             .args(["--progress", "plain", "--accel", "tcg"])

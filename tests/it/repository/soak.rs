@@ -1,14 +1,16 @@
 //! Many publishers and readers for long, and publishers killed at random.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use imgforge::digest::file_sha512;
 use imgforge::index;
 use imgforge::repository::verify::audit;
 
 use super::world::*;
+use crate::patience::wait_for;
+use crate::slots::this_test;
 
 /// Where the publisher that is killed publishes to.
 const PLACE: &str = "IMGFORGE_TEST_PUBLISHER";
@@ -73,6 +75,8 @@ fn eight_publishers_and_four_readers_for_500_publications() {
             if number >= PUBLICATIONS {
                 return;
             }
+            // Readers keep up on every host: these wait for them.
+            wait_for("a read", || reads.load(Ordering::Relaxed) >= number / 5);
             let disk = blob(dir.path(), &format!("blob {number}"));
             let name = ["a", "b", "c", "d", "e"][number % 5];
             let published = publish_with(&repository, &disk, |p| {
@@ -87,9 +91,8 @@ fn eight_publishers_and_four_readers_for_500_publications() {
     };
     let reader = || {
         while !done.load(Ordering::Relaxed) {
-            if read(&settings.path) > 0 {
-                reads.fetch_add(1, Ordering::Relaxed);
-            }
+            read(&settings.path);
+            reads.fetch_add(1, Ordering::Relaxed);
         }
     };
     std::thread::scope(|scope| {
@@ -102,8 +105,6 @@ fn eight_publishers_and_four_readers_for_500_publications() {
         assert!(ends.iter().all(Result::is_ok));
     });
     assert_eq!(bound.into_inner().unwrap().len(), PUBLICATIONS);
-    let reads = reads.into_inner();
-    assert!(reads >= PUBLICATIONS / 5, "{reads} reads");
     let ui = Ui::silent().stage("repository", "verify");
     let report = audit(settings.path.to_str().unwrap(), &Signers::default(), &ui).unwrap();
     assert_eq!((report.faults, report.revisions), (vec![], PUBLICATIONS));
@@ -124,17 +125,13 @@ fn publisher() {
             p.companions = vec![Companion::bytes("provenance.json", text.clone()).signed()];
         });
         assert!(published.unwrap().changed);
+        writeln!(std::io::stdout(), "\npublished").unwrap();
     }
 }
 
 #[test]
 #[ignore = "e2e: src/repository src/index"]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the child is this program, to be killed"
-)]
 fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
-    use std::process::{Command, Stdio};
     let dir = TempDir::new().unwrap();
     let home = Home::new(dir.path().join("gnupg"));
     let signer = signer(&home);
@@ -146,19 +143,19 @@ fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
     // Reproducible, and spread over all that a publication does.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..200 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "repository::soak::publisher", "--ignored"])
-            .env(PLACE, dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = this_test("repository::soak::publisher").arg("--ignored");
+        let mut child = child.env(PLACE, dir.path()).spawn().unwrap();
+        let mut said = BufReader::new(child.take_stdout()).lines();
+        assert!(said.any(|line| line.unwrap().ends_with("published")));
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_micros(100_000 + random % 600_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        // From here on it is always at work.
+        for _ in 0..random % 4000 {
+            std::thread::yield_now();
+        }
+        // Sends SIGKILL.
+        drop(child);
         assert_eq!(read(&settings.path), 1, "round {round}");
         let root = settings.path.to_str().unwrap();
         if round % 20 == 0 {

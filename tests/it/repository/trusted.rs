@@ -152,7 +152,7 @@ fn a_gpg_that_ignores_keyrings_is_named() {
     std::fs::set_permissions(bin.join("gpgconf"), Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let program = |args: &[&str]| {
-        let program = Program::new(env!("CARGO_BIN_EXE_imgforge")).env("PATH", &path);
+        let program = Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS).env("PATH", &path);
         program
             .arg("-C")
             .arg(site.world.dir.path())

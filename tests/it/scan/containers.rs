@@ -104,7 +104,7 @@ fn a_disk_that_refers_to_files_of_this_host_is_refused() {
         create.arg("1M").run().unwrap();
     };
     let imgforge = |words: &[&str]| {
-        let program = Program::at(env!("CARGO_BIN_EXE_imgforge")).arg("--state");
+        let program = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS).arg("--state");
         program.arg(dir.path().join("state")).args(words).run()
     };
     let out = dir.path().join("out");
@@ -139,7 +139,7 @@ fn a_disk_that_refers_to_files_of_this_host_is_refused() {
     let options = format!("data_file={}", path(&other));
     let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-o", &options]);
     create.arg(&file).arg("1M").run().unwrap();
-    let seal = Program::at(env!("CARGO_BIN_EXE_imgforge")).args(["disk", "seal"]);
+    let seal = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS).args(["disk", "seal"]);
     let error = seal.arg(&file).run().unwrap_err().render();
     assert!(error.contains("keeps its data in another file"), "{error}");
 }

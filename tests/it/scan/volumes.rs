@@ -171,7 +171,7 @@ fn a_signal_ends_the_scan_within_one_file() {
     let disk = phony.disk(dir.path(), "disk.raw");
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
         #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-        let mut child = Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        let mut child = Command::new(crate::slots::imgforge())
             .args(["--progress", "json", "disk", "scan", path(&disk)])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -243,7 +243,7 @@ fn volumes_that_imgforge_does_not_read_itself_are_read_or_refused() {
 #[test]
 #[ignore = "vm: src/scan src/guest"]
 fn files_in_a_raid_and_on_a_thin_volume_are_read() {
-    use imgforge::guest::{Drive, Guestfs, Launch};
+    use imgforge::guest::{Drive, Launch};
     let dir = tempfile::tempdir().unwrap();
     let phony = Phony::debian();
     let mebibytes = "size=81920\nsize=81920\n";
@@ -257,7 +257,7 @@ fn files_in_a_raid_and_on_a_thin_volume_are_read() {
         accel: imgforge::host::accel::Accel::Tcg,
         ui: None,
     };
-    let guest = Guestfs::launch(&launch).unwrap();
+    let guest = crate::slots::launch(&launch).unwrap();
     let sh = |line: &str| drop(guest.debug("sh", &[line]).unwrap());
     sh("mdadm --create /dev/md/r --run --level=1 --raid-devices=2 /dev/sda2 missing");
     sh("udevadm settle; mke2fs -q -t ext4 /dev/md/r; mkdir /m; mount /dev/md/r /m");

@@ -69,7 +69,7 @@ fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {
     std::fs::write(world.path("imgforge.yaml"), "state: state\n").unwrap();
     let recipe = "name: web\ninstall: {bootstrap: {suite: trixie}}\ntargets: {raw: {}, ova: {}}\n";
     std::fs::write(world.path("recipes/web.yaml"), recipe).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
     command
         .arg("-C")
         .arg(world.dir.path())
@@ -77,7 +77,7 @@ fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {
     let (code, said) = told(&command.output().unwrap());
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("`ova` needs a generic kernel"), "{said}");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"));
+    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
     command.arg("-C").arg(world.dir.path());
     command.args(["build", "web", "--target", "gcp"]);
     let (code, said) = told(&command.output().unwrap());

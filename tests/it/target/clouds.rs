@@ -168,9 +168,7 @@ fn openstack(world: &World) {
     let script = "cat /etc/own-step\necho\ncat /etc/cloud/cloud.cfg.d/90_imgforge.cfg\n\
                   filesize /etc/machine-id\nexists /var/lib/cloud/instance\n\
                   exists /usr/lib/imgforge\nglob-expand /etc/ssh/ssh_host_*\n";
-    let said = Program::new("guestfish")
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+    let said = crate::slots::appliance("guestfish")
         .args(["--ro", "-i", "--format=qcow2", "-a"])
         .arg(&disk)
         .input(script)

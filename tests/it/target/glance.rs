@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -47,14 +46,9 @@ impl Glance {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                began.elapsed() < Duration::from_secs(180),
-                "Glance does not start"
-            );
-            std::thread::yield_now();
-        }
+        crate::patience::wait_for("Glance's start", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         let url = format!("http://127.0.0.1:{port}");
         Glance { dir, service, url }
     }
@@ -117,7 +111,7 @@ impl Glance {
     }
 
     fn sync(&self, manifests: &[&Path], more: &[&str]) -> (i32, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(crate::slots::imgforge());
         command.args(["--progress", "plain", "sync", "openstack"]);
         for manifest in manifests {
             command.arg("--manifest").arg(manifest);

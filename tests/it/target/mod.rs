@@ -67,7 +67,7 @@ impl World {
     }
 
     fn command(&self, before: &[&str], disk: &Path, args: &[&str]) -> Command {
-        let program = env!("CARGO_BIN_EXE_imgforge");
+        let program = crate::slots::imgforge();
         let mut words = before.iter().copied().chain([program]);
         let mut command = Command::new(words.next().unwrap());
         command
@@ -126,13 +126,11 @@ fn run(program: &str, args: &[&str]) -> String {
 #[track_caller]
 fn guestfish(file: &Path, commands: &str) {
     std::fs::write(file, commands).unwrap();
-    let mut guestfish = Command::new("guestfish");
-    guestfish
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .args(["-f", text(file)]);
-    let (code, said) = told(&guestfish.output().unwrap());
-    assert_eq!(code, 0, "{said}");
+    crate::slots::appliance("guestfish")
+        .arg("-f")
+        .arg(file)
+        .run()
+        .unwrap();
 }
 
 fn text(path: &Path) -> &str {

@@ -82,7 +82,7 @@ pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
     let console = dir.join("console.log");
     let serial = format!("file:{}", text(&console));
     std::fs::write(&console, "").unwrap();
-    Program::new("qemu-system-x86_64")
+    Program::new(crate::slots::qemu(crate::slots::take(1)))
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -102,7 +102,7 @@ pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
         ])
         .args(["-m", &format!("{memory}M"), "-serial", &serial])
         .args(more)
-        .timeout(std::time::Duration::from_secs(400))
+        .timeout(crate::patience::HANG)
         .run()
         .unwrap();
     let bytes = std::fs::read(&console).unwrap();

@@ -88,9 +88,7 @@ fn account(image: &Path) {
                   cat /home/vagrant/.ssh/authorized_keys\ncat /home/vagrant/.profile\n\
                   sh \"stat -c '%a %u %g %n' /etc/sudoers.d/vagrant /home/vagrant /home/vagrant/.profile \
                   /home/vagrant/.ssh /home/vagrant/.ssh/authorized_keys\"\n";
-    let said = Program::new("guestfish")
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+    let said = crate::slots::appliance("guestfish")
         .args(["--ro", "--format=qcow2", "-a"])
         .arg(image)
         .args(["-m", "/dev/sda"])
@@ -187,9 +185,7 @@ fn e2e_guest_additions_are_installed_where_they_are_packaged() {
     let vagrantfile = std::fs::read_to_string(out.join("Vagrantfile")).unwrap();
     assert!(!vagrantfile.contains("rsync"), "{vagrantfile}");
     let disk = out.join("box-disk001.vmdk");
-    let said = Program::new("guestfish")
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+    let said = crate::slots::appliance("guestfish")
         .args(["--ro", "-i", "--format=vmdk", "-a"])
         .arg(&disk)
         .input("exists /usr/sbin/mount.vboxsf\nsh \"find /usr/lib/modules -name vboxsf.ko*\"\n")

@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(super) fn imgforge(&self, args: &[&str]) -> (i32, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(crate::slots::imgforge());
         command
             .arg("-C")
             .arg(self.dir.path())

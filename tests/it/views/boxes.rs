@@ -42,7 +42,7 @@ fn vagrant_itself_adds_updates_and_verifies_a_box_of_the_catalogue() {
             .env("VAGRANT_HOME", &home)
             .env("VAGRANT_CHECKPOINT_DISABLE", "1")
             .env("HOME", world.dir.path())
-            .timeout(std::time::Duration::from_secs(120))
+            .timeout(crate::patience::HANG)
     };
     let catalogue = server.text("vagrant/web-node.json");
     let add = ["box", "add", "--provider", "libvirt", &catalogue];

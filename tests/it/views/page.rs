@@ -110,7 +110,7 @@ pub(crate) fn chromium(world: &World) -> Program {
         .args(["--enable-logging=stderr", "--hide-scrollbars"])
         .arg(format!("--user-data-dir={}", profile.display()))
         .env("HOME", world.dir.path())
-        .timeout(std::time::Duration::from_secs(120))
+        .timeout(crate::patience::HANG)
 }
 
 fn uuid() -> String {
@@ -183,10 +183,7 @@ fn pages_are_used_with_the_keyboard_alone() {
             .arg(server.text(page))
             .arg(world.path("picture.png"))
             .env("HOME", world.dir.path());
-        let said = python
-            .timeout(std::time::Duration::from_secs(120))
-            .text()
-            .unwrap();
+        let said = python.timeout(crate::patience::HANG).text().unwrap();
         assert!(!said.contains("BAD"), "{page}: {said}");
         assert!(said.contains("first: Skip to the content"), "{said}");
         said

@@ -127,7 +127,7 @@ fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
     )
     .unwrap();
     let run = |args: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_imgforge"))
+        let output = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
             .arg("-C")
             .arg(world.dir.path())
             .args(args)

@@ -127,7 +127,7 @@ fn a_user_whom_libvirt_does_not_let_in_is_told_what_to_do() {
     // Root may do everything, so that nobody tries.
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).unwrap();
     let binary = world.path("imgforge");
-    fs::copy(env!("CARGO_BIN_EXE_imgforge"), &binary).unwrap();
+    fs::copy(crate::slots::IMGFORGE_WITHOUT_GUESTS, &binary).unwrap();
     let uri = format!("qemu:///system?socket={}", socket.display());
     let nobody = "exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$0\" \"$@\"";
     let error = Program::new("sh")

@@ -7,22 +7,19 @@ mod relay;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use imgforge::host::exec::Program;
 
 use crate::phony::Phony;
-use crate::toy;
+use crate::{slots, toy};
 
 /// A recipe repository whose only image is installed by the toy.
 struct World {
     dir: tempfile::TempDir,
-    /// What was in virt-install's directory before; one installation runs at a time.
+    /// What was in virt-install's directory before; one installation runs at a time on this host.
     boot: Vec<PathBuf>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: std::fs::File,
 }
-
-static ALONE: Mutex<()> = Mutex::new(());
 
 const ANSWERS: &str = "\
 d-i toy/admin string {{ admin }}
@@ -40,7 +37,7 @@ impl World {
             .unwrap();
         let world = World {
             dir,
-            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
+            _alone: slots::alone("installation"),
             boot: entries("/var/lib/libvirt/boot"),
         };
         for below in ["recipes", "preseed", "media"] {
@@ -62,7 +59,7 @@ install:
     os: debian13
     media: {{boot: {{kernel: media/linux, initrd: media/installer.img}}}}
     answers: preseed/toy.cfg
-    kernel-args: [quiet, panic=0, toy=install-{mode}]
+    kernel-args: [quiet, panic=0, no_timer_check, toy=install-{mode}]
 {more}"
             ),
         );
@@ -83,7 +80,7 @@ install:
 
     #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
     fn showing(&self, progress: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgforge"));
+        let mut command = Command::new(slots::imgforge());
         command.arg("-C").arg(self.dir.path()).args(args);
         command.args(["--progress", progress, "--accel", "tcg"]);
         command.env("TOY_TOKEN", TOKEN).stdin(Stdio::null());

@@ -28,7 +28,7 @@ fn bootstrap(suite: &str, out: &Path) -> Installed {
 }
 
 #[test]
-#[ignore = "vm: src/stage/install/bootstrap"]
+#[ignore = "e2e: src/stage/install/bootstrap"]
 fn a_bootstrapped_disk_has_its_partitions_and_knows_its_sources() {
     let kept = std::env::var_os("IMGFORGE_TEST_KEEP").map(PathBuf::from);
     let dir = tempfile::tempdir().unwrap();

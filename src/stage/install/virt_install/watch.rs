@@ -85,6 +85,7 @@ pub struct Setting<'a> {
 pub struct Watch<'a> {
     setting: Setting<'a>,
     relayed: &'a dyn Fn() -> u64,
+    now: &'a dyn Fn() -> Instant,
     reports: Reports,
     lines: Lines,
     tail: Tail,
@@ -132,6 +133,7 @@ impl<'a> Watch<'a> {
             reports: Reports::new(setting.key),
             setting,
             relayed,
+            now: &Instant::now,
             lines: Lines::default(),
             tail: Tail::default(),
             log,
@@ -166,7 +168,7 @@ impl<'a> Watch<'a> {
                 }
                 Some(DomainEvent::Console(data)) => self.console(&data),
                 Some(DomainEvent::Channel { name, data }) if name == EVENTS_PORT => {
-                    self.signs.last = Instant::now();
+                    self.signs.last = (self.now)();
                     self.reports.port(&data);
                 }
                 Some(DomainEvent::Channel { .. }) | None => {}
@@ -221,7 +223,7 @@ impl<'a> Watch<'a> {
         let pending = self.lines.pending(self.setting.mask);
         let pending = self.setting.kind.text(&pending).trim_end().to_owned();
         if self.news.is_new(data) {
-            self.signs.last = Instant::now();
+            self.signs.last = (self.now)();
         }
         for line in &lines {
             self.line(line);
@@ -251,7 +253,7 @@ impl<'a> Watch<'a> {
     }
 
     fn lose(&mut self, end: End) {
-        self.lost.get_or_insert_with(|| (end, Instant::now()));
+        self.lost.get_or_insert_with(|| (end, (self.now)()));
     }
 
     fn show(&mut self, line: &str) {
@@ -302,7 +304,7 @@ impl<'a> Watch<'a> {
             let since = match self.prompt.take() {
                 // A clock drawn behind a prompt leaves the prompt where it is.
                 Some((before, since)) if pending.starts_with(&before) => since,
-                _ => Instant::now(),
+                _ => (self.now)(),
             };
             self.prompt = Some((pending, since));
         }
@@ -316,7 +318,7 @@ impl<'a> Watch<'a> {
             self.lose(End::Panicked);
         }
         if let Some((end, at)) = &self.lost
-            && at.elapsed() > LAST_WORDS
+            && self.since(*at) > LAST_WORDS
         {
             return Some(end.clone());
         }
@@ -327,33 +329,37 @@ impl<'a> Watch<'a> {
         } = self.setting.limits;
         if let Some((text, since)) = &self.prompt {
             let known = self.setting.kind.is_prompt(text);
-            let still = since.elapsed().min(self.signs.last.elapsed());
-            if (known && since.elapsed() > PROMPT_STANDS) || still > question {
+            let still = self.since(*since).min(self.since(self.signs.last));
+            if (known && self.since(*since) > PROMPT_STANDS) || still > question {
                 return Some(End::Asks(self.question(text)));
             }
         }
         self.sample(guest);
-        if self.signs.began.elapsed() > timeout {
+        if self.since(self.signs.began) > timeout {
             return Some(End::TooLong);
         }
-        (self.signs.last.elapsed() > stall).then_some(End::Stalled)
+        (self.since(self.signs.last) > stall).then_some(End::Stalled)
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        (self.now)().duration_since(then)
     }
 
     fn sample(&mut self, guest: &impl Guest) {
-        if self.signs.sampled.elapsed() < SAMPLE.min(self.setting.limits.stall / 4) {
+        if self.since(self.signs.sampled) < SAMPLE.min(self.setting.limits.stall / 4) {
             return;
         }
-        self.signs.sampled = Instant::now();
+        self.signs.sampled = (self.now)();
         if let Ok(now) = guest.counters() {
             let before = std::mem::replace(&mut self.signs.counters, now);
             let moved = |c: &Counters| (c.disk_read, c.disk_written, c.net_received, c.net_sent);
             if moved(&now) != moved(&before) {
-                self.signs.last = Instant::now();
+                self.signs.last = (self.now)();
             }
         }
         let relayed = (self.relayed)();
         if relayed != std::mem::replace(&mut self.signs.relayed, relayed) {
-            self.signs.last = Instant::now();
+            self.signs.last = (self.now)();
         }
         // A guest that ends by itself leaves no time for one.
         self.shoot(guest);

@@ -8,12 +8,24 @@ use crate::error::Result;
 use crate::stage::install::virt_install::kind::KINDS;
 use crate::ui::{Event, Reporter, Ui};
 
-/// Plays its events, one a call, and then is silent, as long as it may.
+/// Plays its events, one a call, and then is silent, as long as it may. Its clock is its own.
 struct Script {
+    clock: Clock,
+    /// What an event takes.
+    pace: Duration,
     events: RefCell<VecDeque<DomainEvent>>,
     busy: bool,
     grown: std::cell::Cell<u64>,
     crashed: bool,
+}
+
+/// A clock that goes on when somebody waits.
+struct Clock(std::cell::Cell<Instant>);
+
+impl Clock {
+    fn wait(&self, time: Duration) {
+        self.0.set(self.0.get() + time);
+    }
 }
 
 fn says(texts: &[&str]) -> Script {
@@ -21,6 +33,8 @@ fn says(texts: &[&str]) -> Script {
         .iter()
         .map(|text| DomainEvent::Console(text.as_bytes().to_vec()));
     Script {
+        clock: Clock(std::cell::Cell::new(Instant::now())),
+        pace: Duration::ZERO,
         events: RefCell::new(console.collect()),
         busy: false,
         grown: Default::default(),
@@ -44,9 +58,8 @@ impl Script {
 impl Guest for Script {
     fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
         let event = self.events.borrow_mut().pop_front();
-        if event.is_none() {
-            std::thread::sleep(timeout.min(Duration::from_millis(5)));
-        }
+        self.clock
+            .wait(event.as_ref().map_or(timeout, |_| self.pace));
         Ok(event)
     }
 
@@ -109,8 +122,9 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
         log: None,
         screen: &dir.path().join("screen.png"),
     };
-    let nothing = || 0;
+    let (nothing, now) = (|| 0, || script.clock.0.get());
     let mut watch = Watch::new(setting, &nothing).unwrap();
+    watch.now = &now;
     let end = watch.run(script).unwrap();
     Outcomes {
         end,
@@ -122,16 +136,15 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
 }
 
 const PATIENT: Limits = Limits {
-    timeout: Duration::from_secs(60),
-    stall: Duration::from_secs(60),
-    question: Duration::from_secs(60),
+    timeout: Duration::from_secs(36_000),
+    stall: Duration::from_secs(36_000),
+    question: Duration::from_secs(36_000),
 };
 
 fn impatient() -> Limits {
     Limits {
-        timeout: Duration::from_secs(60),
-        stall: Duration::from_millis(120),
-        question: Duration::from_secs(60),
+        stall: Duration::from_secs(600),
+        ..PATIENT
     }
 }
 
@@ -202,70 +215,34 @@ fn a_clock_that_is_redrawn_is_no_sign_of_life() {
     let mut texts = vec!["working\n".to_owned()];
     texts.extend((0..2000).map(|n| format!("\u{1b}[25;1H(1*installer  2 shell)[ Nov 21 7:{n} ]")));
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let script = says(&texts);
-    let before = Instant::now();
-    let mut endless = Limits { ..impatient() };
-    endless.timeout = Duration::from_secs(30);
-    // Each piece takes a moment, together far longer than the stall.
-    struct Slow(Script);
-    impl Guest for Slow {
-        fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
-            std::thread::sleep(Duration::from_millis(3));
-            self.0.next_event(timeout)
-        }
-        fn send(&self, _: &str, _: &[u8]) -> Result<()> {
-            Ok(())
-        }
-        fn type_in(&self, _: &[u8]) -> Result<()> {
-            Ok(())
-        }
-
-        fn counters(&self) -> Result<Counters> {
-            self.0.counters()
-        }
-        fn screenshot(&self, to: &Path) -> Result<()> {
-            self.0.screenshot(to)
-        }
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let ui = Ui::silent().stage("toy", "install");
-    let (mask, nothing) = (Mask::default(), || 0);
-    let setting = Setting {
-        kind: KINDS[0],
-        key: "c0ffee",
-        ui: &ui,
-        mask: &mask,
-        limits: endless,
-        log: None,
-        screen: &dir.path().join("screen.png"),
-    };
-    let mut watch = Watch::new(setting, &nothing).unwrap();
-    assert_eq!(watch.run(&Slow(script)).unwrap(), End::Stalled);
-    assert!(before.elapsed() < Duration::from_secs(5));
+    let mut script = says(&texts);
+    // Together far longer than the stall.
+    script.pace = Duration::from_secs(1);
+    let seen = watch(0, &script, impatient());
+    assert_eq!(seen.end, End::Stalled);
+    assert!(!script.events.borrow().is_empty());
 }
 
 #[test]
 fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let ui = Ui::silent().stage("toy", "install");
-    let (mask, began) = (Mask::default(), Instant::now());
-    let relayed = || began.elapsed().as_millis() as u64;
+    let (mask, script) = (Mask::default(), says(&[]));
+    let began = Instant::now();
+    let now = || script.clock.0.get();
+    let relayed = || now().duration_since(began).as_secs();
     let setting = Setting {
         kind: KINDS[1],
         key: "c0ffee",
         ui: &ui,
         mask: &mask,
-        // No busy machine keeps the watch from looking for as long as this.
-        limits: Limits {
-            timeout: Duration::from_secs(3),
-            stall: Duration::from_millis(1500),
-            ..PATIENT
-        },
+        limits: impatient(),
         log: None,
         screen: &dir.path().join("screen.png"),
     };
     let mut watch = Watch::new(setting, &relayed).unwrap();
-    assert_eq!(watch.run(&says(&[])).unwrap(), End::TooLong);
+    watch.now = &now;
+    assert_eq!(watch.run(&script).unwrap(), End::TooLong);
 }
 
 #[test]
@@ -287,7 +264,7 @@ fn a_prompt_is_an_end_with_what_it_asks() {
 #[test]
 fn a_bare_question_is_one_only_when_nothing_moves() {
     let mut limits = PATIENT;
-    limits.question = Duration::from_millis(100);
+    limits.question = Duration::from_secs(60);
     let script = says(&["Set up users and passwords\n", "Root password: "]);
     let seen = watch(0, &script, limits);
     assert_eq!(
@@ -322,11 +299,7 @@ fn last_words_end_the_guest_by_their_meaning() {
 fn a_busy_disk_is_a_sign_of_life() {
     let mut script = says(&[]);
     script.busy = true;
-    let limits = Limits {
-        timeout: Duration::from_millis(700),
-        ..impatient()
-    };
-    assert_eq!(watch(0, &script, limits).end, End::TooLong);
+    assert_eq!(watch(0, &script, impatient()).end, End::TooLong);
 }
 
 #[test]
