@@ -221,7 +221,7 @@ fn rests_on(inputs: &mut Inputs, basis: &Basis<'_>, boots: bool) {
     } = basis;
     inputs.value("the scan", crate::scan::VERSION);
     inputs.value("mirrors", mirrors);
-    inputs.value("mirrors of this host", hosts);
+    inputs.value("mirrors of imgforge.yaml", hosts);
     secrets(inputs, from);
     each_field(inputs, "machine", machine);
     if boots {

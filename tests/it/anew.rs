@@ -354,4 +354,9 @@ fn what_the_gate_is_told_is_in_the_keys_of_its_verdicts() {
         assert_eq!(equal, same, "{vars} {mirrors}");
     }
     assert_eq!(told("role: web", ""), before);
+    // Keys are made without any program of this host.
+    let plan = || world.command(&["plan", "small", "--json"]);
+    let with = plan().output().unwrap();
+    let without = plan().env("PATH", "/nonexistent").output().unwrap();
+    assert!(with.status.success() && with.stdout == without.stdout);
 }

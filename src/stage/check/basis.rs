@@ -2,10 +2,8 @@
 //! of the stages that ask them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
 
 use super::subject::hosts;
-use crate::host::exec::Program;
 use crate::recipe::types::{Check, Machine, Mirrors, Secret};
 use crate::recipe::{Config, Resolved};
 
@@ -23,16 +21,17 @@ pub struct Basis<'a> {
     pub secrets: &'a BTreeMap<String, Secret>,
     /// Where packages come from.
     pub mirrors: &'a Mirrors,
-    /// The hosts that builds here may fetch from, which an image need not know.
+    /// The hosts that builds here may fetch from, which an image need not know. Those of the host's own
+    /// apt are asked for by the scan only: making a key starts no program.
     pub hosts: BTreeSet<String>,
 }
 
 impl<'a> Basis<'a> {
-    /// For a recipe, with the mirrors of imgforge.yaml and of this host.
+    /// For a recipe, with the mirrors of imgforge.yaml.
     pub fn of(resolved: &'a Resolved, config: &Config) -> Self {
         let recipe = &resolved.recipe;
         let listed = config.mirrors.values().flatten().map(String::as_str);
-        let listed = listed.chain([recipe.mirrors.build.as_str(), of_host()]);
+        let listed = listed.chain([recipe.mirrors.build.as_str()]);
         Basis {
             check: &recipe.check,
             machine: &recipe.machine,
@@ -42,14 +41,4 @@ impl<'a> Basis<'a> {
             hosts: listed.flat_map(hosts).collect(),
         }
     }
-}
-
-/// Where this host fetches its own packages from, as a text; a host without apt says nothing.
-fn of_host() -> &'static str {
-    static SAID: OnceLock<String> = OnceLock::new();
-    SAID.get_or_init(|| {
-        let format = ["indextargets", "--format", "$(REPO_URI)"];
-        let apt = Program::new("apt-get").args(format);
-        apt.text().unwrap_or_default()
-    })
 }

@@ -1,9 +1,11 @@
 //! What the scan has to know about a recipe's image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use super::Basis;
 use crate::error::Result;
+use crate::host::exec::Program;
 use crate::recipe::types::{Action, Step};
 use crate::scan::{Declared, Known, Subject};
 use crate::stage::{Context, Sealed, configure, declared, install};
@@ -80,8 +82,18 @@ fn mirrors(declared: &mut Declared, basis: &Basis<'_>, sources: Option<&str>) {
     declared.any_host = basis.mirrors.image == "host";
     let Some(sources) = sources else { return };
     declared.hosts.extend(hosts(sources));
-    let hosts = basis.hosts.difference(&declared.hosts);
-    declared.build_hosts = hosts.cloned().collect();
+    let all = basis.hosts.iter().cloned().chain(hosts(of_host()));
+    declared.build_hosts = all.filter(|host| !declared.hosts.contains(host)).collect();
+}
+
+/// Where this host fetches its own packages from, as a text; a host without apt says nothing.
+fn of_host() -> &'static str {
+    static SAID: OnceLock<String> = OnceLock::new();
+    SAID.get_or_init(|| {
+        let format = ["indextargets", "--format", "$(REPO_URI)"];
+        let apt = Program::new("apt-get").args(format);
+        apt.text().unwrap_or_default()
+    })
 }
 
 /// The hosts of all addresses in a text.
