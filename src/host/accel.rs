@@ -202,7 +202,6 @@ fn millions(turns: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn with(script: &str) -> Choice {

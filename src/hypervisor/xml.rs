@@ -54,8 +54,8 @@ pub fn render(spec: &Spec, place: &Place) -> String {
             escape(label)
         )
     });
-    // Without an HPET, as virt-install's machines: a guest whose ticks come from QEMU's lost one now and
-    // then on a busy host, and then waited for ever.
+    // Without an HPET, as virt-install's machines: a guest by TCG on a very busy host, with QEMU's HPET as
+    // its clock source, stood still after "rcu_preempt kthread timer wakeup didn't happen".
     format!(
         "<domain type='{kind}'>
   <name>{name}</name>

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Format, Image, Output, Session};
 use crate::error::{Context as _, Error, Result};
+use crate::host::durable;
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
@@ -58,10 +59,7 @@ impl Scratch {
             .doing(doing)?;
         std::fs::rename(&self.path, target).doing(doing)?;
         let parent = target.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .doing(doing)
+        durable::sync_dir(parent.unwrap_or(Path::new("."))).doing(doing)
     }
 }
 

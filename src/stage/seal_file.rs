@@ -10,6 +10,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::diskfile::{DiskFile, DiskFormat};
+use crate::host::durable;
 use crate::host::exec::Program;
 use crate::store::ledger::{Item, Ledger};
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
@@ -219,7 +220,5 @@ fn replace(old: &Path, made: &Path, target: &Path) -> Result<()> {
     }
     file.sync_all().doing(doing)?;
     std::fs::rename(made, target).doing(doing)?;
-    let dir = target.parent().unwrap_or(Path::new("/"));
-    let dir = std::fs::File::open(dir).doing(doing)?;
-    dir.sync_all().doing(doing)
+    durable::sync_dir(target.parent().unwrap_or(Path::new("/"))).doing(doing)
 }

@@ -146,6 +146,19 @@ impl Phony {
             .unwrap();
         disk
     }
+
+    /// Writes an ext4 file system of 64 MiB behind the first MiB of a disk, where its table has the
+    /// first partition.
+    pub(crate) fn in_first_partition(&self, disk: &Path) {
+        Program::new("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-L", "phony"])
+            .args(["-E", "offset=1048576", "-d"])
+            .arg(self.path())
+            .arg(disk)
+            .arg("64M")
+            .run()
+            .unwrap();
+    }
 }
 
 /// How the second partition of [`with_home`] may be named.

@@ -65,23 +65,7 @@ fn disk(dir: &Path, group: &str, mebibytes: u64, left: &str) -> PathBuf {
     let disk = blank(dir, group, mebibytes);
     let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk);
     sfdisk.input(TABLE).run().unwrap();
-    Program::new("mke2fs")
-        .args([
-            "-q",
-            "-F",
-            "-t",
-            "ext4",
-            "-L",
-            "phony",
-            "-E",
-            "offset=1048576",
-        ])
-        .arg("-d")
-        .arg(phony.path())
-        .arg(&disk)
-        .arg("64M")
-        .run()
-        .unwrap();
+    phony.in_first_partition(&disk);
     // Behind the first MiB, the root, and swap.
     let from = format!("if={}", xfs(dir, "partition", "srv").display());
     let to = format!("of={}", disk.display());

@@ -2,8 +2,6 @@
 
 use super::world::*;
 
-const LONG_AGO: [&str; 2] = ["--faked-system-time", "20200101T000000!"];
-
 /// A repository whose key has expired since clients got it, and was prolonged.
 struct Prolonged {
     dir: tempfile::TempDir,
@@ -17,15 +15,7 @@ struct Prolonged {
 impl Prolonged {
     fn new() -> Prolonged {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::new(dir.path().join("gnupg"));
-        let new = [
-            "--quick-gen-key",
-            "images@example.org",
-            "ed25519",
-            "sign",
-            "1d",
-        ];
-        home.gpg(&[&LONG_AGO[..], &new].concat());
+        let home = Home::with_an_expired_key(dir.path().join("gnupg"));
         let srv = dir.path().join("srv");
         std::fs::create_dir(&srv).unwrap();
         let old = home.program().arg("--export").output().unwrap();

@@ -289,16 +289,7 @@ fn a_damaged_file_of_a_copy_is_replaced() {
 #[test]
 fn a_prolonged_key_goes_on_to_publish() {
     let world = World::new();
-    let home = Home::new(world.path("gnupg"));
-    let long_ago = ["--faked-system-time", "20200101T000000!"];
-    let new = [
-        "--quick-gen-key",
-        "images@example.org",
-        "ed25519",
-        "sign",
-        "1d",
-    ];
-    home.gpg(&[&long_ago[..], &new].concat());
+    let home = Home::with_an_expired_key(world.path("gnupg"));
     let old = home.program().arg("--export").output().unwrap();
     std::fs::write(world.path("allowed.gpg"), old).unwrap();
     let key = home.fingerprint();

@@ -198,11 +198,21 @@ pub(crate) fn publish(repository: &Repository, disk: &Disk) -> Published {
 /// A user's key directory.
 pub(crate) struct Home(pub(crate) PathBuf);
 
+const LONG_AGO: [&str; 2] = ["--faked-system-time", "20200101T000000!"];
+
 impl Home {
     pub(crate) fn new(path: PathBuf) -> Self {
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
         Home(path)
+    }
+
+    /// Its key was made in 2020, for a day.
+    pub(crate) fn with_an_expired_key(path: PathBuf) -> Self {
+        let home = Home::new(path);
+        let new = ["--quick-gen-key", "images@example.org", "ed25519", "sign"];
+        home.gpg(&[&LONG_AGO[..], &new, &["1d"]].concat());
+        home
     }
 
     pub(crate) fn gpg(&self, args: &[&str]) -> String {

@@ -18,18 +18,7 @@ fn partitioned(phony: &Phony, dir: &Path, label: &str, more: &str) -> PathBuf {
     let table = format!("label: {label}\nstart=2048, size=131072\n{more}");
     let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk).input(table);
     sfdisk.run().unwrap();
-    let mke2fs = [
-        "-q",
-        "-t",
-        "ext4",
-        "-L",
-        "phony",
-        "-E",
-        "offset=1048576",
-        "-d",
-    ];
-    let made = Program::new("mke2fs").args(mke2fs).arg(phony.path());
-    made.arg(&disk).arg("64M").run().unwrap();
+    phony.in_first_partition(&disk);
     disk
 }
 
