@@ -234,12 +234,13 @@ remove_traces() {
 		"$root"/etc/systemd/system/imgforge-runner.service \
 		"$root"/etc/systemd/system/multi-user.target.wants/imgforge-start.service
 	# The build's own settings, and directories that only they were in.
-	rm -f "$root/etc/needrestart/conf.d/zz-imgforge.conf"
-	for dir in "$root"/etc/systemd/system.conf.d "$root"/etc/systemd/system/*.service.d; do
+	for dir in "$root"/etc/systemd/system.conf.d "$root"/etc/systemd/system/*.service.d \
+		"$root"/etc/needrestart/conf.d; do
 		[ -f "$dir/zz-imgforge.conf" ] || continue
 		rm -f "$dir/zz-imgforge.conf"
 		rmdir "$dir" 2>/dev/null
 	done
+	rmdir "$root"/etc/needrestart 2>/dev/null
 	[ -n "$root" ] || trim
 	return 0
 }

@@ -6,7 +6,7 @@ umask 022
 { echo 0 >/proc/self/oom_score_adj; } 2>/dev/null || true
 cd "${IMGFORGE_ROOT:-/}"
 export HOME=/root TERM=dumb DEBIAN_FRONTEND=noninteractive
-# Ubuntu's needrestart would restart services in the middle of an upgrade, and the runner itself.
+# Ubuntu's needrestart would restart services in the middle of an upgrade, and what runs the steps.
 export NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l
 N=$1
 export N

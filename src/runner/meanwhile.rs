@@ -30,8 +30,12 @@ const NETWORKD_WAITS: u32 = 120;
 const NETWORK_MANAGER_WAITS: u32 = 60;
 
 /// needrestart only lists what it would restart: it runs at the end of every installation of
-/// packages, and the runner itself is older than a library that was replaced.
-const NEEDRESTART: &str = "$nrconf{restart} = 'l';\n$nrconf{override_rc}{qr(^imgforge-)} = 0;\n";
+/// packages, and the runner itself is older than a library that was replaced. Steps have it
+/// suspended; this is for what does not know their environment, such as unattended-upgrades.
+/// Ubuntu 24.04's hook restarts whatever `restart` says, unless a `ui` is named.
+const NEEDRESTART: &str = "$nrconf{restart} = 'l';\n\
+    $nrconf{ui} = 'NeedRestart::UI::stdio';\n\
+    $nrconf{override_rc} = { qr(.) => 0 };\n";
 
 /// What the runner's version depends on.
 pub(super) const TEXTS: &[(&str, &str)] = &[("needrestart", NEEDRESTART)];
@@ -52,7 +56,8 @@ pub(super) fn put(guest: &Guestfs, accel: Accel) -> Result<()> {
             add(&format!("/etc/systemd/system/{NETWORK_MANAGER}.d"), text);
         }
     }
-    if guest.is_dir("/etc/needrestart/conf.d")? {
+    // A step may be what installs it.
+    if guest.is_dir("/etc/apt")? {
         add("/etc/needrestart/conf.d", NEEDRESTART.to_owned());
     }
     for (dir, text) in files {

@@ -16,6 +16,7 @@ mod layers;
 mod layers_vm;
 mod layouts;
 mod links;
+mod needrestart;
 mod oracle;
 mod pack;
 mod packaging;
