@@ -12,7 +12,7 @@ declare -A packages=(
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools
     busybox-static squashfs-tools"
   [clouds]="glance-api python3-openstackclient vagrant-libvirt dnsmasq-base iptables iproute2 rsync"
-  [e2e]="puppetserver"
+  [e2e]="puppetserver ipxe"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils

@@ -28,7 +28,8 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     Ok(files)
 }
 
-/// Nothing without both a kernel and an initrd.
+/// Nothing without both a kernel and an initrd. All that iPXE has loaded becomes a part of the
+/// initrd, in that order: what other scripts loaded before goes.
 fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
     let artifact = |format: &str| -> Option<&Beside> {
         let mut all = offer.revision.artifacts().map(|(_, file)| file);
@@ -43,7 +44,7 @@ fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
     }
     let Offer { image, channel, .. } = offer;
     Some(format!(
-        "#!ipxe\n# {} revision {} of {channel}\n\
+        "#!ipxe\n# {} revision {} of {channel}\nimgfree\n\
          kernel {url}/{} initrd={name} {cmdline}\ninitrd {url}/{}\nboot\n",
         image.name, offer.number, kernel.path, initrd.path
     ))

@@ -31,7 +31,8 @@ pub(super) fn cmdline(options: &Ramdisk, selinux: bool) -> String {
     format!("{own} root=ramdisk{selinux}")
 }
 
-/// A script for iPXE. UEFI's kernel looks for its initrd by the name on the command line.
+/// A script for iPXE. UEFI's kernel looks for its initrd by the name on the command line; newer
+/// ones take all that iPXE has loaded, as BIOS does, so what other scripts loaded before goes.
 pub(super) fn ipxe(
     options: &Ramdisk,
     title: &str,
@@ -55,7 +56,7 @@ pub(super) fn ipxe(
         (_, url) => ("", format!(" imgforge.base={url}")),
     };
     format!(
-        "#!ipxe\n# {title}: a machine needs {memory} MiB of memory at least, and no disk.\n{find}\
+        "#!ipxe\n# {title}: a machine needs {memory} MiB of memory at least, and no disk.\n{find}imgfree\n\
          kernel {before}{kernel} initrd={initrd} {cmdline}{base} BOOTIF=01-${{netX/mac:hexhyp}}\n\
          initrd {before}{initrd}\nboot\n"
     )

@@ -14,6 +14,9 @@ use crate::phony::Phony;
 use crate::server::Server;
 use crate::toy;
 
+/// UEFI's firmware, in one file.
+const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
+
 /// What the system's own init says when it runs on all of its root.
 const UP: &str = "toy: up on overlay with 7 of 7 in fstab: # The root is in memory.";
 
@@ -144,6 +147,14 @@ pub(super) fn seen_by_guests(server: &Server, file: &str) -> String {
         .replace("127.0.0.1", "10.0.2.2")
 }
 
+/// The address of a script that comes to that of a machine as people's own do: something else is
+/// loaded already, which is no part of the initrd.
+fn by_another(server: &Server, out: &Path) -> String {
+    let text = "#!ipxe\nimgfetch web.SHA256SUMS\nchain web.boot.ipxe\n";
+    std::fs::write(out.join("own.ipxe"), text).unwrap();
+    seen_by_guests(server, "own.ipxe")
+}
+
 /// The gate of the export has booted it with its minimum of memory, over HTTP and without a disk.
 #[test]
 #[ignore = "vm: src/target/ramdisk firstboot/ramdisk"]
@@ -185,7 +196,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
     let server = Server::of(&out);
     // iPXE, from the card's own memory, is told one address.
-    let script = seen_by_guests(&server, "web.boot.ipxe");
+    let script = by_another(&server, &out);
     let net = format!("user,id=n,bootfile={script}");
     let card = "virtio-net-pci,netdev=n,bootindex=1";
     let said = boot(
@@ -213,6 +224,50 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
         "{said}"
     );
     assert!(!said.contains("toy: up"), "{said}");
+}
+
+/// UEFI's kernel is told of its initrd by its name, or takes what iPXE gives it.
+#[test]
+#[ignore = "e2e: src/target/ramdisk firstboot/ramdisk"]
+fn a_machine_without_a_disk_boots_under_uefi() {
+    let world = World::new();
+    let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
+    world.ok(&disk, &["-t", "ramdisk"]);
+    let out = world.path("out");
+    let script = out.join("web.boot.ipxe");
+    let words = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
+    let server = Server::of(&out);
+    let address = by_another(&server, &out);
+    // iPXE from a disk, the host's or another one: newer ones run this script, older ones what DHCP names.
+    let esp = world.path("esp");
+    std::fs::create_dir_all(esp.join("EFI/BOOT")).unwrap();
+    let ipxe = std::env::var("IMGFORGE_TEST_IPXE");
+    let ipxe = ipxe.unwrap_or_else(|_| "/usr/lib/ipxe/ipxe.efi".into());
+    std::fs::copy(ipxe, esp.join("EFI/BOOT/BOOTX64.EFI")).unwrap();
+    let own = format!("#!ipxe\ndhcp\nchain {address}\n");
+    std::fs::write(esp.join("autoexec.ipxe"), own).unwrap();
+    let drive = format!(
+        "if=none,id=e,format=raw,readonly=on,file=fat:{}",
+        text(&esp)
+    );
+    let from = ["-bios", OVMF, "-drive", &drive];
+    let from = [
+        &from[..],
+        &["-device", "virtio-blk-pci,drive=e,bootindex=1"],
+    ]
+    .concat();
+    let net = format!("user,id=n,bootfile={address}");
+    let net = [
+        "-netdev",
+        &net,
+        "-device",
+        "virtio-net-pci,netdev=n,romfile=",
+    ];
+    // The firmware takes some itself.
+    let memory = manifest(&out)["min-ram"].as_u64().unwrap() + 256;
+    let said = boot(world.dir.path(), memory, &[from, net.to_vec()].concat());
+    assert!(said.contains("EFI stub: ") && said.contains(UP), "{said}");
 }
 
 /// The root in the initrd: nothing is fetched, there is no network card.

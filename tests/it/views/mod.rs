@@ -102,7 +102,7 @@ fn a_kernel_and_its_initrd_are_booted_by_a_script_at_one_address() {
     assert_eq!(
         std::fs::read_to_string(&path).unwrap(),
         format!(
-            "#!ipxe\n# web-node revision 1 of stable\n\
+            "#!ipxe\n# web-node revision 1 of stable\nimgfree\n\
              kernel {url}/images/web-node/1/vmlinuz initrd=initrd.img console=ttyS1 ro\n\
              initrd {url}/images/web-node/1/initrd.img\nboot\n"
         )
