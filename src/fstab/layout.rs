@@ -123,10 +123,15 @@ impl Machine<'_> {
                 continue;
             };
             match self.find(&line.spec, line, &lines) {
-                Some(system) => drop(mounts.insert(at.clone(), (system, subvolume(line)))),
+                Some(system) => {
+                    layout.notes.extend(elsewhere(line));
+                    mounts.insert(at.clone(), (system, subvolume(line)));
+                }
                 None => layout.notes.extend(missing(line, at)),
             }
         }
+        let swaps = lines.iter().filter(|line| line.is_swap());
+        layout.notes.extend(swaps.filter_map(elsewhere));
         self.discover(&mut mounts, is_free);
         let mount = |(at, (system, subvolume))| Mount {
             at,
@@ -250,6 +255,23 @@ fn subvolume(line: &Line) -> Option<Subvolume> {
     }
     let id = line.option("subvolid")?.parse().ok()?;
     Some(Subvolume::Id(id))
+}
+
+/// What is to be said of a line that is true of this machine only.
+fn elsewhere(line: &Line) -> Option<String> {
+    let named = match &line.spec {
+        Spec::Device(path) => kernel_name(path).is_some(),
+        Spec::Hardware(_) => true,
+        _ => false,
+    };
+    let waits = line.at.as_deref() != Some("/") && !line.has("noauto");
+    (named && waits).then(|| {
+        format!(
+            "{}, which fstab names, is called otherwise on a machine with other disks, which then \
+             waits for it at each boot: name it by UUID=",
+            line.spec
+        )
+    })
 }
 
 /// What is to be said of a line that no file system belongs to.

@@ -35,10 +35,14 @@ impl Line {
         values.next_back()
     }
 
+    /// Whether it has this option, without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.options.iter().any(|option| option == name)
+    }
+
     /// Whether it shows a part of the tree at another place.
     pub fn is_bind(&self) -> bool {
-        let bind = |option: &String| option == "bind" || option == "rbind";
-        self.options.iter().any(bind)
+        self.has("bind") || self.has("rbind")
     }
 
     /// Whether it is swap space.

@@ -79,7 +79,10 @@ fn every_name_finds_its_file_system() {
         let layout = lay(&format!("{spec} /there ext4 defaults 0 2\n"));
         let there = layout.mounts.iter().find(|mount| mount.at == "/there");
         assert_eq!(there.map(|mount| mount.system), found, "{spec}");
-        let told = layout.notes.iter().any(|note| note.contains("/there"));
+        let told = layout
+            .notes
+            .iter()
+            .any(|note| note.contains("not on the disk"));
         assert_eq!(told, found.is_none(), "{spec}: {:?}", layout.notes);
     }
 }
@@ -88,10 +91,22 @@ fn every_name_finds_its_file_system() {
 fn the_line_of_the_root_says_which_disk_is_which() {
     let layout = lay("/dev/sdb2 / ext4\n/dev/sdb3 /srv ext4\n/dev/sda3 /mnt ext4\n");
     assert_eq!((layout.at(2), layout.at(1)), (Some("/srv"), Some("/")));
-    assert_eq!(
-        layout.notes,
-        ["/dev/sda3, which fstab mounts at /mnt, is not on the disk"]
+    let missing = "/dev/sda3, which fstab mounts at /mnt, is not on the disk";
+    assert_eq!(layout.notes.last().unwrap(), missing);
+}
+
+#[test]
+fn what_only_this_machine_calls_so_is_told() {
+    let layout = lay(
+        "/dev/sda2 / ext4\n/dev/sda3 /srv ext4\n/dev/sda5 none swap sw\n\
+         /dev/disk/by-id/ata-x-part3 /home ext4\nUUID=aaaa-3 /var ext4\n/dev/my-vg/home /opt ext4\n\
+         /dev/sda1 /boot/efi vfat noauto\nUUID=9 none swap sw\n",
     );
+    insta::assert_snapshot!(layout.notes.join("\n"), @r"
+    /dev/sda3, which fstab names, is called otherwise on a machine with other disks, which then waits for it at each boot: name it by UUID=
+    partition 3 of a disk, which fstab names, is called otherwise on a machine with other disks, which then waits for it at each boot: name it by UUID=
+    /dev/sda5, which fstab names, is called otherwise on a machine with other disks, which then waits for it at each boot: name it by UUID=
+    ");
 }
 
 #[test]
