@@ -318,3 +318,37 @@ fn answers_with_a_passphrase_encrypt_and_are_still_valid() {
         assert_eq!(split.unwrap(), secret);
     }
 }
+
+/// A card without a network holds nothing up, whichever installer made the machine: what the answers
+/// write is run, and read.
+#[test]
+fn an_installed_machine_waits_for_one_card_only() {
+    let networkd = (
+        "systemd-networkd-wait-online",
+        "/usr/lib/systemd/systemd-networkd-wait-online --any",
+    );
+    let manager = ("NetworkManager-wait-online", "/usr/bin/nm-online -q");
+    for (image, (unit, program)) in [
+        ("debian-base", networkd),
+        ("ubuntu-server", networkd),
+        ("fedora-base", manager),
+        ("rocky-base", manager),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let etc = format!("{}/etc/", dir.path().display());
+        let text = rendered(image, Firmware::Bios).replace("/target/etc/", "/etc/");
+        let about = |line: &&str| line.contains("wait-online") || line.contains("\"$dir");
+        let lines = text.lines().filter(about);
+        let script: Vec<_> = lines.map(|line| line.trim_end_matches('\\')).collect();
+        let script = script.join("\n").replace("=/etc/", &format!("={etc}"));
+        let script = script.replace(" /etc/", &format!(" {etc}"));
+        let script = script.replace(">/etc/", &format!(">{etc}"));
+        Program::new("sh").args(["-ec", &script]).run().unwrap();
+        let written = format!("{etc}systemd/system/{unit}.service.d/50-any.conf");
+        assert_eq!(
+            std::fs::read_to_string(&written).unwrap(),
+            format!("[Service]\nExecStart=\nExecStart={program}\n"),
+            "{image}"
+        );
+    }
+}
