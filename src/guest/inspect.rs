@@ -143,9 +143,13 @@ impl Guestfs {
             if open.contains(&format!("/dev/mapper/luks-{uuid}")) {
                 continue;
             }
-            match keys.iter().any(|key| self.open(&uuid, key).is_ok()) {
-                true => any = true,
-                false => closed.push(device),
+            let mut opened = false;
+            for key in keys {
+                opened = opened || self.open(&uuid, key)?;
+            }
+            any |= opened;
+            if !opened {
+                closed.push(device);
             }
         }
         Ok((any, closed))
@@ -153,8 +157,8 @@ impl Guestfs {
 
     /// libguestfs' own call does not let discards through. The shell of the appliance does not
     /// know libguestfs' names of devices, hence the UUID. The key is in no line: libguestfs may
-    /// have been told to write every line down.
-    fn open(&self, uuid: &str, Key(bytes): &Key) -> Result<()> {
+    /// have been told to write every line down. Returns whether the key is one of the volume's.
+    fn open(&self, uuid: &str, Key(bytes): &Key) -> Result<bool> {
         let doing = || "handing the key over".to_owned();
         let memory = rustix::fs::memfd_create("key", rustix::fs::MemfdFlags::CLOEXEC);
         let mut memory = File::from(memory.map_err(std::io::Error::from).doing(doing)?);
@@ -162,12 +166,10 @@ impl Guestfs {
         let from = format!("/proc/self/fd/{}", memory.as_raw_fd());
         self.hand_over(Path::new(&from), KEY, 0o600)?;
         let line = format!(
-            "cryptsetup open --allow-discards --key-file={KEY} 'UUID={uuid}' 'luks-{uuid}'; \
-             opened=$?; rm -f {KEY}; udevadm settle; exit $opened"
+            "cryptsetup open --allow-discards --key-file={KEY} 'UUID={uuid}' 'luks-{uuid}' 2>&1; \
+             opened=$?; rm -f {KEY}; udevadm settle; echo \"exit code $opened\""
         );
-        self.debug("sh", &[&line])
-            .map(drop)
-            .map_err(|_| Error::stage("the key does not open the volume"))
+        is_key(&self.debug("sh", &[&line])?)
     }
 
     /// Waits until udev has looked at every device that was written.
@@ -247,6 +249,21 @@ impl Guestfs {
     }
 }
 
+/// Whether a key opened its volume, by what cryptsetup said and its exit code, which comes last:
+/// 2 is a wrong key, 1 none at all, and everything else (3: too little memory, 5: busy) no answer.
+fn is_key(told: &str) -> Result<bool> {
+    let mut lines: Vec<&str> = told.lines().collect();
+    match lines.pop().and_then(|last| last.strip_prefix("exit code ")) {
+        Some("0") => Ok(true),
+        Some("1" | "2") => Ok(false),
+        code => Err(Error::stage(format!(
+            "an encrypted volume could not be opened: cryptsetup ended with exit code {}",
+            code.unwrap_or("unknown")
+        ))
+        .evidence(lines)),
+    }
+}
+
 /// How libguestfs' names of btrfs' subvolumes begin; device and path follow.
 pub(crate) const SUBVOLUME: &str = "btrfsvol:";
 
@@ -275,6 +292,15 @@ pub(crate) fn pairs(list: &[String]) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_wrong_key_is_one() {
+        assert!(is_key("exit code 0\n").unwrap());
+        assert!(!is_key("No key available with this passphrase.\nexit code 2\n").unwrap());
+        let busy = is_key("Device luks-1 is in use.\nexit code 5\n").unwrap_err();
+        assert!(busy.to_string().contains("exit code 5"));
+        assert!(is_key("").is_err());
+    }
 
     #[test]
     fn subvolumes_are_known_by_their_names() {
