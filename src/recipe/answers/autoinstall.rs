@@ -41,20 +41,33 @@ pub(super) fn judge(text: &str) -> Vec<Finding> {
     found
 }
 
-/// cloud-init knows what user data is by its first line only.
+/// How much of user data cloud-init looks through for a MIME header, in bytes.
+const MIME_WITHIN: usize = 4096;
+
+/// cloud-init knows user data by how it begins, in letters of any case and behind blanks and empty
+/// lines, but no comments (`type_from_starts_with`, `convert_string` and `detect_template` of its
+/// sources).
 fn first_line(text: &str) -> Option<Finding> {
-    let mut lines = text.lines().map(str::trim_end);
-    let first = lines.next().unwrap_or_default();
-    let good = first == "#cloud-config"
-        || first.starts_with("Content-Type:")
-        || (first == "## template: jinja" && lines.next() == Some("#cloud-config"));
-    (!good).then(|| {
-        Finding::new(
-            1,
-            "the first line is not `#cloud-config`, so cloud-init passes over the answers",
-            "begin the file with the line `#cloud-config`",
-        )
-    })
+    let lower = text.to_lowercase();
+    let mime = &lower.as_bytes()[..lower.len().min(MIME_WITHIN)];
+    let mime = memchr::memmem::find(mime, b"mime-version:").is_some();
+    let is_config = |text: &str| {
+        let text = text.trim_start();
+        let others = ["#cloud-config-archive", "#cloud-config-jsonp"];
+        text.starts_with("#cloud-config") && !others.iter().any(|other| text.starts_with(other))
+    };
+    // Only a template may not have an empty line before it.
+    let template = lower.split_once('\n');
+    let template = template.filter(|(first, _)| first.trim_end() == "## template: jinja");
+    if mime || is_config(&lower) || template.is_some_and(|(_, rest)| is_config(rest)) {
+        return None;
+    }
+    let begins = |line: &&str| !line.trim().is_empty();
+    Some(Finding::new(
+        text.lines().position(|line| begins(&line)).unwrap_or(0) + 1,
+        "the first line is not `#cloud-config`, so cloud-init passes over the answers",
+        "begin the file with the line `#cloud-config`",
+    ))
 }
 
 fn content(text: &str, tree: &Value) -> Vec<Finding> {
@@ -126,7 +139,16 @@ mod tests {
     fn good_answers_are_good() {
         assert_eq!(judge(GOOD), []);
         assert_eq!(judge(&GOOD.replace('\n', "\r\n")), []);
-        assert_eq!(judge(&format!("## template: jinja\n{GOOD}")), []);
+        for before in [
+            "\n",
+            " \n\n",
+            "\r\n",
+            "## template: jinja\n",
+            "## Template: Jinja \n\n",
+        ] {
+            assert_eq!(judge(&format!("{before}{GOOD}")), [], "{before:?}");
+        }
+        assert_eq!(judge(&GOOD.replace("#cloud", "#Cloud")), []);
         let list = GOOD.replace("- imgforge-proof", "- [sh, -c, 'true; imgforge-proof']");
         assert_eq!(judge(&list), []);
     }
@@ -136,7 +158,15 @@ mod tests {
         for (from, to, line) in [
             ("#cloud-config\n", "", 1),
             ("#cloud-config\n", "# cloud-config\n", 1),
-            ("#cloud-config\n", "\n#cloud-config\n", 1),
+            ("#cloud-config\n", "# of ours\n#cloud-config\n", 1),
+            ("#cloud-config\n", "\n# of ours\n#cloud-config\n", 2),
+            ("#cloud-config\n", "\u{feff}#cloud-config\n", 1),
+            ("#cloud-config\n", "#cloud-config-jsonp\n", 1),
+            (
+                "#cloud-config\n",
+                "\n## template: jinja\n#cloud-config\n",
+                2,
+            ),
             ("  version: 1\n", "", 0),
             ("version: 1", "version: 2", 3),
             ("sections: []", "sections: [network]", 4),
