@@ -165,14 +165,7 @@ impl Search<'_> {
                 Some(at) => self.decoded(&mut &held[at..], depth - 1, member, found),
                 None => Ok(()),
             },
-            _ => {
-                let (text, complete) = journal::contents(&held);
-                self.bytes(&mut text.as_slice(), member, found)?;
-                match complete {
-                    true => Ok(()),
-                    false => Err(io::Error::other("an entry of the journal is damaged")),
-                }
-            }
+            _ => journal::each(&held, &mut |text| self.bytes(text, member, found)),
         }
     }
 

@@ -10,7 +10,7 @@ use super::decode::{self, Form};
 use crate::host::interrupt;
 
 /// How much one file may decode to, in bytes: more is a trap, or no image of ours.
-const MOST: u64 = 4 << 30;
+pub(super) const MOST: u64 = 4 << 30;
 
 /// How much the frames to be skipped may have in all, in bytes.
 const ASIDE: usize = 16 << 20;
