@@ -1,6 +1,7 @@
 //! A squashfs within a file, such as a snap, unpacked by squashfs-tools' own program.
 
 use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::path::Path;
 use std::process::ChildStdout;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ const LINE: u64 = 64 << 10;
 /// So long it may say nothing: a damaged one can keep it busy for ever.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How many seconds of a processor it may take: more than what unpacks to the bound of one search
+/// needs.
+const SECONDS: u32 = 1800;
+
 /// Searches every file of it, until so much has come out that it is a trap.
 ///
 /// # Errors
@@ -37,9 +42,7 @@ pub(super) fn search(
     let mut file = tempfile::NamedTempFile::new_in(temporary::roomy())?;
     file.write_all(&held)?;
     drop(held);
-    let program = Program::new("unsquashfs").args(["-no-progress", "-quiet", "-pf", "/dev/stdout"]);
-    let program = program.args(["-da", "64", "-fr", "64"]);
-    let mut running = program.arg(file.path()).spawn().map_err(io::Error::other)?;
+    let mut running = unpacking(file.path()).spawn().map_err(io::Error::other)?;
     let mut printed = BufReader::new(Watched::new(running.take_stdout(), PATIENCE));
     for (name, size) in list(&mut printed)? {
         let mut member = (&mut printed).take(size);
@@ -54,6 +57,13 @@ pub(super) fn search(
     }
     io::copy(&mut printed, &mut io::sink())?;
     running.wait().map_err(io::Error::other)
+}
+
+/// The program that prints all of it, with caches and threads that have room in what it may take.
+fn unpacking(file: &Path) -> Program {
+    let program = Program::new("unsquashfs").args(["-no-progress", "-quiet", "-pf", "/dev/stdout"]);
+    let program = program.args(["-processors", "1", "-da", "64", "-fr", "64"]);
+    program.arg(file).on_foreign_content(SECONDS)
 }
 
 /// What a program prints. Reading ends with imgforge, and with the patience.

@@ -32,8 +32,8 @@ use words::shorten;
 /// How much of a program's standard error an error can show, in bytes.
 const STDERR_KEPT: usize = 4096;
 
-/// The limits of a program that looks at a foreign file, for prlimit(1).
-const FOREIGN: [&str; 3] = ["--as=1073741824", "--cpu=30", "--"];
+/// The memory of a program that looks at a foreign file, for prlimit(1).
+const FOREIGN_MEMORY: &str = "--as=1073741824";
 
 /// The most that a program may print where all of it is kept, in bytes.
 const LARGEST_OUTPUT: u64 = 256 << 20;
@@ -80,7 +80,7 @@ pub struct Program {
     hint: Option<String>,
     done: Option<i32>,
     orphaned: &'static str,
-    foreign: bool,
+    foreign: Option<u32>,
     user: Option<u32>,
 }
 
@@ -105,7 +105,7 @@ impl Program {
             hint: None,
             done: None,
             orphaned: "KILL",
-            foreign: false,
+            foreign: None,
             user: None,
         }
     }
@@ -219,8 +219,14 @@ impl Program {
     /// The program looks at the head of a file of others: a gigabyte of memory and 30 s of a
     /// processor must do.
     #[must_use]
-    pub fn on_foreign_file(mut self) -> Self {
-        self.foreign = true;
+    pub fn on_foreign_file(self) -> Self {
+        self.on_foreign_content(30)
+    }
+
+    /// As [`Program::on_foreign_file`], for what reads all of it: so many seconds of a processor.
+    #[must_use]
+    pub fn on_foreign_content(mut self, seconds: u32) -> Self {
+        self.foreign = Some(seconds);
         self
     }
 
@@ -379,9 +385,14 @@ impl Program {
             words.extend(arguments.iter().map(Into::into));
             words.push("--".into());
         }
-        if let (true, Some(prlimit)) = (self.foreign, find("prlimit")) {
-            words.push(prlimit.into());
-            words.extend(FOREIGN.map(Into::into));
+        if let (Some(seconds), Some(prlimit)) = (self.foreign, find("prlimit")) {
+            let seconds = format!("--cpu={seconds}");
+            words.extend([
+                prlimit.into(),
+                FOREIGN_MEMORY.into(),
+                seconds.into(),
+                "--".into(),
+            ]);
         }
         words.push(path.into());
         let mut command = Command::new(&words[0]);

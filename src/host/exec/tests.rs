@@ -47,8 +47,10 @@ fn a_program_that_takes_too_long_is_killed_with_its_children() {
 
 #[test]
 fn who_looks_at_a_foreign_file_has_little_memory_and_time() {
-    let limits = Program::new("sh").args(["-c", "ulimit -v; ulimit -t"]);
-    assert_eq!(limits.on_foreign_file().text().unwrap(), "1048576\n30");
+    let limits = || Program::new("sh").args(["-c", "ulimit -v; ulimit -t"]);
+    assert_eq!(limits().on_foreign_file().text().unwrap(), "1048576\n30");
+    let longer = limits().on_foreign_content(1800);
+    assert_eq!(longer.text().unwrap(), "1048576\n1800");
 }
 
 #[test]
