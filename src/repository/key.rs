@@ -90,7 +90,16 @@ impl Signer {
         std::fs::set_permissions(&home, Permissions::from_mode(0o700)).doing(doing)?;
 
         let session = Session::of_imgforge(&home)?;
-        let mut keys = fingerprints(&session, None).unwrap_or_default();
+        // Where gpg cannot read them, there may be one that a repository needs for ever.
+        let mut keys = fingerprints(&session, None).map_err(|error| match error.kind() {
+            Kind::Host | Kind::Interrupted(_) => error,
+            _ => error
+                .within(format!("the keys in {} cannot be read", home.display()))
+                .hint(
+                    "restore this directory from a backup, or name a key of yours as \
+                     `signing-key:` in imgforge.yaml",
+                ),
+        })?;
         if keys.is_empty() {
             generate(&session, OWN_UID)?;
             // Who publishes with it needs it for ever, and gpg syncs nothing.
@@ -340,6 +349,22 @@ mod tests {
                        sub:u:255:18:BB:1::::::e:::::cv25519::\nfpr:::::::::SUB:\n\
                        pub:u:255:22:CC:1::::::scSC:::::ed25519:::0:\nfpr:::::::::TWO:\n";
         assert_eq!(parse_fingerprints(listing), ["ONE", "TWO"]);
+    }
+
+    #[test]
+    fn keys_that_gpg_cannot_read_are_no_reason_to_make_another() {
+        let state = tempfile::tempdir().unwrap();
+        let home = state.path().join("gnupg");
+        let ring = home.join("pubring.kbx");
+        std::fs::create_dir_all(&ring).unwrap();
+        let error = Signer::own(state.path(), &Ui::silent()).unwrap_err();
+        assert!(error.message().contains("cannot be read"), "{error}");
+        assert!(error.hint_text().is_some());
+        assert!(!home.join("private-keys-v1.d").exists());
+        std::fs::remove_dir(&ring).unwrap();
+        let made = Signer::own(state.path(), &Ui::silent()).unwrap();
+        let again = Signer::own(state.path(), &Ui::silent()).unwrap();
+        assert!(made.is(&again));
     }
 
     #[test]
