@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 
 use super::parts::Volume;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::fstab::{FileSystem, Machine};
 use crate::host::exec::Program;
 use crate::host::interrupt;
@@ -90,6 +90,7 @@ pub(crate) fn walk(
     at: &str,
     scanner: &mut Scanner<'_>,
 ) -> Result<()> {
+    let mut budget = Budget::of(raw)?;
     let mut dirs = vec![ext4_view::PathBuf::new("/")];
     while let Some(dir) = dirs.pop() {
         interrupt::check()?;
@@ -121,6 +122,7 @@ pub(crate) fn walk(
             let mode = type_bits(meta.file_type()) | u32::from(meta.mode()) & 0o7777;
             let mut entry = Entry::new(shown, mode, owner, size);
             if meta.is_dir() {
+                budget.take(size.max(Budget::DIRECTORY), &path)?;
                 scanner.take(&entry, &mut io::empty())?;
                 dirs.push(path);
             } else if meta.file_type().is_regular_file() {
@@ -128,6 +130,7 @@ pub(crate) fn walk(
                 let pieces = (size >= holes::WORTH)
                     .then(|| pieces(raw, start, path.as_ref(), size))
                     .flatten();
+                budget.take(size - pieces.as_ref().map_or(0, Pieces::saved), &path)?;
                 match &pieces {
                     Some(pieces) => {
                         let mut data = Condensed::new(pieces, |at, into: &mut [u8]| {
@@ -144,6 +147,40 @@ pub(crate) fn walk(
         }
     }
     Ok(())
+}
+
+/// How many bytes of a file system may still be read. Its files can have several names, but they have
+/// no end where a directory is in itself, and ext4-view does not say of which inode a name is.
+struct Budget(u64);
+
+impl Budget {
+    /// How often all that is stored may be read: files of more names are for the appliance, where
+    /// each is read once.
+    const TIMES: u64 = 4;
+
+    /// What a file system of the host that compresses may have more than it has stored, in bytes.
+    const LEAST: u64 = 64 << 20;
+
+    /// What a directory takes at least, in bytes.
+    const DIRECTORY: u64 = 1024;
+
+    fn of(raw: &Path) -> Result<Self> {
+        let meta = std::fs::metadata(raw).doing(|| format!("reading {}", raw.display()))?;
+        let stored = meta.len().min(meta.blocks() * 512 + Self::LEAST);
+        Ok(Budget(stored.saturating_mul(Self::TIMES)))
+    }
+
+    fn take(&mut self, bytes: u64, path: &ext4_view::PathBuf) -> Result<()> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.ok_or_else(|| {
+            let what = "the files of the image are larger than itself";
+            Error::stage(what).cause(format!(
+                "at {} a directory may be in itself",
+                path.display()
+            ))
+        })?;
+        Ok(())
+    }
 }
 
 fn read_at(file: &mut ext4_view::File, at: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -216,6 +253,31 @@ impl io::Read for Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::Subject;
+
+    /// Two ways into itself at each level: a walk that only paths bound has 2 to the thousandth steps.
+    #[test]
+    fn a_directory_that_is_in_itself_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, tree) = (dir.path().join("disk"), dir.path().join("tree"));
+        std::fs::create_dir_all(tree.join("d")).unwrap();
+        std::fs::write(tree.join("d/file"), vec![b'x'; 100_000]).unwrap();
+        File::create(&disk).unwrap().set_len(4 << 20).unwrap();
+        let make = Program::new("mke2fs").args(["-q", "-t", "ext4", "-d"]);
+        make.arg(&tree).arg(&disk).run().unwrap();
+        let subject = Subject::default();
+        let mut files = 0;
+        for again in ["", "ln /d /d/one", "ln /d /d/two"] {
+            let link = Program::new("debugfs").args(["-w", "-R", again]).arg(&disk);
+            link.run().unwrap();
+            let mut scanner = Scanner::new(&subject);
+            let walked = walk((&disk, 0), &open(&disk, 0).unwrap(), "", &mut scanner);
+            assert_eq!(walked.is_err(), !again.is_empty(), "{again}: {walked:?}");
+            files = scanner.finish().files;
+        }
+        // The bytes of all of these are four times those of the disk.
+        assert!((100..20_000).contains(&files), "{files}");
+    }
 
     #[test]
     fn places_with_data_are_read_from_what_debugfs_says() {
