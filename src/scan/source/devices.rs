@@ -32,9 +32,12 @@ for d in /sys/class/block/*; do
   case $(blkid -p -o value -s PART_ENTRY_TYPE /dev/$n 2>/dev/null) in 0x5|0xf|0x85) continue ;; esac
   # LVM's own: pools, their data, what snapshots are made of; a volume has nothing behind its UUID.
   case $(cat $d/dm/uuid 2>/dev/null) in LVM-*-*) continue ;; esac
-  [ -z "$(ls $d/holders)" ] && ! ls -d $d/$n*/partition >/dev/null 2>&1 || continue
+  [ -z "$(ls $d/holders)" ] || continue
+  kind=$(blkid -p -o value -s TYPE /dev/$n)
+  # What is a member of something has a table from before, or one that is in what it is a member of.
+  case $kind in *_member) ;; *) ! ls -d $d/$n*/partition >/dev/null 2>&1 || continue ;; esac
   part=-; case $n in md*|dm-*) ;; *) [ ! -e $d/partition ] || part=$(cat $d/partition) ;; esac
-  kind=$(blkid -p -o value -s TYPE /dev/$n); used=-; zero=-
+  used=-; zero=-
   case $kind in
   LVM2_member) used=$(pvs --noheadings --nosuffix --units b -o pv_used /dev/$n 2>/dev/null | tr -d ' ') ;;
   '') cmp -s -n $(($(cat $d/size) * 512)) /dev/$n /dev/zero && zero=zero ;;

@@ -69,9 +69,15 @@ pub(crate) fn volumes(raw: &Path) -> Result<Vec<Volume>> {
         let content = look(&file, part, whole, kind);
         content.doing(|| format!("reading volume {number} of {}", raw.display()))
     };
-    let Some(table) = table::read(raw, &file, whole) else {
+    let known = system(raw, Content::Other, 0, whole);
+    // A disk that became a member of a RAID or LVM may have the table that it had before, whose
+    // partitions are no more.
+    let member = known
+        .as_ref()
+        .is_some_and(|known| known.kind.ends_with("_member"));
+    let table = table::read(raw, &file, whole).filter(|_| !member);
+    let Some(table) = table else {
         let content = look(0, &(0..whole), "")?;
-        let known = system(raw, content, 0, whole);
         return Ok(vec![Volume {
             number: 0,
             start: 0,
@@ -248,6 +254,17 @@ mod tests {
         superblock[4] = 1;
         superblock[0x90] = 8;
         file.write_all_at(&superblock, 4096).unwrap();
+    }
+
+    #[test]
+    fn a_table_from_before_hides_no_member_of_a_raid() {
+        let (raw, file) = disk(16 << 20);
+        let raw = raw.path();
+        partition(raw, "label: dos\nstart=2048, size=8192, type=83\n");
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        assert_eq!(contents(raw), [(1, Content::Ext)]);
+        make_member(&file);
+        assert_eq!(contents(raw), [(0, Content::Other)]);
     }
 
     #[test]
