@@ -12,6 +12,9 @@ use rustix::io::Errno;
 
 use crate::error::{Context as _, Error, Result};
 
+/// What the umask takes from, of a new file.
+const FILE: Mode = Mode::from_raw_mode(0o666);
+
 /// Opens the directory `path` below `root`, making what is missing if `make`.
 fn dir(root: &Path, path: &Path, make: bool) -> std::io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
@@ -66,6 +69,32 @@ pub(super) fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
             Ok(Some(bytes))
         }
     }
+}
+
+/// Makes a file to write it. What has its name already goes: whoever may write there may have put a
+/// link there, or left a file.
+pub(super) fn create(root: &Path, path: &Path) -> std::io::Result<File> {
+    let (dir, name) = parent(root, path)?;
+    match unlinkat(&dir, &name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL;
+    Ok(File::from(openat(&dir, &name, flags, FILE)?))
+}
+
+/// Opens a file to read it and to write to its end; one is made where there is none, or only a link
+/// or what else is no file.
+pub(super) fn append(root: &Path, path: &Path) -> std::io::Result<File> {
+    match open(root, path) {
+        Ok(_) => {}
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Err(_) => drop(create(root, path)?),
+    }
+    let (dir, name) = parent(root, path)?;
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::CREATE;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(File::from(openat(&dir, &name, flags, FILE)?))
 }
 
 /// Moves a file to another name below the same root.
@@ -150,6 +179,7 @@ mod tests {
         std::fs::create_dir_all(outside.join("7")).unwrap();
         std::fs::write(outside.join("7/file"), "data").unwrap();
         std::fs::write(root.join("a/file"), "ours").unwrap();
+        let ours = Path::new("a/file");
         for (to, name) in [("../outside", "link"), ("../outside/7/file", "file")] {
             std::os::unix::fs::symlink(to, root.join(name)).unwrap();
         }
@@ -169,10 +199,18 @@ mod tests {
         assert!(remove_dir(&root, "link/7").is_err());
         assert!(remove_dir(&root, "../outside/7").is_err());
         assert!(create_dir(&root, "link/new").is_err());
-        let (ours, theirs) = (Path::new("a/file"), Path::new("link/file"));
-        assert!(rename(&root, ours, theirs).is_err());
+        assert!(rename(&root, ours, Path::new("link/file")).is_err());
         assert_eq!(std::fs::read(outside.join("7/file")).unwrap(), b"data");
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+        for (name, open) in [("one", create as fn(&Path, &Path) -> _), ("two", append)] {
+            std::os::unix::fs::symlink("../outside/7/file", root.join("a").join(name)).unwrap();
+            let mut file = open(&root, &Path::new("a").join(name)).unwrap();
+            std::io::Write::write_all(&mut file, b"ours").unwrap();
+            assert!(open(&root, &Path::new("link/7").join(name)).is_err());
+        }
+        append(&root, Path::new("a/two")).unwrap();
+        assert_eq!(std::fs::read(root.join("a/two")).unwrap(), b"ours");
+        assert_eq!(std::fs::read(outside.join("7/file")).unwrap(), b"data");
         create_dir(&root, "b/c").unwrap();
         rename(&root, ours, Path::new("b/c/file")).unwrap();
         assert!(remove_dir(&root, "b").unwrap() && !remove_dir(&root, "b").unwrap());

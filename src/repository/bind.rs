@@ -108,7 +108,7 @@ impl Transaction<'_> {
         saved.revisions.insert(number, pending);
         let (path, bytes) = State::image_file(&saved)?;
         self.repository.step("bind the revision");
-        files::write(&self.repository.root.join(path), &bytes)
+        files::write(&self.repository.root, &path, &bytes)
     }
 }
 

@@ -56,7 +56,7 @@ impl Repository {
         transaction.allow(publication)?;
         let mut incoming = None;
         if !transaction.has_blob(publication) {
-            let mut fresh = Incoming::new(&self.private("incoming"))?;
+            let mut fresh = Incoming::new(&self.root)?;
             // Copying takes long; others may publish meanwhile.
             drop(transaction);
             drop(held);
@@ -205,16 +205,15 @@ impl Transaction<'_> {
                 other.companions.clone_from(&companions);
             }
         }
-        let blob = self.repository.root.join(&revision.file);
-        below::create_dir(&self.repository.root, dir)?;
-        let dir = blob.parent().unwrap_or(&self.repository.root);
+        let root = &self.repository.root;
+        below::create_dir(root, dir)?;
         let own = publication.file_name();
         for name in incoming.names().filter(|name| **name != own) {
             self.repository.step("move a file in");
-            files::rename(&incoming.path(name), &dir.join(name))?;
+            files::rename(root, &incoming.inside(name), &format!("{dir}/{name}"))?;
         }
         self.repository.step("move the blob in");
-        files::rename(&incoming.path(&own), &blob)
+        files::rename(root, &incoming.inside(&own), &revision.file)
     }
 
     /// The manifest of a revision is written once.
@@ -232,7 +231,7 @@ impl Transaction<'_> {
         let manifest = self.manifest(name, number, more())?;
         below::create_dir(root, &dir)?;
         self.repository.step("write the manifest");
-        files::write_json(&root.join(path), &manifest)
+        files::write_json(root, &path, &manifest)
     }
 
     fn manifest(&self, name: &str, number: u64, more: Map<String, Value>) -> Result<Value> {

@@ -2,54 +2,57 @@
 
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha512};
 
+use super::below;
 use crate::error::{Context as _, Error, Result};
 use crate::host::{durable, interrupt};
 
-/// Replaces a file in one step.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = aside(path);
-    let written = write_in_place(&aside, bytes).and_then(|()| later_than(&aside, path));
-    written.inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
-    rename(&aside, path)
+/// Replaces a file below a repository's root in one step.
+pub(super) fn write(root: &Path, path: &str, bytes: &[u8]) -> Result<()> {
+    let aside = format!("{path}.new");
+    write_aside(root, &aside, path, bytes)
+        .and_then(|()| rename(root, &aside, path))
+        .inspect_err(|_| drop(below::remove(root, Path::new(&aside))))
+}
+
+/// Writes a file that will replace the one at `path`; nobody looks at it yet.
+pub(super) fn write_aside(root: &Path, aside: &str, path: &str, bytes: &[u8]) -> Result<()> {
+    let old = below::open(root, Path::new(path)).and_then(|file| file.metadata()?.modified());
+    let written = below::create(root, Path::new(aside)).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if let Ok(old) = old {
+            later_than(&file, old)?;
+        }
+        file.sync_all()
+    });
+    written.map_err(|cause| below::explained(root, aside, "writing", cause))
 }
 
 /// Gives a file that replaces another one a later time of modification, in whole seconds. Web
 /// servers tell files apart by that and the size: nginx (1.22) answers 304 Not Modified for a file
 /// of the same length that was written within the same second.
-pub(super) fn later_than(new: &Path, old: &Path) -> Result<()> {
-    let time = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    let Ok(before) = time(old) else { return Ok(()) };
-    let whole = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-    let doing = || format!("writing {}", new.display());
-    let least = UNIX_EPOCH + Duration::from_secs(whole(before) + 1);
-    if time(new).doing(doing)? >= least {
-        return Ok(());
+fn later_than(new: &File, old: SystemTime) -> std::io::Result<()> {
+    let whole = old.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+    let least = UNIX_EPOCH + Duration::from_secs(whole + 1);
+    match new.metadata()?.modified()? >= least {
+        true => Ok(()),
+        false => new.set_modified(least),
     }
-    let file = File::options().write(true).open(new).doing(doing)?;
-    file.set_modified(least).doing(doing)?;
-    file.sync_all().doing(doing)
 }
 
-/// Writes a file that nobody looks at yet.
-pub(super) fn write_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
-    let doing = || format!("writing {}", path.display());
-    let mut file = File::create(path).doing(doing)?;
-    file.write_all(bytes).doing(doing)?;
-    file.sync_all().doing(doing)
-}
-
-/// Copies a file, synced; returns its size in bytes and its SHA-512 in hex.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(u64, String)> {
-    let target = File::create(to).doing(|| format!("writing {}", to.display()))?;
+/// Copies a file to one below a repository's root, synced; returns its size in bytes and its
+/// SHA-512 in hex.
+pub(super) fn copy(from: &Path, root: &Path, to: &str) -> Result<(u64, String)> {
+    let target = below::create(root, Path::new(to));
+    let target = target.map_err(|cause| below::explained(root, to, "writing", cause))?;
     let source = File::open(from).doing(|| format!("reading {}", from.display()))?;
-    let copied = append((from, source), (to, target), Sha512::new(), 0)?;
+    let copied = append((from, source), (&root.join(to), target), Sha512::new(), 0)?;
     Ok((copied.size, copied.sha512))
 }
 
@@ -65,21 +68,18 @@ pub(super) struct Copied {
 }
 
 /// Copies what an interrupted copy has not copied yet, synced. What it has left is taken as it is.
-pub(super) fn copy_on(from: (&Path, File), to: &Path) -> Result<Copied> {
-    let doing = || format!("writing {}", to.display());
-    let target = File::options().create(true).append(true).open(to);
-    let target = target.doing(doing)?;
-    let found = target.metadata().doing(doing)?;
-    let left = if found.is_file() { found.len() } else { 0 };
+pub(super) fn copy_on(from: (&Path, File), root: &Path, to: &str) -> Result<Copied> {
+    let target = below::append(root, Path::new(to));
+    let target = target.map_err(|cause| below::explained(root, to, "writing", cause))?;
+    let to = root.join(to);
+    let left = target.metadata();
+    let left = left.doing(|| format!("reading {}", to.display()))?.len();
     let mut hasher = Sha512::new();
-    if left > 0 {
-        let part = File::open(to).doing(doing)?;
-        each_chunk(to, part.take(left), |bytes| {
-            hasher.update(bytes);
-            Ok(())
-        })?;
-    }
-    append(from, (to, target), hasher, left)
+    each_chunk(&to, (&target).take(left), |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    append(from, (&to, target), hasher, left)
 }
 
 fn append(from: (&Path, File), to: (&Path, File), mut hasher: Sha512, left: u64) -> Result<Copied> {
@@ -126,14 +126,10 @@ fn each_chunk(
 }
 
 /// Moves a synced file to its place.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
-    sync_parent(to)
-}
-
-/// Makes a directory and its parents last.
-pub(super) fn create_dir(path: &Path) -> Result<()> {
-    durable::create_dir(path, 0o777).doing(|| format!("making {}", path.display()))
+pub(super) fn rename(root: &Path, from: &str, to: &str) -> Result<()> {
+    let moved = below::rename(root, Path::new(from), Path::new(to));
+    moved.map_err(|cause| below::explained(root, to, "writing", cause))?;
+    sync_parent(&root.join(to))
 }
 
 /// Makes the names in a file's directory last.
@@ -144,22 +140,20 @@ pub(super) fn sync_parent(path: &Path) -> Result<()> {
 }
 
 /// Reads a file of ours; nothing when it does not exist.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
+pub(super) fn read_json<T: DeserializeOwned>(root: &Path, path: &str) -> Result<Option<T>> {
+    let Some(bytes) = below::read(root, path)? else {
+        return Ok(None);
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|cause| {
-        Error::stage(format!("{} is damaged", path.display()))
+        Error::stage(format!("{} is damaged", root.join(path).display()))
             .cause(cause)
             .hint("restore this file from a backup or a copy of the repository")
     })
 }
 
 /// Replaces a file of ours in one step.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    write(path, &json(value)?)
+pub(super) fn write_json(root: &Path, path: &str, value: &impl Serialize) -> Result<()> {
+    write(root, path, &json(value)?)
 }
 
 /// JSON as people can read it.
@@ -168,10 +162,4 @@ pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
         .map_err(|cause| Error::internal("a value does not fit into JSON").cause(cause))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-fn aside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    path.with_file_name(name)
 }

@@ -10,14 +10,18 @@ use sha2::{Digest as _, Sha512};
 use super::publication::{Companion, Source};
 use super::state::Beside;
 use super::views::Sign;
-use super::{Signer, files, lock};
+use super::{Signer, below, files, lock};
 use crate::digest::file_sha256;
 use crate::error::{Context as _, Error, Result};
+
+const INCOMING: &str = ".imgforge/incoming";
 
 /// A directory of files on their way in; what is still there is removed with it.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    dir: PathBuf,
+    root: PathBuf,
+    /// Its path below the root.
+    dir: String,
     /// Every file, by name.
     names: Vec<String>,
     companions: BTreeMap<String, Beside>,
@@ -25,19 +29,18 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Makes a directory of its own below `.imgforge/incoming`; the caller holds the repository's lock.
-    pub(super) fn new(parent: &Path) -> Result<Self> {
-        let dir = parent.join(uuid::Uuid::new_v4().simple().to_string());
-        let doing = || format!("writing {}", dir.display());
-        std::fs::create_dir_all(&dir).doing(doing)?;
-        let file = File::create(dir.join("lock")).doing(doing)?;
+    /// Makes a directory of its own below the repository's root; the caller holds the lock of that.
+    pub(super) fn new(root: &Path) -> Result<Self> {
+        let dir = format!("{INCOMING}/{}", uuid::Uuid::new_v4().simple());
+        below::create_dir(root, &format!("{dir}/files"))?;
+        let path = format!("{dir}/lock");
+        let file = below::create(root, Path::new(&path));
+        let file = file.map_err(|cause| below::explained(root, &path, "writing", cause))?;
         if !lock::try_now(&file) {
-            return Err(Error::internal(format!(
-                "{} is in use already",
-                dir.display()
-            )));
+            return Err(Error::internal(format!("{dir} is in use already")));
         }
         Ok(Incoming {
+            root: root.to_owned(),
             dir,
             names: vec![],
             companions: BTreeMap::new(),
@@ -97,15 +100,20 @@ impl Incoming {
     }
 
     fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        files::create_dir(&self.dir.join("files"))?;
-        files::write_in_place(&self.path(name), bytes)?;
+        let path = self.inside(name);
+        files::write_aside(&self.root, &path, &path, bytes)?;
         self.names.push(name.to_owned());
         Ok(())
     }
 
     /// Where a file on its way in lies.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join("files").join(name)
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(self.inside(name))
+    }
+
+    /// The same below the repository's root.
+    pub(super) fn inside(&self, name: &str) -> String {
+        format!("{}/files/{name}", self.dir)
     }
 
     /// Copies a file in, synced; returns its size and SHA-512.
@@ -118,9 +126,7 @@ impl Incoming {
         from: &Path,
         expected: Option<(u64, &str)>,
     ) -> Result<(u64, String)> {
-        files::create_dir(&self.dir.join("files"))?;
-        let to = self.path(name);
-        let (size, found) = files::copy(from, &to)?;
+        let (size, found) = files::copy(from, &self.root, &self.inside(name))?;
         match expected {
             Some(expected) if expected != (size, found.as_str()) => Err(Error::stage(format!(
                 "{} is not what was packed",
@@ -139,23 +145,26 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         // What cannot be removed now, the next holder of the repository's lock removes.
-        drop(std::fs::remove_dir_all(&self.dir));
+        drop(below::remove_dir(&self.root, &self.dir));
     }
 }
 
 /// Removes what killed publishers left; the caller holds the repository's lock.
-pub(super) fn clean(parent: &Path) -> Result<()> {
+pub(super) fn clean(root: &Path) -> Result<()> {
+    below::check_dir(root, INCOMING)?;
+    let parent = root.join(INCOMING);
     let doing = || format!("cleaning {}", parent.display());
-    let entries = match std::fs::read_dir(parent) {
+    let entries = match std::fs::read_dir(&parent) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         result => result.doing(doing)?,
     };
     for entry in entries {
-        let dir = entry.doing(doing)?.path();
-        let alive = File::open(dir.join("lock")).is_ok_and(|file| !lock::try_now(&file));
-        if !alive {
+        let name = entry.doing(doing)?.file_name();
+        let dir = format!("{INCOMING}/{}", name.display());
+        let lock = below::open(root, Path::new(&format!("{dir}/lock")));
+        if !lock.is_ok_and(|file| !lock::try_now(&file)) {
             // Its owner may just be removing it, too.
-            drop(std::fs::remove_dir_all(&dir));
+            drop(below::remove_dir(root, &dir));
         }
     }
     Ok(())

@@ -58,8 +58,7 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
             Some(bytes) => {
                 let from = format!("{ASIDE}/{number}");
                 step("write an entry point aside");
-                files::write_in_place(&root.join(&from), bytes)?;
-                files::later_than(&root.join(&from), &root.join(to))?;
+                files::write_aside(root, &from, to, bytes)?;
                 Some(from)
             }
             None => None,
@@ -71,7 +70,7 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
     }
     files::sync_parent(&aside.join("0"))?;
     step("write the journal");
-    files::write_json(&root.join(JOURNAL), &journal)?;
+    files::write_json(root, JOURNAL, &journal)?;
     roll_forward(root, &journal, step)
 }
 
@@ -82,7 +81,7 @@ pub(super) fn is_left(root: &Path) -> bool {
 
 /// Finishes the transaction of a killed holder of the lock.
 pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
-    match files::read_json::<Journal>(&root.join(JOURNAL))? {
+    match files::read_json::<Journal>(root, JOURNAL)? {
         Some(journal) if journal.version == 1 => roll_forward(root, &journal, step),
         Some(_) => Err(Error::usage(format!(
             "{} was left half-way by a newer imgforge",
@@ -202,7 +201,7 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
             assert!(seconds() > last, "{text}");
             last = seconds();
-            files::write(&path, b"key").unwrap();
+            files::write(dir.path(), "index.asc", b"key").unwrap();
             assert!(seconds() > last, "{text}");
             last = seconds();
         }

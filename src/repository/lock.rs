@@ -7,9 +7,12 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::{incoming, journal};
+use super::{below, incoming, journal};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
+
+const LOCK: &str = ".imgforge/lock";
+const NAMES: &str = ".imgforge/names";
 
 /// The repository's lock is ours.
 #[derive(Debug)]
@@ -17,16 +20,22 @@ pub(super) struct Held {
     _lock: File,
 }
 
+/// Makes the directories that a repository in `root` has at least.
+pub(super) fn make(root: &Path) -> Result<()> {
+    below::check_dir(root, NAMES)?;
+    std::fs::create_dir_all(root.join(NAMES)).map_err(|cause| cannot_be_written(root, &cause))
+}
+
 /// Waits for the lock of the repository in `root`, then finishes what a killed holder left.
 pub(super) fn hold(root: &Path, steps: &dyn Fn(&str)) -> Result<Held> {
-    let path = root.join(".imgforge/lock");
-    let doing = || format!("locking {}", path.display());
-    let file = File::options().create(true).append(true).open(&path);
+    let doing = || format!("locking {}", root.join(LOCK).display());
+    below::check_dir(root, NAMES)?;
+    let file = below::append(root, Path::new(LOCK));
     let file = file.map_err(|cause| cannot_be_written(root, &cause))?;
     wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
     let held = Held { _lock: file };
     journal::recover(root, steps)?;
-    incoming::clean(&root.join(".imgforge/incoming"))?;
+    incoming::clean(root)?;
     Ok(held)
 }
 
@@ -49,11 +58,10 @@ pub(super) fn wait(
 /// Waits until nobody changes the repository in `root`; that needs no right to write there. None
 /// where nobody ever could: a directory without a lock.
 pub(super) fn to_read(root: &Path) -> Result<Option<File>> {
-    let path = root.join(".imgforge/lock");
-    let doing = || format!("locking {}", path.display());
-    let file = match File::open(&path) {
+    let doing = || format!("locking {}", root.join(LOCK).display());
+    let file = match below::open(root, Path::new(LOCK)) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.doing(doing)?,
+        opened => opened.map_err(|cause| below::explained(root, LOCK, "reading", cause))?,
     };
     wait(&file, FlockOperation::NonBlockingLockShared, doing)?;
     Ok(Some(file))

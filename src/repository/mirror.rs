@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::state::{Image, State};
 use super::{Identity, Repository, Signers, below, files, journal, lock, records, served, verify};
@@ -72,8 +72,7 @@ impl Source<'_> {
             .hint("name a directory beside the repository, or on another disk"));
         }
         self.refuse_other(&to)?;
-        std::fs::create_dir_all(to.join(".imgforge/names"))
-            .map_err(|cause| lock::cannot_be_written(&to, &cause))?;
+        lock::make(&to)?;
         let _held = lock::hold(&to, self.steps)?;
         let (state, entry_points) = self.snapshot(&to, signers)?;
         let mut copied = Copied::default();
@@ -94,8 +93,8 @@ impl Source<'_> {
     /// A copy never replaces another repository.
     fn refuse_other(&self, to: &Path) -> Result<()> {
         let id = |root: &Path| -> Result<Option<String>> {
-            let path = root.join(".imgforge/repository.json");
-            Ok(files::read_json::<Identity>(&path)?.map(|identity| identity.id))
+            let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
+            Ok(identity.map(|identity| identity.id))
         };
         match (id(to)?, id(self.root)?) {
             (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
@@ -168,29 +167,27 @@ impl Source<'_> {
         (self.steps)("copy a file");
         let (dir, _) = file.path.rsplit_once('/').unwrap_or_default();
         below::create_dir(to, dir)?;
-        let (from, to) = (self.root.join(&file.path), to.join(&file.path));
+        let from = self.root.join(&file.path);
         let open = || {
             let opened = below::open(self.root, Path::new(&file.path));
             opened.map_err(|cause| below::explained(self.root, &file.path, "reading", cause))
         };
-        let mut aside = to.clone().into_os_string();
-        aside.push(".part");
-        let aside = PathBuf::from(aside);
+        let aside = format!("{}.part", file.path);
         let right = |found: &String| file.sha512.as_ref().is_none_or(|all| all == found);
-        let mut found = files::copy_on((&from, open()?), &aside)?;
+        let mut found = files::copy_on((&from, open()?), to, &aside)?;
         if found.left > 0 && !right(&found.sha512) {
             // What an interrupted copy had left is to blame, perhaps.
-            drop(std::fs::remove_file(&aside));
-            found = files::copy_on((&from, open()?), &aside)?;
+            drop(below::remove(to, Path::new(&aside)));
+            found = files::copy_on((&from, open()?), to, &aside)?;
         }
         if !right(&found.sha512) {
-            drop(std::fs::remove_file(&aside));
+            drop(below::remove(to, Path::new(&aside)));
             return Err(
                 Error::gate(format!("{} is not what was published", from.display()))
                     .hint("`imgforge repo verify` shows what else is damaged"),
             );
         }
-        files::rename(&aside, &to)?;
+        files::rename(to, &aside, &file.path)?;
         copied.files += 1;
         copied.bytes += found.size - found.left;
         Ok(())

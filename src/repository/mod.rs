@@ -163,8 +163,7 @@ impl Repository {
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
         let root = std::path::absolute(&path).doing(doing)?;
-        std::fs::create_dir_all(root.join(".imgforge/names"))
-            .map_err(|cause| lock::cannot_be_written(&root, &cause))?;
+        lock::make(&root)?;
         let url = match url {
             Some(url) => url,
             None => Url::of_path(&root)?.to_string(),
@@ -227,7 +226,7 @@ impl Repository {
 
     /// The record of a name as it is on the disk.
     fn saved(&self, name: &str) -> Result<Option<state::Image>> {
-        State::read_image(&self.private(""), name)
+        State::read_image(&self.root, name)
     }
 
     /// The entries of a channel, verified; none when nothing was published to it yet.
@@ -266,14 +265,14 @@ impl Repository {
     }
 
     fn identify(&self, _held: &Held) -> Result<()> {
-        let path = self.private("repository.json");
-        let Some(found) = files::read_json::<Identity>(&path)? else {
+        let path = ".imgforge/repository.json";
+        let Some(found) = files::read_json::<Identity>(&self.root, path)? else {
             let identity = Identity {
                 version: 1,
                 id: uuid::Uuid::new_v4().to_string(),
                 default_channel: self.default_channel.clone(),
             };
-            return files::write_json(&path, &identity);
+            return files::write_json(&self.root, path, &identity);
         };
         if found.version != 1 {
             return Err(Error::usage(format!(
@@ -324,15 +323,11 @@ impl Repository {
 
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
     fn publish_key(&mut self, _held: &Held) -> Result<String> {
-        let (path, key) = (self.keyring(), self.signer.public_key()?);
+        let (path, key) = ("imgforge.gpg", self.signer.public_key()?);
         let ours = key::show(&key)?;
         let fingerprint = ours.join(" ");
-        let old = match std::fs::read(&path) {
-            Ok(old) => old,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-                return files::write(&path, &key).map(|()| fingerprint);
-            }
-            Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
+        let Some(old) = below::read(&self.root, path)? else {
+            return files::write(&self.root, path, &key).map(|()| fingerprint);
         };
         if old == key {
             return Ok(fingerprint);
@@ -342,7 +337,7 @@ impl Repository {
             return self.former_key(&theirs.join(" "), &fingerprint);
         }
         // The same key with another expiry date.
-        files::write(&path, &key).map(|()| fingerprint)
+        files::write(&self.root, path, &key).map(|()| fingerprint)
     }
 
     fn private(&self, name: &str) -> PathBuf {

@@ -7,8 +7,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Channel, Image, State, VERSION};
-use super::{Identity, check_name, files, journal};
+use super::{Identity, below, check_name, files, journal};
 use crate::error::{Context as _, Error, Result};
+
+const CHANNELS: &str = ".imgforge/channels.json";
 
 /// `.imgforge/channels.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,23 +32,22 @@ impl State {
     /// # Errors
     /// When there is no repository, or a record is damaged.
     pub fn read(root: &Path) -> Result<Self> {
-        let private = root.join(".imgforge");
-        let identity = files::read_json::<Identity>(&private.join("repository.json"))?;
+        let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
         let identity = identity.ok_or_else(|| no_repository(root))?;
-        let file = files::read_json::<ChannelsFile>(&private.join("channels.json"))?;
+        let file = files::read_json::<ChannelsFile>(root, CHANNELS)?;
         let (url, mut channels) = file
             .map(|file| (file.url, file.channels))
             .unwrap_or_default();
         let mut images = BTreeMap::new();
-        for name in names(&private)? {
-            if let Some(image) = Self::read_image(&private, &name)? {
+        for name in names(root)? {
+            if let Some(image) = Self::read_image(root, &name)? {
                 images.insert(name, image);
             }
         }
         let known = channels.keys().chain([&identity.default_channel]);
         for channel in known {
             check_name("channel", channel)
-                .map_err(|error| damaged(&private.join("channels.json"), &error.to_string()))?;
+                .map_err(|error| damaged(&root.join(CHANNELS), &error.to_string()))?;
         }
         let used = images
             .values()
@@ -69,16 +70,15 @@ impl State {
     /// # Errors
     /// When the channel is frozen, or a record is damaged.
     pub fn refuse_frozen(root: &Path, channel: &str) -> Result<()> {
-        let path = root.join(".imgforge/channels.json");
-        match files::read_json::<ChannelsFile>(&path)? {
+        match files::read_json::<ChannelsFile>(root, CHANNELS)? {
             Some(file) => super::transaction::refuse_frozen(&file.channels, channel),
             None => Ok(()),
         }
     }
 
-    pub(super) fn read_image(private: &Path, name: &str) -> Result<Option<Image>> {
-        let path = private.join(record_path(name));
-        let Some(image) = files::read_json::<Image>(&path)? else {
+    pub(super) fn read_image(root: &Path, name: &str) -> Result<Option<Image>> {
+        let path = record_path(name);
+        let Some(image) = files::read_json::<Image>(root, &path)? else {
             return Ok(None);
         };
         if image.version != VERSION {
@@ -89,14 +89,13 @@ impl State {
         }
         image
             .stays_below(name)
-            .map_err(|why| damaged(&path, &why))?;
+            .map_err(|why| damaged(&root.join(path), &why))?;
         Ok(Some(image))
     }
 
     /// The record of a name as bytes, with its path below the root.
     pub(super) fn image_file(image: &Image) -> Result<(String, Vec<u8>)> {
-        let path = format!(".imgforge/{}", record_path(&image.name));
-        Ok((path, files::json(image)?))
+        Ok((record_path(&image.name), files::json(image)?))
     }
 
     /// The record of the channels as bytes, with its path below the root.
@@ -106,7 +105,7 @@ impl State {
             url: self.url.clone(),
             channels: self.channels.clone(),
         };
-        Ok((".imgforge/channels.json".into(), files::json(&file)?))
+        Ok((CHANNELS.into(), files::json(&file)?))
     }
 }
 
@@ -146,12 +145,14 @@ fn damaged(path: &Path, why: &str) -> Error {
 }
 
 fn record_path(name: &str) -> String {
-    format!("names/{name}.json")
+    format!(".imgforge/names/{name}.json")
 }
 
 /// The names that have a record.
-fn names(private: &Path) -> Result<Vec<String>> {
-    let dir = private.join("names");
+fn names(root: &Path) -> Result<Vec<String>> {
+    let path = ".imgforge/names";
+    below::check_dir(root, path)?;
+    let dir = root.join(path);
     let doing = || format!("reading {}", dir.display());
     let mut names = Vec::new();
     let entries = match std::fs::read_dir(&dir) {

@@ -58,7 +58,7 @@ pub struct Rotation {
 
 impl Repository {
     pub(super) fn keys(&self) -> Result<Keys> {
-        let keys = files::read_json::<Keys>(&self.private("keys.json"))?;
+        let keys = files::read_json::<Keys>(&self.root, ".imgforge/keys.json")?;
         Ok(keys.unwrap_or_else(|| Keys {
             version: 1,
             main: self.fingerprint.clone(),

@@ -4,32 +4,35 @@ use super::world::*;
 
 #[test]
 fn a_full_disk_at_any_write_leaves_a_valid_repository() {
+    on_a_small_disk("repository::crash::each_write_on_a_full_disk");
+    on_a_small_disk("repository::crash::a_copy_on_a_full_disk");
+}
+
+#[test]
+#[ignore = "child"]
+fn each_write_on_a_full_disk() {
     let world = World::new();
     let (one, two) = (world.disk("one"), world.disk("two"));
-    let root = world.path("repo");
     publish(&world.repository(), &one);
-    let writes = [
-        (
-            "copy the blob",
-            ".imgforge/incoming/*/files/web-node-0123456789ab.xz",
-        ),
-        ("bind the revision", ".imgforge/names/web-node.json.new"),
-        ("write the manifest", "images/web-node/2/manifest.json.new"),
-        ("write an entry point aside", ".imgforge/transaction/0"),
-        ("write the journal", ".imgforge/journal.json.new"),
-    ];
-    for (when, file) in writes {
-        let full = root.clone();
+    for when in [
+        "copy the blob",
+        "bind the revision",
+        "write the manifest",
+        "write an entry point aside",
+        "write the journal",
+    ] {
+        let full = Arc::new(Mutex::new(None));
+        let fill = Arc::clone(&full);
         let repository = world.repository().on_step(move |step| {
             if step == when {
-                fill_up(&full, file);
+                *fill.lock().unwrap() = Some(fill_up());
             }
         });
         let error = publish_with(&repository, &two, |_| {}).unwrap_err();
         let text = error.render();
         assert!(text.contains("the disk is full"), "{when}: {text}");
         assert!(text.contains("imgforge repo prune"), "{when}: {text}");
-        drop(std::fs::remove_file(root.join(file)));
+        drop(full.lock().unwrap().take());
         let entry = world.repository().entries("stable").unwrap().remove(0);
         assert_eq!(
             (entry.revision, entry.sha512.as_ref()),
@@ -39,6 +42,100 @@ fn a_full_disk_at_any_write_leaves_a_valid_repository() {
     }
     assert_eq!(publish(&world.repository(), &two).revision, 2);
     world.fetched_equals(&world.repository(), "stable", "web-node", &two);
+}
+
+#[test]
+#[ignore = "child"]
+fn a_copy_on_a_full_disk() {
+    let world = World::new();
+    let repository = world.repository();
+    publish(&repository, &world.disk("one"));
+    let (target, ui) = (world.path("copy"), Ui::silent().stage("repository", "copy"));
+    let full = Arc::new(Mutex::new(None));
+    let fill = Arc::clone(&full);
+    let broken = world.repository().on_step(move |step| {
+        if step == "copy a file" {
+            *fill.lock().unwrap() = Some(fill_up());
+        }
+    });
+    let text = broken.copy(&target, &ui).unwrap_err().render();
+    assert!(text.contains("the disk is full"), "{text}");
+    assert!(!target.join("index.asc").exists());
+    drop(full.lock().unwrap().take());
+    repository.copy(&target, &ui).unwrap();
+    assert!(target.join("index.asc").exists());
+}
+
+/// In a directory that others may write, they can put links where the next files are to be.
+#[test]
+fn links_where_files_are_made_lead_nowhere() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    let root = world.path("repo");
+    publish(&world.repository(), &world.disk("one"));
+    let victim = world.path("victim");
+    let kept = victim.join("kept");
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("file"), "theirs").unwrap();
+    let link = |name: &str| {
+        let name = root.join(name);
+        drop(std::fs::remove_file(&name));
+        symlink(kept.join("file"), &name).unwrap();
+    };
+    let aside = [
+        ".imgforge/names/web-node.json.new",
+        ".imgforge/journal.json.new",
+        ".imgforge/lock",
+    ];
+    aside.iter().for_each(|name| link(name));
+    let planted = root.clone();
+    let theirs = kept.join("file");
+    let repository = world.repository().on_step(move |step| {
+        let name = match step {
+            "write the manifest" => "images/web-node/2/manifest.json.new",
+            "write an entry point aside" => ".imgforge/transaction/0",
+            _ => return,
+        };
+        // Both exist already where a step comes again.
+        drop(symlink(&theirs, planted.join(name)));
+    });
+    publish(&repository, &world.disk("two"));
+    let (copy, ui) = (world.path("copy"), Ui::silent().stage("repository", "copy"));
+    let part = copy.join("images/web-node/2/web-node-0123456789ab.xz.part");
+    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+    symlink(kept.join("file"), &part).unwrap();
+    repository.copy(&copy, &ui).unwrap();
+    assert_eq!(std::fs::read(kept.join("file")).unwrap(), b"theirs");
+    assert!(
+        !copy
+            .join("images/web-node/2/web-node-0123456789ab.xz")
+            .is_symlink()
+    );
+
+    // Nor is anything read, or removed, through one.
+    let incoming = root.join(".imgforge/incoming");
+    std::fs::remove_dir_all(&incoming).unwrap();
+    symlink(&victim, &incoming).unwrap();
+    let text = Repository::open(world.settings(&root))
+        .unwrap_err()
+        .render();
+    assert!(text.contains("incoming is a link"), "{text}");
+    assert!(kept.join("file").exists());
+    std::fs::remove_file(&incoming).unwrap();
+    for name in ["channels.json", "repository.json", "names/web-node.json"] {
+        let (file, aside) = (root.join(".imgforge").join(name), world.path("aside"));
+        std::fs::rename(&file, &aside).unwrap();
+        symlink(&aside, &file).unwrap();
+        let text = imgforge::repository::state::State::read(&root)
+            .unwrap_err()
+            .render();
+        assert!(text.contains(&format!("{name} is a link")), "{text}");
+        std::fs::rename(&aside, &file).unwrap();
+    }
+    publish(
+        &Repository::open(world.settings(&root)).unwrap(),
+        &world.disk("three"),
+    );
 }
 
 #[test]

@@ -274,16 +274,37 @@ impl imgforge::ui::Reporter for Notices {
     }
 }
 
-/// Makes the next write to `file` fail; `*` is the only directory there.
-pub(crate) fn fill_up(root: &Path, file: &str) {
-    let path = match file.split_once("/*/") {
-        Some((parent, rest)) => {
-            let mut dirs = std::fs::read_dir(root.join(parent)).unwrap();
-            dirs.next().unwrap().unwrap().path().join(rest)
-        }
-        None => root.join(file),
+/// Tells a test that its temporary files are on a small disk of its own.
+const SMALL: &str = "IMGFORGE_TEST_SMALL_DISK";
+
+/// Runs a test of the tier `child` with its temporary files on a small disk of its own.
+pub(crate) fn on_a_small_disk(test: &str) {
+    let dir = TempDir::new().unwrap();
+    let apart: &[&str] = match rustix::process::geteuid().is_root() {
+        true => &["--mount"],
+        false => &["--user", "--map-root-user", "--mount"],
     };
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    drop(std::fs::remove_file(&path));
-    std::os::unix::fs::symlink("/dev/full", path).unwrap();
+    let script = r#"mount -t tmpfs -o size=32m none "$0" && TMPDIR=$0 exec "$@""#;
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the door starts no other programs by it"
+    )]
+    let mut child = std::process::Command::new("unshare");
+    let child = child.args(apart).args(["sh", "-c", script]).arg(dir.path());
+    let child = child.arg(std::env::current_exe().unwrap()).env(SMALL, "1");
+    let output = child.args(["--ignored", "--exact", test]).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "{printed}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Leaves no room on the small disk of [`on_a_small_disk`], until what is returned is dropped.
+pub(crate) fn fill_up() -> tempfile::NamedTempFile {
+    std::env::var_os(SMALL).expect("run by another test");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    file
 }
