@@ -5,6 +5,7 @@
 //! is ever written to stderr: an error carries libguestfs' own text and what was being done. A
 //! signal, a hang and the death of imgforge end the appliance.
 
+mod btrfs;
 mod inspect;
 mod log;
 mod mounting;
@@ -28,8 +29,8 @@ use crate::host::interrupt;
 use crate::ui::StageUi;
 use crate::units;
 
+pub(crate) use inspect::SUBVOLUME;
 pub use inspect::{Key, Os};
-pub(crate) use inspect::{SUBVOLUME, pairs};
 pub use traces::remove_sockets_below;
 
 use log::Log;

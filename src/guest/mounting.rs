@@ -1,6 +1,6 @@
 //! Mounting an operating system as it mounts itself.
 
-use super::inspect::{behind_disk, pairs};
+use super::inspect::behind_disk;
 use super::{Guestfs, Os, SUBVOLUME};
 use crate::error::{Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount, Subvolume, kernel_name};
@@ -16,10 +16,10 @@ impl Guestfs {
     /// # Errors
     /// When the root cannot be mounted or inspected.
     pub fn mount_os(&self, root: &str) -> Result<Os> {
-        let listed = self.list_filesystems()?;
+        let listed = self.listed()?.systems;
         let device = self.listed_as(root, &listed)?;
         self.mount(&device, "/")?;
-        let systems = self.systems(&pairs(&listed), &device)?;
+        let systems = self.systems(&listed, &device)?;
         let layout = self.laid_out(&systems)?;
         let mut notes = layout.notes.clone();
         let mut mountpoints = vec![("/".to_owned(), device)];
@@ -41,7 +41,7 @@ impl Guestfs {
             )
         }));
         Ok(Os {
-            filesystems: pairs(&listed),
+            filesystems: listed,
             distro: self.inspect_get_distro(root)?,
             major: self.inspect_get_major_version(root)?,
             minor: self.inspect_get_minor_version(root)?,
@@ -110,7 +110,12 @@ impl Guestfs {
     }
 
     /// Mounts one; its name, as the session lists it.
-    fn mount_part(&self, system: &FileSystem, mount: &Mount, listed: &[String]) -> Result<String> {
+    fn mount_part(
+        &self,
+        system: &FileSystem,
+        mount: &Mount,
+        listed: &[(String, String)],
+    ) -> Result<String> {
         let path = match &mount.subvolume {
             None => None,
             Some(Subvolume::Path(path)) => Some(path.clone()),
@@ -147,13 +152,13 @@ impl Guestfs {
 
     /// The name by which a file system is listed. What fstab names by UUID or label may be given as
     /// the appliance's kernel calls it, which numbers disks as it meets them.
-    fn listed_as(&self, name: &str, systems: &[String]) -> Result<String> {
-        if systems.iter().any(|listed| listed == name) {
+    fn listed_as(&self, name: &str, systems: &[(String, String)]) -> Result<String> {
+        if systems.iter().any(|(listed, _)| listed == name) {
             return Ok(name.to_owned());
         }
         let uuid = self.vfs_uuid(name)?;
         let is_part = name.starts_with(SUBVOLUME);
-        for listed in systems.iter().step_by(2) {
+        for (listed, _) in systems {
             let alike = listed.starts_with(SUBVOLUME) == is_part
                 && (!is_part || behind_disk(listed) == behind_disk(name));
             if alike && !uuid.is_empty() && self.vfs_uuid(listed)? == uuid {

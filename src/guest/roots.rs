@@ -34,7 +34,11 @@ impl Guestfs {
     /// # Errors
     /// With libguestfs' own text.
     pub(crate) fn roots(&self) -> Result<Roots> {
-        let found = self.inspect_os()?;
+        let mut found = self.inspect_os()?;
+        if found.len() > 1 {
+            let again = self.listed()?.again;
+            found.retain(|root| !again.contains(root));
+        }
         let mut roots = found.clone();
         if roots.len() > 1 {
             self.without_lvm_snapshots(&mut roots)?;

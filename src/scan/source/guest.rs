@@ -5,7 +5,7 @@ use std::path::Path;
 use super::devices;
 use super::parts::Volume;
 use crate::error::{Error, Result};
-use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME, pairs};
+use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME};
 use crate::host::interrupt;
 use crate::scan::{Host, Scanner};
 
@@ -29,7 +29,7 @@ pub(super) fn read(
     };
     let guest = Guestfs::launch_unlocked(&launch, scanner.luks_keys())?;
     let extra = devices::prepare(&guest, scanner)?;
-    let mut systems = pairs(&guest.list_filesystems()?);
+    let mut systems = guest.listed()?.systems;
     for device in extra {
         if !systems.iter().any(|(name, _)| *name == device) {
             let kind = guest.vfs_type(&device).unwrap_or_default();
