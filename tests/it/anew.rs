@@ -2,7 +2,7 @@
 //! to the store, through the real binary.
 
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use imgforge::digest::{Key, file_blake3};
 use imgforge::host::exec::Program;
@@ -184,18 +184,22 @@ fn a_result_that_was_evicted_comes_back_under_another_key() {
     assert_eq!(world.stored(), [after]);
 }
 
+fn flip_last_byte(path: &Path) {
+    let size = std::fs::metadata(path).unwrap().len();
+    let file = std::fs::File::options().read(true).write(true).open(path);
+    let (file, mut byte) = (file.unwrap(), [0]);
+    file.read_exact_at(&mut byte, size - 1).unwrap();
+    file.write_all_at(&[!byte[0]], size - 1).unwrap();
+}
+
 /// A byte of the layer below changes; the layer itself does not.
 #[test]
 fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
     let world = family();
     let [install, seal, check] = proven(&world);
     let own = digest(&world, &seal);
-    let path = disk(&world, &install);
-    let size = std::fs::metadata(&path).unwrap().len();
-    let file = std::fs::File::options().read(true).write(true).open(&path);
-    let (file, mut byte) = (file.unwrap(), [0]);
-    file.read_exact_at(&mut byte, size - 1).unwrap();
-    file.write_all_at(&[!byte[0]], size - 1).unwrap();
+    let other = disk(&world, &install);
+    flip_last_byte(&other);
     assert_eq!(digest(&world, &seal), own);
     let refused = |stage: &str| {
         let output = world.run(&["build", "small", "--until", stage]);
@@ -211,6 +215,18 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
         }
     };
     refused("pack");
+    // Nor is anything made for a target.
+    let recipe = std::fs::read_to_string(world.path("recipes/small.yaml")).unwrap();
+    world.write(
+        "recipes/small.yaml",
+        &format!("{recipe}targets: {{raw: {{}}}}\n"),
+    );
+    let output = world.run(&["build", "small", "--until", "finish"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    let said = "the disk of the install stage of small changed after it was made";
+    assert!(stderr.contains(said), "{stderr}");
+    world.write("recipes/small.yaml", &recipe);
     let entry = world.path(&format!("state/store/{check}"));
     let aside = world.path("check");
     std::fs::rename(&entry, &aside).unwrap();
@@ -218,7 +234,7 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
 
     // As it was: the command that was printed goes on, and nothing before is done again.
     std::fs::rename(&aside, &entry).unwrap();
-    file.write_all_at(&byte, size - 1).unwrap();
+    flip_last_byte(&other);
     let said = world.ok(&["build", "small"]);
     assert_eq!(said.matches("cached").count(), 3, "{said}");
     assert!(planned(&world, "small", "small", "pack")["cached"] == true);

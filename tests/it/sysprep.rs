@@ -15,7 +15,7 @@ use imgforge::sysprep::{
 
 use crate::phony::Phony;
 use planted::Fate::{Becomes, Empty, Gone};
-use planted::{PLANTED, STAYING};
+use planted::{BOUND, PLANTED, STAYING};
 
 /// In no file after sealing, and in no block.
 const MARKER: &str = "a secret that must leave the disk";
@@ -29,6 +29,7 @@ fn planted_debian() -> Phony {
         // Longer than an inode holds, so that it has a block of its own.
         let content = match *path {
             "etc/apt/apt.conf.d/90proxy" => "Acquire::http::Proxy \"http://10.0.2.2:1\";\n".into(),
+            BOUND => "[Match]\nMACAddress=52:54:00:12:34:56\n".into(),
             _ => format!("{MARKER}\n").repeat(40),
         };
         phony.file(path, content);

@@ -161,6 +161,8 @@ fn clean_volumes_of_every_kind_give_no_alarm_and_others_exactly_what_they_hold()
     ];
     let found = scan(&dirty);
     assert_eq!(places(&found), BTreeSet::from(all), "{found:?}");
+    // Each once, but for what the snapshot has of the volume that it was made of.
+    assert_eq!(found.len(), all.len() + 1, "{found:?}");
     // What fstab names is told by its place on the machine.
     for place in ["/srv/in-xfs", "/pool/in-btrfs", "/home/in-home"] {
         let place = ("shell-history".to_owned(), format!("{place}/{LEFT}"));

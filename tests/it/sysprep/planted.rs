@@ -9,6 +9,9 @@ pub(super) enum Fate {
 }
 use Fate::{Becomes, Empty, Gone};
 
+/// A drop-in of systemd-networkd that is for one card.
+pub(super) const BOUND: &str = "etc/systemd/network/20-lan.network.d/card.conf";
+
 /// Operation, file, its fate.
 pub(super) const PLANTED: &[(&str, &str, Fate)] = &[
     ("abrt-data", "var/spool/abrt/ccpp-1/reason", Gone),
@@ -58,6 +61,7 @@ pub(super) const PLANTED: &[(&str, &str, Fate)] = &[
     ("lvm-system-devices", "etc/lvm/devices/system.devices", Gone),
     ("machine-id", "etc/machine-id", Empty),
     ("mail-spool", "var/mail/ann", Gone),
+    ("net-hwaddr", BOUND, Becomes("[Match]\nType=ether\n")),
     ("network-leases", "var/lib/NetworkManager/secret_key", Gone),
     (
         "package-manager-cache",
