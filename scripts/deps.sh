@@ -17,7 +17,7 @@ declare -A packages=(
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
-    libcap2-bin acl openssl ipxe-qemu grub-common virt-v2v p7zip-full strace g++ xfsprogs"
+    libcap2-bin acl openssl ipxe-qemu grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

@@ -1,6 +1,8 @@
 //! The gate with real machines: what does not boot is not published, a kill leaves nothing, and
 //! what is accepted is in the manifest with its reasons.
 
+mod small;
+
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -150,8 +152,9 @@ fn import(world: &World, name: &str) -> String {
     format!("install: {{import: {{image: {}}}}}\n", path(&disk))
 }
 
+/// As `small` does, with the init systems and boot loaders of a real one. Some ten minutes.
 #[test]
-#[ignore = "vm: src/stage/check src/runner"]
+#[ignore = "e2e: src/stage/check src/runner"]
 fn what_does_not_boot_is_never_published() {
     let world = broken("", "bios");
     for (name, why) in [

@@ -14,6 +14,7 @@
 //! | `fill` | writes 64 MiB of noise to its first disk, powers off |
 //! | `reach` | says what 10.0.2.2 answers at each `port=` of the command line, powers off |
 //! | `runner` | starts the runner, as an init system does after `inject` |
+//! | `root` | becomes the system on its first disk's first partition |
 //! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
 
 use std::fs;
@@ -93,6 +94,11 @@ case $mode in
     chmod +x /sbin/poweroff /sbin/reboot
     setsid sh /usr/lib/imgforge/runner &
     while :; do sleep 1000; done ;;
+  root)
+    mkdir /root
+    mount -t ext4 /dev/vda1 /root
+    for dir in proc sys dev; do mount --move "/$dir" "/root/$dir"; done
+    exec switch_root /root /sbin/init </dev/console >/dev/console 2>&1 ;;
   disk)
     for disk in /sys/block/vd*; do echo "toy: ${disk##*/} serial=$(cat "$disk/serial")"; done
     for nic in /sys/class/net/*/device; do
@@ -182,6 +188,13 @@ pub(crate) fn installer(dir: &Path, disk: &[u8]) -> (PathBuf, PathBuf) {
     let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
     fs::write(&initrd, archive(&version, &modules, Some(disk))).unwrap();
     (kernel, initrd)
+}
+
+/// Kernel and initial RAM disk that boot the system on a disk's first partition.
+pub(crate) fn for_a_disk() -> (PathBuf, Vec<u8>) {
+    let (kernel, version) = kernel();
+    let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
+    (kernel, archive(&version, &modules, None))
 }
 
 /// Writes the initial RAM disk below `dir`.

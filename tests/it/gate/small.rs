@@ -1,0 +1,164 @@
+//! The gate's promises on a guest of a few files, which boots from its disk in seconds.
+
+use super::*;
+use crate::phony::Phony;
+use crate::toy;
+
+/// What it starts with: the services of a machine, and the runner if that was put in.
+const INIT: &str = r#"#!/bin/sh
+export PATH=/usr/sbin:/usr/bin
+mount -t tmpfs run /run
+mkdir -p /run/systemd/system
+[ -s /etc/machine-id ] || tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+echo "small: started"
+[ ! -e /etc/panics ] || echo c >/proc/sysrq-trigger
+[ ! -e /usr/lib/imgforge/runner ] || setsid sh /usr/lib/imgforge/runner &
+while :; do sleep 1000; done
+"#;
+
+/// As much of systemd as the runner asks for; `/etc/failed` names a unit that failed.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case $* in
+  is-system-running)
+    [ -e /etc/failed ] && echo degraded || echo running ;;
+  "list-units --failed"*) cat /etc/failed ;;
+  *poweroff*) exec busybox poweroff -f ;;
+  *) exit 1 ;;
+esac
+"#;
+
+/// Programs of it that busybox is.
+const BUSYBOX: &[&str] = &[
+    "basename",
+    "cat",
+    "chmod",
+    "cut",
+    "dd",
+    "grep",
+    "head",
+    "ip",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mount",
+    "od",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sed",
+    "setsid",
+    "sha256sum",
+    "sleep",
+    "sync",
+    "tar",
+    "timeout",
+    "touch",
+    "tr",
+    "uname",
+];
+
+/// A Debian of a few files that boots.
+fn guest() -> Phony {
+    let phony = Phony::debian();
+    let (kernel, initrd) = toy::for_a_disk();
+    phony
+        .file("boot/vmlinuz", std::fs::read(kernel).unwrap())
+        .file("boot/initrd.img", initrd)
+        .file("etc/fstab", "/dev/vda1 / ext4 defaults 0 1\n")
+        .file("usr/lib/systemd/systemd", "")
+        .file("usr/sbin/init", INIT)
+        .file("usr/bin/systemctl", SYSTEMCTL);
+    for program in ["usr/sbin/init", "usr/bin/systemctl"] {
+        phony.mode(program, 0o755);
+    }
+    for name in BUSYBOX {
+        phony.link(&format!("usr/bin/{name}"), "busybox");
+    }
+    phony
+}
+
+/// Writes the disk of the image `name`: one ext4 partition, and GRUB in front of it.
+fn disk(world: &World, name: &str, phony: &Phony) {
+    const START: u64 = 1 << 20;
+    const SIZE: u64 = 200 << 20;
+    let disk = world.path(&format!("{name}.raw"));
+    let file = std::fs::File::create(&disk).unwrap();
+    file.set_len(START + SIZE).unwrap();
+    let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk);
+    let table = "label: dos\nstart=2048, type=83, bootable\n";
+    sfdisk.input(table).run().unwrap();
+    Program::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "small"])
+        .args(["-E", &format!("offset={START}"), "-d"])
+        .arg(phony.path())
+        .arg(&disk)
+        .arg(format!("{}k", SIZE >> 10))
+        .run()
+        .unwrap();
+    let (words, core) = (world.path("grub.cfg"), world.path("grub.img"));
+    let text = "linux (hd0,msdos1)/boot/vmlinuz console=ttyS0 quiet panic=0 no_timer_check toy=root\n\
+                initrd (hd0,msdos1)/boot/initrd.img\nboot\n";
+    std::fs::write(&words, text).unwrap();
+    Program::new("grub-mkimage")
+        .args(["-O", "i386-pc", "-p", "/boot", "-o"])
+        .arg(&core)
+        .arg("-c")
+        .arg(&words)
+        .args(["biosdisk", "part_msdos", "ext2", "linux"])
+        .run()
+        .unwrap();
+    let core = std::fs::read(core).unwrap();
+    assert!((core.len() as u64) < START - 512);
+    // The first sector loads what follows it; the table stays.
+    let first = std::fs::read("/usr/lib/grub/i386-pc/boot.img").unwrap();
+    file.write_all_at(&first[..440], 0).unwrap();
+    file.write_all_at(&core, 512).unwrap();
+    world.recipe(name, &import(world, name));
+}
+
+/// A leftover, a kill between two clones, a unit that failed, exceptions with their reasons, and a
+/// kernel that panics.
+#[test]
+#[ignore = "vm: src/stage/check src/scan src/runner src/stage/publish.rs"]
+fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
+    slots::take(2);
+    let world = World::new("bios");
+    let phony = guest();
+    phony.file("etc/app.conf", "password = hunter22x\n");
+    phony.file(
+        "etc/failed",
+        "broken.service loaded failed failed It is broken\n",
+    );
+    disk(&world, "unit", &phony);
+    let publish = ["build", "unit", "--publish"];
+    let why = "secret-assignment: /etc/app.conf (line 1)";
+    refused(&world, "unit", &world.run(&publish), why);
+
+    let import = import(&world, "unit");
+    let allow = "allow: [{rule: secret-assignment, path: /etc/app.conf, reason: it is a joke}]";
+    world.recipe("unit", &format!("{import}check:\n  {allow}\n"));
+    a_kill_leaves_nothing(&world);
+    let why = "the unit broken.service failed";
+    refused(&world, "unit", &world.run(&publish), why);
+
+    let units = "failed-units: {broken.service: it is broken on purpose}";
+    world.recipe(
+        "unit",
+        &format!("{import}check:\n  {allow}\n  {units}\npack: {{profile: fast}}\n"),
+    );
+    published_with_its_exceptions(&world);
+
+    let phony = guest();
+    phony.file("etc/panics", "");
+    disk(&world, "panics", &phony);
+    // A machine that crashed is gone before anybody can look at its screen.
+    let output = world.run(&["build", "panics", "--publish"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("kernel panicked"), "{stderr}");
+    assert!(!world.path("repo/images/panics").exists());
+    assert!(world.left_over().is_empty(), "{:?}", world.left_over());
+}
