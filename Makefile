@@ -34,8 +34,8 @@ demo-notice:
 test: deps-test ## Runs the tests
 	@scripts/proofs.py test
 
-test-vm: deps-test ## Runs the long tests, which start virtual machines
-	@scripts/proofs.py run vm
+test-vm: deps-test ## Runs the long tests, most of which start virtual machines
+	@scripts/proofs.py run vm long
 
 proofs: ## Tells when each long test passed last, and what changed since
 	@scripts/proofs.py

@@ -5,9 +5,9 @@ A long test says in its source which tier runs it and which files it is about:
 
     #[ignore = "vm: src/sysprep src/guest"]
 
-Tiers: root (short, but only root can run it), vm (part of each change's way), e2e (whole systems,
-hours), clouds (services of others), child (run by another test only). Benchmarks and scripts are
-listed in OTHERS below.
+Tiers: root (short, but only root can run it), vm (starts guests or appliances, and is part of each
+change's way), long (the same without any), e2e (whole systems, hours), clouds (services of others),
+child (run by another test only). Benchmarks and scripts are listed in OTHERS below.
 
     scripts/proofs.py test             `cargo test`, the tier root, and one line of counts
 
@@ -21,6 +21,7 @@ listed in OTHERS below.
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import datetime
 import os
 import pathlib
@@ -32,7 +33,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "proofs.tsv"
 FIELDS = ["test", "result", "commit", "date", "seconds", "cores", "acceleration", "versions"]
-TIERS = ["root", "vm", "e2e", "clouds", "child", "bench", "images", "install"]
+TIERS = ["root", "vm", "long", "e2e", "clouds", "child", "bench", "images", "install"]
 # A hang, on the slowest host that we know; nothing is measured by it.
 HANG = 3 * 3600
 
@@ -266,12 +267,23 @@ def run(test):
 
 def prove(chosen):
     """Runs these and records them; says how many passed and failed. What is in each change's way runs
-    side by side, as far as there are slots for guests; the others share directories."""
+    side by side, the longest first: guests as far as there are slots for them, and beside them what
+    starts none. The others share directories."""
     about = {"commit": commit(), "cores": os.cpu_count(), "acceleration": acceleration(), "versions": versions()}
+    last, _ = history()
     results = collections.Counter()
-    for beside, workers in ((True, os.cpu_count()), (False, 1)):
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            running = {pool.submit(run, test): test for test in chosen if (test.tier == "vm") == beside}
+
+    def took(test):
+        return int(last[test.name]["seconds"]) if test.name in last else HANG
+
+    longest = sorted(chosen, key=took, reverse=True)
+    for tiers in ({"vm": os.cpu_count(), "long": 1}, {"": 1}):
+        with contextlib.ExitStack() as pools:
+            running = {}
+            for tier, workers in tiers.items():
+                pool = pools.enter_context(concurrent.futures.ThreadPoolExecutor(workers))
+                these = [t for t in longest if tier == (t.tier if t.tier in ("vm", "long") else "")]
+                running |= {pool.submit(run, t): t for t in these}
             for done in concurrent.futures.as_completed(running):
                 result, seconds = done.result()
                 results[result] += 1

@@ -83,6 +83,7 @@ fn patient(guest: &Guestfs) {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn a_debian_is_mounted_read_written_and_closed() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Phony::debian().disk(dir.path(), "disk.raw");
@@ -141,6 +142,7 @@ fn a_debian_is_mounted_read_written_and_closed() {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn two_systems_none_and_one_on_lvm() {
     let dir = tempfile::tempdir().unwrap();
     let debian = Phony::debian();
@@ -269,6 +271,7 @@ fn child_is_interrupted() {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn an_interrupted_call_ends_with_its_appliance() {
     let dir = tempfile::tempdir().unwrap();
     let output = child("child_is_interrupted", dir.path()).text().unwrap();
@@ -289,6 +292,7 @@ fn child_waits_to_be_killed() {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn a_killed_process_takes_its_appliance_along() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = child("child_waits_to_be_killed", dir.path())
@@ -335,6 +339,7 @@ fn child_fails_in_many_ways() {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn nothing_is_written_to_stderr() {
     let dir = tempfile::tempdir().unwrap();
     let program = child("child_fails_in_many_ways", dir.path());
@@ -367,6 +372,7 @@ fn child_starts_an_appliance() {
 }
 
 #[test]
+#[ignore = "vm: src/guest guestfs-sys"]
 fn an_appliance_that_qemu_aborts_starts_again() {
     let dir = tempfile::tempdir().unwrap();
     let hypervisor = dir.path().join("qemu");

@@ -153,6 +153,7 @@ fn every_operation_has_a_planted_file() {
 }
 
 #[test]
+#[ignore = "vm: src/sysprep src/guest"]
 fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let phony = planted_debian();

@@ -108,6 +108,7 @@ fn a_guest_talks_both_ways_and_powers_off() {
 /// ordinary user. One more would do: with the right to search, a handle of any file of a disk's file
 /// system opens it.
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn qemu_cannot_change_the_host() {
     let bench = bench();
     let mut spec = toy::spec(bench.dir.path(), "good");
@@ -160,6 +161,7 @@ fn qemu_cannot_change_the_host() {
 
 /// Of what listens on this host's loopback a guest reaches the build's proxy, and nothing else.
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn a_guest_reaches_the_relay_and_no_other_service_of_the_host() {
     let bench = bench();
     let servers = [b"the relay" as &[u8], b"a database"];
@@ -192,6 +194,7 @@ fn a_guest_reaches_the_relay_and_no_other_service_of_the_host() {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn the_kind_of_the_end_is_told() {
     let bench = bench();
     for (mode, outcome) in [
@@ -208,6 +211,7 @@ fn the_kind_of_the_end_is_told() {
 
 /// One ends while the other goes on: each hears of its own end only.
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn two_guests_of_one_connection_are_told_apart() {
     let bench = bench();
     let other = tempfile::tempdir().unwrap();
@@ -222,6 +226,7 @@ fn two_guests_of_one_connection_are_told_apart() {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn a_hanging_guest_is_watched_shown_and_destroyed() {
     let bench = bench();
     let domain = bench.start("hang");
@@ -239,6 +244,7 @@ fn a_hanging_guest_is_watched_shown_and_destroyed() {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn what_is_typed_reaches_the_console_from_another_thread() {
     let bench = bench();
     let domain = bench.start("type");
@@ -252,6 +258,7 @@ fn what_is_typed_reaches_the_console_from_another_thread() {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn a_flooding_guest_is_slowed_down_and_takes_no_memory() {
     let bench = bench();
     let domain = bench.start("flood");
@@ -288,6 +295,7 @@ fn ownership(path: &Path) -> (u32, u32, u32) {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
     let bench = bench();
     let store = bench.dir.path().join("store");
@@ -377,6 +385,7 @@ fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
 }
 
 #[test]
+#[ignore = "vm: src/hypervisor"]
 fn a_guest_that_cannot_start_leaves_nothing() {
     let bench = bench();
     let mut spec = toy::spec(bench.dir.path(), "good");

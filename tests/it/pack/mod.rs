@@ -201,6 +201,7 @@ fn code() -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "long: src/pack"]
 fn every_profile_unpacks_and_has_the_filter_for_code_only_if_asked() {
     let dir = TempDir::new().unwrap();
     let text = b"the quick brown fox ".repeat(200_000);

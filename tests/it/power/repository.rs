@@ -128,6 +128,7 @@ fn holds(published: &Published, run: &Run, during: &[u64], after: u64) {
 }
 
 #[test]
+#[ignore = "long: src/repository src/sync"]
 fn a_first_publication_is_there_when_it_said_so() {
     let published = Published::new();
     published.build(&published.site.world.disk("one"));
@@ -136,6 +137,7 @@ fn a_first_publication_is_there_when_it_said_so() {
 }
 
 #[test]
+#[ignore = "long: src/repository src/sync"]
 fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
     let published = Published::new();
     for text in ["one", "two"] {
@@ -155,6 +157,7 @@ fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
 }
 
 #[test]
+#[ignore = "long: src/repository src/sync"]
 fn what_is_purged_is_listed_nowhere_before_it_goes() {
     let published = Published::new();
     for text in ["one", "two"] {
@@ -170,6 +173,7 @@ fn what_is_purged_is_listed_nowhere_before_it_goes() {
 
 /// Without it, nobody could publish to the repository again.
 #[test]
+#[ignore = "long: src/repository src/sync"]
 fn the_key_that_signed_a_publication_is_there_afterwards() {
     let published = Published::new();
     published.build(&published.site.world.disk("one"));

@@ -93,6 +93,7 @@ impl State {
 }
 
 #[test]
+#[ignore = "long: src/store src/pipeline"]
 fn a_first_build_is_there_when_it_said_so() {
     let state = State::new();
     let run = state.run(&BUILD);
@@ -100,6 +101,7 @@ fn a_first_build_is_there_when_it_said_so() {
 }
 
 #[test]
+#[ignore = "long: src/store src/pipeline"]
 fn a_build_anew_keeps_what_there_was_until_its_epoch_lasts() {
     let state = State::new();
     state.world.ok(&BUILD);

@@ -148,6 +148,7 @@ fn what_cannot_be_searched_is_refused_and_can_be_accepted() {
 }
 
 #[test]
+#[ignore = "vm: src/scan"]
 fn a_signal_ends_the_scan_within_one_file() {
     let phony = Phony::debian();
     // A file that decodes to gibibytes is at work for long.
