@@ -194,8 +194,12 @@ pub(crate) fn appliance(program: &'static str) -> Program {
 /// A process that runs one test of this binary alone, with the slots of the one that starts it;
 /// without any it takes its own.
 pub(crate) fn this_test(name: &str) -> Program {
-    let program =
-        Program::at(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let program = Program::at(std::env::current_exe().unwrap()).args([
+        "--include-ignored",
+        "--exact",
+        name,
+        "--nocapture",
+    ]);
     let has = MINE.with_borrow(|mine| !mine.is_empty()) || std::env::var_os(HELD).is_some();
     match has {
         true => program.env(HELD, "1"),

@@ -170,7 +170,7 @@ fn boot(world: &World, disk: &Path, uefi: bool, marker: &str) -> String {
     );
     let console = world.path(if uefi { "uefi.log" } else { "bios.log" });
     let mut qemu = Command::new(slots::qemu(world.held));
-    qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35"]);
+    qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35,hpet=off"]);
     qemu.args([
         "-cpu",
         "max",

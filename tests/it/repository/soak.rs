@@ -143,7 +143,7 @@ fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
     // Reproducible, and spread over all that a publication does.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..200 {
-        let child = this_test("repository::soak::publisher").arg("--ignored");
+        let child = this_test("repository::soak::publisher");
         let mut child = child.env(PLACE, dir.path()).spawn().unwrap();
         let mut said = BufReader::new(child.take_stdout()).lines();
         assert!(said.any(|line| line.unwrap().ends_with("published")));
