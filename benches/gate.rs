@@ -111,7 +111,14 @@ fn boot(dir: &Path, disk: &Path) -> Duration {
     let began = Instant::now();
     let mut qemu = Command::new("qemu-system-x86_64")
         .args([
-            "-machine", "q35", "-m", "1024", "-smp", "2", "-display", "none",
+            "-machine",
+            "q35,hpet=off",
+            "-m",
+            "1024",
+            "-smp",
+            "2",
+            "-display",
+            "none",
         ])
         .args(accel)
         .args(["-nic", "user,model=virtio", "-drive", &drive, "-serial"])

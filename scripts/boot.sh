@@ -15,7 +15,7 @@ boot() {
 	mkfifo "$world/console"
 	for attempt in 1 2 3; do
 		qemu-img create -q -f qcow2 -F raw -b "$1" "$world/overlay.qcow2"
-		timeout 600 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
+		timeout 600 qemu-system-x86_64 -machine q35,hpet=off -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
 			-display none -no-reboot "${args[@]}" -serial stdio \
 			-drive "file=$world/overlay.qcow2,format=qcow2,if=virtio,cache=unsafe" \
 			</dev/null >"$world/console" 2>&1 &

@@ -189,7 +189,7 @@ fn boots_again(
     let ended = matches!(end, End::Panicked | End::DeadEnd(_));
     let starved = late && ended && report.boots == 0;
     // QEMU's translator with several processors aborts now and then while the guest sets up its
-    // devices (seen with 10.0: an assertion in msix_table_mmio_write).
+    // devices: as in `crate::guest`.
     let lost = end == End::Ended(Outcome::Failed) && report.boots == 0 && untouched;
     if lost {
         free.lost += 1;

@@ -230,7 +230,7 @@ fn two_systems_none_and_one_on_lvm() {
 }
 
 /// Runs one of the tests below as a process of its own, as they end it or look at its output.
-fn child(test: &str, dir: &Path) -> Program {
+pub(crate) fn child(test: &str, dir: &Path) -> Program {
     crate::slots::this_test(&format!("guest::{test}"))
         .env("IMGFORGE_TEST_DIR", dir)
         .timeout(HANG)

@@ -8,6 +8,7 @@
 //! | `poweroff` | says one line and powers off |
 //! | `panic` | crashes its kernel |
 //! | `hang` | says one line and sleeps for ever |
+//! | `sleep` | sleeps fifty times, powers off |
 //! | `flood` | writes to console and port without end |
 //! | `reboot` | says one line and restarts |
 //! | `type` | repeats what is typed on the console, until `bye` |
@@ -67,6 +68,9 @@ case $mode in
   poweroff) poweroff -f ;;
   panic) echo c >/proc/sysrq-trigger ;;
   hang) while :; do sleep 1000; done ;;
+  sleep)
+    for i in $(seq 50); do usleep 20000; done
+    poweroff -f ;;
   flood)
     yes "port port port port port port port port port" >"$port" &
     yes "console console console console console console" ;;

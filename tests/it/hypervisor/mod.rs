@@ -23,13 +23,13 @@ use crate::slots::{self, this_test};
 use crate::toy;
 
 /// A ledger, a connection and a directory for one test's files.
-struct Bench {
+pub(crate) struct Bench {
     connection: Connection,
     ledger: Ledger,
     dir: tempfile::TempDir,
 }
 
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let connection = slots::connect(None, &ledger).unwrap();
@@ -41,7 +41,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    fn start(&self, mode: &str) -> Domain {
+    pub(crate) fn start(&self, mode: &str) -> Domain {
         self.connection
             .start(&toy::spec(self.dir.path(), mode), &self.ledger)
             .unwrap()
@@ -50,13 +50,13 @@ impl Bench {
 
 /// All that a guest says until it ends.
 #[derive(Debug, Default)]
-struct Said {
+pub(crate) struct Said {
     console: String,
     port: String,
-    outcome: Option<Outcome>,
+    pub(crate) outcome: Option<Outcome>,
 }
 
-fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
+pub(crate) fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
     let mut said = Said::default();
     loop {
         match domain.next_event(HANG).unwrap() {

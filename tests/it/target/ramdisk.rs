@@ -95,7 +95,7 @@ pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
         ])
         .args([
             "-machine",
-            "q35",
+            "q35,hpet=off",
             "-accel",
             "tcg,thread=multi",
             "-cpu",
