@@ -57,6 +57,7 @@ lint: deps-test check-docs ## Checks format, lints, scripts and generated docume
 	shellcheck scripts/*.sh findings/*.sh src/hypervisor/*.sh .ci/run
 	shellcheck -s sh firstboot/*.sh firstboot/*/*.sh
 	scripts/proofs.py check
+	scripts/planted-faults.py check
 
 docs: ## Generates the parts of docs/ that derive from the types
 	@scripts/docs.sh write

@@ -67,6 +67,8 @@ OTHERS = [
     image("research-desktop", "ansible"),
     Test("install debian-base", "install", ["recipes/debian-base.yaml", "preseed", "src/stage/install", "src/proxy"],
          ["scripts/e2e-install.sh"], "scripts/e2e-install.sh"),
+    Test("planted faults", "e2e", ["src/stage/check", "src/repository", "src/store", "tests/it/power", "scripts/proofs.py"],
+         ["scripts/planted-faults.py"], "scripts/planted-faults.py"),
 ]
 
 MARK = re.compile(r'#\[ignore(?: = "([^"]*)")?\](?:\s*#\[[^\]]*\])*\s*(?:pub(?:\([^)]*\))? )?fn (\w+)', re.S)
@@ -129,6 +131,19 @@ BANNED = [
 ]
 
 
+# A test, from its mark to its closing brace.
+WHOLE = re.compile(r"^( *)#\[test\]\n(?:[^\n]*\n)*?\1(?:pub(?:\([^)]*\))? )?fn (\w+)\(.*?^\1\}", re.M | re.S)
+
+
+def early_ends(file, text):
+    """Where tests end before they have tested, and would pass."""
+    for test in WHOLE.finditer(text):
+        for hit in re.finditer(r"\breturn\s*[;}]|\bprocess::exit\(", test[0]):
+            line = text[:test.start() + hit.start()].count("\n") + 1
+            yield (f"{file}:{line}: `{hit.group()}` ends {test[2]} before it has tested: "
+                   "what is missing makes a test fail, or it has a tier")
+
+
 def bans():
     """Where tests do what they may not."""
     faults = []
@@ -139,6 +154,7 @@ def bans():
         if file.startswith("src/") and "test" not in path.stem and "tests/" not in file:
             begin = re.search(r"#\[cfg\(test\)\]\s*mod \w+ \{", text)
             text = text[:begin.end()].count("\n") * "\n" + text[begin.end():] if begin else ""
+        faults += early_ends(file, text)
         for pattern, allowed, why in BANNED:
             if file in allowed:
                 continue

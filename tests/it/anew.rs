@@ -284,6 +284,7 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
     let world = family();
     Phony::debian()
         .file("etc/app.conf", "password = hunter22x\n")
+        .file("etc/db.conf", "password = hunter33y\n")
         .file("usr/bin/tar", "")
         .file("usr/lib/systemd/systemd", "")
         .disk(&world.path("files"), "disk.raw");
@@ -295,7 +296,9 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
         .dir(world.path(""))
         .run()
         .unwrap();
-    world.recipe(&format!("install: {{import: {{image: {image}}}}}\n"));
+    let allow = "{rule: secret-assignment, path: /etc/db.conf, reason: it is a joke}";
+    let install = format!("install: {{import: {{image: {image}}}}}");
+    world.recipe(&format!("{install}\ncheck: {{allow: [{allow}]}}\n"));
     world.write("recipes/child.yaml", "name: child\nfrom: small\n");
     let content = |key: &str| {
         let raw = world.path("flat.raw");
@@ -335,6 +338,10 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
             args.truncate(2);
         }
     }
+    let report = std::fs::read(world.path("state/logs/small/gate.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let accepted = &report["scan"]["accepted"];
+    assert_eq!(accepted[0]["reason"], "it is a joke", "{accepted}");
     assert!(!world.stored().iter().any(|name| name.starts_with('.')));
 }
 

@@ -73,7 +73,7 @@ fn eight_publishers_and_four_readers_for_500_publications() {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= PUBLICATIONS {
-                return;
+                break;
             }
             // Readers keep up on every host: these wait for them.
             wait_for("a read", || reads.load(Ordering::Relaxed) >= number / 5);
