@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use super::Guestfs;
+use super::btrfs::Listed;
+use super::roots::Roots;
 use crate::error::{Context as _, Error, Result};
 
 /// An operating system on the disks of a session.
@@ -75,10 +77,20 @@ impl Guestfs {
     /// When there is none, when there are several (they are listed), or when one of its file
     /// systems cannot be mounted.
     pub fn mount_root(&self) -> Result<Os> {
-        let found = self.roots()?;
+        let listed = self.listed()?;
+        let found = self.roots(&listed)?;
+        self.mount_found(&found, &listed)
+    }
+
+    /// As [`Guestfs::mount_root`], of what [`Guestfs::roots`] has found among the file systems
+    /// `listed`: to look for either again takes as long.
+    ///
+    /// # Errors
+    /// As [`Guestfs::mount_root`].
+    pub(crate) fn mount_found(&self, found: &Roots, listed: &Listed) -> Result<Os> {
         match found.roots.as_slice() {
             [root] => {
-                let mut os = self.mount_os(root)?;
+                let mut os = self.mount_listed(root, &listed.systems)?;
                 os.notes.extend(found.note());
                 Ok(os)
             }

@@ -16,15 +16,19 @@ impl Guestfs {
     /// # Errors
     /// When the root cannot be mounted or inspected.
     pub fn mount_os(&self, root: &str) -> Result<Os> {
-        let listed = self.listed()?.systems;
-        let device = self.listed_as(root, &listed)?;
+        self.mount_listed(root, &self.listed()?.systems)
+    }
+
+    /// As [`Guestfs::mount_os`], with the file systems that are `listed`.
+    pub(super) fn mount_listed(&self, root: &str, listed: &[(String, String)]) -> Result<Os> {
+        let device = self.listed_as(root, listed)?;
         self.mount(&device, "/")?;
-        let systems = self.systems(&listed, &device)?;
+        let systems = self.systems(listed, &device)?;
         let layout = self.laid_out(&systems)?;
         let mut notes = layout.notes.clone();
         let mut mountpoints = vec![("/".to_owned(), device)];
         for mount in layout.mounts.iter().skip(1) {
-            match self.mount_part(&systems[mount.system], mount, &listed) {
+            match self.mount_part(&systems[mount.system], mount, listed) {
                 Ok(device) => mountpoints.push((mount.at.clone(), device)),
                 Err(error) => notes.push(not_mounted(&systems[mount.system], mount, &error)),
             }
@@ -41,7 +45,7 @@ impl Guestfs {
             )
         }));
         Ok(Os {
-            filesystems: listed,
+            filesystems: listed.to_vec(),
             distro: self.inspect_get_distro(root)?,
             major: self.inspect_get_major_version(root)?,
             minor: self.inspect_get_minor_version(root)?,

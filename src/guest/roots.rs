@@ -1,5 +1,6 @@
 //! Which of the systems that inspection finds are systems, and which are snapshots of one.
 
+use super::btrfs::Listed;
 use super::inspect::behind_disk;
 use super::{Guestfs, SUBVOLUME};
 use crate::error::Result;
@@ -28,17 +29,14 @@ impl Roots {
 }
 
 impl Guestfs {
-    /// Looks for operating systems. Of a btrfs that has snapshots of its root, and of logical
+    /// Looks for operating systems on the file systems `listed`. Of a btrfs that has snapshots of its root, and of logical
     /// volumes that have, only the root counts.
     ///
     /// # Errors
     /// With libguestfs' own text.
-    pub(crate) fn roots(&self) -> Result<Roots> {
+    pub(crate) fn roots(&self, listed: &Listed) -> Result<Roots> {
         let mut found = self.inspect_os()?;
-        if found.len() > 1 {
-            let again = self.listed()?.again;
-            found.retain(|root| !again.contains(root));
-        }
+        found.retain(|root| !listed.again.contains(root));
         let mut roots = found.clone();
         if roots.len() > 1 {
             self.without_lvm_snapshots(&mut roots)?;

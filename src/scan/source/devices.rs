@@ -10,13 +10,15 @@ use crate::scan::Scanner;
 
 /// Makes every volume usable, also thin snapshots that are left out otherwise; lists those, and
 /// whether they are. libguestfs lists nothing while there is a volume without a device: such ones
-/// leave their group, in the appliance's own layer of the disk.
+/// leave their group, in the appliance's own layer of the disk. Then udevd ends, as no device is
+/// made any more, and its names of devices stay: each look of libguestfs at a partition sends
+/// events for all of them, and the next one waits for these.
 const PREPARE: &str = r#"
 vgchange -ay -K >/dev/null 2>&1; udevadm settle
 lvs --noheadings -o lv_path,lv_active -S 'lv_role=public && lv_layout!=pool' 2>/dev/null
 for g in $(vgs --noheadings -o vg_name -S 'vg_missing_pv_count>0' 2>/dev/null); do
   vgreduce --removemissing --force $g >/dev/null 2>&1
-done; true
+done; udevadm settle; udevadm control --exit 2>/dev/null; true
 "#;
 
 /// Prints a line for each device that nothing lies upon: its name, the kernel's name, the partition's

@@ -29,7 +29,8 @@ pub(super) fn read(
     };
     let guest = Guestfs::launch_unlocked(&launch, scanner.luks_keys())?;
     let extra = devices::prepare(&guest, scanner)?;
-    let mut systems = guest.listed()?.systems;
+    let listed = guest.listed()?;
+    let mut systems = listed.systems.clone();
     for device in extra {
         if !systems.iter().any(|(name, _)| *name == device) {
             let kind = guest.vfs_type(&device).unwrap_or_default();
@@ -37,8 +38,9 @@ pub(super) fn read(
         }
     }
     let mut seen = vec![];
-    if guest.roots()?.roots.len() == 1 {
-        match guest.mount_root() {
+    let found = guest.roots(&listed)?;
+    if found.roots.len() == 1 {
+        match guest.mount_found(&found, &listed) {
             Ok(os) => {
                 packed(&guest, "/", &[], scanner)?;
                 seen.extend(os.mountpoints.into_iter().map(|(_, device)| device));

@@ -33,11 +33,12 @@ pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree
         accel: source.accel(),
         ui: Some(ui),
     })?;
-    let roots = guest.roots()?.roots;
-    if roots.len() > 1 {
-        return Err(many(&roots));
+    let listed = guest.listed()?;
+    let found = guest.roots(&listed)?;
+    if found.roots.len() > 1 {
+        return Err(many(&found.roots));
     }
-    for note in guest.mount_root()?.notes {
+    for note in guest.mount_found(&found, &listed)?.notes {
         ui.ui().warning(note);
     }
     ui.step("copying the files out of the disk");
