@@ -26,6 +26,8 @@ done; udevadm settle; udevadm control --exit 2>/dev/null; true
 /// zeroes, and the file system's UUID.
 const LEAVES: &str = r#"
 own=$(mountpoint -d /)
+# A RAID that lacks members holds the others, and has no size.
+held() { for h in $d/holders/*; do [ "$(cat $h/size 2>/dev/null || echo 0)" -gt 0 ] && return; done; return 1; }
 for d in /sys/class/block/*; do
   n=${d##*/}
   case $n in loop*|ram*|zram*|sr*|fd*|nbd*) continue ;; esac
@@ -34,7 +36,7 @@ for d in /sys/class/block/*; do
   case $(blkid -p -o value -s PART_ENTRY_TYPE /dev/$n 2>/dev/null) in 0x5|0xf|0x85) continue ;; esac
   # LVM's own: pools, their data, what snapshots are made of; a volume has nothing behind its UUID.
   case $(cat $d/dm/uuid 2>/dev/null) in LVM-*-*) continue ;; esac
-  [ -z "$(ls $d/holders)" ] || continue
+  ! held || continue
   kind=$(blkid -p -o value -s TYPE /dev/$n)
   # What is a member of something has a table from before, or one that is in what it is a member of.
   case $kind in *_member) ;; *) ! ls -d $d/$n*/partition >/dev/null 2>&1 || continue ;; esac
