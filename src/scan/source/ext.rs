@@ -122,7 +122,7 @@ pub(crate) fn walk(
             let mode = type_bits(meta.file_type()) | u32::from(meta.mode()) & 0o7777;
             let mut entry = Entry::new(shown, mode, owner, size);
             if meta.is_dir() {
-                budget.take(size.max(Budget::DIRECTORY), &path)?;
+                budget.dir(size, &path)?;
                 scanner.take(&entry, &mut io::empty())?;
                 dirs.push(path);
             } else if meta.file_type().is_regular_file() {
@@ -130,7 +130,7 @@ pub(crate) fn walk(
                 let pieces = (size >= holes::WORTH)
                     .then(|| pieces(raw, start, path.as_ref(), size))
                     .flatten();
-                budget.take(size - pieces.as_ref().map_or(0, Pieces::saved), &path)?;
+                budget.file(size - pieces.as_ref().map_or(0, Pieces::saved), &path)?;
                 match &pieces {
                     Some(pieces) => {
                         let mut data = Condensed::new(pieces, |at, into: &mut [u8]| {
@@ -151,11 +151,14 @@ pub(crate) fn walk(
 
 /// How many bytes of a file system may still be read. Its files can have several names, but they have
 /// no end where a directory is in itself, and ext4-view does not say of which inode a name is.
-struct Budget(u64);
+struct Budget {
+    dirs: u64,
+    files: u64,
+}
 
 impl Budget {
-    /// How often all that is stored may be read: files of more names are for the appliance, where
-    /// each is read once.
+    /// How often all of the disk may be read: files of more names are for the appliance, where each
+    /// is read once.
     const TIMES: u64 = 4;
 
     /// What a file system of the host that compresses may have more than it has stored, in bytes.
@@ -164,23 +167,33 @@ impl Budget {
     /// What a directory takes at least, in bytes.
     const DIRECTORY: u64 = 1024;
 
+    /// Files may be zeroes, of which nothing is stored; directories are not, and have one name.
     fn of(raw: &Path) -> Result<Self> {
         let meta = std::fs::metadata(raw).doing(|| format!("reading {}", raw.display()))?;
-        let stored = meta.len().min(meta.blocks() * 512 + Self::LEAST);
-        Ok(Budget(stored.saturating_mul(Self::TIMES)))
+        Ok(Budget {
+            dirs: meta.len().min(meta.blocks() * 512 + Self::LEAST),
+            files: meta.len().saturating_mul(Self::TIMES),
+        })
     }
 
-    fn take(&mut self, bytes: u64, path: &ext4_view::PathBuf) -> Result<()> {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.ok_or_else(|| {
-            let what = "the files of the image are larger than itself";
-            Error::stage(what).cause(format!(
-                "at {} a directory may be in itself",
-                path.display()
-            ))
-        })?;
-        Ok(())
+    fn dir(&mut self, bytes: u64, path: &ext4_view::PathBuf) -> Result<()> {
+        take(&mut self.dirs, bytes.max(Self::DIRECTORY), path)
     }
+
+    fn file(&mut self, bytes: u64, path: &ext4_view::PathBuf) -> Result<()> {
+        take(&mut self.files, bytes, path)
+    }
+}
+
+fn take(left: &mut u64, bytes: u64, path: &ext4_view::PathBuf) -> Result<()> {
+    *left = left.checked_sub(bytes).ok_or_else(|| {
+        let what = "the files of the image are larger than itself";
+        Error::stage(what).cause(format!(
+            "at {} a directory may be in itself",
+            path.display()
+        ))
+    })?;
+    Ok(())
 }
 
 fn read_at(file: &mut ext4_view::File, at: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -277,6 +290,16 @@ mod tests {
         }
         // The bytes of all of these are four times those of the disk.
         assert!((100..20_000).contains(&files), "{files}");
+        // A swap file of zeroes takes nothing of a sparse disk.
+        let sparse = dir.path().join("sparse");
+        File::create(&sparse).unwrap().set_len(1 << 30).unwrap();
+        let (mut budget, swap) = (
+            Budget::of(&sparse).unwrap(),
+            ext4_view::PathBuf::new("/swap"),
+        );
+        budget.file(1 << 30, &swap).unwrap();
+        budget.dir(1 << 20, &swap).unwrap();
+        assert!(budget.dir(65 << 20, &swap).is_err() && budget.file(4 << 30, &swap).is_err());
     }
 
     #[test]
