@@ -6,7 +6,8 @@ use crate::slots;
 
 /// Each start of a unit has an id. `replace` installs again what a service and the runner's shell
 /// run on; with `env -i` it does not know that it is a step's, as unattended-upgrades does not.
-const SCRIPT: &str = r#"set -eu
+const SCRIPT: &str = r#"#!/bin/sh
+set -eu
 started() { systemctl show -p InvocationID --value "$1"; }
 replace() {
 	"$@" apt-get -q -y -o Dpkg::Use-Pty=0 install --reinstall dash libselinux1
