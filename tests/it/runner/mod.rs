@@ -66,8 +66,12 @@ impl Fake {
         fake.file("root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
         fake.file("root/usr/lib/imgforge/runner", "");
         fake.file("root/etc/systemd/system/imgforge-start.service", "");
-        for dir in ["system.conf.d", "system/a.service.d"] {
-            fake.file(&format!("root/etc/systemd/{dir}/zz-imgforge.conf"), "");
+        for dir in [
+            "systemd/system.conf.d",
+            "systemd/system/a.service.d",
+            "needrestart/conf.d",
+        ] {
+            fake.file(&format!("root/etc/{dir}/zz-imgforge.conf"), "");
         }
         for how in ["poweroff", "reboot"] {
             let path = fake.file(
@@ -210,8 +214,12 @@ fn steps_run_in_order_once_and_leave_no_trace() {
                 .path("root/etc/systemd/system/imgforge-start.service")
                 .exists()
         );
-        for dir in ["system.conf.d", "system/a.service.d"] {
-            assert!(!fake.path("root/etc/systemd").join(dir).exists(), "{dir}");
+        for dir in [
+            "systemd/system.conf.d",
+            "systemd/system/a.service.d",
+            "needrestart",
+        ] {
+            assert!(!fake.path("root/etc").join(dir).exists(), "{dir}");
         }
         // Started once more by mistake, a finished job only switches off.
         assert!(fake.boot().is_err());
