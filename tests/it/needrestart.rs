@@ -24,9 +24,14 @@ runner=$(started imgforge-runner)
 replace env
 replace $alone
 [ "$(started cron)" = "$cron" ]
+
+# The one that 24.04 came with restarts whatever the mode.
+apt-get -q -y -o Dpkg::Use-Pty=0 install --allow-downgrades needrestart=3.6-7ubuntu4
+replace $alone
+[ "$(started cron)" = "$cron" ]
 [ "$(started imgforge-runner)" = "$runner" ]
 
-# The mode alone holds nothing back; nothing restarts the runner all the same.
+# With the mode alone it restarts what is outdated, but for the runner.
 cd /etc/needrestart/conf.d
 cp zz-imgforge.conf /run/held
 echo "\$nrconf{restart} = 'l';" >zz-imgforge.conf
