@@ -32,7 +32,8 @@ const NETWORK_MANAGER_WAITS: u32 = 60;
 /// needrestart only lists what it would restart: it runs at the end of every installation of
 /// packages, and the runner itself is older than a library that was replaced. Steps have it
 /// suspended; this is for what does not know their environment, such as unattended-upgrades.
-/// Ubuntu 24.04's hook restarts whatever `restart` says, unless a `ui` is named.
+/// The one that Ubuntu 24.04 came with (3.6-7ubuntu4) restarts whatever `restart` says, unless a
+/// `ui` is named.
 const NEEDRESTART: &str = "$nrconf{restart} = 'l';\n\
     $nrconf{ui} = 'NeedRestart::UI::stdio';\n\
     $nrconf{override_rc} = { qr(.) => 0 };\n";
