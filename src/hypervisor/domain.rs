@@ -130,7 +130,7 @@ impl Domain {
     /// The next event, or `None` after `timeout` or once [`DomainEvent::Ended`] was given.
     ///
     /// # Errors
-    /// When imgforge is interrupted.
+    /// When imgforge is interrupted, or the guest's QEMU changed which files its disks refer to.
     pub fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
         let deadline = Instant::now() + timeout;
         let Some(events) = &self.events else {
@@ -146,7 +146,11 @@ impl Domain {
                 Ok(event) => return Ok(Some(event)),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(self.ended()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = self.ended();
+                    self.machine.layers.check()?;
+                    return Ok(ended);
+                }
             }
         }
     }

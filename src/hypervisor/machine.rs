@@ -10,6 +10,7 @@ use virt::sys;
 
 use super::apart::Pasta;
 use super::connect::{Link, failed};
+use super::layers::Layers;
 use super::raw::Held;
 use super::spec::{Firmware, Network, Nic, Spec};
 use super::xml::{self, Place};
@@ -22,6 +23,8 @@ pub(super) struct Machine {
     pub(super) place: Place,
     handle: Option<Held<domain::Domain>>,
     pub(super) sockets: PathBuf,
+    /// What its disks stood on before it ran.
+    pub(super) layers: Layers,
     /// Its way out; [`Pasta`] ends after the guest.
     network: Option<Pasta>,
     /// Stays in the ledger when the domain does not end.
@@ -56,6 +59,7 @@ impl Machine {
                 ..place(spec, name, uuid, &sockets)
             },
             handle: None,
+            layers: Layers::of(&spec.disks)?,
             sockets,
             network: None,
             record: Some(record),

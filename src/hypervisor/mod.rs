@@ -16,6 +16,7 @@ pub mod connect;
 pub mod domain;
 pub mod expected;
 pub mod firmware;
+mod layers;
 mod machine;
 pub mod patience;
 pub mod port;

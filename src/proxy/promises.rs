@@ -19,8 +19,8 @@ const LARGEST: u64 = 1 << 30;
 /// The longest line or element that is looked at, in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// Files that are remembered: ten times what a release has.
-const MOST: usize = 2_000_000;
+/// What is remembered, in bytes: of ten times the files that a release has.
+const MOST: usize = 256 << 20;
 
 /// Memory of the decoders, in bytes.
 const MEMORY: u64 = 256 << 20;
@@ -33,10 +33,17 @@ pub(crate) struct Promise {
     pub(crate) size: Option<u64>,
 }
 
-/// Promises by route and path.
+/// Promises by route and path, and the length of all names together.
+#[derive(Debug, Default)]
+struct Known {
+    files: HashMap<(usize, String), Promise>,
+    bytes: usize,
+}
+
+/// What the index files of a build have promised.
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
-    known: Mutex<HashMap<(usize, String), Promise>>,
+    known: Mutex<Known>,
     /// Digests of the index files that were read.
     read: Mutex<HashSet<String>>,
 }
@@ -48,10 +55,10 @@ impl Promises {
             let sha256 = sha256.to_ascii_lowercase();
             return Some(Promise { sha256, size: None });
         }
-        self.known().get(&(route, decoded(path))).cloned()
+        self.known().files.get(&(route, decoded(path))).cloned()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<(usize, String), Promise>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,8 +73,11 @@ impl Promises {
         drop(read);
         let keep = |path: String, promise: Promise| {
             let mut known = self.known();
-            if known.len() < MOST {
-                known.insert((wanted.route, path), promise);
+            // A promise takes some 200 bytes besides.
+            let bytes = path.len() + 200;
+            if known.bytes + bytes <= MOST {
+                known.bytes += bytes;
+                known.files.insert((wanted.route, path), promise);
             }
         };
         drop(promises(index, file, keep));
@@ -256,7 +266,7 @@ mod tests {
             promise: None,
         };
         all.learn(&wanted, "digest", &file);
-        all.known().clone()
+        all.known().files.clone()
     }
 
     fn expected(path: &str, digit: &str, size: u64) -> ((usize, String), Promise) {

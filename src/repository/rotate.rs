@@ -79,11 +79,15 @@ impl Repository {
                 let signed = below::read(&self.root, &path).transpose()?;
                 Some(signed.map(|_| path))
             });
-            let Some(path) = first
-                .transpose()?
-                .and_then(|p| second_path(&p, &second.suffix))
-            else {
-                continue;
+            let first = first.transpose()?;
+            let Some(path) = first.and_then(|path| second_path(&path, &second.suffix)) else {
+                let keys = self.private("keys.json");
+                return Err(Error::gate(format!(
+                    "{} names the key {}, and no index is here that it has signed",
+                    keys.display(),
+                    second.fingerprint
+                ))
+                .hint("restore the indexes from a backup or a copy of the repository"));
             };
             let scratch = Temporary::new()?;
             let keyring = scratch.path().join("keyring");
@@ -135,6 +139,12 @@ impl Repository {
         // What is refused makes no key.
         transaction.all = true;
         transaction.vouch_all()?;
+        if transaction.state.channels.is_empty() {
+            return Err(Error::usage(
+                "nothing is published here yet, so no reader has to change keys",
+            )
+            .hint("name the new key as `signing-key:` in imgforge.yaml"));
+        }
         let keys = &mut transaction.keys;
         let signer = self.signer.successor(key)?;
         let public = signer.public_key()?;

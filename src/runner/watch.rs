@@ -307,7 +307,10 @@ impl<'a> Session<'a> {
     }
 
     /// What a step says of its own course, behind its title.
-    fn progress(&self, what: &str) {
+    fn progress(&mut self, what: &str) {
+        if !self.is_shown(what) {
+            return;
+        }
         let Some((n, step)) = self.step.and_then(|n| Some((n, self.job.step(n)?))) else {
             return;
         };
@@ -317,16 +320,22 @@ impl<'a> Session<'a> {
     }
 
     fn show(&mut self, line: &str) {
+        if self.is_shown(line) {
+            self.ui.line(format!("{}{line}", self.prefix));
+        }
+    }
+
+    /// Whether there is room for another line of the guest's; says once that there is none.
+    fn is_shown(&mut self, line: &str) -> bool {
         let before = self.shown;
         self.shown += line.len() as u64 + 1;
-        if self.shown <= SHOWN {
-            self.ui.line(format!("{}{line}", self.prefix));
-        } else if before <= SHOWN {
+        if before <= SHOWN && self.shown > SHOWN {
             self.ui.line(format!(
                 "{}(the guest says too much; the rest is not shown)",
                 self.prefix
             ));
         }
+        self.shown <= SHOWN
     }
 
     fn event(&mut self, guest: &impl Guest, event: Event) {

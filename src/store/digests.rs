@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::store::Store;
 
 /// A file changed within this many seconds before it was read may change again without a trace
@@ -113,7 +113,11 @@ impl Digests {
             found.push((format!("{name}/"), format!("directory {mode:o}")));
             for entry in std::fs::read_dir(path).doing(doing)? {
                 let entry = entry.doing(doing)?;
-                let below = entry.file_name().to_string_lossy().into_owned();
+                let below = entry.file_name().into_string().map_err(|name| {
+                    let at = path.join(name);
+                    Error::usage(format!("{} has a name that is not UTF-8", at.display()))
+                        .hint("rename it: two such names would count as one")
+                })?;
                 let below = if name.is_empty() {
                     below
                 } else {
@@ -170,6 +174,18 @@ mod tests {
         let name = digests.walk(&tree).unwrap();
         let all = [&before, &content, &mode, &name];
         assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])), "{all:?}");
+    }
+
+    #[test]
+    fn a_name_that_may_be_taken_for_another_is_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"a\xff");
+        std::fs::write(tree.join(name), "").unwrap();
+        let error = Digests::open(dir.path()).walk(&tree).unwrap_err();
+        assert!(error.render().contains("not UTF-8"), "{}", error.render());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::parts::{Content, Volume};
 use crate::error::Result;
 use crate::guest::Guestfs;
+use crate::host::exec::quote;
 use crate::scan::Scanner;
 
 /// Makes every volume usable, also thin snapshots that are left out otherwise; lists those, and
@@ -100,7 +101,7 @@ impl Device {
             let digits = place.trim_start_matches(|c: char| c.is_ascii_lowercase());
             return Ok(digits.parse().map_or(Device::Disk, Device::Partition));
         }
-        let line = format!("readlink -f '{name}' || echo '{name}'");
+        let line = format!("readlink -f {0} || echo {0}", quote(name));
         let path = guest.debug("sh", &[&line])?;
         let device = path.trim().trim_start_matches("/dev/");
         Ok(Device::Upper(device.to_owned()))

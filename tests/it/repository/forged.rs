@@ -144,6 +144,21 @@ fn a_key_that_has_signed_nothing_here_signs_nothing() {
         "{error}"
     );
     assert!(!root.join("index-x.asc").exists());
+    // Nor where nothing is left that tells which keys have signed.
+    let index = std::fs::read(root.join("index.asc")).unwrap();
+    std::fs::remove_file(root.join("index.asc")).unwrap();
+    for error in [
+        repository.renew(&Stamp::now()).unwrap_err(),
+        repository.rotate(None, "y", &Stamp::now()).unwrap_err(),
+    ] {
+        let error = error.render();
+        assert!(
+            error.contains("no index is here that it has signed"),
+            "{error}"
+        );
+    }
+    assert!(!root.join("index-x.asc").exists());
+    std::fs::write(root.join("index.asc"), index).unwrap();
     change(&root.join(".imgforge/keys.json"), |keys| {
         keys["seconds"][0]["suffix"] = "../../x".into();
     });
