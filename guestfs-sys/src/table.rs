@@ -218,6 +218,8 @@ functions! {
     user_cancel(G) -> c_int;
     get_pid(G) -> c_int;
     set_identifier(G, Text) -> c_int;
+    set_hv(G, Text) -> c_int;
+    get_hv(G) -> OwnedText;
     set_backend(G, Text) -> c_int;
     set_backend_setting(G, Text, Text) -> c_int;
     set_memsize(G, c_int) -> c_int;

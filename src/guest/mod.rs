@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
+use crate::host::confine::{self, Confined};
 use crate::host::interrupt;
 use crate::ui::StageUi;
 use crate::units;
@@ -135,6 +136,7 @@ pub struct Guestfs {
     log: Arc<Log>,
     accel: Accel,
     uuid: String,
+    _confined: Confined,
     scratch: tempfile::TempDir,
 }
 
@@ -206,8 +208,12 @@ impl Guestfs {
             }),
         )
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
-        configure(&raw, launch, memory, scratch.path(), &uuid)
-            .map_err(|cause| Error::stage("preparing the appliance failed").cause(cause))?;
+        let failed = |cause| Error::stage("preparing the appliance failed").cause(cause);
+        let qemu = raw.hypervisor().map_err(failed)?;
+        let confined = Confined::new(qemu.as_ref(), scratch.path(), &uuid)?;
+        let starts = Setting::Hypervisor(confined.program());
+        raw.set(starts).map_err(failed)?;
+        configure(&raw, launch, memory, scratch.path(), &uuid).map_err(failed)?;
         let canceller = raw.canceller();
         let guest = Guestfs {
             watch: Some(Watch::start(&clock, &uuid, move || canceller.cancel())),
@@ -216,6 +222,7 @@ impl Guestfs {
             log,
             accel: launch.accel,
             uuid,
+            _confined: confined,
             scratch,
         };
         let start = || {
@@ -343,17 +350,14 @@ fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
             .parent()
             .map(Path::to_owned)
     };
-    let make = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(traces::SCRATCH);
-        builder
-    };
+    let mut make = tempfile::Builder::new();
+    make.prefix(traces::SCRATCH);
     drives
         .iter()
         .find(|drive| !drive.readonly)
         .and_then(beside)
-        .and_then(|dir| make().tempdir_in(dir).ok())
-        .map_or_else(|| make().tempdir(), Ok)
+        .and_then(|dir| make.tempdir_in(dir).ok())
+        .map_or_else(|| make.tempdir(), Ok)
         .doing(|| "making a scratch directory".into())
 }
 
@@ -365,12 +369,9 @@ fn configure(
     uuid: &str,
 ) -> Result<(), String> {
     // The library takes letters, digits, `_` and `-` only; images are also called as their files.
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            c
-        } else {
-            '-'
-        }
+    let plain = |c: char| match c {
+        '_' | '0'..='9' | 'A'..='Z' | 'a'..='z' => c,
+        _ => '-',
     };
     let name = launch.ui.map_or("imgforge", StageUi::image);
     let name: String = name.chars().map(plain).collect();
@@ -383,15 +384,16 @@ fn configure(
         Setting::ProcessGroup,
         Setting::Recovery,
         Setting::Scratch(scratch),
-        Setting::Uuid(uuid),
+        Setting::Qemu("-uuid", uuid),
+        Setting::Qemu("-sandbox", confine::SANDBOX),
     ] {
         raw.set(setting)?;
     }
     if launch.accel == Accel::Tcg {
         raw.set(Setting::ForceTcg)?;
     }
-    launch
-        .drives
-        .iter()
-        .try_for_each(|drive| raw.add_drive(drive.path, drive.format, drive.readonly))
+    for drive in launch.drives {
+        raw.add_drive(drive.path, drive.format, drive.readonly)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The machine that runs imgforge: programs, signals, acceleration, readiness.
 
 pub mod accel;
+pub mod confine;
 pub mod diskfile;
 pub mod doctor;
 pub mod durable;

@@ -4,15 +4,13 @@
 //! in a process namespace, so that the kernel ends it and every QEMU with it the moment its
 //! first process dies: at our end, however that comes.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{self, Program, Running};
-use crate::host::{interrupt, listening};
+use crate::host::{confine, interrupt, listening};
 use crate::hypervisor::{apart, sweep};
 use crate::store::ledger::{Item, Ledger, Record};
 
@@ -28,7 +26,7 @@ unix_sock_rw_perms = "0700"
 log_outputs = "3:file:/var/log/libvirt/daemon.log"
 "#;
 
-/// QEMU is root to libvirt, and nobody in truth, see [`CONFINE`]: no owner changes, no cgroups, no log daemon.
+/// QEMU is root to libvirt, and nobody in truth, see [`confine`]: no owner changes, no cgroups, no log daemon.
 const QEMU_CONF: &str = r#"user = "root"
 group = "root"
 dynamic_ownership = 0
@@ -45,7 +43,7 @@ stdio_handler = "file"
 /// directory, is not installed.
 /// libvirtd does not start without its default user, though it is told to use another, and Debian
 /// creates that user with the system daemon's package only: here it is another name of root.
-/// What the daemon takes for QEMU is [`CONFINE`], which starts it.
+/// What the daemon takes for QEMU is [`confine`]'s program, which starts it.
 const INIT: &str = r#"set -e
 exec >&2
 for list in passwd:0::/:/usr/sbin/nologin group:; do
@@ -73,9 +71,6 @@ mount --bind "$1/confine" "$qemu"
 "$2" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
-
-/// What the daemon starts in place of QEMU.
-const CONFINE: &str = include_str!("confine.sh");
 
 /// The running daemon. Dropping it ends it and all its guests.
 #[derive(Debug)]
@@ -173,29 +168,7 @@ fn write_config(base: &Path, runtime: &Path, state: &Path) -> std::io::Result<()
     std::fs::write(base.join("etc/virtqemud.conf"), DAEMON_CONF)?;
     std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)?;
     apart::write_names(base)?;
-    let program = base.join("confine");
-    std::fs::write(&program, confine(runtime, state))?;
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755))
-}
-
-/// [`CONFINE`] for this daemon; keys are hidden wherever root has them.
-fn confine(runtime: &Path, state: &Path) -> String {
-    let home = std::env::home_dir().unwrap_or_else(|| "/root".into());
-    let gpg = std::env::var_os("GNUPGHOME").map(PathBuf::from);
-    let keys = [state.join("gnupg"), home.join(".gnupg"), home.join(".ssh")];
-    let hidden: String = keys
-        .iter()
-        .chain(&gpg)
-        .map(|dir| format!(" {}", quote(dir)))
-        .collect();
-    CONFINE
-        .replace("@RUNTIME@", &quote(runtime))
-        .replace("@HIDDEN@", &hidden)
-}
-
-/// A path as the shell takes it.
-fn quote(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+    confine::for_daemon(&base.join("confine"), runtime, &[state.join("gnupg")])
 }
 
 fn command(base: &Path, program: &Path) -> Program {

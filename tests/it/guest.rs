@@ -1,6 +1,6 @@
 //! libguestfs on made-up guests. One session takes some 9 seconds, so each asks many things.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use imgforge::error::Kind;
@@ -374,36 +374,53 @@ fn child_starts_an_appliance() {
 #[ignore = "vm: src/guest guestfs-sys"]
 fn an_appliance_that_qemu_aborts_starts_again() {
     let dir = tempfile::tempdir().unwrap();
+    let all = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let hypervisor = dir.path().join("qemu");
-    // Aborts as QEMU does, for as many machines as the file has lines.
+    // Does as it is told, once for each machine: nobody, who runs it for root, may read the orders.
+    let orders = dir.path().join("orders");
     let script = "#!/bin/sh\ncase \" $* \" in *\" -append \"*) ;; *) exec qemu-system-x86_64 \"$@\";; esac\n\
-                  cd \"$IMGFORGE_TEST_DIR\" && echo >>starts\n\
-                  if [ \"$(wc -l <starts)\" -le \"$(wc -l <aborts)\" ]; then\n\
+                  read -r order <ORDERS\nif [ \"$order\" = abort ]; then\n\
                   echo 'Assertion `true'\\'' failed.' >&2; kill -ABRT $$\nfi\n\
                   exec qemu-system-x86_64 \"$@\"\n";
+    let script = script.replace("ORDERS", orders.to_str().unwrap());
     std::fs::write(&hypervisor, script).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&hypervisor, mode).unwrap();
-    let starts = dir.path().join("starts");
-    for (aborts, all, fails) in [(1, 2, false), (9, 3, true)] {
-        std::fs::write(dir.path().join("aborts"), "\n".repeat(aborts)).unwrap();
-        std::fs::write(&starts, "").unwrap();
+    for path in [&hypervisor, dir.path()] {
+        std::fs::set_permissions(path, all()).unwrap();
+    }
+    let mkfifo = Program::new("mkfifo").args(["-m", "0644"]);
+    mkfifo.arg(&orders).run().unwrap();
+    let both = std::fs::File::options().read(true).write(true).open(orders);
+    let (both, mut lines) = {
+        let both = both.unwrap();
+        let reader = BufReader::new(both.try_clone().unwrap());
+        (both, reader.lines())
+    };
+    for (aborts, starts, fails) in [(1, 2, false), (9, 3, true)] {
+        let given = ["abort\n".repeat(aborts), "run\n".repeat(9 - aborts)].concat();
+        (&both).write_all(given.as_bytes()).unwrap();
         let child = child("child_starts_an_appliance", dir.path());
         child.env("LIBGUESTFS_HV", &hypervisor).run().unwrap();
         let said = std::fs::read_to_string(dir.path().join("disk.said")).unwrap();
         assert_eq!(said.contains("Assertion"), fails, "{said}");
-        assert_eq!(std::fs::read_to_string(&starts).unwrap().len(), all);
+        (&both).write_all(b"end\n").unwrap();
+        let left = lines.by_ref().map_while(Result::ok);
+        assert_eq!(9 - left.take_while(|line| line != "end").count(), starts);
     }
 }
 
-/// Command lines that name a file in `dir`, but for the test's own child.
+/// The appliances of the test's own child.
 fn processes_with(dir: &Path) -> Vec<String> {
-    let dir = dir.to_string_lossy();
+    let marker = format!("IMGFORGE_TEST_DIR={}\0", dir.display());
+    let has = |path: &Path| {
+        let all = std::fs::read(path.join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&all).contains(&marker)
+    };
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
+        .filter(|entry| has(&entry.path()))
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(dir.as_ref()))
+        .filter(|line| line.contains("guestfsd.sock"))
         .collect()
 }

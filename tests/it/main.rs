@@ -17,6 +17,7 @@ mod layers_vm;
 mod layouts;
 mod links;
 mod needrestart;
+mod nobody;
 mod often;
 mod oracle;
 mod pack;

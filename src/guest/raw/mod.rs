@@ -43,8 +43,10 @@ pub(super) enum Setting<'a> {
     Backend(&'a str),
     /// Where the overlay of the appliance's own disk goes.
     Scratch(&'a Path),
-    /// The UUID of the appliance's machine, by which its process can be found.
-    Uuid(&'a str),
+    /// An option of QEMU's, and its value.
+    Qemu(&'a str, &'a str),
+    /// What is started as QEMU.
+    Hypervisor(&'a Path),
     /// No hardware acceleration, whatever `/dev/kvm` promises.
     ForceTcg,
 }
@@ -141,11 +143,12 @@ impl Raw {
             Setting::Identifier(text) => self.set_text(lib.set_identifier, text),
             Setting::Backend(text) => self.set_text(lib.set_backend, text),
             Setting::Scratch(path) => self.set_text(lib.set_tmpdir, path),
-            Setting::Uuid(text) => {
-                let held = text.hold()?;
+            Setting::Hypervisor(path) => self.set_text(lib.set_hv, path),
+            Setting::Qemu(option, value) => {
+                let (option, value) = (option.hold()?, value.hold()?);
                 // SAFETY: as for set_text.
                 self.call(|lib, handle| unsafe {
-                    (lib.config)(handle, c"-uuid".as_ptr(), held.as_ptr())
+                    (lib.config)(handle, option.as_ptr(), value.as_ptr())
                 })
             }
             Setting::ForceTcg => self.call(|lib, handle| {
@@ -162,6 +165,15 @@ impl Raw {
         let held = value.hold()?;
         // SAFETY: a setter of the table; libguestfs copies the string.
         self.call(|_, handle| unsafe { setter(handle, T::pass(&held)) })
+    }
+
+    /// What would be started as QEMU.
+    ///
+    /// # Errors
+    /// With libguestfs' own text.
+    pub(super) fn hypervisor(&self) -> Result<String, String> {
+        // SAFETY: a valid handle.
+        self.call(|lib, handle| unsafe { (lib.get_hv)(handle) })
     }
 
     /// Adds a disk before launch. A writable one passes discards on, and its host cache is not

@@ -1,12 +1,18 @@
 //! Boots a ramdisk as its machines do: without a disk, with its minimum of memory, over HTTP.
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::initrd::{self, Member};
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
-use crate::host::exec::Program;
+use crate::host::confine::{self, Confined};
+use crate::host::exec::{self, Program};
+use crate::host::tools::{self, Tool};
 use crate::hypervisor::patience;
 use crate::target::{Part, Proven, Site, proven};
 use crate::units::Size;
@@ -34,6 +40,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// How many lines of the console an error shows.
 const SHOWN: usize = 25;
 
+/// How many lines of the trial's own are heard.
+const HEARD: usize = 1000;
+
 /// What is booted.
 #[derive(Debug)]
 pub(super) struct Boot<'a> {
@@ -53,20 +62,30 @@ pub(super) struct Boot<'a> {
 pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
     site.ui
         .step(format!("booting it with {} MiB and no disk", boot.memory));
-    let token = uuid::Uuid::new_v4().simple().to_string();
+    let token = Uuid::new_v4().simple().to_string();
     let whole = |path: &Path| std::path::absolute(path).doing(|| "finding the files".into());
     let (dir, scratch) = (whole(site.dir)?, whole(site.scratch)?);
     let [kernel, initrd] = boot.files.map(|name| dir.join(name));
     let tried = scratch.join("trial.initrd");
     append(&initrd, &extra(&token, boot.systemd)?, &tried)?;
-    let console = scratch.join("console.log");
-    std::fs::write(&console, "").doing(|| format!("writing {}", console.display()))?;
+    let uuid = Uuid::new_v4().to_string();
+    tools::need([Tool::Qemu])?;
+    let qemu = exec::find(Tool::Qemu.program()).unwrap_or_default();
+    let qemu = Confined::new(&qemu, &scratch, &uuid)?;
+    let console = Arc::new(Mutex::new(Console::new(&token)));
+    let said = Arc::clone(&console);
     let inside = site.source.guests();
-    let ran = machine(site, boot, &kernel, &tried, &console).run();
-    drop(inside);
-    let said = std::fs::read(&console).doing(|| format!("reading {}", console.display()))?;
+    let ran = machine(site, boot, &kernel, &tried, Program::at(qemu.program()))
+        .args(["-uuid", &uuid])
+        .lines(move |line| {
+            said.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(line)
+        });
+    drop((inside, qemu));
     std::fs::remove_file(&tried).doing(|| format!("removing {}", tried.display()))?;
-    let failed = judge(&String::from_utf8_lossy(&said), &token, boot.memory);
+    let console = console.lock().unwrap_or_else(PoisonError::into_inner);
+    let failed = judge(&console, boot.memory);
     let failed = failed.map_err(|error| match ran {
         Ok(()) => error,
         Err(cause) => error.cause(cause),
@@ -83,16 +102,42 @@ pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
     ))
 }
 
+/// What is kept of a console, however much its guest writes.
+#[derive(Debug)]
+struct Console {
+    /// What the trial's lines begin with.
+    word: String,
+    told: Vec<String>,
+    last: VecDeque<String>,
+}
+
+impl Console {
+    fn new(token: &str) -> Self {
+        Console {
+            word: format!("imgforge-trial: {token} "),
+            told: vec![],
+            last: VecDeque::new(),
+        }
+    }
+
+    fn take(&mut self, line: &str) {
+        if let Some((_, told)) = line.split_once(&self.word)
+            && self.told.len() < HEARD
+        {
+            self.told.push(told.to_owned());
+        }
+        if !line.trim().is_empty() {
+            self.last.push_back(readable(line));
+            if self.last.len() > SHOWN {
+                self.last.pop_front();
+            }
+        }
+    }
+}
+
 /// The units that failed, if the system came up.
-fn judge(console: &str, token: &str, memory: u64) -> Result<Vec<String>> {
-    let lines: Vec<&str> = console
-        .lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .collect();
-    let word = format!("imgforge-trial: {token} ");
-    let told = lines
-        .iter()
-        .filter_map(|line| Some(line.split_once(&word)?.1));
+fn judge(console: &Console, memory: u64) -> Result<Vec<String>> {
+    let told = console.told.iter().map(String::as_str);
     let (failed, state): (Vec<&str>, Vec<&str>) =
         told.partition(|line| line.starts_with("failed "));
     let up = ["running on overlay;", "degraded on overlay;"];
@@ -105,12 +150,10 @@ fn judge(console: &str, token: &str, memory: u64) -> Result<Vec<String>> {
             .map(|line| line["failed ".len()..].to_owned())
             .collect());
     }
-    let shown = lines.iter().rev().filter(|line| !line.trim().is_empty());
-    let shown: Vec<String> = shown.take(SHOWN).map(|line| readable(line)).collect();
     Err(Error::gate(format!(
         "the ramdisk does not boot with {memory} MiB and no disk"
     ))
-    .evidence(shown.into_iter().rev())
+    .evidence(&console.last)
     .hint("`targets: {ramdisk: {memory: 512MiB}}` gives its system more memory"))
 }
 
@@ -154,7 +197,7 @@ fn machine(
     boot: &Boot<'_>,
     kernel: &Path,
     initrd: &Path,
-    console: &Path,
+    qemu: Program,
 ) -> Program {
     let accel = site.source.accel();
     let mut cmdline = format!(
@@ -176,7 +219,7 @@ fn machine(
     } else {
         "e1000"
     };
-    Program::new("qemu-system-x86_64")
+    qemu.args(["-sandbox", confine::SANDBOX_OF_PARENTS])
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -200,8 +243,7 @@ fn machine(
             &format!("user,id=net,restrict=on,guestfwd=tcp:{SERVER}:80-cmd:busybox httpd -i -h ."),
         ])
         .args(["-device", &format!("{card},netdev=net,romfile=")])
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
+        .args(["-serial", "stdio"])
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
@@ -216,12 +258,18 @@ fn machine(
 mod tests {
     use super::*;
 
+    fn judged(console: &str) -> Result<Vec<String>> {
+        let mut kept = Console::new("t");
+        console.lines().for_each(|line| kept.take(line));
+        judge(&kept, 512)
+    }
+
     #[test]
     fn only_a_system_on_its_own_root_has_booted() {
         let good = "x\r\nimgforge-trial: t failed a.service\r\nimgforge-trial: t degraded on overlay;[ 9.1] sysrq: Power Off\r\n";
-        assert_eq!(judge(good, "t", 512).unwrap(), ["a.service"]);
+        assert_eq!(judged(good).unwrap(), ["a.service"]);
         assert!(
-            judge("imgforge-trial: t running on overlay;", "t", 1)
+            judged("imgforge-trial: t running on overlay;")
                 .unwrap()
                 .is_empty()
         );
@@ -232,10 +280,21 @@ mod tests {
             "imgforge-trial: t maintenance on overlay;",
             "[ 1.0] imgforge: stopped: not enough memory",
         ] {
-            let error = judge(bad, "t", 512).unwrap_err();
+            let error = judged(bad).unwrap_err();
             assert_eq!(error.kind().exit_code(), 4, "{bad}");
         }
-        let error = judge("[ 1.0] imgforge: stopped: no card", "t", 512).unwrap_err();
+        let error = judged("[ 1.0] imgforge: stopped: no card").unwrap_err();
         assert!(error.evidence_lines()[0].contains("no card"));
+    }
+
+    #[test]
+    fn of_a_guest_that_writes_without_end_the_last_lines_are_kept() {
+        let mut kept = Console::new("t");
+        for number in 0..100_000 {
+            kept.take(&format!("imgforge-trial: t failed {number}"));
+        }
+        assert_eq!((kept.told.len(), kept.last.len()), (HEARD, SHOWN));
+        let error = judge(&kept, 512).unwrap_err();
+        assert!(error.evidence_lines()[SHOWN - 1].ends_with(" 99999"));
     }
 }

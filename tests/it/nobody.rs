@@ -1,0 +1,132 @@
+//! Root's QEMU where no daemon starts it.
+
+use std::path::{Path, PathBuf};
+
+use imgforge::guest::{Drive, Launch};
+use imgforge::host::accel::Accel;
+use imgforge::host::exec::Program;
+
+/// Of a QEMU of root, or of one in a network of its own.
+pub(crate) fn is_nobody(pid: i32) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            status.contains(&format!("{name}:\t0000000000000000\n")),
+            "{status}"
+        );
+    }
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(!status.contains("\t0\t"), "it has an id of root: {status}");
+    let net = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    assert_ne!(net(&pid.to_string()), net("self"));
+}
+
+/// Process ids of the QEMUs that this process has started, whose command lines have this word.
+pub(crate) fn emulators(word: &str) -> Vec<i32> {
+    let ours = |pid: &i32| -> Option<bool> {
+        let file = |name: &str| format!("/proc/{pid}/{name}");
+        let is_qemu = std::fs::read_link(file("exe")).ok()?;
+        let parent = format!("PPid:\t{}\n", std::process::id());
+        let of_us = std::fs::read_to_string(file("status")).ok()?;
+        let line = std::fs::read(file("cmdline")).ok()?;
+        Some(
+            is_qemu.ends_with("qemu-system-x86_64")
+                && of_us.contains(&parent)
+                && String::from_utf8_lossy(&line).contains(word),
+        )
+    };
+    let names = std::fs::read_dir("/proc").unwrap().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| ours(pid) == Some(true))
+        .collect()
+}
+
+/// Below `dir`: a disk of root's alone with these first bytes, and overlays of it on one another.
+fn layers(dir: &Path, name: &str, overlays: u8) -> PathBuf {
+    let mut top = dir.join(format!("{name}.raw"));
+    std::fs::write(&top, [name.as_bytes(), &[0; 1 << 20]].concat()).unwrap();
+    let mut format = "raw";
+    for number in 0..overlays {
+        let below = std::mem::replace(&mut top, dir.join(format!("{name}, {number}.qcow2")));
+        let create = ["create", "-q", "-f", "qcow2", "-F", format, "-b"];
+        let create = Program::new("qemu-img").args(create);
+        let below = below.file_name().unwrap().to_owned();
+        create.arg(below).arg(&top).run().unwrap();
+        format = "qcow2";
+    }
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(entry.path(), private).unwrap();
+    }
+    top
+}
+
+/// Also root's QEMU is nobody to the host: it works on what was opened for it.
+#[test]
+fn an_appliance_may_do_nothing_but_work_on_its_disks() {
+    let dir = tempfile::tempdir().unwrap();
+    let disks = [
+        ("alone", 0, false),
+        ("deep", 2, false),
+        ("kept", 0, true),
+        ("layer", 2, true),
+    ];
+    let disks = disks
+        .map(|(name, overlays, readonly)| (name, layers(dir.path(), name, overlays), readonly));
+    let drives = disks.each_ref().map(|(_, path, readonly)| Drive {
+        path,
+        format: path.extension().unwrap().to_str().unwrap(),
+        readonly: *readonly,
+    });
+    let guest = crate::slots::launch(&Launch {
+        drives: &drives,
+        accel: Accel::Tcg,
+        ui: None,
+    })
+    .unwrap();
+    let has_a_disk = |pid: &i32| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter();
+        let mut files = open.flatten().flatten().map(|file| file.path());
+        files.any(|file| std::fs::read_link(file).is_ok_and(|to| to.starts_with(dir.path())))
+    };
+    let mut appliances = emulators("guestfsd.sock");
+    appliances.retain(has_a_disk);
+    assert_eq!(appliances.len(), 1);
+    for pid in appliances {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+        if rustix::process::geteuid().is_root() {
+            is_nobody(pid);
+            let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+            let words = mounts.lines().map(|line| line.split(' ').skip(4));
+            let mut root =
+                words.filter_map(|mut words| (words.next()? == "/").then(|| words.next())?);
+            assert!(root.next_back().unwrap().starts_with("ro"), "{mounts}");
+        }
+    }
+    for ((name, ..), device) in disks
+        .iter()
+        .zip(["/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd"])
+    {
+        let first = guest.read_device(device, name.len() as i32, 0).unwrap();
+        assert_eq!(first, name.as_bytes());
+        guest.write_device(device, b"written", 4096).unwrap();
+        assert_eq!(guest.read_device(device, 7, 4096).unwrap(), b"written");
+    }
+    guest.close().unwrap();
+    for (name, path, readonly) in &disks {
+        let flat = dir.path().join("flat");
+        let format = path.extension().unwrap().to_str().unwrap();
+        let convert = Program::new("qemu-img").args(["convert", "-O", "raw", "-f", format]);
+        convert.arg(path).arg(&flat).run().unwrap();
+        let written = &std::fs::read(flat).unwrap()[4096..4103] == b"written";
+        assert_eq!(written, !readonly, "{name}");
+        let lowest = std::fs::read(dir.path().join(format!("{name}.raw"))).unwrap();
+        assert_eq!(
+            &lowest[4096..4103] == b"written",
+            *name == "alone",
+            "{name}"
+        );
+    }
+}
