@@ -392,8 +392,13 @@ fn configure(
     if launch.accel == Accel::Tcg {
         raw.set(Setting::ForceTcg)?;
     }
-    for drive in launch.drives {
+    for (number, drive) in launch.drives.iter().enumerate() {
         raw.add_drive(drive.path, drive.format, drive.readonly)?;
+        if drive.readonly {
+            // What its overlay holds is the disk, whatever it looks like: QEMU would guess.
+            let format = format!("drive.hd{number}.format=raw");
+            raw.set(Setting::Qemu("-set", &format))?;
+        }
     }
     Ok(())
 }

@@ -79,6 +79,16 @@ fn an_appliance_may_do_nothing_but_work_on_its_disks() {
         format: path.extension().unwrap().to_str().unwrap(),
         readonly: *readonly,
     });
+    // A guest chooses what its disk looks like.
+    let posing = dir.path().join("posing.raw");
+    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2"]);
+    create.arg(&posing).arg("1M").run().unwrap();
+    let posing = Drive {
+        path: &posing,
+        format: "raw",
+        readonly: true,
+    };
+    let drives = [&drives[..], &[posing]].concat();
     let guest = crate::slots::launch(&Launch {
         drives: &drives,
         accel: Accel::Tcg,
@@ -114,6 +124,7 @@ fn an_appliance_may_do_nothing_but_work_on_its_disks() {
         guest.write_device(device, b"written", 4096).unwrap();
         assert_eq!(guest.read_device(device, 7, 4096).unwrap(), b"written");
     }
+    assert_eq!(guest.read_device("/dev/sde", 4, 0).unwrap(), b"QFI\xfb");
     guest.close().unwrap();
     for (name, path, readonly) in &disks {
         let flat = dir.path().join("flat");
