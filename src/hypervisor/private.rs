@@ -68,6 +68,7 @@ qemu=$(command -v qemu-system-x86_64) || { echo "there is no qemu-system-x86_64 
 mount --bind "$qemu" "${1%/*}/qemu"
 mount -o remount,bind,ro "${1%/*}/qemu"
 mount --bind "$1/confine" "$qemu"
+mount -o remount,bind,exec "$qemu"
 "$2" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
