@@ -42,7 +42,7 @@ impl Guestfs {
         }
         let mut devices = vec![];
         for (name, _) in wholes {
-            let told = pairs(&self.blkid(name)?);
+            let told = pairs(&self.blkid(name).unwrap_or_default());
             let tag = |tag: &str| {
                 let mut tags = told.iter().filter(|(name, _)| name == tag);
                 tags.next().map(|(_, value)| value.clone())
