@@ -108,7 +108,7 @@ fn a_guest_talks_both_ways_and_powers_off() {
 /// ordinary user. One more would do: with the right to search, a handle of any file of a disk's file
 /// system opens it.
 #[test]
-#[ignore = "vm: src/hypervisor"]
+#[ignore = "vm: src/hypervisor src/host/confine.rs src/host/confine.sh"]
 fn qemu_cannot_change_the_host() {
     let bench = bench();
     let mut spec = toy::spec(bench.dir.path(), "good");
@@ -151,7 +151,7 @@ fn qemu_cannot_change_the_host() {
 
 /// Of what listens on this host's loopback a guest reaches the build's proxy, and nothing else.
 #[test]
-#[ignore = "vm: src/hypervisor"]
+#[ignore = "vm: src/hypervisor src/host/confine.rs src/host/confine.sh"]
 fn a_guest_reaches_the_relay_and_no_other_service_of_the_host() {
     let bench = bench();
     let servers = [b"the relay" as &[u8], b"a database"];
