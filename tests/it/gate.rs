@@ -256,13 +256,30 @@ fn e2e_a_clean_debian_and_a_clean_ubuntu_give_no_alarm() {
         succeeds(&world.run(&["build", suite, "--until", "seal"]));
         for (stage, code) in [("install", 4), ("seal", 0)] {
             let disk = entry_of(&world, stage, suite).unwrap().join("disk.qcow2");
-            let scan = world.run(&["disk", "scan", "--json", path(&disk)]);
-            let report: Value = serde_json::from_slice(&scan.stdout).unwrap();
+            let below = below(&disk);
+            let below = below.iter().flat_map(|file| ["--backing", file]);
+            let args: Vec<_> = ["disk", "scan", "--json", path(&disk)]
+                .into_iter()
+                .chain(below)
+                .collect();
+            let scan = world.run(&args);
+            let said = String::from_utf8_lossy(&scan.stderr);
+            let report: Value = serde_json::from_slice(&scan.stdout).expect(&said);
             let findings = &report["findings"];
             assert_eq!(scan.status.code(), Some(code), "{suite}: {findings:#}");
             assert!(report["files"].as_u64().unwrap() > 1000, "{suite}");
         }
     }
+}
+
+/// The files below an overlay.
+fn below(disk: &Path) -> Vec<String> {
+    let info = Program::new("qemu-img").args(["info", "--backing-chain", "--output=json"]);
+    let chain: Value = serde_json::from_str(&info.arg(disk).text().unwrap()).unwrap();
+    let files = chain.as_array().unwrap().iter().skip(1);
+    files
+        .map(|file| file["filename"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Puts a leftover into the image `unit`.
