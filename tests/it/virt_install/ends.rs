@@ -68,7 +68,7 @@ fn a_guest_that_switches_off_without_proof_has_failed() {
 
 /// The other ways to fail, one after the other.
 #[test]
-#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
+#[ignore = "e2e: src/stage/install/virt_install src/hypervisor"]
 fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
     for (mode, words) in [
         (
@@ -121,7 +121,7 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
 }
 
 #[test]
-#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
+#[ignore = "e2e: src/stage/install/virt_install src/hypervisor"]
 fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
     let world = World::new("flood", "    stall: 5s\n    timeout: 8s\n");
     let said = world.install();
@@ -143,7 +143,7 @@ fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
 }
 
 #[test]
-#[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
+#[ignore = "e2e: src/stage/install/virt_install src/hypervisor"]
 fn a_restart_after_the_proof_is_an_end_as_well_also_under_uefi() {
     let world = World::new("good-reboot", "");
     let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
