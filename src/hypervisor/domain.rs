@@ -147,9 +147,11 @@ impl Domain {
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    let ended = self.ended();
+                    let Some(ended) = self.ended() else {
+                        return Ok(None);
+                    };
                     self.machine.layers.check()?;
-                    return Ok(ended);
+                    return Ok(Some(ended));
                 }
             }
         }

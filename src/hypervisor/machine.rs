@@ -42,6 +42,7 @@ impl Machine {
 
     /// Writes down a domain that does not exist yet, and makes its private directory.
     pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
+        let layers = Layers::of(&spec.disks)?;
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();
         let name = format!("{}-{id}", spec.name);
@@ -59,7 +60,7 @@ impl Machine {
                 ..place(spec, name, uuid, &sockets)
             },
             handle: None,
-            layers: Layers::of(&spec.disks)?,
+            layers,
             sockets,
             network: None,
             record: Some(record),

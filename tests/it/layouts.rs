@@ -65,7 +65,7 @@ fn run(guest: &Guestfs, root: &str) -> Report {
     report
 }
 
-fn seal_with(guest: &Guestfs, os: &Os, words: &[&str]) -> Report {
+pub(crate) fn seal_with(guest: &Guestfs, os: &Os, words: &[&str]) -> Report {
     let options = Seal {
         operations: &select(words).unwrap(),
         identity: None,

@@ -6,11 +6,10 @@ use std::path::Path;
 use imgforge::guest::{Guestfs, Os};
 use imgforge::host::exec::{Program, Running};
 use imgforge::hypervisor::Outcome;
-use imgforge::sysprep::{Declared, Seal, seal};
 use memchr::memmem;
 
 use crate::phony::Phony;
-use crate::{guest, hypervisor, slots};
+use crate::{guest, hypervisor, layouts, slots};
 
 const TIMES: usize = 50;
 
@@ -48,16 +47,7 @@ fn is_left(guest: &Guestfs, os: &Os, disk: &Path, text: &str) -> bool {
     guest.sync().unwrap();
     assert!(on_disk(), "it was never written");
     guest.rm_rf("/removed").unwrap();
-    let nothing_else = Seal {
-        operations: &[],
-        identity: None,
-        declared: &Declared::default(),
-        files: &[],
-        luks_keys: &[],
-        relabel_at_boot: true,
-        ui: None,
-    };
-    seal(guest, os, &nothing_else).unwrap();
+    layouts::seal_with(guest, os, &[]);
     on_disk()
 }
 

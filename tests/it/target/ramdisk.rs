@@ -148,6 +148,15 @@ pub(super) fn seen_by_guests(server: &Server, file: &str) -> String {
         .replace("127.0.0.1", "10.0.2.2")
 }
 
+/// Serves what was made, for a busy host without acceleration, which looks to the kernel like a
+/// broken timer.
+fn served(out: &Path) -> Server {
+    let script = out.join("web.boot.ipxe");
+    let words = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
+    Server::of(out)
+}
+
 /// The address of a script that comes to that of a machine as people's own do: something else is
 /// loaded already, which is no part of the initrd.
 fn by_another(server: &Server, out: &Path) -> String {
@@ -191,11 +200,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
         assert!(!listed.contains(gone), "{listed}");
     }
     let minimum = manifest(&out)["min-ram"].as_u64().unwrap();
-    // A busy host without acceleration looks to the kernel like a broken timer.
-    let script = out.join("web.boot.ipxe");
-    let words = std::fs::read_to_string(&script).unwrap();
-    std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
-    let server = Server::of(&out);
+    let server = served(&out);
     // iPXE, from the card's own memory, is told one address.
     let script = by_another(&server, &out);
     let net = format!("user,id=n,bootfile={script}");
@@ -235,10 +240,7 @@ fn a_machine_without_a_disk_boots_under_uefi() {
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
     world.ok(&disk, &["-t", "ramdisk"]);
     let out = world.path("out");
-    let script = out.join("web.boot.ipxe");
-    let words = std::fs::read_to_string(&script).unwrap();
-    std::fs::write(&script, words.replace("panic=60", "panic=1 no_timer_check")).unwrap();
-    let server = Server::of(&out);
+    let server = served(&out);
     let address = by_another(&server, &out);
     // iPXE from a disk, the host's or another one: newer ones run this script, older ones what DHCP names.
     let esp = world.path("esp");
