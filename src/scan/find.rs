@@ -1,6 +1,7 @@
 //! Looks for all anchors and all known secrets at once, in streams of any length.
 
 use std::io::{self, Read};
+use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
@@ -38,6 +39,20 @@ struct ByteRule {
     pattern: Regex,
 }
 
+/// Those of the table, compiled once for all scans.
+static BYTE_RULES: LazyLock<Vec<ByteRule>> = LazyLock::new(|| {
+    let rules = rules::all().iter().enumerate();
+    let of_bytes = rules.filter_map(|(rule, each)| match each.look {
+        Look::Bytes(bytes) => Some(ByteRule {
+            rule,
+            bytes,
+            pattern: compile(bytes.pattern),
+        }),
+        _ => None,
+    });
+    of_bytes.collect()
+});
+
 /// What was found in one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Hits {
@@ -54,7 +69,7 @@ pub(super) struct Hits {
 pub(super) struct Finder {
     patterns: Option<AhoCorasick>,
     owners: Vec<Owner>,
-    rules: Vec<ByteRule>,
+    rules: &'static [ByteRule],
     longest: usize,
 }
 
@@ -63,19 +78,12 @@ impl Finder {
     pub(super) fn new(known: &Known) -> Self {
         let mut finder = Self::known_only(known);
         let mut patterns: Vec<Vec<u8>> = known.needles().iter().map(|n| n.0.clone()).collect();
-        for (rule, each) in rules::all().iter().enumerate() {
-            let Look::Bytes(bytes) = each.look else {
-                continue;
-            };
-            for anchor in bytes.anchors {
-                finder.owners.push(Owner::Rule(finder.rules.len()));
+        finder.rules = &BYTE_RULES;
+        for (index, rule) in BYTE_RULES.iter().enumerate() {
+            for anchor in rule.bytes.anchors {
+                finder.owners.push(Owner::Rule(index));
                 patterns.push(anchor.as_bytes().to_vec());
             }
-            finder.rules.push(ByteRule {
-                rule,
-                bytes,
-                pattern: compile(bytes.pattern),
-            });
         }
         finder.patterns = build(&patterns);
         finder
@@ -91,7 +99,7 @@ impl Finder {
                 .iter()
                 .map(|needle| Owner::Known(needle.1))
                 .collect(),
-            rules: vec![],
+            rules: &[],
             longest: patterns.iter().map(Vec::len).max().unwrap_or(0),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
+use std::sync::LazyLock;
 
 use regex::{RegexSet, RegexSetBuilder};
 
@@ -31,13 +32,39 @@ const PASSWD: &str = "/etc/passwd";
 /// Place, rule, file and content of what is judged last.
 type Later = (String, usize, Entry, Vec<u8>);
 
+/// The path patterns of all rules.
+struct Paths {
+    set: RegexSet,
+    /// Rule of each pattern, and whether the rule is about such files or not about them.
+    rules: Vec<(usize, bool)>,
+}
+
+static PATHS: LazyLock<Paths> = LazyLock::new(|| {
+    let (mut patterns, mut rules) = (vec![], vec![]);
+    for (rule, each) in rules::all().iter().enumerate() {
+        let (paths, about) = match each.look {
+            Look::Present(paths) | Look::Judged(paths, _) | Look::Owned(paths, _) => (paths, true),
+            Look::Bytes(bytes) => (bytes.not_in, false),
+            Look::Mode(_) | Look::Known | Look::Unseen => (&[][..], true),
+        };
+        for path in paths {
+            patterns.push(glob::expression(path));
+            rules.push((rule, about));
+        }
+    }
+    let set = RegexSetBuilder::new(&patterns)
+        .dot_matches_new_line(true)
+        .size_limit(64 << 20)
+        .dfa_size_limit(64 << 20)
+        .build()
+        .expect("the table's paths are tested");
+    Paths { set, rules }
+});
+
 /// Takes files, in any order, and tells what it found.
 pub struct Scanner<'a> {
     subject: &'a Subject,
     finder: Finder,
-    paths: RegexSet,
-    /// Rule of each path pattern, and whether the rule is about such files or not about them.
-    by_path: Vec<(usize, bool)>,
     owned: Owned,
     candidates: Vec<Candidate>,
     /// The homes of each place's accounts.
@@ -60,31 +87,9 @@ impl std::fmt::Debug for Scanner<'_> {
 impl<'a> Scanner<'a> {
     /// A scanner with all rules.
     pub fn new(subject: &'a Subject) -> Self {
-        let (mut patterns, mut by_path) = (vec![], vec![]);
-        for (rule, each) in rules::all().iter().enumerate() {
-            let (paths, about) = match each.look {
-                Look::Present(paths) | Look::Judged(paths, _) | Look::Owned(paths, _) => {
-                    (paths, true)
-                }
-                Look::Bytes(bytes) => (bytes.not_in, false),
-                Look::Mode(_) | Look::Known | Look::Unseen => (&[][..], true),
-            };
-            for path in paths {
-                patterns.push(glob::expression(path));
-                by_path.push((rule, about));
-            }
-        }
-        let paths = RegexSetBuilder::new(&patterns)
-            .dot_matches_new_line(true)
-            .size_limit(64 << 20)
-            .dfa_size_limit(64 << 20)
-            .build()
-            .expect("the table's paths are tested");
         Scanner {
             subject,
             finder: Finder::new(&subject.known),
-            paths,
-            by_path,
             owned: Owned::default(),
             candidates: vec![],
             homes: BTreeMap::new(),
@@ -266,11 +271,8 @@ impl<'a> Scanner<'a> {
 
     /// Asks the rules about such files; returns those that are not about this one.
     fn judge_content(&mut self, entry: &Entry, head: &[u8]) -> Vec<usize> {
-        let matches = self.paths.matches(&entry.path);
-        let matches: Vec<_> = matches
-            .iter()
-            .map(|pattern| self.by_path[pattern])
-            .collect();
+        let matches = PATHS.set.matches(&entry.path);
+        let matches: Vec<_> = matches.iter().map(|pattern| PATHS.rules[pattern]).collect();
         let (mut skip, mut last) = (vec![], None);
         if entry.path.ends_with(COMPILED) && entry.path.starts_with("/usr/") {
             skip.extend(0..rules::all().len());
