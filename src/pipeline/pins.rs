@@ -197,8 +197,5 @@ fn told(recipe: &Recipe, error: Error) -> Error {
 }
 
 fn path(store: &Store, key: &Key) -> PathBuf {
-    store
-        .state()
-        .join("pins")
-        .join(format!("{}.json", key.short()))
+    store.state().join("pins").join(format!("{key}.json"))
 }

@@ -28,10 +28,18 @@ pub(super) struct Memory {
     pub(super) refreshed: i64,
 }
 
-/// Where the memory of a repository is.
+/// Where the memory of a repository is. An older imgforge named it by digits so few that somebody
+/// could make another repository's address have them: such a one goes on for its own address only.
 pub(super) fn dir(session: &Session<'_>, place: &Place) -> PathBuf {
-    let id = Key::of(place.base.to_string().as_bytes());
-    session.store.state().join("repositories").join(id.short())
+    let base = place.base.to_string();
+    let id = Key::of(base.as_bytes());
+    let all = session.store.state().join("repositories");
+    let (dir, older) = (all.join(id.as_str()), all.join(id.short()));
+    if !dir.exists() && read(&older).url == base {
+        // Where that fails nothing is remembered, and trusted.
+        drop(std::fs::rename(older, &dir));
+    }
+    dir
 }
 
 pub(super) fn read(dir: &Path) -> Memory {

@@ -72,6 +72,39 @@ fn memory(machine: &Machine) -> PathBuf {
     dirs.next().unwrap().unwrap().path()
 }
 
+/// Its directory had a name of 12 digits once, which another address can be made to have.
+#[test]
+fn what_an_older_imgforge_remembered_counts_for_its_own_address() {
+    let world = World::new();
+    let owner = Prolonged::new();
+    let machine = Machine::new(&world);
+    let by_fingerprint = Options {
+        fingerprint: Some(&owner.key),
+        ..none()
+    };
+    machine.find(&owner.reference(), &by_fingerprint).unwrap();
+    let shorten = || {
+        let dir = memory(&machine);
+        let name = dir.file_name().unwrap().to_str().unwrap()[..12].to_owned();
+        let short = dir.with_file_name(name);
+        std::fs::rename(dir, &short).unwrap();
+        short.join("memory.json")
+    };
+    shorten();
+    machine.find(&owner.reference(), &none()).unwrap();
+    let file = shorten();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let own = owner.server.text("");
+    assert!(text.contains(&own), "{own} in {text}");
+    std::fs::write(&file, text.replace(&own, "https://other.example/")).unwrap();
+    let error = machine.find(&owner.reference(), &none()).unwrap_err();
+    assert!(
+        error.to_string().contains("nobody says whose signature"),
+        "{}",
+        error.render()
+    );
+}
+
 /// Lets a day go by.
 fn tomorrow(machine: &Machine) {
     let file = memory(machine).join("memory.json");
