@@ -330,10 +330,11 @@ pub(crate) fn kernel_name(path: &str) -> Option<(usize, u32)> {
         .find_map(|kind| name.strip_prefix(kind))?;
     let digits = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
     let letters = &rest[..rest.len() - digits.len()];
-    let disk = letters
-        .bytes()
-        .fold(0, |all, letter| all * 26 + usize::from(letter - b'a') + 1);
-    Some((disk.checked_sub(1)?, number(digits)?))
+    let disk = letters.bytes().try_fold(0usize, |all, letter| {
+        let letter = usize::from(letter - b'a') + 1;
+        all.checked_mul(26)?.checked_add(letter)
+    });
+    Some((disk?.checked_sub(1)?, number(digits)?))
 }
 
 /// Types that one driver reads have one name.

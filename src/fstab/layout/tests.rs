@@ -198,3 +198,10 @@ fn partitions_are_discovered_by_their_types_where_no_line_is() {
     systems[2].no_auto = true;
     assert_eq!(lay(&systems, "", None), [root]);
 }
+
+#[test]
+fn a_name_with_letters_beyond_counting_is_no_disk() {
+    assert_eq!(kernel_name("/dev/sdaa3"), Some((26, 3)));
+    let name = format!("/dev/vd{}1", "d".repeat(60));
+    assert_eq!(kernel_name(&name), None);
+}
