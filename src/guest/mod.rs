@@ -210,7 +210,9 @@ impl Guestfs {
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
         let failed = |cause| Error::stage("preparing the appliance failed").cause(cause);
         let qemu = raw.hypervisor().map_err(failed)?;
-        let confined = Confined::new(qemu.as_ref(), scratch.path(), &uuid)?;
+        let disks = launch.drives.iter();
+        let disks: Vec<_> = disks.map(|drive| (drive.path, drive.format)).collect();
+        let confined = Confined::new(qemu.as_ref(), scratch.path(), &uuid, &disks)?;
         let starts = Setting::Hypervisor(confined.program());
         raw.set(starts).map_err(failed)?;
         configure(&raw, launch, memory, scratch.path(), &uuid).map_err(failed)?;

@@ -4,13 +4,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use tempfile::TempDir;
 
-use super::exec;
+use super::{exec, others};
 use crate::error::{Context as _, Result};
 
 /// What is started in place of QEMU.
@@ -32,11 +33,12 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// For the machine that gets `-uuid` and this UUID, in place of `qemu`. `scratch` holds what QEMU leaves.
+    /// For the machine that gets `-uuid` and this UUID, in place of `qemu`. `scratch` holds what QEMU
+    /// leaves; `disks` are those that libguestfs is told of, in this order, with their formats.
     ///
     /// # Errors
-    /// When `scratch` cannot be written.
-    pub fn new(qemu: &Path, scratch: &Path, uuid: &str) -> Result<Self> {
+    /// When `scratch` cannot be written, or a disk names what nobody may read for it.
+    pub fn new(qemu: &Path, scratch: &Path, uuid: &str, disks: &[(&Path, &str)]) -> Result<Self> {
         let root = rustix::process::geteuid().is_root();
         // Who starts what is not there says so.
         let Some(found) = fs::metadata(qemu).ok().filter(|_| root) else {
@@ -46,12 +48,24 @@ impl Confined {
                 _dir: None,
             });
         };
+        let layers = disks
+            .iter()
+            .map(|(disk, format)| others::layers(disk, format));
+        let layers = layers.collect::<Result<Vec<_>>>()?;
         let make = || -> io::Result<Confined> {
             let dir = tempfile::Builder::new()
                 .prefix("qemu-")
                 .tempdir_in(executable(scratch)?)?;
             let guest = dir.path().join(uuid.get(..8).unwrap_or(uuid));
-            fs::DirBuilder::new().mode(0o700).create(guest)?;
+            fs::DirBuilder::new().mode(0o700).create(&guest)?;
+            for (number, layers) in layers.iter().enumerate() {
+                let mut list = File::create(guest.join(format!("layers-hd{number}")))?;
+                for (path, format) in layers {
+                    let path = std::path::absolute(path)?;
+                    let words = [format.as_bytes(), path.as_os_str().as_bytes(), b""];
+                    list.write_all(&words.join(&0))?;
+                }
+            }
             // Messages name it.
             let program = dir.path().join(qemu.file_name().unwrap_or_default());
             let qemu = exec::quote(&std::path::absolute(qemu)?.to_string_lossy());

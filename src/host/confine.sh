@@ -45,9 +45,11 @@ disk() {
   word="$before\"filename\":\"/dev/fdset/$set\"$after"
 }
 
-# A disk as libguestfs names it: two commas stand for one. QEMU would open those below it by their names.
+# A disk as libguestfs names it: two commas stand for one. QEMU would open those below it by their names,
+# which a guest may have chosen: imgforge has left a list of the disk and those, each after its format.
 drive() {
-  local options=${1//,,/$'\1'} name=${1%%=*} file writable=1 chain='' level each
+  local options=${1//,,/$'\1'} name=${1%%=*} file writable=1 list level at
+  local -a layers=()
   file=${options%%,*}
   file=${file#*=}
   file=${file//$'\1'/,}
@@ -55,19 +57,18 @@ drive() {
   level=${name%file.filename}
   level=${level%file}
   case $options, in *,snapshot=on,*) writable='' ;; esac
-  case $options, in *,format=qcow2,* | *,file.driver=qcow2,*)
-    chain=$(qemu-img info --force-share --backing-chain -f qcow2 "$file" | sed -n '2,$s/^image: //p')
-    ;;
-  esac
+  list=${options##*,id=}
+  list=$guest/layers-${list%%,*}
+  if [ -e "$list" ]; then mapfile -d '' -t layers <"$list"; fi
   hand_over "$file" "$writable"
   word=$name=/dev/fdset/$set${options//$'\1'/,,}
-  while IFS= read -r each; do
-    if [ -n "$each" ]; then
-      level+=backing.
-      hand_over "$each" ''
-      word+=",${level}file.filename=/dev/fdset/$set"
-    fi
-  done <<<"$chain"
+  # One that is only read is below an overlay of libguestfs'.
+  if [ "$name" = file ]; then at=2; else at=0; fi
+  for (( ; at < ${#layers[@]}; at += 2)); do
+    level+=backing.
+    hand_over "${layers[at + 1]}" ''
+    word+=",${level}driver=${layers[at]},${level}file.filename=/dev/fdset/$set"
+  done
 }
 
 readable() { (($(stat -L -c '0%a' "$1") & 4)); }

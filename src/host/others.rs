@@ -121,15 +121,7 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
         let (name, below) = match named_by(&at, &format)? {
             None => break,
             Some(Other::Backing(name, below)) => (name, below),
-            Some(Other::Data(name)) => {
-                return Err(Error::usage(format!(
-                    "{} keeps its data in another file, {name}, and is refused",
-                    at.display()
-                ))
-                .hint(
-                    "if you trust it: `qemu-img convert -O qcow2 IMAGE NEW` makes one file of both",
-                ));
-            }
+            Some(Other::Data(name)) => return Err(data_elsewhere(&at, &name)),
         };
         let (path, real) = backing_of(&at, &name)?;
         match named.iter().position(|one| *one == real) {
@@ -160,6 +152,38 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
         .hint("leave out --backing, or name the overlay that is on it")),
         None => Ok(()),
     }
+}
+
+/// A disk and those below it as QEMU opens them, the disk first, each with its format.
+///
+/// # Errors
+/// When one cannot be read, keeps its data elsewhere, or names what is no file or has no format.
+pub fn layers(disk: &Path, format: &str) -> Result<Vec<(PathBuf, String)>> {
+    let mut layers = vec![(disk.to_owned(), format.to_owned())];
+    loop {
+        let (at, format) = layers.last().expect("the disk itself is there");
+        let next = match named_by(at, format)? {
+            None => return Ok(layers),
+            Some(Other::Data(name)) => return Err(data_elsewhere(at, &name)),
+            Some(Other::Backing(name, below)) => {
+                let (path, _) = backing_of(at, &name)?;
+                (path, known(at, &name, below.as_deref())?)
+            }
+        };
+        if layers.contains(&next) {
+            return Err(foreign(at, "which is below itself"));
+        }
+        layers.push(next);
+    }
+}
+
+fn data_elsewhere(disk: &Path, name: &str) -> Error {
+    Error::usage(format!(
+        "{} keeps its data in another file, {}, and is refused",
+        disk.display(),
+        crate::ui::printable(name)
+    ))
+    .hint("if you trust it: `qemu-img convert -O qcow2 IMAGE NEW` makes one file of both")
 }
 
 /// The path of a backing file as QEMU finds it, and without links.

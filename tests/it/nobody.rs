@@ -80,6 +80,16 @@ fn an_appliance_may_do_nothing_but_work_on_its_disks() {
         format: path.extension().unwrap().to_str().unwrap(),
         readonly: *readonly,
     });
+    // What it says of itself, too, and tools print that as it is.
+    let secret = dir.path().join("secret.raw");
+    std::fs::write(&secret, [0; 1 << 20]).unwrap();
+    for (_, path, _) in &disks {
+        if path.extension().unwrap() == "qcow2" {
+            let name = format!("before\nimage: {}\nafter", secret.display());
+            let snapshot = Program::new("qemu-img").args(["snapshot", "-c"]);
+            snapshot.arg(name).arg(path).run().unwrap();
+        }
+    }
     // A guest chooses what its disk looks like.
     let posing = dir.path().join("posing.raw");
     let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2"]);
@@ -96,15 +106,17 @@ fn an_appliance_may_do_nothing_but_work_on_its_disks() {
         ui: None,
     })
     .unwrap();
-    let has_a_disk = |pid: &i32| {
+    let open = |pid: &i32| -> Vec<PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter();
-        let mut files = open.flatten().flatten().map(|file| file.path());
-        files.any(|file| std::fs::read_link(file).is_ok_and(|to| to.starts_with(dir.path())))
+        let files = open.flatten().flatten().map(|file| file.path());
+        let files = files.filter_map(|file| std::fs::read_link(file).ok());
+        files.filter(|file| file.starts_with(dir.path())).collect()
     };
     let mut appliances = emulators("guestfsd.sock");
-    appliances.retain(has_a_disk);
+    appliances.retain(|pid| !open(pid).is_empty());
     assert_eq!(appliances.len(), 1);
     for pid in appliances {
+        assert!(!open(&pid).contains(&secret));
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         assert!(status.contains("Seccomp:\t2"), "{status}");
         if rustix::process::geteuid().is_root() {

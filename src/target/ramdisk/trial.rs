@@ -71,7 +71,7 @@ pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
     let uuid = Uuid::new_v4().to_string();
     tools::need([Tool::Qemu])?;
     let qemu = exec::find(Tool::Qemu.program()).unwrap_or_default();
-    let qemu = Confined::new(&qemu, &scratch, &uuid)?;
+    let qemu = Confined::new(&qemu, &scratch, &uuid, &[])?;
     let console = Arc::new(Mutex::new(Console::new(&token)));
     let said = Arc::clone(&console);
     let inside = site.source.guests();
