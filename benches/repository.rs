@@ -16,7 +16,7 @@ use imgforge::digest::file_sha512;
 use imgforge::host::exec::Program;
 use imgforge::index::{self, Entry};
 use imgforge::repository::{
-    GateProof, Publication, Repository, Settings, Signer, Stamp, State, verify,
+    GateProof, Keyring, Publication, Repository, Settings, Signer, Stamp, State, verify,
 };
 use imgforge::ui::Ui;
 use imgforge::units::Size;
@@ -76,8 +76,9 @@ fn main() {
         ],
     });
     let signed = std::fs::read(root.join("index.asc")).unwrap();
+    let keyring = Keyring::of_file(&repository.keyring(), None).unwrap();
     let verify_once = || {
-        let verified = verify(&signed, &repository.keyring()).unwrap();
+        let verified = verify(&signed, &keyring).unwrap();
         let entries = index::check(&index::parse(&verified.text).unwrap()).unwrap();
         assert_eq!(entries.len(), names);
     };
@@ -143,7 +144,8 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
     let pattern: Value = serde_json::from_slice(&std::fs::read(&first).unwrap()).unwrap();
     let manifest = std::fs::read_to_string(root.join("images/image-0/1/manifest.json")).unwrap();
     let list = std::fs::read(root.join("images/image-0/revisions.sjson")).unwrap();
-    let list = verify(&list, &repository.keyring()).unwrap().text;
+    let keyring = Keyring::of_file(&repository.keyring(), None).unwrap();
+    let list = verify(&list, &keyring).unwrap().text;
     let list: Value = serde_json::from_str(&list).unwrap();
     let (mut entries, mut lists) = (Vec::new(), Vec::new());
     for number in 0..names {

@@ -65,12 +65,8 @@ pub(super) fn renewed(dir: &Path, fingerprints: &[String]) -> PathBuf {
     dir.join(format!("renewed-{}.gpg", keys.short()))
 }
 
-/// The keyring of an earlier time, if it has this key and no other.
-pub(super) fn remembered_one(dir: &Path, fingerprint: &str) -> Option<Keyring> {
-    let fingerprints = read(dir).fingerprints;
-    let bytes = std::fs::read(dir.join("imgforge.gpg")).ok()?;
-    (fingerprints == [fingerprint]).then_some(Keyring {
-        bytes,
-        fingerprints,
-    })
+/// The keyring of an earlier time, if it has the keys that were named then and no others.
+pub(super) fn remembered(dir: &Path) -> Option<Keyring> {
+    let keyring = Keyring::of_file(&dir.join("imgforge.gpg"), None).ok()?;
+    keyring.is_of(&read(dir).fingerprints).then_some(keyring)
 }

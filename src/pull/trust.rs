@@ -10,6 +10,7 @@
 //! goes on, and a revoked one ends.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,6 @@ use super::page::refuse_page;
 use super::place::Place;
 use super::{LARGEST_INDEX, Options, Session};
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::Entry;
 use crate::repository::{self, Keyring, Signers, Verified};
@@ -46,8 +46,6 @@ pub(super) struct Trust<'a> {
     session: &'a Session<'a>,
     place: &'a Place,
     keyring: Keyring,
-    file: PathBuf,
-    _temporary: Temporary,
     /// Where renewed certificates are kept; those of an own directory are not.
     kept: Option<PathBuf>,
     /// What the command named, to be remembered once it has proved good.
@@ -73,11 +71,11 @@ impl<'a> Trust<'a> {
         let signers = named.or(place.signers.clone());
         let keyring = match (&signers.keys, signers.full_fingerprint()?) {
             (Some(_), _) => signers.keyring(None)?,
-            (None, Some(fingerprint)) => match memory::remembered_one(&dir, &fingerprint) {
-                Some(keyring) => keyring,
-                None => by_fingerprint(session, place, &signers, &fingerprint)?,
+            (None, Some(fingerprint)) => match memory::remembered(&dir) {
+                Some(keyring) if keyring.is_of(slice::from_ref(&fingerprint)) => keyring,
+                _ => by_fingerprint(session, place, &signers, &fingerprint)?,
             },
-            (None, None) => return Self::unnamed(session, place, options, &dir.join(KEY_FILE)),
+            (None, None) => return Self::unnamed(session, place, options, &dir),
         };
         let mut trust = Self::with(session, place, options, keyring, true)?;
         trust.fresh = by_command || place.signers.keys.is_none();
@@ -103,15 +101,10 @@ impl<'a> Trust<'a> {
         for copy in copies {
             keyring.renew(&[&copy])?;
         }
-        let temporary = Temporary::new()?;
-        let file = temporary.path().join("keyring");
-        std::fs::write(&file, &keyring.bytes).doing(|| "writing a keyring".into())?;
         Ok(Trust {
             session,
             place,
             keyring,
-            file,
-            _temporary: temporary,
             kept,
             fresh: false,
             stale: false,
@@ -124,19 +117,19 @@ impl<'a> Trust<'a> {
         session: &'a Session<'a>,
         place: &'a Place,
         options: &Options<'_>,
-        remembered: &Path,
+        dir: &Path,
     ) -> Result<Self> {
         let own = place.base.local().map(|base| base.join(KEY_FILE));
         let own = own.filter(|keyring| place.own && keyring.is_file());
-        let known = remembered.symlink_metadata().is_ok();
-        let file = match (known, own) {
-            (true, _) => remembered.to_owned(),
-            (false, Some(own)) => own,
-            (false, None) => return Err(first_use(session, place)),
+        let known = dir.join(KEY_FILE).symlink_metadata().is_ok();
+        let keyring = match (known, own) {
+            (true, _) => memory::remembered(dir),
+            (false, Some(own)) => Some(Keyring::of_file(&own, None)?),
+            (false, None) => None,
         };
-        let keyring = Signers::of_file(file).keyring(None)?;
+        let keyring = keyring.ok_or_else(|| first_use(session, place))?;
         let mut trust = Self::with(session, place, options, keyring, known)?;
-        let refreshed = memory::read(&memory::dir(session, place)).refreshed;
+        let refreshed = memory::read(dir).refreshed;
         trust.stale = trust.kept.is_some() && now() - refreshed >= DAY;
         Ok(trust)
     }
@@ -177,9 +170,9 @@ impl<'a> Trust<'a> {
         if std::mem::take(&mut self.stale) {
             self.renew()?;
         }
-        let mut verified = repository::verify(signed, &self.file);
+        let mut verified = repository::verify(signed, &self.keyring);
         if matches!(&verified, Err(error) if error.kind() == Kind::Gate) && self.renew()? {
-            verified = repository::verify(signed, &self.file);
+            verified = repository::verify(signed, &self.keyring);
         }
         let verified = verified.map_err(|error| match error.kind() {
             Kind::Gate => error.within(format!("{url} is not to be trusted")).hint(
@@ -210,10 +203,6 @@ impl<'a> Trust<'a> {
         copies.extend(offered(self.session, self.place).ok().flatten());
         let copies: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
         let changed = self.keyring.renew(&copies)?;
-        if changed {
-            let bytes = &self.keyring.bytes;
-            std::fs::write(&self.file, bytes).doing(|| "writing a keyring".into())?;
-        }
         let dir = memory::dir(self.session, self.place);
         if changed {
             // Whoever names the same keys another time, or nobody, finds it, too.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::Keyring;
 use super::agent::gpg;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -23,11 +24,12 @@ pub struct Verified {
     pub when: Timestamp,
 }
 
-/// Verifies a clear-signed text with the certificates in `keyring`, all of which are trusted.
+/// Verifies a clear-signed text: a key counts whose certificate is in `keyring`, and whose primary
+/// key is one of its fingerprints.
 ///
 /// # Errors
 /// When the text is not signed by exactly one of them, or that one is expired or revoked.
-pub fn verify(signed: &[u8], keyring: &Path) -> Result<Verified> {
+pub fn verify(signed: &[u8], keyring: &Keyring) -> Result<Verified> {
     let mut all = verify_all(&[signed], keyring)?;
     all.pop()
         .unwrap_or_else(|| Err(Error::internal("gpg was not asked")))
@@ -35,7 +37,7 @@ pub fn verify(signed: &[u8], keyring: &Path) -> Result<Verified> {
 
 /// Verifies a clear-signed text that several keys may have signed, as archives of packages are:
 /// one signature by a certificate in `keyring` is enough, and none may be wrong. Returns what it
-/// covers.
+/// covers. All that is in the file counts, so nobody else may write to it.
 ///
 /// # Errors
 /// When nobody in the keyring has signed it, or it was changed.
@@ -44,7 +46,8 @@ pub fn verify_any(signed: &[u8], keyring: &Path) -> Result<String> {
         return Err(Error::gate("this is not a clear-signed text"));
     }
     let doing = || "verifying a signature".to_owned();
-    let home = Home::new(keyring)?;
+    let certificates = std::fs::read(keyring).doing(|| format!("reading {}", keyring.display()))?;
+    let home = Home::new(&certificates)?;
     let (file, text) = (home.path("signed"), home.path("text"));
     std::fs::write(&file, signed).doing(doing)?;
     let gpg = home.gpg().arg("--output").arg(&text);
@@ -73,15 +76,15 @@ pub fn verify_any(signed: &[u8], keyring: &Path) -> Result<String> {
 /// Verifies many clear-signed texts with one `gpg`; the results are in their order.
 ///
 /// # Errors
-/// When `gpg` cannot be run or the keyring cannot be read.
-pub fn verify_all(signed: &[&[u8]], keyring: &Path) -> Result<Vec<Result<Verified>>> {
+/// When `gpg` cannot be run.
+pub fn verify_all(signed: &[&[u8]], keyring: &Keyring) -> Result<Vec<Result<Verified>>> {
     let unsigned = || Error::gate("this is not a clear-signed text");
     let is_signed = |text: &[u8]| text.starts_with(BEGIN.as_bytes());
     if !signed.iter().any(|text| is_signed(text)) {
         return Ok(signed.iter().map(|_| Err(unsigned())).collect());
     }
     let doing = || "verifying signatures".to_owned();
-    let home = Home::new(keyring)?;
+    let home = Home::new(&keyring.bytes)?;
     for (number, text) in signed.iter().enumerate() {
         if is_signed(text) {
             std::fs::write(home.path(&format!("{number}.asc")), text).doing(doing)?;
@@ -109,16 +112,18 @@ pub fn verify_all(signed: &[&[u8]], keyring: &Path) -> Result<Vec<Result<Verifie
             break;
         }
         for (number, report) in left.iter().zip(&reports) {
-            verified[*number] = judge(report).and_then(|(fingerprint, when)| {
-                let bytes = std::fs::read(home.path(&number.to_string())).doing(doing)?;
-                let text = String::from_utf8(bytes)
-                    .map_err(|cause| Error::gate("the signed text is not UTF-8").cause(cause))?;
-                Ok(Verified {
-                    text,
-                    fingerprint,
-                    when,
-                })
-            });
+            verified[*number] =
+                judge(report, &keyring.fingerprints).and_then(|(fingerprint, when)| {
+                    let bytes = std::fs::read(home.path(&number.to_string())).doing(doing)?;
+                    let text = String::from_utf8(bytes).map_err(|cause| {
+                        Error::gate("the signed text is not UTF-8").cause(cause)
+                    })?;
+                    Ok(Verified {
+                        text,
+                        fingerprint,
+                        when,
+                    })
+                });
         }
         left.drain(..reports.len().min(left.len()));
     }
@@ -129,10 +134,10 @@ pub fn verify_all(signed: &[&[u8]], keyring: &Path) -> Result<Vec<Result<Verifie
 ///
 /// # Errors
 /// As [`verify`].
-pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Path) -> Result<String> {
+pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Keyring) -> Result<String> {
     let doing = || "verifying a signature".to_owned();
     let file = std::path::absolute(file).doing(doing)?;
-    let home = Home::new(keyring)?;
+    let home = Home::new(&keyring.bytes)?;
     let path = home.path("signature");
     std::fs::write(&path, signature).doing(doing)?;
     let run = home.gpg().arg("--verify").arg(&path).arg(&file).run();
@@ -140,31 +145,32 @@ pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Path) -> Result<
     if status.is_empty() {
         run?;
     }
-    judge(&status).map(|(fingerprint, _)| fingerprint)
+    judge(&status, &keyring.fingerprints).map(|(fingerprint, _)| fingerprint)
 }
 
-/// A key directory of its own, which trusts a keyring.
+/// A key directory of its own, with a keyring.
 struct Home {
     dir: Temporary,
-    keyring: PathBuf,
 }
 
 impl Home {
-    fn new(keyring: &Path) -> Result<Self> {
+    fn new(certificates: &[u8]) -> Result<Self> {
         super::keyboxd::refuse()?;
-        let doing = || format!("reading {}", keyring.display());
-        let mut keyring = std::path::absolute(keyring).doing(doing)?;
-        let bytes = std::fs::read(&keyring).doing(doing)?;
-        let dir = Temporary::new()?;
-        if bytes.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-            let binary = gpg(Some(dir.path()))
-                .arg("--dearmor")
-                .input(bytes)
-                .output()?;
-            keyring = dir.path().join("keyring");
-            std::fs::write(&keyring, binary).doing(doing)?;
-        }
-        Ok(Home { dir, keyring })
+        let home = Home {
+            dir: Temporary::new()?,
+        };
+        let armoured = certificates.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----");
+        let binary = armoured.then(|| {
+            let gpg = gpg(Some(home.dir.path())).arg("--dearmor");
+            gpg.input(certificates).output()
+        });
+        let binary = binary.transpose()?;
+        std::fs::write(
+            home.path("keyring"),
+            binary.as_deref().unwrap_or(certificates),
+        )
+        .doing(|| "writing a keyring".into())?;
+        Ok(home)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -180,24 +186,23 @@ impl Home {
                 "--no-default-keyring",
                 "--keyring",
             ])
-            .arg(&self.keyring)
+            .arg(self.path("keyring"))
             .arg("--status-file")
             .arg(self.path("status"))
     }
 }
 
-/// Reads gpg's status lines: exactly one good signature, and nothing against it. Returns whose it
-/// is, and when it was made.
-fn judge(status: &str) -> Result<(String, Timestamp)> {
+const NOT_TRUSTED: &str = "the key that signed is not among the trusted ones";
+
+/// Reads gpg's status lines: exactly one good signature, of a certificate whose primary key counts,
+/// and nothing against it. Returns whose it is, and when it was made.
+fn judge(status: &str, primary_keys: &[String]) -> Result<(String, Timestamp)> {
     const AGAINST: &[(&str, &str)] = &[
         ("BADSIG", "the signature is wrong: the text was changed"),
         ("REVKEYSIG", "the key that signed is revoked"),
         ("EXPKEYSIG", "the key that signed has expired"),
         ("EXPSIG", "the signature has expired"),
-        (
-            "NO_PUBKEY",
-            "the key that signed is not among the trusted ones",
-        ),
+        ("NO_PUBKEY", NOT_TRUSTED),
         ("ERRSIG", "the signature cannot be checked"),
         ("FAILURE", "gpg could not check the signature"),
     ];
@@ -211,12 +216,17 @@ fn judge(status: &str) -> Result<(String, Timestamp)> {
     }
     let valid = lines.iter().find(|line| line[0] == "VALIDSIG");
     let valid = valid.and_then(|line| {
-        let seconds = line.get(3)?.parse().ok()?;
-        Some((line[1].to_owned(), Timestamp::from_second(seconds).ok()?))
+        let when = Timestamp::from_second(line.get(3)?.parse().ok()?).ok()?;
+        Some((line[1].to_owned(), when, *line.get(10)?))
     });
     match valid {
-        Some(valid) if count("NEWSIG") == 1 && count("GOODSIG") == 1 && count("VALIDSIG") == 1 => {
-            Ok(valid)
+        Some((key, when, primary))
+            if count("NEWSIG") == 1 && count("GOODSIG") == 1 && count("VALIDSIG") == 1 =>
+        {
+            let counts = primary_keys.iter().any(|key| key == primary);
+            counts
+                .then_some((key, when))
+                .ok_or_else(|| Error::gate(NOT_TRUSTED))
         }
         _ => Err(Error::gate("there is not exactly one good signature")),
     }
@@ -228,8 +238,8 @@ mod tests {
 
     #[test]
     fn one_good_signature_is_needed_and_nothing_against_it() {
-        let good = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AA me\n[GNUPG:] VALIDSIG FPR 2026-01-01 1767225600 0 4\n";
-        let (key, when) = judge(good).unwrap();
+        let good = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AA me\n[GNUPG:] VALIDSIG FPR 2026-01-01 1767225600 0 4 0 22 10 01 PRIMARY\n";
+        let (key, when) = judge(good, &["PRIMARY".into()]).unwrap();
         assert_eq!((key.as_str(), when.as_second()), ("FPR", 1_767_225_600));
         for (status, expected) in [
             (String::new(), "not exactly one"),
@@ -242,8 +252,11 @@ mod tests {
                 "not among the trusted",
             ),
             ("VALIDSIG FPR".into(), "not exactly one"),
+            (good.replace(" PRIMARY", ""), "not exactly one"),
+            (good.replace("PRIMARY", "OTHER"), "not among the trusted"),
+            (good.replace("PRIMARY", "FPR"), "not among the trusted"),
         ] {
-            let error = judge(&status).unwrap_err();
+            let error = judge(&status, &["PRIMARY".into()]).unwrap_err();
             assert!(error.message().contains(expected), "{error}: {status}");
         }
     }
@@ -255,7 +268,7 @@ mod tests {
             "[a]\n",
             "\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n",
         ] {
-            let error = verify(text.as_bytes(), Path::new("/nonexistent")).unwrap_err();
+            let error = verify(text.as_bytes(), &Keyring::default()).unwrap_err();
             assert!(
                 error.message().contains("not a clear-signed text"),
                 "{error}"

@@ -1,12 +1,16 @@
 //! Public keys that a user trusts, as a file that `gpg` verifies with.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use super::agent::gpg;
 use super::key;
 use crate::error::{Error, Kind, Result};
+use crate::host::exec::Program;
 use crate::host::temporary::Temporary;
 
 /// Certificates, and the fingerprints of their primary keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keyring {
     /// The binary keyring.
     pub bytes: Vec<u8>,
@@ -15,6 +19,17 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// Reads a file of exported keys as [`Keyring::read`] does.
+    ///
+    /// # Errors
+    /// As there, and when the file cannot be read.
+    pub fn of_file(file: &Path, fingerprint: Option<&str>) -> Result<Self> {
+        let bytes = std::fs::read(file).map_err(|cause| {
+            Error::usage(format!("the key {} cannot be read", file.display())).cause(cause)
+        })?;
+        Self::read(&bytes, fingerprint)
+    }
+
     /// Reads exported keys, armoured or not; with a fingerprint only the certificate that it is
     /// the primary key's of.
     ///
@@ -29,25 +44,18 @@ impl Keyring {
             return Ok(keyring);
         }
         super::keyboxd::refuse()?;
-        let home = Temporary::new()?;
-        let gpg = || gpg(Some(home.path())).arg("--no-autostart");
-        let import = gpg().args(["--import-options", "import-minimal", "--import"]);
-        import
-            .input(exported)
-            .run()
-            .map_err(|error| match error.kind() {
-                Kind::Host => error,
-                _ => no_keys(),
-            })?;
-        Self::export(
-            || gpg().args(["--export-options", "export-minimal"]),
-            fingerprint,
-        )?
-        .ok_or_else(|| match fingerprint {
-            Some(fingerprint) => Error::gate(format!("the key {fingerprint} is not there"))
-                .hint("the file or the repository has another key"),
-            None => no_keys(),
-        })
+        let scratch = Scratch::new()?;
+        scratch.add(exported).map_err(|error| match error.kind() {
+            Kind::Host => error,
+            _ => no_keys(),
+        })?;
+        scratch
+            .certificates(fingerprint.as_slice())?
+            .ok_or_else(|| match fingerprint {
+                Some(fingerprint) => Error::gate(format!("the key {fingerprint} is not there"))
+                    .hint("the file or the repository has another key"),
+                None => no_keys(),
+            })
     }
 
     /// A binary file of public keys, all of which count, is a keyring already.
@@ -55,10 +63,8 @@ impl Keyring {
         if exported.starts_with(b"-----") {
             return Ok(None);
         }
-        let listing = match key::listing(exported) {
-            Err(error) if error.kind() == Kind::Host => return Err(error),
-            Err(_) => return Ok(None),
-            Ok(listing) => listing,
+        let Some(listing) = unless_host(key::listing(exported))? else {
+            return Ok(None);
         };
         let fingerprints = key::parse_fingerprints(&listing);
         let secret = listing.lines().any(|line| line.starts_with("sec:"));
@@ -74,57 +80,90 @@ impl Keyring {
     /// # Errors
     /// When it is not there.
     pub fn of_user(fingerprint: &str) -> Result<Self> {
-        Self::export(|| gpg(None).arg("--no-autostart"), Some(fingerprint))?
+        certificates(|| gpg(None).arg("--no-autostart"), &[fingerprint])?
             .ok_or_else(|| Error::usage(format!("gpg knows no key {fingerprint}")))
     }
 
     /// Adds what other copies of these certificates say, by their owners' own signatures: another
-    /// expiry, subkeys, a revocation. Other keys in them do not count, nor what is no keyring.
-    /// Returns whether there was anything new.
+    /// expiry, subkeys, a revocation. Other keys in them do not count, nor what is no keyring, nor
+    /// a copy in which somebody else has one of these keys for a subkey. Returns whether there was anything new.
     ///
     /// # Errors
     /// When gpg cannot be run.
     pub fn renew(&mut self, copies: &[&[u8]]) -> Result<bool> {
-        let mut copies = copies.iter().filter(|copy| **copy != self.bytes).peekable();
-        if copies.peek().is_none() {
-            return Ok(false);
-        }
-        let home = Temporary::new()?;
-        let gpg = || gpg(Some(home.path())).arg("--no-autostart");
-        let import = || gpg().args(["--import-options", "import-minimal", "--import"]);
-        import().input(self.bytes.as_slice()).run()?;
-        for copy in copies {
-            match import().input(*copy).run() {
-                Err(error) if error.kind() == Kind::Host => return Err(error),
-                _ => {}
+        let keys: Vec<&str> = self.fingerprints.iter().map(String::as_str).collect();
+        let mut new = false;
+        for copy in copies.iter().filter(|copy| !copy.is_empty()) {
+            if **copy == self.bytes {
+                continue;
             }
-        }
-        let export = gpg().args(["--export-options", "export-minimal", "--export", "--"]);
-        let bytes = export.args(&self.fingerprints).output()?;
-        let new = !bytes.is_empty() && bytes != self.bytes;
-        if new {
-            self.bytes = bytes;
+            let scratch = Scratch::new()?;
+            scratch.add(&self.bytes)?;
+            unless_host(scratch.add(copy))?;
+            if let Some(Some(renewed)) = unless_host(scratch.certificates(&keys))?
+                && renewed.bytes != self.bytes
+            {
+                self.bytes = renewed.bytes;
+                new = true;
+            }
         }
         Ok(new)
     }
 
-    fn export(
-        gpg: impl Fn() -> crate::host::exec::Program,
-        fingerprint: Option<&str>,
-    ) -> Result<Option<Self>> {
-        let bytes = gpg().args(["--export", "--"]).args(fingerprint).output()?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let fingerprints = key::show(&bytes)?;
-        let right = match fingerprint {
-            // gpg finds a key by its subkeys' fingerprints, too.
-            Some(fingerprint) => fingerprints == [fingerprint],
-            None => !fingerprints.is_empty(),
-        };
-        Ok(right.then_some(Keyring {
-            bytes,
-            fingerprints,
-        }))
+    /// Whether its certificates are those of these primary keys, and no others.
+    pub fn is_of<T: AsRef<str>>(&self, fingerprints: &[T]) -> bool {
+        let wanted: BTreeSet<&str> = fingerprints.iter().map(AsRef::as_ref).collect();
+        let own = self.fingerprints.iter().map(String::as_str);
+        own.collect::<BTreeSet<_>>() == wanted
+    }
+}
+
+/// A key directory of its own.
+struct Scratch(Temporary);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        Temporary::new().map(Scratch)
+    }
+
+    fn gpg(&self) -> Program {
+        gpg(Some(self.0.path())).arg("--no-autostart")
+    }
+
+    fn add(&self, exported: &[u8]) -> Result<()> {
+        let import = ["--import-options", "import-minimal", "--import"];
+        self.gpg().args(import).input(exported).run()
+    }
+
+    fn certificates(&self, fingerprints: &[&str]) -> Result<Option<Keyring>> {
+        let gpg = || self.gpg().args(["--export-options", "export-minimal"]);
+        certificates(gpg, fingerprints)
+    }
+}
+
+/// The certificates of these primary keys, or all; nothing when some are not there, or when there
+/// are more: gpg finds a certificate by its subkeys, too, and anybody can take another's key for a
+/// subkey of his own.
+fn certificates(gpg: impl Fn() -> Program, fingerprints: &[&str]) -> Result<Option<Keyring>> {
+    let bytes = gpg().args(["--export", "--"]).args(fingerprints).output()?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let found = Keyring {
+        fingerprints: key::show(&bytes)?,
+        bytes,
+    };
+    let right = match fingerprints {
+        [] => !found.fingerprints.is_empty(),
+        wanted => found.is_of(wanted),
+    };
+    Ok(right.then_some(found))
+}
+
+/// What others wrote may be wrong, and then is nothing; what this host lacks is an error.
+fn unless_host<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
+        result => Ok(result.ok()),
     }
 }

@@ -69,7 +69,6 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
-use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
 use crate::units::Span;
@@ -121,7 +120,7 @@ pub struct Repository {
     /// Of the key that signs.
     fingerprint: String,
     signers: Signers,
-    named: OnceLock<(Temporary, PathBuf)>,
+    trusted: OnceLock<Keyring>,
     valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
@@ -176,7 +175,7 @@ impl Repository {
             signer,
             fingerprint: String::new(),
             signers,
-            named: OnceLock::new(),
+            trusted: OnceLock::new(),
             valid_for,
             shares,
             hooks,
@@ -238,7 +237,7 @@ impl Repository {
         let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
             return Ok(vec![]);
         };
-        let verified = verify(&signed, &self.trusted()?).map_err(|error| {
+        let verified = verify(&signed, self.trusted()?).map_err(|error| {
             let keys = self.signers.keys.clone();
             error
                 .within(format!("{} is not to be trusted", path.display()))

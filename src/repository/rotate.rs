@@ -11,9 +11,8 @@ use sha2::{Digest as _, Sha512};
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
-use super::{Repository, State, below, check_name, files, verify};
-use crate::error::{Context as _, Error, Result};
-use crate::host::temporary::Temporary;
+use super::{Keyring, Repository, State, below, check_name, files, verify};
+use crate::error::{Error, Result};
 
 /// `.imgforge/keys.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +88,8 @@ impl Repository {
                 ))
                 .hint("restore the indexes from a backup or a copy of the repository"));
             };
-            let scratch = Temporary::new()?;
-            let keyring = scratch.path().join("keyring");
             let signer = self.signer.with_key(&second.fingerprint, second.own);
-            std::fs::write(&keyring, signer.public_key()?)
-                .doing(|| "keeping a public key".into())?;
+            let keyring = Keyring::read(&signer.public_key()?, None)?;
             let signed = below::read(&self.root, &path)?.unwrap_or_default();
             verify(&signed, &keyring).map_err(|error| {
                 let keys = self.private("keys.json");

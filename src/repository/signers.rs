@@ -52,13 +52,7 @@ impl Signers {
     pub fn keyring(&self, offered: Option<&[u8]>) -> Result<Keyring> {
         let fingerprint = self.full_fingerprint()?;
         let mut keyring = match (&self.keys, &fingerprint) {
-            (Some(file), fingerprint) => {
-                let bytes = std::fs::read(file).map_err(|cause| {
-                    let message = format!("the key {} cannot be read", file.display());
-                    Error::usage(message).cause(cause)
-                })?;
-                Keyring::read(&bytes, fingerprint.as_deref())?
-            }
+            (Some(file), fingerprint) => Keyring::of_file(file, fingerprint.as_deref())?,
             (None, Some(fingerprint)) => match (Keyring::of_user(fingerprint), offered) {
                 (Ok(keyring), _) => keyring,
                 (Err(_), Some(offered)) => Keyring::read(offered, Some(fingerprint))?,

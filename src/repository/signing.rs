@@ -1,13 +1,12 @@
 //! What a transaction signs, verified as clients do before anybody sees it.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
 
 use super::rotate::second_path;
 use super::transaction::{Meant, Transaction};
 use super::views::{Sign, ViewFile};
-use super::{Signer, Signers, below, broken_index, journal, verify_all};
-use crate::error::{Context as _, Error, Result};
-use crate::host::temporary::Temporary;
+use super::{Keyring, Signer, Signers, below, broken_index, journal, verify_all};
+use crate::error::{Error, Result};
 use crate::index;
 
 impl Transaction<'_> {
@@ -104,8 +103,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
-        let scratch = Temporary::new()?;
-        let results = verify_all(&texts, &self.keyring(signer, &scratch)?)?;
+        let results = verify_all(&texts, &*self.keyring(signer)?)?;
         for ((file, bytes), result) in signed.iter().zip(results) {
             let path = self.repository.root.join(&file.path);
             let verified = result.map_err(|error| {
@@ -142,21 +140,19 @@ impl Transaction<'_> {
     }
 
     /// The keys that readers will use.
-    fn keyring(&self, signer: &Signer, scratch: &Temporary) -> Result<PathBuf> {
+    fn keyring(&self, signer: &Signer) -> Result<Cow<'_, Keyring>> {
         let repository = self.repository;
         let unchanged = self.fingerprint == repository.fingerprint;
         if unchanged && signer.is(&self.signer) {
-            return repository.trusted();
+            return repository.trusted().map(Cow::Borrowed);
         }
         // The other key of a rotation: it must be among the allowed ones, too; a fingerprint alone
         // says only which key counts until then.
         let public = signer.public_key()?;
-        let bytes = match &repository.signers.keys {
-            Some(file) => Signers::of_file(file).keyring(Some(&public))?.bytes,
-            None => public,
+        let keyring = match &repository.signers.keys {
+            Some(file) => Signers::of_file(file).keyring(Some(&public)),
+            None => Keyring::read(&public, None),
         };
-        let path = scratch.path().join("keyring");
-        std::fs::write(&path, bytes).doing(|| "keeping a public key".into())?;
-        Ok(path)
+        keyring.map(Cow::Owned)
     }
 }

@@ -1,12 +1,9 @@
 //! What is signed is signed for ever, so a transaction signs no more than was signed before, and what
 //! it changes itself. Records are not signed: whoever can write to the directory can change them.
 
-use std::path::PathBuf;
-
 use super::transaction::Transaction;
-use super::{Repository, below, verify};
-use crate::error::{Context as _, Result};
-use crate::host::temporary::Temporary;
+use super::{Keyring, Repository, below, verify};
+use crate::error::Result;
 
 impl Transaction<'_> {
     /// Refuses the record of a name that says something else than what is signed. That comes before
@@ -27,7 +24,7 @@ impl Transaction<'_> {
     pub(super) fn vouch_for(&mut self, mut names: Vec<String>) -> Result<()> {
         names.retain(|name| !self.vouched.contains(name));
         if !names.is_empty() {
-            verify::records(&self.state, &names, &self.repository.trusted()?)?;
+            verify::records(&self.state, &names, self.repository.trusted()?)?;
             self.vouched.extend(names);
         }
         Ok(())
@@ -37,18 +34,12 @@ impl Transaction<'_> {
 impl Repository {
     /// The public keys that this repository's indexes are checked with: of those who are named,
     /// as their copies in the repository renew them, else the repository's own.
-    pub(super) fn trusted(&self) -> Result<PathBuf> {
-        if !self.signers.is_named() {
-            return Ok(self.keyring());
-        }
-        if let Some((_, file)) = self.named.get() {
-            return Ok(file.clone());
+    pub(super) fn trusted(&self) -> Result<&Keyring> {
+        if let Some(trusted) = self.trusted.get() {
+            return Ok(trusted);
         }
         let offered = below::read(&self.root, "imgforge.gpg")?;
         let keyring = self.signers.keyring(offered.as_deref())?;
-        let scratch = Temporary::new()?;
-        let file = scratch.path().join("keyring");
-        std::fs::write(&file, &keyring.bytes).doing(|| "keeping a public key".into())?;
-        Ok(self.named.get_or_init(|| (scratch, file)).1.clone())
+        Ok(self.trusted.get_or_init(|| keyring))
     }
 }

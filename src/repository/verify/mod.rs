@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Signers, lock, verify, verify_all};
-use crate::error::{Context as _, Error, Kind, Result};
+use super::{Keyring, Signers, lock, verify, verify_all};
+use crate::error::{Error, Kind, Result};
 use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
 use crate::index::Entry;
@@ -61,7 +61,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
         client: Client::new()?,
         root: base.local(),
         base,
-        keyring: scratch.path().join("keyring"),
+        keyring: Keyring::default(),
         scratch: scratch.path().to_owned(),
         report: Report::default(),
         expected: BTreeMap::new(),
@@ -93,7 +93,7 @@ struct Audit {
     base: Url,
     /// The directory, when it is one of this host.
     root: Option<PathBuf>,
-    keyring: PathBuf,
+    keyring: Keyring,
     scratch: PathBuf,
     report: Report,
     /// The files that must be there, by their path below the root.
@@ -133,10 +133,9 @@ impl Audit {
                     .hint("name its directory or URL, and its public key with --key FILE"),
             );
         }
-        let keyring = signers.keyring(offered.as_deref())?;
-        std::fs::write(&self.keyring, &keyring.bytes).doing(|| "keeping a public key".into())?;
+        self.keyring = signers.keyring(offered.as_deref())?;
         if !signers.is_named() {
-            let keys = keyring.fingerprints.join(" and ");
+            let keys = self.keyring.fingerprints.join(" and ");
             let note = format!("it was checked with the key that it has itself, {keys}");
             self.report.notes.push(note);
         }

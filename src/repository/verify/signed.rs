@@ -1,18 +1,15 @@
 //! What is signed of a repository on this host, verified: before anything is made of it, it is
 //! copied, or reported about.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::KEY_FILE;
-use crate::error::{Context as _, Error, Result};
-use crate::host::temporary::Temporary;
+use crate::error::{Error, Result};
 use crate::index::Claims;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
-use crate::repository::{Signers, State, below, verify_all};
+use crate::repository::{Keyring, Signers, State, below, verify_all};
 
 /// The index of a channel, or the list of an image's revisions.
 #[derive(Debug)]
@@ -44,7 +41,7 @@ pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
         return Ok(vec![]);
     }
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
-    let verified = with_keys(state, signers, |keyring| verify_all(&texts, keyring))?;
+    let verified = verify_all(&texts, &keyring(state, signers)?)?;
     let judge = |channel: &str, text: &str| {
         let claims = Claims::parse(text);
         let wanted = Some(channel).filter(|channel| *channel != state.default_channel);
@@ -74,7 +71,7 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     if !state.images.values().any(Image::is_listed) {
         return Ok(vec![]);
     }
-    with_keys(state, signers, |keyring| read_lists(state, &names, keyring))
+    read_lists(state, &names, &keyring(state, signers)?)
 }
 
 /// Refuses the record of an image that does not say what was signed.
@@ -82,16 +79,14 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, or says something else.
 pub fn record(state: &State, signers: &Signers, name: &str) -> Result<()> {
-    with_keys(state, signers, |keyring| {
-        records(state, &[name.to_owned()], keyring)
-    })
+    records(state, &[name.to_owned()], &keyring(state, signers)?)
 }
 
-/// As [`record`], for many images and by the keys in a file.
+/// As [`record`], for many images and with certain keys.
 pub(in crate::repository) fn records(
     state: &State,
     names: &[String],
-    keyring: &Path,
+    keyring: &Keyring,
 ) -> Result<()> {
     for list in read_lists(state, names, keyring)? {
         list.result.map_err(|error| {
@@ -110,7 +105,11 @@ pub(in crate::repository) fn records(
 }
 
 /// The lists of the images that ever had one.
-pub(super) fn read_lists(state: &State, names: &[String], keyring: &Path) -> Result<Vec<Signed>> {
+pub(super) fn read_lists(
+    state: &State,
+    names: &[String],
+    keyring: &Keyring,
+) -> Result<Vec<Signed>> {
     let named = names.iter().filter_map(|name| state.images.get(name));
     let mut there = Vec::new();
     for image in named.filter(|image| image.is_listed()) {
@@ -146,15 +145,7 @@ pub(super) fn read_lists(state: &State, names: &[String], keyring: &Path) -> Res
         .collect())
 }
 
-/// Calls `verify` with a file of the keys that count.
-fn with_keys<T>(
-    state: &State,
-    signers: &Signers,
-    verify: impl FnOnce(&Path) -> Result<T>,
-) -> Result<T> {
-    let keyring = signers.keyring(below::read(&state.root, KEY_FILE)?.as_deref())?;
-    let scratch = Temporary::new()?;
-    let file = scratch.path().join("keyring");
-    std::fs::write(&file, &keyring.bytes).doing(|| "keeping a public key".into())?;
-    verify(&file)
+/// The keys that count.
+fn keyring(state: &State, signers: &Signers) -> Result<Keyring> {
+    signers.keyring(below::read(&state.root, KEY_FILE)?.as_deref())
 }

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use imgforge::digest::file_sha512;
-use imgforge::repository::{Repository, Signers, State, verify, verify::audit};
+use imgforge::repository::{Repository, Signers, State, verify::audit};
 use imgforge::ui::Ui;
 
 use super::disk::{self, Tree};
 use super::{Run, states};
 use crate::repository::site::Site;
-use crate::repository::world::{Disk, publish};
+use crate::repository::world::{Disk, publish, verify};
 
 /// The texts of indexes, by themselves and the key that signed them.
 type Texts = BTreeMap<(Vec<u8>, Vec<u8>), String>;

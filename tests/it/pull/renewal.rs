@@ -1,5 +1,7 @@
 //! A key is trusted, not a copy of its certificate: what its owner changes arrives.
 
+use imgforge::repository::Keyring;
+
 use super::world::*;
 
 /// A repository whose key has expired since clients got it, and was prolonged.
@@ -270,8 +272,51 @@ fn another_key_that_is_offered_renews_nothing() {
         error.render()
     );
     let kept = std::fs::read(memory(&machine).join("imgforge.gpg")).unwrap();
-    let kept = imgforge::repository::Keyring::read(&kept, None).unwrap();
+    let kept = Keyring::read(&kept, None).unwrap();
     assert_eq!(kept.fingerprints, std::slice::from_ref(&owner.key));
+}
+
+/// Whoever has the public key can take it for a subkey of his own certificate.
+#[test]
+fn a_stranger_who_adopts_the_key_renews_nothing() {
+    let world = World::new();
+    let owner = Prolonged::new();
+    let thief = Home::of_an_adopter(owner.dir.path().join("thief"), &owner.home);
+    let machine = Machine::new(&world);
+    let by_fingerprint = Options {
+        fingerprint: Some(&owner.key),
+        ..none()
+    };
+    machine.find(&owner.reference(), &by_fingerprint).unwrap();
+    let srv = owner.dir.path().join("srv");
+    let good = std::fs::read(srv.join("index.asc")).unwrap();
+    let offered = thief.program().arg("--export").output().unwrap();
+    std::fs::write(srv.join("imgforge.gpg"), &offered).unwrap();
+    let text = crate::repository::world::verify(&good, &memory(&machine).join("imgforge.gpg"));
+    let sign = thief
+        .program()
+        .args(["--digest-algo", "SHA512", "--clearsign"]);
+    let signed = sign.input(text.unwrap().text).output().unwrap();
+    std::fs::write(srv.join("index.asc"), signed).unwrap();
+    let refused = |options: &Options<'_>, why: &str| {
+        let error = machine.find(&owner.reference(), options).unwrap_err();
+        assert!(error.render().contains(why), "{}", error.render());
+    };
+    for options in [none(), by_fingerprint] {
+        refused(&options, "not among the trusted ones");
+    }
+    let remembered = memory(&machine).join("imgforge.gpg");
+    let right = std::fs::read(&remembered).unwrap();
+    let kept = Keyring::read(&right, None).unwrap();
+    assert_eq!(kept.fingerprints, std::slice::from_ref(&owner.key));
+    // What an older imgforge took for a renewal counts no more, and is mended.
+    std::fs::write(&remembered, [right.as_slice(), &offered].concat()).unwrap();
+    refused(&none(), "nobody says whose signature");
+    std::fs::write(srv.join("index.asc"), good).unwrap();
+    owner.offer();
+    machine.find(&owner.reference(), &by_fingerprint).unwrap();
+    machine.find(&owner.reference(), &none()).unwrap();
+    assert_eq!(std::fs::read(&remembered).unwrap(), right);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What was signed once has a good signature for ever, and must not count for ever.
 
-use imgforge::repository::{Settings, verify};
+use imgforge::repository::Settings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::world::*;
+use crate::repository::world::verify;
 
 fn settings(world: &World, valid_for: u64) -> Settings {
     Settings {

@@ -204,7 +204,8 @@ fn a_copy_serves_the_same_goes_on_and_follows() {
     world.fetched_equals(&mirror, "nightly", "web-node-nightly", &two);
     let signature = std::fs::read(copy.join("images/web-node/1/notes.txt.asc")).unwrap();
     let notes = copy.join("images/web-node/1/notes.txt");
-    verify_detached(&notes, &signature, &mirror.keyring()).unwrap();
+    let keyring = Keyring::of_file(&mirror.keyring(), None).unwrap();
+    verify_detached(&notes, &signature, &keyring).unwrap();
 
     // A half-way copy serves what it served, and the next one goes on.
     let three = world.disk("three");

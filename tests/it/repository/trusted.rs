@@ -6,13 +6,19 @@ use super::world::*;
 /// A site with two channels, and a stranger's index and key in place of the default channel's.
 fn taken_over(config: &str) -> Site {
     let site = Site::new();
+    let owner = site.world.signer.clone();
+    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
+    take_over(&site, owner, stranger, config);
+    site
+}
+
+fn take_over(site: &Site, owner: Signer, stranger: Signer, config: &str) {
     std::fs::create_dir(site.world.path("recipes")).unwrap();
-    let repository = site.world.repository();
+    let repository = Repository::open(Settings::new(site.world.path("repo"), owner)).unwrap();
     let (one, two) = (site.world.disk("one"), site.world.disk("two"));
     publish(&repository, &one);
     publish_with(&repository, &two, |p| p.channel = "nightly").unwrap();
     std::fs::copy(repository.keyring(), site.world.path("allowed.gpg")).unwrap();
-    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
     let fake = Repository::open(Settings::new(site.world.path("fake"), stranger)).unwrap();
     publish(&fake, &site.world.disk("evil"));
     for file in [
@@ -25,7 +31,37 @@ fn taken_over(config: &str) -> Site {
     site.configure(&format!(
         "repositories:\n  main: {{path: repo, {config}}}\n"
     ));
-    site
+}
+
+/// A fingerprint names a certificate by its subkeys, too.
+#[test]
+fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
+    let site = Site::new();
+    let home = |name: &str| site.world.path(name);
+    let owner = Home::with_an_expired_key(home("owner"));
+    owner.gpg(&["--quick-set-expire", &owner.fingerprint(), "0"]);
+    let thief = Home::of_an_adopter(home("thief"), &owner);
+    let signer = |home: &Home| Signer::configured_in(&home.fingerprint(), &home.0).unwrap();
+    let config = "allowed-signers: allowed.gpg";
+    take_over(&site, signer(&owner), signer(&thief), config);
+    for args in [
+        &["pull", "main#web-node", "-o", "pulled.raw"][..],
+        &["repo", "verify"],
+        &["repo", "copy", "copied"],
+        &["status"],
+        &["sync", "openstack", "web-node"],
+    ] {
+        let error = site.fails(4, args);
+        assert!(
+            error.contains("not among the trusted ones"),
+            "{args:?}: {error}"
+        );
+    }
+    let allowed = std::fs::read(site.world.path("allowed.gpg")).unwrap();
+    let mut keyring = Keyring::read(&allowed, None).unwrap();
+    let offered = std::fs::read(site.world.path("repo/imgforge.gpg")).unwrap();
+    assert!(!keyring.renew(&[&offered]).unwrap());
+    assert_eq!(keyring.bytes, allowed);
 }
 
 #[test]

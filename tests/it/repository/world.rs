@@ -11,13 +11,18 @@ pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::{Options, compress};
 pub(crate) use imgforge::recipe::types::Profile;
 pub(crate) use imgforge::repository::{
-    Companion, GateProof, Publication, Published, Repository, Settings, Signer, Signers, Stamp,
-    verify, verify_detached,
+    Companion, GateProof, Keyring, Publication, Published, Repository, Settings, Signer, Signers,
+    Stamp, Verified, verify_detached,
 };
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;
 pub(crate) use serde_json::{Value, json};
 pub(crate) use tempfile::TempDir;
+
+/// Verifies with the public keys in a file.
+pub(crate) fn verify(signed: &[u8], keys: &Path) -> Result<Verified> {
+    imgforge::repository::verify(signed, &Keyring::of_file(keys, None)?)
+}
 
 /// A repository and what surrounds it.
 pub(crate) struct World {
@@ -212,6 +217,27 @@ impl Home {
         let home = Home::new(path);
         let new = ["--quick-gen-key", "images@example.org", "ed25519", "sign"];
         home.gpg(&[&LONG_AGO[..], &new, &["1d"]].concat());
+        home
+    }
+
+    /// Its certificate has the first key of `victim`, which was made in 2020, too, as a subkey that
+    /// signs nothing. Whoever has the public key can make that; gpg wants the secret one.
+    pub(crate) fn of_an_adopter(path: PathBuf, victim: &Home) -> Self {
+        let home = Home::with_an_expired_key(path);
+        let listing = victim.gpg(&["--with-colons", "--with-keygrip", "--list-keys"]);
+        let line = listing.lines().find(|line| line.starts_with("grp"));
+        let grip = line.unwrap().split(':').nth(9).unwrap();
+        let file = format!("private-keys-v1.d/{grip}.key");
+        std::fs::copy(victim.0.join(&file), home.0.join(&file)).unwrap();
+        let own = home.fingerprint();
+        let edit = home.program().args(LONG_AGO);
+        edit.args(["--expert", "--command-fd", "0", "--edit-key", &own])
+            .input(format!("addkey\n13\n{grip}\n=A\nQ\n0\nsave\n"))
+            .run()
+            .unwrap();
+        home.gpg(&["--quick-set-expire", &own, "0"]);
+        let all = home.gpg(&["--with-colons", "--list-keys"]);
+        assert!(all.contains(&victim.fingerprint()), "{all}");
         home
     }
 
