@@ -18,8 +18,15 @@ use crate::sbom::provenance::{Source, without_credentials};
 use crate::store::inputs::Walked;
 use call::Git;
 
-/// How git describes a signature, in the order of `git log`'s placeholders.
-const SIGNATURE: &str = "--format=%G?%x00%GF%x00%GP%x00%GS";
+/// Asks for a commit's signature, whatever came before the commit.
+const SHOW: [&str; 6] = [
+    "log",
+    "--no-walk",
+    "--no-patch",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--format=%G?%x00%GF%x00%GP%x00%GS",
+];
 
 /// The commit of the recipe repository at `root`; none where it is no git repository.
 ///
@@ -35,12 +42,17 @@ pub fn source(root: &Path) -> Result<Option<Source>> {
         // Nothing was committed yet, or git does not trust the directory's owner.
         return Ok(None);
     };
+    let dirty = !changes(&git)?.is_empty();
+    Ok(Some(at(&git, commit, dirty)))
+}
+
+fn at(git: &Git, commit: String, dirty: bool) -> Source {
     let remote = git.call(&["remote", "get-url", "origin"]).text().ok();
-    Ok(Some(Source {
+    Source {
         commit,
         remote: remote.map(|address| without_credentials(&address)),
-        dirty: !changes(&git)?.is_empty(),
-    }))
+        dirty,
+    }
 }
 
 /// What a publication needs to know about the recipes: their commit, which must be signed where
@@ -90,7 +102,8 @@ pub fn publishable_by(
         .evidence(changes.into_iter().take(12))
         .hint("commit or remove them, or ignore what no build reads"));
     }
-    let others = content::differences(&git, &commit, read)?;
+    let genuine = git.genuine(&commit)?;
+    let others = content::differences(&genuine, &commit, read)?;
     if !others.is_empty() {
         return Err(refuse(format!(
             "{} files that the build reads are not those of the commit {}",
@@ -103,8 +116,8 @@ pub fn publishable_by(
              checkout, or have its `sha256` in the recipe",
         ));
     }
-    signed(&git, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
-    source(root)
+    signed(&genuine, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
+    Ok(Some(at(&git, commit, false)))
 }
 
 fn short(commit: &str) -> &str {
@@ -139,8 +152,7 @@ fn signed(git: &Git, commit: &str, signers: Option<&Signers>) -> Result<(), (Str
     let file = ssh.as_ref().map(|file| file.path().display());
     let file = file.map(|file| format!("gpg.ssh.allowedSignersFile={file}"));
     let ours = file.iter().flat_map(|file| ["-c", file.as_str()]);
-    let show = ["log", "-1", "--no-patch", "--no-ext-diff", "--no-textconv"];
-    let args: Vec<&str> = ours.chain(show).chain([SIGNATURE, commit]).collect();
+    let args: Vec<&str> = ours.chain(SHOW).chain([commit]).collect();
     let answer = git.call(&args).text().map_err(other)?;
     let fields: Vec<&str> = answer.split('\0').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Which commits may be published from.
 
+mod forged;
+
 use std::path::Path;
 
 use imgforge::error::{Error, Kind};

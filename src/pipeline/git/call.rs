@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::exec::Program;
 
 /// Settings that name a program, or lead to one, for what is asked of git here. A value of the
@@ -35,12 +36,17 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_PAGER", "cat"),
 ];
 
+/// A pointer of Git LFS is shorter than this, in bytes.
+const SMALL: u64 = 1024;
+
 /// git in one checkout.
 #[derive(Debug)]
 pub(super) struct Git {
     root: PathBuf,
     // Drivers have names of their own, so they are looked up.
     filters: Vec<String>,
+    /// Where all objects are, if not in the checkout.
+    objects: Option<tempfile::TempDir>,
 }
 
 impl Git {
@@ -49,6 +55,7 @@ impl Git {
         let mut git = Git {
             root: root.to_owned(),
             filters: vec![],
+            objects: None,
         };
         let names = ["config", "-z", "--name-only", "--get-regexp", "^filter\\."];
         // It fails when there is none, and the calls that follow tell of a broken configuration.
@@ -62,11 +69,56 @@ impl Git {
         &self.root
     }
 
+    /// git with nothing but this commit, its trees and its blobs of less than [`SMALL`] bytes.
+    ///
+    /// git believes that an object below a tree's name is that tree, and who can write the objects
+    /// of a checkout, or of what it was cloned from, can put another one there. Here it has named
+    /// each of them by its content.
+    ///
+    /// # Errors
+    /// [`Kind::Gate`] when one of the trees is not there by that name.
+    pub(super) fn genuine(&self, commit: &str) -> Result<Git> {
+        let doing = || "making a directory for the objects of a commit".to_owned();
+        let git = Git {
+            root: self.root.clone(),
+            filters: self.filters.clone(),
+            objects: Some(tempfile::tempdir().doing(doing)?),
+        };
+        let filter = format!("--filter=blob:limit={SMALL}");
+        let pack = ["pack-objects", "-q", "--revs", "--stdout", "--window=0"];
+        let pack = [&pack[..], &[&filter, "--missing=allow-any"]].concat();
+        // As if nothing had come before the commit.
+        let pack = self
+            .call(&pack)
+            .input(format!("--shallow {commit}\n{commit}\n"));
+        pack.output()
+            .and_then(|pack| git.call(&["index-pack", "--stdin"]).input(pack).run())
+            .and_then(|()| git.call(&["ls-tree", "-r", "-d", commit]).run())
+            .map_err(|cause| {
+                if cause.kind() != Kind::Stage {
+                    return cause;
+                }
+                let (short, root) = (commit.get(..12).unwrap_or(commit), self.root.display());
+                Error::gate(format!(
+                    "git cannot give the commit {short} of {root} with all of its trees"
+                ))
+                .cause(cause)
+                .hint(
+                    "`git fsck` tells which object is missing, or is not what its name says; \
+                     make a new clone, of a repository that has the right one",
+                )
+            })?;
+        Ok(git)
+    }
+
     /// A call with these arguments.
     pub(super) fn call(&self, args: &[&str]) -> Program {
         let mut program = Program::new("git").args(args).dir(&self.root);
         for (name, value) in ENVIRONMENT {
             program = program.env(*name, value);
+        }
+        if let Some(objects) = &self.objects {
+            program = program.env("GIT_OBJECT_DIRECTORY", objects.path());
         }
         let filters = self.filters.iter().filter_map(|name| {
             let off = match name.rsplit('.').next()? {

@@ -5,32 +5,40 @@
 //! hashed as git hashes them, without any conversion, and compared with the commit's tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::call::Git;
-use crate::digest;
 use crate::error::{Context as _, Result};
 use crate::recipe::beneath;
 use crate::store::inputs::Walked;
 
-/// A pointer of Git LFS is shorter than this, in bytes.
-const POINTER: u64 = 1024;
-
 /// Stands for the file `.git` of a submodule, which no commit has.
 const MODULE: &str = ".git";
+
+const DIFFERS: &str = "it differs from the commit";
 
 /// What a tree says of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Blob {
     mode: String,
     id: String,
-    /// Below the directory, where the submodule lies that has it.
-    module: PathBuf,
+    pointer: Option<Pointer>,
+}
+
+/// What a blob that is a pointer of Git LFS says of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pointer {
+    sha256: String,
+    /// In bytes.
+    size: u64,
 }
 
 /// What a build reads and the commit has otherwise, one line each. What lies outside the checkout's
-/// directory is not the commit's to say.
+/// directory is not the commit's to say. `git` is [`Git::genuine`].
 ///
 /// # Errors
 /// When git fails, or a file cannot be read.
@@ -106,11 +114,21 @@ impl Wanted {
     }
 
     fn judge(mut self, git: &Git, tree: &BTreeMap<PathBuf, Blob>) -> Result<Vec<String>> {
-        let paths: Vec<&PathBuf> = self.files.keys().collect();
-        let ids = ids(git, &paths)?;
         let mut wrong = std::mem::take(&mut self.wrong);
-        for ((path, file), id) in self.files.iter().zip(&ids) {
-            if let Some(why) = differs(git, path, file, id, tree.get(path))? {
+        let copies = tempfile::tempdir().doing(|| "making a directory for copies".into())?;
+        let mut copied = vec![];
+        for (path, file) in &self.files {
+            let copy = copies.path().join(copied.len().to_string());
+            match look(&git.root().join(path), file, tree.get(path), &copy)? {
+                Look::Same => {}
+                Look::Other(why) => drop(wrong.insert(format!("{}: {why}", path.display()))),
+                Look::Copied(blob) => copied.push((path, blob, copy)),
+            }
+        }
+        let ids = ids(git, copied.iter().map(|(_, _, copy)| copy))?;
+        for ((path, blob, copy), id) in copied.iter().zip(ids) {
+            if id != blob.id {
+                let why = otherwise(git, blob, copy)?;
                 wrong.insert(format!("{}: {why}", path.display()));
             }
         }
@@ -137,87 +155,98 @@ impl Wanted {
     }
 }
 
-/// Why a file is not the commit's.
-fn differs(
-    git: &Git,
-    path: &Path,
-    file: &File,
-    id: &str,
-    blob: Option<&Blob>,
-) -> Result<Option<&'static str>> {
+/// What a look at a file has told.
+#[derive(Debug)]
+enum Look<'b> {
+    Same,
+    Other(&'static str),
+    /// It is as planned, and its copy is to be compared with the blob.
+    Copied(&'b Blob),
+}
+
+/// Reads a file once, to compare it with the plan and the commit: read again it may be another.
+fn look<'b>(real: &Path, file: &File, blob: Option<&'b Blob>, copy: &Path) -> Result<Look<'b>> {
     let Some(blob) = blob else {
-        return Ok(Some("the commit does not have it"));
+        return Ok(Look::Other("the commit does not have it"));
     };
     let executable = match blob.mode.as_str() {
         "100644" => false,
         "100755" => true,
         // It says where the submodule's own git is.
-        MODULE => return Ok(None),
-        _ => return Ok(Some("it is no file in the commit")),
+        MODULE => return Ok(Look::Same),
+        _ => return Ok(Look::Other("it is no file in the commit")),
     };
-    let real = git.root().join(path);
-    if digest::file_blake3(&real)? != file.blake3 {
-        return Ok(Some("it changed since the build was planned"));
+    let doing = || format!("reading {}", real.display());
+    let mut from = std::fs::File::open(real).doing(doing)?;
+    let size = from.metadata().doing(doing)?.len();
+    let pointer = blob.pointer.as_ref().filter(|to| to.size == size);
+    let (blake3, same) = match pointer {
+        Some(to) => {
+            let mut sha256 = Sha256::new();
+            let blake3 = read(&mut from, |bytes| {
+                sha256.update(bytes);
+                Ok(())
+            });
+            let blake3 = blake3.doing(doing)?;
+            (blake3, hex::encode(sha256.finalize()) == to.sha256)
+        }
+        None => {
+            let to = std::fs::File::create(copy);
+            let to = to.and_then(|mut to| read(&mut from, |bytes| to.write_all(bytes)));
+            (to.doing(|| format!("copying {}", real.display()))?, false)
+        }
+    };
+    Ok(if blake3 != file.blake3 {
+        Look::Other("it changed since the build was planned")
+    } else if (file.permissions & 0o111 != 0) != executable {
+        Look::Other("whether it is executable differs from the commit")
+    } else if same {
+        Look::Same
+    } else if pointer.is_some() {
+        Look::Other(DIFFERS)
+    } else {
+        Look::Copied(blob)
+    })
+}
+
+/// Gives all of a file to `take`; returns its BLAKE3.
+fn read(from: &mut impl Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize().to_hex().to_string()),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                take(&buffer[..read])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-    if (file.permissions & 0o111 != 0) != executable {
-        return Ok(Some("whether it is executable differs from the commit"));
-    }
-    if id == blob.id || is_pointed_to(git, &real, blob)? {
-        return Ok(None);
-    }
-    let text = std::fs::read(&real).doing(|| format!("reading {}", real.display()))?;
+}
+
+/// How a file is not the blob.
+fn otherwise(git: &Git, blob: &Blob, copy: &Path) -> Result<&'static str> {
+    let text = std::fs::read(copy).doing(|| format!("reading {}", copy.display()))?;
     let unix = String::from_utf8_lossy(&text).replace("\r\n", "\n");
     match unix.len() != text.len() && id_of(git, unix.as_bytes())? == blob.id {
-        true => Ok(Some(
+        true => Ok(
             "its line ends were converted: `git config core.autocrlf false`, then check it out again",
-        )),
-        false => Ok(Some("it differs from the commit")),
+        ),
+        false => Ok(DIFFERS),
     }
 }
 
-/// Whether the blob is a pointer of Git LFS to this very file.
-fn is_pointed_to(git: &Git, real: &Path, blob: &Blob) -> Result<bool> {
-    let (git, blob) = (Git::at(&git.root().join(&blob.module)), blob.id.as_str());
-    let size = git.call(&["cat-file", "-s", blob]).text()?;
-    if size.parse::<u64>().is_ok_and(|size| size >= POINTER) {
-        return Ok(false);
-    }
-    let pointer = git.call(&["cat-file", "blob", blob]).text()?;
-    let field = |name: &str| pointer.lines().find_map(|line| line.strip_prefix(name));
-    let known = pointer.starts_with("version https://git-lfs.github.com/spec/");
-    match (known, field("oid sha256:"), field("size ")) {
-        (true, Some(oid), Some(size)) => {
-            let meta = std::fs::metadata(real).doing(|| format!("reading {}", real.display()))?;
-            Ok(size.parse() == Ok(meta.len()) && digest::file_sha256(real)? == oid)
-        }
-        _ => Ok(false),
-    }
-}
-
-/// The names that git gives to the content of these files.
-fn ids(git: &Git, paths: &[&PathBuf]) -> Result<Vec<String>> {
-    let mut named = Vec::new();
-    let mut ids = BTreeMap::new();
-    for (at, path) in paths.iter().enumerate() {
-        let real = git.root().join(path);
-        let bytes = real.as_os_str().as_bytes();
-        // The list has one name a line, and a quote begins a quoted one.
-        if bytes.contains(&b'\n') || path.as_os_str().as_bytes().starts_with(b"\"") {
-            let text = std::fs::read(&real).doing(|| format!("reading {}", real.display()))?;
-            ids.insert(at, id_of(git, &text)?);
-        } else {
-            named.extend_from_slice(bytes);
-            named.push(b'\n');
-        }
+/// The names that git gives to the content of these files, none of which has a line end in its own.
+fn ids<'p>(git: &Git, paths: impl Iterator<Item = &'p PathBuf>) -> Result<Vec<String>> {
+    let names: Vec<_> = paths.map(|path| path.as_os_str().as_bytes()).collect();
+    if names.is_empty() {
+        return Ok(vec![]);
     }
     let hash = ["hash-object", "--no-filters", "--stdin-paths"];
-    let text = match named.is_empty() {
-        true => String::new(),
-        false => git.call(&hash).input(named).text()?,
-    };
-    let mut lines = text.lines().map(str::to_owned);
-    let all = (0..paths.len()).map(|at| ids.remove(&at).or_else(|| lines.next()));
-    Ok(all.map(Option::unwrap_or_default).collect())
+    let text = git.call(&hash).input(names.join(&b'\n')).text()?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn id_of(git: &Git, content: &[u8]) -> Result<String> {
@@ -248,7 +277,7 @@ fn tree(git: &Git, commit: &str, tops: &BTreeSet<PathBuf>) -> Result<BTreeMap<Pa
             let blob = Blob {
                 mode: mode.to_owned(),
                 id: id.to_owned(),
-                module: PathBuf::new(),
+                pointer: None,
             };
             found.insert(path, blob);
         } else if tops.iter().any(|top| touched(&top)) {
@@ -256,19 +285,53 @@ fn tree(git: &Git, commit: &str, tops: &BTreeSet<PathBuf>) -> Result<BTreeMap<Pa
                 let below = top.strip_prefix(&path);
                 below.map_or_else(|_| PathBuf::new(), Path::to_owned)
             });
-            let inner = Git::at(&git.root().join(&path));
-            let mut of_module = tree(&inner, id, &below.collect())?;
+            let inner = Git::at(&git.root().join(&path)).genuine(id)?;
+            let of_module = tree(&inner, id, &below.collect())?;
             let git_file = Blob {
                 mode: MODULE.to_owned(),
                 id: String::new(),
-                module: PathBuf::new(),
+                pointer: None,
             };
-            of_module.insert(".git".into(), git_file);
-            found.extend(of_module.into_iter().map(|(name, blob)| {
-                let module = path.join(&blob.module);
-                (path.join(name), Blob { module, ..blob })
-            }));
+            found.insert(path.join(".git"), git_file);
+            let of_module = of_module.into_iter();
+            found.extend(of_module.map(|(name, blob)| (path.join(name), blob)));
         }
     }
+    point(git, &mut found)?;
     Ok(found)
+}
+
+/// Finds which of the blobs are pointers of Git LFS.
+fn point(git: &Git, tree: &mut BTreeMap<PathBuf, Blob>) -> Result<()> {
+    let ids: BTreeSet<&str> = tree.values().map(|blob| blob.id.as_str()).collect();
+    let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+    let all = git.call(&["cat-file", "--batch"]).input(ids.join("\n"));
+    let all = all.output()?;
+    let mut pointers = BTreeMap::new();
+    let mut rest = all.as_slice();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let head = String::from_utf8_lossy(&rest[..end]).into_owned();
+        rest = &rest[end + 1..];
+        // Otherwise it is `missing`: too large for a pointer.
+        if let [id, "blob", size] = head.split(' ').collect::<Vec<_>>()[..] {
+            let size = size.parse().unwrap_or(usize::MAX).min(rest.len());
+            if let Some(pointer) = pointer(&String::from_utf8_lossy(&rest[..size])) {
+                pointers.insert(id.to_owned(), pointer);
+            }
+            rest = rest.get(size + 1..).unwrap_or_default();
+        }
+    }
+    for blob in tree.values_mut().filter(|blob| blob.pointer.is_none()) {
+        blob.pointer = pointers.get(&blob.id).cloned();
+    }
+    Ok(())
+}
+
+fn pointer(text: &str) -> Option<Pointer> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    text.strip_prefix("version https://git-lfs.github.com/spec/")?;
+    Some(Pointer {
+        sha256: field("oid sha256:")?.to_owned(),
+        size: field("size ")?.parse().ok()?,
+    })
 }
