@@ -10,7 +10,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 use crate::units::Size;
 
-/// So much progress forgives the failures before it.
+/// So much progress forgives the failures before it, in bytes.
 const PROGRESS: u64 = 64 << 10;
 
 /// The longest that a server may make us wait before a retry.
@@ -41,6 +41,8 @@ pub struct Stream<'a> {
     validator: Option<String>,
     restarted: bool,
     failures: u32,
+    /// The furthest byte at which failures were forgiven. A file that begins anew has to get beyond
+    /// it: a server that sends the same bytes again makes no progress.
     forgiven_at: u64,
 }
 
@@ -86,7 +88,7 @@ impl<'a> Stream<'a> {
             validator: validator.map(str::to_owned),
             restarted: false,
             failures: 0,
-            forgiven_at: start,
+            forgiven_at: 0,
         };
         let found = match url.local() {
             Some(path) => stream.open_file(&path)?,
@@ -239,7 +241,7 @@ impl<'a> Stream<'a> {
 
     fn restart(&mut self) {
         self.restarted = true;
-        (self.at, self.end, self.forgiven_at) = (0, None, 0);
+        (self.at, self.end) = (0, None);
         (self.total, self.validator) = (None, None);
     }
 

@@ -170,6 +170,23 @@ fn without_ranges_the_file_begins_anew() {
     assert!(place.content() == whole);
 }
 
+/// The same bytes again are no progress.
+#[test]
+fn a_server_that_begins_anew_each_time_is_given_up() {
+    let (place, served) = (Place::new(), body());
+    let server = Server::start(move |_, number| match number {
+        0..20 => Answer::of(&served).cut(1_000_000, Then::Close),
+        _ => Answer::of(&served),
+    });
+    let error = place.fetch(&client(), &server.url("x")).unwrap_err();
+    assert!(
+        error.render().contains("failed 3 times"),
+        "{}",
+        error.render()
+    );
+    assert_eq!(server.requests().len(), 3);
+}
+
 #[test]
 fn a_complete_part_needs_no_more_bytes() {
     let place = Place::new();
