@@ -67,7 +67,11 @@ impl Download<'_> {
                 }
                 200 => {
                     let received = self.receive(&url, response);
-                    return received.inspect_err(|_| self.shared.upstream.failed_for(&url));
+                    return received.inspect_err(|_| {
+                        if !self.flight.is_left() {
+                            self.shared.upstream.failed_for(&url);
+                        }
+                    });
                 }
                 status @ (429 | 500..) => {
                     let why = format!("the mirror answers with {status}");
@@ -188,7 +192,7 @@ impl Download<'_> {
                 Err(cause) => why = cause,
             }
             self.shared.log.fell_back(&known.url, &why);
-            if self.shared.ended() || total.is_none() {
+            if self.shared.ended() || self.flight.is_left() || total.is_none() {
                 break;
             }
         }
@@ -246,7 +250,7 @@ impl Download<'_> {
                 .map_err(|error| error.to_string())?;
             hasher.update(&buffer[..read]);
             *written += read as u64;
-            self.flight.update(|state| state.written = *written);
+            self.flight.arrived(read as u64)?;
         }
     }
 }

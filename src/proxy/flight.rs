@@ -16,13 +16,20 @@ use super::request::Request;
 use super::rules::Wanted;
 use super::upstream::{Ask, header, known};
 
+/// Downloads at a time, also those that nobody reads any more.
+pub(super) const FLIGHTS: usize = 2 * super::CONNECTIONS;
+
+/// What still arrives of a file that nobody reads any more, in bytes: who was cut off asks again,
+/// and most packages are smaller.
+const UNREAD: u64 = 16 << 20;
+
 /// Where the answer to a request comes from.
 #[derive(Debug)]
 pub(super) enum Source {
     /// A file of the cache.
     Kept(Box<Known>, File, How),
     /// A file that arrives.
-    Arriving(Arc<Flight>, Box<Known>, How),
+    Arriving(Reading, Box<Known>, How),
     /// Only what a mirror said about the file.
     Told(Box<Known>),
     /// No file.
@@ -73,7 +80,28 @@ pub(super) struct State {
     pub(super) begun: Option<Begun>,
     pub(super) file: Option<Arc<File>>,
     pub(super) written: u64,
+    readers: usize,
+    /// What has arrived since the last one left, in bytes.
+    unread: u64,
     end: Option<Result<(), String>>,
+}
+
+/// Somebody who reads a file that arrives.
+#[derive(Debug)]
+pub(super) struct Reading(Arc<Flight>);
+
+impl std::ops::Deref for Reading {
+    type Target = Flight;
+
+    fn deref(&self) -> &Flight {
+        &self.0
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.state().readers -= 1;
+    }
 }
 
 /// How a download began.
@@ -95,15 +123,51 @@ impl Flight {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more reader, unless the download ends for want of one.
+    fn join(self: &Arc<Self>) -> Option<Reading> {
+        let mut state = self.state();
+        if state.unread > UNREAD {
+            return None;
+        }
+        (state.readers, state.unread) = (state.readers + 1, 0);
+        Some(Reading(Arc::clone(self)))
+    }
+
+    /// Whether it has no reader, and had none for long.
+    pub(super) fn is_left(&self) -> bool {
+        self.state().unread > UNREAD
+    }
+
     /// Changes the state, and tells everybody who waits.
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state());
         self.changed.notify_all();
+    }
+
+    /// So many bytes more have been written.
+    ///
+    /// # Errors
+    /// When nobody reads them.
+    pub(super) fn arrived(&self, bytes: u64) -> Result<(), String> {
+        self.update(|state| {
+            state.written += bytes;
+            if state.readers == 0 {
+                state.unread += bytes;
+            }
+        });
+        match self.is_left() {
+            true => Err("nobody reads it any more".into()),
+            false => Ok(()),
+        }
     }
 
     /// Waits for `ready`; nothing when the proxy ends.
     fn wait<T>(&self, shared: &Shared, ready: impl Fn(&State) -> Option<T>) -> Option<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         loop {
             if let Some(done) = ready(&state) {
                 return Some(done);
@@ -181,7 +245,9 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &Wanted, request: &Request) -
     // Some mirrors give different clients different index files.
     let agent = request.user_agent.as_deref().filter(|_| !wanted.immutable);
     let name = format!("{first} {}", agent.unwrap_or_default());
-    let (flight, joined) = begin(shared, &name, wanted, request);
+    let Some((flight, joined)) = begin(shared, &name, wanted, request) else {
+        return Source::Nothing(503, "too many downloads".into());
+    };
     let begun = flight.wait(shared, |state| state.begun.clone());
     match begun {
         Some(Begun::Body(known, _, how)) => {
@@ -202,36 +268,47 @@ fn found(shared: &Shared, wanted: &Wanted, known: Known, file: File, how: How) -
     Source::Kept(Box::new(known), file, how)
 }
 
-/// The download of a file, new or already on its way.
+/// The download of a file, new or already on its way; none where there are too many.
 fn begin(
     shared: &Arc<Shared>,
     name: &str,
     wanted: &Wanted,
     request: &Request,
-) -> (Arc<Flight>, bool) {
+) -> Option<(Reading, bool)> {
     let mut flying = shared.flights.flying();
-    if let Some(flight) = flying.get(name) {
-        return (Arc::clone(flight), true);
+    if let Some(reading) = flying.get(name).and_then(Flight::join) {
+        return Some((reading, true));
+    }
+    if flying.len() >= FLIGHTS {
+        return None;
     }
     let flight = Arc::new(Flight::new());
+    let reading = flight.join()?;
     flying.insert(name.to_owned(), Arc::clone(&flight));
     drop(flying);
     let (shared, name) = (Arc::clone(shared), name.to_owned());
     let (wanted, agent) = (wanted.clone(), request.user_agent.clone());
     let fresh = request.no_cache || shared.flights.is_doubted(&name, request);
-    let of_thread = Arc::clone(&flight);
     std::thread::spawn(move || {
         let download = Download {
             shared: &shared,
             wanted: &wanted,
             agent: agent.as_deref(),
             fresh,
-            flight: &of_thread,
+            flight: &flight,
         };
         let run = download.run();
         // Who asks once this answer is out asks the mirror again.
-        shared.flights.flying().remove(&name);
-        of_thread.update(|state| match run {
+        let mut flying = shared.flights.flying();
+        // Where nobody had read this one, there may be another one by now.
+        if flying
+            .get(&name)
+            .is_some_and(|one| Arc::ptr_eq(one, &flight))
+        {
+            flying.remove(&name);
+        }
+        drop(flying);
+        flight.update(|state| match run {
             Ok(told) => {
                 state.begun = told.or(state.begun.take());
                 state.end = Some(Ok(()));
@@ -239,7 +316,7 @@ fn begin(
             Err(why) => state.end = Some(Err(why)),
         });
     });
-    (flight, false)
+    Some((reading, false))
 }
 
 fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {

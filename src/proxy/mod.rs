@@ -28,7 +28,7 @@ mod upstream;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,14 @@ pub const HOST_OF_GUEST: &str = "10.0.2.2";
 
 /// Connections at a time: an installer has a few.
 const CONNECTIONS: usize = 64;
+
+/// What the requests of a build may have together, in bytes of their targets, of what the clients
+/// call themselves, and [`EACH`]: ten times what a desktop's packages need. All that is remembered
+/// and logged of requests is bounded by it.
+const ASKED: usize = 64 << 20;
+
+/// What a request counts besides, in bytes.
+const EACH: usize = 200;
 
 /// A connection that says nothing for so long is closed.
 const IDLE: Duration = Duration::from_secs(120);
@@ -78,6 +86,7 @@ struct Shared {
     flights: flight::Flights,
     promises: promises::Promises,
     activity: AtomicU64,
+    asked: AtomicUsize,
     ended: AtomicBool,
     connections: Mutex<Vec<(u64, TcpStream)>>,
 }
@@ -101,6 +110,7 @@ impl Proxy {
             flights: flight::Flights::new(settings.scratch),
             promises: promises::Promises::default(),
             activity: AtomicU64::new(0),
+            asked: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             connections: Mutex::default(),
         });
@@ -167,6 +177,17 @@ impl Shared {
     fn ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }
+
+    /// Counts a request of so many bytes; false where the build has asked for too much before.
+    fn counts(&self, bytes: usize) -> bool {
+        let bytes = bytes + EACH;
+        let before = self.asked.fetch_add(bytes, Ordering::SeqCst);
+        if before < ASKED && before + bytes >= ASKED {
+            self.log
+                .refused(503, "-", "everything from here: too many requests");
+        }
+        before < ASKED
+    }
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -204,11 +225,17 @@ fn serve(stream: &TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
-                shared.log.refused(400, "-", "no HTTP request");
+                if shared.counts(0) {
+                    shared.log.refused(400, "-", "no HTTP request");
+                }
                 return reply::status(stream, 400, "no HTTP request", false, false);
             }
             Err(error) => return Err(error),
         };
+        let agent = request.user_agent.as_ref().map_or(0, String::len);
+        if !shared.counts(request.target.len() + agent) {
+            return reply::status(stream, 503, "too many requests", false, false);
+        }
         let keep = request.keep_alive;
         answer(stream, shared, &request)?;
         if !keep || shared.ended() {

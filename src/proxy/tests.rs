@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 mod doubt;
 mod kept;
+mod left;
 
 use sha2::{Digest as _, Sha256};
 
