@@ -44,18 +44,25 @@ pub(super) fn search(
     drop(held);
     let mut running = unpacking(file.path()).spawn().map_err(io::Error::other)?;
     let mut printed = BufReader::new(Watched::new(running.take_stdout(), PATIENCE));
-    for (name, size) in list(&mut printed)? {
-        let mut member = (&mut printed).take(size);
+    let files = list(&mut printed)?;
+    let mut contents = Contents::new(&mut printed);
+    for (name, size) in files {
+        let mut member = (&mut contents).take(size);
         search.all(&mut member, depth - 1, &format!("{outer}{name}: "), found);
         if found.is_too_much() {
             return Ok(());
         }
         io::copy(&mut member, &mut io::sink())?;
         if member.limit() > 0 {
-            break;
+            return Err(io::Error::other(format!(
+                "{name} ends {} bytes before its end",
+                member.limit()
+            )));
         }
     }
-    io::copy(&mut printed, &mut io::sink())?;
+    if io::copy(&mut contents, &mut io::sink())? > 0 {
+        return Err(io::Error::other("more is in it than in its files"));
+    }
     running.wait().map_err(io::Error::other)
 }
 
@@ -105,36 +112,108 @@ impl Read for Watched {
     }
 }
 
-/// Names and sizes of the files with content: `NAME R TIME MODE OWNER GROUP SIZE OFFSET`, with more
-/// behind it since 4.6.
+/// What follows the list. Targets of links are printed as they are, and can say that it ends.
+struct Contents<R> {
+    inner: R,
+    /// The last bytes.
+    before: Vec<u8>,
+}
+
+impl<R> Contents<R> {
+    /// As the list ends, if it does not end before.
+    const END: &[u8] = b"\n#\n# START OF DATA";
+
+    fn new(inner: R) -> Self {
+        Contents {
+            inner,
+            before: b"\n".to_vec(),
+        }
+    }
+}
+
+impl<R: Read> Read for Contents<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.before.extend(&buffer[..read]);
+        if memchr::memmem::find(&self.before, Self::END).is_some() {
+            return Err(io::Error::other(
+                "the list of its files says that it ends twice",
+            ));
+        }
+        let old = self.before.len().saturating_sub(Self::END.len() - 1);
+        self.before.drain(..old);
+        Ok(read)
+    }
+}
+
+/// Names and sizes of the files with content, whose contents follow in this order without a gap.
 fn list(printed: &mut impl BufRead) -> io::Result<Vec<(String, u64)>> {
-    let mut files = vec![];
-    let mut line = vec![];
+    let damaged = || io::Error::other("the list of its files is damaged");
+    let (mut files, mut line, mut end) = (vec![], vec![], 0u64);
+    let mut escaped = false;
     loop {
-        line.clear();
+        let start = line.len();
         if printed.take(LINE).read_until(b'\n', &mut line)? == 0 {
-            return Ok(files);
+            return Err(damaged());
         }
-        if line.starts_with(DATA) {
+        if line[start..].starts_with(DATA) {
             // The line that closes the frame.
+            line.clear();
             printed.take(LINE).read_until(b'\n', &mut line)?;
-            return Ok(files);
+            return if line == b"#\n" {
+                Ok(files)
+            } else {
+                Err(damaged())
+            };
         }
-        if line.last() != Some(&b'\n') {
-            return Err(io::Error::other("the list of its files is damaged"));
+        if line.last() != Some(&b'\n') || line.len() as u64 > LINE {
+            return Err(damaged());
         }
-        let text = String::from_utf8_lossy(&line);
-        // Blanks in names are escaped.
-        if let Some((name, rest)) = text.rsplit_once(" R ")
-            && let Some(size) = rest.split(' ').nth(4)
-            && let Ok(size) = size.parse()
-        {
+        let Some(blank) = blank(&line[start..], &mut escaped) else {
+            // Ends of lines are not escaped: the name goes on, or a comment begins.
+            if line == b"#\n" {
+                line.clear();
+            }
+            continue;
+        };
+        let (name, rest) = line.split_at(start + blank);
+        if let Some((size, offset)) = item(&rest[1..]).ok_or_else(damaged)? {
+            if offset != end {
+                return Err(damaged());
+            }
             if files.len() == FILES {
                 return Err(io::Error::other("it has more than a million files"));
             }
-            files.push((name.to_owned(), size));
+            end = end.checked_add(size).ok_or_else(damaged)?;
+            files.push((String::from_utf8_lossy(name).into_owned(), size));
         }
+        line.clear();
+        escaped = false;
     }
+}
+
+/// The first blank that is not escaped, which ends the name. What follows it has no escapes: the
+/// target of a link may look like any line.
+fn blank(line: &[u8], escaped: &mut bool) -> Option<usize> {
+    line.iter().position(|byte| {
+        let is_end = *byte == b' ' && !*escaped;
+        *escaped = *byte == b'\\' && !*escaped;
+        is_end
+    })
+}
+
+/// Size and place of a file's content, of `R TIME MODE OWNER GROUP SIZE OFFSET`, with more behind it
+/// since 4.6; `Some(None)` of what has no content, which another letter says.
+fn item(rest: &[u8]) -> Option<Option<(u64, u64)>> {
+    let rest = String::from_utf8_lossy(rest);
+    let mut words = rest.trim_end_matches('\n').split(' ');
+    let kind = words.next()?;
+    if kind != "R" {
+        let known = kind.len() == 1 && kind.as_bytes()[0].is_ascii_alphabetic();
+        return known.then_some(None);
+    }
+    let mut number = |at| words.nth(at)?.parse().ok();
+    Some(Some((number(4)?, number(0)?)))
 }
 
 #[cfg(test)]
@@ -151,6 +230,91 @@ mod tests {
         assert_eq!(printed, b"hello\n");
         let mut endless = io::BufReader::new(io::repeat(b'x'));
         assert!(list(&mut endless).is_err());
+        for damaged in [
+            "a R 17 644 0 0 6 0\nb R 17 644 0 0 6 7\n",
+            "a R 17 644 0 0 6\n",
+            "a RS 17 644 0 0 6 0\n",
+            "a R 17 644 0 0 6 0\n# START OF DATA\n",
+        ] {
+            assert!(list(&mut damaged.as_bytes()).is_err(), "{damaged}");
+        }
+    }
+
+    /// What of a tree of files was found, and why not all.
+    fn searched(make: impl FnOnce(&Path)) -> (usize, Option<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let [tree, file] = ["tree", "file"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&tree).unwrap();
+        make(&tree);
+        // Behind all links, in what has to be unpacked.
+        let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+        packed.write_all(SECRET).unwrap();
+        std::fs::write(tree.join("zz.gz"), packed.finish().unwrap()).unwrap();
+        let make = Program::new("mksquashfs").args([&tree, &file]);
+        make.args(["-quiet", "-no-progress"]).run().unwrap();
+        let known = crate::scan::Known::new(&[("token".to_owned(), SECRET.to_vec())].into());
+        let search = Search {
+            finder: &crate::scan::find::Finder::known_only(&known),
+            skip: &[],
+            most: 1 << 30,
+        };
+        let mut found = Found::default();
+        let held = std::fs::read(&file).unwrap();
+        search.all(&mut held.as_slice(), 8, "", &mut found);
+        (found.known.len(), found.unsearched())
+    }
+
+    const SECRET: &[u8] = b"s3cret-value-1";
+
+    #[test]
+    fn no_name_or_target_of_a_link_hides_a_file() {
+        let link = |target: &'static str| {
+            move |tree: &Path| std::os::unix::fs::symlink(target, tree.join("link")).unwrap()
+        };
+        let plain = "x R 1 644 0 0 99999999 0";
+        assert_eq!(searched(link(plain)), (1, None));
+        assert_eq!(searched(link("x\\")), (1, None));
+        let name = |tree: &Path| {
+            for name in [
+                "a R 1 644 0 0 9 0",
+                "a\nb S c",
+                "# START OF DATA",
+                "#\n#",
+                "d\\ e\"\\",
+            ] {
+                std::fs::write(tree.join(name), name).unwrap();
+            }
+        };
+        assert_eq!(searched(name), (1, None));
+        // Ends of lines in targets are not escaped either.
+        for target in [
+            "x\na R 1 644 0 0 99999999 0",
+            "x\na R 1 644 0 0 2 0",
+            "x\n# START OF DATA - DO NOT MODIFY\n#",
+            "x\na R 1 644 0 0 200 0\n#\n# START OF DATA - DO NOT MODIFY\n#",
+        ] {
+            let (_, why) = searched(link(target));
+            assert!(why.is_some(), "{target}");
+        }
+        // What is empty takes nothing from anyone.
+        assert_eq!(searched(link("x\na R 1 644 0 0 0 0\nb")).0, 1);
+    }
+
+    #[test]
+    fn an_end_of_the_list_in_the_contents_is_told() {
+        let end = "\n#\n# START OF DATA - DO NOT MODIFY\n#\n";
+        let text = format!("{}{end}", "x".repeat(5000));
+        for size in 1..60 {
+            let small = BufReader::with_capacity(size, text.as_bytes());
+            let read = io::copy(&mut Contents::new(small), &mut io::sink());
+            assert!(read.is_err(), "{size}");
+        }
+        let read = io::copy(
+            &mut Contents::new(&text.as_bytes()[..5010]),
+            &mut io::sink(),
+        );
+        assert_eq!(read.unwrap(), 5010);
+        assert!(io::copy(&mut Contents::new(&end.as_bytes()[1..]), &mut io::sink()).is_err());
     }
 
     #[test]
