@@ -32,6 +32,7 @@ use crate::units;
 
 pub(crate) use inspect::SUBVOLUME;
 pub use inspect::{Key, Os};
+pub(crate) use packing::literal;
 pub use traces::remove_sockets_below;
 
 use log::Log;

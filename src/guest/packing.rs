@@ -24,18 +24,22 @@ impl Guestfs {
         self.debug("sh", &[SPARSELY]).map(drop)
     }
 
-    /// Packs a directory of the guest, without the files that match one of tar(1)'s patterns, and
-    /// gives the archive to `read`, which may end before it. Returns what that made of it, and
-    /// whether all could be packed.
+    /// Packs a directory of the guest, without the trees at these paths, each `./…`, and gives the
+    /// archive to `read`, which may end before it. Returns what that made of it, and whether all
+    /// could be packed.
     ///
     /// # Errors
     /// When `read` has one, or on an interrupt.
     pub(crate) fn packed<T: Send>(
         &self,
         dir: &str,
-        excludes: &[&str],
+        without: &[String],
         read: impl FnOnce(&mut File) -> Result<T> + Send,
     ) -> Result<(T, Result<()>)> {
+        // Each is a line of a file: better packed once more than something else left out.
+        let without = without.iter().filter(|path| !path.contains('\n'));
+        let without: Vec<String> = without.map(|path| literal(path)).collect();
+        let without: Vec<&str> = without.iter().map(String::as_str).collect();
         let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(std::io::Error::from)
             .doing(|| "making a pipe".into())?;
@@ -51,12 +55,69 @@ impl Guestfs {
                 }
                 result
             });
-            let written = self.tar_out_without(dir, &name, excludes);
+            let written = self.tar_out_without(dir, &name, &without);
             drop(theirs);
             let panicked = || Err(Error::internal("the thread that reads an archive panicked"));
             (written, reader.join().unwrap_or_else(|_| panicked()))
         });
         interrupt::check()?;
         Ok((made?, written))
+    }
+}
+
+/// A pattern of glob(3) or tar(1) that matches only this text. Blanks go into brackets, as tar(1)
+/// takes those at a pattern's end for none of it.
+pub(crate) fn literal(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' | '*' | '?' | '[' | ']' | '{' | '}' | ',' => pattern.extend(['\\', c]),
+            c if c.is_ascii_whitespace() || c == '\x0b' => pattern.extend(['[', c, ']']),
+            c => pattern.push(c),
+        }
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::exec::Program;
+
+    #[test]
+    fn a_literal_pattern_matches_only_its_text() {
+        assert_eq!(literal("/a{b,c}[d]*"), "/a\\{b\\,c\\}\\[d\\]\\*");
+        let names = [
+            "*", "?", "[a]", "[!a]", "\\", "\\*", "a", "a ", "a\t", "a\x0b", " ", "#a", "{a,b}",
+            "b", "a*", "@snap", "-x", "a\r",
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let [tree, patterns] = ["tree", "patterns"].map(|name| dir.path().join(name));
+        for name in names {
+            std::fs::create_dir_all(tree.join(name).join("below")).unwrap();
+        }
+        for name in names {
+            // As libguestfs gives them to tar(1).
+            std::fs::write(&patterns, literal(&format!("./{name}")) + "\n").unwrap();
+            let tar = Program::new("tar").args(["-cf", "-", "-X"]).arg(&patterns);
+            let archive = tar.arg("-C").arg(&tree).arg(".").output().unwrap();
+            let mut archive = tar::Archive::new(archive.as_slice());
+            let members = archive.entries().unwrap().map(|member| {
+                let path = member.unwrap().path().unwrap().into_owned();
+                path.to_str()
+                    .unwrap()
+                    .trim_start_matches("./")
+                    .trim_end_matches('/')
+                    .to_owned()
+            });
+            let mut members: Vec<String> = members.filter(|path| !path.is_empty()).collect();
+            let all = names.iter().filter(|other| **other != name);
+            let mut wanted: Vec<String> = all
+                .flat_map(|other| [(*other).to_owned(), format!("{other}/below")])
+                .collect();
+            members.sort();
+            wanted.sort();
+            assert_eq!(members, wanted, "{name:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::accounts::{self, Account};
 use super::declared::Declared;
 use crate::error::Result;
-use crate::guest::{Guestfs, Key, Os};
+use crate::guest::{Guestfs, Key, Os, literal};
 
 /// The file type bits of a mode, and a regular file's.
 const TYPE: u32 = 0o170_000;
@@ -350,18 +350,6 @@ fn one_pattern(patterns: &[&str]) -> String {
     format!("/{{{}}}", all.join(","))
 }
 
-/// A pattern that matches only this text.
-pub(super) fn literal(text: &str) -> String {
-    let escape = |c: char| {
-        "\\*?[]{},"
-            .contains(c)
-            .then_some('\\')
-            .into_iter()
-            .chain([c])
-    };
-    text.chars().flat_map(escape).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +360,5 @@ mod tests {
             one_pattern(&["/etc/a", "/tmp/*", "/home/*/.x", "/etc/shadow-"]),
             "/{etc/[a],tmp/*,tmp/.[!.]*,tmp/..?*,home/*/.[x],etc/shadow-}"
         );
-        assert_eq!(literal("/a{b,c}[d]*"), "/a\\{b\\,c\\}\\[d\\]\\*");
     }
 }

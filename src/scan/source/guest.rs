@@ -133,9 +133,8 @@ fn shown(guest: &Guestfs, systems: &[(String, String)], name: &str) -> Result<St
 
 /// Shows what is mounted to the scanner, without the subvolumes `others`.
 fn packed(guest: &Guestfs, at: &str, others: &[String], scanner: &mut Scanner<'_>) -> Result<()> {
-    let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let shown = &mut *scanner;
-    let (_, written) = guest.packed("/", &others, move |archive| super::tar(archive, shown))?;
+    let (_, written) = guest.packed("/", others, move |archive| super::tar(archive, shown))?;
     if let Err(error) = written {
         // tar(1) goes on behind what it cannot read, and says so at its end.
         scanner.unsearched(at, format!("not all of it could be read: {}", told(&error)));

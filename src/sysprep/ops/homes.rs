@@ -2,8 +2,8 @@
 //! `/home`, except declared keys, and everywhere the histories of editors, database clients and
 //! other programs.
 
-use super::super::site::literal;
 use crate::error::Result;
+use crate::guest::literal;
 use crate::sysprep::{Operation, Run, Site};
 
 /// The table's entry.
