@@ -1,135 +1,202 @@
-//! FAT, copied out by mtools.
+//! FAT, read by imgforge itself, which so knows that every cluster in use is one of a file that was
+//! searched: mtools leave out what they do not expect, and say nothing.
 
+mod items;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::rc::Rc;
 
+use self::items::{Item, items};
+use self::system::System;
 use super::parts::Volume;
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
-use crate::scan::Scanner;
+use crate::host::interrupt;
+use crate::scan::{Entry, Scanner};
 
-/// Shows every file of the file system to the scanner; owners and modes are the host's, and so
-/// not judged.
+/// How large a directory can be, in bytes: it has 65536 entries.
+const DIRECTORY: u64 = 2 << 20;
+
+/// How long a path may be, in bytes; no system opens longer ones.
+const PATH: usize = 4096;
+
+/// Shows every file of the file system to the scanner; it has no owners and modes. Clusters in use
+/// that are no file's are a finding, and so are files of which some are not there.
 ///
 /// # Errors
-/// When not all of it can be read by mtools.
-pub(super) fn walk(
-    raw: &Path,
-    volume: &Volume,
-    at: &str,
-    scanner: &mut Scanner<'_>,
-    scratch: &Path,
-) -> Result<()> {
-    let dir = tempfile::tempdir_in(scratch).doing(|| "making a scratch directory".into())?;
-    let image = format!("{}@@{}", raw.display(), volume.start);
-    let tool = |name: &'static str| {
-        let tool = Program::new(name).env("MTOOLS_SKIP_CHECK", "1");
-        tool.on_foreign_file()
-    };
-    // With hidden files and those of the system, which are left out otherwise.
-    let list = |how: &[&str]| {
-        let mdir = tool("mdir").args(["-a", "-/"]).args(how);
-        mdir.args(["-i", &image, "::/"]).text()
-    };
-    let listed = list(&["-b"])?.lines().filter(|l| !l.is_empty()).count();
-    if listed == 0 {
-        return Ok(());
+/// When it cannot be read, or is no FAT that imgforge knows.
+pub(super) fn walk(raw: &Path, volume: &Volume, at: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+    let (file, mut system) = open(raw, volume)?;
+    let faults = visit(&file, &mut system, |path, item, runs| {
+        let mode = if item.is_dir { 0o040_755 } else { 0o100_644 };
+        let entry = Entry::new(format!("{at}{path}"), mode, (0, 0), item.size);
+        scanner.take(&entry, &mut Runs::new(&file, runs).take(item.size))
+    })?;
+    if let Some(why) = faults.told() {
+        scanner.unsearched(if at.is_empty() { "/" } else { at }, why);
     }
-    let bytes = total(&list(&[])?)
-        .ok_or_else(|| Error::stage("mdir says in a way of its own how large the files are"))?;
-    // Names that share their clusters would fill the host.
-    if bytes.max(listed as u64 * LEAST) > volume.size {
-        return Err(
-            Error::stage("the files of a FAT are larger than itself").cause(format!(
-                "{listed} files and directories say that they have {bytes} bytes, and the volume \
-                 has {}",
-                volume.size
-            )),
-        );
-    }
-    tool("mcopy")
-        .args(["-s", "-n", "-Q", "-i", &image, "::*"])
-        .arg(dir.path())
-        .run()?;
-    let copied = count(dir.path()).doing(|| "reading the copied files".into())?;
-    if copied != listed {
-        return Err(Error::stage(format!(
-            "mcopy copied {copied} files and directories of {listed}"
-        )));
-    }
-    super::tree(dir.path(), at, scanner)
+    Ok(())
 }
 
-/// What a file takes at least of a volume that is no trap, in bytes: most have a cluster.
-const LEAST: u64 = 512;
-
-/// How many bytes all files have, by the last sum that mdir(1) prints: thousands are apart.
+/// Reports what an appliance, which has read all files, cannot have seen: clusters in use that are no
+/// file's, and names that Linux takes for another's.
 ///
-/// ```text
-/// Total files listed:
-///        10 files           6 000 000 bytes
-///                           60 057 088 bytes free
-/// ```
-fn total(listed: &str) -> Option<u64> {
-    let mut lines = listed.lines().rev();
-    let sum = lines.find(|line| line.ends_with(" bytes"))?;
-    let (_, bytes) = sum.split_once(" file")?;
-    let digits: String = bytes.chars().filter(char::is_ascii_digit).collect();
-    digits.parse().ok()
+/// # Errors
+/// On an interrupt.
+pub(super) fn account(raw: &Path, volume: &Volume, scanner: &mut Scanner<'_>) -> Result<()> {
+    let result = open(raw, volume)
+        .and_then(|(file, mut system)| visit(&file, &mut system, |_, _, _| Ok(())));
+    interrupt::check()?;
+    let why = match result {
+        Ok(faults) => faults.shadowed().or(faults.told()),
+        Err(error) => Some(error.message().to_owned()),
+    };
+    if let Some(why) = why {
+        scanner.unsearched("/", why);
+    }
+    Ok(())
 }
 
-/// How many files and directories there are.
-fn count(dir: &Path) -> std::io::Result<usize> {
-    let mut all = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        all += 1;
-        if entry.file_type()?.is_dir() {
-            all += count(&entry.path())?;
+fn open(raw: &Path, volume: &Volume) -> Result<(File, System)> {
+    let doing = || format!("reading volume {} of {}", volume.number, raw.display());
+    let file = File::open(raw).doing(doing)?;
+    let system = System::read(&file, volume.start).doing(doing)?;
+    let unknown = || Error::stage("it is a FAT of a kind that imgforge does not read");
+    Ok((file, system.ok_or_else(unknown)?))
+}
+
+/// What was not as it should be.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Files and directories without all of their clusters: the first, and how many there are.
+    damaged: Option<(String, u64)>,
+    /// The first whose name Linux takes for that of another.
+    shadowed: Option<String>,
+    /// How many clusters are in use by nobody.
+    lost: usize,
+}
+
+impl Faults {
+    fn damage(&mut self, path: &str) {
+        self.damaged.get_or_insert_with(|| (path.to_owned(), 0)).1 += 1;
+    }
+
+    fn told(&self) -> Option<String> {
+        let damaged = self.damaged.as_ref().map(|(path, count)| {
+            format!("{count} of its files and directories are damaged, or share clusters with others, the first is {path}")
+        });
+        let lost = (self.lost > 0).then(|| {
+            format!(
+                "{} clusters of its FAT are in use, but no file's (`fsck.fat -n` shows it)",
+                self.lost
+            )
+        });
+        let all: Vec<String> = damaged.into_iter().chain(lost).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    fn shadowed(&self) -> Option<String> {
+        let path = self.shadowed.as_ref()?;
+        Some(format!("the name of {path} is that of another file, too"))
+    }
+}
+
+/// Shows every file and directory to `see`, with where its content is on the disk. Each cluster is
+/// seen once, so that there is an end.
+fn visit(
+    file: &File,
+    system: &mut System,
+    mut see: impl FnMut(&str, &Item, Vec<Range<u64>>) -> Result<()>,
+) -> Result<Faults> {
+    let mut faults = Faults::default();
+    let root = system.root(DIRECTORY);
+    if !root.whole {
+        faults.damage("/");
+    }
+    let mut dirs = vec![(Rc::<str>::from(""), String::new(), root.runs)];
+    while let Some((parent, name, runs)) = dirs.pop() {
+        interrupt::check()?;
+        let dir: Rc<str> = format!("{parent}{name}").into();
+        let mut content = vec![];
+        let read = Runs::new(file, runs).read_to_end(&mut content);
+        read.doing(|| format!("reading {dir}/ of the image"))?;
+        let mut names = BTreeSet::new();
+        for item in items(&content, system.wide) {
+            let path = format!("{dir}/{}", item.name);
+            if is_shadowed(&item, &mut names) {
+                faults.shadowed.get_or_insert_with(|| path.clone());
+            }
+            if path.len() > PATH {
+                faults.damage(&path);
+                continue;
+            }
+            let chain = match item.is_dir {
+                true => system.directory(item.first, DIRECTORY),
+                false => system.file(item.first, item.size),
+            };
+            if !chain.whole {
+                faults.damage(&path);
+            }
+            if item.is_dir {
+                see(&path, &item, vec![])?;
+                dirs.push((dir.clone(), format!("/{}", item.name), chain.runs));
+            } else {
+                see(&path, &item, chain.runs)?;
+            }
         }
     }
-    Ok(all)
+    faults.lost = system.lost();
+    Ok(faults)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::FileExt as _;
+/// Whether Linux opens something else by the name of this one: it looks for long and short names,
+/// whatever the case, without dots at the end.
+fn is_shadowed(item: &Item, names: &mut BTreeSet<String>) -> bool {
+    let key = |name: &str| name.trim_end_matches('.').to_lowercase();
+    let is = matches!(item.name.as_str(), "." | "..") || names.contains(&key(&item.name));
+    names.extend([key(&item.name), key(&item.short)]);
+    is
+}
 
-    use super::super::parts;
-    use super::*;
-    use crate::scan::Subject;
+/// Reads parts of the disk, one behind the other.
+struct Runs<'f> {
+    file: &'f File,
+    left: std::vec::IntoIter<Range<u64>>,
+    now: Range<u64>,
+}
 
-    #[test]
-    fn names_that_share_their_clusters_do_not_fill_the_host() {
-        let dir = tempfile::tempdir().unwrap();
-        let [image, big] = ["image", "BIG.BIN"].map(|name| dir.path().join(name));
-        let file = std::fs::File::create(&image).unwrap();
-        file.set_len(16 << 20).unwrap();
-        std::fs::write(&big, vec![7u8; 3 << 20]).unwrap();
-        let made = Program::new("mkfs.vfat").args(["-F", "16"]).arg(&image);
-        made.run().unwrap();
-        let copy = Program::new("mcopy").arg("-i").arg(&image).arg(&big);
-        copy.arg("::").run().unwrap();
-        let scratch = tempfile::tempdir().unwrap();
-        let walked = || {
-            let volumes = parts::volumes(&image).unwrap();
-            let subject = Subject::default();
-            let mut scanner = Scanner::new(&subject);
-            let result = walk(&image, &volumes[0], "", &mut scanner, scratch.path());
-            result.map(|()| scanner.finish().files)
-        };
-        assert_eq!(walked().unwrap(), 1);
-        // The same entry of the directory again, under other names.
-        let bytes = std::fs::read(&image).unwrap();
-        let at = memchr::memmem::find(&bytes, b"BIG     BIN").unwrap();
-        let mut entry = bytes[at..at + 32].to_vec();
-        let file = std::fs::File::options().write(true).open(&image).unwrap();
-        for number in 1..=8u8 {
-            entry[3] = b'0' + number;
-            let place = at + 32 * usize::from(number);
-            file.write_all_at(&entry, place as u64).unwrap();
+impl<'f> Runs<'f> {
+    fn new(file: &'f File, runs: Vec<Range<u64>>) -> Self {
+        Runs {
+            file,
+            left: runs.into_iter(),
+            now: 0..0,
         }
-        let why = walked().unwrap_err();
-        assert!(why.message().contains("larger than itself"), "{why:?}");
-        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+}
+
+impl Read for Runs<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.now.is_empty() {
+            match self.left.next() {
+                Some(run) => self.now = run,
+                None => return Ok(0),
+            }
+        }
+        let most = usize::try_from(self.now.end - self.now.start).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        let read = self.file.read_at(&mut buffer[..most], self.now.start)?;
+        if read == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.now.start += read as u64;
+        Ok(read)
     }
 }

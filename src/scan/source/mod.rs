@@ -167,7 +167,7 @@ fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanne
     if volumes.iter().all(|volume| volume.content.is_read_here()) {
         let mut scanner = Scanner::new(subject);
         scanner.tell(host.ui);
-        match here(raw, &volumes, &mut scanner, host) {
+        match here(raw, &volumes, &mut scanner) {
             Ok(()) => return Ok(scanner),
             Err(error) => {
                 interrupt::check()?;
@@ -182,6 +182,10 @@ fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanne
     let mut scanner = Scanner::new(subject);
     scanner.tell(host.ui);
     guest::read(raw, &volumes, &mut scanner, host)?;
+    for volume in volumes.iter().filter(|v| v.system.kind == "vfat") {
+        scanner.enter(&format!("/(partition {})", volume.number));
+        fat::account(raw, volume, &mut scanner)?;
+    }
     areas(raw, &volumes, &mut scanner)?;
     Ok(scanner)
 }
@@ -190,7 +194,7 @@ fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanne
 ///
 /// # Errors
 /// When something cannot be read like that.
-fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>, host: &Host<'_>) -> Result<()> {
+fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>) -> Result<()> {
     let of = |content| {
         let volumes = volumes.iter();
         volumes.filter(move |volume: &&Volume| volume.content == content)
@@ -209,7 +213,7 @@ fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>, host: &Host<'
     }
     for volume in of(Content::Fat) {
         let at = enter(volume, &mounts, scanner);
-        fat::walk(raw, volume, at, scanner, host.scratch)?;
+        fat::walk(raw, volume, at, scanner)?;
     }
     areas(raw, volumes, scanner)
 }
