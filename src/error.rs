@@ -15,6 +15,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Kind {
     /// A stage or a download failed, or the disk filled up during one (exit 1).
     Stage,
+    /// A guest has broken out of QEMU: nothing of what was being made may be used, or kept to look at
+    /// (exit 1).
+    Breach,
     /// The command line, a recipe or another input is wrong (exit 2).
     Usage,
     /// The host is not ready: a tool, rights or space are missing (exit 3).
@@ -31,7 +34,7 @@ impl Kind {
     /// The exit code of the process, as documented in the man page.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Stage => 1,
+            Kind::Stage | Kind::Breach => 1,
             Kind::Usage => 2,
             Kind::Host => 3,
             Kind::Gate => 4,

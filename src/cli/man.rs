@@ -8,6 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::out;
 use crate::error::{Context as _, Error, Result};
+use crate::host::outlet::Outlet;
 
 /// The arguments of `imgforge man`.
 #[derive(Debug, clap::Args)]
@@ -100,8 +101,7 @@ impl Man {
 fn write(pages: &[(String, Vec<u8>)], dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).doing(|| format!("making {}", dir.display()))?;
     for (name, page) in pages {
-        let path = dir.join(name);
-        std::fs::write(&path, page).doing(|| format!("writing {}", path.display()))?;
+        Outlet::of(&dir.join(name))?.write(page)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{App, out, place, session};
 use crate::error::{Error, Result};
+use crate::host::outlet::Outlet;
 use crate::pipeline::metrics;
 use crate::pipeline::status::{ImageStatus, PlaceStatus, Report, report};
 use crate::ui::summary::table;
@@ -92,22 +93,8 @@ impl Status {
 
 /// Readable for node_exporter, complete at every moment.
 fn write_metrics(path: &std::path::Path, text: &str) -> Result<()> {
-    use crate::error::Context as _;
-    use std::os::unix::fs::PermissionsExt as _;
-    let doing = || format!("writing {}", path.display());
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    // Not *.prom, which the collector would read half-written.
-    let file = tempfile::Builder::new()
-        .prefix(".imgforge-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(dir.unwrap_or(std::path::Path::new(".")))
-        .doing(doing)?;
-    std::fs::write(file.path(), text).doing(doing)?;
-    file.as_file().sync_all().doing(doing)?;
-    file.persist(path)
-        .map(drop)
-        .map_err(|error| error.error)
-        .doing(doing)
+    // Its name is not *.prom until then, which the collector would read half-written.
+    Outlet::of(path)?.write(text.as_bytes())
 }
 
 fn text(report: &Report) -> String {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::interrupt;
+use super::{interrupt, space};
 use crate::error::{Context as _, Result};
 
 /// What a file is.
@@ -206,11 +206,12 @@ fn is_tar(head: &[u8]) -> bool {
 /// Copies to a new file, leaving holes where there are only zeroes; how many bytes it has then.
 ///
 /// # Errors
-/// When reading or writing fails, or imgforge is interrupted.
+/// When reading or writing fails, nearly all of the room there was taken, or imgforge is interrupted.
 pub fn copy_sparse(mut from: impl Read, to: &Path) -> Result<u64> {
     const BLOCK: usize = 64 << 10;
     let doing = || format!("writing {}", to.display());
     let file = File::create(to).doing(doing)?;
+    let dir = to.parent().unwrap_or(Path::new("."));
     let (mut at, mut block) = (0u64, Vec::with_capacity(BLOCK));
     loop {
         interrupt::check()?;
@@ -222,6 +223,7 @@ pub fn copy_sparse(mut from: impl Read, to: &Path) -> Result<u64> {
             return Ok(at);
         }
         if block.iter().any(|byte| *byte != 0) {
+            space::check(dir)?;
             file.write_all_at(&block, at).doing(doing)?;
         }
         at += read as u64;

@@ -11,5 +11,7 @@ pub mod interrupt;
 pub mod listening;
 pub mod memory;
 pub mod others;
+pub mod outlet;
+pub mod space;
 pub mod temporary;
 pub mod tools;

@@ -23,6 +23,29 @@ pub fn roomy() -> PathBuf {
     std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from)
 }
 
+/// The directory for scratch of what is, or becomes, the file `path`: its own, where nobody else can
+/// rename what is in it, or put a link in its place; else [`roomy`].
+pub fn beside(path: &Path) -> PathBuf {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(Path::new(".")).canonicalize();
+    dir.ok().filter(|dir| is_ours(dir)).unwrap_or_else(roomy)
+}
+
+/// Whether only root and this user decide what the names at and above a directory mean.
+fn is_ours(dir: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    dir.ancestors().all(|dir| {
+        dir.symlink_metadata().is_ok_and(|found| {
+            let mode = found.mode();
+            // An ordinary user's private group has the user's number, and is nobody else's.
+            let private = me != 0 && found.uid() == me && found.gid() == me;
+            let others = if private { 0o002 } else { 0o022 };
+            // In a sticky directory each renames what is their own.
+            [0, me].contains(&found.uid()) && (mode & others == 0 || mode & 0o1000 != 0)
+        })
+    })
+}
+
 /// A directory of this process alone. Dropping it removes it.
 #[derive(Debug)]
 pub struct Temporary {
@@ -84,6 +107,26 @@ fn sweep_within(place: &Path, before: SystemTime) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scratch_lies_where_nobody_else_can_rename_it() {
+        use std::fs::{DirBuilder, Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        let deep = place.join("a/b");
+        DirBuilder::new().recursive(true).create(&deep).unwrap();
+        let modes = |above: u32, itself: u32| {
+            set_permissions(place.join("a"), Permissions::from_mode(above)).unwrap();
+            set_permissions(&deep, Permissions::from_mode(itself)).unwrap();
+            beside(&deep.join("disk"))
+        };
+        assert_eq!(modes(0o755, 0o700), deep);
+        assert_eq!(modes(0o1777, 0o1777), deep);
+        assert_eq!(modes(0o777, 0o700), roomy());
+        assert_eq!(modes(0o700, 0o777), roomy());
+        assert_eq!(beside(&place.join("none/disk")), roomy());
+    }
 
     #[test]
     fn only_what_a_dead_process_left_is_removed() {

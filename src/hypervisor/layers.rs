@@ -4,7 +4,7 @@
 //! the files that are opened with them: by QEMU next time, or by imgforge.
 
 use super::spec::{Disk, Format};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::others::{Other, named_by};
 
 /// The overlays that a guest writes to, and what each names.
@@ -32,11 +32,12 @@ impl Layers {
         for (disk, before) in &self.0 {
             if named(disk)? != *before {
                 let path = disk.path.display();
-                return Err(Error::stage(format!(
+                let what = format!(
                     "while the guest ran, {path} was made to refer to another file of this host"
-                ))
-                .cause("no guest can do that but one that has broken out of QEMU")
-                .hint("update QEMU, and look at what the image installs; nothing of that disk is used"));
+                );
+                return Err(Error::new(Kind::Breach, what)
+                    .cause("no guest can do that but one that has broken out of QEMU")
+                    .hint("update QEMU, and look at what the image installs; nothing of that disk is used"));
             }
         }
         Ok(())
@@ -79,7 +80,9 @@ mod tests {
         layers.check().unwrap();
         let rebase = "rebase -q -u -f qcow2 -F raw -b other.raw layer.qcow2";
         image(&rebase.split(' ').collect::<Vec<_>>());
-        let error = layers.check().unwrap_err().render();
+        let error = layers.check().unwrap_err();
+        assert_eq!(error.kind(), Kind::Breach);
+        let error = error.render();
         assert!(
             error.contains("layer.qcow2 was made to refer to another file"),
             "{error}"

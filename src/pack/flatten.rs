@@ -23,7 +23,8 @@ pub struct Flattened {
 /// Runs of 4 KiB of zeros become holes. Progress goes to `ui` in hundredths.
 ///
 /// # Errors
-/// When `qemu-img` is missing or fails; then nothing is left at `raw`.
+/// When `qemu-img` is missing or fails, or nearly all of the room there was taken; then nothing is
+/// left at `raw`.
 pub fn flatten(disk: &Path, format: &str, raw: &Path, ui: &StageUi) -> Result<Flattened> {
     let result = convert(disk, format, raw, ui);
     if result.is_err() {
@@ -56,6 +57,7 @@ fn arguments(disk: &Path, format: &str, raw: &Path) -> Program {
         ])
         .arg(disk)
         .arg(raw)
+        .leaving_room(raw.parent().unwrap_or(Path::new(".")))
         .hint("`imgforge doctor` says whether qemu-img is usable here")
 }
 

@@ -17,33 +17,7 @@ pub mod read;
 mod source;
 mod xz;
 
-use std::path::Path;
-
-use tempfile::NamedTempFile;
-
-use crate::error::{Context as _, Result};
-
 pub use cache::{BlockCache, Usage};
 pub use flatten::{Flattened, flatten};
 pub use plan::{Options, Settings};
 pub use xz::{Packed, compress};
-
-/// A file that becomes `path` by [`appear`], and nothing before that.
-fn beside(path: &Path) -> Result<NamedTempFile> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    tempfile::Builder::new()
-        .prefix(".imgforge-")
-        .permissions(mode)
-        .tempfile_in(dir.unwrap_or(Path::new(".")))
-        .doing(|| format!("writing {}", path.display()))
-}
-
-/// Gives a file of [`beside`], which is complete and synced, its name.
-fn appear(file: NamedTempFile, path: &Path) -> Result<()> {
-    let doing = || format!("writing {}", path.display());
-    file.persist(path)
-        .map_err(|error| error.error)
-        .doing(doing)?;
-    Ok(())
-}

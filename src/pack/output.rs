@@ -1,20 +1,22 @@
 //! The `.xz` file in the making: bytes in order, hashed as they are written.
 
+use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha512};
-use tempfile::NamedTempFile;
 
 use super::container::{self, CRC64, Record};
 use super::encode::Block;
 use crate::error::{Context as _, Result};
+use crate::host::outlet::{Outlet, Unfinished};
 
 /// Writes a file that gets its name when it is complete.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
     path: &'a Path,
-    file: BufWriter<NamedTempFile>,
+    unfinished: Unfinished,
+    file: BufWriter<File>,
     hasher: Sha512,
     size: u64,
     records: Vec<Record>,
@@ -22,9 +24,13 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     pub(super) fn create(path: &'a Path) -> Result<Self> {
+        let unfinished = Outlet::of(path)?.create(0o666)?;
+        let file = unfinished.file().try_clone();
+        let file = file.doing(|| format!("writing {}", path.display()))?;
         let mut output = Output {
             path,
-            file: BufWriter::with_capacity(1 << 20, super::beside(path)?),
+            unfinished,
+            file: BufWriter::with_capacity(1 << 20, file),
             hasher: Sha512::new(),
             size: 0,
             records: vec![],
@@ -53,10 +59,9 @@ impl<'a> Output<'a> {
         self.put(&end)?;
         let doing = || format!("writing {}", self.path.display());
         let file = self.file.into_inner().map_err(|e| e.into_error());
-        let file = file.doing(doing)?;
-        file.as_file().sync_all().doing(doing)?;
+        file.doing(doing)?.sync_all().doing(doing)?;
         sound()?;
-        super::appear(file, self.path)?;
+        self.unfinished.appear()?;
         Ok((self.size, hex::encode(self.hasher.finalize())))
     }
 }

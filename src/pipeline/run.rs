@@ -353,6 +353,10 @@ impl<'a> Run<'a> {
             return error;
         }
         let error = told(planned, error, log);
+        // `imgforge shell` would open what it refers to.
+        if error.kind() == Kind::Breach {
+            return error;
+        }
         if !self.options.keep {
             return error.hint(format!(
                 "with --on-error keep the disk stays for `imgforge shell {image}`"

@@ -1,77 +1,21 @@
 //! The last steps to the file that the user wanted: format, size, name.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Format, Image, Output, Session};
+use super::{Format, Image, Output};
 use crate::error::{Context as _, Error, Result};
-use crate::host::durable;
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
-use crate::store::ledger::{Item, Record};
+use crate::host::outlet::Outlet;
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
-/// A file beside the final one, in the ledger. Dropping it removes it.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    path: PathBuf,
-    _record: Record,
-}
-
-impl Scratch {
-    /// Makes an empty file beside `target`.
-    pub(super) fn beside(session: &Session<'_>, target: &Path) -> Result<Self> {
-        let doing = || format!("writing {}", target.display());
-        let target = std::path::absolute(target).doing(doing)?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let path = target.with_file_name(format!(".{name}.{}", &id[..8]));
-        let record = session
-            .ledger
-            .record(&Item::Scratch { path: path.clone() })?;
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|cause| {
-                let error = Error::stage(format!("{} cannot be written", target.display()));
-                error.cause(cause).hint("choose another file with -o FILE")
-            })?;
-        Ok(Scratch {
-            path,
-            _record: record,
-        })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Gives the file its name, in place of an earlier one.
-    fn appear(self, target: &Path) -> Result<()> {
-        let doing = || format!("writing {}", target.display());
-        File::open(&self.path)
-            .and_then(|file| file.sync_all())
-            .doing(doing)?;
-        std::fs::rename(&self.path, target).doing(doing)?;
-        let parent = target.parent().filter(|dir| !dir.as_os_str().is_empty());
-        durable::sync_dir(parent.unwrap_or(Path::new("."))).doing(doing)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Not there any more when it has its name.
-        drop(std::fs::remove_file(&self.path));
-    }
-}
-
 /// Refuses what could not be written in the end, before anything is fetched.
-pub(super) fn ready(image: &Image, output: &Output<'_>) -> Result<()> {
+pub(super) fn ready(image: &Image, output: &Output<'_>) -> Result<Outlet> {
     let path = output.path.display();
     if output.path.is_dir() || output.path.file_name().is_none() {
         return Err(Error::usage(format!("{path} is not the name of a file"))
@@ -88,19 +32,23 @@ pub(super) fn ready(image: &Image, output: &Output<'_>) -> Result<()> {
             Size::bytes(image.disk_size)
         ))
         .hint("a disk never shrinks: choose a larger --size")),
-        _ => Ok(()),
+        _ => Outlet::of(output.path).map_err(|error| {
+            let causes = error.causes().iter();
+            let unwritable = Error::stage(format!("{path} cannot be written"));
+            let unwritable = causes.fold(unwritable, Error::cause);
+            unwritable.hint("choose another file with -o FILE")
+        }),
     }
 }
 
-/// Makes the wanted file of the unpacked disk; returns its virtual size.
+/// Makes the wanted file of the unpacked `disk`, beside it; returns it and its virtual size.
 pub(super) fn finish(
-    session: &Session<'_>,
     image: &Image,
     output: &Output<'_>,
-    disk: Scratch,
+    disk: PathBuf,
     ui: &StageUi,
-) -> Result<Size> {
-    let found = inspect(image, disk.path())?;
+) -> Result<(PathBuf, Size)> {
+    let found = inspect(image, &disk)?;
     if found.virtual_size > image.disk_size {
         return Err(
             Error::gate(format!("`{}` is not what the index says", image.name))
@@ -117,7 +65,7 @@ pub(super) fn finish(
         disk
     } else {
         ui.step(format!("converting to {wanted}"));
-        let converted = Scratch::beside(session, output.path)?;
+        let converted = disk.with_file_name("converted");
         Program::new("qemu-img")
             .args([
                 "convert",
@@ -129,16 +77,15 @@ pub(super) fn finish(
                 "4",
                 "-W",
             ])
-            .args([disk.path(), converted.path()])
+            .args([&disk, &converted])
             .hint("`imgforge doctor` says whether qemu-img is usable here")
             .run()?;
         converted
     };
     if size > found.virtual_size {
-        grow(result.path(), output.format, size)?;
+        grow(&result, output.format, size)?;
     }
-    result.appear(output.path)?;
-    Ok(Size::bytes(size))
+    Ok((result, Size::bytes(size)))
 }
 
 fn grow(path: &Path, format: Format, size: u64) -> Result<()> {

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::http::{Client, Url};
 use crate::index::{self, Claims};
 use crate::pack::read::ReadOptions;
@@ -42,7 +42,6 @@ use crate::store::ledger::Ledger;
 use crate::ui::{Event, Ui};
 use crate::units::Size;
 use blob::Blob;
-use disk::Scratch;
 use place::Place;
 use trust::Trust;
 
@@ -288,7 +287,7 @@ fn no_index(session: &Session<'_>, place: &Place) -> Error {
 /// When the blob cannot be fetched or is not what the signed index says, or the disk cannot be
 /// written. Then nothing is at the output's path that was not there before.
 pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Result<Pulled> {
-    disk::ready(image, output)?;
+    let outlet = disk::ready(image, output)?;
     session
         .store
         .remove_stale_partials(SystemTime::now() - STALE);
@@ -300,17 +299,21 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
     });
     let began = Instant::now();
     let (options, threads, memory) = reading(output, image);
-    let scratch = Scratch::beside(session, output.path)?;
+    let scratch = session.ledger.scratch(output.path)?;
+    let disk = scratch.path().join("disk");
+    std::fs::File::create_new(&disk).doing(|| format!("writing {}", disk.display()))?;
     let work = Blob {
         session,
         image,
-        disk: scratch.path(),
+        disk: &disk,
         options,
         keep: output.keep,
         ui: &ui,
     };
     let origin = work.obtain()?;
-    let size = disk::finish(session, image, output, scratch, &ui)?;
+    let (made, size) = disk::finish(image, output, disk.clone(), &ui)?;
+    outlet.take(&made)?;
+    drop(scratch);
     let human = |bytes| Size::bytes(bytes).human();
     ui.ui().event(&Event::Finished {
         image: image.name.clone(),

@@ -1,12 +1,11 @@
 //! Pack: the sealed disk as one compressed file, `NAME-VERSION.xz`.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::error::{Context as _, Result};
+use crate::host::outlet::Outlet;
 use crate::pack;
 use crate::stage::{Context, Packed, Sealed, streams};
 use crate::store::{DISK, Store};
@@ -66,46 +65,6 @@ pub fn copy(packed: &Packed, dir: &Path) -> Result<PathBuf> {
     if same && crate::digest::file_sha512(&path)? == packed.sha512 {
         return Ok(path);
     }
-    place(&packed.path, &path)?;
+    Outlet::of(&path)?.copy(&packed.path)?;
     Ok(path)
-}
-
-/// Copies a finished file to `to`, in place of an earlier one, by one rename; holes stay holes.
-///
-/// # Errors
-/// When the directory cannot be written or is full; then nothing is left.
-pub fn place(from: &Path, to: &Path) -> Result<()> {
-    let doing = || format!("writing {}", to.display());
-    let dir = to.parent().unwrap_or(Path::new("."));
-    let mut file = File::open(from).doing(doing)?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".imgforge-")
-        .tempfile_in(dir)
-        .doing(doing)?;
-    copy_sparse(&mut file, temporary.as_file_mut()).doing(doing)?;
-    temporary.as_file().sync_all().doing(doing)?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(temporary.path(), readable).doing(doing)?;
-    temporary.persist(to).map_err(|e| e.error).doing(doing)?;
-    Ok(())
-}
-
-/// Copies what is data, and leaves what is a hole.
-fn copy_sparse(from: &mut File, to: &mut File) -> std::io::Result<()> {
-    use rustix::fs::{SeekFrom as At, seek};
-    let size = from.metadata()?.len();
-    to.set_len(size)?;
-    let mut at = 0;
-    while at < size {
-        let Ok(start) = seek(&*from, At::Data(at)) else {
-            // No data follows.
-            break;
-        };
-        let end = seek(&*from, At::Hole(start)).unwrap_or(size);
-        from.seek(SeekFrom::Start(start))?;
-        to.seek(SeekFrom::Start(start))?;
-        std::io::copy(&mut (&*from).take(end - start), to)?;
-        at = end;
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Seals a disk in any file. The file is replaced by one rename when everything is done: until
 //! then, and after any failure, it is as it was.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -10,9 +10,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::diskfile::{DiskFile, DiskFormat};
-use crate::host::durable;
 use crate::host::exec::Program;
-use crate::store::ledger::{Item, Ledger};
+use crate::host::outlet::Outlet;
+use crate::store::ledger::Ledger;
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
 use crate::ui::StageUi;
 
@@ -48,8 +48,8 @@ pub struct SealedFile {
     pub report: Report,
 }
 
-/// Seals a copy or a copy-on-write view of the disk beside its place, then moves the result
-/// there. The result has the disk's format and needs no backing file, as that would hold what was
+/// Seals a copy or a copy-on-write view of the disk beside its place, or where nobody else can touch
+/// it, then moves the result there. The result has the disk's format and needs no backing file, as that would hold what was
 /// removed.
 ///
 /// # Errors
@@ -57,32 +57,15 @@ pub struct SealedFile {
 /// sealing or writing fails.
 pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
     let target = target(job)?;
-    let dir = target.parent().unwrap_or(Path::new("/"));
-    let scratch = dir.join(format!(".imgforge-seal-{}", uuid::Uuid::new_v4().simple()));
-    let record = job.ledger.record(&Item::Scratch {
-        path: scratch.clone(),
-    })?;
-    // What is sealed may be for few eyes.
-    let mut private = std::fs::DirBuilder::new();
-    private.mode(0o700);
-    private
-        .create(&scratch)
-        .doing(|| format!("making a directory in {}", dir.display()))?;
-    let scratch = Scratch(scratch);
-    let sealed = in_scratch(job, &scratch.0, &target);
-    drop(scratch);
-    drop(record);
-    sealed
-}
-
-/// A directory that goes with everything in it.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What stays is in the ledger no more, but a warning helps nobody after an error.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+    let outlet = Outlet::of(&target)?;
+    let scratch = job.ledger.scratch(&target)?;
+    let (made, report, note) = in_scratch(job, scratch.path())?;
+    outlet.take(&made)?;
+    Ok(SealedFile {
+        path: target,
+        note,
+        report,
+    })
 }
 
 fn target(job: &Job<'_>) -> Result<PathBuf> {
@@ -107,7 +90,8 @@ fn target(job: &Job<'_>) -> Result<PathBuf> {
     }
 }
 
-fn in_scratch(job: &Job<'_>, scratch: &Path, target: &Path) -> Result<SealedFile> {
+/// The sealed disk, what was done, and a line for people.
+fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, Report, String)> {
     let disk = job.disk;
     let format = disk.format.name();
     let made = scratch.join("sealed");
@@ -120,12 +104,9 @@ fn in_scratch(job: &Job<'_>, scratch: &Path, target: &Path) -> Result<SealedFile
     }
     let before = sysprep::allocated(&disk.path, format)?;
     let after = sysprep::allocated(&made, format)?;
-    replace(&disk.path, &made, target)?;
-    Ok(SealedFile {
-        path: target.to_owned(),
-        note: report.note(before.saturating_sub(after)),
-        report,
-    })
+    like(&disk.path, &made)?;
+    let note = report.note(before.saturating_sub(after));
+    Ok((made, report, note))
 }
 
 /// Whether the file system there gives any block of a file back that a guest discards.
@@ -172,6 +153,7 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
     Program::new("qemu-img")
         .args(["convert", "-f", "qcow2", "-O", format])
         .args([&overlay, made])
+        .leaving_room(scratch)
         .run()?;
     Ok(report)
 }
@@ -208,17 +190,15 @@ fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<Report> {
     Ok(report)
 }
 
-/// Gives the new file the old one's mode and owner, syncs it and moves it to its place.
-fn replace(old: &Path, made: &Path, target: &Path) -> Result<()> {
-    let doing = || format!("writing {}", target.display());
+/// Gives the new file the old one's owner, and its mode without the rights of its owner: who can put
+/// another file in the old one's place must not get those.
+fn like(old: &Path, made: &Path) -> Result<()> {
+    let doing = || format!("writing {}", made.display());
     let data = std::fs::metadata(old).doing(doing)?;
     let file = std::fs::File::open(made).doing(doing)?;
-    let mode = std::fs::Permissions::from_mode(data.mode() & 0o7777);
-    file.set_permissions(mode).doing(doing)?;
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::fchown(&file, Some(data.uid()), Some(data.gid())).doing(doing)?;
     }
-    file.sync_all().doing(doing)?;
-    std::fs::rename(made, target).doing(doing)?;
-    durable::sync_dir(target.parent().unwrap_or(Path::new("/"))).doing(doing)
+    let mode = std::fs::Permissions::from_mode(data.mode() & 0o777);
+    file.set_permissions(mode).doing(doing)
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Result};
 use crate::host::durable::sync_dir;
+use crate::host::temporary;
 
 /// Something that outlives a killed imgforge unless `gc` clears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +97,46 @@ impl Ledger {
         // The name of the record has to outlive a power loss, too.
         sync_dir(&self.dir).doing(doing)?;
         Ok(Record { path })
+    }
+
+    /// Makes a directory for what becomes the file `target`, for this user only: beside it if
+    /// nobody else can touch it there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch(&self, target: &Path) -> Result<Scratch> {
+        let dir = temporary::beside(target);
+        let doing = || format!("making a directory in {}", dir.display());
+        let name = format!(".imgforge-{}", uuid::Uuid::new_v4().simple());
+        let path = std::path::absolute(dir.join(name)).doing(doing)?;
+        let record = self.record(&Item::Scratch { path: path.clone() })?;
+        let mut private = std::fs::DirBuilder::new();
+        private.mode(0o700).create(&path).doing(doing)?;
+        Ok(Scratch {
+            path,
+            _record: record,
+        })
+    }
+}
+
+/// A directory in the ledger. Dropping it removes it with everything in it.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    _record: Record,
+}
+
+impl Scratch {
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is in the ledger no more, but a warning helps nobody after an error.
+        drop(std::fs::remove_dir_all(&self.path));
     }
 }
 

@@ -55,7 +55,7 @@ impl<'a> Failure<'a> {
     pub fn new(error: &'a Error) -> Self {
         Failure {
             kind: match error.kind() {
-                Kind::Stage => "stage",
+                Kind::Stage | Kind::Breach => "stage",
                 Kind::Usage => "usage",
                 Kind::Host => "host",
                 Kind::Gate => "gate",

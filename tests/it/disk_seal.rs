@@ -246,7 +246,7 @@ fn noted(dir: &Path) -> Option<PathBuf> {
         let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
         named.map(|entry| entry.path()).collect()
     };
-    let scratch = below(dir, ".imgforge-seal-");
+    let scratch = below(dir, ".imgforge-");
     let sessions = scratch
         .iter()
         .flat_map(|scratch| below(scratch, "guestfs-"));

@@ -20,6 +20,7 @@ mod needrestart;
 mod nobody;
 mod often;
 mod oracle;
+mod outlets;
 mod pack;
 mod packaging;
 #[path = "../../src/patience.rs"]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::diskfile::{DiskFile, DiskFormat};
+use crate::host::outlet::Outlet;
 use crate::host::{interrupt, memory};
 use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::types::Machine;
@@ -172,6 +173,6 @@ impl Export {
 /// Gives a complete file its place by one rename.
 fn put(from: &Path, dir: &Path) -> Result<PathBuf> {
     let to = dir.join(from.file_name().unwrap_or_default());
-    crate::stage::pack::place(from, &to)?;
+    Outlet::of(&to)?.copy(from)?;
     Ok(to)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
-use crate::host::others;
+use crate::host::{others, temporary};
 use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::{Filter, Profile};
 use crate::ui::StageUi;
@@ -83,10 +83,9 @@ impl Pack {
         }
         let disk = std::path::absolute(&self.file).doing(|| "finding the disk".into())?;
         others::check(&disk, "qcow2", &self.backing)?;
-        let parent = self.output.parent().filter(|p| !p.as_os_str().is_empty());
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
-            .tempdir_in(parent.unwrap_or(Path::new(".")))
+            .tempdir_in(temporary::beside(&self.output))
             .doing(|| format!("writing {}", self.output.display()))?;
         let raw = scratch.path().join("disk.raw");
         ui.step("flattening the disk");

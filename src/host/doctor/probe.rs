@@ -130,8 +130,7 @@ pub(super) fn writable(dir: &Path) -> io::Result<()> {
 
 /// Bytes that this user may still write.
 pub(super) fn space(dir: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(existing(dir))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    crate::host::space::free(existing(dir))
 }
 
 /// Packages that bootstrapping reads files of, and whether they are there.

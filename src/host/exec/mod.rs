@@ -82,6 +82,7 @@ pub struct Program {
     orphaned: &'static str,
     foreign: Option<u32>,
     user: Option<u32>,
+    room: Option<PathBuf>,
 }
 
 impl Program {
@@ -107,6 +108,7 @@ impl Program {
             orphaned: "KILL",
             foreign: None,
             user: None,
+            room: None,
         }
     }
 
@@ -171,6 +173,13 @@ impl Program {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Ends the program when it has filled the file system of `dir`: what it unpacks is of others.
+    #[must_use]
+    pub fn leaving_room(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.room = Some(dir.into());
         self
     }
 
@@ -357,6 +366,7 @@ impl Program {
             line,
             hint: self.hint,
             done: self.done,
+            room: self.room,
         })
     }
 

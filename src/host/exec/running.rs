@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::STDERR_KEPT;
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::host::{interrupt, space};
 
 pub(super) type Tap = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -26,6 +27,7 @@ pub struct Running {
     pub(super) line: String,
     pub(super) hint: Option<String>,
     pub(super) done: Option<i32>,
+    pub(super) room: Option<PathBuf>,
 }
 
 impl Running {
@@ -74,6 +76,7 @@ impl Running {
                 break status;
             }
             interrupt::check()?;
+            self.room.as_deref().map_or(Ok(()), space::check)?;
             if self
                 .deadline
                 .is_some_and(|deadline| Instant::now() > deadline)
@@ -88,6 +91,10 @@ impl Running {
         };
         if let Some(errors) = self.errors.take() {
             drop(errors.join());
+        }
+        if !status.success() {
+            // It may have been faster than we look.
+            self.room.as_deref().map_or(Ok(()), space::check)?;
         }
         match (status.success(), status.code(), status.signal()) {
             (true, ..) => Ok(()),

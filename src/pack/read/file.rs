@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha512};
 use super::{Layout, Place, ReadOptions, Unpacked, Unpacker};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
+use crate::host::outlet::Outlet;
 use crate::pack::progress::Progress;
 use crate::ui::StageUi;
 
@@ -33,16 +34,16 @@ pub fn unpack(
     let named = |error: Error| error.within(format!("unpacking {} failed", xz.display()));
     let input = File::open(xz).doing(|| format!("reading {}", xz.display()))?;
     let layout = Layout::read(&input).map_err(named)?;
-    let temporary = crate::pack::beside(out)?;
-    let file = temporary
-        .as_file()
+    let unfinished = Outlet::of(out)?.create(0o666)?;
+    let file = unfinished
+        .file()
         .try_clone()
         .doing(|| format!("writing {}", out.display()))?;
     let mut digest = Sha512::new();
     let unpacker = Unpacker::start(layout.clone(), file, out, options)?;
     feed(&layout, input, &unpacker, &mut digest, ui).map_err(named)?;
     let unpacked = unpacker.finish().map_err(named)?;
-    crate::pack::appear(temporary, out)?;
+    unfinished.appear()?;
     Ok((unpacked, hex::encode(digest.finalize())))
 }
 

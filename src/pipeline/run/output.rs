@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::error::{Context as _, Result};
+use crate::host::outlet::Outlet;
 use crate::stage::{self, Packed};
 use crate::ui::Event;
 
@@ -23,7 +24,7 @@ impl Run<'_> {
             let mut path = artifact.path.clone();
             if let Some(dir) = &self.options.output {
                 let to = dir.join(&artifact.name);
-                stage::pack::place(&path, &to)?;
+                Outlet::of(&to)?.copy(&path)?;
                 path = to;
             }
             let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;

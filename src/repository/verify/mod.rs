@@ -112,7 +112,7 @@ impl Audit {
     /// Notes why a file is wrong; what this host lacks is not the file's fault.
     fn blame(&mut self, path: &str, error: Error) -> Result<()> {
         match error.kind() {
-            Kind::Host | Kind::Interrupted(_) | Kind::Internal => Err(error),
+            Kind::Host | Kind::Breach | Kind::Interrupted(_) | Kind::Internal => Err(error),
             Kind::Gate | Kind::Stage | Kind::Usage => {
                 self.fault(path, error);
                 Ok(())

@@ -356,7 +356,7 @@ fn what_a_killed_pull_leaves_the_next_command_clears() {
         let names = std::fs::read_dir(machine.path("")).unwrap();
         let names = names.map(|name| name.unwrap().file_name());
         names
-            .filter(|name| name.to_string_lossy().starts_with(".disk.raw."))
+            .filter(|name| name.to_string_lossy().starts_with(".imgforge-"))
             .count()
     };
     assert_eq!(scratch(), 1, "the disk in the making");
@@ -371,7 +371,7 @@ fn what_a_killed_pull_leaves_the_next_command_clears() {
     // No recipe repository is needed to clear up.
     let told = imgforge().arg("gc").text().unwrap();
     assert!(
-        told.contains(".disk.raw.") && told.contains("imgforge-now-abcdef"),
+        told.contains("/.imgforge-") && told.contains("imgforge-now-abcdef"),
         "{told}"
     );
     machine.has_nothing();

@@ -1,0 +1,89 @@
+//! Results and scratch in directories of others.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use imgforge::host::exec::Program;
+
+fn at(dir: &Path, words: &[&str]) {
+    let qemu_img = Program::new("qemu-img").dir(dir);
+    qemu_img.args(words).run().unwrap();
+}
+
+fn imgforge(dir: &Path) -> Program {
+    let imgforge = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS);
+    imgforge.dir(dir).args(["--state", "state"])
+}
+
+/// A `qemu-img` that writes down what it is asked for, and makes no overlay.
+fn witness(dir: &Path) -> PathBuf {
+    let real = imgforge::host::exec::find("qemu-img").unwrap();
+    let bin = dir.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\n[ $1 != create ] && exec {} \"$@\"\n",
+        dir.join("asked").display(),
+        real.display()
+    );
+    std::fs::write(bin.join("qemu-img"), script).unwrap();
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("qemu-img"), executable).unwrap();
+    bin
+}
+
+#[test]
+fn no_program_writes_by_its_path_where_others_can_put_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let open = dir.join("open");
+    std::fs::create_dir(&open).unwrap();
+    at(&dir, &["create", "-q", "-f", "qcow2", "open/disk", "1M"]);
+    let path = format!(
+        "{}:{}",
+        witness(&dir).display(),
+        std::env::var("PATH").unwrap()
+    );
+    let asked = |mode: u32, words: &[&str]| {
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(mode)).unwrap();
+        drop(std::fs::remove_file(dir.join("asked")));
+        let ended = imgforge(&dir).args(words).env("PATH", &path).run();
+        let asked = std::fs::read_to_string(dir.join("asked")).unwrap();
+        let beside = asked.contains(open.join(".imgforge-").to_str().unwrap());
+        (ended.is_ok(), beside, asked)
+    };
+    for verb in ["pack", "seal"] {
+        let words = ["disk", verb, "open/disk", "-o", "open/out"];
+        for (mode, is_beside) in [(0o755, true), (0o777, false)] {
+            let (done, beside, asked) = asked(mode, &words);
+            assert_eq!(
+                (done, beside),
+                (verb == "pack", is_beside),
+                "{verb}: {asked}"
+            );
+            let names = open.read_dir().unwrap().count();
+            assert_eq!(names, 1 + usize::from(done), "nothing is left");
+            drop(std::fs::remove_file(open.join("out")));
+        }
+    }
+}
+
+/// Of 1 MiB, which is 64 times as much as has to stay free there, and of what unpacks to more.
+#[test]
+#[ignore = "root: src/host/space.rs src/host/exec src/pack/flatten.rs src/host/imagefile.rs"]
+fn what_unpacks_without_end_leaves_the_host_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let ones = "head -c 128M /dev/zero | tr '\\0' '\\1' > ones; gzip -k ones; \
+                qemu-img convert -c -f raw -O qcow2 ones ones.qcow2; mkdir small";
+    let sh = |script: &str| Program::new("sh").dir(dir.path()).args(["-ec", script]);
+    sh(ones).run().unwrap();
+    for disk in ["ones.gz", "ones.qcow2"] {
+        let script = format!(
+            "mount -t tmpfs -o size=64m none small; \
+             export TMPDIR=$PWD/small; {} --state state disk scan {disk} 2>&1 || :; ls -A small | wc -l",
+            crate::slots::IMGFORGE_WITHOUT_GUESTS
+        );
+        let told = sh(&script).in_namespaces(&["--mount"]).text().unwrap();
+        assert!(told.contains("is nearly full: less than 1.0 MiB"), "{told}");
+        assert!(told.ends_with("\n0"), "scratch is left: {told}");
+    }
+}
