@@ -19,11 +19,11 @@ mod roots;
 mod traces;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::host::confine::{self, Confined};
 use crate::host::interrupt;
@@ -193,7 +193,8 @@ impl Guestfs {
     fn start(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
-        let scratch = scratch(launch.drives)?;
+        let written = launch.drives.iter().find(|drive| !drive.readonly);
+        let scratch = traces::scratch(written.map(|drive| drive.path))?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let clock = Arc::<Clock>::default();
         let log = Arc::new(Log::new(launch.ui.cloned()));
@@ -342,26 +343,6 @@ fn missing(cause: &guestfs_sys::LoadError) -> Error {
     Error::host("libguestfs is needed to work on disks")
         .cause(cause)
         .hint("install it: `apt install libguestfs0`, or `make deps` in imgforge's source")
-}
-
-/// A directory of its own: beside the first writable disk, as that place is the caller's scratch,
-/// else where temporary files go.
-fn scratch(drives: &[Drive<'_>]) -> Result<tempfile::TempDir> {
-    let beside = |drive: &Drive<'_>| -> Option<PathBuf> {
-        std::path::absolute(drive.path)
-            .ok()?
-            .parent()
-            .map(Path::to_owned)
-    };
-    let mut make = tempfile::Builder::new();
-    make.prefix(traces::SCRATCH);
-    drives
-        .iter()
-        .find(|drive| !drive.readonly)
-        .and_then(beside)
-        .and_then(|dir| make.tempdir_in(dir).ok())
-        .map_or_else(|| make.tempdir(), Ok)
-        .doing(|| "making a scratch directory".into())
 }
 
 fn configure(

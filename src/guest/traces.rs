@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use super::watch::children_with;
+use crate::error::{Context as _, Result};
+use crate::host::temporary;
 
 /// Prefix of the scratch directories of sessions.
-pub(super) const SCRATCH: &str = "guestfs-";
+const SCRATCH: &str = "guestfs-";
 
 /// Name of the link.
 const LINK: &str = "sockets";
@@ -24,6 +28,20 @@ const DEPTH: usize = 4;
 
 /// How often the appliance is looked for while it starts.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// A session's scratch directory: beside the disk that it writes to, as that place is the caller's
+/// scratch, where nobody else can rename what is there; else where temporary files go. Root starts a
+/// program in it.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn scratch(disk: Option<&Path>) -> Result<TempDir> {
+    let mut make = tempfile::Builder::new();
+    make.prefix(SCRATCH);
+    disk.and_then(|disk| make.tempdir_in(temporary::beside(disk)).ok())
+        .map_or_else(|| make.tempdir(), Ok)
+        .doing(|| "making a scratch directory".into())
+}
 
 /// Runs `launch`, and meanwhile leaves a link in `scratch` to the sockets of the appliance whose
 /// command line contains `marker`.
@@ -121,5 +139,20 @@ mod tests {
         std::os::unix::fs::symlink(&other, scratch.join(LINK)).unwrap();
         remove_sockets_below(&dir.path().join("state"));
         assert!(!gone.exists() && other.exists());
+    }
+
+    #[test]
+    fn what_root_starts_is_not_put_where_others_can_swap_it() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let beside = |mode| {
+            set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
+            let scratch = scratch(Some(&dir.join("disk.raw"))).unwrap();
+            scratch.path().starts_with(&dir)
+        };
+        assert!(beside(0o700));
+        assert!(!beside(0o777));
     }
 }
