@@ -6,7 +6,7 @@ use super::transaction::Transaction;
 use crate::error::{Error, Result};
 use crate::index::MAX_REVISION;
 
-/// The number of a revision, and whether it was allocated just now.
+/// The number of a revision, and whether nothing was published under it yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) number: u64,
@@ -23,10 +23,10 @@ pub(super) enum Number {
 }
 
 impl Image {
-    /// The oldest revision with these bytes whose files are there.
+    /// The oldest published revision with these bytes whose files are there.
     pub(super) fn with_bytes(&self, arch: &str, sha512: &str) -> Option<(u64, &Revision)> {
         let same = |revision: &Revision| revision.arch == arch && revision.sha512 == sha512;
-        let mut all = self.revisions.iter().filter(|(_, revision)| same(revision));
+        let mut all = self.published().filter(|(_, revision)| same(revision));
         all.clone()
             .find(|(_, revision)| revision.removed.is_none())
             .or_else(|| all.next())
@@ -43,10 +43,10 @@ impl Image {
             .iter()
             .rev()
             .find(|(number, revision)| **number > current && fits(revision));
-        if let (Some((number, _)), Number::Reuse) = (above, how) {
+        if let (Some((number, revision)), Number::Reuse) = (above, how) {
             return Ok(Bound {
                 number: *number,
-                new: false,
+                new: revision.pending,
             });
         }
         // An index whose record was lost still knows a number that must not come again.
@@ -168,5 +168,10 @@ mod tests {
         all.revisions.get_mut(&4).unwrap().yanked = Some(Stamp::now());
         assert_eq!(all.choose(3, "x86_64", "a", Reuse).unwrap().number, 12);
         assert!(all.choose(MAX_REVISION, "x86_64", "d", Reuse).is_err());
+        // Whoever was killed after that has published nothing under it.
+        all.revisions.get_mut(&2).unwrap().pending = true;
+        let bound = all.choose(0, "x86_64", "b", Reuse).unwrap();
+        assert_eq!((bound.number, bound.new), (2, true));
+        assert_eq!(all.with_bytes("x86_64", "b"), None);
     }
 }

@@ -225,10 +225,16 @@ impl Transaction<'_> {
     ) -> Result<()> {
         let (root, dir) = (&self.repository.root, format!("images/{name}/{number}"));
         let path = format!("{dir}/manifest.json");
-        if below::read(root, &path)?.is_some() {
+        let manifest = self.manifest(name, number, more())?;
+        // One that a killed publisher left may tell of a blob by another name.
+        if let Some(old) = below::read(root, &path)?
+            && let Ok(old) = serde_json::from_slice::<Value>(&old)
+            && ["revision", "file", "sha512"]
+                .iter()
+                .all(|key| old[key] == manifest[key])
+        {
             return Ok(());
         }
-        let manifest = self.manifest(name, number, more())?;
         below::create_dir(root, &dir)?;
         self.repository.step("write the manifest");
         files::write_json(root, &path, &manifest)

@@ -259,15 +259,8 @@ fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
 
 /// The revisions whose files are there; one that a killed publisher only bound has none.
 fn present(image: &Image) -> impl Iterator<Item = (&u64, &super::state::Revision)> {
-    let used: BTreeSet<u64> = image
-        .history
-        .iter()
-        .filter_map(|moved| moved.revision)
-        .collect();
-    image
-        .revisions
-        .iter()
-        .filter(move |(number, revision)| revision.removed.is_none() && used.contains(number))
+    let published = image.published();
+    published.filter(|(_, revision)| revision.removed.is_none())
 }
 
 /// The files below a root but those of revisions, the lock and what is unfinished.

@@ -226,7 +226,8 @@ impl Transaction<'_> {
         }
         let mut signed = Vec::new();
         for image in self.state.images.values() {
-            for revision in image.revisions.values().filter(|one| one.removed.is_none()) {
+            let published = image.published().map(|(_, revision)| revision);
+            for revision in published.filter(|one| one.removed.is_none()) {
                 let beside = revision.companions.values().filter(|file| file.signed);
                 signed.extend(beside.map(|file| (file.path.clone(), file.sha512.clone())));
             }

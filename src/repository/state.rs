@@ -302,9 +302,16 @@ impl Image {
         self.channels.get(channel)?.current.get(arch).copied()
     }
 
-    /// Whether it has ever been published, so that there is a signed list of its revisions.
+    /// The revisions that were published. What the record says of one that was only bound, nobody
+    /// has signed.
+    pub fn published(&self) -> impl DoubleEndedIterator<Item = (&u64, &Revision)> + Clone {
+        self.revisions.iter().filter(|(_, one)| !one.pending)
+    }
+
+    /// Whether it says that it has ever been published, so that there is a signed list of its
+    /// revisions.
     pub(super) fn is_listed(&self) -> bool {
-        self.revisions.values().any(|revision| !revision.pending)
+        !self.channels.is_empty() || !self.history.is_empty() || self.published().next().is_some()
     }
 
     /// What happened in one channel, oldest first.

@@ -65,7 +65,8 @@ impl Transaction<'_> {
     /// A revision that can be used: known, its files there, not yanked.
     pub(super) fn usable(&self, name: &str, number: u64) -> Result<Revision> {
         let image = self.state.known_image(name)?;
-        let revision = image.revisions.get(&number).ok_or_else(|| {
+        let known = image.revisions.get(&number).filter(|one| !one.pending);
+        let revision = known.ok_or_else(|| {
             let error = Error::usage(format!("`{name}` has no revision {number}"));
             error.hint(image.other_revisions())
         })?;

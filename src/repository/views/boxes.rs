@@ -46,11 +46,8 @@ fn catalogue(state: &State, image: &Image, channel: &str, arch: &str) -> Option<
         let there = state.root.join(&path).exists();
         return there.then(|| ViewFile::remove(path));
     }
-    let title = image
-        .revisions
-        .values()
-        .next_back()
-        .map(|last| last.title.as_str());
+    let title = image.published().next_back();
+    let title = title.map(|(_, last)| last.title.as_str());
     let text = json!({
         "name": state.entry_id(&image.name, channel),
         "description": title,

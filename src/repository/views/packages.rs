@@ -249,7 +249,7 @@ pub(super) fn changes(state: &State, image: &Image) -> Changes {
     known
         .revisions
         .retain(|number, _| image.revisions.contains_key(number));
-    for (number, revision) in &image.revisions {
+    for (number, revision) in image.published() {
         if !known.revisions.contains_key(number) && revision.removed.is_none() {
             let changed = changed(state, image, *number, revision);
             known.revisions.insert(*number, changed);
@@ -264,7 +264,7 @@ fn changed(state: &State, image: &Image, number: u64, revision: &Revision) -> Ch
         .revisions
         .range(..number)
         .rev()
-        .find(|(_, other)| other.arch == revision.arch);
+        .find(|(_, other)| !other.pending && other.arch == revision.arch);
     let read = |revision: &Revision| of_revision(&state.root, revision).ok().flatten();
     let new = read(revision);
     let diff = before.and_then(|(_, before)| {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Change, ViewFile};
 use crate::error::Result;
-use crate::repository::state::{Image, Revision};
+use crate::repository::state::{Image, Moved, Revision};
 
 /// Renders the file of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -37,12 +37,30 @@ pub(in crate::repository) fn agrees(image: &Image, list: &Value) -> bool {
         let all = list["revisions"].as_object().into_iter().flatten();
         all.map(|(number, _)| number.clone()).collect()
     };
-    same(&ours, list, &["name", "channels"], &["canaries"])
+    image.is_borne_out()
+        && same(&ours, list, &["name", "channels"], &["canaries"])
+        && same(&ours, list, &[], &["history"])
         && numbers(&ours) == numbers(list)
         && numbers(&ours).iter().all(|number| {
             let [ours, signed] = [&ours, list].map(|list| &list["revisions"][number]);
             same(ours, signed, BYTES, WORDS)
         })
+}
+
+impl Image {
+    /// Whether all that happened is about revisions that were published, each for its architecture.
+    fn is_borne_out(&self) -> bool {
+        let published = |number: &u64, arch: &str| {
+            let revision = self.revisions.get(number);
+            revision.is_some_and(|revision| !revision.pending && revision.arch == arch)
+        };
+        let mut moved = self.history.iter();
+        moved.all(|moved| {
+            moved
+                .revision
+                .is_none_or(|number| published(&number, &moved.arch))
+        })
+    }
 }
 
 /// What a list says of a revision.
@@ -65,9 +83,7 @@ const WORDS: &[&str] = &["title", "osinfo", "expand", "notes"];
 
 fn describe(image: &Image, valid_until: Timestamp) -> Value {
     let revisions: Map<String, Value> = image
-        .revisions
-        .iter()
-        .filter(|(_, revision)| !revision.pending)
+        .published()
         .map(|(number, revision)| (number.to_string(), one(revision)))
         .collect();
     let channels: Map<String, Value> = image
@@ -82,6 +98,7 @@ fn describe(image: &Image, valid_until: Timestamp) -> Value {
     let canaries: Map<String, Value> = trials
         .map(|(channel, placement)| (channel.clone(), json!(placement.canary)))
         .collect();
+    let history: Vec<Value> = image.history.iter().map(happened).collect();
     json!({
         "version": 1,
         "name": image.name,
@@ -89,6 +106,19 @@ fn describe(image: &Image, valid_until: Timestamp) -> Value {
         "revisions": revisions,
         "channels": channels,
         "canaries": canaries,
+        "history": history,
+    })
+}
+
+/// What happened; who did it, and why, is nobody else's business.
+fn happened(moved: &Moved) -> Value {
+    json!({
+        "channel": moved.channel,
+        "arch": moved.arch,
+        "action": moved.action,
+        "revision": moved.revision,
+        "replaced": moved.replaced,
+        "when": moved.stamp.when.to_string(),
     })
 }
 

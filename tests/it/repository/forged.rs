@@ -10,18 +10,18 @@ use imgforge::units::Span;
 use super::site::Site;
 use super::world::*;
 
-fn record(root: &Path, name: &str) -> PathBuf {
+pub(super) fn record(root: &Path, name: &str) -> PathBuf {
     root.join(format!(".imgforge/names/{name}.json"))
 }
 
-fn change(path: &Path, change: impl FnOnce(&mut Value)) {
+pub(super) fn change(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     change(&mut value);
     std::fs::write(path, value.to_string()).unwrap();
 }
 
 /// Two revisions of `web-node`, one of `other`, and the right record of the first.
-fn filled(world: &World) -> (Repository, Vec<u8>) {
+pub(super) fn filled(world: &World) -> (Repository, Vec<u8>) {
     let repository = world.repository();
     let [one, two] = ["one", "two"].map(|text| world.disk(text));
     publish(&repository, &one);
@@ -31,7 +31,7 @@ fn filled(world: &World) -> (Repository, Vec<u8>) {
     (repository, right)
 }
 
-fn copied(world: &World, to: &str) -> Result<Copied> {
+pub(super) fn copied(world: &World, to: &str) -> Result<Copied> {
     let ui = Ui::silent().stage("repository", "copy");
     copy(
         &world.path("repo"),

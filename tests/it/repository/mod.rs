@@ -9,6 +9,7 @@ mod forged;
 mod keys;
 mod mistakes;
 mod parents;
+mod planted;
 mod publish;
 mod readonly;
 pub(crate) mod site;

@@ -23,15 +23,14 @@ pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
     let none = Changed::default();
     let of = |number: &u64| changes.revisions.get(number).unwrap_or(&none);
     let placed = image.placed();
-    let known = image.revisions.iter().filter(|(_, one)| !one.pending);
-    let mut newest = known.rev();
+    let mut newest = image.published().rev();
     let mut shown: Vec<(&u64, &Revision)> = newest.by_ref().take(SHOWN).collect();
     let (still, older): (Vec<_>, Vec<_>) = newest.partition(|(number, _)| placed.contains(number));
     shown.extend(still);
     let offer = first_offer(state, image);
     json!({
         "name": image.name,
-        "title": image.revisions.values().next_back().map_or("", |revision| &revision.title),
+        "title": image.published().next_back().map_or("", |(_, revision)| &revision.title),
         "places": places(state, image),
         "commands": offer.as_ref().map(|offer| commands::of(state, offer, change.fingerprint)),
         "commands_channel": offer.as_ref().map(|offer| offer.channel),

@@ -1,0 +1,141 @@
+//! Somebody writes to the directory of a repository, and has no key: what they plant beside what is
+//! signed lends nothing to what is signed next.
+
+use imgforge::repository::verify::audit;
+
+use super::forged::{change, copied, filled, record};
+use super::site::Site;
+use super::world::*;
+
+/// Plants a revision that was only bound, to the bytes `sha512`.
+fn bind(r: &mut Value, number: &str, sha512: &str) {
+    let mut one = r["revisions"]["1"].clone();
+    one["pending"] = true.into();
+    one["sha512"] = sha512.into();
+    one["file"] = "images/web-node/1/planted.xz".into();
+    let (sha256, sha512) = ("0".repeat(64), "0".repeat(128));
+    let path = "images/web-node/1/planted";
+    one["companions"] = json!({"planted": {
+        "path": path, "size": 1, "sha256": sha256, "sha512": sha512, "signed": true,
+    }});
+    r["revisions"][number] = one;
+}
+
+#[test]
+fn what_was_only_bound_lends_nothing_but_its_number() {
+    let world = World::new();
+    let (repository, _) = filled(&world);
+    let (root, ui, now) = (repository.path(), Ui::silent(), Stamp::now());
+    let [one, two, three] = ["one", "two", "three"].map(|text| world.disk(text));
+    std::fs::copy(&one.xz, root.join("images/web-node/1/planted.xz")).unwrap();
+    std::fs::copy(&two.xz, root.join("images/web-node/1/planted")).unwrap();
+    let record = record(root, "web-node");
+    let planted = || {
+        let mut grep = Program::new("grep").args(["-rl", "--exclude-dir=.imgforge", "planted"]);
+        grep = grep.arg(root);
+        grep.text().unwrap_or_default()
+    };
+
+    change(&record, |r| bind(r, "0", &one.sha512));
+    let moved = repository.rollback("web-node", "stable", None, &now, &ui);
+    assert_eq!(moved.unwrap()[0].revision, Some(3));
+    assert_eq!(planted(), "");
+    let again = repository.rollback("web-node", "stable", Some(0), &now, &ui);
+    let error = again.unwrap_err().render();
+    assert!(error.contains("`web-node` has no revision 0"), "{error}");
+
+    // Bytes that are there, and such that nobody has published.
+    for (number, disk) in [(5, &two), (9, &three)] {
+        change(&record, |r| bind(r, &number.to_string(), &disk.sha512));
+        assert_eq!(publish(&repository, disk).revision, number);
+        assert_eq!(planted(), "");
+        world.fetched_equals(&repository, "stable", "web-node", disk);
+    }
+    // Nor does another key sign a file that nobody has published.
+    change(&record, |r| {
+        bind(r, "20", &one.sha512);
+        let beside = &mut r["revisions"]["20"]["companions"]["planted"];
+        beside["sha512"] = two.sha512.clone().into();
+    });
+    repository.rotate(None, "2027", &now).unwrap();
+    repository.finish_rotation(&now).unwrap();
+    assert!(!root.join("images/web-node/1/planted.asc").exists());
+    let faults = || {
+        let ui = Ui::silent().stage("repository", "verify");
+        let root = root.to_str().unwrap();
+        audit(root, &Signers::default(), &ui).unwrap().faults
+    };
+    assert_eq!(faults(), Vec::<String>::new());
+}
+
+#[test]
+fn what_happened_counts_only_as_it_was_signed() {
+    let site = Site::new();
+    let world = &site.world;
+    let (repository, right) = filled(world);
+    let (root, ui, now) = (repository.path(), Ui::silent(), Stamp::now());
+    let record = record(root, "web-node");
+    type Forge = fn(&mut Value);
+    let forgeries: [(&str, Forge); 4] = [
+        ("only bound", |r| {
+            bind(r, "9", "0");
+            let mut line = r["history"][0].clone();
+            line["revision"] = 9.into();
+            r["history"].as_array_mut().unwrap().insert(0, line);
+        }),
+        ("another architecture", |r| {
+            r["history"][0]["arch"] = "aarch64".into();
+        }),
+        ("another revision", |r| {
+            r["history"][0]["revision"] = 2.into()
+        }),
+        ("less", |r| {
+            r["history"].as_array_mut().unwrap().remove(0);
+        }),
+    ];
+    let refused = |what: &str| {
+        let moved = repository.rollback("web-node", "stable", None, &now, &ui);
+        for text in [
+            moved.map(drop).unwrap_err().render(),
+            copied(world, "copy").unwrap_err().render(),
+            site.fails(4, &["sync", "openstack", "web-node"]),
+            site.fails(4, &["repo", "verify"]),
+        ] {
+            let told = text.contains("the record of `web-node` says something else");
+            assert!(told, "{what}: {text}");
+        }
+    };
+    for (what, forge) in forgeries {
+        change(&record, forge);
+        refused(what);
+        std::fs::write(&record, &right).unwrap();
+    }
+    // An imgforge that did not sign what happened has signed which revisions there are.
+    let list = root.join("images/web-node/revisions.sjson");
+    let signed = verify(&std::fs::read(&list).unwrap(), &repository.keyring()).unwrap();
+    let mut text: Value = serde_json::from_str(&signed.text).unwrap();
+    text.as_object_mut().unwrap().remove("history");
+    let home = Home(world.path("state/gnupg"));
+    let sign = ["--digest-algo", "SHA512", "--clearsign"];
+    let sign = home.program().args(sign).input(format!("{text:#}\n"));
+    std::fs::write(&list, sign.output().unwrap()).unwrap();
+    for (what, forge) in &forgeries[..2] {
+        change(&record, forge);
+        refused(what);
+        std::fs::write(&record, &right).unwrap();
+    }
+    let moved = repository.rollback("web-node", "stable", None, &now, &ui);
+    assert_eq!(moved.unwrap()[0].revision, Some(3));
+    site.ok(&["repo", "verify"]);
+
+    // Of a name that has no list, nothing has happened.
+    let mut value: Value = serde_json::from_slice(&right).unwrap();
+    value["name"] = "planted".into();
+    value["revisions"] = json!({});
+    std::fs::write(super::forged::record(root, "planted"), value.to_string()).unwrap();
+    let error = repository.renew(&now).unwrap_err().render();
+    assert!(
+        error.contains("planted/revisions.sjson is not to be trusted"),
+        "{error}"
+    );
+}
