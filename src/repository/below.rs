@@ -58,10 +58,21 @@ pub(super) fn open(root: &Path, path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// The most that a file may have that is read at once, in bytes.
+const MOST: u64 = 256 << 20;
+
 /// Reads a file; none where there is none.
 pub(super) fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    let read = open(root, Path::new(path)).and_then(|mut file| file.read_to_end(&mut bytes));
+    let read = open(root, Path::new(path)).and_then(|file| {
+        match file.take(MOST + 1).read_to_end(&mut bytes)? as u64 {
+            ..=MOST => Ok(()),
+            _ => Err(IoError::new(
+                ErrorKind::InvalidData,
+                "it has more than 256 MiB",
+            )),
+        }
+    });
     match read {
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         read => {
@@ -69,6 +80,12 @@ pub(super) fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>> {
             Ok(Some(bytes))
         }
     }
+}
+
+/// Reads a file that must be there.
+pub(super) fn read_present(root: &Path, path: &str) -> Result<Vec<u8>> {
+    let none = || explained(root, path, "reading", ErrorKind::NotFound.into());
+    read(root, path)?.ok_or_else(none)
 }
 
 /// Makes a file to write it. What has its name already goes: whoever may write there may have put a

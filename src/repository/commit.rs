@@ -1,5 +1,7 @@
 //! One publication, from the packed disk to the signed index.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::bind::Number;
@@ -115,7 +117,8 @@ impl Transaction<'_> {
         let image = self.state.images.get(publication.name);
         let found = image.and_then(|i| i.with_bytes(publication.arch, publication.sha512));
         found.is_some_and(|(_, revision)| {
-            let metadata = std::fs::metadata(self.repository.root.join(&revision.file));
+            let file = below::open(&self.repository.root, Path::new(&revision.file));
+            let metadata = file.and_then(|file| file.metadata());
             revision.removed.is_none()
                 && metadata.is_ok_and(|found| found.len() == publication.size.as_bytes())
         })

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::below;
 use super::state::{Image, State};
 use super::views::packages::{Packages, SBOM};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::sbom::query::Query;
 
 /// One package version in one image.
@@ -140,15 +141,12 @@ fn channels(image: &Image, revisions: &[u64]) -> BTreeMap<String, Vec<u64>> {
 }
 
 fn read(root: &Path, name: &str) -> Result<Packages> {
-    let path = root.join(format!("images/{name}/packages.json"));
-    let bytes = match std::fs::read(&path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Packages::default());
-        }
-        result => result.doing(|| format!("reading {}", path.display()))?,
+    let path = format!("images/{name}/packages.json");
+    let Some(bytes) = below::read(root, &path)? else {
+        return Ok(Packages::default());
     };
     serde_json::from_slice(&bytes).map_err(|cause| {
-        Error::stage(format!("{} is damaged", path.display()))
+        Error::stage(format!("{} is damaged", root.join(path).display()))
             .cause(cause)
             .hint(format!("the next publication of {name} writes it anew"))
     })

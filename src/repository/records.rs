@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::state::{Channel, Image, State, VERSION};
 use super::{Identity, below, check_name, files, journal};
@@ -74,6 +75,28 @@ impl State {
             Some(file) => super::transaction::refuse_frozen(&file.channels, channel),
             None => Ok(()),
         }
+    }
+
+    /// Reads a file of the repository, which no link leads to.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be read.
+    pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        below::read_present(&self.root, path)
+    }
+
+    /// Reads the manifest of a revision.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn manifest(&self, name: &str, revision: u64) -> Result<Value> {
+        let path = format!("images/{name}/{revision}/manifest.json");
+        let bytes = self.read_file(&path)?;
+        serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::stage(format!("{} is damaged", self.root.join(path).display()))
+                .cause(cause)
+                .hint("`imgforge repo verify` shows what else is")
+        })
     }
 
     pub(super) fn read_image(root: &Path, name: &str) -> Result<Option<Image>> {

@@ -6,10 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::share::Share;
-use crate::error::{Context as _, Error, Result};
 
 /// Version of the records' format.
 pub(super) const VERSION: u32 = 1;
@@ -360,22 +358,6 @@ impl State {
                 .collect()
         };
         self.images.values().flat_map(of).collect()
-    }
-
-    /// Reads the manifest of a revision.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn manifest(&self, name: &str, revision: u64) -> Result<Value> {
-        let path = self
-            .root
-            .join(format!("images/{name}/{revision}/manifest.json"));
-        let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-        serde_json::from_slice(&bytes).map_err(|cause| {
-            Error::stage(format!("{} is damaged", path.display()))
-                .cause(cause)
-                .hint("`imgforge repo verify` shows what else is")
-        })
     }
 
     /// The path of a channel's index below the root.

@@ -1,11 +1,12 @@
 //! What can be seen only where the repository is a directory of this host.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::Audit;
 use crate::error::{Context as _, Result};
-use crate::repository::State;
+use crate::repository::{State, below};
 
 impl Audit {
     /// The images that the records know, whether an index lists them or not.
@@ -59,7 +60,7 @@ impl Audit {
         }
         for channel in state.channels.keys() {
             let path = state.index_path(channel);
-            let Ok(signed) = std::fs::read(root.join(&path)) else {
+            let Ok(Some(signed)) = below::read(root, &path) else {
                 continue;
             };
             let text = String::from_utf8_lossy(&signed).into_owned();
@@ -84,6 +85,9 @@ impl Audit {
     }
 }
 
+/// How a clear-signed text begins.
+const BEGIN: &[u8; 34] = b"-----BEGIN PGP SIGNED MESSAGE-----";
+
 /// The clear-signed files below a directory, but for what is unfinished.
 fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     let dir = root.join(below);
@@ -91,7 +95,8 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
     for entry in std::fs::read_dir(&dir).doing(doing)? {
         let entry = entry.doing(doing)?;
         let path = below.join(entry.file_name());
-        if entry.file_type().doing(doing)?.is_dir() {
+        let kind = entry.file_type().doing(doing)?;
+        if kind.is_dir() {
             if path != Path::new(".imgforge") {
                 collect(root, &path, found)?;
             }
@@ -102,11 +107,13 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
         let signed = [".asc", ".sjson", ".json"]
             .iter()
             .any(|end| text.ends_with(end));
-        if !signed || is_second(&text) {
+        if !kind.is_file() || !signed || is_second(&text) {
             continue;
         }
-        let bytes = std::fs::read(root.join(&path)).doing(doing)?;
-        if bytes.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
+        let mut head = [0; BEGIN.len()];
+        let mut file = below::open(root, &path).doing(doing)?;
+        if file.read_exact(&mut head).is_ok() && head == *BEGIN {
+            let bytes = below::read_present(root, &text)?;
             found.push((text, bytes));
         }
     }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Change, ViewFile};
-use crate::error::{Context as _, Result};
+use crate::error::Result;
+use crate::repository::below;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::{self, Diff};
 use crate::sbom::{Kind, Package, cyclonedx};
@@ -104,9 +105,9 @@ fn file(image: &Image, name: &str, value: &impl Serialize) -> ViewFile {
 
 /// What was written before; an unreadable file is written anew.
 fn old<T: Default + for<'de> Deserialize<'de>>(root: &Path, image: &Image, name: &str) -> T {
-    let path = root.join(format!("images/{}/{name}.json", image.name));
-    std::fs::read(path)
-        .ok()
+    let path = format!("images/{}/{name}.json", image.name);
+    let bytes = below::read(root, &path).ok().flatten();
+    bytes
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default()
 }
@@ -119,10 +120,9 @@ pub fn of_revision(root: &Path, revision: &Revision) -> Result<Option<(Kind, Vec
     let Some(bill) = revision.ending(SBOM) else {
         return Ok(None);
     };
-    let path = root.join(&bill.path);
-    let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    let bytes = below::read_present(root, &bill.path)?;
     let read = cyclonedx::read(&bytes).map_err(|cause| {
-        crate::error::Error::stage(format!("{} is no SBOM", path.display()))
+        crate::error::Error::stage(format!("{} is no SBOM", root.join(&bill.path).display()))
             .cause(cause)
             .hint("`imgforge repo verify` shows what else is damaged")
     });
@@ -297,9 +297,9 @@ fn gate(state: &State, image: &Image, number: u64, revision: &Revision) -> Value
 
 /// The configuration files of a revision with their digests; none when it has no list.
 pub fn config(root: &Path, revision: &Revision) -> Option<BTreeMap<String, String>> {
-    let path = root.join(&revision.ending(CONFIG)?.path);
+    let bytes = below::read_present(root, &revision.ending(CONFIG)?.path).ok()?;
     Some(crate::sbom::contents::config_of(
-        &std::fs::read_to_string(path).ok()?,
+        &String::from_utf8(bytes).ok()?,
     ))
 }
 

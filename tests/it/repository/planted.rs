@@ -1,7 +1,11 @@
 //! Somebody writes to the directory of a repository, and has no key: what they plant beside what is
 //! signed lends nothing to what is signed next.
 
+use std::os::unix::fs::symlink;
+
+use imgforge::repository::query::query;
 use imgforge::repository::verify::audit;
+use imgforge::sbom::query::Query;
 
 use super::forged::{change, copied, filled, record};
 use super::site::Site;
@@ -137,5 +141,38 @@ fn what_happened_counts_only_as_it_was_signed() {
     assert!(
         error.contains("planted/revisions.sjson is not to be trusted"),
         "{error}"
+    );
+}
+
+#[test]
+fn no_reader_follows_a_link() {
+    let world = World::new();
+    let (repository, _) = filled(&world);
+    let (root, ui, now) = (repository.path(), Ui::silent(), Stamp::now());
+    let secret = world.path("secret");
+    let planted = |path: &str| {
+        drop(std::fs::remove_file(root.join(path)));
+        symlink(&secret, root.join(path)).unwrap();
+    };
+    std::fs::write(&secret, "-----BEGIN PGP SIGNED MESSAGE-----\n").unwrap();
+    planted("images/stray.sjson");
+    let verify = Ui::silent().stage("repository", "verify");
+    let report = audit(root.to_str().unwrap(), &Signers::default(), &verify).unwrap();
+    assert_eq!(report.faults, Vec::<String>::new());
+
+    std::fs::write(&secret, r#"{"note": "top secret"}"#).unwrap();
+    planted("images/web-node/1/manifest.json");
+    let moved = repository.rollback("web-node", "stable", Some(1), &now, &ui);
+    assert_eq!(moved.unwrap()[0].revision, Some(3));
+    let grep = Program::new("grep").args(["-r", "top secret"]).arg(root);
+    assert_eq!(grep.text().unwrap_or_default(), "");
+
+    std::fs::write(&secret, "{}").unwrap();
+    planted("images/web-node/packages.json");
+    let error = query(root, &"bash".parse::<Query>().unwrap(), None).unwrap_err();
+    assert!(
+        error.render().contains("packages.json is a link"),
+        "{}",
+        error.render()
     );
 }
