@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha512};
+
 use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
@@ -131,11 +133,12 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
             .find(|file| file.word("format") == "openstack-manifest");
         if let Some(file) = manifest {
             let path = state.root.join(&file.path);
-            if digest::file_sha512(&path)? != file.sha512 {
+            let bytes = state.read_file(&file.path)?;
+            if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
                 let error = Error::gate(format!("{} is not what was signed", path.display()));
                 return Err(error.hint("`imgforge repo verify` shows what else is wrong"));
             }
-            wanted.push(read(&path)?);
+            wanted.push(parse(&path, &bytes)?);
         }
     }
     if wanted.is_empty() {
@@ -149,11 +152,18 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
 
 /// Reads a manifest and looks whether the disk beside it is the one it tells of.
 fn read(path: &Path) -> Result<Wanted> {
-    let text = std::fs::read(path)
+    let bytes = std::fs::read(path)
         .map_err(|cause| Error::usage(format!("{} cannot be read", path.display())).cause(cause))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|cause| {
-        Error::usage(format!("{} is no manifest for OpenStack", path.display())).cause(cause)
-    })?;
+    parse(path, &bytes)
+}
+
+/// As [`read`], of what was read already.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Wanted> {
+    let none = || Error::usage(format!("{} is no manifest for OpenStack", path.display()));
+    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|cause| none().cause(cause))?;
+    if Path::new(&manifest.file).file_name() != Some(manifest.file.as_ref()) {
+        return Err(none().cause(format!("`{}` is no file beside it", manifest.file)));
+    }
     let file = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
     let file = file
         .canonicalize()

@@ -176,3 +176,23 @@ fn no_reader_follows_a_link() {
         error.render()
     );
 }
+
+#[test]
+fn a_manifest_tells_of_a_file_beside_it_and_of_no_other() {
+    let site = Site::new();
+    let one = site.world.disk("one");
+    std::fs::create_dir(site.world.path("there")).unwrap();
+    let manifest = json!({
+        "name": "web-node", "version": "1", "file": "../one.raw",
+        "sha512": file_sha512(&one.raw).unwrap(), "disk-format": "raw", "min-disk": 1,
+        "min-ram": 1, "properties": {}, "create": "",
+    });
+    let path = site.world.path("there/web-node-1.openstack.json");
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let sync = ["sync", "openstack", "--manifest", path.to_str().unwrap()];
+    let error = site.fails(2, &sync);
+    assert!(
+        error.contains("`../one.raw` is no file beside it"),
+        "{error}"
+    );
+}
