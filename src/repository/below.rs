@@ -7,7 +7,7 @@ use std::io::{Error as IoError, ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Context as _, Error, Result};
@@ -143,6 +143,21 @@ pub(super) fn check_dir(root: &Path, path: &str) -> Result<()> {
     }
 }
 
+/// Removes the files of a directory, and links themselves.
+pub(super) fn clear(root: &Path, path: &str) -> Result<()> {
+    let cleared = dir(root, Path::new(path), false).and_then(|dir| {
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if ![c".", c".."].contains(&name) {
+                unlinkat(&dir, name, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    });
+    cleared.map_err(|cause| explained(root, path, "cleaning", cause))
+}
+
 /// Removes a directory with all that is in it; whether it was there.
 pub(super) fn remove_dir(root: &Path, path: &str) -> Result<bool> {
     let removed = parent(root, Path::new(path)).and_then(|(dir, name)| {
@@ -214,6 +229,7 @@ mod tests {
         }
         assert!(read(&root, "../outside/7/file").is_err());
         assert!(remove_dir(&root, "link/7").is_err());
+        assert!(clear(&root, "link/7").is_err() && clear(&root, "../outside/7").is_err());
         assert!(remove_dir(&root, "../outside/7").is_err());
         assert!(create_dir(&root, "link/new").is_err());
         assert!(rename(&root, ours, Path::new("link/file")).is_err());
@@ -230,6 +246,8 @@ mod tests {
         assert_eq!(std::fs::read(outside.join("7/file")).unwrap(), b"data");
         create_dir(&root, "b/c").unwrap();
         rename(&root, ours, Path::new("b/c/file")).unwrap();
+        clear(&root, "b/c").unwrap();
+        assert_eq!(std::fs::read_dir(root.join("b/c")).unwrap().count(), 0);
         assert!(remove_dir(&root, "b").unwrap() && !remove_dir(&root, "b").unwrap());
         remove(&root, Path::new("file")).unwrap();
         assert!(outside.join("7/file").exists());

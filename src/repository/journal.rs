@@ -36,7 +36,6 @@ pub(super) type Replacement = (String, Option<Vec<u8>>);
 
 /// Replaces files below `root`, in this order, so that after a crash either none or all are new.
 pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str)) -> Result<()> {
-    let aside = root.join(ASIDE);
     // What cannot be carried out must not be entered in the journal.
     below::create_dir(root, ASIDE)?;
     for (to, bytes) in changes {
@@ -48,7 +47,8 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
             None => below::check_dir(root, parent)?,
         }
     }
-    remove_left(&aside)?;
+    // Left by a holder of the lock that was killed before it counted.
+    below::clear(root, ASIDE)?;
     let mut journal = Journal {
         version: 1,
         renames: vec![],
@@ -68,7 +68,7 @@ pub(super) fn replace(root: &Path, changes: &[Replacement], step: &dyn Fn(&str))
             to: to.clone(),
         });
     }
-    files::sync_parent(&aside.join("0"))?;
+    files::sync_parent(&root.join(ASIDE).join("0"))?;
     step("write the journal");
     files::write_json(root, JOURNAL, &journal)?;
     roll_forward(root, &journal, step)
@@ -90,15 +90,6 @@ pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
         .hint("run that version once")),
         None => Ok(()),
     }
-}
-
-/// Removes what a holder of the lock wrote aside that was killed before it counted.
-fn remove_left(aside: &Path) -> Result<()> {
-    let doing = || format!("cleaning {}", aside.display());
-    for left in std::fs::read_dir(aside).doing(doing)? {
-        std::fs::remove_file(left.doing(doing)?.path()).doing(doing)?;
-    }
-    Ok(())
 }
 
 fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {
@@ -129,9 +120,9 @@ fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<(
     }
     sync_all(&mut parents)?;
     step("remove the journal");
-    let path = root.join(JOURNAL);
-    std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-    files::sync_parent(&path)
+    let removed = below::remove(root, Path::new(JOURNAL));
+    removed.map_err(|cause| below::explained(root, JOURNAL, "removing", cause))?;
+    files::sync_parent(&root.join(JOURNAL))
 }
 
 /// Makes the names in these directories last.
