@@ -74,7 +74,7 @@ impl Repository {
     fn bring_in(&self, publication: &Publication<'_>, incoming: &mut Incoming) -> Result<()> {
         self.step("copy the blob");
         let expected = (publication.size.as_bytes(), publication.sha512);
-        incoming.copy(&publication.file_name(), &publication.xz, Some(expected))?;
+        incoming.copy(&publication.file_name(), &publication.xz, expected)?;
         for companion in &publication.companions {
             self.step("copy a file");
             incoming.companion(companion)?;

@@ -46,13 +46,19 @@ fn later_than(new: &File, old: SystemTime) -> std::io::Result<()> {
     }
 }
 
-/// Copies a file to one below a repository's root, synced; returns its size in bytes and its
-/// SHA-512 in hex.
-pub(super) fn copy(from: &Path, root: &Path, to: &str) -> Result<(u64, String)> {
+/// Copies a file to one below a repository's root, synced, and shows `also` every byte of it;
+/// returns its size in bytes and its SHA-512 in hex.
+pub(super) fn copy(
+    from: &Path,
+    root: &Path,
+    to: &str,
+    also: impl FnMut(&[u8]),
+) -> Result<(u64, String)> {
     let target = below::create(root, Path::new(to));
     let target = target.map_err(|cause| below::explained(root, to, "writing", cause))?;
     let source = File::open(from).doing(|| format!("reading {}", from.display()))?;
-    let copied = append((from, source), (&root.join(to), target), Sha512::new(), 0)?;
+    let to = (&*root.join(to), target);
+    let copied = append((from, source), to, (Sha512::new(), 0), also)?;
     Ok((copied.size, copied.sha512))
 }
 
@@ -79,10 +85,15 @@ pub(super) fn copy_on(from: (&Path, File), root: &Path, to: &str) -> Result<Copi
         hasher.update(bytes);
         Ok(())
     })?;
-    append(from, (&to, target), hasher, left)
+    append(from, (&to, target), (hasher, left), |_| {})
 }
 
-fn append(from: (&Path, File), to: (&Path, File), mut hasher: Sha512, left: u64) -> Result<Copied> {
+fn append(
+    from: (&Path, File),
+    to: (&Path, File),
+    (mut hasher, left): (Sha512, u64),
+    mut also: impl FnMut(&[u8]),
+) -> Result<Copied> {
     let (from, mut source) = from;
     let reading = || format!("reading {}", from.display());
     let (path, mut target) = to;
@@ -91,6 +102,7 @@ fn append(from: (&Path, File), to: (&Path, File), mut hasher: Sha512, left: u64)
     let mut size = left;
     each_chunk(from, source, |bytes| {
         hasher.update(bytes);
+        also(bytes);
         size += bytes.len() as u64;
         target.write_all(bytes).doing(writing)
     })?;

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha512};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::publication::{Companion, Source};
 use super::state::Beside;
 use super::views::Sign;
 use super::{Signer, below, files, lock};
-use crate::digest::file_sha256;
 use crate::error::{Context as _, Error, Result};
 
 const INCOMING: &str = ".imgforge/incoming";
@@ -61,17 +60,24 @@ impl Incoming {
     /// Takes a file in that will lie beside the blob.
     pub(super) fn companion(&mut self, companion: &Companion) -> Result<()> {
         let name = &companion.name;
+        let mut sha256 = Sha256::new();
         let (size, sha512) = match &companion.source {
-            Source::File(path) => self.copy(name, path, None)?,
+            Source::File(path) => {
+                let to = self.inside(name);
+                let copied = files::copy(path, &self.root, &to, |bytes| sha256.update(bytes))?;
+                self.names.push(name.clone());
+                copied
+            }
             Source::Bytes(bytes) => {
                 self.add(name, bytes)?;
+                sha256.update(bytes);
                 (bytes.len() as u64, hex::encode(Sha512::digest(bytes)))
             }
         };
         let beside = Beside {
             path: name.clone(),
             size,
-            sha256: file_sha256(&self.path(name))?,
+            sha256: hex::encode(sha256.finalize()),
             sha512,
             signed: companion.signed,
             about: companion.about.clone(),
@@ -84,11 +90,8 @@ impl Incoming {
     pub(super) fn sign(&mut self, signer: &Signer) -> Result<()> {
         let wanted = self.companions.iter().filter(|(_, beside)| beside.signed);
         let names: Vec<String> = wanted.map(|(name, _)| name.clone()).collect();
-        let read = |name: &String| {
-            let path = self.path(name);
-            std::fs::read(&path).doing(|| format!("reading {}", path.display()))
-        };
-        let contents = names.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let contents = names.iter().map(|name| self.unchanged(name));
+        let contents = contents.collect::<Result<Vec<_>>>()?;
         let batch = contents
             .iter()
             .map(|bytes| (Sign::Detached, bytes.as_slice()));
@@ -99,6 +102,23 @@ impl Incoming {
         Ok(())
     }
 
+    /// A file beside the blob as it was taken in: others may write to the directory, too.
+    fn unchanged(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.inside(name);
+        let bytes = below::read_present(&self.root, &path)?;
+        let found = hex::encode(Sha512::digest(&bytes));
+        let beside = self.companions.get(name);
+        if beside.is_some_and(|beside| beside.sha512 == found) {
+            return Ok(bytes);
+        }
+        let path = self.root.join(path);
+        Err(
+            Error::gate(format!("{} was changed on its way in", path.display()))
+                .cause("what was to be signed is not there any more")
+                .hint("find out who writes to the repository's directory, then publish again"),
+        )
+    }
+
     fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.inside(name);
         files::write_aside(&self.root, &path, &path, bytes)?;
@@ -106,39 +126,26 @@ impl Incoming {
         Ok(())
     }
 
-    /// Where a file on its way in lies.
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.join(self.inside(name))
-    }
-
-    /// The same below the repository's root.
+    /// Where a file on its way in lies, below the repository's root.
     pub(super) fn inside(&self, name: &str) -> String {
         format!("{}/files/{name}", self.dir)
     }
 
-    /// Copies a file in, synced; returns its size and SHA-512.
+    /// Copies a file in, synced.
     ///
     /// # Errors
     /// When it is not what `expected` says: size in bytes, and SHA-512.
-    pub(super) fn copy(
-        &mut self,
-        name: &str,
-        from: &Path,
-        expected: Option<(u64, &str)>,
-    ) -> Result<(u64, String)> {
-        let (size, found) = files::copy(from, &self.root, &self.inside(name))?;
-        match expected {
-            Some(expected) if expected != (size, found.as_str()) => Err(Error::stage(format!(
-                "{} is not what was packed",
-                from.display()
-            ))
-            .cause(format!("it has {size} bytes and the SHA-512 {found}"))
-            .hint("build the image again: `imgforge build NAME --from pack`")),
-            _ => {
-                self.names.push(name.to_owned());
-                Ok((size, found))
-            }
+    pub(super) fn copy(&mut self, name: &str, from: &Path, expected: (u64, &str)) -> Result<()> {
+        let (size, found) = files::copy(from, &self.root, &self.inside(name), |_| {})?;
+        if expected != (size, found.as_str()) {
+            return Err(
+                Error::stage(format!("{} is not what was packed", from.display()))
+                    .cause(format!("it has {size} bytes and the SHA-512 {found}"))
+                    .hint("build the image again: `imgforge build NAME --from pack`"),
+            );
         }
+        self.names.push(name.to_owned());
+        Ok(())
     }
 }
 

@@ -145,6 +145,48 @@ fn what_happened_counts_only_as_it_was_signed() {
 }
 
 #[test]
+fn what_changes_on_its_way_in_is_not_signed() {
+    let world = World::new();
+    let one = world.disk("one");
+    let secret = world.path("secret");
+    std::fs::write(&secret, "planted").unwrap();
+    type Plant = fn(&Path, &Path);
+    let plants: [Plant; 2] = [
+        |secret, file| {
+            std::fs::copy(secret, file).unwrap();
+        },
+        |secret, file| {
+            std::fs::remove_file(file).unwrap();
+            symlink(secret, file).unwrap();
+        },
+    ];
+    for plant in plants {
+        let (incoming, secret) = (world.path("repo/.imgforge/incoming"), secret.clone());
+        let repository = world.repository().on_step(move |step| {
+            if step != "copy a file" {
+                return;
+            }
+            for dir in std::fs::read_dir(&incoming).unwrap() {
+                let file = dir.unwrap().path().join("files/first.json");
+                if file.exists() {
+                    plant(&secret, &file);
+                }
+            }
+        });
+        let published = publish_with(&repository, &one, |p| {
+            let all = ["first.json", "second.json"];
+            p.companions = all
+                .map(|name| Companion::bytes(name, "right").signed())
+                .into();
+        });
+        let error = published.unwrap_err();
+        assert_eq!(error.kind(), Kind::Gate);
+        assert!(error.render().contains("first.json"), "{}", error.render());
+        assert!(!repository.path().join("index.asc").exists());
+    }
+}
+
+#[test]
 fn no_reader_follows_a_link() {
     let world = World::new();
     let (repository, _) = filled(&world);
