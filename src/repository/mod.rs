@@ -68,6 +68,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::error::{Context as _, Error, Result};
 use crate::http::Url;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
@@ -79,7 +80,8 @@ use lock::Held;
 pub struct Settings {
     /// The directory.
     pub path: PathBuf,
-    /// Where clients find it; default: the directory as a `file:` URL.
+    /// Where clients find it; default: the directory as a `file:` URL. It is published, without
+    /// a user and a password.
     pub url: Option<String>,
     /// The channel whose index lies at the top; it cannot change later.
     pub default_channel: String,
@@ -167,7 +169,8 @@ impl Repository {
             Some(url) => url,
             None => Url::of_path(&root)?.to_string(),
         };
-        let url = url.trim_end_matches('/').to_owned();
+        // It is published; who uses it says who he is by himself.
+        let url = address::hide(url.trim_end_matches('/')).into_owned();
         let mut repository = Repository {
             root,
             url,

@@ -220,6 +220,22 @@ fn no_reader_follows_a_link() {
 }
 
 #[test]
+fn nobody_reads_the_password_of_the_repositorys_address() {
+    let world = World::new();
+    let repository = Repository::open(Settings {
+        url: Some("https://puller:s3cret@images.example.org/x/".into()),
+        ..world.settings(&world.path("repo"))
+    })
+    .unwrap();
+    let published = publish(&repository, &world.disk("one"));
+    let url = "https://images.example.org/x/images/web-node/1/";
+    assert!(published.url.starts_with(url), "{published:?}");
+    let grep = Program::new("grep").args(["-rl", "s3cret"]);
+    let found = grep.arg(repository.path()).text();
+    assert_eq!(found.unwrap_or_default(), "");
+}
+
+#[test]
 fn a_manifest_tells_of_a_file_beside_it_and_of_no_other() {
     let site = Site::new();
     let one = site.world.disk("one");
