@@ -88,7 +88,6 @@ impl What {
 struct There {
     id: String,
     version: String,
-    sha512: String,
     active: bool,
     hidden: bool,
     protected: bool,
@@ -108,7 +107,7 @@ pub fn sync(name: &str, wanted: &[Wanted], settings: &Settings<'_>) -> Result<Ve
     // The newest is made last: clouds show images in the order of their making.
     for each in wanted.iter().rev() {
         let manifest = &each.manifest;
-        let same = |there: &&There| there.active && there.sha512 == manifest.sha512;
+        let same = |there: &&There| there.active && has_bytes(&there.about, &manifest.sha512);
         let (id, what) = match there.iter().find(same) {
             Some(there) => (there.id.clone(), cloud.adjust(there, manifest)?),
             None => (cloud.upload(each)?, What::Uploaded),
@@ -180,7 +179,6 @@ impl Cloud<'_> {
         Ok(There {
             id: id.to_owned(),
             version: word(VERSION),
-            sha512: word(SHA512),
             active: about["status"] == "active",
             hidden: word("os_hidden").eq_ignore_ascii_case("true"),
             protected: about["protected"] == true,
@@ -202,9 +200,7 @@ impl Cloud<'_> {
             .json()?;
         let id = made["id"].as_str().unwrap_or_default().to_owned();
         let there = self.show(&id)?;
-        let stored = property(&there.about, "os_hash_value");
-        let by_sha512 = property(&there.about, "os_hash_algo") == "sha512";
-        if !there.active || (by_sha512 && stored != manifest.sha512) {
+        if !there.active || !has_bytes(&there.about, &manifest.sha512) {
             self.hide(&id)?;
             return Err(Error::stage(format!(
                 "Glance has other bytes than those of {} {}",
@@ -300,6 +296,13 @@ impl Cloud<'_> {
     }
 }
 
+/// Whether an image has these bytes, by our property and by what Glance has counted itself. Whoever
+/// may set properties can claim the first.
+fn has_bytes(about: &Value, sha512: &str) -> bool {
+    let by_sha512 = property(about, "os_hash_algo") == "sha512";
+    property(about, SHA512) == sha512 && (!by_sha512 || property(about, "os_hash_value") == sha512)
+}
+
 /// A property of an image: the client shows some of them beside the others.
 fn property(about: &Value, name: &str) -> String {
     let value = match about.get(name) {
@@ -310,5 +313,34 @@ fn property(about: &Value, name: &str) -> String {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_ours_by_its_bytes_and_not_by_a_claim() {
+        for (about, expected) in [
+            (json!({"properties": {SHA512: "aa"}}), true),
+            (json!({"properties": {SHA512: "bb"}}), false),
+            (
+                json!({"properties": {SHA512: "aa", "os_hash_algo": "sha512", "os_hash_value": "aa"}}),
+                true,
+            ),
+            (
+                json!({"properties": {SHA512: "aa", "os_hash_algo": "sha512", "os_hash_value": "bb"}}),
+                false,
+            ),
+            (
+                json!({SHA512: "aa", "os_hash_algo": "md5", "os_hash_value": "bb"}),
+                true,
+            ),
+        ] {
+            assert_eq!(has_bytes(&about, "aa"), expected, "{about}");
+        }
     }
 }
