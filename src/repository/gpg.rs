@@ -64,7 +64,10 @@ pub fn verify_any(signed: &[u8], keyring: &Path) -> Result<String> {
         return Err(Error::gate("the signature is wrong: the text was changed"));
     }
     // Keys that are not known here, or have expired, may have signed it, too.
-    if !(has("GOODSIG") && has("VALIDSIG")) {
+    let of_text = |line: &str| {
+        line.starts_with("[GNUPG:] VALIDSIG ") && line.split(' ').nth(10) == Some(OF_TEXT)
+    };
+    if !(has("GOODSIG") && status.lines().any(of_text)) {
         return Err(Error::gate("none of the keys that signed it counts here")
             .cause(format!("the keys that count are in {}", keyring.display())));
     }
@@ -113,7 +116,7 @@ pub fn verify_all(signed: &[&[u8]], keyring: &Keyring) -> Result<Vec<Result<Veri
         }
         for (number, report) in left.iter().zip(&reports) {
             verified[*number] =
-                judge(report, &keyring.fingerprints).and_then(|(fingerprint, when)| {
+                judge(report, OF_TEXT, &keyring.fingerprints).and_then(|(fingerprint, when)| {
                     let bytes = std::fs::read(home.path(&number.to_string())).doing(doing)?;
                     let text = String::from_utf8(bytes).map_err(|cause| {
                         Error::gate("the signed text is not UTF-8").cause(cause)
@@ -145,7 +148,7 @@ pub fn verify_detached(file: &Path, signature: &[u8], keyring: &Keyring) -> Resu
     if status.is_empty() {
         run?;
     }
-    judge(&status, &keyring.fingerprints).map(|(fingerprint, _)| fingerprint)
+    judge(&status, OF_BYTES, &keyring.fingerprints).map(|(fingerprint, _)| fingerprint)
 }
 
 /// A key directory of its own, with a keyring.
@@ -194,9 +197,14 @@ impl Home {
 
 const NOT_TRUSTED: &str = "the key that signed is not among the trusted ones";
 
-/// Reads gpg's status lines: exactly one good signature, of a certificate whose primary key counts,
-/// and nothing against it. Returns whose it is, and when it was made.
-fn judge(status: &str, primary_keys: &[String]) -> Result<(String, Timestamp)> {
+/// The classes of signatures, as gpg shows them: of a text, which is what a clear-signed one has, and
+/// of bytes, which lies beside a file. gpg verifies either in the other's place.
+const OF_TEXT: &str = "01";
+const OF_BYTES: &str = "00";
+
+/// Reads gpg's status lines: exactly one good signature, of this class and of a certificate whose
+/// primary key counts, and nothing against it. Returns whose it is, and when it was made.
+fn judge(status: &str, class: &str, primary_keys: &[String]) -> Result<(String, Timestamp)> {
     const AGAINST: &[(&str, &str)] = &[
         ("BADSIG", "the signature is wrong: the text was changed"),
         ("REVKEYSIG", "the key that signed is revoked"),
@@ -217,10 +225,13 @@ fn judge(status: &str, primary_keys: &[String]) -> Result<(String, Timestamp)> {
     let valid = lines.iter().find(|line| line[0] == "VALIDSIG");
     let valid = valid.and_then(|line| {
         let when = Timestamp::from_second(line.get(3)?.parse().ok()?).ok()?;
-        Some((line[1].to_owned(), when, *line.get(10)?))
+        Some((line[1].to_owned(), when, line[9], *line.get(10)?))
     });
     match valid {
-        Some((key, when, primary))
+        Some((_, _, found, _)) if found != class => Err(Error::gate(
+            "the signature is of another kind: it was made for something else",
+        )),
+        Some((key, when, _, primary))
             if count("NEWSIG") == 1 && count("GOODSIG") == 1 && count("VALIDSIG") == 1 =>
         {
             let counts = primary_keys.iter().any(|key| key == primary);
@@ -239,7 +250,7 @@ mod tests {
     #[test]
     fn one_good_signature_is_needed_and_nothing_against_it() {
         let good = "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG AA me\n[GNUPG:] VALIDSIG FPR 2026-01-01 1767225600 0 4 0 22 10 01 PRIMARY\n";
-        let (key, when) = judge(good, &["PRIMARY".into()]).unwrap();
+        let (key, when) = judge(good, OF_TEXT, &["PRIMARY".into()]).unwrap();
         assert_eq!((key.as_str(), when.as_second()), ("FPR", 1_767_225_600));
         for (status, expected) in [
             (String::new(), "not exactly one"),
@@ -253,10 +264,11 @@ mod tests {
             ),
             ("VALIDSIG FPR".into(), "not exactly one"),
             (good.replace(" PRIMARY", ""), "not exactly one"),
+            (good.replace(" 01 ", " 00 "), "of another kind"),
             (good.replace("PRIMARY", "OTHER"), "not among the trusted"),
             (good.replace("PRIMARY", "FPR"), "not among the trusted"),
         ] {
-            let error = judge(&status, &["PRIMARY".into()]).unwrap_err();
+            let error = judge(&status, OF_TEXT, &["PRIMARY".into()]).unwrap_err();
             assert!(error.message().contains(expected), "{error}: {status}");
         }
     }

@@ -112,6 +112,44 @@ fn expired_and_revoked_keys_are_refused() {
     );
 }
 
+/// gpg verifies the signature of a file in the frame of a clear-signed text, and the reverse.
+#[test]
+fn what_was_signed_as_a_file_is_no_index() {
+    let world = World::new();
+    let home = Home::new(world.path("gnupg"));
+    home.gpg(&["--quick-gen-key", "images", "ed25519", "sign", "never"]);
+    let export = home.program().arg("--export").output().unwrap();
+    let keyring = Keyring::read(&export, None).unwrap();
+    let sign = |how: &str, text: &str| {
+        let sign = home.program().args(["--digest-algo", "SHA512", "--armor"]);
+        let signed = sign.arg(how).input(text).text().unwrap();
+        let at = signed.find("-----BEGIN PGP SIGNATURE").unwrap();
+        signed[at..].to_owned()
+    };
+    let file = world.path("file");
+    let frame = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n";
+    let text = "[a]\r\nfile=b";
+    std::fs::write(&file, text).unwrap();
+    let lines = text.replace('\r', "");
+    for (how, as_text) in [("--clearsign", true), ("--detach-sign", false)] {
+        let signature = sign(how, text);
+        let framed = format!("{frame}{lines}\n{signature}");
+        let clear = imgforge::repository::verify(framed.as_bytes(), &keyring).map(drop);
+        let beside = verify_detached(&file, signature.as_bytes(), &keyring).map(drop);
+        let (right, wrong) = if as_text {
+            (clear, beside)
+        } else {
+            (beside, clear)
+        };
+        right.unwrap();
+        let error = wrong.unwrap_err();
+        assert!(
+            error.message().contains("of another kind"),
+            "{how}: {error}"
+        );
+    }
+}
+
 #[test]
 fn a_long_state_path_works_and_no_agent_stays() {
     let world = World::new();
