@@ -87,7 +87,7 @@ pub struct Settings {
     pub default_channel: String,
     /// Who signs.
     pub signer: Signer,
-    /// Whose signatures count; where nobody is named, those by the key in the repository.
+    /// Whose signatures count; where nobody is named, those by the key that signs.
     pub signers: Signers,
     /// How long what is signed counts.
     pub valid_for: Span,
@@ -240,13 +240,13 @@ impl Repository {
         let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
             return Ok(vec![]);
         };
-        let verified = verify(&signed, self.trusted()?).map_err(|error| {
-            let keys = self.signers.keys.clone();
+        let trusted = self.trusted()?;
+        let verified = verify(&signed, trusted).map_err(|error| {
             error
                 .within(format!("{} is not to be trusted", path.display()))
                 .hint(format!(
-                    "find out who changed it; the last good one is signed by the key in {}",
-                    keys.unwrap_or_else(|| self.keyring()).display()
+                    "find out who changed it; the last good one is signed by the key {}",
+                    trusted.fingerprints.join(" or ")
                 ))
         })?;
         let claims = Claims::parse(&verified.text);

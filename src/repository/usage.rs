@@ -1,19 +1,12 @@
 //! How a client uses a repository.
 
-use super::{Repository, key};
-use crate::error::{Context as _, Result};
+use super::Repository;
 
 impl Repository {
     /// Tells a person how virt-builder uses a channel, with `entry` as the example.
-    ///
-    /// # Errors
-    /// When the public key cannot be read.
-    pub fn usage(&self, channel: &str, entry: &str) -> Result<String> {
-        let keyring = self.keyring();
-        let key = std::fs::read(&keyring).doing(|| format!("reading {}", keyring.display()))?;
-        let fingerprint = key::show(&key)?.join(" ");
+    pub fn usage(&self, channel: &str, entry: &str) -> String {
         let index = format!("{}/{}", self.url, self.index_path(channel));
-        Ok(render(&Client {
+        render(&Client {
             id: if channel == self.default_channel {
                 "imgforge".into()
             } else {
@@ -22,9 +15,9 @@ impl Repository {
             index: &index,
             key: &format!("{}/imgforge.gpg", self.url),
             local_key: self.url.starts_with("file://"),
-            fingerprint: &fingerprint,
+            fingerprint: &self.fingerprint,
             entry,
-        }))
+        })
     }
 }
 

@@ -33,13 +33,18 @@ impl Transaction<'_> {
 
 impl Repository {
     /// The public keys that this repository's indexes are checked with: of those who are named,
-    /// as their copies in the repository renew them, else the repository's own.
+    /// as their copies in the repository renew them, else the one that signs, as gpg has it: what
+    /// lies in the directory may change.
     pub(super) fn trusted(&self) -> Result<&Keyring> {
         if let Some(trusted) = self.trusted.get() {
             return Ok(trusted);
         }
-        let offered = below::read(&self.root, "imgforge.gpg")?;
-        let keyring = self.signers.keyring(offered.as_deref())?;
+        let keyring = if self.signers.is_named() {
+            let offered = below::read(&self.root, "imgforge.gpg")?;
+            self.signers.keyring(offered.as_deref())?
+        } else {
+            Keyring::read(&self.signer.public_key()?, None)?
+        };
         Ok(self.trusted.get_or_init(|| keyring))
     }
 }

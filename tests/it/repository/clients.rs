@@ -55,7 +55,7 @@ fn virt_builder_lists_downloads_and_verifies_what_was_published() {
     assert_eq!(manifest["commit"], "abc");
     assert_eq!(manifest["gate"]["boots"], 2);
     assert_eq!(manifest["sha512"], disk.sha512.as_str());
-    let usage = repository.usage("stable", "web-node").unwrap();
+    let usage = repository.usage("stable", "web-node");
     assert!(
         usage.contains(&format!("uri={}", address(&index))),
         "{usage}"
@@ -202,7 +202,7 @@ fn a_repository_lies_in_a_directory_of_any_name() {
         let repository = Repository::open(world.settings(&path)).unwrap();
         assert_eq!(publish(&repository, &one).revision, expected);
         world.fetched_equals(&repository, "stable", "web-node", &one);
-        let usage = repository.usage("stable", "web-node").unwrap();
+        let usage = repository.usage("stable", "web-node");
         assert!(usage.contains(&address(&path.join("index.asc"))), "{usage}");
     }
     let pointer = dir.join("repo/channels/stable/web-node/latest.json");

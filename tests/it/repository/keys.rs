@@ -176,6 +176,36 @@ fn a_long_state_path_works_and_no_agent_stays() {
     assert!(!agents());
 }
 
+/// Whoever can write to the directory can change its key after it was looked at.
+#[test]
+fn a_publisher_who_names_nobody_goes_by_the_own_key() {
+    let world = World::new();
+    publish(&world.repository(), &world.disk("one"));
+    let stranger = Signer::own(&world.path("other"), &Ui::silent()).unwrap();
+    let fake = Repository::open(Settings::new(world.path("fake"), stranger)).unwrap();
+    publish(&fake, &world.disk("evil"));
+    let repository = world.repository();
+    let [own, other] = [&repository, &fake].map(|one| std::fs::read(one.keyring()).unwrap());
+    std::fs::write(repository.keyring(), [own, other].concat()).unwrap();
+    for file in [
+        "index.asc",
+        "images/web-node/revisions.sjson",
+        ".imgforge/names/web-node.json",
+    ] {
+        std::fs::copy(fake.path().join(file), repository.path().join(file)).unwrap();
+    }
+    let forged = std::fs::read(fake.path().join("index.asc")).unwrap();
+    for error in [
+        repository.renew(&Stamp::now()).unwrap_err(),
+        publish_with(&repository, &world.disk("two"), |_| {}).unwrap_err(),
+    ] {
+        let text = error.render();
+        assert!(text.contains("not among the trusted ones"), "{text}");
+    }
+    let left = std::fs::read(repository.path().join("index.asc")).unwrap();
+    assert_eq!(left, forged, "nothing of it is signed");
+}
+
 #[test]
 fn a_key_is_changed_with_a_time_in_which_both_work() {
     let world = World::new();
