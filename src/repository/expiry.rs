@@ -32,6 +32,7 @@ pub fn keys(keyring: &Path) -> Result<Vec<Key>> {
             "--fixed-list-mode",
             "--show-keys",
         ])
+        .on_foreign_file()
         .input(exported)
         .text()?;
     Ok(parse(&listing))

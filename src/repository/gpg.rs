@@ -103,6 +103,7 @@ pub fn verify_all(signed: &[&[u8]], keyring: &Keyring) -> Result<Vec<Result<Veri
         let files = left.iter().map(|number| format!("{number}.asc"));
         let run = home
             .gpg()
+            .on_foreign_content(30 + u32::try_from(left.len()).unwrap_or(u32::MAX / 2))
             .args(["--multifile", "--decrypt"])
             .args(files)
             .dir(home.dir.path())
@@ -180,8 +181,10 @@ impl Home {
         self.dir.path().join(name)
     }
 
+    /// What it reads may be small, and inflate.
     fn gpg(&self) -> Program {
         gpg(Some(self.dir.path()))
+            .on_foreign_file()
             .args(["--no-autostart", "--no-auto-check-trustdb"])
             .args([
                 "--trust-model",

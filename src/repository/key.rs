@@ -318,6 +318,7 @@ pub(super) fn listing(exported: &[u8]) -> Result<String> {
     gpg(Some(home.path()))
         .args(["--no-autostart", "--no-keyring", "--with-colons"])
         .args(["--fixed-list-mode", "--show-keys"])
+        .on_foreign_file()
         .input(exported)
         .text()
 }

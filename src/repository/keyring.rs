@@ -132,11 +132,15 @@ impl Scratch {
 
     fn add(&self, exported: &[u8]) -> Result<()> {
         let import = ["--import-options", "import-minimal", "--import"];
-        self.gpg().args(import).input(exported).run()
+        let import = self.gpg().args(import).on_foreign_file();
+        import.input(exported).run()
     }
 
     fn certificates(&self, fingerprints: &[&str]) -> Result<Option<Keyring>> {
-        let gpg = || self.gpg().args(["--export-options", "export-minimal"]);
+        let gpg = || {
+            let gpg = self.gpg().on_foreign_file();
+            gpg.args(["--export-options", "export-minimal"])
+        };
         certificates(gpg, fingerprints)
     }
 }

@@ -168,6 +168,43 @@ fn what_the_allowed_signers_sign_is_right_for_every_verb() {
     site.ok(&["repo", "verify", "copied", "--key", "allowed.gpg"]);
 }
 
+/// A small file of others can keep gpg busy for long.
+#[test]
+fn gpg_reads_what_others_wrote_for_a_limited_time() {
+    let site = Site::new();
+    publish(&site.world.repository(), &site.world.disk("one"));
+    let (bin, log) = (site.world.path("bin"), site.world.path("log"));
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$(ulimit -t) $*\" >> {}\nexec /usr/bin/gpg \"$@\"\n",
+        log.display()
+    );
+    std::fs::write(bin.join("gpg"), script).unwrap();
+    std::fs::set_permissions(bin.join("gpg"), Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let key = std::fs::read(site.world.path("repo/imgforge.gpg")).unwrap();
+    let fingerprint = Keyring::read(&key, None).unwrap().fingerprints.remove(0);
+    let by_fingerprint = format!("{{path: repo, fingerprint: '{fingerprint}'}}");
+    for place in ["{path: repo}", &by_fingerprint] {
+        site.configure(&format!("repositories:\n  main: {place}\n"));
+        let program = Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS).env("PATH", &path);
+        let verify = program.arg("-C").arg(site.world.dir.path());
+        verify.args(["repo", "verify"]).run().unwrap();
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    for reads in ["--show-keys", "--import", "--decrypt"] {
+        let mut lines = log.lines().filter(|line| line.contains(reads)).peekable();
+        assert!(lines.peek().is_some(), "{reads}: {log}");
+        for line in lines {
+            let (seconds, _) = line.split_once(' ').unwrap();
+            assert!(
+                seconds.parse().is_ok_and(|seconds: u32| seconds < 60),
+                "{line}"
+            );
+        }
+    }
+}
+
 /// With `use-keyboxd` gpg 2.4 ignores every keyring: the cause is named, not the repository blamed.
 #[test]
 fn a_gpg_that_ignores_keyrings_is_named() {
