@@ -13,6 +13,7 @@ use super::transaction::Transaction;
 use super::views::ViewFile;
 use super::{Keyring, Repository, State, below, check_name, files, verify};
 use crate::error::{Error, Result};
+use crate::index::Claims;
 
 /// `.imgforge/keys.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +77,13 @@ impl Repository {
             let first = channels.find_map(|channel| {
                 let path = state.index_path(channel);
                 let signed = below::read(&self.root, &path).transpose()?;
-                Some(signed.map(|_| path))
+                Some(signed.map(|_| (channel, path)))
             });
             let first = first.transpose()?;
-            let Some(path) = first.and_then(|path| second_path(&path, &second.suffix)) else {
+            let first = first.and_then(|(channel, path)| {
+                second_path(&path, &second.suffix).map(|path| (channel, path))
+            });
+            let Some((channel, path)) = first else {
                 let keys = self.private("keys.json");
                 return Err(Error::gate(format!(
                     "{} names the key {}, and no index is here that it has signed",
@@ -91,7 +95,17 @@ impl Repository {
             let signer = self.signer.with_key(&second.fingerprint, second.own);
             let keyring = Keyring::read(&signer.public_key()?, None)?;
             let signed = below::read(&self.root, &path)?.unwrap_or_default();
-            verify(&signed, &keyring).map_err(|error| {
+            let verified = verify(&signed, &keyring).and_then(|verified| {
+                // Else any text that the key has ever signed would do.
+                let claims = Claims::parse(&verified.text);
+                let of_this = claims.channel.as_ref() == Some(channel)
+                    && claims.default == (*channel == state.default_channel);
+                match of_this {
+                    true => Ok(()),
+                    false => Err(Error::gate(format!("it is no index of `{channel}`"))),
+                }
+            });
+            verified.map_err(|error| {
                 let keys = self.private("keys.json");
                 error
                     .within(format!(

@@ -144,6 +144,12 @@ fn a_key_that_has_signed_nothing_here_signs_nothing() {
         "{error}"
     );
     assert!(!root.join("index-x.asc").exists());
+    // Nor is another text that it has signed an index.
+    let list = stranger.path().join("images/web-node/revisions-x.sjson");
+    std::fs::copy(list, root.join("index-x.asc")).unwrap();
+    let error = repository.renew(&Stamp::now()).unwrap_err().render();
+    assert!(error.contains("it is no index of `stable`"), "{error}");
+    std::fs::remove_file(root.join("index-x.asc")).unwrap();
     // Nor where nothing is left that tells which keys have signed.
     let index = std::fs::read(root.join("index.asc")).unwrap();
     std::fs::remove_file(root.join("index.asc")).unwrap();
