@@ -160,8 +160,7 @@ fn decodes(mut head: &[u8], mut step: impl FnMut(&[u8]) -> Option<(u64, u64, boo
 pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        let end = memchr::memmem::find(&content[at..], b"TRAILER!!!")?;
-        at += end + b"TRAILER!!!".len();
+        at += cpio_end(&content[at..])?;
         at += content[at..].iter().position(|byte| *byte != 0)?;
         match form(&content[at..]) {
             Some(Form::Cpio) => {}
@@ -169,6 +168,35 @@ pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
             None => return None,
         }
     }
+}
+
+/// The length of an archive as the kernel reads it: the name that ends it may be in a file, too. Of
+/// one that the kernel does not read, where that name is first.
+fn cpio_end(archive: &[u8]) -> Option<usize> {
+    const END: &[u8] = b"TRAILER!!!";
+    let member = |at: usize| -> Option<(&[u8], usize)> {
+        let header = archive.get(at..at.checked_add(110)?)?;
+        if !matches!(&header[..6], b"070701" | b"070702") {
+            return None;
+        }
+        let field = |number: usize| {
+            let digits = str::from_utf8(&header[6 + 8 * number..][..8]).ok()?;
+            usize::from_str_radix(digits, 16).ok()
+        };
+        let (size, length) = (field(6)?, field(11)?);
+        let name = archive.get(at + 110..)?.get(..length)?;
+        let data = (at + 110 + length).next_multiple_of(4);
+        let next = data.checked_add(size)?.checked_next_multiple_of(4)?;
+        Some((name.strip_suffix(b"\0")?, next))
+    };
+    let mut at = 0;
+    while let Some((name, next)) = member(at) {
+        if name == END {
+            return Some(next.min(archive.len()));
+        }
+        at = next;
+    }
+    memchr::memmem::find(archive, END).map(|found| found + END.len())
 }
 
 #[cfg(test)]
@@ -192,13 +220,58 @@ mod tests {
         }
     }
 
+    /// An archive for the kernel with one file.
+    fn cpio(name: &str, content: &[u8]) -> Vec<u8> {
+        let member = |name: &str, content: &[u8]| {
+            let fields = [
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                content.len(),
+                0,
+                0,
+                0,
+                0,
+                name.len() + 1,
+                0,
+            ];
+            let fields = fields.map(|field| format!("{field:08x}")).concat();
+            let mut bytes = format!("070701{fields}{name}\0").into_bytes();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let zeroes = vec![0; 300];
+        [member(name, content), member("TRAILER!!!", b""), zeroes].concat()
+    }
+
     #[test]
     fn an_initrd_is_entered_behind_its_first_archives() {
-        let cpio = |name: &str| format!("070701{name}TRAILER!!!\0\0\0\0").into_bytes();
         let zstd = zstd::encode_all(&b"inside"[..], 1).unwrap();
-        let both = [cpio("microcode"), cpio("more"), zstd.clone()].concat();
+        let both = [cpio("microcode", b"1234"), cpio("more", b"x"), zstd.clone()].concat();
         let at = behind_cpio(&both).unwrap();
         assert_eq!(both[at..], zstd);
-        assert_eq!(behind_cpio(&cpio("only")), None);
+        assert_eq!(behind_cpio(&cpio("only", b"")), None);
+        let old = [
+            b"070707 of another kind TRAILER!!!\0\0".to_vec(),
+            zstd.clone(),
+        ]
+        .concat();
+        assert_eq!(old[behind_cpio(&old).unwrap()..], zstd);
+    }
+
+    /// Whoever makes an early archive may put its end's name into a file.
+    #[test]
+    fn what_looks_like_the_end_of_an_archive_is_none() {
+        let zstd = zstd::encode_all(&b"inside"[..], 1).unwrap();
+        let gzip = b"TRAILER!!!\0\0\0\x1f\x8b\x08 of nothing";
+        for content in [&b"TRAILER!!!\0 and so on"[..], gzip] {
+            let all = [cpio("TRAILER!!!.txt", content), zstd.clone()].concat();
+            assert_eq!(all[behind_cpio(&all).unwrap()..], zstd);
+        }
     }
 }
