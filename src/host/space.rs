@@ -16,8 +16,13 @@ const PART: u64 = 64;
 /// # Errors
 /// When the system does not tell.
 pub fn free(dir: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(dir)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    rustix::fs::statvfs(dir)
+        .map(|stat| available(&stat))
+        .map_err(io::Error::from)
+}
+
+fn available(stat: &rustix::fs::StatVfs) -> u64 {
+    stat.f_bavail.saturating_mul(stat.f_frsize)
 }
 
 /// Refuses to write more at `dir`, an existing directory, when that would fill it: what somebody
@@ -31,7 +36,7 @@ pub fn check(dir: &Path) -> Result<()> {
         return Ok(());
     };
     let reserve = RESERVE.min(stat.f_blocks.saturating_mul(stat.f_frsize) / PART);
-    if stat.f_bavail.saturating_mul(stat.f_frsize) >= reserve {
+    if available(&stat) >= reserve {
         return Ok(());
     }
     Err(Error::stage(format!(

@@ -228,7 +228,7 @@ fn judge(status: &str, class: &str, primary_keys: &[String]) -> Result<(String, 
     let valid = lines.iter().find(|line| line[0] == "VALIDSIG");
     let valid = valid.and_then(|line| {
         let when = Timestamp::from_second(line.get(3)?.parse().ok()?).ok()?;
-        Some((line[1].to_owned(), when, line[9], *line.get(10)?))
+        Some((line[1].to_owned(), when, *line.get(9)?, *line.get(10)?))
     });
     match valid {
         Some((_, _, found, _)) if found != class => Err(Error::gate(

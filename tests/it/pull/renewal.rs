@@ -66,6 +66,14 @@ impl Prolonged {
     fn reference(&self) -> String {
         format!("{}#web", self.server.text(""))
     }
+
+    /// A command that names its key.
+    fn by_fingerprint(&self) -> Options<'_> {
+        Options {
+            fingerprint: Some(&self.key),
+            ..none()
+        }
+    }
 }
 
 /// The one directory in which the machine remembers.
@@ -80,10 +88,7 @@ fn what_an_older_imgforge_remembered_counts_for_its_own_address() {
     let world = World::new();
     let owner = Prolonged::new();
     let machine = Machine::new(&world);
-    let by_fingerprint = Options {
-        fingerprint: Some(&owner.key),
-        ..none()
-    };
+    let by_fingerprint = owner.by_fingerprint();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();
     let shorten = || {
         let dir = memory(&machine);
@@ -128,10 +133,7 @@ fn a_prolonged_key_goes_on_to_count() {
     let world = World::new();
     let owner = Prolonged::new();
     let machine = Machine::new(&world);
-    let by_fingerprint = Options {
-        fingerprint: Some(&owner.key),
-        ..none()
-    };
+    let by_fingerprint = owner.by_fingerprint();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();
     let remembered = memory(&machine).join("imgforge.gpg");
     // As it is remembered by whoever pulled before the owner prolonged it.
@@ -180,10 +182,7 @@ fn a_revocation_arrives_within_a_day_and_stays() {
     let world = World::new();
     let owner = Prolonged::new();
     let machine = Machine::new(&world);
-    let by_fingerprint = Options {
-        fingerprint: Some(&owner.key),
-        ..none()
-    };
+    let by_fingerprint = owner.by_fingerprint();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();
     let good = std::fs::read(owner.dir.path().join("srv/imgforge.gpg")).unwrap();
     owner.revoke();
@@ -255,10 +254,7 @@ fn another_key_that_is_offered_renews_nothing() {
     let world = World::new();
     let owner = Prolonged::new();
     let machine = Machine::new(&world);
-    let by_fingerprint = Options {
-        fingerprint: Some(&owner.key),
-        ..none()
-    };
+    let by_fingerprint = owner.by_fingerprint();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();
     let other = Prolonged::new();
     let srv = |it: &Prolonged, file: &str| it.dir.path().join("srv").join(file);
@@ -283,10 +279,7 @@ fn a_stranger_who_adopts_the_key_renews_nothing() {
     let owner = Prolonged::new();
     let thief = Home::of_an_adopter(owner.dir.path().join("thief"), &owner.home);
     let machine = Machine::new(&world);
-    let by_fingerprint = Options {
-        fingerprint: Some(&owner.key),
-        ..none()
-    };
+    let by_fingerprint = owner.by_fingerprint();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();
     let srv = owner.dir.path().join("srv");
     let good = std::fs::read(srv.join("index.asc")).unwrap();

@@ -33,6 +33,16 @@ fn take_over(site: &Site, owner: Signer, stranger: Signer, config: &str) {
     ));
 }
 
+/// What the command says, which refuses the stranger.
+fn blames_a_stranger(site: &Site, args: &[&str]) -> String {
+    let error = site.fails(4, args);
+    assert!(
+        error.contains("not among the trusted ones"),
+        "{args:?}: {error}"
+    );
+    error
+}
+
 /// A fingerprint names a certificate by its subkeys, too.
 #[test]
 fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
@@ -51,11 +61,7 @@ fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
         &["status"],
         &["sync", "openstack", "web-node"],
     ] {
-        let error = site.fails(4, args);
-        assert!(
-            error.contains("not among the trusted ones"),
-            "{args:?}: {error}"
-        );
+        blames_a_stranger(&site, args);
     }
     let allowed = std::fs::read(site.world.path("allowed.gpg")).unwrap();
     let mut keyring = Keyring::read(&allowed, None).unwrap();
@@ -80,11 +86,7 @@ fn allowed_signers_count_for_every_verb_and_the_stranger_is_blamed() {
         &["status"],
         &["sync", "openstack", "web-node"],
     ] {
-        let error = site.fails(4, args);
-        assert!(
-            error.contains("not among the trusted ones"),
-            "{args:?}: {error}"
-        );
+        let error = blames_a_stranger(&site, args);
         let honest = "channels/nightly/index.asc: ";
         assert!(!error.contains(honest), "{args:?}: {error}");
     }
