@@ -4,6 +4,7 @@ mod address;
 pub mod cli;
 pub mod digest;
 pub mod distro;
+pub mod doctor;
 pub mod error;
 pub mod fstab;
 #[doc(hidden)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{App, out, recipes};
+use crate::doctor::{self, Wishes};
 use crate::error::Result;
-use crate::host::doctor::{self, Wishes};
 
 /// The arguments of `imgforge doctor`.
 #[derive(Debug, clap::Args)]

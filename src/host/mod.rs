@@ -1,9 +1,8 @@
-//! The machine that runs imgforge: programs, signals, acceleration, readiness.
+//! The machine that runs imgforge: programs, signals, acceleration, files.
 
 pub mod accel;
 pub mod confine;
 pub mod diskfile;
-pub mod doctor;
 pub mod durable;
 pub mod exec;
 pub mod imagefile;

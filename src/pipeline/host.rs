@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::doctor::{Needs, preflight};
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
-use crate::host::doctor::{Needs, preflight};
 use crate::hypervisor::{self, Connection};
 use crate::pipeline::clean;
 use crate::pipeline::plan::{Plan, Work};
