@@ -30,6 +30,7 @@ pub mod store;
 pub mod sync;
 pub mod sysprep;
 pub mod target;
+pub mod time;
 pub mod toolbox;
 pub mod ui;
 pub mod units;

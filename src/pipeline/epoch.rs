@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -16,6 +15,7 @@ use crate::error::{Context as _, Result};
 use crate::host::durable;
 use crate::store::inputs::Inputs;
 use crate::store::{Store, write_atomic};
+use crate::time::now;
 use crate::units::Span;
 
 /// How a plan treats epochs.
@@ -58,13 +58,6 @@ pub struct Applied {
     pub lost: bool,
     /// The epoch is new because somebody asked for it.
     pub asked: Option<Asked>,
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// Adds its epoch to the inputs of a stage. Without `refresh` it never goes stale; `anew` is for

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::epoch::now;
 use crate::store::{Store, write_atomic};
+use crate::time::now;
 
 /// What happened to one image.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

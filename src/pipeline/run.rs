@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::epoch::now;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
@@ -23,6 +22,7 @@ use crate::stage::{
 };
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
+use crate::time::now;
 use crate::ui::{Event, StageUi};
 
 /// One build of one image.

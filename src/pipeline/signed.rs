@@ -7,6 +7,7 @@ use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
 use crate::repository::expiry::{self, Key};
 use crate::repository::verify::{self, Signed};
+use crate::time::now;
 
 /// A key that expires so soon is warned of, in seconds: 30 days.
 const SOON: u64 = 30 * 24 * 3600;
@@ -137,7 +138,7 @@ pub(super) fn look(
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));
         let lists = verify::lists(state, &signers)?.into_iter();
         let lists = lists.map(|list| IndexStatus::of(name, list));
-        let at = super::epoch::now();
+        let at = now();
         indexes.extend(lists.filter(|list| list.refused(at).or(list.warning(at)).is_some()));
         let file = signers.keys.unwrap_or_else(|| path.join("imgforge.gpg"));
         let found = expiry::keys(&file).unwrap_or_default();

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tar::{EntryType, Header};
+
+use crate::time::now;
 
 /// Something that goes into an archive.
 #[derive(Debug, Clone)]
@@ -57,10 +58,7 @@ impl Entry {
 
 /// Writes `entries` as an archive and returns its size, which is a multiple of 512.
 pub(super) fn write(out: &mut (impl Write + Seek), entries: &[Entry]) -> io::Result<u64> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    write_at(out, entries, now.as_secs())
+    write_at(out, entries, now())
 }
 
 fn write_at(out: &mut (impl Write + Seek), entries: &[Entry], now: u64) -> io::Result<u64> {

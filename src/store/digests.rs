@@ -5,13 +5,13 @@ use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::store::Store;
+use crate::time::now;
 
 /// A file changed within this many seconds before it was read may change again without a trace
 /// in its times; its digest is not remembered.
@@ -73,9 +73,7 @@ impl Digests {
             return Ok(digest.clone());
         }
         let digest = digest::file_blake3(path)?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs() as i64);
+        let now = now() as i64;
         let settled = now - stamp.modified.0.max(stamp.changed.0) > RACY_SECONDS;
         if settled && Stamp::of(&std::fs::metadata(path).doing(doing)?) == stamp {
             known.insert(path.to_owned(), (stamp, digest.clone()));

@@ -15,11 +15,11 @@ use serde_json::json;
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
 use crate::http::{Client, Limits, Url};
-use crate::pipeline::epoch::now;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Entry, Meta, Store};
+use crate::time::now;
 use crate::ui::{StageUi, Unit};
 pub use tree::{Tree, Vouched};
 

@@ -21,6 +21,7 @@ use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Entry, Meta, Store};
+use crate::time::now;
 use crate::ui::StageUi;
 
 /// Grows when a toolbox of the same packages comes out differently.
@@ -244,11 +245,6 @@ fn unpack(
         .doing(|| format!("fetching Ansible for {}", suite.product))?;
     drop(std::fs::remove_file(sources));
     Ok(())
-}
-
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }
 
 /// Removes what no program reads.

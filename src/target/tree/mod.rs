@@ -18,6 +18,7 @@ use std::path::Path;
 use crate::error::{Context as _, Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount};
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
+use crate::time::now;
 use crate::ui::StageUi;
 
 use super::Source;
@@ -127,10 +128,7 @@ impl Tree {
 
     /// When the newest file was changed, in seconds since 1970. What is of the future does not count.
     pub(crate) fn newest(&self) -> u64 {
-        let now = std::time::UNIX_EPOCH
-            .elapsed()
-            .unwrap_or_default()
-            .as_secs();
+        let now = now();
         let times = self.nodes.iter().map(|node| node.mtime);
         let past = times.filter_map(|time| u64::try_from(time).ok());
         past.filter(|time| *time <= now).max().unwrap_or(0)
