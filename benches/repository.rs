@@ -13,11 +13,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use imgforge::digest::file_sha512;
+use imgforge::gpg::{Keyring, Signer, verify};
 use imgforge::host::exec::Program;
 use imgforge::index::{self, Entry};
-use imgforge::repository::{
-    GateProof, Keyring, Publication, Repository, Settings, Signer, Stamp, State, verify,
-};
+use imgforge::repository::{GateProof, Publication, Repository, Settings, Stamp, State};
 use imgforge::ui::Ui;
 use imgforge::units::Size;
 use serde_json::{Value, json};

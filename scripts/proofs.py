@@ -54,7 +54,7 @@ OTHERS = [
     bench("gate", "src/stage/check"),
     bench("pack", "src/pack"),
     bench("pull", "src/pull", "src/http"),
-    bench("repository", "src/repository", "src/index"),
+    bench("repository", "src/repository", "src/gpg", "src/index"),
     bench("seal", "src/sysprep", "src/guest"),
     bench("targets", "src/target"),
     image("debian-mini"),

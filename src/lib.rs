@@ -9,6 +9,7 @@ pub mod error;
 pub mod fstab;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gpg;
 pub mod guest;
 pub mod host;
 pub mod http;
@@ -25,6 +26,7 @@ pub mod repository;
 pub mod runner;
 pub mod sbom;
 pub mod scan;
+pub mod share;
 pub mod stage;
 pub mod store;
 pub mod sync;

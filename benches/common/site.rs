@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use imgforge::gpg::Signer;
 use imgforge::pack::{Options, compress};
 use imgforge::pull::blocks;
 use imgforge::recipe::types::Profile;
-use imgforge::repository::{
-    Companion, GateProof, Publication, Repository, Settings, Signer, Stamp,
-};
+use imgforge::repository::{Companion, GateProof, Publication, Repository, Settings, Stamp};
 use imgforge::ui::Ui;
 
 use crate::{serve, sh};

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::gpg::keyboxd;
 use crate::host::accel::Setting;
 use crate::host::tools::{self, Tool};
-use crate::repository::keyboxd;
 use crate::units::Size;
 
 /// How bad a finding is.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 
 use crate::error::{Context as _, Result};
+use crate::gpg::Signer;
 use crate::host::exec::Program;
 use crate::hypervisor::{Connection, Options, firmware as ovmf};
-use crate::repository::Signer;
 use crate::store::ledger::Ledger;
 
 /// A kernel of the host.

@@ -8,6 +8,7 @@ pub mod exec;
 pub mod imagefile;
 pub mod interrupt;
 pub mod listening;
+pub(crate) mod lock;
 pub mod memory;
 pub mod others;
 pub mod outlet;

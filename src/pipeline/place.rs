@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::gpg::{Signer, Signers};
 use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
+use crate::repository::Settings;
 use crate::repository::hooks::{Hook, TIMEOUT};
-use crate::repository::{Settings, Signer, Signers};
 use crate::ui::Ui;
 
 /// A repository with a directory of this host.

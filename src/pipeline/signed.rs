@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::gpg::expiry::{self, Key};
 use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
-use crate::repository::expiry::{self, Key};
 use crate::repository::verify::{self, Signed};
 use crate::time::now;
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::index::{self, Entry, Section, normalize_arch};
 use crate::recipe::problem::nearest;
-use crate::repository::Share;
+use crate::share::Share;
 
 /// What an entry must fit.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use super::Session;
 use super::place::Place;
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
-use crate::repository::Keyring;
+use crate::gpg::Keyring;
 use crate::store::{private_dir, write_atomic};
 
 /// `memory.json`.

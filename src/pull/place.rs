@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use super::{Session, virt_builder};
 use crate::error::{Error, Result};
+use crate::gpg::Signers;
 use crate::http::Url;
 use crate::index::{self, Claims};
 use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
 use crate::recipe::problem::nearest;
-use crate::repository::Signers;
 
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]

@@ -20,9 +20,9 @@ use super::page::refuse_page;
 use super::place::Place;
 use super::{LARGEST_INDEX, Options, Session};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::gpg::{self, Keyring, Signers, Verified};
 use crate::http::Url;
 use crate::index::Entry;
-use crate::repository::{self, Keyring, Signers, Verified};
 use crate::store::{private_dir, write_atomic};
 use crate::units::elapsed;
 
@@ -170,9 +170,9 @@ impl<'a> Trust<'a> {
         if std::mem::take(&mut self.stale) {
             self.renew()?;
         }
-        let mut verified = repository::verify(signed, &self.keyring);
+        let mut verified = gpg::verify(signed, &self.keyring);
         if matches!(&verified, Err(error) if error.kind() == Kind::Gate) && self.renew()? {
-            verified = repository::verify(signed, &self.keyring);
+            verified = gpg::verify(signed, &self.keyring);
         }
         let verified = verified.map_err(|error| match error.kind() {
             Kind::Gate => error.within(format!("{url} is not to be trusted")).hint(

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::place::Place;
+use crate::gpg::Signers;
 use crate::http::Url;
 use crate::index;
-use crate::repository::Signers;
 
 /// A source with a signed native index.
 #[derive(Debug)]

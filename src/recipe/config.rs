@@ -12,8 +12,9 @@ use super::include::Reader;
 use super::node::{Node, Value};
 use super::problem::Problem;
 use super::{schema, vars, walk};
+use crate::gpg::Signers;
 use crate::host::accel::Setting;
-use crate::repository::{Share, Signers};
+use crate::share::Share;
 use crate::units::{Size, Span};
 
 /// Less than this no publisher keeps up with.

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::publication::{Companion, Source};
 use super::state::Beside;
-use super::views::Sign;
-use super::{Signer, below, files, lock};
+use super::{below, files, lock};
 use crate::error::{Context as _, Error, Result};
+use crate::gpg::{Sign, Signer};
 
 const INCOMING: &str = ".imgforge/incoming";
 

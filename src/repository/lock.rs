@@ -1,15 +1,14 @@
-//! Waiting for a lock that the kernel frees when its holder ends, however it ends.
+//! The lock of a repository: who holds it may change the repository, and finishes what a killed
+//! holder left.
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use super::{below, incoming, journal};
-use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::error::{Error, Result};
+use crate::host::lock::wait;
 
 const LOCK: &str = ".imgforge/lock";
 const NAMES: &str = ".imgforge/names";
@@ -37,22 +36,6 @@ pub(super) fn hold(root: &Path, steps: &dyn Fn(&str)) -> Result<Held> {
     journal::recover(root, steps)?;
     incoming::clean(root)?;
     Ok(held)
-}
-
-/// Waits until the lock is ours; ends early when imgforge is interrupted.
-pub(super) fn wait(
-    file: &File,
-    operation: FlockOperation,
-    doing: impl Fn() -> String,
-) -> Result<()> {
-    loop {
-        interrupt::check()?;
-        match flock(file, operation) {
-            Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(Duration::from_millis(20)),
-            Err(errno) => return Err(std::io::Error::from(errno)).doing(doing),
-        }
-    }
 }
 
 /// Waits until nobody changes the repository in `root`; that needs no right to write there. None

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::path::Path;
 
 use super::state::{Image, State};
-use super::{Identity, Repository, Signers, below, files, journal, lock, records, served, verify};
+use super::{Identity, Repository, below, files, journal, lock, records, served, verify};
 use crate::error::{Context as _, Error, Result};
+use crate::gpg::Signers;
 use crate::ui::{StageUi, Unit};
 
 /// What [`Repository::copy`] did.

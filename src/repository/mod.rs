@@ -14,20 +14,14 @@
 //! the moment from which it counts. The renames that follow are finished by the next holder of
 //! the lock, should this one be killed.
 
-mod agent;
 mod below;
 mod bind;
 mod channel;
 mod commit;
-pub mod expiry;
 mod files;
-mod gpg;
 pub mod hooks;
 mod incoming;
 mod journal;
-mod key;
-pub mod keyboxd;
-mod keyring;
 mod known;
 mod lock;
 mod mirror;
@@ -38,8 +32,6 @@ mod records;
 mod renew;
 mod rotate;
 mod served;
-mod share;
-mod signers;
 mod signing;
 pub mod state;
 mod transaction;
@@ -49,15 +41,10 @@ pub mod views;
 mod vouched;
 mod yank;
 
-pub use gpg::{Verified, verify, verify_all, verify_any, verify_detached};
-pub use key::{Signer, expiry};
-pub use keyring::Keyring;
 pub use mirror::{Copied, copy};
 pub use prune::{Doomed, Fate, Policy, doomed};
 pub use publication::{Companion, GateProof, Publication, Published};
 pub use rotate::Rotation;
-pub use share::Share;
-pub use signers::Signers;
 pub use state::{Stamp, State};
 pub use yank::Yanked;
 
@@ -70,8 +57,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::address;
 use crate::error::{Context as _, Error, Result};
+use crate::gpg::{self, Keyring, Signer, Signers};
 use crate::http::Url;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
+use crate::share::Share;
 use crate::units::Span;
 use lock::Held;
 
@@ -241,7 +230,7 @@ impl Repository {
             return Ok(vec![]);
         };
         let trusted = self.trusted()?;
-        let verified = verify(&signed, trusted).map_err(|error| {
+        let verified = gpg::verify(&signed, trusted).map_err(|error| {
             error
                 .within(format!("{} is not to be trusted", path.display()))
                 .hint(format!(
@@ -326,7 +315,7 @@ impl Repository {
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
     fn publish_key(&mut self, _held: &Held) -> Result<String> {
         let (path, key) = ("imgforge.gpg", self.signer.public_key()?);
-        let ours = key::show(&key)?;
+        let ours = gpg::fingerprints_of(&key)?;
         let fingerprint = ours.join(" ");
         let Some(old) = below::read(&self.root, path)? else {
             return files::write(&self.root, path, &key).map(|()| fingerprint);
@@ -334,7 +323,7 @@ impl Repository {
         if old == key {
             return Ok(fingerprint);
         }
-        let theirs = key::show(&old)?;
+        let theirs = gpg::fingerprints_of(&old)?;
         if theirs != ours {
             return self.former_key(&theirs.join(" "), &fingerprint);
         }

@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha512};
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
-use super::{Keyring, Repository, State, below, check_name, files, verify};
+use super::{Repository, State, below, check_name, files};
 use crate::error::{Error, Result};
+use crate::gpg::{Keyring, fingerprints_of, verify};
 use crate::index::Claims;
 
 /// `.imgforge/keys.json`.
@@ -158,7 +159,7 @@ impl Repository {
         let keys = &mut transaction.keys;
         let signer = self.signer.successor(key)?;
         let public = signer.public_key()?;
-        let fingerprint = super::key::show(&public)?.join(" ");
+        let fingerprint = fingerprints_of(&public)?.join(" ");
         if keys.main == fingerprint || keys.retired.contains(&fingerprint) {
             return Err(
                 Error::usage(format!("{fingerprint} signs already, or has signed"))

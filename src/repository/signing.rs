@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use super::rotate::second_path;
 use super::transaction::{Meant, Transaction};
-use super::views::{Sign, ViewFile};
-use super::{Keyring, Signer, Signers, below, broken_index, journal, verify_all};
+use super::views::ViewFile;
+use super::{below, broken_index, journal};
 use crate::error::{Error, Result};
+use crate::gpg::{Keyring, Sign, Signer, Signers, verify_all};
 use crate::index;
 
 impl Transaction<'_> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::share::Share;
+use crate::share::Share;
 
 /// Version of the records' format.
 pub(super) const VERSION: u32 = 1;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rotate::Keys;
 use super::state::{Action, Canary, Channel, Image, Moved, Revision, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
-use super::{Held, Repository, Signer, broken_index, journal};
+use super::{Held, Repository, broken_index, journal};
 use crate::error::{Context as _, Error, Result};
+use crate::gpg::Signer;
 use crate::index::{self, Entry, PLACEHOLDER};
 
 /// A change in the making; dropped, nothing of it happens.

@@ -2,8 +2,9 @@
 //! it changes itself. Records are not signed: whoever can write to the directory can change them.
 
 use super::transaction::Transaction;
-use super::{Keyring, Repository, below, verify};
+use super::{Repository, below, verify};
 use crate::error::Result;
+use crate::gpg::Keyring;
 
 impl Transaction<'_> {
     /// Refuses the record of a name that says something else than what is signed. That comes before

@@ -4,7 +4,7 @@ use super::super::App;
 use super::super::place::{self, Which};
 use super::tell;
 use crate::error::Result;
-use crate::repository::Share;
+use crate::share::Share;
 
 /// The arguments of `imgforge channel complete`.
 #[derive(Debug, clap::Args)]

@@ -7,11 +7,11 @@ use serde_json::json;
 use super::super::place::Which;
 use super::super::{App, out, read_named, session};
 use crate::error::{Error, Result};
+use crate::gpg::{self, Keyring, Signers};
 use crate::http::Url;
 use crate::index::{self, clients};
 use crate::pull::configured_at;
 use crate::repository::verify::{Report, audit};
-use crate::repository::{Keyring, Signers};
 use crate::units::Size;
 
 /// The most faults that are shown.
@@ -105,7 +105,7 @@ impl Verify {
     fn check_index(&self, file: &Path) -> Result<()> {
         let text = read_named(file)?;
         if let Some(key) = &self.key {
-            crate::repository::verify(text.as_bytes(), &Keyring::of_file(key, None)?)?;
+            gpg::verify(text.as_bytes(), &Keyring::of_file(key, None)?)?;
         }
         let verdict = clients::verdict(&text);
         let read = index::parse(&text).and_then(|sections| index::check(&sections));

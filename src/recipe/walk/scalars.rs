@@ -7,7 +7,7 @@ use super::super::node::{Node, Value};
 use super::super::problem::{Problem, nearest};
 use super::words::{call, unit};
 use super::{Place, Walker};
-use crate::repository::Share;
+use crate::share::Share;
 use crate::units::{Size, Span};
 
 impl<'a> Walker<'a> {

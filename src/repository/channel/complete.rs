@@ -2,9 +2,10 @@
 
 use super::place;
 use crate::error::{Error, Result};
+use crate::repository::Repository;
 use crate::repository::state::{Action, Moved, Stamp};
 use crate::repository::transaction::Transaction;
-use crate::repository::{Repository, Share};
+use crate::share::Share;
 use crate::ui::Ui;
 
 impl Repository {

@@ -4,8 +4,8 @@ use sha2::{Digest as _, Sha512};
 
 use super::Audit;
 use crate::error::Result;
+use crate::gpg::verify_detached;
 use crate::http::Piece;
-use crate::repository::gpg::verify_detached;
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]

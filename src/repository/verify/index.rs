@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::Audit;
 use crate::error::Result;
+use crate::gpg::verify;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
-use crate::repository::gpg::verify;
 
 impl Audit {
     /// The entries of an index whose signature and rules are right.

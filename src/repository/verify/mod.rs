@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Keyring, Signers, lock, verify, verify_all};
+use super::lock;
 use crate::error::{Error, Kind, Result};
+use crate::gpg::{Keyring, Signers, verify, verify_all};
 use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
 use crate::index::Entry;

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::KEY_FILE;
 use crate::error::{Error, Result};
+use crate::gpg::{Keyring, Signers, verify_all};
 use crate::index::Claims;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
-use crate::repository::{Keyring, Signers, State, below, verify_all};
+use crate::repository::{State, below};
 
 /// The index of a channel, or the list of an image's revisions.
 #[derive(Debug)]

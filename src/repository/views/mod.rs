@@ -19,6 +19,7 @@ use jiff::Timestamp;
 
 use super::State;
 use crate::error::Result;
+use crate::gpg::Sign;
 
 /// Renders the files that a change concerns.
 pub type View = fn(&Change<'_>) -> Result<Vec<ViewFile>>;
@@ -85,17 +86,6 @@ pub struct ViewFile {
     pub bytes: Option<Vec<u8>>,
     /// How it is signed.
     pub sign: Sign,
-}
-
-/// How a file is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It is not.
-    No,
-    /// The file becomes a clear-signed text.
-    Clear,
-    /// The signature lies beside it, `PATH.asc`.
-    Detached,
 }
 
 impl ViewFile {

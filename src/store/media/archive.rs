@@ -10,8 +10,8 @@ use super::failed;
 use super::tree::LARGEST_INDEX;
 use crate::distro::{self, Apt};
 use crate::error::{Error, Result};
+use crate::gpg::verify_any;
 use crate::http::{Client, Url};
-use crate::repository::verify_any;
 
 /// Where installers lie in an archive, and what is signed about them.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use imgforge::digest::file_sha512;
-use imgforge::repository::{Repository, Signers, State, verify::audit};
+use imgforge::gpg::Signers;
+use imgforge::repository::{Repository, State, verify::audit};
 use imgforge::ui::Ui;
 
 use super::disk::{self, Tree};
@@ -128,7 +129,7 @@ fn holds(published: &Published, run: &Run, during: &[u64], after: u64) {
 }
 
 #[test]
-#[ignore = "long: src/repository src/sync"]
+#[ignore = "long: src/repository src/gpg src/sync"]
 fn a_first_publication_is_there_when_it_said_so() {
     let published = Published::new();
     published.build(&published.site.world.disk("one"));
@@ -137,7 +138,7 @@ fn a_first_publication_is_there_when_it_said_so() {
 }
 
 #[test]
-#[ignore = "long: src/repository src/sync"]
+#[ignore = "long: src/repository src/gpg src/sync"]
 fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
     let published = Published::new();
     for text in ["one", "two"] {
@@ -157,7 +158,7 @@ fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
 }
 
 #[test]
-#[ignore = "long: src/repository src/sync"]
+#[ignore = "long: src/repository src/gpg src/sync"]
 fn what_is_purged_is_listed_nowhere_before_it_goes() {
     let published = Published::new();
     for text in ["one", "two"] {
@@ -173,7 +174,7 @@ fn what_is_purged_is_listed_nowhere_before_it_goes() {
 
 /// Without it, nobody could publish to the repository again.
 #[test]
-#[ignore = "long: src/repository src/sync"]
+#[ignore = "long: src/repository src/gpg src/sync"]
 fn the_key_that_signed_a_publication_is_there_afterwards() {
     let published = Published::new();
     published.build(&published.site.world.disk("one"));

@@ -1,6 +1,6 @@
 //! A key is trusted, not a copy of its certificate: what its owner changes arrives.
 
-use imgforge::repository::Keyring;
+use imgforge::gpg::Keyring;
 
 use super::world::*;
 

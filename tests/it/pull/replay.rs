@@ -78,7 +78,7 @@ fn the_index_of_another_channel_is_refused() {
         "{error}"
     );
     let ui = Ui::silent().stage("repository", "verify");
-    let signers = imgforge::repository::Signers::default();
+    let signers = imgforge::gpg::Signers::default();
     let report = imgforge::repository::verify::audit(root.to_str().unwrap(), &signers, &ui);
     let faults = report.unwrap().faults.join("\n");
     assert!(

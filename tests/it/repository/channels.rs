@@ -1,7 +1,8 @@
 //! Channels of one repository.
 
+use imgforge::repository::State;
 use imgforge::repository::state::Moved;
-use imgforge::repository::{Share, State};
+use imgforge::share::Share;
 
 use super::world::*;
 

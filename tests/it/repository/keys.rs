@@ -134,7 +134,7 @@ fn what_was_signed_as_a_file_is_no_index() {
     for (how, as_text) in [("--clearsign", true), ("--detach-sign", false)] {
         let signature = sign(how, text);
         let framed = format!("{frame}{lines}\n{signature}");
-        let clear = imgforge::repository::verify(framed.as_bytes(), &keyring).map(drop);
+        let clear = imgforge::gpg::verify(framed.as_bytes(), &keyring).map(drop);
         let beside = verify_detached(&file, signature.as_bytes(), &keyring).map(drop);
         let (right, wrong) = if as_text {
             (clear, beside)

@@ -59,7 +59,7 @@ fn read(root: &Path) -> usize {
 }
 
 #[test]
-#[ignore = "e2e: src/repository src/index"]
+#[ignore = "e2e: src/repository src/gpg src/index"]
 fn eight_publishers_and_four_readers_for_500_publications() {
     const PUBLISHERS: usize = 8;
     const PUBLICATIONS: usize = 500;
@@ -130,7 +130,7 @@ fn publisher() {
 }
 
 #[test]
-#[ignore = "e2e: src/repository src/index"]
+#[ignore = "e2e: src/repository src/gpg src/index"]
 fn a_publisher_killed_at_200_random_moments_leaves_a_valid_repository() {
     let dir = TempDir::new().unwrap();
     let home = Home::new(dir.path().join("gnupg"));

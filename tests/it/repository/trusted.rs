@@ -133,7 +133,7 @@ fn a_record_that_nobody_signed_reaches_no_cloud() {
 #[test]
 fn key_and_fingerprint_of_the_configuration_count_the_same() {
     let site = taken_over("key: allowed.gpg");
-    let fingerprint = imgforge::repository::Keyring::read(
+    let fingerprint = imgforge::gpg::Keyring::read(
         &std::fs::read(site.world.path("allowed.gpg")).unwrap(),
         None,
     );

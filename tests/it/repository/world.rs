@@ -7,12 +7,12 @@ pub(crate) use std::sync::{Arc, Mutex};
 
 pub(crate) use imgforge::digest::file_sha512;
 pub(crate) use imgforge::error::{Error, Kind, Result};
+pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detached};
 pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::{Options, compress};
 pub(crate) use imgforge::recipe::types::Profile;
 pub(crate) use imgforge::repository::{
-    Companion, GateProof, Keyring, Publication, Published, Repository, Settings, Signer, Signers,
-    Stamp, Verified, verify_detached,
+    Companion, GateProof, Publication, Published, Repository, Settings, Stamp,
 };
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;
@@ -21,7 +21,7 @@ pub(crate) use tempfile::TempDir;
 
 /// Verifies with the public keys in a file.
 pub(crate) fn verify(signed: &[u8], keys: &Path) -> Result<Verified> {
-    imgforge::repository::verify(signed, &Keyring::of_file(keys, None)?)
+    imgforge::gpg::verify(signed, &Keyring::of_file(keys, None)?)
 }
 
 /// A repository and what surrounds it.

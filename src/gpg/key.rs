@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::agent::{Session, gpg};
-use super::views::Sign;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::durable;
 use crate::host::temporary::Temporary;
@@ -23,6 +22,17 @@ const SIGN_ALL: &str = r#"for file in *; do
         *.detach) "$@" --detach-sign -- "$file" ;;
     esac || exit
 done"#;
+
+/// How a file is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It is not.
+    No,
+    /// The file becomes a clear-signed text.
+    Clear,
+    /// The signature lies beside it, `PATH.asc`.
+    Detached,
+}
 
 /// Who signs: a key that `gpg` knows, or imgforge's own.
 #[derive(Debug, Clone)]
@@ -123,17 +133,17 @@ impl Signer {
     }
 
     /// Whether it is one of imgforge's own keys.
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.own
     }
 
     /// Whether both are the same key.
-    pub(super) fn is(&self, other: &Signer) -> bool {
+    pub(crate) fn is(&self, other: &Signer) -> bool {
         self.key == other.key && self.home == other.home
     }
 
     /// Another key: in the same key directory, if it is of the same kind.
-    pub(super) fn with_key(&self, fingerprint: &str, own: bool) -> Signer {
+    pub(crate) fn with_key(&self, fingerprint: &str, own: bool) -> Signer {
         Signer {
             key: fingerprint.to_owned(),
             home: self.home.clone().filter(|_| own == self.own),
@@ -142,7 +152,7 @@ impl Signer {
     }
 
     /// The one of imgforge's own keys with this fingerprint.
-    pub(super) fn own_with(&self, fingerprint: &str) -> Result<Option<Signer>> {
+    pub(crate) fn own_with(&self, fingerprint: &str) -> Result<Option<Signer>> {
         if !self.own {
             return Ok(None);
         }
@@ -152,7 +162,7 @@ impl Signer {
     }
 
     /// The key to change over to: one that gpg knows, or a new one of imgforge's own.
-    pub(super) fn successor(&self, key: Option<&str>) -> Result<Signer> {
+    pub(crate) fn successor(&self, key: Option<&str>) -> Result<Signer> {
         match key {
             Some(key) => Self::find(key, self.home.clone().filter(|_| !self.own)),
             None if self.own => {
@@ -186,7 +196,7 @@ impl Signer {
 
     /// Signs each of the texts and files with SHA-512, in their order: a clear-signed text with
     /// one `Hash:` header, or the armoured signature alone.
-    pub(super) fn sign(&self, batch: &[(Sign, &[u8])]) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn sign(&self, batch: &[(Sign, &[u8])]) -> Result<Vec<Vec<u8>>> {
         let doing = || "signing".to_owned();
         let dir = Temporary::new()?;
         let name = |number: usize| {
@@ -222,7 +232,7 @@ impl Signer {
     }
 
     /// The public key as clients need it: one certificate without others' signatures.
-    pub(super) fn public_key(&self) -> Result<Vec<u8>> {
+    pub(crate) fn public_key(&self) -> Result<Vec<u8>> {
         let session = self.session()?;
         let key = self.key.trim_end_matches('!');
         let exported = session
@@ -243,15 +253,6 @@ fn generate(session: &Session, uid: &str) -> Result<()> {
         .args(["--quick-gen-key", uid, "ed25519", "sign", "never"])
         .run()
         .doing(|| "making a signing key".into())
-}
-
-/// When the keys of a keyring can sign no more; none when they always can.
-///
-/// # Errors
-/// When the file is no keyring.
-pub fn expiry(keyring: &Path) -> Result<Option<Timestamp>> {
-    let bytes = std::fs::read(keyring).doing(|| format!("reading {}", keyring.display()))?;
-    Ok(parse_expiry(&listing(&bytes)?))
 }
 
 /// The end of the primary key, or of the signing key that lasts longest, whichever is first.
@@ -309,7 +310,7 @@ fn refuse_ended(key: &str, fingerprint: &str, listing: &str) -> Result<()> {
 }
 
 /// Fingerprints of the primary keys in an exported keyring.
-pub(super) fn show(exported: &[u8]) -> Result<Vec<String>> {
+pub(crate) fn fingerprints_of(exported: &[u8]) -> Result<Vec<String>> {
     Ok(parse_fingerprints(&listing(exported)?))
 }
 

@@ -154,7 +154,7 @@ fn certificates(gpg: impl Fn() -> Program, fingerprints: &[&str]) -> Result<Opti
         return Ok(None);
     }
     let found = Keyring {
-        fingerprints: key::show(&bytes)?,
+        fingerprints: key::fingerprints_of(&bytes)?,
         bytes,
     };
     let right = match fingerprints {

@@ -9,6 +9,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
+use crate::host::lock;
 use crate::host::temporary::Temporary;
 
 /// The longest directory in which gpg-agent can make its sockets: `sun_path` has 108 bytes.
@@ -141,7 +142,7 @@ fn lock(home: Option<&Path>) -> Result<Option<File>> {
     let Ok(file) = File::open(&dir) else {
         return Ok(None);
     };
-    super::lock::wait(&file, FlockOperation::NonBlockingLockExclusive, || {
+    lock::wait(&file, FlockOperation::NonBlockingLockExclusive, || {
         format!("locking {}", dir.display())
     })?;
     Ok(Some(file))

@@ -1,0 +1,17 @@
+//! gpg: who signs, whose signatures count, and what they cover.
+//!
+//! The private keys stay with gpg and its agent; what it verifies with is only ever told here.
+
+mod agent;
+pub mod expiry;
+mod key;
+pub mod keyboxd;
+mod keyring;
+mod signers;
+mod verify;
+
+pub(crate) use key::fingerprints_of;
+pub use key::{Sign, Signer};
+pub use keyring::Keyring;
+pub use signers::Signers;
+pub use verify::{Verified, verify, verify_all, verify_any, verify_detached};
