@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
 
@@ -27,7 +30,7 @@ impl Mask {
             .values()
             .flat_map(|value| {
                 let lines = value.split(|b| *b == b'\n' || *b == b'\r');
-                let encoded = [super::protocol::base64(value).into_bytes()];
+                let encoded = [BASE64_STANDARD.encode(value).into_bytes()];
                 lines.map(<[u8]>::to_vec).chain(encoded)
             })
             .filter(|needle| needle.len() >= SHORTEST)

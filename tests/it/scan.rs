@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use imgforge::host::exec::Program;
 use serde_json::Value;
 
@@ -194,7 +196,7 @@ fn planted() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    imgforge::runner::protocol::base64(bytes)
+    BASE64_STANDARD.encode(bytes)
 }
 
 fn tree() -> Phony {
