@@ -15,7 +15,6 @@ use crate::distro::{self, Apt, Suite, apt};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::recipe::Config;
-use crate::recipe::types::Install;
 use crate::stage::install::bootstrap::{as_guest_root, mirror, remove_tree};
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -76,25 +75,6 @@ impl Toolbox {
     pub fn key(&self) -> &Key {
         &self.entry.meta().key
     }
-}
-
-/// Whether guests that `install` makes can have Ansible: `Ok` also where the release shows only
-/// in the guest.
-///
-/// # Errors
-/// A sentence that names the release.
-pub fn supports(install: &Install) -> Result<(), String> {
-    let os = match install {
-        Install::Bootstrap(_) | Install::Import(_) => return Ok(()),
-        Install::VirtInstall(method) => method.os.as_str(),
-    };
-    let suites: Vec<&str> = distro::all().map(|(_, suite)| suite.osinfo).collect();
-    if suites.contains(&os) || distro::by_osinfo(os).is_none() {
-        return Ok(());
-    }
-    Err(format!(
-        "Ansible cannot be brought to {os}: there is no toolbox for it"
-    ))
 }
 
 /// The toolbox with Ansible for the release whose code name is `codename`.
@@ -306,25 +286,4 @@ fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
         .env("MKE2FS_CONFIG", "/dev/null")
         .hint("apt-get install e2fsprogs")
         .run()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_without_a_toolbox_are_known_before_anything_runs() {
-        let install = |os: &str| -> Install {
-            serde_json::from_value(json!({"virt-install": {
-                "os": os,
-                "media": {"location": "/srv/tree"},
-                "answers": "preseed/debian.cfg",
-            }}))
-            .unwrap()
-        };
-        assert_eq!(supports(&install("debian13")), Ok(()));
-        assert_eq!(supports(&install("ubuntu24.04")), Ok(()));
-        let refused = supports(&install("fedora42")).unwrap_err();
-        assert!(refused.contains("fedora42"), "{refused}");
-    }
 }

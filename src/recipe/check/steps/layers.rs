@@ -1,8 +1,9 @@
 //! Ansible and Puppet.
 
 use super::super::{Context, Role, Wants, at};
+use crate::distro;
 use crate::recipe::node::Node;
-use crate::recipe::types::{Ansible, Puppet, PuppetAgent, Recipe};
+use crate::recipe::types::{Ansible, Install, Puppet, PuppetAgent, Recipe};
 
 pub(super) fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, node: &Node) {
     cx.local(
@@ -27,7 +28,7 @@ pub(super) fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, 
         }
     }
     if let Some(install) = cx.install
-        && let Err(message) = crate::toolbox::supports(install)
+        && let Err(message) = has_toolbox(install)
     {
         let help = "do the work with `shell` or `puppet`, or install Ansible with `packages`";
         cx.wrong(node.loc, message, help);
@@ -43,6 +44,25 @@ pub(super) fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, 
     if let Some(secret) = &options.vault_password {
         cx.secret(recipe, secret, at(node, "vault-password"));
     }
+}
+
+/// Whether guests that `install` makes can have Ansible: `Ok` also where the release shows only
+/// in the guest.
+///
+/// # Errors
+/// A sentence that names the release.
+fn has_toolbox(install: &Install) -> Result<(), String> {
+    let os = match install {
+        Install::Bootstrap(_) | Install::Import(_) => return Ok(()),
+        Install::VirtInstall(method) => method.os.as_str(),
+    };
+    let suites: Vec<&str> = distro::all().map(|(_, suite)| suite.osinfo).collect();
+    if suites.contains(&os) || distro::by_osinfo(os).is_none() {
+        return Ok(());
+    }
+    Err(format!(
+        "Ansible cannot be brought to {os}: there is no toolbox for it"
+    ))
 }
 
 pub(super) fn puppet(cx: &mut Context<'_>, options: &Puppet, node: &Node, key: &str) {
@@ -105,5 +125,28 @@ fn facts(cx: &mut Context<'_>, node: &Node) {
                 format!("`{}` is no name for a fact", entry.key),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn releases_without_a_toolbox_are_known_before_anything_runs() {
+        let install = |os: &str| -> Install {
+            serde_json::from_value(json!({"virt-install": {
+                "os": os,
+                "media": {"location": "/srv/tree"},
+                "answers": "preseed/debian.cfg",
+            }}))
+            .unwrap()
+        };
+        assert_eq!(has_toolbox(&install("debian13")), Ok(()));
+        assert_eq!(has_toolbox(&install("ubuntu24.04")), Ok(()));
+        let refused = has_toolbox(&install("fedora42")).unwrap_err();
+        assert!(refused.contains("fedora42"), "{refused}");
     }
 }
