@@ -5,6 +5,7 @@ use crate::units::Size;
 
 pub mod apt;
 mod debian;
+pub mod mirror;
 mod redhat;
 mod ubuntu;
 

@@ -10,6 +10,7 @@ pub mod interrupt;
 pub mod listening;
 pub(crate) mod lock;
 pub mod memory;
+pub mod namespace;
 pub mod others;
 pub mod outlet;
 pub mod space;

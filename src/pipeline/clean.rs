@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::guest::remove_sockets_below;
+use crate::host::namespace::remove_tree;
 use crate::host::temporary;
 use crate::hypervisor::sweep::{sweep_domain, sweep_process};
-use crate::stage::install::bootstrap::remove_tree;
 use crate::store::Store;
 use crate::store::ledger::Item;
 use crate::ui::Ui;

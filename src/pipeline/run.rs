@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::host::namespace::remove_tree;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log, records};
 use crate::recipe::Resolved;
-use crate::stage::install::bootstrap::remove_tree;
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };

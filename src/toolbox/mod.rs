@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::digest::Key;
-use crate::distro::{self, Apt, Suite, apt};
+use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::namespace::{as_guest_root, remove_tree};
 use crate::recipe::Config;
-use crate::stage::install::bootstrap::{as_guest_root, mirror, remove_tree};
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;

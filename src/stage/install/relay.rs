@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::SourcesFile;
-use super::bootstrap::mirror;
 use crate::distro::apt::{self, Archive};
-use crate::distro::{self, Apt, Distro, Suite};
+use crate::distro::{self, Apt, Distro, Suite, mirror};
 use crate::error::{Error, Result};
 use crate::http::Url;
 use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};

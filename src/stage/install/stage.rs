@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Installed, bootstrap, import, published, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
+use crate::host::namespace::remove_tree;
 use crate::pipeline::pins::Pin;
 use crate::recipe::types::Install;
 use crate::stage::Context;
@@ -22,7 +23,7 @@ pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Value> {
     std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
     let made = install(context, pin, &scratch);
     // What is left of a failure may belong to users of the guest.
-    let removed = bootstrap::remove_tree(&scratch);
+    let removed = remove_tree(&scratch);
     let (installed, declared) = made?;
     removed?;
     Ok(json!({ "install": installed.facts, "declared": declared }))

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{GuestTree, Program};
+use crate::host::namespace::as_guest_root;
 use crate::units::Size;
 
-use super::{SMALLEST, namespace::as_guest_root, system, too_small};
+use super::{SMALLEST, system, too_small};
 
 /// Bytes of a sector.
 pub(super) const SECTOR: u64 = 512;

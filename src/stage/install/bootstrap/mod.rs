@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::distro::apt::Archive;
-use crate::distro::{self, Apt, Suite};
+use crate::distro::{self, Apt, Suite, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
+use crate::host::namespace::remove_tree;
 use crate::recipe::types::{Bootstrap, Machine, Mirrors};
 use crate::stage::install::{Facts, Installed, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
@@ -17,14 +18,10 @@ use crate::units::Size;
 
 mod disk;
 mod grub;
-pub mod mirror;
-mod namespace;
 mod packages;
 mod system;
 #[cfg(test)]
 mod tests;
-
-pub use namespace::{as_guest_root, remove_tree};
 
 /// Everything that a bootstrap depends on.
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! The directory with the system's packages, by mmdebstrap.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Result};
-use crate::host::exec::GuestTree;
+use crate::host::exec::{GuestTree, quote};
+use crate::host::namespace::{as_guest_root, remove_tree};
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
-use super::{Input, disk::Layout, grub, namespace};
-use crate::host::exec::quote;
+use super::{Input, disk::Layout, grub};
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
@@ -21,7 +21,7 @@ pub(super) fn install(
     layout: &Layout,
 ) -> Result<GuestTree> {
     let tree = input.scratch.join("tree");
-    namespace::remove_tree(&tree)?;
+    remove_tree(&tree)?;
     let doing = || format!("making {}", tree.display());
     let tree = GuestTree::new(tree.clone()).doing(doing)?;
     let write = |name: &str, text: &str| -> Result<PathBuf> {
@@ -35,9 +35,12 @@ pub(super) fn install(
         .map(|text| write("build.sources", &text))
         .transpose()?;
     let ui = input.ui.clone();
-    namespace::as_guest_root("mmdebstrap")
+    as_guest_root("mmdebstrap")
         .args(arguments(input.bootstrap, distro, suite))
-        .arg(format!("--customize-hook=sh -e {} \"$1\"", word(&hook)))
+        .arg(format!(
+            "--customize-hook=sh -e {} \"$1\"",
+            quote(&hook.to_string_lossy())
+        ))
         .arg(suite.name)
         .arg(tree.data())
         .args(sources)
@@ -69,11 +72,6 @@ fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite) -> Vec<String> 
         "--dpkgopt=force-unsafe-io".into(),
         format!("--include={}", packages.join(",")),
     ]
-}
-
-/// A path as one word of a hook's line.
-pub(super) fn word(path: &Path) -> String {
-    quote(&path.to_string_lossy())
 }
 
 /// mmdebstrap's own milestones become steps; everything is a line.

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::distro::apt::{self, Archive};
-use crate::distro::{Apt, Suite};
+use super::apt::{self, Archive};
+use super::{Apt, Suite};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{Program, quote};
 use crate::host::tools;
 use crate::http::{Client, Limits, Url};
 use crate::ui::StageUi;
-
-use super::packages::word;
 
 /// A mirror that does not answer soon is left for the next one.
 const LIMITS: Limits = Limits {
@@ -145,7 +143,7 @@ pub fn tool_default(scratch: &Path, distro: &Apt, suite: &Suite) -> Result<Optio
     let file = scratch.join("default.sources");
     let hook = format!(
         r#"--setup-hook=cat "$1"/etc/apt/sources.list >{}"#,
-        word(&file)
+        quote(&file.to_string_lossy())
     );
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::exec::Program;
 use crate::error::{Context as _, Result};
-use crate::host::exec::Program;
 
 /// Namespaces of root, and of an ordinary user.
 const OF_ROOT: &[&str] = &["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
