@@ -13,6 +13,7 @@ pub mod memory;
 pub mod namespace;
 pub mod others;
 pub mod outlet;
+pub mod qemu_img;
 pub mod space;
 pub mod temporary;
 pub mod tools;

@@ -13,6 +13,7 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
+use crate::host::qemu_img::{CLUSTER, overlay};
 use crate::hypervisor::{
     Boot, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Spec,
 };
@@ -22,7 +23,6 @@ use crate::recipe::types;
 use crate::runner::lines::Screen;
 use crate::runner::watch::unlock::{Answer, Unlock};
 use crate::stage::configure;
-use crate::stage::{CLUSTER, overlay};
 use crate::store::{DISK, Store};
 
 /// Ctrl-], as in `virsh console`.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::qemu_img;
 use crate::pipeline::host::Host;
 use crate::recipe::types::Recipe;
 use crate::recipe::{Config, Resolved};
@@ -29,7 +29,6 @@ pub use crate::repository::Published;
 use crate::store::media::Media;
 use crate::store::{DISK, Entry, Store};
 use crate::ui::StageUi;
-use crate::units::Size;
 
 /// The stages, in the order of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,7 +153,7 @@ impl Context<'_> {
     /// # Errors
     /// When `qemu-img` fails.
     pub fn overlay(&self, below: &Entry) -> Result<PathBuf> {
-        self.overlay_with(below, CLUSTER)
+        self.overlay_with(below, qemu_img::CLUSTER)
     }
 
     /// As [`Context::overlay`], with clusters of `cluster` bytes: what is trimmed in whole
@@ -163,52 +162,9 @@ impl Context<'_> {
     /// # Errors
     /// When `qemu-img` fails.
     pub fn overlay_with(&self, below: &Entry, cluster: u64) -> Result<PathBuf> {
-        overlay(self.dir, &below.disk_from_sibling(), DISK, cluster)?;
+        qemu_img::overlay(self.dir, &below.disk_from_sibling(), DISK, cluster)?;
         Ok(self.dir.join(DISK))
     }
-}
-
-/// QEMU's usual cluster, in bytes.
-pub const CLUSTER: u64 = 64 << 10;
-
-/// Makes `dir/name` as a qcow2 overlay of `backing`, a path as `dir` sees it.
-///
-/// # Errors
-/// When `qemu-img` fails.
-pub fn overlay(dir: &Path, backing: &Path, name: &str, cluster: u64) -> Result<()> {
-    overlay_of(dir, backing, "qcow2", name, cluster)
-}
-
-/// As [`overlay`], of a backing file in this format.
-///
-/// # Errors
-/// When `qemu-img` fails.
-pub fn overlay_of(
-    dir: &Path,
-    backing: &Path,
-    format: &str,
-    name: &str,
-    cluster: u64,
-) -> Result<()> {
-    Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .arg(backing)
-        .args(["-o", &format!("cluster_size={cluster}")])
-        .arg(name)
-        .dir(dir)
-        .run()
-}
-
-/// Gives the qcow2 `disk` another virtual size.
-///
-/// # Errors
-/// When `qemu-img` fails, as for a smaller one.
-pub fn resize(disk: &Path, size: Size) -> Result<()> {
-    Program::new("qemu-img")
-        .args(["resize", "-q", "-f", "qcow2"])
-        .arg(disk)
-        .arg(size.as_bytes().to_string())
-        .run()
 }
 
 /// A disk with the base system: proven by the installer's own last act.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img;
 use crate::hypervisor::{self, Format};
 use crate::recipe::types::{Check, Step};
 use crate::scan::Subject;
 use crate::stage::check::{Basis, Gate, GateReport, run_gate};
 use crate::stage::install::SourcesFile;
-use crate::stage::{Context, Sealed, configure, declared, overlay, seal};
+use crate::stage::{Context, Sealed, configure, declared, seal};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::target::Trial;
 
@@ -23,7 +24,7 @@ pub(super) fn prepare(
     scratch: &Path,
 ) -> Result<PathBuf> {
     let below = std::path::absolute(sealed.0.disk()).doing(|| "finding the sealed disk".into())?;
-    overlay(scratch, &below, "prepared.qcow2", OVERLAY_CLUSTER)?;
+    qemu_img::overlay(scratch, &below, "prepared.qcow2", OVERLAY_CLUSTER)?;
     let disk = scratch.join("prepared.qcow2");
     let work = configure::Work {
         steps,

@@ -17,9 +17,9 @@ use super::vmdk;
 use super::{About, DISK, Made, Part, Site, Target, Trial, kernel, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Clusters, Targets, Vagrant, VagrantProvider};
-use crate::stage;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::units::Size;
 use words::Machine;
@@ -145,7 +145,7 @@ fn edited(site: &Site<'_>) -> Result<std::path::PathBuf> {
     let absolute = |path: &Path| std::path::absolute(path).doing(|| "finding the disk".into());
     let (below, scratch) = (absolute(site.source.disk())?, absolute(site.scratch)?);
     let cluster = OVERLAY_CLUSTER;
-    stage::overlay_of(&scratch, &below, site.source.format(), DISK, cluster)?;
+    qemu_img::overlay_of(&scratch, &below, site.source.format(), DISK, cluster)?;
     let disk = scratch.join(DISK);
     account::add(&disk, site.source.accel(), site.ui)?;
     Ok(disk)

@@ -32,6 +32,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
 use crate::host::exec::Program;
+use crate::host::qemu_img::CLUSTER;
 use crate::hypervisor::patience;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
@@ -40,7 +41,7 @@ use crate::recipe::types::{self, VirtInstall};
 use crate::recipe::{beneath, template};
 use crate::runner::EVENTS_PORT;
 use crate::runner::mask::Mask;
-use crate::stage::{CLUSTER, Context, configure};
+use crate::stage::{Context, configure};
 use crate::store;
 use crate::store::media::Vouched;
 use crate::sysprep::OVERLAY_CLUSTER;
