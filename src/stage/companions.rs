@@ -12,7 +12,7 @@ use crate::sbom::{Contents, cyclonedx};
 use crate::stage::{Packed, declared};
 use crate::store::Store;
 use crate::sysprep::Declared;
-use crate::target::gate;
+use crate::target::{Told, gate};
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";
@@ -159,18 +159,4 @@ pub fn artifacts(dir: &std::path::Path, facts: &Value) -> Result<Vec<super::Arti
             proof: told.proof,
         })
         .collect())
-}
-
-/// One artifact in a stage's facts.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Told {
-    /// Its name in the stage's entry.
-    pub file: String,
-    /// Its SHA-512, in hex.
-    pub sha512: String,
-    /// What is known of it: `target`, `format`, …
-    pub about: std::collections::BTreeMap<String, String>,
-    /// What its gate proved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<crate::target::Proof>,
 }

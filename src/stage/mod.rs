@@ -10,7 +10,6 @@ pub mod pack;
 pub mod publish;
 pub mod seal;
 pub mod seal_file;
-pub mod streams;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

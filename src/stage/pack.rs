@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::error::{Context as _, Result};
 use crate::host::outlet::Outlet;
 use crate::pack;
-use crate::stage::{Context, Packed, Sealed, streams};
+use crate::stage::{Context, Packed, Sealed};
 use crate::store::{DISK, Store};
+use crate::target::streams;
 
 /// Flattens the sealed disk and compresses it.
 ///
@@ -37,7 +38,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         .as_ref()
         .is_some_and(|publish| publish.streams);
     let artifacts = match streams {
-        true => streams::of_stage(context, sealed, &raw, version)?,
+        true => streamed(context, sealed, &raw, version)?,
         false => json!([]),
     };
     std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
@@ -50,6 +51,30 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         "artifacts": artifacts,
         "note": packed.summary(),
     }))
+}
+
+/// What `publish: {streams: true}` asks for, as the stage's facts tell of it.
+fn streamed(context: &Context<'_>, sealed: &Sealed, raw: &Path, version: &str) -> Result<Value> {
+    let recipe = context.recipe();
+    let system = &sealed.0.meta().facts["os"];
+    let os = system["distro"].as_str().unwrap_or("linux");
+    let title = if recipe.summary.is_empty() {
+        &recipe.name
+    } else {
+        &recipe.summary
+    };
+    context.ui.step("compressing as qcow2");
+    let about = streams::About {
+        name: &recipe.name,
+        title,
+        version,
+        arch: "x86_64",
+        os,
+        release: &streams::release(system),
+        created: sealed.0.meta().created,
+        sealed: sealed.digest()?,
+    };
+    Ok(json!(streams::make(context.dir, raw, &about)?))
 }
 
 /// Copies the file to `dir` for `-o DIR`, in place of an earlier one, by one rename.

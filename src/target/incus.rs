@@ -4,12 +4,11 @@ use serde_json::json;
 
 use super::convert::convert;
 use super::qcow2::form;
-use super::{Made, Part, Site, Target, proven};
+use super::{Made, Part, Site, Target, proven, streams};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Clusters, Firmware, Incus, Targets};
-use crate::stage::streams;
 use crate::units::Size;
 
 /// The target.

@@ -25,6 +25,7 @@ mod ramdisk;
 mod raw;
 mod rootfs;
 pub mod source;
+pub mod streams;
 pub(crate) mod tree;
 mod vagrant;
 mod vmdk;
@@ -40,7 +41,6 @@ use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Firmware, Machine, Step, Targets};
-use crate::stage::companions::Told;
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -191,6 +191,20 @@ pub struct Made {
     pub about: BTreeMap<String, String>,
     /// What was proven of it.
     pub proof: Vec<Proven>,
+}
+
+/// One artifact in a stage's facts.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Told {
+    /// Its name in the stage's entry.
+    pub file: String,
+    /// Its SHA-512, in hex.
+    pub sha512: String,
+    /// What is known of it: `target`, `format`, …
+    pub about: BTreeMap<String, String>,
+    /// What its gate proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// One thing that was proven of an artifact.

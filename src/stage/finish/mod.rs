@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::types::Step;
 use crate::scan::Subject;
-use crate::stage::companions::Told;
 use crate::stage::{Context, Sealed, check};
 use crate::store::Entry;
-use crate::target::{self, About, Asked, Part, Site, Source, Target, proven};
+use crate::target::{self, About, Asked, Part, Site, Source, Target, Told, proven};
 use crate::units::Size;
 
 /// What the artifacts of a sealed disk say about the image.
@@ -27,7 +26,7 @@ pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
             summary => summary.to_owned(),
         },
         os: system["distro"].as_str().unwrap_or("linux").to_owned(),
-        os_version: super::streams::release(system),
+        os_version: target::streams::release(system),
         created: sealed.meta().created,
     }
 }

@@ -1,6 +1,7 @@
 //! Streams as Incus' own verifier and the mirror of Glance read them.
 
-use imgforge::stage::streams::{self, About};
+use imgforge::target::Told;
+use imgforge::target::streams::{self, About};
 
 use super::*;
 
@@ -24,7 +25,7 @@ fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
         made[1].sha512, again[1].sha512,
         "the metadata is the same each time"
     );
-    let companion = |told: &streams::Made| {
+    let companion = |told: &Told| {
         Companion::file(told.file.clone(), dir.join(&told.file)).about(told.about.clone())
     };
     made.iter().map(companion).collect()

@@ -10,12 +10,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use xz2::write::XzEncoder;
 
+use super::{Part, Proof, Told, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::stage::{Context, Sealed};
-use crate::target::{Part, Proof, proven};
-
-pub use super::companions::Told as Made;
 
 /// What the files say about the image.
 #[derive(Debug, Clone, Copy)]
@@ -38,43 +35,11 @@ pub struct About<'a> {
     pub sealed: &'a str,
 }
 
-/// What the pack stage makes with `publish: {streams: true}`, as its facts tell of it.
-///
-/// # Errors
-/// As [`make`].
-pub fn of_stage(
-    context: &Context<'_>,
-    sealed: &Sealed,
-    raw: &Path,
-    version: &str,
-) -> Result<Value> {
-    let recipe = context.recipe();
-    let system = &sealed.0.meta().facts["os"];
-    let os = system["distro"].as_str().unwrap_or("linux");
-    let title = if recipe.summary.is_empty() {
-        &recipe.name
-    } else {
-        &recipe.summary
-    };
-    context.ui.step("compressing as qcow2");
-    let about = About {
-        name: &recipe.name,
-        title,
-        version,
-        arch: "x86_64",
-        os,
-        release: &release(system),
-        created: sealed.0.meta().created,
-        sealed: sealed.digest()?,
-    };
-    Ok(json!(make(context.dir, raw, &about)?))
-}
-
 /// Makes the qcow2 and the metadata in `dir` from `raw`, the flattened disk.
 ///
 /// # Errors
 /// When `qemu-img` fails, or the copy is not the disk that the gate tested.
-pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
+pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
     let stem = format!("{}-{}", about.name, about.version);
     let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
     Program::new("qemu-img")
@@ -124,7 +89,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
     made.into_iter()
         .map(|(file, words, parts)| {
             let sha512 = crate::digest::file_sha512(&dir.join(&file))?;
-            Ok(Made {
+            Ok(Told {
                 file,
                 proof: Some(Proof::new(&sha512, about.sealed, parts.to_vec())),
                 sha512,
@@ -135,7 +100,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Made>> {
 }
 
 /// `12`, or `24.04` where both parts make the name.
-pub(super) fn release(system: &Value) -> String {
+pub(crate) fn release(system: &Value) -> String {
     let number = |name: &str| system[name].as_i64().unwrap_or(0);
     match system["distro"].as_str() {
         Some("ubuntu") => format!("{}.{:02}", number("major"), number("minor")),
