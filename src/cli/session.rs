@@ -6,9 +6,9 @@ use super::{App, recipes};
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
 use crate::pipeline::Session;
-use crate::pipeline::host::{Host, Settings};
 use crate::pipeline::pins::Pins;
 use crate::recipe::Config;
+use crate::stage::host::{Host, Settings};
 use crate::store::Store;
 use crate::store::digests::Digests;
 

@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
                 let channel = options.publish.as_ref().and_then(Option::as_deref);
                 stage::publish::ready(config, plan, repo.root(), channel)?;
             }
-            session.host.prepare(plan, options.publish.is_some())?;
+            ready::prepare(&session.host, plan, options.publish.is_some())?;
         }
         // It has begun: what was asked for anew is what later builds go on with.
         for planned in plan.all() {

@@ -15,7 +15,7 @@ use super::App;
 use crate::error::{Context as _, Result};
 use crate::guest::Key;
 use crate::pipeline::clean;
-use crate::pipeline::host::{Host, Settings};
+use crate::stage::host::{Host, Settings};
 use crate::store::Store;
 
 /// The arguments of `imgforge disk`.

@@ -1,11 +1,56 @@
 //! What is asked before the first stage works.
 
+use crate::doctor::{Needs, preflight};
 use crate::error::{Error, Result};
+use crate::pipeline::clean;
 use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::recipe::Resolved;
 use crate::recipe::types::Install;
+use crate::stage::host::{Host, Settings};
 use crate::stage::{self, StageId};
 use crate::target;
+
+/// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`,
+/// and to `publish` its image.
+///
+/// # Errors
+/// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
+pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
+    let (store, Settings { ui, max_size, .. }) = (host.store(), host.settings());
+    for cleared in clean::sweep(&store, ui)? {
+        ui.notice(format!("cleared after an earlier run: {cleared}"));
+    }
+    if let Some(limit) = max_size {
+        for gone in store.shrink(*limit)? {
+            ui.notice(format!("the store is full: removed {}", gone.name));
+        }
+    }
+    let runs: Vec<_> = plan
+        .all()
+        .into_iter()
+        .filter(|planned| !planned.cached)
+        .collect();
+    let targets = runs.iter().filter_map(|planned| match planned.work {
+        Work::Finish(name) => target::find(name),
+        _ => None,
+    });
+    let targets: Vec<_> = targets.collect();
+    target::need_tools(targets.iter().copied())?;
+    let recipe = &plan.resolved.recipe.targets;
+    let guests = targets
+        .iter()
+        .any(|target| target.trial.is_some() || !(target.steps)(recipe).is_empty());
+    // What boots a guest needs what the gate needs.
+    let guests = guests.then(|| StageId::Check.name());
+    let publishing = publish.then(|| StageId::Publish.name());
+    let stages = runs.iter().map(|planned| planned.stage.name());
+    preflight(&Needs {
+        stages: stages.chain(guests).chain(publishing).collect(),
+        installer: plan.runs_an_installer() && runs.iter().any(|p| p.stage == StageId::Install),
+        bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
+        state: host.state(),
+    })
+}
 
 /// A missing secret is told before the first stage works, not after it.
 pub(super) fn have_secrets(plan: &Plan) -> Result<()> {

@@ -3,16 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::doctor::{Needs, preflight};
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
 use crate::hypervisor::{self, Connection};
-use crate::pipeline::clean;
-use crate::pipeline::plan::{Plan, Work};
-use crate::stage::StageId;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
-use crate::target;
 use crate::ui::Ui;
 use crate::units::Size;
 
@@ -58,55 +53,14 @@ impl Host {
         }
     }
 
+    /// What the user has set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The state directory, as a store.
     pub fn store(&self) -> Store {
         Store::new(&self.settings.state)
-    }
-
-    /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`,
-    /// and to `publish` its image.
-    ///
-    /// # Errors
-    /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
-    pub fn prepare(&self, plan: &Plan, publish: bool) -> Result<()> {
-        let store = Store::new(&self.settings.state);
-        for cleared in clean::sweep(&store, &self.settings.ui)? {
-            self.settings
-                .ui
-                .notice(format!("cleared after an earlier run: {cleared}"));
-        }
-        if let Some(limit) = self.settings.max_size {
-            for gone in store.shrink(limit)? {
-                self.settings
-                    .ui
-                    .notice(format!("the store is full: removed {}", gone.name));
-            }
-        }
-        let runs: Vec<_> = plan
-            .all()
-            .into_iter()
-            .filter(|planned| !planned.cached)
-            .collect();
-        let targets = runs.iter().filter_map(|planned| match planned.work {
-            Work::Finish(name) => target::find(name),
-            _ => None,
-        });
-        let targets: Vec<_> = targets.collect();
-        target::need_tools(targets.iter().copied())?;
-        let recipe = &plan.resolved.recipe.targets;
-        let guests = targets
-            .iter()
-            .any(|target| target.trial.is_some() || !(target.steps)(recipe).is_empty());
-        // What boots a guest needs what the gate needs.
-        let guests = guests.then(|| StageId::Check.name());
-        let publishing = publish.then(|| StageId::Publish.name());
-        let stages = runs.iter().map(|planned| planned.stage.name());
-        preflight(&Needs {
-            stages: stages.chain(guests).chain(publishing).collect(),
-            installer: plan.runs_an_installer() && runs.iter().any(|p| p.stage == StageId::Install),
-            bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
-            state: &self.settings.state,
-        })
     }
 
     /// The state directory.
