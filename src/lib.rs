@@ -9,6 +9,7 @@ pub mod error;
 pub mod fstab;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod git;
 pub mod gpg;
 pub mod guest;
 pub mod host;

@@ -2,7 +2,6 @@
 
 pub mod clean;
 pub mod epoch;
-pub mod git;
 pub mod graph;
 mod guard;
 pub mod keys;

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Context as _, Kind, Result};
+use crate::git;
 use crate::pipeline::epoch::Mode;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::records::Record;
 use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
-use crate::pipeline::{self, Options, Session, git};
+use crate::pipeline::{self, Options, Session};
 use crate::repository::state::{Image, Placement};
 use crate::repository::{Stamp, State};
 use crate::time::now;

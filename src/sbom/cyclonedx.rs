@@ -75,7 +75,7 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
 }
 
 /// Seconds since 1970 as RFC 3339.
-pub(super) fn timestamp(seconds: u64) -> String {
+pub(crate) fn timestamp(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or_default();
     jiff::Timestamp::from_second(seconds)
         .unwrap_or_default()

@@ -1,11 +1,10 @@
-//! What is in an image: its packages, as a CycloneDX SBOM and as a list, where they came from, and
-//! how two images differ. Pure: the sealing session lists, the publication writes.
+//! What is in an image: its packages, as a CycloneDX SBOM and as a list, and how two images
+//! differ. Pure: the sealing session lists, the publication writes.
 
 pub mod contents;
 pub mod cyclonedx;
 pub mod diff;
 pub mod package;
-pub mod provenance;
 pub mod query;
 pub mod version;
 

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use crate::address;
 use crate::error::{Error, Result};
+use crate::git::Source;
 use crate::pipeline::plan::Plan;
 use crate::repository::Companion;
-use crate::sbom::provenance::{self, File, Provenance, Source, Stage};
 use crate::sbom::{Contents, cyclonedx};
+use crate::stage::provenance::{self, File, Provenance, Stage};
 use crate::stage::{Packed, declared};
 use crate::store::Store;
 use crate::sysprep::Declared;

@@ -8,6 +8,7 @@ pub mod finish;
 pub mod host;
 pub mod install;
 pub mod pack;
+pub mod provenance;
 pub mod publish;
 pub mod seal;
 pub mod seal_file;

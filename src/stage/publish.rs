@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 use crate::address;
 use crate::error::{Error, Result};
+use crate::git::{self, Source};
 use crate::pipeline::pins::Pin;
+use crate::pipeline::place;
 use crate::pipeline::plan::Plan;
-use crate::pipeline::{git, place};
 use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State};
-use crate::sbom::provenance::Source;
 use crate::stage::companions::{self, Material};
 use crate::stage::{Checked, Packed};
 use crate::store::Store;

@@ -5,8 +5,8 @@ mod forged;
 use std::path::Path;
 
 use imgforge::error::{Error, Kind};
+use imgforge::git::{Signers, publishable_by, source};
 use imgforge::host::exec::Program;
-use imgforge::pipeline::git::{Signers, publishable_by, source};
 use imgforge::store::digests::Digests;
 use imgforge::store::inputs::Walked;
 

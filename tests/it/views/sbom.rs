@@ -1,6 +1,7 @@
 //! SBOM and provenance, judged by the ecosystem's own libraries.
 
-use imgforge::sbom::provenance::{self, File as Subject, Provenance, Source, Stage};
+use imgforge::git::Source;
+use imgforge::stage::provenance::{self, File as Subject, Provenance, Stage};
 use imgforge::store::inputs::Inputs;
 
 use super::*;

@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::cyclonedx::timestamp;
-use crate::address;
 use crate::digest::Key;
+use crate::git::Source;
 use crate::pipeline::pins::Pin;
+use crate::sbom::cyclonedx::timestamp;
 use crate::store::inputs::Inputs;
 
 /// What `buildType` says: the meaning of the parameters below.
@@ -36,17 +36,6 @@ pub struct Stage<'a> {
     pub inputs: &'a Inputs,
     /// When its result was committed, seconds since 1970, and how many seconds it took.
     pub made: Option<(u64, f64)>,
-}
-
-/// The commit of the recipe repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Its hash.
-    pub commit: String,
-    /// Where the repository is fetched from, without credentials.
-    pub remote: Option<String>,
-    /// Whether files differed from the commit.
-    pub dirty: bool,
 }
 
 /// What a statement is about.
@@ -180,30 +169,10 @@ fn digest_of(name: &str, digest: &str) -> Value {
     }
 }
 
-/// An address without user and password.
-pub fn without_credentials(address: &str) -> String {
-    let address = &*address::hide(address);
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest
-                .split_once('/')
-                .map_or((rest, None), |(host, path)| (host, Some(path)));
-            let host = host.rsplit('@').next().unwrap_or(host);
-            path.map_or(format!("{scheme}://{host}"), |path| {
-                format!("{scheme}://{host}/{path}")
-            })
-        }
-        // git@host:path, which is a user's name and no secret, as a URL.
-        None => match address.split_once(':') {
-            Some((host, path)) if !host.contains('/') => format!("ssh://{host}/{path}"),
-            _ => format!("file://{address}"),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::git::without_credentials;
 
     #[test]
     fn the_statement_names_subjects_stages_and_inputs() {
@@ -263,18 +232,5 @@ mod tests {
             "2025-12-31T23:59:00Z"
         );
         assert_eq!(value["subject"][0]["digest"]["sha512"], "aa");
-    }
-
-    #[test]
-    fn addresses_lose_their_credentials() {
-        for (from, to) in [
-            ("https://u:p@h/x.git", "https://h/x.git"),
-            ("https://u:p/q@h/x.git?token=t", "https://h/x.git?token=…"),
-            ("git@h:team/x.git", "ssh://git@h/team/x.git"),
-            ("/srv/git/x", "file:///srv/git/x"),
-            ("ssh://git@h", "ssh://h"),
-        ] {
-            assert_eq!(without_credentials(from), to);
-        }
     }
 }

@@ -12,9 +12,9 @@ mod content;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::address;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::find;
-use crate::sbom::provenance::{Source, without_credentials};
 use crate::store::inputs::Walked;
 use call::Git;
 
@@ -27,6 +27,17 @@ const SHOW: [&str; 6] = [
     "--no-textconv",
     "--format=%G?%x00%GF%x00%GP%x00%GS",
 ];
+
+/// The commit of the recipe repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its hash.
+    pub commit: String,
+    /// Where the repository is fetched from, without credentials.
+    pub remote: Option<String>,
+    /// Whether files differed from the commit.
+    pub dirty: bool,
+}
 
 /// The commit of the recipe repository at `root`; none where it is no git repository.
 ///
@@ -118,6 +129,27 @@ pub fn publishable_by(
     }
     signed(&genuine, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
     Ok(Some(at(&git, commit, false)))
+}
+
+/// An address without user and password.
+pub(crate) fn without_credentials(address: &str) -> String {
+    let address = &*address::hide(address);
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest
+                .split_once('/')
+                .map_or((rest, None), |(host, path)| (host, Some(path)));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            path.map_or(format!("{scheme}://{host}"), |path| {
+                format!("{scheme}://{host}/{path}")
+            })
+        }
+        // git@host:path, which is a user's name and no secret, as a URL.
+        None => match address.split_once(':') {
+            Some((host, path)) if !host.contains('/') => format!("ssh://{host}/{path}"),
+            _ => format!("file://{address}"),
+        },
+    }
 }
 
 fn short(commit: &str) -> &str {
@@ -360,6 +392,19 @@ mod tests {
                 error.contains("which says who may sign"),
                 "{unseen}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn addresses_lose_their_credentials() {
+        for (from, to) in [
+            ("https://u:p@h/x.git", "https://h/x.git"),
+            ("https://u:p/q@h/x.git?token=t", "https://h/x.git?token=…"),
+            ("git@h:team/x.git", "ssh://git@h/team/x.git"),
+            ("/srv/git/x", "file:///srv/git/x"),
+            ("ssh://git@h", "ssh://h"),
+        ] {
+            assert_eq!(without_credentials(from), to);
         }
     }
 }
