@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
-use crate::pipeline::pins::Pin;
+use crate::pull::Pin;
 use crate::recipe::types::{
     Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Secret, Step, VirtInstall,
 };

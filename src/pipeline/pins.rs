@@ -5,71 +5,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::digest::Key;
 use crate::error::{Error, Kind, Result};
 use crate::http::Client;
 use crate::pipeline::Session;
 use crate::pipeline::epoch::Mode;
-use crate::pull::{self, Reference};
+use crate::pull::{self, Pin, Reference};
 use crate::recipe::types::{From, Import, Install, Recipe};
 use crate::store::{Store, write_atomic};
-
-/// A published image that a recipe builds on, in the revision that counts for this build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    /// How the recipe names it: `REPO#NAME`.
-    pub named: String,
-    /// The channel that the recipe names.
-    pub channel: Option<String>,
-    /// What the signed index said.
-    pub image: pull::Image,
-}
-
-impl Pin {
-    /// What the manifest of an image says about the one that it was built on.
-    pub fn manifest(&self) -> Value {
-        let image = &self.image;
-        json!({
-            "image": self.named,
-            "channel": self.channel,
-            "name": image.name,
-            "revision": image.revision,
-            "arch": image.arch,
-            "url": image.url.to_string(),
-            "sha512": image.sha512,
-            "image-version": image.version,
-        })
-    }
-
-    /// The image in the words of [`pull`].
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn reference(&self) -> Result<Reference> {
-        reference(&self.named)
-    }
-
-    /// `NAME-VERSION`, as repositories know what images are built on; none of others' images.
-    pub fn built_on(&self) -> Option<String> {
-        let version = self.image.version.as_ref()?;
-        let suffix = self.channel.as_ref().map(|channel| format!("-{channel}"));
-        let name = &self.image.name;
-        let own = suffix.and_then(|suffix| name.strip_suffix(&suffix));
-        Some(format!("{}-{version}", own.unwrap_or(name)))
-    }
-
-    /// One line for people.
-    pub fn describe(&self) -> String {
-        let channel = self.channel.as_ref();
-        let channel = channel.map_or(String::new(), |channel| format!(", channel {channel}"));
-        let Pin { named, image, .. } = self;
-        let version = image.version.as_deref().unwrap_or("of no imgforge");
-        format!("{named}{channel}: revision {}, {version}", image.revision)
-    }
-}
 
 /// What one command has asked already: all its images build on the same revision.
 #[derive(Debug, Default)]
@@ -155,7 +100,8 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
 }
 
 fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -> Result<Pin> {
-    let reference = reference(named)?;
+    // The recipe was checked: it is one.
+    let reference: Reference = named.parse().map_err(Error::usage)?;
     let arch = serde_json::to_value(recipe.machine.arch).unwrap_or_default();
     let ui = session.ui.clone();
     let client = Client::new()?.on_notice(move |text| ui.warning(text));
@@ -178,11 +124,6 @@ fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -
         channel: channel.map(str::to_owned),
         image: pull::find(&pulling, &reference, &options)?,
     })
-}
-
-/// The recipe was checked: it is one.
-fn reference(named: &str) -> Result<Reference> {
-    named.parse().map_err(Error::usage)
 }
 
 fn told(recipe: &Recipe, error: Error) -> Error {

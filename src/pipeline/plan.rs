@@ -8,7 +8,7 @@ use crate::digest::Key;
 use crate::error::Result;
 use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
-use crate::pipeline::pins::Pin;
+use crate::pull::Pin;
 use crate::recipe::types::{Action, From, Install, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role};
 use crate::stage::StageId;

@@ -14,6 +14,7 @@ mod download;
 mod feeder;
 mod memory;
 mod page;
+mod pin;
 mod place;
 mod plain;
 mod record;
@@ -22,6 +23,7 @@ mod segments;
 mod trust;
 mod virt_builder;
 
+pub use pin::Pin;
 pub use place::configured_at;
 pub use record::beside;
 pub use reference::Reference;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::pipeline::pins::Pin;
-use crate::pull;
+use crate::pull::{self, Pin};
 use crate::recipe::types::{Action, MachineId, Recipe, Step};
 use crate::runner::steps::{files, users};
 use crate::store::Entry;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::digest::Key;
 use crate::git::Source;
-use crate::pipeline::pins::Pin;
+use crate::pull::Pin;
 use crate::sbom::cyclonedx::timestamp;
 use crate::store::inputs::Inputs;
 

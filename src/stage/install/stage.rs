@@ -8,7 +8,7 @@ use super::{Installed, bootstrap, import, published, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
 use crate::host::namespace::remove_tree;
-use crate::pipeline::pins::Pin;
+use crate::pull::Pin;
 use crate::recipe::types::Install;
 use crate::stage::Context;
 use crate::store::DISK;
