@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{App, recipes};
 use crate::error::Result;
 use crate::gpg::Signers;
-use crate::pipeline::place;
-use crate::repository::{Repository, Stamp};
+use crate::repository::{Repository, Stamp, place};
 use crate::stage::publish::commit;
 
 /// Which of imgforge.yaml's repositories.

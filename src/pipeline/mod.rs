@@ -8,7 +8,6 @@ pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod pins;
-pub mod place;
 pub mod plan;
 pub mod records;
 mod requirements;

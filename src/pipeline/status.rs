@@ -14,7 +14,7 @@ use crate::pipeline::records::Record;
 use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
 use crate::pipeline::{self, Options, Session};
 use crate::repository::state::{Image, Placement};
-use crate::repository::{Stamp, State};
+use crate::repository::{Stamp, State, place};
 use crate::time::now;
 
 /// Everything that `status` knows.
@@ -311,7 +311,7 @@ fn drifted(
     let publish = plan.resolved.recipe.publish.as_ref();
     let asked = publish.and_then(|publish| publish.channel.clone());
     let wanted = asked.or_else(|| {
-        let place = pipeline::place::find(&session.config, session.repo.root(), None).ok()?;
+        let place = place::find(&session.config, session.repo.root(), None).ok()?;
         publish.map(|_| place.default_channel().to_owned())
     });
     match wanted {

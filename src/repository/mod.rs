@@ -25,6 +25,7 @@ mod journal;
 mod known;
 mod lock;
 mod mirror;
+pub mod place;
 mod prune;
 mod publication;
 pub mod query;

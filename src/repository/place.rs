@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Settings;
+use super::hooks::{Hook, TIMEOUT};
 use crate::error::{Error, Result};
 use crate::gpg::{Signer, Signers};
 use crate::recipe::Config;
-use crate::recipe::config::RepositoryPlace;
-use crate::repository::Settings;
-use crate::repository::hooks::{Hook, TIMEOUT};
+use crate::recipe::config::{HookCall, RepositoryPlace};
 use crate::ui::Ui;
 
 /// A repository with a directory of this host.
@@ -87,7 +87,7 @@ impl Place<'_> {
             .iter()
             .filter_map(|(channel, rules)| Some((channel.clone(), rules.canary?)))
             .collect();
-        let hook = |hook: &crate::recipe::config::HookCall| Hook {
+        let hook = |hook: &HookCall| Hook {
             run: hook.run.clone(),
             dir: self.root.to_owned(),
             timeout: hook.timeout.unwrap_or(TIMEOUT),
