@@ -6,13 +6,13 @@ use std::path::Path;
 use super::place::Which;
 use super::{App, out, session};
 use crate::error::{Error, Result};
-use crate::pipeline::epoch::Mode;
 use crate::pipeline::{self, Options};
 use crate::repository::State;
 use crate::repository::views::packages;
 use crate::sbom::diff::{self, Diff};
 use crate::sbom::{Contents, Kind, Package};
 use crate::stage::StageId;
+use crate::store::epoch::Mode;
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge diff`.

@@ -1,7 +1,6 @@
 //! From a recipe to a published image: what runs, in which order, and what is kept.
 
 pub mod clean;
-pub mod epoch;
 pub mod graph;
 mod guard;
 pub mod keys;
@@ -20,14 +19,16 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::pins::Pins;
-use crate::pipeline::plan::{Plan, Planner};
+use crate::pipeline::plan::Planner;
 use crate::pipeline::run::Run;
 use crate::recipe::types::From;
 use crate::recipe::{Config, Repo};
 use crate::stage::host::Host;
+use crate::stage::plan::Plan;
 use crate::stage::{Checked, Packed, Published, StageId};
 use crate::store::Store;
 use crate::store::digests::Digests;
+use crate::store::epoch;
 use crate::ui::Ui;
 use crate::units::Size;
 

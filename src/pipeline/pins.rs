@@ -11,9 +11,9 @@ use crate::digest::Key;
 use crate::error::{Error, Kind, Result};
 use crate::http::Client;
 use crate::pipeline::Session;
-use crate::pipeline::epoch::Mode;
 use crate::pull::{self, Pin, Reference};
 use crate::recipe::types::{From, Import, Install, Recipe};
+use crate::store::epoch::Mode;
 use crate::store::{Store, write_atomic};
 
 /// What one command has asked already: all its images build on the same revision.

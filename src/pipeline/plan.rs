@@ -1,143 +1,22 @@
-//! What would run, and why: the stages of an image with their keys. Reads files, runs nothing.
+//! From a recipe to its plan: what would run, and why. Reads files, runs nothing.
 
 use std::ops::Range;
 
-use serde::Serialize;
-
 use crate::digest::Key;
 use crate::error::Result;
-use crate::pipeline::epoch::{self, Mode};
 use crate::pipeline::keys;
 use crate::pull::Pin;
-use crate::recipe::types::{Action, From, Install, Recipe};
+use crate::recipe::types::{Action, From, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role};
 use crate::stage::StageId;
 use crate::stage::check::Basis;
+use crate::stage::plan::{Plan, Planned, Work};
 use crate::store::Store;
 use crate::store::digests::Digests;
+use crate::store::epoch::{self, Mode};
 use crate::store::inputs::{Inputs, Walked};
 use crate::target;
 use crate::units::Span;
-
-/// What a planned stage does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
-    /// Makes the base disk.
-    Install,
-    /// Runs these steps of `configure`; the last part also puts `instance` in place.
-    Configure {
-        /// Indices into the recipe's `configure`.
-        steps: Range<usize>,
-        /// No part follows.
-        last: bool,
-    },
-    /// Seals the disk.
-    Seal,
-    /// Asks the gate.
-    Check,
-    /// Compresses the disk.
-    Pack,
-    /// Makes the artifacts of the target with this name.
-    Finish(&'static str),
-}
-
-/// One stage of a plan.
-#[derive(Debug, Clone, Serialize)]
-pub struct Planned {
-    /// The image that the stage belongs to: the planned one, or one that it builds on.
-    pub image: String,
-    /// The stage.
-    pub stage: StageId,
-    /// The stage's name in this plan: `configure`, after a checkpoint `configure-2`.
-    pub label: String,
-    /// The stage's key.
-    pub key: Key,
-    /// Whether the result is in the store and may be used.
-    pub cached: bool,
-    /// Why the stage runs; empty when it is cached.
-    pub why: Vec<String>,
-    /// The entry whose disk is the stage's input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Key>,
-    /// What the stage does.
-    #[serde(skip)]
-    pub work: Work,
-    /// What the key was made of.
-    #[serde(skip)]
-    pub inputs: Inputs,
-    /// The new epoch that somebody asked for.
-    #[serde(skip)]
-    pub asked: Option<epoch::Asked>,
-}
-
-/// Every stage of one image, in order, those of the images that it builds on first.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The recipe.
-    pub resolved: Resolved,
-    /// The plan of the image that this one builds on, up to its sealed disk.
-    pub base: Option<Box<Plan>>,
-    /// The published image that this one builds on, or imports.
-    pub pin: Option<Pin>,
-    /// The image's own stages.
-    pub stages: Vec<Planned>,
-    /// The recipe, what it includes, and imgforge.yaml.
-    pub sources: Vec<Walked>,
-}
-
-impl Plan {
-    /// The image's name.
-    pub fn image(&self) -> &str {
-        &self.resolved.recipe.name
-    }
-
-    /// `IMAGE_VERSION`: the first 12 digits of the seal stage's key.
-    pub fn version(&self) -> &str {
-        let seal = self
-            .stages
-            .iter()
-            .find(|planned| planned.stage == StageId::Seal);
-        seal.map_or("", |planned| planned.key.short())
-    }
-
-    /// All stages, those of the images below first.
-    pub fn all(&self) -> Vec<&Planned> {
-        let below = self.base.iter().flat_map(|base| base.all());
-        below.chain(&self.stages).collect()
-    }
-
-    /// The published image below everything, if there is one.
-    pub fn pinned(&self) -> Option<&Pin> {
-        let below = || self.base.as_deref().and_then(Plan::pinned);
-        self.pin.as_ref().or_else(below)
-    }
-
-    /// Whether the image, or the one below everything, is bootstrapped.
-    pub fn bootstraps(&self) -> bool {
-        let own = matches!(self.resolved.recipe.install, Some(Install::Bootstrap(_)));
-        own || self.base.as_deref().is_some_and(Plan::bootstraps)
-    }
-
-    /// Whether the image, or the one below everything, is made by an installer.
-    pub fn runs_an_installer(&self) -> bool {
-        let own = matches!(self.resolved.recipe.install, Some(Install::VirtInstall(_)));
-        own || self.base.as_deref().is_some_and(Plan::runs_an_installer)
-    }
-
-    /// Every file and directory that the keys of the whole chain are made of.
-    pub fn read(&self) -> Vec<Walked> {
-        let below = self.base.iter().flat_map(|base| base.read());
-        let named = self.stages.iter().flat_map(|stage| stage.inputs.read());
-        below
-            .chain(self.sources.iter().chain(named).cloned())
-            .collect()
-    }
-
-    /// Whether some stage will run.
-    pub fn has_work(&self) -> bool {
-        self.all().iter().any(|planned| !planned.cached)
-    }
-}
 
 /// What plans are made from.
 #[allow(missing_debug_implementations, reason = "a closure has none")]

@@ -2,10 +2,10 @@
 
 use crate::distro;
 use crate::error::Result;
-use crate::pipeline::plan::Plan;
 use crate::pipeline::{Options, Session};
 use crate::recipe::types::{Action, Install};
 use crate::stage::StageId;
+use crate::stage::plan::{Plan, Planned};
 use crate::toolbox::{self, Request, collections};
 
 /// Writes the locks that are missing; whether it wrote one, so that the plan is out of date.
@@ -17,8 +17,7 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
         Some(base) => lock(session, options, base)?,
         None => false,
     };
-    let runs =
-        |stage: &crate::pipeline::plan::Planned| stage.stage == StageId::Configure && !stage.cached;
+    let runs = |stage: &Planned| stage.stage == StageId::Configure && !stage.cached;
     let (root, recipe) = (&plan.resolved.root, &plan.resolved.recipe);
     let missing = recipe
         .configure

@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::error::{Error, Kind, Result};
 use crate::host::namespace::remove_tree;
 use crate::pipeline::guard::Guard;
-use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log, records};
 use crate::recipe::Resolved;
+use crate::stage::plan::{Plan, Planned, Work};
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
 };

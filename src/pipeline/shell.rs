@@ -17,13 +17,13 @@ use crate::host::qemu_img::{CLUSTER, overlay};
 use crate::hypervisor::{
     Boot, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Spec,
 };
-use crate::pipeline::plan::Plan;
-use crate::pipeline::{Options, Session, epoch, plan};
+use crate::pipeline::{Options, Session, plan};
 use crate::recipe::types;
 use crate::runner::lines::Screen;
 use crate::runner::watch::unlock::{Answer, Unlock};
 use crate::stage::configure;
-use crate::store::{DISK, Store};
+use crate::stage::plan::Plan;
+use crate::store::{DISK, Store, epoch};
 
 /// Ctrl-], as in `virsh console`.
 const ESCAPE: u8 = 0x1d;

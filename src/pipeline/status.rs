@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::error::{Context as _, Kind, Result};
 use crate::git;
-use crate::pipeline::epoch::Mode;
-use crate::pipeline::plan::Plan;
 use crate::pipeline::records::Record;
 use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
 use crate::pipeline::{self, Options, Session};
 use crate::repository::state::{Image, Placement};
 use crate::repository::{Stamp, State, place};
+use crate::stage::plan::Plan;
+use crate::store::epoch::Mode;
 use crate::time::now;
 
 /// Everything that `status` knows.

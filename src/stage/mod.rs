@@ -8,6 +8,7 @@ pub mod finish;
 pub mod host;
 pub mod install;
 pub mod pack;
+pub mod plan;
 pub mod provenance;
 pub mod publish;
 pub mod seal;

@@ -8,7 +8,7 @@
 //! STATE/locks/KEY        held exclusively by who makes KEY, shared by who uses it
 //! STATE/ledger/          see [`ledger`]
 //! STATE/made/KEY         a stage's result had this key once, whether or not it is still there
-//! STATE/epochs/KEY       see [`crate::pipeline::epoch`]
+//! STATE/epochs/KEY       see [`epoch`]
 //! STATE/images/NAME/     what the last build of an image was made from
 //! STATE/blocks/          encoded blocks of packed disks; see [`crate::pack::BlockCache`]
 //! STATE/logs/NAME/       logs and evidence of the last build, one of each stage
@@ -20,6 +20,7 @@
 
 pub mod chain;
 pub mod digests;
+pub mod epoch;
 pub mod gc;
 pub mod inputs;
 pub mod ledger;

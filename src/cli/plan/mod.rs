@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use super::{App, out, recipes, session};
 use crate::error::Result;
 use crate::host::accel::Accel;
-use crate::pipeline::epoch::Mode;
-use crate::pipeline::plan::{Plan as Planned, Planned as Stage};
 use crate::pipeline::{self, Options};
 use crate::pull::Pin;
 use crate::recipe::types::Install;
 use crate::stage::StageId;
+use crate::stage::plan::{Plan as Planned, Planned as Stage};
+use crate::store::epoch::Mode;
 use crate::units::{self, Span};
 
 /// The arguments of `imgforge plan`.
@@ -137,6 +137,7 @@ fn name(plan: &Planned, stage: &Stage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::plan::Work;
     use crate::store::inputs::Inputs;
 
     #[test]
@@ -150,7 +151,7 @@ mod tests {
             cached: true,
             why: vec![],
             input: None,
-            work: pipeline::plan::Work::Install,
+            work: Work::Install,
             inputs,
             asked: None,
         };

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::pipeline::plan::Plan;
 use crate::recipe::types::From;
+use crate::stage::plan::Plan;
 
 /// One line an image, below the image that it builds on.
 pub(super) fn draw(plans: &[Plan]) -> String {

@@ -3,10 +3,10 @@
 use crate::doctor::{Needs, preflight};
 use crate::error::{Error, Result};
 use crate::pipeline::clean;
-use crate::pipeline::plan::{Plan, Planned, Work};
 use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::host::{Host, Settings};
+use crate::stage::plan::{Plan, Planned, Work};
 use crate::stage::{self, StageId};
 use crate::target;
 
