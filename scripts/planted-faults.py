@@ -53,6 +53,11 @@ FAULTS = [
     Fault("a test sleeps", "tests/it/index.rs",
           TEST, TEST + "    std::thread::sleep(std::time::Duration::from_secs(1));\n",
           LINT, r"tests/it/index\.rs:\d+: `thread::sleep` waits by the clock"),
+    Fault("an import goes up", "src/units.rs",
+          "use std::fmt;\n", "use std::fmt;\n\n#[allow(unused_imports)]\nuse crate::cli;\n",
+          one("floors::no_import_goes_up"), FAILED),
+    Fault("a module stands on no floor", "src/lib.rs",
+          "//! * `units`: sizes and durations\n", "", one("floors::no_import_goes_up"), FAILED),
     Fault("a long test is not compiled", "tests/it/anew.rs",
           "#[test]\n#[ignore", "#[cfg(any())]\n#[test]\n#[ignore", GATE, r"0 passed; 0 failed"),
 ]

@@ -1,4 +1,59 @@
 //! imgforge: golden machine images, built once, proven, published signed, run everywhere.
+//!
+//! # Floors
+//!
+//! Modules stand on floors. Each imports only from what stands below it in this list; a test reads
+//! every path of the sources (`tests/it/floors.rs`).
+//!
+//! What is called from outside:
+//!
+//! * `fuzzing`: every parser of what others wrote, by name
+//! * `cli`: the command line, one file a verb
+//! * `sync`: keeps a cloud at what a channel has
+//!
+//! The build:
+//!
+//! * `pipeline`: what runs for a recipe, in which order, and what is kept
+//! * `stage`: the stages, each from immutable inputs to one immutable output
+//! * `doctor`: whether this host can build
+//!
+//! What stages are made of:
+//!
+//! * `target`: the files for every place where an image runs
+//! * `toolbox`: read-only disks with programs for a guest's steps
+//! * `runner`: executes a recipe's steps in a guest
+//! * `pull`: the client of a repository
+//! * `repository`: published images, signed, in a directory
+//! * `git`: which commit the recipes are at, and who signed it
+//! * `sbom`: the packages of an image
+//! * `scan`: looks for what a build may leave behind
+//! * `sysprep`: removes what must not be in clones
+//! * `pack`: a disk as one `.xz`
+//! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
+//!
+//! Adapters, which know no recipe:
+//!
+//! * `guest`: disks, opened through libguestfs
+//! * `hypervisor`: guests under libvirt
+//! * `store`: finished layers, and who owns what is unfinished
+//! * `proxy`: the package mirror of guests
+//! * `gpg`: who signs, and whose signatures count
+//! * `distro`: what is known of distributions and their mirrors
+//! * `http`: the one HTTP client
+//! * `host`: this machine's programs, files, signals and acceleration
+//!
+//! Values, and what all others need:
+//!
+//! * `ui`: what happens, as events
+//! * `index`: the index of a repository, in virt-builder's format
+//! * `fstab`: what a machine mounts
+//! * `patience`: how tests wait
+//! * `share`: the part of a channel's machines that gets a revision first
+//! * `time`: the wall clock
+//! * `digest`: digests, and keys of stages
+//! * `error`: what went wrong, for whom, and what to do next
+//! * `units`: sizes and durations
+//! * `address`: hides the users and passwords of addresses
 
 mod address;
 pub mod cli;

@@ -4,6 +4,7 @@ mod anew;
 mod answers;
 mod cli;
 mod disk_seal;
+mod floors;
 mod fstab;
 mod gate;
 mod git;
