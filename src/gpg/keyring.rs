@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::agent::gpg;
-use super::key;
+use super::listing;
 use crate::error::{Error, Kind, Result};
 use crate::host::exec::Program;
 use crate::host::temporary::Temporary;
@@ -63,11 +63,11 @@ impl Keyring {
         if exported.starts_with(b"-----") {
             return Ok(None);
         }
-        let Some(listing) = unless_host(key::listing(exported))? else {
+        let Some(listed) = unless_host(listing::listing(exported))? else {
             return Ok(None);
         };
-        let fingerprints = key::parse_fingerprints(&listing);
-        let secret = listing.lines().any(|line| line.starts_with("sec:"));
+        let fingerprints = listing::parse_fingerprints(&listed);
+        let secret = listed.lines().any(|line| line.starts_with("sec:"));
         let usable = !fingerprints.is_empty() && !secret;
         Ok(usable.then(|| Keyring {
             bytes: exported.to_owned(),
@@ -154,7 +154,7 @@ fn certificates(gpg: impl Fn() -> Program, fingerprints: &[&str]) -> Result<Opti
         return Ok(None);
     }
     let found = Keyring {
-        fingerprints: key::fingerprints_of(&bytes)?,
+        fingerprints: listing::fingerprints_of(&bytes)?,
         bytes,
     };
     let right = match fingerprints {

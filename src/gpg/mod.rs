@@ -7,11 +7,12 @@ pub mod expiry;
 mod key;
 pub mod keyboxd;
 mod keyring;
+mod listing;
 mod signers;
 mod verify;
 
-pub(crate) use key::fingerprints_of;
 pub use key::{Sign, Signer};
 pub use keyring::Keyring;
+pub(crate) use listing::fingerprints_of;
 pub use signers::Signers;
 pub use verify::{Verified, verify, verify_all, verify_any, verify_detached};
