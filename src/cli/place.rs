@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{App, recipes};
 use crate::error::Result;
 use crate::gpg::Signers;
+use crate::recipe::{Config, Repo};
 use crate::repository::{Repository, Stamp, place};
 use crate::stage::publish::commit;
 
@@ -23,9 +24,7 @@ impl Which {
     /// When there is no such repository, no key, or it cannot be written.
     pub fn open(&self, app: &App) -> Result<Repository> {
         let repo = recipes::open(Path::new("."))?;
-        let config = repo.config()?;
-        let configured = config.state.as_ref().map(|state| repo.root().join(state));
-        let state = app.globals.state_dir(configured.as_deref())?;
+        let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
         Repository::open(place.settings(&config, &state, &app.ui)?)
     }
@@ -35,20 +34,30 @@ impl Which {
     /// # Errors
     /// When there is no such repository.
     pub fn path(&self) -> Result<PathBuf> {
-        Ok(self.to_read()?.0)
+        let repo = recipes::open(Path::new("."))?;
+        let config = repo.config()?;
+        Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
     }
 
     /// Its directory, to be read only, and whose signatures on it count.
     ///
     /// # Errors
-    /// When there is no such repository.
-    pub fn to_read(&self) -> Result<(PathBuf, Signers)> {
+    /// When there is no such repository, or gpg cannot be asked.
+    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers)> {
         let repo = recipes::open(Path::new("."))?;
-        let config = repo.config()?;
+        let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
-        let signers = place.signers();
+        let signers = place.trusted(&config, &state, &app.ui)?;
         Ok((place.path, signers))
     }
+}
+
+/// imgforge.yaml, and where the state is.
+fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
+    let config = repo.config()?;
+    let configured = config.state.as_ref().map(|state| repo.root().join(state));
+    let state = app.globals.state_dir(configured.as_deref())?;
+    Ok((config, state))
 }
 
 /// Who does it now, why, and from which commit of the recipe repository.

@@ -1,11 +1,9 @@
 //! When the keys of a repository expire: clients refuse what an expired key signed.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::agent::gpg;
-use crate::error::{Context as _, Result};
+use crate::error::Result;
 use crate::host::temporary::Temporary;
 
 /// A key that clients trust.
@@ -17,12 +15,11 @@ pub struct Key {
     pub expires: Option<u64>,
 }
 
-/// Reads the public keys in a file.
+/// Reads exported public keys.
 ///
 /// # Errors
-/// When the file cannot be read, or gpg fails.
-pub fn keys(keyring: &Path) -> Result<Vec<Key>> {
-    let exported = std::fs::read(keyring).doing(|| format!("reading {}", keyring.display()))?;
+/// When gpg fails.
+pub fn keys(exported: &[u8]) -> Result<Vec<Key>> {
     let home = Temporary::new()?;
     let listing = gpg(Some(home.path()))
         .args([

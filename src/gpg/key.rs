@@ -68,25 +68,12 @@ impl Signer {
                 .evidence(error.evidence_lines().iter().cloned())
                 .hint("`gpg --list-secret-keys` shows the keys that `signing-key:` can name"),
         })?;
-        let found = parse_fingerprints(&listing);
-        match found.as_slice() {
-            [fingerprint] => {
-                refuse_ended(key, fingerprint, &listing)?;
-                Ok(Signer {
-                    key: key.to_owned(),
-                    home,
-                    own: false,
-                })
-            }
-            _ => Err(
-                Error::usage(format!("`signing-key: {key}` fits {} keys", found.len())).hint(
-                    format!(
-                        "name one by its fingerprint, such as {}",
-                        found.join(" or ")
-                    ),
-                ),
-            ),
-        }
+        refuse_ended(key, &the_only(key, &listing)?, &listing)?;
+        Ok(Signer {
+            key: key.to_owned(),
+            home,
+            own: false,
+        })
     }
 
     /// A key without a passphrase in `STATE/gnupg`, made at the first call, which `ui` is told.
@@ -101,16 +88,7 @@ impl Signer {
         std::fs::set_permissions(&home, Permissions::from_mode(0o700)).doing(doing)?;
 
         let session = Session::of_imgforge(&home)?;
-        // Where gpg cannot read them, there may be one that a repository needs for ever.
-        let mut keys = fingerprints(&session, None).map_err(|error| match error.kind() {
-            Kind::Host | Kind::Interrupted(_) => error,
-            _ => error
-                .within(format!("the keys in {} cannot be read", home.display()))
-                .hint(
-                    "restore this directory from a backup, or name a key of yours as \
-                     `signing-key:` in imgforge.yaml",
-                ),
-        })?;
+        let mut keys = own_keys(&session, &home)?;
         if keys.is_empty() {
             generate(&session, OWN_UID)?;
             // Who publishes with it needs it for ever, and gpg syncs nothing.
@@ -131,6 +109,43 @@ impl Signer {
             home: Some(home),
             own: true,
         })
+    }
+
+    /// The key that this host would publish with: the configured one, or the newest of imgforge's own
+    /// in `state`. None where gpg has none; none is made.
+    ///
+    /// # Errors
+    /// When gpg cannot be asked, or the configured one fits several keys.
+    pub fn known(key: Option<&str>, state: &Path) -> Result<Option<Self>> {
+        let Some(key) = key else {
+            return Self::known_own(state);
+        };
+        let listing = match list(&Session::of_user(None)?, Some(key)) {
+            Err(error) if !matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => {
+                return Ok(None);
+            }
+            listing => listing?,
+        };
+        the_only(key, &listing)?;
+        Ok(Some(Signer {
+            key: key.to_owned(),
+            home: None,
+            own: false,
+        }))
+    }
+
+    fn known_own(state: &Path) -> Result<Option<Self>> {
+        let state = std::path::absolute(state).doing(|| format!("finding {}", state.display()))?;
+        let home = state.join("gnupg");
+        if !home.is_dir() {
+            return Ok(None);
+        }
+        let keys = own_keys(&Session::of_imgforge(&home)?, &home)?;
+        Ok(keys.last().map(|key| Signer {
+            key: key.clone(),
+            home: Some(home),
+            own: true,
+        }))
     }
 
     /// Whether it is one of imgforge's own keys.
@@ -160,6 +175,22 @@ impl Signer {
         let keys = fingerprints(&self.session()?, None)?;
         let found = keys.iter().any(|key| key == fingerprint);
         Ok(found.then(|| self.with_key(fingerprint, true)))
+    }
+
+    /// The key with this fingerprint, if gpg has its secret part beside this one's.
+    pub(crate) fn secret_with(&self, fingerprint: &str) -> Result<Option<Signer>> {
+        let session = self.session()?;
+        let list = session
+            .secret()
+            .args(["--with-colons", "--fixed-list-mode"]);
+        let listed = list.args(["--list-secret-keys", "--", fingerprint]).text();
+        let has = |listing: &str| listing.lines().any(|line| line.starts_with("sec:"));
+        match listed {
+            Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
+            listed => Ok(listed
+                .is_ok_and(|listing| has(&listing))
+                .then(|| self.with_key(fingerprint, self.own))),
+        }
     }
 
     /// The key to change over to: one that gpg knows, or a new one of imgforge's own.
@@ -244,6 +275,34 @@ impl Signer {
             return Err(Error::host(format!("gpg has no public key {key}")));
         }
         Ok(exported)
+    }
+}
+
+/// The fingerprints of imgforge's own keys, the newest last.
+fn own_keys(session: &Session, home: &Path) -> Result<Vec<String>> {
+    // Where gpg cannot read them, there may be one that a repository needs for ever.
+    fingerprints(session, None).map_err(|error| match error.kind() {
+        Kind::Host | Kind::Interrupted(_) => error,
+        _ => error
+            .within(format!("the keys in {} cannot be read", home.display()))
+            .hint(
+                "restore this directory from a backup, or name a key of yours as \
+                 `signing-key:` in imgforge.yaml",
+            ),
+    })
+}
+
+/// The fingerprint of the only key that `signing-key: KEY` means.
+fn the_only(key: &str, listing: &str) -> Result<String> {
+    let mut found = parse_fingerprints(listing);
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        many => Err(
+            Error::usage(format!("`signing-key: {key}` fits {many} keys")).hint(format!(
+                "name one by its fingerprint, such as {}",
+                found.join(" or ")
+            )),
+        ),
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Signers {
     pub keys: Option<PathBuf>,
     /// The fingerprint of the only key that counts, of those in the file or elsewhere.
     pub fingerprint: Option<String>,
+    /// The certificates themselves, where this host knows them already.
+    pub known: Option<Keyring>,
 }
 
 impl Signers {
@@ -19,13 +21,21 @@ impl Signers {
     pub fn of_file(file: impl Into<PathBuf>) -> Self {
         Signers {
             keys: Some(file.into()),
-            fingerprint: None,
+            ..Signers::default()
+        }
+    }
+
+    /// Those with these certificates.
+    pub fn of_keyring(keyring: Keyring) -> Self {
+        Signers {
+            known: Some(keyring),
+            ..Signers::default()
         }
     }
 
     /// Whether anybody is named.
     pub fn is_named(&self) -> bool {
-        self.keys.is_some() || self.fingerprint.is_some()
+        self.keys.is_some() || self.fingerprint.is_some() || self.known.is_some()
     }
 
     /// These, if they are named, else the others.
@@ -58,10 +68,13 @@ impl Signers {
                 (Err(_), Some(offered)) => Keyring::read(offered, Some(fingerprint))?,
                 (Err(error), None) => return Err(error),
             },
-            (None, None) => {
-                let none = || Error::usage("nobody says whose signatures count");
-                return Keyring::read(offered.ok_or_else(none)?, None);
-            }
+            (None, None) => match &self.known {
+                Some(known) => known.clone(),
+                None => {
+                    let none = || Error::usage("nobody says whose signatures count");
+                    return Keyring::read(offered.ok_or_else(none)?, None);
+                }
+            },
         };
         if let Some(offered) = offered {
             keyring.renew(&[offered])?;

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::gpg::expiry::{self, Key};
 use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
+use crate::repository::place;
 use crate::repository::verify::{self, Signed};
 use crate::time::now;
 
@@ -132,16 +133,19 @@ pub(super) fn look(
     repositories: &Repositories,
 ) -> Result<(Vec<KeyStatus>, Vec<IndexStatus>)> {
     let (mut keys, mut indexes) = (Vec::new(), Vec::new());
-    for (name, (path, state)) in repositories {
-        let signers = session.config.repositories[name].signers(session.repo.root());
+    for (name, state) in repositories {
+        let place = place::find(&session.config, session.repo.root(), Some(name))?;
+        let signers = place.trusted(&session.config, session.store.state(), &session.ui)?;
         let signed = verify::indexes(state, &signers)?;
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));
         let lists = verify::lists(state, &signers)?.into_iter();
         let lists = lists.map(|list| IndexStatus::of(name, list));
         let at = now();
         indexes.extend(lists.filter(|list| list.refused(at).or(list.warning(at)).is_some()));
-        let file = signers.keys.unwrap_or_else(|| path.join("imgforge.gpg"));
-        let found = expiry::keys(&file).unwrap_or_default();
+        let offered = state.read_file("imgforge.gpg").ok();
+        let found = signers.keyring(offered.as_deref());
+        let found = found.and_then(|keyring| expiry::keys(&keyring.bytes));
+        let found = found.unwrap_or_default();
         keys.extend(found.into_iter().map(|key| KeyStatus {
             repository: name.clone(),
             key,

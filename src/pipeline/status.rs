@@ -2,7 +2,6 @@
 //! from which commit, and what drifted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -118,9 +117,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     };
     let recipes = wanted.len();
     if all {
-        let published = repositories
-            .values()
-            .flat_map(|(_, state)| state.images.keys());
+        let published = repositories.values().flat_map(|state| state.images.keys());
         let mut orphans: Vec<String> = published
             .filter(|name| !wanted.contains(name))
             .cloned()
@@ -160,7 +157,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     })
 }
 
-pub(super) type Repositories = BTreeMap<String, (PathBuf, State)>;
+pub(super) type Repositories = BTreeMap<String, State>;
 
 /// The repositories that have a directory here and were published to.
 fn repositories(session: &Session) -> Result<Repositories> {
@@ -178,8 +175,7 @@ fn repositories(session: &Session) -> Result<Repositories> {
             .try_exists()
             .doing(|| format!("reading {}", identity.display()))?
         {
-            let state = State::read(&path)?;
-            all.insert(name.clone(), (path, state));
+            all.insert(name.clone(), State::read(&path)?);
         }
     }
     Ok(all)
@@ -207,7 +203,7 @@ fn one(
     };
     let version = plan.as_ref().map(|plan| plan.version().to_owned());
     let mut places = Vec::new();
-    for (repository, (_, state)) in repositories {
+    for (repository, state) in repositories {
         let Some(image) = state.images.get(name) else {
             continue;
         };

@@ -12,7 +12,6 @@ mod choose;
 mod disk;
 mod download;
 mod feeder;
-mod memory;
 mod page;
 mod pin;
 mod place;
@@ -201,7 +200,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     };
     let claims = Claims::parse(&verified.text);
     place.refuse_other(&claims, options.allow_older)?;
-    trust.saw(&verified, &place.index)?;
+    trust.saw(&verified, &place.index, None, claims.channel.is_some())?;
     let text = verified.text;
     let sections = index::parse(&text).map_err(|problems| {
         Error::gate(format!(
@@ -297,7 +296,7 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
     ui.ui().event(&Event::Started {
         image: image.name.clone(),
         stage: blob::STAGE.into(),
-        key: image.sha512[..64].into(),
+        key: image.sha512.get(..64).unwrap_or_default().into(),
     });
     let began = Instant::now();
     let (options, threads, memory) = reading(output, image);

@@ -130,7 +130,7 @@ fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url,
     match record.valid_until.filter(|end| *end <= Timestamp::now()) {
         Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
         _ => {
-            trust.saw(&verified, &url)?;
+            trust.saw(&verified, &url, None, record.valid_until.is_some())?;
             Ok(Some((url, record)))
         }
     }

@@ -15,21 +15,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::memory::{self, Memory};
 use super::page::refuse_page;
 use super::place::Place;
 use super::{LARGEST_INDEX, Options, Session};
-use crate::error::{Context as _, Error, Kind, Result};
-use crate::gpg::{self, Keyring, Signers, Verified};
+use crate::error::{Error, Kind, Result};
+use crate::gpg::{self, Keyring, Signer, Signers, Verified};
 use crate::http::Url;
 use crate::index::Entry;
-use crate::store::{private_dir, write_atomic};
+use crate::repository::seen::{Mark, REPLAY, Seen, refuse_future};
+use crate::repository::whom::{self, Whom};
+use crate::store::write_atomic;
 use crate::units::elapsed;
 
 /// More than any keyring has, in bytes.
 const LARGEST_KEYRING: u64 = 4 << 20;
 
-/// The name of the public key in a repository, and of the one that is remembered.
+/// The name of the public key in a repository.
 const KEY_FILE: &str = "imgforge.gpg";
 
 /// So long a certificate is taken as it is, in seconds.
@@ -38,17 +39,16 @@ const DAY: i64 = 24 * 3600;
 /// How often a text is asked for that is older than one before.
 const ASKED: u32 = 4;
 
-/// What an old text with a good signature is.
-const REPLAY: &str = "an old index is served: by mistake, by a stale proxy, or on purpose";
-
 /// Verifies the signed text at `url` with the keys that the user trusts for this repository.
 pub(super) struct Trust<'a> {
     session: &'a Session<'a>,
     place: &'a Place,
+    seen: Seen,
     keyring: Keyring,
-    /// Where renewed certificates are kept; those of an own directory are not.
+    /// Where renewed certificates are kept; those of this host's own key are not.
     kept: Option<PathBuf>,
-    /// What the command named, to be remembered once it has proved good.
+    /// What the command named, or an own directory had at first, to be remembered once it has proved
+    /// good.
     fresh: bool,
     /// The certificates were not looked for today.
     stale: bool,
@@ -62,24 +62,25 @@ impl<'a> Trust<'a> {
         place: &'a Place,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let dir = memory::dir(session, place);
+        let seen = Seen::of(session.store.state(), &place.base);
         let named = Signers {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),
+            known: None,
         };
         let by_command = named.is_named();
         let signers = named.or(place.signers.clone());
         let keyring = match (&signers.keys, signers.full_fingerprint()?) {
             (Some(_), _) => signers.keyring(None)?,
-            (None, Some(fingerprint)) => match memory::remembered(&dir) {
+            (None, Some(fingerprint)) => match seen.remembered() {
                 Some(keyring) if keyring.is_of(slice::from_ref(&fingerprint)) => keyring,
                 _ => by_fingerprint(session, place, &signers, &fingerprint)?,
             },
-            (None, None) => return Self::unnamed(session, place, options, &dir),
+            (None, None) => return Self::unnamed(session, place, options, seen),
         };
-        let mut trust = Self::with(session, place, options, keyring, true)?;
+        let mut trust = Self::with(session, place, options, (seen, keyring), true)?;
         trust.fresh = by_command || place.signers.keys.is_none();
-        let memory = memory::read(&dir);
+        let memory = trust.seen.read();
         // What is named for the first time was read just now.
         let first = trust.fresh && memory.fingerprints.is_empty();
         trust.stale = !first && now() - memory.refreshed >= DAY;
@@ -90,11 +91,10 @@ impl<'a> Trust<'a> {
         session: &'a Session<'a>,
         place: &'a Place,
         options: &Options<'_>,
-        mut keyring: Keyring,
+        (seen, mut keyring): (Seen, Keyring),
         keep: bool,
     ) -> Result<Self> {
-        let kept =
-            keep.then(|| memory::renewed(&memory::dir(session, place), &keyring.fingerprints));
+        let kept = keep.then(|| seen.renewed(&keyring.fingerprints));
         // An older imgforge had one name for all keys.
         let older = kept.as_ref().map(|kept| kept.with_file_name("renewed.gpg"));
         let copies = kept.iter().chain(&older).flat_map(std::fs::read);
@@ -104,6 +104,7 @@ impl<'a> Trust<'a> {
         Ok(Trust {
             session,
             place,
+            seen,
             keyring,
             kept,
             fresh: false,
@@ -117,20 +118,25 @@ impl<'a> Trust<'a> {
         session: &'a Session<'a>,
         place: &'a Place,
         options: &Options<'_>,
-        dir: &Path,
+        seen: Seen,
     ) -> Result<Self> {
-        let own = place.base.local().map(|base| base.join(KEY_FILE));
-        let own = own.filter(|keyring| place.own && keyring.is_file());
-        let known = dir.join(KEY_FILE).symlink_metadata().is_ok();
-        let keyring = match (known, own) {
-            (true, _) => memory::remembered(dir),
-            (false, Some(own)) => Some(Keyring::of_file(&own, None)?),
-            (false, None) => None,
+        let found = match place.base.local().filter(|_| place.own) {
+            Some(root) => {
+                let key = session.config.signing_key.as_deref();
+                let signer = Signer::known(key, session.store.state())?;
+                let found = whom::find(&root, signer.as_ref(), &seen)?;
+                if let Some((Whom::Stranger, ours)) = &found {
+                    session.ui.warning(whom::stranger(&root, ours));
+                }
+                found
+            }
+            None => seen.remembered().map(|keyring| (Whom::Remembered, keyring)),
         };
-        let keyring = keyring.ok_or_else(|| first_use(session, place))?;
-        let mut trust = Self::with(session, place, options, keyring, known)?;
-        let refreshed = memory::read(dir).refreshed;
-        trust.stale = trust.kept.is_some() && now() - refreshed >= DAY;
+        let (whom, keyring) = found.ok_or_else(|| first_use(session, place))?;
+        let keep = matches!(whom, Whom::Remembered | Whom::First);
+        let mut trust = Self::with(session, place, options, (seen, keyring), keep)?;
+        trust.fresh = whom == Whom::First;
+        trust.stale = whom == Whom::Remembered && now() - trust.seen.read().refreshed >= DAY;
         Ok(trust)
     }
 
@@ -180,8 +186,9 @@ impl<'a> Trust<'a> {
             ),
             _ => error.within(format!("{url} cannot be verified")),
         })?;
+        refuse_future(&url.to_string(), verified.when)?;
         if std::mem::take(&mut self.fresh) {
-            self.remember()?;
+            self.seen.remember(&self.keyring, self.session.ui)?;
         }
         Ok(verified)
     }
@@ -203,83 +210,53 @@ impl<'a> Trust<'a> {
         copies.extend(offered(self.session, self.place).ok().flatten());
         let copies: Vec<&[u8]> = copies.iter().map(Vec::as_slice).collect();
         let changed = self.keyring.renew(&copies)?;
-        let dir = memory::dir(self.session, self.place);
+        self.seen.update(|memory| {
+            memory.refreshed = now();
+            Ok(())
+        })?;
         if changed {
             // Whoever names the same keys another time, or nobody, finds it, too.
-            private_dir(&dir).doing(|| format!("writing {}", dir.display()))?;
             write_atomic(&kept, &self.keyring.bytes)?;
-            if memory::read(&dir).fingerprints == self.keyring.fingerprints {
-                write_atomic(&dir.join(KEY_FILE), &self.keyring.bytes)?;
+            if self.seen.read().fingerprints == self.keyring.fingerprints {
+                self.seen.keep(&self.keyring)?;
             }
         }
-        self.note(&dir, |memory| memory.refreshed = now())?;
         Ok(changed)
     }
 
-    fn note(&self, dir: &Path, change: impl FnOnce(&mut Memory)) -> Result<()> {
-        memory::update(dir, |memory| {
-            memory.url = self.place.base.to_string();
-            change(memory);
-            Ok(())
-        })
-    }
-
-    fn remember(&self) -> Result<()> {
-        let dir = memory::dir(self.session, self.place);
-        let keyring = &self.keyring;
-        let file = dir.join(KEY_FILE);
-        let known = memory::read(&dir).fingerprints == keyring.fingerprints;
-        if std::fs::read(&file).ok().as_ref() != Some(&keyring.bytes) {
-            write_atomic(&file, &keyring.bytes)?;
-        }
-        if known {
-            return Ok(());
-        }
-        self.note(&dir, |memory| {
-            memory.fingerprints.clone_from(&keyring.fingerprints);
-            memory.refreshed = now();
-        })?;
-        let keys = keyring.fingerprints.join(", ");
-        let base = &self.place.base;
-        self.session
-            .ui
-            .notice(format!("{base} is trusted from now on if {keys} signs it"));
-        Ok(())
-    }
-
-    /// The time of the newest signature that was seen at this address, if this one is older: an old
-    /// text has a good signature for ever.
+    /// The time of the newest signature that was seen at this address, if this one is older.
     fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Timestamp> {
-        let dir = memory::dir(self.session, self.place);
-        let seen = memory::read(&dir).signed.get(&url.to_string()).copied()?;
-        let newer = seen > verified.when.as_second() && !self.allow_older;
-        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
+        let newer = self.seen.newer(url, verified.when);
+        newer.filter(|_| !self.allow_older)
     }
 
-    /// Remembers when the text at an address was signed. Another channel's, which is refused, is
-    /// none of this address: its time would shut out the right one.
-    pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
-        let dir = memory::dir(self.session, self.place);
-        let (address, when) = (url.to_string(), verified.when.as_second());
-        if memory::read(&dir).signed.get(&address) == Some(&when) {
-            return Ok(());
-        }
-        self.note(&dir, |memory| {
-            memory.signed.insert(address, when);
-        })
+    /// Refuses what is of another repository than what was here before, and remembers when the text
+    /// at an address was signed. Another channel's, which is refused, is none of this address: its
+    /// time would shut out the right one.
+    pub(super) fn saw(
+        &self,
+        verified: &Verified,
+        url: &Url,
+        repository: Option<&str>,
+        claims: bool,
+    ) -> Result<()> {
+        let mark = Mark {
+            address: url,
+            when: verified.when,
+            repository,
+            claims,
+        };
+        self.seen.take(&[mark], self.allow_older)
     }
 
     /// Compares an entry's revision with what was seen before: an old index with a good signature
     /// must not bring old images back.
     pub(super) fn no_older(&self, entry: &Entry) -> Result<()> {
-        let dir = memory::dir(self.session, self.place);
         let name = format!("{}/{}", entry.id, entry.arch);
-        let known = memory::read(&dir);
-        if known.seen.get(&name) == Some(&entry.revision) {
+        if self.seen.read().seen.get(&name) == Some(&entry.revision) {
             return Ok(());
         }
-        memory::update(&dir, |memory| {
-            memory.url = self.place.base.to_string();
+        self.seen.update(|memory| {
             let seen = memory.seen.insert(name, entry.revision).unwrap_or_default();
             if entry.revision >= seen || self.allow_older {
                 return Ok(());

@@ -21,7 +21,7 @@ impl Source {
         let keys = self.key.clone();
         let signers = Signers {
             keys,
-            fingerprint: None,
+            ..Signers::default()
         };
         Place { signers, ..place }
     }

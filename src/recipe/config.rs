@@ -81,7 +81,8 @@ pub struct RepositoryPlace {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub channels: BTreeMap<String, ChannelRules>,
     /// A file with the public keys whose signatures count, armoured or not, kept outside the
-    /// repository: who can write there cannot change it. Default: the repository's own key.
+    /// repository: who can write there cannot change it. Default: the key that this host signs it
+    /// with, else the one that it had at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_signers: Option<String>,
     /// How long what is signed counts: an old index cannot be served for longer. Every publication
@@ -102,6 +103,7 @@ impl RepositoryPlace {
             None => Signers {
                 keys: self.key.as_ref().map(|key| root.join(key)),
                 fingerprint: self.fingerprint.clone(),
+                known: None,
             },
         }
     }

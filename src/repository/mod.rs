@@ -32,6 +32,7 @@ pub mod query;
 mod records;
 mod renew;
 mod rotate;
+pub mod seen;
 mod served;
 mod signing;
 pub mod state;
@@ -40,6 +41,7 @@ mod usage;
 pub mod verify;
 pub mod views;
 mod vouched;
+pub(crate) mod whom;
 mod yank;
 
 pub use mirror::{Copied, copy};

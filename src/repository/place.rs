@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Settings;
 use super::hooks::{Hook, TIMEOUT};
+use super::seen::Seen;
+use super::{Settings, whom};
 use crate::error::{Error, Result};
 use crate::gpg::{Signer, Signers};
 use crate::recipe::Config;
@@ -55,7 +56,17 @@ pub fn find<'a>(config: &'a Config, root: &'a Path, asked: Option<&str>) -> Resu
     })
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The repository of imgforge.yaml that was found in a directory.
+    pub fn at(config: &'a RepositoryPlace, name: &'a str, path: PathBuf, root: &'a Path) -> Self {
+        Place {
+            config,
+            name,
+            path,
+            root,
+        }
+    }
+
     /// The channel whose index lies at the top.
     pub fn default_channel(&self) -> &str {
         self.config.default_channel.as_deref().unwrap_or("stable")
@@ -64,6 +75,28 @@ impl Place<'_> {
     /// Whose signatures count.
     pub fn signers(&self) -> Signers {
         self.config.signers(self.root)
+    }
+
+    /// What this host has seen of it before.
+    ///
+    /// # Errors
+    /// When its directory cannot be found.
+    pub fn seen(&self, state: &Path) -> Result<Seen> {
+        Seen::of_dir(state, &self.path)
+    }
+
+    /// Whose signatures count for whoever reads it: of those who are named, else of this host's own
+    /// key if that signs it, else of the one that was there at first.
+    ///
+    /// # Errors
+    /// When gpg cannot be asked, or the key file cannot be read.
+    pub fn trusted(&self, config: &Config, state: &Path, ui: &Ui) -> Result<Signers> {
+        let named = self.signers();
+        if named.is_named() {
+            return Ok(named);
+        }
+        let signer = Signer::known(config.signing_key.as_deref(), state)?;
+        whom::signers(&self.path, signer.as_ref(), &self.seen(state)?, ui)
     }
 
     /// How it is opened; the signing key is the configured one, or imgforge's own in `state`.

@@ -210,7 +210,8 @@ fn a_key_is_warned_of_thirty_days_before_it_expires() {
     world.signer = Signer::configured_in("images@example.org", &home.0).unwrap();
     let repository = world.repository();
     published(&world, &repository, "nightly", "one");
-    let status = run(&world, &["status"]);
+    // On a host that has not signed it.
+    let status = run(&world, &["--state", "reader", "status"]);
     assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
     assert!(
         text(&status.stderr).contains("expires in 19 days"),

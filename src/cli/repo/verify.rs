@@ -11,6 +11,8 @@ use crate::gpg::{self, Keyring, Signers};
 use crate::http::Url;
 use crate::index::{self, clients};
 use crate::pull::configured_at;
+use crate::repository::place::Place;
+use crate::repository::seen::Seen;
 use crate::repository::verify::{Report, audit};
 use crate::units::Size;
 
@@ -48,13 +50,13 @@ impl Verify {
         let (place, configured) = match &self.place {
             Some(place) => (place.clone(), configured(app, place)?),
             None => {
-                let (path, signers) = self.which.to_read()?;
+                let (path, signers) = self.which.to_read(app)?;
                 (path.to_string_lossy().into_owned(), signers)
             }
         };
         let named = Signers {
             keys: self.key.clone(),
-            fingerprint: None,
+            ..Signers::default()
         };
         let ui = app.ui.stage("repository", "verify");
         let report = audit(&place, &named.or(configured), &ui)?;
@@ -135,11 +137,21 @@ impl Verify {
     }
 }
 
-/// Whose signatures count for a repository of imgforge.yaml that was named by its address.
+/// Whose signatures count for a repository that was named by its address: of imgforge.yaml, or one
+/// whose key `pull` was told.
 fn configured(app: &App, place: &str) -> Result<Signers> {
-    let (config, root, _) = session::plain(app)?;
+    let (config, root, store) = session::plain(app)?;
     let root = root.unwrap_or_default();
     let url = Url::parse_or_path(place)?;
-    let known = configured_at(&config, &root, &url);
-    Ok(known.map_or_else(Signers::default, |known| known.signers(&root)))
+    match configured_at(&config, &root, &url).map(|known| (known, url.local())) {
+        Some((known, Some(path))) => {
+            let place = Place::at(known, place, path, &root);
+            place.trusted(&config, store.state(), &app.ui)
+        }
+        Some((known, None)) if known.signers(&root).is_named() => Ok(known.signers(&root)),
+        _ => {
+            let known = Seen::of(store.state(), &url).remembered();
+            Ok(known.map_or_else(Signers::default, Signers::of_keyring))
+        }
+    }
 }

@@ -54,7 +54,7 @@ impl OpenStack {
             ui: &app.ui,
         };
         let mut rows: Vec<[String; 4]> = vec![];
-        for (name, mut wanted) in self.wanted()? {
+        for (name, mut wanted) in self.wanted(app)? {
             wanted.truncate(self.keep.get());
             for done in sync(&name, &wanted, &settings)? {
                 let what = done.what.word().to_owned();
@@ -66,9 +66,9 @@ impl OpenStack {
     }
 
     /// What each image should have, the newest first.
-    fn wanted(&self) -> Result<Vec<(String, Vec<Wanted>)>> {
+    fn wanted(&self, app: &App) -> Result<Vec<(String, Vec<Wanted>)>> {
         if self.manifests.is_empty() {
-            let (path, signers) = self.which.to_read()?;
+            let (path, signers) = self.which.to_read(app)?;
             let state = State::read(&path)?;
             for name in &self.names {
                 verify::record(&state, &signers, name)?;

@@ -250,3 +250,63 @@ fn what_is_signed_counts_for_a_time_and_everything_renews_it() {
     assert!(state.channels["stable"].frozen.is_some());
     assert_eq!(state.images["web"].revisions.len(), 1);
 }
+
+/// Whoever remembered it would refuse what is right until then.
+#[test]
+fn what_is_signed_in_the_future_is_refused_and_not_remembered() {
+    let (world, _) = one_image();
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web", world.path("repo").display());
+    let index = world.path("repo/index.asc");
+    let right = std::fs::read(&index).unwrap();
+    sign_again(&world, "index.asc", 3 * 24 * 3600, |text| text);
+    let error = machine.find(&reference, &machine.trusting()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    let text = error.render();
+    assert!(
+        text.contains("which is yet to come") && text.contains("clock"),
+        "{text}"
+    );
+    std::fs::write(&index, right).unwrap();
+    machine.find(&reference, &machine.trusting()).unwrap();
+}
+
+/// An imgforge that did not say it yet has signed texts that have a good signature for ever.
+#[test]
+fn an_index_says_what_it_is_once_one_did() {
+    let (world, _) = one_image();
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web", world.path("repo").display());
+    let bare = |text: String| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    sign_again(&world, "index.asc", 0, bare);
+    machine.find(&reference, &machine.trusting()).unwrap();
+    world.repository().renew(&Stamp::now()).unwrap();
+    machine.find(&reference, &machine.trusting()).unwrap();
+    sign_again(&world, "index.asc", 60, bare);
+    let error = machine.find(&reference, &machine.trusting()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    let text = error.render();
+    assert!(text.contains("does not say any more"), "{text}");
+    let allowed = Options {
+        allow_older: true,
+        ..machine.trusting()
+    };
+    machine.find(&reference, &allowed).unwrap();
+}
+
+#[test]
+fn a_list_with_a_short_digest_is_an_error() {
+    let (world, _) = one_image();
+    publish(&world, &disk(&world, "two", &[7]), "web", "stable");
+    sign_again(&world, "images/web/revisions.sjson", 0, |text| {
+        let mut list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        list["revisions"]["1"]["sha512"] = "ab".into();
+        format!("{list:#}\n")
+    });
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web@1", world.path("repo").display());
+    assert_eq!(machine.pull(&reference).unwrap_err().kind(), Kind::Gate);
+}

@@ -17,4 +17,5 @@ mod soak;
 mod trusted;
 mod verbs;
 mod verify;
+mod whom;
 pub(crate) mod world;

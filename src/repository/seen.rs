@@ -1,0 +1,260 @@
+//! What this host has seen of a repository before, in `STATE/repositories/ID/`: whose it is, which
+//! one, and how new it was. Pulls, copies and publications ask it, and add to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Key;
+use crate::error::{Context as _, Error, Result};
+use crate::gpg::Keyring;
+use crate::http::Url;
+use crate::store::{private_dir, write_atomic};
+use crate::ui::Ui;
+
+/// The public key that is remembered.
+const KEY_FILE: &str = "imgforge.gpg";
+
+/// So far a signature's time may be ahead of this host's clock, in seconds.
+const AHEAD: i64 = 24 * 3600;
+
+/// What an old text with a good signature is.
+pub(crate) const REPLAY: &str =
+    "an old index is served: by mistake, by a stale proxy, or on purpose";
+
+/// `memory.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct Memory {
+    pub(crate) url: String,
+    /// The keys that a command named, or that were there at first.
+    pub(crate) fingerprints: Vec<String>,
+    /// The highest revision by entry and architecture.
+    pub(crate) seen: BTreeMap<String, u64>,
+    /// When the newest signature at each address was made, seconds since 1970.
+    pub(crate) signed: BTreeMap<String, i64>,
+    /// When the certificates were last looked for, seconds since 1970.
+    pub(crate) refreshed: i64,
+    /// Which repository it is, as what was signed says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repository: Option<String>,
+    /// The addresses whose texts said what they are, and until when they count.
+    pub(crate) claimed: BTreeSet<String>,
+}
+
+/// Of a signed text, what tells an old or another one from the right one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark<'a> {
+    /// Where it is.
+    pub(crate) address: &'a Url,
+    /// When it was signed.
+    pub(crate) when: Timestamp,
+    /// The repository that it names.
+    pub(crate) repository: Option<&'a str>,
+    /// Whether it says what it is and until when it counts.
+    pub(crate) claims: bool,
+}
+
+/// The memory of the repository at one address.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    dir: PathBuf,
+    base: Url,
+}
+
+impl Seen {
+    /// That of the repository at `base`, its directory, in a state directory.
+    pub fn of(state: &Path, base: &Url) -> Self {
+        let base = base.as_directory();
+        let (text, id) = (base.to_string(), Key::of(base.to_string().as_bytes()));
+        let all = state.join("repositories");
+        let (dir, older) = (all.join(id.as_str()), all.join(id.short()));
+        // An older imgforge named it by digits so few that somebody could make another repository's
+        // address have them: such a one goes on for its own address only.
+        if !dir.exists() && read(&older).url == text {
+            // Where that fails nothing is remembered, and trusted.
+            drop(std::fs::rename(older, &dir));
+        }
+        Seen { dir, base }
+    }
+
+    /// That of the repository in a directory of this host.
+    ///
+    /// # Errors
+    /// When the directory cannot be found.
+    pub fn of_dir(state: &Path, root: &Path) -> Result<Self> {
+        Ok(Self::of(state, &Url::of_path(root)?))
+    }
+
+    pub(crate) fn read(&self) -> Memory {
+        read(&self.dir)
+    }
+
+    /// Changes the memory under a lock; an error of `change` leaves it as it was.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Memory) -> Result<()>) -> Result<()> {
+        let doing = || format!("writing {}", self.dir.display());
+        private_dir(&self.dir).doing(doing)?;
+        let lock = File::create(self.dir.join("lock")).doing(doing)?;
+        lock.lock().doing(doing)?;
+        let mut memory = self.read();
+        memory.url = self.base.to_string();
+        change(&mut memory)?;
+        let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
+        write_atomic(&self.dir.join("memory.json"), &text)
+    }
+
+    /// Where the renewed certificates of these keys are kept.
+    pub(crate) fn renewed(&self, fingerprints: &[String]) -> PathBuf {
+        let keys = Key::of(fingerprints.join(" ").as_bytes());
+        self.dir.join(format!("renewed-{}.gpg", keys.short()))
+    }
+
+    /// Whether a key is remembered, readable or not.
+    pub(crate) fn has_key(&self) -> bool {
+        self.dir.join(KEY_FILE).symlink_metadata().is_ok()
+    }
+
+    /// The keyring of an earlier time, if it has the keys that were named then and no others.
+    pub(crate) fn remembered(&self) -> Option<Keyring> {
+        let keyring = Keyring::of_file(&self.dir.join(KEY_FILE), None).ok()?;
+        keyring.is_of(&self.read().fingerprints).then_some(keyring)
+    }
+
+    /// Remembers whose signatures count from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn remember(&self, keyring: &Keyring, ui: &Ui) -> Result<()> {
+        let known = self.read().fingerprints == keyring.fingerprints;
+        if std::fs::read(self.dir.join(KEY_FILE)).ok().as_ref() != Some(&keyring.bytes) {
+            self.keep(keyring)?;
+        }
+        if known {
+            return Ok(());
+        }
+        self.update(|memory| {
+            memory.fingerprints.clone_from(&keyring.fingerprints);
+            memory.refreshed = Timestamp::now().as_second();
+            Ok(())
+        })?;
+        let (base, keys) = (&self.base, keyring.fingerprints.join(", "));
+        ui.notice(format!("{base} is trusted from now on if {keys} signs it"));
+        Ok(())
+    }
+
+    /// Writes the remembered certificates.
+    pub(crate) fn keep(&self, keyring: &Keyring) -> Result<()> {
+        private_dir(&self.dir).doing(|| format!("writing {}", self.dir.display()))?;
+        write_atomic(&self.dir.join(KEY_FILE), &keyring.bytes)
+    }
+
+    /// When the newest text at this address was signed, if this one is older: an old text has a good
+    /// signature for ever.
+    pub(crate) fn newer(&self, address: &Url, when: Timestamp) -> Option<Timestamp> {
+        let seen = *self.read().signed.get(&address.to_string())?;
+        let newer = seen > when.as_second();
+        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
+    }
+
+    /// Refuses what is of another repository than was here before, or does not say so any more, and
+    /// what does not say how long it counts any more; remembers the rest. `older` lets pass what an
+    /// older imgforge may have signed.
+    ///
+    /// # Errors
+    /// When it is refused, or cannot be remembered.
+    pub(crate) fn take(&self, marks: &[Mark<'_>], older: bool) -> Result<()> {
+        let news = |memory: &Memory| {
+            marks.iter().any(|mark| {
+                let address = mark.address.to_string();
+                memory.signed.get(&address) != Some(&mark.when.as_second())
+                    || memory.claimed.contains(&address) != mark.claims
+                    || memory.repository.as_deref() != mark.repository
+            })
+        };
+        if !news(&self.read()) {
+            return Ok(());
+        }
+        self.update(|memory| {
+            for mark in marks {
+                self.judge(memory, mark, older)?;
+                let address = mark.address.to_string();
+                if mark.claims {
+                    memory.claimed.insert(address.clone());
+                }
+                if let Some(id) = mark.repository {
+                    memory.repository = Some(id.to_owned());
+                }
+                memory.signed.insert(address, mark.when.as_second());
+            }
+            Ok(())
+        })
+    }
+
+    fn judge(&self, memory: &Memory, mark: &Mark<'_>, older: bool) -> Result<()> {
+        let Mark {
+            address,
+            repository,
+            ..
+        } = mark;
+        let forget = || {
+            let dir = self.dir.display();
+            format!(
+                "ask the repository's owner; if it was made anew, remove {dir}, and name its key again"
+            )
+        };
+        match (memory.repository.as_deref(), repository) {
+            (Some(known), Some(found)) if known != *found => {
+                return Err(Error::gate(format!(
+                    "{address} is of the repository {found}, and {known} was there before"
+                ))
+                .cause("what another repository has signed is served in its place")
+                .hint(forget()));
+            }
+            (Some(known), None) if !older => {
+                return Err(Error::gate(format!(
+                    "{address} does not say of which repository it is, and what was there before is of {known}"
+                ))
+                .cause("it is of another repository, or older than this one's")
+                .hint(forget()));
+            }
+            _ => {}
+        }
+        let claimed = memory.claimed.contains(&address.to_string());
+        if claimed && !mark.claims && !older {
+            return Err(Error::gate(format!(
+                "{address} does not say any more until when it counts"
+            ))
+            .cause(REPLAY)
+            .hint("ask the repository's owner"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a time that has not come yet: whoever remembered it would refuse all that is right until
+/// then.
+///
+/// # Errors
+/// When it is more than a day ahead.
+pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
+    let now = Timestamp::now();
+    if when.as_second() <= now.as_second() + AHEAD {
+        return Ok(());
+    }
+    Err(Error::gate(format!(
+        "{what} was signed at {when:.0}, which is yet to come"
+    ))
+    .cause(format!("this host's clock says {now:.0}"))
+    .hint(
+        "set this host's clock, if it is wrong; else the publisher's was: its owner signs \
+                 everything anew with `imgforge channel renew`",
+    ))
+}
+
+fn read(dir: &Path) -> Memory {
+    let bytes = std::fs::read(dir.join("memory.json")).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}

@@ -1,0 +1,138 @@
+//! Whom to trust for a repository of this host that nobody names a key for: one rule for all who
+//! read it. Whoever can write to its directory can put another key there.
+
+use std::path::Path;
+
+use super::rotate::Keys;
+use super::seen::Seen;
+use super::{State, below, files};
+use crate::error::{Kind, Result};
+use crate::gpg::{Keyring, Signer, Signers, verify};
+use crate::ui::Ui;
+
+/// The public key in a repository.
+const KEY_FILE: &str = "imgforge.gpg";
+
+/// Why a keyring counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// This host signs the repository with it.
+    Signs,
+    /// It was there at first, or a command named it.
+    Remembered,
+    /// This host has a signing key, and the repository has another, which nobody knows.
+    Stranger,
+    /// It is there, and was never asked for before.
+    First,
+}
+
+/// Finds the keyring for the repository in `root`: that of the signing key, if it is of this host;
+/// what is remembered; else what is there, the first time.
+///
+/// # Errors
+/// When gpg cannot be asked, or the key file cannot be read.
+pub(crate) fn find(
+    root: &Path,
+    signer: Option<&Signer>,
+    seen: &Seen,
+) -> Result<Option<(Whom, Keyring)>> {
+    let offered = below::read(root, KEY_FILE)?;
+    let offered = offered.map(|bytes| unless_host(Keyring::read(&bytes, None)));
+    let offered = offered.transpose()?.flatten();
+    if let (Some(signer), Some(offered)) = (signer, &offered)
+        && let Some(signer) = signs(root, signer, offered)?
+    {
+        let keyring = Keyring::read(&signer.public_key()?, None)?;
+        return Ok(Some((Whom::Signs, keyring)));
+    }
+    if seen.has_key() {
+        let known = seen.remembered();
+        return Ok(known.map(|keyring| (Whom::Remembered, keyring)));
+    }
+    if let Some(signer) = signer {
+        let keyring = Keyring::read(&signer.public_key()?, None)?;
+        let whom = match offered {
+            Some(_) => Whom::Stranger,
+            None => Whom::Signs,
+        };
+        return Ok(Some((whom, keyring)));
+    }
+    Ok(offered.map(|keyring| (Whom::First, keyring)))
+}
+
+/// The signing key of this host that is the one of the repository. While a rotation is not finished,
+/// the old one is, whichever of the two is configured.
+fn signs(root: &Path, signer: &Signer, offered: &Keyring) -> Result<Option<Signer>> {
+    let [theirs] = offered.fingerprints.as_slice() else {
+        return Ok(None);
+    };
+    let ours = Keyring::read(&signer.public_key()?, None)?.fingerprints;
+    if ours.contains(theirs) {
+        return Ok(Some(signer.clone()));
+    }
+    if let Some(own) = signer.own_with(theirs)? {
+        return Ok(Some(own));
+    }
+    let keys = unless_host(files::read_json::<Keys>(root, ".imgforge/keys.json"))?.flatten();
+    let mut seconds = keys.into_iter().flat_map(|keys| keys.seconds);
+    match seconds.any(|second| ours.contains(&second.fingerprint)) {
+        true => signer.secret_with(theirs),
+        false => Ok(None),
+    }
+}
+
+/// Whose signatures on the repository in `root` count, as [`find`] says. What is there the first time
+/// is remembered once it has proved good.
+///
+/// # Errors
+/// As there.
+pub(crate) fn signers(
+    root: &Path,
+    signer: Option<&Signer>,
+    seen: &Seen,
+    ui: &Ui,
+) -> Result<Signers> {
+    let Some((whom, keyring)) = find(root, signer, seen)? else {
+        return Ok(Signers::default());
+    };
+    match whom {
+        Whom::First if proves(root, &keyring) => {
+            if let Err(error) = seen.remember(&keyring, ui) {
+                ui.warning(format!("whose signatures count is not remembered: {error}"));
+            }
+        }
+        Whom::Stranger => ui.warning(stranger(root, &keyring)),
+        _ => {}
+    }
+    Ok(Signers::of_keyring(keyring))
+}
+
+/// What is told of a key that is not this host's.
+pub(crate) fn stranger(root: &Path, ours: &Keyring) -> String {
+    format!(
+        "the key in {} is not {}, with which this host signs, and nobody says that it counts; if the \
+         repository's owner does, write its fingerprint as `fingerprint:` of the repository in imgforge.yaml",
+        root.display(),
+        ours.fingerprints.join(", ")
+    )
+}
+
+/// Whether a keyring is that of the one who signed an index.
+fn proves(root: &Path, keyring: &Keyring) -> bool {
+    let Ok(state) = State::read(root) else {
+        return false;
+    };
+    let paths = state.channels.keys().map(|name| state.index_path(name));
+    let mut indexes = paths.filter_map(|path| below::read(root, &path).ok().flatten());
+    indexes
+        .next()
+        .is_some_and(|index| verify(&index, keyring).is_ok())
+}
+
+/// What others wrote may be wrong, and then is nothing; what this host lacks is an error.
+fn unless_host<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
+        result => Ok(result.ok()),
+    }
+}

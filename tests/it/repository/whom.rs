@@ -1,0 +1,134 @@
+//! Nobody names a key, and somebody who can write to the repository's directory puts his there, with
+//! all that it has signed.
+
+use super::site::Site;
+use super::world::*;
+
+/// What reads a repository of imgforge.yaml.
+const READERS: [&[&str]; 6] = [
+    &["pull", "main#web-node", "-o", "pulled.raw"],
+    &["repo", "verify"],
+    &["repo", "verify", "repo"],
+    &["repo", "copy", "copied"],
+    &["status"],
+    &["sync", "openstack", "web-node"],
+];
+
+/// A repository that this host has published, and one of a stranger.
+fn site() -> Site {
+    let site = Site::new();
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    publish(&site.world.repository(), &site.world.disk("one"));
+    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
+    let fake = Repository::open(Settings::new(site.world.path("fake"), stranger)).unwrap();
+    publish(&fake, &site.world.disk("evil"));
+    site
+}
+
+fn take_over(site: &Site) {
+    let copy = Program::new("cp").arg("-a").arg(site.world.path("fake/."));
+    copy.arg(site.world.path("repo")).run().unwrap();
+}
+
+fn refused_by_all(site: &Site, state: &str) -> String {
+    let mut told = String::new();
+    for args in READERS {
+        let text = site.fails(4, &[&["--state", state], args].concat());
+        assert!(
+            text.contains("not among the trusted ones"),
+            "{args:?}: {text}"
+        );
+        told = text;
+    }
+    for left in ["pulled.raw", "copied/index.asc"] {
+        assert!(!site.world.path(left).exists(), "{left}");
+    }
+    told
+}
+
+#[test]
+fn where_this_host_signs_its_key_counts_whatever_lies_in_the_directory() {
+    let site = site();
+    site.ok(&["repo", "verify"]);
+    take_over(&site);
+    let told = refused_by_all(&site, "state");
+    assert!(
+        told.contains("with which this host signs") && told.contains("`fingerprint:`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
+    let site = site();
+    for (state, first) in [("a", READERS[0]), ("b", READERS[1]), ("c", READERS[4])] {
+        let output = site.run(&[&["--state", state], first].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            told.contains("is trusted from now on if"),
+            "{first:?}: {told}"
+        );
+    }
+    std::fs::remove_file(site.world.path("pulled.raw")).unwrap();
+    let key = |dir: &str| {
+        let file = site.world.path(dir).join("imgforge.gpg");
+        Keyring::of_file(&file, None)
+            .unwrap()
+            .fingerprints
+            .remove(0)
+    };
+    take_over(&site);
+    for state in ["a", "b", "c"] {
+        refused_by_all(&site, state);
+    }
+    // Its owner says that it is right.
+    let named = format!(
+        "repositories: {{main: {{path: repo, fingerprint: '{}'}}}}\n",
+        key("fake")
+    );
+    site.configure(&named);
+    for state in ["a", "b"] {
+        site.ok(&["--state", state, "repo", "verify"]);
+        site.ok(&[
+            "--state",
+            state,
+            "pull",
+            "main#web-node",
+            "-o",
+            "pulled.raw",
+        ]);
+    }
+}
+
+/// The old key signs until a rotation is finished, whichever of the two is configured.
+#[test]
+fn both_keys_of_a_rotation_are_this_hosts() {
+    let site = site();
+    let home = |name: &str| Home::with_an_expired_key(site.world.path(name));
+    let (old, new) = (home("gnupg"), home("new"));
+    let (a, b) = (old.fingerprint(), new.fingerprint());
+    old.gpg(&["--quick-set-expire", &a, "0"]);
+    new.gpg(&["--quick-set-expire", &b, "0"]);
+    let secret = new.program().arg("--export-secret-keys").output().unwrap();
+    old.program().arg("--import").input(secret).run().unwrap();
+    let root = site.world.path("signed");
+    let signer = Signer::configured_in(&a, &old.0).unwrap();
+    let repository = Repository::open(Settings::new(&root, signer)).unwrap();
+    publish(&repository, &site.world.disk("two"));
+    let verify = |key: &str| {
+        site.configure(&format!(
+            "signing-key: '{key}'\nrepositories: {{main: {{path: signed}}}}\n"
+        ));
+        let program = Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS).env("GNUPGHOME", &old.0);
+        let program = program.arg("-C").arg(site.world.dir.path());
+        program.args(["repo", "verify"]).run()
+    };
+    verify(&a).unwrap();
+    assert!(verify(&b).is_err());
+    repository.rotate(Some(&b), "2027", &Stamp::now()).unwrap();
+    verify(&a).unwrap();
+    verify(&b).unwrap();
+    repository.finish_rotation(&Stamp::now()).unwrap();
+    verify(&b).unwrap();
+    assert!(verify(&a).is_err());
+}
