@@ -20,6 +20,9 @@ const NAMED: usize = 3;
 /// What something packed is that has more bytes than one search holds.
 const LARGE: &str = "it is larger than 1 GiB, with what it is packed in";
 
+/// What has the beginning of something compressed, and is of no form that can be decoded.
+const UNKNOWN: &str = "it is not known what it is";
+
 /// What a content has.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -144,9 +147,25 @@ impl Search<'_> {
         let behind = format!("{member}behind its end: ");
         if form == Form::Lz4 {
             // Its decoder ends at empty blocks, too, behind which there are others.
-            found.close(&behind, "it is not known what it is".into());
+            found.close(&behind, UNKNOWN.into());
         }
-        self.decoded(&mut rest, depth - 1, &behind, found)
+        self.behind(&mut rest, depth - 1, &behind, found)
+    }
+
+    /// What is behind something packed, where the kernel may go on with what no other program would.
+    fn behind(
+        &self,
+        content: &mut dyn Read,
+        depth: u32,
+        member: &str,
+        found: &mut Found,
+    ) -> io::Result<()> {
+        let mut head = Vec::new();
+        content.take(decode::HEAD as u64).read_to_end(&mut head)?;
+        if decode::is_for_kernel(&head) && decode::form(&head).is_none() {
+            found.close(member, UNKNOWN.into());
+        }
+        self.decoded(&mut Cursor::new(head).chain(content), depth, member, found)
     }
 
     /// What must be seen at once.
@@ -162,7 +181,7 @@ impl Search<'_> {
             Form::Zip => nested::zip(self, &held, depth, member, found),
             Form::Squashfs => squashfs::search(self, held, depth, member, found),
             Form::Cpio => match decode::behind_cpio(&held) {
-                Some(at) => self.decoded(&mut &held[at..], depth - 1, member, found),
+                Some(at) => self.behind(&mut &held[at..], depth - 1, member, found),
                 None => Ok(()),
             },
             _ => journal::each(&held, &mut |text| self.bytes(text, member, found)),
@@ -266,6 +285,44 @@ mod tests {
         search.all(&mut &*content, DEPTH, "", &mut found);
         assert_eq!(found.held, 0);
         found
+    }
+
+    /// Behind a member of an archive for the kernel, which it goes on with.
+    #[test]
+    fn what_follows_an_archive_for_the_kernel_is_searched_or_told() {
+        let member = |content: &[u8]| {
+            let size = content.len();
+            let mut bytes = format!(
+                "070701{:048x}{size:08x}{:032x}{:08x}{:08x}a\0\0\0",
+                0, 0, 2, 0
+            )
+            .into_bytes();
+            bytes.truncate(112);
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let gzip = |content: &[u8]| {
+            let mut to = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+            std::io::Write::write_all(&mut to, content).unwrap();
+            to.finish().unwrap()
+        };
+        let packed = gzip(SECRET);
+        let all = [member(b"microcode"), packed].concat();
+        let seen = found(&all, 1 << 20);
+        assert_eq!((seen.known.len(), seen.unsearched()), (1, None));
+        let lzma = b"\x5d\0\x01\x02\x03 of no known size".to_vec();
+        let lz4 = b"\x02\x21\x4c\x18 by lz4 -l".to_vec();
+        for before in [member(b"microcode"), gzip(&member(b"x"))] {
+            for unknown in [&lzma, &lz4] {
+                let seen = found(&[&before[..], unknown].concat(), 1 << 20);
+                assert!(seen.unsearched().is_some());
+            }
+            assert_eq!(
+                found(&[&before[..], b"text"].concat(), 1 << 20).unsearched(),
+                None
+            );
+        }
     }
 
     /// Zips in zips, each of which has to be held while the next one is.

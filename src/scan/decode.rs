@@ -156,47 +156,62 @@ fn decodes(mut head: &[u8], mut step: impl FnMut(&[u8]) -> Option<(u64, u64, boo
     }
 }
 
-/// Where something compressed begins behind the archives for the kernel.
+/// Two bytes by which the kernel takes what is in an initrd for compressed.
+const OF_KERNEL: [[u8; 2]; 9] = [
+    [0x1f, 0x8b],
+    [0x1f, 0x9e],
+    [b'B', b'Z'],
+    [0x5d, 0],
+    [0xfd, b'7'],
+    [0x89, b'L'],
+    [2, 0x21],
+    [4, 0x22],
+    [0x28, 0xb5],
+];
+
+/// Whether the kernel takes it for compressed behind an archive, whatever [`form`] knows.
+pub(super) fn is_for_kernel(head: &[u8]) -> bool {
+    OF_KERNEL.iter().any(|magic| head.starts_with(magic))
+}
+
+/// Where something begins behind the archives for the kernel that is no plain content: it is of a
+/// [`form`], or [`closed`], or [`is_for_kernel`]. The kernel looks for that behind each member; no
+/// name ends an archive for it.
 pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += cpio_end(&content[at..])?;
-        at += content[at..].iter().position(|byte| *byte != 0)?;
-        match form(&content[at..]) {
-            Some(Form::Cpio) => {}
-            Some(_) => return Some(at),
-            None => return None,
-        }
+        at += content.get(at..)?.iter().position(|byte| *byte != 0)?;
+        let rest = &content[at..];
+        let head = &rest[..rest.len().min(HEAD)];
+        at += match form(head) {
+            Some(Form::Cpio) => member(rest).or_else(|| other_end(rest))?,
+            None if closed(head).is_none() && !is_for_kernel(head) => other_end(rest)?,
+            _ => return Some(at),
+        };
     }
 }
 
-/// The length of an archive as the kernel reads it: the name that ends it may be in a file, too. Of
-/// one that the kernel does not read, where that name is first.
-fn cpio_end(archive: &[u8]) -> Option<usize> {
-    const END: &[u8] = b"TRAILER!!!";
-    let member = |at: usize| -> Option<(&[u8], usize)> {
-        let header = archive.get(at..at.checked_add(110)?)?;
-        if !matches!(&header[..6], b"070701" | b"070702") {
-            return None;
-        }
-        let field = |number: usize| {
-            let digits = str::from_utf8(&header[6 + 8 * number..][..8]).ok()?;
-            usize::from_str_radix(digits, 16).ok()
+/// The length of a member as the kernel reads it, which takes what is no digit for the end of a number.
+fn member(rest: &[u8]) -> Option<usize> {
+    let header = rest.get(..110)?;
+    let field = |number: usize| {
+        let text = &header[6 + 8 * number..][..8];
+        let text = match text {
+            [b'0', b'x' | b'X', digits @ ..] => digits,
+            digits => digits,
         };
-        let (size, length) = (field(6)?, field(11)?);
-        let name = archive.get(at + 110..)?.get(..length)?;
-        let data = (at + 110 + length).next_multiple_of(4);
-        let next = data.checked_add(size)?.checked_next_multiple_of(4)?;
-        Some((name.strip_suffix(b"\0")?, next))
+        let digits = text.iter().map_while(|byte| char::from(*byte).to_digit(16));
+        digits.fold(0, |value, digit| value << 4 | digit as usize)
     };
-    let mut at = 0;
-    while let Some((name, next)) = member(at) {
-        if name == END {
-            return Some(next.min(archive.len()));
-        }
-        at = next;
-    }
-    memchr::memmem::find(archive, END).map(|found| found + END.len())
+    let (size, length) = (field(6), field(11));
+    let data = (110 + length).next_multiple_of(4);
+    Some((data + size).next_multiple_of(4))
+}
+
+/// What ends an archive for everything but the kernel: where that reads no more, others go on behind it.
+fn other_end(rest: &[u8]) -> Option<usize> {
+    const END: &[u8] = b"TRAILER!!!";
+    memchr::memmem::find(rest, END).map(|found| found + END.len())
 }
 
 #[cfg(test)]
@@ -262,6 +277,41 @@ mod tests {
         ]
         .concat();
         assert_eq!(old[behind_cpio(&old).unwrap()..], zstd);
+    }
+
+    /// The kernel goes on behind any member, and ends at no name: it takes what has the magic of
+    /// something compressed, whether or not this is known here.
+    #[test]
+    fn an_archive_needs_no_end_to_be_followed_by_something() {
+        let zstd = zstd::encode_all(&b"inside"[..], 1).unwrap();
+        let whole = cpio("microcode", b"1234");
+        let first = whole.len() - 300 - 124;
+        let [one, last] = [&whole[..first], &whole[first..]];
+        assert!(last.ends_with(&[0; 300]) && one.ends_with(b"1234"));
+        let unknown = b"\x5d\0\x01\x02\x03 and so on".to_vec();
+        let old = b"\x02\x21\x4c\x18 of lz4 -l".to_vec();
+        for packed in [&zstd, &unknown, &old] {
+            for early in [
+                one.to_vec(),
+                [one, one].concat(),
+                [one, &[0; 8], one, &[0; 512]].concat(),
+                whole.clone(),
+                [last, one].concat(),
+            ] {
+                let all = [&early[..], packed].concat();
+                assert_eq!(behind_cpio(&all), Some(early.len()), "{all:?}");
+            }
+        }
+        // Numbers that only the kernel takes for such, and a name of no length.
+        for (at, field) in [(54, "0x4     "), (54, "00000004"), (94, "0xA     ")] {
+            let mut odd = one.to_vec();
+            odd[at..at + 8].copy_from_slice(field.as_bytes());
+            let all = [&odd[..], &zstd].concat();
+            assert_eq!(behind_cpio(&all), Some(odd.len()), "{field}");
+        }
+        for plain in [&b"a signature"[..], b"#BOOTCONFIG\n", b"070701 of text"] {
+            assert_eq!(behind_cpio(&[one, plain].concat()), None);
+        }
     }
 
     /// Whoever makes an early archive may put its end's name into a file.
