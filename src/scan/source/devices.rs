@@ -1,13 +1,16 @@
 //! Whether every part of a disk was read that an appliance has, down to the last layer: members of
 //! a RAID, volumes of LVM, what was encrypted.
 
+use std::io::BufReader;
 use std::path::Path;
 
+use super::at::{At as _, CHUNK, OfAppliance};
 use super::parts::{Content, Volume};
 use crate::error::Result;
 use crate::guest::Guestfs;
 use crate::host::exec::quote;
 use crate::scan::Scanner;
+use crate::scan::holes::{Condensed, Pieces};
 
 /// Makes every volume usable, also thin snapshots that are left out otherwise; lists those, and
 /// whether they are. libguestfs lists nothing while there is a volume without a device: such ones
@@ -24,7 +27,7 @@ done; udevadm settle; udevadm control --exit 2>/dev/null; true
 
 /// Prints a line for each device that nothing lies upon: its name, the kernel's name, the partition's
 /// number on the disk, its type or `-`, how much of a physical volume is used or `-`, whether it is
-/// zeroes, and the file system's UUID.
+/// zeroes (swap space: behind its header), and the file system's UUID.
 const LEAVES: &str = r#"
 own=$(mountpoint -d /)
 # A RAID that lacks members holds the others, and has no size.
@@ -46,6 +49,7 @@ for d in /sys/class/block/*; do
   case $kind in
   LVM2_member) used=$(pvs --noheadings --nosuffix --units b -o pv_used /dev/$n 2>/dev/null | tr -d ' ') ;;
   '') cmp -s -n $(($(cat $d/size) * 512)) /dev/$n /dev/zero && zero=zero ;;
+  swap) [ "$(cat $d/size)" -gt 128 ] && cmp -s -i 65536 -n $(($(cat $d/size) * 512 - 65536)) /dev/$n /dev/zero && zero=zero ;;
   esac
   name=$(cat $d/dm/name 2>/dev/null || echo $n)
   echo "$name $n $part ${kind:--} ${used:--} $zero $(blkid -p -o value -s UUID /dev/$n)"
@@ -132,11 +136,13 @@ pub(super) fn account(
         if volume.is_some_and(bytes) {
             continue;
         }
-        if let Some(why) = leaf.unseen(read) {
-            let name = leaf
-                .part
-                .map_or(leaf.name.clone(), |n| format!("partition {n}"));
-            scanner.enter(&format!("/({name})"));
+        let name = leaf
+            .part
+            .map_or(leaf.name.clone(), |n| format!("partition {n}"));
+        scanner.enter(&format!("/({name})"));
+        if leaf.kind == "swap" {
+            search(guest, leaf, scanner)?;
+        } else if let Some(why) = leaf.unseen(read) {
             scanner.unsearched("/", why);
         }
     }
@@ -161,6 +167,29 @@ pub(super) fn account(
     }
     scanner.enter("");
     Ok(())
+}
+
+/// How much of a swap space its header may have, in bytes: a page.
+const HEADER: u64 = 64 << 10;
+
+/// Searches the bytes of a swap space, which are no file's. One that was never used is not read in all.
+fn search(guest: &Guestfs, leaf: &Leaf, scanner: &mut Scanner<'_>) -> Result<()> {
+    let device = match &leaf.devices()[0] {
+        Device::Disk => "/dev/sda".to_owned(),
+        Device::Partition(number) => format!("/dev/sda{number}"),
+        Device::Upper(name) => format!("/dev/{name}"),
+    };
+    let size = guest.device_size(&device)?;
+    let data = if leaf.zero { HEADER.min(size) } else { size };
+    let pieces = Pieces::new(size, std::iter::once(0..data));
+    let from = OfAppliance {
+        guest,
+        device: &device,
+    };
+    let bytes = Condensed::new(&pieces, |at, into: &mut [u8]| {
+        from.fill(into, at).map(|()| into.len())
+    });
+    scanner.take_bytes(size, &pieces, &mut BufReader::with_capacity(CHUNK, bytes))
 }
 
 /// A device that nothing lies upon.

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
 use self::items::{Item, items};
 use self::system::System;
+use super::at::At;
 use super::parts::Volume;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
@@ -46,13 +46,12 @@ pub(super) fn walk(raw: &Path, volume: &Volume, at: &str, scanner: &mut Scanner<
 }
 
 /// Reports what an appliance, which has read all files, cannot have seen: clusters in use that are no
-/// file's, and names that Linux takes for another's.
+/// file's, and names that Linux takes for another's. `file` is all of the file system.
 ///
 /// # Errors
 /// On an interrupt.
-pub(super) fn account(raw: &Path, volume: &Volume, scanner: &mut Scanner<'_>) -> Result<()> {
-    let result = open(raw, volume)
-        .and_then(|(file, mut system)| visit(&file, &mut system, |_, _, _| Ok(())));
+pub(super) fn account(file: &dyn At, scanner: &mut Scanner<'_>) -> Result<()> {
+    let result = known(file, 0).and_then(|mut system| visit(file, &mut system, |_, _, _| Ok(())));
     interrupt::check()?;
     let why = match result {
         Ok(faults) => faults.shadowed().or(faults.told()),
@@ -67,9 +66,15 @@ pub(super) fn account(raw: &Path, volume: &Volume, scanner: &mut Scanner<'_>) ->
 fn open(raw: &Path, volume: &Volume) -> Result<(File, System)> {
     let doing = || format!("reading volume {} of {}", volume.number, raw.display());
     let file = File::open(raw).doing(doing)?;
-    let system = System::read(&file, volume.start).doing(doing)?;
+    let system = known(&file, volume.start)?;
+    Ok((file, system))
+}
+
+/// The file system that begins at `start`.
+fn known(file: &dyn At, start: u64) -> Result<System> {
+    let system = System::read(file, start).doing(|| "reading its FAT".into())?;
     let unknown = || Error::stage("it is a FAT of a kind that imgforge does not read");
-    Ok((file, system.ok_or_else(unknown)?))
+    system.ok_or_else(unknown)
 }
 
 /// What was not as it should be.
@@ -111,7 +116,7 @@ impl Faults {
 /// Shows every file and directory to `see`, with where its content is on the disk. Each cluster is
 /// seen once, so that there is an end.
 fn visit(
-    file: &File,
+    file: &dyn At,
     system: &mut System,
     mut see: impl FnMut(&str, &Item, Vec<Range<u64>>) -> Result<()>,
 ) -> Result<Faults> {
@@ -125,8 +130,12 @@ fn visit(
         interrupt::check()?;
         let dir: Rc<str> = format!("{parent}{name}").into();
         let mut content = vec![];
-        let read = Runs::new(file, runs).read_to_end(&mut content);
-        read.doing(|| format!("reading {dir}/ of the image"))?;
+        for run in runs {
+            let before = content.len();
+            content.resize(before + (run.end - run.start) as usize, 0);
+            let read = file.fill(&mut content[before..], run.start);
+            read.doing(|| format!("reading {dir}/ of the image"))?;
+        }
         let mut names = BTreeSet::new();
         for item in items(&content, system.wide) {
             let path = format!("{dir}/{}", item.name);
@@ -167,13 +176,13 @@ fn is_shadowed(item: &Item, names: &mut BTreeSet<String>) -> bool {
 
 /// Reads parts of the disk, one behind the other.
 struct Runs<'f> {
-    file: &'f File,
+    file: &'f dyn At,
     left: std::vec::IntoIter<Range<u64>>,
     now: Range<u64>,
 }
 
 impl<'f> Runs<'f> {
-    fn new(file: &'f File, runs: Vec<Range<u64>>) -> Self {
+    fn new(file: &'f dyn At, runs: Vec<Range<u64>>) -> Self {
         Runs {
             file,
             left: runs.into_iter(),
@@ -192,11 +201,8 @@ impl Read for Runs<'_> {
         }
         let most = usize::try_from(self.now.end - self.now.start).unwrap_or(usize::MAX);
         let most = most.min(buffer.len());
-        let read = self.file.read_at(&mut buffer[..most], self.now.start)?;
-        if read == 0 && most > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.now.start += read as u64;
-        Ok(read)
+        self.file.fill(&mut buffer[..most], self.now.start)?;
+        self.now.start += most as u64;
+        Ok(most)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::devices;
+use super::at::OfAppliance;
+use super::devices::{self, Device};
+use super::fat;
 use super::parts::Volume;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Launch, SUBVOLUME};
@@ -51,12 +53,16 @@ pub(super) fn read(
         guest.umount_all()?;
     }
     let told = each(&guest, &systems, &seen, scanner)?;
+    fats(&guest, &systems, scanner)?;
     devices::account(&guest, raw, volumes, &told, scanner)?;
     guest.close()
 }
 
 /// What holds no files that could be read; [`devices::account`] looks at these.
 const NO_FILES: [&str; 2] = ["swap", "unknown"];
+
+/// What blkid(8) calls FAT of any size.
+const FAT: &str = "vfat";
 
 /// Every file system and subvolume that has not been `seen`, by itself: nothing says where its
 /// files belong. Returns the devices of which all is told now.
@@ -101,6 +107,27 @@ fn each(
     }
     scanner.enter("");
     Ok(told_of)
+}
+
+/// What the appliance's kernel passes over in silence, wherever a FAT lies: in a partition, a RAID,
+/// a volume of LVM, or behind a key.
+fn fats(guest: &Guestfs, systems: &[(String, String)], scanner: &mut Scanner<'_>) -> Result<()> {
+    for (name, _) in systems.iter().filter(|(_, kind)| kind == FAT) {
+        let place = match Device::of(guest, name)? {
+            Device::Partition(number) => format!("/(partition {number})"),
+            Device::Disk | Device::Upper(_) => format!("/({name})"),
+        };
+        scanner.enter(&place);
+        fat::account(
+            &OfAppliance {
+                guest,
+                device: name,
+            },
+            scanner,
+        )?;
+    }
+    scanner.enter("");
+    Ok(())
 }
 
 /// The innermost reason of an error.

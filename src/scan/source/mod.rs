@@ -1,5 +1,6 @@
 //! Where files come from: a directory, an archive, a disk.
 
+mod at;
 mod devices;
 pub(crate) mod ext;
 mod fat;
@@ -182,10 +183,6 @@ fn files<'s>(raw: &Path, subject: &'s Subject, host: &Host<'_>) -> Result<Scanne
     let mut scanner = Scanner::new(subject);
     scanner.tell(host.ui);
     guest::read(raw, &volumes, &mut scanner, host)?;
-    for volume in volumes.iter().filter(|v| v.system.kind == "vfat") {
-        scanner.enter(&format!("/(partition {})", volume.number));
-        fat::account(raw, volume, &mut scanner)?;
-    }
     areas(raw, &volumes, &mut scanner)?;
     Ok(scanner)
 }

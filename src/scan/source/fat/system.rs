@@ -1,11 +1,9 @@
 //! Where a FAT has what: its clusters, and the chains of them.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
-use super::super::parts::bytes;
+use super::super::at::At;
 
 /// More clusters than this are not counted: the table would take too much memory.
 const CLUSTERS: u64 = 1 << 24;
@@ -43,8 +41,9 @@ impl System {
     ///
     /// # Errors
     /// When the disk cannot be read.
-    pub(super) fn read(file: &File, start: u64) -> io::Result<Option<Self>> {
-        let boot: [u8; 512] = bytes(file, start);
+    pub(super) fn read(file: &dyn At, start: u64) -> io::Result<Option<Self>> {
+        let mut boot = [0; 512];
+        file.fill(&mut boot, start)?;
         let short = |at: usize| u64::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
         let either = |first: usize, second: usize| match short(first) {
             0 => short(second) | short(second + 2) << 16,
@@ -73,7 +72,7 @@ impl System {
             return Ok(None);
         }
         let mut table = vec![0; ((clusters + 2) * bits).div_ceil(8) as usize];
-        file.read_exact_at(&mut table, start + reserved * sector)?;
+        file.fill(&mut table, start + reserved * sector)?;
         let of = |sectors: u64| start + sectors * sector;
         Ok(Some(System {
             wide,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt as _;
 
 use super::super::parts;
 use super::*;
@@ -91,7 +92,7 @@ impl Image {
     fn accounted(&self) -> Option<String> {
         let subject = Subject::default();
         let mut scanner = Scanner::new(&subject);
-        account(&self.path(), &self.volume(), &mut scanner).unwrap();
+        account(&File::open(self.path()).unwrap(), &mut scanner).unwrap();
         scanner.finish().findings.pop().map(|found| found.detail)
     }
 }
