@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::host::confine::{self, Confined};
 use crate::host::interrupt;
+use crate::host::layers::Layers;
 use crate::ui::StageUi;
 use crate::units;
 
@@ -137,6 +138,8 @@ pub struct Guestfs {
     log: Arc<Log>,
     accel: Accel,
     uuid: String,
+    /// What the disks stood on that it writes to.
+    layers: Option<Layers>,
     _confined: Confined,
     scratch: tempfile::TempDir,
 }
@@ -193,8 +196,9 @@ impl Guestfs {
     fn start(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
-        let written = launch.drives.iter().find(|drive| !drive.readonly);
-        let scratch = traces::scratch(written.map(|drive| drive.path))?;
+        let mut written = launch.drives.iter().filter(|drive| !drive.readonly);
+        let layers = Layers::of(written.clone().map(|drive| (drive.path, drive.format)))?;
+        let scratch = traces::scratch(written.next().map(|drive| drive.path))?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let clock = Arc::<Clock>::default();
         let log = Arc::new(Log::new(launch.ui.cloned()));
@@ -226,6 +230,7 @@ impl Guestfs {
             log,
             accel: launch.accel,
             uuid,
+            layers: Some(layers),
             _confined: confined,
             scratch,
         };
@@ -241,9 +246,10 @@ impl Guestfs {
     /// Writes everything, ends the appliance and says whether that went well.
     ///
     /// # Errors
-    /// When the disks could not be written.
-    pub fn close(self) -> Result<()> {
-        self.attempt(|| "closing the disks".into(), Raw::shutdown)
+    /// When the disks could not be written, or refer to other files than before.
+    pub fn close(mut self) -> Result<()> {
+        self.attempt(|| "closing the disks".into(), Raw::shutdown)?;
+        self.layers.take().map_or(Ok(()), |layers| layers.check())
     }
 
     /// The version of libguestfs, such as `1.48.6`.
@@ -314,6 +320,10 @@ impl Drop for Guestfs {
         }
         // Joins the thread and removes the signal action while the handle is still open.
         drop(self.watch.take());
+        // Whoever uses or keeps the disks asks what this has noted.
+        if let Some(layers) = self.layers.take() {
+            drop(layers.check());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod durable;
 pub mod exec;
 pub mod imagefile;
 pub mod interrupt;
+pub mod layers;
 pub mod listening;
 pub(crate) mod lock;
 pub mod memory;

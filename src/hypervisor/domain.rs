@@ -150,7 +150,6 @@ impl Domain {
                     let Some(ended) = self.ended() else {
                         return Ok(None);
                     };
-                    self.machine.layers.check()?;
                     return Ok(Some(ended));
                 }
             }

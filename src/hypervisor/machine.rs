@@ -10,12 +10,12 @@ use virt::sys;
 
 use super::apart::Pasta;
 use super::connect::{Link, failed};
-use super::layers::Layers;
 use super::raw::Held;
 use super::spec::{Firmware, Network, Nic, Spec};
 use super::xml::{self, Place};
 use super::{firmware, sweep};
 use crate::error::{Context as _, Error, Result};
+use crate::host::layers::Layers;
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
@@ -24,7 +24,7 @@ pub(super) struct Machine {
     handle: Option<Held<domain::Domain>>,
     pub(super) sockets: PathBuf,
     /// What its disks stood on before it ran.
-    pub(super) layers: Layers,
+    layers: Layers,
     /// Its way out; [`Pasta`] ends after the guest.
     network: Option<Pasta>,
     /// Stays in the ledger when the domain does not end.
@@ -42,7 +42,8 @@ impl Machine {
 
     /// Writes down a domain that does not exist yet, and makes its private directory.
     pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
-        let layers = Layers::of(&spec.disks)?;
+        let written = spec.disks.iter().filter(|disk| !disk.readonly);
+        let layers = Layers::of(written.map(|disk| (&*disk.path, disk.format.as_str())))?;
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();
         let name = format!("{}-{id}", spec.name);
@@ -117,7 +118,8 @@ impl Machine {
         self.handle.as_ref().expect("set by create")
     }
 
-    /// Destroys the domain, through its daemon if that answers, else by hand; once.
+    /// Destroys the domain, through its daemon if that answers, else by hand, and looks at its disks;
+    /// once.
     pub(super) fn end(&mut self) -> Result<()> {
         let Some(record) = self.record.take() else {
             return Ok(());
@@ -135,10 +137,16 @@ impl Machine {
         drop(std::fs::remove_dir_all(&self.sockets));
         sweep::remove_logs(&self.place.name);
         match result {
-            Ok(_) => drop(record),
-            Err(_) => std::mem::forget(record),
+            Ok(_) => {
+                drop(record);
+                self.layers.check()
+            }
+            Err(error) => {
+                std::mem::forget(record);
+                self.layers.still_written();
+                Err(error)
+            }
         }
-        result.map(drop)
     }
 }
 

@@ -16,7 +16,6 @@ pub mod connect;
 pub mod domain;
 pub mod expected;
 pub mod firmware;
-mod layers;
 mod machine;
 pub mod patience;
 pub mod port;

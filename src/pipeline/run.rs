@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::host::layers;
 use crate::host::namespace::remove_tree;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
@@ -276,6 +277,7 @@ impl<'a> Run<'a> {
             ui: &stage_ui,
         };
         let made = work(&self.context(planned, &stage_ui, draft.path(), &logs));
+        let made = layers::settled(draft.path(), made);
         if made.is_err() {
             guard.mask_logs();
         }

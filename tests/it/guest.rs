@@ -280,6 +280,49 @@ fn an_interrupted_call_ends_with_its_appliance() {
     assert_eq!(left.len(), 1, "scratch is left: {left:?}");
 }
 
+/// Its QEMU, which read a hostile disk, has put another name into the overlay that it writes to.
+#[test]
+#[ignore = "vm: src/guest src/host/layers.rs"]
+fn an_overlay_that_an_appliance_has_changed_is_told_however_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = Phony::debian().disk(dir.path(), "base.raw");
+    std::fs::copy(&base, dir.path().join("evil.raw")).unwrap();
+    for closed in [true, false] {
+        let own = dir.path().join(if closed { "closed" } else { "dropped" });
+        std::fs::create_dir(&own).unwrap();
+        let overlay = own.join("overlay.qcow2");
+        let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw"]);
+        let create = create.args(["-b", "../base.raw"]).arg(&overlay);
+        create.dir(&own).run().unwrap();
+        let drives = [Drive {
+            path: &overlay,
+            format: "qcow2",
+            readonly: false,
+        }];
+        let launch = Launch {
+            drives: &drives,
+            accel: Accel::Tcg,
+            ui: None,
+        };
+        let guest = crate::slots::launch(&launch).unwrap();
+        imgforge::host::layers::sound(&own).unwrap();
+        let mut bytes = std::fs::read(&overlay).unwrap();
+        let name = bytes
+            .windows(11)
+            .position(|name| name == b"../base.raw")
+            .unwrap();
+        bytes[name..name + 11].copy_from_slice(b"../evil.raw");
+        std::fs::write(&overlay, bytes).unwrap();
+        match closed {
+            true => assert_eq!(guest.close().unwrap_err().kind(), Kind::Breach),
+            false => drop(guest),
+        }
+        let error = imgforge::host::layers::sound(&own).unwrap_err();
+        assert_eq!(error.kind(), Kind::Breach);
+        assert!(error.message().contains("overlay.qcow2"), "{error}");
+    }
+}
+
 #[test]
 #[ignore = "child"]
 fn child_waits_to_be_killed() {
