@@ -1,6 +1,7 @@
 //! From a recipe to its plan: what would run, and why. Reads files, runs nothing.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use crate::digest::Key;
 use crate::error::Result;
@@ -80,11 +81,13 @@ impl Planner<'_> {
         stages.retain(|planned| planned.stage <= until);
         let written =
             |file: &&NamedFile| matches!(file.role, Role::Recipe | Role::Include | Role::Config);
-        let walk = |file: &NamedFile| {
-            let path = file.path.clone();
-            self.digests.walk(&path).map(|found| Walked { path, found })
+        let walk = |path: PathBuf| {
+            let found = self.digests.walk(&path)?;
+            Ok(Walked { path, found })
         };
-        let sources = resolved.files.iter().filter(written).map(walk);
+        let written = resolved.files.iter().filter(written);
+        let sources = written.map(|file| file.path.clone());
+        let sources = sources.chain(self.config.files(self.repo.root())).map(walk);
         let sources = sources.collect::<Result<_>>()?;
         Ok(Plan {
             sources,

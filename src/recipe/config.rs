@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,34 @@ pub struct RepositoryPlace {
     /// Programs that get each change of the repository as JSON on standard input, after it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookCall>,
+}
+
+impl Config {
+    /// The files of the checkout at `root` that count when a repository is changed: the programs of
+    /// hooks, files among their arguments, and public keys.
+    pub fn files(&self, root: &Path) -> Vec<PathBuf> {
+        let named = self.repositories.values().flat_map(|place| {
+            let programs = place.hooks.iter().filter_map(|hook| hook.run.first());
+            let arguments = place.hooks.iter().flat_map(|hook| hook.run.iter().skip(1));
+            // One without a `/` is found on PATH.
+            let programs = programs.filter(|program| program.contains('/'));
+            let keys = place.key.iter().chain(&place.allowed_signers);
+            programs.chain(arguments).chain(keys)
+        });
+        let outer = |path: &PathBuf| path.components().any(|part| part == Component::ParentDir);
+        let paths = named
+            .map(|name| root.join(name))
+            .map(|path| match outer(&path) {
+                true => path.canonicalize().unwrap_or(path),
+                false => path,
+            });
+        let mut files: Vec<PathBuf> = paths
+            .filter(|path| path.starts_with(root) && path.is_file())
+            .collect();
+        files.sort();
+        files.dedup();
+        files
+    }
 }
 
 impl RepositoryPlace {

@@ -74,7 +74,7 @@ pub struct Plan {
     pub pin: Option<Pin>,
     /// The image's own stages.
     pub stages: Vec<Planned>,
-    /// The recipe, what it includes, and imgforge.yaml.
+    /// The recipe, what it includes, imgforge.yaml, and the files that this names for publishing.
     pub sources: Vec<Walked>,
 }
 

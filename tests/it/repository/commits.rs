@@ -1,5 +1,7 @@
 //! Git as the source of truth, from the command line to the manifest.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::site::Site;
 use super::world::*;
 use imgforge::digest::file_sha256;
@@ -32,10 +34,12 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
     }
     std::fs::write(
         root.join(".gitignore"),
-        "/state/\n/keys/\n/repo/\n*.raw\n*.xz\n",
+        "/state/\n/keys/\n/repo/\n*.raw\n*.xz\n/announce\n/words\n",
     )
     .unwrap();
-    site.configure("require-signed-commits: true\nrepositories: {main: {path: repo}}\n");
+    site.configure(
+        "require-signed-commits: true\nrepositories: {main: {path: repo, hooks: [{run: [./announce, words]}]}}\n",
+    );
     let mut disk = vec![0; 1 << 20];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     std::fs::write(root.join("disk.raw"), &disk).unwrap();
@@ -58,6 +62,22 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
         "{error}"
     );
     git(&["commit", "-q", "--amend", "-S", "-m", "signed"]);
+    // A hook runs on the host with what is published: no commit says what this one does.
+    let script = format!(
+        "#!/bin/sh\ncat \"$1\" - >{}\n",
+        root.join("state/told").display()
+    );
+    std::fs::write(root.join("announce"), script).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(root.join("announce"), mode).unwrap();
+    std::fs::write(root.join("words"), "published\n").unwrap();
+    for name in ["announce", "words"] {
+        let error = site.fails(4, &publish);
+        let line = format!("{name}: the commit does not have it");
+        assert!(error.contains(&line), "{error}");
+        git(&["add", "-f", name]);
+        git(&["commit", "-q", "--amend", "-S", "-m", "signed"]);
+    }
     let config = std::fs::read_to_string(root.join("imgforge.yaml")).unwrap();
     std::fs::write(root.join("imgforge.yaml"), format!("{config}# changed\n")).unwrap();
     let error = site.fails(4, &publish);
@@ -66,6 +86,8 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
 
     git(&["checkout", "-q", "imgforge.yaml"]);
     site.ok(&publish);
+    let told = std::fs::read_to_string(root.join("state/told")).unwrap();
+    assert!(told.starts_with("published\n{"), "{told}");
     let commit = git(&["rev-parse", "HEAD"]);
     let manifest = std::fs::read(root.join("repo/images/small/1/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
