@@ -1,7 +1,9 @@
 //! Secrets whose values are known, and the forms in which they may hide.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Shorter values cannot be told from other bytes, so nobody may use one.
 pub const SHORTEST: usize = 4;
@@ -153,9 +155,9 @@ fn whole_forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
             all.insert(form);
         }
     }
-    for alphabet in [STANDARD, URL_SAFE] {
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         for shift in 0..3 {
-            all.extend(base64_forms(value, shift, alphabet));
+            all.extend(base64_forms(value, shift, &engine));
         }
     }
     all
@@ -172,28 +174,17 @@ fn units(value: &[u8]) -> Vec<u16> {
     }
 }
 
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 /// The digits of a value that begins `shift` bytes after a border of three, without those that
 /// depend on its neighbours.
-fn base64_forms(value: &[u8], shift: usize, alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
-    let bit = |n: usize| {
-        n.checked_sub(shift * 8)
-            .map_or(0, |n| value[n / 8] >> (7 - n % 8) & 1)
-    };
-    let digits = (shift + value.len()) * 8 / 6;
-    let first = (shift * 8).div_ceil(6);
-    let digit = |n: usize| {
-        let bits = (0..6).fold(0, |sum, at| sum << 1 | bit(n * 6 + at));
-        alphabet[usize::from(bits)]
-    };
-    let text: Vec<u8> = (first..digits).map(digit).collect();
+fn base64_forms(value: &[u8], shift: usize, engine: &GeneralPurpose) -> Vec<Vec<u8>> {
+    let all = engine.encode([&[0; 2][..shift], value].concat());
+    let (first, end) = ((shift * 8).div_ceil(6), (shift + value.len()) * 8 / 6);
+    let text = all.as_bytes().get(first..end).unwrap_or_default();
     if text.len() < TELLING {
         return vec![];
     }
     if text.len() < 3 * PIECE {
-        return vec![text];
+        return vec![text.to_vec()];
     }
     let middle = text.len() / 2;
     vec![
@@ -232,7 +223,6 @@ fn percent(value: &[u8], spell: impl Fn(u8) -> String) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
 
     use super::*;
