@@ -30,7 +30,7 @@ pub(super) const END_MAGIC: [u8; 2] = *b"YZ";
 pub(super) fn stream_header(flags: [u8; 2]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend(flags);
-    out.extend(crc32(&flags).to_le_bytes());
+    out.extend(crc32fast::hash(&flags).to_le_bytes());
     out
 }
 
@@ -43,13 +43,13 @@ pub(super) fn end(flags: [u8; 2], records: &[Record]) -> Vec<u8> {
         number(&mut out, record.uncompressed);
     }
     pad(&mut out);
-    let crc = crc32(&out);
+    let crc = crc32fast::hash(&out);
     out.extend(crc.to_le_bytes());
 
     let mut fields = Vec::with_capacity(6);
     fields.extend((out.len() as u32 / 4 - 1).to_le_bytes());
     fields.extend(flags);
-    out.extend(crc32(&fields).to_le_bytes());
+    out.extend(crc32fast::hash(&fields).to_le_bytes());
     out.extend(fields);
     out.extend(END_MAGIC);
     out
@@ -70,7 +70,7 @@ pub(super) fn block_header(
     pad(&mut out);
     // The size counts the CRC32 too, in units of 4 bytes, less one.
     out[0] = (out.len() / 4) as u8;
-    let crc = crc32(&out);
+    let crc = crc32fast::hash(&out);
     out.extend(crc.to_le_bytes());
     out
 }
@@ -103,41 +103,9 @@ pub(super) fn take_number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// CRC32 as in IEEE 802.3; only headers and the index are summed with it.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ (crc >> 8)
-    })
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut value = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 {
-                0xedb8_8320 ^ (value >> 1)
-            } else {
-                value >> 1
-            };
-            bit += 1;
-        }
-        table[index] = value;
-        index += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn crc32_is_the_usual_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    }
 
     #[test]
     fn numbers_read_back() {

@@ -79,7 +79,7 @@ impl Layout {
             return Err(broken("it does not end as .xz files do")
                 .hint("the file may be cut short: fetch or pack it again"));
         }
-        if container::crc32(fields) != sum {
+        if crc32fast::hash(fields) != sum {
             return Err(broken("the check sum of its footer is wrong"));
         }
         let index = (u64::from(number(&fields[..4])) + 1) * 4;
@@ -98,7 +98,7 @@ impl Layout {
     pub fn parse(head: &[u8; FOOTER_SIZE], end: &[u8], size: u64) -> Result<Self> {
         check_magic(head)?;
         let flags = [head[6], head[7]];
-        if container::crc32(&flags) != number(&head[8..]) {
+        if crc32fast::hash(&flags) != number(&head[8..]) {
             return Err(broken("the check sum of its header is wrong"));
         }
         let footer: &[u8; FOOTER_SIZE] = end
@@ -171,7 +171,7 @@ fn number(bytes: &[u8]) -> u32 {
 fn records(index: &[u8]) -> Result<Vec<Record>> {
     let wrong = || broken("its index makes no sense");
     let (body, sum) = index.split_last_chunk::<4>().ok_or_else(wrong)?;
-    if container::crc32(body) != u32::from_le_bytes(*sum) {
+    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
         return Err(broken("the check sum of its index is wrong"));
     }
     let mut rest = body.strip_prefix(&[0]).ok_or_else(wrong)?;
