@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use crate::address;
 use crate::error::{Error, Result};
 
@@ -292,42 +294,27 @@ fn without_dots(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// What of a path addresses have as it is; all else is `%XX` in them.
+const IN_PATHS: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'@')
+    .remove(b':')
+    .remove(b',')
+    .remove(b'=');
+
 /// A path of this host as addresses have it.
 fn encoded(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'/' | b'-' | b'.' | b'_' | b'~' | b'+' | b'@' | b':' | b',' | b'=' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(path, &IN_PATHS).to_string()
 }
 
 /// A path of an address without its `%XX`.
 pub(crate) fn decoded(path: &str) -> String {
-    let hex = |pair: Option<&[u8]>| {
-        let text = std::str::from_utf8(pair?).ok()?;
-        u8::from_str_radix(text, 16).ok()
-    };
-    let bytes = path.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(byte) = bytes.get(at) {
-        match (byte, hex(bytes.get(at + 1..at + 3))) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 3;
-            }
-            _ => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

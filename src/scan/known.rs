@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Shorter values cannot be told from other bytes, so nobody may use one.
 pub const SHORTEST: usize = 4;
@@ -128,9 +129,10 @@ fn whole_forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
     all.insert(value.to_vec());
     let quoted = serde_json::to_string(&String::from_utf8_lossy(value)).unwrap_or_default();
     all.insert(quoted.trim_matches('"').as_bytes().to_vec());
-    for spell in [url_upper, url_lower, form_url] {
-        all.insert(spell(value));
-    }
+    all.insert(percent(value, str::to_owned));
+    all.insert(percent(value, str::to_ascii_lowercase));
+    // As forms are sent: a blank is a plus sign.
+    all.insert(percent(value, |part| part.replace("%20", "+")));
     // A key is a text of several lines, and any of them is enough to be found by.
     let lines = value.split(|b| *b == b'\n' || *b == b'\r');
     let telling = |line: &&[u8]| {
@@ -193,32 +195,20 @@ fn base64_forms(value: &[u8], shift: usize, engine: &GeneralPurpose) -> Vec<Vec<
     ]
 }
 
-fn url_upper(value: &[u8]) -> Vec<u8> {
-    percent(value, |byte| format!("%{byte:02X}"))
-}
+/// What addresses have as it is; all else is `%XX` in them.
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
-fn url_lower(value: &[u8]) -> Vec<u8> {
-    percent(value, |byte| format!("%{byte:02x}"))
-}
-
-/// As forms are sent: a blank is a plus sign.
-fn form_url(value: &[u8]) -> Vec<u8> {
-    percent(value, |byte| match byte {
-        b' ' => "+".into(),
-        byte => format!("%{byte:02X}"),
-    })
-}
-
-fn percent(value: &[u8], spell: impl Fn(u8) -> String) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
-    for byte in value {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            out.push(*byte);
-        } else {
-            out.extend(spell(*byte).into_bytes());
-        }
-    }
-    out
+/// The value in an address, each `%XX` as `spell` has it.
+fn percent(value: &[u8], spell: impl Fn(&str) -> String) -> Vec<u8> {
+    let parts = percent_encode(value, &UNRESERVED).map(|part| match part.starts_with('%') {
+        true => spell(part),
+        false => part.to_owned(),
+    });
+    parts.collect::<String>().into_bytes()
 }
 
 #[cfg(test)]
