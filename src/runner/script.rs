@@ -106,11 +106,6 @@ pub(super) const ACTIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The text as one word of a POSIX shell.
-pub(super) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// A name as a part of an environment variable's: `my-name` becomes `MY_NAME`.
 pub(super) fn variable(name: &str) -> String {
     let plain = |c: char| {

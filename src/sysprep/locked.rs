@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Site;
 use crate::error::{Error, Result};
+use crate::host::exec::quote;
 
 /// What the kernel says where a whole file system cannot be written.
 const READ_ONLY: &str = "Read-only file system";
@@ -47,9 +48,9 @@ impl Site<'_> {
         };
         if let Some(text) = path.to_str() {
             let real = self.real(text)?;
-            let quoted = format!("/sysroot{real}").replace('\'', r"'\''");
+            let quoted = quote(&format!("/sysroot{real}"));
             // What fails is told by the next attempt.
-            let line = format!("chattr -R -f -i -a -- '{quoted}' || true");
+            let line = format!("chattr -R -f -i -a -- {quoted} || true");
             self.guest.debug("sh", &[&line])?;
             if self.changing(path, remove).is_ok() {
                 self.tell(format!("files below {text} were locked by flags (chattr)"));

@@ -14,6 +14,26 @@ fn a_failure_names_the_command_and_its_last_words() {
 }
 
 #[test]
+fn a_quoted_word_is_one_word_of_a_shell_and_says_the_same() {
+    for (word, quoted) in [
+        ("", "''"),
+        ("format=qcow2,size=10", "format=qcow2,size=10"),
+        ("https://h.example/a%20b", "https://h.example/a%20b"),
+        ("a b", "'a b'"),
+        ("$HOME `x` *", "'$HOME `x` *'"),
+        ("it's", "\"it's\""),
+        ("a'b$c\"d!", "\"a'b\"'$c\"d!'"),
+        ("a\\b\n^c", "\"a\\\\b\n\"'^c'"),
+        ("é~{a,b}", "'é~{a,b}'"),
+    ] {
+        assert_eq!(quote(word), quoted);
+        let line = format!("printf '%s|' {quoted}");
+        let said = Program::new("sh").args(["-c", &line]).text().unwrap();
+        assert_eq!(said, format!("{word}|"));
+    }
+}
+
+#[test]
 fn the_environment_is_clean_and_input_is_given() {
     let text = Program::new("sh")
         .args(["-c", "cat; echo $LANG$CARGO_MANIFEST_DIR"])

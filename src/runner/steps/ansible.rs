@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::{Scope, Translated, files::collect};
 use crate::error::{Error, Result};
+use crate::host::exec::quote;
 use crate::recipe::beneath;
 use crate::recipe::types::Ansible;
 use crate::runner::payload::Entry;
-use crate::runner::script::quote;
 
 /// What Ansible finds next to a playbook without being told.
 const BESIDE: &[&str] = &[

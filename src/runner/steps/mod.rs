@@ -18,9 +18,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::payload::Entry;
-use super::script::{quote, variable};
+use super::script::variable;
 use crate::address;
 use crate::error::{Error, Result};
+use crate::host::exec::quote;
 use crate::recipe::beneath;
 use crate::recipe::types::{Action, PackageNames, Shell, Step, When};
 

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::{Scope, Translated, read};
 use crate::error::{Error, Result};
+use crate::host::exec::quote;
 use crate::recipe::types::Repository;
 use crate::runner::payload::Entry;
-use crate::runner::script::quote;
 
 pub(super) fn translate(repository: &Repository, scope: Scope<'_>) -> Result<Translated> {
     let id = repository

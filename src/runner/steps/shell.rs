@@ -2,9 +2,9 @@
 
 use super::{Scope, read};
 use crate::error::{Error, Result};
+use crate::host::exec::quote;
 use crate::recipe::types::Shell;
 use crate::runner::payload::Entry;
-use crate::runner::script::quote;
 
 pub(super) fn translate(shell: &Shell, scope: Scope<'_>) -> Result<Vec<Entry>> {
     let words: Vec<String> = shell.args.iter().map(|arg| quote(arg)).collect();

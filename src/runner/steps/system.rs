@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::host::exec::quote;
 use crate::recipe::types::System;
 use crate::runner::payload::Entry;
-use crate::runner::script::quote;
 
 pub(super) fn translate(system: &System) -> Entry {
     let swap = system.swap.map(|size| size.as_bytes().to_string());

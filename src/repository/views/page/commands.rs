@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::boxes;
 use super::super::offer::{Offer, word};
+use crate::host::exec::quote;
 use crate::repository::state::{Beside, State};
 
 /// What a person types for one client.
@@ -210,15 +211,6 @@ fn download(state: &State, file: &Beside, to: &str) -> String {
     );
     let _ = write!(text, "\necho '{}  {to}' | sha256sum -c", file.sha256);
     text
-}
-
-/// As a shell takes it.
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
