@@ -118,7 +118,8 @@ impl FromStr for Query {
     }
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any text.
+/// Whether a name fits a pattern, in which `*` stands for any text. This is no pattern of paths: a
+/// `?`, `[` or `{` is itself.
 fn glob(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

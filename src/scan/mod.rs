@@ -53,7 +53,7 @@ pub use scanner::Scanner;
 
 /// Changes when a scan could say something else about the same bytes; a part of the keys of stages
 /// that use it.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Something that should not be in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

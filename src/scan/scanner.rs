@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::LazyLock;
 
-use regex::{RegexSet, RegexSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
 use super::candidate::{self, Candidate};
 use super::content::{self, Found, Place, Search};
@@ -34,13 +34,13 @@ type Later = (String, usize, Entry, Vec<u8>);
 
 /// The path patterns of all rules.
 struct Paths {
-    set: RegexSet,
+    set: GlobSet,
     /// Rule of each pattern, and whether the rule is about such files or not about them.
     rules: Vec<(usize, bool)>,
 }
 
 static PATHS: LazyLock<Paths> = LazyLock::new(|| {
-    let (mut patterns, mut rules) = (vec![], vec![]);
+    let (mut set, mut rules) = (GlobSetBuilder::new(), vec![]);
     for (rule, each) in rules::all().iter().enumerate() {
         let (paths, about) = match each.look {
             Look::Present(paths) | Look::Judged(paths, _) | Look::Owned(paths, _) => (paths, true),
@@ -48,16 +48,11 @@ static PATHS: LazyLock<Paths> = LazyLock::new(|| {
             Look::Mode(_) | Look::Known | Look::Unseen => (&[][..], true),
         };
         for path in paths {
-            patterns.push(glob::expression(path));
+            set.add(glob::pattern(path).expect("the table's paths are tested"));
             rules.push((rule, about));
         }
     }
-    let set = RegexSetBuilder::new(&patterns)
-        .dot_matches_new_line(true)
-        .size_limit(64 << 20)
-        .dfa_size_limit(64 << 20)
-        .build()
-        .expect("the table's paths are tested");
+    let set = set.build().expect("the table's paths are tested");
     Paths { set, rules }
 });
 
@@ -271,13 +266,12 @@ impl<'a> Scanner<'a> {
 
     /// Asks the rules about such files; returns those that are not about this one.
     fn judge_content(&mut self, entry: &Entry, head: &[u8]) -> Vec<usize> {
-        let matches = PATHS.set.matches(&entry.path);
-        let matches: Vec<_> = matches.iter().map(|pattern| PATHS.rules[pattern]).collect();
         let (mut skip, mut last) = (vec![], None);
         if entry.path.ends_with(COMPILED) && entry.path.starts_with("/usr/") {
             skip.extend(0..rules::all().len());
         }
-        for (rule, about) in matches {
+        for pattern in PATHS.set.matches(&entry.path) {
+            let (rule, about) = PATHS.rules[pattern];
             if last.replace(rule) == Some(rule) {
                 continue;
             }
