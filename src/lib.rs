@@ -50,6 +50,7 @@
 //! * `patience`: how tests wait
 //! * `share`: the part of a channel's machines that gets a revision first
 //! * `time`: the wall clock
+//! * `xml`: documents by templates, in which no value becomes markup
 //! * `digest`: digests, and keys of stages
 //! * `error`: what went wrong, for whom, and what to do next
 //! * `units`: sizes and durations
@@ -92,3 +93,4 @@ pub mod time;
 pub mod toolbox;
 pub mod ui;
 pub mod units;
+mod xml;
