@@ -9,7 +9,7 @@ DESTDIR ?=
 IMGFORGE := target/release/imgforge
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs fuzz
+.PHONY: audit help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs fuzz
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -58,6 +58,10 @@ lint: deps-test check-docs ## Checks format, lints, scripts and generated docume
 	shellcheck -s sh firstboot/*.sh firstboot/*/*.sh
 	scripts/proofs.py check
 	scripts/planted-faults.py check
+
+audit: ## Checks licences, versions, sources and advisories of the crates (deny.toml)
+	@scripts/deps.sh audit
+	@scripts/audit.sh
 
 docs: ## Generates the parts of docs/ that derive from the types
 	@scripts/docs.sh write

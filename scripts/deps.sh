@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what imgforge needs: scripts/deps.sh [run] [build] [test] [clouds] [e2e]; the first three by
-# default, with "clouds" and "e2e" the services of `make e2e-clouds` and `make e2e`.
+# Installs what imgforge needs: scripts/deps.sh [run] [build] [test] [clouds] [e2e] [audit]; the first three
+# by default, with "clouds", "e2e" and "audit" what `make e2e-clouds`, `make e2e` and `make audit` need.
 # Asks nothing, changes nothing the second time. The traps that it knows are marked TRAP.
 # shellcheck disable=SC2016,SC2086 # apt's own variables and an inner shell's; lists of words
 set -euo pipefail
@@ -14,6 +14,7 @@ declare -A packages=(
   [clouds]="glance-api python3-openstackclient vagrant-libvirt dnsmasq-base iptables iproute2 rsync"
   [e2e]="puppetserver ipxe"
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
+  [audit]="gcc libc6-dev git"
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
@@ -193,6 +194,17 @@ reader_validators() {
   printf '%s' "$want" >"$dir/installed"
 }
 
+# The judge of deny.toml, below target/: it is in no Debian suite.
+cargo_deny() {
+  local dir=${CARGO_TARGET_DIR:-target}/cargo-deny version=0.20.2
+  [ "$("$dir/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $version" ] || return 0
+  say "compiling cargo-deny $version below $dir, which takes some minutes"
+  if ! cargo install --quiet --locked --root "$dir" "cargo-deny@$version" >"$log" 2>&1; then
+    cat "$log" >&2
+    die "cargo-deny cannot be installed"
+  fi
+}
+
 groups=${*:-run build test}
 ID=unknown
 # shellcheck disable=SC1091 # not part of the project
@@ -202,8 +214,8 @@ trap 'rm -f "$log"' EXIT
 wanted=
 for group in $groups; do
   case $group in
-    run | build | test | clouds | e2e) wanted="$wanted ${packages[$group]}" ;;
-    *) die "usage: $0 [run] [build] [test] [clouds] [e2e]" ;;
+    run | build | test | clouds | e2e | audit) wanted="$wanted ${packages[$group]}" ;;
+    *) die "usage: $0 [run] [build] [test] [clouds] [e2e] [audit]" ;;
   esac
 done
 
@@ -227,3 +239,4 @@ case $groups in *build*) check_rust ;; esac
 case $groups in *test*) validators ;; esac
 case $groups in *test*) detect_secrets ;; esac
 case $groups in *test*) reader_validators ;; esac
+case $groups in *audit*) check_rust; cargo_deny ;; esac
