@@ -1,4 +1,8 @@
-//! Addresses, as far as the client needs them.
+//! Addresses, as far as the client needs them: by RFC 3986, and kept as they are written.
+//!
+//! The rules of browsers (<https://url.spec.whatwg.org>), which the crate `url` follows, rewrite what
+//! they read: `http:///x` gets the host `x`, a `\` is a `/`, a port is dropped and a blank encoded.
+//! What is shown, signed and looked up in the store has to be what somebody typed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,7 @@
 //! The archive: an OCI layout that is also what `docker save` writes.
+//!
+//! The types of the crate `oci-spec` keep labels and annotations in maps without an order, so that
+//! equal input would give another digest each time; `json!` keeps the order of its lines.
 
 use std::collections::BTreeMap;
 use std::fs::File;
