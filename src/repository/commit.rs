@@ -135,7 +135,6 @@ impl Transaction<'_> {
             arch,
             ..
         } = *publication;
-        self.vouch(name)?;
         let id = self.state.entry_id(name, channel);
         let entries = self.entries(channel)?;
         let normal = index::normalize_arch(arch);

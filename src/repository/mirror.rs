@@ -309,9 +309,12 @@ fn is_revision(path: &Path) -> bool {
 fn remove_gone(state: &State, to: &Path) -> Result<usize> {
     let mut count = 0;
     for image in state.images.values() {
+        let used = image.directories();
         for (number, _) in image.revisions.iter().filter(|(_, r)| r.removed.is_some()) {
             let dir = format!("images/{}/{number}", image.name);
-            count += usize::from(below::remove_dir(to, &dir)?);
+            if !used.contains(dir.as_str()) {
+                count += usize::from(below::remove_dir(to, &dir)?);
+            }
         }
     }
     Ok(count)

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::state::{Image, Moved, Revision, Stamp, State};
 use super::transaction::Transaction;
+use super::vouched::Vouched;
 use super::{Repository, below, lock};
 use crate::error::Result;
 use crate::units::Span;
@@ -74,28 +75,27 @@ impl Repository {
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let doomed = judge(&transaction.state, policy, stamp.when);
         if really && (!doomed.is_empty() || transaction.renewal) {
-            transaction.vouch_for(doomed.iter().map(|one| one.name.clone()).collect())?;
             for one in &doomed {
                 transaction.carry_out(one);
             }
-            transaction.commit()?;
-        }
-        if really {
-            self.sweep()?;
+            let state = transaction.commit()?;
+            self.sweep(&state)?;
+        } else if really {
+            self.sweep(&transaction.state)?;
         }
         Ok(doomed)
     }
 
     /// Removes the directories of revisions whose files are to be gone: those of this run, and
     /// what an earlier one that was killed left.
-    fn sweep(&self) -> Result<()> {
-        let state = self.state()?;
+    fn sweep(&self, state: &Vouched) -> Result<()> {
         for image in state.images.values() {
+            let used = image.directories();
             for (number, revision) in &image.revisions {
-                if revision.removed.is_none() {
+                let dir = format!("images/{}/{number}", image.name);
+                if revision.removed.is_none() || used.contains(dir.as_str()) {
                     continue;
                 }
-                let dir = format!("images/{}/{number}", image.name);
                 if self.root.join(&dir).exists() {
                     self.step("remove a revision's files");
                     below::remove_dir(&self.root, &dir)?;
@@ -127,7 +127,7 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
     let mut doomed = Vec::new();
     for image in state.images.values() {
         let kept = kept_bytes(image, policy, now);
-        for ((arch, sha512), numbers) in by_bytes(image) {
+        for ((arch, sha512, _), numbers) in by_bytes(image) {
             let all: Vec<&Revision> = numbers.iter().map(|n| &image.revisions[n]).collect();
             let gone = all.iter().all(|revision| revision.removed.is_some());
             let is_below = |revision: &&Revision| {
@@ -165,11 +165,13 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
 /// An architecture and a SHA-512: what a blob is.
 type Bytes<'a> = (&'a str, &'a str);
 
-fn by_bytes(image: &Image) -> BTreeMap<Bytes<'_>, Vec<u64>> {
-    let mut groups: BTreeMap<Bytes<'_>, Vec<u64>> = BTreeMap::new();
-    for (number, revision) in &image.revisions {
-        let bytes = (revision.arch.as_str(), revision.sha512.as_str());
-        groups.entry(bytes).or_default().push(*number);
+/// The revisions of each blob; those that were only bound, of which nobody has signed how they
+/// fare, by themselves.
+fn by_bytes(image: &Image) -> BTreeMap<(&str, &str, bool), Vec<u64>> {
+    let mut groups: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for (number, one) in &image.revisions {
+        let key = (one.arch.as_str(), one.sha512.as_str(), one.pending);
+        groups.entry(key).or_default().push(*number);
     }
     groups
 }
@@ -225,7 +227,7 @@ fn kept_bytes<'a>(image: &'a Image, policy: &Policy, now: Timestamp) -> BTreeSet
     }
     // A yanked one stays for no history's sake.
     let yanked = |one: &Bytes<'_>| {
-        image.revisions.iter().any(|(number, revision)| {
+        image.published().any(|(number, revision)| {
             revision.yanked.is_some() && bytes(*number) == Some(*one) && !placed.contains(number)
         })
     };

@@ -58,6 +58,7 @@ impl State {
         }
         Ok(State {
             root: root.to_owned(),
+            id: identity.id,
             url,
             default_channel: identity.default_channel,
             images,

@@ -50,7 +50,8 @@ impl Repository {
     }
 
     /// Whether something counts for less than three quarters of its time, or longer than it
-    /// should, or is not there under its second URL.
+    /// should, or is a list that does not name its repository yet, or not there under its second
+    /// URL.
     pub(super) fn is_due(&self, state: &State, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
         for path in dated(state) {
@@ -67,7 +68,8 @@ impl Repository {
                 let path = second_path(&path, &second.suffix);
                 path.is_some_and(|path| !self.root.join(path).exists())
             });
-            if soon || lacking {
+            let old = path.ends_with(".sjson") && !names_repository(&signed);
+            if soon || lacking || old {
                 return Ok(true);
             }
         }
@@ -84,6 +86,11 @@ pub(super) fn dated(state: &State) -> impl Iterator<Item = String> {
         .map(|channel| state.index_path(channel));
     let lists = state.images.values().filter(|image| image.is_listed());
     indexes.chain(lists.map(|image| revisions::path(&image.name)))
+}
+
+/// Whether a list says whose it is; one by an older imgforge does not.
+fn names_repository(list: &[u8]) -> bool {
+    String::from_utf8_lossy(list).contains("\n  \"repository\": \"")
 }
 
 /// Until when such a text counts by its own words, verified or not.

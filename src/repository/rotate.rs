@@ -149,7 +149,6 @@ impl Repository {
         }
         // What is refused makes no key.
         transaction.all = true;
-        transaction.vouch_all()?;
         if transaction.state.channels.is_empty() {
             return Err(Error::usage(
                 "nothing is published here yet, so no reader has to change keys",

@@ -17,6 +17,8 @@ pub(super) const VERSION: u32 = 1;
 pub struct State {
     /// The directory.
     pub root: PathBuf,
+    /// Which repository it is; a copy has the same.
+    pub id: String,
     /// Where clients find it, without a slash at the end.
     pub url: String,
     /// The channel whose index lies at the top.
@@ -310,6 +312,18 @@ impl Image {
     /// revisions.
     pub(super) fn is_listed(&self) -> bool {
         !self.channels.is_empty() || !self.history.is_empty() || self.published().next().is_some()
+    }
+
+    /// The directories that the files of published revisions lie in, below the root.
+    pub(super) fn directories(&self) -> BTreeSet<&str> {
+        let there = self.published().filter(|(_, one)| one.removed.is_none());
+        there
+            .flat_map(|(_, one)| {
+                let beside = one.companions.values().map(|file| &file.path);
+                std::iter::once(&one.file).chain(beside)
+            })
+            .filter_map(|path| Some(path.rsplit_once('/')?.0))
+            .collect()
     }
 
     /// What happened in one channel, oldest first.

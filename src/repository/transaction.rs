@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rotate::Keys;
 use super::state::{Action, Canary, Channel, Image, Moved, Revision, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
+use super::vouched::Vouched;
 use super::{Held, Repository, broken_index, journal};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Signer;
@@ -14,7 +15,7 @@ use crate::index::{self, Entry, PLACEHOLDER};
 /// A change in the making; dropped, nothing of it happens.
 pub(super) struct Transaction<'a> {
     pub(super) repository: &'a Repository,
-    pub(super) state: State,
+    pub(super) state: Vouched,
     pub(super) stamp: Stamp,
     /// Everything is rendered and signed again.
     pub(super) all: bool,
@@ -28,8 +29,6 @@ pub(super) struct Transaction<'a> {
     pub(super) keys: Keys,
     indexes: BTreeMap<String, Index>,
     pub(super) names: BTreeSet<String>,
-    /// The names whose records say what is signed.
-    pub(super) vouched: BTreeSet<String>,
     channels: BTreeSet<String>,
     _held: &'a Held,
 }
@@ -56,7 +55,6 @@ pub(super) struct Place<'a> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
-        let state = repository.state()?;
         let keys = repository.keys()?;
         if keys.main != repository.fingerprint {
             return Err(Error::usage(format!(
@@ -65,15 +63,15 @@ impl<'a> Transaction<'a> {
             ))
             .hint("write `signing-key:` with the new key in imgforge.yaml and try again"));
         }
+        let mut state = Vouched::read(repository)?;
         repository.vouch_keys(&keys, &state)?;
+        let all = state.url != repository.url;
+        state.url.clone_from(&repository.url);
         Ok(Transaction {
             repository,
-            all: state.url != repository.url,
+            all,
             renewal: repository.is_due(&state, &keys)?,
-            state: State {
-                url: repository.url.clone(),
-                ..state
-            },
+            state,
             stamp,
             files: vec![],
             signer: repository.signer.clone(),
@@ -81,13 +79,12 @@ impl<'a> Transaction<'a> {
             keys,
             indexes: BTreeMap::new(),
             names: BTreeSet::new(),
-            vouched: BTreeSet::new(),
             channels: BTreeSet::new(),
             _held: held,
         })
     }
 
-    /// The record of a name, which this transaction may change once it is vouched for.
+    /// The record of a name, which this transaction may change.
     pub(super) fn image(&mut self, name: &str) -> &mut Image {
         self.names.insert(name.to_owned());
         let new = || Image::new(name);
@@ -108,7 +105,10 @@ impl<'a> Transaction<'a> {
     /// The entries of a channel as they are so far.
     pub(super) fn entries(&mut self, channel: &str) -> Result<&mut Vec<Entry>> {
         if !self.indexes.contains_key(channel) {
-            let old = self.repository.entries(channel)?;
+            let old = match self.state.index(channel) {
+                Some(entries) => entries.to_vec(),
+                None => self.repository.entries(channel)?,
+            };
             let new = old.clone();
             let index = Index { old, new };
             self.indexes.insert(channel.to_owned(), index);
@@ -174,9 +174,8 @@ impl<'a> Transaction<'a> {
         let up = "../".repeat(self.state.channel_dir(channel).matches('/').count());
         let entries = self.entries(channel)?;
         let known: BTreeSet<&str> = image
-            .revisions
-            .values()
-            .map(|revision| index::normalize_arch(&revision.arch))
+            .published()
+            .map(|(_, revision)| index::normalize_arch(&revision.arch))
             .collect();
         let is_ours = |entry: &Entry| {
             (entry.id == id || entry.id == trial)
@@ -225,14 +224,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Renders, signs and verifies everything that changes, then replaces it.
-    pub(super) fn commit(mut self) -> Result<State> {
+    pub(super) fn commit(mut self) -> Result<Vouched> {
         self.all |= self.renewal;
         if self.all {
             for channel in self.state.channels.keys().cloned().collect::<Vec<_>>() {
                 self.entries(&channel)?;
             }
         }
-        self.vouch_all()?;
         let mut files = std::mem::take(&mut self.files);
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;

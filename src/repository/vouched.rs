@@ -1,38 +1,151 @@
 //! What is signed is signed for ever, so a transaction signs no more than was signed before, and what
 //! it changes itself. Records are not signed: whoever can write to the directory can change them.
 
-use super::transaction::Transaction;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+
+use super::state::{Image, State};
+use super::transaction::canary_id;
 use super::{Repository, below, verify};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpg::Keyring;
+use crate::index::{Entry, normalize_arch};
 
-impl Transaction<'_> {
-    /// Refuses the record of a name that says something else than what is signed. That comes before
-    /// this transaction changes it.
-    pub(super) fn vouch(&mut self, name: &str) -> Result<()> {
-        self.vouch_for(vec![name.to_owned()])
+/// How far above the last published number one that was only bound may be. Each killed publisher
+/// leaves one at most.
+const AHEAD: u64 = 1000;
+
+/// The state of a repository of which the signed lists and indexes say the same, and what a
+/// transaction has changed of it since. There is no other way to get one than [`Vouched::read`], so
+/// that what is made of it may be signed, and what it says is gone may be removed.
+#[derive(Debug)]
+pub struct Vouched {
+    state: State,
+    /// The entries of the channels that have an index.
+    indexes: BTreeMap<String, Vec<Entry>>,
+}
+
+impl Deref for Vouched {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
     }
+}
 
-    /// As [`Transaction::vouch`], for all that will be signed.
-    pub(super) fn vouch_all(&mut self) -> Result<()> {
-        let names = match self.all {
-            true => self.state.images.keys().cloned().collect(),
-            false => self.names.iter().cloned().collect(),
-        };
-        self.vouch_for(names)
+impl DerefMut for Vouched {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
     }
+}
 
-    pub(super) fn vouch_for(&mut self, mut names: Vec<String>) -> Result<()> {
-        names.retain(|name| !self.vouched.contains(name));
-        if !names.is_empty() {
-            verify::records(&self.state, &names, self.repository.trusted()?)?;
-            self.vouched.extend(names);
+impl Vouched {
+    /// Reads the records, and compares each with what is signed.
+    ///
+    /// # Errors
+    /// When a record says something else than the signed list of its image, or an index does; when
+    /// one of them is missing, or not to be trusted.
+    pub(super) fn read(repository: &Repository) -> Result<Self> {
+        let mut state = repository.state()?;
+        verify::records(&state, repository.trusted()?)?;
+        for image in state.images.values_mut() {
+            image.strip();
         }
-        Ok(())
+        let mut indexes = BTreeMap::new();
+        for channel in state.channels.keys() {
+            let path = state.index_path(channel);
+            let entries = match repository.has_index(channel)? {
+                true => Some(repository.entries(channel)?),
+                false => None,
+            };
+            agrees(&state, channel, entries.as_deref().unwrap_or_default()).map_err(|why| {
+                let path = repository.root.join(path);
+                let error = Error::gate(format!("{} is not to be trusted: {why}", path.display()));
+                error
+                    .cause("an older one was put in its place, or the list is older")
+                    .hint(
+                        "find out who changed it, and restore it, the lists and the records from a \
+                     backup or a copy; `imgforge repo verify` shows what else is wrong",
+                    )
+            })?;
+            indexes.extend(entries.map(|entries| (channel.clone(), entries)));
+        }
+        Ok(Vouched { state, indexes })
+    }
+
+    /// The entries of a channel's index as they were signed, if there is one.
+    pub(super) fn index(&self, channel: &str) -> Option<&[Entry]> {
+        self.indexes.get(channel).map(Vec::as_slice)
+    }
+}
+
+/// Whether an index has of each image what its record says, which a signed list says, too; else why
+/// not. Entries of other images are others' business.
+fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<(), String> {
+    let mut expected = BTreeMap::new();
+    for image in state.images.values() {
+        let ids = [
+            state.entry_id(&image.name, channel),
+            canary_id(&image.name, channel),
+        ];
+        for (_, one) in image.published() {
+            for id in &ids {
+                expected.insert((id.clone(), normalize_arch(&one.arch)), None);
+            }
+        }
+        let placement = image.channels.get(channel).cloned().unwrap_or_default();
+        let current = placement.current.values().map(|number| (&ids[0], *number));
+        let trials = placement.canary.values().map(|one| (&ids[1], one.revision));
+        for (id, number) in current.chain(trials) {
+            let one = image.revisions.get(&number);
+            let one = one.ok_or_else(|| format!("`{}` has no revision {number}", image.name))?;
+            let key = (id.clone(), normalize_arch(&one.arch));
+            expected.insert(key, Some((number, one.sha512.as_str())));
+        }
+    }
+    for entry in entries {
+        let key = (entry.id.clone(), normalize_arch(&entry.arch));
+        let Some(wanted) = expected.remove(&key) else {
+            continue;
+        };
+        let found = (entry.revision, entry.sha512.as_deref().unwrap_or_default());
+        if wanted != Some(found) {
+            let (id, number) = (&entry.id, entry.revision);
+            return Err(format!(
+                "it has revision {number} as `{id}`, and the signed list another"
+            ));
+        }
+    }
+    match expected.iter().find(|(_, wanted)| wanted.is_some()) {
+        Some(((id, _), _)) => Err(format!("the signed list says that the channel has `{id}`")),
+        None => Ok(()),
+    }
+}
+
+impl Image {
+    /// Takes from the revisions that were only bound what nobody has signed: all but their numbers,
+    /// and the bytes that these are bound to. One far above the others no imgforge has bound.
+    fn strip(&mut self) {
+        let last = self
+            .published()
+            .next_back()
+            .map_or(0, |(number, _)| *number);
+        self.revisions
+            .retain(|number, one| !one.pending || *number <= last + AHEAD);
+        for one in self.revisions.values_mut().filter(|one| one.pending) {
+            (one.yanked, one.same_as) = (None, None);
+            one.companions.clear();
+            one.built_on.clear();
+        }
     }
 }
 
 impl Repository {
+    /// Whether a channel has an index.
+    fn has_index(&self, channel: &str) -> Result<bool> {
+        below::read(&self.root, &self.index_path(channel)).map(|found| found.is_some())
+    }
+
     /// The public keys that this repository's indexes are checked with: of those who are named,
     /// as their copies in the repository renew them, else the one that signs, as gpg has it: what
     /// lies in the directory may change.

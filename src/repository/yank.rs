@@ -40,7 +40,6 @@ impl Repository {
     ) -> Result<Yanked> {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
-        transaction.vouch(name)?;
         let yanked = transaction
             .yank(name, revision, purge)
             .map_err(|error| error.within(format!("yanking {name}@{revision} failed")))?;

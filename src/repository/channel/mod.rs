@@ -28,7 +28,6 @@ impl Repository {
     ) -> Result<Vec<Moved>> {
         let held: Held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
-        transaction.vouch(name)?;
         let before = history(&transaction.state, name).len();
         act(&mut transaction)?;
         let moved = history(&transaction.state, name)[before..].to_vec();

@@ -49,7 +49,7 @@ impl Audit {
             return Ok(());
         }
         let state = State::read(root)?;
-        let names: Vec<String> = state.images.keys().cloned().collect();
+        let names = super::signed::listed(&state)?;
         for list in super::signed::read_lists(&state, &names, &self.keyring)? {
             let mut told = self.report.faults.iter();
             if let Err(error) = list.result

@@ -1,6 +1,7 @@
 //! Is a repository what it says? Signatures, rules, records and every byte, from a directory or
 //! through a web server.
 
+mod derived;
 mod files;
 mod index;
 mod local;
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use super::lock;
 use crate::error::{Error, Kind, Result};
-use crate::gpg::{Keyring, Signers, verify, verify_all};
+use crate::gpg::{Keyring, Signers, verify_all};
 use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
 use crate::index::Entry;
@@ -68,6 +69,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
         expected: BTreeMap::new(),
         signed: BTreeSet::new(),
         seen: BTreeSet::new(),
+        placed: vec![],
     };
     // What is compared first is replaced together; blobs do not change.
     let held = audit.root.as_deref().map(lock::to_read).transpose()?;
@@ -83,6 +85,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
     for name in names {
         audit.revisions(&name)?;
     }
+    audit.derived(&channels)?;
     audit.local()?;
     drop(held);
     audit.compare(ui)?;
@@ -103,6 +106,8 @@ struct Audit {
     signed: BTreeSet<String>,
     /// The channels whose index is there.
     seen: BTreeSet<String>,
+    /// What the channels have, as the lists say.
+    placed: Vec<derived::Placed>,
 }
 
 impl Audit {
@@ -210,20 +215,14 @@ impl Audit {
     /// Expects the files of all revisions of a name, as its signed list says.
     fn revisions(&mut self, name: &str) -> Result<()> {
         let path = format!("images/{name}/revisions.sjson");
-        let Some(signed) = self.read(&path)? else {
-            self.fault(&path, "the list of revisions is missing");
+        let faults = self.report.faults.len();
+        let Some(list) = self.signed_json(&path)? else {
+            if self.report.faults.len() == faults {
+                self.fault(&path, "the list of revisions is missing");
+            }
             return Ok(());
         };
-        self.report.signatures += 1;
-        self.signed.insert(path.clone());
-        let list = verify(&signed, &self.keyring).and_then(|verified| {
-            serde_json::from_str::<Value>(&verified.text)
-                .map_err(|cause| Error::gate("it is not JSON").cause(cause))
-        });
-        let list = match list {
-            Ok(list) => list,
-            Err(error) => return self.blame(&path, error),
-        };
+        self.note_places(name, &list);
         let end = list["valid-until"].as_str();
         let end = end.map(|end| end.parse().unwrap_or(Timestamp::UNIX_EPOCH));
         if let Some(end) = end.filter(|end| *end <= Timestamp::now()) {

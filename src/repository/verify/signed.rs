@@ -1,16 +1,18 @@
 //! What is signed of a repository on this host, verified: before anything is made of it, it is
 //! copied, or reported about.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::KEY_FILE;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
 use crate::index::Claims;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
-use crate::repository::{State, below};
+use crate::repository::{State, below, check_name};
 
 /// The index of a channel, or the list of an image's revisions.
 #[derive(Debug)]
@@ -68,11 +70,11 @@ pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
 /// # Errors
 /// When the keys cannot be had, or a file cannot be read.
 pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
-    let names: Vec<String> = state.images.keys().cloned().collect();
-    if !state.images.values().any(Image::is_listed) {
-        return Ok(vec![]);
+    let names = listed(state)?;
+    match names.is_empty() {
+        true => Ok(vec![]),
+        false => read_lists(state, &names, &keyring(state, signers)?),
     }
-    read_lists(state, &names, &keyring(state, signers)?)
 }
 
 /// Refuses the record of an image that does not say what was signed.
@@ -80,16 +82,21 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, or says something else.
 pub fn record(state: &State, signers: &Signers, name: &str) -> Result<()> {
-    records(state, &[name.to_owned()], &keyring(state, signers)?)
+    let names = BTreeSet::from([name.to_owned()]);
+    refuse_wrong(state, read_lists(state, &names, &keyring(state, signers)?)?)
 }
 
-/// As [`record`], for many images and with certain keys.
-pub(in crate::repository) fn records(
-    state: &State,
-    names: &[String],
-    keyring: &Keyring,
-) -> Result<()> {
-    for list in read_lists(state, names, keyring)? {
+/// As [`record`], for all images and with certain keys.
+pub(in crate::repository) fn records(state: &State, keyring: &Keyring) -> Result<()> {
+    let names = listed(state)?;
+    match names.is_empty() {
+        true => Ok(()),
+        false => refuse_wrong(state, read_lists(state, &names, keyring)?),
+    }
+}
+
+fn refuse_wrong(state: &State, lists: Vec<Signed>) -> Result<()> {
+    for list in lists {
         list.result.map_err(|error| {
             error
                 .within(format!(
@@ -105,26 +112,55 @@ pub(in crate::repository) fn records(
     Ok(())
 }
 
-/// The lists of the images that ever had one.
+/// The names of the images that were ever published, as their records or lists say: a list of
+/// which there is no record tells that somebody has removed it.
+pub(super) fn listed(state: &State) -> Result<BTreeSet<String>> {
+    let records = state.images.values().filter(|image| image.is_listed());
+    let mut names: BTreeSet<String> = records.map(|image| image.name.clone()).collect();
+    below::check_dir(&state.root, "images")?;
+    let dir = state.root.join("images");
+    let doing = || format!("reading {}", dir.display());
+    let entries = match std::fs::read_dir(&dir) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        entries => entries.doing(doing)?,
+    };
+    for entry in entries {
+        let name = entry.doing(doing)?.file_name();
+        let name = name
+            .to_str()
+            .filter(|name| check_name("image", name).is_ok());
+        let has_list = |name: &&str| dir.join(name).join("revisions.sjson").exists();
+        names.extend(name.filter(has_list).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The lists of these images, but of those that never had one.
 pub(super) fn read_lists(
     state: &State,
-    names: &[String],
+    names: &BTreeSet<String>,
     keyring: &Keyring,
 ) -> Result<Vec<Signed>> {
-    let named = names.iter().filter_map(|name| state.images.get(name));
     let mut there = Vec::new();
-    for image in named.filter(|image| image.is_listed()) {
-        let path = revisions::path(&image.name);
-        there.push((image, below::read(&state.root, &path)?, path));
+    for name in names {
+        let (image, path) = (state.images.get(name), revisions::path(name));
+        let bytes = below::read(&state.root, &path)?;
+        if bytes.is_some() || image.is_some_and(Image::is_listed) {
+            there.push((name, image, bytes, path));
+        }
     }
-    let texts = there.iter().map(|(_, bytes, _)| bytes.as_deref());
+    let texts = there.iter().map(|(_, _, bytes, _)| bytes.as_deref());
     let texts: Vec<&[u8]> = texts.map(Option::unwrap_or_default).collect();
     let verified = verify_all(&texts, keyring)?;
-    let judge = |image: &Image, text: &str| {
+    let judge = |name: &str, image: Option<&Image>, text: &str| {
         let list: Value = serde_json::from_str(text)
             .map_err(|cause| Error::gate("it is not JSON").cause(cause))?;
-        if !revisions::agrees(image, &list) {
-            let name = &image.name;
+        let image = image.ok_or_else(|| {
+            Error::gate(format!(
+                "it is there, and .imgforge/names/{name}.json is not"
+            ))
+        })?;
+        if !revisions::agrees(&state.id, image, &list) {
             return Err(Error::gate(format!(
                 "the record of `{name}` says something else"
             )));
@@ -134,13 +170,13 @@ pub(super) fn read_lists(
     };
     let all = there.iter().zip(verified);
     Ok(all
-        .map(|((image, bytes, path), verified)| Signed {
+        .map(|((name, image, bytes, path), verified)| Signed {
             result: match bytes {
-                Some(_) => verified.and_then(|verified| judge(image, &verified.text)),
+                Some(_) => verified.and_then(|verified| judge(name, *image, &verified.text)),
                 None => Err(Error::gate("it is not there")),
             },
             channel: None,
-            image: Some(image.name.clone()),
+            image: Some((*name).clone()),
             path: path.clone(),
         })
         .collect())

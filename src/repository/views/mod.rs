@@ -1,7 +1,8 @@
 //! What else readers find, derived from the repository's state: pure functions in one table.
 //!
 //! The transaction calls each of [`VIEWS`] with the state as it will be, signs what is to be
-//! signed, verifies it, and replaces the files together with the indexes.
+//! signed, verifies it, and replaces the files together with the indexes. That state is a
+//! [`Vouched`] one: whatever a view makes of it may be signed.
 
 mod boxes;
 mod channels;
@@ -11,13 +12,13 @@ pub(crate) mod offer;
 pub mod packages;
 mod page;
 pub(in crate::repository) mod revisions;
-mod streams;
+pub(in crate::repository) mod streams;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::State;
+use super::vouched::Vouched;
 use crate::error::Result;
 use crate::gpg::Sign;
 
@@ -40,7 +41,7 @@ pub const VIEWS: &[View] = &[
 #[derive(Debug)]
 pub struct Change<'a> {
     /// The repository as it will be.
-    pub state: &'a State,
+    pub state: &'a Vouched,
     /// The images whose revisions or places change.
     pub names: &'a BTreeSet<String>,
     /// The channels whose entries change, or that are frozen or thawed.

@@ -14,7 +14,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         .names()
         .filter_map(|name| change.state.images.get(name));
     let file = |image: &Image| {
-        let text = describe(image, change.valid_until);
+        let text = describe(&change.state.id, image, change.valid_until);
         ViewFile::new(path(&image.name), format!("{text:#}\n")).clearsigned()
     };
     Ok(images.map(file).collect())
@@ -26,13 +26,17 @@ pub(in crate::repository) fn path(name: &str) -> String {
 }
 
 /// Whether the record of an image says what a verified list says, but for what was only bound.
-pub(in crate::repository) fn agrees(image: &Image, list: &Value) -> bool {
-    let ours = describe(image, Timestamp::UNIX_EPOCH);
-    // What a list of an imgforge that did not sign it yet says nothing about.
-    let same = |ours: &Value, signed: &Value, keys: &[&str], late: &[&str]| {
+///
+/// A list by an imgforge that did not sign all of this yet says nothing about the rest.
+pub(in crate::repository) fn agrees(id: &str, image: &Image, list: &Value) -> bool {
+    let ours = describe(id, image, Timestamp::UNIX_EPOCH);
+    let all = |ours: &Value, signed: &Value, keys: &[&str]| {
         keys.iter().all(|key| ours[key] == signed[key])
-            && (signed.get(late[0]).is_none() || late.iter().all(|key| ours[key] == signed[key]))
     };
+    let same = |ours: &Value, signed: &Value, keys: &[&str], late: &[&str]| {
+        all(ours, signed, keys) && (signed.get(late[0]).is_none() || all(ours, signed, late))
+    };
+    let whole = list.get("repository").is_some();
     let numbers = |list: &Value| -> Vec<String> {
         let all = list["revisions"].as_object().into_iter().flatten();
         all.map(|(number, _)| number.clone()).collect()
@@ -40,10 +44,11 @@ pub(in crate::repository) fn agrees(image: &Image, list: &Value) -> bool {
     image.is_borne_out()
         && same(&ours, list, &["name", "channels"], &["canaries"])
         && same(&ours, list, &[], &["history"])
+        && (!whole || all(&ours, list, &["repository", "keep"]))
         && numbers(&ours) == numbers(list)
         && numbers(&ours).iter().all(|number| {
             let [ours, signed] = [&ours, list].map(|list| &list["revisions"][number]);
-            same(ours, signed, BYTES, WORDS)
+            same(ours, signed, BYTES, WORDS) && (!whole || all(ours, signed, FATE))
         })
 }
 
@@ -81,7 +86,10 @@ const BYTES: &[&str] = &[
 /// What it says since imgforge's indexes are made from it.
 const WORDS: &[&str] = &["title", "osinfo", "expand", "notes"];
 
-fn describe(image: &Image, valid_until: Timestamp) -> Value {
+/// What it says since a list names its repository: what else decides whether it goes.
+const FATE: &[&str] = &["built-on", "retired", "gone"];
+
+fn describe(id: &str, image: &Image, valid_until: Timestamp) -> Value {
     let revisions: Map<String, Value> = image
         .published()
         .map(|(number, revision)| (number.to_string(), one(revision)))
@@ -102,6 +110,8 @@ fn describe(image: &Image, valid_until: Timestamp) -> Value {
     json!({
         "version": 1,
         "name": image.name,
+        "repository": id,
+        "keep": image.keep,
         "valid-until": format!("{valid_until:.0}"),
         "revisions": revisions,
         "channels": channels,
@@ -134,6 +144,9 @@ fn one(revision: &Revision) -> Value {
         "image-version": revision.image_version,
         "created": revision.created.when.to_string(),
         "companions": revision.companions,
+        "built-on": revision.built_on,
+        "retired": revision.retired.map(|when| when.to_string()),
+        "gone": revision.removed.map(|when| when.to_string()),
     });
     for (key, word) in [
         ("osinfo", &revision.osinfo),

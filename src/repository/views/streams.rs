@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::repository::state::{Beside, State};
 
 /// Whose qcow2 goes into the streams, if there are several: first the one that metadata is about.
-const DISKS: &[&str] = &["incus", "disk", "openstack"];
+pub(in crate::repository) const DISKS: &[&str] = &["incus", "disk", "openstack"];
 
 /// One pair of an index and a list of products.
 struct Tree {

@@ -17,5 +17,6 @@ mod soak;
 mod trusted;
 mod verbs;
 mod verify;
+mod vouched;
 mod whom;
 pub(crate) mod world;
