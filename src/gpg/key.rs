@@ -219,6 +219,28 @@ impl Signer {
         }
     }
 
+    /// Why this key cannot sign here, if it cannot: it is not here, or has ended.
+    pub(crate) fn cannot_sign(&self) -> Result<Option<String>> {
+        let session = self.session()?;
+        let host = |error: &Error| matches!(error.kind(), Kind::Host | Kind::Interrupted(_));
+        let listing = match list(&session, Some(&self.key)) {
+            Err(error) if host(&error) => return Err(error),
+            Err(_) => return Ok(Some(format!("gpg has no key {}", self.key))),
+            Ok(listing) => listing,
+        };
+        if let Err(ended) = refuse_ended(&self.key, &self.key, &listing) {
+            return Ok(Some(ended.message().to_owned()));
+        }
+        let secret = session
+            .secret()
+            .args(["--list-secret-keys", "--", &self.key]);
+        match secret.run() {
+            Err(error) if host(&error) => Err(error),
+            Err(_) => Ok(Some(format!("the secret part of {} is not here", self.key))),
+            Ok(()) => Ok(None),
+        }
+    }
+
     fn session(&self) -> Result<Session> {
         match &self.home {
             Some(home) if self.own => Session::of_imgforge(home),

@@ -1,4 +1,5 @@
-//! What a signed index says of itself: whose channel it is, and until when it counts.
+//! What a signed index says of itself: whose channel it is, until when it counts, and which keys sign
+//! its repository.
 //!
 //! An index has a good signature for ever, and nothing in virt-builder's format says what it is an
 //! index of. So the first lines of the signed text do, in comments, which every virt-builder skips.
@@ -19,6 +20,24 @@ pub struct Claims {
     pub default: bool,
     /// After that time it does not count any more.
     pub valid_until: Option<Timestamp>,
+    /// Nothing may be published to the channel.
+    pub frozen: bool,
+    /// The repository; an older imgforge has not named it.
+    pub owner: Option<Owner>,
+}
+
+/// A repository, and the keys that sign it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// Which one it is; a copy has the same.
+    pub repository: String,
+    /// Fingerprint of the key that signs everything.
+    pub key: String,
+    /// Indexes and lists under a second URL: what their names end with, and the fingerprint of the
+    /// key that signs them.
+    pub seconds: Vec<(String, String)>,
+    /// Fingerprints of the keys that signed everything once.
+    pub retired: Vec<String>,
 }
 
 impl Claims {
@@ -37,6 +56,20 @@ impl Claims {
                 // A time that cannot be read is no permission.
                 Some(("valid-until", time)) => {
                     claims.valid_until = Some(time.parse().unwrap_or(Timestamp::UNIX_EPOCH));
+                }
+                Some(("frozen", _)) => claims.frozen = true,
+                Some(("repository", id)) => {
+                    claims.owner.get_or_insert_default().repository = id.to_owned();
+                }
+                Some(("key", key)) => claims.owner.get_or_insert_default().key = key.to_owned(),
+                Some(("second-key", second)) => {
+                    let (suffix, key) = second.split_once(' ').unwrap_or((second, ""));
+                    let second = (suffix.to_owned(), key.to_owned());
+                    claims.owner.get_or_insert_default().seconds.push(second);
+                }
+                Some(("retired-key", key)) => {
+                    let owner = claims.owner.get_or_insert_default();
+                    owner.retired.push(key.to_owned());
                 }
                 _ => {}
             }
@@ -71,10 +104,22 @@ impl fmt::Display for Claims {
             };
             writeln!(f, "{MARK}{key}={channel}")?;
         }
-        match self.valid_until {
-            Some(end) => writeln!(f, "{MARK}valid-until={end:.0}"),
-            None => Ok(()),
+        if let Some(end) = self.valid_until {
+            writeln!(f, "{MARK}valid-until={end:.0}")?;
         }
+        if self.frozen {
+            writeln!(f, "{MARK}frozen=yes")?;
+        }
+        let Some(owner) = &self.owner else {
+            return Ok(());
+        };
+        writeln!(f, "{MARK}repository={}", owner.repository)?;
+        writeln!(f, "{MARK}key={}", owner.key)?;
+        for (suffix, key) in &owner.seconds {
+            writeln!(f, "{MARK}second-key={suffix} {key}")?;
+        }
+        let mut retired = owner.retired.iter();
+        retired.try_for_each(|key| writeln!(f, "{MARK}retired-key={key}"))
     }
 }
 
@@ -90,10 +135,19 @@ mod tests {
             channel: Some("nightly".into()),
             default: false,
             valid_until: Some("2026-02-01T00:00:00Z".parse().unwrap()),
+            frozen: true,
+            owner: Some(Owner {
+                repository: "5a".into(),
+                key: "AA".into(),
+                seconds: vec![("2027".into(), "BB".into())],
+                retired: vec!["CC".into(), "DD".into()],
+            }),
         };
         let text = format!("{claims}{SECTION}");
         assert!(text.starts_with(
-            "# imgforge channel=nightly\n# imgforge valid-until=2026-02-01T00:00:00Z\n[web]\n"
+            "# imgforge channel=nightly\n# imgforge valid-until=2026-02-01T00:00:00Z\n\
+             # imgforge frozen=yes\n# imgforge repository=5a\n# imgforge key=AA\n# imgforge second-key=2027 BB\n\
+             # imgforge retired-key=CC\n# imgforge retired-key=DD\n[web]\n"
         ));
         assert_eq!(Claims::parse(&text), claims);
         assert_eq!(

@@ -13,7 +13,7 @@ mod tests;
 mod write;
 
 pub use check::check;
-pub use claims::Claims;
+pub use claims::{Claims, Owner};
 pub use parse::{Field, Section, parse};
 pub use write::write;
 

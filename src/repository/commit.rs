@@ -290,7 +290,7 @@ impl Transaction<'_> {
         };
         let ids = |name: &str| -> Vec<String> {
             let own = channels().map(|channel| self.state.entry_id(name, channel));
-            let trials = channels().map(|channel| super::transaction::canary_id(name, channel));
+            let trials = channels().map(|channel| super::listing::canary_id(name, channel));
             own.chain(trials).collect()
         };
         let ours = ids(name);

@@ -19,10 +19,12 @@ mod bind;
 mod channel;
 mod commit;
 mod files;
+mod former;
 pub mod hooks;
 mod incoming;
 mod journal;
 mod known;
+mod listing;
 mod lock;
 mod mirror;
 pub mod place;
@@ -64,6 +66,7 @@ use crate::gpg::{self, Keyring, Signer, Signers};
 use crate::http::Url;
 use crate::index::{self, Claims, Entry, PLACEHOLDER};
 use crate::share::Share;
+use crate::ui::Ui;
 use crate::units::Span;
 use lock::Held;
 
@@ -87,6 +90,8 @@ pub struct Settings {
     pub shares: BTreeMap<String, Share>,
     /// Programs that are told of every change.
     pub hooks: Vec<hooks::Hook>,
+    /// Who is told what does not end a change, but should be known.
+    pub ui: Ui,
 }
 
 impl Settings {
@@ -101,6 +106,7 @@ impl Settings {
             valid_for: renew::VALID_FOR,
             shares: BTreeMap::new(),
             hooks: vec![],
+            ui: Ui::silent(),
         }
     }
 }
@@ -110,6 +116,8 @@ pub struct Repository {
     root: PathBuf,
     url: String,
     default_channel: String,
+    /// Which repository it is, as its directory says.
+    id: String,
     signer: Signer,
     /// Of the key that signs.
     fingerprint: String,
@@ -118,6 +126,7 @@ pub struct Repository {
     valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
+    ui: Ui,
     steps: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -153,6 +162,7 @@ impl Repository {
             valid_for,
             shares,
             hooks,
+            ui,
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
         let root = std::path::absolute(&path).doing(doing)?;
@@ -167,6 +177,7 @@ impl Repository {
             root,
             url,
             default_channel,
+            id: String::new(),
             signer,
             fingerprint: String::new(),
             signers,
@@ -174,10 +185,11 @@ impl Repository {
             valid_for,
             shares,
             hooks,
+            ui,
             steps: Box::new(|_| {}),
         };
         let held = repository.lock()?;
-        repository.identify(&held)?;
+        repository.id = repository.identify(&held)?;
         repository.fingerprint = repository.publish_key(&held)?;
         drop(held);
         Ok(repository)
@@ -228,9 +240,15 @@ impl Repository {
     /// # Errors
     /// When the index is not signed by the repository's key, or breaks a rule.
     pub fn entries(&self, channel: &str) -> Result<Vec<Entry>> {
+        let read = self.index(channel)?;
+        Ok(read.map(|(_, entries)| entries).unwrap_or_default())
+    }
+
+    /// What a channel's index says of itself, and its entries, verified.
+    fn index(&self, channel: &str) -> Result<Option<(Claims, Vec<Entry>)>> {
         let path = self.root.join(self.index_path(channel));
         let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
-            return Ok(vec![]);
+            return Ok(None);
         };
         let trusted = self.trusted()?;
         let verified = gpg::verify(&signed, trusted).map_err(|error| {
@@ -246,11 +264,15 @@ impl Repository {
         if let Some(other) = claims.other_channel(wanted, Some(&self.default_channel)) {
             return Err(renew::other_index(&path, other, channel));
         }
+        let id = claims.owner.as_ref().map(|owner| &owner.repository);
+        if id.is_some_and(|id| *id != self.id) {
+            return Err(renew::others_index(&path));
+        }
         let mut entries = index::parse(&verified.text)
             .and_then(|sections| index::check(&sections))
             .map_err(|problems| broken_index(&path, &problems))?;
         entries.retain(|entry| entry.id != PLACEHOLDER);
-        Ok(entries)
+        Ok(Some((claims, entries)))
     }
 
     /// Waits for the repository's lock, then finishes what a killed holder left.
@@ -258,7 +280,7 @@ impl Repository {
         lock::hold(&self.root, &self.steps)
     }
 
-    fn identify(&self, _held: &Held) -> Result<()> {
+    fn identify(&self, _held: &Held) -> Result<String> {
         let path = ".imgforge/repository.json";
         let Some(found) = files::read_json::<Identity>(&self.root, path)? else {
             let identity = Identity {
@@ -266,7 +288,7 @@ impl Repository {
                 id: uuid::Uuid::new_v4().to_string(),
                 default_channel: self.default_channel.clone(),
             };
-            return files::write_json(&self.root, path, &identity);
+            return files::write_json(&self.root, path, &identity).map(|()| identity.id);
         };
         if found.version != 1 {
             return Err(Error::usage(format!(
@@ -276,7 +298,7 @@ impl Repository {
             .hint("use that version, or publish to another directory"));
         }
         if found.default_channel == self.default_channel {
-            return Ok(());
+            return Ok(found.id);
         }
         Err(Error::usage(format!(
             "the default channel of {} is `{}`, not `{}`",
@@ -288,31 +310,6 @@ impl Repository {
             "write `default-channel: {}` in imgforge.yaml",
             found.default_channel
         )))
-    }
-
-    /// While a rotation is not finished, the old key signs, whichever of the two is configured.
-    fn former_key(&mut self, theirs: &str, ours: &str) -> Result<String> {
-        let keys = self.keys()?;
-        let awaited = keys.seconds.iter().any(|second| second.fingerprint == ours);
-        let former = match self.signer.own_with(theirs)? {
-            None if awaited => Some(self.signer.with_key(theirs, false)),
-            found => found,
-        };
-        if let Some(former) = former {
-            self.signer = former;
-            return Ok(theirs.to_owned());
-        }
-        let root = self.root.display();
-        let error = Error::usage(format!(
-            "{root} is signed by the key {theirs}, not by {ours}"
-        ));
-        Err(if keys.retired.iter().any(|key| key == ours) {
-            error.hint(format!(
-                "write `signing-key: {theirs}` in imgforge.yaml: it follows the other"
-            ))
-        } else {
-            error.hint("publish with the key that it was made with, or to another directory")
-        })
     }
 
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
@@ -332,10 +329,6 @@ impl Repository {
         }
         // The same key with another expiry date.
         files::write(&self.root, path, &key).map(|()| fingerprint)
-    }
-
-    fn private(&self, name: &str) -> PathBuf {
-        self.root.join(".imgforge").join(name)
     }
 
     fn step(&self, name: &str) {

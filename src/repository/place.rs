@@ -125,6 +125,7 @@ impl<'a> Place<'a> {
             dir: self.root.to_owned(),
             timeout: hook.timeout.unwrap_or(TIMEOUT),
         };
+        settings.ui = ui.clone();
         settings.hooks = self.config.hooks.iter().map(hook).collect();
         Ok(settings)
     }

@@ -106,6 +106,20 @@ impl Repository {
     }
 }
 
+impl Image {
+    /// The directories that the files of published revisions lie in, below the root.
+    pub(super) fn directories(&self) -> BTreeSet<&str> {
+        let there = self.published().filter(|(_, one)| one.removed.is_none());
+        there
+            .flat_map(|(_, one)| {
+                let beside = one.companions.values().map(|file| &file.path);
+                std::iter::once(&one.file).chain(beside)
+            })
+            .filter_map(|path| Some(path.rsplit_once('/')?.0))
+            .collect()
+    }
+}
+
 impl Transaction<'_> {
     fn carry_out(&mut self, doomed: &Doomed) {
         let when = self.stamp.when;

@@ -11,7 +11,7 @@ use super::transaction::Transaction;
 use super::views::revisions;
 use super::{Repository, below};
 use crate::error::{Error, Result};
-use crate::index::Claims;
+use crate::index::{Claims, Owner};
 use crate::units::Span;
 
 /// How long what is signed counts when nobody says, 90 days.
@@ -41,17 +41,25 @@ impl Repository {
     }
 
     /// What a channel's index says of itself.
-    pub(super) fn claims(&self, channel: &str) -> Claims {
+    pub(super) fn claims(&self, channel: &str, frozen: bool, keys: &Keys) -> Claims {
+        let seconds = keys.seconds.iter();
+        let seconds = seconds.map(|one| (one.suffix.clone(), one.fingerprint.clone()));
         Claims {
+            owner: Some(Owner {
+                repository: self.id.clone(),
+                key: keys.main.clone(),
+                seconds: seconds.collect(),
+                retired: keys.retired.clone(),
+            }),
             channel: Some(channel.to_owned()),
             default: channel == self.default_channel,
+            frozen,
             valid_until: Some(self.valid_until()),
         }
     }
 
     /// Whether something counts for less than three quarters of its time, or longer than it
-    /// should, or is a list that does not name its repository yet, or not there under its second
-    /// URL.
+    /// should, or does not name its repository yet, or says something else under its second URL.
     pub(super) fn is_due(&self, state: &State, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
         for path in dated(state) {
@@ -63,14 +71,18 @@ impl Repository {
                 let left = end.duration_since(now).as_secs();
                 left < whole / 4 * 3 || left > whole
             });
-            let mut seconds = keys.seconds.iter();
-            let lacking = seconds.any(|second| {
-                let path = second_path(&path, &second.suffix);
-                path.is_some_and(|path| !self.root.join(path).exists())
-            });
-            let old = path.ends_with(".sjson") && !names_repository(&signed);
-            if soon || lacking || old {
+            if soon || !names_repository(&path, &signed) {
                 return Ok(true);
+            }
+            // Who could not sign that one when this one changed, does so as soon as they can.
+            for second in keys.seconds.iter().filter(|one| one.resting.is_none()) {
+                let Some(second) = second_path(&path, &second.suffix) else {
+                    continue;
+                };
+                let there = below::read(&self.root, &second)?.unwrap_or_default();
+                if text_of(&there) != text_of(&signed) {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -88,20 +100,45 @@ pub(super) fn dated(state: &State) -> impl Iterator<Item = String> {
     indexes.chain(lists.map(|image| revisions::path(&image.name)))
 }
 
-/// Whether a list says whose it is; one by an older imgforge does not.
-fn names_repository(list: &[u8]) -> bool {
-    String::from_utf8_lossy(list).contains("\n  \"repository\": \"")
+/// Whether such a text says of which repository it is; one by an older imgforge does not.
+fn names_repository(path: &str, signed: &[u8]) -> bool {
+    let text = text_of(signed);
+    match path.ends_with(".asc") {
+        true => Claims::parse(&text).owner.is_some(),
+        false => text.contains("\n  \"repository\": \""),
+    }
+}
+
+/// What a clear-signed text says, verified or not.
+fn text_of(signed: &[u8]) -> String {
+    let text = String::from_utf8_lossy(signed);
+    let text = text.split_once("\n\n").map_or("", |(_, text)| text);
+    let end = text
+        .find("\n-----BEGIN PGP SIGNATURE")
+        .unwrap_or(text.len());
+    text[..end].to_owned()
 }
 
 /// Until when such a text counts by its own words, verified or not.
 fn valid_until(path: &str, signed: &[u8]) -> Option<Timestamp> {
-    let text = String::from_utf8_lossy(signed);
-    let (_, text) = text.split_once("\n\n")?;
+    let text = text_of(signed);
     if path.ends_with(".asc") {
-        return Claims::parse(text).valid_until;
+        return Claims::parse(&text).valid_until;
     }
     let (_, rest) = text.split_once("\n  \"valid-until\": \"")?;
     rest.split_once('"')?.0.parse().ok()
+}
+
+/// An index of another repository that the same key signs.
+pub(super) fn others_index(path: &Path) -> Error {
+    let error = Error::gate(format!(
+        "{} is the index of another repository",
+        path.display()
+    ));
+    error.hint(
+        "find out who put it there, and restore the right one, or \
+                .imgforge/repository.json, from a backup or a copy",
+    )
 }
 
 pub(super) fn other_index(path: &Path, other: &str, channel: &str) -> Error {

@@ -3,7 +3,9 @@
 //! Clients accept one signature by the one key that they have. So while they change over, every
 //! index lies under two URLs, `index.asc` with the old key's signature and `index-SUFFIX.asc` with
 //! the new one's. At the end the first URL changes to the new key; the second stays for those who
-//! went there.
+//! went there, until the next one begins to count.
+//!
+//! Which keys sign, every index says, signed by the main one.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
@@ -11,12 +13,12 @@ use sha2::{Digest as _, Sha512};
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
-use super::{Repository, State, below, check_name, files};
+use super::vouched::Vouched;
+use super::{Repository, below, check_name, files};
 use crate::error::{Error, Result};
-use crate::gpg::{Keyring, fingerprints_of, verify};
-use crate::index::Claims;
+use crate::gpg::fingerprints_of;
 
-/// `.imgforge/keys.json`.
+/// `.imgforge/keys.json`, for older imgforges: what counts is what the indexes say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Keys {
@@ -27,6 +29,9 @@ pub(super) struct Keys {
     pub(super) seconds: Vec<Second>,
     /// Fingerprints of keys that signed once.
     pub(super) retired: Vec<String>,
+    /// No signed index says so: an older imgforge wrote it down.
+    #[serde(skip)]
+    pub(super) hearsay: bool,
 }
 
 /// Indexes under other names.
@@ -40,6 +45,9 @@ pub(super) struct Second {
     /// It is one of imgforge's own.
     #[serde(default)]
     pub(super) own: bool,
+    /// Why that key cannot sign here now.
+    #[serde(skip)]
+    pub(super) resting: Option<String>,
 }
 
 /// What a rotation is at.
@@ -57,89 +65,106 @@ pub struct Rotation {
     pub finished: bool,
 }
 
-impl Repository {
-    pub(super) fn keys(&self) -> Result<Keys> {
-        let keys = files::read_json::<Keys>(&self.root, ".imgforge/keys.json")?;
-        Ok(keys.unwrap_or_else(|| Keys {
-            version: 1,
-            main: self.fingerprint.clone(),
-            ..Keys::default()
-        }))
+impl Keys {
+    /// The second key that will be the main one.
+    fn coming(&self) -> Option<&Second> {
+        let mut seconds = self.seconds.iter();
+        seconds.rfind(|second| second.fingerprint != self.main)
     }
 
-    /// Refuses another key that nobody has signed with here: what says so is not signed.
-    pub(super) fn vouch_keys(&self, keys: &Keys, state: &State) -> Result<()> {
-        for second in &keys.seconds {
-            check_name("file", &second.suffix)?;
-            if second.fingerprint == keys.main {
-                continue;
+    /// Refuses a rotation that nobody has signed.
+    pub(super) fn refuse_hearsay(&self) -> Result<()> {
+        let Some(second) = self.coming().filter(|_| self.hearsay) else {
+            return Ok(());
+        };
+        let Second {
+            suffix,
+            fingerprint,
+            ..
+        } = second;
+        Err(Error::gate(format!(
+            "a rotation to the key {fingerprint} was begun here, and no index says so that {} has \
+             signed",
+            self.main
+        ))
+        .cause("an older imgforge began it, or somebody wrote that to .imgforge/keys.json")
+        .hint(format!(
+            "if you began it, `imgforge repo rotate-key {fingerprint} --suffix {suffix}` goes on \
+             with it; else `imgforge repo rotate-key --cancel`"
+        )))
+    }
+}
+
+impl Repository {
+    /// What `.imgforge/keys.json` says, which nobody has signed.
+    pub(super) fn written_keys(&self) -> Result<Option<Keys>> {
+        files::read_json(&self.root, ".imgforge/keys.json")
+    }
+
+    /// The keys that sign, as the signed indexes say.
+    pub(super) fn keys(&self, state: &Vouched) -> Result<Keys> {
+        let mut keys = match state.owner() {
+            Some(owner) => Keys {
+                version: 1,
+                main: owner.key.clone(),
+                retired: owner.retired.clone(),
+                seconds: vec![],
+                hearsay: false,
+            },
+            None => {
+                let mut keys = self.written_keys()?.unwrap_or_else(|| Keys {
+                    version: 1,
+                    main: self.fingerprint.clone(),
+                    ..Keys::default()
+                });
+                keys.hearsay = true;
+                keys
             }
-            let mut channels = state.channels.keys();
-            let first = channels.find_map(|channel| {
-                let path = state.index_path(channel);
-                let signed = below::read(&self.root, &path).transpose()?;
-                Some(signed.map(|_| (channel, path)))
+        };
+        for (suffix, fingerprint) in state.owner().into_iter().flat_map(|owner| &owner.seconds) {
+            keys.seconds.push(Second {
+                suffix: suffix.clone(),
+                fingerprint: fingerprint.clone(),
+                own: self.signer.own_with(fingerprint)?.is_some(),
+                resting: None,
             });
-            let first = first.transpose()?;
-            let first = first.and_then(|(channel, path)| {
-                second_path(&path, &second.suffix).map(|path| (channel, path))
-            });
-            let Some((channel, path)) = first else {
-                let keys = self.private("keys.json");
-                return Err(Error::gate(format!(
-                    "{} names the key {}, and no index is here that it has signed",
-                    keys.display(),
-                    second.fingerprint
-                ))
-                .hint("restore the indexes from a backup or a copy of the repository"));
-            };
-            let signer = self.signer.with_key(&second.fingerprint, second.own);
-            let keyring = Keyring::read(&signer.public_key()?, None)?;
-            let signed = below::read(&self.root, &path)?.unwrap_or_default();
-            let verified = verify(&signed, &keyring).and_then(|verified| {
-                // Else any text that the key has ever signed would do.
-                let claims = Claims::parse(&verified.text);
-                let of_this = claims.channel.as_ref() == Some(channel)
-                    && claims.default == (*channel == state.default_channel);
-                match of_this {
-                    true => Ok(()),
-                    false => Err(Error::gate(format!("it is no index of `{channel}`"))),
-                }
-            });
-            verified.map_err(|error| {
-                let keys = self.private("keys.json");
-                error
-                    .within(format!(
-                        "{} names the key {}, which has not signed {path}",
-                        keys.display(),
-                        second.fingerprint
-                    ))
-                    .hint("restore both from a backup or a copy of the repository")
-            })?;
         }
-        Ok(())
+        for second in &mut keys.seconds {
+            check_name("file", &second.suffix)?;
+            if second.fingerprint != keys.main {
+                let signer = self.signer.with_key(&second.fingerprint, second.own);
+                second.resting = signer.cannot_sign()?;
+            }
+        }
+        Ok(keys)
     }
 
     /// Begins a rotation to `key`, anything that gpg knows, or to a new key of imgforge's own:
-    /// every index lies under a second URL, too, signed by it.
+    /// every index lies under a second URL, too, signed by it. Of one that an older imgforge began,
+    /// its key and suffix confirm it.
     ///
     /// # Errors
     /// When there is no such key, it signs already, or another rotation is not finished.
     pub fn rotate(&self, key: Option<&str>, suffix: &str, stamp: &Stamp) -> Result<Rotation> {
         check_name("file", suffix)?;
         let held = self.lock()?;
-        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let mut transaction = Transaction::begin_rotation(self, &held, stamp.clone())?;
         let keys = &mut transaction.keys;
-        if let Some(second) = keys
-            .seconds
-            .iter()
-            .find(|second| second.fingerprint != keys.main)
-        {
+        if let Some(second) = keys.coming().cloned() {
+            let confirmed = key.is_some_and(|key| key.eq_ignore_ascii_case(&second.fingerprint));
+            if keys.hearsay && confirmed && second.suffix == suffix {
+                let from = keys.main.clone();
+                let rotation = self.rotation(keys, from, second.fingerprint, false);
+                transaction.resign()?;
+                transaction.commit()?;
+                return Ok(rotation);
+            }
+            keys.refuse_hearsay()?;
             return Err(Error::usage(format!(
                 "the rotation to {} is not finished",
                 second.fingerprint
             ))
-            .hint("`imgforge repo rotate-key --finish` ends it"));
+            .hint("`imgforge repo rotate-key --finish` ends it, and `--cancel` takes it back"));
         }
         if keys.seconds.iter().any(|second| second.suffix == suffix) {
             return Err(
@@ -148,14 +173,12 @@ impl Repository {
             );
         }
         // What is refused makes no key.
-        transaction.all = true;
-        if transaction.state.channels.is_empty() {
+        if transaction.state.channels.is_empty() || !transaction.state.has_index() {
             return Err(Error::usage(
                 "nothing is published here yet, so no reader has to change keys",
             )
             .hint("name the new key as `signing-key:` in imgforge.yaml"));
         }
-        let keys = &mut transaction.keys;
         let signer = self.signer.successor(key)?;
         let public = signer.public_key()?;
         let fingerprint = fingerprints_of(&public)?.join(" ");
@@ -172,6 +195,7 @@ impl Repository {
             suffix,
             fingerprint,
             own,
+            resting: None,
         });
         let from = keys.main.clone();
         transaction.files.push(ViewFile::new(&file, public));
@@ -181,22 +205,21 @@ impl Repository {
         Ok(rotation)
     }
 
-    /// Ends a rotation: everything is signed by the new key, in one transaction.
+    /// Ends a rotation: everything is signed by the new key, in one transaction. What other keys
+    /// signed under URLs of their own goes.
     ///
     /// # Errors
-    /// When no rotation was begun.
+    /// When no rotation was begun, or the new key cannot sign.
     pub fn finish_rotation(&self, stamp: &Stamp) -> Result<Rotation> {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let keys = &mut transaction.keys;
         let from = keys.main.clone();
-        let second = keys
-            .seconds
-            .iter()
-            .rfind(|second| second.fingerprint != from);
-        let second = second.cloned().ok_or_else(|| {
-            Error::usage("no rotation was begun").hint("`imgforge repo rotate-key` begins one")
-        })?;
+        let second = keys.coming().cloned().ok_or_else(none_begun)?;
+        if let Some(why) = second.resting {
+            return Err(Error::usage(format!("the new key cannot sign: {why}"))
+                .hint("`imgforge repo rotate-key --cancel` takes the rotation back"));
+        }
         let signer = self.signer.with_key(&second.fingerprint, second.own);
         let to = second.fingerprint;
         let public = signer.public_key()?;
@@ -204,10 +227,28 @@ impl Repository {
         keys.retired.push(from.clone());
         transaction.signer = signer;
         transaction.fingerprint.clone_from(&to);
+        transaction.drop_seconds(|one| one.fingerprint != to);
         transaction
             .files
             .push(ViewFile::new("imgforge.gpg", public));
         let rotation = self.rotation(&transaction.keys, from, to, true);
+        transaction.resign()?;
+        transaction.commit()?;
+        Ok(rotation)
+    }
+
+    /// Takes a rotation back: what the new key has signed goes. That key need not be there.
+    ///
+    /// # Errors
+    /// When no rotation was begun.
+    pub fn cancel_rotation(&self, stamp: &Stamp) -> Result<Rotation> {
+        let held = self.lock()?;
+        let mut transaction = Transaction::begin_rotation(self, &held, stamp.clone())?;
+        let keys = &transaction.keys;
+        let (main, second) = (keys.main.clone(), keys.coming().cloned());
+        let second = second.ok_or_else(none_begun)?;
+        let rotation = self.rotation(keys, main.clone(), second.fingerprint, false);
+        transaction.drop_seconds(|one| one.fingerprint != main);
         transaction.resign()?;
         transaction.commit()?;
         Ok(rotation)
@@ -228,10 +269,31 @@ impl Repository {
     }
 }
 
+fn none_begun() -> Error {
+    Error::usage("no rotation was begun").hint("`imgforge repo rotate-key` begins one")
+}
+
 impl Transaction<'_> {
+    /// Lets second URLs go, with the files there.
+    pub(super) fn drop_seconds(&mut self, goes: impl Fn(&Second) -> bool) {
+        let seconds = std::mem::take(&mut self.keys.seconds);
+        let (gone, kept): (Vec<_>, Vec<_>) = seconds.into_iter().partition(|one| goes(one));
+        for Second { suffix, .. } in gone {
+            if kept.iter().any(|second| second.suffix == suffix) {
+                continue;
+            }
+            let dated: Vec<String> = super::renew::dated(&self.state).collect();
+            let paths = dated.iter().filter_map(|path| second_path(path, &suffix));
+            let paths = paths.chain([format!("imgforge-{suffix}.gpg")]);
+            let there = paths.filter(|path| self.repository.root.join(path).exists());
+            self.files.extend(there.map(ViewFile::remove));
+        }
+        self.keys.seconds = kept;
+    }
+
     /// Signs everything again: what is derived from the state, the indexes, and the files beside
     /// blobs.
-    fn resign(&mut self) -> Result<()> {
+    pub(super) fn resign(&mut self) -> Result<()> {
         self.all = true;
         let bytes = files::json(&self.keys)?;
         self.files.push(ViewFile::new(".imgforge/keys.json", bytes));

@@ -78,6 +78,14 @@ impl Transaction<'_> {
                 }
                 continue;
             }
+            if let Some(why) = &second.resting {
+                let suffix = &second.suffix;
+                self.repository.ui.warning(format!(
+                    "index-{suffix}.asc stays as it was: its key cannot sign: {why}; \
+                     `imgforge repo rotate-key --cancel` ends that rotation"
+                ));
+                continue;
+            }
             let signer = self.signer.with_key(&second.fingerprint, second.own);
             let text = |file: &ViewFile| file.bytes.clone().unwrap_or_default();
             let texts: Vec<Vec<u8>> = indexes.iter().map(|(file, _)| text(file)).collect();

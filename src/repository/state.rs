@@ -314,18 +314,6 @@ impl Image {
         !self.channels.is_empty() || !self.history.is_empty() || self.published().next().is_some()
     }
 
-    /// The directories that the files of published revisions lie in, below the root.
-    pub(super) fn directories(&self) -> BTreeSet<&str> {
-        let there = self.published().filter(|(_, one)| one.removed.is_none());
-        there
-            .flat_map(|(_, one)| {
-                let beside = one.companions.values().map(|file| &file.path);
-                std::iter::once(&one.file).chain(beside)
-            })
-            .filter_map(|path| Some(path.rsplit_once('/')?.0))
-            .collect()
-    }
-
     /// What happened in one channel, oldest first.
     pub fn history_of<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Moved> {
         self.history
@@ -349,6 +337,12 @@ impl Image {
 }
 
 impl State {
+    /// Whether nothing may be published to a channel.
+    pub fn is_frozen(&self, channel: &str) -> bool {
+        let channel = self.channels.get(channel);
+        channel.is_some_and(|channel| channel.frozen.is_some())
+    }
+
     /// What a channel has: name, placement.
     pub fn placements<'a>(
         &'a self,

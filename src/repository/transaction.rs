@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rotate::Keys;
-use super::state::{Action, Canary, Channel, Image, Moved, Revision, Stamp, State};
+use super::listing::{canary_id, entry};
+use super::rotate::{Keys, Second};
+use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
 use super::vouched::Vouched;
 use super::{Held, Repository, broken_index, journal};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::gpg::Signer;
 use crate::index::{self, Entry, PLACEHOLDER};
 
@@ -55,19 +56,27 @@ pub(super) struct Place<'a> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
-        let keys = repository.keys()?;
-        if keys.main != repository.fingerprint {
-            return Err(Error::usage(format!(
-                "the signing key changed to {} meanwhile",
-                keys.main
-            ))
-            .hint("write `signing-key:` with the new key in imgforge.yaml and try again"));
+        let transaction = Self::begin_rotation(repository, held, stamp)?;
+        transaction.keys.refuse_hearsay()?;
+        Ok(transaction)
+    }
+
+    /// As [`Transaction::begin`], also where a rotation was begun that nobody has signed.
+    pub(super) fn begin_rotation(
+        repository: &'a Repository,
+        held: &'a Held,
+        stamp: Stamp,
+    ) -> Result<Self> {
+        // What is not signed tells who changed it, and no more.
+        if let Some(keys) = repository.written_keys()? {
+            refuse_changed(&keys.main, repository)?;
         }
         let mut state = Vouched::read(repository)?;
-        repository.vouch_keys(&keys, &state)?;
+        let keys = repository.keys(&state)?;
+        refuse_changed(&keys.main, repository)?;
         let all = state.url != repository.url;
         state.url.clone_from(&repository.url);
-        Ok(Transaction {
+        let mut transaction = Transaction {
             repository,
             all,
             renewal: repository.is_due(&state, &keys)?,
@@ -81,7 +90,15 @@ impl<'a> Transaction<'a> {
             names: BTreeSet::new(),
             channels: BTreeSet::new(),
             _held: held,
-        })
+        };
+        let retired = transaction.keys.retired.clone();
+        let left = |one: &Second| retired.contains(&one.fingerprint);
+        if transaction.keys.seconds.iter().any(left) {
+            // An older imgforge went on to sign with a key that it had retired.
+            transaction.drop_seconds(left);
+            transaction.resign()?;
+        }
+        Ok(transaction)
     }
 
     /// The record of a name, which this transaction may change.
@@ -274,7 +291,9 @@ impl<'a> Transaction<'a> {
         let (mut files, mut texts) = (Vec::new(), Meant::new());
         for (channel, index) in &self.indexes {
             let nothing = index.old.is_empty() && index.new.is_empty();
-            if nothing || (index.old == index.new && !self.all) {
+            let frozen = self.state.is_frozen(channel);
+            let same = index.old == index.new && frozen == self.state.was_frozen(channel);
+            if nothing || (same && !self.all) {
                 continue;
             }
             let path = self.state.index_path(channel);
@@ -285,13 +304,22 @@ impl<'a> Transaction<'a> {
             }
             let text = index::write(&entries)
                 .map_err(|problems| broken_index(&self.repository.root.join(&path), &problems))?;
-            let claims = self.repository.claims(channel);
+            let claims = self.repository.claims(channel, frozen, &self.keys);
             let text = format!("{claims}{text}");
             files.push(ViewFile::new(path.clone(), text).clearsigned());
             texts.insert(path, entries);
         }
         Ok((files, texts))
     }
+}
+
+/// Another process may have finished a rotation.
+fn refuse_changed(main: &str, repository: &Repository) -> Result<()> {
+    if main == repository.fingerprint {
+        return Ok(());
+    }
+    let error = Error::usage(format!("the signing key changed to {main} meanwhile"));
+    Err(error.hint("write `signing-key:` with the new key in imgforge.yaml and try again"))
 }
 
 /// Refuses what would change a frozen channel.
@@ -308,79 +336,4 @@ pub(super) fn refuse_frozen(channels: &BTreeMap<String, Channel>, channel: &str)
                 "`imgforge channel thaw {channel}` ends that; other channels are open"
             )),
     )
-}
-
-/// The name of the entry of a revision on trial.
-pub(super) fn canary_id(name: &str, channel: &str) -> String {
-    format!("{name}-{channel}-canary")
-}
-
-fn entry(
-    id: &str,
-    number: u64,
-    revision: &Revision,
-    up: &str,
-    old: Option<&Entry>,
-    more: Vec<(String, String)>,
-) -> Entry {
-    // A signature does not cover blanks at the end of a line.
-    let lines = |text: &str| {
-        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        lines.join("\n")
-    };
-    let mut ours = vec![(
-        "imgforge_version".to_owned(),
-        revision.image_version.clone(),
-    )];
-    ours.extend(more);
-    let is_ours = |key: &str| key == "imgforge_version" || key.starts_with("imgforge_canary");
-    let others = old.into_iter().flat_map(|old| old.other.clone());
-    Entry {
-        id: id.to_owned(),
-        name: Some(revision.title.clone()),
-        osinfo: revision.osinfo.clone(),
-        arch: revision.arch.clone(),
-        file: format!("{up}{}", revision.file),
-        sig: None,
-        sha512: Some(revision.sha512.clone()),
-        revision: number,
-        format: Some("raw".into()),
-        size: revision.virtual_size,
-        compressed_size: Some(revision.size),
-        expand: revision.expand.clone(),
-        lvexpand: None,
-        notes: revision
-            .notes
-            .as_deref()
-            .map(|notes| (None, lines(notes)))
-            .into_iter()
-            .collect(),
-        aliases: old.map(|old| old.aliases.clone()).unwrap_or_default(),
-        hidden: old.is_some_and(|old| old.hidden),
-        other: others
-            .filter(|(key, _)| !is_ours(key))
-            .chain(ours)
-            .collect(),
-    }
-}
-
-impl Repository {
-    /// What an index without images says.
-    fn placeholder(&self, up: &str) -> Result<Entry> {
-        let path = self.keyring();
-        let size = std::fs::metadata(&path)
-            .doing(|| format!("reading {}", path.display()))?
-            .len();
-        Ok(Entry {
-            id: PLACEHOLDER.into(),
-            name: Some("There is no image here at present".into()),
-            arch: "none".into(),
-            file: format!("{up}imgforge.gpg"),
-            revision: 1,
-            format: Some("raw".into()),
-            size,
-            hidden: true,
-            ..Entry::default()
-        })
-    }
 }

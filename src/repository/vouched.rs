@@ -1,15 +1,15 @@
 //! What is signed is signed for ever, so a transaction signs no more than was signed before, and what
 //! it changes itself. Records are not signed: whoever can write to the directory can change them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
+use super::listing::canary_id;
 use super::state::{Image, State};
-use super::transaction::canary_id;
 use super::{Repository, below, verify};
 use crate::error::{Error, Result};
 use crate::gpg::Keyring;
-use crate::index::{Entry, normalize_arch};
+use crate::index::{Entry, Owner, normalize_arch};
 
 /// How far above the last published number one that was only bound may be. Each killed publisher
 /// leaves one at most.
@@ -23,6 +23,10 @@ pub struct Vouched {
     state: State,
     /// The entries of the channels that have an index.
     indexes: BTreeMap<String, Vec<Entry>>,
+    /// The channels whose index says that they are frozen.
+    frozen: BTreeSet<String>,
+    /// Which keys sign, as the indexes say; those of an older imgforge do not.
+    owner: Option<Owner>,
 }
 
 impl Deref for Vouched {
@@ -51,14 +55,25 @@ impl Vouched {
         for image in state.images.values_mut() {
             image.strip();
         }
-        let mut indexes = BTreeMap::new();
+        let (mut indexes, mut frozen, mut owner) = (BTreeMap::new(), BTreeSet::new(), None);
         for channel in state.channels.keys() {
             let path = state.index_path(channel);
-            let entries = match repository.has_index(channel)? {
-                true => Some(repository.entries(channel)?),
-                false => None,
-            };
-            agrees(&state, channel, entries.as_deref().unwrap_or_default()).map_err(|why| {
+            let (claims, entries) = repository.index(channel)?.unzip();
+            let claims = claims.unwrap_or_default();
+            let says = claims.owner;
+            // One by an older imgforge says nothing of that.
+            let as_said = says.is_none() || claims.frozen == state.is_frozen(channel);
+            let agreed = agrees(&state, channel, entries.as_deref().unwrap_or_default());
+            let same = owner.is_none() || says.is_none() || owner == says;
+            let agreed = agreed.and_then(|()| match (same, as_said) {
+                (true, true) => Ok(()),
+                (false, _) => Err("it says that other keys sign than another index".into()),
+                (_, false) => Err("channels.json says otherwise whether it is frozen".into()),
+            });
+            if claims.frozen {
+                frozen.insert(channel.clone());
+            }
+            agreed.map_err(|why| {
                 let path = repository.root.join(path);
                 let error = Error::gate(format!("{} is not to be trusted: {why}", path.display()));
                 error
@@ -68,9 +83,30 @@ impl Vouched {
                      backup or a copy; `imgforge repo verify` shows what else is wrong",
                     )
             })?;
+            owner = owner.or(says);
             indexes.extend(entries.map(|entries| (channel.clone(), entries)));
         }
-        Ok(Vouched { state, indexes })
+        Ok(Vouched {
+            state,
+            indexes,
+            frozen,
+            owner,
+        })
+    }
+
+    /// Which keys sign, as the signed indexes say, if they do.
+    pub(super) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    /// Whether a channel's index says that it is frozen, as it was signed.
+    pub(super) fn was_frozen(&self, channel: &str) -> bool {
+        self.frozen.contains(channel)
+    }
+
+    /// Whether any channel has an index.
+    pub(super) fn has_index(&self) -> bool {
+        !self.indexes.is_empty()
     }
 
     /// The entries of a channel's index as they were signed, if there is one.
@@ -141,11 +177,6 @@ impl Image {
 }
 
 impl Repository {
-    /// Whether a channel has an index.
-    fn has_index(&self, channel: &str) -> Result<bool> {
-        below::read(&self.root, &self.index_path(channel)).map(|found| found.is_some())
-    }
-
     /// The public keys that this repository's indexes are checked with: of those who are named,
     /// as their copies in the repository renew them, else the one that signs, as gpg has it: what
     /// lies in the directory may change.

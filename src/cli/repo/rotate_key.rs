@@ -8,13 +8,16 @@ use crate::error::Result;
 #[derive(Debug, clap::Args)]
 pub struct RotateKey {
     /// The new key, anything that gpg knows (default: a new one of imgforge's own)
-    #[arg(value_name = "KEY", conflicts_with = "finish")]
+    #[arg(value_name = "KEY", conflicts_with_all = ["finish", "cancel"])]
     key: Option<String>,
     /// Ends the rotation: everything is signed by the new key alone
     #[arg(long)]
     finish: bool,
+    /// Takes the rotation back: what the new key has signed goes, and that key need not be there
+    #[arg(long, conflicts_with = "finish")]
+    cancel: bool,
     /// What the second index is called, index-SUFFIX.asc (default: the date)
-    #[arg(long, value_name = "SUFFIX", conflicts_with = "finish")]
+    #[arg(long, value_name = "SUFFIX", conflicts_with_all = ["finish", "cancel"])]
     suffix: Option<String>,
     /// The reason, for the history
     #[arg(long, value_name = "TEXT")]
@@ -37,6 +40,13 @@ impl RotateKey {
                 "everything is signed by {} now, and {} is kept too\n\
                  write `signing-key: {}` in imgforge.yaml unless the key is imgforge's own\n",
                 done.to, done.index, done.to
+            ));
+        }
+        if self.cancel {
+            let gone = repository.cancel_rotation(&stamp)?;
+            return out::print(&format!(
+                "{} is not signed by {} any more, and gone; {} signs on\n",
+                gone.index, gone.to, gone.from
             ));
         }
         let today = jiff::Zoned::now().strftime("%Y%m%d").to_string();

@@ -33,7 +33,9 @@ impl Repository {
         }
         record.frozen = frozen.then(|| stamp.clone());
         let stamp = stamp.clone();
+        // Its index says so, too: what nobody has signed thaws nothing.
         record.log.push(Frozen { frozen, stamp });
+        transaction.entries(channel)?;
         transaction.commit().map(drop)
     }
 }

@@ -52,6 +52,9 @@ impl Audit {
                 format!("it is the index of `{other}`, not of `{channel}`"),
             );
         }
+        if let Some(owner) = &claims.owner {
+            self.of_repository(path, &owner.repository);
+        }
         match (claims.expired(Timestamp::now()), claims.valid_until) {
             (Some(end), _) => {
                 self.fault(path, super::expired(end));

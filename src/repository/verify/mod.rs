@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::lock;
+use super::{below, lock};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
 use crate::host::temporary::Temporary;
@@ -69,6 +69,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
         expected: BTreeMap::new(),
         signed: BTreeSet::new(),
         seen: BTreeSet::new(),
+        id: None,
         placed: vec![],
     };
     // What is compared first is replaced together; blobs do not change.
@@ -106,6 +107,8 @@ struct Audit {
     signed: BTreeSet<String>,
     /// The channels whose index is there.
     seen: BTreeSet<String>,
+    /// Which repository it is, as its first index says.
+    id: Option<String>,
     /// What the channels have, as the lists say.
     placed: Vec<derived::Placed>,
 }
@@ -113,6 +116,13 @@ struct Audit {
 impl Audit {
     fn fault(&mut self, path: &str, what: impl std::fmt::Display) {
         self.report.faults.push(format!("{path}: {what}"));
+    }
+
+    /// All that is signed is of one repository, if it says of which.
+    fn of_repository(&mut self, path: &str, id: &str) {
+        if self.id.get_or_insert_with(|| id.to_owned()) != id {
+            self.fault(path, "it is of another repository");
+        }
     }
 
     /// Notes why a file is wrong; what this host lacks is not the file's fault.
@@ -126,7 +136,12 @@ impl Audit {
         }
     }
 
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    /// A file, if it is there; of a directory only one that no link leads to.
+    fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
+        if let Some(root) = &self.root {
+            let read = below::read(root, path);
+            return read.or_else(|error| self.blame(path, error).map(|()| None));
+        }
         self.client
             .read_optional(&self.base.below(path)?, ENTRY_POINT)
     }
@@ -222,6 +237,9 @@ impl Audit {
             }
             return Ok(());
         };
+        if let Some(id) = list["repository"].as_str() {
+            self.of_repository(&path, id);
+        }
         self.note_places(name, &list);
         let end = list["valid-until"].as_str();
         let end = end.map(|end| end.parse().unwrap_or(Timestamp::UNIX_EPOCH));

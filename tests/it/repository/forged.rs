@@ -128,50 +128,6 @@ fn what_a_record_says_is_signed_only_where_it_was_signed_before() {
 }
 
 #[test]
-fn a_key_that_has_signed_nothing_here_signs_nothing() {
-    let world = World::new();
-    let (repository, _) = filled(&world);
-    let root = repository.path();
-    let stranger = Repository::open(world.settings(&world.path("second"))).unwrap();
-    publish(&stranger, &world.disk("four"));
-    let begun = stranger.rotate(None, "x", &Stamp::now()).unwrap();
-    // One that this user has, too, but of another repository.
-    let keys = std::fs::read(stranger.path().join(".imgforge/keys.json")).unwrap();
-    std::fs::write(root.join(".imgforge/keys.json"), keys).unwrap();
-    let error = repository.renew(&Stamp::now()).unwrap_err().render();
-    assert!(
-        error.contains(&begun.to) && error.contains("which has not signed index-x.asc"),
-        "{error}"
-    );
-    assert!(!root.join("index-x.asc").exists());
-    // Nor is another text that it has signed an index.
-    let list = stranger.path().join("images/web-node/revisions-x.sjson");
-    std::fs::copy(list, root.join("index-x.asc")).unwrap();
-    let error = repository.renew(&Stamp::now()).unwrap_err().render();
-    assert!(error.contains("it is no index of `stable`"), "{error}");
-    std::fs::remove_file(root.join("index-x.asc")).unwrap();
-    // Nor where nothing is left that tells which keys have signed.
-    let index = std::fs::read(root.join("index.asc")).unwrap();
-    std::fs::remove_file(root.join("index.asc")).unwrap();
-    for error in [
-        repository.renew(&Stamp::now()).unwrap_err(),
-        repository.rotate(None, "y", &Stamp::now()).unwrap_err(),
-    ] {
-        let error = error.render();
-        assert!(
-            error.contains("the signed list says that the channel has"),
-            "{error}"
-        );
-    }
-    assert!(!root.join("index-x.asc").exists());
-    std::fs::write(root.join("index.asc"), index).unwrap();
-    change(&root.join(".imgforge/keys.json"), |keys| {
-        keys["seconds"][0]["suffix"] = "../../x".into();
-    });
-    assert!(repository.renew(&Stamp::now()).is_err());
-}
-
-#[test]
 fn a_record_that_leads_out_of_the_directory_is_named_and_nothing_is_removed() {
     let world = World::new();
     let (repository, right) = filled(&world);

@@ -12,6 +12,7 @@ mod parents;
 mod planted;
 mod publish;
 mod readonly;
+mod rotations;
 pub(crate) mod site;
 mod soak;
 mod trusted;

@@ -1,0 +1,79 @@
+//! The entries of an index.
+
+use super::state::Revision;
+use super::{Repository, below};
+use crate::error::Result;
+use crate::index::{Entry, PLACEHOLDER};
+
+/// The name of the entry of a revision on trial.
+pub(super) fn canary_id(name: &str, channel: &str) -> String {
+    format!("{name}-{channel}-canary")
+}
+
+/// The entry of a revision; what others wrote to the old one stays.
+pub(super) fn entry(
+    id: &str,
+    number: u64,
+    revision: &Revision,
+    up: &str,
+    old: Option<&Entry>,
+    more: Vec<(String, String)>,
+) -> Entry {
+    // A signature does not cover blanks at the end of a line.
+    let lines = |text: &str| {
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+        lines.join("\n")
+    };
+    let mut ours = vec![(
+        "imgforge_version".to_owned(),
+        revision.image_version.clone(),
+    )];
+    ours.extend(more);
+    let is_ours = |key: &str| key == "imgforge_version" || key.starts_with("imgforge_canary");
+    let others = old.into_iter().flat_map(|old| old.other.clone());
+    Entry {
+        id: id.to_owned(),
+        name: Some(revision.title.clone()),
+        osinfo: revision.osinfo.clone(),
+        arch: revision.arch.clone(),
+        file: format!("{up}{}", revision.file),
+        sig: None,
+        sha512: Some(revision.sha512.clone()),
+        revision: number,
+        format: Some("raw".into()),
+        size: revision.virtual_size,
+        compressed_size: Some(revision.size),
+        expand: revision.expand.clone(),
+        lvexpand: None,
+        notes: revision
+            .notes
+            .as_deref()
+            .map(|notes| (None, lines(notes)))
+            .into_iter()
+            .collect(),
+        aliases: old.map(|old| old.aliases.clone()).unwrap_or_default(),
+        hidden: old.is_some_and(|old| old.hidden),
+        other: others
+            .filter(|(key, _)| !is_ours(key))
+            .chain(ours)
+            .collect(),
+    }
+}
+
+impl Repository {
+    /// What an index without images says.
+    pub(super) fn placeholder(&self, up: &str) -> Result<Entry> {
+        let size = below::read_present(&self.root, "imgforge.gpg")?.len() as u64;
+        Ok(Entry {
+            id: PLACEHOLDER.into(),
+            name: Some("There is no image here at present".into()),
+            arch: "none".into(),
+            file: format!("{up}imgforge.gpg"),
+            revision: 1,
+            format: Some("raw".into()),
+            size,
+            hidden: true,
+            ..Entry::default()
+        })
+    }
+}

@@ -1,0 +1,417 @@
+//! Rotations, one after another, those that come to nothing, and those that nobody began.
+
+use imgforge::repository::verify::audit;
+
+use super::forged::change;
+use super::world::*;
+
+/// A user's keys, and a repository that the first of them signs.
+struct Keyed {
+    world: World,
+    home: Home,
+    keys: Vec<String>,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl Keyed {
+    fn new(count: usize) -> Self {
+        let world = World::new();
+        let home = Home::new(world.path("gnupg"));
+        let then = ["--faked-system-time", "20200101T000000!"];
+        for number in 0..count {
+            let uid = format!("key {number} <{number}@example.org>");
+            let new = ["--quick-gen-key", uid.as_str(), "ed25519", "sign", "never"];
+            home.gpg(&[&then[..], &new].concat());
+        }
+        let listing = home.gpg(&["--with-colons", "--list-keys"]);
+        let lines = listing.lines().filter(|line| line.starts_with("fpr"));
+        let keys = lines.map(|line| line.split(':').nth(9).unwrap().to_owned());
+        Keyed {
+            keys: keys.collect(),
+            world,
+            home,
+            notices: Arc::default(),
+        }
+    }
+
+    fn open_at(&self, path: &str, key: usize) -> Result<Repository> {
+        Repository::open(Settings {
+            ui: Ui::new(Notices(Arc::clone(&self.notices))),
+            ..Settings::new(
+                self.world.path(path),
+                Signer::configured_in(&self.keys[key], &self.home.0)?,
+            )
+        })
+    }
+
+    fn open(&self, key: usize) -> Repository {
+        self.open_at("repo", key).unwrap()
+    }
+
+    fn rotate(&self, repository: &Repository, to: usize, suffix: &str) -> Result<()> {
+        let key = Some(self.keys[to].as_str());
+        repository.rotate(key, suffix, &Stamp::now()).map(drop)
+    }
+
+    /// Who has signed a file.
+    fn signer_of(&self, path: &str) -> usize {
+        let keyring = self.home.program().arg("--export").output().unwrap();
+        let keyring = Keyring::read(&keyring, None).unwrap();
+        let signed = std::fs::read(self.world.path("repo").join(path)).unwrap();
+        let verified = imgforge::gpg::verify(&signed, &keyring).unwrap();
+        let key = |key: &String| *key == verified.fingerprint;
+        self.keys.iter().position(key).unwrap()
+    }
+
+    /// Signs an index as an imgforge did that did not say whose it is.
+    fn make_older(&self, path: &str, key: usize) {
+        let path = self.world.path(path);
+        let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+        let (_, text) = text.split_once("\n\n").unwrap();
+        let (text, _) = text.split_once("\n-----BEGIN PGP SIGNATURE").unwrap();
+        let new = ["repository=", "key=", "second-key=", "retired-key="];
+        let is_old = |line: &&str| {
+            let claim = line.strip_prefix("# imgforge ");
+            !claim.is_some_and(|claim| new.iter().any(|new| claim.starts_with(new)))
+        };
+        let lines: Vec<&str> = text.lines().filter(is_old).collect();
+        let sign = [
+            "--digest-algo",
+            "SHA512",
+            "--local-user",
+            &self.keys[key],
+            "--clearsign",
+        ];
+        let sign = self.home.program().args(sign);
+        let signed = sign
+            .input(format!("{}\n", lines.join("\n")))
+            .output()
+            .unwrap();
+        std::fs::write(path, signed).unwrap();
+    }
+
+    fn faults(&self) -> String {
+        let ui = Ui::silent().stage("repository", "verify");
+        let root = self.world.path("repo").display().to_string();
+        audit(&root, &Signers::default(), &ui)
+            .unwrap()
+            .faults
+            .join("\n")
+    }
+
+    /// What lies at the top and below `images`, and ends so.
+    fn ending(&self, end: &str) -> Vec<String> {
+        let find = Program::new("find").arg(self.world.path("repo"));
+        let found = find.args(["-name", &format!("*-{end}")]).text().unwrap();
+        found.lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn one_rotation_follows_another_and_a_retired_key_signs_nothing() {
+    let keyed = Keyed::new(4);
+    let (world, now) = (&keyed.world, Stamp::now());
+    let mut repository = keyed.open(0);
+    publish_with(&repository, &world.disk("one"), |p| p.channel = "nightly").unwrap();
+    publish(&repository, &world.disk("one"));
+    for to in 1..4 {
+        let suffix = format!("s{to}");
+        keyed.rotate(&repository, to, &suffix).unwrap();
+        let second = format!("index-{suffix}.asc");
+        assert_eq!(
+            (keyed.signer_of("index.asc"), keyed.signer_of(&second)),
+            (to - 1, to)
+        );
+        // Whichever of the two is configured.
+        publish(&keyed.open(to), &world.disk(&suffix));
+        assert_eq!(
+            (keyed.signer_of("index.asc"), keyed.signer_of(&second)),
+            (to - 1, to)
+        );
+        let done = repository.finish_rotation(&now).unwrap();
+        assert_eq!(done.to, keyed.keys[to]);
+        repository = keyed.open(to);
+        publish(&repository, &world.disk(&format!("{suffix} after")));
+        assert_eq!(
+            (keyed.signer_of("index.asc"), keyed.signer_of(&second)),
+            (to, to)
+        );
+        for older in 1..to {
+            for end in ["asc", "sjson", "gpg"] {
+                assert_eq!(
+                    keyed.ending(&format!("s{older}.{end}")),
+                    Vec::<String>::new()
+                );
+            }
+        }
+        // Also where what is not signed does not say so any more.
+        change(&world.path("repo/.imgforge/keys.json"), |keys| {
+            keys["retired"] = json!([])
+        });
+        for retired in 0..to {
+            let error = keyed
+                .rotate(&repository, retired, "again")
+                .unwrap_err()
+                .render();
+            assert!(error.contains("signs already, or has signed"), "{error}");
+        }
+        assert_eq!(keyed.faults(), "");
+    }
+}
+
+#[test]
+fn a_second_key_that_cannot_sign_ends_no_verb_and_can_be_taken_back() {
+    let keyed = Keyed::new(4);
+    let (world, home, now) = (&keyed.world, &keyed.home, Stamp::now());
+    let repository = keyed.open(0);
+    publish(&repository, &world.disk("one"));
+    let (expired, revoked, missing) = (&keyed.keys[1], &keyed.keys[2], &keyed.keys[3]);
+    let secret = home
+        .program()
+        .args(["--export-secret-keys", missing])
+        .output()
+        .unwrap();
+    let expire = || {
+        let then = ["--faked-system-time", "20200201T000000!"];
+        home.gpg(&[&then[..], &["--quick-set-expire", expired, "1d"]].concat());
+    };
+    let revoke = || {
+        let file = home.0.join(format!("openpgp-revocs.d/{revoked}.rev"));
+        let text = std::fs::read_to_string(file)
+            .unwrap()
+            .replace(":-----", "-----");
+        home.program().arg("--import").input(text).run().unwrap();
+    };
+    let forget = || {
+        home.gpg(&["--delete-secret-and-public-key", missing]);
+    };
+    let ends: [(&dyn Fn(), &str); 3] = [
+        (&expire, "has expired"),
+        (&revoke, "is revoked"),
+        (&forget, "gpg has no key"),
+    ];
+    for (number, (end, why)) in ends.into_iter().enumerate() {
+        let key = number + 1;
+        let suffix = format!("s{key}");
+        keyed.rotate(&repository, key, &suffix).unwrap();
+        let second = world.path("repo").join(format!("index-{suffix}.asc"));
+        let before = std::fs::read(&second).unwrap();
+        end();
+        let repository = keyed.open(0);
+        assert_eq!(
+            publish(&repository, &world.disk(&suffix)).revision,
+            key as u64 + 1
+        );
+        repository.freeze("stable", true, &now).unwrap();
+        repository.freeze("stable", false, &now).unwrap();
+        let told = keyed.notices.lock().unwrap().join("\n");
+        assert!(
+            told.contains(why) && told.contains("--cancel"),
+            "{why}: {told}"
+        );
+        assert_eq!(std::fs::read(&second).unwrap(), before, "{why}");
+        let error = repository.finish_rotation(&now).unwrap_err().render();
+        assert!(error.contains(why) && error.contains("--cancel"), "{error}");
+        if number == 2 {
+            // What it could not sign, it signs as soon as it is there again.
+            home.program()
+                .arg("--import")
+                .input(secret.clone())
+                .run()
+                .unwrap();
+            publish(&keyed.open(0), &world.disk(&suffix));
+            assert_ne!(std::fs::read(&second).unwrap(), before);
+            forget();
+        }
+        let gone = repository.cancel_rotation(&now).unwrap();
+        assert_eq!((&gone.from, &gone.to), (&keyed.keys[0], &keyed.keys[key]));
+        for end in ["asc", "sjson", "gpg"] {
+            assert_eq!(
+                keyed.ending(&format!("{suffix}.{end}")),
+                Vec::<String>::new()
+            );
+        }
+        assert!(repository.cancel_rotation(&now).is_err());
+        assert_eq!(keyed.faults(), "");
+    }
+}
+
+#[test]
+fn no_other_key_of_the_operator_signs_a_repository() {
+    let keyed = Keyed::new(2);
+    let (world, now) = (&keyed.world, Stamp::now());
+    let repository = keyed.open(0);
+    publish(&repository, &world.disk("one"));
+    let other = keyed.open_at("other", 1).unwrap();
+    publish(&other, &world.disk("one"));
+    let (root, other) = (repository.path(), other.path());
+    let keys = json!({
+        "version": 1, "main": keyed.keys[0], "retired": [],
+        "seconds": [{"suffix": "x", "fingerprint": keyed.keys[1], "own": false}],
+    });
+    std::fs::copy(other.join("index.asc"), root.join("index-x.asc")).unwrap();
+    std::fs::write(root.join(".imgforge/keys.json"), keys.to_string()).unwrap();
+    repository.renew(&now).unwrap();
+    publish(&repository, &world.disk("two"));
+    let same = |path: &str, of: &Path| {
+        let [ours, theirs] = [&root.join(path), &of.join("index.asc")].map(std::fs::read);
+        ours.unwrap() == theirs.unwrap()
+    };
+    assert!(same("index-x.asc", other), "it was not signed");
+    assert_eq!(keyed.ending("x.sjson"), Vec::<String>::new());
+    assert!(repository.finish_rotation(&now).is_err());
+    std::fs::remove_file(root.join("index-x.asc")).unwrap();
+
+    // Nor by its public key, with or without an index.
+    let own = std::fs::read(root.join("imgforge.gpg")).unwrap();
+    std::fs::copy(other.join("imgforge.gpg"), root.join("imgforge.gpg")).unwrap();
+    change(&root.join(".imgforge/keys.json"), |keys| {
+        keys["main"] = keyed.keys[1].clone().into();
+        keys["seconds"][0]["fingerprint"] = keyed.keys[0].clone().into();
+    });
+    let index = std::fs::read(root.join("index.asc")).unwrap();
+    let refused = || {
+        let text = keyed.open_at("repo", 0).unwrap_err().render();
+        let told = format!(
+            "is signed by the key {}, not by {}",
+            keyed.keys[1], keyed.keys[0]
+        );
+        assert!(text.contains(&told) && text.contains("hint: "), "{text}");
+    };
+    refused();
+    // Our key has signed that index, and it does not say that the other signs.
+    std::fs::write(root.join("index-x.asc"), &index).unwrap();
+    refused();
+    std::fs::copy(other.join("index.asc"), root.join("index.asc")).unwrap();
+    refused();
+    std::fs::write(root.join("index.asc"), index).unwrap();
+    std::fs::write(root.join("imgforge.gpg"), own).unwrap();
+    std::fs::remove_file(root.join("index-x.asc")).unwrap();
+    std::fs::remove_file(root.join(".imgforge/keys.json")).unwrap();
+    publish(&keyed.open(0), &world.disk("three"));
+    assert_eq!(keyed.faults(), "");
+}
+
+/// imgforge's own keys lie in one directory, whichever repositories they sign.
+#[test]
+fn no_other_key_of_imgforge_signs_a_repository() {
+    let world = World::new();
+    let repository = world.repository();
+    publish(&repository, &world.disk("one"));
+    let open_other = || Repository::open(world.settings(&world.path("other")));
+    let other = open_other().unwrap();
+    publish(&other, &world.disk("one"));
+    other.rotate(None, "2027", &Stamp::now()).unwrap();
+    other.finish_rotation(&Stamp::now()).unwrap();
+    // The key that an older repository has goes on, and so does the newest one.
+    let newest = Signer::own(&world.path("state"), &Ui::silent()).unwrap();
+    let open = |path: &str| Repository::open(Settings::new(world.path(path), newest.clone()));
+    publish(&open("repo").unwrap(), &world.disk("two"));
+    publish(&open("other").unwrap(), &world.disk("two"));
+    let root = repository.path();
+    std::fs::copy(other.path().join("imgforge.gpg"), root.join("imgforge.gpg")).unwrap();
+    let error = Repository::open(world.settings(root)).unwrap_err().render();
+    assert!(error.contains("is signed by the key"), "{error}");
+}
+
+#[test]
+fn an_index_of_another_repository_counts_for_nothing() {
+    let keyed = Keyed::new(1);
+    let (world, now) = (&keyed.world, Stamp::now());
+    let (repository, other) = (keyed.open(0), keyed.open_at("other", 0).unwrap());
+    publish(&repository, &world.disk("one"));
+    publish(&other, &world.disk("evil"));
+    let files = [
+        "index.asc",
+        "images/web-node/revisions.sjson",
+        ".imgforge/names/web-node.json",
+    ];
+    for (wrong, expected) in [
+        (&files[..1], "is the index of another repository"),
+        (&files[1..], "says something else"),
+        (&files[..], ""),
+    ] {
+        let root = repository.path();
+        let right = files.map(|file| std::fs::read(root.join(file)).unwrap());
+        for file in wrong {
+            std::fs::copy(other.path().join(file), root.join(file)).unwrap();
+        }
+        for tried in [
+            repository.renew(&now).map(drop),
+            publish_with(&repository, &world.disk("two"), |_| {}).map(drop),
+        ] {
+            let text = tried.unwrap_err().render();
+            assert!(text.contains(expected) && text.contains("hint: "), "{text}");
+        }
+        assert_ne!(keyed.faults(), "");
+        for (file, bytes) in files.iter().zip(right) {
+            std::fs::write(root.join(file), bytes).unwrap();
+        }
+    }
+    repository.renew(&now).unwrap();
+    assert_eq!(keyed.faults(), "");
+}
+
+#[test]
+fn a_rotation_that_an_older_imgforge_began_is_confirmed_or_taken_back() {
+    let keyed = Keyed::new(3);
+    let (world, now) = (&keyed.world, Stamp::now());
+    let repository = keyed.open(0);
+    publish(&repository, &world.disk("one"));
+    let older = |second: usize, suffix: &str| {
+        keyed.make_older("repo/index.asc", 0);
+        keyed.make_older(&format!("repo/index-{suffix}.asc"), second);
+    };
+    keyed.rotate(&repository, 1, "2026").unwrap();
+    older(1, "2026");
+    let command = format!("imgforge repo rotate-key {} --suffix 2026", keyed.keys[1]);
+    for tried in [
+        repository.renew(&now).map(drop),
+        publish_with(&repository, &world.disk("two"), |_| {}).map(drop),
+        repository.finish_rotation(&now).map(drop),
+        keyed.rotate(&repository, 2, "2027"),
+        keyed.rotate(&repository, 1, "2027"),
+    ] {
+        let text = tried.unwrap_err().render();
+        assert!(
+            text.contains(&command) && text.contains("--cancel"),
+            "{text}"
+        );
+    }
+    repository.cancel_rotation(&now).unwrap();
+    publish(&repository, &world.disk("two"));
+
+    keyed.rotate(&repository, 1, "2026").unwrap();
+    older(1, "2026");
+    keyed.rotate(&repository, 1, "2026").unwrap();
+    publish(&keyed.open(1), &world.disk("three"));
+    assert_eq!(
+        (
+            keyed.signer_of("index.asc"),
+            keyed.signer_of("index-2026.asc")
+        ),
+        (0, 1)
+    );
+    repository.finish_rotation(&now).unwrap();
+    assert_eq!(keyed.faults(), "");
+
+    // One that went on to sign with a key that it had retired.
+    let repository = keyed.open(1);
+    keyed.rotate(&repository, 2, "2027").unwrap();
+    repository.finish_rotation(&now).unwrap();
+    keyed.make_older("repo/index.asc", 2);
+    std::fs::copy(
+        world.path("repo/index.asc"),
+        world.path("repo/index-2026.asc"),
+    )
+    .unwrap();
+    keyed.make_older("repo/index-2026.asc", 1);
+    change(&world.path("repo/.imgforge/keys.json"), |keys| {
+        let second = json!({"suffix": "2026", "fingerprint": keyed.keys[1], "own": false});
+        keys["seconds"].as_array_mut().unwrap().insert(0, second);
+    });
+    publish(&keyed.open(2), &world.disk("four"));
+    assert_eq!(keyed.ending("2026.asc"), Vec::<String>::new());
+    assert_eq!(keyed.signer_of("index-2027.asc"), 2);
+    assert_eq!(keyed.faults(), "");
+}
