@@ -91,8 +91,7 @@ impl Git {
         let pack = self
             .call(&pack)
             .input(format!("--shallow {commit}\n{commit}\n"));
-        pack.output()
-            .and_then(|pack| git.call(&["index-pack", "--stdin"]).input(pack).run())
+        self.repacked(pack, &git)
             .and_then(|()| git.call(&["ls-tree", "-r", "-d", commit]).run())
             .map_err(|cause| {
                 if cause.kind() != Kind::Stage {
@@ -109,6 +108,23 @@ impl Git {
                 )
             })?;
         Ok(git)
+    }
+
+    /// Takes into another directory of objects what a call packs; it may be large.
+    fn repacked(&self, pack: Program, to: &Git) -> Result<()> {
+        let mut packing = pack.spawn()?;
+        let mut index = to.call(&["index-pack", "--stdin"]);
+        index = index.stdin(packing.take_stdout());
+        if let Some(objects) = &to.objects {
+            index = index.leaving_room(objects.path());
+        }
+        let indexed = index.run();
+        match (packing.wait(), indexed) {
+            // What was not packed cannot be indexed.
+            (Err(cause), Err(error)) if error.kind() == Kind::Stage => Err(cause.cause(error)),
+            (_, Err(error)) => Err(error),
+            (packed, Ok(())) => packed,
+        }
     }
 
     /// A call with these arguments.

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use super::exchange::{Exchange, Fault, Head};
 use super::{Client, Url};
@@ -150,13 +153,21 @@ impl<'a> Stream<'a> {
 
     fn open_file(&mut self, path: &std::path::Path) -> Result<bool> {
         let doing = || format!("reading {}", path.display());
-        let mut file = match File::open(path) {
+        // A pipe must not keep us waiting, nor a device go on for ever.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let opened = File::options().read(true).custom_flags(flags).open(path);
+        let mut file = match opened {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             opened => opened.doing(doing)?,
         };
         let metadata = file.metadata().doing(doing)?;
         if metadata.is_dir() {
             return Ok(false);
+        }
+        let kind = metadata.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(Error::usage(format!("{} is no file", path.display()))
+                .hint("name a file, not a pipe or a device"));
         }
         file.seek(SeekFrom::Start(self.at)).doing(doing)?;
         self.total = metadata.is_file().then_some(metadata.len());

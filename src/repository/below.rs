@@ -184,6 +184,10 @@ pub(super) fn explained(root: &Path, path: &str, doing: &str, cause: IoError) ->
         .ancestors()
         .filter(|part| !part.as_os_str().is_empty())
         .find(|part| root.join(part).is_symlink());
+    if link.is_none() && cause.kind() == ErrorKind::InvalidInput {
+        return Error::gate(format!("{doing} {}: {cause}", whole.display()))
+            .hint("find out who put it there, and restore the file from a backup or a copy");
+    }
     let Some(link) = link else {
         return Err::<(), _>(cause)
             .doing(|| format!("{doing} {}", whole.display()))

@@ -86,6 +86,17 @@ impl State {
         below::read_present(&self.root, path)
     }
 
+    /// Refuses a file of the repository that is not there itself: a link, a pipe, a device.
+    ///
+    /// # Errors
+    /// When it is none, or cannot be read.
+    pub fn refuse_link(&self, path: &Path) -> Result<()> {
+        let opened = below::open(&self.root, path);
+        let explained =
+            |cause| below::explained(&self.root, &path.to_string_lossy(), "reading", cause);
+        opened.map(drop).map_err(explained)
+    }
+
     /// Reads the manifest of a revision.
     ///
     /// # Errors

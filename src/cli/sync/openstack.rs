@@ -138,7 +138,10 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
                 let error = Error::gate(format!("{} is not what was signed", path.display()));
                 return Err(error.hint("`imgforge repo verify` shows what else is wrong"));
             }
-            wanted.push(parse(&path, &bytes)?);
+            let all = parse(&path, &bytes)?;
+            let disk = Path::new(&file.path).with_file_name(&all.manifest.file);
+            state.refuse_link(&disk)?;
+            wanted.push(all);
         }
     }
     if wanted.is_empty() {

@@ -1,11 +1,14 @@
 //! Files with a known digest.
 
+use std::path::Path;
+
 use sha2::{Digest as _, Sha512};
 
 use super::Audit;
 use crate::error::Result;
 use crate::gpg::verify_detached;
 use crate::http::Piece;
+use crate::repository::below;
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +52,19 @@ impl Audit {
         expected: &Expected,
         progress: impl Fn(u64),
     ) -> Result<Option<String>> {
-        let mut hasher = Sha512::new();
-        let mut size = 0;
         let Ok(url) = self.base.below(path) else {
             return Ok(Some(format!("{} leads out of the repository", expected.by)));
         };
-        let opened = self.client.open_at(&url, 0, None, None);
-        let mut stream = match opened {
+        // Of a directory no link is followed, nor a pipe or a device read.
+        if let Some(root) = &self.root
+            && let Err(cause) = below::open(root, Path::new(path))
+        {
+            let error = below::explained(root, path, "reading", cause);
+            return Ok(Some(format!("{} names it, and {error}", expected.by)));
+        }
+        let mut hasher = Sha512::new();
+        let mut size = 0;
+        let mut stream = match self.client.open_at(&url, 0, None, None) {
             Ok(stream) => stream,
             Err(error) => {
                 crate::host::interrupt::check()?;
@@ -67,6 +76,9 @@ impl Audit {
                 Ok(Some(Piece::Bytes(bytes))) => {
                     hasher.update(&bytes);
                     size += bytes.len() as u64;
+                    if expected.size.is_some_and(|expected| size > expected) {
+                        break;
+                    }
                     progress(size);
                 }
                 Ok(Some(Piece::Restart)) => (hasher, size) = (Sha512::new(), 0),
@@ -80,8 +92,13 @@ impl Audit {
         self.report.files += 1;
         self.report.bytes += size;
         if expected.size.is_some_and(|expected| expected != size) {
+            let has = if Some(size) > expected.size {
+                "at least "
+            } else {
+                ""
+            };
             return Ok(Some(format!(
-                "it has {size} bytes, which {} denies",
+                "it has {has}{size} bytes, which {} denies",
                 expected.by
             )));
         }

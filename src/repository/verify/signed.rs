@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::KEY_FILE;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
 use crate::index::Claims;
 use crate::repository::state::Image;
@@ -144,13 +144,20 @@ pub(super) fn read_lists(
     let mut there = Vec::new();
     for name in names {
         let (image, path) = (state.images.get(name), revisions::path(name));
-        let bytes = below::read(&state.root, &path)?;
-        if bytes.is_some() || image.is_some_and(Image::is_listed) {
+        let bytes = match below::read(&state.root, &path) {
+            // What is no file of its own is wrong, and the others may be right.
+            Err(error) if error.kind() == Kind::Gate => Err(error),
+            bytes => Ok(bytes?),
+        };
+        if !matches!(bytes, Ok(None)) || image.is_some_and(Image::is_listed) {
             there.push((name, image, bytes, path));
         }
     }
-    let texts = there.iter().map(|(_, _, bytes, _)| bytes.as_deref());
-    let texts: Vec<&[u8]> = texts.map(Option::unwrap_or_default).collect();
+    let texts = there.iter().map(|(_, _, bytes, _)| match bytes {
+        Ok(Some(bytes)) => bytes.as_slice(),
+        _ => &[],
+    });
+    let texts: Vec<&[u8]> = texts.collect();
     let verified = verify_all(&texts, keyring)?;
     let judge = |name: &str, image: Option<&Image>, text: &str| {
         let list: Value = serde_json::from_str(text)
@@ -168,16 +175,17 @@ pub(super) fn read_lists(
         let until = list["valid-until"].as_str();
         Ok(until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)))
     };
-    let all = there.iter().zip(verified);
+    let all = there.into_iter().zip(verified);
     Ok(all
         .map(|((name, image, bytes, path), verified)| Signed {
             result: match bytes {
-                Some(_) => verified.and_then(|verified| judge(name, *image, &verified.text)),
-                None => Err(Error::gate("it is not there")),
+                Ok(Some(_)) => verified.and_then(|verified| judge(name, image, &verified.text)),
+                Ok(None) => Err(Error::gate("it is not there")),
+                Err(error) => Err(error),
             },
             channel: None,
-            image: Some((*name).clone()),
-            path: path.clone(),
+            image: Some(name.clone()),
+            path,
         })
         .collect())
 }

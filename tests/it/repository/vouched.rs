@@ -1,11 +1,14 @@
 //! Somebody writes to the directory of a repository, and has no key: what is signed or removed is made
 //! of what a signed list vouches for, whatever the verb and whichever the image that it names.
 
+use std::os::unix::fs::symlink;
+
 use imgforge::repository::Policy;
 use imgforge::repository::verify::audit;
 use imgforge::units::Span;
 
 use super::forged::{change, copied, record};
+use super::site::Site;
 use super::world::*;
 
 const NOTHING_STAYS: Policy = Policy {
@@ -261,4 +264,94 @@ fn pointers_and_streams_are_compared_with_the_lists() {
         std::fs::write(&path, right).unwrap();
     }
     assert_eq!(faults(root), "");
+}
+
+#[test]
+fn a_frozen_channel_is_thawed_by_who_signs_only() {
+    let world = World::new();
+    let (repository, now) = (world.repository(), Stamp::now());
+    let [one, two] = ["one", "two"].map(|text| world.disk(text));
+    publish(&repository, &one);
+    repository.freeze("stable", true, &now).unwrap();
+    let channels = repository.path().join(".imgforge/channels.json");
+    let right = std::fs::read(&channels).unwrap();
+    let thaws: [&dyn Fn(); 2] = [
+        &|| change(&channels, |file| file["channels"]["stable"] = json!({})),
+        &|| std::fs::remove_file(&channels).unwrap(),
+    ];
+    for thaw in thaws {
+        thaw();
+        let error = publish_with(&repository, &two, |_| {})
+            .unwrap_err()
+            .render();
+        assert!(
+            error.contains("whether it is frozen") && error.contains("hint: "),
+            "{error}"
+        );
+        std::fs::write(&channels, &right).unwrap();
+    }
+    let error = publish_with(&repository, &two, |_| {})
+        .unwrap_err()
+        .render();
+    assert!(error.contains("the channel `stable` is frozen"), "{error}");
+    repository.renew(&now).unwrap();
+    repository.freeze("stable", false, &now).unwrap();
+    assert_eq!(publish(&repository, &two).revision, 2);
+    assert_eq!(faults(repository.path()), "");
+}
+
+/// Whoever checks a repository is kept waiting by nothing that lies in it.
+#[test]
+fn no_check_follows_a_link_or_waits_for_a_pipe() {
+    let site = Site::new();
+    let world = &site.world;
+    let (repository, one) = (world.repository(), world.disk("one"));
+    let disk = std::fs::read(&one.raw).unwrap();
+    let manifest = json!({
+        "name": "web-node", "version": "1", "file": "web-node.raw",
+        "sha512": file_sha512(&one.raw).unwrap(), "disk-format": "raw", "min-disk": 1,
+        "min-ram": 1, "properties": {}, "create": "",
+    });
+    publish_with(&repository, &one, |p| {
+        let about = [("target", "openstack"), ("format", "openstack-manifest")];
+        let name = "web-node.openstack.json";
+        let manifest = Companion::bytes(name, manifest.to_string()).about(about);
+        p.companions = vec![manifest, Companion::bytes("web-node.raw", disk)];
+    })
+    .unwrap();
+    let root = repository.path();
+    let blob = "images/web-node/1/web-node-0123456789ab.xz";
+    let disk = "images/web-node/1/web-node.raw";
+    type Plant = fn(&Path);
+    let pipe: Plant = |path| Program::new("mkfifo").arg(path).run().unwrap();
+    let endless: Plant = |path| symlink("/dev/zero", path).unwrap();
+    for (file, plant, told) in [
+        (blob, pipe, "it is no file"),
+        (blob, endless, "is a link"),
+        (disk, endless, "is a link"),
+        ("channels/index.json", pipe, "it is no file"),
+        ("channels/index.json", endless, "is a link"),
+        ("images/web-node/revisions.sjson", pipe, "it is no file"),
+    ] {
+        let path = root.join(file);
+        std::fs::rename(&path, world.path("kept")).unwrap();
+        plant(&path);
+        let found = faults(root);
+        assert!(
+            found.contains(file) && found.contains(told),
+            "{file}: {found}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(world.path("kept"), &path).unwrap();
+    }
+    std::fs::rename(root.join(disk), world.path("kept")).unwrap();
+    symlink(world.path("kept"), root.join(disk)).unwrap();
+    let error = site.fails(4, &["sync", "openstack", "web-node"]);
+    assert!(error.contains("web-node.raw is a link"), "{error}");
+    let pipe_of_ours = world.path("pipe");
+    pipe(&pipe_of_ours);
+    let client = imgforge::http::Client::new().unwrap();
+    let url = imgforge::http::Url::of_path(&pipe_of_ours).unwrap();
+    let error = client.read_optional(&url, 1).unwrap_err().render();
+    assert!(error.contains("is no file"), "{error}");
 }
