@@ -64,7 +64,7 @@ impl DiffImages {
 
     fn side(&self, app: &App, name: &str) -> Result<Side> {
         match name.split_once('@') {
-            Some((name, at)) => published(&self.which.path()?, name, at),
+            Some((name, at)) => published(&self.which.path(app)?, name, at),
             None => built(app, name),
         }
     }

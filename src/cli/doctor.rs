@@ -1,7 +1,5 @@
 //! `imgforge doctor`.
 
-use std::path::Path;
-
 use super::{App, out, recipes};
 use crate::doctor::{self, Wishes};
 use crate::error::Result;
@@ -21,7 +19,7 @@ impl Doctor {
     /// When the host is not ready.
     pub fn run(&self, app: &App) -> Result<()> {
         // A recipe repository is welcome, not needed.
-        let repo = recipes::open(Path::new(".")).ok();
+        let repo = recipes::find(app)?;
         let config = repo
             .as_ref()
             .map(|repo| repo.config())

@@ -37,7 +37,7 @@ impl Gc {
             true => cache.clear()?,
             false => cache.shrink()?,
         };
-        let blocks = BlockCache::open(store.state(), config.store.block_cache);
+        let blocks = BlockCache::open(store.state(), config.store.block_cache)?;
         blocks.shrink();
         let mut gone: Vec<Gone> = match config.store.max_size {
             Some(limit) => store.shrink(limit)?,

@@ -25,6 +25,16 @@ pub struct Globals {
         hide_env = true
     )]
     pub state: Option<PathBuf>,
+    /// Obeys the recipe repository in DIR, whoever may write it; can be given often
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        value_delimiter = ':',
+        env = crate::recipe::obeyed::TRUST,
+        hide_env = true
+    )]
+    pub trust: Vec<PathBuf>,
     /// Libvirt connection to use instead of the one that fits this user
     #[arg(
         long,

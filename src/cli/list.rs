@@ -1,7 +1,5 @@
 //! `imgforge list`.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::{App, out, recipes};
@@ -30,7 +28,7 @@ impl List {
     /// # Errors
     /// When there is no repository here, or it has a wrong recipe (the others are printed).
     pub fn run(&self, app: &App) -> Result<()> {
-        let repo = recipes::open(Path::new("."))?;
+        let repo = recipes::open(app)?;
         let (mut rows, mut wrong) = (vec![], None);
         for name in repo.names()? {
             match repo.load(&name, &[]) {

@@ -58,6 +58,10 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "IMGFORGE_TRUST",
+        "Recipe repositories to obey whoever may write them, separated by colons, as --trust.",
+    ),
     ("IMGFORGE_STATE", "The state directory, as --state."),
     ("IMGFORGE_CONNECT", "The libvirt connection, as --connect."),
     ("IMGFORGE_ACCEL", "What runs guests, as --accel."),

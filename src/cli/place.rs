@@ -1,10 +1,11 @@
 //! The repository that a verb works on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{App, recipes};
 use crate::error::Result;
 use crate::gpg::Signers;
+use crate::host::statedir;
 use crate::recipe::{Config, Repo};
 use crate::repository::{Repository, Stamp, place};
 use crate::stage::publish::commit;
@@ -23,7 +24,7 @@ impl Which {
     /// # Errors
     /// When there is no such repository, no key, or it cannot be written.
     pub fn open(&self, app: &App) -> Result<Repository> {
-        let repo = recipes::open(Path::new("."))?;
+        let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
         Repository::open(place.settings(&config, &state, &app.ui)?)
@@ -33,8 +34,8 @@ impl Which {
     ///
     /// # Errors
     /// When there is no such repository.
-    pub fn path(&self) -> Result<PathBuf> {
-        let repo = recipes::open(Path::new("."))?;
+    pub fn path(&self, app: &App) -> Result<PathBuf> {
+        let repo = recipes::open(app)?;
         let config = repo.config()?;
         Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
     }
@@ -44,7 +45,7 @@ impl Which {
     /// # Errors
     /// When there is no such repository, or gpg cannot be asked.
     pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers)> {
-        let repo = recipes::open(Path::new("."))?;
+        let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
         let signers = place.trusted(&config, &state, &app.ui)?;
@@ -57,6 +58,7 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
+    statedir::check(&state)?;
     Ok((config, state))
 }
 
@@ -64,8 +66,8 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
 ///
 /// # Errors
 /// When there is no recipe repository here.
-pub fn stamp(why: Option<&str>) -> Result<Stamp> {
-    let repo = recipes::open(Path::new("."))?;
+pub fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
+    let repo = recipes::open(app)?;
     Ok(Stamp::now().why(why).commit(commit(repo.root())))
 }
 

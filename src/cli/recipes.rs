@@ -2,29 +2,41 @@
 
 use std::path::Path;
 
+use super::App;
 use crate::error::Result;
 use crate::recipe::{Repo, SealWords};
 use crate::{scan, sysprep};
 
-/// Opens the recipe repository around `dir`, with the words that `seal` and `check` know.
+/// Opens the recipe repository of the working directory, with the words that `seal` and `check`
+/// know.
 ///
 /// # Errors
-/// When there is none.
-pub fn open(dir: &Path) -> Result<Repo> {
-    Ok(Repo::open(dir)?.with_seal_words(words()))
+/// When there is none, or it is not obeyed.
+pub fn open(app: &App) -> Result<Repo> {
+    let repo = Repo::open_trusting(Path::new("."), &app.globals.trust)?;
+    Ok(repo.with_seal_words(words()))
+}
+
+/// As [`open`], for what needs none.
+///
+/// # Errors
+/// When there is one that is not obeyed.
+pub fn find(app: &App) -> Result<Option<Repo>> {
+    let repo = Repo::find(Path::new("."), &app.globals.trust)?;
+    Ok(repo.map(|repo| repo.with_seal_words(words())))
 }
 
 /// Opens the recipe repository around a file; without one, the file's folder is taken for it.
 /// Also says whether that was so.
 ///
 /// # Errors
-/// When the file's folder cannot be opened.
-pub fn open_around(file: &Path) -> Result<(Repo, bool)> {
+/// When the file's folder cannot be opened, or lies in a repository that is not obeyed.
+pub fn open_around(app: &App, file: &Path) -> Result<(Repo, bool)> {
     let alone = Repo::around(file)?;
-    match Repo::open(alone.root()) {
-        Ok(repo) => Ok((repo.with_seal_words(words()), false)),
-        Err(_) => Ok((alone.with_seal_words(words()), true)),
-    }
+    let found = Repo::find(alone.root(), &app.globals.trust)?;
+    let is_alone = found.is_none();
+    let repo = found.unwrap_or(alone).with_seal_words(words());
+    Ok((repo, is_alone))
 }
 
 /// The words that `seal` and `check` know.

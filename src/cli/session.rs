@@ -1,10 +1,11 @@
 //! What the verbs of the pipeline work with, from the options and imgforge.yaml.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{App, recipes};
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
+use crate::host::statedir;
 use crate::pipeline::Session;
 use crate::pipeline::pins::Pins;
 use crate::recipe::Config;
@@ -17,10 +18,11 @@ use crate::store::digests::Digests;
 /// # Errors
 /// When there is no recipe repository here, or its imgforge.yaml is wrong.
 pub fn open(app: &App) -> Result<Session> {
-    let repo = recipes::open(Path::new("."))?;
+    let repo = recipes::open(app)?;
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
+    statedir::check(&state)?;
     let accel = match app.globals.accel.setting() {
         Setting::Auto => config.accel,
         chosen => chosen,
@@ -50,15 +52,17 @@ pub fn open(app: &App) -> Result<Session> {
 /// one, where its relative paths start, and the store.
 ///
 /// # Errors
-/// When imgforge.yaml is wrong, or there is no place for the state.
+/// When imgforge.yaml is wrong or not obeyed, or there is no place for the state.
 pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
-    let (config, root) = match recipes::open(Path::new(".")) {
-        Ok(repo) => (repo.config()?, Some(repo.root().to_owned())),
-        Err(_) => (Config::default(), None),
+    let (config, root) = match recipes::find(app)? {
+        Some(repo) => (repo.config()?, Some(repo.root().to_owned())),
+        None => (Config::default(), None),
     };
     let configured = config.state.as_ref().zip(root.as_ref());
     let configured = configured.map(|(state, root)| root.join(state));
-    let store = Store::new(app.globals.state_dir(configured.as_deref())?);
+    let state = app.globals.state_dir(configured.as_deref())?;
+    statedir::check(&state)?;
+    let store = Store::new(state);
     Ok((config, root, store))
 }
 

@@ -1,7 +1,6 @@
 //! `imgforge show`.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use super::{App, out, recipes};
 use crate::address;
@@ -28,8 +27,8 @@ impl Show {
     ///
     /// # Errors
     /// When there is no such recipe, or it is wrong.
-    pub fn run(&self, _: &App) -> Result<()> {
-        let resolved = recipes::open(Path::new("."))?.load(&self.name, &self.var)?;
+    pub fn run(&self, app: &App) -> Result<()> {
+        let resolved = recipes::open(app)?.load(&self.name, &self.var)?;
         if self.resolved {
             return out::print(&address::hide(&resolved.render()));
         }

@@ -1,7 +1,7 @@
 //! `imgforge validate`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{App, out, recipes};
 use crate::address;
@@ -25,9 +25,9 @@ impl Validate {
     /// With all mistakes.
     pub fn run(&self, app: &App) -> Result<()> {
         let repo = match self.files.first() {
-            None => recipes::open(Path::new("."))?,
+            None => recipes::open(app)?,
             Some(file) => {
-                let (repo, alone) = recipes::open_around(file)?;
+                let (repo, alone) = recipes::open_around(app, file)?;
                 if alone {
                     app.ui.notice(format!(
                         "{} lies in no recipe repository: its folder is taken for one, and its files are looked for there",

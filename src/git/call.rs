@@ -133,6 +133,10 @@ impl Git {
         for (name, value) in ENVIRONMENT {
             program = program.env(*name, value);
         }
+        // For root, git reads what belongs to who called sudo, as imgforge does.
+        if let Some(caller) = std::env::var_os("SUDO_UID") {
+            program = program.env("SUDO_UID", caller);
+        }
         if let Some(objects) = &self.objects {
             program = program.env("GIT_OBJECT_DIRECTORY", objects.path());
         }

@@ -1,7 +1,6 @@
 //! The signing key: one that `gpg` knows, or one of imgforge's own.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -10,11 +9,32 @@ use super::agent::Session;
 use super::listing::{parse_fingerprints, refuse_ended};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::durable;
+use crate::host::exec::quote;
+use crate::host::ours::Owners;
 use crate::host::temporary::Temporary;
 use crate::ui::Ui;
 
 /// User id of imgforge's own keys.
 const OWN_UID: &str = "imgforge image repository <imgforge@localhost>";
+
+/// Refuses a key directory that others can read or change. Its rights are for its owner to set.
+fn private(home: &Path) -> Result<()> {
+    let doing = || format!("looking at {}", home.display());
+    let found = home.symlink_metadata().doing(doing)?;
+    let fault = Owners::me_and_root().fault(home, &found, false);
+    let open = found.mode() & 0o077 != 0 || !found.is_dir();
+    let what = || Error::host(format!("{} is not private", home.display()));
+    match fault {
+        Some(fault) => {
+            let mend = fault.mend.unwrap_or_default();
+            Err(what().cause(fault.why).hint(format!("`{mend}`")))
+        }
+        None if open => Err(what()
+            .cause("gpg keeps secret keys there")
+            .hint(format!("`chmod 700 {}`", quote(&home.to_string_lossy())))),
+        None => Ok(()),
+    }
+}
 
 /// Signs every file of the working directory as its name's end says.
 const SIGN_ALL: &str = r#"for file in *; do
@@ -85,7 +105,7 @@ impl Signer {
         let home = state.join("gnupg");
         let doing = || format!("making {}", home.display());
         durable::create_dir(&home, 0o700).doing(doing)?;
-        std::fs::set_permissions(&home, Permissions::from_mode(0o700)).doing(doing)?;
+        private(&home)?;
 
         let session = Session::of_imgforge(&home)?;
         let mut keys = own_keys(&session, &home)?;
@@ -353,6 +373,8 @@ fn list(session: &Session, key: Option<&str>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn keys_that_gpg_cannot_read_are_no_reason_to_make_another() {
@@ -360,7 +382,17 @@ mod tests {
         let home = state.path().join("gnupg");
         let ring = home.join("pubring.kbx");
         std::fs::create_dir_all(&ring).unwrap();
-        let error = Signer::own(state.path(), &Ui::silent()).unwrap_err();
+        let own = || Signer::own(state.path(), &Ui::silent());
+        // Its rights stay as they are, and wrong ones are told.
+        let mode = |mode| std::fs::set_permissions(&home, Permissions::from_mode(mode)).unwrap();
+        for (open, mend) in [(0o755, "chmod 700"), (0o777, "chmod go-w")] {
+            mode(open);
+            let error = own().unwrap_err();
+            assert!(error.hint_text().unwrap().contains(mend), "{error}");
+            assert_eq!(home.metadata().unwrap().mode() & 0o777, open);
+        }
+        mode(0o700);
+        let error = own().unwrap_err();
         assert!(error.message().contains("cannot be read"), "{error}");
         assert!(error.hint_text().is_some());
         assert!(!home.join("private-keys-v1.d").exists());

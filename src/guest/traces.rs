@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::watch::children_with;
 use crate::error::{Context as _, Result};
-use crate::host::temporary;
+use crate::host::{ours, temporary};
 
 /// Prefix of the scratch directories of sessions.
 const SCRATCH: &str = "guestfs-";
@@ -89,7 +89,12 @@ pub fn remove_sockets_below(dir: &Path) {
 
 fn below(dir: &Path, depth: usize) {
     let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    for entry in names.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    // What the appliance's QEMU may write to is not this user's, if it is root.
+    let ours = |entry: &std::fs::DirEntry| {
+        let found = entry.metadata();
+        found.is_ok_and(|found| found.is_dir() && found.uid() == ours::me())
+    };
+    for entry in names.filter(ours) {
         if let Ok(target) = std::fs::read_link(entry.path().join(LINK))
             && entry.file_name().as_bytes().starts_with(SCRATCH.as_bytes())
             && is_sockets(&target)
@@ -107,9 +112,7 @@ fn below(dir: &Path, depth: usize) {
 fn is_sockets(dir: &Path) -> bool {
     let name = dir.file_name().unwrap_or_default().as_bytes();
     let named = name.starts_with(b"libguestfs") && dir.is_absolute();
-    let ours = |data: std::fs::Metadata| {
-        data.is_dir() && data.uid() == rustix::process::geteuid().as_raw()
-    };
+    let ours = |data: std::fs::Metadata| data.is_dir() && data.uid() == ours::me();
     named && dir.symlink_metadata().is_ok_and(ours)
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context as _, Result};
+use crate::host::ours::{self, Owners};
 
 /// How the names begin, and no others of imgforge.
 const PREFIX: &str = "imgforge-now-";
@@ -33,17 +34,7 @@ pub fn beside(path: &Path) -> PathBuf {
 
 /// Whether only root and this user decide what the names at and above a directory mean.
 fn is_ours(dir: &Path) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    dir.ancestors().all(|dir| {
-        dir.symlink_metadata().is_ok_and(|found| {
-            let mode = found.mode();
-            // An ordinary user's private group has the user's number, and is nobody else's.
-            let private = me != 0 && found.uid() == me && found.gid() == me;
-            let others = if private { 0o002 } else { 0o022 };
-            // In a sticky directory each renames what is their own.
-            [0, me].contains(&found.uid()) && (mode & others == 0 || mode & 0o1000 != 0)
-        })
-    })
+    Owners::me_and_root().fault_at_or_above(dir).is_none()
 }
 
 /// A directory of this process alone. Dropping it removes it.
@@ -88,9 +79,8 @@ fn sweep_within(place: &Path, before: SystemTime) -> Vec<PathBuf> {
     let mut removed = Vec::new();
     for path in ours.map(|entry| entry.path()) {
         let old = path.symlink_metadata().is_ok_and(|found| {
-            let me = rustix::process::geteuid().as_raw();
             let changed = found.modified().is_ok_and(|changed| changed < before);
-            found.is_dir() && found.uid() == me && changed
+            found.is_dir() && found.uid() == ours::me() && changed
         });
         let Some(lock) = old.then(|| File::open(&path).ok()).flatten() else {
             continue;

@@ -1,6 +1,6 @@
 //! A download into a file that a later call, in another process, can go on with.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Client, Piece, Url};
 use crate::error::{Context as _, Result};
+use crate::host::ours;
 
 /// What [`Client::fetch`] has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,9 @@ impl Client {
     ) -> Result<Fetched> {
         let doing = || format!("writing {}", part.display());
         let mut noted = read_note(part, url);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(part)
-            .doing(doing)?;
+        let mut options = OpenOptions::new();
+        let options = ours::no_link(options.create(true).append(true));
+        let mut file = options.open(part).doing(doing)?;
         if noted.is_none() {
             file.set_len(0).doing(doing)?;
         }
@@ -107,7 +106,10 @@ pub(crate) fn write_note(part: &Path, url: &Url, validator: Option<&str>) -> Res
         validator: validator.to_owned(),
     };
     let text = serde_json::to_vec(&from).unwrap_or_default();
-    File::create(&note)
+    let mut options = OpenOptions::new();
+    let options = ours::no_link(options.write(true).create(true).truncate(true));
+    options
+        .open(&note)
         .and_then(|mut file| file.write_all(&text))
         .doing(|| format!("writing {}", note.display()))
 }

@@ -18,6 +18,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a process does not end or a directory cannot be removed: keep the item then.
 pub fn sweep(item: &Item) -> Result<Vec<String>> {
+    item.check()?;
     match item {
         Item::Domain { name, uuid } => sweep_domain(name, *uuid),
         Item::Process { pid, start } => Ok(sweep_process(*pid, *start)?.into_iter().collect()),

@@ -6,12 +6,15 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::container::Record;
 use super::encode::Block;
+use crate::error::Result;
+use crate::host::statedir;
 use crate::units::Size;
 
 /// Unless imgforge.yaml says otherwise: enough for the blocks of dozens of images.
@@ -61,13 +64,17 @@ impl BlockKey {
 
 impl BlockCache {
     /// The cache below the state directory, which need not exist yet.
-    pub fn open(state: &Path, limit: Option<Size>) -> Self {
-        BlockCache {
+    ///
+    /// # Errors
+    /// When others could put blocks there: whoever can knows how to name any bytes by a digest.
+    pub fn open(state: &Path, limit: Option<Size>) -> Result<Self> {
+        statedir::check(state)?;
+        Ok(BlockCache {
             dir: state.join("blocks"),
             limit: limit.unwrap_or(DEFAULT_LIMIT),
             damaged: AtomicU64::new(0),
             grown: AtomicU64::new(0),
-        }
+        })
     }
 
     /// The block of this key, if there is a sound one; it counts as used now.
@@ -99,7 +106,8 @@ impl BlockCache {
     fn write(&self, key: &BlockKey, block: &Block) -> std::io::Result<()> {
         let path = self.path(key);
         let dir = path.parent().unwrap_or(&self.dir);
-        std::fs::create_dir_all(dir)?;
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(dir)?;
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(dir)?;
@@ -243,7 +251,7 @@ mod tests {
     #[test]
     fn a_block_comes_back_for_its_key_only() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = BlockCache::open(dir.path(), None);
+        let cache = BlockCache::open(dir.path(), None).unwrap();
         assert_eq!(cache.get(&key(1)), None);
         cache.put(&key(1), &block(1, 100));
         assert_eq!(cache.get(&key(1)), Some(block(1, 100)));
@@ -258,7 +266,7 @@ mod tests {
     #[test]
     fn a_damaged_entry_is_seen_and_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = BlockCache::open(dir.path(), None);
+        let cache = BlockCache::open(dir.path(), None).unwrap();
         let path = cache.path(&key(1));
         cache.put(&key(1), &block(1, 100));
         let good = std::fs::read(&path).unwrap();
@@ -279,7 +287,7 @@ mod tests {
     fn the_least_recently_used_go_when_it_is_full() {
         let dir = tempfile::tempdir().unwrap();
         let each = 1000 + HEAD as u64;
-        let cache = BlockCache::open(dir.path(), Some(Size::bytes(2 * each)));
+        let cache = BlockCache::open(dir.path(), Some(Size::bytes(2 * each))).unwrap();
         for n in 1..=3 {
             cache.put(&key(n), &block(n, 1000));
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(n));
@@ -300,7 +308,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_goes_once_it_is_old() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = BlockCache::open(dir.path(), None);
+        let cache = BlockCache::open(dir.path(), None).unwrap();
         cache.put(&key(1), &block(1, 10));
         let path = cache.path(&key(1));
         let [old, fresh] = [".new-old", ".new-fresh"].map(|name| path.with_file_name(name));

@@ -55,12 +55,13 @@ pub fn remove_garbage(store: &Store) -> Result<()> {
 
 fn clear(item: &Item) -> Result<Vec<String>> {
     use crate::error::Context as _;
+    item.check()?;
     match item {
         Item::Domain { name, uuid } => sweep_domain(name, *uuid),
         Item::Process { pid, start } => {
             sweep_process(*pid, *start).map(|ended| ended.into_iter().collect())
         }
-        Item::Scratch { path } if !path.exists() => Ok(vec![]),
+        Item::Scratch { path } if path.symlink_metadata().is_err() => Ok(vec![]),
         Item::Scratch { path } => {
             let doing = || format!("removing {}", path.display());
             if path.is_dir() {

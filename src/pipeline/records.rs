@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Store, write_atomic};
+use crate::store::{Store, private_dir, write_atomic};
 use crate::time::now;
 
 /// What happened to one image.
@@ -97,7 +97,7 @@ fn path(store: &Store, image: &str) -> PathBuf {
 fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
     // Builds of one image may run at the same time, and a state directory is made by a build only.
     let dir = store.state().join("records");
-    if !store.is_prepared() || std::fs::create_dir_all(&dir).is_err() {
+    if !store.is_prepared() || private_dir(&dir).is_err() {
         return;
     }
     let Ok(lock) = File::create(dir.join(".lock")) else {

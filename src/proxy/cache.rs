@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Result};
+use crate::host::statedir;
 use crate::units::Size;
 
 /// Unfinished files of dead processes go after so long.
@@ -58,9 +59,10 @@ impl Cache {
     }
 
     pub(super) fn prepare(&self) -> Result<()> {
+        statedir::check(self.dir.parent().unwrap_or(&self.dir))?;
         for dir in ["urls", "blobs"] {
             let dir = self.dir.join(dir);
-            std::fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
+            statedir::private_dir(&dir).doing(|| format!("making {}", dir.display()))?;
         }
         self.used.store(self.size(), Ordering::Relaxed);
         Ok(())

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::blocks::{self, Map};
 use crate::error::{Context as _, DISK_FULL, Error, Kind, Result};
+use crate::host::ours;
 use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions, Unpacked, Unpacker};
 
 /// A blob with a larger block than this, in bytes, is decoded when it is complete.
@@ -81,7 +82,8 @@ impl<'a> Feeder<'a> {
 
     /// Appends what is not there yet to `part`.
     pub(super) fn keep(&mut self, part: &'a Path) -> Result<()> {
-        let file = OpenOptions::new().create(true).append(true).open(part);
+        let mut options = OpenOptions::new();
+        let file = ours::no_link(options.create(true).append(true)).open(part);
         self.part = Some((part, file.doing(|| format!("writing {}", part.display()))?));
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod desugar;
 pub mod grow;
 pub mod include;
 pub mod node;
+pub mod obeyed;
 pub mod parse;
 pub mod problem;
 pub mod reference;

@@ -8,8 +8,9 @@ use super::node::{Node, Value};
 use super::problem::{Problem, Problems, nearest};
 use super::resolve::{Resolved, Resolver};
 use super::variants::{self, Image};
-use super::{desugar, schema, walk};
+use super::{desugar, obeyed, schema, walk};
 use crate::error::{Error, Result};
+use crate::host::ours::Owners;
 
 /// Folders of recipes may nest so deep.
 const MAX_FOLDERS: usize = 8;
@@ -37,28 +38,46 @@ impl Repo {
     /// `recipes/`, going up.
     ///
     /// # Errors
-    /// Of kind usage, when there is none.
+    /// Of kind usage, when there is none; as [`Repo::find`].
     pub fn open(dir: &Path) -> Result<Repo> {
+        Self::open_trusting(dir, &[])
+    }
+
+    /// As [`Repo::open`]; what lies in one of `trusted` is obeyed whoever may write it.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn open_trusting(dir: &Path, trusted: &[PathBuf]) -> Result<Repo> {
         let none = |why: String| {
             Error::usage(why)
                 .hint("`imgforge init DIR` makes a recipe repository; -C DIR names one")
         };
-        let start = dir
-            .canonicalize()
+        dir.canonicalize()
             .map_err(|error| none(format!("{} cannot be opened: {error}", dir.display())))?;
-        start
+        Self::find(dir, trusted)?.ok_or_else(|| {
+            none(format!(
+                "{} is not in a recipe repository: no imgforge.yaml and no recipes/ here or above",
+                dir.display()
+            ))
+        })
+    }
+
+    /// The repository that `dir` lies in, if it lies in one.
+    ///
+    /// # Errors
+    /// [`Kind::Host`](crate::error::Kind::Host), when others could have written it and it is none
+    /// of `trusted`: it is neither obeyed, nor passed over for one further up, or for none.
+    pub fn find(dir: &Path, trusted: &[PathBuf]) -> Result<Option<Repo>> {
+        let start = dir.canonicalize().unwrap_or_default();
+        let root = start
             .ancestors()
-            .find(|dir| dir.join(config::FILE).is_file() || dir.join("recipes").is_dir())
-            .map(|root| Repo {
-                root: root.to_path_buf(),
-                seal_words: SealWords::default(),
-            })
-            .ok_or_else(|| {
-                none(format!(
-                    "{} is not in a recipe repository: no imgforge.yaml and no recipes/ here or above",
-                    dir.display()
-                ))
-            })
+            .find(|dir| dir.join(config::FILE).is_file() || dir.join("recipes").is_dir());
+        let Some(root) = root else { return Ok(None) };
+        obeyed::check(root, trusted, &Owners::obeyed())?;
+        Ok(Some(Repo {
+            root: root.to_path_buf(),
+            seal_words: SealWords::default(),
+        }))
     }
 
     /// A recipe that lies in no repository: its folder is taken for one.

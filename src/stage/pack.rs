@@ -25,7 +25,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
     Store::new(context.state).verify(&sealed.0)?;
     context.ui.step("compressing");
     let file = format!("{}-{version}.xz", recipe.name);
-    let cache = pack::BlockCache::open(context.state, context.config.store.block_cache);
+    let cache = pack::BlockCache::open(context.state, context.config.store.block_cache)?;
     let options = pack::Options {
         profile: recipe.pack.profile,
         filter: recipe.pack.filter,

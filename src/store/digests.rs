@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::host::statedir;
 use crate::store::Store;
 use crate::time::now;
 
@@ -48,11 +49,13 @@ pub struct Digests {
 }
 
 impl Digests {
-    /// Reads the memory of the state directory; a missing or broken file is an empty memory.
+    /// Reads the memory of the state directory; a missing or broken file, or one in a directory
+    /// that others may write, is an empty memory.
     pub fn open(state: &Path) -> Self {
         let file = state.join("digests.json");
-        let known = std::fs::read(&file)
+        let known = statedir::check(state)
             .ok()
+            .and_then(|()| std::fs::read(&file).ok())
             .and_then(|text| serde_json::from_slice(&text).ok());
         Digests {
             file,

@@ -12,9 +12,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
-use crate::host::durable;
 use crate::store::inputs::Inputs;
-use crate::store::{Store, write_atomic};
+use crate::store::{Store, private_dir, write_atomic};
 use crate::time::now;
 use crate::units::Span;
 
@@ -148,7 +147,7 @@ impl Note {
         store.prepare()?;
         let locking = || "locking the refresh epochs".to_owned();
         let dir = store.state().join("epochs");
-        durable::create_dir(&dir, 0o777).doing(locking)?;
+        private_dir(&dir).doing(locking)?;
         let lock = File::create(dir.join(".lock")).doing(locking)?;
         flock(&lock, FlockOperation::LockExclusive)
             .map_err(std::io::Error::from)

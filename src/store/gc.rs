@@ -1,6 +1,7 @@
 //! What may go: unfinished work without a living owner, and the least recently used entries.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::Result;
+use crate::host::ours::{self, Owners};
 use crate::store::ledger::Item;
 use crate::store::strays::Stray;
 use crate::store::{Entry, Store};
@@ -16,6 +18,9 @@ use crate::units::Size;
 
 /// How long an unfinished download waits for somebody to go on with it.
 const PART_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// No record is longer, in bytes.
+const LARGEST_RECORD: u64 = 64 << 10;
 
 /// A page of the ledger whose process is gone. It is locked while it is looked at.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub(super) struct Page(PathBuf);
 impl Page {
     /// The page's lock, if its process is gone.
     fn lock(&self) -> Option<std::fs::File> {
-        let lock = std::fs::File::open(self.0.join("lock")).ok()?;
+        let lock = ours::open(&self.0.join("lock")).ok()?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
         Some(lock)
     }
@@ -66,7 +71,9 @@ impl Page {
     pub(super) fn records(&self) -> Vec<(PathBuf, Value)> {
         let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
         let records = files.filter_map(|file| {
-            let text = std::fs::read(file.path()).ok()?;
+            let mut text = vec![];
+            let record = ours::open(&file.path()).ok()?.take(LARGEST_RECORD);
+            { record }.read_to_end(&mut text).ok()?;
             let value: Value = serde_json::from_slice(&text).ok()?;
             value.is_object().then(|| (file.path(), value))
         });
@@ -96,10 +103,16 @@ impl Page {
 }
 
 impl Store {
+    /// Those that this user wrote.
     pub(super) fn pages(&self) -> Vec<Page> {
         let pages = std::fs::read_dir(self.state().join("ledger"));
         let pages = pages.into_iter().flatten().flatten();
-        pages.map(|page| Page(page.path())).collect()
+        let paths = pages.map(|page| page.path()).filter(|path| {
+            let ours = |found| Owners::me().fault(path, &found, false).is_none();
+            path.symlink_metadata()
+                .is_ok_and(|found| found.is_dir() && ours(found))
+        });
+        paths.map(Page).collect()
     }
 
     /// The pages of the ledger that no living process owns.

@@ -4,18 +4,19 @@
 //! the process ends, however it ends. `imgforge gc`, and every command that works, clears what
 //! the directories without a living owner name, and nothing else.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::durable::sync_dir;
-use crate::host::temporary;
+use crate::host::{ours, statedir, temporary};
 
 /// Something that outlives a killed imgforge unless `gc` clears it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,58 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// Why it may not be cleared, if it is still there: imgforge did not make it, or not for this
+    /// user. A record is no more than somebody's word.
+    ///
+    /// # Errors
+    /// [`Kind::Host`](crate::error::Kind::Host), with the reason.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |what: String, why: &str| {
+            Err(Error::host(format!("{what} stays: {why}"))
+                .hint("if it should go, remove it by hand, then its record in the ledger"))
+        };
+        match self {
+            Item::Scratch { path } => {
+                let what = path.display().to_string();
+                let Ok(found) = path.symlink_metadata() else {
+                    return Ok(());
+                };
+                if !path.is_absolute() || !path.file_name().is_some_and(is_given) {
+                    return refuse(what, "imgforge gives no such name");
+                }
+                if found.uid() != ours::me() || !(found.is_dir() || found.is_file()) {
+                    return refuse(what, "it is not what this user made");
+                }
+            }
+            Item::Domain { name, .. } if name.contains('/') => {
+                return refuse(format!("the guest {name}"), "imgforge gives no such name");
+            }
+            Item::Domain { .. } => {}
+            Item::Process { pid, .. } => {
+                let of = std::fs::metadata(format!("/proc/{pid}"));
+                if of.is_ok_and(|of| of.uid() != ours::me()) {
+                    return refuse(format!("the process {pid}"), "it is another user's");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether imgforge gives such a name to what it writes into a ledger.
+fn is_given(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let digits = |start: &str, many: usize| {
+        let rest = name.strip_prefix(start);
+        rest.is_some_and(|rest| {
+            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            rest.len() == many && rest.bytes().all(is_digit)
+        })
+    };
+    digits(".imgforge-", 32) || digits(".draft-", 32) || digits("imgforge-", 8)
+}
+
 /// This process' page of the ledger.
 #[derive(Debug)]
 pub struct Ledger {
@@ -55,14 +108,17 @@ impl Ledger {
     /// Opens a page of its own below `STATE/ledger/`.
     ///
     /// # Errors
-    /// When the directory cannot be written.
+    /// When the directory cannot be written, or is another user's.
     pub fn open(state: &Path) -> Result<Self> {
+        statedir::check(state)?;
         let dir = state
             .join("ledger")
             .join(uuid::Uuid::new_v4().simple().to_string());
         let doing = || format!("writing the ledger {}", dir.display());
-        std::fs::create_dir_all(&dir).doing(doing)?;
-        let lock = File::create(dir.join("lock")).doing(doing)?;
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(&dir).doing(doing)?;
+        let lock = File::create_new(dir.join("lock")).doing(doing)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(std::io::Error::from)
             .doing(doing)?;
@@ -91,7 +147,7 @@ impl Ledger {
         ));
         let doing = || format!("writing the ledger {}", path.display());
         let text = serde_json::to_vec(item).unwrap_or_default();
-        let mut file = File::create(&path).doing(doing)?;
+        let mut file = File::create_new(&path).doing(doing)?;
         file.write_all(&text).doing(doing)?;
         file.sync_all().doing(doing)?;
         // The name of the record has to outlive a power loss, too.
@@ -159,5 +215,40 @@ pub struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_imgforge_gives_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = "0123456789abcdef0123456789abcdef";
+        for (name, given) in [
+            (format!(".imgforge-{id}"), true),
+            (format!(".draft-{id}"), true),
+            ("imgforge-01234567".into(), true),
+            ("precious".into(), false),
+            (".imgforge-".into(), false),
+            (".draft-0123".into(), false),
+            ("imgforge-0123456g".into(), false),
+            (format!(".draft-{id}0"), false),
+        ] {
+            let path = dir.path().join(&name);
+            let item = Item::Scratch { path: path.clone() };
+            assert!(item.check().is_ok(), "what is gone stays gone: {name}");
+            std::fs::create_dir(&path).unwrap();
+            assert_eq!(item.check().is_ok(), given, "{name}");
+            std::fs::remove_dir(&path).unwrap();
+            std::os::unix::fs::symlink("/etc", &path).unwrap();
+            assert!(item.check().is_err(), "a link is nothing of ours: {name}");
+        }
+        let name = "../../../etc/x".to_owned();
+        let uuid = uuid::Uuid::nil();
+        assert!(Item::Domain { name, uuid }.check().is_err());
+        let pid = std::process::id();
+        assert!(Item::Process { pid, start: 0 }.check().is_ok());
     }
 }

@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
-use crate::host::interrupt;
+use crate::host::{interrupt, ours};
 use crate::store::Store;
 
 /// A held lock.
@@ -42,12 +42,9 @@ impl Store {
 
     fn lock_file(&self, key: &Key) -> std::io::Result<File> {
         let path = self.state().join("locks").join(key.as_str());
-        let writable = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
+        let mut writable = OpenOptions::new();
+        writable.read(true).write(true).create(true).truncate(false);
+        let writable = ours::no_link(&mut writable).open(&path);
         match writable {
             // Who only uses what a read-only state directory holds needs no more than to read.
             Err(cause)
@@ -56,7 +53,9 @@ impl Store {
                     ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
                 ) =>
             {
-                File::open(&path).map_err(|_| cause)
+                let mut readable = OpenOptions::new();
+                let opened = ours::no_link(readable.read(true)).open(&path);
+                opened.map_err(|_| cause)
             }
             opened => opened,
         }

@@ -38,11 +38,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
-use crate::host::durable;
+pub use crate::host::statedir::private_dir;
+use crate::host::{durable, ours};
 use chain::Bytes;
 use inputs::Inputs;
 use ledger::{Item, Ledger, Record};
-pub use place::private_dir;
 
 /// The name of a layer's disk in its entry.
 pub const DISK: &str = "disk.qcow2";
@@ -232,7 +232,9 @@ impl Entry {
     /// Notes that the entry was used now, for least-recently-used.
     pub fn touch(&self) {
         // A store that we may only read keeps working.
-        drop(File::create(self.path.join("used")));
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(true);
+        drop(ours::no_link(options).open(self.path.join("used")));
     }
 
     /// When the entry was last used.
@@ -367,7 +369,7 @@ impl Drop for Draft {
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
     let doing = || format!("writing {}", path.display());
     let dir = path.parent().unwrap_or(Path::new("."));
-    durable::create_dir(dir, 0o777).doing(doing)?;
+    durable::create_dir(dir, 0o700).doing(doing)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
     file.write_all(content).doing(doing)?;
     file.as_file().sync_all().doing(doing)?;

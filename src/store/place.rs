@@ -1,41 +1,15 @@
 //! The state directory: whose it is, and who may read it.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
 
 use crate::error::{Error, Result};
-use crate::host::durable;
+use crate::host::statedir::{ANOTHER, NAMES, check, of_another, private_dir};
+use crate::host::{durable, ours};
 use crate::store::Store;
-
-/// Every name that imgforge gives to something in a state directory, and what file systems have at
-/// their root.
-const OURS: &[&str] = &[
-    "blocks",
-    "cache",
-    "digests.json",
-    "epochs",
-    "gnupg",
-    "images",
-    ".gitignore",
-    ".gitkeep",
-    "ledger",
-    "locks",
-    "logs",
-    "lost+found",
-    "made",
-    "pins",
-    "puppet",
-    "records",
-    "repositories",
-    "store",
-];
 
 /// What every state directory has.
 const PARTS: [&str; 5] = ["store", "locks", "ledger", "images", "logs"];
-
-/// Everybody may write.
-const ANYBODY: u32 = 0o002;
 
 impl Store {
     /// Makes the state directory, readable for its owner only. One that is there keeps its
@@ -53,7 +27,7 @@ impl Store {
             .cause(cause)
             .hint(ANOTHER)
         };
-        self.is_ours()?;
+        self.is_a_state()?;
         for dir in PARTS {
             private_dir(&self.state().join(dir)).map_err(cannot)?;
         }
@@ -66,57 +40,33 @@ impl Store {
 
     /// Whether the state directory is there, and is one. Nothing is written to another.
     pub fn is_prepared(&self) -> bool {
-        PARTS[..3]
-            .iter()
-            .all(|part| self.state().join(part).is_dir())
+        self.has_parts() && check(self.state()).is_ok()
     }
 
-    /// An existing directory is a state directory already, or empty.
-    fn is_ours(&self) -> Result<()> {
+    fn has_parts(&self) -> bool {
+        PARTS[..3].iter().all(|part| {
+            let part = self.state().join(part).symlink_metadata();
+            part.is_ok_and(|found| found.is_dir())
+        })
+    }
+
+    /// An existing directory is a state directory already, or empty, and nobody else's.
+    fn is_a_state(&self) -> Result<()> {
         let state = self.state();
-        let own = rustix::process::geteuid().as_raw();
-        if state.metadata().is_ok_and(|meta| meta.uid() != own) {
-            let state = state.display();
-            return Err(Error::host(format!("{state} belongs to another user"))
-                .cause("who owns it can change what a build takes from it")
-                .hint(ANOTHER));
-        }
-        if self.is_prepared() {
-            return Ok(());
+        if state.metadata().is_ok_and(|meta| meta.uid() != ours::me()) {
+            return Err(of_another(state));
         }
         // What cannot be looked at is told by who writes to it.
-        let (Ok(meta), Ok(names)) = (state.metadata(), state.read_dir()) else {
-            return Ok(());
-        };
-        let refuse = |why: String| {
-            let state = state.display();
-            Err(
-                Error::host(format!("{state} is not a state directory of imgforge"))
-                    .cause(why)
-                    .hint(ANOTHER),
-            )
-        };
-        let mut foreign = names.flatten().map(|entry| entry.file_name());
-        if let Some(name) = foreign.find(|name| !OURS.iter().any(|ours| *ours == name)) {
-            let name = name.display();
-            return refuse(format!("it holds `{name}`, which imgforge did not make"));
+        let names = state.read_dir().into_iter().flatten().flatten();
+        let mut foreign = names.map(|entry| entry.file_name());
+        match foreign.find(|name| !NAMES.iter().any(|ours| *ours == name)) {
+            Some(name) if !self.has_parts() => {
+                let why = format!("it holds `{}`, which imgforge did not make", name.display());
+                let state = state.display();
+                let what = format!("{state} is not a state directory of imgforge");
+                Err(Error::host(what).cause(why).hint(ANOTHER))
+            }
+            _ => check(state),
         }
-        if meta.permissions().mode() & ANYBODY != 0 {
-            return refuse(
-                "everybody may write there, and disks would be for all to change".into(),
-            );
-        }
-        Ok(())
     }
-}
-
-const ANOTHER: &str =
-    "choose a directory of its own with --state DIR, or `state:` in imgforge.yaml";
-
-/// Makes a directory, and those above it that are missing, for the owner only; their names last.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn private_dir(path: &Path) -> io::Result<()> {
-    durable::create_dir(path, 0o700)
 }

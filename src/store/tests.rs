@@ -233,3 +233,21 @@ fn a_commit_that_dies_anywhere_leaves_the_old_or_the_new() {
         }
     }
 }
+
+#[test]
+fn what_is_written_under_a_known_name_goes_through_no_link() {
+    let (dir, store, ledger) = store();
+    let base = add(&store, &ledger, "base", None, 10);
+    let victim = dir.path().join("victim");
+    std::fs::write(&victim, "dear").unwrap();
+    let key = Key::of(b"linked");
+    let link = |path: PathBuf| {
+        drop(std::fs::remove_file(&path));
+        std::os::unix::fs::symlink(&victim, path).unwrap();
+    };
+    link(store.state().join("locks").join(key.as_str()));
+    link(base.path().join("used"));
+    assert!(store.lock(&key, |_| {}).is_err() && store.try_lock(&key).is_none());
+    base.touch();
+    assert_eq!(std::fs::read(&victim).unwrap(), b"dear");
+}

@@ -19,6 +19,7 @@ mod layouts;
 mod links;
 mod needrestart;
 mod nobody;
+mod obeyed;
 mod often;
 mod oracle;
 mod outlets;

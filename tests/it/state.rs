@@ -82,7 +82,7 @@ fn a_directory_of_somebody_else_is_no_state_directory() {
             "shared",
             0o1777,
             Some("letter.txt"),
-            "it holds `letter.txt`",
+            "everybody may write there",
         ),
         ("open", 0o1777, None, "everybody may write there"),
     ] {

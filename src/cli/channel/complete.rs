@@ -31,7 +31,7 @@ impl Complete {
     /// # Errors
     /// When the channel is frozen, or nothing is on trial in it.
     pub fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(self.why.as_deref())?;
+        let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channel = self.channel.as_deref();
         let channel = channel.unwrap_or(repository.default_channel());

@@ -52,7 +52,7 @@ impl Thaw {
 
 impl Change {
     fn run(&self, app: &App, frozen: bool) -> Result<()> {
-        let stamp = place::stamp(Some(&self.why))?;
+        let stamp = place::stamp(app, Some(&self.why))?;
         self.which
             .open(app)?
             .freeze(&self.channel, frozen, &stamp)?;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::super::out;
 use super::super::place::{self, Which};
+use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::State;
 use crate::repository::state::{Frozen, Moved};
@@ -46,8 +46,8 @@ impl History {
     ///
     /// # Errors
     /// When there is no repository, or no such image or channel.
-    pub fn run(&self) -> Result<()> {
-        let state = State::read(&self.which.path()?)?;
+    pub fn run(&self, app: &App) -> Result<()> {
+        let state = State::read(&self.which.path(app)?)?;
         if let Some(name) = &self.name {
             let _ = state.known_image(name)?;
         }

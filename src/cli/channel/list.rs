@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::super::out;
 use super::super::place::Which;
+use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::state::{Canary, Channel, Image};
 use crate::repository::{Stamp, State};
@@ -54,8 +54,8 @@ impl List {
     ///
     /// # Errors
     /// When there is no repository, or no such channel.
-    pub fn run(&self) -> Result<()> {
-        let state = State::read(&self.which.path()?)?;
+    pub fn run(&self, app: &App) -> Result<()> {
+        let state = State::read(&self.which.path(app)?)?;
         if let Some(channel) = &self.channel {
             state.known_channel(channel)?;
         }

@@ -51,8 +51,8 @@ impl Channel {
     /// As what it was asked to do.
     pub fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
-            Verb::List(verb) => verb.run(),
-            Verb::History(verb) => verb.run(),
+            Verb::List(verb) => verb.run(app),
+            Verb::History(verb) => verb.run(app),
             Verb::Promote(verb) => verb.run(app),
             Verb::Rollback(verb) => verb.run(app),
             Verb::Complete(verb) => verb.run(app),

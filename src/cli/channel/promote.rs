@@ -30,7 +30,7 @@ impl Promote {
     /// # Errors
     /// When FROM has no such image, or TO is frozen.
     pub fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(self.why.as_deref())?;
+        let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channels = (self.from.as_str(), self.to.as_str());
         let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;

@@ -17,7 +17,7 @@ impl Renew {
     /// # Errors
     /// When an index is not what was signed, or it cannot be written.
     pub fn run(&self, app: &App) -> Result<()> {
-        let until = self.which.open(app)?.renew(&place::stamp(None)?)?;
+        let until = self.which.open(app)?.renew(&place::stamp(app, None)?)?;
         out::print(&format!("signed anew, valid until {until:.0}\n"))
     }
 }

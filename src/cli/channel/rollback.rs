@@ -30,7 +30,7 @@ impl Rollback {
     /// # Errors
     /// When the channel is frozen, or had nothing before.
     pub fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(self.why.as_deref())?;
+        let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channel = self.channel.as_deref();
         let channel = channel.unwrap_or(repository.default_channel());

@@ -97,17 +97,17 @@ impl Pack {
 
 /// The block cache of the state directory, as a build in this directory would use it.
 fn cache(app: &App) -> Result<BlockCache> {
-    let (configured, limit) = match recipes::open(Path::new(".")) {
-        Ok(repo) => {
+    let (configured, limit) = match recipes::find(app)? {
+        Some(repo) => {
             let config = repo.config()?;
             let state = config.state.as_ref().map(|state| repo.root().join(state));
             (state, config.store.block_cache)
         }
         // There need not be a recipe repository.
-        Err(_) => (None, None),
+        None => (None, None),
     };
     let state = app.globals.state_dir(configured.as_deref())?;
-    Ok(BlockCache::open(&state, limit))
+    BlockCache::open(&state, limit)
 }
 
 fn is_qcow2(path: &Path) -> Result<bool> {

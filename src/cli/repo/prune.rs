@@ -36,10 +36,10 @@ impl Prune {
             window: Span::seconds(u64::from(self.keep_days) * 86_400),
             grace: self.grace,
         };
-        let stamp = place::stamp(None)?;
+        let stamp = place::stamp(app, None)?;
         let doomed = match self.yes {
             true => self.which.open(app)?.prune(&policy, true, &stamp)?,
-            false => repository::doomed(&self.which.path()?, &policy, stamp.when)?,
+            false => repository::doomed(&self.which.path(app)?, &policy, stamp.when)?,
         };
         for one in &doomed {
             out::print(&line(one, self.yes))?;

@@ -34,7 +34,7 @@ impl Query {
     /// # Errors
     /// When there is no repository, or one of its lists is damaged.
     pub fn run(&self, app: &App) -> Result<()> {
-        let root = self.which.path()?;
+        let root = self.which.path(app)?;
         let answer = query::query(&root, &self.question, self.channel.as_deref())?;
         warn(app, &answer);
         if self.json {

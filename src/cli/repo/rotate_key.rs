@@ -32,7 +32,7 @@ impl RotateKey {
     /// # Errors
     /// When there is no such key, or rotations do not follow each other.
     pub fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(self.why.as_deref())?;
+        let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         if self.finish {
             let done = repository.finish_rotation(&stamp)?;

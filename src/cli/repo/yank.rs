@@ -27,7 +27,7 @@ impl Yank {
     /// When there is no such revision, or its files cannot be removed.
     pub fn run(&self, app: &App) -> Result<()> {
         let (name, revision) = &self.revision;
-        let stamp = place::stamp(Some(&self.why))?;
+        let stamp = place::stamp(app, Some(&self.why))?;
         let repository = self.which.open(app)?;
         let yanked = repository.yank(name, *revision, self.purge, &stamp, &app.ui)?;
         let numbers: Vec<String> = yanked.revisions.iter().map(u64::to_string).collect();

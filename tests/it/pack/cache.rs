@@ -26,7 +26,7 @@ fn cold_and_warm_cache_and_any_threads_give_the_same_bytes() {
     };
     let (plain, packed) = pack(2, None);
     let with_data = packed.blocks - packed.zero_blocks;
-    let cache = BlockCache::open(dir.path(), None);
+    let cache = BlockCache::open(dir.path(), None).unwrap();
     let mut seen = vec![];
     for threads in [1, 2, 3] {
         let (bytes, packed) = pack(threads, Some(&cache));
@@ -49,7 +49,7 @@ fn cold_and_warm_cache_and_any_threads_give_the_same_bytes() {
     }
     let (bytes, packed) = pack(2, Some(&cache));
     assert!(bytes == plain && packed.cached_blocks < with_data / 2);
-    let (bytes, packed) = pack(2, Some(&BlockCache::open(dir.path(), None)));
+    let (bytes, packed) = pack(2, Some(&BlockCache::open(dir.path(), None).unwrap()));
     assert!(bytes == plain && packed.cached_blocks == with_data);
 }
 
@@ -65,14 +65,14 @@ fn other_settings_do_not_share_blocks_and_a_small_cache_stays_small() {
     let dir = TempDir::new().unwrap();
     let raw = raw(dir.path(), 6 << 20, &[(0, &noise(6 << 20))]);
     let out = dir.path().join("disk.xz");
-    let cache = BlockCache::open(dir.path(), None);
+    let cache = BlockCache::open(dir.path(), None).unwrap();
     for profile in [Profile::Fast, Profile::Nightly] {
         let options = with_cache(options(profile, 2), &cache);
         let packed = compress(&raw, &out, &options, &ui()).unwrap();
         assert_eq!(packed.cached_blocks, 0);
     }
     assert!(cache.usage().bytes > 12 << 20);
-    let small = BlockCache::open(dir.path(), Some(Size::mib(3)));
+    let small = BlockCache::open(dir.path(), Some(Size::mib(3))).unwrap();
     small.shrink();
     assert!(small.usage().bytes <= 3 << 20);
     let options = with_cache(options(Profile::Fast, 2), &small);
@@ -101,7 +101,7 @@ fn processes_share_a_cache() {
             .run()
             .unwrap();
     };
-    let cache = BlockCache::open(&dir.path().join("state"), None);
+    let cache = BlockCache::open(&dir.path().join("state"), None).unwrap();
     std::thread::scope(|scope| {
         let packs: Vec<_> = ["a", "b", "c"]
             .map(|name| scope.spawn(move || run(name)))

@@ -1,0 +1,197 @@
+//! Who else than this user can change a file, and with it what imgforge does.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::host::exec::quote;
+
+/// Whose files count as this user's own.
+#[derive(Debug, Clone)]
+pub struct Owners(Vec<u32>);
+
+/// What lets somebody else change a file or directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong with it, a clause.
+    pub why: String,
+    /// The command that mends it, if there is one that harms nobody.
+    pub mend: Option<String>,
+}
+
+/// The user that this process acts as.
+pub fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+impl Owners {
+    /// This user alone.
+    pub fn me() -> Self {
+        Owners(vec![me()])
+    }
+
+    /// This user, and root, who can do all that this user can.
+    pub fn me_and_root() -> Self {
+        Self::of(me(), None)
+    }
+
+    /// Whose recipes are obeyed: those of this user and of root; of root also those of who called
+    /// `sudo`, as git has it.
+    pub fn obeyed() -> Self {
+        Self::of(me(), std::env::var("SUDO_UID").ok().as_deref())
+    }
+
+    fn of(me: u32, sudo: Option<&str>) -> Self {
+        let caller: Option<u32> = sudo.filter(|_| me == 0).and_then(|uid| uid.parse().ok());
+        let mut owners = vec![0, me];
+        owners.extend(caller);
+        Owners(owners)
+    }
+
+    /// These, and who has the root directory: in a user namespace the host's root is no known user.
+    #[must_use]
+    pub fn and_of_the_root_directory(mut self) -> Self {
+        self.0
+            .extend(Path::new("/").metadata().map(|root| root.uid()));
+        self
+    }
+
+    /// What lets others write a file, or name things in a directory. Others may in a `sticky`
+    /// directory, where each renames what is their own, if what is in it is looked at by itself.
+    pub fn fault(&self, path: &Path, found: &Metadata, sticky: bool) -> Option<Fault> {
+        let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
+        let (shown, word) = (path.display(), quote(&path.to_string_lossy()));
+        let fault = |why, mend| Some(Fault { why, mend });
+        if !self.0.contains(&owner) {
+            let why = format!("{shown} belongs to another user, with the number {owner}");
+            return fault(why, Some(format!("chown -R {}: {word}", me())));
+        }
+        // The permissions of a link are no permissions.
+        if found.is_symlink() || sticky && mode & 0o1000 != 0 {
+            return None;
+        }
+        // An ordinary user's private group has the user's number, and is nobody else's.
+        let private = owner != 0 && owner == group;
+        let who = match (mode & 0o002 != 0, mode & 0o020 != 0 && !private) {
+            (true, _) => "everybody may write there",
+            (_, true) => "its group may write there",
+            _ => return None,
+        };
+        let mode = mode & 0o7777;
+        let why = format!("{who}: {shown} has the mode {mode:04o}");
+        // One as /tmp has to stay as it is.
+        let mend = (mode & 0o1000 == 0).then(|| format!("chmod go-w {word}"));
+        fault(why, mend)
+    }
+
+    /// What lets others decide what the names at and above a directory mean.
+    pub fn fault_at_or_above(&self, dir: &Path) -> Option<Fault> {
+        let fault = |dir: &Path| match dir.symlink_metadata() {
+            Ok(found) => self.fault(dir, &found, true),
+            Err(cause) => Some(Fault {
+                why: format!("{} cannot be looked at: {cause}", dir.display()),
+                mend: None,
+            }),
+        };
+        let found = dir.ancestors().find_map(fault);
+        // Much more lies there than what it is about.
+        found.map(|fault| Fault {
+            mend: None,
+            ..fault
+        })
+    }
+}
+
+/// Opens a file for reading that only this user can have written: a link, a pipe, or a file that
+/// is somebody else's, is refused.
+///
+/// # Errors
+/// When it is refused, or cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)?;
+    let found = file.metadata()?;
+    match Owners::me().fault(path, &found, false) {
+        Some(fault) => Err(io::Error::new(io::ErrorKind::PermissionDenied, fault.why)),
+        None if !found.is_file() => {
+            let why = format!("{} is no file", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+        }
+        None => Ok(file),
+    }
+}
+
+/// Makes these options refuse a link, or wait for the other end of a pipe.
+pub fn no_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn root_obeys_who_called_sudo_and_nobody_else_does() {
+        assert_eq!(Owners::of(0, Some("1000")).0, [0, 0, 1000]);
+        assert_eq!(Owners::of(0, Some("x")).0, [0, 0]);
+        assert_eq!(Owners::of(0, None).0, [0, 0]);
+        assert_eq!(Owners::of(1001, Some("1000")).0, [0, 1001]);
+    }
+
+    #[test]
+    fn what_others_own_or_may_write_is_told_with_what_mends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a file");
+        std::fs::write(&file, "").unwrap();
+        let fault = |owners: &[u32], mode: u32, sticky| {
+            set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            Owners(owners.to_vec()).fault(&file, &file.symlink_metadata().unwrap(), sticky)
+        };
+        let (mine, other) = ([me()], [me() + 1]);
+        assert_eq!(fault(&mine, 0o644, false), None);
+        assert_eq!(fault(&mine, 0o1666, true), None);
+        let told = fault(&mine, 0o646, false).unwrap();
+        assert!(told.why.starts_with("everybody may write"), "{told:?}");
+        assert_eq!(
+            told.mend.unwrap(),
+            format!("chmod go-w '{}'", file.display())
+        );
+        assert_eq!(fault(&mine, 0o1646, false).unwrap().mend, None);
+        let told = fault(&other, 0o600, true).unwrap();
+        assert!(told.why.contains("belongs to another user"), "{told:?}");
+        assert_eq!(
+            told.mend.unwrap(),
+            format!("chown -R {}: '{}'", me(), file.display())
+        );
+        // Root's group has members; a user's own has that user.
+        let found = file.symlink_metadata().unwrap();
+        let private = found.uid() != 0 && found.uid() == found.gid();
+        assert_eq!(fault(&mine, 0o664, false).is_none(), private);
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "x").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo, 0o600.into(), 0).unwrap();
+        assert!(open(&at("file")).is_ok());
+        for name in ["link", "pipe"] {
+            assert!(open(&at(name)).is_err(), "{name}");
+        }
+        let linked = no_link(File::options().write(true).create(true)).open(at("link"));
+        assert!(linked.is_err());
+        assert_eq!(std::fs::read(at("file")).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,125 @@
+//! Whose recipe repositories are obeyed: imgforge.yaml names hooks, keys and the state directory, and
+//! is looked for in every directory above.
+
+use std::path::{Path, PathBuf};
+
+use super::config;
+use crate::error::{Error, Result};
+use crate::host::exec::quote;
+use crate::host::ours::{Fault, Owners};
+
+/// The environment variable of `--trust`.
+pub const TRUST: &str = "IMGFORGE_TRUST";
+
+/// Refuses the repository in `root` if others could have written what it says, unless it is one
+/// of `trusted`.
+pub(super) fn check(root: &Path, trusted: &[PathBuf], owners: &Owners) -> Result<()> {
+    let is_root = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| dir == root);
+    match fault(root, owners) {
+        Some(fault) if !trusted.iter().any(is_root) => Err(refused(root, &fault)),
+        _ => Ok(()),
+    }
+}
+
+fn fault(root: &Path, owners: &Owners) -> Option<Fault> {
+    let at = |path: &Path, found: std::io::Result<_>| owners.fault(path, &found.ok()?, false);
+    let names = [config::FILE, "recipes"].map(|name| root.join(name));
+    at(root, root.symlink_metadata())
+        .or_else(|| {
+            let mut names = names.iter();
+            names.find_map(|path| {
+                // Whose the link is, and what it leads to.
+                let named = at(path, path.symlink_metadata());
+                named.or_else(|| at(path, path.metadata()))
+            })
+        })
+        .or_else(|| {
+            let above = owners.clone().and_of_the_root_directory();
+            above.fault_at_or_above(root.parent()?)
+        })
+}
+
+fn refused(root: &Path, fault: &Fault) -> Error {
+    let (shown, word) = (root.display(), quote(&root.to_string_lossy()));
+    let mend = fault.mend.as_ref();
+    let mend = mend.map(|mend| format!("`{mend}`, or work in another directory"));
+    Error::host(format!("the recipe repository {shown} is not obeyed"))
+        .cause(&fault.why)
+        .cause("who can write there would choose hooks, keys and the state directory of this user")
+        .hint(format!(
+            "if you trust all who can, `export {TRUST}={word}`, or --trust {word}; else {}",
+            mend.unwrap_or_else(|| "work in another directory".into())
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Repo;
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn repository() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join("repo");
+        create_dir(&root).unwrap();
+        create_dir(root.join("recipes")).unwrap();
+        write(root.join(config::FILE), "state: /tmp\n").unwrap();
+        create_dir(root.join("deep")).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_obeyed_from_wherever_it_is_found() {
+        let (_dir, root) = repository();
+        let set = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        assert!(Repo::open(&root.join("deep")).is_ok());
+        for (name, good) in [
+            ("", 0o755),
+            (config::FILE, 0o644),
+            ("recipes", 0o755),
+            ("..", 0o700),
+        ] {
+            let path = root.join(name);
+            set(&path, good | 0o002);
+            for from in [&root, &root.join("deep")] {
+                let text = Repo::open(from).unwrap_err().render();
+                // Above lies more than the repository.
+                let mend = if name == ".." {
+                    "another"
+                } else {
+                    "chmod go-w"
+                };
+                for part in ["is not obeyed", mend, "IMGFORGE_TRUST=", "--trust"] {
+                    assert!(text.contains(part), "{name}: no `{part}` in {text}");
+                }
+                // Not taken for none, either.
+                assert!(Repo::find(from, &[]).is_err(), "{name}");
+                let trusted = Repo::find(from, &[root.join("recipes/..")]).unwrap();
+                assert_eq!(trusted.unwrap().root(), root);
+                assert!(Repo::find(from, &[root.join("deep")]).is_err());
+            }
+            set(&path, good);
+        }
+        assert!(Repo::open(&root).is_ok());
+        // As /tmp: who may make a file there may make this one.
+        set(&root, 0o1777);
+        assert!(Repo::open(&root).is_err());
+        set(&root, 0o755);
+        // Those above may be: there each renames what is their own.
+        set(root.parent().unwrap(), 0o1777);
+        assert!(Repo::open(&root).is_ok());
+    }
+
+    #[test]
+    fn a_link_to_what_others_may_write_is_not_obeyed() {
+        let (dir, root) = repository();
+        let file = dir.path().join("elsewhere.yaml");
+        write(&file, "").unwrap();
+        std::fs::remove_file(root.join(config::FILE)).unwrap();
+        std::os::unix::fs::symlink(&file, root.join(config::FILE)).unwrap();
+        assert!(Repo::open(&root).is_ok());
+        set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        assert!(Repo::open(&root).is_err());
+    }
+}
