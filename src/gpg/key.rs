@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::Sign;
 use super::agent::Session;
 use super::listing::{parse_fingerprints, refuse_ended};
 use crate::error::{Context as _, Error, Kind, Result};
@@ -43,17 +44,6 @@ const SIGN_ALL: &str = r#"for file in *; do
         *.detach) "$@" --detach-sign -- "$file" ;;
     esac || exit
 done"#;
-
-/// How a file is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It is not.
-    No,
-    /// The file becomes a clear-signed text.
-    Clear,
-    /// The signature lies beside it, `PATH.asc`.
-    Detached,
-}
 
 /// Who signs: a key that `gpg` knows, or imgforge's own.
 #[derive(Debug, Clone)]
