@@ -290,7 +290,8 @@ impl<'a> Transaction<'a> {
     fn indexes(&self) -> Result<(Vec<ViewFile>, Meant)> {
         let (mut files, mut texts) = (Vec::new(), Meant::new());
         for (channel, index) in &self.indexes {
-            let nothing = index.old.is_empty() && index.new.is_empty();
+            // An index that was emptied goes on to be signed.
+            let nothing = index.new.is_empty() && self.state.index(channel).is_none();
             let frozen = self.state.is_frozen(channel);
             let same = index.old == index.new && frozen == self.state.was_frozen(channel);
             if nothing || (same && !self.all) {

@@ -114,6 +114,10 @@ fn one_rotation_follows_another_and_a_retired_key_signs_nothing() {
     let mut repository = keyed.open(0);
     publish_with(&repository, &world.disk("one"), |p| p.channel = "nightly").unwrap();
     publish(&repository, &world.disk("one"));
+    let emptied = publish_with(&repository, &world.disk("gone"), |p| p.channel = "emptied");
+    let gone = emptied.unwrap().revision;
+    let ui = Ui::silent();
+    repository.yank("web-node", gone, false, &now, &ui).unwrap();
     for to in 1..4 {
         let suffix = format!("s{to}");
         keyed.rotate(&repository, to, &suffix).unwrap();
@@ -136,6 +140,7 @@ fn one_rotation_follows_another_and_a_retired_key_signs_nothing() {
             (keyed.signer_of("index.asc"), keyed.signer_of(&second)),
             (to, to)
         );
+        assert_eq!(keyed.signer_of("channels/emptied/index.asc"), to);
         for older in 1..to {
             for end in ["asc", "sjson", "gpg"] {
                 assert_eq!(
