@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
+use crate::host::qemu_img::qemu_img;
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -71,10 +72,9 @@ impl DiskFile {
         };
         others::check(&path, format.name(), backing)
             .map_err(|error| refused(file, format, error))?;
-        let info: Info = Program::new("qemu-img")
-            .args(["info", "--output=json", "-f", format.name()])
+        let info: Info = qemu_img(["info", "--output=json", "-f", format.name()])
             .on_foreign_file()
-            .arg(&path)
+            .on_image(&path, format.name())?
             .json()
             .map_err(|error| refused(file, format, error))?;
         // QEMU lets others read a raw disk that a machine writes to; opening it to write tells.

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::exec::{Program, quote};
+use super::exec::quote;
 use super::imagefile::ImageFile;
+use super::qemu_img::qemu_img;
 use crate::error::{Context as _, Error, Result};
 
 /// As much as QEMU reads of a description of a VMDK, in bytes.
@@ -65,9 +66,8 @@ pub fn named_by(disk: &Path, format: &str) -> Result<Option<Other>> {
     if hidden_data(disk).doing(doing)? {
         return Ok(Some(Other::Data("which it names".into())));
     }
-    let info = ["info", "--output=json", "-f", format];
-    let info = Program::new("qemu-img").args(info).on_foreign_file();
-    let info: Info = info.arg(disk).json()?;
+    let info = qemu_img(["info", "--output=json", "-f", format]).on_foreign_file();
+    let info: Info = info.on_image(disk, format)?.json()?;
     let data = info.format_specific.as_ref();
     let data = data.and_then(|of| of.pointer("/data/data-file")?.as_str());
     let backing = info.backing_filename;
@@ -298,6 +298,7 @@ fn foreign(disk: &Path, other: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::exec::Program;
 
     fn create(dir: &Path, name: &str, format: &str, options: &[&str]) -> PathBuf {
         let path = dir.join(name);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 use crate::ui::{StageUi, Unit};
 use crate::units::Size;
 
@@ -35,7 +36,7 @@ pub fn flatten(disk: &Path, format: &str, raw: &Path, ui: &StageUi) -> Result<Fl
 
 fn convert(disk: &Path, format: &str, raw: &Path, ui: &StageUi) -> Result<Flattened> {
     let shown = ui.clone();
-    arguments(disk, format, raw).lines(move |line| {
+    arguments(disk, format, raw)?.lines(move |line| {
         if let Some(percent) = percent(line) {
             shown.progress(percent, 100, Unit::Percent);
         }
@@ -50,15 +51,15 @@ fn convert(disk: &Path, format: &str, raw: &Path, ui: &StageUi) -> Result<Flatte
     })
 }
 
-fn arguments(disk: &Path, format: &str, raw: &Path) -> Program {
-    Program::new("qemu-img")
-        .args([
-            "convert", "-p", "-f", format, "-O", "raw", "-S", "4k", "-t", "unsafe", "--",
-        ])
-        .arg(disk)
-        .arg(raw)
+fn arguments(disk: &Path, format: &str, raw: &Path) -> Result<Program> {
+    let words = [
+        "convert", "-p", "-f", format, "-O", "raw", "-S", "4k", "-t", "unsafe", "--",
+    ];
+    Ok(qemu_img(words)
+        .on_disk(disk, format)?
+        .into_image(raw)
         .leaving_room(raw.parent().unwrap_or(Path::new(".")))
-        .hint("`imgforge doctor` says whether qemu-img is usable here")
+        .hint("`imgforge doctor` says whether qemu-img is usable here"))
 }
 
 /// qemu-img's progress line: `    (42.17/100%)`.
@@ -73,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_the_documented_one() {
-        let line = arguments(Path::new("a b.qcow2"), "qcow2", Path::new("out")).line();
+        let line = arguments(Path::new("a b.qcow2"), "qcow2", Path::new("out"));
+        let line = line.unwrap().line();
         assert_eq!(
             line,
             "qemu-img convert -p -f qcow2 -O raw -S 4k -t unsafe -- 'a b.qcow2' out"

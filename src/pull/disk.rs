@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::{Format, Image, Output};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
 use crate::host::outlet::Outlet;
+use crate::host::qemu_img::{self, qemu_img};
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
@@ -66,18 +66,19 @@ pub(super) fn finish(
     } else {
         ui.step(format!("converting to {wanted}"));
         let converted = disk.with_file_name("converted");
-        Program::new("qemu-img")
-            .args([
-                "convert",
-                "-f",
-                &found.format,
-                "-O",
-                wanted,
-                "-m",
-                "4",
-                "-W",
-            ])
-            .args([&disk, &converted])
+        let words = [
+            "convert",
+            "-f",
+            &found.format,
+            "-O",
+            wanted,
+            "-m",
+            "4",
+            "-W",
+        ];
+        qemu_img(words)
+            .on_image(&disk, &found.format)?
+            .into_image(&converted)
             .hint("`imgforge doctor` says whether qemu-img is usable here")
             .run()?;
         converted
@@ -95,11 +96,7 @@ fn grow(path: &Path, format: Format, size: u64) -> Result<()> {
             .open(path)
             .and_then(|file| file.set_len(size))
             .doing(|| format!("writing {}", path.display())),
-        Format::Qcow2 => Program::new("qemu-img")
-            .args(["resize", "-q", "-f", "qcow2"])
-            .arg(path)
-            .arg(size.to_string())
-            .run(),
+        Format::Qcow2 => qemu_img::resize(path, Size::bytes(size)),
     }
 }
 
@@ -130,10 +127,8 @@ fn inspect(image: &Image, disk: &Path) -> Result<Info> {
         ))
         .hint("tell the repository's owner"));
     }
-    let info = Program::new("qemu-img")
-        .args(["info", "--output=json", "-f", format])
-        .on_foreign_file();
-    let info: Info = info.arg(disk).json()?;
+    let info = qemu_img(["info", "--output=json", "-f", format]).on_foreign_file();
+    let info: Info = info.on_image(disk, format)?.json()?;
     if matches!(info.format.as_str(), "raw" | "qcow2") {
         return Ok(info);
     }

@@ -12,6 +12,7 @@ use crate::host::accel::Accel;
 use crate::host::diskfile::{DiskFile, DiskFormat};
 use crate::host::exec::Program;
 use crate::host::outlet::Outlet;
+use crate::host::qemu_img::{self, qemu_img};
 use crate::store::ledger::Ledger;
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
 use crate::ui::StageUi;
@@ -142,17 +143,13 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
     let disk = job.disk;
     let format = disk.format.name();
     let overlay = scratch.join("overlay.qcow2");
-    Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .arg(&disk.path)
-        .args(["-o", &format!("cluster_size={OVERLAY_CLUSTER}")])
-        .arg(&overlay)
-        .run()?;
+    let (name, below) = ("overlay.qcow2", &disk.path);
+    qemu_img::overlay_of(scratch, below, format, name, OVERLAY_CLUSTER)?;
     let report = in_session(job, &overlay, "qcow2")?;
     job.ui.step("writing the sealed disk");
-    Program::new("qemu-img")
-        .args(["convert", "-f", "qcow2", "-O", format])
-        .args([&overlay, made])
+    qemu_img(["convert", "-f", "qcow2", "-O", format])
+        .on_disk(&overlay, "qcow2")?
+        .into_image(made)
         .leaving_room(scratch)
         .run()?;
     Ok(report)

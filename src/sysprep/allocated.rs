@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Context as _, Result};
-use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 
 /// One stretch in `qemu-img map --output=json`.
 #[derive(serde::Deserialize)]
@@ -19,9 +19,8 @@ struct Stretch {
 /// # Errors
 /// When `qemu-img` cannot read the disk.
 pub fn allocated(disk: &Path, format: &str) -> Result<u64> {
-    let stretches: Vec<Stretch> = Program::new("qemu-img")
-        .args(["map", "--output=json", "-f", format])
-        .arg(disk)
+    let stretches: Vec<Stretch> = qemu_img(["map", "--output=json", "-f", format])
+        .on_disk(disk, format)?
         .json()
         .doing(|| format!("measuring {}", disk.display()))?;
     Ok(stretches

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Part, Proven, Site, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 use crate::ui::Unit;
 
 /// What `qemu-img convert` makes.
@@ -50,7 +51,7 @@ pub(super) fn convert(
     };
     site.ui.step(format!("writing {name}"));
     let shown = site.ui.clone();
-    arguments(disk, format, form, &path).lines(move |line| {
+    arguments(disk, format, form, &path)?.lines(move |line| {
         if let Some(percent) = percent(line) {
             shown.progress(percent, 100, Unit::Percent);
         }
@@ -61,10 +62,9 @@ pub(super) fn convert(
     }
 }
 
-fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Program {
-    let mut program = Program::new("qemu-img")
-        .args(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"])
-        .args(["-S", "4k"]);
+fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Result<Program> {
+    let mut program =
+        qemu_img(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"]).args(["-S", "4k"]);
     if form.compressed {
         // Without `-W`: writing out of order gives other bytes each time.
         program = program.arg("-c");
@@ -72,10 +72,11 @@ fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Program {
     if !form.options.is_empty() {
         program = program.args(["-o", form.options]);
     }
-    program
+    Ok(program
         .arg("--")
-        .args([disk, path])
-        .hint("`imgforge doctor` says whether qemu-img is usable here")
+        .on_disk(disk, format)?
+        .into_image(path)
+        .hint("`imgforge doctor` says whether qemu-img is usable here"))
 }
 
 /// The comparison with the disk that the gate tested, byte by byte, and before it the format's own
@@ -90,9 +91,8 @@ pub(super) fn prove(
     site.ui.step("comparing with the sealed disk");
     let mut all = vec![];
     if checked {
-        Program::new("qemu-img")
-            .args(["check", "-q", "-f", format])
-            .arg(path)
+        qemu_img(["check", "-q", "-f", format])
+            .on_image(path, format)?
             .run()
             .map_err(|error| Error::gate("the artifact is damaged").cause(error))?;
         all.push(proven(Part::Validated, "qemu-img check"));
@@ -107,10 +107,9 @@ pub(super) fn prove(
 
 /// What QEMU says of a file.
 pub(super) fn info(path: &Path, format: &str) -> Result<Info> {
-    Program::new("qemu-img")
-        .args(["info", "--output=json", "-f", format])
+    qemu_img(["info", "--output=json", "-f", format])
         .on_foreign_file()
-        .arg(path)
+        .on_image(path, format)?
         .json()
 }
 
@@ -137,9 +136,9 @@ pub(super) fn same(site: &Site<'_>, from: Option<&Path>, path: &Path, format: &s
         Some(raw) => (raw, "raw"),
         None => (site.source.disk(), site.source.format()),
     };
-    Program::new("qemu-img")
-        .args(["compare", "-q", "-f", own, "-F", format])
-        .args([disk, path])
+    qemu_img(["compare", "-q", "-f", own, "-F", format])
+        .on_disk(disk, own)?
+        .on_image(path, format)?
         .run()
         .map_err(|error| {
             Error::gate("the artifact is not the disk that the gate tested").cause(error)
@@ -173,6 +172,7 @@ mod tests {
             form,
             Path::new("/d/web.qcow2"),
         )
+        .unwrap()
         .line();
         assert_eq!(
             line,

@@ -9,6 +9,7 @@ use super::convert::same;
 use super::{Made, Part, Site, Target, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Gcp, Targets};
 use crate::units::Size;
@@ -99,9 +100,9 @@ fn unpacks_to(site: &Site<'_>, archive: &Path, disk: &Path) -> Result<()> {
         .arg("-C")
         .arg(dir.path())
         .run()?;
-    Program::new("qemu-img")
-        .args(["compare", "-q", "-s", "-f", "raw", "-F", "raw"])
-        .args([disk, &dir.path().join(DISK)])
+    qemu_img(["compare", "-q", "-s", "-f", "raw", "-F", "raw"])
+        .on_image(disk, "raw")?
+        .on_image(&dir.path().join(DISK), "raw")?
         .run()
         .map_err(|error| Error::gate("the archive does not unpack to the disk").cause(error))
 }

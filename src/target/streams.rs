@@ -12,7 +12,7 @@ use xz2::write::XzEncoder;
 
 use super::{Part, Proof, Told, proven};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 
 /// What the files say about the image.
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +42,15 @@ pub struct About<'a> {
 pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
     let stem = format!("{}-{}", about.name, about.version);
     let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
-    Program::new("qemu-img")
-        .args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4"])
+    qemu_img(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4"])
         .args(["-o", "compression_type=zlib"])
-        .arg(raw)
-        .arg(dir.join(&disk))
+        .on_disk(raw, "raw")?
+        .into_image(&dir.join(&disk))
         .run()?;
     // The gate's proof is about the disk's content: the copy must be the same to a guest.
-    Program::new("qemu-img")
-        .args(["compare", "-q", "-f", "raw", "-F", "qcow2"])
-        .arg(raw)
-        .arg(dir.join(&disk))
+    qemu_img(["compare", "-q", "-f", "raw", "-F", "qcow2"])
+        .on_disk(raw, "raw")?
+        .on_image(&dir.join(&disk), "qcow2")?
         .run()
         .map_err(|error| {
             Error::gate("the qcow2 is not the disk that the gate tested").cause(error)

@@ -154,3 +154,43 @@ fn an_appliance_may_do_nothing_but_work_on_its_disks() {
         );
     }
 }
+
+/// Says whether it could do what a program on a foreign disk may not, and what it may.
+const TRIES: &str = r#"
+cat "$1" "$5"
+for other in "$2" /etc/passwd /root/. /proc/self/status /sys/. /run/.; do
+  ! cat "$other" >/dev/null 2>&1 && ! ls "$other" >/dev/null 2>&1 || echo "it sees $other"
+done
+echo changed 2>/dev/null >"$1" && echo "it wrote what it reads"
+echo changed >"$3"; echo made >"$4"
+touch "${3%/*}/more" 2>/dev/null && echo "it made another file"
+mount -t tmpfs none /dev 2>/dev/null && echo "it mounts"
+chown 7 "$3" 2>/dev/null && echo "it gives files away"
+ls /usr/bin/env >/dev/null
+"#;
+
+#[test]
+#[ignore = "root: src/host/exec src/host/qemu_img.rs"]
+fn a_program_on_foreign_files_sees_those_and_nothing_else_of_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["read", "hidden", "changed", "made", "anns"].map(|name| dir.path().join(name));
+    for file in names.iter().filter(|file| !file.ends_with("made")) {
+        std::fs::write(file, format!("{}\n", file.file_name().unwrap().display())).unwrap();
+    }
+    let [read, hidden, changed, made, anns] = &names;
+    std::os::unix::fs::chown(anns, Some(1000), Some(1000)).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(anns, own).unwrap();
+    let tries = Program::new("bash")
+        .args(["-c", TRIES, "tries"])
+        .args(&names);
+    let tries = tries
+        .seeing(read)
+        .seeing(anns)
+        .changing(changed)
+        .making(made);
+    assert_eq!(tries.text().unwrap(), "read\nanns");
+    let content = |file: &Path| std::fs::read_to_string(file).unwrap();
+    let all = [read, hidden, changed, made].map(|file| content(file));
+    assert_eq!(all, ["read\n", "hidden\n", "changed\n", "made\n"]);
+}

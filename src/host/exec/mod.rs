@@ -6,6 +6,7 @@
 //!
 //! Nothing of a guest goes through: a program is a name in this source, and a [`GuestTree`] is none.
 
+mod apart;
 mod running;
 mod tree;
 mod words;
@@ -83,6 +84,7 @@ pub struct Program {
     foreign: Option<u32>,
     user: Option<u32>,
     room: Option<PathBuf>,
+    apart: Option<Vec<apart::Shown>>,
 }
 
 impl Program {
@@ -109,6 +111,7 @@ impl Program {
             foreign: None,
             user: None,
             room: None,
+            apart: None,
         }
     }
 
@@ -377,6 +380,11 @@ impl Program {
         tree::check(&path)?;
         let mut words: Vec<OsString> = vec![];
         let setpriv = find("setpriv");
+        let apart = self
+            .apart
+            .as_ref()
+            .filter(|_| rustix::process::geteuid().is_root());
+        let between = apart.map(|files| apart::words(&path, files));
         if self.user.is_some() && setpriv.is_none() {
             return Err(self.missing("setpriv".as_ref()));
         }
@@ -387,8 +395,12 @@ impl Program {
                 words.extend(ids.map(Into::into));
                 words.push("--clear-groups".into());
             }
+            if between.as_ref().is_some_and(Vec::is_empty) {
+                words.extend(apart::WITHOUT.map(Into::into));
+            }
             words.extend(["--pdeathsig", self.orphaned, "--"].map(Into::into));
         }
+        words.extend(between.into_iter().flatten());
         if let Some(arguments) = self.namespaces {
             let unshare = find("unshare").ok_or_else(|| self.missing("unshare".as_ref()))?;
             words.push(unshare.into());

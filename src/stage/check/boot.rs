@@ -7,7 +7,7 @@ use super::Gate;
 use super::plan::Clone;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
-use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 use crate::hypervisor::{Boot, Format, Network};
 use crate::recipe::types::{Action, Shell, Step};
 use crate::runner::drive::{Finished, Machine, drive};
@@ -126,9 +126,12 @@ pub(super) fn command(line: &str) -> Step {
 
 /// Makes a throw-away overlay, of another size in bytes if one is given.
 pub(super) fn overlay(backing: &Path, path: &Path, size: Option<u64>) -> Result<()> {
-    Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .args([backing, path])
+    // A path that is not absolute starts where the overlay is.
+    let below = path.parent().unwrap_or(Path::new("/")).join(backing);
+    qemu_img(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(backing)
+        .seeing_below(&below, "qcow2")?
+        .into_image(path)
         .args(size.map(|size| size.to_string()))
         .run()
 }

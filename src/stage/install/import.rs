@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
-use crate::host::qemu_img::resize;
+use crate::host::qemu_img::{qemu_img, resize};
 use crate::host::{interrupt, others};
 use crate::pack::read::streams;
 use crate::stage::install::{Facts, Installed, to_qcow2};
@@ -188,10 +188,9 @@ fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
         ))
         .hint("make it one file: qemu-img convert -O qcow2 IMAGE NEW"));
     }
-    let info: Info = Program::new("qemu-img")
-        .args(["info", "--output=json", "-f", format])
+    let info: Info = qemu_img(["info", "--output=json", "-f", format])
         .on_foreign_file()
-        .arg(file)
+        .on_image(file, format)?
         .hint("the image may be damaged: compare its digest")
         .json()?;
     match info.format.as_str() {

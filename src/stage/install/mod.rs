@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
 use crate::proxy::Fetched;
 use crate::units::Size;
 
@@ -82,11 +82,10 @@ pub struct Installed {
 
 /// Converts a disk to qcow2 without holes' bytes.
 fn to_qcow2(from: &Path, format: &str, to: &Path) -> Result<()> {
-    Program::new("qemu-img")
-        .args(["convert", "-f", format, "-O", "qcow2", "-m", "4", "-W"])
+    qemu_img(["convert", "-f", format, "-O", "qcow2", "-m", "4", "-W"])
         .args(["-o", "lazy_refcounts=on"])
-        .arg(from)
-        .arg(to)
+        .on_disk(from, format)?
+        .into_image(to)
         .hint("apt-get install qemu-utils")
         .run()
 }

@@ -31,8 +31,7 @@ use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
-use crate::host::exec::Program;
-use crate::host::qemu_img::CLUSTER;
+use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
@@ -179,10 +178,9 @@ impl<'a> Work<'a> {
             true => CLUSTER,
             false => OVERLAY_CLUSTER,
         };
-        Program::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2", "-o"])
+        qemu_img(["create", "-q", "-f", "qcow2", "-o"])
             .arg(format!("cluster_size={cluster}"))
-            .arg(self.disk)
+            .into_image(self.disk)
             .arg(self.context.recipe().machine.disk.as_bytes().to_string())
             .run()
     }

@@ -1,0 +1,58 @@
+# Starts a program of root's on files of others, in name spaces that imgforge has made: it sees these
+# files, the system's programs, and nothing else of this host, and may do nothing that another user may
+# not. First come the capabilities that it keeps, as setpriv(1) takes them, then the files, each after `r`
+# or `w`, then `--`, then the program with its words.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+bound=$1 files=()
+shift
+while [ "$1" != -- ]; do
+  files+=("$1" "$2")
+  shift 2
+done
+shift
+
+# Where the new root is put: nothing that is shown may be hidden by it.
+hides() {
+  local at
+  for at in "${files[@]}"; do case $at in "$1" | "$1"/*) return 0 ;; esac; done
+  return 1
+}
+for new in /mnt /srv /media /run /opt /home /tmp /none; do
+  if [ -d "$new" ] && [ ! -L "$new" ] && ! hides "$new"; then break; fi
+done
+mount -t tmpfs -o mode=0755,nosuid,size=4m apart "$new"
+
+show() {
+  local at=$new$2
+  if [ -d "$2" ]; then
+    mkdir -p "$at"
+  else
+    mkdir -p "${at%/*}"
+    [ -e "$at" ] || : >"$at"
+  fi
+  mount --bind "$2" "$at"
+  [ "$1" = w ] || mount -o remount,bind,ro "$at"
+}
+
+for name in bin sbin lib lib32 lib64 libx32; do
+  if [ -L "/$name" ]; then
+    ln -s "$(readlink "/$name")" "$new/$name"
+  elif [ -d "/$name" ]; then
+    show r "/$name"
+  fi
+done
+for name in /usr /nix/store /gnu/store /etc/alternatives /etc/ld.so.cache /etc/ld.so.conf.d; do
+  if [ -e "$name" ]; then show r "$name"; fi
+done
+for name in null zero full random urandom; do show w "/dev/$name"; done
+# What is written may be a directory in which something lies that is only read.
+for mode in w r; do
+  for ((at = 0; at < ${#files[@]}; at += 2)); do
+    if [ "${files[at]}" = "$mode" ]; then show "$mode" "${files[at + 1]}"; fi
+  done
+done
+here=$PWD
+mkdir -p "$new$here"
+mount -o remount,ro "$new"
+exec chroot "$new" env -C "$here" setpriv --bounding-set="$bound" --inh-caps=-all --ambient-caps=-all --no-new-privs -- "$@"
