@@ -67,7 +67,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("IMGFORGE_ACCEL", "What runs guests, as --accel."),
     ("IMGFORGE_PROGRESS", "How progress is shown, as --progress."),
     ("GNUPGHOME", "Where gpg finds the signing key."),
-    ("TMPDIR", "Where short-lived files go."),
+    (
+        "TMPDIR",
+        "Where short-lived files go, if nobody else can change them there.",
+    ),
     ("NO_COLOR", "No colours on the terminal when set."),
     (
         "http_proxy, https_proxy, no_proxy",

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
-use crate::host::{accel, interrupt};
+use crate::host::{accel, interrupt, temporary};
 use crate::ui::{self, Ui, summary::Summary};
 use globals::Globals;
 
@@ -195,6 +195,12 @@ fn run(cli: Cli) -> Result<()> {
         ui,
         summary,
     };
+    if let Some(refused) = temporary::settle() {
+        app.ui.warning(format!(
+            "TMPDIR is not used: others may change what is in {}, or it is not there",
+            refused.display()
+        ));
+    }
     let result = cli.verb.run(&app);
     app.ui.close();
     result

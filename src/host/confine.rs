@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use tempfile::TempDir;
 
-use super::{exec, others};
+use super::temporary::is_ours;
+use super::{durable, exec, others};
 use crate::error::{Context as _, Result};
 
 /// What is started in place of QEMU.
@@ -120,17 +121,68 @@ fn write(program: &Path, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// `dir`, or a directory of this user where programs can be started in there: hardened hosts start
-/// none in places for temporary files.
+/// `dir`, or another directory where programs can be started: hardened hosts start none in places for
+/// temporary files.
 fn executable(dir: &Path) -> io::Result<PathBuf> {
-    if !statvfs(dir)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+    if starts_programs(dir)? {
         return Ok(dir.to_owned());
     }
-    let other = home().join(".cache/imgforge");
-    fs::create_dir_all(&other)?;
-    Ok(other)
+    let others = [
+        home().join(".cache/imgforge"),
+        "/var/cache/imgforge".into(),
+        "/var/lib/imgforge".into(),
+    ];
+    let usable = others.iter().find_map(|other| usable(other).ok().flatten());
+    usable.ok_or_else(|| {
+        let dirs = others.map(|other| other.display().to_string()).join(", ");
+        io::Error::other(format!(
+            "programs can be started neither in {} nor in one of {dirs}, or others may write there",
+            dir.display()
+        ))
+    })
+}
+
+fn starts_programs(dir: &Path) -> io::Result<bool> {
+    Ok(!statvfs(dir)?.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// The directory, made if need be, if programs can be started there and nobody else can put one in
+/// their place: root's `HOME` may be another user's.
+fn usable(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let mut there = dir.ancestors().filter(|dir| dir.exists());
+    let there = there.next().unwrap_or(Path::new("/")).canonicalize()?;
+    if !is_ours(&there) {
+        return Ok(None);
+    }
+    durable::create_dir(dir, 0o700)?;
+    let dir = dir.canonicalize()?;
+    Ok((is_ours(&dir) && starts_programs(&dir)?).then_some(dir))
 }
 
 fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_else(|| "/root".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `sudo` leaves root the `HOME` of whoever called it, on some hosts.
+    #[test]
+    fn no_program_is_started_where_another_user_can_swap_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let place = dir.join("home/.cache/imgforge");
+        fs::create_dir(dir.join("home")).unwrap();
+        let mode = |mode| fs::set_permissions(dir.join("home"), fs::Permissions::from_mode(mode));
+        mode(0o777).unwrap();
+        assert_eq!(usable(&place).unwrap(), None);
+        assert_eq!(dir.join("home").read_dir().unwrap().count(), 0);
+        mode(0o755).unwrap();
+        assert_eq!(usable(&place).unwrap(), Some(place.clone()));
+        mode(0o777).unwrap();
+        assert_eq!(usable(&place).unwrap(), None, "also if it is there");
+        // What a program of QEMU's would be told, if there were one.
+        assert_eq!(usable(Path::new("/proc/imgforge")).ok().flatten(), None);
+    }
 }

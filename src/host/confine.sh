@@ -71,7 +71,7 @@ drive() {
   done
 }
 
-readable() { (($(stat -L -c '0%a' "$1") & 4)); }
+readable() { (($(stat -L -c '0%a' -- "$1") & 4)); }
 
 # A kernel or a RAM disk: QEMU takes a path only.
 boot() {

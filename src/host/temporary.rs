@@ -3,7 +3,8 @@
 //! They lie where the host has such things, not in the state. Each is locked as long as its owner
 //! lives, so that what a killed process left can be told from what is in use.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context as _, Result};
-use crate::host::ours::{self, Owners};
+use crate::host::ours;
 
 /// How the names begin, and no others of imgforge.
 const PREFIX: &str = "imgforge-now-";
@@ -19,9 +20,31 @@ const PREFIX: &str = "imgforge-now-";
 /// The moment in which a new directory has no lock yet is shorter than this.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// Where large files may lie for a while: `/tmp` may be memory.
+/// Where large files may lie for a while: `/tmp` may be memory. `TMPDIR` is where others cannot rename
+/// what is in it, or not at all.
 pub fn roomy() -> PathBuf {
-    std::env::var_os("TMPDIR").map_or("/var/tmp".into(), PathBuf::from)
+    chosen().unwrap_or_else(|| "/var/tmp".into())
+}
+
+/// `TMPDIR`, where it is for scratch.
+pub fn chosen() -> Option<PathBuf> {
+    let dir = std::env::var_os("TMPDIR")?;
+    let real = Path::new(&dir).canonicalize().ok()?;
+    is_ours(&real).then_some(real)
+}
+
+/// Where small files may lie.
+pub fn small() -> PathBuf {
+    chosen().unwrap_or_else(|| "/tmp".into())
+}
+
+/// Sees to it that no other place is used for what is made on the way; returns `TMPDIR` where it is
+/// refused.
+pub fn settle() -> Option<PathBuf> {
+    // Nothing was made before.
+    drop(tempfile::env::override_temp_dir(&small()));
+    let named = std::env::var_os("TMPDIR")?;
+    chosen().is_none().then(|| named.into())
 }
 
 /// The directory for scratch of what is, or becomes, the file `path`: its own, where nobody else can
@@ -32,9 +55,27 @@ pub fn beside(path: &Path) -> PathBuf {
     dir.ok().filter(|dir| is_ours(dir)).unwrap_or_else(roomy)
 }
 
-/// Whether only root and this user decide what the names at and above a directory mean.
-fn is_ours(dir: &Path) -> bool {
-    Owners::me_and_root().fault_at_or_above(dir).is_none()
+/// Whether only root and this user decide what a path, which has no links, and the names above it
+/// mean, and what is there. Stricter than [`ours::Owners`], as nobody is refused for it.
+pub fn is_ours(path: &Path) -> bool {
+    let looks = path.ancestors().map(Path::symlink_metadata);
+    let looks: io::Result<Vec<_>> = looks.collect();
+    let seen = |found: &Metadata| (found.uid(), found.mode());
+    looks.is_ok_and(|found| decide(found.iter().map(seen).rev(), ours::me()))
+}
+
+/// Of owners and modes, from the root directory on.
+fn decide(path: impl IntoIterator<Item = (u32, u32)>, me: u32) -> bool {
+    let mut shut = false;
+    path.into_iter().all(|(owner, mode)| {
+        let is_dir = mode & 0o170_000 == 0o040_000;
+        // A group has members, also one that is called private, and its bits are those of an access
+        // list, too. Where nobody else can enter a directory above, they do not matter.
+        let others = if shut { 0o002 } else { 0o022 };
+        shut |= is_dir && mode & 0o077 == 0;
+        // In a sticky directory each renames what is their own.
+        [0, me].contains(&owner) && (mode & others == 0 || is_dir && mode & 0o1000 != 0)
+    })
 }
 
 /// A directory of this process alone. Dropping it removes it.
@@ -50,9 +91,20 @@ impl Temporary {
     /// # Errors
     /// When the host's directory for such things cannot be written.
     pub fn new() -> Result<Self> {
-        let place = std::env::temp_dir();
+        Self::at(&small())
+    }
+
+    /// As [`Temporary::new`], for what is large.
+    ///
+    /// # Errors
+    /// As [`Temporary::new`].
+    pub fn roomy() -> Result<Self> {
+        Self::at(&roomy())
+    }
+
+    fn at(place: &Path) -> Result<Self> {
         let error = || format!("making a directory in {}", place.display());
-        Self::within(&place).doing(error)
+        Self::within(place).doing(error)
     }
 
     fn within(place: &Path) -> std::io::Result<Self> {
@@ -70,7 +122,10 @@ impl Temporary {
 
 /// Removes what killed processes of this user left; returns what was removed.
 pub fn sweep() -> Vec<PathBuf> {
-    sweep_within(&std::env::temp_dir(), SystemTime::now() - YOUNG)
+    let (mut places, before) = (vec![small(), roomy()], SystemTime::now() - YOUNG);
+    places.dedup();
+    let swept = places.iter().flat_map(|place| sweep_within(place, before));
+    swept.collect()
 }
 
 fn sweep_within(place: &Path, before: SystemTime) -> Vec<PathBuf> {
@@ -116,6 +171,31 @@ mod tests {
         assert_eq!(modes(0o777, 0o700), roomy());
         assert_eq!(modes(0o700, 0o777), roomy());
         assert_eq!(beside(&place.join("none/disk")), roomy());
+    }
+
+    #[test]
+    fn a_group_decides_unless_nobody_else_can_enter() {
+        const DIR: u32 = 0o040_000;
+        const FILE: u32 = 0o100_000;
+        let root = [(0, DIR | 0o755)];
+        for (below, ours) in [
+            (&[(7, DIR | 0o755), (7, FILE | 0o644)][..], true),
+            (&[(7, DIR | 0o775), (7, FILE | 0o644)], false),
+            (&[(7, DIR | 0o755), (7, FILE | 0o664)], false),
+            (
+                &[(7, DIR | 0o700), (7, DIR | 0o775), (7, FILE | 0o664)],
+                true,
+            ),
+            (&[(7, DIR | 0o750), (7, DIR | 0o775)], false),
+            (&[(7, DIR | 0o700), (7, DIR | 0o777)], false),
+            (&[(7, DIR | 0o700), (8, DIR | 0o755)], false),
+            (&[(0, DIR | 0o1777), (7, FILE | 0o644)], true),
+            (&[(0, DIR | 0o1777), (7, FILE | 0o1666)], false),
+            (&[(8, DIR | 0o755), (7, FILE | 0o644)], false),
+        ] {
+            let path = root.iter().chain(below).copied();
+            assert_eq!(decide(path, 7), ours, "{below:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Result};
+use crate::host::temporary;
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A directory `imgforge-XXXXXXXX` of mode 0700, in the ledger; removed when dropped.
@@ -56,7 +57,7 @@ fn base() -> PathBuf {
             && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
     };
     // The default of TMPDIR may be a long path of a build tree; sockets need a short one.
-    [own, Some(std::env::temp_dir())]
+    [own, Some(temporary::small())]
         .into_iter()
         .flatten()
         .find(writable)

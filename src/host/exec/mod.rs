@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::host::{interrupt, temporary};
 pub use running::Running;
 use running::{Tap, each_chunk, each_line, keep};
 pub use tree::GuestTree;
@@ -323,7 +323,8 @@ impl Program {
             .env("LC_ALL", "C.UTF-8")
             .env("LANG", "C.UTF-8");
         for name in PASSED {
-            if let Some(value) = std::env::var_os(name) {
+            let taken = *name != "TMPDIR" || temporary::chosen().is_some();
+            if let Some(value) = std::env::var_os(name).filter(|_| taken) {
                 command.env(name, value);
             }
         }
