@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Client, Piece, Url};
 use crate::error::{Context as _, Result};
-use crate::host::ours;
+use crate::host::{ours, space};
 
 /// What [`Client::fetch`] has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl Client {
                     (size, resumed) = (0, 0);
                 }
                 Piece::Bytes(bytes) => {
+                    space::check_at(&file, part)?;
                     file.write_all(&bytes).doing(doing)?;
                     size += bytes.len() as u64;
                 }

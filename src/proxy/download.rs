@@ -14,6 +14,7 @@ use super::flight::{Begun, Flight};
 use super::log::How;
 use super::rules::Wanted;
 use super::upstream::{Ask, Response, header, known};
+use crate::host::space;
 
 /// How often a broken transfer is begun again.
 const ATTEMPTS: usize = 4;
@@ -68,7 +69,8 @@ impl Download<'_> {
                 200 => {
                     let received = self.receive(&url, response);
                     return received.inspect_err(|_| {
-                        if !self.flight.is_left() {
+                        // It is not the mirror's doing that there is no room.
+                        if !self.flight.is_left() && self.room().is_ok() {
                             self.shared.upstream.failed_for(&url);
                         }
                     });
@@ -117,6 +119,9 @@ impl Download<'_> {
     }
 
     fn receive(&self, url: &str, response: Response) -> Result<Option<Begun>, String> {
+        if let Err(why) = self.room() {
+            return Ok(Some(Begun::Nothing(507, why)));
+        }
         let number = self.shared.flights.next.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.flights.scratch.join(format!("file-{number}"));
         let opened = File::options()
@@ -192,7 +197,8 @@ impl Download<'_> {
                 Err(cause) => why = cause,
             }
             self.shared.log.fell_back(&known.url, &why);
-            if self.shared.ended() || self.flight.is_left() || total.is_none() {
+            let lost = self.shared.ended() || self.flight.is_left() || self.room().is_err();
+            if lost || total.is_none() {
                 break;
             }
         }
@@ -222,6 +228,11 @@ impl Download<'_> {
         Err("the transfer broke, and the mirror cannot go on".into())
     }
 
+    /// Whether the host has room for more of a file, which may be of any size.
+    fn room(&self) -> Result<(), String> {
+        space::check(&self.shared.flights.scratch).map_err(|full| full.to_string())
+    }
+
     fn copy(
         &self,
         response: &mut Response,
@@ -246,6 +257,7 @@ impl Download<'_> {
             if *written + read as u64 > most {
                 return Err("the file is larger than it can be".into());
             }
+            self.room()?;
             file.write_all_at(&buffer[..read], *written)
                 .map_err(|error| error.to_string())?;
             hasher.update(&buffer[..read]);

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha512};
 use super::blocks::{self, Map};
 use crate::error::{Context as _, DISK_FULL, Error, Kind, Result};
 use crate::host::ours;
+use crate::host::space::{self, NEARLY_FULL};
 use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions, Unpacked, Unpacker};
 
 /// A blob with a larger block than this, in bytes, is decoded when it is complete.
@@ -115,6 +116,7 @@ impl<'a> Feeder<'a> {
         }
         self.digest.update(bytes);
         if let (Some((part, file)), false) = (&mut self.part, kept) {
+            space::check_at(file, part)?;
             file.write_all(bytes)
                 .doing(|| format!("writing {}", part.display()))?;
         }
@@ -213,7 +215,8 @@ pub(super) fn too_large(size: &str, largest: crate::units::Size) -> Error {
 
 /// Errors that have nothing to do with the bytes.
 fn passes(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Interrupted(_)) || error.hint_text() == Some(DISK_FULL)
+    let full = [DISK_FULL, NEARLY_FULL].map(Some);
+    matches!(error.kind(), Kind::Interrupted(_)) || full.contains(&error.hint_text())
 }
 
 /// Cuts the bytes into blocks.

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::content::{Found, Search};
 use crate::host::exec::Program;
-use crate::host::{interrupt, temporary};
+use crate::host::{interrupt, space, temporary};
 
 /// What ends the list of files in what unsquashfs prints; their contents follow, one behind the
 /// other.
@@ -40,6 +40,7 @@ pub(super) fn search(
     found: &mut Found,
 ) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(temporary::roomy())?;
+    space::ask(file.as_file(), file.path())?;
     file.write_all(&held)?;
     drop(held);
     let mut running = unpacking(file.path()).spawn().map_err(io::Error::other)?;

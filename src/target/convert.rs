@@ -63,8 +63,9 @@ pub(super) fn convert(
 }
 
 fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Result<Program> {
-    let mut program =
-        qemu_img(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"]).args(["-S", "4k"]);
+    let mut program = qemu_img(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"])
+        .leaving_room(path.parent().unwrap_or(path))
+        .args(["-S", "4k"]);
     if form.compressed {
         // Without `-W`: writing out of order gives other bytes each time.
         program = program.arg("-c");

@@ -12,6 +12,7 @@ use super::{Made, Part, Site, Target, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Ova, Targets};
 use crate::units::Size;
@@ -97,7 +98,7 @@ fn pack(to: &Path, site: &Site<'_>, texts: &[(&String, &[u8])], disk: &str) -> R
     let doing = || format!("writing {}", to.display());
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(
         1 << 20,
-        File::create(to).doing(doing)?,
+        Frugal::create(to).doing(doing)?,
     ));
     let header = |size: u64| {
         let mut header = tar::Header::new_ustar();

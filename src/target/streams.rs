@@ -46,6 +46,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
         .args(["-o", "compression_type=zlib"])
         .on_disk(raw, "raw")?
         .into_image(&dir.join(&disk))
+        .leaving_room(dir)
         .run()?;
     // The gate's proof is about the disk's content: the copy must be the same to a guest.
     qemu_img(["compare", "-q", "-f", "raw", "-F", "qcow2"])

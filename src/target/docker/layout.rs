@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Result};
+use crate::host::space::Frugal;
 use crate::recipe::types::{Docker, Layer};
 use crate::target::About;
 
@@ -177,13 +178,13 @@ pub(super) fn write(
 }
 
 struct Archive {
-    tar: tar::Builder<BufWriter<File>>,
+    tar: tar::Builder<BufWriter<Frugal>>,
     time: u64,
 }
 
 impl Archive {
     fn create(to: &Path, time: u64) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(1 << 20, File::create(to)?);
+        let file = BufWriter::with_capacity(1 << 20, Frugal::create(to)?);
         let tar = tar::Builder::new(file);
         Ok(Archive { tar, time })
     }

@@ -20,6 +20,7 @@ use super::tree::{Node, Tree};
 use super::{Made, Part, Proven, Site, Target, proven, rootfs};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Docker, Layer, Targets};
 use crate::units::Size;
@@ -196,7 +197,7 @@ pub(super) fn write_layer(
     to: &Path,
 ) -> Result<Blob> {
     let doing = || format!("writing {}", to.display());
-    let file = File::create(to).doing(doing)?;
+    let file = Frugal::create(to).doing(doing)?;
     let file = Hashed::new(BufWriter::with_capacity(1 << 20, file));
     let (file, diff) = match how {
         Layer::Gzip => {

@@ -8,6 +8,7 @@ use super::cpio::{Cpio, Kind, LARGEST, padding};
 use super::kernel::{CARDS, Kernel, NETWORK, ROOT};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::find;
+use crate::host::space::Frugal;
 use crate::recipe::types::{Ramdisk, RootForm, Verify};
 use crate::target::gzip::Gzip;
 use crate::target::tree::Tree;
@@ -183,7 +184,7 @@ fn archive<W: Write>(members: &[Member], to: W) -> io::Result<W> {
 /// Writes the initrd: archives one after the other, and the root in a last one.
 pub(super) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Result<()> {
     let doing = || format!("writing {}", to.display());
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(to).doing(doing)?);
+    let mut file = BufWriter::with_capacity(1 << 20, Frugal::create(to).doing(doing)?);
     for archive in archives {
         file.write_all(archive).doing(doing)?;
         let pad = padding(archive.len() as u64);

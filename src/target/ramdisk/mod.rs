@@ -22,6 +22,7 @@ use super::{Made, Part, Proven, Site, Target, proven};
 use crate::digest;
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
+use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Ramdisk, RootForm, Targets};
 use crate::units::Size;
@@ -176,7 +177,7 @@ fn initrd(
 
 fn copy(tree: &Tree, kernel: &Kernel<'_>, to: &Path) -> Result<()> {
     let doing = || format!("writing {}", to.display());
-    let mut file = std::fs::File::create(to).doing(doing)?;
+    let mut file = Frugal::create(to).doing(doing)?;
     std::io::copy(&mut tree.open(kernel.image), &mut file).doing(doing)?;
     file.flush().and_then(|()| file.sync_all()).doing(doing)
 }

@@ -9,6 +9,7 @@ use super::bound::Bound;
 use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::space::Frugal;
 use crate::target::{self, Source};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -62,7 +63,7 @@ const LARGEST: u64 = 4;
 /// When there is more, or it cannot be written.
 fn copied(archive: &mut impl Read, path: &Path, most: u64) -> Result<()> {
     let doing = || format!("writing {}", path.display());
-    let mut file = File::create(path).doing(doing)?;
+    let mut file = Frugal::create(path).doing(doing)?;
     let copied = io::copy(&mut archive.take(most), &mut file).doing(doing)?;
     if copied == most && archive.read(&mut [0]).doing(doing)? > 0 {
         let [most, disk] = [most, most / LARGEST].map(|bytes| Size::bytes(bytes).human());

@@ -18,6 +18,7 @@ use super::{About, DISK, Made, Part, Site, Target, Trial, kernel, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img;
+use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Clusters, Targets, Vagrant, VagrantProvider};
 use crate::sysprep::OVERLAY_CLUSTER;
@@ -213,7 +214,7 @@ fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Ma
 fn pack(to: &Path, time: u64, texts: &[(&str, String)], disk: (&str, &Path)) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let packed = || -> io::Result<()> {
-        let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, File::create(to)?));
+        let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, Frugal::create(to)?));
         let header = |size: u64| {
             // Sizes over 8 GiB are a number of GNU's.
             let mut header = tar::Header::new_gnu();

@@ -13,6 +13,7 @@ use std::path::Path;
 use flate2::{Compress, Compression, FlushCompress};
 
 use crate::error::{Context as _, Result};
+use crate::host::space::Frugal;
 use crate::target::identity::pieces;
 use crate::ui::{StageUi, Unit};
 
@@ -45,7 +46,7 @@ pub(super) fn write(raw: &Path, to: &Path, name: &str, ui: &StageUi) -> Result<(
     let file = File::open(raw).doing(|| format!("reading {}", raw.display()))?;
     let doing = || format!("writing {}", to.display());
     let size = file.metadata().doing(doing)?.len();
-    let mut stream = Stream::new(File::create(to).doing(doing)?, size / SECTOR).doing(doing)?;
+    let mut stream = Stream::new(Frugal::create(to).doing(doing)?, size / SECTOR).doing(doing)?;
     pieces(&file, GRAINS * GRAIN, |at, piece| {
         ui.progress(at, size, Unit::Bytes);
         stream.table(at, piece)
@@ -54,7 +55,7 @@ pub(super) fn write(raw: &Path, to: &Path, name: &str, ui: &StageUi) -> Result<(
 }
 
 struct Stream {
-    to: BufWriter<File>,
+    to: BufWriter<Frugal>,
     /// Where the next byte goes.
     at: u64,
     /// Sectors of the disk.
@@ -64,7 +65,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(file: File, capacity: u64) -> io::Result<Self> {
+    fn new(file: Frugal, capacity: u64) -> io::Result<Self> {
         let tables = capacity.div_ceil(GRAINS * GRAIN / SECTOR);
         let mut stream = Stream {
             to: BufWriter::with_capacity(1 << 20, file),
@@ -145,7 +146,7 @@ impl Stream {
         let text = description(self.capacity, name, *self.identity.finalize().as_bytes());
         let file = self.to.into_inner().map_err(io::IntoInnerError::into_error);
         let file = file.doing(doing)?;
-        std::os::unix::fs::FileExt::write_all_at(&file, text.as_bytes(), SECTOR).doing(doing)?;
+        std::os::unix::fs::FileExt::write_all_at(&*file, text.as_bytes(), SECTOR).doing(doing)?;
         file.sync_all().doing(doing)
     }
 }

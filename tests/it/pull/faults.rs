@@ -317,7 +317,7 @@ fn a_full_disk_leaves_nothing_under_the_name() {
         .run()
         .unwrap_err();
     let text = error.render();
-    assert!(text.contains("the disk is full"), "{text}");
+    assert!(text.contains("is nearly full"), "{text}");
     assert!(!text.contains("disk.raw\n"), "{text}");
 }
 
