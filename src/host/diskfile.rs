@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
-use crate::host::others;
 use crate::host::qemu_img::qemu_img;
+use crate::host::space;
+use crate::host::taken::Taken;
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -29,10 +30,12 @@ impl DiskFormat {
 }
 
 /// A disk in a file of the host; nobody else writes to it at the time of [`DiskFile::open`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DiskFile {
     /// Absolute, without symbolic links.
     pub path: PathBuf,
+    /// What is read instead of it, which others cannot change.
+    pub taken: Taken,
     /// Its format.
     pub format: DiskFormat,
     /// Size of the disk, in bytes.
@@ -56,7 +59,7 @@ struct Info {
 
 impl DiskFile {
     /// Looks at a file. Without `format`, one that begins as qcow2 does is that, else raw. An
-    /// overlay is on files that the user names in `backing`, see [`others::check`].
+    /// overlay is on files that the user names in `backing`, see [`Taken::disk`].
     ///
     /// # Errors
     /// Of kind usage: no such file, not a disk, encrypted by QEMU, in use by another process, or
@@ -70,11 +73,11 @@ impl DiskFile {
             Some(format) => format,
             None => detect(&path)?,
         };
-        others::check(&path, format.name(), backing)
+        let taken = Taken::disk(&path, format.name(), backing)
             .map_err(|error| refused(file, format, error))?;
         let info: Info = qemu_img(["info", "--output=json", "-f", format.name()])
             .on_foreign_file()
-            .on_image(&path, format.name())?
+            .on_image(taken.path(), format.name())?
             .json()
             .map_err(|error| refused(file, format, error))?;
         // QEMU lets others read a raw disk that a machine writes to; opening it to write tells.
@@ -93,6 +96,7 @@ impl DiskFile {
         }
         Ok(DiskFile {
             path,
+            taken,
             format,
             virtual_size: info.virtual_size,
             snapshots: info.snapshots.len(),
@@ -137,7 +141,8 @@ fn detect(path: &Path) -> Result<DiskFormat> {
 }
 
 fn refused(file: &Path, format: DiskFormat, error: Error) -> Error {
-    if error.kind() == Kind::Usage {
+    let full = error.hint_text() == Some(space::NEARLY_FULL);
+    if full || matches!(error.kind(), Kind::Usage | Kind::Interrupted(_)) {
         return error;
     }
     let text = error.render();

@@ -6,8 +6,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::{interrupt, space};
-use crate::error::{Context as _, Result};
+use xz2::read::XzDecoder;
+use xz2::stream::{CONCATENATED, Stream};
+
+use super::taken;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub enum ImageFile {
     Bzip2,
 }
 
+/// What decoding xz may use, in bytes; `xz -9` needs 65 MiB, and a header may ask for 4 GiB.
+const XZ_MEMORY: u64 = 512 << 20;
+
 /// How much of the start says what a file is, in bytes.
 pub const HEAD: usize = 512;
 
@@ -77,9 +82,20 @@ impl ImageFile {
     /// # Errors
     /// When it cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let mut head = Vec::new();
-        (&file).take(HEAD as u64).read_to_end(&mut head)?;
+        Self::of_open(&taken::open(path)?)
+    }
+
+    /// As [`ImageFile::of`], of a file that is open; where it is being read does not change.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_open(file: &File) -> io::Result<Self> {
+        let mut head = vec![0; HEAD];
+        let mut read = 0;
+        while let some @ 1.. = file.read_at(&mut head[read..], read as u64)? {
+            read += some;
+        }
+        head.truncate(read);
         let found = Self::by_head(&head);
         let mut last = [0; 512];
         let size = file.metadata()?.len();
@@ -169,7 +185,10 @@ impl ImageFile {
     /// When the decoder cannot be made.
     pub fn unpacked<'r>(self, from: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
         Ok(match self {
-            ImageFile::Xz => Box::new(xz2::read::XzDecoder::new_multi_decoder(from)),
+            ImageFile::Xz => {
+                let decoder = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+                Box::new(XzDecoder::new_stream(from, decoder))
+            }
             ImageFile::Gzip => Box::new(flate2::read::MultiGzDecoder::new(from)),
             ImageFile::Zstd => Box::new(zstd::stream::read::Decoder::new(from)?),
             ImageFile::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(from)),
@@ -201,33 +220,6 @@ fn is_tar(head: &[u8]) -> bool {
     let bytes = header.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     let of_sum = sum.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     header[0] != 0 && bytes - of_sum + 8 * u64::from(b' ') == told
-}
-
-/// Copies to a new file, leaving holes where there are only zeroes; how many bytes it has then.
-///
-/// # Errors
-/// When reading or writing fails, nearly all of the room there was taken, or imgforge is interrupted.
-pub fn copy_sparse(mut from: impl Read, to: &Path) -> Result<u64> {
-    const BLOCK: usize = 64 << 10;
-    let doing = || format!("writing {}", to.display());
-    let file = File::create(to).doing(doing)?;
-    let dir = to.parent().unwrap_or(Path::new("."));
-    let (mut at, mut block) = (0u64, Vec::with_capacity(BLOCK));
-    loop {
-        interrupt::check()?;
-        block.clear();
-        let read = (&mut from).take(BLOCK as u64).read_to_end(&mut block);
-        let read = read.doing(|| "reading compressed data".into())?;
-        if read == 0 {
-            file.set_len(at).doing(doing)?;
-            return Ok(at);
-        }
-        if block.iter().any(|byte| *byte != 0) {
-            space::check(dir)?;
-            file.write_all_at(&block, at).doing(doing)?;
-        }
-        at += read as u64;
-    }
 }
 
 #[cfg(test)]
@@ -288,19 +280,5 @@ mod tests {
                 .unwrap();
             assert_eq!(ImageFile::of(&made).unwrap(), ImageFile::Tar, "{form}");
         }
-    }
-
-    #[test]
-    fn zeroes_become_holes() {
-        use std::os::unix::fs::MetadataExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let to = dir.path().join("to");
-        let bytes = [vec![0; 1 << 20], vec![7; 100]].concat();
-        assert_eq!(
-            copy_sparse(bytes.as_slice(), &to).unwrap(),
-            bytes.len() as u64
-        );
-        assert_eq!(std::fs::read(&to).unwrap(), bytes);
-        assert!(std::fs::metadata(&to).unwrap().blocks() * 512 < 1 << 20);
     }
 }

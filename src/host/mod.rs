@@ -17,6 +17,8 @@ pub mod ours;
 pub mod outlet;
 pub mod qemu_img;
 pub mod space;
+pub mod sparse;
 pub mod statedir;
+pub mod taken;
 pub mod temporary;
 pub mod tools;

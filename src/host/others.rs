@@ -113,6 +113,11 @@ pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
     }
 }
 
+/// Makes sure that what a user's disk consists of lies beside it.
+pub(super) fn own_parts(disk: &Path, format: &str) -> Result<()> {
+    parts_in_place(disk, format, Parts::OfItsName)
+}
+
 fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
     let mut used = vec![false; named.len()];
     let (mut at, mut format) = (disk.to_owned(), format.to_owned());

@@ -5,17 +5,18 @@
 //! name in that very directory: nothing there is found by its path a second time.
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::OwnedFd;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
-use rustix::fs::{accessat, fsync, openat, renameat, seek, unlinkat};
+use rustix::fs::{accessat, fsync, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
+use super::sparse;
 use crate::error::{Context as _, Result};
 
 /// A name in a directory that is open.
@@ -54,15 +55,31 @@ impl Outlet {
     /// # Errors
     /// When the directory cannot be written.
     pub fn create(&self, mode: u32) -> Result<Unfinished> {
-        let name = format!(".imgforge-{}", uuid::Uuid::new_v4().simple()).into();
+        // Without a name nothing is left of it, however imgforge ends.
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let nameless = openat(&self.dir, ".", flags, Mode::from_raw_mode(mode)).map(File::from);
+        match nameless.ok().filter(|file| held(file).exists()) {
+            Some(file) => Ok(self.unfinished(file, None)),
+            None => self.create_named(mode),
+        }
+    }
+
+    /// Where a file cannot be without a name.
+    fn create_named(&self, mode: u32) -> Result<Unfinished> {
+        let name = hidden();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(mode);
         let file = openat(&self.dir, &name, flags | OFlags::CLOEXEC, mode);
-        Ok(Unfinished {
-            file: file.map_err(io::Error::from).doing(self.doing())?.into(),
+        let file = file.map_err(io::Error::from).doing(self.doing())?;
+        Ok(self.unfinished(file.into(), Some(name)))
+    }
+
+    fn unfinished(&self, file: File, name: Option<OsString>) -> Unfinished {
+        Unfinished {
+            file,
             name,
             outlet: self.clone(),
-        })
+        }
     }
 
     /// Writes bytes, for everybody to read.
@@ -82,44 +99,40 @@ impl Outlet {
     pub fn copy(&self, from: &Path) -> Result<()> {
         let from = File::open(from).doing(self.doing())?;
         let new = self.create(0o600)?;
-        copy_sparse(&from, new.file()).doing(self.doing())?;
-        let readable = Permissions::from_mode(0o644);
-        new.file().set_permissions(readable).doing(self.doing())?;
+        sparse::copy(&from, new.file(), &self.path)?;
+        dress(new.file(), None, 0o644).doing(self.doing())?;
         new.appear()
     }
 
-    /// Gives a finished file of a directory of our own the name. It keeps its owner and mode.
+    /// Gives a finished file of a directory of our own the name, and the owner and mode of what is
+    /// described by `like`; without that it keeps its mode, and gets the owner that a new file has.
     ///
     /// On another file system, which is where scratch may be that must not lie beside the result, it
     /// is copied once more, holes left out.
     ///
     /// # Errors
     /// When it cannot be read, or as [`Outlet::write`].
-    pub fn take(&self, made: &Path) -> Result<()> {
+    pub fn take(&self, made: &Path, like: Option<&Metadata>) -> Result<()> {
         let file = File::open(made).doing(self.doing())?;
+        let mode = file.metadata().doing(self.doing())?.mode();
+        let mode = like.map_or(mode, Metadata::mode);
+        dress(&file, like, mode).doing(self.doing())?;
         file.sync_all().doing(self.doing())?;
         match renameat(CWD, made, &self.dir, &self.name) {
             Ok(()) => {
                 self.sync();
                 Ok(())
             }
-            Err(Errno::XDEV) => self.bring(&file),
+            Err(Errno::XDEV) => self.bring(&file, like),
             Err(errno) => Err(io::Error::from(errno)).doing(self.doing()),
         }
     }
 
-    fn bring(&self, made: &File) -> Result<()> {
+    fn bring(&self, made: &File, like: Option<&Metadata>) -> Result<()> {
         let new = self.create(0o600)?;
-        let brought = || -> io::Result<()> {
-            copy_sparse(made, new.file())?;
-            let (data, mine) = (made.metadata()?, new.file().metadata()?);
-            if (data.uid(), data.gid()) != (mine.uid(), mine.gid()) {
-                fchown(new.file(), Some(data.uid()), Some(data.gid()))?;
-            }
-            let mode = Permissions::from_mode(data.mode() & 0o777);
-            new.file().set_permissions(mode)
-        };
-        brought().doing(self.doing())?;
+        sparse::copy(made, new.file(), &self.path)?;
+        let mode = made.metadata().doing(self.doing())?.mode();
+        dress(new.file(), like, mode).doing(self.doing())?;
         new.appear()
     }
 
@@ -136,11 +149,22 @@ impl Outlet {
     }
 }
 
+/// The name of a file that has not got its own.
+fn hidden() -> OsString {
+    format!(".imgforge-{}", uuid::Uuid::new_v4().simple()).into()
+}
+
+/// What an open file is called, whether it has a name or not.
+fn held(file: &File) -> PathBuf {
+    Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
+}
+
 /// A file that has not got its name yet. Dropping it removes it.
 #[derive(Debug)]
 pub struct Unfinished {
     file: File,
-    name: OsString,
+    /// For the time being, where it needs one.
+    name: Option<OsString>,
     outlet: Outlet,
 }
 
@@ -154,12 +178,30 @@ impl Unfinished {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn appear(self) -> Result<()> {
-        let Outlet { dir, name, .. } = &self.outlet;
-        let synced = self.file.sync_all();
-        let named = synced.and_then(|()| Ok(renameat(dir, &self.name, dir, name)?));
+    pub fn appear(mut self) -> Result<()> {
+        let named = self.name_it();
         named.doing(self.outlet.doing())?;
         self.outlet.sync();
+        Ok(())
+    }
+
+    fn name_it(&mut self) -> io::Result<()> {
+        let Outlet { dir, name, .. } = &self.outlet;
+        self.file.sync_all()?;
+        // A link takes nobody's place, a rename does.
+        if self.name.is_none() {
+            let hidden = self.name.insert(hidden());
+            linkat(
+                CWD,
+                held(&self.file),
+                dir,
+                &*hidden,
+                AtFlags::SYMLINK_FOLLOW,
+            )?;
+        }
+        if let Some(hidden) = &self.name {
+            renameat(dir, hidden, dir, name)?;
+        }
         Ok(())
     }
 }
@@ -167,28 +209,51 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // Not there any more when it has its name.
-        let _ = unlinkat(&self.outlet.dir, &self.name, AtFlags::empty());
+        if let Some(name) = &self.name {
+            let _ = unlinkat(&self.outlet.dir, name, AtFlags::empty());
+        }
     }
 }
 
-/// Copies what is data, and leaves what is a hole.
-fn copy_sparse(mut from: &File, mut to: &File) -> io::Result<()> {
-    use rustix::fs::SeekFrom as At;
-    let size = from.metadata()?.len();
-    to.set_len(size)?;
-    let mut at = 0;
-    while at < size {
-        let Ok(start) = seek(from, At::Data(at)) else {
-            // No data follows.
-            break;
-        };
-        let end = seek(from, At::Hole(start)).unwrap_or(size);
-        from.seek(SeekFrom::Start(start))?;
-        to.seek(SeekFrom::Start(start))?;
-        io::copy(&mut from.take(end - start), &mut to)?;
-        at = end;
+/// Gives a finished file the owner of another one, where owners can be changed, and its mode without
+/// the rights of its owner: who can put another file in the old one's place must not get those.
+fn dress(file: &File, owner: Option<&Metadata>, mode: u32) -> io::Result<()> {
+    if let Some(like) = owner {
+        let mine = file.metadata()?;
+        // One after the other: who is not root may still be of the group.
+        if mine.gid() != like.gid() {
+            allowed(fchown(file, None, Some(like.gid())))?;
+        }
+        if mine.uid() != like.uid() {
+            allowed(fchown(file, Some(like.uid()), None))?;
+        }
     }
-    Ok(())
+    match file.metadata()?.mode() & 0o7777 == mode & 0o777 {
+        true => Ok(()),
+        false => allowed(file.set_permissions(Permissions::from_mode(mode & 0o777))),
+    }
+}
+
+/// What a file system without owners and modes, a server, or a namespace without that user refuses
+/// is no reason to throw a finished file away.
+fn allowed(changed: io::Result<()>) -> io::Result<()> {
+    let refused = [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::NOTSUP,
+        Errno::NOSYS,
+        Errno::INVAL,
+    ];
+    match changed {
+        Err(cause)
+            if refused
+                .iter()
+                .any(|errno| cause.raw_os_error() == Some(errno.raw_os_error())) =>
+        {
+            Ok(())
+        }
+        changed => changed,
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +268,9 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("victim"), "theirs").unwrap();
         std::fs::set_permissions(at("victim"), Permissions::from_mode(0o600)).unwrap();
-        let new = Outlet::of(&at("out")).unwrap().create(0o600).unwrap();
-        let name = at(new.name.to_str().unwrap());
+        let outlet = Outlet::of(&at("out")).unwrap();
+        let new = outlet.create_named(0o600).unwrap();
+        let name = at(new.name.as_ref().unwrap().to_str().unwrap());
         std::fs::remove_file(&name).unwrap();
         symlink(at("victim"), &name).unwrap();
         new.file().write_all(b"ours").unwrap();
@@ -224,7 +290,8 @@ mod tests {
         std::fs::create_dir(at("named")).unwrap();
         std::fs::create_dir(at("etc")).unwrap();
         std::fs::write(at("made"), "ours").unwrap();
-        for by in [Outlet::copy, Outlet::take] {
+        let take = |outlet: &Outlet, made: &Path| outlet.take(made, None);
+        for by in [Outlet::copy, take] {
             let outlet = Outlet::of(&at("named/passwd")).unwrap();
             std::fs::rename(at("named"), at("moved")).unwrap();
             symlink(at("etc"), at("named")).unwrap();
@@ -246,11 +313,93 @@ mod tests {
         made.set_permissions(Permissions::from_mode(0o4750))
             .unwrap();
         let made = File::open(at("made")).unwrap();
-        Outlet::of(&at("out")).unwrap().bring(&made).unwrap();
+        Outlet::of(&at("out")).unwrap().bring(&made, None).unwrap();
         let data = at("out").metadata().unwrap();
         assert_eq!(data.mode() & 0o7777, 0o750, "no rights of its owner");
         assert!(data.blocks() * 512 < 1 << 20, "{} blocks", data.blocks());
         assert!(std::fs::read(at("out")).unwrap() == std::fs::read(at("made")).unwrap());
         assert_eq!(dir.path().read_dir().unwrap().count(), 2);
+    }
+
+    /// As on a file system without owners: root may not give a file away either.
+    #[test]
+    fn where_owners_cannot_be_changed_the_result_stays() {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["old", "made", "far"] {
+            std::fs::write(at(name), "ours").unwrap();
+        }
+        // Who is not root may not give it away anyway.
+        drop(std::os::unix::fs::chown(at("old"), Some(1), Some(1)));
+        let (old, far) = (
+            at("old").metadata().unwrap(),
+            File::open(at("far")).unwrap(),
+        );
+        let done = std::thread::scope(|scope| {
+            let without = || {
+                let mut sets = capabilities(None).unwrap();
+                sets.effective.remove(CapabilitySet::CHOWN);
+                set_capabilities(None, sets).unwrap();
+                let outlet = Outlet::of(&at("out")).unwrap();
+                let taken = outlet.take(&at("made"), Some(&old));
+                taken.and_then(|()| Outlet::of(&at("brought"))?.bring(&far, Some(&old)))
+            };
+            scope.spawn(without).join().unwrap()
+        });
+        done.unwrap();
+        for name in ["out", "brought"] {
+            assert_eq!(std::fs::read(at(name)).unwrap(), b"ours");
+        }
+    }
+
+    #[test]
+    fn a_result_in_the_place_of_another_gets_its_owner_and_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("old"), "old").unwrap();
+        std::fs::set_permissions(at("old"), Permissions::from_mode(0o4640)).unwrap();
+        let given = std::os::unix::fs::chown(at("old"), Some(1), Some(1)).is_ok();
+        let old = at("old").metadata().unwrap();
+        std::fs::write(at("made"), "new").unwrap();
+        let outlet = Outlet::of(&at("old")).unwrap();
+        outlet.take(&at("made"), Some(&old)).unwrap();
+        let new = at("old").metadata().unwrap();
+        assert_eq!((new.uid() == 1, new.gid() == 1), (given, given));
+        assert_eq!(new.mode() & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn a_result_gets_the_group_of_a_directory_that_gives_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("made"), "ours").unwrap();
+        std::fs::create_dir(at("shared")).unwrap();
+        let mine = at("made").metadata().unwrap().gid();
+        let other = rustix::process::getgroups().unwrap();
+        let other = other.into_iter().map(|group| group.as_raw());
+        let other = other.chain([1]).find(|group| *group != mine).unwrap();
+        // An ordinary user without a second group gives it the only one.
+        let given = std::os::unix::fs::chown(at("shared"), None, Some(other)).is_ok();
+        std::fs::set_permissions(at("shared"), Permissions::from_mode(0o2775)).unwrap();
+        let made = File::open(at("made")).unwrap();
+        Outlet::of(&at("shared/out"))
+            .unwrap()
+            .bring(&made, None)
+            .unwrap();
+        let got = at("shared/out").metadata().unwrap().gid();
+        assert_eq!(got, if given { other } else { mine });
+    }
+
+    /// Who is killed meanwhile leaves nothing.
+    #[test]
+    fn an_unfinished_file_has_no_name_where_the_file_system_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = Outlet::of(&dir.path().join("out")).unwrap().create(0o600);
+        let new = new.unwrap();
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+        new.file().write_all(b"ours").unwrap();
+        new.appear().unwrap();
+        assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"ours");
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::SeekFrom;
 
-use super::read::is_zero;
 use crate::error::{Context as _, Error, Result};
+use crate::host::sparse::is_zero;
 
 /// A raw disk that must not change while it is read.
 #[derive(Debug)]

@@ -79,6 +79,7 @@ pub(super) fn finish(
         qemu_img(words)
             .on_image(&disk, &found.format)?
             .into_image(&converted)
+            .leaving_room(disk.parent().unwrap_or(&disk))
             .hint("`imgforge doctor` says whether qemu-img is usable here")
             .run()?;
         converted

@@ -313,7 +313,7 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
     };
     let origin = work.obtain()?;
     let (made, size) = disk::finish(image, output, disk.clone(), &ui)?;
-    outlet.take(&made)?;
+    outlet.take(&made, None)?;
     drop(scratch);
     let human = |bytes| Size::bytes(bytes).human();
     ui.ui().event(&Event::Finished {

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha512};
 use super::feeder::too_large;
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::ImageFile;
-use crate::host::interrupt;
-use crate::pack::read::{Layout, ReadOptions, streams, unpack as unpack_blocks, write_sparse};
+use crate::host::{interrupt, sparse, taken};
+use crate::pack::read::{Layout, ReadOptions, streams, unpack as unpack_blocks};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -38,8 +38,8 @@ pub(super) fn unpack(
     ui: &StageUi,
 ) -> Result<()> {
     let doing = || format!("unpacking {}", blob.shown);
-    let mut file = File::open(blob.path).doing(doing)?;
-    let kind = ImageFile::of(blob.path).doing(doing)?;
+    let mut file = taken::open(blob.path).doing(doing)?;
+    let kind = ImageFile::of_open(&file).doing(doing)?;
     let is_xz = kind == ImageFile::Xz;
     if is_xz
         && blob.sha512.is_none()
@@ -114,7 +114,7 @@ fn copy(from: &mut dyn Read, disk: &Path, largest: Option<Size>) -> Result<()> {
             file.set_len(at).doing(doing)?;
             return file.sync_all().doing(doing);
         }
-        write_sparse(&file, at, &buffer).doing(doing)?;
+        sparse::write(&file, disk, at, &buffer)?;
         at += buffer.len() as u64;
         if let Some(largest) = largest.filter(|largest| at > largest.as_bytes()) {
             return Err(too_large("more", largest));

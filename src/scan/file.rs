@@ -2,13 +2,14 @@
 //! files, a directory.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Cursor, Read, Seek as _};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Entry, Host, Report, Scanner, Subject, source};
 use crate::error::{Context as _, Error, Result};
-use crate::host::imagefile::{self, ImageFile, copy_sparse};
-use crate::host::others;
+use crate::host::imagefile::{self, ImageFile};
+use crate::host::taken::{self, Taken};
+use crate::host::{others, sparse};
 
 /// How the bytes of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -72,10 +73,8 @@ fn own_disk(
     subject: &Subject,
     host: &Host<'_>,
 ) -> Result<Report> {
-    // A relative name could be an address to QEMU.
-    let file = std::path::absolute(file).doing(|| format!("finding {}", file.display()))?;
-    others::check(&file, format, backing)?;
-    source::disk(&file, format, subject, host)
+    let taken = Taken::disk(file, format, backing)?;
+    source::disk(taken.path(), format, subject, host)
 }
 
 fn source_tree(root: &Path, subject: &Subject, host: &Host<'_>) -> Result<Report> {
@@ -101,7 +100,8 @@ fn any(
     depth: u32,
 ) -> Result<Report> {
     let doing = || format!("reading {}", file.display());
-    let kind = ImageFile::of(file).doing(doing)?;
+    let opened = taken::open(file).doing(doing)?;
+    let kind = ImageFile::of_open(&opened).doing(doing)?;
     if let Some(format) = kind.qemu() {
         if let Some(backing) = backing {
             return own_disk(file, format, backing, subject, host);
@@ -109,7 +109,6 @@ fn any(
         others::check_unpacked(file, format)?;
         return source::disk(file, format, subject, host);
     }
-    let opened = || File::open(file).map(BufReader::new).doing(doing);
     if depth == 0 || kind == ImageFile::Zip {
         return Err(Error::usage(format!(
             "{} is {}, which is not looked into",
@@ -118,7 +117,10 @@ fn any(
         ))
         .hint(kind.remedy()));
     }
-    let decoded = || kind.unpacked(opened()?).doing(doing);
+    let decoded = || {
+        (&opened).rewind().doing(doing)?;
+        kind.unpacked(BufReader::new(&opened)).doing(doing)
+    };
     let mut head = Vec::new();
     let mut inner = decoded()?;
     (&mut inner)
@@ -134,7 +136,7 @@ fn any(
     host.ui.step("unpacking the disk");
     let dir = tempfile::tempdir_in(host.scratch).doing(|| "making a scratch directory".into())?;
     let plain = dir.path().join("unpacked");
-    copy_sparse(Cursor::new(head).chain(inner), &plain)?;
+    sparse::fill(&plain, Cursor::new(head).chain(inner), u64::MAX)?;
     any(&plain, None, subject, host, depth - 1)
 }
 
@@ -181,6 +183,91 @@ fn is_disk(name: &str, head: &[u8]) -> bool {
     }
 }
 
+/// A file of an archive, unpacked. Its name is what the archive says: no file of this host has it.
+struct Member {
+    name: String,
+    path: PathBuf,
+    is_disk: bool,
+    /// Of a disk that is described by another member.
+    is_part: bool,
+}
+
+/// What a description of a VMDK is called once it is unpacked.
+const DESCRIPTION: &str = ".description.vmdk";
+
+/// Unpacks an archive that [`has_disks`] into a directory of ours, each member into a file called by
+/// its number. Who may write the archive may have done so meanwhile, so that all is asked again.
+fn members(archive: impl Read, file: &Path, dir: &Path) -> Result<Vec<Member>> {
+    let doing = || format!("unpacking {}", file.display());
+    let mut all: Vec<Member> = vec![];
+    for member in tar::Archive::new(archive).entries().doing(doing)? {
+        let mut member = member.doing(doing)?;
+        let Some(name) = name(&member) else {
+            continue;
+        };
+        if all.len() == MEMBERS || name.contains('/') || !member.header().entry_type().is_file() {
+            let changed = format!("{} changed while it was read", file.display());
+            return Err(Error::stage(changed)
+                .cause("it was an archive of disks a moment before")
+                .hint("scan it again when nobody writes there"));
+        }
+        let mut head = vec![];
+        (&mut member)
+            .take(imagefile::HEAD as u64)
+            .read_to_end(&mut head)
+            .doing(doing)?;
+        let is_disk = is_disk(&name, &head);
+        let path = dir.join(all.len().to_string());
+        sparse::fill(&path, Cursor::new(head).chain(member), u64::MAX)?;
+        all.push(Member {
+            name,
+            path,
+            is_disk,
+            is_part: false,
+        });
+    }
+    Ok(all)
+}
+
+/// Gives what a description of a VMDK names as its parts these names, in a directory of its own, and
+/// the description, too: QEMU looks for them there. Parts are no disks by themselves.
+fn assemble(members: &mut Vec<Member>, dir: &Path) -> Result<()> {
+    for at in 0..members.len() {
+        let parts = match members[at].is_disk {
+            true => others::parts(&members[at].path)?,
+            false => vec![],
+        };
+        if parts.is_empty() {
+            continue;
+        }
+        let place = dir.join(format!("parts-{at}"));
+        let doing = || format!("writing {}", place.display());
+        std::fs::create_dir(&place).doing(doing)?;
+        let moved = place.join(DESCRIPTION);
+        std::fs::rename(&members[at].path, &moved).doing(doing)?;
+        members[at].path = moved;
+        for part in parts {
+            let mut names = Path::new(&part).components();
+            // A description that names anything else is refused when it is opened.
+            let (Some(Component::Normal(name)), None) = (names.next(), names.next()) else {
+                continue;
+            };
+            let found = members.iter().enumerate();
+            let mut found = found.filter(|(number, member)| *number != at && member.name == part);
+            let Some((number, _)) = found.next() else {
+                continue;
+            };
+            let to = place.join(name);
+            if to.symlink_metadata().is_err() {
+                std::fs::rename(&members[number].path, &to).doing(doing)?;
+                (members[number].path, members[number].is_part) = (to, true);
+            }
+        }
+    }
+    members.retain(|member| !member.is_part);
+    Ok(())
+}
+
 /// An archive of disks: each is scanned, and so is what lies beside them.
 fn disks(
     archive: impl Read,
@@ -192,44 +279,24 @@ fn disks(
     let doing = || format!("unpacking {}", file.display());
     host.ui.step("unpacking the archive");
     let dir = tempfile::tempdir_in(host.scratch).doing(|| "making a scratch directory".into())?;
-    let (mut disks, mut others) = (vec![], vec![]);
-    for member in tar::Archive::new(archive).entries().doing(doing)? {
-        let mut member = member.doing(doing)?;
-        let Some(name) = name(&member) else {
-            continue;
-        };
-        let path = dir.path().join(&name);
-        copy_sparse(&mut member, &path)?;
-        let mut head = Vec::new();
-        let opened = File::open(&path).doing(doing)?;
-        opened
-            .take(imagefile::HEAD as u64)
-            .read_to_end(&mut head)
-            .doing(doing)?;
-        match is_disk(&name, &head) {
-            true => disks.push((name, path)),
-            false => others.push((name, path)),
-        }
-    }
-    let parts = disks.iter().map(|(_, path)| others::parts(path));
-    let parts: Vec<String> = parts.collect::<Result<Vec<_>>>()?.concat();
-    disks.retain(|(name, _)| !parts.contains(name));
+    let mut members = members(archive, file, dir.path())?;
+    assemble(&mut members, dir.path())?;
+    let (disks, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|one| one.is_disk);
     let mut all = beside(&others, file, subject)?;
-    for (name, path) in &disks {
-        let report = any(path, None, subject, host, depth)?;
-        let several = disks.len() > 1;
-        all.add(report, if several { Some(name.as_str()) } else { None });
-        std::fs::remove_file(path).doing(doing)?;
+    for disk in &disks {
+        let report = any(&disk.path, None, subject, host, depth)?;
+        all.add(report, (disks.len() > 1).then_some(&*disk.name));
+        std::fs::remove_file(&disk.path).doing(doing)?;
     }
     Ok(all)
 }
 
 /// What lies beside the disks: descriptions, a Vagrantfile, lists of digests.
-fn beside(others: &[(String, PathBuf)], file: &Path, subject: &Subject) -> Result<Report> {
+fn beside(others: &[Member], file: &Path, subject: &Subject) -> Result<Report> {
     let mut scanner = Scanner::new(subject);
     let archive = file.file_name().unwrap_or_default().to_string_lossy();
     scanner.enter(&format!("/({archive})"));
-    for (name, path) in others {
+    for Member { name, path, .. } in others {
         let doing = || format!("reading {name}");
         let mut content = File::open(path).doing(doing)?;
         let size = content.metadata().doing(doing)?.len();
@@ -255,5 +322,75 @@ impl Report {
                 found
             }));
         self.findings.sort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::accel::Accel;
+    use crate::scan::Known;
+    use crate::ui::Ui;
+
+    /// An archive with these members, whatever their names are.
+    fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut all = vec![];
+        for (name, content) in members {
+            let mut header = tar::Header::new_ustar();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_cksum();
+            all.extend(header.as_bytes());
+            all.extend(*content);
+            all.resize(all.len().next_multiple_of(512), 0);
+        }
+        all.resize(all.len() + 1024, 0);
+        all
+    }
+
+    fn scanned(archive: &[u8], scratch: &Path) -> Result<Report> {
+        let secrets = [("token".to_owned(), b"s3cret-value".to_vec())];
+        let subject = Subject {
+            known: Known::new(&secrets.into()),
+            ..Subject::default()
+        };
+        let host = Host {
+            scratch,
+            accel: Accel::Tcg,
+            ui: &Ui::silent().stage("test", "scan"),
+        };
+        disks(archive, Path::new("disk.ova"), &subject, &host, 1)
+    }
+
+    /// Who may write the archive puts another in its place once it has been looked at.
+    #[test]
+    fn an_archive_that_changed_is_written_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        let planted = dir.path().join("planted");
+        let absolute = planted.to_str().unwrap();
+        for name in [absolute, "../../planted", "scratch/../../../planted"] {
+            let error = scanned(&archive(&[(name, b"* * * * * root true\n")]), &scratch);
+            assert!(!planted.exists(), "{name}");
+            let error = error.unwrap_err();
+            assert!(error.message().contains("changed"), "{error}");
+        }
+        let many: Vec<String> = (0..=MEMBERS)
+            .map(|number| format!("{number}.raw"))
+            .collect();
+        let many: Vec<(&str, &[u8])> = many.iter().map(|name| (&**name, &b"x"[..])).collect();
+        assert!(scanned(&archive(&many), &scratch).is_err());
+        assert_eq!(scratch.read_dir().unwrap().count(), 0, "nothing is left");
+    }
+
+    #[test]
+    fn of_two_members_of_one_name_both_are_searched() {
+        let dir = tempfile::tempdir().unwrap();
+        let both = archive(&[("Vagrantfile", b"s3cret-value"), ("Vagrantfile", b"none")]);
+        let report = scanned(&both, dir.path()).unwrap();
+        assert_eq!(report.findings.len(), 1, "{report:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::known::Known;
 use super::rule::{Bytes, Look};
 use super::rules;
 use crate::host::interrupt;
-use crate::pack::read::is_zero;
+use crate::host::sparse::is_zero;
 
 /// How much is looked at in one go, in bytes.
 pub(super) const BLOCK: usize = 4 << 20;

@@ -6,12 +6,11 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::SeekFrom;
-
 use super::find::Finder;
 use super::known::Known;
 use crate::error::{Context as _, Result};
 use crate::host::interrupt;
+use crate::host::sparse::{self, extent};
 use crate::pack;
 use crate::ui::StageUi;
 
@@ -61,7 +60,7 @@ pub(super) fn is_zero(file: &File, part: &Range<u64>) -> io::Result<bool> {
             }
             match part.read(&mut buffer)? {
                 0 => break,
-                read if pack::read::is_zero(&buffer[..read]) => {}
+                read if sparse::is_zero(&buffer[..read]) => {}
                 _ => return Ok(false),
             }
         }
@@ -80,20 +79,6 @@ pub(super) fn data<'f>(
         at = to.min(end);
         (start < end).then_some(start..at)
     })
-}
-
-/// The next data at or after `from`; where the file system does not say, all is data.
-fn extent(file: &File, from: u64, size: u64) -> Option<(u64, u64)> {
-    if from >= size {
-        return None;
-    }
-    let start = match rustix::fs::seek(file, SeekFrom::Data(from)) {
-        Ok(start) => start,
-        Err(rustix::io::Errno::NXIO) => return None,
-        Err(_) => return Some((from, size)),
-    };
-    let end = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(size);
-    Some((start, end))
 }
 
 struct Part<'f> {

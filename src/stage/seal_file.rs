@@ -1,7 +1,6 @@
 //! Seals a disk in any file. The file is replaced by one rename when everything is done: until
 //! then, and after any failure, it is as it was.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -61,7 +60,7 @@ pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
     let outlet = Outlet::of(&target)?;
     let scratch = job.ledger.scratch(&target)?;
     let (made, report, note) = in_scratch(job, scratch.path())?;
-    outlet.take(&made)?;
+    outlet.take(&made, Some(job.disk.taken.data()))?;
     Ok(SealedFile {
         path: target,
         note,
@@ -103,9 +102,8 @@ fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, Report, String)
     for warning in report.warnings() {
         job.ui.ui().warning(warning);
     }
-    let before = sysprep::allocated(&disk.path, format)?;
+    let before = sysprep::allocated(disk.taken.path(), format)?;
     let after = sysprep::allocated(&made, format)?;
-    like(&disk.path, &made)?;
     let note = report.note(before.saturating_sub(after));
     Ok((made, report, note))
 }
@@ -133,7 +131,8 @@ fn on_copy(job: &Job<'_>, made: &Path) -> Result<Report> {
     job.ui.step("copying the disk");
     Program::new("cp")
         .args(["--sparse=always", "--reflink=auto", "--"])
-        .args([&job.disk.path, made])
+        .args([job.disk.taken.path(), made])
+        .leaving_room(made.parent().unwrap_or(made))
         .run()?;
     in_session(job, made, "raw")
 }
@@ -143,7 +142,7 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
     let disk = job.disk;
     let format = disk.format.name();
     let overlay = scratch.join("overlay.qcow2");
-    let (name, below) = ("overlay.qcow2", &disk.path);
+    let (name, below) = ("overlay.qcow2", disk.taken.path());
     qemu_img::overlay_of(scratch, below, format, name, OVERLAY_CLUSTER)?;
     let report = in_session(job, &overlay, "qcow2")?;
     job.ui.step("writing the sealed disk");
@@ -185,17 +184,4 @@ fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<Report> {
     sysprep::empty_journals(&guest, &os)?;
     guest.close()?;
     Ok(report)
-}
-
-/// Gives the new file the old one's owner, and its mode without the rights of its owner: who can put
-/// another file in the old one's place must not get those.
-fn like(old: &Path, made: &Path) -> Result<()> {
-    let doing = || format!("writing {}", made.display());
-    let data = std::fs::metadata(old).doing(doing)?;
-    let file = std::fs::File::open(made).doing(doing)?;
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::fchown(&file, Some(data.uid()), Some(data.gid())).doing(doing)?;
-    }
-    let mode = std::fs::Permissions::from_mode(data.mode() & 0o777);
-    file.set_permissions(mode).doing(doing)
 }

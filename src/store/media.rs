@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
+use crate::host::taken::Taken;
 use crate::http::{Client, Limits, Url};
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -45,7 +46,16 @@ pub struct Media<'a> {
 pub struct MediaFile {
     path: PathBuf,
     sha256: Option<String>,
-    _lock: Option<Lock>,
+    _held: Held,
+}
+
+/// What keeps a file as it is.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they only have to live")]
+enum Held {
+    AsItIs,
+    Taken(Box<Taken>),
+    Kept(Lock),
 }
 
 impl MediaFile {
@@ -85,16 +95,18 @@ impl Media<'_> {
             return Ok(MediaFile {
                 path,
                 sha256: None,
-                _lock: None,
+                _held: Held::AsItIs,
             });
         };
         self.ui.step(format!("verifying {}", name_of(&path)));
-        let found = digest::file_sha256(&path)?;
+        // What has the digest has to be what is used.
+        let taken = Taken::file(&path)?;
+        let found = digest::file_sha256(taken.path())?;
         compare(&path.display().to_string(), Some(promised), &found)?;
         Ok(MediaFile {
-            path,
+            path: taken.path().to_owned(),
             sha256: Some(found),
-            _lock: None,
+            _held: Held::Taken(Box::new(taken)),
         })
     }
 
@@ -241,7 +253,7 @@ fn found(entry: &Entry, lock: Lock) -> Result<MediaFile> {
     Ok(MediaFile {
         path: file_of(entry)?,
         sha256: Some(text(entry, "sha256")?.to_owned()),
-        _lock: Some(lock),
+        _held: Held::Kept(lock),
     })
 }
 

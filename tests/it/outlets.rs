@@ -67,6 +67,54 @@ fn no_program_writes_by_its_path_where_others_can_put_a_link() {
     }
 }
 
+/// Who may write in the directory of a disk puts another in its place once it was looked at: one on
+/// a file of the host that only the caller can read.
+#[test]
+fn the_disk_that_was_looked_at_is_the_one_that_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let open = dir.join("open");
+    std::fs::create_dir(&open).unwrap();
+    let secret = "only for root\n".repeat(80_000);
+    std::fs::write(dir.join("secret"), &secret[..1 << 20]).unwrap();
+    at(&dir, &["create", "-q", "-f", "qcow2", "good", "1M"]);
+    let on_secret = [
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        "raw",
+        "-b",
+        "../secret",
+    ];
+    at(&open, &[&on_secret[..], &["evil"]].concat());
+    let real = imgforge::host::exec::find("qemu-img").unwrap();
+    std::fs::create_dir(dir.join("bin")).unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ $1 != convert ] || cp {0}/evil {0}/disk\nexec {1} \"$@\"\n",
+        open.display(),
+        real.display()
+    );
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::write(dir.join("bin/qemu-img"), script).unwrap();
+    std::fs::set_permissions(dir.join("bin/qemu-img"), executable).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = [
+        dir.join("bin").to_str().unwrap(),
+        &std::env::var("PATH").unwrap(),
+    ]
+    .join(":");
+    let run = |words: &[&str]| imgforge(&dir).args(words).env("PATH", &path).run();
+    std::fs::copy(dir.join("good"), open.join("disk")).unwrap();
+    run(&["disk", "pack", "open/disk", "-o", "packed"]).unwrap();
+    run(&["disk", "unpack", "packed", "-o", "unpacked"]).unwrap();
+    assert!(std::fs::read(dir.join("unpacked")).unwrap() == vec![0; 1 << 20]);
+    // It was there to be read.
+    let swapped = std::fs::read(open.join("disk")).unwrap();
+    assert!(swapped == std::fs::read(open.join("evil")).unwrap());
+}
+
 /// Of 1 MiB, which is 64 times as much as has to stay free there, and of what unpacks to more.
 #[test]
 #[ignore = "root: src/host/space.rs src/host/exec src/pack/flatten.rs src/host/imagefile.rs"]

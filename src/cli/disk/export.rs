@@ -59,7 +59,7 @@ impl Export {
         let ui = app.ui.stage(disk::name(&self.file), "export");
         let (shared, format) = (draft.path().join("shared"), disk.format.name());
         std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
-        let source = Source::new(disk.path.clone(), format, shared, host.accel()?);
+        let source = Source::new(disk.taken.path().to_owned(), format, shared, host.accel()?);
         let about = self.about(name, &source, &ui)?;
         let place = |target: &Target, what: &str| {
             let path = draft.path().join(format!("{}-{what}", target.name));

@@ -1,12 +1,12 @@
 //! `imgforge disk pack`.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
-use crate::host::{others, temporary};
+use crate::host::imagefile::ImageFile;
+use crate::host::taken::Taken;
+use crate::host::temporary;
 use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::{Filter, Profile};
 use crate::ui::StageUi;
@@ -78,18 +78,20 @@ impl Pack {
             memory: self.memory,
             cache,
         };
-        if !is_qcow2(&self.file)? {
+        // One that becomes a qcow2 meanwhile is packed as the file that it is.
+        let kind = ImageFile::of(&self.file);
+        let kind = kind.doing(|| format!("reading {}", self.file.display()))?;
+        if kind != ImageFile::Qcow2 {
             return pack::compress(&self.file, &self.output, &options, ui);
         }
-        let disk = std::path::absolute(&self.file).doing(|| "finding the disk".into())?;
-        others::check(&disk, "qcow2", &self.backing)?;
+        let disk = Taken::disk(&self.file, "qcow2", &self.backing)?;
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
             .tempdir_in(temporary::beside(&self.output))
             .doing(|| format!("writing {}", self.output.display()))?;
         let raw = scratch.path().join("disk.raw");
         ui.step("flattening the disk");
-        pack::flatten(&disk, "qcow2", &raw, ui)?;
+        pack::flatten(disk.path(), "qcow2", &raw, ui)?;
         ui.step("compressing");
         pack::compress(&raw, &self.output, &options, ui)
     }
@@ -108,12 +110,4 @@ fn cache(app: &App) -> Result<BlockCache> {
     };
     let state = app.globals.state_dir(configured.as_deref())?;
     BlockCache::open(&state, limit)
-}
-
-fn is_qcow2(path: &Path) -> Result<bool> {
-    let doing = || format!("reading {}", path.display());
-    let mut magic = Vec::new();
-    let file = File::open(path).doing(doing)?;
-    file.take(4).read_to_end(&mut magic).doing(doing)?;
-    Ok(magic == *b"QFI\xfb")
 }

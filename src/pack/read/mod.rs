@@ -8,13 +8,10 @@ mod block;
 mod digest;
 mod file;
 mod layout;
-mod sparse;
 mod streams;
 mod unpacker;
 
 pub use file::unpack;
 pub use layout::{FOOTER_SIZE, Layout, Place};
-pub(crate) use sparse::is_zero;
-pub(crate) use sparse::write as write_sparse;
 pub use streams::streams;
 pub use unpacker::{ReadOptions, Unpacked, Unpacker};

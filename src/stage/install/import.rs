@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::qemu_img::{qemu_img, resize};
-use crate::host::{interrupt, others};
+use crate::host::{others, sparse, taken, temporary};
 use crate::pack::read::streams;
 use crate::stage::install::{Facts, Installed, to_qcow2};
 use crate::store::media::Media;
@@ -57,12 +57,11 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
         );
     }
     let file = input.media.file(input.image, input.sha256)?;
-    let unpacked = match input.format {
-        Some(_) => None,
+    let plain = match input.format {
+        Some(_) => file.path().to_owned(),
         None => unpack(input, file.path())?,
     };
-    let plain = unpacked.as_deref().unwrap_or(file.path());
-    let info = inspect(plain, input)?;
+    let info = inspect(&plain, input)?;
     let size = Size::bytes(info.virtual_size);
     if size > input.size {
         return Err(Error::usage(format!(
@@ -74,7 +73,7 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
         )));
     }
     input.ui.step("converting the image");
-    to_qcow2(plain, &info.format, input.disk)?;
+    to_qcow2(&plain, &info.format, input.disk)?;
     if size < input.size {
         resize(input.disk, input.size)?;
     }
@@ -96,64 +95,55 @@ pub fn is_url(image: &str) -> bool {
     image.starts_with("http://") || image.starts_with("https://")
 }
 
-/// Unpacks what is compressed; `None` when the file is not.
-fn unpack(input: &Input<'_>, file: &Path) -> Result<Option<PathBuf>> {
+/// Unpacks what is compressed, and copies what others could change while it is looked at; what is
+/// neither is used where it is.
+fn unpack(input: &Input<'_>, path: &Path) -> Result<PathBuf> {
     let doing = || format!("unpacking {}", input.image);
-    let kind = ImageFile::of(file).doing(doing)?;
-    let reader = || File::open(file).map(BufReader::new).doing(doing);
-    let plain: Box<dyn Read> = match kind {
-        ImageFile::Xz => Box::new(streams(reader()?, MEMORY)?),
-        // The program is twice as fast as the crate.
-        ImageFile::Gzip => return gunzip(input, file).map(Some),
-        kind if kind.is_compressed() => kind.unpacked(reader()?).doing(doing)?,
-        _ => return Ok(None),
-    };
-    input.ui.step("unpacking the image");
-    let path = input.scratch.join("image");
-    write_sparse(plain, &path, input).doing(doing)?;
-    Ok(Some(path))
-}
-
-fn gunzip(input: &Input<'_>, file: &Path) -> Result<PathBuf> {
-    input.ui.step("unpacking the image");
-    let path = input.scratch.join("image");
-    let mut running = Program::new("gzip").args(["-dc", "--"]).arg(file).spawn()?;
-    let written = write_sparse(running.take_stdout(), &path, input);
-    // First what ended the copy: gzip only fails of it.
-    written.doing(|| format!("unpacking {}", input.image))?;
-    running.wait()?;
-    Ok(path)
-}
-
-/// Copies, leaving holes where there are only zeros; not more than a disk of the machine's size can
-/// have, whatever its format.
-fn write_sparse(mut from: impl Read, to: &Path, input: &Input<'_>) -> Result<()> {
-    const BLOCK: usize = 64 << 10;
-    use std::os::unix::fs::FileExt as _;
-    let doing = || format!("writing {}", to.display());
-    let file = File::create(to).doing(doing)?;
-    let mut offset = 0u64;
-    let mut block = Vec::with_capacity(BLOCK);
-    loop {
-        interrupt::check()?;
-        block.clear();
-        let read = (&mut from).take(BLOCK as u64).read_to_end(&mut block);
-        let read = read.doing(|| "reading compressed data".into())?;
-        if read == 0 {
-            return file.set_len(offset).doing(doing);
+    let file = taken::open(path).doing(doing)?;
+    let kind = ImageFile::of_open(&file).doing(doing)?;
+    let to = input.scratch.join("image");
+    if !kind.is_compressed() {
+        let path = path.canonicalize().doing(doing)?;
+        if temporary::is_ours(&path) {
+            return Ok(path);
         }
-        if block.iter().any(|byte| *byte != 0) {
-            file.write_all_at(&block, offset).doing(doing)?;
-        }
-        offset += read as u64;
-        if offset > input.size.as_bytes() / 8 * 9 + (1 << 20) {
-            let (image, size) = (input.image, input.size);
-            return Err(Error::usage(format!(
-                "the image {image} unpacks to more than the machine's disk of {size}"
-            ))
-            .hint("write a larger `machine: {disk: …}`, or look at what the image is"));
-        }
+        input.ui.step("copying the image");
+        let new = File::create_new(&to).doing(doing)?;
+        sparse::copy(&file, &new, &to)?;
+        return Ok(to);
     }
+    input.ui.step("unpacking the image");
+    let reader = BufReader::new(&file);
+    match kind {
+        ImageFile::Xz => fill(input, &to, streams(reader, MEMORY)?)?,
+        // The program is twice as fast as the crate.
+        ImageFile::Gzip => {
+            let gzip = Program::new("gzip").arg("-dc").stdin(file);
+            let mut running = gzip.spawn()?;
+            // First what ended the copy: gzip only fails of it.
+            fill(input, &to, running.take_stdout())?;
+            running.wait()?;
+        }
+        kind => fill(input, &to, kind.unpacked(reader).doing(doing)?)?,
+    }
+    Ok(to)
+}
+
+/// Not more than a disk of the machine's size can have, whatever its format.
+fn fill(input: &Input<'_>, to: &Path, from: impl Read) -> Result<()> {
+    let most = input.size.as_bytes() / 8 * 9 + (1 << 20);
+    let filled = sparse::fill(to, from, most);
+    if filled
+        .doing(|| format!("unpacking {}", input.image))?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let (image, size) = (input.image, input.size);
+    Err(Error::usage(format!(
+        "the image {image} unpacks to more than the machine's disk of {size}"
+    ))
+    .hint("write a larger `machine: {disk: …}`, or look at what the image is"))
 }
 
 #[derive(Debug, Deserialize)]

@@ -86,6 +86,7 @@ fn to_qcow2(from: &Path, format: &str, to: &Path) -> Result<()> {
         .args(["-o", "lazy_refcounts=on"])
         .on_disk(from, format)?
         .into_image(to)
+        .leaving_room(to.parent().unwrap_or(to))
         .hint("apt-get install qemu-utils")
         .run()
 }

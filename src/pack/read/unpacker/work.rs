@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::{Place, block, sparse};
+use super::super::{Place, block};
 use super::{Input, Shared, State};
-use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::error::{Error, Result};
+use crate::host::{interrupt, sparse};
 
 /// Compressed blocks up to this size, in bytes, are remembered when they were all zeros.
 const SMALL: usize = 64 << 10;
@@ -89,8 +89,7 @@ impl Shared {
         let mut zero = true;
         let mut sink = |at, bytes: &[u8]| {
             interrupt::check()?;
-            let written = sparse::write(&self.file, place.start + at, bytes)
-                .doing(|| format!("writing {}", self.path.display()))?;
+            let written = sparse::write(&self.file, &self.path, place.start + at, bytes)?;
             zero &= written == 0;
             Ok(())
         };

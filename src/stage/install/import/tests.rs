@@ -29,6 +29,9 @@ fn import_as(
     store.prepare().unwrap();
     let ledger = Ledger::open(store.state()).unwrap();
     let ui = Ui::silent().stage("test", "install");
+    let scratch = dir.join("scratch");
+    drop(std::fs::remove_dir_all(&scratch));
+    std::fs::create_dir(&scratch).unwrap();
     run(&Input {
         image: image.to_str().unwrap(),
         sha256,
@@ -39,7 +42,7 @@ fn import_as(
             ui: &ui,
         },
         size,
-        scratch: dir,
+        scratch: &scratch,
         disk: &dir.join("out.qcow2"),
         ui: &ui,
     })
@@ -209,7 +212,9 @@ fn unpacking_ends_at_the_machines_disk() {
             text.contains("more than the machine's disk of 4MiB"),
             "{text}"
         );
-        let written = std::fs::metadata(dir.path().join("image")).unwrap().len();
+        let written = std::fs::metadata(dir.path().join("scratch/image"))
+            .unwrap()
+            .len();
         assert!(written < 8 << 20, "{written}");
     }
 }

@@ -1,0 +1,310 @@
+//! What others may change while it is read.
+//!
+//! Who may write to a disk, or put another file or a link in its place, can do so between a look at
+//! it and at the files that it names, and the moment in which a program opens it and them. So what
+//! others can change is opened once and copied to where nobody else can, and the copy is what is
+//! looked at, and what is used.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::others::{self, Other};
+use super::qemu_img::qemu_img;
+use super::sparse;
+use super::temporary::{Temporary, is_ours};
+use crate::error::{Context as _, Error, Result};
+
+/// Opens a file, or a device, to read it. What is neither is refused by what was opened: a pipe that
+/// takes its place meanwhile keeps nobody waiting.
+///
+/// # Errors
+/// When it cannot be read, or is neither.
+pub fn open(path: &Path) -> io::Result<File> {
+    opened(CWD, path, OFlags::empty())
+}
+
+/// As [`open`], where no link may have taken the file's place.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    opened(CWD, path, OFlags::NOFOLLOW)
+}
+
+/// Opens the file at a path without links, which nobody may have put there meanwhile.
+fn open_straight(path: &Path) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut dir = openat(CWD, "/", flags, Mode::empty())?;
+    let below = path.strip_prefix("/").unwrap_or(path);
+    for part in below.parent().into_iter().flat_map(Path::components) {
+        dir = openat(&dir, part.as_os_str(), flags, Mode::empty())?;
+    }
+    let name = Path::new(below.file_name().unwrap_or_default());
+    let file = opened(&dir, name, OFlags::NOFOLLOW)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no_file()),
+    }
+}
+
+fn opened(dir: impl AsFd, path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
+    let file = File::from(openat(dir, path, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    match kind.is_file() || kind.is_block_device() {
+        true => Ok(file),
+        false if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(no_file()),
+    }
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no file")
+}
+
+/// A file, or disk, that nobody else can change as long as this lives.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    path: PathBuf,
+    data: Metadata,
+    _copies: Option<Arc<Temporary>>,
+}
+
+impl Taken {
+    /// A file: itself, or a copy.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is no room for the copy.
+    pub fn file(file: &Path) -> Result<Self> {
+        let path = real(file)?;
+        if is_ours(&path) {
+            return Taken::in_place(path);
+        }
+        let dir = Temporary::roomy()?;
+        let copy = dir.path().join(path.file_name().unwrap_or_default());
+        let data = copied(&path, &copy)?;
+        Ok(Taken {
+            path: copy,
+            data,
+            _copies: Some(Arc::new(dir)),
+        })
+    }
+
+    fn in_place(path: PathBuf) -> Result<Self> {
+        let data = path.metadata();
+        Ok(Taken {
+            data: data.doing(|| format!("reading {}", path.display()))?,
+            path,
+            _copies: None,
+        })
+    }
+
+    /// A user's disk, of which QEMU reads nothing but itself and the files of `backing`.
+    ///
+    /// # Errors
+    /// As [`others::check`] and [`Taken::file`].
+    pub fn disk(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Self> {
+        let path = real(disk)?;
+        others::check(&path, format, backing)?;
+        let mut layers = others::layers(&path, format)?;
+        let Some(last) = last_of_others(&layers) else {
+            return Taken::in_place(path);
+        };
+        let dir = Temporary::roomy()?;
+        let mut data = None;
+        // The lowest first: those above are told where it is.
+        for number in (0..=last).rev() {
+            let below = layers.get(number + 1).cloned();
+            let (path, format) = &mut layers[number];
+            let place = dir.path().join(number.to_string());
+            std::fs::create_dir(&place).doing(|| format!("making {}", place.display()))?;
+            let copy = place.join(path.file_name().unwrap_or_default());
+            data = Some(copied(path, &copy)?);
+            parts(path, &copy, format)?;
+            connect(&copy, format, below.as_ref())?;
+            *path = copy;
+        }
+        let mut taken = Taken::in_place(layers.swap_remove(0).0)?;
+        taken.data = data.unwrap_or(taken.data);
+        taken._copies = Some(Arc::new(dir));
+        Ok(taken)
+    }
+
+    /// Owner, mode and times of what was taken, also where it was copied.
+    pub fn data(&self) -> &Metadata {
+        &self.data
+    }
+
+    /// Where it is: absolute, without links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The lowest layer that has to be copied, as others can change it, or what its name for the next
+/// one means.
+fn last_of_others(layers: &[(PathBuf, String)]) -> Option<usize> {
+    let is_named = |number: usize| {
+        let next = layers.get(number + 1).map(|(path, _)| path);
+        next.is_some_and(|next| next.canonicalize().is_ok_and(|real| real != *next))
+    };
+    let numbered = layers.iter().enumerate();
+    let mut of_others = numbered.filter(|(number, (path, _))| {
+        is_named(*number) || !real(path).is_ok_and(|real| is_ours(&real))
+    });
+    of_others.next_back().map(|(number, _)| number)
+}
+
+fn real(path: &Path) -> Result<PathBuf> {
+    let real = path.canonicalize();
+    real.doing(|| format!("reading {}", path.display()))
+}
+
+/// Copies what is opened once; what it was.
+fn copied(from: &Path, to: &Path) -> Result<Metadata> {
+    let doing = || format!("reading {}", from.display());
+    let opened = open_straight(&real(from)?).doing(doing)?;
+    let new = File::create_new(to).doing(|| format!("writing {}", to.display()))?;
+    sparse::copy(&opened, &new, to)?;
+    opened.metadata().doing(doing)
+}
+
+/// Copies what a description of a VMDK consists of.
+fn parts(disk: &Path, copy: &Path, format: &str) -> Result<()> {
+    if format == "vmdk" {
+        for part in others::parts(copy)? {
+            let mut names = Path::new(&part).components();
+            // What leads elsewhere is refused with the copy.
+            if let (Some(Component::Normal(name)), None) = (names.next(), names.next()) {
+                copied(&disk.with_file_name(name), &copy.with_file_name(name))?;
+            }
+        }
+    }
+    others::own_parts(copy, format)
+}
+
+/// Looks at the copy, and writes into it where the layer below is.
+fn connect(copy: &Path, format: &str, below: Option<&(PathBuf, String)>) -> Result<()> {
+    match (others::named_by(copy, format)?, below) {
+        (None, None) => Ok(()),
+        (Some(Other::Backing(..)), Some((below, of))) => {
+            let below = real(below)?;
+            let rebase = ["rebase", "-u", "-f", format, "-F", of.as_str(), "-b"];
+            let rebase = qemu_img(rebase).seeing(&below).arg(below);
+            rebase.changing(copy).arg(copy).run()
+        }
+        _ => Err(Error::stage(format!(
+            "{} changed while it was read",
+            copy.file_name().unwrap_or_default().display()
+        ))
+        .cause("it names other files than a moment before")
+        .hint("find out who writes there, and do not use what was made of it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::exec::Program;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn make(dir: &Path, words: &[&str]) {
+        let program = Program::new("qemu-img").dir(dir);
+        program.args(words).run().unwrap();
+    }
+
+    /// A chain of three, and a disk in parts, in a directory that others may write if `open`.
+    fn disks(open: bool) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        std::fs::write(at.join("base.raw"), vec![7; 1 << 20]).unwrap();
+        for (name, format, below) in [("middle", "raw", "base.raw"), ("top", "qcow2", "middle")] {
+            let create = ["create", "-q", "-f", "qcow2", "-F", format, "-b", below];
+            make(at, &[&create[..], &[name]].concat());
+        }
+        let parts = ["convert", "-O", "vmdk", "-o", "subformat=monolithicFlat"];
+        make(at, &[&parts[..], &["base.raw", "parts.vmdk"]].concat());
+        let mode = if open { 0o777 } else { 0o755 };
+        std::fs::set_permissions(at, Permissions::from_mode(mode)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_others_may_change_is_copied_before_it_is_looked_at() {
+        for (open, copies) in [(false, false), (true, true)] {
+            let dir = disks(open);
+            let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+            let both = [at("middle"), at("base.raw")];
+            for (name, format, backing) in [
+                ("top", "qcow2", &both[..]),
+                ("middle", "qcow2", &both[1..]),
+                ("parts.vmdk", "vmdk", &[]),
+                ("base.raw", "raw", &[]),
+            ] {
+                let taken = Taken::disk(&at(name), format, backing).unwrap();
+                assert_eq!(taken.path() != at(name), copies, "{name}");
+                let kept = taken.path().parent().unwrap().to_owned();
+                // Whatever becomes of the disk: the copy stands, and is on what was named.
+                if copies {
+                    std::fs::rename(at(name), at("gone")).unwrap();
+                    std::os::unix::fs::symlink("/etc/passwd", at(name)).unwrap();
+                }
+                let raw = tempfile::NamedTempFile::new().unwrap();
+                let convert = ["convert", "-f", format, "-O", "raw"].map(Path::new);
+                let convert = Program::new("qemu-img").args(convert);
+                convert.args([taken.path(), raw.path()]).run().unwrap();
+                assert!(std::fs::read(raw.path()).unwrap() == vec![7; 1 << 20]);
+                if copies {
+                    std::fs::rename(at("gone"), at(name)).unwrap();
+                }
+                drop(taken);
+                assert_eq!(kept.exists(), !copies, "the copy goes");
+            }
+            assert_eq!(Taken::file(&at("top")).unwrap().path() != at("top"), copies);
+        }
+    }
+
+    /// The owner of the directory is faster: the copy is of another disk than was looked at.
+    #[test]
+    fn a_copy_that_names_something_is_refused() {
+        let dir = disks(true);
+        let at = |name: &str| dir.path().join(name);
+        let below = (at("base.raw"), "raw".to_owned());
+        connect(&at("middle"), "qcow2", Some(&below)).unwrap();
+        assert!(connect(&at("middle"), "qcow2", None).is_err());
+        let data = ["create", "-q", "-f", "qcow2", "-o", "data_file=base.raw"];
+        make(dir.path(), &[&data[..], &["data", "1M"]].concat());
+        for below in [None, Some(&below)] {
+            let error = connect(&at("data"), "qcow2", below).unwrap_err();
+            assert!(error.message().contains("changed"), "{error}");
+        }
+        let text = "# Disk DescriptorFile\nRW 1 FLAT \"../base.raw\" 0\n";
+        std::fs::write(at("led.vmdk"), text).unwrap();
+        assert!(parts(&at("led.vmdk"), &at("led.vmdk"), "vmdk").is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(CWD, at("pipe"), mode).unwrap();
+        assert!(open(&at("pipe")).is_err() && open(dir.path()).is_err());
+        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
+        assert!(open(&at("link")).is_ok() && open_itself(&at("link")).is_err());
+        // Nor is a directory that became a link meanwhile.
+        let real = dir.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("/etc", real.join("dir")).unwrap();
+        assert!(open_straight(Path::new("/etc/passwd")).is_ok());
+        for swapped in ["link", "dir/passwd", "pipe"] {
+            assert!(open_straight(&real.join(swapped)).is_err(), "{swapped}");
+        }
+    }
+}
