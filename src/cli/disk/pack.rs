@@ -1,6 +1,6 @@
 //! `imgforge disk pack`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
