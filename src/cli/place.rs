@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gpg::Signers;
 use crate::host::statedir;
 use crate::recipe::{Config, Repo};
+use crate::repository::seen::Seen;
 use crate::repository::{Repository, Stamp, place};
 use crate::stage::publish::commit;
 
@@ -40,16 +41,17 @@ impl Which {
         Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
     }
 
-    /// Its directory, to be read only, and whose signatures on it count.
+    /// Its directory, to be read only, whose signatures on it count, and what was seen of it before.
     ///
     /// # Errors
     /// When there is no such repository, or gpg cannot be asked.
-    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers)> {
+    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers, Seen)> {
         let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
         let signers = place.trusted(&config, &state, &app.ui)?;
-        Ok((place.path, signers))
+        let seen = place.seen(&state)?;
+        Ok((place.path, signers, seen))
     }
 }
 

@@ -50,7 +50,7 @@ pub struct IndexStatus {
 impl IndexStatus {
     fn of(repository: &str, index: Signed) -> Self {
         let (until, fault) = match index.result {
-            Ok(until) => (until, None),
+            Ok(told) => (told.valid_until, None),
             Err(error) => (None, Some(error.message().to_owned())),
         };
         IndexStatus {

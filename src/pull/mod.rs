@@ -200,7 +200,8 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     };
     let claims = Claims::parse(&verified.text);
     place.refuse_other(&claims, options.allow_older)?;
-    trust.saw(&verified, &place.index, None, claims.channel.is_some())?;
+    let named = claims.owner.as_ref().map(|owner| owner.repository.as_str());
+    trust.saw(&verified, &place.index, named, claims.valid_until.is_some())?;
     let text = verified.text;
     let sections = index::parse(&text).map_err(|problems| {
         Error::gate(format!(

@@ -46,6 +46,8 @@ struct Companion {
 #[serde(rename_all = "kebab-case")]
 struct Record {
     name: String,
+    #[serde(default)]
+    repository: Option<String>,
     revisions: BTreeMap<String, Recorded>,
     #[serde(default)]
     valid_until: Option<Timestamp>,
@@ -130,7 +132,8 @@ fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url,
     match record.valid_until.filter(|end| *end <= Timestamp::now()) {
         Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
         _ => {
-            trust.saw(&verified, &url, None, record.valid_until.is_some())?;
+            let named = record.repository.as_deref();
+            trust.saw(&verified, &url, named, record.valid_until.is_some())?;
             Ok(Some((url, record)))
         }
     }

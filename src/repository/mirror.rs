@@ -4,10 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
-use super::state::{Image, State};
-use super::{Identity, Repository, below, files, journal, lock, records, served, verify};
+use serde_json::Value;
+
+use super::fresh::{Age, refuse_old};
+use super::replica::{Files, Replica};
+use super::seen::Seen;
+use super::state::{Image, Revision, State};
+use super::{Identity, Repository, below, files, journal, lock, records, served};
 use crate::error::{Context as _, Error, Result};
-use crate::gpg::Signers;
+use crate::gpg::{Keyring, Signers, verify_all, verify_detached};
 use crate::ui::{StageUi, Unit};
 
 /// What [`Repository::copy`] did.
@@ -28,6 +33,8 @@ struct Wanted {
     path: String,
     size: u64,
     sha512: Option<String>,
+    /// All of it, where nothing has signed its digest.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Repository {
@@ -37,21 +44,29 @@ impl Repository {
     /// As there.
     pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
         let (root, steps) = (self.root.as_path(), &*self.steps);
-        Source { root, steps }.copy(to, &self.signers, ui)
+        let signers = Signers::of_keyring(self.trusted()?.clone());
+        Source { root, steps }.copy(to, &signers, self.seen.as_ref(), ui)
     }
 }
 
 /// Copies the repository in `root` to a directory, which then serves the same images and can be
 /// published to with the same key. Files are verified on their way, the indexes with the keys of
-/// `signers`, or else with the repository's own. The repository itself is only read.
+/// `signers`, or else with the repository's own, and are no older than what this host has `seen`, or
+/// the copy has. The repository itself is only read.
 ///
 /// # Errors
 /// When there is no repository, a file is not what the records say, or something cannot be
 /// written. What the directory served before, it still serves then; the same call goes on.
-pub fn copy(root: &Path, to: &Path, signers: &Signers, ui: &StageUi) -> Result<Copied> {
+pub fn copy(
+    root: &Path,
+    to: &Path,
+    signers: &Signers,
+    seen: Option<&Seen>,
+    ui: &StageUi,
+) -> Result<Copied> {
     let root = std::path::absolute(root).doing(|| format!("copying {}", root.display()))?;
     let steps = &|_: &str| {};
-    Source { root: &root, steps }.copy(to, signers, ui)
+    Source { root: &root, steps }.copy(to, signers, seen, ui)
 }
 
 /// What is copied.
@@ -61,7 +76,13 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn copy(&self, to: &Path, signers: &Signers, ui: &StageUi) -> Result<Copied> {
+    fn copy(
+        &self,
+        to: &Path,
+        signers: &Signers,
+        seen: Option<&Seen>,
+        ui: &StageUi,
+    ) -> Result<Copied> {
         let doing = || format!("copying to {}", to.display());
         let to = std::path::absolute(to).doing(doing)?;
         if to.starts_with(self.root) || self.root.starts_with(&to) {
@@ -75,18 +96,21 @@ impl Source<'_> {
         self.refuse_other(&to)?;
         lock::make(&to)?;
         let _held = lock::hold(&to, self.steps)?;
-        let (state, entry_points) = self.snapshot(&to, signers)?;
+        let replica = self.snapshot(signers)?;
+        refuse_old(self.root, replica.state.signed(), seen, Age::Current)?;
+        self.refuse_newer(&to, &replica)?;
         let mut copied = Copied::default();
-        let wanted = wanted(&state, self.root)?;
+        let wanted = wanted(&replica.state, self.root)?;
         let total = wanted.iter().map(|file| file.size).sum();
         let mut done = 0;
         for file in &wanted {
-            self.copy_file(file, &to, &mut copied)?;
+            self.copy_file(file, &to, &replica.keyring, &mut copied)?;
             done += file.size;
             ui.progress(done, total, Unit::Bytes);
         }
         (self.steps)("copy the entry points");
-        journal::replace(&to, &entry_points, self.steps)?;
+        let (state, entry_points) = replica.entry_points(&to)?;
+        journal::replace(&to, &changes(&state, &to, entry_points)?, self.steps)?;
         copied.removed = remove_gone(&state, &to)?;
         Ok(copied)
     }
@@ -126,41 +150,51 @@ impl Source<'_> {
         }
     }
 
-    /// The state and every file that is replaced by publications, at one moment; the indexes last.
-    fn snapshot(&self, to: &Path, signers: &Signers) -> Result<(State, Vec<journal::Replacement>)> {
-        let held = self.settled()?;
+    /// What is signed, and what vouches for it, at one moment.
+    fn snapshot(&self, signers: &Signers) -> Result<Replica> {
+        let _held = self.settled()?;
         let state = State::read(self.root)?;
-        let mut signed = verify::indexes(&state, signers)?;
-        signed.extend(verify::lists(&state, signers)?);
-        for text in signed {
-            text.result.map_err(|error| {
-                let path = self.root.join(&text.path);
-                error
-                    .within(format!("{} is not to be trusted", path.display()))
-                    .hint("`imgforge repo verify` shows what else is wrong; nothing was copied")
-            })?;
-        }
         let mut paths = BTreeSet::new();
         walk(self.root, Path::new(""), &mut paths)?;
-        let mut there = BTreeSet::new();
-        walk(to, Path::new(""), &mut there)?;
-        for all in [&mut paths, &mut there] {
-            all.retain(|path| served::is_ours(&state, path));
-        }
-        let gone = there.difference(&paths);
-        let mut all: Vec<journal::Replacement> = gone.map(|path| (path.clone(), None)).collect();
-        for path in paths {
-            let bytes = below::read(self.root, &path)?;
-            if bytes.is_some() && below::read(to, &path).ok().flatten() != bytes {
-                all.push((path, bytes));
-            }
-        }
-        drop(held);
-        all.sort_by_key(|(path, _)| (rank(path), path.clone()));
-        Ok((state, all))
+        paths.retain(|path| served::is_ours(&state, path));
+        Replica::read(self.root, signers, &paths)
     }
 
-    fn copy_file(&self, file: &Wanted, to: &Path, copied: &mut Copied) -> Result<()> {
+    /// An older state never replaces a newer one.
+    fn refuse_newer(&self, to: &Path, replica: &Replica) -> Result<()> {
+        let mut there = Vec::new();
+        for signed in replica.state.signed() {
+            if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
+                there.push((&signed.path, told.when, bytes));
+            }
+        }
+        let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
+        for ((path, when, _), theirs) in there.iter().zip(verify_all(&texts, &replica.keyring)?) {
+            // What is damaged, or signed by an older key, is replaced.
+            if let Some(newer) = theirs.ok().filter(|theirs| theirs.when > *when) {
+                return Err(Error::gate(format!(
+                    "{} is older than its copy: signed at {when:.0}, and {} at {:.0}",
+                    self.root.join(path).display(),
+                    to.join(path).display(),
+                    newer.when
+                ))
+                .cause("somebody put an old state back, or restored a backup")
+                .hint(
+                    "copy the newer one back, if nothing was published since; to go on from the \
+                     older one, `imgforge channel renew --allow-older` there, or another directory",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_file(
+        &self,
+        file: &Wanted,
+        to: &Path,
+        keyring: &Keyring,
+        copied: &mut Copied,
+    ) -> Result<()> {
         if self.is_there(file, to)? {
             copied.kept += 1;
             return Ok(());
@@ -168,6 +202,19 @@ impl Source<'_> {
         (self.steps)("copy a file");
         let (dir, _) = file.path.rsplit_once('/').unwrap_or_default();
         below::create_dir(to, dir)?;
+        if let Some(bytes) = &file.bytes {
+            if let Some(signed) = file.path.strip_suffix(".asc") {
+                let right = verify_detached(&to.join(signed), bytes, keyring);
+                right.map_err(|error| {
+                    let path = self.root.join(&file.path);
+                    error.within(format!("{} is not to be trusted", path.display()))
+                })?;
+            }
+            files::write(to, &file.path, bytes)?;
+            copied.files += 1;
+            copied.bytes += file.size;
+            return Ok(());
+        }
         let from = self.root.join(&file.path);
         let open = || {
             let opened = below::open(self.root, Path::new(&file.path));
@@ -201,15 +248,29 @@ impl Source<'_> {
         let Some(there) = there.ok().filter(same_size) else {
             return Ok(false);
         };
-        match &file.sha512 {
-            Some(sha512) => {
+        match (&file.sha512, &file.bytes) {
+            (Some(sha512), _) => {
                 let path = to.join(&file.path);
                 Ok(files::sha512(&path, there)? == *sha512)
             }
-            // Nothing but the repository itself tells what it is; it is small.
-            None => Ok(below::read(to, &file.path)? == below::read(self.root, &file.path)?),
+            (None, bytes) => Ok(below::read(to, &file.path)? == *bytes),
         }
     }
+}
+
+/// What is to change in the copy; the indexes last.
+fn changes(state: &State, to: &Path, files: Files) -> Result<Vec<journal::Replacement>> {
+    let mut there = BTreeSet::new();
+    walk(to, Path::new(""), &mut there)?;
+    there.retain(|path| served::is_ours(state, path) && !files.contains_key(path));
+    let mut all: Vec<journal::Replacement> = there.into_iter().map(|path| (path, None)).collect();
+    for (path, bytes) in files {
+        if below::read(to, &path).ok().flatten().as_ref() != Some(&bytes) {
+            all.push((path, Some(bytes)));
+        }
+    }
+    all.sort_by_key(|(path, _)| (rank(path), path.clone()));
+    Ok(all)
 }
 
 /// The default channel's index comes after everything else that readers see; then the records.
@@ -225,41 +286,52 @@ fn rank(path: &str) -> u8 {
 /// The immutable files that the records know.
 fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
     let mut all = BTreeMap::new();
-    let mut add = |path: String, size: u64, sha512: Option<String>| {
+    let mut add = |path: &str, size: u64, known: Result<&str, Vec<u8>>| {
         let file = Wanted {
-            path: path.clone(),
+            path: path.to_owned(),
             size,
-            sha512,
+            sha512: known.as_ref().ok().map(|sha512| (*sha512).to_owned()),
+            bytes: known.err(),
         };
-        all.insert(path, file);
+        all.insert(path.to_owned(), file);
     };
     for image in state.images.values() {
         for (number, revision) in present(image) {
-            add(
-                revision.file.clone(),
-                revision.size,
-                Some(revision.sha512.clone()),
-            );
-            let mut unknown = vec![format!("images/{}/{number}/manifest.json", image.name)];
-            for file in revision.companions.values() {
-                add(file.path.clone(), file.size, Some(file.sha512.clone()));
-                if file.signed {
-                    unknown.push(format!("{}.asc", file.path));
-                }
+            add(&revision.file, revision.size, Ok(&revision.sha512));
+            let manifest = format!("images/{}/{number}/manifest.json", image.name);
+            let bytes = below::read_present(root, &manifest)?;
+            if !is_about(&bytes, *number, revision) {
+                let path = root.join(&manifest);
+                return Err(Error::gate(format!(
+                    "{} is about other bytes than the signed list",
+                    path.display()
+                ))
+                .hint("`imgforge repo verify` shows what else is damaged"));
             }
-            for path in unknown {
-                let file = below::open(root, Path::new(&path));
-                let size = file.and_then(|file| file.metadata());
-                let size = size.map_err(|cause| below::explained(root, &path, "reading", cause));
-                add(path, size?.len(), None);
+            add(&manifest, bytes.len() as u64, Err(bytes));
+            for file in revision.companions.values() {
+                add(&file.path, file.size, Ok(&file.sha512));
+                if file.signed {
+                    let path = format!("{}.asc", file.path);
+                    let bytes = below::read_present(root, &path)?;
+                    add(&path, bytes.len() as u64, Err(bytes));
+                }
             }
         }
     }
     Ok(all.into_values().collect())
 }
 
+/// Whether a manifest is that of a revision.
+fn is_about(manifest: &[u8], number: u64, revision: &Revision) -> bool {
+    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    manifest["sha512"] == *revision.sha512
+        && manifest["file"] == *revision.file
+        && manifest["revision"] == number
+}
+
 /// The revisions whose files are there; one that a killed publisher only bound has none.
-fn present(image: &Image) -> impl Iterator<Item = (&u64, &super::state::Revision)> {
+fn present(image: &Image) -> impl Iterator<Item = (&u64, &Revision)> {
     let published = image.published();
     published.filter(|(_, revision)| revision.removed.is_none())
 }

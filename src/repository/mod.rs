@@ -20,6 +20,7 @@ mod channel;
 mod commit;
 mod files;
 mod former;
+pub mod fresh;
 pub mod hooks;
 mod incoming;
 mod journal;
@@ -33,6 +34,7 @@ mod publication;
 pub mod query;
 mod records;
 mod renew;
+mod replica;
 mod rotate;
 pub mod seen;
 mod served;
@@ -69,6 +71,7 @@ use crate::share::Share;
 use crate::ui::Ui;
 use crate::units::Span;
 use lock::Held;
+use seen::Seen;
 
 /// Where a repository is and how it is used.
 #[derive(Debug, Clone)]
@@ -90,6 +93,8 @@ pub struct Settings {
     pub shares: BTreeMap<String, Share>,
     /// Programs that are told of every change.
     pub hooks: Vec<hooks::Hook>,
+    /// What this host has seen and made here before.
+    pub seen: Option<Seen>,
     /// Who is told what does not end a change, but should be known.
     pub ui: Ui,
 }
@@ -106,6 +111,7 @@ impl Settings {
             valid_for: renew::VALID_FOR,
             shares: BTreeMap::new(),
             hooks: vec![],
+            seen: None,
             ui: Ui::silent(),
         }
     }
@@ -126,6 +132,7 @@ pub struct Repository {
     valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
+    seen: Option<Seen>,
     ui: Ui,
     steps: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -162,6 +169,7 @@ impl Repository {
             valid_for,
             shares,
             hooks,
+            seen,
             ui,
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
@@ -185,6 +193,7 @@ impl Repository {
             valid_for,
             shares,
             hooks,
+            seen,
             ui,
             steps: Box::new(|_| {}),
         };
@@ -240,15 +249,9 @@ impl Repository {
     /// # Errors
     /// When the index is not signed by the repository's key, or breaks a rule.
     pub fn entries(&self, channel: &str) -> Result<Vec<Entry>> {
-        let read = self.index(channel)?;
-        Ok(read.map(|(_, entries)| entries).unwrap_or_default())
-    }
-
-    /// What a channel's index says of itself, and its entries, verified.
-    fn index(&self, channel: &str) -> Result<Option<(Claims, Vec<Entry>)>> {
         let path = self.root.join(self.index_path(channel));
         let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
-            return Ok(None);
+            return Ok(vec![]);
         };
         let trusted = self.trusted()?;
         let verified = gpg::verify(&signed, trusted).map_err(|error| {
@@ -268,11 +271,7 @@ impl Repository {
         if id.is_some_and(|id| *id != self.id) {
             return Err(renew::others_index(&path));
         }
-        let mut entries = index::parse(&verified.text)
-            .and_then(|sections| index::check(&sections))
-            .map_err(|problems| broken_index(&path, &problems))?;
-        entries.retain(|entry| entry.id != PLACEHOLDER);
-        Ok(Some((claims, entries)))
+        entries_of(&path, &verified.text)
     }
 
     /// Waits for the repository's lock, then finishes what a killed holder left.
@@ -367,6 +366,15 @@ fn check_name(what: &str, name: &str) -> Result<()> {
         Error::usage(format!("`{name}` cannot be the name of a {what}"))
             .hint("use letters, digits, `-`, `_` and `.`"),
     )
+}
+
+/// The entries of an index, but for what one without images says.
+fn entries_of(path: &Path, text: &str) -> Result<Vec<Entry>> {
+    let mut entries = index::parse(text)
+        .and_then(|sections| index::check(&sections))
+        .map_err(|problems| broken_index(path, &problems))?;
+    entries.retain(|entry| entry.id != PLACEHOLDER);
+    Ok(entries)
 }
 
 fn broken_index(path: &Path, problems: &[index::Problem]) -> Error {

@@ -113,6 +113,7 @@ impl<'a> Place<'a> {
         self.default_channel()
             .clone_into(&mut settings.default_channel);
         settings.signers = self.signers();
+        settings.seen = Some(self.seen(state)?);
         settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);
         settings.shares = self
             .config

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::fresh::Age;
 use super::rotate::{Keys, second_path};
+use super::signing::Made;
 use super::state::{Stamp, State};
 use super::transaction::Transaction;
 use super::views::revisions;
@@ -24,12 +26,37 @@ impl Repository {
     /// # Errors
     /// When an index is not what was signed, or something cannot be written.
     pub fn renew(&self, stamp: &Stamp) -> Result<Timestamp> {
+        self.renew_at(stamp, Age::Expired)
+    }
+
+    /// As [`Repository::renew`], also of what is older than this host has seen: what came after it
+    /// is lost.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn renew_older(&self, stamp: &Stamp) -> Result<Timestamp> {
+        self.renew_at(stamp, Age::Any)
+    }
+
+    fn renew_at(&self, stamp: &Stamp, age: Age) -> Result<Timestamp> {
         let held = self.lock()?;
-        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let mut transaction = Transaction::begin_at(self, &held, stamp.clone(), age)?;
         transaction.renewal = true;
         let until = self.valid_until();
         transaction.commit()?;
         Ok(until)
+    }
+
+    /// Remembers what was signed and put in place.
+    pub(super) fn note_made(&self, made: &[Made]) -> Result<()> {
+        let Some(seen) = &self.seen else {
+            return Ok(());
+        };
+        let dated = made
+            .iter()
+            .filter(|(path, _)| second_path(path, "x").is_some());
+        let dated = dated.map(|(path, when)| Ok((seen.address(path)?, *when)));
+        seen.made(&self.id, &dated.collect::<Result<Vec<_>>>()?)
     }
 
     /// Until when what is signed now counts.

@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 
+use super::fresh::Age;
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
@@ -17,6 +18,7 @@ use super::vouched::Vouched;
 use super::{Repository, below, check_name, files};
 use crate::error::{Error, Result};
 use crate::gpg::fingerprints_of;
+use crate::index::Owner;
 
 /// `.imgforge/keys.json`, for older imgforges: what counts is what the indexes say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,28 @@ pub struct Rotation {
 }
 
 impl Keys {
+    /// What the indexes say, with what only imgforge's own host knows.
+    pub(super) fn said_by(self, owner: &Owner) -> Keys {
+        let own = |key: &str| {
+            self.seconds
+                .iter()
+                .any(|one| one.own && one.fingerprint == key)
+        };
+        let second = |(suffix, fingerprint): &(String, String)| Second {
+            suffix: suffix.clone(),
+            own: own(fingerprint),
+            fingerprint: fingerprint.clone(),
+            resting: None,
+        };
+        Keys {
+            version: 1,
+            main: owner.key.clone(),
+            seconds: owner.seconds.iter().map(second).collect(),
+            retired: owner.retired.clone(),
+            hearsay: false,
+        }
+    }
+
     /// The second key that will be the main one.
     fn coming(&self) -> Option<&Second> {
         let mut seconds = self.seconds.iter();
@@ -148,7 +172,8 @@ impl Repository {
     pub fn rotate(&self, key: Option<&str>, suffix: &str, stamp: &Stamp) -> Result<Rotation> {
         check_name("file", suffix)?;
         let held = self.lock()?;
-        let mut transaction = Transaction::begin_rotation(self, &held, stamp.clone())?;
+        let mut transaction =
+            Transaction::begin_rotation(self, &held, stamp.clone(), Age::Current)?;
         let keys = &mut transaction.keys;
         if let Some(second) = keys.coming().cloned() {
             let confirmed = key.is_some_and(|key| key.eq_ignore_ascii_case(&second.fingerprint));
@@ -243,7 +268,8 @@ impl Repository {
     /// When no rotation was begun.
     pub fn cancel_rotation(&self, stamp: &Stamp) -> Result<Rotation> {
         let held = self.lock()?;
-        let mut transaction = Transaction::begin_rotation(self, &held, stamp.clone())?;
+        let mut transaction =
+            Transaction::begin_rotation(self, &held, stamp.clone(), Age::Current)?;
         let keys = &transaction.keys;
         let (main, second) = (keys.main.clone(), keys.coming().cloned());
         let second = second.ok_or_else(none_begun)?;

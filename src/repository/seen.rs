@@ -89,6 +89,11 @@ impl Seen {
         Ok(Self::of(state, &Url::of_path(root)?))
     }
 
+    /// The address of a file below the repository's root.
+    pub(crate) fn address(&self, path: &str) -> Result<Url> {
+        self.base.below(path)
+    }
+
     pub(crate) fn read(&self) -> Memory {
         read(&self.dir)
     }
@@ -188,6 +193,31 @@ impl Seen {
                     memory.repository = Some(id.to_owned());
                 }
                 memory.signed.insert(address, mark.when.as_second());
+            }
+            Ok(())
+        })
+    }
+
+    /// Remembers what this host has signed of a repository, and when; of another one that was here
+    /// before nothing counts any more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn made(&self, repository: &str, signed: &[(Url, Timestamp)]) -> Result<()> {
+        self.update(|memory| {
+            if memory
+                .repository
+                .as_deref()
+                .is_some_and(|id| id != repository)
+            {
+                memory.signed.clear();
+                memory.claimed.clear();
+                memory.seen.clear();
+            }
+            memory.repository = Some(repository.to_owned());
+            for (address, when) in signed {
+                memory.claimed.insert(address.to_string());
+                memory.signed.insert(address.to_string(), when.as_second());
             }
             Ok(())
         })

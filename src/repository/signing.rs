@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+
 use super::rotate::second_path;
 use super::transaction::{Meant, Transaction};
 use super::views::ViewFile;
@@ -10,13 +12,16 @@ use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Sign, Signer, Signers, verify_all};
 use crate::index;
 
+/// The path of a text, and when it was signed.
+pub(super) type Made = (String, Timestamp);
+
 impl Transaction<'_> {
     /// Signs what is to be signed, and verifies it.
     pub(super) fn signed(
         &self,
         files: &[ViewFile],
         indexes: &Meant,
-    ) -> Result<Vec<journal::Replacement>> {
+    ) -> Result<(Vec<journal::Replacement>, Vec<Made>)> {
         let wanted: Vec<(&ViewFile, &[u8])> = files
             .iter()
             .filter(|file| file.sign != Sign::No)
@@ -31,7 +36,7 @@ impl Transaction<'_> {
             .filter(|((file, _), _)| file.sign == Sign::Clear)
             .map(|((file, _), signed)| (*file, signed.as_slice()))
             .collect();
-        self.verify_clear(&self.signer, &clear, indexes)?;
+        let made = self.verify_clear(&self.signer, &clear, indexes)?;
 
         let mut signatures = signatures.into_iter();
         let mut changes = Vec::new();
@@ -55,7 +60,7 @@ impl Transaction<'_> {
                 }
             }
         }
-        Ok(changes)
+        Ok((changes, made))
     }
 
     /// The files that clients verify, under their second URLs, signed by those URLs' keys.
@@ -107,10 +112,11 @@ impl Transaction<'_> {
         signer: &Signer,
         signed: &[(&ViewFile, &[u8])],
         indexes: &Meant,
-    ) -> Result<()> {
+    ) -> Result<Vec<Made>> {
         if signed.is_empty() {
-            return Ok(());
+            return Ok(vec![]);
         }
+        let mut made = Vec::new();
         let texts: Vec<&[u8]> = signed.iter().map(|(_, bytes)| *bytes).collect();
         let results = verify_all(&texts, &*self.keyring(signer)?)?;
         for ((file, bytes), result) in signed.iter().zip(results) {
@@ -144,8 +150,9 @@ impl Transaction<'_> {
                     }
                 }
             }
+            made.push((file.path.clone(), verified.when));
         }
-        Ok(())
+        Ok(made)
     }
 
     /// The keys that readers will use.

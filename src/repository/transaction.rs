@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fresh::{Age, await_clock, refuse_old};
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
 use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
@@ -56,7 +57,17 @@ pub(super) struct Place<'a> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
-        let transaction = Self::begin_rotation(repository, held, stamp)?;
+        Self::begin_at(repository, held, stamp, Age::Current)
+    }
+
+    /// As [`Transaction::begin`], of what may be older.
+    pub(super) fn begin_at(
+        repository: &'a Repository,
+        held: &'a Held,
+        stamp: Stamp,
+        age: Age,
+    ) -> Result<Self> {
+        let transaction = Self::begin_rotation(repository, held, stamp, age)?;
         transaction.keys.refuse_hearsay()?;
         Ok(transaction)
     }
@@ -66,6 +77,7 @@ impl<'a> Transaction<'a> {
         repository: &'a Repository,
         held: &'a Held,
         stamp: Stamp,
+        age: Age,
     ) -> Result<Self> {
         // What is not signed tells who changed it, and no more.
         if let Some(keys) = repository.written_keys()? {
@@ -74,6 +86,13 @@ impl<'a> Transaction<'a> {
         let mut state = Vouched::read(repository)?;
         let keys = repository.keys(&state)?;
         refuse_changed(&keys.main, repository)?;
+        refuse_old(
+            &repository.root,
+            state.signed(),
+            repository.seen.as_ref(),
+            age,
+        )?;
+        await_clock(&repository.root, state.signed())?;
         let all = state.url != repository.url;
         state.url.clone_from(&repository.url);
         let mut transaction = Transaction {
@@ -252,7 +271,7 @@ impl<'a> Transaction<'a> {
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;
         files.extend(indexes);
-        let mut changes = self.signed(&files, &texts)?;
+        let (mut changes, made) = self.signed(&files, &texts)?;
         changes.extend(self.second_indexes(&files, &changes)?);
         // The default channel's index comes last: it is what most clients read.
         let default = self.state.index_path(&self.state.default_channel);
@@ -266,6 +285,7 @@ impl<'a> Transaction<'a> {
         let (path, bytes) = self.state.channels_file()?;
         changes.push((path, Some(bytes)));
         journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
+        self.repository.note_made(&made)?;
         Ok(self.state)
     }
 

@@ -6,10 +6,11 @@ use std::ops::{Deref, DerefMut};
 
 use super::listing::canary_id;
 use super::state::{Image, State};
-use super::{Repository, below, verify};
+use super::verify::Signed;
+use super::{Repository, below, entries_of, verify};
 use crate::error::{Error, Result};
 use crate::gpg::Keyring;
-use crate::index::{Entry, Owner, normalize_arch};
+use crate::index::{Claims, Entry, Owner, normalize_arch};
 
 /// How far above the last published number one that was only bound may be. Each killed publisher
 /// leaves one at most.
@@ -27,6 +28,8 @@ pub struct Vouched {
     frozen: BTreeSet<String>,
     /// Which keys sign, as the indexes say; those of an older imgforge do not.
     owner: Option<Owner>,
+    /// The lists and indexes.
+    signed: Vec<Signed>,
 }
 
 impl Deref for Vouched {
@@ -50,16 +53,28 @@ impl Vouched {
     /// When a record says something else than the signed list of its image, or an index does; when
     /// one of them is missing, or not to be trusted.
     pub(super) fn read(repository: &Repository) -> Result<Self> {
-        let mut state = repository.state()?;
-        verify::records(&state, repository.trusted()?)?;
+        Self::of(repository.state()?, repository.trusted()?)
+    }
+
+    /// As [`Vouched::read`], of records and keys that were read already.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn of(mut state: State, keyring: &Keyring) -> Result<Self> {
+        let mut signed = verify::records(&state, keyring)?;
         for image in state.images.values_mut() {
             image.strip();
         }
         let (mut indexes, mut frozen, mut owner) = (BTreeMap::new(), BTreeSet::new(), None);
+        let read = verify::right_indexes(&state, keyring)?;
         for channel in state.channels.keys() {
-            let path = state.index_path(channel);
-            let (claims, entries) = repository.index(channel)?.unzip();
-            let claims = claims.unwrap_or_default();
+            let path = state.root.join(state.index_path(channel));
+            let told = read
+                .iter()
+                .find(|index| index.channel.as_ref() == Some(channel));
+            let text = told.and_then(|index| Some(index.result.as_ref().ok()?.text.as_str()));
+            let entries = text.map(|text| entries_of(&path, text)).transpose()?;
+            let claims = text.map(Claims::parse).unwrap_or_default();
             let says = claims.owner;
             // One by an older imgforge says nothing of that.
             let as_said = says.is_none() || claims.frozen == state.is_frozen(channel);
@@ -74,7 +89,6 @@ impl Vouched {
                 frozen.insert(channel.clone());
             }
             agreed.map_err(|why| {
-                let path = repository.root.join(path);
                 let error = Error::gate(format!("{} is not to be trusted: {why}", path.display()));
                 error
                     .cause("an older one was put in its place, or the list is older")
@@ -86,12 +100,19 @@ impl Vouched {
             owner = owner.or(says);
             indexes.extend(entries.map(|entries| (channel.clone(), entries)));
         }
+        signed.extend(read);
         Ok(Vouched {
             state,
             indexes,
             frozen,
             owner,
+            signed,
         })
+    }
+
+    /// The lists and indexes, as they were read.
+    pub(super) fn signed(&self) -> &[Signed] {
+        &self.signed
     }
 
     /// Which keys sign, as the signed indexes say, if they do.

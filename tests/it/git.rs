@@ -1,6 +1,7 @@
 //! Which commits may be published from.
 
 mod forged;
+mod large;
 
 use std::path::Path;
 

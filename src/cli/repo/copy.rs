@@ -25,8 +25,8 @@ impl Copy {
     /// When a file is damaged, or something cannot be written; the same command goes on.
     pub fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
-        let (from, signers) = self.which.to_read(app)?;
-        let copied = repository::copy(&from, &self.dest, &signers, &ui)?;
+        let (from, signers, seen) = self.which.to_read(app)?;
+        let copied = repository::copy(&from, &self.dest, &signers, Some(&seen), &ui)?;
         app.ui.close();
         out::print(&format!(
             "copied {} files, {}; {} were there, {} revisions were removed\n",

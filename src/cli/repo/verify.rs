@@ -50,7 +50,7 @@ impl Verify {
         let (place, configured) = match &self.place {
             Some(place) => (place.clone(), configured(app, place)?),
             None => {
-                let (path, signers) = self.which.to_read(app)?;
+                let (path, signers, _) = self.which.to_read(app)?;
                 (path.to_string_lossy().into_owned(), signers)
             }
         };

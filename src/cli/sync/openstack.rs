@@ -68,10 +68,10 @@ impl OpenStack {
     /// What each image should have, the newest first.
     fn wanted(&self, app: &App) -> Result<Vec<(String, Vec<Wanted>)>> {
         if self.manifests.is_empty() {
-            let (path, signers) = self.which.to_read(app)?;
+            let (path, signers, seen) = self.which.to_read(app)?;
             let state = State::read(&path)?;
             for name in &self.names {
-                verify::record(&state, &signers, name)?;
+                verify::record(&state, &signers, name, Some(&seen))?;
             }
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let named = self.names.iter();

@@ -21,8 +21,8 @@ use crate::http::{Client, Url};
 use crate::index::Entry;
 use crate::ui::{StageUi, Unit};
 use files::Expected;
-pub(super) use signed::records;
-pub use signed::{Signed, indexes, lists, record};
+pub use signed::{Signed, Told, indexes, lists, record};
+pub(super) use signed::{records, right_indexes};
 
 /// The name of the public key in a repository.
 const KEY_FILE: &str = "imgforge.gpg";

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::KEY_FILE;
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::gpg::{Keyring, Signers, verify_all};
+use crate::gpg::{Keyring, Signers, Verified, verify_all};
 use crate::index::Claims;
+use crate::repository::fresh::{Age, refuse_old};
+use crate::repository::seen::Seen;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
 use crate::repository::{State, below, check_name};
@@ -23,8 +25,23 @@ pub struct Signed {
     pub image: Option<String>,
     /// The path below the root.
     pub path: String,
-    /// Until when it counts, if it says so; else why it does not.
-    pub result: Result<Option<Timestamp>>,
+    /// What it says of itself; else why it does not count.
+    pub result: Result<Told>,
+}
+
+/// What a verified text says of itself.
+#[derive(Debug)]
+pub struct Told {
+    /// Until when it counts, if it says so.
+    pub valid_until: Option<Timestamp>,
+    /// When it was signed.
+    pub when: Timestamp,
+    /// The repository that it names.
+    pub repository: Option<String>,
+    /// What the signature covers.
+    pub(in crate::repository) text: String,
+    /// The file.
+    pub(in crate::repository) bytes: Vec<u8>,
 }
 
 /// Verifies the index of each channel that has one with the keys of `signers`, or else with the
@@ -33,31 +50,62 @@ pub struct Signed {
 /// # Errors
 /// When the keys cannot be had, or a file cannot be read.
 pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
+    let there = there(state)?;
+    match there.is_empty() {
+        true => Ok(vec![]),
+        false => read_indexes(state, there, &keyring(state, signers)?),
+    }
+}
+
+/// As [`indexes`], with certain keys; refuses those that are not right.
+pub(in crate::repository) fn right_indexes(
+    state: &State,
+    keyring: &Keyring,
+) -> Result<Vec<Signed>> {
+    let read = read_indexes(state, there(state)?, keyring)?;
+    refuse_wrong(state, read)
+}
+
+/// An index that is there: its channel, its path and the file.
+type Index = (String, String, Vec<u8>);
+
+fn there(state: &State) -> Result<Vec<Index>> {
     let mut there = Vec::new();
     for channel in state.channels.keys() {
         let path = state.index_path(channel);
         if let Some(bytes) = below::read(&state.root, &path)? {
-            there.push((channel, path, bytes));
+            there.push((channel.clone(), path, bytes));
         }
     }
-    if there.is_empty() {
-        return Ok(vec![]);
-    }
+    Ok(there)
+}
+
+fn read_indexes(state: &State, there: Vec<Index>, keyring: &Keyring) -> Result<Vec<Signed>> {
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
-    let verified = verify_all(&texts, &keyring(state, signers)?)?;
-    let judge = |channel: &str, text: &str| {
-        let claims = Claims::parse(text);
+    let verified = verify_all(&texts, keyring)?;
+    let judge = |channel: &str, verified: Verified, bytes: Vec<u8>| {
+        let claims = Claims::parse(&verified.text);
         let wanted = Some(channel).filter(|channel| *channel != state.default_channel);
-        match claims.other_channel(wanted, Some(&state.default_channel)) {
-            Some(other) => Err(Error::gate(format!("it is the index of `{other}`"))),
-            None => Ok(claims.valid_until),
+        if let Some(other) = claims.other_channel(wanted, Some(&state.default_channel)) {
+            return Err(Error::gate(format!("it is the index of `{other}`")));
         }
+        let repository = claims.owner.map(|owner| owner.repository);
+        if repository.as_ref().is_some_and(|id| *id != state.id) {
+            return Err(Error::gate("it is the index of another repository"));
+        }
+        Ok(Told {
+            valid_until: claims.valid_until,
+            when: verified.when,
+            repository,
+            text: verified.text,
+            bytes,
+        })
     };
     let all = there.into_iter().zip(verified);
     Ok(all
-        .map(|((channel, path, _), verified)| Signed {
-            result: verified.and_then(|verified| judge(channel, &verified.text)),
-            channel: Some(channel.clone()),
+        .map(|((channel, path, bytes), verified)| Signed {
+            result: verified.and_then(|verified| judge(&channel, verified, bytes)),
+            channel: Some(channel),
             image: None,
             path,
         })
@@ -77,27 +125,31 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     }
 }
 
-/// Refuses the record of an image that does not say what was signed.
+/// Refuses the record of an image that does not say what was signed, or whose list is an old one.
 ///
 /// # Errors
-/// When the signed list of its revisions is not to be trusted, or says something else.
-pub fn record(state: &State, signers: &Signers, name: &str) -> Result<()> {
+/// When the signed list of its revisions is not to be trusted, says something else, has expired, or
+/// is older than what this host has seen.
+pub fn record(state: &State, signers: &Signers, name: &str, seen: Option<&Seen>) -> Result<()> {
     let names = BTreeSet::from([name.to_owned()]);
-    refuse_wrong(state, read_lists(state, &names, &keyring(state, signers)?)?)
+    let lists = read_lists(state, &names, &keyring(state, signers)?)?;
+    let lists = refuse_wrong(state, lists)?;
+    refuse_old(&state.root, &lists, seen, Age::Current)
 }
 
 /// As [`record`], for all images and with certain keys.
-pub(in crate::repository) fn records(state: &State, keyring: &Keyring) -> Result<()> {
+pub(in crate::repository) fn records(state: &State, keyring: &Keyring) -> Result<Vec<Signed>> {
     let names = listed(state)?;
     match names.is_empty() {
-        true => Ok(()),
+        true => Ok(vec![]),
         false => refuse_wrong(state, read_lists(state, &names, keyring)?),
     }
 }
 
-fn refuse_wrong(state: &State, lists: Vec<Signed>) -> Result<()> {
-    for list in lists {
-        list.result.map_err(|error| {
+fn refuse_wrong(state: &State, mut signed: Vec<Signed>) -> Result<Vec<Signed>> {
+    let wrong = signed.iter().position(|one| one.result.is_err());
+    match wrong.map(|at| signed.swap_remove(at)) {
+        Some(list) => list.result.map(|_| vec![]).map_err(|error| {
             error
                 .within(format!(
                     "{} is not to be trusted",
@@ -107,9 +159,9 @@ fn refuse_wrong(state: &State, lists: Vec<Signed>) -> Result<()> {
                     "find out who changed it, and restore it and the record from a backup or a \
                      copy; `imgforge repo verify` shows what else is wrong",
                 )
-        })?;
+        }),
+        None => Ok(signed),
     }
-    Ok(())
 }
 
 /// The names of the images that were ever published, as their records or lists say: a list of
@@ -159,8 +211,8 @@ pub(super) fn read_lists(
     });
     let texts: Vec<&[u8]> = texts.collect();
     let verified = verify_all(&texts, keyring)?;
-    let judge = |name: &str, image: Option<&Image>, text: &str| {
-        let list: Value = serde_json::from_str(text)
+    let judge = |name: &str, image: Option<&Image>, verified: Verified, bytes: Vec<u8>| {
+        let list: Value = serde_json::from_str(&verified.text)
             .map_err(|cause| Error::gate("it is not JSON").cause(cause))?;
         let image = image.ok_or_else(|| {
             Error::gate(format!(
@@ -173,13 +225,21 @@ pub(super) fn read_lists(
             )));
         }
         let until = list["valid-until"].as_str();
-        Ok(until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)))
+        Ok(Told {
+            valid_until: until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
+            when: verified.when,
+            repository: list["repository"].as_str().map(str::to_owned),
+            text: verified.text,
+            bytes,
+        })
     };
     let all = there.into_iter().zip(verified);
     Ok(all
         .map(|((name, image, bytes, path), verified)| Signed {
             result: match bytes {
-                Ok(Some(_)) => verified.and_then(|verified| judge(name, image, &verified.text)),
+                Ok(Some(bytes)) => {
+                    verified.and_then(|verified| judge(name, image, verified, bytes))
+                }
                 Ok(None) => Err(Error::gate("it is not there")),
                 Err(error) => Err(error),
             },

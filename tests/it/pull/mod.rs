@@ -4,7 +4,7 @@ mod basics;
 mod delta;
 mod faults;
 mod renewal;
-mod replay;
+pub(crate) mod replay;
 mod rotation;
 mod stock;
 mod tls;

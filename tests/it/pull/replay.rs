@@ -16,7 +16,7 @@ fn settings(world: &World, valid_for: u64) -> Settings {
 }
 
 /// Signs what is at `path` again with the repository's own key, `later` seconds from now.
-pub(super) fn sign_again(world: &World, path: &str, later: i64, change: impl Fn(String) -> String) {
+pub(crate) fn sign_again(world: &World, path: &str, later: i64, change: impl Fn(String) -> String) {
     let path = world.path("repo").join(path);
     let keyring = world.path("repo/imgforge.gpg");
     let text = verify(&std::fs::read(&path).unwrap(), &keyring)
@@ -198,10 +198,13 @@ fn what_is_signed_counts_for_a_time_and_everything_renews_it() {
     let world = World::new();
     let one = disk(&world, "one", &[1, 2]);
     let past = Repository::open(settings(&world, 0)).unwrap();
-    publish_to(&past, &one, "web", "stable");
-    publish_to(&past, &one, "web", "nightly");
-    past.freeze("stable", true, &Stamp::now().why(Some("release")))
+    let present = Repository::open(settings(&world, 3600)).unwrap();
+    publish_to(&present, &one, "web", "stable");
+    publish_to(&present, &one, "web", "nightly");
+    present
+        .freeze("stable", true, &Stamp::now().why(Some("release")))
         .unwrap();
+    past.renew(&Stamp::now()).unwrap();
     let machine = Machine::new(&world);
     let reference = format!("{}#web", world.path("repo").display());
     let nightly = Options {
@@ -223,9 +226,11 @@ fn what_is_signed_counts_for_a_time_and_everything_renews_it() {
         machine.find(&reference, &allowed).unwrap();
     }
     let before = past.entries("stable").unwrap();
-    // Published again, the same bytes change nothing; but everything is signed anew.
-    let present = Repository::open(settings(&world, 3600)).unwrap();
-    assert_eq!(publish_to(&present, &one, "web", "nightly"), 1);
+    present.renew(&Stamp::now()).unwrap();
+    // With a longer time, the same bytes published again change nothing; but everything is signed
+    // anew.
+    let longer = Repository::open(settings(&world, 36_000)).unwrap();
+    assert_eq!(publish_to(&longer, &one, "web", "nightly"), 1);
     assert_eq!(
         machine
             .find(&reference, &machine.trusting())
@@ -238,7 +243,7 @@ fn what_is_signed_counts_for_a_time_and_everything_renews_it() {
     // What is fresh is left alone.
     let index = world.path("repo/index.asc");
     let signed = std::fs::read(&index).unwrap();
-    publish_to(&present, &one, "web", "nightly");
+    publish_to(&longer, &one, "web", "nightly");
     assert_eq!(std::fs::read(&index).unwrap(), signed);
 
     // A frozen repository to which nobody publishes.
@@ -283,9 +288,12 @@ fn an_index_says_what_it_is_once_one_did() {
     };
     sign_again(&world, "index.asc", 0, bare);
     machine.find(&reference, &machine.trusting()).unwrap();
-    world.repository().renew(&Stamp::now()).unwrap();
+    world.repository().renew_older(&Stamp::now()).unwrap();
     machine.find(&reference, &machine.trusting()).unwrap();
-    sign_again(&world, "index.asc", 60, bare);
+    sign_again(&world, "index.asc", 60, |text| {
+        let lines = text.lines().filter(|line| !line.contains("valid-until"));
+        lines.map(|line| format!("{line}\n")).collect()
+    });
     let error = machine.find(&reference, &machine.trusting()).unwrap_err();
     assert_eq!(error.kind(), Kind::Gate);
     let text = error.render();
@@ -309,4 +317,54 @@ fn a_list_with_a_short_digest_is_an_error() {
     let machine = Machine::new(&world);
     let reference = format!("{}#web@1", world.path("repo").display());
     assert_eq!(machine.pull(&reference).unwrap_err().kind(), Kind::Gate);
+}
+
+/// One key signs all repositories of a host, and each has a channel of this name.
+#[test]
+fn another_repository_of_the_same_key_is_served_in_vain() {
+    let (world, _) = one_image();
+    let test = world.path("test");
+    let other = Repository::open(world.settings(&test)).unwrap();
+    for seed in [8, 9] {
+        publish_to(&other, &disk(&world, "test", &[seed]), "web", "stable");
+    }
+    let machine = Machine::new(&world);
+    let evil: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let (served, root) = (Arc::clone(&evil), world.path("repo"));
+    let server = Server::start(move |request, _| {
+        let swapped = served
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|path| *path == request.path);
+        Answer::directory(request, if swapped { &test } else { &root })
+    });
+    let reference = format!("{}#web", server.text(""));
+    machine.pull(&reference).unwrap();
+    for (path, wanted) in [
+        ("/index.asc", reference.clone()),
+        ("/images/web/revisions.sjson", format!("{reference}@2")),
+    ] {
+        *evil.lock().unwrap() = vec![path];
+        let options = Options {
+            allow_older: true,
+            ..machine.trusting()
+        };
+        for options in [machine.trusting(), options] {
+            let error = machine.find(&wanted, &options).unwrap_err();
+            assert_eq!(error.kind(), Kind::Gate);
+            let text = error.render();
+            assert!(text.contains("was there before"), "{path}: {text}");
+        }
+    }
+    // Nor counts what does not say whose it is.
+    evil.lock().unwrap().clear();
+    machine.find(&reference, &machine.trusting()).unwrap();
+    sign_again(&world, "index.asc", 60, |text| {
+        let lines = text.lines().filter(|line| !line.starts_with("# imgforge "));
+        lines.map(|line| format!("{line}\n")).collect()
+    });
+    let error = machine.find(&reference, &machine.trusting()).unwrap_err();
+    let text = error.render();
+    assert!(text.contains("does not say of which repository"), "{text}");
 }

@@ -37,6 +37,7 @@ pub(super) fn copied(world: &World, to: &str) -> Result<Copied> {
         &world.path("repo"),
         &world.path(to),
         &Signers::default(),
+        None,
         &ui,
     )
 }
@@ -210,10 +211,14 @@ fn a_copy_takes_what_publications_write_and_nothing_else() {
     copied(&world, "copy").unwrap();
     let trees = [root.to_owned(), world.path("copy")];
     let mut diff = Program::new("diff").arg("-r");
-    for own in ["lock", "incoming", "transaction"] {
+    // Pages say when they were made.
+    for own in ["lock", "incoming", "transaction", "*.html"] {
         diff = diff.args(["-x", own]);
     }
     diff.args(&trees).run().unwrap();
+    for page in ["index.html", "images/web-node/index.html"] {
+        assert!(world.path("copy").join(page).exists(), "{page}");
+    }
 
     std::fs::write(world.path("secret"), "top secret").unwrap();
     symlink(world.path("secret"), root.join("channels/extra.json")).unwrap();
@@ -232,11 +237,17 @@ fn a_copy_takes_what_publications_write_and_nothing_else() {
         let found = find.arg(world.path(copy)).text();
         assert!(found.is_err(), "{found:?}");
     }
-    // What it does take is no link to something else.
-    std::fs::remove_file(root.join("channels/index.json")).unwrap();
-    symlink(world.path("secret"), root.join("channels/index.json")).unwrap();
-    let text = copied(&world, "copy").unwrap_err().render();
-    assert!(text.contains("channels/index.json is a link"), "{text}");
+    // What it does take is no link to something else; what it makes anew, no link leads to.
+    let link = |path: &str| {
+        std::fs::remove_file(root.join(path)).unwrap();
+        symlink(world.path("secret"), root.join(path)).unwrap();
+        copied(&world, "copy")
+    };
+    link("channels/index.json").unwrap();
+    let list = std::fs::read_to_string(world.path("copy/channels/index.json"));
+    assert!(list.unwrap().contains("nightly"));
+    let text = link("index.asc").unwrap_err().render();
+    assert!(text.contains("index.asc is a link"), "{text}");
 }
 
 #[test]
@@ -337,10 +348,16 @@ fn a_list_that_expires_soon_is_signed_anew_by_any_publication() {
         text.contains("the list of other's revisions in main has expired"),
         "{text}"
     );
+    // What has expired may be an old one.
+    let error = publish_with(&repository, &one, |p| p.name = "third").unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    let soon = format!("{soon:.0}");
+    sign(&soon);
     publish_with(&repository, &one, |p| p.name = "third").unwrap();
     assert!(until(&list) >= fresh);
     // Nothing changes, and it is signed anew all the same.
-    sign("2020-01-01T00:00:00Z");
+    sign(&soon);
     assert!(
         !publish_with(&repository, &one, |p| p.name = "third")
             .unwrap()

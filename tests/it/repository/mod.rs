@@ -3,11 +3,13 @@
 mod channels;
 mod clients;
 mod commits;
+mod copies;
 mod crash;
 mod day300;
 mod forged;
 mod keys;
 mod mistakes;
+mod older;
 mod parents;
 mod planted;
 mod publish;

@@ -124,9 +124,14 @@ fn a_blob_that_is_half_copied_is_gone_on_with() {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("web-node-0123456789ab.xz.part"), left).unwrap();
         let ui = Ui::silent().stage("repository", "copy");
-        let copied =
-            imgforge::repository::copy(&site.world.path("repo"), &copy, &Signers::default(), &ui)
-                .unwrap();
+        let copied = imgforge::repository::copy(
+            &site.world.path("repo"),
+            &copy,
+            &Signers::default(),
+            None,
+            &ui,
+        )
+        .unwrap();
         let manifest = copy
             .join("images/web-node/1/manifest.json")
             .metadata()

@@ -89,15 +89,12 @@ fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
     site.configure(&named);
     for state in ["a", "b"] {
         site.ok(&["--state", state, "repo", "verify"]);
-        site.ok(&[
-            "--state",
-            state,
-            "pull",
-            "main#web-node",
-            "-o",
-            "pulled.raw",
-        ]);
     }
+    let pull = |state| [&["--state", state], READERS[0]].concat();
+    site.ok(&pull("d"));
+    // That it is another repository is another question.
+    let text = site.fails(4, &pull("a"));
+    assert!(text.contains("was there before"), "{text}");
 }
 
 /// The old key signs until a rotation is finished, whichever of the two is configured.

@@ -1,0 +1,133 @@
+//! An old text has a good signature for ever: nobody goes on from what has expired, or what is older
+//! than this host has seen or made.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::seen::{Mark, Seen, refuse_future};
+use super::verify::Signed;
+use crate::error::{Error, Result};
+use crate::units::elapsed;
+
+/// How old what is signed may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Age {
+    /// It counts.
+    #[default]
+    Current,
+    /// It may have expired.
+    Expired,
+    /// It may be older than what was seen before, too.
+    Any,
+}
+
+/// Refuses signed texts of the repository in `root` that are too old or none of it, and remembers the
+/// others. Those that are not right are left to who asks.
+///
+/// # Errors
+/// When one is refused, or what was seen cannot be written.
+pub(super) fn refuse_old(
+    root: &Path,
+    signed: &[Signed],
+    seen: Option<&Seen>,
+    age: Age,
+) -> Result<()> {
+    let told = || {
+        signed
+            .iter()
+            .flat_map(|text| text.result.as_ref().map(|told| (text, told)))
+    };
+    let path = |text: &Signed| root.join(&text.path).display().to_string();
+    let now = Timestamp::now();
+    for (text, told) in told() {
+        refuse_future(&path(text), told.when)?;
+        let end = told.valid_until.filter(|end| *end <= now);
+        if let Some(end) = end.filter(|_| age == Age::Current) {
+            return Err(Error::gate(format!("{} was valid until {end:.0}", path(text)))
+                .cause("nobody has signed anything here since, or somebody put an old state back")
+                .hint(
+                    "if `imgforge channel history` shows all that happened, `imgforge channel renew` \
+                     signs it anew; else restore the newest state from a backup or a copy",
+                ));
+        }
+    }
+    let named = told().any(|(_, told)| told.repository.is_some());
+    let mut without =
+        told().filter(|(text, told)| text.image.is_some() && told.repository.is_none());
+    if let Some((text, _)) = without.next().filter(|_| named && age != Age::Any) {
+        return Err(nameless(&path(text)));
+    }
+    let Some(seen) = seen else { return Ok(()) };
+    let mut addresses = Vec::new();
+    for (text, told) in told() {
+        let address = seen.address(&text.path)?;
+        let newer = seen.newer(&address, told.when);
+        if let Some(newer) = newer.filter(|_| age != Age::Any) {
+            return Err(older(&path(text), told.when, newer));
+        }
+        addresses.push((address, told));
+    }
+    let marks: Vec<Mark<'_>> = addresses
+        .iter()
+        .map(|(address, told)| Mark {
+            address,
+            when: told.when,
+            repository: told.repository.as_deref(),
+            claims: told.valid_until.is_some(),
+        })
+        .collect();
+    seen.take(&marks, age == Age::Any)
+}
+
+/// A list that does not say whose it is beside what does: all are signed anew at once.
+fn nameless(path: &str) -> Error {
+    Error::gate(format!(
+        "{path} does not say of which repository it is, and others here do"
+    ))
+    .cause("an older one was put in its place, or an older imgforge has published here")
+    .hint(
+        "publish with one version of imgforge; if what is here is right, `imgforge channel renew \
+         --allow-older` signs everything anew",
+    )
+}
+
+fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
+    Error::gate(format!(
+        "{path} was signed at {when:.0}, and this host has seen a newer one, of {newer:.0}"
+    ))
+    .cause("somebody put an old state back, or restored a backup")
+    .hint(
+        "restore the newest state from a backup or a copy; to go on from this one, as what came \
+         after it is lost, `imgforge channel renew --allow-older` signs it anew",
+    )
+}
+
+/// Refuses to sign with a time that lies before that of what is replaced: whoever has seen that one
+/// would refuse the new one. The clocks of two publishers differ a little.
+///
+/// # Errors
+/// When it lies more than some seconds before it.
+pub(super) fn await_clock(root: &Path, signed: &[Signed]) -> Result<()> {
+    const PATIENCE: i64 = 10;
+    let times = signed
+        .iter()
+        .flat_map(|text| Some((text, text.result.as_ref().ok()?.when)));
+    let Some((text, last)) = times.max_by_key(|(_, when)| *when) else {
+        return Ok(());
+    };
+    let ahead = last.as_second() - Timestamp::now().as_second();
+    let span = Duration::from_secs(ahead.max(0).unsigned_abs());
+    if ahead <= PATIENCE {
+        std::thread::sleep(span);
+        return Ok(());
+    }
+    Err(Error::host(format!(
+        "{} was signed {} after the time that this host's clock shows",
+        root.join(&text.path).display(),
+        elapsed(span)
+    ))
+    .cause("clients that have seen it would refuse what is signed now")
+    .hint("set the clocks of all hosts that publish; if this one's is right, try again after that time"))
+}

@@ -1,0 +1,227 @@
+//! The entry points of a copy: the signed texts as they were verified, read once, and what else is
+//! made of what they vouch for. Whatever else lies in the repository, others may have written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::rotate::{Keys, second_path};
+use super::state::State;
+use super::views::{Change, VIEWS};
+use super::vouched::Vouched;
+use super::{Identity, below, check_name, files, records};
+use crate::error::{Error, Result};
+use crate::gpg::{Keyring, Sign, Signers, fingerprints_of, verify, verify_all};
+use crate::index::Claims;
+
+/// The public key in a repository.
+const KEY_FILE: &str = "imgforge.gpg";
+
+/// Files by their path below the root.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// What is signed of a repository, and what vouches for it.
+pub(super) struct Replica {
+    pub(super) state: Vouched,
+    pub(super) keyring: Keyring,
+    /// Fingerprint of the key that signs.
+    main: String,
+    /// Signed and derived from the state: the file, and its text.
+    derived: BTreeMap<String, (Vec<u8>, String)>,
+    files: Files,
+}
+
+impl Replica {
+    /// Reads the repository in `root`; `paths` are its entry points.
+    ///
+    /// # Errors
+    /// When something signed is missing, not to be trusted, or says something else than the rest.
+    pub(super) fn read(root: &Path, signers: &Signers, paths: &BTreeSet<String>) -> Result<Self> {
+        let offered = below::read_present(root, KEY_FILE)?;
+        let keyring = signers.keyring(Some(&offered))?;
+        let state = Vouched::of(State::read(root)?, &keyring)?;
+        let main = main_key(root, &fingerprints_of(&offered)?, &keyring, &state)?;
+        let mut files = Files::new();
+        for signed in state.signed() {
+            let told = signed.result.as_ref().ok();
+            files.extend(told.map(|told| (signed.path.clone(), told.bytes.clone())));
+        }
+        let certificate = match keyring.is_of(&[&main]) {
+            true => keyring.bytes.clone(),
+            false => Keyring::read(&keyring.bytes, Some(&main))?.bytes,
+        };
+        files.insert(KEY_FILE.into(), certificate);
+        let mut replica = Replica {
+            state,
+            keyring,
+            main,
+            derived: BTreeMap::new(),
+            files,
+        };
+        replica.read_seconds(root, paths)?;
+        replica.read_derived(root, paths)?;
+        replica.read_identity(root)?;
+        Ok(replica)
+    }
+
+    /// What is signed by other keys under second URLs, as the indexes say.
+    fn read_seconds(&mut self, root: &Path, paths: &BTreeSet<String>) -> Result<()> {
+        let written = files::read_json::<Keys>(root, ".imgforge/keys.json")?;
+        let keys = match (self.state.owner(), written) {
+            (Some(owner), written) => written.map(|written| written.said_by(owner)),
+            (None, Some(written)) if !written.seconds.is_empty() => {
+                return Err(Error::gate(format!(
+                    "no index in {} says which other keys sign it",
+                    root.display()
+                ))
+                .cause("an older imgforge began to change its key, or somebody else wrote that")
+                .hint(
+                    "its publisher's `imgforge channel renew` has it signed, or says what to do",
+                ));
+            }
+            (None, written) => written,
+        };
+        if let Some(keys) = keys {
+            self.files
+                .insert(".imgforge/keys.json".into(), files::json(&keys)?);
+        }
+        let seconds = self.state.owner().map(|owner| owner.seconds.clone());
+        for (suffix, fingerprint) in seconds.unwrap_or_default() {
+            check_name("file", &suffix)?;
+            let name = format!("imgforge-{suffix}.gpg");
+            let offered = below::read_present(root, &name)?;
+            let keyring = Keyring::read(&offered, Some(&fingerprint))?;
+            let firsts = self.state.signed().iter().map(|signed| &signed.path);
+            let all = firsts.filter_map(|path| second_path(path, &suffix));
+            for path in all.filter(|path| paths.contains(path)) {
+                let bytes = below::read_present(root, &path)?;
+                let right = verify(&bytes, &keyring).and_then(|verified| {
+                    match self.is_of_this(&path, &verified.text) {
+                        true => Ok(()),
+                        false => Err(Error::gate("it is of another repository")),
+                    }
+                });
+                right.map_err(|error| untrusted(root, &path, error))?;
+                self.files.insert(path, bytes);
+            }
+            self.files.insert(name, keyring.bytes);
+        }
+        Ok(())
+    }
+
+    fn is_of_this(&self, path: &str, text: &str) -> bool {
+        if path.ends_with(".asc") {
+            let owner = Claims::parse(text).owner;
+            return owner.is_some_and(|owner| owner.repository == self.state.id);
+        }
+        let list: Value = serde_json::from_str(text).unwrap_or_default();
+        list["repository"] == *self.state.id
+    }
+
+    /// The signed views.
+    fn read_derived(&mut self, root: &Path, paths: &BTreeSet<String>) -> Result<()> {
+        let is_view = |path: &&String| path.ends_with(".sjson") && !path.starts_with("images/");
+        let mut there = Vec::new();
+        for path in paths.iter().filter(is_view) {
+            there.extend(below::read(root, path)?.map(|bytes| (path, bytes)));
+        }
+        let texts: Vec<&[u8]> = there.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        let verified = verify_all(&texts, &self.keyring)?;
+        for ((path, bytes), verified) in there.into_iter().zip(verified) {
+            let verified = verified.map_err(|error| untrusted(root, path, error))?;
+            self.derived.insert(path.clone(), (bytes, verified.text));
+        }
+        Ok(())
+    }
+
+    /// The records.
+    fn read_identity(&mut self, root: &Path) -> Result<()> {
+        let path = ".imgforge/repository.json";
+        let identity = files::read_json::<Identity>(root, path)?;
+        let identity = identity.ok_or_else(|| records::no_repository(root))?;
+        self.files.insert(path.into(), files::json(&identity)?);
+        let (path, bytes) = self.state.channels_file()?;
+        self.files.insert(path, bytes);
+        for image in self.state.images.values() {
+            let (path, bytes) = State::image_file(image)?;
+            self.files.insert(path, bytes);
+        }
+        Ok(())
+    }
+
+    /// The entry points of the copy in `to`, where the files of the revisions are already.
+    ///
+    /// # Errors
+    /// When what is signed says something else than the state that it is derived from.
+    pub(super) fn entry_points(mut self, to: &Path) -> Result<(Vouched, Files)> {
+        let root = std::mem::replace(&mut self.state.root, to.to_owned());
+        let signed = self.state.signed().iter();
+        let times = signed.flat_map(|text| text.result.as_ref().map(|told| told.when));
+        let change = Change {
+            state: &self.state,
+            names: &BTreeSet::new(),
+            channels: &BTreeSet::new(),
+            all: true,
+            when: times.max().unwrap_or(Timestamp::UNIX_EPOCH),
+            valid_until: Timestamp::UNIX_EPOCH,
+            fingerprint: &self.main,
+        };
+        for view in VIEWS {
+            for file in view(&change)? {
+                let Some(bytes) = file.bytes else { continue };
+                if file.sign == Sign::No {
+                    self.files.insert(file.path, bytes);
+                } else if let Some((signed, text)) = self.derived.remove(&file.path) {
+                    let lines = |text: &str| -> Vec<String> {
+                        text.lines()
+                            .map(|line| line.trim_end().to_owned())
+                            .collect()
+                    };
+                    if lines(&text) != lines(&String::from_utf8_lossy(&bytes)) {
+                        return Err(other_text(&root, &file.path));
+                    }
+                    self.files.insert(file.path, signed);
+                }
+            }
+        }
+        Ok((self.state, self.files))
+    }
+}
+
+/// The key that signs, of those that lie there: one that counts, and that the indexes name.
+fn main_key(root: &Path, offered: &[String], keyring: &Keyring, state: &Vouched) -> Result<String> {
+    let counts = |key: &&String| keyring.fingerprints.contains(key);
+    let named = |key: &&String| state.owner().is_none_or(|owner| owner.key == **key);
+    match offered {
+        [key] if counts(&key) && named(&key) => Ok(key.clone()),
+        _ => Err(Error::gate(format!(
+            "{} is not the key that signs this repository",
+            root.join(KEY_FILE).display()
+        ))
+        .cause(format!("it has {}", offered.join(" and ")))
+        .hint(format!(
+            "find out who changed it, and put back {}; nothing was copied",
+            keyring.fingerprints.join(" or ")
+        ))),
+    }
+}
+
+fn untrusted(root: &Path, path: &str, error: Error) -> Error {
+    error
+        .within(format!(
+            "{} is not to be trusted",
+            root.join(path).display()
+        ))
+        .hint("`imgforge repo verify` shows what else is wrong; nothing was copied")
+}
+
+fn other_text(root: &Path, path: &str) -> Error {
+    Error::gate(format!(
+        "{} does not say what the signed lists say",
+        root.join(path).display()
+    ))
+    .cause("an older one was put in its place, or another version of imgforge has written it")
+    .hint("its publisher's `imgforge channel renew` signs it anew; what readers find is as before")
+}
