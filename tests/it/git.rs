@@ -1,7 +1,6 @@
 //! Which commits may be published from.
 
 mod forged;
-mod large;
 
 use std::path::Path;
 
