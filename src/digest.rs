@@ -1,7 +1,7 @@
 //! Digests of bytes and keys of stages, as values.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,29 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A file that was read once, whole.
+#[derive(Debug)]
+pub struct Read {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// As a walk of the file tells it: `file`, its permissions, BLAKE3.
+    pub found: String,
+}
+
+/// Reads a file, and says of the very bytes what a key is made of.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> io::Result<Read> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let found = format!("file {mode:o} {}", blake3::hash(&bytes).to_hex());
+    Ok(Read { bytes, found })
 }
 
 /// The BLAKE3 digest of a file, in hex.

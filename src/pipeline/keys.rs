@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::digest::Key;
-use crate::error::{Context as _, Result};
+use crate::error::Result;
 use crate::pull::Pin;
 use crate::recipe::types::{
     Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Secret, Step, VirtInstall,
@@ -60,7 +60,7 @@ pub fn install(
     }) = install
         && !image.contains('#')
     {
-        inputs.path(image, &resolved.root.join(image), digests)?;
+        inputs.medium(image, &resolved.root.join(image), digests)?;
     }
     Ok(inputs)
 }
@@ -98,9 +98,7 @@ fn virt_install(
     inputs.value("install.extra-args", &method.extra_args);
     each_field(inputs, "machine", &recipe.machine);
     let answers = beneath::inside(root, &method.answers)?;
-    inputs.path(&method.answers, &answers, digests)?;
-    let text = std::fs::read_to_string(&answers)
-        .doing(|| format!("reading the answer file {}", answers.display()))?;
+    let text = inputs.text(&method.answers, &answers)?;
     let used = virt_install::answers::used(&text);
     let vars = resolved
         .vars
@@ -111,7 +109,7 @@ fn virt_install(
         .iter()
         .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
     for file in local_media(&method.media) {
-        inputs.path(file, &root.join(file), digests)?;
+        inputs.medium(file, &virt_install::media::local(root, file), digests)?;
     }
     Ok(())
 }
@@ -126,7 +124,8 @@ fn local_media(media: &Media) -> Vec<&str> {
     };
     named
         .into_iter()
-        .filter(|file| !file.contains("://") && !file.starts_with(BELOW_MIRROR))
+        .filter(|file| !file.starts_with(BELOW_MIRROR))
+        .filter(|file| !file.contains("://") || file.starts_with("file://"))
         .collect()
 }
 
@@ -183,8 +182,8 @@ pub fn configure(
 /// Inputs of `seal`.
 ///
 /// # Errors
-/// When the recipe names an operation that does not exist.
-pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
+/// When the recipe names an operation that does not exist, or a file cannot be read.
+pub fn seal(resolved: &Resolved, disk: Option<&Key>, digests: &Digests) -> Result<Inputs> {
     let recipe = &resolved.recipe;
     let mut inputs = Inputs::new("seal", SEAL);
     disk.iter().for_each(|key| inputs.input(DISKS[1], key));
@@ -197,6 +196,13 @@ pub fn seal(resolved: &Resolved, disk: Option<&Key>) -> Result<Inputs> {
     // What these declare or forbid changes what seal does.
     inputs.value("targets.vagrant", recipe.targets.vagrant.is_some());
     inputs.value("targets.ramdisk", recipe.targets.ramdisk.is_some());
+    // What the steps declare is read again; the configured disk was made of it.
+    let declaring = |step: &&Step| matches!(step.action, Action::Users(_) | Action::Files(_));
+    for step in recipe.configure.iter().filter(declaring) {
+        for file in files(step, &resolved.root) {
+            inputs.reads(&beneath::inside(&resolved.root, &file)?, digests)?;
+        }
+    }
     Ok(inputs)
 }
 

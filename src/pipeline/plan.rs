@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::pipeline::keys;
 use crate::pull::Pin;
 use crate::recipe::types::{Action, From, Recipe};
-use crate::recipe::{Config, NamedFile, Repo, Resolved, Role};
+use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
 use crate::stage::StageId;
 use crate::stage::check::Basis;
 use crate::stage::plan::{Plan, Planned, Work};
@@ -79,16 +79,26 @@ impl Planner<'_> {
         draft.add_all()?;
         let mut stages = draft.stages;
         stages.retain(|planned| planned.stage <= until);
-        let written =
-            |file: &&NamedFile| matches!(file.role, Role::Recipe | Role::Include | Role::Config);
+        let written = |file: &&NamedFile| matches!(file.role, Role::Recipe | Role::Include);
+        let files = resolved.files.iter().filter(written);
+        // Also one that was not there: a commit may have it.
+        let config = resolved.root.join(config::FILE);
+        let paths = files.map(|file| file.path.clone()).chain([config]);
+        let parsed = paths.map(|path| Walked {
+            found: self.repo.found(&path),
+            path,
+            installer: false,
+        });
         let walk = |path: PathBuf| {
             let found = self.digests.walk(&path)?;
-            Ok(Walked { path, found })
+            Ok(Walked {
+                path,
+                found,
+                installer: false,
+            })
         };
-        let written = resolved.files.iter().filter(written);
-        let sources = written.map(|file| file.path.clone());
-        let sources = sources.chain(self.config.files(self.repo.root())).map(walk);
-        let sources = sources.collect::<Result<_>>()?;
+        let named = self.config.files(self.repo.root()).into_iter().map(walk);
+        let sources = parsed.map(Ok).chain(named).collect::<Result<_>>()?;
         Ok(Plan {
             sources,
             base,
@@ -139,7 +149,7 @@ impl Draft<'_> {
             };
             self.add(StageId::Configure, label, inputs, recipe.refresh, work)?;
         }
-        let inputs = keys::seal(self.resolved, self.disk.as_ref())?;
+        let inputs = keys::seal(self.resolved, self.disk.as_ref(), digests)?;
         self.add(StageId::Seal, "seal".into(), inputs, None, Work::Seal)?;
         let basis = Basis::of(self.resolved, self.planner.config);
         let inputs = keys::check(&basis, self.disk.as_ref());

@@ -1,5 +1,6 @@
 //! Carries out a plan: each stage from the store, or made in a draft and committed.
 
+mod files;
 mod finish;
 mod output;
 mod ready;
@@ -16,7 +17,6 @@ use crate::host::namespace::remove_tree;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Built, Options, Session, log, records};
-use crate::recipe::Resolved;
 use crate::stage::plan::{Plan, Planned, Work};
 use crate::stage::{
     self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
@@ -24,7 +24,7 @@ use crate::stage::{
 use crate::store::lock::Lock;
 use crate::store::{Draft, Entry, Meta, write_atomic};
 use crate::time::now;
-use crate::ui::{Event, StageUi};
+use crate::ui::Event;
 
 /// One build of one image.
 #[derive(Debug)]
@@ -276,7 +276,9 @@ impl<'a> Run<'a> {
             logs: &logs,
             ui: &stage_ui,
         };
-        let made = work(&self.context(planned, &stage_ui, draft.path(), &logs));
+        let made = self.with_files(planned, draft.path(), |files| {
+            work(&self.context(planned, &stage_ui, draft.path(), &logs, files))
+        });
         let made = layers::settled(draft.path(), made);
         if made.is_err() {
             guard.mask_logs();
@@ -310,28 +312,6 @@ impl<'a> Run<'a> {
             note,
         });
         Ok(entry)
-    }
-
-    fn context<'c>(
-        &'c self,
-        planned: &Planned,
-        ui: &'c StageUi,
-        dir: &'c Path,
-        logs: &'c Path,
-    ) -> Context<'c> {
-        let resolved: &Resolved = &self.plan.resolved;
-        let label = planned.label.clone();
-        Context {
-            ui,
-            resolved,
-            config: &self.session.config,
-            host: &self.session.host,
-            state: self.session.store.state(),
-            dir,
-            logs,
-            label,
-            key: planned.key.clone(),
-        }
     }
 
     /// The inputs of the stage's current result, for `--explain`.

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::beneath;
 use super::node::{Entry, Node, Value};
 use super::parse;
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
+use crate::digest;
 
 /// Fragments may include fragments, so deep.
 const MAX_DEPTH: usize = 16;
@@ -28,20 +30,52 @@ pub struct Written {
     pub included: Vec<FileId>,
 }
 
+/// The texts of a repository, by path: each is read once, by whoever needs it first. What is parsed,
+/// today or in an hour, is what keys, commits and provenance name.
+#[derive(Debug, Clone, Default)]
+pub struct Texts(Arc<Mutex<HashMap<PathBuf, Result<Text, String>>>>);
+
+/// A text, and what a walk of its file tells of these very bytes.
+#[derive(Debug, Clone)]
+struct Text {
+    text: Arc<str>,
+    found: String,
+}
+
+impl Texts {
+    fn read(&self, path: &Path) -> Result<Text, String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || {
+            let (text, found) = read_found(path)?;
+            let text = text.into();
+            Ok(Text { text, found })
+        };
+        known.entry(path.to_owned()).or_insert_with(read).clone()
+    }
+
+    /// What a walk of the file would have found when it was read; nothing of one that was not.
+    pub fn found(&self, path: &Path) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(known.get(path)?.as_ref().ok()?.found.clone())
+    }
+}
+
 /// Reads files of one repository, each once.
 #[derive(Debug)]
 pub struct Reader {
     root: PathBuf,
+    texts: Texts,
     /// What is wrong, and the texts.
     pub problems: Problems,
     parsed: HashMap<PathBuf, Option<(FileId, Option<Node>)>>,
 }
 
 impl Reader {
-    /// A reader for the repository at `root`.
-    pub fn new(root: &Path) -> Self {
+    /// A reader for the repository at `root`, which takes what was read before.
+    pub fn new(root: &Path, texts: &Texts) -> Self {
         Reader {
             root: root.to_path_buf(),
+            texts: texts.clone(),
             problems: Problems::default(),
             parsed: HashMap::new(),
         }
@@ -71,8 +105,8 @@ impl Reader {
             Ok(named) => beneath::resolve(&self.root, named).map(drop),
             Err(_) => Ok(()),
         };
-        let parsed = match inside.and_then(|()| read_text(path)) {
-            Ok(text) => {
+        let parsed = match inside.and_then(|()| self.texts.read(path)) {
+            Ok(Text { text, .. }) => {
                 let file = self.problems.sources.add(name, Some(path), &text);
                 Some((file, parse::parse(&mut self.problems, file)))
             }
@@ -233,6 +267,11 @@ pub fn siblings(base: &Path, path: &Path) -> Vec<String> {
 /// # Errors
 /// Why it is not one, in a few words.
 pub fn read_text(path: &Path) -> Result<String, String> {
+    read_found(path).map(|(text, _)| text)
+}
+
+/// The text, and what a walk finds.
+fn read_found(path: &Path) -> Result<(String, String), String> {
     let described = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => error.to_string(),
@@ -244,12 +283,13 @@ pub fn read_text(path: &Path) -> Result<String, String> {
     if meta.len() > parse::MAX_BYTES as u64 {
         return Err(format!("it is larger than {} MiB", parse::MAX_BYTES >> 20));
     }
-    let bytes = std::fs::read(path).map_err(described)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let read = digest::read(path).map_err(described)?;
+    let text = String::from_utf8(read.bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("byte {at} is not UTF-8")
     })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+    Ok((text, read.found))
 }
 
 /// Lays `over` onto `base`: maps merge, lists append, anything else replaces.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{self, Config};
-use super::include::Reader;
+use super::include::{Reader, Texts};
 use super::node::{Node, Value};
 use super::problem::{Problem, Problems, nearest};
 use super::resolve::{Resolved, Resolver};
@@ -26,11 +26,12 @@ pub struct SealWords {
     pub rules: Vec<&'static str>,
 }
 
-/// A recipe repository.
+/// A recipe repository. A file of it is read once: what changes later is for the next command.
 #[derive(Debug, Clone)]
 pub struct Repo {
     root: PathBuf,
     seal_words: SealWords,
+    texts: Texts,
 }
 
 impl Repo {
@@ -77,6 +78,7 @@ impl Repo {
         Ok(Some(Repo {
             root: root.to_path_buf(),
             seal_words: SealWords::default(),
+            texts: Texts::default(),
         }))
     }
 
@@ -90,8 +92,12 @@ impl Repo {
         let root = dir.canonicalize().map_err(|error| {
             Error::usage(format!("{} cannot be opened: {error}", dir.display()))
         })?;
-        let seal_words = SealWords::default();
-        Ok(Repo { root, seal_words })
+        let (seal_words, texts) = Default::default();
+        Ok(Repo {
+            root,
+            seal_words,
+            texts,
+        })
     }
 
     /// Tells the words that `seal` knows, so that others are mistakes.
@@ -106,12 +112,19 @@ impl Repo {
         &self.root
     }
 
+    /// What a walk of a recipe's file, a fragment or `imgforge.yaml` would have found when it was
+    /// read; nothing where it was not there.
+    pub fn found(&self, path: &Path) -> Vec<(String, String)> {
+        let found = self.texts.found(path).into_iter();
+        found.map(|found| (String::new(), found)).collect()
+    }
+
     /// What `imgforge.yaml` says; defaults where there is none.
     ///
     /// # Errors
     /// Of kind usage, with every mistake in the file.
     pub fn config(&self) -> Result<Config> {
-        let mut reader = Reader::new(&self.root);
+        let mut reader = Reader::new(&self.root, &self.texts);
         let (config, _) = config::read(&mut reader, &self.root);
         reader.problems.or(Some(config))
     }
@@ -199,7 +212,7 @@ impl Repo {
     }
 
     fn resolver<'a>(&'a self, images: &'a [Image], vars: &[(String, String)]) -> Resolver<'a> {
-        Resolver::new(&self.root, images, &self.seal_words, vars)
+        Resolver::new(&self.root, images, &self.seal_words, vars, &self.texts)
     }
 
     /// All images of all recipe files; mistakes are for others to report.
@@ -211,7 +224,7 @@ impl Repo {
                     .hint("`imgforge init DIR` makes a recipe repository"),
             );
         }
-        let mut reader = Reader::new(&self.root);
+        let mut reader = Reader::new(&self.root, &self.texts);
         Ok(files(&folder, false)
             .iter()
             .flat_map(|path| images_of(&mut reader, path))
@@ -220,7 +233,7 @@ impl Repo {
 
     /// The images with a reader that knows their texts, for drawing.
     fn reread(&self, images: &[Image]) -> (Reader, Vec<Image>) {
-        let mut reader = Reader::new(&self.root);
+        let mut reader = Reader::new(&self.root, &self.texts);
         let mut paths: Vec<&PathBuf> = images.iter().map(|image| &image.path).collect();
         paths.dedup();
         let images = paths

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, NamedFile, Role};
 use super::config::{self, Config};
-use super::include::{self, Reader, Written};
+use super::include::{self, Reader, Texts, Written};
 use super::node::{Entry, Node, Value};
 use super::problem::Problem;
 use super::repo::SealWords;
@@ -77,8 +77,9 @@ impl<'a> Resolver<'a> {
         images: &'a [Image],
         seal_words: &'a SealWords,
         vars: &[(String, String)],
+        texts: &Texts,
     ) -> Self {
-        let mut reader = Reader::new(root);
+        let mut reader = Reader::new(root, texts);
         let (config, config_vars) = config::read(&mut reader, root);
         let mut command_line = BTreeMap::new();
         for (name, value) in vars {

@@ -28,6 +28,7 @@ use crate::recipe::{Config, Resolved};
 use crate::repository::GateProof;
 pub use crate::repository::Published;
 use crate::stage::host::Host;
+use crate::store::files::Files;
 use crate::store::media::Media;
 use crate::store::{DISK, Entry, Store};
 use crate::ui::StageUi;
@@ -103,8 +104,10 @@ impl FromStr for StageId {
 pub struct Context<'a> {
     /// Who draws what happens; also the stage's log.
     pub ui: &'a StageUi,
-    /// The recipe.
+    /// The recipe. Steps read no file of its repository by it: see `files`.
     pub resolved: &'a Resolved,
+    /// The files that the stage's key was made of.
+    pub files: &'a Files,
     /// imgforge.yaml.
     pub config: &'a Config,
     /// How this machine runs guests.
@@ -146,6 +149,7 @@ impl Context<'_> {
         Ok(Media {
             store,
             ledger: self.host.ledger()?,
+            files: self.files,
             ui: self.ui,
         })
     }

@@ -91,7 +91,7 @@ pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Res
     let disk = context.overlay_with(&configured.0, sysprep::OVERLAY_CLUSTER)?;
     context.ui.step("opening the disk");
     let open = Open::of(context, &disk)?;
-    let declared = declared::all(recipe, &context.resolved.root, &configured.0)?;
+    let declared = declared::all(recipe, &context.files.root(), &configured.0)?;
     context.ui.step("listing the packages");
     let mut contents = Contents::list(&open.guest, &open.os)?;
     let report = open.seal(context, &configured.0, &declared, version)?;

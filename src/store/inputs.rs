@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::address;
-use crate::digest::Key;
-use crate::error::Result;
+use crate::digest::{self, Key};
+use crate::error::{Context as _, Error, Result};
 use crate::store::digests::Digests;
 
 /// The named inputs of one stage, in order. Equal inputs mean equal work.
@@ -26,6 +26,8 @@ pub struct Walked {
     pub path: PathBuf,
     /// As [`Digests::walk`] gives it.
     pub found: Vec<(String, String)>,
+    /// It is an installer's medium: nobody reads packages of it on this host.
+    pub installer: bool,
 }
 
 /// Where the files lie is no part of it.
@@ -77,7 +79,45 @@ impl Inputs {
     /// # Errors
     /// When something cannot be read.
     pub fn path(&mut self, name: &str, path: &Path, digests: &Digests) -> Result<()> {
-        let found = digests.walk(path)?;
+        self.walked(name, path, digests.walk(path)?, false);
+        Ok(())
+    }
+
+    /// As [`Inputs::path`], for what boots an installer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn medium(&mut self, name: &str, path: &Path, digests: &Digests) -> Result<()> {
+        self.walked(name, path, digests.walk(path)?, true);
+        Ok(())
+    }
+
+    /// As [`Inputs::path`], for a file whose content the caller needs: what it gets is what counts.
+    ///
+    /// # Errors
+    /// As there, and when it is no text.
+    pub fn text(&mut self, name: &str, path: &Path) -> Result<String> {
+        let read = digest::read(path).doing(|| format!("reading {}", path.display()))?;
+        let found = vec![(String::new(), read.found)];
+        self.walked(name, path, found, false);
+        String::from_utf8(read.bytes)
+            .map_err(|cause| Error::usage(format!("{} is no text", path.display())).cause(cause))
+    }
+
+    /// Has the stage take a file that the key of the disk below stands for.
+    ///
+    /// # Errors
+    /// As [`Inputs::path`].
+    pub fn reads(&mut self, path: &Path, digests: &Digests) -> Result<()> {
+        self.read.push(Walked {
+            path: path.to_owned(),
+            found: digests.walk(path)?,
+            installer: false,
+        });
+        Ok(())
+    }
+
+    fn walked(&mut self, name: &str, path: &Path, found: Vec<(String, String)>, installer: bool) {
         for (below, digest) in &found {
             let name = match below.is_empty() {
                 true => name.to_owned(),
@@ -86,8 +126,11 @@ impl Inputs {
             self.named.push((name, digest.clone()));
         }
         let path = path.to_owned();
-        self.read.push(Walked { path, found });
-        Ok(())
+        self.read.push(Walked {
+            path,
+            found,
+            installer,
+        });
     }
 
     /// The files and directories that the inputs were made of; none of inputs that were stored.

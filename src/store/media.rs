@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
-use crate::host::taken::Taken;
 use crate::http::{Client, Limits, Url};
+use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
@@ -37,6 +37,8 @@ pub struct Media<'a> {
     pub store: &'a Store,
     /// Owns what is unfinished.
     pub ledger: &'a Ledger,
+    /// Takes what is on this host.
+    pub files: &'a Files,
     /// Where progress goes.
     pub ui: &'a StageUi,
 }
@@ -54,7 +56,6 @@ pub struct MediaFile {
 #[expect(dead_code, reason = "they only have to live")]
 enum Held {
     AsItIs,
-    Taken(Box<Taken>),
     Kept(Lock),
 }
 
@@ -83,7 +84,8 @@ impl Media<'_> {
         }
     }
 
-    /// A file of this host is used where it is.
+    /// A file of this host: by its digest it is taken for the stage, as it may be another one when
+    /// it is used. Without one it was taken already.
     fn local(&self, path: PathBuf, sha256: Option<&str>) -> Result<MediaFile> {
         if !path.is_file() {
             let shown = path.display();
@@ -99,14 +101,12 @@ impl Media<'_> {
             });
         };
         self.ui.step(format!("verifying {}", name_of(&path)));
-        // What has the digest has to be what is used.
-        let taken = Taken::file(&path)?;
-        let found = digest::file_sha256(taken.path())?;
+        let (copy, found) = self.files.by_sha256(&path)?;
         compare(&path.display().to_string(), Some(promised), &found)?;
         Ok(MediaFile {
-            path: taken.path().to_owned(),
+            path: copy,
             sha256: Some(found),
-            _held: Held::Taken(Box::new(taken)),
+            _held: Held::AsItIs,
         })
     }
 

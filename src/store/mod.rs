@@ -21,6 +21,7 @@
 pub mod chain;
 pub mod digests;
 pub mod epoch;
+pub mod files;
 pub mod gc;
 pub mod inputs;
 pub mod ledger;

@@ -232,7 +232,16 @@ fn what_a_build_reads_are_the_bytes_of_the_commit() {
     let read = |name: &str| {
         let path = root.join(name);
         let found = digests.walk(&path).unwrap();
-        publishable_by(root, true, &[Walked { path, found }], Some(&a))
+        publishable_by(
+            root,
+            true,
+            &[Walked {
+                path,
+                found,
+                installer: false,
+            }],
+            Some(&a),
+        )
     };
     let fine = |name: &str| drop(read(name).unwrap());
     let refused = |name: &str, why: &str| {
@@ -312,7 +321,16 @@ fn the_files_of_a_submodule_are_those_of_its_commit() {
     let read = || {
         let path = root.join("roles");
         let found = digests.walk(&path).unwrap();
-        publishable_by(root, true, &[Walked { path, found }], Some(&a))
+        publishable_by(
+            root,
+            true,
+            &[Walked {
+                path,
+                found,
+                installer: false,
+            }],
+            Some(&a),
+        )
     };
     read().unwrap();
     std::fs::write(root.join("roles/recipe"), "changed").unwrap();

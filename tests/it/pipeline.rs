@@ -381,3 +381,101 @@ fn shell(script: &str, command: &Command) -> Command {
         .stdin(Stdio::null());
     inside
 }
+
+/// What lies in a checkout while a stage runs, and the right bytes again afterwards, may not be
+/// what the store has under the key of the right ones.
+#[test]
+fn a_file_that_is_swapped_during_its_stage_gets_into_no_layer() {
+    let world = World::new();
+    let right = std::fs::read(world.path("files/disk.raw")).unwrap();
+    let mut evil = right.clone();
+    evil[1 << 20..][..4].copy_from_slice(b"evil");
+    std::fs::write(world.path("evil.raw"), &evil).unwrap();
+    std::fs::create_dir(world.path("aside")).unwrap();
+    // Neither the file's own times nor its inode tell of it.
+    let (aside, files, real) = (world.path("aside"), world.path("files"), which("qemu-img"));
+    let (aside, files) = (aside.display(), files.display());
+    let evil = world.path("evil.raw").display().to_string();
+    let script = format!(
+        "mv {files} {aside}/files; mkdir {files}; cp {evil} {files}/disk.raw\n\
+         {real} \"$@\"; code=$?\n\
+         rm -r {files}; mv {aside}/files {files}; exit $code"
+    );
+    let path = world.fake(&script);
+    let build = world.command(&BUILD).env("PATH", &path).output().unwrap();
+    let stderr = String::from_utf8_lossy(&build.stderr);
+    assert!(build.status.success(), "{stderr}");
+    assert_eq!(std::fs::read(world.path("files/disk.raw")).unwrap(), right);
+    let stored = world.stored();
+    let entry = world.path("state/store").join(&stored[0]);
+    assert_eq!(names(&entry), ["disk.qcow2", "meta.json", "used"]);
+    let plain = world.path("plain.raw");
+    let convert = imgforge::host::exec::Program::new("qemu-img").args(["convert", "-O", "raw"]);
+    convert
+        .arg(entry.join("disk.qcow2"))
+        .arg(&plain)
+        .run()
+        .unwrap();
+    let plain = std::fs::read(plain).unwrap();
+    assert!(plain[..right.len()] == right, "the layer has other bytes");
+}
+
+/// With a digest in the recipe it was compared, and then opened again by its name.
+#[test]
+fn a_file_that_is_swapped_after_its_digest_was_compared_is_not_the_one_that_is_used() {
+    let world = World::new();
+    let sum = imgforge::digest::file_sha256(&world.path("files/disk.raw")).unwrap();
+    let recipe = format!(
+        "install: {{import: {{image: files/disk.raw, sha256: {sum}}}}}\nmachine: {{disk: 1GiB}}\n"
+    );
+    world.recipe(&recipe);
+    let (disk, real) = (world.path("files/disk.raw"), which("qemu-img"));
+    let script = format!(
+        "echo evil | dd of={} bs=1 seek=1048576 conv=notrunc 2>&-; exec {real} \"$@\"",
+        disk.display()
+    );
+    let path = world.fake(&script);
+    let build = world.command(&BUILD).env("PATH", &path).output().unwrap();
+    assert!(
+        build.status.success(),
+        "{}",
+        String::from_utf8_lossy(&build.stderr)
+    );
+    let entry = world.path("state/store").join(&world.stored()[0]);
+    let layer = std::fs::read(entry.join("disk.qcow2")).unwrap();
+    assert!(!layer.windows(4).any(|four| four == b"evil"));
+}
+
+/// The recipe that was parsed is the one that a commit is asked about, however late.
+#[test]
+fn a_file_that_changed_since_the_plan_is_refused() {
+    let world = World::new();
+    world.write("evil", "evil");
+    // The tools are asked for their versions between the plan and the first stage.
+    let (real, disk, evil) = (
+        which("qemu-img"),
+        world.path("files/disk.raw"),
+        world.path("evil"),
+    );
+    let path = world.fake("exit 9");
+    let script = format!(
+        "#!/bin/sh\ncp {} {}\nexec {real} \"$@\"\n",
+        evil.display(),
+        disk.display()
+    );
+    world.write("bin/qemu-img", &script);
+    let build = world.command(&BUILD).env("PATH", &path).output().unwrap();
+    let stderr = String::from_utf8_lossy(&build.stderr);
+    assert_eq!(build.status.code(), Some(1), "{stderr}");
+    for words in [
+        "files/disk.raw changed since the build was planned",
+        "hint: build again",
+    ] {
+        assert!(stderr.contains(words), "`{words}` is missing in {stderr}");
+    }
+    assert!(world.stored().is_empty());
+    // The next plan is made of what is there.
+    let build = world.run(&BUILD);
+    let stderr = String::from_utf8_lossy(&build.stderr);
+    assert!(stderr.contains("is not a disk image"), "{stderr}");
+}

@@ -36,15 +36,21 @@ fn workshop() -> (tempfile::TempDir, Repo) {
         &dir.path().join("recipes/_base"),
     );
     copy(&fixtures().join("bad/support"), dir.path());
-    let repo = Repo::open(dir.path()).unwrap().with_seal_words(SealWords {
-        known: OPERATIONS.to_vec(),
-        refused: imgforge::sysprep::REFUSED,
-        rules: vec![],
-    });
+    let repo = open(dir.path());
     (dir, repo)
 }
 
+/// As the next command finds it.
+fn open(dir: &Path) -> Repo {
+    Repo::open(dir).unwrap().with_seal_words(SealWords {
+        known: OPERATIONS.to_vec(),
+        refused: imgforge::sysprep::REFUSED,
+        rules: vec![],
+    })
+}
+
 fn validate(repo: &Repo, name: &str, text: &[u8]) -> Problems {
+    let repo = open(repo.root());
     let file = repo.root().join("recipes").join(name);
     fs::write(&file, text).unwrap();
     let problems = repo
@@ -136,7 +142,7 @@ fn every_mistake_in_the_configuration_is_explained() {
     let (_dir, repo) = workshop();
     for (name, text) in yaml_files(&fixtures().join("bad/config")) {
         fs::write(repo.root().join("imgforge.yaml"), text).unwrap();
-        let error = repo.config().unwrap_err();
+        let error = open(repo.root()).config().unwrap_err();
         assert_eq!(error.kind().exit_code(), 2);
         let name = name.trim_end_matches(".yaml");
         insta::assert_snapshot!(format!("bad-config-{name}"), error.render());
@@ -370,5 +376,6 @@ fn a_root_that_grows_is_the_last_work_of_configure() {
     );
     let text = text.replace("{grow: true}", "{grow: false}");
     fs::write(dir.path().join("recipes/grown.yaml"), text).unwrap();
+    let repo = open(dir.path());
     assert_eq!(repo.load("grown", &[]).unwrap().recipe.configure.len(), 1);
 }

@@ -33,7 +33,7 @@ pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> R
     let facts = &sealed.0.meta().facts;
     let mut declared: sysprep::Declared =
         serde_json::from_value(facts["declared"].clone()).unwrap_or_default();
-    declared.add(declared::of_steps(steps, &context.resolved.root)?);
+    declared.add(declared::of_steps(steps, &context.files.root())?);
     let install: Option<install::Facts> = serde_json::from_value(facts["install"].clone()).ok();
     let sources = install
         .and_then(|facts| facts.sources)

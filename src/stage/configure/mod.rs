@@ -289,13 +289,14 @@ pub(super) fn execute(
     let keys = luks_keys(recipe, &context.resolved.root);
     let codename = prepare(&disk, accel, context.ui, &keys, work)?;
     let toolbox = toolbox::of(context, work.steps, &codename)?;
+    let root = context.files.root();
     let request = Request {
         mode: Mode::Configure,
         steps: work.steps,
         instance: work.instance,
         vars: &context.resolved.vars,
         secrets: &names,
-        root: &context.resolved.root,
+        root: &root,
         accel,
     };
     let job = Job::prepare_with(&request, &toolbox.tools())?;

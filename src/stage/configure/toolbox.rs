@@ -46,7 +46,7 @@ pub(super) fn of(context: &Context<'_>, steps: &[Step], codename: &str) -> Resul
             held.ansible = Some(toolbox::ansible(&request, codename)?);
         }
         if let (Some(toolbox), Some(written)) = (&held.ansible, &ansible.requirements) {
-            let path = context.resolved.root.join(written);
+            let path = context.files.root().join(written);
             let galaxy = collections::install(&request, toolbox, &path)?;
             held.galaxy.insert(written.clone(), galaxy);
         }

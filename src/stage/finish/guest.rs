@@ -55,7 +55,7 @@ fn seal_again(
     let open = seal::Open::of(context, disk)?;
     let mut declared: Declared =
         serde_json::from_value(sealed.0.meta().facts["declared"].clone()).unwrap_or_default();
-    declared.add(declared::of_steps(steps, &context.resolved.root)?);
+    declared.add(declared::of_steps(steps, &context.files.root())?);
     let report = open.seal(context, &sealed.0, &declared, version)?;
     open.close()?;
     for warning in report.warnings() {

@@ -64,12 +64,15 @@ fn method(context: &Context<'_>, scratch: &Path) -> Result<Installed> {
         Some(Install::Import(method)) => {
             let image = match import::is_url(&method.image) {
                 true => method.image.clone(),
-                false => context
-                    .resolved
-                    .root
-                    .join(&method.image)
-                    .display()
-                    .to_string(),
+                false => {
+                    let path = context.resolved.root.join(&method.image);
+                    context
+                        .files
+                        .copy(&path)
+                        .unwrap_or(path)
+                        .display()
+                        .to_string()
+                }
             };
             import::run(&import::Input {
                 image: &image,

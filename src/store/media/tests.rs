@@ -12,6 +12,7 @@ struct World {
     store: Store,
     ledger: Ledger,
     ui: StageUi,
+    files: Files,
 }
 
 impl World {
@@ -22,6 +23,7 @@ impl World {
         World {
             ledger: Ledger::open(store.state()).unwrap(),
             ui: Ui::silent().stage("web", "install"),
+            files: Files::take(&[], dir.path(), dir.path().join("inputs"), true).unwrap(),
             store,
             _dir: dir,
         }
@@ -31,6 +33,7 @@ impl World {
         Media {
             store: &self.store,
             ledger: &self.ledger,
+            files: &self.files,
             ui: &self.ui,
         }
     }

@@ -87,7 +87,11 @@ fn written(repo: &Repo, names: &[&str]) {
 fn publish(repo: &Repo, name: &str) -> imgforge::error::Result<()> {
     let path = repo.dir.path().join(name);
     let found = Digests::open(repo.home.path()).walk(&path)?;
-    let read = [Walked { path, found }];
+    let read = [Walked {
+        path,
+        found,
+        installer: false,
+    }];
     publishable_by(repo.dir.path(), true, &read, Some(&repo.signers("a"))).map(drop)
 }
 
@@ -127,7 +131,11 @@ fn packed_trees_and_a_history_that_is_not_there_are_fine() {
     shallow.git(&["checkout", "-q", "FETCH_HEAD"]);
     let path = shallow.dir.path().join("recipes");
     let found = Digests::open(repo.home.path()).walk(&path).unwrap();
-    let read = [Walked { path, found }];
+    let read = [Walked {
+        path,
+        found,
+        installer: false,
+    }];
     publishable_by(shallow.dir.path(), true, &read, Some(&repo.signers("a"))).unwrap();
 }
 
@@ -187,7 +195,11 @@ fn a_file_is_not_another_one_for_git_than_for_the_plan() {
     });
     let blake3 = blake3::hash(b"forged").to_hex();
     let found = vec![(String::new(), format!("file 644 {blake3}"))];
-    let read = [Walked { path, found }];
+    let read = [Walked {
+        path,
+        found,
+        installer: false,
+    }];
     let signers = repo.signers("a");
     let error = publishable_by(repo.dir.path(), true, &read, Some(&signers)).unwrap_err();
     swap.join().unwrap();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::digest::file_sha256;
 use crate::store::Store;
+use crate::store::files::Files;
 use crate::store::ledger::Ledger;
 use crate::ui::Ui;
 
@@ -32,6 +33,7 @@ fn import_as(
     let scratch = dir.join("scratch");
     drop(std::fs::remove_dir_all(&scratch));
     std::fs::create_dir(&scratch).unwrap();
+    let files = Files::take(&[], dir, dir.join("inputs"), true).unwrap();
     run(&Input {
         image: image.to_str().unwrap(),
         sha256,
@@ -39,6 +41,7 @@ fn import_as(
         media: Media {
             store: &store,
             ledger: &ledger,
+            files: &files,
             ui: &ui,
         },
         size,

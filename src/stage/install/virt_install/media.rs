@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use super::kind::Kind;
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
+use crate::http::Url;
 use crate::recipe::types::Media;
 use crate::stage::install::relay::Relay;
 use crate::store;
+use crate::store::files::Files;
 use crate::store::media::{MediaFile, Vouched};
 
 /// Media that are on this host, or a tree that virt-install reads itself.
@@ -55,6 +57,8 @@ impl Medium {
 pub struct Places<'a> {
     /// Root of the recipe repository, where relative paths start.
     pub root: &'a Path,
+    /// What was taken of the media that are on this host.
+    pub files: &'a Files,
     /// Knows the mirrors.
     pub relay: &'a Relay,
     /// Downloads, verifies and keeps.
@@ -73,6 +77,16 @@ pub fn tree(media: &Media) -> Option<&str> {
     }
 }
 
+/// How an address of this host begins.
+const FILE: &str = "file://";
+
+/// The path of a medium on this host, written as a path or an address.
+pub fn local(root: &Path, place: &str) -> PathBuf {
+    let address = place.starts_with(FILE).then(|| Url::parse(place).ok());
+    let path = address.flatten().and_then(|url| url.local());
+    path.unwrap_or_else(|| root.join(place))
+}
+
 /// Finds the media of a recipe; what is elsewhere is downloaded.
 ///
 /// # Errors
@@ -80,20 +94,21 @@ pub fn tree(media: &Media) -> Option<&str> {
 pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
     let resolve = |place: &str| {
         let place = places.relay.place(place)?;
-        Ok::<_, Error>(match place.contains("://") {
-            true => place,
-            false => places.root.join(place).display().to_string(),
-        })
+        if place.contains("://") && !place.starts_with(FILE) {
+            return Ok::<_, Error>(place);
+        }
+        let path = local(places.root, &place);
+        let path = places.files.copy(&path).unwrap_or(path);
+        Ok(path.display().to_string())
     };
     let (source, held) = match media {
-        Media::Location(tree) => match resolve(tree)? {
-            url if url.contains("://") => {
-                let tree = places.store.tree(&url, &places.kernel, &places.initrd)?;
-                let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
-                (boot(kernel, initrd)?, tree.into_files())
-            }
-            directory => (Source::Tree(directory), vec![]),
-        },
+        Media::Location(tree) if places.relay.place(tree)?.contains("://") => {
+            let tree = resolve(tree)?;
+            let tree = places.store.tree(&tree, &places.kernel, &places.initrd)?;
+            let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
+            (boot(kernel, initrd)?, tree.into_files())
+        }
+        Media::Location(directory) => (Source::Tree(resolve(directory)?), vec![]),
         Media::Iso(iso) => {
             let place = iso.url.as_deref().or(iso.path.as_deref());
             let file = resolve(place.unwrap_or_default())?;

@@ -116,7 +116,7 @@ impl<'a> Work<'a> {
         )?;
         let kind = Kind::of(&method.answers)
             .ok_or_else(|| Error::internal("an answer file of no kind got through"))?;
-        let path = beneath::inside(root, &method.answers)?;
+        let path = beneath::inside(&context.files.root(), &method.answers)?;
         let template = std::fs::read_to_string(&path)
             .doing(|| format!("reading the answer file {}", path.display()))?;
         let used = answers::used_secrets(&template, recipe);
@@ -150,6 +150,7 @@ impl<'a> Work<'a> {
         };
         let places = media::Places {
             root,
+            files: self.context.files,
             relay,
             store,
             kernel: vouched(|sums| &sums.kernel),
