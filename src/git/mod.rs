@@ -129,6 +129,17 @@ pub fn publishable_by(
              checkout, or have its `sha256` in the recipe",
         ));
     }
+    if signers.is_none()
+        && let Some((setting, path)) = signers::in_commit(&git, root)
+    {
+        let why = format!(
+            "git's {setting} is {}, which lies in the checkout",
+            path.display()
+        );
+        return Err(refuse(why)
+            .cause("a commit could change who may sign it")
+            .hint("move it out of the checkout, such as to /etc/imgforge/allowed-signers"));
+    }
     signed(&genuine, &commit, signers).map_err(|(why, hint)| refuse(why).hint(hint))?;
     Ok(Some(at(&git, commit, false)))
 }

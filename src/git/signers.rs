@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::call::Git;
 use crate::error::{Context as _, Error, Result};
 
 /// Whether there is such a name, file or not. What cannot be seen may say who may sign: it is not
@@ -29,6 +30,29 @@ fn is_named(path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a file lies in the recipe repository at `root`, or elsewhere in the checkout around it.
+fn lies_in_checkout(path: &Path, root: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let root = real(root);
+    let checkout = root.ancestors().find(|dir| dir.join(".git").exists());
+    real(path).starts_with(checkout.unwrap_or(&root))
+}
+
+/// The setting of git's own that would let a commit say who may sign it, and the file that it names
+/// in the checkout, if it does.
+pub(super) fn in_commit(git: &Git, root: &Path) -> Option<(&'static str, PathBuf)> {
+    let named = |setting: &&str| {
+        let ask = ["config", "--type=path", "--get", setting];
+        // git fails where there is no such setting.
+        let path = root.join(git.call(&ask).text().ok()?);
+        lies_in_checkout(&path, root).then_some(path)
+    };
+    let settings = ["gpg.ssh.allowedSignersFile", "gpg.ssh.revocationFile"];
+    settings
+        .into_iter()
+        .find_map(|setting| Some((setting, named(&setting)?)))
 }
 
 /// Who may sign, according to this host.
@@ -70,8 +94,7 @@ impl Signers {
             let path = path.display();
             Error::host(format!("{path}, which says who may sign, cannot be read")).cause(cause)
         })?;
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if real(path).starts_with(real(root)) {
+        if lies_in_checkout(path, root) {
             return Err(
                 Error::usage(format!("{} lies in the recipe repository", path.display()))
                     .cause("a commit could change who may sign it")

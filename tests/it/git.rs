@@ -407,3 +407,45 @@ fn who_may_sign_is_not_for_a_commit_to_say() {
         "no repository is no error"
     );
 }
+
+/// Without a host's file git asks its own setting: of a file in the checkout, who commits decides.
+#[test]
+fn no_commit_names_its_own_signers_by_gits_setting() {
+    let repo = Repo::new();
+    let root = repo.dir.path();
+    std::fs::create_dir(root.join("image")).unwrap();
+    let public = std::fs::read_to_string(repo.key("a.pub")).unwrap();
+    std::fs::write(root.join("keys"), format!("me@example.org {public}")).unwrap();
+    std::fs::write(root.join("image/recipe"), "").unwrap();
+    repo.git(&["add", "keys", "image"]);
+    repo.commit("one", true);
+    let elsewhere = repo.home.path().join("keys");
+    std::fs::copy(root.join("keys"), &elsewhere).unwrap();
+    let name = |setting: &str, path: &Path| {
+        let setting = format!("gpg.ssh.{setting}");
+        repo.git(&["config", &setting, path.to_str().unwrap()]);
+    };
+    name("allowedSignersFile", &elsewhere);
+    for root in [root, &root.join("image")] {
+        publishable_by(root, true, &[], None).unwrap();
+        for path in [
+            root.join("keys"),
+            repo.dir.path().join("keys"),
+            "keys".into(),
+        ] {
+            if !root.join(&path).exists() {
+                continue;
+            }
+            name("allowedSignersFile", &path);
+            let error = publishable_by(root, true, &[], None).unwrap_err();
+            assert_eq!(error.kind(), Kind::Gate);
+            let text = error.render();
+            assert!(text.contains("lies in the checkout"), "{text}");
+        }
+        name("allowedSignersFile", &elsewhere);
+        name("revocationFile", &repo.dir.path().join("keys"));
+        let text = publishable_by(root, true, &[], None).unwrap_err().render();
+        assert!(text.contains("revocationFile"), "{text}");
+        repo.git(&["config", "--unset", "gpg.ssh.revocationFile"]);
+    }
+}

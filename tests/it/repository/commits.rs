@@ -16,8 +16,9 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
             .text()
             .unwrap_or_else(|error| panic!("{}", error.render()))
     };
-    let (key, allowed) = (site.world.path("keys/key"), site.world.path("keys/allowed"));
-    std::fs::create_dir(site.world.path("keys")).unwrap();
+    // Of a file in the checkout a commit could say who may sign it.
+    let keys = tempfile::tempdir().unwrap();
+    let (key, allowed) = (keys.path().join("key"), keys.path().join("allowed"));
     let make = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]);
     make.arg(&key).run().unwrap();
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -34,7 +35,7 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
     }
     std::fs::write(
         root.join(".gitignore"),
-        "/state/\n/keys/\n/repo/\n*.raw\n*.xz\n/announce\n/words\n",
+        "/state/\n/repo/\n*.raw\n*.xz\n/announce\n/words\n",
     )
     .unwrap();
     site.configure(
