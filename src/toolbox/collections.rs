@@ -1,23 +1,26 @@
 //! What a playbook's `requirements.yml` names: resolved on the host, locked beside it, and kept.
 //!
-//! The lock has the form of a requirements file with exact versions, so that Ansible's own
-//! program reads it, too.
+//! The lock has the form of a requirements file with exact versions and digests, so that Ansible's
+//! own program reads it, too; see [`lock`](mod@lock).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod lock;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Request, Toolbox};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::store::digests::Digests;
+use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::lock::Lock;
 use crate::store::{Entry, Meta, write_atomic};
+use lock::{Installed, Requirements, parse};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The directory in an entry: `ansible_collections/` and `roles/` are below it.
 const DIR: &str = "galaxy";
@@ -41,15 +44,6 @@ pub fn lock_path(requirements: &Path) -> PathBuf {
     requirements.with_extension("lock.yml")
 }
 
-/// A requirements file, as far as locking needs it.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Requirements {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    collections: Vec<Value>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    roles: Vec<Value>,
-}
-
 /// Installs what the lock of `requirements` names, or, without a lock, what `requirements` names.
 ///
 /// # Errors
@@ -64,7 +58,8 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
     let store = request.store;
     let digests = Digests::open(store.state());
     let dir = from.parent().unwrap_or(Path::new("."));
-    for name in local_sources(&parse(&text, from)?, dir) {
+    let wanted = parse(&text, from)?;
+    for name in local_sources(&wanted, dir) {
         inputs.path(&format!("source {name}"), &dir.join(&name), &digests)?;
     }
     let key = inputs.key();
@@ -78,9 +73,24 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
     let draft = store.draft(request.ledger)?;
     let tree = draft.path().join("tree");
     unpack(&toolbox.disk(), &tree)?;
-    fetch(request, &tree, from, draft.path(), &parse(&text, from)?)?;
+    // What the key is made of, and no later version of it.
+    let files = Files::take(inputs.read(), dir, draft.path().join("inputs"), false)?;
+    let copy = files.root().join(from.file_name().unwrap_or_default());
+    std::fs::write(&copy, &text).doing(|| format!("writing {}", copy.display()))?;
+    fetch(request, &tree, &copy, draft.path(), &wanted).map_err(|error| {
+        error.hint(format!("check the names and sources in {}", from.display()))
+    })?;
+    drop(files);
     std::fs::remove_dir_all(&tree).doing(|| format!("removing {}", tree.display()))?;
-    let versions = versions(&draft.path().join(DIR))?;
+    let installed = Installed::read(&draft.path().join(DIR))?;
+    if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
+        request.ui.ui().warning(format!(
+            "{} has no digests: what is published again in the same version is taken for the same; \
+             remove it, and the next build locks them",
+            from.display()
+        ));
+    }
+    let versions = installed.versions();
     let meta = Meta {
         key,
         image: "ansible".into(),
@@ -104,61 +114,15 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
 pub fn lock(requirements: &Path, galaxy: &Galaxy) -> Result<PathBuf> {
     let doing = || format!("reading {}", requirements.display());
     let text = std::fs::read_to_string(requirements).doing(doing)?;
-    let locked = locked(parse(&text, requirements)?, &versions(&galaxy.path())?);
+    let wanted = parse(&text, requirements)?;
+    let dir = requirements.parent().unwrap_or(Path::new("."));
+    let locked = lock::locked(&wanted, &Installed::read(&galaxy.path())?, dir);
     let path = lock_path(requirements);
     let yaml = serde_yaml::to_string(&locked)
         .map_err(|e| Error::internal(format!("the lock cannot be written: {e}")))?;
     let head = "# Written by imgforge; remove it to resolve the requirements anew.\n";
     write_atomic(&path, format!("{head}{yaml}").as_bytes())?;
     Ok(path)
-}
-
-fn parse(text: &str, path: &Path) -> Result<Requirements> {
-    serde_yaml::from_str(text).map_err(|cause| {
-        Error::usage(format!("{} is no requirements file", path.display()))
-            .cause(cause)
-            .hint("it lists `collections:` and `roles:`")
-    })
-}
-
-/// Every collection of the registry with its exact version; what comes from elsewhere as written.
-fn locked(requirements: Requirements, versions: &BTreeMap<String, String>) -> Requirements {
-    let name = |value: &Value| match value {
-        Value::String(name) => name.clone(),
-        value => value["name"].as_str().unwrap_or_default().to_owned(),
-    };
-    let elsewhere = |value: &Value| {
-        let kind = value["type"].as_str().unwrap_or("galaxy");
-        kind != "galaxy"
-            || !versions.contains_key(name(value).split(':').next().unwrap_or_default())
-    };
-    let mut collections: Vec<Value> = vec![];
-    let mut seen = vec![];
-    for value in requirements.collections {
-        if elsewhere(&value) {
-            collections.push(value);
-            continue;
-        }
-        let name = name(&value);
-        let name = name.split(':').next().unwrap_or_default();
-        let mut exact = json!({ "name": name, "version": versions[name] });
-        if let Some(source) = value.get("source") {
-            exact["source"] = source.clone();
-        }
-        seen.push(name.to_owned());
-        collections.push(exact);
-    }
-    let dependencies = versions.iter().filter(|(name, _)| !seen.contains(name));
-    // With anything from elsewhere nobody knows which of these it brought.
-    if collections.len() == seen.len() {
-        collections.extend(
-            dependencies.map(|(name, version)| json!({ "name": name, "version": version })),
-        );
-    }
-    Requirements {
-        collections,
-        roles: requirements.roles,
-    }
 }
 
 /// What the step reads on this host for its `requirements`, relative to `root`: the lock, or the
@@ -180,22 +144,17 @@ pub fn files(requirements: &str, root: &Path) -> Vec<String> {
 
 /// The archives and directories below `dir` that are named as sources.
 fn local_sources(wanted: &Requirements, dir: &Path) -> Vec<String> {
-    let names = wanted
-        .collections
-        .iter()
-        .chain(&wanted.roles)
-        .flat_map(|value| {
-            [
-                value.as_str(),
-                value["name"].as_str(),
-                value["source"].as_str(),
-                value["src"].as_str(),
-            ]
-        });
-    let there = names.flatten().map(|name| name.trim_start_matches("./"));
+    let all = wanted.collections.iter().chain(&wanted.roles);
+    let all: BTreeSet<String> = all.flat_map(|value| local_sources_of(value, dir)).collect();
+    all.into_iter().collect()
+}
+
+fn local_sources_of(value: &Value, dir: &Path) -> Vec<String> {
+    let fields = ["name", "source", "src"].map(|key| value[key].as_str());
+    let names = std::iter::once(value.as_str()).chain(fields).flatten();
+    let there = names.map(|name| name.trim_start_matches("./"));
     let there = there.filter(|name| !name.is_empty() && dir.join(name).exists());
-    let unique: BTreeSet<&str> = there.collect();
-    unique.into_iter().map(str::to_owned).collect()
+    there.map(str::to_owned).collect()
 }
 
 /// Puts the toolbox's tree on the host, without being root.
@@ -238,7 +197,6 @@ fn fetch(
             .env("ANSIBLE_HOME", dir.join("home"))
             .env("ANSIBLE_LOCAL_TEMP", dir.join("home/tmp"))
             .env("ANSIBLE_NOCOLOR", "1")
-            .hint(format!("check the names and sources in {}", from.display()))
             .lines(move |line| ui.line(line))?;
     }
     drop(std::fs::remove_dir_all(dir.join("home")));
@@ -247,42 +205,6 @@ fn fetch(
     rustix::fs::syncfs(top)
         .map_err(std::io::Error::from)
         .doing(|| format!("writing {}", dir.display()))
-}
-
-/// The versions of the collections in `galaxy`, by `NAMESPACE.NAME`.
-fn versions(galaxy: &Path) -> Result<BTreeMap<String, String>> {
-    let mut versions = BTreeMap::new();
-    let root = galaxy.join("ansible_collections");
-    for namespace in children(&root)? {
-        for collection in children(&namespace)? {
-            let Ok(text) = std::fs::read(collection.join("MANIFEST.json")) else {
-                continue;
-            };
-            let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
-            let info = &manifest["collection_info"];
-            if let (Some(namespace), Some(name), Some(version)) = (
-                info["namespace"].as_str(),
-                info["name"].as_str(),
-                info["version"].as_str(),
-            ) {
-                versions.insert(format!("{namespace}.{name}"), version.to_owned());
-            }
-        }
-    }
-    Ok(versions)
-}
-
-/// The directories in `dir`; none where it is not there.
-fn children(dir: &Path) -> Result<Vec<PathBuf>> {
-    match std::fs::read_dir(dir) {
-        Ok(entries) => Ok(entries
-            .flatten()
-            .map(|e| e.path())
-            .filter(|p| p.is_dir())
-            .collect()),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
-        Err(cause) => Err(cause).doing(|| format!("reading {}", dir.display())),
-    }
 }
 
 #[cfg(test)]
@@ -306,35 +228,5 @@ mod tests {
         std::fs::write(dir.join("requirements.lock.yml"), "").unwrap();
         let locked = files("ansible/requirements.yml", root.path());
         assert_eq!(locked, ["ansible/requirements.lock.yml"]);
-    }
-
-    #[test]
-    fn a_lock_has_exact_versions_and_keeps_what_comes_from_elsewhere() {
-        let wanted: Requirements = serde_yaml::from_str(
-            "collections:\n- acme.tools\n- {name: acme.net, version: '>=1', source: https://hub.example/}\n",
-        )
-        .unwrap();
-        let versions = [
-            ("acme.tools", "1.4.0"),
-            ("acme.net", "2.0.1"),
-            ("acme.base", "0.9.0"),
-        ];
-        let versions = versions.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
-        let lock = locked(wanted, &versions);
-        assert_eq!(
-            serde_json::to_value(&lock.collections).unwrap(),
-            json!([
-                {"name": "acme.tools", "version": "1.4.0"},
-                {"name": "acme.net", "version": "2.0.1", "source": "https://hub.example/"},
-                {"name": "acme.base", "version": "0.9.0"},
-            ])
-        );
-        let wanted: Requirements =
-            serde_yaml::from_str("collections:\n- {name: ./acme-x.tar.gz, type: file}\n").unwrap();
-        let lock = locked(wanted, &versions);
-        assert_eq!(
-            serde_json::to_value(&lock.collections).unwrap(),
-            json!([{"name": "./acme-x.tar.gz", "type": "file"}])
-        );
     }
 }
