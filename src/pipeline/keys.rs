@@ -94,6 +94,10 @@ fn virt_install(
     inputs.value("the installation", virt_install::VERSION);
     inputs.value("install.os", &method.os);
     each_field(inputs, "install.media", &method.media);
+    // The same bytes, but not those of a build that nothing vouched for.
+    if let Some(sum) = &method.treeinfo_sha256 {
+        inputs.value("install.treeinfo-sha256", sum);
+    }
     inputs.value("install.kernel-args", &method.kernel_args);
     inputs.value("install.extra-args", &method.extra_args);
     each_field(inputs, "machine", &recipe.machine);

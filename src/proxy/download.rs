@@ -13,7 +13,7 @@ use super::cache::Known;
 use super::flight::{Begun, Flight};
 use super::log::How;
 use super::rules::Wanted;
-use super::upstream::{Ask, Response, header, known};
+use super::upstream::{Ask, NOBODY, Response, header, known};
 use crate::host::space;
 
 /// How often a broken transfer is begun again.
@@ -39,7 +39,12 @@ impl Download<'_> {
         let mut last = (502, "no mirror answers".to_owned());
         for mirror in self.shared.upstream.mirrors(self.wanted) {
             let url = format!("{mirror}{}", self.wanted.path);
-            let immutable = self.wanted.immutable || self.wanted.promise.is_some();
+            let promised = self.wanted.promise.is_some();
+            if self.shared.upstream.refuses(&url, promised) {
+                last = (403, NOBODY.into());
+                continue;
+            }
+            let immutable = self.wanted.immutable || promised;
             let kept = match immutable || self.fresh {
                 true => None,
                 false => self.shared.cache.get(&url).map(|(known, _)| known),

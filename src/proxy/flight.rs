@@ -14,7 +14,7 @@ use super::download::Download;
 use super::log::How;
 use super::request::Request;
 use super::rules::Wanted;
-use super::upstream::{Ask, header, known};
+use super::upstream::{Ask, NOBODY, header, known};
 
 /// Downloads at a time, also those that nobody reads any more.
 pub(super) const FLIGHTS: usize = 2 * super::CONNECTIONS;
@@ -328,6 +328,10 @@ fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {
     let mut last = (502, "no mirror answers".to_owned());
     for mirror in shared.upstream.mirrors(wanted) {
         let url = format!("{mirror}{}", wanted.path);
+        if shared.upstream.refuses(&url, wanted.promise.is_some()) {
+            last = (403, NOBODY.to_owned());
+            continue;
+        }
         match shared.upstream.ask(true, &url, &ask) {
             Ok(response) if response.status() == 200 => {
                 let size = header(&response, "content-length");

@@ -24,6 +24,7 @@ mod reply;
 pub(crate) mod request;
 pub(crate) mod rules;
 mod upstream;
+mod vouch;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -66,6 +67,8 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// The log: one line a request.
     pub log: PathBuf,
+    /// Over plain http only what a digest is known of is relayed: the clients verify nothing.
+    pub vouched_only: bool,
 }
 
 /// A running proxy. It ends when it is dropped.
@@ -103,7 +106,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(doing)?;
         let port = listener.local_addr().doing(doing)?.port();
         let shared = Arc::new(Shared {
-            upstream: upstream::Upstream::new(&settings.routes)?,
+            upstream: upstream::Upstream::new(&settings.routes, settings.vouched_only)?,
             routes: settings.routes,
             cache: settings.cache,
             log: log::Log::create(&settings.log)?,

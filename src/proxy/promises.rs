@@ -44,6 +44,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
     known: Mutex<Known>,
+    /// What counts more.
+    vouched: Mutex<HashMap<(usize, String), Promise>>,
     /// Digests of the index files that were read.
     read: Mutex<HashSet<String>>,
 }
@@ -51,11 +53,37 @@ pub(crate) struct Promises {
 impl Promises {
     /// What the file must be, by its name or an index.
     pub(crate) fn of(&self, route: usize, path: &str) -> Option<Promise> {
+        let file = (route, decoded(path));
+        if let Some(promise) = self.vouched().get(&file) {
+            return Some(promise.clone());
+        }
         if let Some(sha256) = by_name(path) {
             let sha256 = sha256.to_ascii_lowercase();
             return Some(Promise { sha256, size: None });
         }
-        self.known().files.get(&(route, decoded(path))).cloned()
+        self.known().files.get(&file).cloned()
+    }
+
+    /// What a file must be, whatever an index says of it: what is added first counts.
+    pub(crate) fn add(&self, route: usize, path: &str, promise: Promise) {
+        let file = (route, decoded(path));
+        self.vouched().insert(file, promise);
+    }
+
+    /// The lists of packages, in forms that can be read here, that a `repomd.xml` at `path` names.
+    pub(crate) fn primary(&self, path: &str, file: &File) -> Vec<String> {
+        let mut found = vec![];
+        let path = decoded(path);
+        if let Some(index @ Index::Rpm(_)) = index(&path) {
+            let is_list = |name: &str| name.contains("primary.xml") && !name.ends_with(".zck");
+            let keep = |name: String, _| found.extend(Some(name).filter(|name| is_list(name)));
+            drop(promises(index, file, keep));
+        }
+        found
+    }
+
+    fn vouched(&self) -> MutexGuard<'_, HashMap<(usize, String), Promise>> {
+        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

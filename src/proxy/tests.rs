@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 mod doubt;
 mod kept;
 mod left;
+mod vouched;
 
 use sha2::{Digest as _, Sha256};
 
@@ -76,12 +77,17 @@ impl World {
     }
 
     fn proxy(&self, mirrors: &[&Mirror]) -> Proxy {
+        self.proxy_of(mirrors, false)
+    }
+
+    fn proxy_of(&self, mirrors: &[&Mirror], vouched_only: bool) -> Proxy {
         let addresses = mirrors.iter().map(|mirror| &mirror.address);
         Proxy::start(Settings {
             routes: vec![Route::new("debian", addresses)],
             cache: Cache::new(self.dir.path(), None),
             scratch: self.dir.path().join("scratch"),
             log: self.log(),
+            vouched_only,
         })
         .unwrap()
     }

@@ -9,6 +9,9 @@ use super::rules::{Route, Wanted};
 use crate::error::Result;
 use crate::http::{self, Url};
 
+/// Why a file is not relayed that a client would not verify.
+pub(super) const NOBODY: &str = "nothing vouches for it, and it comes over plain http";
+
 /// Redirects that one file may take.
 const REDIRECTS: usize = 5;
 
@@ -31,17 +34,19 @@ pub(super) struct Upstream {
     /// For mirrors on this host, which no proxy of the host reaches.
     direct: http::Client,
     mirrors: Vec<Vec<String>>,
+    vouched_only: bool,
     down: Mutex<BTreeSet<String>>,
     /// Addresses at which other bytes are than were promised.
     wrong: Mutex<BTreeSet<String>>,
 }
 
 impl Upstream {
-    pub(super) fn new(routes: &[Route]) -> Result<Self> {
+    pub(super) fn new(routes: &[Route], vouched_only: bool) -> Result<Self> {
         Ok(Upstream {
             client: http::Client::new()?,
             direct: http::Client::direct()?,
             mirrors: routes.iter().map(|route| route.mirrors.clone()).collect(),
+            vouched_only,
             down: Mutex::default(),
             wrong: Mutex::default(),
         })
@@ -113,10 +118,18 @@ impl Upstream {
         }
     }
 
+    /// Whether nobody would notice other bytes than the right ones.
+    pub(super) fn refuses(&self, url: &str, promised: bool) -> bool {
+        self.vouched_only && !promised && !url.starts_with("https://")
+    }
+
     /// Sends a request; follows redirects.
     pub(super) fn ask(&self, head: bool, url: &str, ask: &Ask<'_>) -> Result<Response, String> {
         let mut url = Url::parse(url).map_err(|error| error.to_string())?;
         for _ in 0..=REDIRECTS {
+            if self.refuses(&url.secret_text(), ask.promised) {
+                return Err(NOBODY.into());
+            }
             let response = self.once(head, &url, ask)?;
             if !response.status().is_redirection() || response.status() == 304 {
                 return Ok(response);
@@ -209,7 +222,7 @@ mod tests {
             ),
             Route::new("tree", ["http://127.0.0.1:3142/x"]),
         ];
-        let upstream = Upstream::new(&routes).unwrap();
+        let upstream = Upstream::new(&routes, false).unwrap();
         for (from, to, any, promised) in [
             ("http://a.example/x", "http://a.example/other", true, true),
             ("http://a.example/x", "https://a.example/x", true, true),

@@ -103,6 +103,9 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
             cx.hex_digits(key, sum, at(node, key));
         }
     }
+    if let Some(sum) = &options.treeinfo_sha256 {
+        cx.hex_digits("treeinfo-sha256", sum, at(node, "treeinfo-sha256"));
+    }
     for (key, span) in [("timeout", options.timeout), ("stall", options.stall)] {
         cx.not_zero(key, span, at(node, key));
     }

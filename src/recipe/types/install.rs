@@ -25,11 +25,15 @@ pub struct VirtInstall {
     pub os: String,
     /// What boots the installer.
     pub media: Media,
-    /// What the installer's kernel and initrd must be, where they come over plain http and no
-    /// archive of Debian or Ubuntu signs them.
+    /// What the installer's kernel and initrd must be, where they come over plain http, no archive of
+    /// Debian or Ubuntu signs them, and there is no `.treeinfo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_sha256: Option<BootSums>,
-    /// Takes a kernel and an initrd over plain http although nothing vouches for them.
+    /// SHA-256 of the `.treeinfo` of an install tree of Fedora and its relatives, 64 hex digits; over
+    /// plain http it is needed, as it vouches for the second stage and the packages, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treeinfo_sha256: Option<String>,
+    /// Takes what the installer is made of over plain http although nothing vouches for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified_media: bool,
     /// Answer file: preseed (`.cfg`), kickstart (`.ks`) or autoinstall (`.yaml`); a strict template.

@@ -38,7 +38,8 @@ struct Mirrors {
 
 impl Relay {
     /// Chooses the mirrors for the system `os` and starts the proxy. `tree` is the address of an
-    /// install tree, if there is one.
+    /// install tree, if there is one. With `vouched_only` the proxy relays nothing over plain http that
+    /// no digest vouches for.
     ///
     /// # Errors
     /// When a named mirror does not carry the distribution, or the proxy cannot start.
@@ -47,6 +48,7 @@ impl Relay {
         os: &str,
         tree: Option<&str>,
         scratch: &Path,
+        vouched_only: bool,
     ) -> Result<Relay> {
         let machine = &context.recipe().machine;
         let (mirrors, image) = choose(context, os, tree, scratch)?;
@@ -64,6 +66,7 @@ impl Relay {
                 cache: Cache::new(store.state(), context.config.store.cache_size),
                 scratch: scratch.join("proxy"),
                 log: context.logs.join("proxy.log"),
+                vouched_only,
             })?),
             _ => None,
         };
@@ -85,6 +88,24 @@ impl Relay {
     /// The proxy's port on loopback.
     pub fn port(&self) -> Option<u16> {
         self.proxy.as_ref().map(Proxy::port)
+    }
+
+    /// How addresses of the proxy begin as the guest sees them; empty where it sees none.
+    pub fn own(&self) -> String {
+        let port = self.port().into_iter();
+        port.map(|port| format!("http://{HOST_OF_GUEST}:{port}/"))
+            .collect()
+    }
+
+    /// Tells the proxy what files of the install tree at `tree` must be, by their paths below it.
+    ///
+    /// # Errors
+    /// When an index of packages among them is not what it must be.
+    pub fn vouch(&self, tree: &str, sums: &[(String, String)]) -> Result<()> {
+        match &self.proxy {
+            Some(proxy) => proxy.vouch(tree, sums),
+            None => Ok(()),
+        }
     }
 
     /// Bytes that the guest has fetched so far.

@@ -218,6 +218,7 @@ fn missing_files_and_trees_say_what_to_do() {
             &format!("{address}/os"),
             &Vouched::default(),
             &Vouched::default(),
+            &Vouched::default(),
         )
         .unwrap_err();
     let text = error.render().replace(&address, "http://HOST");

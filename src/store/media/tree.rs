@@ -1,10 +1,14 @@
 //! Install trees: which kernel and which initrd, and what they must be.
 
-use std::collections::BTreeMap;
+mod info;
 
-use super::{Media, MediaFile, archive, client, failed};
+use sha2::{Digest as _, Sha256};
+
+use super::{Media, MediaFile, archive, client, compare, failed};
 use crate::error::{Error, Result};
 use crate::http::{Client, Url};
+pub(crate) use info::treeinfo;
+use info::{checksums, uncovered};
 
 /// The index files of trees are small.
 pub(super) const LARGEST_INDEX: u64 = 4 << 20;
@@ -25,6 +29,7 @@ const NETBOOT: &str = "netboot/debian-installer/amd64/";
 pub struct Tree {
     kernel: MediaFile,
     initrd: MediaFile,
+    sums: Vec<(String, String)>,
 }
 
 impl Tree {
@@ -38,13 +43,19 @@ impl Tree {
         &self.initrd
     }
 
+    /// What a `.treeinfo` that the recipe vouches for says of files of the tree, itself among them:
+    /// paths below the tree, and SHA-256 in hex.
+    pub fn sums(&self) -> &[(String, String)] {
+        &self.sums
+    }
+
     /// Both files, for who holds them longer than the tree.
     pub fn into_files(self) -> Vec<MediaFile> {
         vec![self.kernel, self.initrd]
     }
 }
 
-/// What the recipe says about an installer's kernel or initrd that comes over plain http.
+/// What the recipe says about an installer's kernel, initrd or `.treeinfo` over plain http.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vouched<'a> {
     /// SHA-256, in hex.
@@ -73,21 +84,30 @@ struct Found {
     kernel: Promise,
     initrd: Promise,
     signed: bool,
+    sums: Vec<(String, String)>,
 }
 
 impl Media<'_> {
     /// The kernel and the initrd of the install tree at `location`, for x86_64. Fedora and its
-    /// relatives describe them in `.treeinfo`, Debian in `SHA256SUMS`, which its archive signs.
+    /// relatives describe them in `.treeinfo`, Debian in `SHA256SUMS`, which its archive signs. By the
+    /// `info` of a `.treeinfo` over plain http the rest of the tree can be verified, which the
+    /// digests of kernel and initrd say nothing of.
     ///
     /// # Errors
     /// When there is no such tree, a file of it is missing or not what the tree says, or it comes
     /// over plain http and nothing vouches for it.
-    pub fn tree(&self, location: &str, kernel: &Vouched<'_>, initrd: &Vouched<'_>) -> Result<Tree> {
+    pub fn tree(
+        &self,
+        location: &str,
+        kernel: &Vouched<'_>,
+        initrd: &Vouched<'_>,
+        info: &Vouched<'_>,
+    ) -> Result<Tree> {
         let url = Url::parse_or_path(location)?.as_directory();
         let client = client(&url, self.ui)?;
         self.ui.step("reading the install tree");
         let needed = kernel.is_needed() || initrd.is_needed();
-        let found = find(&client, &url, needed)?;
+        let found = self.find(&client, &url, needed, info)?;
         // Both, before anything is fetched; what the tree names lies in it, so that it is vouched
         // for as the tree is.
         let below = |promise: &Promise| found.base.below(promise.path.trim_start_matches("./"));
@@ -102,6 +122,80 @@ impl Media<'_> {
         Ok(Tree {
             kernel: self.at(&kernel_url, kernel_sum.as_deref())?,
             initrd: self.at(&initrd_url, initrd_sum.as_deref())?,
+            sums: found.sums,
+        })
+    }
+
+    fn find(&self, client: &Client, url: &Url, needed: bool, info: &Vouched<'_>) -> Result<Found> {
+        for name in [".treeinfo", "treeinfo"] {
+            let at = url.join(name)?;
+            let bytes = client.read_optional(&at, LARGEST_INDEX);
+            if let Some(bytes) = bytes.map_err(|error| failed(&at, error))? {
+                return self.described(url, name, &bytes, info);
+            }
+        }
+        if info.sha256.is_some() {
+            return Err(no_tree(
+                url,
+                "it has no .treeinfo, of which the recipe has the digest",
+            ));
+        }
+        for images in DEBIAN {
+            let base = url.join(images)?;
+            if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
+                let (kernel, initrd) = sums(&text)
+                    .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
+                return Ok(Found {
+                    base,
+                    kernel,
+                    initrd,
+                    signed,
+                    sums: vec![],
+                });
+            }
+        }
+        Err(no_tree(
+            url,
+            "it has neither .treeinfo nor images/SHA256SUMS",
+        ))
+    }
+
+    /// A tree that its `.treeinfo` describes: Anaconda fetches the rest of it, and verifies nothing.
+    fn described(&self, url: &Url, name: &str, bytes: &[u8], info: &Vouched<'_>) -> Result<Found> {
+        let plain = url.local().is_none() && !url.is_https();
+        let text = String::from_utf8_lossy(bytes);
+        let mut sums = vec![];
+        if let Some(promised) = info.sha256 {
+            let found = hex::encode(Sha256::digest(bytes));
+            compare(&format!("{url}{name}"), Some(promised), &found)?;
+            sums = checksums(&text);
+            if plain && let Some(missing) = uncovered(&text, &sums) {
+                return Err(Error::gate(format!("nothing vouches for {missing} of {url}"))
+                    .cause(format!("its {name} has no SHA-256 of it"))
+                    .hint("take the tree over https; `unverified-media: true` takes whatever comes"));
+            }
+            sums.push((name.to_owned(), found));
+        } else if plain && !info.unverified {
+            return Err(nobody_vouches_for_tree(url, name));
+        } else if plain {
+            self.ui.ui().warning(format!(
+                "nothing vouches for the install tree {url}, its second stage and its packages; the \
+                 recipe takes them"
+            ));
+        }
+        let none = || {
+            no_tree(
+                url,
+                &format!("its {name} names no kernel and initrd for x86_64"),
+            )
+        };
+        let (kernel, initrd) = treeinfo(&text).ok_or_else(none)?;
+        Ok(Found {
+            base: url.clone(),
+            kernel,
+            initrd,
+            signed: info.sha256.is_some(),
+            sums,
         })
     }
 
@@ -149,7 +243,7 @@ impl Media<'_> {
         let name = url.file_name();
         let how = match vouched.sha256 {
             Some(_) => "the recipe has its digest",
-            None if signed && promised.is_some() => "the archive has signed its digest",
+            None if signed && promised.is_some() => "its digest is vouched for",
             None if url.local().is_some() => "it is on this host",
             None if url.is_https() => "it comes over https",
             None if vouched.unverified => {
@@ -195,45 +289,13 @@ fn read_sums(client: &Client, images: &Url, needed: bool) -> Result<Option<Sums>
     Ok(Some(Sums { text, signed }))
 }
 
-fn find(client: &Client, url: &Url, needed: bool) -> Result<Found> {
-    let read = |at: &Url| {
-        let bytes = client.read_optional(at, LARGEST_INDEX);
-        let bytes = bytes.map_err(|error| failed(at, error))?;
-        Ok::<_, Error>(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    };
-    for name in [".treeinfo", "treeinfo"] {
-        if let Some(text) = read(&url.join(name)?)? {
-            let (kernel, initrd) = treeinfo(&text).ok_or_else(|| {
-                no_tree(
-                    url,
-                    &format!("its {name} names no kernel and initrd for x86_64"),
-                )
-            })?;
-            return Ok(Found {
-                base: url.clone(),
-                kernel,
-                initrd,
-                signed: false,
-            });
-        }
-    }
-    for images in DEBIAN {
-        let base = url.join(images)?;
-        if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
-            let (kernel, initrd) = sums(&text)
-                .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
-            return Ok(Found {
-                base,
-                kernel,
-                initrd,
-                signed,
-            });
-        }
-    }
-    Err(no_tree(
-        url,
-        "it has neither .treeinfo nor images/SHA256SUMS",
-    ))
+fn nobody_vouches_for_tree(url: &Url, name: &str) -> Error {
+    Error::gate(format!("nothing vouches for the install tree {url}"))
+        .cause("its second stage and its packages come over plain http as well, and Anaconda verifies neither")
+        .hint(format!(
+            "take it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of its \
+             {name} from somewhere that you trust; `unverified-media: true` takes whatever comes"
+        ))
 }
 
 fn no_tree(url: &Url, why: &str) -> Error {
@@ -243,36 +305,6 @@ fn no_tree(url: &Url, why: &str) -> Error {
             "`location:` is the directory that holds .treeinfo (Fedora and its relatives) or \
              current/images/ (Debian): open it in a browser, or use `iso:` or `boot:`",
         )
-}
-
-/// Kernel and initrd of a `.treeinfo`.
-pub(crate) fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
-    let mut sections: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
-    let mut section = "";
-    for line in text.lines().map(str::trim) {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            section = name;
-        } else if let Some((key, value)) = line.split_once('=')
-            && !line.starts_with(['#', ';'])
-        {
-            let values = sections.entry(section).or_default();
-            values.insert(key.trim(), value.trim());
-        }
-    }
-    let images = sections.get("images-x86_64")?;
-    let checksums = sections.get("checksums");
-    let promise = |name: &str| {
-        let path = *images.get(name)?;
-        let sum = checksums.and_then(|sums| sums.get(path)?.strip_prefix("sha256:"));
-        Some(Promise {
-            path: path.to_owned(),
-            sha256: sum.map(str::to_owned),
-        })
-    };
-    Some((promise("kernel")?, promise("initrd")?))
 }
 
 /// Kernel and initrd of the network installer in a `SHA256SUMS`.
@@ -297,18 +329,6 @@ fn promised(text: &str, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_treeinfo_promises_kernel_and_initrd() {
-        let text = "[checksums]\nimages/pxeboot/vmlinuz = sha256:aa\n\
-                    images/pxeboot/initrd.img = md5:bb\n\n# a comment\n[general]\narch = x86_64\n\n\
-                    [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
-        let (kernel, initrd) = treeinfo(text).unwrap();
-        assert_eq!(kernel.path, "images/pxeboot/vmlinuz");
-        assert_eq!(kernel.sha256.as_deref(), Some("aa"));
-        assert_eq!(initrd.sha256, None);
-        assert_eq!(treeinfo("[images-aarch64]\nkernel = x\ninitrd = y\n"), None);
-    }
 
     #[test]
     fn debians_sums_promise_the_network_installer() {

@@ -67,6 +67,8 @@ pub struct Places<'a> {
     pub kernel: Vouched<'a>,
     /// And about an initrd.
     pub initrd: Vouched<'a>,
+    /// And about a tree's `.treeinfo`.
+    pub info: Vouched<'a>,
 }
 
 /// The address of an install tree, as the recipe writes it.
@@ -103,8 +105,15 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
     };
     let (source, held) = match media {
         Media::Location(tree) if places.relay.place(tree)?.contains("://") => {
-            let tree = resolve(tree)?;
-            let tree = places.store.tree(&tree, &places.kernel, &places.initrd)?;
+            let at = resolve(tree)?;
+            let Places {
+                kernel,
+                initrd,
+                info,
+                ..
+            } = places;
+            let tree = places.store.tree(&at, kernel, initrd, info)?;
+            places.relay.vouch(&at, tree.sums())?;
             let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
             (boot(kernel, initrd)?, tree.into_files())
         }

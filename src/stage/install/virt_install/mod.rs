@@ -17,6 +17,7 @@ pub mod media;
 pub mod memory;
 mod news;
 pub mod osinfo;
+mod plain;
 pub mod proof;
 pub mod scrub;
 pub mod watch;
@@ -70,10 +71,11 @@ pub fn run(
     disk: &Path,
 ) -> Result<Installed> {
     let work = Work::prepare(context, method, scratch, disk)?;
-    let relay = Relay::start(context, &method.os, media::tree(&method.media), scratch)?;
+    let (tree, vouched_only) = (media::tree(&method.media), plain::is_watched(method));
+    let relay = Relay::start(context, &method.os, tree, scratch, vouched_only)?;
     let store = context.host.store();
     let medium = work.medium(&relay, &context.media(&store)?)?;
-    let answers = work.answers(&relay)?;
+    let answers = work.answers(&relay, &medium)?;
     work.make_disk()?;
     let domain = work.launch(&medium, &answers, &relay)?;
     answers.forget();
@@ -155,11 +157,15 @@ impl<'a> Work<'a> {
             store,
             kernel: vouched(|sums| &sums.kernel),
             initrd: vouched(|sums| &sums.initrd),
+            info: Vouched {
+                sha256: self.method.treeinfo_sha256.as_deref(),
+                unverified: self.method.unverified_media,
+            },
         };
         media::find(&self.method.media, self.kind, &places)
     }
 
-    fn answers(&self, relay: &Relay) -> Result<Answers> {
+    fn answers(&self, relay: &Relay, medium: &Medium) -> Result<Answers> {
         let vars = answers::variables(&Known {
             recipe: self.context.recipe(),
             vars: &self.context.resolved.vars,
@@ -169,6 +175,8 @@ impl<'a> Work<'a> {
             secrets: &self.secrets,
         })?;
         let text = template::render(&self.template, &vars, &self.method.answers)?;
+        let repo = medium.kernel_args(self.kind, relay);
+        plain::check(self.method, &text, repo.as_deref(), &relay.own())?;
         Answers::write(&text, self.kind, self.context.key.short(), self.scratch)
     }
 

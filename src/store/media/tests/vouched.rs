@@ -33,7 +33,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     let address = serve(&files);
     let tree = format!("{address}/installer-amd64");
     let (kernel, none) = (format!("{address}{}", files[1].0), Vouched::default());
-    let error = world.media().tree(&tree, &none, &none).unwrap_err();
+    let error = world.media().tree(&tree, &none, &none, &none).unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Gate);
     let text = error.render().replace(&address, "http://HOST");
     insta::assert_snapshot!(text, @r"
@@ -43,18 +43,10 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     ");
     let error = world.media().boot_file(&kernel, &none).unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Gate);
-    let info = "[images-x86_64]\nkernel = linux\ninitrd = initrd\n";
-    let plain = [("/os/.treeinfo".to_owned(), info.to_owned())];
-    let error = world
-        .media()
-        .tree(&format!("{}/os", serve(&plain)), &none, &none);
-    assert!(
-        error
-            .unwrap_err()
-            .render()
-            .contains("no signature or digest covers it")
-    );
-
+    let taken = Vouched {
+        sha256: None,
+        unverified: true,
+    };
     // Nor does it by naming a file of another server, or one that comes over https.
     for elsewhere in [
         "https://127.0.0.1:9/linux",
@@ -66,7 +58,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
         let tree = [("/os/.treeinfo".to_owned(), info)];
         let error = world
             .media()
-            .tree(&format!("{}/os", serve(&tree)), &none, &none);
+            .tree(&format!("{}/os", serve(&tree)), &none, &none, &taken);
         let error = error.unwrap_err();
         assert!(
             error.message().contains("is no path below"),
@@ -82,7 +74,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     };
     let found = world
         .media()
-        .tree(&tree, &of(&kernel_sum), &of(&initrd_sum))
+        .tree(&tree, &of(&kernel_sum), &of(&initrd_sum), &none)
         .unwrap();
     assert_eq!(std::fs::read(found.initrd().path()).unwrap(), b"initrd");
     let file = world.media().boot_file(&kernel, &of(&kernel_sum)).unwrap();
@@ -90,7 +82,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     // (A digest that the store knows would need no server.)
     let error = world
         .media()
-        .tree(&tree, &of(&sha256("another")), &of(&initrd_sum));
+        .tree(&tree, &of(&sha256("another")), &of(&initrd_sum), &none);
     assert!(
         error
             .unwrap_err()
@@ -99,17 +91,16 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     );
 
     // Or takes what comes: then the server's digests find what is broken, and no more.
-    let taken = Vouched {
-        sha256: None,
-        unverified: true,
-    };
-    world.media().tree(&tree, &taken, &taken).unwrap();
+    world.media().tree(&tree, &taken, &taken, &taken).unwrap();
     let mut broken = files;
     broken[2].1 = "broken".into();
     drop((found, file));
     world.store.evict(u64::MAX).unwrap();
     let tree = format!("{}/installer-amd64/", serve(&broken));
-    let error = world.media().tree(&tree, &taken, &taken).unwrap_err();
+    let error = world
+        .media()
+        .tree(&tree, &taken, &taken, &taken)
+        .unwrap_err();
     assert!(
         error
             .message()
@@ -223,11 +214,97 @@ fn a_tree_of_another_host_names_no_file_of_this_one() {
                 &format!("{address}/os"),
                 &Vouched::default(),
                 &Vouched::default(),
+                &Vouched {
+                    sha256: None,
+                    unverified: true,
+                },
             )
             .unwrap_err();
         let text = error.render();
         assert!(text.contains("is no path below"), "{text}");
         let asked = asked.lock().unwrap().clone();
         assert!(asked.iter().all(|one| one.contains("/os/")), "{asked:?}");
+    }
+}
+
+/// Kernel and initrd may be right, and the second stage and every package another one.
+#[test]
+fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
+    let world = World::new();
+    let (kernel_sum, initrd_sum) = (sha256("kernel"), sha256("initrd"));
+    let info = format!(
+        "[checksums]\nimages/vmlinuz = sha256:{kernel_sum}\nimages/initrd.img = sha256:{initrd_sum}\n\
+         images/install.img = sha256:{}\nrepodata/repomd.xml = sha256:{}\n\
+         [images-x86_64]\nkernel = images/vmlinuz\ninitrd = images/initrd.img\n\
+         [stage2]\nmainimage = images/install.img\n",
+        sha256("stage2"),
+        sha256("repomd")
+    );
+    let serve_with = |info: &str| {
+        let files = [
+            ("/os/.treeinfo", info),
+            ("/os/images/vmlinuz", "kernel"),
+            ("/os/images/initrd.img", "initrd"),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        format!("{}/os", serve(&files))
+    };
+    let none = Vouched::default();
+    let of = |sum| Vouched {
+        sha256: Some(sum),
+        unverified: false,
+    };
+    let media = world.media();
+    let address = serve_with(&info);
+    // As it was enough.
+    let error = media.tree(&address, &of(&kernel_sum), &of(&initrd_sum), &none);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Gate);
+    let text = error.render();
+    let host = address.strip_suffix("/os").unwrap();
+    insta::assert_snapshot!(text.replace(host, "http://HOST"), @r"
+    error: nothing vouches for the install tree http://HOST/os/
+    caused by: its second stage and its packages come over plain http as well, and Anaconda verifies neither
+    hint: take it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of its .treeinfo from somewhere that you trust; `unverified-media: true` takes whatever comes
+    ");
+
+    let info_sum = sha256(&info);
+    let tree = media.tree(&address, &none, &none, &of(&info_sum)).unwrap();
+    assert_eq!(std::fs::read(tree.kernel().path()).unwrap(), b"kernel");
+    let sums: Vec<&str> = tree.sums().iter().map(|(path, _)| path.as_str()).collect();
+    assert!(
+        sums.contains(&"repodata/repomd.xml") && sums.contains(&".treeinfo"),
+        "{sums:?}"
+    );
+
+    let evil = info.replace(&sha256("stage2"), &sha256("evil"));
+    let error = media.tree(&serve_with(&evil), &none, &none, &of(&info_sum));
+    assert!(
+        error
+            .unwrap_err()
+            .message()
+            .ends_with("is not the file that was promised")
+    );
+    for (line, said) in [
+        ("images/install.img = sha256:", "images/install.img"),
+        ("images/initrd.img = sha256:", "images/initrd.img"),
+        ("repodata/repomd.xml = sha256:", "repodata/repomd.xml"),
+    ] {
+        let silent = info.replace(line, "other = md5:");
+        let sum = sha256(&silent);
+        let error = media.tree(
+            &serve_with(&silent),
+            &none,
+            &none,
+            &Vouched {
+                sha256: Some(&sum),
+                unverified: false,
+            },
+        );
+        let text = error.unwrap_err().render();
+        assert!(
+            text.contains(&format!("nothing vouches for {said} of")),
+            "{text}"
+        );
     }
 }
