@@ -233,7 +233,7 @@ fn members(archive: impl Read, file: &Path, dir: &Path) -> Result<Vec<Member>> {
 /// the description, too: QEMU looks for them there. Parts are no disks by themselves.
 fn assemble(members: &mut Vec<Member>, dir: &Path) -> Result<()> {
     for at in 0..members.len() {
-        let parts = match members[at].is_disk {
+        let parts = match members[at].is_disk && !members[at].is_part {
             true => others::parts(&members[at].path)?,
             false => vec![],
         };
@@ -253,7 +253,12 @@ fn assemble(members: &mut Vec<Member>, dir: &Path) -> Result<()> {
                 continue;
             };
             let found = members.iter().enumerate();
-            let mut found = found.filter(|(number, member)| *number != at && member.name == part);
+            let mut found = found.filter(|(number, member)| {
+                // What is a disk by itself is scanned as one, whoever calls it a part.
+                let kind = ImageFile::of(&member.path);
+                let can = kind.is_ok_and(|kind| matches!(kind, ImageFile::Raw | ImageFile::Vmdk));
+                *number != at && !member.is_part && can && member.name == part
+            });
             let Some((number, _)) = found.next() else {
                 continue;
             };
@@ -326,71 +331,4 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::accel::Accel;
-    use crate::scan::Known;
-    use crate::ui::Ui;
-
-    /// An archive with these members, whatever their names are.
-    fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut all = vec![];
-        for (name, content) in members {
-            let mut header = tar::Header::new_ustar();
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            header.set_entry_type(tar::EntryType::Regular);
-            header.set_cksum();
-            all.extend(header.as_bytes());
-            all.extend(*content);
-            all.resize(all.len().next_multiple_of(512), 0);
-        }
-        all.resize(all.len() + 1024, 0);
-        all
-    }
-
-    fn scanned(archive: &[u8], scratch: &Path) -> Result<Report> {
-        let secrets = [("token".to_owned(), b"s3cret-value".to_vec())];
-        let subject = Subject {
-            known: Known::new(&secrets.into()),
-            ..Subject::default()
-        };
-        let host = Host {
-            scratch,
-            accel: Accel::Tcg,
-            ui: &Ui::silent().stage("test", "scan"),
-        };
-        disks(archive, Path::new("disk.ova"), &subject, &host, 1)
-    }
-
-    /// Who may write the archive puts another in its place once it has been looked at.
-    #[test]
-    fn an_archive_that_changed_is_written_nowhere_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let scratch = dir.path().join("scratch");
-        std::fs::create_dir(&scratch).unwrap();
-        let planted = dir.path().join("planted");
-        let absolute = planted.to_str().unwrap();
-        for name in [absolute, "../../planted", "scratch/../../../planted"] {
-            let error = scanned(&archive(&[(name, b"* * * * * root true\n")]), &scratch);
-            assert!(!planted.exists(), "{name}");
-            let error = error.unwrap_err();
-            assert!(error.message().contains("changed"), "{error}");
-        }
-        let many: Vec<String> = (0..=MEMBERS)
-            .map(|number| format!("{number}.raw"))
-            .collect();
-        let many: Vec<(&str, &[u8])> = many.iter().map(|name| (&**name, &b"x"[..])).collect();
-        assert!(scanned(&archive(&many), &scratch).is_err());
-        assert_eq!(scratch.read_dir().unwrap().count(), 0, "nothing is left");
-    }
-
-    #[test]
-    fn of_two_members_of_one_name_both_are_searched() {
-        let dir = tempfile::tempdir().unwrap();
-        let both = archive(&[("Vagrantfile", b"s3cret-value"), ("Vagrantfile", b"none")]);
-        let report = scanned(&both, dir.path()).unwrap();
-        assert_eq!(report.findings.len(), 1, "{report:?}");
-    }
-}
+mod tests;
