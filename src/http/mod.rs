@@ -8,6 +8,7 @@
 
 pub(crate) mod exchange;
 mod fetch;
+mod outside;
 mod proxy;
 mod stream;
 mod tls;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 pub use fetch::Fetched;
 pub(crate) use fetch::{note_path, read_note, write_note};
+pub(crate) use outside::is_inside;
 pub use stream::{Piece, Stream};
 pub use url::Url;
 pub(crate) use url::decoded;
@@ -82,7 +84,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with(limits: Limits) -> Result<Self> {
-        Self::make(limits, proxy::Proxies::of_environment())
+        Self::make(limits, proxy::Proxies::of_environment(), false)
     }
 
     /// A client for the server of `url`: the host's proxies do not reach servers on the host.
@@ -91,7 +93,7 @@ impl Client {
     /// As [`Client::new`].
     pub fn to(url: &Url, limits: Limits) -> Result<Self> {
         match url.is_loopback() {
-            true => Self::make(limits, proxy::Proxies::default()),
+            true => Self::make(limits, proxy::Proxies::default(), false),
             false => Self::with(limits),
         }
     }
@@ -101,7 +103,17 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn direct() -> Result<Self> {
-        Self::make(Limits::default(), proxy::Proxies::default())
+        Self::make(Limits::default(), proxy::Proxies::default(), false)
+    }
+
+    /// A client for servers that another server named: it connects to none that [`is_inside`],
+    /// whatever a name stands for.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn outside() -> Result<Self> {
+        let proxies = proxy::Proxies::of_environment();
+        Self::make(Limits::default(), proxies, true)
     }
 
     /// A request of another kind: GET, or HEAD.
@@ -118,7 +130,7 @@ impl Client {
         self.agents.reader(url)
     }
 
-    fn make(limits: Limits, proxies: proxy::Proxies) -> Result<Self> {
+    fn make(limits: Limits, proxies: proxy::Proxies, outside: bool) -> Result<Self> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(tls::roots()?)
             .build();
@@ -141,7 +153,7 @@ impl Client {
                 .timeout_per_write(Some(late))
         };
         Ok(Client {
-            agents: proxy::Agents::new(config, proxies),
+            agents: proxy::Agents::new(config, proxies, outside),
             limits,
             notice: Arc::new(|_| {}),
             anew: false,
@@ -207,7 +219,7 @@ impl Client {
         let client = Client {
             notice: Arc::clone(&self.notice),
             anew: true,
-            ..Self::make(self.limits, self.agents.proxies())?
+            ..Self::make(self.limits, self.agents.proxies(), false)?
         };
         client.read_known(url, limit)
     }

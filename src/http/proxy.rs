@@ -12,11 +12,12 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::Url;
+use super::outside::Outside;
 use crate::error::Error;
 
 /// The proxies of the environment.
@@ -147,11 +148,18 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// `config` is what all of them have in common.
+    /// `config` is what all of them have in common. With `outside` none reaches a server inside,
+    /// but through a proxy, which knows what it may reach.
     pub(super) fn new(
         config: impl Fn() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope>,
         proxies: Proxies,
+        outside: bool,
     ) -> Self {
+        let direct = config().proxy(None).build();
+        let direct = match outside {
+            true => Agent::with_parts(direct, DefaultConnector::default(), Outside::default()),
+            false => direct.new_agent(),
+        };
         let tunnel = |proxy: &Proxy| config().proxy(Some(proxy.clone())).build().new_agent();
         let plain = |proxy: &Proxy| match proxy.protocol() {
             ProxyProtocol::Http => {
@@ -165,7 +173,7 @@ impl Agents {
             _ => tunnel(proxy),
         };
         Agents {
-            direct: config().proxy(None).build().new_agent(),
+            direct,
             http: proxies.http.proxy().map(plain),
             https: proxies.https.proxy().map(tunnel),
             password: proxies.http.proxy().and_then(authorization),

@@ -1,7 +1,7 @@
 //! Requests to the mirrors, in order of preference.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use super::cache::Known;
@@ -33,6 +33,8 @@ pub(super) struct Upstream {
     client: http::Client,
     /// For mirrors on this host, which no proxy of the host reaches.
     direct: http::Client,
+    /// For what mirrors name and the recipe does not.
+    outside: http::Client,
     mirrors: Vec<Vec<String>>,
     vouched_only: bool,
     down: Mutex<BTreeSet<String>>,
@@ -45,6 +47,7 @@ impl Upstream {
         Ok(Upstream {
             client: http::Client::new()?,
             direct: http::Client::direct()?,
+            outside: http::Client::outside()?,
             mirrors: routes.iter().map(|route| route.mirrors.clone()).collect(),
             vouched_only,
             down: Mutex::default(),
@@ -98,10 +101,14 @@ impl Upstream {
         }
     }
 
+    fn is_mirror(&self, to: &Url) -> bool {
+        let is = |mirror: &String| Url::parse(mirror).is_ok_and(|url| url.site() == to.site());
+        self.mirrors.iter().flatten().any(is)
+    }
+
     /// Whether a redirect is followed, else why not.
     fn follows(&self, from: &Url, to: &Url, promised: bool) -> Result<(), String> {
-        let is = |mirror: &String| Url::parse(mirror).is_ok_and(|url| url.site() == to.site());
-        if from.site() == to.site() || self.mirrors.iter().flatten().any(is) {
+        if from.site() == to.site() || self.is_mirror(to) {
             return Ok(());
         }
         let host = to.host();
@@ -146,9 +153,10 @@ impl Upstream {
     }
 
     fn once(&self, head: bool, url: &Url, ask: &Ask<'_>) -> Result<Response, String> {
-        let client = match url.is_loopback() {
-            true => &self.direct,
-            false => &self.client,
+        let client = match (url.is_loopback(), self.is_mirror(url)) {
+            (true, _) => &self.direct,
+            (false, true) => &self.client,
+            (false, false) => &self.outside,
         };
         let mut request = client.request(head, url);
         let range = ask.from.map(|(first, _)| format!("bytes={first}-"));
@@ -170,16 +178,8 @@ impl Upstream {
 /// Whether a host is this one or an address of a private network.
 fn is_inside(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.');
-    let v4 = |ip: Ipv4Addr| {
-        ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
-    };
-    match host.parse() {
-        Ok(IpAddr::V4(ip)) => v4(ip),
-        Ok(IpAddr::V6(ip)) => {
-            let mapped = ip.to_ipv4_mapped().is_some_and(v4);
-            let inside = ip.is_unique_local() || ip.is_unicast_link_local();
-            ip.is_loopback() || ip.is_unspecified() || inside || mapped
-        }
+    match host.parse::<IpAddr>() {
+        Ok(address) => http::is_inside(address),
         // Numbers of other forms are addresses, too, for some.
         Err(_) => {
             let lower = host.to_ascii_lowercase();
