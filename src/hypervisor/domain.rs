@@ -268,12 +268,14 @@ impl Domain {
     fn streamed_screen(&self) -> std::result::Result<Vec<u8>, virt::error::Error> {
         let stream = Stream::new(&self.machine.link.connect, 0)?;
         self.handle().screenshot(&stream, 0, 0)?;
-        let mut image = vec![];
-        let mut buffer = vec![0; 64 * 1024];
-        while let n @ 1.. = stream.recv(&mut buffer)? {
-            image.extend_from_slice(&buffer[..n as usize]);
+        let image = bounded(|buffer| {
+            let received = stream.recv(buffer)?;
+            Ok::<_, virt::error::Error>(usize::try_from(received).unwrap_or(0))
+        })?;
+        match image.len() < LARGEST_SCREEN as usize {
+            true => stream.finish()?,
+            false => stream.abort()?,
         }
-        stream.finish()?;
         Ok(image)
     }
 
@@ -323,6 +325,20 @@ impl Domain {
     }
 }
 
+/// What `receive` gives until it gives nothing, but no more than the largest screen has.
+fn bounded<E>(
+    mut receive: impl FnMut(&mut [u8]) -> std::result::Result<usize, E>,
+) -> std::result::Result<Vec<u8>, E> {
+    let mut image = vec![];
+    let mut buffer = vec![0; 64 * 1024];
+    while image.len() < LARGEST_SCREEN as usize
+        && let more @ 1.. = receive(&mut buffer)?
+    {
+        image.extend_from_slice(&buffer[..more]);
+    }
+    Ok(image)
+}
+
 impl Drop for Domain {
     fn drop(&mut self) {
         drop(self.end());
@@ -357,5 +373,19 @@ impl Events {
             state,
             registration,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_without_end_ends() {
+        let endless = bounded(|buffer| Ok::<_, ()>(buffer.len())).unwrap();
+        assert_eq!(endless.len(), LARGEST_SCREEN as usize);
+        let mut pieces = [3, 2].into_iter();
+        let screen = bounded(|_| Ok::<_, ()>(pieces.next().unwrap_or_default()));
+        assert_eq!(screen.unwrap().len(), 5);
     }
 }
