@@ -4,6 +4,7 @@ use super::inspect::behind_disk;
 use super::{Guestfs, Os, SUBVOLUME};
 use crate::error::{Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount, Subvolume, kernel_name};
+use crate::host::exec::quote;
 
 /// Types of what holds no files.
 const NO_FILES: [&str; 2] = ["swap", "unknown"];
@@ -150,7 +151,8 @@ impl Guestfs {
     /// What btrfs(8) says of a file system that is mounted somewhere.
     fn btrfs(&self, system: &FileSystem, words: &str) -> Result<String> {
         // The shell of the appliance has its own names of disks.
-        let find = format!("findmnt -rno TARGET -S UUID={} | head -n 1", system.uuid);
+        let source = quote(&format!("UUID={}", system.uuid));
+        let find = format!("findmnt -rno TARGET -S {source} | head -n 1");
         self.debug("sh", &[&format!("btrfs {words} \"$({find})\"")])
     }
 

@@ -83,6 +83,20 @@ impl What {
     }
 }
 
+/// The id that the cloud gives an image. It becomes a word of a command line, and whoever runs the
+/// cloud could name an option.
+fn id_in(value: &Value) -> Result<String> {
+    let id = value.as_str().unwrap_or_default();
+    match uuid::Uuid::parse_str(id) {
+        Ok(id) => Ok(id.hyphenated().to_string()),
+        Err(_) => Err(
+            Error::stage(format!("the cloud has an image whose id is `{id}`"))
+                .cause("Glance names images by UUIDs")
+                .hint("ask who runs the cloud, or see `openstack image list`"),
+        ),
+    }
+}
+
 /// An image of ours in the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct There {
@@ -161,8 +175,8 @@ impl Cloud<'_> {
             }
             let rows: Vec<Value> = list.json()?;
             for row in rows {
-                let id = row["ID"].as_str().unwrap_or_default().to_owned();
-                if !id.is_empty() && !all.iter().any(|there| there.id == id) {
+                let id = id_in(&row["ID"])?;
+                if !all.iter().any(|there| there.id == id) {
                     all.push(self.show(&id)?);
                 }
             }
@@ -198,7 +212,7 @@ impl Cloud<'_> {
             .args(words)
             .args(["--property", &digest, "-f", "json"])
             .json()?;
-        let id = made["id"].as_str().unwrap_or_default().to_owned();
+        let id = id_in(&made["id"])?;
         let there = self.show(&id)?;
         if !there.active || !has_bytes(&there.about, &manifest.sha512) {
             self.hide(&id)?;
@@ -321,6 +335,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_id_is_no_option() {
+        let id = "0f3c5a2e-7c1d-4d5e-9a41-0123456789ab";
+        assert_eq!(id_in(&id.into()).unwrap(), id);
+        for bad in ["--os-auth-url=http://x", "-f", "", "web"] {
+            assert!(id_in(&bad.into()).is_err(), "{bad}");
+        }
+        assert!(id_in(&Value::Null).is_err());
+    }
 
     #[test]
     fn an_image_is_ours_by_its_bytes_and_not_by_a_claim() {
