@@ -1,6 +1,7 @@
 //! Tables of partitions.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -70,7 +71,7 @@ const LARGE: u64 = 4096;
 /// The partitions of a raw disk of `whole` bytes; `None` where there is no table of them, but
 /// something that looks like one: the boot sector of a FAT ends as an MBR does.
 pub(super) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>> {
-    if bytes::<8>(file, 512) != *GPT && bytes::<8>(file, LARGE) == *GPT {
+    if bytes::<8>(file, 512) != *GPT && is_protected(file) && is_whole(file, LARGE) {
         return gpt(file, LARGE);
     }
     let printed = Program::new("sfdisk").args(["--json"]).arg(raw);
@@ -110,6 +111,45 @@ pub(super) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>
     Some(parts.collect())
 }
 
+/// MBR's type of a partition that is all of a disk with a GPT.
+pub(super) const PROTECTIVE: &str = "ee";
+
+/// The types in an MBR of a disk with a GPT and nothing else.
+const ONLY_PROTECTIVE: [u8; 4] = [0, 0, 0, 0xee];
+
+/// Whether the MBR says that there is a GPT, and has no partitions itself.
+fn is_protected(file: &File) -> bool {
+    let mbr: [u8; 512] = bytes(file, 0);
+    let mut kinds: [u8; 4] = std::array::from_fn(|n| mbr[446 + 16 * n + 4]);
+    kinds.sort_unstable();
+    mbr[510..] == [0x55, 0xaa] && kinds == ONLY_PROTECTIVE
+}
+
+/// More partitions than this has no table.
+const MOST: u32 = 1024;
+
+/// Whether the GPT there is what was written as such: it knows where it is, and its sums are right.
+fn is_whole(file: &File, sector: u64) -> bool {
+    let mut header = vec![0; sector as usize];
+    if file.read_exact_at(&mut header, sector).is_err() || !header.starts_with(GPT) {
+        return false;
+    }
+    let short = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four"));
+    let long = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight"));
+    let (length, sum, first) = (short(12) as usize, short(16), long(72));
+    let (count, size, of_entries) = (short(80), short(84), short(88));
+    if long(24) != 1 || count > MOST || size > LARGE as u32 {
+        return false;
+    }
+    let mut entries = vec![0; count as usize * size as usize];
+    let at = first.checked_mul(sector);
+    let read = at.is_some_and(|at| file.read_exact_at(&mut entries, at).is_ok());
+    header[16..20].fill(0);
+    let header = header.get(..length).filter(|_| length >= 92);
+    read && crc32fast::hash(&entries) == of_entries
+        && header.is_some_and(|header| crc32fast::hash(header) == sum)
+}
+
 /// A name in UTF-16 that ends where it is zero.
 fn name(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2);
@@ -123,7 +163,7 @@ pub(crate) fn gpt(file: &File, sector: u64) -> Option<Vec<Partition>> {
     let header: [u8; 92] = bytes(file, sector);
     let short = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four"));
     let first = u64::from_le_bytes(header[72..80].try_into().expect("eight"));
-    let (count, size) = (short(80).min(1024), u64::from(short(84)));
+    let (count, size) = (short(80).min(MOST), u64::from(short(84)));
     if !(128..=4096).contains(&size) {
         return None;
     }
@@ -150,4 +190,99 @@ pub(crate) fn gpt(file: &File, sector: u64) -> Option<Vec<Partition>> {
     };
     let parts: Vec<Partition> = (0..count).filter_map(part).collect();
     (!parts.is_empty()).then_some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::source::parts::tests::{contents, disk};
+    use crate::scan::source::parts::{Content, volumes};
+
+    /// A table of sectors of 4 KiB with one partition of 1 MiB behind the first, as UEFI has it.
+    fn table_of_large_sectors(file: &File) {
+        let linux = uuid::uuid!("0FC63DAF-8483-4772-8E79-3D69D8477DE4");
+        let mut entries = vec![0; 128 * 128];
+        entries[..16].copy_from_slice(&linux.to_bytes_le());
+        entries[32..40].copy_from_slice(&256u64.to_le_bytes());
+        entries[40..48].copy_from_slice(&511u64.to_le_bytes());
+        file.write_all_at(&entries, 2 * 4096).unwrap();
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[12..16].copy_from_slice(&92u32.to_le_bytes());
+        header[24..32].copy_from_slice(&1u64.to_le_bytes());
+        header[72..80].copy_from_slice(&2u64.to_le_bytes());
+        header[80..84].copy_from_slice(&128u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        header[88..].copy_from_slice(&crc32fast::hash(&entries).to_le_bytes());
+        let own = crc32fast::hash(&header).to_le_bytes();
+        header[16..20].copy_from_slice(&own);
+        file.write_all_at(&header, 4096).unwrap();
+    }
+
+    /// An MBR with partitions of these types, as (type, first sector, sectors).
+    fn mbr(file: &File, parts: &[(u8, u32, u32)]) {
+        let mut mbr = [0; 512];
+        for ((kind, start, size), line) in parts.iter().zip(mbr[446..].chunks_exact_mut(16)) {
+            line[4] = *kind;
+            line[8..12].copy_from_slice(&start.to_le_bytes());
+            line[12..].copy_from_slice(&size.to_le_bytes());
+        }
+        mbr[510..].copy_from_slice(&[0x55, 0xaa]);
+        file.write_all_at(&mbr, 0).unwrap();
+    }
+
+    #[test]
+    fn a_table_of_large_sectors_is_read() {
+        let (raw, file) = disk(32 << 20);
+        table_of_large_sectors(&file);
+        mbr(&file, &[(0xee, 1, u32::MAX)]);
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        let found = volumes(raw.path()).unwrap();
+        assert_eq!(found.len(), 1);
+        let volume = &found[0];
+        assert_eq!((volume.start, volume.size), (1 << 20, 1 << 20));
+        assert_eq!((volume.number, volume.content), (1, Content::Ext));
+    }
+
+    /// Of sectors of 4 KiB, from before the disk was divided anew: the partitions that there are
+    /// now would be read by nobody.
+    #[test]
+    fn a_table_that_is_no_more_hides_no_partitions() {
+        let (raw, file) = disk(32 << 20);
+        let raw = raw.path();
+        table_of_large_sectors(&file);
+        file.write_all_at(&[0x53, 0xef], (1 << 20) + 1080).unwrap();
+        let now = (0x83, 8192, 8192);
+        let start = 8192 * 512;
+        file.write_all_at(&[0x53, 0xef], start + 1080).unwrap();
+        mbr(&file, &[now]);
+        let found = volumes(raw).unwrap();
+        let found: Vec<_> = found.iter().map(|v| (v.start, v.content)).collect();
+        assert_eq!(found, [(start, Content::Ext)]);
+        // Both tables at once are for the appliance, which reads neither, and says so. A swap
+        // space's magic changes nothing.
+        file.write_all_at(b"SWAPSPACE2", 512 + 4086).unwrap();
+        for parts in [&[(0xee, 1, 8191), now][..], &[now, (0xee, 1, 8191)]] {
+            mbr(&file, parts);
+            let contents: Vec<Content> = contents(raw).into_iter().map(|part| part.1).collect();
+            assert!(contents.contains(&Content::Other), "{contents:?}");
+        }
+        // What is damaged, or is elsewhere than it says, is no table, and is told.
+        mbr(&file, &[(0xee, 1, u32::MAX)]);
+        assert_eq!(contents(raw), [(1, Content::Ext)]);
+        for at in [4096 + 24, 4096 + 40, 2 * 4096 + 60, 4096 + 80] {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+            let contents = contents(raw);
+            assert!(
+                contents.iter().all(|part| part.1 == Content::Other),
+                "{at} {contents:?}"
+            );
+            file.write_all_at(&byte, at).unwrap();
+        }
+        // Nor is one without any MBR.
+        mbr(&file, &[]);
+        assert_eq!(contents(raw), [(0, Content::Other)]);
+    }
 }
