@@ -153,7 +153,7 @@ impl Search<'_> {
     }
 
     /// What is behind something packed, where the kernel may go on with what no other program would.
-    fn behind(
+    pub(super) fn behind(
         &self,
         content: &mut dyn Read,
         depth: u32,
@@ -180,10 +180,7 @@ impl Search<'_> {
         match form {
             Form::Zip => nested::zip(self, &held, depth, member, found),
             Form::Squashfs => squashfs::search(self, held, depth, member, found),
-            Form::Cpio => match decode::behind_cpio(&held) {
-                Some(at) => self.behind(&mut &held[at..], depth - 1, member, found),
-                None => Ok(()),
-            },
+            Form::Cpio => nested::cpio(self, &held, depth, member, found),
             _ => journal::each(&held, &mut |text| self.bytes(text, member, found)),
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn form(head: &[u8]) -> Option<Form> {
 
 /// A container whose content the scan cannot see.
 pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
-    let known: [(&[u8], &str); 10] = [
+    let known: [(&[u8], &str); 11] = [
         (b"7z\xbc\xaf", "a 7z archive, which is compressed"),
         (b"QFI\xfb", "a qcow2 disk, which may be compressed"),
         (b"KDMV", "a VMDK disk, which may be compressed"),
@@ -72,6 +72,7 @@ pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
         (b"\x02\x21\x4c\x18", "compressed by an old LZ4"),
         (b"\x89LZO\0\r\n\x1a\n", "compressed by lzop"),
         (b"LZIP\x01", "compressed by lzip"),
+        (b"07070X", "an archive whose members' sizes only rpm knows"),
         (b"Salted__", "encrypted by openssl"),
         (b"LUKS\xba\xbe", "encrypted by LUKS"),
     ];
@@ -156,6 +157,12 @@ fn decodes(mut head: &[u8], mut step: impl FnMut(&[u8]) -> Option<(u64, u64, boo
     }
 }
 
+/// Whether something with this beginning is more than its plain bytes.
+pub(super) fn is_packed(content: &[u8]) -> bool {
+    let head = &content[..content.len().min(HEAD)];
+    form(head).is_some() || closed(head).is_some()
+}
+
 /// Two bytes by which the kernel takes what is in an initrd for compressed.
 const OF_KERNEL: [[u8; 2]; 9] = [
     [0x1f, 0x8b],
@@ -176,23 +183,39 @@ pub(super) fn is_for_kernel(head: &[u8]) -> bool {
 
 /// Where something begins behind the archives for the kernel that is no plain content: it is of a
 /// [`form`], or [`closed`], or [`is_for_kernel`]. The kernel looks for that behind each member; no
-/// name ends an archive for it.
-pub(super) fn behind_cpio(content: &[u8]) -> Option<usize> {
+/// name ends an archive for it. Shows each member before that to `each`: its name and content.
+pub(super) fn behind_cpio<'c>(
+    content: &'c [u8],
+    each: &mut dyn FnMut(&'c [u8], &'c [u8]),
+) -> Option<usize> {
     let mut at = 0;
     loop {
         at += content.get(at..)?.iter().position(|byte| *byte != 0)?;
         let rest = &content[at..];
         let head = &rest[..rest.len().min(HEAD)];
         at += match form(head) {
-            Some(Form::Cpio) => member(rest).or_else(|| other_end(rest))?,
+            Some(Form::Cpio) => match member(rest) {
+                Some(member) => {
+                    each(member.name, member.content);
+                    member.length
+                }
+                None => other_end(rest)?,
+            },
             None if closed(head).is_none() && !is_for_kernel(head) => other_end(rest)?,
             _ => return Some(at),
         };
     }
 }
 
-/// The length of a member as the kernel reads it, which takes what is no digit for the end of a number.
-fn member(rest: &[u8]) -> Option<usize> {
+/// A member of an archive for the kernel; what breaks off is shorter than its length.
+struct Member<'c> {
+    name: &'c [u8],
+    content: &'c [u8],
+    length: usize,
+}
+
+/// A member as the kernel reads it, which takes what is no digit for the end of a number.
+fn member(rest: &[u8]) -> Option<Member<'_>> {
     let header = rest.get(..110)?;
     let field = |number: usize| {
         let text = &header[6 + 8 * number..][..8];
@@ -205,7 +228,13 @@ fn member(rest: &[u8]) -> Option<usize> {
     };
     let (size, length) = (field(6), field(11));
     let data = (110 + length).next_multiple_of(4);
-    Some((data + size).next_multiple_of(4))
+    let part = |from: usize, to: usize| &rest[from.min(rest.len())..to.min(rest.len())];
+    let name = part(110, 110 + length);
+    Some(Member {
+        name: name.strip_suffix(b"\0").unwrap_or(name),
+        content: part(data, data + size),
+        length: (data + size).next_multiple_of(4),
+    })
 }
 
 /// What ends an archive for everything but the kernel: where that reads no more, others go on behind it.
@@ -217,6 +246,10 @@ fn other_end(rest: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn behind(content: &[u8]) -> Option<usize> {
+        behind_cpio(content, &mut |_, _| {})
+    }
 
     #[test]
     fn what_has_no_magic_is_known_by_what_it_decodes_to() {
@@ -268,15 +301,15 @@ mod tests {
     fn an_initrd_is_entered_behind_its_first_archives() {
         let zstd = zstd::encode_all(&b"inside"[..], 1).unwrap();
         let both = [cpio("microcode", b"1234"), cpio("more", b"x"), zstd.clone()].concat();
-        let at = behind_cpio(&both).unwrap();
+        let at = behind(&both).unwrap();
         assert_eq!(both[at..], zstd);
-        assert_eq!(behind_cpio(&cpio("only", b"")), None);
+        assert_eq!(behind(&cpio("only", b"")), None);
         let old = [
             b"070707 of another kind TRAILER!!!\0\0".to_vec(),
             zstd.clone(),
         ]
         .concat();
-        assert_eq!(old[behind_cpio(&old).unwrap()..], zstd);
+        assert_eq!(old[behind(&old).unwrap()..], zstd);
     }
 
     /// The kernel goes on behind any member, and ends at no name: it takes what has the magic of
@@ -299,7 +332,7 @@ mod tests {
                 [last, one].concat(),
             ] {
                 let all = [&early[..], packed].concat();
-                assert_eq!(behind_cpio(&all), Some(early.len()), "{all:?}");
+                assert_eq!(behind(&all), Some(early.len()), "{all:?}");
             }
         }
         // Numbers that only the kernel takes for such, and a name of no length.
@@ -307,10 +340,10 @@ mod tests {
             let mut odd = one.to_vec();
             odd[at..at + 8].copy_from_slice(field.as_bytes());
             let all = [&odd[..], &zstd].concat();
-            assert_eq!(behind_cpio(&all), Some(odd.len()), "{field}");
+            assert_eq!(behind(&all), Some(odd.len()), "{field}");
         }
         for plain in [&b"a signature"[..], b"#BOOTCONFIG\n", b"070701 of text"] {
-            assert_eq!(behind_cpio(&[one, plain].concat()), None);
+            assert_eq!(behind(&[one, plain].concat()), None);
         }
     }
 
@@ -321,7 +354,7 @@ mod tests {
         let gzip = b"TRAILER!!!\0\0\0\x1f\x8b\x08 of nothing";
         for content in [&b"TRAILER!!!\0 and so on"[..], gzip] {
             let all = [cpio("TRAILER!!!.txt", content), zstd.clone()].concat();
-            assert_eq!(all[behind_cpio(&all).unwrap()..], zstd);
+            assert_eq!(all[behind(&all).unwrap()..], zstd);
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Cursor, Read};
 
 use super::content::{Found, Search};
+use super::decode;
+use super::stream::behind_zeroes;
 
 /// The length of an rpm's lead, and of the fixed part of its headers.
 const LEAD: u64 = 96;
@@ -33,7 +35,33 @@ pub(super) fn tar(
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         search.all(&mut member, depth - 1, &named(outer, &name), found);
     }
-    search.bytes(archive.into_inner(), outer, found)
+    let content = archive.into_inner();
+    if let Some(mut rest) = behind_zeroes(content)? {
+        search.all(&mut rest, depth - 1, &named(outer, "behind its end"), found);
+        io::copy(&mut rest, &mut io::sink())?;
+    }
+    Ok(())
+}
+
+/// What of an archive for the kernel is packed itself, and what is behind it; plain bytes of members
+/// are bytes of the archive.
+pub(super) fn cpio(
+    search: &Search<'_>,
+    content: &[u8],
+    depth: u32,
+    outer: &str,
+    found: &mut Found,
+) -> io::Result<()> {
+    let behind = decode::behind_cpio(content, &mut |name, mut member| {
+        if decode::is_packed(member) {
+            let name = String::from_utf8_lossy(name);
+            search.all(&mut member, depth - 1, &named(outer, &name), found);
+        }
+    });
+    match behind {
+        Some(at) => search.behind(&mut &content[at..], depth - 1, outer, found),
+        None => Ok(()),
+    }
 }
 
 /// A zip archive.
@@ -124,4 +152,46 @@ pub(super) fn rpm(
     }
     search.all(content, depth - 1, &named(outer, "its files"), found);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scan::tests::{found, gzip, secret};
+    use crate::scan::{KNOWN_SECRET, NOT_SEARCHED};
+
+    /// A member of an archive of cpio.
+    fn cpio(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut bytes = format!(
+            "070701{:048x}{:08x}{:032x}{:08x}{:08x}{name}\0",
+            0,
+            content.len(),
+            0,
+            name.len() + 1,
+            0
+        )
+        .into_bytes();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn members_of_cpio_are_searched_decoded() {
+        let value = "correct/horse battery+staple";
+        let all = [
+            cpio("first", b"x"),
+            cpio("usr/a.gz", &gzip(value.as_bytes())),
+            cpio("b.7z", b"7z\xbc\xaf\x27\x1c and more"),
+            cpio("TRAILER!!!", b""),
+        ]
+        .concat();
+        let header = [&[0x8e, 0xad, 0xe8, 1][..], &[0; 12]].concat();
+        let mut rpm = vec![0xed, 0xab, 0xee, 0xdb];
+        rpm.resize(96, 0);
+        rpm.extend([&header[..], &header, &gzip(&all)].concat());
+        let all = found(&[("initrd", &all), ("x.rpm", &rpm)], &secret(value));
+        let both = |rule| ["/initrd", "/x.rpm"].map(|path| format!("{rule} {path}"));
+        assert_eq!(all, [both(KNOWN_SECRET), both(NOT_SEARCHED)].concat());
+    }
 }

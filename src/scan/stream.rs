@@ -1,6 +1,6 @@
 //! What the scanner puts around a file's content.
 
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use super::owned::Hasher;
 use crate::host::interrupt;
@@ -16,6 +16,26 @@ pub(super) fn hold(content: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
     content.take(most + 1).read_to_end(&mut held)?;
     Ok(held)
 }
+
+/// What follows zeroes, as archives end with; nothing where there are only those.
+pub(super) fn behind_zeroes(content: &mut dyn Read) -> io::Result<Option<impl Read + '_>> {
+    let mut block = Vec::new();
+    loop {
+        if interrupt::raised() {
+            return Err(io::Error::other("interrupted"));
+        }
+        block.clear();
+        if (&mut *content).take(ZEROES).read_to_end(&mut block)? == 0 {
+            return Ok(None);
+        }
+        if let Some(at) = block.iter().position(|byte| *byte != 0) {
+            return Ok(Some(Cursor::new(block.split_off(at)).chain(content)));
+        }
+    }
+}
+
+/// How much of zeroes is read in one go, in bytes.
+const ZEROES: u64 = 64 << 10;
 
 /// After so many bytes of one file progress is told.
 const TOLD: u64 = 64 << 20;

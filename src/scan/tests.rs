@@ -58,7 +58,7 @@ fn the_table_is_whole() {
 }
 
 /// A tree with these files; the findings as `rule path`.
-fn found(files: &[(&str, &[u8])], subject: &Subject) -> Vec<String> {
+pub(super) fn found(files: &[(&str, &[u8])], subject: &Subject) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     for (path, content) in files {
         let path = dir.path().join(path);
@@ -88,7 +88,7 @@ fn files_that_nothing_mounts_are_judged_as_those_of_a_root() {
     assert_eq!(paths, ["/(partition 2)/etc/machine-id", "/etc/machine-id"]);
 }
 
-fn secret(value: &str) -> Subject {
+pub(super) fn secret(value: &str) -> Subject {
     Subject {
         known: Known::new(&BTreeMap::from([(
             "token".into(),
@@ -177,7 +177,7 @@ fn unsearched(files: &[(&str, &[u8])]) -> Vec<(String, String)> {
     unseen.map(|found| (found.path, found.detail)).collect()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut to = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
     std::io::Write::write_all(&mut to, bytes).unwrap();
     to.finish().unwrap()
