@@ -84,6 +84,13 @@ impl Declared {
                 account.any_key || (blob.is_some() && keys.any(|key| key_blob(key) == blob))
             })
     }
+
+    /// The key in this line of an authorized_keys file, if it is declared for any account.
+    pub(super) fn anybodys<'l>(&self, line: &'l str) -> Option<&'l str> {
+        let blob = key_blob(line)?;
+        let mut keys = self.accounts.values().flat_map(|account| &account.keys);
+        keys.any(|key| key_blob(key) == Some(blob)).then_some(blob)
+    }
 }
 
 /// The base64 part of a public key, which alone says which key it is.

@@ -22,6 +22,7 @@ mod glob;
 mod holes;
 mod homes;
 mod journal;
+mod kept;
 mod known;
 mod nested;
 mod owned;

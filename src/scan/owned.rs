@@ -60,6 +60,9 @@ impl Hasher {
     }
 }
 
+/// More files than this has no image; what is beyond nobody vouches for.
+const MOST: usize = 4 << 20;
+
 /// What the packages of an image say about their files.
 #[derive(Debug, Default)]
 pub(super) struct Owned {
@@ -81,7 +84,7 @@ impl Owned {
                 .filter(|word| word.len() == 32);
             for word in words {
                 let mut digest = [0; 16];
-                if hex::decode_to_slice(word, &mut digest).is_ok() {
+                if hex::decode_to_slice(word, &mut digest).is_ok() && self.md5.len() < MOST {
                     self.md5.insert(digest);
                 }
             }
@@ -133,7 +136,10 @@ impl Owned {
         for text in bytes.split(|byte| *byte == 0) {
             let start = text.len().saturating_sub(64);
             let mut digest = [0; 32];
-            if text.len() >= 64 && hex::decode_to_slice(&text[start..], &mut digest).is_ok() {
+            if text.len() >= 64
+                && hex::decode_to_slice(&text[start..], &mut digest).is_ok()
+                && self.sha256.len() < MOST
+            {
                 self.sha256.insert(digest);
             }
         }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::declared::Declared;
 use super::entry::Entry;
-use super::homes::Homes;
+use super::homes::Keys;
 
 /// What a rule protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -35,11 +35,8 @@ pub enum Look {
     Present(&'static [&'static str]),
     /// A regular file at such a path, judged by its content.
     Judged(&'static [&'static str], fn(&Case<'_>) -> Option<String>),
-    /// As [`Look::Judged`], when it is known whose the homes are.
-    Owned(
-        &'static [&'static str],
-        fn(&Case<'_>, &Homes) -> Option<String>,
-    ),
+    /// A file of keys at such a path, which are judged when it is known whose the homes are.
+    Owned(&'static [&'static str], fn(&Case<'_>) -> Keys),
     /// Bytes in any file.
     Bytes(&'static Bytes),
     /// Kind, mode or owner of any file.

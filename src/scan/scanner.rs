@@ -1,6 +1,5 @@
 //! Shows each file to the rules.
 
-use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::LazyLock;
 
@@ -11,7 +10,7 @@ use super::content::{self, Found, Place, Search};
 use super::entry::{Entry, Kind};
 use super::find::Finder;
 use super::holes::Pieces;
-use super::homes::Homes;
+use super::kept::Kept;
 use super::owned::{self, Hasher, Owned};
 use super::rule::{Case, Look};
 use super::stream::{Hashed, Watched};
@@ -24,13 +23,12 @@ use crate::ui::StageUi;
 pub(super) const JUDGED: usize = 4 << 20;
 
 /// What is never text of the build: compiled from files of packages.
-const COMPILED: &str = ".pyc";
+fn is_compiled(path: &str) -> bool {
+    path.ends_with(".pyc") && path.starts_with("/usr/")
+}
 
 /// Where accounts have their homes.
 const PASSWD: &str = "/etc/passwd";
-
-/// Place, rule, file and content of what is judged last.
-type Later = (String, usize, Entry, Vec<u8>);
 
 /// The path patterns of all rules.
 struct Paths {
@@ -56,15 +54,19 @@ static PATHS: LazyLock<Paths> = LazyLock::new(|| {
     Paths { set, rules }
 });
 
+/// Rules about a path: those that judge what is there, and those that do not look at it.
+#[derive(Default)]
+struct About {
+    judged: Vec<usize>,
+    skip: Vec<usize>,
+}
+
 /// Takes files, in any order, and tells what it found.
 pub struct Scanner<'a> {
     subject: &'a Subject,
     finder: Finder,
     owned: Owned,
-    candidates: Vec<Candidate>,
-    /// The homes of each place's accounts.
-    homes: BTreeMap<String, Homes>,
-    later: Vec<Later>,
+    kept: Kept,
     ui: Option<StageUi>,
     in_files: Vec<u64>,
     /// Put before the paths that are told.
@@ -86,9 +88,7 @@ impl<'a> Scanner<'a> {
             subject,
             finder: Finder::new(&subject.known),
             owned: Owned::default(),
-            candidates: vec![],
-            homes: BTreeMap::new(),
-            later: vec![],
+            kept: Kept::default(),
             ui: None,
             in_files: vec![0; subject.known.count()],
             place: String::new(),
@@ -129,7 +129,7 @@ impl<'a> Scanner<'a> {
     ) -> crate::error::Result<()> {
         interrupt::check()?;
         self.files += 1;
-        let first = self.candidates.len();
+        let first = self.kept.candidates.len();
         self.judge_mode(entry);
         if entry.kind != Kind::File || entry.size == 0 {
             return Ok(());
@@ -181,8 +181,7 @@ impl<'a> Scanner<'a> {
             self.owned.learn(&entry.path, &head);
         }
         if entry.path == PASSWD {
-            let homes = self.homes.entry(self.place.clone()).or_default();
-            homes.learn(&head);
+            self.kept.learn(&self.place, &head);
         }
         let skip = self.judge_content(entry, &head);
         let mut found = Found::default();
@@ -211,7 +210,7 @@ impl<'a> Scanner<'a> {
         if let Some(why) = found.unsearched() {
             self.candidate(rules::unseen(), &entry.path, why);
         }
-        if self.candidates.len() > first && pieces.is_none() {
+        if self.kept.candidates.len() > first && pieces.is_none() {
             let digests = match hasher {
                 Some(hasher) => hasher.finish(),
                 None => {
@@ -220,7 +219,7 @@ impl<'a> Scanner<'a> {
                     hasher.finish()
                 }
             };
-            for candidate in &mut self.candidates[first..] {
+            for candidate in &mut self.kept.candidates[first..] {
                 candidate.digests = Some(digests.clone());
             }
         }
@@ -236,7 +235,7 @@ impl<'a> Scanner<'a> {
                 continue;
             }
             seen[*secret] = true;
-            self.candidates.push(Candidate {
+            self.kept.push(Candidate {
                 rule: rules::known(),
                 path: self.shown(&entry.path),
                 detail: format!("the secret `{}` {}", known.name(*secret), at(place)),
@@ -253,7 +252,7 @@ impl<'a> Scanner<'a> {
             {
                 // Well-known programs are setuid: their packages' own, nobody else's.
                 let anyway = !rules::expected_setuid(each, entry);
-                self.candidates.push(Candidate {
+                self.kept.push(Candidate {
                     rule,
                     path: self.shown(&entry.path),
                     detail,
@@ -266,46 +265,52 @@ impl<'a> Scanner<'a> {
 
     /// Asks the rules about such files; returns those that are not about this one.
     fn judge_content(&mut self, entry: &Entry, head: &[u8]) -> Vec<usize> {
-        let (mut skip, mut last) = (vec![], None);
-        if entry.path.ends_with(COMPILED) && entry.path.starts_with("/usr/") {
-            skip.extend(0..rules::all().len());
-        }
-        for pattern in PATHS.set.matches(&entry.path) {
-            let (rule, about) = PATHS.rules[pattern];
-            if last.replace(rule) == Some(rule) {
-                continue;
-            }
+        let about = self.about(&entry.path);
+        let case = Case {
+            entry,
+            content: &head[..head.len().min(JUDGED)],
+            declared: &self.subject.declared,
+        };
+        for rule in about.judged {
             match rules::all()[rule].look {
-                _ if !about => skip.push(rule),
-                _ if self.is_declared(entry, rule) => {}
                 Look::Judged(_, judge) => {
-                    let case = Case {
-                        entry,
-                        content: &head[..head.len().min(JUDGED)],
-                        declared: &self.subject.declared,
-                    };
                     if let Some(detail) = judge(&case) {
                         self.candidate(rule, &entry.path, detail);
                     }
                 }
-                Look::Owned(..) => {
-                    let content = head[..head.len().min(JUDGED)].to_vec();
-                    let place = self.place.clone();
-                    self.later.push((place, rule, entry.clone(), content));
+                Look::Owned(_, read) => {
+                    let at = (self.place.as_str(), entry.path.as_str());
+                    self.kept.opens(at, rule, read(&case));
                 }
                 _ => self.candidate(rule, &entry.path, String::new()),
             }
         }
-        skip
+        about.skip
     }
 
-    fn is_declared(&self, entry: &Entry, rule: usize) -> bool {
-        let group = rules::all()[rule].group;
-        self.subject.declared.file(&entry.path, group)
+    /// Which rules are about a file at such a path.
+    fn about(&self, path: &str) -> About {
+        let (mut about, mut last) = (About::default(), None);
+        if is_compiled(path) {
+            about.skip.extend(0..rules::all().len());
+        }
+        for pattern in PATHS.set.matches(path) {
+            let (rule, is_about) = PATHS.rules[pattern];
+            if last.replace(rule) == Some(rule) {
+                continue;
+            }
+            let group = rules::all()[rule].group;
+            if !is_about {
+                about.skip.push(rule);
+            } else if !self.subject.declared.file(path, group) {
+                about.judged.push(rule);
+            }
+        }
+        about
     }
 
     fn candidate(&mut self, rule: usize, path: &str, detail: String) {
-        self.candidates.push(Candidate {
+        self.kept.push(Candidate {
             rule,
             path: self.shown(path),
             detail,
@@ -331,7 +336,7 @@ impl<'a> Scanner<'a> {
 
     /// Adds a finding that is no file's.
     pub(super) fn elsewhere(&mut self, rule: usize, path: String, detail: String) {
-        self.candidates.push(Candidate {
+        self.kept.push(Candidate {
             rule,
             path,
             detail,
@@ -341,25 +346,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// What was found, sorted.
-    pub fn finish(mut self) -> Report {
-        for (place, rule, entry, content) in std::mem::take(&mut self.later) {
-            let Look::Owned(_, judge) = rules::all()[rule].look else {
-                continue;
-            };
-            let case = Case {
-                entry: &entry,
-                content: &content,
-                declared: &self.subject.declared,
-            };
-            let homes = self.homes.remove(&place).unwrap_or_default();
-            if let Some(detail) = judge(&case, &homes) {
-                self.place.clone_from(&place);
-                self.candidate(rule, &entry.path, detail);
-            }
-            self.homes.insert(place, homes);
-        }
+    pub fn finish(self) -> Report {
+        let candidates = self.kept.finish(&self.subject.declared);
         Report {
-            findings: candidate::findings(&self.candidates, &self.owned),
+            findings: candidate::findings(&candidates, &self.owned),
             files: self.files,
             bytes: self.bytes,
         }

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::der::is_der_key;
 use super::text::{line_with, lines};
-use crate::scan::homes::Homes;
+use crate::scan::homes::Keys;
 use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
 
 const SETTING: Fix =
@@ -319,21 +319,8 @@ fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn authorized_keys(case: &Case<'_>, homes: &Homes) -> Option<String> {
-    let text = case.text();
-    let accounts = homes.accounts_of(&case.entry.path);
-    let undeclared: Vec<usize> = lines(&text)
-        .filter(|(_, line)| !case.declared.key(&accounts, line))
-        .map(|(number, _)| number)
-        .collect();
-    match undeclared.as_slice() {
-        [] => None,
-        [one] => Some(format!("line {one} is not declared by the recipe")),
-        many => Some(format!(
-            "{} lines are not declared by the recipe",
-            many.len()
-        )),
-    }
+fn authorized_keys(case: &Case<'_>) -> Keys {
+    Keys::read(lines(&case.text()), case.declared)
 }
 
 #[cfg(test)]
