@@ -149,19 +149,54 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Searches bytes that are no file's, such as swap space.
+    /// Searches bytes that are no file's, such as swap space; `path` is what they are called.
     ///
     /// # Errors
     /// As [`Scanner::take`].
     pub(super) fn take_bytes(
         &mut self,
+        path: &str,
         size: u64,
-        pieces: &Pieces,
+        pieces: Option<&Pieces>,
         content: &mut dyn Read,
     ) -> crate::error::Result<()> {
-        let entry = Entry::new(String::new(), 0o100_600, (0, 0), size);
-        self.take_pieces(&entry, Some(pieces), content)?;
+        let entry = Entry::new(path.to_owned(), 0o100_600, (0, 0), size);
+        self.take_pieces(&entry, pieces, content)?;
         self.files -= 1;
+        Ok(())
+    }
+
+    /// Takes another name of the file `target`, whose content is not there any more. Where it has
+    /// to be looked at by this name, too, that is told; by its own it was if `is_seen`.
+    ///
+    /// # Errors
+    /// When imgforge is interrupted.
+    pub(super) fn take_name(
+        &mut self,
+        entry: &Entry,
+        target: &str,
+        is_seen: bool,
+    ) -> crate::error::Result<()> {
+        interrupt::check()?;
+        self.files += 1;
+        self.judge_mode(entry);
+        let (own, first) = (self.about(&entry.path), self.about(target));
+        let mut misses = false;
+        for rule in own.judged {
+            match rules::all()[rule].look {
+                Look::Present(_) => self.candidate(rule, &entry.path, String::new()),
+                Look::Owned(..) => misses = true,
+                _ => misses |= !(is_seen && first.judged.contains(&rule)),
+            }
+        }
+        let known = &self.subject.known;
+        misses |= !is_compiled(target) && first.skip.iter().any(|rule| !own.skip.contains(rule));
+        misses |= (0..known.count())
+            .any(|each| known.belongs(each, target) && !known.belongs(each, &entry.path));
+        if misses {
+            let why = format!("it is {target} by another name, and was not judged by this one");
+            self.candidate(rules::unseen(), &entry.path, why);
+        }
         Ok(())
     }
 

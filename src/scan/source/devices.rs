@@ -189,7 +189,12 @@ fn search(guest: &Guestfs, leaf: &Leaf, scanner: &mut Scanner<'_>) -> Result<()>
     let bytes = Condensed::new(&pieces, |at, into: &mut [u8]| {
         from.fill(into, at).map(|()| into.len())
     });
-    scanner.take_bytes(size, &pieces, &mut BufReader::with_capacity(CHUNK, bytes))
+    scanner.take_bytes(
+        "",
+        size,
+        Some(&pieces),
+        &mut BufReader::with_capacity(CHUNK, bytes),
+    )
 }
 
 /// A device that nothing lies upon.

@@ -1,5 +1,6 @@
 //! Where files come from: a directory, an archive, a disk.
 
+mod archive;
 mod at;
 mod devices;
 pub(crate) mod ext;
@@ -10,7 +11,6 @@ pub(crate) mod table;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
@@ -20,6 +20,7 @@ use super::{Host, Report, Scanner, Subject, raw, rules};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, taken};
 use crate::pack;
+pub(super) use archive::tar;
 use parts::{Content, Volume};
 
 /// Shows every file below `root` to the scanner, `prefix` being where it is mounted.
@@ -57,46 +58,6 @@ fn with_holes(file: &File, entry: &Entry, scanner: &mut Scanner<'_>) -> Result<(
     let pieces = Pieces::new(entry.size, raw::data(file, &(0..entry.size)));
     let mut data = Condensed::new(&pieces, |at, into: &mut [u8]| file.read_at(into, at));
     scanner.take_pieces(entry, Some(&pieces), &mut data)
-}
-
-/// How a file with holes is called in an archive of pax; the header has another name.
-const SPARSE: &str = "GNU.sparse.name";
-
-/// Shows every member of a tar archive to the scanner.
-pub(super) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
-    let doing = || "reading the archive".to_owned();
-    let mut archive = tar::Archive::new(archive);
-    for member in archive.entries().doing(doing)? {
-        let mut member = member.doing(doing)?;
-        let header = member.header();
-        let kind = match header.entry_type() {
-            tar::EntryType::Directory => 0o040_000,
-            // The other name of a file that is in the archive once.
-            tar::EntryType::Link => continue,
-            tar::EntryType::Symlink => 0o120_000,
-            tar::EntryType::Block | tar::EntryType::Char => 0o060_000,
-            tar::EntryType::Fifo => 0o010_000,
-            _ => 0o100_000,
-        };
-        let mode = kind | header.mode().unwrap_or(0) & 0o7777;
-        let owner = (
-            header.uid().unwrap_or(0) as u32,
-            header.gid().unwrap_or(0) as u32,
-        );
-        let mut path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        for record in member.pax_extensions().ok().flatten().into_iter().flatten() {
-            if let Ok(record) = record
-                && record.key() == Ok(SPARSE)
-            {
-                path = String::from_utf8_lossy(record.value_bytes()).into_owned();
-            }
-        }
-        let path = path.strip_prefix('.').unwrap_or(&path);
-        let path = format!("/{}", path.trim_matches('/'));
-        let entry = Entry::new(path, mode, owner, member.size());
-        scanner.take(&entry, &mut member)?;
-    }
-    Ok(())
 }
 
 /// Scans a disk from a flattened copy, the raw bytes beside the files.
@@ -229,7 +190,7 @@ fn areas(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>) -> Result<()
         let mut bytes = Condensed::new(&pieces, |at, into: &mut [u8]| {
             file.read_at(into, part.start + at)
         });
-        scanner.take_bytes(volume.size, &pieces, &mut bytes)?;
+        scanner.take_bytes("", volume.size, Some(&pieces), &mut bytes)?;
     }
     scanner.enter("");
     Ok(())
