@@ -7,6 +7,8 @@ IMAGE ?= debian-mini
 PREFIX ?= /usr/local
 DESTDIR ?=
 IMGFORGE := target/release/imgforge
+# Whoever types make here runs what is here, whoever owns the checkout.
+export IMGFORGE_TRUST ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: audit help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs fuzz
