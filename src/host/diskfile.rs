@@ -8,7 +8,7 @@ use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::qemu_img::qemu_img;
 use crate::host::space;
-use crate::host::taken::Taken;
+use crate::host::taken::{self, Taken};
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,9 +66,7 @@ impl DiskFile {
     /// on a file that is not named.
     pub fn open(file: &Path, format: Option<DiskFormat>, backing: &[PathBuf]) -> Result<Self> {
         let shown = file.display();
-        let path = file
-            .canonicalize()
-            .map_err(|cause| Error::usage(format!("{shown} cannot be read")).cause(cause))?;
+        let path = taken::named(file)?;
         let format = match format {
             Some(format) => format,
             None => detect(&path)?,

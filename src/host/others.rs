@@ -87,11 +87,23 @@ fn hidden_data(disk: &Path) -> io::Result<bool> {
     Ok((newer && flags & 4 != 0) || described)
 }
 
-/// Makes sure that QEMU reads no file for a user's disk but itself and those in `backing`.
+/// One of the files that a disk consists of.
+#[derive(Debug)]
+pub struct Layer {
+    /// As QEMU finds it.
+    pub path: PathBuf,
+    /// The same without links, when it was looked at.
+    pub real: PathBuf,
+    /// QEMU's word for its format.
+    pub format: String,
+}
+
+/// Makes sure that QEMU reads no file for a user's disk but itself and those in `backing`; what it
+/// reads, the disk first.
 ///
 /// # Errors
 /// Of kind usage, when the disk names another one, or one of `backing` is none of its files.
-pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<()> {
+pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Vec<Layer>> {
     let named = backing.iter().map(|path| {
         let sentence = || format!("{} cannot be read", path.display());
         let real = path.canonicalize();
@@ -118,20 +130,27 @@ pub(super) fn own_parts(disk: &Path, format: &str) -> Result<()> {
     parts_in_place(disk, format, Parts::OfItsName)
 }
 
-fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
+fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<Vec<Layer>> {
     let mut used = vec![false; named.len()];
-    let (mut at, mut format) = (disk.to_owned(), format.to_owned());
+    let mut layers = vec![Layer {
+        path: disk.to_owned(),
+        real: disk.to_owned(),
+        format: format.to_owned(),
+    }];
     loop {
-        parts_in_place(&at, &format, Parts::OfItsName)?;
-        let (name, below) = match named_by(&at, &format)? {
+        let Layer {
+            path: at, format, ..
+        } = layers.last().expect("the disk itself is there");
+        parts_in_place(at, format, Parts::OfItsName)?;
+        let (name, below) = match named_by(at, format)? {
             None => break,
             Some(Other::Backing(name, below)) => (name, below),
-            Some(Other::Data(name)) => return Err(data_elsewhere(&at, &name)),
+            Some(Other::Data(name)) => return Err(data_elsewhere(at, &name)),
         };
-        let (path, real) = backing_of(&at, &name)?;
+        let (path, real) = backing_of(at, &name)?;
         match named.iter().position(|one| *one == real) {
             Some(index) if !used[index] => used[index] = true,
-            Some(_) => return Err(foreign(&at, "which is below itself")),
+            Some(_) => return Err(foreign(at, "which is below itself")),
             None => {
                 let shown = quote(&real.to_string_lossy());
                 return Err(Error::usage(format!(
@@ -145,8 +164,8 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
                 )));
             }
         }
-        format = known(&at, &name, below.as_deref())?;
-        at = path;
+        let format = known(at, &name, below.as_deref())?;
+        layers.push(Layer { path, real, format });
     }
     match used.iter().position(|used| !used) {
         Some(index) => Err(Error::usage(format!(
@@ -155,7 +174,7 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<()> {
             disk.display()
         ))
         .hint("leave out --backing, or name the overlay that is on it")),
-        None => Ok(()),
+        None => Ok(layers),
     }
 }
 

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::others::{self, Other};
+use super::others::{self, Layer, Other};
+use super::ours::Owners;
 use super::qemu_img::qemu_img;
 use super::sparse;
 use super::temporary::{Temporary, is_ours};
@@ -82,7 +83,7 @@ impl Taken {
     /// # Errors
     /// When it cannot be read, or there is no room for the copy.
     pub fn file(file: &Path) -> Result<Self> {
-        let path = real(file)?;
+        let path = named(file)?;
         if is_ours(&path) {
             return Taken::in_place(path);
         }
@@ -110,9 +111,9 @@ impl Taken {
     /// # Errors
     /// As [`others::check`] and [`Taken::file`].
     pub fn disk(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Self> {
-        let path = real(disk)?;
-        others::check(&path, format, backing)?;
-        let mut layers = others::layers(&path, format)?;
+        let path = named(disk)?;
+        // What is compared with `backing` here is what the copies are on, whatever they say by then.
+        let mut layers = others::check(&path, format, backing)?;
         let Some(last) = last_of_others(&layers) else {
             return Taken::in_place(path);
         };
@@ -120,17 +121,16 @@ impl Taken {
         let mut data = None;
         // The lowest first: those above are told where it is.
         for number in (0..=last).rev() {
-            let below = layers.get(number + 1).cloned();
-            let (path, format) = &mut layers[number];
+            let Layer { real, format, .. } = &layers[number];
             let place = dir.path().join(number.to_string());
             std::fs::create_dir(&place).doing(|| format!("making {}", place.display()))?;
-            let copy = place.join(path.file_name().unwrap_or_default());
-            data = Some(copied(path, &copy)?);
-            parts(path, &copy, format)?;
-            connect(&copy, format, below.as_ref())?;
-            *path = copy;
+            let copy = place.join(real.file_name().unwrap_or_default());
+            data = Some(copied(real, &copy)?);
+            parts(real, &copy, format)?;
+            connect(&copy, format, layers.get(number + 1))?;
+            layers[number].real = copy;
         }
-        let mut taken = Taken::in_place(layers.swap_remove(0).0)?;
+        let mut taken = Taken::in_place(layers.swap_remove(0).real)?;
         taken.data = data.unwrap_or(taken.data);
         taken._copies = Some(Arc::new(dir));
         Ok(taken)
@@ -149,27 +149,67 @@ impl Taken {
 
 /// The lowest layer that has to be copied, as others can change it, or what its name for the next
 /// one means.
-fn last_of_others(layers: &[(PathBuf, String)]) -> Option<usize> {
+fn last_of_others(layers: &[Layer]) -> Option<usize> {
     let is_named = |number: usize| {
-        let next = layers.get(number + 1).map(|(path, _)| path);
-        next.is_some_and(|next| next.canonicalize().is_ok_and(|real| real != *next))
+        let next = layers.get(number + 1);
+        next.is_some_and(|next| next.path != next.real)
     };
     let numbered = layers.iter().enumerate();
-    let mut of_others = numbered.filter(|(number, (path, _))| {
-        is_named(*number) || !real(path).is_ok_and(|real| is_ours(&real))
-    });
+    let mut of_others =
+        numbered.filter(|(number, layer)| is_named(*number) || !is_ours(&layer.real));
     of_others.next_back().map(|(number, _)| number)
 }
 
-fn real(path: &Path) -> Result<PathBuf> {
-    let real = path.canonicalize();
-    real.doing(|| format!("reading {}", path.display()))
+/// The most links that Linux follows, too.
+const LINKS: usize = 40;
+
+/// A path that a user named, without links. A link of somebody else's leads where that one says.
+///
+/// # Errors
+/// When there is no such file, or somebody else made a link on the way to it.
+pub fn named(path: &Path) -> Result<PathBuf> {
+    let unreadable =
+        |cause: io::Error| Error::usage(format!("{} cannot be read", path.display())).cause(cause);
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    let (mut at, mut links) = (PathBuf::new(), 0);
+    let words = |path: &Path| -> Vec<PathBuf> {
+        let words = path.components().rev();
+        words.map(|word| PathBuf::from(word.as_os_str())).collect()
+    };
+    let mut left = words(&absolute);
+    while let Some(word) = left.pop() {
+        if word == Path::new("..") {
+            at.pop();
+            continue;
+        }
+        let next = at.join(word);
+        let found = next.symlink_metadata().map_err(unreadable)?;
+        if !found.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if let Some(fault) = Owners::me_and_root().fault(&next, &found, true) {
+            return Err(Error::usage(format!(
+                "{} is not followed: {} is a link of another user",
+                path.display(),
+                next.display()
+            ))
+            .cause(fault.why)
+            .hint("name the file that it leads to, if that is the one you mean"));
+        }
+        if links > LINKS {
+            return Err(unreadable(rustix::io::Errno::LOOP.into()));
+        }
+        left.extend(words(&next.read_link().map_err(unreadable)?));
+    }
+    Ok(at)
 }
 
 /// Copies what is opened once; what it was.
 fn copied(from: &Path, to: &Path) -> Result<Metadata> {
     let doing = || format!("reading {}", from.display());
-    let opened = open_straight(&real(from)?).doing(doing)?;
+    let opened = open_straight(from).doing(doing)?;
     let new = File::create_new(to).doing(|| format!("writing {}", to.display()))?;
     sparse::copy(&opened, &new, to)?;
     opened.metadata().doing(doing)
@@ -190,13 +230,12 @@ fn parts(disk: &Path, copy: &Path, format: &str) -> Result<()> {
 }
 
 /// Looks at the copy, and writes into it where the layer below is.
-fn connect(copy: &Path, format: &str, below: Option<&(PathBuf, String)>) -> Result<()> {
+fn connect(copy: &Path, format: &str, below: Option<&Layer>) -> Result<()> {
     match (others::named_by(copy, format)?, below) {
         (None, None) => Ok(()),
-        (Some(Other::Backing(..)), Some((below, of))) => {
-            let below = real(below)?;
-            let rebase = ["rebase", "-u", "-f", format, "-F", of.as_str(), "-b"];
-            let rebase = qemu_img(rebase).seeing(&below).arg(below);
+        (Some(Other::Backing(..)), Some(below)) => {
+            let rebase = ["rebase", "-u", "-f", format, "-F", &below.format, "-b"];
+            let rebase = qemu_img(rebase).seeing(&below.real).arg(&below.real);
             rebase.changing(copy).arg(copy).run()
         }
         _ => Err(Error::stage(format!(
@@ -276,7 +315,11 @@ mod tests {
     fn a_copy_that_names_something_is_refused() {
         let dir = disks(true);
         let at = |name: &str| dir.path().join(name);
-        let below = (at("base.raw"), "raw".to_owned());
+        let below = Layer {
+            path: at("base.raw"),
+            real: at("base.raw"),
+            format: "raw".into(),
+        };
         connect(&at("middle"), "qcow2", Some(&below)).unwrap();
         assert!(connect(&at("middle"), "qcow2", None).is_err());
         let data = ["create", "-q", "-f", "qcow2", "-o", "data_file=base.raw"];
@@ -288,6 +331,44 @@ mod tests {
         let text = "# Disk DescriptorFile\nRW 1 FLAT \"../base.raw\" 0\n";
         std::fs::write(at("led.vmdk"), text).unwrap();
         assert!(parts(&at("led.vmdk"), &at("led.vmdk"), "vmdk").is_err());
+    }
+
+    /// A link of this user is followed, also to others, through directories and relative names; one
+    /// of somebody else is not.
+    #[test]
+    fn a_link_of_somebody_else_is_not_followed() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let at = |name: &str| real.join(name);
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        std::fs::write(at("a/b/disk"), "").unwrap();
+        for (to, link) in [
+            ("a", "c"),
+            ("b/../b/./disk", "a/d"),
+            ("c/d", "e"),
+            ("f", "f"),
+        ] {
+            symlink(to, at(link)).unwrap();
+        }
+        assert_eq!(named(&at("e")).unwrap(), at("a/b/disk"));
+        assert_eq!(named(&at("c/../e")).unwrap(), at("a/b/disk"));
+        assert!(named(&at("f")).is_err() && named(&at("g")).is_err());
+        let refused = |path: &Path| {
+            let error = named(path).unwrap_err();
+            assert!(
+                error.message().contains("a link of another user"),
+                "{error}"
+            );
+        };
+        if super::super::ours::me() == 0 {
+            std::os::unix::fs::lchown(at("c"), Some(65534), None).unwrap();
+            refused(&at("e"));
+            refused(&at("c/b/disk"));
+        } else {
+            // Any of root's is followed.
+            assert!(named(Path::new("/proc/self/exe")).is_ok());
+        }
     }
 
     #[test]
