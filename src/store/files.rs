@@ -4,17 +4,18 @@
 //! it. So a stage reads nothing there: each file of its inputs is copied into the stage's scratch while it
 //! is hashed, laid out as in the recipe repository, and what is not what was planned is refused.
 //!
-//! A file of [`LARGE`] bytes and more, a medium or a disk, gets a hard link instead where it can: of
-//! the file that was opened and hashed, whatever has its name later. What is written to it meanwhile
-//! shows in its time of change, which nobody but root can set back, and which is asked in the end.
-//! The link sets that time itself; hashing so many bytes takes longer than it is coarse.
+//! A file of [`LARGE`] bytes and more, a medium or a disk, that only this user and root can write
+//! gets a hard link instead where it can: of the file that was opened and hashed, whatever has its
+//! name later. What this user writes to it meanwhile shows in its times, which are asked in the end.
+//! Another stage's link sets one of them, too: then its content is hashed again.
 
 use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use sha2::{Digest as _, Sha256};
@@ -22,7 +23,8 @@ use sha2::{Digest as _, Sha256};
 use super::digests::Stamp;
 use super::inputs::Walked;
 use crate::error::{Context as _, Error, Result};
-use crate::host::interrupt;
+use crate::host::temporary::is_ours;
+use crate::host::{interrupt, sparse};
 
 /// From this size on a file is linked, not copied, in bytes.
 const LARGE: u64 = 64 << 20;
@@ -47,10 +49,15 @@ pub struct Files {
 struct Linked {
     shown: String,
     file: File,
+    /// Size and time of modification.
+    written: (u64, SystemTime),
     stamp: Stamp,
+    again: Hasher,
+    digest: String,
 }
 
 /// How a file is hashed while it is taken.
+#[derive(Debug)]
 enum Hasher {
     Blake3(Box<blake3::Hasher>),
     Sha256(Sha256),
@@ -61,6 +68,13 @@ impl Hasher {
         match self {
             Hasher::Blake3(hasher) => drop(hasher.update(bytes)),
             Hasher::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn anew(&self) -> Self {
+        match self {
+            Hasher::Blake3(_) => Hasher::Blake3(Box::default()),
+            Hasher::Sha256(_) => Hasher::Sha256(Sha256::new()),
         }
     }
 
@@ -115,9 +129,7 @@ impl Files {
         std::fs::create_dir(&dir).doing(|| writing(&dir))?;
         let to = dir.join(path.file_name().unwrap_or_default());
         let hasher = Hasher::Sha256(Sha256::new());
-        let (found, _) = self
-            .file(path, &to, hasher, &path.display().to_string())
-            .map_err(|cause| failed(&path.display().to_string(), cause))?;
+        let (found, _) = self.file(path, &to, hasher, &path.display().to_string())?;
         Ok((to, found))
     }
 
@@ -128,12 +140,24 @@ impl Files {
     pub fn unchanged(&self) -> Result<()> {
         let linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         for one in linked.iter() {
-            let meta = one.file.metadata();
-            let meta = meta.doing(|| format!("reading {}", one.shown))?;
-            if Stamp::of(&meta) != one.stamp {
+            let reading = || format!("reading {}", one.shown);
+            let meta = one.file.metadata().doing(reading)?;
+            if Stamp::of(&meta) == one.stamp {
+                continue;
+            }
+            let same = (meta.len(), meta.modified().doing(reading)?) == one.written && {
+                (&one.file).rewind().doing(reading)?;
+                let mut hasher = one.again.anew();
+                each_block(&one.file, &one.shown, |_, bytes| {
+                    hasher.update(bytes);
+                    Ok(())
+                })?;
+                hasher.finish() == one.digest
+            };
+            if !same {
                 return Err(changed(
                     &one.shown,
-                    "it was written to, linked or given to somebody while the stage used it",
+                    "it was written to while the stage used it",
                 ));
             }
         }
@@ -210,7 +234,7 @@ impl Files {
             };
         }
         let hasher = Hasher::Blake3(Box::default());
-        let (digest, meta) = self.file(from, to, hasher, &shown).map_err(refuse)?;
+        let (digest, meta) = self.file(from, to, hasher, &shown)?;
         let mode = meta.permissions().mode() & 0o7777;
         match format!("file {mode:o} {digest}") == planned {
             true => Ok(()),
@@ -228,44 +252,77 @@ impl Files {
         to: &Path,
         mut hasher: Hasher,
         shown: &str,
-    ) -> io::Result<(String, Metadata)> {
+    ) -> Result<(String, Metadata)> {
+        let refuse = |cause: io::Error| failed(shown, cause);
         // Two inputs may mean one file: what was taken is compared again.
         let is_new = to.symlink_metadata().is_err();
-        let mut file = open(if is_new { from } else { to })?;
-        let mut meta = open(from)?.metadata()?;
-        let mut copy = None;
+        let file = open(if is_new { from } else { to }).map_err(refuse)?;
+        let now = || open(from).and_then(|file| file.metadata());
+        let mut meta = now().map_err(refuse)?;
+        let (mut copy, mut linked) = (None, None);
         if is_new {
-            meta = file.metadata()?;
-            if self.links && meta.len() >= LARGE && link(&file, to).is_ok() {
-                meta = file.metadata()?;
-                let (shown, file, stamp) = (shown.to_owned(), file.try_clone()?, Stamp::of(&meta));
-                let one = Linked { shown, file, stamp };
-                let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-                linked.push(one);
+            meta = file.metadata().map_err(refuse)?;
+            if self.links && meta.len() >= LARGE && is_owned(&file) && link(&file, to).is_ok() {
+                meta = file.metadata().map_err(refuse)?;
+                linked = Some((Stamp::of(&meta), hasher.anew()));
             } else {
-                copy = Some(File::create_new(to)?);
+                copy = Some(File::create_new(to).map_err(refuse)?);
             }
         }
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            interrupt::check().map_err(|_| io::Error::other("interrupted"))?;
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    hasher.update(&buffer[..read]);
-                    copy.iter_mut()
-                        .try_for_each(|copy| copy.write_all(&buffer[..read]))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let size = each_block(&file, shown, |at, bytes| {
+            hasher.update(bytes);
+            let copy = copy.as_ref();
+            copy.map_or(Ok(0), |copy| sparse::write(copy, to, at, bytes))
+                .map(drop)
+        })?;
         if let Some(copy) = copy {
+            copy.set_len(size).map_err(refuse)?;
             let mode = meta.permissions().mode() & 0o777 | 0o600;
-            copy.set_permissions(Permissions::from_mode(mode))?;
+            let mode = Permissions::from_mode(mode);
+            copy.set_permissions(mode).map_err(refuse)?;
         }
-        Ok((hasher.finish(), meta))
+        let digest = hasher.finish();
+        if let Some((stamp, again)) = linked {
+            let one = Linked {
+                shown: shown.to_owned(),
+                written: (meta.len(), meta.modified().map_err(refuse)?),
+                file,
+                stamp,
+                again,
+                digest: digest.clone(),
+            };
+            let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            linked.push(one);
+        }
+        Ok((digest, meta))
     }
+}
+
+/// Reads a file from where it is at on; how many bytes there were.
+fn each_block(
+    mut file: &File,
+    shown: &str,
+    mut take: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<u64> {
+    let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
+    loop {
+        interrupt::check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(at),
+            Ok(read) => {
+                take(at, &buffer[..read])?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(shown, error)),
+        }
+    }
+}
+
+/// Whether nobody else can write an open file: one that has it mapped changes it and no time of it.
+fn is_owned(file: &File) -> bool {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    path.is_ok_and(|path| is_ours(&path))
 }
 
 impl Drop for Files {

@@ -166,3 +166,28 @@ fn packages_of_a_local_install_tree_are_not_copied() {
     assert!(there(".treeinfo") && there("images/vmlinuz"));
     assert!(!there("Packages/x.rpm"));
 }
+
+/// Two stages at a time use one medium; one that others may write is copied.
+#[test]
+fn another_stages_link_is_no_change_and_what_others_write_is_no_link() {
+    use std::os::unix::fs::MetadataExt as _;
+    let world = World::new();
+    let path = world.root.join("disk.raw");
+    File::create(&path).unwrap().set_len(LARGE).unwrap();
+    let read = world.walked(&["disk.raw"]);
+    let first = world.take(&read).unwrap();
+    let inode = |files: &Files| files.copy(&path).unwrap().metadata().unwrap().ino();
+    let own = path.metadata().unwrap().ino();
+    assert_eq!(inode(&first), own);
+    let second = Files::take(&read, &world.root, world.dir.path().join("second"), true).unwrap();
+    assert_eq!(inode(&second), own);
+    drop(second);
+    first.unchanged().unwrap();
+    drop(first);
+
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&world.root, open).unwrap();
+    let files = world.take(&read).unwrap();
+    assert_ne!(inode(&files), own);
+    assert_eq!(files.copy(&path).unwrap().metadata().unwrap().len(), LARGE);
+}
