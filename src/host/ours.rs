@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, major, minor};
 
 use crate::host::exec::quote;
 
@@ -65,6 +65,10 @@ impl Owners {
         let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
         let (shown, word) = (path.display(), quote(&path.to_string_lossy()));
         let fault = |why, mend| Some(Fault { why, mend });
+        if let Some(user) = told_by(found).filter(|user| !self.0.contains(user)) {
+            let why = format!("{shown} is what a program of the user {user} says, by FUSE");
+            return fault(why, None);
+        }
         if !self.0.contains(&owner) {
             let why = format!("{shown} belongs to another user, with the number {owner}");
             return fault(why, Some(format!("chown -R {}: {word}", me())));
@@ -103,6 +107,26 @@ impl Owners {
             ..fault
         })
     }
+}
+
+/// The user whose program says what there is of this file: of FUSE, where owners and modes are its words.
+pub fn told_by(found: &Metadata) -> Option<u32> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    serves(&mounts, found.dev())
+}
+
+/// The user whose program is the file system of this device, of FUSE: owners and modes there are
+/// what it says.
+fn serves(mounts: &str, device: u64) -> Option<u32> {
+    let device = format!("{}:{}", major(device), minor(device));
+    mounts.lines().find_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let mut kind = kind.split(' ');
+        let is_fuse = place.split(' ').nth(2) == Some(&device) && kind.next()?.starts_with("fuse");
+        let mut options = kind.next_back()?.split(',');
+        let user = options.find_map(|word| word.strip_prefix("user_id="))?;
+        is_fuse.then(|| user.parse().ok())?
+    })
 }
 
 /// Opens a file for reading that only this user can have written: a link, a pipe, or a file that
@@ -193,5 +217,17 @@ mod tests {
         let linked = no_link(File::options().write(true).create(true)).open(at("link"));
         assert!(linked.is_err());
         assert_eq!(std::fs::read(at("file")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_file_system_of_fuse_is_its_users() {
+        let mounts = "23 28 0:22 / /sys rw,nosuid - sysfs sysfs rw\n\
+             60 28 0:53 / /home/eve/mnt rw shared:9 - fuse.sshfs eve@host:/ rw,user_id=1007\n\
+             61 28 0:54 / /mnt/a\\040b rw - fuseblk /dev/sdb1 rw,user_id=0,allow_other\n";
+        let of = |minor| serves(mounts, rustix::fs::makedev(0, minor));
+        assert_eq!(
+            [of(22), of(53), of(54), of(55)],
+            [None, Some(1007), Some(0), None]
+        );
     }
 }

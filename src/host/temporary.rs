@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock, major, minor};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context as _, Result};
 use crate::host::ours;
@@ -61,26 +61,11 @@ pub fn is_ours(path: &Path) -> bool {
     let looks = path.ancestors().map(Path::symlink_metadata);
     let looks: io::Result<Vec<_>> = looks.collect();
     let seen = |found: &Metadata| (found.uid(), found.mode());
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let others_tell = |found: &Metadata| {
-        serves(&mounts, found.dev()).is_some_and(|user| ![0, ours::me()].contains(&user))
+        ours::told_by(found).is_some_and(|user| ![0, ours::me()].contains(&user))
     };
     looks.is_ok_and(|found| {
         !found.iter().any(others_tell) && decide(found.iter().map(seen).rev(), ours::me())
-    })
-}
-
-/// The user whose program is the file system of this device, of FUSE: owners and modes there are
-/// what it says.
-fn serves(mounts: &str, device: u64) -> Option<u32> {
-    let device = format!("{}:{}", major(device), minor(device));
-    mounts.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut kind = kind.split(' ');
-        let is_fuse = place.split(' ').nth(2) == Some(&device) && kind.next()?.starts_with("fuse");
-        let mut options = kind.next_back()?.split(',');
-        let user = options.find_map(|word| word.strip_prefix("user_id="))?;
-        is_fuse.then(|| user.parse().ok())?
     })
 }
 
@@ -191,18 +176,6 @@ mod tests {
         assert_eq!(modes(0o777, 0o700), roomy());
         assert_eq!(modes(0o700, 0o777), roomy());
         assert_eq!(beside(&place.join("none/disk")), roomy());
-    }
-
-    #[test]
-    fn a_file_system_of_fuse_is_its_users() {
-        let mounts = "23 28 0:22 / /sys rw,nosuid - sysfs sysfs rw\n\
-             60 28 0:53 / /home/eve/mnt rw shared:9 - fuse.sshfs eve@host:/ rw,user_id=1007\n\
-             61 28 0:54 / /mnt/a\\040b rw - fuseblk /dev/sdb1 rw,user_id=0,allow_other\n";
-        let of = |minor| serves(mounts, rustix::fs::makedev(0, minor));
-        assert_eq!(
-            [of(22), of(53), of(54), of(55)],
-            [None, Some(1007), Some(0), None]
-        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,7 +118,7 @@ impl Ledger {
         let mut private = std::fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(&dir).doing(doing)?;
-        let lock = File::create_new(dir.join("lock")).doing(doing)?;
+        let lock = new_file(&dir.join("lock")).doing(doing)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(std::io::Error::from)
             .doing(doing)?;
@@ -147,7 +147,7 @@ impl Ledger {
         ));
         let doing = || format!("writing the ledger {}", path.display());
         let text = serde_json::to_vec(item).unwrap_or_default();
-        let mut file = File::create_new(&path).doing(doing)?;
+        let mut file = new_file(&path).doing(doing)?;
         file.write_all(&text).doing(doing)?;
         file.sync_all().doing(doing)?;
         // The name of the record has to outlive a power loss, too.
@@ -173,6 +173,12 @@ impl Ledger {
             _record: record,
         })
     }
+}
+
+/// What a group or others could write, whatever the umask, would not be obeyed.
+fn new_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A directory in the ledger. Dropping it removes it with everything in it.
@@ -201,7 +207,7 @@ impl Drop for Ledger {
         // Records that are still there keep the directory for the next gc.
         drop(std::fs::remove_file(self.dir.join("lock")));
         if std::fs::remove_dir(&self.dir).is_err() {
-            drop(File::create(self.dir.join("lock")));
+            drop(new_file(&self.dir.join("lock")));
         }
     }
 }
@@ -221,6 +227,20 @@ impl Drop for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever the umask.
+    #[test]
+    fn nobody_else_writes_what_clearing_up_obeys() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let path = dir.path().join(".draft-0123456789abcdef0123456789abcdef");
+        let record = ledger.record(&Item::Scratch { path }).unwrap();
+        for file in [&record.path, &ledger.dir.join("lock")] {
+            assert_eq!(file.metadata().unwrap().permissions().mode(), 0o100_600);
+        }
+    }
 
     #[test]
     fn only_names_that_imgforge_gives_are_cleared() {
