@@ -1,41 +1,172 @@
-//! Which key goes on to sign a repository whose public key is another one than the configured key's.
-//! What lies in the directory is not signed, and who publishes may have many keys: one signs here
-//! only because a text that one of them has signed says so of this very repository.
+//! Which key signs a repository whose public key is another one than the configured key's: one rule
+//! for who publishes and who reads. What lies in the directory is not signed, and the host may have
+//! many keys: one counts here only because a text that one of them has signed says so of this very
+//! repository. A key that this host knows to be retired never counts again.
+
+use std::path::Path;
+
+use jiff::Timestamp;
 
 use super::rotate::{Keys, second_path};
-use super::{Repository, State, below};
+use super::seen::Seen;
+use super::{Repository, State, below, files};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Signer, verify};
-use crate::index::{Claims, Owner};
+use crate::index::Claims;
+
+/// A repository whose public key is not that of the signing key.
+pub(super) struct Former<'a> {
+    pub(super) root: &'a Path,
+    pub(super) state: &'a State,
+    pub(super) seen: Option<&'a Seen>,
+    /// The configured key, or the newest of imgforge's own, and its fingerprint.
+    pub(super) signer: &'a Signer,
+    pub(super) ours: &'a str,
+    /// Fingerprint of the repository's.
+    pub(super) theirs: &'a str,
+}
+
+impl Former<'_> {
+    /// The repository's key, if it signs: while a rotation is not finished, the old one does,
+    /// whichever of the two is configured; and an older one of imgforge's own goes on where nobody
+    /// has begun a rotation.
+    pub(super) fn find(&self) -> Result<Option<Signer>> {
+        if self.is_over() {
+            return Ok(None);
+        }
+        let own = self.signer.own_with(self.theirs)?;
+        let signs = match &own {
+            Some(own) => self.signs_here(own)? == Some(true),
+            None => false,
+        };
+        Ok((signs || self.awaits()?)
+            .then(|| own.unwrap_or_else(|| self.signer.with_key(self.theirs, false))))
+    }
+
+    /// One of imgforge's own keys, where nothing is published yet.
+    fn unpublished(&self) -> Result<Option<Signer>> {
+        match self.signer.own_with(self.theirs)? {
+            Some(own) if !self.is_over() && self.signs_here(&own)?.is_none() => Ok(Some(own)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether this host knows that the key signs no more, or that another repository was here.
+    fn is_over(&self) -> bool {
+        let Some(memory) = self.seen.map(Seen::read) else {
+            return false;
+        };
+        let other = memory.repository.is_some_and(|id| id != self.state.id);
+        other || memory.retired.contains(self.theirs)
+    }
+
+    /// Whether one of imgforge's own keys signs this repository, by an index of its own; none where
+    /// there is no index.
+    fn signs_here(&self, own: &Signer) -> Result<Option<bool>> {
+        for channel in self.state.channels.keys() {
+            let claims = self.said(own, &self.state.index_path(channel))?;
+            return Ok(Some(match claims {
+                Said::Nothing => continue,
+                Said::Wrong => false,
+                // One without an owner is by an older imgforge.
+                Said::By(claims) => claims.owner.is_none_or(|owner| {
+                    owner.repository == self.state.id && owner.key == self.theirs
+                }),
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Whether our key has signed, in a rotation of this repository that goes on, that the other
+    /// signs it.
+    fn awaits(&self) -> Result<bool> {
+        let keys = files::read_json::<Keys>(self.root, ".imgforge/keys.json")?.unwrap_or_default();
+        let mut seconds = keys.seconds.into_iter();
+        let Some(second) = seconds.find(|second| second.fingerprint == self.ours) else {
+            return Ok(false);
+        };
+        let pair = (second.suffix, second.fingerprint);
+        for channel in self.state.channels.keys() {
+            let Some(path) = second_path(&self.state.index_path(channel), &pair.0) else {
+                continue;
+            };
+            if let Said::By(claims) = self.said(self.signer, &path)? {
+                let fresh = claims.expired(Timestamp::now()).is_none();
+                return Ok(claims.owner.is_some_and(|owner| {
+                    fresh
+                        && owner.repository == self.state.id
+                        && owner.key == self.theirs
+                        && owner.seconds.contains(&pair)
+                }));
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a signer has said in an index.
+    fn said(&self, signer: &Signer, path: &str) -> Result<Said> {
+        let Some(signed) = below::read(self.root, path)? else {
+            return Ok(Said::Nothing);
+        };
+        let keyring = Keyring::read(&signer.public_key()?, None)?;
+        Ok(match verify(&signed, &keyring) {
+            Ok(verified) => Said::By(Claims::parse(&verified.text)),
+            Err(_) => Said::Wrong,
+        })
+    }
+}
+
+/// See [`Former::said`].
+enum Said {
+    /// There is no such index.
+    Nothing,
+    /// Somebody else has signed it.
+    Wrong,
+    By(Claims),
+}
 
 impl Repository {
-    /// While a rotation is not finished, the old key signs, whichever of the two is configured.
+    /// Goes on with the key that signs, which is not the configured one.
     pub(super) fn former_key(&mut self, theirs: &str, ours: &str) -> Result<String> {
         let state = State::read(&self.root)?;
-        let keys = self.written_keys()?.unwrap_or_default();
-        let former = match self.signer.own_with(theirs)? {
-            Some(own) if self.signs_here(&state, &own, theirs)? => Some(own),
-            _ if self.awaits(&state, &keys, theirs, ours)? => {
-                Some(match self.signer.own_with(theirs)? {
-                    Some(own) => own,
-                    None => self.signer.with_key(theirs, false),
-                })
-            }
-            _ => None,
+        let former = Former {
+            root: &self.root,
+            state: &state,
+            seen: self.seen.as_ref(),
+            signer: &self.signer,
+            ours,
+            theirs,
         };
-        if let Some(former) = former {
-            self.signer = former;
-            return Ok(theirs.to_owned());
+        let found = match former.find()? {
+            None => former.unpublished()?,
+            found => found,
+        };
+        match found {
+            Some(found) => {
+                self.signer = found;
+                Ok(theirs.to_owned())
+            }
+            None => Err(self.not_by(theirs, ours)?),
         }
+    }
+
+    fn not_by(&self, theirs: &str, ours: &str) -> Result<Error> {
+        let keys = self.written_keys()?.unwrap_or_default();
         let root = self.root.display();
         let error = Error::usage(format!(
             "{root} is signed by the key {theirs}, not by {ours}"
         ));
+        let retired = self.seen.as_ref();
+        if let Some(seen) = retired.filter(|seen| seen.read().retired.contains(theirs)) {
+            return Ok(error
+                .cause("a rotation from that key to another was finished here")
+                .hint(seen.go_back()));
+        }
         let begun = keys
             .seconds
             .iter()
             .find(|second| second.fingerprint == ours);
-        Err(if let Some(second) = begun {
+        Ok(if let Some(second) = begun {
             error.hint(format!(
                 "if an older imgforge has begun a rotation to your key: write `signing-key: \
                  {theirs}` in imgforge.yaml until it is finished, then `imgforge repo rotate-key \
@@ -51,62 +182,4 @@ impl Repository {
             error.hint("publish with the key that it was made with, or to another directory")
         })
     }
-
-    /// Whether one of imgforge's own keys signs this repository, by an index of its own.
-    fn signs_here(&self, state: &State, own: &Signer, fingerprint: &str) -> Result<bool> {
-        for channel in state.channels.keys() {
-            let owner = self.owner_said(own, &state.index_path(channel))?;
-            return Ok(match owner {
-                Said::Nothing => continue,
-                Said::Wrong => false,
-                // By an older imgforge.
-                Said::By(None) => true,
-                Said::By(Some(owner)) => owner.repository == self.id && owner.key == fingerprint,
-            });
-        }
-        // Nothing is published here yet.
-        Ok(true)
-    }
-
-    /// Whether our key has signed, in a rotation of this repository, that the other signs it.
-    fn awaits(&self, state: &State, keys: &Keys, theirs: &str, ours: &str) -> Result<bool> {
-        for second in keys
-            .seconds
-            .iter()
-            .filter(|second| second.fingerprint == ours)
-        {
-            for channel in state.channels.keys() {
-                let Some(path) = second_path(&state.index_path(channel), &second.suffix) else {
-                    continue;
-                };
-                if let Said::By(Some(owner)) = self.owner_said(&self.signer, &path)? {
-                    let pair = (second.suffix.clone(), ours.to_owned());
-                    let right = owner.repository == self.id && owner.key == theirs;
-                    return Ok(right && owner.seconds.contains(&pair));
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// What a signer has said of an index's owner.
-    fn owner_said(&self, signer: &Signer, path: &str) -> Result<Said> {
-        let Some(signed) = below::read(&self.root, path)? else {
-            return Ok(Said::Nothing);
-        };
-        let keyring = Keyring::read(&signer.public_key()?, None)?;
-        Ok(match verify(&signed, &keyring) {
-            Ok(verified) => Said::By(Claims::parse(&verified.text).owner),
-            Err(_) => Said::Wrong,
-        })
-    }
-}
-
-/// See [`Repository::owner_said`].
-enum Said {
-    /// There is no such index.
-    Nothing,
-    /// Somebody else has signed it.
-    Wrong,
-    By(Option<Owner>),
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Repository;
 use super::seen::{Mark, Seen, refuse_future};
 use super::verify::Signed;
 use crate::error::{Error, Result};
+use crate::index::{Claims, Owner};
 use crate::units::elapsed;
 
 /// How old what is signed may be.
@@ -17,10 +19,18 @@ pub enum Age {
     /// It counts.
     #[default]
     Current,
+    /// It counts, and what is signed in its place waits for no clock.
+    Urgent,
     /// It may have expired.
     Expired,
-    /// It may be older than what was seen before, too.
+    /// It may be older than what was seen before, too, or of a time that is yet to come.
     Any,
+}
+
+impl Age {
+    fn may_have_expired(self) -> bool {
+        matches!(self, Age::Expired | Age::Any)
+    }
 }
 
 /// Refuses signed texts of the repository in `root` that are too old or none of it, and remembers the
@@ -42,9 +52,11 @@ pub(super) fn refuse_old(
     let path = |text: &Signed| root.join(&text.path).display().to_string();
     let now = Timestamp::now();
     for (text, told) in told() {
-        refuse_future(&path(text), told.when)?;
+        if age != Age::Any {
+            refuse_future(&path(text), told.when)?;
+        }
         let end = told.valid_until.filter(|end| *end <= now);
-        if let Some(end) = end.filter(|_| age == Age::Current) {
+        if let Some(end) = end.filter(|_| !age.may_have_expired()) {
             return Err(Error::gate(format!("{} was valid until {end:.0}", path(text)))
                 .cause("nobody has signed anything here since, or somebody put an old state back")
                 .hint(
@@ -69,6 +81,15 @@ pub(super) fn refuse_old(
         }
         addresses.push((address, told));
     }
+    let indexes = told().filter(|(text, _)| text.channel.is_some());
+    let owners: Vec<(String, Owner)> = indexes
+        .filter_map(|(text, told)| Some((path(text), Claims::parse(&told.text).owner?)))
+        .collect();
+    let known = seen.read().retired;
+    let again = |(_, owner): &&(String, Owner)| known.contains(&owner.key);
+    if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
+        return Err(signs_again(path, &owner.key, seen));
+    }
     let marks: Vec<Mark<'_>> = addresses
         .iter()
         .map(|(address, told)| Mark {
@@ -78,7 +99,16 @@ pub(super) fn refuse_old(
             claims: told.valid_until.is_some(),
         })
         .collect();
-    seen.take(&marks, age == Age::Any)
+    seen.take(&marks, age == Age::Any)?;
+    let retired = owners.into_iter().flat_map(|(_, owner)| owner.retired);
+    seen.retire(retired.collect(), age == Age::Any)
+}
+
+/// A rotation was finished, and all is as if it had not been.
+fn signs_again(path: &str, key: &str, seen: &Seen) -> Error {
+    Error::gate(format!("{path} is signed by {key}, which was retired here"))
+        .cause("somebody put an old state back, restored a backup, or has the old key")
+        .hint(seen.go_back())
 }
 
 /// A list that does not say whose it is beside what does: all are signed anew at once.
@@ -105,11 +135,12 @@ fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
 }
 
 /// Refuses to sign with a time that lies before that of what is replaced: whoever has seen that one
-/// would refuse the new one. The clocks of two publishers differ a little.
+/// would refuse the new one. The clocks of two publishers differ a little. What is urgent is signed
+/// all the same, and so is what may be of any age.
 ///
 /// # Errors
 /// When it lies more than some seconds before it.
-pub(super) fn await_clock(root: &Path, signed: &[Signed]) -> Result<()> {
+pub(super) fn await_clock(repository: &Repository, signed: &[Signed], age: Age) -> Result<()> {
     const PATIENCE: i64 = 10;
     let times = signed
         .iter()
@@ -123,11 +154,22 @@ pub(super) fn await_clock(root: &Path, signed: &[Signed]) -> Result<()> {
         std::thread::sleep(span);
         return Ok(());
     }
-    Err(Error::host(format!(
+    let what = format!(
         "{} was signed {} after the time that this host's clock shows",
-        root.join(&text.path).display(),
+        repository.root.join(&text.path).display(),
         elapsed(span)
-    ))
-    .cause("clients that have seen it would refuse what is signed now")
-    .hint("set the clocks of all hosts that publish; if this one's is right, try again after that time"))
+    );
+    if matches!(age, Age::Urgent | Age::Any) {
+        repository.ui.warning(format!(
+            "{what}: clients and publishers that have seen it refuse what is signed now, until then"
+        ));
+        return Ok(());
+    }
+    Err(Error::host(what)
+        .cause("clients that have seen it would refuse what is signed now")
+        .hint(
+            "set the clocks of all hosts that publish; if this one's is right, try again after that \
+             time, or sign everything all the same with `imgforge channel renew --allow-older`; \
+             `imgforge repo yank` does not wait",
+        ))
 }

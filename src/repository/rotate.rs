@@ -257,8 +257,12 @@ impl Repository {
             .files
             .push(ViewFile::new("imgforge.gpg", public));
         let rotation = self.rotation(&transaction.keys, from, to, true);
+        let retired = transaction.keys.retired.iter().cloned().collect();
         transaction.resign()?;
         transaction.commit()?;
+        if let Some(seen) = &self.seen {
+            seen.retire(retired, false)?;
+        }
         Ok(rotation)
     }
 
@@ -308,13 +312,37 @@ impl Transaction<'_> {
             if kept.iter().any(|second| second.suffix == suffix) {
                 continue;
             }
-            let dated: Vec<String> = super::renew::dated(&self.state).collect();
-            let paths = dated.iter().filter_map(|path| second_path(path, &suffix));
-            let paths = paths.chain([format!("imgforge-{suffix}.gpg")]);
-            let there = paths.filter(|path| self.repository.root.join(path).exists());
+            let key = format!("imgforge-{suffix}.gpg");
+            let all = self.under_second(&suffix).into_iter().chain([key]);
+            let there = all.filter(|path| self.repository.root.join(path).exists());
             self.files.extend(there.map(ViewFile::remove));
         }
         self.keys.seconds = kept;
+    }
+
+    /// The indexes and lists under a second URL that are there.
+    fn under_second(&self, suffix: &str) -> Vec<String> {
+        let dated = super::renew::dated(&self.state);
+        let paths = dated.filter_map(|path| second_path(&path, suffix));
+        let there = |path: &String| self.repository.root.join(path).exists();
+        paths.filter(there).collect()
+    }
+
+    /// Takes away the indexes and lists under second URLs whose keys cannot sign them now: what is
+    /// yanked would stay in them.
+    pub(super) fn withdraw_resting(&mut self) {
+        let seconds = self.keys.seconds.iter();
+        let resting = seconds.filter(|one| one.resting.is_some());
+        for suffix in resting.map(|one| one.suffix.clone()).collect::<Vec<_>>() {
+            let gone = self.under_second(&suffix);
+            if !gone.is_empty() {
+                self.repository.ui.warning(format!(
+                    "index-{suffix}.asc is removed, as it would go on to list what is yanked: \
+                     its readers find nothing until its key can sign"
+                ));
+            }
+            self.files.extend(gone.into_iter().map(ViewFile::remove));
+        }
     }
 
     /// Signs everything again: what is derived from the state, the indexes, and the files beside

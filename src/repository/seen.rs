@@ -43,6 +43,8 @@ pub(crate) struct Memory {
     pub(crate) repository: Option<String>,
     /// The addresses whose texts said what they are, and until when they count.
     pub(crate) claimed: BTreeSet<String>,
+    /// Fingerprints of keys that signed the repository once, and never do again.
+    pub(crate) retired: BTreeSet<String>,
 }
 
 /// Of a signed text, what tells an old or another one from the right one.
@@ -165,8 +167,8 @@ impl Seen {
     }
 
     /// Refuses what is of another repository than was here before, or does not say so any more, and
-    /// what does not say how long it counts any more; remembers the rest. `older` lets pass what an
-    /// older imgforge may have signed.
+    /// what does not say how long it counts any more; remembers the rest, but for a time that is yet
+    /// to come. `older` lets pass what an older imgforge may have signed.
     ///
     /// # Errors
     /// When it is refused, or cannot be remembered.
@@ -192,10 +194,41 @@ impl Seen {
                 if let Some(id) = mark.repository {
                     memory.repository = Some(id.to_owned());
                 }
-                memory.signed.insert(address, mark.when.as_second());
+                match is_to_come(mark.when) {
+                    true => memory.signed.remove(&address),
+                    false => memory.signed.insert(address, mark.when.as_second()),
+                };
             }
             Ok(())
         })
+    }
+
+    /// Remembers that these keys sign the repository no more; `only` they, where a newer state is
+    /// lost.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn retire(&self, keys: BTreeSet<String>, only: bool) -> Result<()> {
+        let known = self.read().retired;
+        if known == keys || (!only && keys.is_subset(&known)) {
+            return Ok(());
+        }
+        self.update(|memory| {
+            if only {
+                memory.retired.clear();
+            }
+            memory.retired.extend(keys);
+            Ok(())
+        })
+    }
+
+    /// What to do where a retired key signs again.
+    pub(crate) fn go_back(&self) -> String {
+        format!(
+            "restore the newest state from a backup or a copy; if that is lost, and you want to go \
+             back to this key, remove {}, what this host remembers of the repository",
+            self.dir.display()
+        )
     }
 
     /// Remembers what this host has signed of a repository, and when; of another one that was here
@@ -213,6 +246,7 @@ impl Seen {
                 memory.signed.clear();
                 memory.claimed.clear();
                 memory.seen.clear();
+                memory.retired.clear();
             }
             memory.repository = Some(repository.to_owned());
             for (address, when) in signed {
@@ -270,18 +304,23 @@ impl Seen {
 /// # Errors
 /// When it is more than a day ahead.
 pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
-    let now = Timestamp::now();
-    if when.as_second() <= now.as_second() + AHEAD {
+    if !is_to_come(when) {
         return Ok(());
     }
+    let now = Timestamp::now();
     Err(Error::gate(format!(
         "{what} was signed at {when:.0}, which is yet to come"
     ))
     .cause(format!("this host's clock says {now:.0}"))
     .hint(
         "set this host's clock, if it is wrong; else the publisher's was: its owner signs \
-                 everything anew with `imgforge channel renew`",
+                 everything anew with `imgforge channel renew --allow-older`",
     ))
+}
+
+/// Whether a time is so far ahead that one of the clocks is wrong.
+pub(crate) fn is_to_come(when: Timestamp) -> bool {
+    when.as_second() > Timestamp::now().as_second() + AHEAD
 }
 
 fn read(dir: &Path) -> Memory {

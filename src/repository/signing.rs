@@ -86,7 +86,7 @@ impl Transaction<'_> {
             if let Some(why) = &second.resting {
                 let suffix = &second.suffix;
                 self.repository.ui.warning(format!(
-                    "index-{suffix}.asc stays as it was: its key cannot sign: {why}; \
+                    "index-{suffix}.asc is not signed: its key cannot sign: {why}; \
                      `imgforge repo rotate-key --cancel` ends that rotation"
                 ));
                 continue;

@@ -92,7 +92,7 @@ impl<'a> Transaction<'a> {
             repository.seen.as_ref(),
             age,
         )?;
-        await_clock(&repository.root, state.signed())?;
+        await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;
         state.url.clone_from(&repository.url);
         let mut transaction = Transaction {

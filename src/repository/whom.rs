@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::rotate::Keys;
+use super::former::Former;
 use super::seen::Seen;
-use super::{State, below, files};
+use super::{State, below};
 use crate::error::{Kind, Result};
 use crate::gpg::{Keyring, Signer, Signers, verify};
 use crate::ui::Ui;
@@ -40,7 +40,7 @@ pub(crate) fn find(
     let offered = offered.map(|bytes| unless_host(Keyring::read(&bytes, None)));
     let offered = offered.transpose()?.flatten();
     if let (Some(signer), Some(offered)) = (signer, &offered)
-        && let Some(signer) = signs(root, signer, offered)?
+        && let Some(signer) = signs(root, signer, offered, seen)?
     {
         let keyring = Keyring::read(&signer.public_key()?, None)?;
         return Ok(Some((Whom::Signs, keyring)));
@@ -60,9 +60,8 @@ pub(crate) fn find(
     Ok(offered.map(|keyring| (Whom::First, keyring)))
 }
 
-/// The signing key of this host that is the one of the repository. While a rotation is not finished,
-/// the old one is, whichever of the two is configured.
-fn signs(root: &Path, signer: &Signer, offered: &Keyring) -> Result<Option<Signer>> {
+/// The signing key of this host that is the one of the repository, by the rule of who publishes.
+fn signs(root: &Path, signer: &Signer, offered: &Keyring, seen: &Seen) -> Result<Option<Signer>> {
     let [theirs] = offered.fingerprints.as_slice() else {
         return Ok(None);
     };
@@ -70,14 +69,20 @@ fn signs(root: &Path, signer: &Signer, offered: &Keyring) -> Result<Option<Signe
     if ours.contains(theirs) {
         return Ok(Some(signer.clone()));
     }
-    if let Some(own) = signer.own_with(theirs)? {
-        return Ok(Some(own));
-    }
-    let keys = unless_host(files::read_json::<Keys>(root, ".imgforge/keys.json"))?.flatten();
-    let mut seconds = keys.into_iter().flat_map(|keys| keys.seconds);
-    match seconds.any(|second| ours.contains(&second.fingerprint)) {
-        true => signer.secret_with(theirs),
-        false => Ok(None),
+    let Some(state) = unless_host(State::read(root))? else {
+        return Ok(None);
+    };
+    let former = Former {
+        root,
+        state: &state,
+        seen: Some(seen),
+        signer,
+        ours: &ours.join(" "),
+        theirs,
+    };
+    match unless_host(former.find())?.flatten() {
+        Some(found) if !found.is_own() => signer.secret_with(theirs),
+        found => Ok(found),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::bind::Number;
 use super::channel::previous;
+use super::fresh::Age;
 use super::state::{Action, Moved, Stamp};
 use super::transaction::{Place, Transaction};
 use super::{Repository, below};
@@ -26,7 +27,7 @@ pub struct Yanked {
 impl Repository {
     /// Yanks a revision, and every other one with the same bytes. Channels that have one, frozen
     /// ones too, get what they had before, or nothing. With `purge` the files go at once, whoever
-    /// is downloading them.
+    /// is downloading them. What a second key has signed that cannot sign now goes.
     ///
     /// # Errors
     /// When there is no such revision, or its files cannot be removed.
@@ -39,10 +40,11 @@ impl Repository {
         ui: &Ui,
     ) -> Result<Yanked> {
         let held = self.lock()?;
-        let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
+        let mut transaction = Transaction::begin_at(self, &held, stamp.clone(), Age::Urgent)?;
         let yanked = transaction
             .yank(name, revision, purge)
             .map_err(|error| error.within(format!("yanking {name}@{revision} failed")))?;
+        transaction.withdraw_resting();
         transaction.commit()?;
         for dir in &yanked.purged {
             self.step("purge a revision");

@@ -19,9 +19,7 @@ fn settings(world: &World, valid_for: u64) -> Settings {
 pub(crate) fn sign_again(world: &World, path: &str, later: i64, change: impl Fn(String) -> String) {
     let path = world.path("repo").join(path);
     let keyring = world.path("repo/imgforge.gpg");
-    let text = verify(&std::fs::read(&path).unwrap(), &keyring)
-        .unwrap()
-        .text;
+    let verified = verify(&std::fs::read(&path).unwrap(), &keyring).unwrap();
     // Its agent ends with it.
     let home = Home(world.path("state/gnupg"));
     let when = jiff::Timestamp::now().as_second() + later;
@@ -29,8 +27,9 @@ pub(crate) fn sign_again(world: &World, path: &str, later: i64, change: impl Fn(
         .program()
         .arg("--faked-system-time")
         .arg(format!("{when}!"))
+        .args(["--local-user", &verified.fingerprint])
         .args(["--digest-algo", "SHA512", "--clearsign"])
-        .input(change(text))
+        .input(change(verified.text))
         .output()
         .unwrap();
     std::fs::write(path, signed).unwrap();

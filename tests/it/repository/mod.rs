@@ -14,6 +14,7 @@ mod parents;
 mod planted;
 mod publish;
 mod readonly;
+mod retired;
 mod rotations;
 pub(crate) mod site;
 mod soak;

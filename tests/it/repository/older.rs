@@ -184,5 +184,40 @@ fn nothing_is_signed_before_what_it_replaces() {
     filled(&site.world);
     sign_again(&site.world, "index.asc", 3600, |text| text);
     let text = site.fails(3, &["channel", "renew"]);
-    assert!(text.contains("clock"), "{text}");
+    assert!(
+        text.contains("clock") && text.contains("--allow-older"),
+        "{text}"
+    );
+    // What must go at once goes.
+    let yanked = site.run(&["repo", "yank", "web-node@2", "--why", "leaked"]);
+    let told = String::from_utf8(yanked.stderr).unwrap();
+    assert!(
+        yanked.status.success() && told.contains("refuse what is signed now, until then"),
+        "{told}"
+    );
+    site.ok(GO_ON[2]);
+    sign_again(&site.world, "index.asc", 3600, |text| text);
+    site.fails(3, GO_ON[3]);
+    site.ok(&["channel", "renew", "--allow-older"]);
+    site.ok(&["channel", "renew"]);
+}
+
+/// A publisher's clock was wrong for a while.
+#[test]
+fn a_time_that_is_yet_to_come_locks_nobody_out() {
+    let site = site();
+    filled(&site.world);
+    site.ok(&["channel", "renew"]);
+    sign_again(&site.world, "index.asc", 400 * 24 * 3600, |text| text);
+    for args in [GO_ON[0], GO_ON[2], GO_ON[4], &["channel", "renew"]] {
+        let text = site.fails(4, args);
+        assert!(
+            text.contains("yet to come") && text.contains("--allow-older"),
+            "{args:?}: {text}"
+        );
+    }
+    site.ok(&["channel", "renew", "--allow-older"]);
+    for args in [GO_ON[0], GO_ON[2], &["channel", "renew"]] {
+        site.ok(args);
+    }
 }

@@ -6,15 +6,15 @@ use super::forged::change;
 use super::world::*;
 
 /// A user's keys, and a repository that the first of them signs.
-struct Keyed {
-    world: World,
-    home: Home,
-    keys: Vec<String>,
-    notices: Arc<Mutex<Vec<String>>>,
+pub(super) struct Keyed {
+    pub(super) world: World,
+    pub(super) home: Home,
+    pub(super) keys: Vec<String>,
+    pub(super) notices: Arc<Mutex<Vec<String>>>,
 }
 
 impl Keyed {
-    fn new(count: usize) -> Self {
+    pub(super) fn new(count: usize) -> Self {
         let world = World::new();
         let home = Home::new(world.path("gnupg"));
         let then = ["--faked-system-time", "20200101T000000!"];
@@ -34,7 +34,7 @@ impl Keyed {
         }
     }
 
-    fn open_at(&self, path: &str, key: usize) -> Result<Repository> {
+    pub(super) fn open_at(&self, path: &str, key: usize) -> Result<Repository> {
         Repository::open(Settings {
             ui: Ui::new(Notices(Arc::clone(&self.notices))),
             ..Settings::new(
@@ -44,17 +44,17 @@ impl Keyed {
         })
     }
 
-    fn open(&self, key: usize) -> Repository {
+    pub(super) fn open(&self, key: usize) -> Repository {
         self.open_at("repo", key).unwrap()
     }
 
-    fn rotate(&self, repository: &Repository, to: usize, suffix: &str) -> Result<()> {
+    pub(super) fn rotate(&self, repository: &Repository, to: usize, suffix: &str) -> Result<()> {
         let key = Some(self.keys[to].as_str());
         repository.rotate(key, suffix, &Stamp::now()).map(drop)
     }
 
     /// Who has signed a file.
-    fn signer_of(&self, path: &str) -> usize {
+    pub(super) fn signer_of(&self, path: &str) -> usize {
         let keyring = self.home.program().arg("--export").output().unwrap();
         let keyring = Keyring::read(&keyring, None).unwrap();
         let signed = std::fs::read(self.world.path("repo").join(path)).unwrap();
@@ -90,7 +90,7 @@ impl Keyed {
         std::fs::write(path, signed).unwrap();
     }
 
-    fn faults(&self) -> String {
+    pub(super) fn faults(&self) -> String {
         let ui = Ui::silent().stage("repository", "verify");
         let root = self.world.path("repo").display().to_string();
         audit(&root, &Signers::default(), &ui)
@@ -100,7 +100,7 @@ impl Keyed {
     }
 
     /// What lies at the top and below `images`, and ends so.
-    fn ending(&self, end: &str) -> Vec<String> {
+    pub(super) fn ending(&self, end: &str) -> Vec<String> {
         let find = Program::new("find").arg(self.world.path("repo"));
         let found = find.args(["-name", &format!("*-{end}")]).text().unwrap();
         found.lines().map(str::to_owned).collect()

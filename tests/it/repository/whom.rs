@@ -3,6 +3,7 @@
 
 use super::site::Site;
 use super::world::*;
+use crate::pull::replay::sign_again;
 
 /// What reads a repository of imgforge.yaml.
 const READERS: [&[&str]; 6] = [
@@ -97,10 +98,8 @@ fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
     assert!(text.contains("was there before"), "{text}");
 }
 
-/// The old key signs until a rotation is finished, whichever of the two is configured.
-#[test]
-fn both_keys_of_a_rotation_are_this_hosts() {
-    let site = site();
+/// A user's two keys, in one directory.
+fn two_keys(site: &Site) -> (Home, String, String) {
     let home = |name: &str| Home::with_an_expired_key(site.world.path(name));
     let (old, new) = (home("gnupg"), home("new"));
     let (a, b) = (old.fingerprint(), new.fingerprint());
@@ -108,6 +107,87 @@ fn both_keys_of_a_rotation_are_this_hosts() {
     new.gpg(&["--quick-set-expire", &b, "0"]);
     let secret = new.program().arg("--export-secret-keys").output().unwrap();
     old.program().arg("--import").input(secret).run().unwrap();
+    (old, a, b)
+}
+
+/// Runs the program with the user's keys.
+fn run_with(site: &Site, home: &Home, args: &[&str]) -> Result<()> {
+    let program = Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS).env("GNUPGHOME", &home.0);
+    let program = program.arg("-C").arg(site.world.dir.path());
+    program.args(args).run()
+}
+
+/// Nobody has signed keys.json.
+#[test]
+fn another_key_of_this_host_counts_for_no_reader() {
+    let site = site();
+    let (home, ours, other) = two_keys(&site);
+    let make = |dir: &str, key: &str, disk: &str| {
+        let signer = Signer::configured_in(key, &home.0).unwrap();
+        let settings = Settings::new(site.world.path(dir), signer);
+        publish(&Repository::open(settings).unwrap(), &site.world.disk(disk));
+    };
+    make("prod", &ours, "right");
+    make("test", &other, "evil");
+    let root = site.world.path("prod");
+    let index = std::fs::read(root.join("index.asc")).unwrap();
+    site.configure(&format!(
+        "signing-key: '{ours}'\nrepositories: {{main: {{path: prod}}}}\n"
+    ));
+    let copy = Program::new("cp").arg("-a").arg(site.world.path("test/."));
+    copy.arg(&root).run().unwrap();
+    let keys = json!({
+        "version": 1, "main": other, "retired": [],
+        "seconds": [{"suffix": "x", "fingerprint": ours, "own": false}],
+    });
+    std::fs::write(root.join(".imgforge/keys.json"), keys.to_string()).unwrap();
+    for second in [None, Some(index)] {
+        if let Some(second) = second {
+            std::fs::write(root.join("index-x.asc"), second).unwrap();
+        }
+        for args in READERS.iter().filter(|args| args.last() != Some(&"repo")) {
+            let text = run_with(&site, &home, args).unwrap_err().render();
+            assert!(
+                text.contains("not among the trusted ones"),
+                "{args:?}: {text}"
+            );
+        }
+    }
+    assert!(!site.world.path("pulled.raw").exists());
+}
+
+/// A host has all keys that imgforge has made there.
+#[test]
+fn a_retired_key_of_this_host_counts_no_more() {
+    let site = site();
+    let put = |from: &str, to: &str| {
+        drop(std::fs::remove_dir_all(site.world.path(to)));
+        let copy = Program::new("cp").arg("-a").arg(site.world.path(from));
+        copy.arg(site.world.path(to)).run().unwrap();
+    };
+    site.ok(&["repo", "rotate-key", "--suffix", "2027"]);
+    site.ok(&["repo", "verify"]);
+    put("repo", "kept");
+    site.ok(&["repo", "rotate-key", "--finish"]);
+    site.ok(&["repo", "verify"]);
+    put("kept", "repo");
+    for path in ["index.asc", "images/web-node/revisions.sjson"] {
+        sign_again(&site.world, path, 1, |text| text);
+    }
+    refused_by_all(&site, "state");
+    let text = site.fails(2, &["channel", "renew"]);
+    assert!(text.contains("was finished here"), "{text}");
+    // As the hint says.
+    std::fs::remove_dir_all(site.world.path("state/repositories")).unwrap();
+    site.ok(&["repo", "verify"]);
+    site.ok(&["channel", "renew"]);
+}
+
+/// The old key signs until a rotation is finished, whichever of the two is configured.
+#[test]
+fn both_keys_of_a_rotation_are_this_hosts() {
+    let site = site();
+    let (old, a, b) = two_keys(&site);
     let root = site.world.path("signed");
     let signer = Signer::configured_in(&a, &old.0).unwrap();
     let repository = Repository::open(Settings::new(&root, signer)).unwrap();
@@ -116,9 +196,7 @@ fn both_keys_of_a_rotation_are_this_hosts() {
         site.configure(&format!(
             "signing-key: '{key}'\nrepositories: {{main: {{path: signed}}}}\n"
         ));
-        let program = Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS).env("GNUPGHOME", &old.0);
-        let program = program.arg("-C").arg(site.world.dir.path());
-        program.args(["repo", "verify"]).run()
+        run_with(&site, &old, &["repo", "verify"])
     };
     verify(&a).unwrap();
     assert!(verify(&b).is_err());
