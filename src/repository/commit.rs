@@ -157,7 +157,7 @@ impl Transaction<'_> {
             self.move_in(publication, incoming, number)?;
         }
         self.write_manifest(name, number, || publication.manifest())?;
-        self.image(name).take_words(number, publication);
+        let changed = self.image(name).take_words(number, publication);
         if unchanged.is_none() {
             let (action, revision) = (Action::Publish, Some(number));
             let from = None;
@@ -171,6 +171,9 @@ impl Transaction<'_> {
             })?;
         } else {
             self.sync_index(name, channel)?;
+        }
+        if changed || incoming.is_some() {
+            self.tell_sharers(name, number)?;
         }
         let file = self.image(name).revisions[&number].file.clone();
         let published = Published {
@@ -335,15 +338,17 @@ impl Image {
         Some(canary.revision)
     }
 
-    /// What people read about a revision may change; its bytes do not.
-    fn take_words(&mut self, number: u64, publication: &Publication<'_>) {
-        if let Some(revision) = self.revisions.get_mut(&number) {
+    /// What people read about a revision may change; its bytes do not. Whether it does.
+    fn take_words(&mut self, number: u64, publication: &Publication<'_>) -> bool {
+        self.revisions.get_mut(&number).is_some_and(|revision| {
+            let before = revision.clone();
             revision.title = publication.title.trim().to_owned();
             revision.osinfo = publication.osinfo.map(str::to_owned);
             revision.expand = publication.expand.map(str::to_owned);
             revision.notes = publication.notes.map(str::to_owned);
             revision.image_version = publication.version.to_owned();
-        }
+            *revision != before
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The entries of an index.
 
 use super::state::Revision;
+use super::transaction::Transaction;
 use super::{Repository, below};
 use crate::error::Result;
 use crate::index::{Entry, PLACEHOLDER};
@@ -75,5 +76,31 @@ impl Repository {
             hidden: true,
             ..Entry::default()
         })
+    }
+}
+
+impl Transaction<'_> {
+    /// Channels that have the same bytes say the same of them; a frozen one in all but its index.
+    pub(super) fn tell_sharers(&mut self, name: &str, number: u64) -> Result<()> {
+        let image = self.image(name);
+        let one = image.revisions.get(&number);
+        let same = |number: &u64| {
+            let other = image.revisions.get(number);
+            one.zip(other)
+                .is_some_and(|(one, other)| one.same_bytes(other))
+        };
+        let places = image.channels.iter().filter(|(_, placement)| {
+            let mut trials = placement.canary.values().map(|canary| &canary.revision);
+            placement.current.values().any(same) || trials.any(same)
+        });
+        for channel in places
+            .map(|(channel, _)| channel.clone())
+            .collect::<Vec<_>>()
+        {
+            if self.channel(&channel).frozen.is_none() {
+                self.sync_index(name, &channel)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::fresh::{Age, refuse_old};
 use super::replica::{Files, Replica};
-use super::seen::Seen;
+use super::seen::{Seen, is_to_come};
 use super::state::{Image, Revision, State};
 use super::{Identity, Repository, below, files, journal, lock, records, served};
 use crate::error::{Context as _, Error, Result};
-use crate::gpg::{Keyring, Signers, verify_all, verify_detached};
+use crate::gpg::{Keyring, Signers, Verified, verify_all, verify_detached};
 use crate::ui::{StageUi, Unit};
 
 /// What [`Repository::copy`] did.
@@ -170,8 +170,9 @@ impl Source<'_> {
         }
         let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
         for ((path, when, _), theirs) in there.iter().zip(verify_all(&texts, &replica.keyring)?) {
-            // What is damaged, or signed by an older key, is replaced.
-            if let Some(newer) = theirs.ok().filter(|theirs| theirs.when > *when) {
+            // What is damaged, signed by an older key or at no time that can be, is replaced.
+            let newer = |theirs: &Verified| theirs.when > *when && !is_to_come(theirs.when);
+            if let Some(newer) = theirs.ok().filter(newer) {
                 return Err(Error::gate(format!(
                     "{} is older than its copy: signed at {when:.0}, and {} at {:.0}",
                     self.root.join(path).display(),
@@ -382,7 +383,8 @@ fn remove_gone(state: &State, to: &Path) -> Result<usize> {
     let mut count = 0;
     for image in state.images.values() {
         let used = image.directories();
-        for (number, _) in image.revisions.iter().filter(|(_, r)| r.removed.is_some()) {
+        // Of what was only bound nobody has signed that it is gone.
+        for (number, _) in image.published().filter(|(_, r)| r.removed.is_some()) {
             let dir = format!("images/{}/{number}", image.name);
             if !used.contains(dir.as_str()) {
                 count += usize::from(below::remove_dir(to, &dir)?);

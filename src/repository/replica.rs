@@ -174,12 +174,7 @@ impl Replica {
                 if file.sign == Sign::No {
                     self.files.insert(file.path, bytes);
                 } else if let Some((signed, text)) = self.derived.remove(&file.path) {
-                    let lines = |text: &str| -> Vec<String> {
-                        text.lines()
-                            .map(|line| line.trim_end().to_owned())
-                            .collect()
-                    };
-                    if lines(&text) != lines(&String::from_utf8_lossy(&bytes)) {
+                    if deciding(&text) != deciding(&String::from_utf8_lossy(&bytes)) {
                         return Err(other_text(&root, &file.path));
                     }
                     self.files.insert(file.path, signed);
@@ -206,6 +201,44 @@ fn main_key(root: &Path, offered: &[String], keyring: &Keyring, state: &Vouched)
             keyring.fingerprints.join(" or ")
         ))),
     }
+}
+
+/// What programs decide by, of a signed text of JSON: what it is about, the files and their digests.
+/// Words for people differ where another version of imgforge has written them.
+fn deciding(text: &str) -> Option<BTreeSet<String>> {
+    const DECIDE: [&str; 11] = [
+        "arch",
+        "channel",
+        "combined_disk1-img_sha256",
+        "content_id",
+        "name",
+        "path",
+        "revision",
+        "sha256",
+        "sha512",
+        "size",
+        "url",
+    ];
+    fn collect(key: &str, value: &Value, found: &mut BTreeSet<String>) {
+        let Value::Object(object) = value else { return };
+        let said = object.iter().filter(|(key, value)| {
+            DECIDE.contains(&key.as_str()) && (value.is_string() || value.is_number())
+        });
+        let said: Vec<String> = said.map(|(key, value)| format!("{key}={value}")).collect();
+        // An architecture, or the name of a file.
+        let key = if object.contains_key("sha512") {
+            key
+        } else {
+            ""
+        };
+        found.insert(format!("{key}: {}", said.join(" ")));
+        object
+            .iter()
+            .for_each(|(key, value)| collect(key, value, found));
+    }
+    let mut found = BTreeSet::new();
+    collect("", &serde_json::from_str(text).ok()?, &mut found);
+    Some(found)
 }
 
 fn untrusted(root: &Path, path: &str, error: Error) -> Error {

@@ -4,6 +4,7 @@ use imgforge::repository::{Copied, copy};
 
 use super::forged::{change, copied};
 use super::world::*;
+use crate::pull::replay::sign_again;
 
 /// A repository with everything that readers find.
 fn filled(world: &World) -> Repository {
@@ -173,4 +174,56 @@ fn a_copy_during_a_rotation_has_both_keys() {
     for part in ["imgforge.gpg", "index.asc", "index-2027.asc"] {
         assert_equal(&world, &format!("repo/{part}"), &format!("copy/{part}"));
     }
+}
+
+#[test]
+fn a_copy_loses_nothing_that_no_list_says_is_gone() {
+    let world = World::new();
+    let root = filled(&world).path().to_owned();
+    copied(&world, "copy").unwrap();
+    let file = world.path("copy/images/web-node/3/file");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "of a newer revision").unwrap();
+    change(&root.join(".imgforge/names/web-node.json"), |record| {
+        let mut bound = record["revisions"]["2"].clone();
+        bound["pending"] = true.into();
+        bound["removed"] = "2026-01-01T00:00:00Z".into();
+        record["revisions"]["3"] = bound;
+    });
+    copied(&world, "copy").unwrap();
+    assert!(file.exists());
+}
+
+#[test]
+fn words_about_bytes_that_channels_share_change_in_all_of_them() {
+    let world = World::new();
+    let repository = world.repository();
+    let publish = |title: &'static str| {
+        let published = publish_with(&repository, &world.disk("one"), |p| {
+            p.title = title;
+            let file = Companion::bytes("disk.qcow2", "a disk");
+            p.companions = vec![file.about([("target", "disk"), ("format", "qcow2")])];
+        });
+        published.unwrap();
+    };
+    publish("Before");
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    repository
+        .promote("web-node", ("stable", "nightly"), &now, &ui)
+        .unwrap();
+    publish("After");
+    let stream = "streams/v1/nightly/images.sjson";
+    for path in [stream, "channels/nightly/index.asc"] {
+        let text = std::fs::read_to_string(world.path("repo").join(path)).unwrap();
+        assert!(text.contains("After") && !text.contains("Before"), "{text}");
+    }
+    copied(&world, "copy").unwrap();
+    // Another version has other words; what programs go by is the same.
+    sign_again(&world, stream, 0, |text| text.replace("After", "Later"));
+    copied(&world, "copy").unwrap();
+    sign_again(&world, stream, 0, |text| {
+        text.replacen("\"sha512\":\"", "\"sha512\":\"0", 1)
+    });
+    let text = copied(&world, "copy").unwrap_err().render();
+    assert!(text.contains("what the signed lists say"), "{text}");
 }
