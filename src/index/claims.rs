@@ -20,6 +20,8 @@ pub struct Claims {
     pub default: bool,
     /// After that time it does not count any more.
     pub valid_until: Option<Timestamp>,
+    /// The repository signs its state as a whole, too.
+    pub state: bool,
     /// Nothing may be published to the channel.
     pub frozen: bool,
     /// The repository; an older imgforge has not named it.
@@ -58,6 +60,7 @@ impl Claims {
                     claims.valid_until = Some(time.parse().unwrap_or(Timestamp::UNIX_EPOCH));
                 }
                 Some(("frozen", _)) => claims.frozen = true,
+                Some(("state", _)) => claims.state = true,
                 Some(("repository", id)) => {
                     claims.owner.get_or_insert_default().repository = id.to_owned();
                 }
@@ -110,6 +113,9 @@ impl fmt::Display for Claims {
         if self.frozen {
             writeln!(f, "{MARK}frozen=yes")?;
         }
+        if self.state {
+            writeln!(f, "{MARK}state=1")?;
+        }
         let Some(owner) = &self.owner else {
             return Ok(());
         };
@@ -136,6 +142,7 @@ mod tests {
             default: false,
             valid_until: Some("2026-02-01T00:00:00Z".parse().unwrap()),
             frozen: true,
+            state: true,
             owner: Some(Owner {
                 repository: "5a".into(),
                 key: "AA".into(),
@@ -146,7 +153,7 @@ mod tests {
         let text = format!("{claims}{SECTION}");
         assert!(text.starts_with(
             "# imgforge channel=nightly\n# imgforge valid-until=2026-02-01T00:00:00Z\n\
-             # imgforge frozen=yes\n# imgforge repository=5a\n# imgforge key=AA\n# imgforge second-key=2027 BB\n\
+             # imgforge frozen=yes\n# imgforge state=1\n# imgforge repository=5a\n# imgforge key=AA\n# imgforge second-key=2027 BB\n\
              # imgforge retired-key=CC\n# imgforge retired-key=DD\n[web]\n"
         ));
         assert_eq!(Claims::parse(&text), claims);

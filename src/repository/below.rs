@@ -143,6 +143,21 @@ pub(super) fn check_dir(root: &Path, path: &str) -> Result<()> {
     }
 }
 
+/// The names in a directory; none where there is none.
+pub(super) fn names(root: &Path, path: &str) -> Result<Vec<String>> {
+    let read = dir(root, Path::new(path), false).and_then(|dir| {
+        let names = Dir::read_from(&dir)?.map(|entry| {
+            let name = entry?.file_name().to_str().map(str::to_owned);
+            Ok(name.unwrap_or_default())
+        });
+        names.collect::<std::io::Result<Vec<String>>>()
+    });
+    match read {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(vec![]),
+        read => read.map_err(|cause| explained(root, path, "reading", cause)),
+    }
+}
+
 /// Removes the files of a directory, and links themselves.
 pub(super) fn clear(root: &Path, path: &str) -> Result<()> {
     let cleared = dir(root, Path::new(path), false).and_then(|dir| {

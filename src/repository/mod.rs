@@ -38,6 +38,7 @@ mod replica;
 mod rotate;
 pub mod seen;
 mod served;
+mod set;
 mod signing;
 pub mod state;
 mod transaction;

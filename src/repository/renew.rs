@@ -11,7 +11,7 @@ use super::signing::Made;
 use super::state::{Stamp, State};
 use super::transaction::Transaction;
 use super::views::revisions;
-use super::{Repository, below};
+use super::{Repository, below, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
 use crate::units::Span;
@@ -81,12 +81,13 @@ impl Repository {
             channel: Some(channel.to_owned()),
             default: channel == self.default_channel,
             frozen,
+            state: true,
             valid_until: Some(self.valid_until()),
         }
     }
 
     /// Whether something counts for less than three quarters of its time, or longer than it
-    /// should, or does not name its repository yet, or says something else under its second URL.
+    /// should, or does not name its repository or its state yet, or says something else under its second URL.
     pub(super) fn is_due(&self, state: &State, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
         for path in dated(state) {
@@ -98,7 +99,7 @@ impl Repository {
                 let left = end.duration_since(now).as_secs();
                 left < whole / 4 * 3 || left > whole
             });
-            if soon || !names_repository(&path, &signed) {
+            if soon || !names_all(&path, &signed) {
                 return Ok(true);
             }
             // Who could not sign that one when this one changed, does so as soon as they can.
@@ -127,13 +128,15 @@ pub(super) fn dated(state: &State) -> impl Iterator<Item = String> {
     indexes.chain(lists.map(|image| revisions::path(&image.name)))
 }
 
-/// Whether such a text says of which repository it is; one by an older imgforge does not.
-fn names_repository(path: &str, signed: &[u8]) -> bool {
+/// Whether such a text says of which repository it is, and that there is a signed state of that; one
+/// by an older imgforge does not.
+fn names_all(path: &str, signed: &[u8]) -> bool {
     let text = text_of(signed);
-    match path.ends_with(".asc") {
+    let named = match path.ends_with(".asc") {
         true => Claims::parse(&text).owner.is_some(),
         false => text.contains("\n  \"repository\": \""),
-    }
+    };
+    named && set::is_claimed(path, &text)
 }
 
 /// What a clear-signed text says, verified or not.

@@ -13,7 +13,13 @@ pub(super) fn is_ours(state: &State, path: &str) -> bool {
     match parts[..] {
         ["index.html"] | ["channels", "index.json"] => true,
         [file] => keyed(file, "index", ".asc") || keyed(file, "imgforge", ".gpg"),
-        [".imgforge", file] => ["repository.json", "channels.json", "keys.json"].contains(&file),
+        [".imgforge", file] => [
+            "repository.json",
+            "channels.json",
+            "keys.json",
+            "state.sjson",
+        ]
+        .contains(&file),
         [".imgforge", "names", file] => json(file),
         ["images", name, file] if image(name) => {
             ["index.html", "packages.json", "changes.json"].contains(&file)

@@ -9,7 +9,7 @@ use super::rotate::{Keys, Second};
 use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
 use super::vouched::Vouched;
-use super::{Held, Repository, broken_index, journal};
+use super::{Held, Repository, broken_index, files, journal, set};
 use crate::error::{Error, Result};
 use crate::gpg::Signer;
 use crate::index::{self, Entry, PLACEHOLDER};
@@ -143,7 +143,8 @@ impl<'a> Transaction<'a> {
         if !self.indexes.contains_key(channel) {
             let old = match self.state.index(channel) {
                 Some(entries) => entries.to_vec(),
-                None => self.repository.entries(channel)?,
+                // What lies there was refused.
+                None => vec![],
             };
             let new = old.clone();
             let index = Index { old, new };
@@ -271,6 +272,8 @@ impl<'a> Transaction<'a> {
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;
         files.extend(indexes);
+        let set = files::json(&self.state.next_set(&files, self.stamp.when))?;
+        files.push(ViewFile::new(set::PATH, set).clearsigned());
         let (mut changes, made) = self.signed(&files, &texts)?;
         changes.extend(self.second_indexes(&files, &changes)?);
         // The default channel's index comes last: it is what most clients read.
@@ -286,6 +289,12 @@ impl<'a> Transaction<'a> {
         changes.push((path, Some(bytes)));
         journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
         self.repository.note_made(&made)?;
+        if self.state.is_older() {
+            self.repository.ui.notice(format!(
+                "{} is signed as a whole from now on: no older imgforge can publish there any more",
+                self.repository.root.display()
+            ));
+        }
         Ok(self.state)
     }
 

@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
+use jiff::Timestamp;
+
 use super::listing::canary_id;
+use super::set::{self, Digests, Set};
 use super::state::{Image, State};
 use super::verify::Signed;
+use super::views::ViewFile;
 use super::{Repository, below, entries_of, verify};
 use crate::error::{Error, Result};
 use crate::gpg::Keyring;
@@ -28,8 +32,12 @@ pub struct Vouched {
     frozen: BTreeSet<String>,
     /// Which keys sign, as the indexes say; those of an older imgforge do not.
     owner: Option<Owner>,
-    /// The lists and indexes.
+    /// The lists and indexes, and the state as it was signed.
     signed: Vec<Signed>,
+    /// What was signed as a whole; nothing was by an older imgforge.
+    set: Option<Set>,
+    /// Digests of the indexes.
+    digests: Digests,
 }
 
 impl Deref for Vouched {
@@ -100,14 +108,44 @@ impl Vouched {
             owner = owner.or(says);
             indexes.extend(entries.map(|entries| (channel.clone(), entries)));
         }
+        let digests = set::digests(&read);
         signed.extend(read);
+        let mut differences = set::unnamed(&state)?;
+        let (set, whole) = Set::read(&state, keyring)?.unzip();
+        match &set {
+            Some(set) => differences.extend(set.differences(&state, &digests)),
+            None => differences.extend(set::missed(&signed)),
+        }
+        set::refuse(&state, differences)?;
+        signed.extend(whole);
         Ok(Vouched {
             state,
             indexes,
             frozen,
             owner,
             signed,
+            set,
+            digests,
         })
+    }
+
+    /// What is to be signed of all, with these files in their places.
+    pub(super) fn next_set(&self, files: &[ViewFile], when: Timestamp) -> Set {
+        let mut digests = self.digests.clone();
+        for channel in self.state.channels.keys() {
+            let path = self.state.index_path(channel);
+            let made = files.iter().filter(|file| file.path == path);
+            for bytes in made.filter_map(|file| file.bytes.as_deref()) {
+                let digest = set::of_index(&String::from_utf8_lossy(bytes));
+                digests.insert(channel.clone(), digest);
+            }
+        }
+        Set::next(self.set.as_ref(), &self.state, &digests, when)
+    }
+
+    /// Whether something was signed, but not yet all of it as a whole.
+    pub(super) fn is_older(&self) -> bool {
+        self.set.is_none() && self.has_index()
     }
 
     /// The lists and indexes, as they were read.

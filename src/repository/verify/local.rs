@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::Audit;
+use super::signed::there;
 use crate::error::{Context as _, Result};
+use crate::repository::set::{self, Set};
 use crate::repository::{State, below};
 
 impl Audit {
@@ -58,6 +60,7 @@ impl Audit {
                 self.blame(&list.path, error)?;
             }
         }
+        self.set(&state)?;
         for channel in state.channels.keys() {
             let path = state.index_path(channel);
             let Ok(Some(signed)) = below::read(root, &path) else {
@@ -80,6 +83,27 @@ impl Audit {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl Audit {
+    /// Whether all is as it was signed as a whole. Only who has the directory can see that.
+    fn set(&mut self, state: &State) -> Result<()> {
+        let mut differences = set::unnamed(state)?;
+        // What is not right by itself is told already.
+        let indexes = super::signed::read_indexes(state, there(state)?, &self.keyring)?;
+        match Set::read(state, &self.keyring) {
+            Ok(Some((set, _))) => {
+                self.report.signatures += 1;
+                differences.extend(set.differences(state, &set::digests(&indexes)));
+            }
+            Ok(None) => differences.extend(set::missed(&indexes)),
+            Err(error) => return self.blame(set::PATH, error),
+        }
+        for difference in differences {
+            self.fault(set::PATH, difference);
         }
         Ok(())
     }

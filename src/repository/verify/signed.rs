@@ -67,9 +67,9 @@ pub(in crate::repository) fn right_indexes(
 }
 
 /// An index that is there: its channel, its path and the file.
-type Index = (String, String, Vec<u8>);
+pub(super) type Index = (String, String, Vec<u8>);
 
-fn there(state: &State) -> Result<Vec<Index>> {
+pub(super) fn there(state: &State) -> Result<Vec<Index>> {
     let mut there = Vec::new();
     for channel in state.channels.keys() {
         let path = state.index_path(channel);
@@ -80,7 +80,11 @@ fn there(state: &State) -> Result<Vec<Index>> {
     Ok(there)
 }
 
-fn read_indexes(state: &State, there: Vec<Index>, keyring: &Keyring) -> Result<Vec<Signed>> {
+pub(super) fn read_indexes(
+    state: &State,
+    there: Vec<Index>,
+    keyring: &Keyring,
+) -> Result<Vec<Signed>> {
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
     let verified = verify_all(&texts, keyring)?;
     let judge = |channel: &str, verified: Verified, bytes: Vec<u8>| {

@@ -111,6 +111,7 @@ fn describe(id: &str, image: &Image, valid_until: Timestamp) -> Value {
         "version": 1,
         "name": image.name,
         "repository": id,
+        "state": 1,
         "keep": image.keep,
         "valid-until": format!("{valid_until:.0}"),
         "revisions": revisions,

@@ -22,5 +22,6 @@ mod trusted;
 mod verbs;
 mod verify;
 mod vouched;
+mod whole;
 mod whom;
 pub(crate) mod world;

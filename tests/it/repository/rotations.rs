@@ -63,16 +63,23 @@ impl Keyed {
         self.keys.iter().position(key).unwrap()
     }
 
-    /// Signs an index as an imgforge did that did not say whose it is.
+    /// Signs an index or a list as an imgforge did that did not say whose it is, nor signed the whole.
     fn make_older(&self, path: &str, key: usize) {
         let path = self.world.path(path);
         let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
         let (_, text) = text.split_once("\n\n").unwrap();
         let (text, _) = text.split_once("\n-----BEGIN PGP SIGNATURE").unwrap();
-        let new = ["repository=", "key=", "second-key=", "retired-key="];
+        let new = [
+            "repository=",
+            "key=",
+            "second-key=",
+            "retired-key=",
+            "state=",
+        ];
         let is_old = |line: &&str| {
             let claim = line.strip_prefix("# imgforge ");
-            !claim.is_some_and(|claim| new.iter().any(|new| claim.starts_with(new)))
+            let is_new = claim.is_some_and(|claim| new.iter().any(|new| claim.starts_with(new)));
+            !is_new && !line.contains("\"state\": 1")
         };
         let lines: Vec<&str> = text.lines().filter(is_old).collect();
         let sign = [
@@ -88,6 +95,9 @@ impl Keyed {
             .output()
             .unwrap();
         std::fs::write(path, signed).unwrap();
+        drop(std::fs::remove_file(
+            self.world.path("repo/.imgforge/state.sjson"),
+        ));
     }
 
     pub(super) fn faults(&self) -> String {
@@ -365,6 +375,7 @@ fn a_rotation_that_an_older_imgforge_began_is_confirmed_or_taken_back() {
     publish(&repository, &world.disk("one"));
     let older = |second: usize, suffix: &str| {
         keyed.make_older("repo/index.asc", 0);
+        keyed.make_older("repo/images/web-node/revisions.sjson", 0);
         keyed.make_older(&format!("repo/index-{suffix}.asc"), second);
     };
     keyed.rotate(&repository, 1, "2026").unwrap();
@@ -405,6 +416,7 @@ fn a_rotation_that_an_older_imgforge_began_is_confirmed_or_taken_back() {
     keyed.rotate(&repository, 2, "2027").unwrap();
     repository.finish_rotation(&now).unwrap();
     keyed.make_older("repo/index.asc", 2);
+    keyed.make_older("repo/images/web-node/revisions.sjson", 2);
     std::fs::copy(
         world.path("repo/index.asc"),
         world.path("repo/index-2026.asc"),
