@@ -286,6 +286,10 @@ fn an_index_says_what_it_is_once_one_did() {
         lines.map(|line| format!("{line}\n")).collect()
     };
     sign_again(&world, "index.asc", 0, bare);
+    sign_again(&world, "images/web/revisions.sjson", 0, |text| {
+        text.replace("  \"state\": 1,\n", "")
+    });
+    std::fs::remove_file(world.path("repo/.imgforge/state.sjson")).unwrap();
     machine.find(&reference, &machine.trusting()).unwrap();
     world.repository().renew_older(&Stamp::now()).unwrap();
     machine.find(&reference, &machine.trusting()).unwrap();
