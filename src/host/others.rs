@@ -98,18 +98,13 @@ pub struct Layer {
     pub format: String,
 }
 
-/// Makes sure that QEMU reads no file for a user's disk but itself and those in `backing`; what it
-/// reads, the disk first.
+/// Makes sure that QEMU reads no file for a user's disk but itself and those in `backing`, which are
+/// paths without links; what it reads, the disk first.
 ///
 /// # Errors
 /// Of kind usage, when the disk names another one, or one of `backing` is none of its files.
 pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Vec<Layer>> {
-    let named = backing.iter().map(|path| {
-        let sentence = || format!("{} cannot be read", path.display());
-        let real = path.canonicalize();
-        real.map_err(|cause| Error::usage(sentence()).cause(cause))
-    });
-    chain(disk, format, &named.collect::<Result<Vec<_>>>()?)
+    chain(disk, format, backing)
 }
 
 /// As [`check`], of a disk that imgforge has unpacked into a directory of its own.

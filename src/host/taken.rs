@@ -113,7 +113,11 @@ impl Taken {
     pub fn disk(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Self> {
         let path = named(disk)?;
         // What is compared with `backing` here is what the copies are on, whatever they say by then.
-        let mut layers = others::check(&path, format, backing)?;
+        let backing: Vec<PathBuf> = backing
+            .iter()
+            .map(|path| named(path))
+            .collect::<Result<_>>()?;
+        let mut layers = others::check(&path, format, &backing)?;
         let Some(last) = last_of_others(&layers) else {
             return Taken::in_place(path);
         };
@@ -189,7 +193,7 @@ pub fn named(path: &Path) -> Result<PathBuf> {
             continue;
         }
         links += 1;
-        if let Some(fault) = Owners::me_and_root().fault(&next, &found, true) {
+        if let Some(fault) = Owners::obeyed().fault(&next, &found, true) {
             return Err(Error::usage(format!(
                 "{} is not followed: {} is a link of another user",
                 path.display(),
@@ -365,6 +369,14 @@ mod tests {
             std::os::unix::fs::lchown(at("c"), Some(65534), None).unwrap();
             refused(&at("e"));
             refused(&at("c/b/disk"));
+            let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "c/b/disk"];
+            std::fs::write(at("a/b/disk"), [0; 512]).unwrap();
+            make(&real, &[&create[..], &["top"]].concat());
+            let error = Taken::disk(&at("top"), "qcow2", &[at("c/b/disk")]).unwrap_err();
+            assert!(
+                error.message().contains("a link of another user"),
+                "{error}"
+            );
         } else {
             // Any of root's is followed.
             assert!(named(Path::new("/proc/self/exe")).is_ok());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
 use crate::host::imagefile::ImageFile;
-use crate::host::taken::Taken;
+use crate::host::taken::{self, Taken};
 use crate::host::temporary;
 use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::{Filter, Profile};
@@ -79,12 +79,13 @@ impl Pack {
             cache,
         };
         // One that becomes a qcow2 meanwhile is packed as the file that it is.
-        let kind = ImageFile::of(&self.file);
+        let file = taken::named(&self.file)?;
+        let kind = ImageFile::of(&file);
         let kind = kind.doing(|| format!("reading {}", self.file.display()))?;
         if kind != ImageFile::Qcow2 {
-            return pack::compress(&self.file, &self.output, &options, ui);
+            return pack::compress(&file, &self.output, &options, ui);
         }
-        let disk = Taken::disk(&self.file, "qcow2", &self.backing)?;
+        let disk = Taken::disk(&file, "qcow2", &self.backing)?;
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
             .tempdir_in(temporary::beside(&self.output))
