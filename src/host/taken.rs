@@ -39,7 +39,10 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 }
 
 /// Opens the file at a path without links, which nobody may have put there meanwhile.
-fn open_straight(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// When it cannot be read, is no file, or a link lies on the way to it.
+pub fn open_straight(path: &Path) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut dir = openat(CWD, "/", flags, Mode::empty())?;
     let below = path.strip_prefix("/").unwrap_or(path);

@@ -20,4 +20,4 @@ mod xz;
 pub use cache::{BlockCache, Usage};
 pub use flatten::{Flattened, flatten};
 pub use plan::{Options, Settings};
-pub use xz::{Packed, compress};
+pub use xz::{Packed, compress, compress_open};

@@ -23,10 +23,9 @@ pub(super) struct Source {
 type Stamp = (u64, [i64; 4]);
 
 impl Source {
-    /// Opens the raw disk to be read in blocks of `block` bytes.
-    pub(super) fn open(path: &Path, block: usize) -> Result<Self> {
+    /// The raw disk that was opened at `path`, to be read in blocks of `block` bytes.
+    pub(super) fn of(file: File, path: &Path, block: usize) -> Result<Self> {
         let doing = || format!("reading {}", path.display());
-        let file = File::open(path).doing(doing)?;
         let before = stamp(&file).doing(doing)?;
         let data = with_data(&file, before.0, block as u64);
         Ok(Source {
@@ -114,7 +113,7 @@ mod tests {
     fn a_disk_that_changes_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"one").unwrap();
-        let source = Source::open(file.path(), 4096).unwrap();
+        let source = Source::of(file.reopen().unwrap(), file.path(), 4096).unwrap();
         source.unchanged().unwrap();
         std::fs::write(file.path(), b"three").unwrap();
         let error = source.unchanged().unwrap_err();

@@ -4,6 +4,7 @@
 //! in order. So memory is bounded, and the bytes do not depend on the number of threads, or on
 //! what the block cache holds. Holes and zeros cost one encoding a file, whatever its size.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::pool::{Finished, Pool};
 use super::progress::Progress;
 use super::raw::Encoder;
 use super::source::Source;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::host::interrupt;
 use crate::ui::StageUi;
 use crate::units::{Size, elapsed};
@@ -76,11 +77,26 @@ impl Packed {
 /// When the disk cannot be read or changes meanwhile, the output cannot be written, the memory
 /// does not suffice, or imgforge is interrupted; then nothing is left at `out`.
 pub fn compress(raw: &Path, out: &Path, options: &Options<'_>, ui: &StageUi) -> Result<Packed> {
+    let file = File::open(raw).doing(|| format!("reading {}", raw.display()))?;
+    compress_open(file, raw, out, options, ui)
+}
+
+/// As [`compress`], of a disk that was opened at `path`.
+///
+/// # Errors
+/// As there.
+pub fn compress_open(
+    raw: File,
+    path: &Path,
+    out: &Path,
+    options: &Options<'_>,
+    ui: &StageUi,
+) -> Result<Packed> {
     let cache = options.cache;
     let started = Instant::now();
     let settings = Settings::of(options.profile, options.filter);
     let threads = plan::threads(options, &settings)?;
-    let source = Source::open(raw, settings.block)?;
+    let source = Source::of(raw, path, settings.block)?;
     let threads = threads.min(source.data().len()).max(1);
     let mut output = Output::create(out)?;
     // Before the threads: its encoder is not part of what they may use.

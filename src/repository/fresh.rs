@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Repository;
 use super::seen::{Mark, Seen, refuse_future};
+
 use super::verify::Signed;
+use super::{Repository, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
 use crate::units::elapsed;
@@ -102,6 +103,31 @@ pub(super) fn refuse_old(
     seen.take(&marks, age == Age::Any)?;
     let retired = owners.into_iter().flat_map(|(_, owner)| owner.retired);
     seen.retire(retired.collect(), age == Age::Any)
+}
+
+/// Refuses a repository without what was signed here as a whole before.
+///
+/// # Errors
+/// When it is not there any more, or that cannot be asked.
+pub(super) fn refuse_gone(repository: &Repository, signed: &[Signed], age: Age) -> Result<()> {
+    let Some(seen) = repository.seen.as_ref().filter(|_| age != Age::Any) else {
+        return Ok(());
+    };
+    let (memory, address) = (seen.read(), seen.address(set::PATH)?.to_string());
+    let here = memory.repository.as_deref() == Some(&repository.id);
+    let there = signed.iter().any(|text| text.path == set::PATH);
+    match here && memory.signed.contains_key(&address) && !there {
+        false => Ok(()),
+        true => Err(Error::gate(format!(
+            "{} is gone, and this host has seen it",
+            repository.root.join(set::PATH).display()
+        ))
+        .cause("somebody put an old state back, or restored a part of a backup")
+        .hint(
+            "restore all of the newest state from a backup or a copy; to go on without, as there is \
+             none, `imgforge channel renew --allow-older` signs anew what is here",
+        )),
+    }
 }
 
 /// A rotation was finished, and all is as if it had not been.

@@ -54,7 +54,7 @@ impl Repository {
         };
         let dated = made
             .iter()
-            .filter(|(path, _)| second_path(path, "x").is_some());
+            .filter(|(path, _)| path == set::PATH || second_path(path, "x").is_some());
         let dated = dated.map(|(path, when)| Ok((seen.address(path)?, *when)));
         seen.made(&self.id, &dated.collect::<Result<Vec<_>>>()?)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fresh::{Age, await_clock, refuse_old};
+use super::fresh::{Age, await_clock, refuse_gone, refuse_old};
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
 use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
@@ -83,9 +83,10 @@ impl<'a> Transaction<'a> {
         if let Some(keys) = repository.written_keys()? {
             refuse_changed(&keys.main, repository)?;
         }
-        let mut state = Vouched::read(repository)?;
+        let mut state = Vouched::read(repository, age)?;
         let keys = repository.keys(&state)?;
         refuse_changed(&keys.main, repository)?;
+        refuse_gone(repository, state.signed(), age)?;
         refuse_old(
             &repository.root,
             state.signed(),

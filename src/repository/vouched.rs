@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use jiff::Timestamp;
 
+use super::fresh::Age;
 use super::listing::canary_id;
 use super::set::{self, Digests, Set};
 use super::state::{Image, State};
@@ -60,15 +61,32 @@ impl Vouched {
     /// # Errors
     /// When a record says something else than the signed list of its image, or an index does; when
     /// one of them is missing, or not to be trusted.
-    pub(super) fn read(repository: &Repository) -> Result<Self> {
-        Self::of(repository.state()?, repository.trusted()?)
+    pub(super) fn read(repository: &Repository, age: Age) -> Result<Self> {
+        let (vouched, differences) = Self::compared(repository.state()?, repository.trusted()?)?;
+        if age != Age::Any {
+            set::refuse(&vouched, differences)?;
+            return Ok(vouched);
+        }
+        // Who asks for that has no better state.
+        for difference in differences {
+            let ui = &repository.ui;
+            ui.warning(format!("signed as it is all the same: {difference}"));
+        }
+        Ok(vouched)
     }
 
     /// As [`Vouched::read`], of records and keys that were read already.
     ///
     /// # Errors
     /// As there.
-    pub(super) fn of(mut state: State, keyring: &Keyring) -> Result<Self> {
+    pub(super) fn of(state: State, keyring: &Keyring) -> Result<Self> {
+        let (vouched, differences) = Self::compared(state, keyring)?;
+        set::refuse(&vouched, differences)?;
+        Ok(vouched)
+    }
+
+    /// And how it differs from what was signed as a whole.
+    fn compared(mut state: State, keyring: &Keyring) -> Result<(Self, Vec<String>)> {
         let mut signed = verify::records(&state, keyring)?;
         for image in state.images.values_mut() {
             image.strip();
@@ -110,15 +128,14 @@ impl Vouched {
         }
         let digests = set::digests(&read);
         signed.extend(read);
-        let mut differences = set::unnamed(&state)?;
+        set::refuse(&state, set::unnamed(&state)?)?;
         let (set, whole) = Set::read(&state, keyring)?.unzip();
-        match &set {
-            Some(set) => differences.extend(set.differences(&state, &digests)),
-            None => differences.extend(set::missed(&signed)),
-        }
-        set::refuse(&state, differences)?;
+        let differences = match &set {
+            Some(set) => set.differences(&state, &digests),
+            None => set::missed(&signed).into_iter().collect(),
+        };
         signed.extend(whole);
-        Ok(Vouched {
+        let vouched = Vouched {
             state,
             indexes,
             frozen,
@@ -126,7 +143,8 @@ impl Vouched {
             signed,
             set,
             digests,
-        })
+        };
+        Ok((vouched, differences))
     }
 
     /// What is to be signed of all, with these files in their places.

@@ -79,11 +79,11 @@ impl Pack {
             cache,
         };
         // One that becomes a qcow2 meanwhile is packed as the file that it is.
+        let doing = || format!("reading {}", self.file.display());
         let file = taken::named(&self.file)?;
-        let kind = ImageFile::of(&file);
-        let kind = kind.doing(|| format!("reading {}", self.file.display()))?;
-        if kind != ImageFile::Qcow2 {
-            return pack::compress(&file, &self.output, &options, ui);
+        let raw = taken::open_straight(&file).doing(doing)?;
+        if ImageFile::of_open(&raw).doing(doing)? != ImageFile::Qcow2 {
+            return pack::compress_open(raw, &file, &self.output, &options, ui);
         }
         let disk = Taken::disk(&file, "qcow2", &self.backing)?;
         let scratch = tempfile::Builder::new()

@@ -62,7 +62,7 @@ fn what_would_fill_the_hosts_disk_is_not_taken() {
     let endless = vec![7; 80 << 20];
     let mirror = Mirror::start(move |_| answer("200 OK", "ETag: \"d\"\r\n", &endless));
     let world = World::new();
-    let mount = Program::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]);
+    let mount = Program::new("mount").args(["-t", "tmpfs", "-o", "size=64m,mode=700", "none"]);
     mount.arg(world.dir.path()).run().unwrap();
     let _small = Small(&world);
     let proxy = world.proxy(&[&mirror]);

@@ -153,6 +153,12 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// A descriptor's path below the root. A program in a mount name space of its own has its root
+    /// somewhere, which strace puts in front.
+    fn opened_below(&self, path: &str) -> Option<String> {
+        self.below(&path[path.find(self.root)?..])
+    }
+
     /// A path below the root.
     fn below(&self, path: &str) -> Option<String> {
         let path = path.strip_prefix(self.root)?;
@@ -176,7 +182,7 @@ impl<'a> Replay<'a> {
         match dir.and_then(|dir| dir.split_once('<')) {
             Some((_, dir)) if !path.starts_with('/') => {
                 let dir = dir.trim_end_matches('>');
-                self.below(&format!("{dir}/{path}"))
+                self.opened_below(&format!("{dir}/{path}"))
             }
             _ => self.below(&path),
         }
@@ -188,7 +194,7 @@ impl<'a> Replay<'a> {
         let path = path.strip_suffix('>')?;
         let path = String::from_utf8(bytes(&format!("\"{path}\""))).unwrap();
         // strace 6.1 marks what is deleted behind the bracket.
-        Some((number, self.below(&path)?))
+        Some((number, self.opened_below(&path)?))
     }
 
     /// Does what a call did.
