@@ -52,11 +52,12 @@ impl Repository {
         let Some(seen) = &self.seen else {
             return Ok(());
         };
-        let dated = made
+        let is_dated = |path: &str| second_path(path, "x").is_some();
+        let made = made
             .iter()
-            .filter(|(path, _)| path == set::PATH || second_path(path, "x").is_some());
-        let dated = dated.map(|(path, when)| Ok((seen.address(path)?, *when)));
-        seen.made(&self.id, &dated.collect::<Result<Vec<_>>>()?)
+            .filter(|(path, _)| path == set::PATH || is_dated(path));
+        let made = made.map(|(path, when)| Ok((seen.address(path)?, *when, is_dated(path))));
+        seen.made(&self.id, &made.collect::<Result<Vec<_>>>()?)
     }
 
     /// Until when what is signed now counts.

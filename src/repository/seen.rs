@@ -231,12 +231,12 @@ impl Seen {
         )
     }
 
-    /// Remembers what this host has signed of a repository, and when; of another one that was here
-    /// before nothing counts any more.
+    /// Remembers what this host has signed of a repository, when, and whether it says until when it
+    /// counts; of another one that was here before nothing counts any more.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn made(&self, repository: &str, signed: &[(Url, Timestamp)]) -> Result<()> {
+    pub(crate) fn made(&self, repository: &str, signed: &[(Url, Timestamp, bool)]) -> Result<()> {
         self.update(|memory| {
             if memory
                 .repository
@@ -249,8 +249,10 @@ impl Seen {
                 memory.retired.clear();
             }
             memory.repository = Some(repository.to_owned());
-            for (address, when) in signed {
-                memory.claimed.insert(address.to_string());
+            for (address, when, ends) in signed {
+                if *ends {
+                    memory.claimed.insert(address.to_string());
+                }
                 memory.signed.insert(address.to_string(), when.as_second());
             }
             Ok(())

@@ -63,15 +63,15 @@ impl Vouched {
     /// one of them is missing, or not to be trusted.
     pub(super) fn read(repository: &Repository, age: Age) -> Result<Self> {
         let (vouched, differences) = Self::compared(repository.state()?, repository.trusted()?)?;
-        if age != Age::Any {
-            set::refuse(&vouched, differences)?;
+        if age == Age::Any && vouched.set.is_none() {
+            // Who asks for that has lost it, and has nothing better than what agrees by itself.
+            for difference in differences {
+                let ui = &repository.ui;
+                ui.warning(format!("signed as it is all the same: {difference}"));
+            }
             return Ok(vouched);
         }
-        // Who asks for that has no better state.
-        for difference in differences {
-            let ui = &repository.ui;
-            ui.warning(format!("signed as it is all the same: {difference}"));
-        }
+        set::refuse(&vouched, differences)?;
         Ok(vouched)
     }
 

@@ -177,6 +177,32 @@ fn what_names_no_repository_counts_beside_nothing_that_does() {
     copied(&site.world, "copy").unwrap();
 }
 
+/// Nothing is left that could say that there was something, but what this host has made.
+#[test]
+fn a_repository_of_which_all_is_gone_is_no_new_one() {
+    let site = site();
+    publish(&site.world.repository(), &site.world.disk("one"));
+    site.ok(&["channel", "renew"]);
+    let repo = site.world.path("repo");
+    for dir in ["images", ".imgforge/names"] {
+        std::fs::remove_dir_all(repo.join(dir)).unwrap();
+    }
+    for file in [
+        "index.asc",
+        ".imgforge/channels.json",
+        ".imgforge/state.sjson",
+    ] {
+        std::fs::remove_file(repo.join(file)).unwrap();
+    }
+    let text = site.fails(4, &["channel", "renew"]);
+    assert!(
+        text.contains("is gone, and this host has seen it"),
+        "{text}"
+    );
+    site.ok(&["channel", "renew", "--allow-older"]);
+    site.ok(&["channel", "renew"]);
+}
+
 /// Clients that have seen the later one would refuse what is signed now.
 #[test]
 fn nothing_is_signed_before_what_it_replaces() {
