@@ -1,5 +1,6 @@
 //! Who else than this user can change a file, and with it what imgforge does.
 
+use std::cell::OnceCell;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -11,7 +12,11 @@ use crate::host::exec::quote;
 
 /// Whose files count as this user's own.
 #[derive(Debug, Clone)]
-pub struct Owners(Vec<u32>);
+pub struct Owners {
+    users: Vec<u32>,
+    /// What is mounted, as it was when it was asked first.
+    mounts: OnceCell<String>,
+}
 
 /// What lets somebody else change a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +32,19 @@ pub fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+impl From<Vec<u32>> for Owners {
+    fn from(users: Vec<u32>) -> Self {
+        Owners {
+            users,
+            mounts: OnceCell::new(),
+        }
+    }
+}
+
 impl Owners {
     /// This user alone.
     pub fn me() -> Self {
-        Owners(vec![me()])
+        vec![me()].into()
     }
 
     /// This user, and root, who can do all that this user can.
@@ -48,15 +62,23 @@ impl Owners {
         let caller: Option<u32> = sudo.filter(|_| me == 0).and_then(|uid| uid.parse().ok());
         let mut owners = vec![0, me];
         owners.extend(caller);
-        Owners(owners)
+        owners.into()
     }
 
     /// These, and who has the root directory: in a user namespace the host's root is no known user.
     #[must_use]
     pub fn and_of_the_root_directory(mut self) -> Self {
-        self.0
+        self.users
             .extend(Path::new("/").metadata().map(|root| root.uid()));
         self
+    }
+
+    /// The user, if it is none of these, whose program says what there is of this file: of FUSE, where
+    /// owners and modes are its words.
+    pub fn told_by_other(&self, found: &Metadata) -> Option<u32> {
+        let read = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let user = serves(self.mounts.get_or_init(read), found.dev());
+        user.filter(|user| !self.users.contains(user))
     }
 
     /// What lets others write a file, or name things in a directory. Others may in a `sticky`
@@ -65,11 +87,11 @@ impl Owners {
         let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
         let (shown, word) = (path.display(), quote(&path.to_string_lossy()));
         let fault = |why, mend| Some(Fault { why, mend });
-        if let Some(user) = told_by(found).filter(|user| !self.0.contains(user)) {
+        if let Some(user) = self.told_by_other(found) {
             let why = format!("{shown} is what a program of the user {user} says, by FUSE");
             return fault(why, None);
         }
-        if !self.0.contains(&owner) {
+        if !self.users.contains(&owner) {
             let why = format!("{shown} belongs to another user, with the number {owner}");
             return fault(why, Some(format!("chown -R {}: {word}", me())));
         }
@@ -107,12 +129,6 @@ impl Owners {
             ..fault
         })
     }
-}
-
-/// The user whose program says what there is of this file: of FUSE, where owners and modes are its words.
-pub fn told_by(found: &Metadata) -> Option<u32> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    serves(&mounts, found.dev())
 }
 
 /// The user whose program is the file system of this device, of FUSE: owners and modes there are
@@ -165,10 +181,10 @@ mod tests {
 
     #[test]
     fn root_obeys_who_called_sudo_and_nobody_else_does() {
-        assert_eq!(Owners::of(0, Some("1000")).0, [0, 0, 1000]);
-        assert_eq!(Owners::of(0, Some("x")).0, [0, 0]);
-        assert_eq!(Owners::of(0, None).0, [0, 0]);
-        assert_eq!(Owners::of(1001, Some("1000")).0, [0, 1001]);
+        assert_eq!(Owners::of(0, Some("1000")).users, [0, 0, 1000]);
+        assert_eq!(Owners::of(0, Some("x")).users, [0, 0]);
+        assert_eq!(Owners::of(0, None).users, [0, 0]);
+        assert_eq!(Owners::of(1001, Some("1000")).users, [0, 1001]);
     }
 
     #[test]
@@ -178,7 +194,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let fault = |owners: &[u32], mode: u32, sticky| {
             set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-            Owners(owners.to_vec()).fault(&file, &file.symlink_metadata().unwrap(), sticky)
+            Owners::from(owners.to_vec()).fault(&file, &file.symlink_metadata().unwrap(), sticky)
         };
         let (mine, other) = ([me()], [me() + 1]);
         assert_eq!(fault(&mine, 0o644, false), None);

@@ -61,9 +61,8 @@ pub fn is_ours(path: &Path) -> bool {
     let looks = path.ancestors().map(Path::symlink_metadata);
     let looks: io::Result<Vec<_>> = looks.collect();
     let seen = |found: &Metadata| (found.uid(), found.mode());
-    let others_tell = |found: &Metadata| {
-        ours::told_by(found).is_some_and(|user| ![0, ours::me()].contains(&user))
-    };
+    let owners = ours::Owners::me_and_root();
+    let others_tell = |found: &Metadata| owners.told_by_other(found).is_some();
     looks.is_ok_and(|found| {
         !found.iter().any(others_tell) && decide(found.iter().map(seen).rev(), ours::me())
     })

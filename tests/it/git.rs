@@ -2,13 +2,23 @@
 
 mod forged;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imgforge::error::{Error, Kind};
 use imgforge::git::{Signers, publishable_by, source};
 use imgforge::host::exec::Program;
 use imgforge::store::digests::Digests;
 use imgforge::store::inputs::Walked;
+
+/// A file or directory as a plan reads it.
+fn walked(digests: &Digests, path: PathBuf) -> Walked {
+    let found = digests.walk(&path).unwrap();
+    Walked {
+        path,
+        found,
+        installer: false,
+    }
+}
 
 struct Repo {
     dir: tempfile::TempDir,
@@ -229,20 +239,8 @@ fn what_a_build_reads_are_the_bytes_of_the_commit() {
     repo.git(&["config", "core.fileMode", "false"]);
     let a = repo.signers("a");
     let digests = Digests::open(repo.home.path());
-    let read = |name: &str| {
-        let path = root.join(name);
-        let found = digests.walk(&path).unwrap();
-        publishable_by(
-            root,
-            true,
-            &[Walked {
-                path,
-                found,
-                installer: false,
-            }],
-            Some(&a),
-        )
-    };
+    let read =
+        |name: &str| publishable_by(root, true, &[walked(&digests, root.join(name))], Some(&a));
     let fine = |name: &str| drop(read(name).unwrap());
     let refused = |name: &str, why: &str| {
         let error = read(name).unwrap_err();
@@ -319,16 +317,10 @@ fn the_files_of_a_submodule_are_those_of_its_commit() {
     let (root, a) = (repo.dir.path(), repo.signers("a"));
     let digests = Digests::open(repo.home.path());
     let read = || {
-        let path = root.join("roles");
-        let found = digests.walk(&path).unwrap();
         publishable_by(
             root,
             true,
-            &[Walked {
-                path,
-                found,
-                installer: false,
-            }],
+            &[walked(&digests, root.join("roles"))],
             Some(&a),
         )
     };

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::process::Stdio;
 
+use imgforge::guest::{Drive, Guestfs, Launch};
+
 use super::*;
 
 /// A key that every rule book knows.
@@ -228,29 +230,38 @@ fn volumes_that_imgforge_does_not_read_itself_are_read_or_refused() {
     );
 }
 
+fn appliance(disk: &Path) -> Guestfs {
+    let drives = &[Drive {
+        path: disk,
+        format: "raw",
+        readonly: false,
+    }];
+    let launch = Launch {
+        drives,
+        accel: imgforge::host::accel::Accel::Tcg,
+        ui: None,
+    };
+    crate::slots::launch(&launch).unwrap()
+}
+
+/// Which letter the kernel gives the disk, of five partitions, nobody knows: `$d` is it. The
+/// appliance's own has none.
+fn in_shell(guest: &Guestfs, line: &str) {
+    let disk_is = "udevadm settle; d=$(echo /dev/sd?5); d=${d%5};";
+    drop(guest.debug("sh", &[&format!("{disk_is} {line}")]).unwrap());
+}
+
 /// Layers of which an appliance makes devices: a mirror with one of its members, and a thin pool,
 /// whose own devices hold no files; half of a RAID without redundancy gives none.
 #[test]
 #[ignore = "vm: src/scan src/guest"]
 fn files_in_a_raid_and_on_a_thin_volume_are_read() {
-    use imgforge::guest::{Drive, Launch};
     let dir = tempfile::tempdir().unwrap();
     let phony = Phony::debian();
     let mebibytes = "size=81920\nsize=81920\nsize=12288\nsize=12288\n";
     let disk = partitioned(&phony, dir.path(), "gpt", mebibytes);
-    let launch = Launch {
-        drives: &[Drive {
-            path: &disk,
-            format: "raw",
-            readonly: false,
-        }],
-        accel: imgforge::host::accel::Accel::Tcg,
-        ui: None,
-    };
-    let guest = crate::slots::launch(&launch).unwrap();
-    // Which letter the kernel gives the disk, nobody knows; the appliance's own has no partitions.
-    let disk_is = "udevadm settle; d=$(echo /dev/sd?5); d=${d%5};";
-    let sh = |line: &str| drop(guest.debug("sh", &[&format!("{disk_is} {line}")]).unwrap());
+    let guest = appliance(&disk);
+    let sh = |line: &str| in_shell(&guest, line);
     sh("mdadm --create /dev/md/r --run --level=1 --raid-devices=2 ${d}2 missing");
     sh("udevadm settle; mke2fs -q -t ext4 /dev/md/r; mkdir /m; mount /dev/md/r /m");
     sh("mkdir /m/root; echo x >/m/root/.bash_history; umount /m; mdadm --stop /dev/md/r");
@@ -282,26 +293,14 @@ fn files_in_a_raid_and_on_a_thin_volume_are_read() {
 #[test]
 #[ignore = "vm: src/scan src/guest"]
 fn what_imgforge_reads_itself_is_accounted_for_behind_lvm_raid_and_luks() {
-    use imgforge::guest::{Drive, Launch};
     let dir = tempfile::tempdir().unwrap();
     let phony = Phony::debian();
     let parts = "size=81920\nsize=20480\nsize=65536\nsize=16384\n";
     let disk = partitioned(&phony, dir.path(), "gpt", parts);
     let fat = lossy_fat(dir.path());
     put(&disk, &fat, SECOND + (81_920 + 20_480 + 65_536) * 512);
-    let launch = Launch {
-        drives: &[Drive {
-            path: &disk,
-            format: "raw",
-            readonly: false,
-        }],
-        accel: imgforge::host::accel::Accel::Tcg,
-        ui: None,
-    };
-    let guest = crate::slots::launch(&launch).unwrap();
-    // Which letter the kernel gives the disk, nobody knows; the appliance's own has no partitions.
-    let disk_is = "udevadm settle; d=$(echo /dev/sd?5); d=${d%5};";
-    let sh = |line: &str| drop(guest.debug("sh", &[&format!("{disk_is} {line}")]).unwrap());
+    let guest = appliance(&disk);
+    let sh = |line: &str| in_shell(&guest, line);
     sh("udevadm settle; pvcreate -q ${d}2; vgcreate -q v ${d}2; lvcreate -qq -y -L 12m -n fat v");
     sh("lvcreate -qq -y -L 12m -n used v; lvcreate -qq -y -L 12m -n new v");
     sh("mdadm --create /dev/md/r --run --level=1 --raid-devices=2 ${d}3 missing");
