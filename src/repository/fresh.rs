@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::seen::{Mark, Seen, refuse_future};
-
 use super::verify::Signed;
 use super::{Repository, set};
 use crate::error::{Error, Result};
@@ -73,10 +72,11 @@ pub(super) fn refuse_old(
         return Err(nameless(&path(text)));
     }
     let Some(seen) = seen else { return Ok(()) };
+    let memory = seen.read();
     let mut addresses = Vec::new();
     for (text, told) in told() {
         let address = seen.address(&text.path)?;
-        let newer = seen.newer(&address, told.when);
+        let newer = memory.newer(&address, told.when);
         if let Some(newer) = newer.filter(|_| age != Age::Any) {
             return Err(older(&path(text), told.when, newer));
         }
@@ -86,8 +86,7 @@ pub(super) fn refuse_old(
     let owners: Vec<(String, Owner)> = indexes
         .filter_map(|(text, told)| Some((path(text), Claims::parse(&told.text).owner?)))
         .collect();
-    let known = seen.read().retired;
-    let again = |(_, owner): &&(String, Owner)| known.contains(&owner.key);
+    let again = |(_, owner): &&(String, Owner)| memory.retired.contains(&owner.key);
     if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
         return Err(signs_again(path, &owner.key, seen));
     }

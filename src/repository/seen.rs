@@ -47,6 +47,16 @@ pub(crate) struct Memory {
     pub(crate) retired: BTreeSet<String>,
 }
 
+impl Memory {
+    /// When the newest text at this address was signed, if this one is older: an old text has a good
+    /// signature for ever.
+    pub(crate) fn newer(&self, address: &Url, when: Timestamp) -> Option<Timestamp> {
+        let seen = *self.signed.get(&address.to_string())?;
+        let newer = seen > when.as_second();
+        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
+    }
+}
+
 /// Of a signed text, what tells an old or another one from the right one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark<'a> {
@@ -158,12 +168,9 @@ impl Seen {
         write_atomic(&self.dir.join(KEY_FILE), &keyring.bytes)
     }
 
-    /// When the newest text at this address was signed, if this one is older: an old text has a good
-    /// signature for ever.
+    /// As [`Memory::newer`].
     pub(crate) fn newer(&self, address: &Url, when: Timestamp) -> Option<Timestamp> {
-        let seen = *self.read().signed.get(&address.to_string())?;
-        let newer = seen > when.as_second();
-        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
+        self.read().newer(address, when)
     }
 
     /// Refuses what is of another repository than was here before, or does not say so any more, and
