@@ -80,7 +80,7 @@ install: build ## Installs below PREFIX=/usr/local (DESTDIR= for packages)
 deb: build ## Builds dist/imgforge_VERSION_ARCH.deb
 	@scripts/deb.sh $(IMGFORGE)
 
-fuzz: deps-test ## Gives every parser of foreign data whatever libFuzzer makes up, TIME=60 seconds each
+fuzz: deps-test ## Gives every parser of foreign data whatever libFuzzer makes up, TIME=60 s of processor each
 	@scripts/fuzz.sh "$(or $(TIME),60)" $(TARGETS)
 
 clean: ## Removes what was built; demo/ stays

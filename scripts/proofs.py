@@ -7,7 +7,8 @@ A long test says in its source which tier runs it and which files it is about:
 
 Tiers: root (short, but only root can run it), vm (starts guests or appliances, and is part of each
 change's way), long (the same without any), e2e (whole systems, hours), clouds (services of others),
-child (run by another test only). Benchmarks and scripts are listed in OTHERS below.
+child (run by another test only). Benchmarks, parsers' fuzzing (20 minutes of processor time each) and
+scripts are listed in OTHERS below.
 
     scripts/proofs.py test             `cargo test`, the tier root, and one line of counts
 
@@ -33,7 +34,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "proofs.tsv"
 FIELDS = ["test", "result", "commit", "date", "seconds", "cores", "acceleration", "versions"]
-TIERS = ["root", "vm", "long", "e2e", "clouds", "child", "bench", "images", "install"]
+TIERS = ["root", "vm", "long", "e2e", "clouds", "child", "bench", "images", "install", "fuzz"]
 # A hang, on the slowest host that we know; nothing is measured by it.
 HANG = 3 * 3600
 
@@ -47,6 +48,11 @@ def bench(name, *paths):
 def image(name, *paths):
     paths = [f"recipes/{name}.yaml", "firstboot", "src/runner", "src/stage", *paths]
     return Test(f"image {name}", "images", paths, ["scripts/e2e.sh", name], "scripts/e2e.sh")
+
+
+def fuzz(name, *paths):
+    paths = [f"fuzz/corpus/{name}", "fuzz/main.rs", *paths]
+    return Test(f"fuzz {name}", "fuzz", paths, ["scripts/fuzz.sh", "1200", name], "scripts/fuzz.sh")
 
 
 OTHERS = [
@@ -69,6 +75,29 @@ OTHERS = [
          ["scripts/e2e-install.sh"], "scripts/e2e-install.sh"),
     Test("planted faults", "e2e", ["src/stage/check", "src/repository", "src/store", "tests/it/power", "scripts/proofs.py"],
          ["scripts/planted-faults.py"], "scripts/planted-faults.py"),
+    fuzz("answers", "src/recipe/answers"),
+    fuzz("apt-sources", "src/distro"),
+    fuzz("blocks", "src/pull/blocks.rs"),
+    fuzz("cyclonedx", "src/sbom"),
+    fuzz("ext4", "src/target/tree"),
+    fuzz("ext4-scan", "src/scan"),
+    fuzz("fstab", "src/fstab"),
+    fuzz("gpt", "src/scan"),
+    fuzz("http-answer", "src/http"),
+    fuzz("http-request", "src/proxy"),
+    fuzz("imagefile", "src/host/imagefile.rs"),
+    fuzz("index", "src/index"),
+    fuzz("journal", "src/runner"),
+    fuzz("nested", "src/scan"),
+    fuzz("packages", "src/sbom"),
+    fuzz("promises", "src/proxy/promises.rs"),
+    fuzz("protocol", "src/runner"),
+    fuzz("recipe", "src/recipe"),
+    fuzz("tar", "src/scan"),
+    fuzz("tar-tree", "src/target/tree"),
+    fuzz("treeinfo", "src/store/media"),
+    fuzz("versions", "src/sbom"),
+    fuzz("xz", "src/pack/read"),
 ]
 
 MARK = re.compile(r'#\[ignore(?: = "([^"]*)")?\](?:\s*#\[[^\]]*\])*\s*(?:pub(?:\([^)]*\))? )?fn (\w+)', re.S)
@@ -117,6 +146,8 @@ def long_tests():
             target = ["--test", "it"] if file.startswith("tests/") else ["--lib"]
             command = ["cargo", "test", "--locked", *target, "--", "--ignored", "--exact", whole]
             found.append(Test(whole, tier, paths, command, file))
+    fuzzed = {test.name for test in OTHERS if test.tier == "fuzz"}
+    faults += [f"fuzz/corpus/{c.name} has no line in OTHERS" for c in (ROOT / "fuzz/corpus").iterdir() if f"fuzz {c.name}" not in fuzzed]
     for test in OTHERS:
         faults += [f"{test.name} is about {p}, which does not exist" for p in [*test.paths, test.file] if not (ROOT / p).exists()]
     return found + OTHERS, faults
