@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use imgforge::recipe::types::{Docker, Machine, Qcow2, Ramdisk, Targets, Vmdk};
-use imgforge::target::{self, About, Site, Source};
+use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 
 use common::{Report, Row, Workspace, imgforge, measure, run, shell};
@@ -108,8 +108,8 @@ fn all(disk: &Path, out: &Path) {
                     scratch: &scratch,
                     ui,
                 };
-                let target = target::find(name).unwrap();
-                let made = target::make(target, &site, targets, None);
+                let target = targets::find(name).unwrap();
+                let made = targets::make(target, &site, targets, None);
                 made.unwrap_or_else(|error| panic!("{name}: {}", error.render()));
             });
         }

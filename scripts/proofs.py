@@ -62,7 +62,7 @@ OTHERS = [
     bench("pull", "src/pull", "src/http"),
     bench("repository", "src/repository", "src/gpg", "src/index"),
     bench("seal", "src/sysprep", "src/guest"),
-    bench("targets", "src/target"),
+    bench("targets", "src/targets"),
     image("debian-mini"),
     image("ubuntu-base"),
     image("node-base"),

@@ -17,7 +17,7 @@ use crate::recipe::{Repo, answers};
 use crate::runner::{lines, protocol, report};
 use crate::scan::{self, Scanner, Subject};
 use crate::store::media::tree as install_tree;
-use crate::target::tree;
+use crate::targets::tree;
 use crate::ui::Ui;
 use crate::units::Size;
 use crate::{distro, index, pull, sbom};

@@ -19,7 +19,7 @@
 //!
 //! What stages are made of:
 //!
-//! * `target`: the files for every place where an image runs
+//! * `targets`: the files for every place where an image runs
 //! * `toolbox`: read-only disks with programs for a guest's steps
 //! * `runner`: executes a recipe's steps in a guest
 //! * `pull`: the client of a repository
@@ -88,7 +88,7 @@ pub mod stage;
 pub mod store;
 pub mod sync;
 pub mod sysprep;
-pub mod target;
+pub mod targets;
 pub mod time;
 pub mod toolbox;
 pub mod ui;

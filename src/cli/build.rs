@@ -11,7 +11,7 @@ use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
-use crate::target;
+use crate::targets;
 use crate::units::Size;
 
 /// The arguments of `imgforge build`.
@@ -122,7 +122,7 @@ impl Build {
 fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<()> {
     for name in names {
         let resolved = session.repo.load(name, &options.vars)?;
-        let has: Vec<&str> = target::wanted(&resolved.recipe.targets)
+        let has: Vec<&str> = targets::wanted(&resolved.recipe.targets)
             .map(|target| target.name)
             .collect();
         if let Some(lacks) = options.targets.iter().find(|t| !has.contains(&t.as_str())) {
@@ -138,8 +138,8 @@ fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<(
 
 /// A target that does not exist is told before anything runs.
 fn named(targets: &[String]) -> Result<()> {
-    match targets.iter().find(|name| target::find(name).is_none()) {
-        Some(name) => Err(target::unknown(name)),
+    match targets.iter().find(|name| targets::find(name).is_none()) {
+        Some(name) => Err(targets::unknown(name)),
         None => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ use crate::stage::check::Basis;
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
-use crate::target::Target;
+use crate::targets::Target;
 
 // Each grows when the stage's code makes other results from the same inputs.
 const INSTALL: u32 = 4;

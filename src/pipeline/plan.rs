@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::epoch::{self, Mode};
 use crate::store::inputs::{Inputs, Walked};
-use crate::target;
+use crate::targets;
 use crate::units::Span;
 
 /// What plans are made from.
@@ -156,7 +156,7 @@ impl Draft<'_> {
         self.add(StageId::Check, "check".into(), inputs, None, Work::Check)?;
         let inputs = keys::pack(recipe, self.disk.as_ref());
         self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)?;
-        for target in target::wanted(&recipe.targets) {
+        for target in targets::wanted(&recipe.targets) {
             if !self.planner.targets.is_empty()
                 && !self.planner.targets.iter().any(|name| name == target.name)
             {

@@ -13,7 +13,7 @@ use crate::stage::provenance::{self, File, Provenance, Stage};
 use crate::stage::{Packed, declared};
 use crate::store::Store;
 use crate::sysprep::Declared;
-use crate::target::{Told, gate};
+use crate::targets::{Told, gate};
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";

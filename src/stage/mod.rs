@@ -262,7 +262,7 @@ pub struct Artifact {
     /// What is known of it: `target`, `format`, …
     pub about: std::collections::BTreeMap<String, String>,
     /// What its gate proved.
-    pub proof: Option<crate::target::Proof>,
+    pub proof: Option<crate::targets::Proof>,
 }
 
 impl Packed {

@@ -9,7 +9,7 @@ use crate::host::outlet::Outlet;
 use crate::pack;
 use crate::stage::{Context, Packed, Sealed};
 use crate::store::{DISK, Store};
-use crate::target::streams;
+use crate::targets::streams;
 
 /// Flattens the sealed disk and compresses it.
 ///

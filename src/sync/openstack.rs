@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
-use crate::target::openstack::{Manifest, create_arguments};
+use crate::targets::openstack::{Manifest, create_arguments};
 use crate::ui::Ui;
 
 /// The property with the disk's digest.

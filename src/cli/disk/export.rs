@@ -10,7 +10,7 @@ use crate::host::outlet::Outlet;
 use crate::host::{interrupt, memory};
 use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::types::Machine;
-use crate::target::{self, About, Site, Source, Target};
+use crate::targets::{self, About, Site, Source, Target};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -37,7 +37,12 @@ pub struct Export {
 }
 
 fn known(name: &str) -> Result<&'static Target, String> {
-    target::find(name).ok_or_else(|| target::unknown(name).hint_text().unwrap_or_default().into())
+    targets::find(name).ok_or_else(|| {
+        targets::unknown(name)
+            .hint_text()
+            .unwrap_or_default()
+            .into()
+    })
 }
 
 impl Export {
@@ -49,7 +54,7 @@ impl Export {
     pub fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
-        target::need_tools(self.targets.iter().copied())?;
+        targets::need_tools(self.targets.iter().copied())?;
         let dir = &self.output;
         std::fs::create_dir_all(dir).map_err(|cause| {
             Error::usage(format!("{} cannot be written", dir.display())).cause(cause)
@@ -82,12 +87,12 @@ impl Export {
         };
         // A target that cannot be made is told of before the hours that the others may take.
         let asked = self.wanted().into_iter().map(|target| {
-            let asked = with(target, &|site| target::ask(target, site));
+            let asked = with(target, &|site| targets::ask(target, site));
             (target.name.into(), asked.into())
         });
         graph::failures(asked.collect(), &app.ui)?;
         let outcomes = graph::run(&self.nodes(), self.room(), |name| {
-            let target = target::find(name).ok_or_else(|| target::unknown(name))?;
+            let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
             with(target, &|site| self.make(target, site))
         })?;
         graph::failures(outcomes, &app.ui)
@@ -95,7 +100,7 @@ impl Export {
 
     /// Makes the target's files, and gives them their place.
     fn make(&self, target: &Target, site: &Site<'_>) -> Result<()> {
-        for told in target::make(target, site, &(target.alone)(), None)? {
+        for told in targets::make(target, site, &(target.alone)(), None)? {
             let path = put(&site.dir.join(&told.file), &self.output)?;
             let size = path.metadata().map_or(0, |meta| meta.len());
             out::print(&format!(

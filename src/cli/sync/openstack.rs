@@ -11,7 +11,7 @@ use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::repository::{State, verify};
 use crate::sync::openstack::{Settings, Wanted, sync};
-use crate::target::openstack::Manifest;
+use crate::targets::openstack::Manifest;
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge sync openstack`.

@@ -14,7 +14,7 @@ use crate::recipe::types::{Action, Install, PackageNames, Targets};
 use crate::stage::plan::{Plan, Planned, Work};
 use crate::stage::{self, Artifact, Sealed, StageId};
 use crate::store::{Draft, Entry};
-use crate::target::{self, Source, Target};
+use crate::targets::{self, Source, Target};
 use crate::units::Size;
 
 impl Run<'_> {
@@ -58,7 +58,7 @@ impl Run<'_> {
             let Work::Finish(name) = &planned.work else {
                 return Ok(());
             };
-            let target = target::find(name).ok_or_else(|| target::unknown(name))?;
+            let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
             let entry = self.stage(planned, |context| {
                 let made =
                     stage::finish::run(context, &source, sealed, self.plan.version(), target)?;
@@ -110,7 +110,7 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
         .chain(bootstrap.packages.iter().cloned())
         .chain(named)
         .collect();
-    target::kernel::foresee(&target::modules(&plan.resolved.recipe.targets), &all)
+    targets::kernel::foresee(&targets::modules(&plan.resolved.recipe.targets), &all)
 }
 
 /// The targets as a graph without edges.
@@ -118,7 +118,7 @@ fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
     let recipe = &resolved.recipe;
     let node = |planned: &&Planned| {
         let target = match planned.work {
-            Work::Finish(name) => target::find(name),
+            Work::Finish(name) => targets::find(name),
             _ => None,
         };
         Node {
@@ -156,7 +156,7 @@ mod tests {
             ..Targets::default()
         };
         let mib = |targets: &Targets, name: &str| {
-            let target = target::find(name).unwrap();
+            let target = targets::find(name).unwrap();
             needs(target, targets, Size::gib(1)).as_bytes() >> 20
         };
         assert_eq!(mib(&targets, "openstack"), 1536 + 2048);
@@ -178,7 +178,7 @@ mod tests {
             vagrant: Some(Vagrant::default()),
             ..Targets::default()
         };
-        let nodes: Vec<Node> = target::TARGETS
+        let nodes: Vec<Node> = targets::TARGETS
             .iter()
             .map(|target| Node {
                 name: target.name.into(),

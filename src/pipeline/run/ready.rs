@@ -8,7 +8,7 @@ use crate::recipe::types::Install;
 use crate::stage::host::{Host, Settings};
 use crate::stage::plan::{Plan, Planned, Work};
 use crate::stage::{self, StageId};
-use crate::target;
+use crate::targets;
 
 /// Clears what dead processes left, makes room, and asks whether the host is ready for `plan`,
 /// and to `publish` its image.
@@ -31,11 +31,11 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
         .filter(|planned| !planned.cached)
         .collect();
     let targets = runs.iter().filter_map(|planned| match planned.work {
-        Work::Finish(name) => target::find(name),
+        Work::Finish(name) => targets::find(name),
         _ => None,
     });
     let targets: Vec<_> = targets.collect();
-    target::need_tools(targets.iter().copied())?;
+    targets::need_tools(targets.iter().copied())?;
     let recipe = &plan.resolved.recipe.targets;
     let guests = targets
         .iter()
@@ -104,7 +104,7 @@ fn arguments_allowed(image: &str, extra_args: &[String], allowed: bool) -> Resul
 /// Whether a target runs steps in a guest.
 fn runs_steps(name: &str, resolved: &Resolved) -> bool {
     let targets = &resolved.recipe.targets;
-    target::find(name).is_some_and(|target| !(target.steps)(targets).is_empty())
+    targets::find(name).is_some_and(|target| !(target.steps)(targets).is_empty())
 }
 
 /// `--offline`: what would have to be fetched is named instead.

@@ -8,7 +8,7 @@ use crate::guest::Os;
 use crate::recipe::grow;
 use crate::stage::{Context, Sealed, configure};
 use crate::store::Store;
-use crate::target;
+use crate::targets;
 use crate::units::Size;
 
 /// How much larger the clones' disks are where the root grows with them.
@@ -30,7 +30,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
     let mut check = basis.check.clone();
     // A root that grows has to: the clones' disks are larger than the image's.
     let size = match basis.machine.grow {
-        true => Some(target::size_of(&sealed.0.disk(), "qcow2")?),
+        true => Some(targets::size_of(&sealed.0.disk(), "qcow2")?),
         false => None,
     };
     check.commands.extend(size.map(grow::proof));

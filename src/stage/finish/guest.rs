@@ -13,7 +13,7 @@ use crate::stage::check::{Basis, Gate, GateReport, run_gate};
 use crate::stage::install::SourcesFile;
 use crate::stage::{Context, Sealed, configure, declared, seal};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
-use crate::target::Trial;
+use crate::targets::Trial;
 
 /// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
 pub(super) fn prepare(

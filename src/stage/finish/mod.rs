@@ -11,7 +11,7 @@ use crate::recipe::types::Step;
 use crate::scan::Subject;
 use crate::stage::{Context, Sealed, check};
 use crate::store::Entry;
-use crate::target::{self, About, Asked, Part, Site, Source, Target, Told, proven};
+use crate::targets::{self, About, Asked, Part, Site, Source, Target, Told, proven};
 use crate::units::Size;
 
 /// What the artifacts of a sealed disk say about the image.
@@ -26,7 +26,7 @@ pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
             summary => summary.to_owned(),
         },
         os: system["distro"].as_str().unwrap_or("linux").to_owned(),
-        os_version: target::streams::release(system),
+        os_version: targets::streams::release(system),
         created: sealed.meta().created,
     }
 }
@@ -34,7 +34,7 @@ pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
 /// Makes the target's files in the stage's private directory.
 ///
 /// # Errors
-/// As [`target::make`].
+/// As [`targets::make`].
 pub fn run(
     context: &Context<'_>,
     source: &Source,
@@ -65,11 +65,11 @@ pub fn run(
         source: prepared.as_ref().unwrap_or(source),
         ..below
     };
-    target::ask(target, &site)?;
-    let mut made = target::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
+    targets::ask(target, &site)?;
+    let mut made = targets::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
     let report = tried(context, target, &site, &subject, &mut made)?;
     for told in &made {
-        if !told.proof.as_ref().is_some_and(target::Proof::passed) {
+        if !told.proof.as_ref().is_some_and(targets::Proof::passed) {
             return Err(Error::internal(format!(
                 "the target {} did not prove {}",
                 target.name, told.file
@@ -98,7 +98,7 @@ fn prepared(
     if steps.is_empty() {
         return Ok(None);
     }
-    target::foresee(target, below, &context.recipe().targets)?;
+    targets::foresee(target, below, &context.recipe().targets)?;
     let inside = below.source.guests();
     let disk = guest::prepare(context, sealed, steps, version, below.scratch)?;
     drop(inside);
@@ -119,7 +119,7 @@ fn tried(
         return Ok(Value::Null);
     };
     let disk = disk_of(site, first)?;
-    let size = target::size_of(&disk, "qcow2")?;
+    let size = targets::size_of(&disk, "qcow2")?;
     let trial = trial(&context.recipe().targets, site.about, Size::bytes(size));
     let inside = site.source.guests();
     let report = guest::gate(context, subject, &trial, (&disk, size), site.scratch)?;
@@ -140,7 +140,7 @@ fn disk_of(site: &Site<'_>, first: &Told) -> Result<PathBuf> {
         .about
         .get("format")
         .is_some_and(|format| format == "qcow2");
-    let edited = site.scratch.join(target::DISK);
+    let edited = site.scratch.join(targets::DISK);
     let disk = match (qcow2, edited.exists()) {
         (true, _) => site.dir.join(&first.file),
         (false, true) => edited,

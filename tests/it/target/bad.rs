@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgforge::host::accel::Accel;
 use imgforge::recipe::types::Machine;
-use imgforge::target::{self, About, Site, Source};
+use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 
 use super::{GENERIC, World, debian, run, text, told};
@@ -241,8 +241,8 @@ fn a_guest_that_could_not_install_anything_is_not_started() {
             scratch: world.dir.path(),
             ui: &ui,
         };
-        let target = target::find(name).unwrap();
-        let asked = target::foresee(target, &site, &(target.alone)());
+        let target = targets::find(name).unwrap();
+        let asked = targets::foresee(target, &site, &(target.alone)());
         asked.map_err(|error| (error.kind().exit_code(), error.render()))
     };
     for name in ["openstack", "vagrant"] {

@@ -86,7 +86,7 @@ fn every_format_holds_the_same_disk() {
 
 /// The same disk, however it is stored and whenever it is asked for, gives the same files.
 #[test]
-#[ignore = "vm: src/target"]
+#[ignore = "vm: src/targets"]
 fn equal_disks_give_equal_bytes_in_every_artifact() {
     let modules = [GENERIC, &["virtio_blk"]].concat();
     let phony = debian(&modules);

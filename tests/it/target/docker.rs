@@ -69,7 +69,7 @@ fn unpack(world: &World, reference: &str, archive: &str) -> std::path::PathBuf {
 }
 
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn a_container_is_what_the_machine_was_without_the_machine() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
@@ -145,7 +145,7 @@ fn kept(root: &Path) {
 }
 
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn the_same_disk_gives_the_same_bytes() {
     let (one, other) = (World::new(), World::new());
     let disk = machine().disk(one.dir.path(), "web.raw");
@@ -161,7 +161,7 @@ fn the_same_disk_gives_the_same_bytes() {
 
 /// podman takes the archive and gives the image its name; skopeo writes it back as it was.
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn podman_loads_it_and_skopeo_copies_it_both_ways() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
@@ -209,7 +209,7 @@ fn podman_loads_it_and_skopeo_copies_it_both_ways() {
 }
 
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn what_cannot_run_is_no_container() {
     let world = World::new();
     let phony = machine();
@@ -228,7 +228,7 @@ fn what_cannot_run_is_no_container() {
 
 /// The image's own shell tells which machine it runs on: a kernel's name for one of its boots.
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn the_shell_of_an_image_does_not_run_on_the_host() {
     const BOOT: &str = "/proc/sys/kernel/random/boot_id";
     let host = std::fs::read_to_string(BOOT).unwrap();
@@ -253,7 +253,7 @@ fn the_shell_of_an_image_does_not_run_on_the_host() {
 
 /// As Ubuntu's server installer names partitions, beside what no container can have.
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn a_partition_that_udev_names_is_in_the_container() {
     let world = World::new();
     let root = Phony::debian();
@@ -280,7 +280,7 @@ fn a_partition_that_udev_names_is_in_the_container() {
 
 /// A client would take them for deletions: of the file itself, and of the one that they name.
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn a_name_that_deletes_is_refused() {
     let world = World::new();
     let phony = machine();
@@ -299,7 +299,7 @@ fn a_name_that_deletes_is_refused() {
 
 /// A database of mostly holes is told of: in an archive it is all there.
 #[test]
-#[ignore = "vm: src/target/docker src/target/tree src/guest"]
+#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
 fn a_file_of_holes_is_told_of() {
     let world = World::new();
     let phony = machine();
@@ -314,7 +314,7 @@ fn a_file_of_holes_is_told_of() {
 
 /// LVM is for the appliance: the same container comes out.
 #[test]
-#[ignore = "clouds: src/target src/guest"]
+#[ignore = "clouds: src/targets src/guest"]
 fn e2e_a_machine_on_logical_volumes_gives_the_same_container() {
     let world = World::new();
     let phony = machine();

@@ -3,7 +3,7 @@
 use super::{World, debian, run, text};
 
 #[test]
-#[ignore = "vm: src/target"]
+#[ignore = "vm: src/targets"]
 fn windows_finds_what_it_looks_for() {
     let world = World::new();
     let phony = debian(&["virtio_net"]);

@@ -183,7 +183,7 @@ fn rows(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "clouds: src/sync src/target/openstack"]
+#[ignore = "clouds: src/sync src/targets/openstack"]
 fn e2e_glance_has_what_a_channel_has() {
     let glance = Glance::start();
     let [one, two, three] = ["1", "2", "3"].map(|version| glance.version(version));

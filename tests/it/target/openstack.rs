@@ -105,7 +105,7 @@ command \"update-grub\"
 /// The gate boots it on a larger disk and asks whether the root has grown; an image of a quarter
 /// free space keeps that.
 #[test]
-#[ignore = "clouds: src/target/openstack firstboot"]
+#[ignore = "clouds: src/targets/openstack firstboot"]
 fn e2e_a_root_on_a_logical_volume_grows_with_its_disk() {
     let world = whole::World::new(ORIGIN);
     let (code, said) = world.imgforge(&["build", "web", "--until", "install"]);

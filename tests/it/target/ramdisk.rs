@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::recipe::types::{Machine, Ramdisk, RootForm, StateDisk, Targets};
-use imgforge::target::{self, About, Site, Source};
+use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 
 use super::{World, debian, run, text};
@@ -167,7 +167,7 @@ fn by_another(server: &Server, out: &Path) -> String {
 
 /// The gate of the export has booted it with its minimum of memory, over HTTP and without a disk.
 #[test]
-#[ignore = "vm: src/target/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
+#[ignore = "vm: src/targets/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
 fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -234,7 +234,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
 
 /// UEFI's kernel is told of its initrd by its name, or takes what iPXE gives it.
 #[test]
-#[ignore = "e2e: src/target/ramdisk firstboot/ramdisk"]
+#[ignore = "e2e: src/targets/ramdisk firstboot/ramdisk"]
 fn a_machine_without_a_disk_boots_under_uefi() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -275,7 +275,7 @@ fn a_machine_without_a_disk_boots_under_uefi() {
 
 /// The root in the initrd: nothing is fetched, there is no network card.
 #[test]
-#[ignore = "vm: src/target/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
+#[ignore = "vm: src/targets/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
 fn one_initrd_holds_everything() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -315,7 +315,7 @@ fn one_initrd_holds_everything() {
         scratch: &scratch,
         ui: &ui,
     };
-    let ramdisk = target::find("ramdisk").unwrap();
+    let ramdisk = targets::find("ramdisk").unwrap();
     let over = AtomicBool::new(false);
     let (made, seen) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
@@ -330,7 +330,7 @@ fn one_initrd_holds_everything() {
             }
             false
         });
-        let made = target::make(ramdisk, &site, &targets, Some("sealed"));
+        let made = targets::make(ramdisk, &site, &targets, Some("sealed"));
         over.store(true, Ordering::Relaxed);
         (made, watch.join().unwrap())
     });

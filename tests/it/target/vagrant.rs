@@ -44,7 +44,7 @@ fn an_image_that_vagrant_cannot_use_is_refused() {
 }
 
 #[test]
-#[ignore = "vm: src/target/vagrant"]
+#[ignore = "vm: src/targets/vagrant"]
 fn vagrant_adds_both_boxes() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
@@ -174,7 +174,7 @@ targets: {vagrant: {providers: [virtualbox]}}
 ";
 
 #[test]
-#[ignore = "clouds: src/target/vagrant"]
+#[ignore = "clouds: src/targets/vagrant"]
 fn e2e_guest_additions_are_installed_where_they_are_packaged() {
     let world = whole::World::new(ADDITIONS);
     let out = world.path("out");

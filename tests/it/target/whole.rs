@@ -73,7 +73,7 @@ impl World {
 }
 
 #[test]
-#[ignore = "clouds: src/target src/stage/finish src/repository"]
+#[ignore = "clouds: src/targets src/stage/finish src/repository"]
 fn e2e_targets_are_made_proven_and_published() {
     let world = World::new(RECIPE);
     let out = world.path("out");

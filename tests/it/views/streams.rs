@@ -1,7 +1,7 @@
 //! Streams as Incus' own verifier and the mirror of Glance read them.
 
-use imgforge::target::Told;
-use imgforge::target::streams::{self, About};
+use imgforge::targets::Told;
+use imgforge::targets::streams::{self, About};
 
 use super::*;
 

@@ -1,0 +1,228 @@
+//! Other formats of the same disk, by `qemu-img`, and the proof that they are.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Part, Proven, Site, proven};
+use crate::error::{Error, Result};
+use crate::host::exec::Program;
+use crate::host::qemu_img::qemu_img;
+use crate::ui::Unit;
+
+/// What `qemu-img convert` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    /// The format, as QEMU calls it.
+    pub(super) format: &'static str,
+    /// Its options, as for `-o`; empty for none.
+    pub(super) options: &'static str,
+    /// Whether clusters are compressed.
+    pub(super) compressed: bool,
+    /// Whether `qemu-img check` knows the format.
+    pub(super) checked: bool,
+}
+
+/// What `qemu-img info` says of an artifact.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Info {
+    format: String,
+    pub(super) virtual_size: u64,
+    #[serde(default)]
+    backing_filename: Option<String>,
+    #[serde(default)]
+    encrypted: bool,
+    #[serde(default)]
+    format_specific: Option<serde_json::Value>,
+}
+
+/// Converts the source, or `from` (raw) in its place, to a file of [`Site::dir`], and proves it.
+pub(super) fn convert(
+    site: &Site<'_>,
+    from: Option<&Path>,
+    form: Form,
+    name: &str,
+) -> Result<Vec<Proven>> {
+    let path = site.dir.join(name);
+    let (disk, format) = match from {
+        Some(raw) => (raw, "raw"),
+        None => (site.source.disk(), site.source.format()),
+    };
+    site.ui.step(format!("writing {name}"));
+    let shown = site.ui.clone();
+    arguments(disk, format, form, &path)?.lines(move |line| {
+        if let Some(percent) = percent(line) {
+            shown.progress(percent, 100, Unit::Percent);
+        }
+    })?;
+    match site.proving {
+        true => prove(site, from, form.format, form.checked, &path),
+        false => Ok(vec![]),
+    }
+}
+
+fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Result<Program> {
+    let mut program = qemu_img(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"])
+        .leaving_room(path.parent().unwrap_or(path))
+        .args(["-S", "4k"]);
+    if form.compressed {
+        // Without `-W`: writing out of order gives other bytes each time.
+        program = program.arg("-c");
+    }
+    if !form.options.is_empty() {
+        program = program.args(["-o", form.options]);
+    }
+    Ok(program
+        .arg("--")
+        .on_disk(disk, format)?
+        .into_image(path)
+        .hint("`imgforge doctor` says whether qemu-img is usable here"))
+}
+
+/// The comparison with the disk that the gate tested, byte by byte, and before it the format's own
+/// check, where it is `checked`: of its tables only, a damaged cluster passes it.
+pub(super) fn prove(
+    site: &Site<'_>,
+    from: Option<&Path>,
+    format: &str,
+    checked: bool,
+    path: &Path,
+) -> Result<Vec<Proven>> {
+    site.ui.step("comparing with the sealed disk");
+    let mut all = vec![];
+    if checked {
+        qemu_img(["check", "-q", "-f", format])
+            .on_image(path, format)?
+            .run()
+            .map_err(|error| Error::gate("the artifact is damaged").cause(error))?;
+        all.push(proven(Part::Validated, "qemu-img check"));
+    }
+    let info = info(path, format)?;
+    stands_alone(path, &info)?;
+    all.push(proven(Part::Validated, "qemu-img info"));
+    same(site, from, path, format)?;
+    all.push(proven(Part::SameDisk, "qemu-img compare"));
+    Ok(all)
+}
+
+/// What QEMU says of a file.
+pub(super) fn info(path: &Path, format: &str) -> Result<Info> {
+    qemu_img(["info", "--output=json", "-f", format])
+        .on_foreign_file()
+        .on_image(path, format)?
+        .json()
+}
+
+/// Nothing outside the file belongs to it: clouds refuse what refers to other files.
+fn stands_alone(path: &Path, info: &Info) -> Result<()> {
+    let data = info
+        .format_specific
+        .as_ref()
+        .and_then(|specific| specific.pointer("/data/data-file"));
+    if info.backing_filename.is_none() && data.is_none() && !info.encrypted {
+        return Ok(());
+    }
+    Err(Error::gate(format!(
+        "{} ({}) does not stand alone",
+        path.display(),
+        info.format
+    )))
+}
+
+/// A guest sees the same bytes as on the sealed disk (or `from`, raw, in its place); behind its end
+/// there are only zeroes.
+pub(super) fn same(site: &Site<'_>, from: Option<&Path>, path: &Path, format: &str) -> Result<()> {
+    let (disk, own) = match from {
+        Some(raw) => (raw, "raw"),
+        None => (site.source.disk(), site.source.format()),
+    };
+    qemu_img(["compare", "-q", "-f", own, "-F", format])
+        .on_disk(disk, own)?
+        .on_image(path, format)?
+        .run()
+        .map_err(|error| {
+            Error::gate("the artifact is not the disk that the gate tested").cause(error)
+        })
+}
+
+/// qemu-img's progress line: `    (42.17/100%)`.
+fn percent(line: &str) -> Option<u64> {
+    let number = line.trim().strip_prefix('(')?.strip_suffix("/100%)")?;
+    number.parse::<f64>().ok().map(|percent| percent as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::accel::Accel;
+    use crate::recipe::types::{Clusters, Machine};
+    use crate::targets::{About, Source};
+
+    #[test]
+    fn the_call_says_both_formats() {
+        let form = Form {
+            format: "qcow2",
+            options: "compat=1.1",
+            compressed: true,
+            checked: true,
+        };
+        let line = arguments(
+            Path::new("/s/disk"),
+            "qcow2",
+            form,
+            Path::new("/d/web.qcow2"),
+        )
+        .unwrap()
+        .line();
+        assert_eq!(
+            line,
+            "qemu-img convert -p -f qcow2 -O qcow2 -m 8 -S 4k -c -o compat=1.1 -- /s/disk \
+             /d/web.qcow2"
+        );
+    }
+
+    /// A cluster with a wrong byte: QEMU finds no errors in the file, and the gate does not ask it.
+    #[test]
+    fn a_damaged_cluster_passes_qemus_check_and_not_the_gate() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let mut text: String = (0..150_000).map(|n| format!("{n}\n")).collect();
+        text.truncate(1 << 19);
+        std::fs::write(path("disk.raw"), text).unwrap();
+        let scratch = path("scratch");
+        let ui = crate::ui::Ui::silent().stage("web", "finish");
+        let source = Source::new(path("disk.raw"), "raw", scratch.clone(), Accel::Tcg);
+        let about = About {
+            name: "web".into(),
+            version: String::new(),
+            title: String::new(),
+            os: String::new(),
+            os_version: String::new(),
+            created: 0,
+        };
+        let site = Site {
+            source: &source,
+            about: &about,
+            gate: None,
+            proving: true,
+            machine: &Machine::default(),
+            dir: dir.path(),
+            scratch: &scratch,
+            ui: &ui,
+        };
+        let form = super::super::qcow2::form(Clusters::Zlib);
+        let proven = convert(&site, None, form, "web.qcow2").unwrap();
+        assert!(proven.iter().any(|one| one.part == Part::SameDisk));
+        let file = path("web.qcow2");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let at = bytes.len() - 30_000;
+        bytes[at] ^= 0x10;
+        std::fs::write(&file, bytes).unwrap();
+        let check = Program::new("qemu-img").args(["check", "-q", "-f", "qcow2"]);
+        check.arg(&file).run().unwrap();
+        let error = prove(&site, None, "qcow2", true, &file).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Gate);
+        assert!(error.message().contains("not the disk"), "{error}");
+    }
+}

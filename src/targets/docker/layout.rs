@@ -1,0 +1,268 @@
+//! The archive: an OCI layout that is also what `docker save` writes.
+//!
+//! The types of the crate `oci-spec` keep labels and annotations in maps without an order, so that
+//! equal input would give another digest each time; `json!` keeps the order of its lines.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Context as _, Result};
+use crate::host::space::Frugal;
+use crate::recipe::types::{Docker, Layer};
+use crate::targets::About;
+
+/// Where a program is looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The one layer.
+#[derive(Debug)]
+pub(in crate::targets) struct Blob {
+    /// SHA-256 of the file, in hex.
+    pub(super) digest: String,
+    /// SHA-256 of the archive in it, in hex.
+    pub(super) diff: String,
+    /// Size of the file, in bytes.
+    pub(super) size: u64,
+}
+
+/// `NAME:TAG` of an image.
+pub(super) fn reference(options: &Docker, about: &About) -> String {
+    let name = options.reference.as_deref().unwrap_or(&about.name);
+    match about.version.as_str() {
+        "" => format!("{name}:latest"),
+        version => format!("{name}:{version}"),
+    }
+}
+
+/// The configuration of a container.
+pub(super) fn config(options: &Docker, about: &About, layer: &Blob, shell: &str) -> Value {
+    let created = time(about.created);
+    let cmd = match options.cmd.is_empty() && options.entrypoint.is_empty() {
+        true => vec![shell.to_owned()],
+        false => options.cmd.clone(),
+    };
+    let first = options.entrypoint.first().or(cmd.first());
+    let init = first.is_some_and(|name| name.ends_with("/init") || name.ends_with("/systemd"));
+    let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    if init {
+        env.insert("container".into(), "docker".into());
+    }
+    env.extend(options.env.clone());
+    let env: Vec<String> = env
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let mut labels: BTreeMap<String, String> = [
+        ("title", about.name.as_str()),
+        ("description", &about.title),
+        ("version", &about.version),
+        ("created", &created),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
+    .collect();
+    labels.extend(options.labels.clone());
+    let mut inner = json!({"Env": env, "Labels": labels});
+    for (key, list) in [("Entrypoint", &options.entrypoint), ("Cmd", &cmd)] {
+        if !list.is_empty() {
+            inner[key] = json!(list);
+        }
+    }
+    if let Some(user) = &options.user {
+        inner["User"] = json!(user);
+    }
+    if init {
+        // What systemd takes for an order to shut down.
+        inner["StopSignal"] = json!("SIGRTMIN+3");
+    }
+    json!({
+        "created": created,
+        "architecture": "amd64",
+        "os": "linux",
+        "config": inner,
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.diff)]},
+        "history": [{"created": created, "created_by": "imgforge"}],
+    })
+}
+
+fn time(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    jiff::Timestamp::from_second(seconds)
+        .unwrap_or_default()
+        .to_string()
+}
+
+/// Writes the archive `to`, with the layer in `blob`; returns the manifest's digest.
+pub(super) fn write(
+    to: &Path,
+    layer: (&Blob, &Path),
+    compression: Layer,
+    config: &Value,
+    reference: &str,
+    created: u64,
+) -> Result<String> {
+    let (blob, path) = layer;
+    let config = config.to_string().into_bytes();
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let config_digest = digest(&config);
+    let form = match compression {
+        Layer::Gzip => "tar+gzip",
+        Layer::Zstd => "tar+zstd",
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": format!("sha256:{config_digest}"),
+            "size": config.len(),
+        },
+        "layers": [{
+            "mediaType": format!("application/vnd.oci.image.layer.v1.{form}"),
+            "digest": format!("sha256:{}", blob.digest),
+            "size": blob.size,
+        }],
+    });
+    let manifest = manifest.to_string().into_bytes();
+    let manifest_digest = digest(&manifest);
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{manifest_digest}"),
+            "size": manifest.len(),
+            // Readers of archives take the whole reference for the image's name.
+            "annotations": {
+                "io.containerd.image.name": reference,
+                "org.opencontainers.image.ref.name": reference,
+            },
+            "platform": {"architecture": "amd64", "os": "linux"},
+        }],
+    });
+    let place = |digest: &str| format!("blobs/sha256/{digest}");
+    let docker = json!([{
+        "Config": place(&config_digest),
+        "RepoTags": [reference],
+        "Layers": [place(&blob.digest)],
+    }]);
+    let doing = || format!("writing {}", to.display());
+    let mut archive = Archive::create(to, created).doing(doing)?;
+    archive
+        .text("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
+        .doing(doing)?;
+    archive
+        .text("index.json", index.to_string().as_bytes())
+        .doing(doing)?;
+    archive
+        .text("manifest.json", docker.to_string().as_bytes())
+        .doing(doing)?;
+    archive.dir("blobs/").doing(doing)?;
+    archive.dir("blobs/sha256/").doing(doing)?;
+    archive.text(&place(&config_digest), &config).doing(doing)?;
+    archive
+        .text(&place(&manifest_digest), &manifest)
+        .doing(doing)?;
+    let from = File::open(path).doing(doing)?;
+    archive
+        .member(&place(&blob.digest), blob.size, from)
+        .doing(doing)?;
+    archive.finish().doing(doing)?;
+    Ok(manifest_digest)
+}
+
+struct Archive {
+    tar: tar::Builder<BufWriter<Frugal>>,
+    time: u64,
+}
+
+impl Archive {
+    fn create(to: &Path, time: u64) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(1 << 20, Frugal::create(to)?);
+        let tar = tar::Builder::new(file);
+        Ok(Archive { tar, time })
+    }
+
+    fn header(&self, mode: u32, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(mode);
+        header.set_size(size);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.time);
+        header
+    }
+
+    fn dir(&mut self, name: &str) -> io::Result<()> {
+        let mut header = self.header(0o755, 0);
+        header.set_entry_type(tar::EntryType::Directory);
+        self.tar.append_data(&mut header, name, io::empty())
+    }
+
+    fn text(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.member(name, bytes.len() as u64, bytes)
+    }
+
+    fn member(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
+        let mut header = self.header(0o644, size);
+        self.tar.append_data(&mut header, name, from)
+    }
+
+    fn finish(self) -> io::Result<()> {
+        let file = self.tar.into_inner()?.into_inner();
+        file.map_err(io::IntoInnerError::into_error)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(version: &str) -> About {
+        About {
+            name: "web".into(),
+            version: version.into(),
+            title: "A web node".into(),
+            os: "debian".into(),
+            os_version: "13".into(),
+            created: 1_767_225_600,
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_stable() {
+        let blob = Blob {
+            digest: "d".into(),
+            diff: "e".into(),
+            size: 1,
+        };
+        let options = Docker {
+            cmd: vec!["/sbin/init".into()],
+            env: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(),
+            user: Some("web:web".into()),
+            labels: [("acme.team".to_owned(), "web".to_owned())].into(),
+            ..Docker::default()
+        };
+        let made = config(&options, &about("0123"), &blob, "/bin/bash");
+        insta::assert_snapshot!(format!("{made:#}"));
+        let plain = config(&Docker::default(), &about(""), &blob, "/bin/bash");
+        assert_eq!(plain["config"]["Cmd"], json!(["/bin/bash"]));
+        assert!(plain["config"].get("StopSignal").is_none());
+    }
+
+    #[test]
+    fn a_reference_has_a_tag() {
+        let named = Docker {
+            reference: Some("acme/web".into()),
+            ..Docker::default()
+        };
+        assert_eq!(reference(&named, &about("0123")), "acme/web:0123");
+        assert_eq!(reference(&Docker::default(), &about("")), "web:latest");
+    }
+}

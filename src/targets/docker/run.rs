@@ -1,0 +1,137 @@
+//! Runs a command in the container: in a machine of its own, as it is the image's program.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::exec::Program;
+use crate::recipe::types::Layer;
+use crate::targets::{Part, Proven, Site, proven, rootfs};
+
+/// What a container says that runs.
+const SAYS: &str = "imgforge: the container runs";
+
+/// Looks for the command `$1` and the user `$2`.
+const SCRIPT: &str = r#"PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH
+command -v "$1" >/dev/null || { echo "no command $1" >&2; exit 3; }
+case $2 in
+'' | *[!0-9]*) ;;
+*) set -- "$1" '' ;;
+esac
+if [ -n "$2" ]; then
+  grep -q "^$2:" /etc/passwd || { echo "no user $2" >&2; exit 3; }
+fi
+test -r /etc/os-release || { echo "no /etc/os-release" >&2; exit 3; }
+"#;
+
+/// Memory of that machine, in MiB: it runs one shell.
+const MEMORY: i32 = 512;
+
+/// Puts the layer on a disk and runs a shell of it, which looks for the command and the user.
+pub(in crate::targets) fn try_out(
+    site: &Site<'_>,
+    layer: &Path,
+    how: Layer,
+    config: &Value,
+) -> Result<Proven> {
+    site.ui.step("running a command in the container");
+    let disk = site.scratch.join("container.squashfs");
+    unpack(layer, how, &disk)?;
+    let inside = site.source.guests();
+    let ran = run(site, &disk, config);
+    drop(inside);
+    std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
+    ran?;
+    Ok(proven(Part::Booted, "a machine with its files"))
+}
+
+/// A disk with the layer's files, as another program reads them. It holds them for a moment only,
+/// so they are not compressed.
+fn unpack(layer: &Path, how: Layer, disk: &Path) -> Result<()> {
+    let doing = || format!("reading {}", layer.display());
+    let file = BufReader::new(File::open(layer).doing(doing)?);
+    let mut files: Box<dyn Read + Send> = match how {
+        Layer::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Layer::Zstd => Box::new(zstd::Decoder::new(file).doing(doing)?),
+    };
+    let write = move |to| {
+        let mut to = BufWriter::with_capacity(1 << 18, to);
+        let copied = io::copy(&mut files, &mut to).and_then(|_| to.flush());
+        copied.doing(|| "unpacking the container".into())
+    };
+    rootfs::piped(write, |archive| {
+        Program::new("sqfstar")
+            .args(["-noI", "-noD", "-noF", "-noX", "-no-progress"])
+            .arg(disk)
+            .stdin(archive)
+            .hint("apt-get install squashfs-tools (4.5 or newer)")
+            .run()
+    })
+}
+
+/// The appliance has no network, and changes nothing but its own memory.
+fn run(site: &Site<'_>, disk: &Path, config: &Value) -> Result<()> {
+    let (command, user) = wanted(&config["config"]);
+    let launch = Launch {
+        drives: &[Drive {
+            path: disk,
+            format: "raw",
+            readonly: true,
+        }],
+        accel: site.source.accel(),
+        ui: Some(site.ui),
+    };
+    let machine = Guestfs::launch_with(&launch, MEMORY)?;
+    machine.mount_ro("/dev/sda", "/")?;
+    let script = format!("{SCRIPT}echo '{SAYS}'");
+    let said = machine.command(&["/bin/sh", "-c", &script, "sh", &command, &user]);
+    let refused = |error: Error| match error.kind() {
+        Kind::Stage => Error::gate("nothing runs in the container").cause(error),
+        _ => error,
+    };
+    match said.map_err(refused)?.lines().last() {
+        Some(SAYS) => machine.close(),
+        other => {
+            Err(Error::gate("nothing runs in the container")
+                .cause(format!("its shell said {other:?}")))
+        }
+    }
+}
+
+/// The program that the container starts, and as whom.
+fn wanted(config: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let first = [&config["Entrypoint"][0], &config["Cmd"][0]];
+    let first = first.into_iter().find(|word| word.is_string()).map(text);
+    let user = text(&config["User"]);
+    let user = user.split(':').next().unwrap_or_default();
+    (first.unwrap_or_default(), user.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_command_and_the_user_must_be_there() {
+        let asked = |config: Value| {
+            let (command, user) = wanted(&config);
+            let shell = Program::new("sh").args(["-c", SCRIPT, "sh"]);
+            let ran = shell.arg(command).arg(user).run();
+            ran.map_err(|error| error.evidence_lines().join("\n"))
+        };
+        asked(json!({"Cmd": ["sh"], "User": "root:adm"})).unwrap();
+        asked(json!({"Cmd": ["/bin/sh", "-l"], "User": "4711:0"})).unwrap();
+        asked(json!({"Entrypoint": ["cat"], "Cmd": ["no-such-file"]})).unwrap();
+        let error = asked(json!({"Cmd": ["no-such-program"]})).unwrap_err();
+        assert_eq!(error, "no command no-such-program");
+        let error = asked(json!({"Cmd": ["sh"], "User": "ghost"})).unwrap_err();
+        assert_eq!(error, "no user ghost");
+    }
+}

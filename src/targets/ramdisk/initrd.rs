@@ -1,0 +1,243 @@
+//! The initrd: busybox, a script, modules, and, if nothing is fetched, the root itself.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::cpio::{Cpio, Kind, LARGEST, padding};
+use super::kernel::{CARDS, Kernel, NETWORK, ROOT};
+use crate::error::{Context as _, Error, Result};
+use crate::host::exec::find;
+use crate::host::space::Frugal;
+use crate::recipe::types::{Ramdisk, RootForm, Verify};
+use crate::targets::gzip::Gzip;
+use crate::targets::tree::Tree;
+use crate::units::Size;
+
+const INIT: &str = include_str!("../../../firstboot/ramdisk/init.sh");
+const DHCP: &str = include_str!("../../../firstboot/ramdisk/dhcp.sh");
+
+/// BIOSes and the kernel's own boot protocol give an initrd less than this, in bytes.
+const HIGHEST: u64 = 0x7fff_0000;
+
+/// Memory of the running kernel itself.
+const OF_KERNEL: Size = Size::mib(80);
+
+/// Memory that the running system has beside the image, if the recipe does not say.
+const OF_SYSTEM: Size = Size::mib(256);
+
+/// Memory is sold in larger steps than this.
+const STEP: u64 = 16 << 20;
+
+/// A file of an initrd.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) path: String,
+    pub(super) mode: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What the script knows of the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Root {
+    /// The image.
+    pub(super) title: String,
+    /// The squashfs' name where it is fetched from.
+    pub(super) file: String,
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// Its SHA-256, in hex.
+    pub(super) sha256: String,
+}
+
+/// The files of the initrd, without the settings that depend on its own size.
+pub(super) fn members(tree: &Tree, kernel: &Kernel<'_>, options: &Ramdisk) -> Result<Vec<Member>> {
+    let mut all = vec![
+        member("init", 0o755, INIT.as_bytes()),
+        member("dhcp", 0o755, DHCP.as_bytes()),
+        member("bin/busybox", 0o755, &busybox()?),
+    ];
+    let mut names = first(kernel, options);
+    if options.root == RootForm::Squashfs {
+        names.extend(kernel.loadable(CARDS.iter().copied()));
+    }
+    let modules = kernel.members(tree, &names)?;
+    all.extend(
+        modules
+            .into_iter()
+            .map(|(path, bytes)| member(&path, 0o644, &bytes)),
+    );
+    Ok(all)
+}
+
+/// The modules that the script loads before it looks for hardware.
+fn first(kernel: &Kernel<'_>, options: &Ramdisk) -> Vec<String> {
+    let fetches = options.root == RootForm::Squashfs;
+    let network: &[&str] = if fetches { NETWORK } else { &[] };
+    let names = ROOT.iter().chain(network).copied();
+    kernel.loadable(names.chain(options.modules.iter().map(String::as_str)))
+}
+
+fn member(path: &str, mode: u32, bytes: &[u8]) -> Member {
+    Member {
+        path: path.to_owned(),
+        mode,
+        bytes: bytes.to_vec(),
+    }
+}
+
+/// The host's busybox, which runs in an initrd only if it needs no library.
+fn busybox() -> Result<Vec<u8>> {
+    let hint = "apt-get install busybox-static";
+    let path = find("busybox").ok_or_else(|| Error::host("`busybox` is needed").hint(hint))?;
+    let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    // A program that asks for a loader says so at its beginning.
+    let head = &bytes[..bytes.len().min(4096)];
+    match memchr::memmem::find(head, b"ld-linux").is_none() {
+        true => Ok(bytes),
+        false => Err(
+            Error::host("a busybox without libraries is needed to boot a ramdisk")
+                .cause(format!("{} is linked dynamically", path.display()))
+                .hint(hint),
+        ),
+    }
+}
+
+/// Memory that the image needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Of the machine, in MiB.
+    pub(super) minimum: u64,
+    /// What its kernel counts as memory then, at least, in MiB.
+    pub(super) usable: u64,
+}
+
+/// Computes the memory: `unpacked` and `packed` are the initrd's bytes without the root.
+pub(super) fn memory(options: &Ramdisk, packed: u64, unpacked: u64, root: u64) -> Memory {
+    let system = options.memory.unwrap_or(OF_SYSTEM).as_bytes();
+    let running = unpacked + root + system;
+    // The loader's copy of an initrd goes only when it is unpacked.
+    let unpacking = match options.root {
+        RootForm::Squashfs => packed + unpacked,
+        RootForm::Initrd => packed + unpacked + 2 * root,
+    };
+    let needed = running.max(unpacking) + OF_KERNEL.as_bytes();
+    let minimum = needed.next_multiple_of(STEP) >> 20;
+    // The kernel keeps a little for itself, and 1.6 % for its lists of pages.
+    let usable = (minimum * 97 / 100).saturating_sub(80);
+    Memory { minimum, usable }
+}
+
+/// What the script reads.
+pub(super) fn settings(
+    kernel: &Kernel<'_>,
+    options: &Ramdisk,
+    root: &Root,
+    memory: Memory,
+) -> String {
+    let (form, verify) = match (options.root, options.verify) {
+        (RootForm::Squashfs, Verify::Size) => ("squashfs", "size"),
+        (RootForm::Squashfs, Verify::Sha256) => ("squashfs", "sha256"),
+        (RootForm::Initrd, Verify::Size) => ("initrd", "size"),
+        (RootForm::Initrd, Verify::Sha256) => ("initrd", "sha256"),
+    };
+    let modules = first(kernel, options).join(" ");
+    let Memory { minimum, usable } = memory;
+    let Root {
+        title,
+        file,
+        size,
+        sha256,
+    } = root;
+    format!(
+        "NAME='{title}' FORM={form} FILE='{file}' SIZE={size} SHA256={sha256}\n\
+         VERIFY={verify} MINIMUM={minimum} USABLE={usable} MODULES='{modules}'\n"
+    )
+}
+
+/// The members as one compressed archive.
+pub(super) fn pack(members: &[Member]) -> Result<Vec<u8>> {
+    let packed = || archive(members, Gzip::new(vec![])?)?.finish();
+    packed().doing(|| "making the initrd".into())
+}
+
+/// The members as one archive.
+pub(super) fn plain(members: &[Member]) -> Result<Vec<u8>> {
+    archive(members, vec![]).doing(|| "making an archive".into())
+}
+
+fn archive<W: Write>(members: &[Member], to: W) -> io::Result<W> {
+    let mut archive = Cpio::new(to);
+    let mut known: Vec<&str> = vec![];
+    for Member { path, mode, bytes } in members {
+        for dir in path.match_indices('/').map(|(at, _)| &path[..at]) {
+            if !known.contains(&dir) {
+                known.push(dir);
+                archive.add(dir, Kind::Directory, 0o755, b"")?;
+            }
+        }
+        archive.add(path, Kind::File, *mode, bytes)?;
+    }
+    archive.finish()
+}
+
+/// Writes the initrd: archives one after the other, and the root in a last one.
+pub(super) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Result<()> {
+    let doing = || format!("writing {}", to.display());
+    let mut file = BufWriter::with_capacity(1 << 20, Frugal::create(to).doing(doing)?);
+    for archive in archives {
+        file.write_all(archive).doing(doing)?;
+        let pad = padding(archive.len() as u64);
+        file.write_all(&[0; 3][..pad]).doing(doing)?;
+    }
+    if let Some(root) = root {
+        let from = File::open(root).doing(doing)?;
+        let size = from.metadata().doing(doing)?.len();
+        if size > LARGEST.min(HIGHEST) {
+            return Err(Error::usage("the root is too large for an initrd")
+                .cause(format!(
+                    "it has {}; 2 GiB is the limit",
+                    Size::bytes(size).human()
+                ))
+                .hint("`targets: {ramdisk: {root: squashfs}}` fetches it over HTTP"));
+        }
+        let mut archive = Cpio::new(file);
+        archive
+            .add("image", Kind::Directory, 0o755, b"")
+            .doing(doing)?;
+        archive
+            .member("image/root", Kind::File, 0o600, size, from)
+            .doing(doing)?;
+        file = archive.finish().doing(doing)?;
+    }
+    let file = file
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .doing(doing)?;
+    file.sync_all().doing(doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_for_the_larger_of_unpacking_and_running() {
+        let mib = |n: u64| n << 20;
+        let squashfs = Ramdisk::default();
+        let got = memory(&squashfs, mib(5), mib(20), mib(200));
+        assert_eq!(got.minimum, 20 + 200 + 256 + 80 + 4);
+        let initrd = Ramdisk {
+            root: RootForm::Initrd,
+            ..Ramdisk::default()
+        };
+        let got = memory(&initrd, mib(5), mib(15), mib(500));
+        assert_eq!(got.minimum, 5 + 15 + 1000 + 80 + 4);
+        // Four fifths of the machine's memory are always too little, the minimum never is.
+        for minimum in [336, 560, 1104, 4000] {
+            let usable = minimum * 97 / 100 - 80;
+            assert!(minimum * 98 / 100 - 70 > usable);
+            assert!(minimum * 8 / 10 - 25 < usable, "{minimum}");
+        }
+    }
+}
