@@ -1,17 +1,21 @@
 #!/bin/bash
-# Generates docs/recipe.md from the recipe's types: scripts/docs.sh write|check
+# Generates docs/recipe.md from the recipe's types, and the list of modules in docs/architecture.md from
+# the sources: scripts/docs.sh write|check
 set -euo pipefail
 cd "$(dirname "$0")/.."
-new=$(mktemp)
-trap 'rm -f "$new"' EXIT
-cargo run --locked --quiet -- schema --markdown >"$new"
+new=$(mktemp -d)
+trap 'rm -r "$new"' EXIT
+cargo run --locked --quiet -- schema --markdown >"$new/recipe.md"
+scripts/modules.py >"$new/architecture.md"
 case ${1:-} in
-  write) cp "$new" docs/recipe.md ;;
+  write) cp "$new"/*.md docs/ ;;
   check)
-    diff -u docs/recipe.md "$new" || {
-      echo "docs/recipe.md is not current: run \`make docs\`" >&2
-      exit 1
-    }
+    for page in recipe architecture; do
+      diff -u "docs/$page.md" "$new/$page.md" || {
+        echo "docs/$page.md is not current: run \`make docs\`" >&2
+        exit 1
+      }
+    done
     ;;
   *) echo "usage: $0 write|check" >&2; exit 2 ;;
 esac
