@@ -23,7 +23,8 @@ const FREE_RESTARTS: u32 = 3;
 /// not healthy.
 const GATE_RESTARTS: u32 = 1;
 
-/// Restarts for a device that did not come in time: one that is late again is missing.
+/// Restarts for a device or a timer's interrupt that did not come in time: one that is late again is
+/// missing.
 const LATE_RESTARTS: u32 = 1;
 
 /// How many lines of evidence an error shows.
@@ -127,12 +128,14 @@ pub fn drive(
         let untouched = before.is_some() && before == written(&machine.disk);
         let report = Journal::read(&journal, &job.nonce, job.count())
             .map_err(|error| error.evidence(session.console_tail()))?;
-        let late = machine.accel == Accel::Tcg && session.late();
+        let late = session.late() || matches!(end, End::Stuck(_));
+        let late = late && machine.accel == Accel::Tcg;
         if boots_again(end, &report, late, untouched, &mut free) {
             let why = match end {
                 End::Ended(Outcome::Failed) => "the hypervisor lost it before it wrote anything",
                 End::Panicked => "the host was too busy for it",
                 End::DeadEnd(_) => "a device did not come in time, perhaps of a busy host",
+                End::Stuck(_) => "a timer's interrupt did not come, perhaps of a busy host",
                 _ => continue,
             };
             ui.line(format!("{prefix}the guest starts again: {why}"));
@@ -186,7 +189,7 @@ fn boots_again(
     if restarted && report.restarting {
         return true;
     }
-    let ended = matches!(end, End::Panicked | End::DeadEnd(_));
+    let ended = matches!(end, End::Panicked | End::DeadEnd(_) | End::Stuck(_));
     let starved = late && ended && report.boots == 0;
     // QEMU's translator with several processors aborts now and then while the guest sets up its
     // devices: as in `crate::guest`.
@@ -198,7 +201,7 @@ fn boots_again(
     let unasked = starved || (restarted && report.open.is_none());
     free.own += u32::from(unasked);
     let limit = match end {
-        End::DeadEnd(_) | End::Panicked => LATE_RESTARTS,
+        End::DeadEnd(_) | End::Panicked | End::Stuck(_) => LATE_RESTARTS,
         _ if free.gate => GATE_RESTARTS,
         _ => FREE_RESTARTS,
     };
@@ -328,6 +331,12 @@ impl Finished {
             }
             (None, End::Stalled(limit)) => format!(
                 "the guest hangs{within}: no output, disk or network activity for {}",
+                units::elapsed(limit)
+            ),
+            (None, End::Stuck(limit)) => format!(
+                "the guest hangs{within}: its kernel reports that a processor or its timer stands \
+                 still, and nothing else came for {}; run it on a host that is less busy, or give it \
+                 one CPU",
                 units::elapsed(limit)
             ),
             (None, End::StepTimeout(n, limit)) => {

@@ -14,6 +14,10 @@ fn a_guest_boots_again_when_asked_or_when_it_had_not_begun() {
     let fresh = Journal::default();
     let emergency = End::DeadEnd("systemd gave up");
     assert!(again(rebooted, &fresh) && again(End::Panicked, &fresh) && again(emergency, &fresh));
+    let stuck = End::Stuck(std::time::Duration::from_secs(540));
+    assert!(again(stuck, &fresh));
+    assert!(!boots_again(stuck, &fresh, false, true, &mut none()));
+    assert!(!boots_again(stuck, &fresh, true, true, &mut had(1)));
     assert!(!boots_again(emergency, &fresh, false, true, &mut none()));
     assert!(!boots_again(emergency, &fresh, true, true, &mut had(1)));
     assert!(!boots_again(
@@ -42,7 +46,7 @@ fn a_guest_boots_again_when_asked_or_when_it_had_not_begun() {
         open: Some(1),
         ..Journal::default()
     };
-    assert!(!again(rebooted, &begun) && !again(End::Panicked, &begun));
+    assert!(!again(rebooted, &begun) && !again(End::Panicked, &begun) && !again(stuck, &begun));
     assert!(!boots_again(lost, &begun, false, true, &mut none()));
     let asked = Journal {
         restarting: true,

@@ -23,10 +23,12 @@ use crate::ui::StageUi;
 mod guest;
 mod limits;
 mod overdue;
+mod stuck;
 pub(crate) mod unlock;
 
 pub use guest::Guest;
 pub use limits::Limits;
+use stuck::Stuck;
 use unlock::{Answer, Unlock};
 
 /// How much of a guest's output is shown and logged, in bytes.
@@ -60,6 +62,8 @@ pub enum End {
     NoRunner(Duration),
     /// There was no sign of life for this time.
     Stalled(Duration),
+    /// Its kernel reported that it gets no further, and there was no sign of life for this time.
+    Stuck(Duration),
     /// This step's time was over, and the guest did not end it.
     StepTimeout(u32, Duration),
     /// The steps were done, but the guest did not switch itself off within this time.
@@ -90,7 +94,9 @@ pub struct Session<'a> {
     unlock: Unlock,
     evidence: Option<Evidence>,
     phase: Phase,
+    now: Instant,
     signs: Signs,
+    stuck: Stuck,
 }
 
 /// What the guest does, and until when it may.
@@ -108,6 +114,16 @@ struct Signs {
     last: Instant,
     sampled: Instant,
     counters: Counters,
+}
+
+impl Signs {
+    fn since(now: Instant) -> Self {
+        Signs {
+            last: now,
+            sampled: now,
+            counters: Counters::default(),
+        }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -142,11 +158,9 @@ impl<'a> Session<'a> {
             unlock: Unlock::default(),
             evidence: None,
             phase: Phase::Booting(now),
-            signs: Signs {
-                last: now,
-                sampled: now,
-                counters: Counters::default(),
-            },
+            now,
+            signs: Signs::since(now),
+            stuck: Stuck::default(),
         }
     }
 
@@ -178,17 +192,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When imgforge is interrupted.
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
-        let now = Instant::now();
-        (self.phase, self.trusted, self.panicked) = (Phase::Booting(now), false, None);
+        self.now = guest.now();
+        (self.phase, self.trusted, self.panicked) = (Phase::Booting(self.now), false, None);
         (self.dead_end, self.late) = (None, false);
         self.unlock.begin();
-        self.signs = Signs {
-            last: now,
-            sampled: now,
-            counters: Counters::default(),
-        };
+        (self.signs, self.stuck) = (Signs::since(self.now), Stuck::default());
         loop {
             let event = guest.next_event(Duration::from_millis(500))?;
+            self.now = guest.now();
             match event {
                 Some(DomainEvent::Ended(outcome)) => {
                     self.flush();
@@ -230,20 +241,24 @@ impl<'a> Session<'a> {
 
     fn take(&mut self, guest: &impl Guest, event: DomainEvent) {
         // The runner probes its port with NULs; that says nothing about the step.
-        let probe =
-            matches!(&event, DomainEvent::Channel { data, .. } if data.iter().all(|b| *b == 0));
-        if !probe {
-            self.signs.last = Instant::now();
+        if matches!(&event, DomainEvent::Channel { data, .. } if data.iter().any(|b| *b != 0)) {
+            self.is_alive();
         }
         match event {
             DomainEvent::Console(data) => {
                 let lines = self.console.0.push(&data, &self.mask);
+                let (now, mut sign) = (self.now, false);
                 for line in lines {
+                    sign |= self.stuck.is_sign(&line, now);
                     self.console_line(&line);
                     self.unlock.line();
                 }
+                let pending = self.console.0.pending(&self.mask);
+                if sign || self.stuck.may_be_sign(&pending) {
+                    self.is_alive();
+                }
                 if !self.trusted {
-                    self.question(guest);
+                    self.question(guest, &pending);
                 }
             }
             DomainEvent::Channel { name, data } if name == OUTPUT_PORT => {
@@ -264,11 +279,14 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn is_alive(&mut self) {
+        (self.signs.last, self.stuck) = (self.now, Stuck::default());
+    }
+
     /// Looks at a line that waits: for a passphrase, or for a person.
-    fn question(&mut self, guest: &impl Guest) {
-        let pending = self.console.0.pending(&self.mask);
-        let meaning = match self.unlock.answer(&pending) {
-            Answer::None => dead_end(&pending),
+    fn question(&mut self, guest: &impl Guest, pending: &str) {
+        let meaning = match self.unlock.answer(pending) {
+            Answer::None => dead_end(pending),
             Answer::Never(meaning) => Some(meaning),
             Answer::Type(key) => {
                 let typed = [key.bytes(), b"\n"].concat();
@@ -278,20 +296,20 @@ impl<'a> Session<'a> {
             }
         };
         if let Some(meaning) = meaning {
-            self.dead_end.get_or_insert((Instant::now(), meaning));
+            self.dead_end.get_or_insert((self.now, meaning));
         }
     }
 
     fn console_line(&mut self, line: &str) {
         if line.contains("Kernel panic - not syncing") {
-            self.panicked.get_or_insert_with(Instant::now);
+            self.panicked.get_or_insert(self.now);
         }
         // Behind the greeting, words like these are a step's.
         if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
-            self.dead_end.get_or_insert((Instant::now(), meaning));
+            self.dead_end.get_or_insert((self.now, meaning));
         }
         if let Phase::Booting(since) = self.phase {
-            self.late |= since.elapsed() < self.limits.device && is_late(line);
+            self.late |= self.since(since) < self.limits.device && is_late(line);
         }
         self.console.1.push(line);
         let logged = self.logged + line.len() as u64 + 1;
@@ -342,7 +360,7 @@ impl<'a> Session<'a> {
         if !self.trusted && !matches!(event, Event::Boot(_) | Event::Hello(_)) {
             return self.events.breach("an event before the greeting");
         }
-        let now = Instant::now();
+        let now = self.now;
         match event {
             Event::Hello(nonce) if nonce == self.job.nonce => {
                 self.trusted = true;

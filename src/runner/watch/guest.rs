@@ -1,7 +1,7 @@
 //! What is asked of a running guest.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::hypervisor::{Counters, Domain, DomainEvent};
@@ -41,6 +41,11 @@ pub trait Guest {
     /// Whether its kernel told the host that it panicked.
     fn crashed(&self) -> bool {
         false
+    }
+
+    /// The time by which it is watched.
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 }
 

@@ -10,7 +10,8 @@ use crate::hypervisor::patience;
 pub struct Limits {
     /// From the start to the runner's first word.
     pub boot: Duration,
-    /// What the guest's systemd gives a device: one that it waited so long for does not come.
+    /// What the guest's systemd gives a device: one that it waited so long for does not come, nor does
+    /// a timer's interrupt of which its kernel says so.
     pub device: Duration,
     /// Without any sign of life.
     pub stall: Duration,

@@ -1,6 +1,6 @@
 //! Tests with a guest that says what it is told to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::*;
@@ -9,32 +9,61 @@ use crate::recipe::types::{Action, Step};
 use crate::runner::{Mode, Request};
 use crate::ui::{Event as UiEvent, Reporter, Ui};
 
-/// A guest that says what it is told to, then nothing.
-#[derive(Default)]
+/// A guest that says what it is told to, when it is told to, then nothing. Its clock is its own.
 struct Script {
-    events: RefCell<VecDeque<DomainEvent>>,
+    events: RefCell<VecDeque<(Duration, DomainEvent)>>,
     sent: RefCell<Vec<String>>,
+    /// When what is added next happens.
+    at: Cell<Duration>,
+    began: Instant,
+    clock: Cell<Duration>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script {
+            events: RefCell::default(),
+            sent: RefCell::default(),
+            at: Cell::default(),
+            began: Instant::now(),
+            clock: Cell::default(),
+        }
+    }
 }
 
 impl Script {
     fn says(&self, port: &str, data: impl AsRef<[u8]>) {
         let (name, data) = (port.to_owned(), data.as_ref().to_vec());
-        self.events.borrow_mut().push_back(match port {
+        self.does(match port {
             "console" => DomainEvent::Console(data),
             _ => DomainEvent::Channel { name, data },
         });
     }
 
     fn ends(&self, outcome: Outcome) {
-        self.events
-            .borrow_mut()
-            .push_back(DomainEvent::Ended(outcome));
+        self.does(DomainEvent::Ended(outcome));
+    }
+
+    fn does(&self, event: DomainEvent) {
+        self.events.borrow_mut().push_back((self.at.get(), event));
+    }
+
+    fn waits(&self, time: Duration) {
+        self.at.set(self.at.get() + time);
     }
 }
 
 impl Guest for Script {
-    fn next_event(&self, _: Duration) -> Result<Option<DomainEvent>> {
-        Ok(self.events.borrow_mut().pop_front())
+    fn next_event(&self, timeout: Duration) -> Result<Option<DomainEvent>> {
+        let (mut events, now) = (self.events.borrow_mut(), self.clock.get());
+        let due = events.pop_front_if(|(at, _)| *at <= now);
+        self.clock
+            .set(now + due.as_ref().map_or(timeout, |_| Duration::from_nanos(1)));
+        Ok(due.map(|(_, event)| event))
+    }
+
+    fn now(&self) -> Instant {
+        self.began + self.clock.get()
     }
 
     fn send(&self, _: &str, data: &[u8]) -> Result<()> {
@@ -226,6 +255,79 @@ fn a_panicked_kernel_is_heard_on_the_console() {
         follow(&script, &job, &BTreeMap::new(), limits()).0,
         End::Panicked
     );
+}
+
+/// A guest by TCG, as imgforge watches it.
+fn slow() -> Limits {
+    Limits {
+        boot: LONG,
+        slack: LONG,
+        ..Limits::usual(Accel::Tcg)
+    }
+}
+
+/// What a kernel said whose second processor got no timer interrupts any more, after `second`.
+fn stall(second: u64) -> String {
+    format!(
+        "[{second:5}.449414] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\r\n\
+         [{second:5}.453170] rcu: \t1-...!: (0 ticks this GP) idle=bac8/0/0x0 softirq=9/9 fqs=0\r\n\
+         [{second:5}.453170] Sending NMI from CPU 0 to CPUs 1:\r\n\
+         [{:5}.765419] RIP: 0010:pv_native_safe_halt+0xf/0x20\r\n\
+         [{second:5}.453170] rcu: rcu_preempt kthread timer wakeup didn't happen for 5251 jiffies!\r\n\
+         [{second:5}.453170] rcu: \tPossible timer handling issue on cpu=1 timer-softirq=6\r\n\
+         [{second:5}.453170]  rcu_gp_kthread+0xe0/0x1b0\r\n\
+         [{second:5}.453170]  </TASK>\r\n",
+        second - 2
+    )
+}
+
+#[test]
+fn a_guest_whose_kernel_says_nothing_but_that_it_gets_no_further_is_ended() {
+    let (job, script) = (job(&[]), Script::default());
+    script.says("console", "[    5.265268] i8042: PNP: PS/2 Controller\r\n");
+    for second in (23..900).step_by(63) {
+        script.waits(Duration::from_secs(63));
+        // As they come from a serial port: in pieces that end anywhere.
+        for piece in stall(second).as_bytes().chunks(100) {
+            script.says("console", piece);
+        }
+    }
+    let (end, ..) = follow(&script, &job, &BTreeMap::new(), slow());
+    assert_eq!(end, End::Stuck(slow().device));
+    assert!(script.clock.get() < slow().device + Duration::from_secs(120));
+}
+
+#[test]
+fn a_guest_that_goes_on_after_such_a_report_is_left_alone() {
+    let (job, script) = (job(&[]), Script::default());
+    let hello = format!("hello {}\nstep 1 begin\n", job.nonce);
+    let goes_on = [
+        ("console", "[   99.000001] systemd[1]: Hostname set.\r\n"),
+        ("console", "[  OK  ] Started something.\r\n"),
+        ("console", "\r[ ***  ] A start job is running"),
+        (EVENTS_PORT, hello.as_str()),
+        (OUTPUT_PORT, "compiling\n"),
+        (OUTPUT_PORT, "compiled\n"),
+    ];
+    for (second, (port, said)) in (23..).zip(goes_on) {
+        script.says("console", format!("\n{}", stall(second)));
+        script.waits(slow().device - Duration::from_secs(9));
+        script.says(port, said);
+    }
+    script.ends(Outcome::ShutDown);
+    let (end, ..) = follow(&script, &job, &BTreeMap::new(), slow());
+    assert_eq!(end, End::Ended(Outcome::ShutDown));
+}
+
+#[test]
+fn a_kernel_that_only_trusts_a_clock_no_more_is_not_stuck() {
+    let (job, script) = (job(&[]), Script::default());
+    script.says(
+        "console",
+        "[    1.0] clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' unstable\n",
+    );
+    let (end, ..) = follow(&script, &job, &BTreeMap::new(), slow());
+    assert_eq!(end, End::Stalled(slow().stall));
 }
 
 #[test]
