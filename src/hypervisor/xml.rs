@@ -156,7 +156,9 @@ mod tests {
             <boot dev='hd'/>
           </os>
           <features><acpi/><apic/></features>
-          <cpu mode='maximum' check='none'/>
+          <cpu mode='maximum' check='none'>
+            <topology sockets='1' cores='2' threads='1'/>
+          </cpu>
           <clock offset='utc'><timer name='hpet' present='no'/></clock>
           <on_poweroff>destroy</on_poweroff>
           <on_reboot>restart</on_reboot>
@@ -239,7 +241,9 @@ mod tests {
             <cmdline>quiet a=&apos;b&apos;</cmdline>
           </os>
           <features><acpi/><apic/></features>
-          <cpu mode='host-passthrough' migratable='off'/>
+          <cpu mode='host-passthrough' migratable='off'>
+            <topology sockets='1' cores='2' threads='1'/>
+          </cpu>
           <clock offset='utc'><timer name='hpet' present='no'/></clock>
           <on_poweroff>destroy</on_poweroff>
           <on_reboot>restart</on_reboot>

@@ -48,7 +48,12 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--virt-type", kind);
     argv.pair("--arch", "x86_64");
     argv.pair("--machine", "q35");
-    argv.pair("--cpu", cpu);
+    // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
+    let cores = format!(
+        "topology.sockets=1,topology.cores={},topology.threads=1",
+        spec.cpus
+    );
+    argv.pair("--cpu", format!("{cpu},{cores}"));
     argv.pair("--vcpus", spec.cpus.to_string());
     argv.pair("--memory", (spec.memory.as_bytes() >> 20).to_string());
     for disk in &spec.disks {

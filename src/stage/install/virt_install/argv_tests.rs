@@ -76,7 +76,7 @@ fn a_preseed_and_a_tree() {
     --virt-type qemu
     --arch x86_64
     --machine q35
-    --cpu mode=maximum,check=none
+    --cpu mode=maximum,check=none,topology.sockets=1,topology.cores=2,topology.threads=1
     --vcpus 2
     --memory 2048
     --disk path=/state/work/disk.qcow2,format=qcow2,bus=virtio,driver.cache=unsafe,driver.discard=unmap,driver.detect_zeroes=unmap
@@ -132,7 +132,7 @@ fn autoinstall_from_an_iso_under_uefi() {
     --virt-type kvm
     --arch x86_64
     --machine q35
-    --cpu mode=host-passthrough,migratable=off
+    --cpu mode=host-passthrough,migratable=off,topology.sockets=1,topology.cores=2,topology.threads=1
     --vcpus 2
     --memory 2048
     --disk path=/state/work/disk.qcow2,format=qcow2,bus=virtio,driver.cache=unsafe,driver.discard=unmap,driver.detect_zeroes=unmap
@@ -185,7 +185,7 @@ fn a_kickstart_with_kernel_and_initrd() {
     --virt-type qemu
     --arch x86_64
     --machine q35
-    --cpu mode=maximum,check=none
+    --cpu mode=maximum,check=none,topology.sockets=1,topology.cores=2,topology.threads=1
     --vcpus 2
     --memory 2048
     --disk path=/state/work/disk.qcow2,format=qcow2,bus=virtio,driver.cache=unsafe,driver.discard=unmap,driver.detect_zeroes=unmap
