@@ -104,7 +104,7 @@ fn built(app: &App, name: &str) -> Result<Side> {
         .stages
         .iter()
         .find(|planned| planned.stage == StageId::Seal);
-    let entry = sealed.and_then(|planned| session.store.get(&planned.key));
+    let entry = sealed.and_then(|planned| session.store.entry(&planned.key));
     let contents = entry
         .and_then(|entry| Contents::read(entry.path()))
         .ok_or_else(|| {

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use serde::Serialize;
-use serde_json::Value;
-
 use crate::digest::Key;
 use crate::error::Result;
 use crate::pull::Pin;
@@ -45,7 +42,7 @@ pub fn install(
     let mut inputs = Inputs::new("install", INSTALL);
     match install {
         Install::VirtInstall(method) => virt_install(&mut inputs, resolved, method, digests)?,
-        _ => each_field(&mut inputs, "install", install),
+        _ => inputs.fields("install", install),
     }
     inputs.value("machine.arch", recipe.machine.arch);
     inputs.value("machine.disk", recipe.machine.disk);
@@ -93,14 +90,14 @@ fn virt_install(
     let (recipe, root) = (&resolved.recipe, &resolved.root);
     inputs.value("the installation", virt_install::VERSION);
     inputs.value("install.os", &method.os);
-    each_field(inputs, "install.media", &method.media);
+    inputs.fields("install.media", &method.media);
     // The same bytes, but not those of a build that nothing vouched for.
     if let Some(sum) = &method.treeinfo_sha256 {
         inputs.value("install.treeinfo-sha256", sum);
     }
     inputs.value("install.kernel-args", &method.kernel_args);
     inputs.value("install.extra-args", &method.extra_args);
-    each_field(inputs, "machine", &recipe.machine);
+    inputs.fields("machine", &recipe.machine);
     let answers = beneath::inside(root, &method.answers)?;
     let text = inputs.text(&method.answers, &answers)?;
     let used = virt_install::answers::used(&text);
@@ -233,10 +230,10 @@ fn rests_on(inputs: &mut Inputs, basis: &Basis<'_>, boots: bool) {
     inputs.value("mirrors", mirrors);
     inputs.value("mirrors of imgforge.yaml", hosts);
     secrets(inputs, from);
-    each_field(inputs, "machine", machine);
+    inputs.fields("machine", machine);
     if boots {
         inputs.value("the runner", crate::runner::version());
-        each_field(inputs, "check", check);
+        inputs.fields("check", check);
         variables(inputs, vars);
     } else {
         inputs.value("check.allow", &check.allow);
@@ -295,7 +292,7 @@ pub fn finish(
     inputs.value("target", target.name);
     let name = format!("targets.{}", target.name);
     let options = (target.options)(&recipe.targets).unwrap_or_default();
-    each_field(&mut inputs, &name, &options);
+    inputs.fields(&name, &options);
     inputs.value("summary", &recipe.summary);
     let steps = (target.steps)(&recipe.targets);
     rests_on(
@@ -364,21 +361,4 @@ fn files(step: &Step, root: &Path) -> Vec<String> {
 /// A key line holds a blank between its type and its data; a path of ours does not.
 fn is_file(key: &str) -> bool {
     !key.contains(' ') && Path::new(key).components().count() > 0
-}
-
-/// One input a field, so that `--explain` names what changed.
-fn each_field(inputs: &mut Inputs, prefix: &str, value: &impl Serialize) {
-    fn visit(inputs: &mut Inputs, name: String, value: Value) {
-        match value {
-            Value::Object(fields) if !fields.is_empty() => fields
-                .into_iter()
-                .for_each(|(field, value)| visit(inputs, format!("{name}.{field}"), value)),
-            value => inputs.value(name, value),
-        }
-    }
-    visit(
-        inputs,
-        prefix.into(),
-        serde_json::to_value(value).unwrap_or_default(),
-    );
 }

@@ -20,17 +20,42 @@ use std::path::PathBuf;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
-use crate::pipeline::run::Run;
+use crate::pipeline::run::{Run, Stop};
 use crate::recipe::types::From;
 use crate::recipe::{Config, Repo};
 use crate::stage::host::Host;
 use crate::stage::plan::Plan;
-use crate::stage::{Checked, Packed, Published, StageId};
-use crate::store::Store;
+use crate::stage::seal::{self, Sealed};
+use crate::stage::{StageId, check, install, pack};
 use crate::store::digests::Digests;
-use crate::store::epoch;
+use crate::store::{Layer, Store, epoch};
 use crate::ui::Ui;
 use crate::units::Size;
+
+/// The pipeline: each stage from the store, or made of what the ones before it left.
+fn stages(run: &Run<'_>) -> Result<(), Stop> {
+    let sealed = disk(run)?;
+    let checked = run
+        .stage(StageId::Check, |cx| check::run(cx, &sealed))?
+        .of(&sealed)?;
+    let packed = run
+        .stage(StageId::Pack, |cx| pack::run(cx, &sealed))?
+        .of(&sealed)?;
+    let artifacts = run.finish(&sealed, &packed)?;
+    run.hand_over(&packed, &artifacts)?;
+    run.publish(&sealed, &checked, &packed, &artifacts)?;
+    Ok(())
+}
+
+/// Its stages that make disks; an image on another recipe's begins with that one's.
+fn disk(run: &Run<'_>) -> Result<Layer<Sealed>, Stop> {
+    let installed = match run.base() {
+        Some(base) => disk(&base)?.convert(),
+        None => run.stage(StageId::Install, |cx| install::run(cx, run.pin()))?,
+    };
+    let configured = run.configure(installed)?;
+    run.stage(StageId::Seal, |cx| seal::run(cx, &configured))
+}
 
 /// What every command of the pipeline works with.
 #[derive(Debug)]
@@ -74,19 +99,6 @@ pub struct Options {
     pub publish: Option<Option<String>>,
     /// Artifacts are copied here.
     pub output: Option<PathBuf>,
-}
-
-/// What a build gave.
-#[derive(Debug, Clone)]
-pub struct Built {
-    /// The plan that was carried out.
-    pub plan: Plan,
-    /// The compressed disk, unless `--until` ended before it.
-    pub packed: Option<Packed>,
-    /// The gate's proof, unless `--until` ended before it.
-    pub checked: Option<Checked>,
-    /// What the repository has now, with `--publish`.
-    pub published: Option<Published>,
 }
 
 /// Plans one image; nothing runs.
@@ -149,10 +161,10 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
 ///
 /// # Errors
 /// Of the first stage that fails; what was finished before stays finished.
-pub fn build(session: &Session, options: &Options, name: &str) -> Result<Built> {
+pub fn build(session: &Session, options: &Options, name: &str) -> Result<()> {
     let built = build_stages(session, options, name);
     match &built {
-        Ok(_) => records::ended(&session.store, name, None),
+        Ok(()) => records::ended(&session.store, name, None),
         // A wrong recipe, a host that is not ready, Ctrl-C: no build has failed.
         Err(error) if matches!(error.kind(), Kind::Stage | Kind::Gate | Kind::Internal) => {
             records::ended(&session.store, name, Some(error.message()));
@@ -162,7 +174,7 @@ pub fn build(session: &Session, options: &Options, name: &str) -> Result<Built> 
     built
 }
 
-fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Built> {
+fn build_stages(session: &Session, options: &Options, name: &str) -> Result<()> {
     let epochs = if options.refresh {
         epoch::Mode::Renew
     } else {
@@ -172,14 +184,14 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Buil
     if requirements::lock(session, options, &plan)? {
         plan = self::plan(session, options, name, epochs)?;
     }
-    carry_out(session, options, &plan)
+    run::carry_out(session, options, &plan, stages)
 }
 
 /// Publishes what the last build of an image made, and builds nothing.
 ///
 /// # Errors
 /// When the store has no finished build of the recipe as it is now, or as `publish`.
-pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<Built> {
+pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<()> {
     let options = Options {
         offline: true,
         publish: Some(channel.map(str::to_owned)),
@@ -195,33 +207,5 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<B
              --publish` makes it"
         )));
     }
-    carry_out(session, &options, &plan)
-}
-
-fn carry_out(session: &Session, options: &Options, plan: &Plan) -> Result<Built> {
-    let run = Run::start(session, options, plan)?;
-    let Some(installed) = run.install()? else {
-        return Ok(run.stopped());
-    };
-    let Some(configured) = run.configure(installed)? else {
-        return Ok(run.stopped());
-    };
-    let Some(sealed) = run.seal(configured)? else {
-        return Ok(run.stopped());
-    };
-    let Some(checked) = run.check(&sealed)? else {
-        return Ok(run.stopped());
-    };
-    let Some(mut packed) = run.pack(&sealed)? else {
-        return Ok(run.stopped());
-    };
-    packed.artifacts.extend(run.finish(&sealed)?);
-    run.hand_over(&packed)?;
-    let published = run.publish(&checked, &packed)?;
-    Ok(Built {
-        plan: plan.clone(),
-        packed: Some(packed),
-        checked: Some(checked),
-        published,
-    })
+    run::carry_out(session, &options, &plan, stages)
 }

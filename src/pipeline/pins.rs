@@ -14,7 +14,7 @@ use crate::pipeline::Session;
 use crate::pull::{self, Pin, Reference};
 use crate::recipe::types::{From, Import, Install, Recipe};
 use crate::store::epoch::Mode;
-use crate::store::{Store, write_atomic};
+use crate::store::{Store, to_json, write_atomic};
 
 /// What one command has asked already: all its images build on the same revision.
 #[derive(Debug, Default)]
@@ -75,8 +75,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
         match ask(session, recipe, named, channel) {
             Ok(pin) => {
                 if mode != Mode::Look {
-                    let text = serde_json::to_vec_pretty(&pin).unwrap_or_default();
-                    write_atomic(&path, &text)?;
+                    write_atomic(&path, &to_json(&pin)?)?;
                 }
                 pin
             }

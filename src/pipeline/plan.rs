@@ -10,11 +10,16 @@ use crate::pull::Pin;
 use crate::recipe::types::{Action, From, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
 use crate::stage::StageId;
-use crate::stage::check::Basis;
+use crate::stage::check::{Basis, Checked};
+use crate::stage::configure::Configured;
+use crate::stage::finish::Finished;
+use crate::stage::install::Installed;
+use crate::stage::pack::Packed;
 use crate::stage::plan::{Plan, Planned, Work};
+use crate::stage::seal::Sealed;
 use crate::store::Store;
 use crate::store::digests::Digests;
-use crate::store::epoch::{self, Mode};
+use crate::store::epoch::{self, Lost, Mode};
 use crate::store::inputs::{Inputs, Walked};
 use crate::targets;
 use crate::units::Span;
@@ -196,14 +201,22 @@ impl Draft<'_> {
         let anew = forced && !self.anew;
         self.anew |= anew && stage <= StageId::Seal;
         let refresh = refresh.filter(|_| ages);
-        let applied = epoch::apply(store, &mut inputs, refresh, mode, anew)?;
-        let key = inputs.key();
-        let cached = store.get(&key).is_some();
+        let has = has(stage);
+        let applied = epoch::apply(store, &mut inputs, has, refresh, mode, anew)?;
+        let key = inputs.key()?;
+        let cached = has(store, &key) == Ok(true);
         let why = match cached {
             true => vec![],
             false if forced => vec!["asked for with --from".into()],
-            false if applied.lost => vec![GONE.into()],
-            false => self.of_base(why(store, &image, &label, &inputs)),
+            false => match &applied.lost {
+                Some(Lost::Gone) => vec![GONE.into()],
+                Some(Lost::Unreadable(why)) => vec![format!("{UNREADABLE}: {why}")],
+                None => self.of_base(why(store, &image, &label, &inputs)),
+            },
+        };
+        let unreadable = match applied.lost {
+            Some(Lost::Unreadable(why)) => Some(why),
+            _ => None,
         };
         let input = self.disk.clone();
         if stage <= StageId::Seal {
@@ -219,6 +232,7 @@ impl Draft<'_> {
             input,
             work,
             inputs,
+            unreadable,
             asked: applied.asked,
         });
         Ok(())
@@ -239,6 +253,22 @@ impl Draft<'_> {
         why.into_iter().map(said).collect()
     }
 }
+
+/// Whether the store has a result of a stage.
+fn has(stage: StageId) -> epoch::Has {
+    match stage {
+        StageId::Install => Store::has::<Installed>,
+        StageId::Configure => Store::has::<Configured>,
+        StageId::Seal => Store::has::<Sealed>,
+        StageId::Check => Store::has::<Checked>,
+        StageId::Pack => Store::has::<Packed>,
+        StageId::Finish => Store::has::<Finished>,
+        StageId::Publish => |_, _| Ok(false),
+    }
+}
+
+/// Why a stage runs whose result this imgforge cannot read.
+const UNREADABLE: &str = "its result in the store cannot be read";
 
 /// Why a stage runs whose result was removed.
 const GONE: &str = "its result is not in the store any more";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Store, private_dir, write_atomic};
+use crate::store::{Store, private_dir, to_json, write_atomic};
 use crate::time::now;
 
 /// What happened to one image.
@@ -108,8 +108,8 @@ fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
     }
     let mut record = Record::read(store, image);
     change(&mut record);
-    let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
-    drop(write_atomic(&path(store, image), &text));
+    let written = to_json(&record).and_then(|text| write_atomic(&path(store, image), &text));
+    drop(written);
 }
 
 #[cfg(test)]

@@ -6,24 +6,25 @@ mod output;
 mod ready;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::host::layers;
 use crate::host::namespace::remove_tree;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
-use crate::pipeline::{Built, Options, Session, log, records};
+use crate::pipeline::{Options, Session, log, records};
+use crate::pull::Pin;
+use crate::stage::check::Checked;
+use crate::stage::configure::Configured;
+use crate::stage::install::Installed;
+use crate::stage::pack::Packed;
 use crate::stage::plan::{Plan, Planned, Work};
-use crate::stage::{
-    self, Checked, Configured, Context, Installed, Packed, Published, Sealed, StageId,
-};
+use crate::stage::seal::Sealed;
+use crate::stage::{self, Artifact, Context, StageId};
 use crate::store::lock::Lock;
-use crate::store::{Draft, Entry, Meta, write_atomic};
-use crate::time::now;
+use crate::store::{Draft, Facts, Layer, Meta, write_atomic};
 use crate::ui::Event;
 
 /// One build of one image.
@@ -33,17 +34,52 @@ pub(super) struct Run<'a> {
     options: &'a Options,
     plan: &'a Plan,
     // What the build uses is marked as used until it ends.
-    held: Mutex<Vec<Lock>>,
+    held: Arc<Mutex<Vec<Lock>>>,
     _mark: Option<Running>,
+}
+
+/// Why a build ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// `--until`: what was asked for is there.
+    Until,
+    /// A stage failed.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// Carries out a plan by its `stages`, until they stop.
+///
+/// # Errors
+/// Of the stage that fails.
+pub(super) fn carry_out(
+    session: &Session,
+    options: &Options,
+    plan: &Plan,
+    stages: fn(&Run<'_>) -> Result<(), Stop>,
+) -> Result<()> {
+    match stages(&Run::start(session, options, plan)?) {
+        Ok(()) | Err(Stop::Until) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
+    }
 }
 
 impl<'a> Run<'a> {
     /// Prepares the host if some stage will run; a build without work touches nothing.
-    pub(super) fn start(
-        session: &'a Session,
-        options: &'a Options,
-        plan: &'a Plan,
-    ) -> Result<Self> {
+    fn start(session: &'a Session, options: &'a Options, plan: &'a Plan) -> Result<Self> {
+        for planned in plan.all() {
+            if let (Some(why), Planned { label, image, .. }) = (&planned.unreadable, planned) {
+                session.ui.notice(format!(
+                    "the {label} stage of {image} is made again: what the store has of it cannot \
+                     be read: {why}"
+                ));
+            }
+        }
         finish::foresee(plan)?;
         if plan.has_work() || options.publish.is_some() {
             session.store.prepare()?;
@@ -79,125 +115,88 @@ impl<'a> Run<'a> {
             session,
             options,
             plan,
-            held: Mutex::default(),
+            held: Arc::default(),
             _mark: mark,
         })
     }
 
-    pub(super) fn install(&self) -> Result<Option<Installed>> {
-        if let Some(base) = &self.plan.base {
-            let below = Run {
-                plan: base,
-                held: Mutex::default(),
-                _mark: None,
-                ..*self
-            };
-            let sealed = below.sealed()?;
-            let mut held = below
-                .held
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
-            self.hold(&mut held);
-            return Ok(sealed.map(|sealed| Installed(sealed.0)));
-        }
-        let Some(planned) = self.planned(StageId::Install).next() else {
-            return Ok(None);
-        };
-        let made = self.stage(planned, |context| {
-            stage::install::run(context, self.plan.pin.as_ref())
-        });
-        made.map(|entry| Some(Installed(entry)))
+    /// The build of the image that this one builds on, if that is another recipe's.
+    pub(super) fn base(&self) -> Option<Run<'a>> {
+        let plan = self.plan.base.as_deref()?;
+        Some(Run {
+            plan,
+            held: Arc::clone(&self.held),
+            _mark: None,
+            ..*self
+        })
     }
 
-    fn sealed(&self) -> Result<Option<Sealed>> {
-        let Some(installed) = self.install()? else {
-            return Ok(None);
-        };
-        let Some(configured) = self.configure(installed)? else {
-            return Ok(None);
-        };
-        self.seal(configured)
+    /// The published image that this one builds on, or imports.
+    pub(super) fn pin(&self) -> Option<&Pin> {
+        self.plan.pin.as_ref()
     }
 
-    pub(super) fn configure(&self, installed: Installed) -> Result<Option<Configured>> {
-        if self.ends_before(StageId::Configure) {
-            return Ok(None);
+    /// The result of a stage that has one.
+    pub(super) fn stage<F: Facts>(
+        &self,
+        stage: StageId,
+        work: impl FnOnce(&Context<'_>) -> Result<F>,
+    ) -> Result<Layer<F>, Stop> {
+        let planned = self.planned(stage).next().ok_or(Stop::Until)?;
+        Ok(self.result(planned, work)?)
+    }
+
+    /// The disk after the last part of the recipe's steps; without any, the installed one.
+    pub(super) fn configure(&self, installed: Layer<Installed>) -> Result<Layer<Configured>, Stop> {
+        if self
+            .options
+            .until
+            .is_some_and(|until| until < StageId::Configure)
+        {
+            return Err(Stop::Until);
         }
-        let mut disk = installed.0;
+        let mut disk = installed.convert();
         for planned in self.planned(StageId::Configure) {
             let Work::Configure { steps, last } = &planned.work else {
                 continue;
             };
-            disk = self.stage(planned, |context| {
+            disk = self.result(planned, |context| {
                 stage::configure::run(context, &disk, steps.clone(), *last)
             })?;
         }
-        Ok(Some(Configured(disk)))
+        Ok(disk)
     }
 
-    pub(super) fn seal(&self, configured: Configured) -> Result<Option<Sealed>> {
-        let Some(planned) = self.planned(StageId::Seal).next() else {
-            return Ok(None);
-        };
-        let version = self.plan.version();
-        let entry = self.stage(planned, |context| {
-            stage::seal::run(context, &configured, version)
-        })?;
-        Ok(Some(Sealed(entry)))
-    }
-
-    pub(super) fn check(&self, sealed: &Sealed) -> Result<Option<Checked>> {
-        let Some(planned) = self.planned(StageId::Check).next() else {
-            return Ok(None);
-        };
-        let entry = self.stage(planned, |context| stage::check::run(context, sealed))?;
-        Checked::of(sealed, &entry).map(Some)
-    }
-
-    pub(super) fn pack(&self, sealed: &Sealed) -> Result<Option<Packed>> {
-        let Some(planned) = self.planned(StageId::Pack).next() else {
-            return Ok(None);
-        };
-        let version = self.plan.version();
-        let entry = self.stage(planned, |context| {
-            stage::pack::run(context, sealed, version)
-        })?;
-        Packed::of(sealed, &entry).map(Some)
-    }
-
-    fn hold(&self, locks: &mut Vec<Lock>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.append(locks);
-    }
-
-    pub(super) fn publish(&self, checked: &Checked, packed: &Packed) -> Result<Option<Published>> {
+    /// Publishes, where that was asked for.
+    pub(super) fn publish(
+        &self,
+        sealed: &Layer<Sealed>,
+        checked: &Layer<Checked>,
+        packed: &Layer<Packed>,
+        artifacts: &[Artifact],
+    ) -> Result<()> {
         let Some(channel) = &self.options.publish else {
-            return Ok(None);
+            return Ok(());
         };
-        let ui = self
-            .session
-            .ui
-            .stage(self.plan.image(), StageId::Publish.name());
+        let Session { ui, repo, .. } = self.session;
+        let ui = ui.stage(self.plan.image(), StageId::Publish.name());
         let request = stage::publish::Request {
             plan: self.plan,
-            root: self.session.repo.root(),
+            root: repo.root(),
             config: &self.session.config,
             store: &self.session.store,
             channel: channel.as_deref(),
+            sealed,
             checked,
             packed,
+            artifacts,
         };
-        stage::publish::run(&request, &ui).map(Some)
+        stage::publish::run(&request, &ui).map(drop)
     }
 
-    /// What a build that `--until` ended gives.
-    pub(super) fn stopped(&self) -> Built {
-        Built {
-            plan: self.plan.clone(),
-            packed: None,
-            checked: None,
-            published: None,
-        }
+    fn hold(&self, lock: Lock) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(lock);
     }
 
     fn planned(&self, stage: StageId) -> impl Iterator<Item = &'a Planned> {
@@ -207,38 +206,38 @@ impl<'a> Run<'a> {
             .filter(move |planned| planned.stage == stage)
     }
 
-    fn ends_before(&self, stage: StageId) -> bool {
-        self.options.until.is_some_and(|until| until < stage)
-    }
-
-    /// The stage's entry: from the store, from another process that makes it now, or made here.
-    fn stage(
+    /// A stage's result: from the store, from another process that makes it now, or made here.
+    fn result<F: Facts>(
         &self,
         planned: &Planned,
-        work: impl FnOnce(&Context<'_>) -> Result<Value>,
-    ) -> Result<Entry> {
+        work: impl FnOnce(&Context<'_>) -> Result<F>,
+    ) -> Result<Layer<F>> {
         let store = &self.session.store;
         if planned.cached {
             let shared = store.share(&planned.key)?;
-            if let Some(entry) = store.get(&planned.key) {
-                self.hold(&mut vec![shared]);
-                return Ok(self.reuse(planned, entry));
+            if let Some(layer) = store.get(&planned.key) {
+                self.hold(shared);
+                self.reuse(planned, &layer);
+                return Ok(layer);
             }
         }
         let lock = store.lock(&planned.key, |pid| {
             let (image, stage) = (planned.image.clone(), planned.label.clone());
             self.session.ui.event(&Event::Waiting { image, stage, pid });
         })?;
-        let entry = match store.get(&planned.key) {
-            Some(entry) => self.reuse(planned, entry),
+        let layer = match store.get(&planned.key) {
+            Some(layer) => {
+                self.reuse(planned, &layer);
+                layer
+            }
             None => self.make(planned, work)?,
         };
-        self.hold(&mut vec![lock.downgrade()?]);
-        Ok(entry)
+        self.hold(lock.downgrade()?);
+        Ok(layer)
     }
 
-    fn reuse(&self, planned: &Planned, entry: Entry) -> Entry {
-        entry.touch();
+    fn reuse<F>(&self, planned: &Planned, layer: &Layer<F>) {
+        layer.entry().touch();
         self.remember(planned);
         records::hit(&self.session.store, &planned.image, &planned.label);
         let (image, stage) = (planned.image.clone(), planned.label.clone());
@@ -247,14 +246,13 @@ impl<'a> Run<'a> {
             stage,
             key: planned.key.short().into(),
         });
-        entry
     }
 
-    fn make(
+    fn make<F: Facts>(
         &self,
         planned: &Planned,
-        work: impl FnOnce(&Context<'_>) -> Result<Value>,
-    ) -> Result<Entry> {
+        work: impl FnOnce(&Context<'_>) -> Result<F>,
+    ) -> Result<Layer<F>> {
         let Session {
             store, ui, host, ..
         } = self.session;
@@ -298,9 +296,8 @@ impl<'a> Run<'a> {
                 return Err(self.failed(planned, draft, error, &log));
             }
         };
-        let note = facts.get("note").and_then(Value::as_str).map(str::to_owned);
-        let committed = draft.commit(store, meta(planned, began.elapsed(), facts));
-        let entry = committed.map_err(|error| told(planned, error, &log))?;
+        let committed = draft.commit(store, meta(planned, began), facts);
+        let layer = committed.map_err(|error| told(planned, error, &log))?;
         // What an earlier failure left has served its purpose.
         drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
@@ -309,9 +306,9 @@ impl<'a> Run<'a> {
             image,
             stage,
             took: began.elapsed(),
-            note,
+            note: layer.facts().note().map(str::to_owned),
         });
-        Ok(entry)
+        Ok(layer)
     }
 
     /// The inputs of the stage's current result, for `--explain`.
@@ -321,7 +318,9 @@ impl<'a> Run<'a> {
             .store
             .image(&planned.image)
             .join(format!("{}.json", planned.label));
-        let text = serde_json::to_vec(&planned.inputs).unwrap_or_default();
+        let Ok(text) = serde_json::to_vec(&planned.inputs) else {
+            return;
+        };
         if std::fs::read(&path).is_ok_and(|known| known == text) {
             return;
         }
@@ -360,19 +359,12 @@ fn told(planned: &Planned, error: Error, log: &Path) -> Error {
         .resume(format!("`imgforge build {image}` goes on at this stage"))
 }
 
-fn meta(planned: &Planned, took: Duration, facts: Value) -> Meta {
+fn meta(planned: &Planned, began: Instant) -> Meta {
+    let Planned { key, image, .. } = planned;
+    let inputs = planned.inputs.clone();
+    let below = planned.input.clone();
     Meta {
-        key: planned.key.clone(),
-        image: planned.image.clone(),
-        stage: planned.label.clone(),
-        parent: planned
-            .input
-            .clone()
-            .filter(|_| planned.stage <= StageId::Seal),
-        disk: None,
-        created: now(),
-        took: took.as_secs_f64(),
-        inputs: planned.inputs.clone(),
-        facts,
+        parent: below.filter(|_| planned.stage <= StageId::Seal),
+        ..Meta::new(key.clone(), image, &planned.label, inputs, began)
     }
 }

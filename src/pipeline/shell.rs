@@ -81,7 +81,7 @@ fn find(session: &Session, plan: &Plan, stage: Option<&str>) -> Result<PathBuf> 
         wanted
             && session
                 .store
-                .get(&planned.key)
+                .entry(&planned.key)
                 .is_some_and(|entry| entry.disk().exists())
     });
     let found = disks

@@ -67,7 +67,7 @@ impl Blob<'_> {
                     pid,
                 });
             })?;
-            let Some(entry) = store.get(&key) else {
+            let Some(entry) = store.entry(&key) else {
                 let origin = self.download(&key)?;
                 drop(lock);
                 return Ok(origin);

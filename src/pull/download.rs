@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::Session;
 use super::blob::{BLOB, Blob, Origin, STAGE, origin};
 use super::blocks::{self, Map};
@@ -13,7 +15,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::http::{Piece, note_path};
 use crate::pack::read::{FOOTER_SIZE, Layout};
 use crate::store::inputs::Inputs;
-use crate::store::{Entry, Meta};
+use crate::store::{Entry, Facts, Meta};
 use crate::units::Size;
 
 /// Bytes at the end of a blob that are fetched first: they mostly have its whole index.
@@ -24,6 +26,20 @@ const LARGEST_MAP: u64 = 64 << 20;
 
 /// How many earlier blobs are looked at for equal blocks.
 const EARLIER: usize = 4;
+
+/// What the store knows of a blob; its bytes are what is read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    sha512: String,
+    size: u64,
+    url: String,
+    revision: u64,
+}
+
+impl Facts for Kept {
+    const STAGE: &'static str = STAGE;
+}
 
 impl Blob<'_> {
     /// Fetches the blob while it is unpacked; the store has it then.
@@ -211,23 +227,15 @@ impl Blob<'_> {
         if let Some(map) = &fed.map {
             std::fs::write(with_suffix(&blob), map.text()).doing(doing)?;
         }
-        let meta = Meta {
-            key: key.clone(),
-            image: self.image.name.clone(),
-            stage: STAGE.into(),
-            parent: None,
-            disk: None,
-            created: jiff::Timestamp::now().as_second().unsigned_abs(),
-            took: began.elapsed().as_secs_f64(),
-            inputs: Inputs::new(STAGE, 1),
-            facts: serde_json::json!({
-                "sha512": self.image.sha512,
-                "size": fed.size,
-                "url": self.image.url.to_string(),
-                "revision": self.image.revision,
-            }),
+        let inputs = Inputs::new(STAGE, 1);
+        let meta = Meta::new(key.clone(), &self.image.name, STAGE, inputs, began);
+        let facts = Kept {
+            sha512: self.image.sha512.clone(),
+            size: fed.size,
+            url: self.image.url.to_string(),
+            revision: self.image.revision,
         };
-        draft.commit_over(store, meta)?;
+        draft.commit_over(store, meta, facts)?;
         if let Some(limit) = self.session.config.store.max_size {
             store.shrink(limit)?;
         }

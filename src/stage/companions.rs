@@ -4,16 +4,18 @@
 use serde_json::{Value, json};
 
 use crate::address;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::git::Source;
 use crate::repository::Companion;
 use crate::sbom::{Contents, cyclonedx};
+use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;
 use crate::stage::provenance::{self, File, Provenance, Stage};
-use crate::stage::{Packed, declared};
-use crate::store::Store;
+use crate::stage::seal::Sealed;
+use crate::stage::{Artifact, OfSealed as _, declared};
+use crate::store::{Layer, Store};
 use crate::sysprep::Declared;
-use crate::targets::{Told, gate};
+use crate::targets::gate;
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";
@@ -23,8 +25,12 @@ const BUILDER: &str = "urn:imgforge:builder";
 pub struct Material<'a> {
     /// What the image was made by.
     pub plan: &'a Plan,
-    /// The compressed disk, and what was made of it for targets.
+    /// The sealed disk.
+    pub sealed: &'a Layer<Sealed>,
+    /// The compressed one.
     pub packed: &'a Packed,
+    /// What was made of it for targets.
+    pub artifacts: &'a [Artifact],
     /// Where the stages' results are.
     pub store: &'a Store,
     /// The recipe repository's commit.
@@ -47,8 +53,8 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
         name: format!("{stem}.xz"),
         sha512: packed.sha512.clone(),
     }];
-    for artifact in &packed.artifacts {
-        gate::admit(&artifact.path, artifact.proof.as_ref(), &packed.sealed)?;
+    for artifact in material.artifacts {
+        gate::admit(&artifact.path, artifact.proof.as_ref(), packed.sealed())?;
         let name = artifact.name.clone();
         subjects.push(File {
             name: name.clone(),
@@ -57,7 +63,8 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
         companions.push(Companion::file(name, artifact.path.clone()).about(artifact.about.clone()));
     }
     let mut byproducts = Vec::new();
-    let declared = declared(packed).map(|bytes| (declared::SUFFIX, bytes));
+    let declared =
+        declared(&material.sealed.facts().declared).map(|bytes| (declared::SUFFIX, bytes));
     for (end, bytes) in described(material).into_iter().chain(declared) {
         let name = format!("{stem}{end}");
         byproducts.push(File {
@@ -73,31 +80,23 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
 }
 
 /// What the image has on purpose, for those who build on it.
-fn declared(packed: &Packed) -> Option<Vec<u8>> {
-    let declared: Declared =
-        serde_json::from_value(packed.system["declared"].clone()).unwrap_or_default();
-    (declared != Declared::default()).then(|| format!("{:#}\n", json!(declared)).into_bytes())
+fn declared(declared: &Declared) -> Option<Vec<u8>> {
+    (*declared != Declared::default()).then(|| format!("{:#}\n", json!(declared)).into_bytes())
 }
 
 /// The SBOM and the lists, by the end of their names; none of a disk that an older imgforge sealed.
 fn described(material: &Material<'_>) -> Vec<(&'static str, Vec<u8>)> {
-    let packed = material.packed;
-    let Some(contents) = Contents::read(&packed.sealed_dir) else {
+    let sealed = material.sealed.entry();
+    let Some(contents) = Contents::read(sealed.path()) else {
         return vec![];
     };
-    let created = material
-        .plan
-        .stages
-        .iter()
-        .find(|planned| planned.label == "seal");
-    let created = created.and_then(|planned| material.store.get(&planned.key));
     let bill = cyclonedx::write(
         &cyclonedx::Subject {
             name: material.plan.image(),
             version: material.plan.version(),
             arch: material.arch,
-            sha512: &packed.sha512,
-            created: created.map_or(0, |entry| entry.meta().created),
+            sha512: &material.packed.sha512,
+            created: sealed.meta().created,
         },
         &contents,
     );
@@ -112,7 +111,7 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
     let plan = material.plan;
     let all = plan.all();
     let stages = all.iter().map(|planned| {
-        let entry = material.store.get(&planned.key);
+        let entry = material.store.entry(&planned.key);
         Stage {
             image: &planned.image,
             stage: &planned.label,
@@ -138,26 +137,4 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha512::digest(bytes))
-}
-
-/// Reads the artifacts that a stage's facts tell of.
-///
-/// # Errors
-/// When the facts have another shape, which is a bug.
-pub fn artifacts(dir: &std::path::Path, facts: &Value) -> Result<Vec<super::Artifact>> {
-    let Some(list) = facts.get("artifacts") else {
-        return Ok(vec![]);
-    };
-    let told: Vec<Told> = serde_json::from_value(list.clone())
-        .map_err(|cause| Error::internal("a stage's artifacts have another shape").cause(cause))?;
-    Ok(told
-        .into_iter()
-        .map(|told| super::Artifact {
-            path: dir.join(&told.file),
-            name: told.file,
-            sha512: told.sha512,
-            about: told.about,
-            proof: told.proof,
-        })
-        .collect())
 }

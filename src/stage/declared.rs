@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::pull::{self, Pin};
 use crate::recipe::types::{Action, MachineId, Recipe, Step};
 use crate::runner::steps::{files, users};
-use crate::store::Entry;
 use crate::sysprep::Declared;
 
 /// The account that every Vagrant box has, with a key that is known to everybody.
@@ -84,13 +83,12 @@ pub fn published(session: &pull::Session<'_>, pin: &Pin) -> Result<Declared> {
     })
 }
 
-/// What a recipe declares together with the recipes below it, as the facts of `disk` tell.
+/// What a recipe declares together with the recipes `below` it.
 ///
 /// # Errors
 /// As [`of`].
-pub fn all(recipe: &Recipe, root: &Path, disk: &Entry) -> Result<Declared> {
-    let below = disk.meta().facts["declared"].clone();
-    let mut declared: Declared = serde_json::from_value(below).unwrap_or_default();
+pub fn all(recipe: &Recipe, root: &Path, below: &Declared) -> Result<Declared> {
+    let mut declared = below.clone();
     declared.add(of(recipe, root)?);
     declared.first_boot = recipe.seal.machine_id == MachineId::Uninitialized;
     Ok(declared)

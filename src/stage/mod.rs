@@ -25,12 +25,13 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::qemu_img;
 use crate::recipe::types::Recipe;
 use crate::recipe::{Config, Resolved};
-use crate::repository::GateProof;
 pub use crate::repository::Published;
 use crate::stage::host::Host;
+use crate::stage::seal::Sealed;
 use crate::store::files::Files;
 use crate::store::media::Media;
-use crate::store::{DISK, Entry, Store};
+use crate::store::{DISK, Entry, Facts, Layer, Store};
+use crate::targets::{Proof, Told};
 use crate::ui::StageUi;
 
 /// The stages, in the order of the pipeline.
@@ -122,6 +123,8 @@ pub struct Context<'a> {
     pub label: String,
     /// The stage's key.
     pub key: Key,
+    /// `IMAGE_VERSION` of the image.
+    pub version: &'a str,
 }
 
 impl Context<'_> {
@@ -173,81 +176,25 @@ impl Context<'_> {
     }
 }
 
-/// A disk with the base system: proven by the installer's own last act.
-#[derive(Debug)]
-pub struct Installed(pub Entry);
+/// What a stage reports about one sealed disk.
+pub trait OfSealed {
+    /// The digest of that disk.
+    fn sealed(&self) -> &str;
+}
 
-/// A disk on which every step of the recipe has run.
-#[derive(Debug)]
-pub struct Configured(pub Entry);
-
-/// A disk without anything of the build.
-#[derive(Debug)]
-pub struct Sealed(pub Entry);
-
-impl Sealed {
-    /// The digest of what a guest sees: of the disk's file and all below it, made when each of them
-    /// was committed.
+impl<F: Facts + OfSealed> Layer<F> {
+    /// The same, if it is about this disk: what was proven, or made, of another one says nothing of it.
     ///
     /// # Errors
-    /// When the entry does not tell, which is a bug.
-    pub fn digest(&self) -> Result<&str> {
-        let disk = self.0.meta().disk.as_ref();
-        disk.map(|disk| disk.chain.as_str())
-            .ok_or_else(|| incomplete(&self.0, "disk"))
+    /// When it is about another one.
+    pub fn of(self, sealed: &Layer<Sealed>) -> Result<Self> {
+        if self.facts().sealed() == sealed.digest()? {
+            return Ok(self);
+        }
+        let (stage, meta) = (F::STAGE, self.entry().meta());
+        let said = format!("the {stage} stage worked on another sealed disk");
+        Err(Error::gate(said).hint(meta.again()))
     }
-}
-
-/// The gate has passed for one sealed disk.
-#[derive(Debug, Clone)]
-pub struct Checked {
-    /// The proof that `publish` asks for.
-    pub proof: GateProof,
-}
-
-impl Checked {
-    /// Reads the check stage's entry.
-    ///
-    /// # Errors
-    /// When the entry is about another disk, or says that the gate has not passed.
-    pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
-        let facts = &entry.meta().facts;
-        same_disk(sealed, entry)?;
-        let passed = facts["passed"] == true;
-        Ok(Checked {
-            proof: GateProof::of(sealed.digest()?, passed, facts["gate"].clone())?,
-        })
-    }
-}
-
-/// What was proven, or made, of another disk than this one says nothing of this one.
-fn same_disk(sealed: &Sealed, entry: &Entry) -> Result<()> {
-    if fact(entry, "sealed")? == sealed.digest()? {
-        return Ok(());
-    }
-    let stage = &entry.meta().stage;
-    Err(Error::gate(format!("the {stage} stage worked on another sealed disk")).hint(again(entry)))
-}
-
-/// A compressed disk.
-#[derive(Debug, Clone)]
-pub struct Packed {
-    /// The file, `NAME-VERSION.xz`.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Size of the disk in it, in bytes.
-    pub virtual_size: u64,
-    /// SHA-512 of the file, in hex.
-    pub sha512: String,
-    /// Digest of the sealed disk that it was made from.
-    pub sealed: String,
-    /// Facts about the system on the disk, from sealing.
-    pub system: serde_json::Value,
-    /// The sealed disk's entry in the store.
-    pub sealed_dir: PathBuf,
-    /// What was made of the disk for targets.
-    pub artifacts: Vec<Artifact>,
 }
 
 /// A file made for a target.
@@ -262,51 +209,17 @@ pub struct Artifact {
     /// What is known of it: `target`, `format`, …
     pub about: std::collections::BTreeMap<String, String>,
     /// What its gate proved.
-    pub proof: Option<crate::targets::Proof>,
+    pub proof: Option<Proof>,
 }
 
-impl Packed {
-    /// Reads the pack stage's entry.
-    ///
-    /// # Errors
-    /// When the entry is about another disk.
-    pub fn of(sealed: &Sealed, entry: &Entry) -> Result<Self> {
-        same_disk(sealed, entry)?;
-        let number = |name: &str| {
-            entry.meta().facts[name]
-                .as_u64()
-                .ok_or_else(|| incomplete(entry, name))
-        };
-        Ok(Packed {
-            path: entry.path().join(fact(entry, "file")?),
-            size: number("size")?,
-            virtual_size: number("virtual-size")?,
-            sha512: fact(entry, "sha512")?.to_owned(),
-            sealed: sealed.digest()?.to_owned(),
-            system: sealed.0.meta().facts.clone(),
-            sealed_dir: sealed.0.path().to_owned(),
-            artifacts: companions::artifacts(entry.path(), &entry.meta().facts)?,
-        })
-    }
-}
-
-fn fact<'a>(entry: &'a Entry, name: &str) -> Result<&'a str> {
-    entry.meta().facts[name]
-        .as_str()
-        .ok_or_else(|| incomplete(entry, name))
-}
-
-fn incomplete(entry: &Entry, name: &str) -> Error {
-    let path = entry.path().join("meta.json");
-    Error::internal(format!("{} does not tell `{name}`", path.display())).hint(again(entry))
-}
-
-/// What to type for another result of the stage.
-fn again(entry: &Entry) -> String {
-    let meta = entry.meta();
-    let stage = meta.stage.split('-').next().unwrap_or(&meta.stage);
-    format!(
-        "`imgforge build {} --from {stage}` makes it again",
-        meta.image
-    )
+/// The artifacts in an entry.
+pub fn artifacts(entry: &Entry, told: &[Told]) -> Vec<Artifact> {
+    let artifact = |told: &Told| Artifact {
+        name: told.file.clone(),
+        path: entry.path().join(&told.file),
+        sha512: told.sha512.clone(),
+        about: told.about.clone(),
+        proof: told.proof.clone(),
+    };
+    told.iter().map(artifact).collect()
 }

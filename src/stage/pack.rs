@@ -2,29 +2,70 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Result};
 use crate::host::outlet::Outlet;
 use crate::pack;
-use crate::stage::{Context, Packed, Sealed};
-use crate::store::{DISK, Store};
-use crate::targets::streams;
+use crate::stage::seal::Sealed;
+use crate::stage::{Context, OfSealed};
+use crate::store::{Facts, Layer, Store};
+use crate::targets::{Told, streams};
+
+/// What the stage reports.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Packed {
+    sealed: String,
+    /// The name of the file in the entry, `NAME-VERSION.xz`.
+    file: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Size of the disk in it, in bytes.
+    pub virtual_size: u64,
+    /// SHA-512 of the file, in hex.
+    pub sha512: String,
+    /// What `publish: {streams: true}` asks for.
+    pub artifacts: Vec<Told>,
+    /// A line for people.
+    pub note: String,
+}
+
+impl Facts for Packed {
+    const STAGE: &'static str = "pack";
+
+    fn note(&self) -> Option<&str> {
+        Some(&self.note)
+    }
+}
+
+impl OfSealed for Packed {
+    fn sealed(&self) -> &str {
+        &self.sealed
+    }
+}
+
+impl Layer<Packed> {
+    /// The compressed disk.
+    pub fn xz(&self) -> PathBuf {
+        self.entry().path().join(&self.facts().file)
+    }
+}
 
 /// Flattens the sealed disk and compresses it.
 ///
 /// # Errors
 /// When `qemu-img` fails, the disk is full, a disk of the chain is not what was committed, or on an
 /// interrupt.
-pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Value> {
+pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Packed> {
     let recipe = context.recipe();
     let raw = context.dir.join("disk.raw");
     context.ui.step("flattening the disk");
-    pack::flatten(&sealed.0.path().join(DISK), "qcow2", &raw, context.ui)?;
+    pack::flatten(&sealed.entry().disk(), "qcow2", &raw, context.ui)?;
     // What was read is what was sealed, and what the gate is asked about.
-    Store::new(context.state).verify(&sealed.0)?;
+    Store::new(context.state).verify(sealed.entry())?;
     context.ui.step("compressing");
-    let file = format!("{}-{version}.xz", recipe.name);
+    let file = format!("{}-{}.xz", recipe.name, context.version);
     let cache = pack::BlockCache::open(context.state, context.config.store.block_cache)?;
     let options = pack::Options {
         profile: recipe.pack.profile,
@@ -38,26 +79,25 @@ pub fn run(context: &Context<'_>, sealed: &Sealed, version: &str) -> Result<Valu
         .as_ref()
         .is_some_and(|publish| publish.streams);
     let artifacts = match streams {
-        true => streamed(context, sealed, &raw, version)?,
-        false => json!([]),
+        true => streamed(context, sealed, &raw)?,
+        false => vec![],
     };
     std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
-    Ok(json!({
-        "sealed": sealed.digest()?,
-        "file": file,
-        "size": packed.size.as_bytes(),
-        "virtual-size": packed.virtual_size.as_bytes(),
-        "sha512": packed.sha512,
-        "artifacts": artifacts,
-        "note": packed.summary(),
-    }))
+    Ok(Packed {
+        sealed: sealed.digest()?.to_owned(),
+        file,
+        size: packed.size.as_bytes(),
+        virtual_size: packed.virtual_size.as_bytes(),
+        note: packed.summary(),
+        sha512: packed.sha512,
+        artifacts,
+    })
 }
 
-/// What `publish: {streams: true}` asks for, as the stage's facts tell of it.
-fn streamed(context: &Context<'_>, sealed: &Sealed, raw: &Path, version: &str) -> Result<Value> {
+/// What `publish: {streams: true}` asks for.
+fn streamed(context: &Context<'_>, sealed: &Layer<Sealed>, raw: &Path) -> Result<Vec<Told>> {
     let recipe = context.recipe();
-    let system = &sealed.0.meta().facts["os"];
-    let os = system["distro"].as_str().unwrap_or("linux");
+    let os = &sealed.facts().os;
     let title = if recipe.summary.is_empty() {
         &recipe.name
     } else {
@@ -67,29 +107,29 @@ fn streamed(context: &Context<'_>, sealed: &Sealed, raw: &Path, version: &str) -
     let about = streams::About {
         name: &recipe.name,
         title,
-        version,
+        version: context.version,
         arch: "x86_64",
-        os,
-        release: &streams::release(system),
-        created: sealed.0.meta().created,
+        os: &os.distro,
+        release: &streams::release(os),
+        created: sealed.entry().meta().created,
         sealed: sealed.digest()?,
     };
-    Ok(json!(streams::make(context.dir, raw, &about)?))
+    streams::make(context.dir, raw, &about)
 }
 
 /// Copies the file to `dir` for `-o DIR`, in place of an earlier one, by one rename.
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub fn copy(packed: &Packed, dir: &Path) -> Result<PathBuf> {
-    let name = packed.path.file_name().unwrap_or_default();
-    let path = dir.join(name);
+pub fn copy(packed: &Layer<Packed>, dir: &Path) -> Result<PathBuf> {
+    let facts = packed.facts();
+    let path = dir.join(&facts.file);
     let doing = || format!("writing {}", path.display());
     std::fs::create_dir_all(dir).doing(doing)?;
-    let same = std::fs::metadata(&path).is_ok_and(|meta| meta.len() == packed.size);
-    if same && crate::digest::file_sha512(&path)? == packed.sha512 {
+    let same = std::fs::metadata(&path).is_ok_and(|meta| meta.len() == facts.size);
+    if same && crate::digest::file_sha512(&path)? == facts.sha512 {
         return Ok(path);
     }
-    Outlet::of(&path)?.copy(&packed.path)?;
+    Outlet::of(&path)?.copy(&packed.xz())?;
     Ok(path)
 }

@@ -9,8 +9,8 @@ use crate::pull::Pin;
 use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::StageId;
-use crate::store::epoch;
 use crate::store::inputs::{Inputs, Walked};
+use crate::store::{Unreadable, epoch};
 
 /// What a planned stage does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub struct Planned {
     /// What the key was made of.
     #[serde(skip)]
     pub inputs: Inputs,
+    /// Why what the store has of the stage cannot be used, where it has something.
+    #[serde(skip)]
+    pub unreadable: Option<Unreadable>,
     /// The new epoch that somebody asked for.
     #[serde(skip)]
     pub asked: Option<epoch::Asked>,

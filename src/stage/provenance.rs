@@ -179,7 +179,7 @@ mod tests {
         let mut inputs = Inputs::new("install", 1);
         inputs.value("install.import.sha256", "ab".repeat(32));
         inputs.value("name", "web-node");
-        let key = inputs.key();
+        let key = inputs.key().unwrap();
         let source = Source {
             commit: "c".repeat(40),
             remote: Some(without_credentials(

@@ -12,10 +12,14 @@ use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State, place};
+use crate::stage::check::Checked;
 use crate::stage::companions::{self, Material};
+use crate::stage::install::Base;
+use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;
-use crate::stage::{Checked, Packed};
-use crate::store::Store;
+use crate::stage::seal::Sealed;
+use crate::stage::{Artifact, OfSealed as _};
+use crate::store::{Layer, Store};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -32,10 +36,14 @@ pub struct Request<'a> {
     pub store: &'a Store,
     /// The channel of the command line.
     pub channel: Option<&'a str>,
+    /// The sealed disk.
+    pub sealed: &'a Layer<Sealed>,
     /// The gate's proof.
-    pub checked: &'a Checked,
+    pub checked: &'a Layer<Checked>,
     /// The compressed disk.
-    pub packed: &'a Packed,
+    pub packed: &'a Layer<Packed>,
+    /// What was made for targets.
+    pub artifacts: &'a [Artifact],
 }
 
 /// Asks what can be asked before the hours that a build takes: where to, may we write there, does
@@ -90,39 +98,42 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         .channel
         .or(wanted_channel(recipe))
         .unwrap_or(&default_channel);
-    let system = &request.packed.system["os"];
+    let (system, packed) = (&request.sealed.facts().os, request.packed.facts());
+    let proof = request.checked.facts().proof()?;
     let required = request.config.require_signed_commits;
     let source = git::publishable(request.root, required, &request.plan.read())?;
     let arch = "x86_64";
     let mut companions = companions::of(&Material {
         plan: request.plan,
-        packed: request.packed,
+        sealed: request.sealed,
+        packed,
+        artifacts: request.artifacts,
         store: request.store,
         source: source.as_ref(),
         builder: request.config.builder.as_deref(),
         arch,
     })?;
-    companions.push(block_map(&request.packed.path)?);
+    companions.push(block_map(&request.packed.xz())?);
     let publication = Publication {
         name: &recipe.name,
         channel,
         arch,
         version: request.plan.version(),
-        xz: request.packed.path.clone(),
-        size: Size::bytes(request.packed.size),
-        sha512: &request.packed.sha512,
-        virtual_size: Size::bytes(request.packed.virtual_size),
-        sealed: &request.packed.sealed,
-        gate: &request.checked.proof,
+        xz: request.packed.xz(),
+        size: Size::bytes(packed.size),
+        sha512: &packed.sha512,
+        virtual_size: Size::bytes(packed.virtual_size),
+        sealed: packed.sealed(),
+        gate: &proof,
         title: if recipe.summary.is_empty() {
             &recipe.name
         } else {
             &recipe.summary
         },
-        osinfo: system["osinfo"].as_str().filter(|id| *id != "unknown"),
-        expand: system["root"].as_str().filter(|root| is_partition(root)),
+        osinfo: Some(system.osinfo.as_str()).filter(|id| *id != "unknown"),
+        expand: Some(system.root.as_str()).filter(|root| is_partition(root)),
         notes: None,
-        manifest: manifest(request.plan, &request.packed.system),
+        manifest: manifest(request.plan, &request.sealed.facts().install),
         companions,
         built_on: below(request.plan),
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
@@ -162,7 +173,7 @@ fn described(source: &Source) -> String {
     format!("{}{dirty}", source.commit)
 }
 
-fn manifest(plan: &Plan, system: &Value) -> Map<String, Value> {
+fn manifest(plan: &Plan, base: &Base) -> Map<String, Value> {
     let stages: Vec<Value> = plan
         .all()
         .iter()
@@ -179,8 +190,8 @@ fn manifest(plan: &Plan, system: &Value) -> Map<String, Value> {
         manifest.insert("from".into(), from);
     }
     // What the installer got, by address and digest.
-    if let Some(fetched) = system["install"].get("fetched") {
-        manifest.insert("fetched".into(), fetched.clone());
+    if !base.fetched.is_empty() {
+        manifest.insert("fetched".into(), json!(base.fetched));
     }
     manifest.insert("imgforge".into(), json!(env!("CARGO_PKG_VERSION")));
     manifest

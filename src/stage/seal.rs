@@ -2,17 +2,63 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
 use crate::recipe::types::Recipe;
 use crate::sbom::Contents;
-use crate::stage::configure::luks_keys;
-use crate::stage::install::SourcesFile;
-use crate::stage::{Configured, Context, declared};
-use crate::store::Entry;
+use crate::stage::configure::{Configured, luks_keys};
+use crate::stage::install::{Base, Installed, SourcesFile};
+use crate::stage::{Context, declared};
+use crate::store::{Facts, Layer};
 use crate::sysprep::{self, Declared, ImageIdentity, Report, Seal};
+
+/// What the stage reports.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// What the disk below knows.
+    pub install: Base,
+    /// What the recipe and those below it declare.
+    pub declared: Declared,
+    /// The operating system on the disk.
+    pub os: Os,
+    /// What was done, a line for people.
+    pub note: String,
+}
+
+impl Facts for Sealed {
+    const STAGE: &'static str = "seal";
+
+    fn note(&self) -> Option<&str> {
+        Some(&self.note)
+    }
+}
+
+/// An image on another recipe's begins with that one's sealed disk.
+impl From<Sealed> for Installed {
+    fn from(
+        Sealed {
+            install, declared, ..
+        }: Sealed,
+    ) -> Self {
+        Installed { install, declared }
+    }
+}
+
+impl Layer<Sealed> {
+    /// The digest of what a guest sees: of the disk's file and all below it, made when each of them
+    /// was committed.
+    ///
+    /// # Errors
+    /// When the entry does not tell, which is a bug.
+    pub fn digest(&self) -> Result<&str> {
+        let meta = self.entry().meta();
+        let disk = meta.disk.as_ref().map(|disk| disk.chain.as_str());
+        disk.ok_or_else(|| Error::internal("a sealed disk has no digest").hint(meta.again()))
+    }
+}
 
 /// A disk that is open to be sealed.
 #[derive(Debug)]
@@ -41,16 +87,17 @@ impl Open {
         Ok(Open { guest, os, keys })
     }
 
-    /// Seals what was built on `below`; `version` goes into its os-release.
+    /// Seals what was built on `below`.
     pub(super) fn seal(
         &self,
         context: &Context<'_>,
-        below: &Entry,
+        below: &Base,
         declared: &Declared,
-        version: &str,
     ) -> Result<Report> {
         let recipe = context.recipe();
-        let sources: Vec<_> = sources(below, recipe).into_iter().collect();
+        let sources: Vec<_> = sources(below.sources.as_ref(), recipe)
+            .into_iter()
+            .collect();
         if sources.is_empty() && recipe.mirrors.image.contains("://") {
             context.ui.ui().warning(
                 "`mirrors: {image: …}` is not applied: only apt's sources are known here; a step of \
@@ -64,7 +111,7 @@ impl Open {
                 operations: &sysprep::select(&recipe.seal.operations)?,
                 identity: Some(&ImageIdentity {
                     id: recipe.name.clone(),
-                    version: version.to_owned(),
+                    version: context.version.to_owned(),
                 }),
                 declared,
                 files: &sources,
@@ -82,41 +129,44 @@ impl Open {
     }
 }
 
-/// Seals an overlay of the configured disk; `version` goes into its os-release.
+/// Seals an overlay of the configured disk.
 ///
 /// # Errors
 /// When libguestfs fails, or an operation leaves what it must not leave.
-pub fn run(context: &Context<'_>, configured: &Configured, version: &str) -> Result<Value> {
-    let recipe = context.recipe();
-    let disk = context.overlay_with(&configured.0, sysprep::OVERLAY_CLUSTER)?;
+pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Sealed> {
+    let (recipe, below) = (context.recipe(), configured.facts());
+    let disk = context.overlay_with(configured.entry(), sysprep::OVERLAY_CLUSTER)?;
     context.ui.step("opening the disk");
     let open = Open::of(context, &disk)?;
-    let declared = declared::all(recipe, &context.files.root(), &configured.0)?;
+    let declared = declared::all(recipe, &context.files.root(), &below.declared)?;
     context.ui.step("listing the packages");
     let mut contents = Contents::list(&open.guest, &open.os)?;
-    let report = open.seal(context, &configured.0, &declared, version)?;
+    let report = open.seal(context, &below.install, &declared)?;
     contents.read_config(&open.guest, context.dir)?;
-    let os = open.os.clone();
+    // The file systems are those of this session.
+    let os = Os {
+        filesystems: vec![],
+        notes: vec![],
+        ..open.os.clone()
+    };
     open.close()?;
     contents.write(context.dir)?;
     for warning in report.warnings() {
         context.ui.ui().warning(warning);
     }
-    let before = sysprep::allocated(&configured.0.disk(), "qcow2")?;
+    let before = sysprep::allocated(&configured.entry().disk(), "qcow2")?;
     let after = sysprep::allocated(&disk, "qcow2")?;
     let note = report.note(before.saturating_sub(after));
-    let install = &configured.0.meta().facts["install"];
-    Ok(json!({
-        "install": install,
-        "declared": declared,
-        "os": os,
-        "note": note,
-    }))
+    Ok(Sealed {
+        install: below.install.clone(),
+        declared,
+        os,
+        note,
+    })
 }
 
 /// What the finished image is told about package sources.
-fn sources(disk: &Entry, recipe: &Recipe) -> Option<(String, String)> {
-    let file = SourcesFile::of(&disk.meta().facts)?;
-    let text = file.told(&recipe.mirrors.image)?;
-    Some((file.path, text))
+fn sources(file: Option<&SourcesFile>, recipe: &Recipe) -> Option<(String, String)> {
+    let text = file?.told(&recipe.mirrors.image)?;
+    Some((file?.path.clone(), text))
 }

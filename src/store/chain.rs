@@ -34,7 +34,7 @@ impl Store {
         let Some(parent) = &entry.meta.parent else {
             return true;
         };
-        let Some(below) = self.get(parent) else {
+        let Some(below) = self.entry(parent) else {
             return false;
         };
         match (&entry.meta.disk, &below.meta.disk) {
@@ -57,7 +57,7 @@ impl Store {
 
     /// The digest of the chain of `key`, as it was written down where it was.
     fn chain(&self, key: &Key) -> Result<String> {
-        let entry = self.get(key).ok_or_else(|| gone(key))?;
+        let entry = self.entry(key).ok_or_else(|| gone(key))?;
         match &entry.meta.disk {
             Some(disk) => Ok(disk.chain.clone()),
             None => self.read_chain(&entry),
@@ -99,15 +99,11 @@ fn gone(key: &Key) -> Error {
 
 fn changed(entry: &Entry) -> Error {
     let meta = entry.meta();
-    let stage = meta.stage.split('-').next().unwrap_or(&meta.stage);
     Error::gate(format!(
         "the disk of the {} stage of {} changed after it was made",
         meta.stage, meta.image
     ))
     .cause(format!("it is {}", entry.disk().display()))
     .cause("nothing of imgforge changes a finished layer: another program did, or the storage")
-    .hint(format!(
-        "`imgforge build {} --from {stage}` makes it again, and then what builds on it",
-        meta.image
-    ))
+    .hint(format!("{}, and then what builds on it", meta.again()))
 }

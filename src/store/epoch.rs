@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::digest::Key;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::store::inputs::Inputs;
-use crate::store::{Store, private_dir, write_atomic};
+use crate::store::{Store, Unreadable, private_dir, write_atomic};
 use crate::time::now;
 use crate::units::Span;
 
@@ -50,57 +50,77 @@ impl Asked {
     }
 }
 
+/// Why a result that was made is of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// It is not in the store.
+    Gone,
+    /// It is there, but in another shape than this version of imgforge reads.
+    Unreadable(Unreadable),
+}
+
 /// What [`apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Applied {
-    /// The epoch is new because the result that the stage had is gone.
-    pub lost: bool,
+    /// The epoch is new because the result that the stage had is lost.
+    pub lost: Option<Lost>,
     /// The epoch is new because somebody asked for it.
     pub asked: Option<Asked>,
 }
 
-/// Adds its epoch to the inputs of a stage. Without `refresh` it never goes stale; `anew` is for
-/// what must not be what there is.
+/// Whether a store has a result that can be used; see [`Store::has`].
+pub type Has = fn(&Store, &Key) -> Result<bool, Unreadable>;
+
+/// Adds its epoch to the inputs of a stage, of whose results `has` tells. Without `refresh` it never
+/// goes stale; `anew` is for what must not be what there is.
 ///
 /// # Errors
 /// When an epoch must be written and cannot.
 pub fn apply(
     store: &Store,
     inputs: &mut Inputs,
+    has: Has,
     refresh: Option<Span>,
     mode: Mode,
     anew: bool,
 ) -> Result<Applied> {
-    let of = inputs.key();
+    let of = inputs.key()?;
     let note = Note::of(store, &of);
     let before = note.read();
     if anew || mode == Mode::Renew {
         let epoch = next(before);
         add(inputs, Some(epoch));
         let asked = Some(Asked { of, epoch });
-        return Ok(Applied { lost: false, asked });
+        return Ok(Applied { lost: None, asked });
     }
     let age = |epoch: u64| now().saturating_sub(epoch);
     let stale = |epoch: Option<u64>| {
         refresh.is_some_and(|span| epoch.is_none_or(|at| age(at) >= span.as_seconds()))
     };
+    let with = inputs.clone();
     let lost = |epoch: Option<u64>| {
-        let mut inputs = inputs.clone();
+        let mut inputs = with.clone();
         add(&mut inputs, epoch);
-        let key = inputs.key();
-        store.was_made(&key) && store.get(&key).is_none()
+        let key = inputs.key()?;
+        Ok::<_, Error>(match has(store, &key) {
+            Ok(true) => None,
+            Ok(false) => store.was_made(&key).then_some(Lost::Gone),
+            Err(why) => Some(Lost::Unreadable(why)),
+        })
     };
-    let good = |epoch: Option<u64>| !stale(epoch) && !lost(epoch);
-    let was_lost = !stale(before) && lost(before);
+    let was_lost = match stale(before) {
+        true => None,
+        false => lost(before)?,
+    };
     let epoch = match mode {
-        _ if good(before) => before,
+        _ if !stale(before) && was_lost.is_none() => before,
         Mode::Last => before,
         Mode::Look | Mode::Renew => Some(next(before)),
         Mode::Keep => {
             let _lock = note.lock(store)?;
             match note.read() {
                 // Another build was quicker.
-                newer if newer != before && good(newer) => newer,
+                newer if newer != before && !stale(newer) && lost(newer)?.is_none() => newer,
                 newer => {
                     let epoch = next(newer);
                     note.write(epoch)?;
@@ -110,10 +130,9 @@ pub fn apply(
         }
     };
     add(inputs, epoch);
-    Ok(Applied {
-        lost: was_lost && mode != Mode::Last,
-        asked: None,
-    })
+    // `publish` takes what there is, and says what was wanted of it.
+    let lost = was_lost.filter(|lost| mode != Mode::Last || *lost != Lost::Gone);
+    Ok(Applied { lost, asked: None })
 }
 
 fn add(inputs: &mut Inputs, epoch: Option<u64>) {
@@ -160,6 +179,8 @@ impl Note {
 mod tests {
     use super::*;
 
+    const HAS: Has = |store, key| Ok(store.entry(key).is_some());
+
     #[test]
     fn an_epoch_stays_until_it_is_stale_or_renewed() {
         let dir = tempfile::tempdir().unwrap();
@@ -167,10 +188,10 @@ mod tests {
         let key = |refresh: Option<u64>, mode| {
             let mut inputs = Inputs::new("install", 1);
             let refresh = refresh.map(Span::seconds);
-            let applied = apply(&store, &mut inputs, refresh, mode, false).unwrap();
-            (inputs.key(), applied.asked)
+            let applied = apply(&store, &mut inputs, HAS, refresh, mode, false).unwrap();
+            (inputs.key().unwrap(), applied.asked)
         };
-        let plain = Inputs::new("install", 1).key();
+        let plain = Inputs::new("install", 1).key().unwrap();
         assert_eq!(key(None, Mode::Keep).0, plain, "never stale, no epoch");
         let first = key(Some(1000), Mode::Keep);
         assert_eq!(key(Some(1000), Mode::Keep), first);
@@ -210,10 +231,10 @@ mod tests {
         let store = Store::new(dir.path());
         let key = |mode| {
             let mut inputs = Inputs::new("seal", 1);
-            let lost = apply(&store, &mut inputs, None, mode, false).unwrap().lost;
-            (inputs.key(), lost)
+            let applied = apply(&store, &mut inputs, HAS, None, mode, false).unwrap();
+            (inputs.key().unwrap(), applied.lost.is_some())
         };
-        let plain = Inputs::new("seal", 1).key();
+        let plain = Inputs::new("seal", 1).key().unwrap();
         assert_eq!(key(Mode::Keep), (plain.clone(), false));
         write_atomic(&dir.path().join("made").join(plain.as_str()), b"").unwrap();
         assert_eq!(key(Mode::Last), (plain.clone(), false));

@@ -17,6 +17,9 @@ pub struct Inputs {
     named: Vec<(String, String)>,
     #[serde(skip)]
     read: Vec<Walked>,
+    /// Why there is no key: a value that cannot be written down would be none.
+    #[serde(skip)]
+    wrong: Option<String>,
 }
 
 /// What was found at and below a path that an input is made of.
@@ -45,14 +48,20 @@ impl Inputs {
         Inputs {
             named: vec![("stage".into(), format!("{stage} {version}"))],
             read: vec![],
+            wrong: None,
         }
     }
 
     /// Adds a value; its text is what `plan --explain` can show. A password in an address counts,
     /// as it may get into the guest, but is not written down: the whole digest of the text is, as
-    /// half of one would be the same for another text that somebody looks for.
+    /// half of one would be the same for another text that somebody looks for. A value that cannot
+    /// be written as JSON is told by [`Inputs::key`].
     pub fn value(&mut self, name: impl Into<String>, value: impl Serialize) {
-        let text = serde_json::to_string(&value).unwrap_or_default();
+        let name = name.into();
+        let text = match serde_json::to_string(&value) {
+            Ok(text) => text,
+            Err(cause) => return self.refuse(&name, &cause),
+        };
         let text = match address::hide(&text) {
             Cow::Borrowed(_) => text,
             Cow::Owned(hidden) => {
@@ -60,7 +69,31 @@ impl Inputs {
                 format!("{hidden} with a password ({digest})")
             }
         };
-        self.named.push((name.into(), text));
+        self.named.push((name, text));
+    }
+
+    fn refuse(&mut self, name: &str, cause: &serde_json::Error) {
+        let wrong = format!("`{name}` cannot be written as JSON: {cause}");
+        self.wrong.get_or_insert(wrong);
+    }
+
+    /// Adds every field of a value as one of its own, so that `plan --explain` names what changed.
+    pub fn fields(&mut self, prefix: &str, value: &impl Serialize) {
+        match serde_json::to_value(value) {
+            Ok(value) => self.visit(prefix.to_owned(), value),
+            Err(cause) => self.refuse(prefix, &cause),
+        }
+    }
+
+    fn visit(&mut self, name: String, value: serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) if !fields.is_empty() => {
+                for (field, value) in fields {
+                    self.visit(format!("{name}.{field}"), value);
+                }
+            }
+            value => self.value(name, value),
+        }
     }
 
     /// Adds where something is fetched from: who fetches does not change what is fetched, so that
@@ -139,8 +172,16 @@ impl Inputs {
     }
 
     /// The key of these inputs.
-    pub fn key(&self) -> Key {
-        Key::of(&serde_json::to_vec(&self.named).unwrap_or_default())
+    ///
+    /// # Errors
+    /// When one of them could not be written down, which is a bug.
+    pub fn key(&self) -> Result<Key> {
+        if let Some(wrong) = &self.wrong {
+            return Err(Error::internal("a stage has no key").cause(wrong));
+        }
+        let text = serde_json::to_vec(&self.named);
+        let text = text.map_err(|cause| Error::internal("a stage has no key").cause(cause))?;
+        Ok(Key::of(&text))
     }
 
     /// The inputs that are digests of 64 hex digits: files, and what recipes give a checksum of.
@@ -207,7 +248,7 @@ mod tests {
     fn passwords_count_but_are_not_written_down() {
         let with = |password: &str| inputs(&[("uri", &format!("https://me:{password}@h/x"))]);
         let (one, other) = (with("hunter2"), with("hunter3"));
-        assert_ne!(one.key(), other.key());
+        assert_ne!(one.key().unwrap(), other.key().unwrap());
         let text = serde_json::to_string(&one).unwrap();
         // Another text with the same part of a digest is found in seconds.
         let digest = text.rsplit_once('(').unwrap().1.split_once(')').unwrap().0;
@@ -223,18 +264,41 @@ mod tests {
         };
         assert_eq!(place("https://me:hunter2@h/x"), place("https://h/x"));
         // Keys of everything else are what they were.
-        assert_eq!(place("https://h/x").key(), {
+        assert_eq!(place("https://h/x").key().unwrap(), {
             let mut inputs = Inputs::new("install", 1);
             inputs.value("mirrors.build", "https://h/x");
-            inputs.key()
+            inputs.key().unwrap()
         });
+    }
+
+    /// JSON has no names that are lists.
+    #[test]
+    fn a_value_that_cannot_be_written_gives_no_key() {
+        let odd = std::collections::BTreeMap::from([([1, 2], "x")]);
+        let key = |add: &dyn Fn(&mut Inputs)| {
+            let mut inputs = Inputs::new("install", 1);
+            add(&mut inputs);
+            inputs.key()
+        };
+        let errors = [
+            key(&|inputs| inputs.value("odd", &odd)).unwrap_err(),
+            key(&|inputs| inputs.fields("odd", &odd)).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(
+                error.render().contains("`odd` cannot"),
+                "{}",
+                error.render()
+            );
+        }
+        key(&|inputs| inputs.value("even", "x")).unwrap();
     }
 
     #[test]
     fn changes_are_named() {
         let before = inputs(&[("suite", "bookworm"), ("gone", "x"), ("same", "y")]);
         let after = inputs(&[("suite", "trixie"), ("same", "y"), ("new", "z")]);
-        assert_ne!(before.key(), after.key());
+        assert_ne!(before.key().unwrap(), after.key().unwrap());
         assert_eq!(
             after.changes_since(&before),
             [
@@ -252,15 +316,15 @@ mod tests {
             inputs(&[("a", "1"), ("b", "2")]),
             inputs(&[("b", "2"), ("a", "1")]),
         );
-        assert_ne!(one.key(), two.key());
+        assert_ne!(one.key().unwrap(), two.key().unwrap());
         assert_eq!(one.changes_since(&two), ["the order changed"]);
     }
 
     #[test]
     fn neither_names_nor_values_run_into_each_other() {
         assert_ne!(
-            inputs(&[("a", "b\",\"c")]).key(),
-            inputs(&[("a", "b"), ("c", "")]).key()
+            inputs(&[("a", "b\",\"c")]).key().unwrap(),
+            inputs(&[("a", "b"), ("c", "")]).key().unwrap()
         );
     }
 }

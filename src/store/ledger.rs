@@ -146,7 +146,7 @@ impl Ledger {
             self.next.fetch_add(1, Ordering::Relaxed)
         ));
         let doing = || format!("writing the ledger {}", path.display());
-        let text = serde_json::to_vec(item).unwrap_or_default();
+        let text = crate::store::to_json(item)?;
         let mut file = new_file(&path).doing(doing)?;
         file.write_all(&text).doing(doing)?;
         file.sync_all().doing(doing)?;

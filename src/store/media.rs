@@ -10,7 +10,7 @@ pub(crate) mod tree;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
@@ -19,16 +19,30 @@ use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
-use crate::store::{Entry, Meta, Store};
-use crate::time::now;
+use crate::store::{Facts, Layer, Meta, Store};
 use crate::ui::{StageUi, Unit};
 pub use tree::{Tree, Vouched};
 
 /// Media are large; beyond this it is no medium.
 const LARGEST: u64 = 64 << 30;
 
-/// The stage that entries with media say they are of.
-const STAGE: &str = "media";
+/// What the store knows of a file that it keeps.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// Its name in the entry.
+    file: String,
+    /// Its digest, 64 hex digits.
+    sha256: String,
+    /// Its size in bytes.
+    size: u64,
+    /// Where it was fetched from first.
+    url: String,
+}
+
+impl Facts for Kept {
+    const STAGE: &'static str = "media";
+}
 
 /// Where media come from and go to.
 #[derive(Debug, Clone, Copy)]
@@ -127,41 +141,44 @@ impl Media<'_> {
         let key = Key::of(format!("media\n{identity}").as_bytes());
         // Waits while somebody else downloads it.
         let shared = self.store.share(&key)?;
-        if let Some(entry) = self.whole(&key)? {
-            return found(&entry, shared);
+        if let Some(kept) = self.whole(&key)? {
+            return Ok(found(&kept, shared));
         }
         drop(shared);
         let lock = self.store.lock(&key, |pid| {
             self.ui
                 .step(format!("waiting for process {pid}, which downloads it"));
         })?;
-        let entry = match self.whole(&key)? {
-            Some(entry) => entry,
+        let kept = match self.whole(&key)? {
+            Some(kept) => kept,
             None => self.download(&client, url, &key, sha256)?,
         };
-        found(&entry, lock.downgrade()?)
+        Ok(found(&kept, lock.downgrade()?))
     }
 
     /// The kept file, if its bytes are those that were kept: somebody may have written to it.
-    fn whole(&self, key: &Key) -> Result<Option<Entry>> {
-        let Some(entry) = self.store.get(key) else {
-            return Ok(None);
+    fn whole(&self, key: &Key) -> Result<Option<Layer<Kept>>> {
+        let kept = match self.store.look::<Kept>(key) {
+            Ok(Some(kept)) if path_of(&kept).is_file() => kept,
+            Ok(_) => return Ok(None),
+            Err(why) => {
+                let key = key.short();
+                self.ui.line(format!(
+                    "the store's {key} cannot be read, it is fetched again: {why}"
+                ));
+                return Ok(None);
+            }
         };
-        let (Ok(path), Ok(kept)) = (file_of(&entry), text(&entry, "sha256")) else {
-            return Ok(None);
-        };
-        if !path.is_file() {
-            return Ok(None);
-        }
+        let path = path_of(&kept);
         let name = name_of(&path);
         self.ui.step(format!("verifying {name}"));
-        let same = digest::file_sha256(&path)? == kept;
+        let same = digest::file_sha256(&path)? == kept.facts().sha256;
         if !same {
             self.ui.line(format!(
                 "{name} was changed in the store: it is fetched again"
             ));
         }
-        Ok(same.then_some(entry))
+        Ok(same.then_some(kept))
     }
 
     /// What tells one version of a file from another, where nobody says its digest.
@@ -183,7 +200,7 @@ impl Media<'_> {
         url: &Url,
         key: &Key,
         sha256: Option<&str>,
-    ) -> Result<Entry> {
+    ) -> Result<Layer<Kept>> {
         let began = Instant::now();
         let name = safe_name(url);
         self.ui.step(format!("downloading {name}"));
@@ -205,22 +222,16 @@ impl Media<'_> {
         let size = std::fs::metadata(&part)
             .and_then(|meta| std::fs::rename(&part, &file).map(|()| meta.len()))
             .doing(|| format!("writing {}", file.display()))?;
-        let mut inputs = Inputs::new(STAGE, 1);
+        let mut inputs = Inputs::new(Kept::STAGE, 1);
         inputs.value("url", url.to_string());
-        let meta = Meta {
-            key: key.clone(),
-            image: name.clone(),
-            stage: STAGE.into(),
-            parent: None,
-            disk: None,
-            created: now(),
-            took: began.elapsed().as_secs_f64(),
-            inputs,
-            facts: json!({
-                "file": name, "sha256": found, "size": size, "url": url.to_string()
-            }),
+        let meta = Meta::new(key.clone(), &name, Kept::STAGE, inputs, began);
+        let kept = Kept {
+            file: name,
+            sha256: found,
+            size,
+            url: url.to_string(),
         };
-        draft.commit_over(self.store, meta)
+        draft.commit_over(self.store, meta, kept)
     }
 }
 
@@ -248,22 +259,17 @@ fn compare(what: &str, promised: Option<&str>, found: &str) -> Result<()> {
     }
 }
 
-fn found(entry: &Entry, lock: Lock) -> Result<MediaFile> {
-    entry.touch();
-    Ok(MediaFile {
-        path: file_of(entry)?,
-        sha256: Some(text(entry, "sha256")?.to_owned()),
+fn found(kept: &Layer<Kept>, lock: Lock) -> MediaFile {
+    kept.entry().touch();
+    MediaFile {
+        path: path_of(kept),
+        sha256: Some(kept.facts().sha256.clone()),
         _held: Held::Kept(lock),
-    })
+    }
 }
 
-fn file_of(entry: &Entry) -> Result<PathBuf> {
-    Ok(entry.path().join(text(entry, "file")?))
-}
-
-fn text<'e>(entry: &'e Entry, fact: &str) -> Result<&'e str> {
-    let missing = || Error::internal(format!("an entry with media does not tell `{fact}`"));
-    entry.meta().facts[fact].as_str().ok_or_else(missing)
+fn path_of(kept: &Layer<Kept>) -> PathBuf {
+    kept.entry().path().join(&kept.facts().file)
 }
 
 fn name_of(path: &Path) -> String {

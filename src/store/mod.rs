@@ -20,6 +20,7 @@
 
 pub mod chain;
 pub mod digests;
+mod entry;
 pub mod epoch;
 pub mod files;
 pub mod gc;
@@ -30,49 +31,20 @@ pub mod media;
 mod place;
 pub mod strays;
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
+use crate::host::durable;
 pub use crate::host::statedir::private_dir;
-use crate::host::{durable, ours};
-use chain::Bytes;
-use inputs::Inputs;
+use entry::Written;
+pub use entry::{Entry, Facts, Layer, Meta, Unreadable, to_json};
 use ledger::{Item, Ledger, Record};
 
 /// The name of a layer's disk in its entry.
 pub const DISK: &str = "disk.qcow2";
-
-/// What an entry knows about itself; `meta.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Meta {
-    /// The entry's key.
-    pub key: Key,
-    /// The image that it was made for first.
-    pub image: String,
-    /// The stage that made it.
-    pub stage: String,
-    /// The entry whose disk backs this one's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<Key>,
-    /// The bytes of its disk and of all below; [`Draft::commit`] fills it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<Bytes>,
-    /// Seconds since 1970 at the commit.
-    pub created: u64,
-    /// Seconds that the stage took.
-    pub took: f64,
-    /// What the key was made of.
-    pub inputs: Inputs,
-    /// What the stage reports: sizes, digests, results.
-    #[serde(default)]
-    pub facts: serde_json::Value,
-}
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -110,19 +82,6 @@ impl Store {
     /// Where a failed stage of `image` is kept with `--on-error keep`.
     pub fn kept(&self, image: &str) -> PathBuf {
         self.entries().join(format!(".kept-{image}"))
-    }
-
-    /// The finished entry of `key`, if there is one and what lies below it is what it was made on.
-    pub fn get(&self, key: &Key) -> Option<Entry> {
-        self.read(key).filter(|entry| self.stands(entry))
-    }
-
-    /// The entry of `key`, whatever lies below it.
-    fn read(&self, key: &Key) -> Option<Entry> {
-        let path = self.entries().join(key.as_str());
-        let text = std::fs::read(path.join("meta.json")).ok()?;
-        let meta: Meta = serde_json::from_slice(&text).ok()?;
-        (meta.key == *key).then_some(Entry { path, meta })
     }
 
     /// Every entry that can be read.
@@ -202,54 +161,6 @@ impl Store {
     }
 }
 
-/// A finished stage in the store.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    path: PathBuf,
-    meta: Meta,
-}
-
-impl Entry {
-    /// Its directory.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What it knows about itself.
-    pub fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    /// The disk of a layer.
-    pub fn disk(&self) -> PathBuf {
-        self.path.join(DISK)
-    }
-
-    /// The path of the disk as a draft beside it names it: `../KEY/disk.qcow2`.
-    pub fn disk_from_sibling(&self) -> PathBuf {
-        Path::new("..").join(self.meta.key.as_str()).join(DISK)
-    }
-
-    /// Notes that the entry was used now, for least-recently-used.
-    pub fn touch(&self) {
-        // A store that we may only read keeps working.
-        let mut options = File::options();
-        let options = options.write(true).create(true).truncate(true);
-        drop(ours::no_link(options).open(self.path.join("used")));
-    }
-
-    /// When the entry was last used.
-    pub fn used(&self) -> SystemTime {
-        let used = std::fs::metadata(self.path.join("used")).and_then(|m| m.modified());
-        used.unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-
-    /// Allocated bytes of its files.
-    pub fn allocated(&self) -> u64 {
-        strays::allocated(&self.path)
-    }
-}
-
 /// An unfinished stage. Dropping it removes it.
 #[derive(Debug)]
 pub struct Draft {
@@ -274,7 +185,7 @@ impl Draft {
     /// # Errors
     /// When something cannot be written, or the key has an entry; nothing new is visible under the
     /// key then.
-    pub fn commit(self, store: &Store, meta: Meta) -> Result<Entry> {
+    pub fn commit<F: Facts>(self, store: &Store, meta: Meta, facts: F) -> Result<Layer<F>> {
         let path = store.entries().join(meta.key.as_str());
         if path.exists() {
             return Err(Error::internal(format!(
@@ -286,7 +197,7 @@ impl Draft {
                 meta.stage, meta.image
             )));
         }
-        self.place(store, meta, &|_| {})
+        self.place(store, meta, facts, &|_| {})
     }
 
     /// As [`Draft::commit`], for what no layer builds on and whose key is that of its content: what
@@ -294,26 +205,27 @@ impl Draft {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn commit_over(self, store: &Store, meta: Meta) -> Result<Entry> {
+    pub fn commit_over<F: Facts>(self, store: &Store, meta: Meta, facts: F) -> Result<Layer<F>> {
         let path = store.entries().join(meta.key.as_str());
         if path.exists() {
             store.discard(&path)?;
         }
-        self.place(store, meta, &|_| {})
+        self.place(store, meta, facts, &|_| {})
     }
 
     /// `step` hears of each step that is done.
-    fn place(
+    fn place<F: Facts>(
         mut self,
         store: &Store,
         mut meta: Meta,
+        facts: F,
         step: &dyn Fn(&'static str),
-    ) -> Result<Entry> {
+    ) -> Result<Layer<F>> {
         let stage = format!("committing the {} stage of {}", meta.stage, meta.image);
         let doing = || stage.clone();
         let from = self.path().to_owned();
         meta.disk = store.bytes_of_draft(&from, meta.parent.as_ref())?;
-        let text = serde_json::to_vec_pretty(&meta).unwrap_or_default();
+        let text = to_json(&Written::new(&meta, &facts))?;
         std::fs::write(from.join("meta.json"), text).doing(doing)?;
         step("described");
         durable::sync_tree(&from).doing(doing)?;
@@ -328,7 +240,7 @@ impl Draft {
         self.path = None;
         let entry = Entry { path, meta };
         entry.touch();
-        Ok(entry)
+        Ok(Layer::new(entry, facts))
     }
 
     /// Leaves the draft at `kept` for `imgforge shell`, in place of an earlier one. The entry

@@ -1,4 +1,20 @@
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
 use super::*;
+use crate::store::inputs::Inputs;
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    declared: Vec<String>,
+}
+
+impl Facts for Plain {
+    const STAGE: &'static str = "install";
+    const VERSION: u32 = 2;
+}
 
 fn store() -> (tempfile::TempDir, Store, Ledger) {
     let dir = tempfile::tempdir().unwrap();
@@ -11,19 +27,14 @@ fn store() -> (tempfile::TempDir, Store, Ledger) {
 fn add(store: &Store, ledger: &Ledger, name: &str, parent: Option<&Key>, size: usize) -> Entry {
     let inputs = Inputs::new(name, 1);
     let meta = Meta {
-        key: inputs.key(),
-        image: "web".into(),
-        stage: name.into(),
         parent: parent.cloned(),
-        disk: None,
         created: 0,
-        took: 0.0,
-        inputs,
-        facts: serde_json::Value::Null,
+        ..Meta::new(inputs.key().unwrap(), "web", name, inputs, Instant::now())
     };
     let draft = store.draft(ledger).unwrap();
     std::fs::write(draft.path().join(DISK), vec![1u8; size]).unwrap();
-    draft.commit(store, meta).unwrap()
+    let layer = draft.commit(store, meta, Plain::default()).unwrap();
+    layer.entry().clone()
 }
 
 #[test]
@@ -36,7 +47,7 @@ fn an_entry_appears_at_once_and_a_dropped_draft_leaves_nothing() {
     assert!(!path.exists());
     let entry = add(&store, &ledger, "install", None, 10);
     assert_eq!(
-        store.get(&entry.meta().key).unwrap().meta().stage,
+        store.entry(&entry.meta().key).unwrap().meta().stage,
         "install"
     );
     assert_eq!(store.all().len(), 1);
@@ -72,7 +83,7 @@ fn eviction_takes_the_oldest_leaf_and_never_a_parent_or_an_entry_in_use() {
     let new = add(&store, &ledger, "new", Some(&base.meta().key), 1 << 20);
     for (entry, age) in [(&base, 300), (&old, 200), (&new, 100)] {
         let time = SystemTime::now() - std::time::Duration::from_secs(age);
-        File::options()
+        std::fs::File::options()
             .write(true)
             .open(entry.path().join("used"))
             .unwrap()
@@ -144,7 +155,9 @@ fn an_entry_is_never_replaced() {
     let base = add(&store, &ledger, "base", None, 10);
     let before = std::fs::read(base.disk()).unwrap();
     let draft = draft_of(&store, &ledger, base.meta(), 9);
-    let error = draft.commit(&store, base.meta().clone()).unwrap_err();
+    let error = draft
+        .commit(&store, base.meta().clone(), Plain::default())
+        .unwrap_err();
     assert!(
         error.render().contains("never replaces one"),
         "{}",
@@ -153,7 +166,9 @@ fn an_entry_is_never_replaced() {
     assert_eq!(std::fs::read(base.disk()).unwrap(), before);
     // Whose content is its key may be mended.
     let draft = draft_of(&store, &ledger, base.meta(), 9);
-    draft.commit_over(&store, base.meta().clone()).unwrap();
+    draft
+        .commit_over(&store, base.meta().clone(), Plain::default())
+        .unwrap();
     assert_eq!(std::fs::read(base.disk()).unwrap(), [9; 100]);
 }
 
@@ -163,7 +178,7 @@ fn a_layer_stands_on_the_very_disk_that_it_was_made_on() {
     let base = add(&store, &ledger, "base", None, 10);
     let child = add(&store, &ledger, "child", Some(&base.meta().key), 10);
     let leaf = add(&store, &ledger, "leaf", Some(&child.meta().key), 10);
-    let stands = || store.get(&leaf.meta().key).is_some();
+    let stands = || store.entry(&leaf.meta().key).is_some();
     assert!(stands());
     store.verify(&leaf).unwrap();
     // Other bytes, which nobody wrote down.
@@ -174,8 +189,10 @@ fn a_layer_stands_on_the_very_disk_that_it_was_made_on() {
     assert!(text.contains("the base stage of web changed"), "{text}");
     // Another disk under its name.
     let other = draft_of(&store, &ledger, base.meta(), 7);
-    other.commit_over(&store, base.meta().clone()).unwrap();
-    assert!(!stands() && store.get(&base.meta().key).is_some());
+    other
+        .commit_over(&store, base.meta().clone(), Plain::default())
+        .unwrap();
+    assert!(!stands() && store.entry(&base.meta().key).is_some());
     std::fs::remove_dir_all(base.path()).unwrap();
     assert!(!stands(), "there is no disk below it");
     assert_eq!(store.all().len(), 2, "they take space all the same");
@@ -196,7 +213,11 @@ fn an_old_entry_stands_on_an_older_one() {
     for (of_base, stands) in [(100, true), (300, false)] {
         write(&base, of_base);
         write(&child, 200);
-        assert_eq!(store.get(&child.meta().key).is_some(), stands, "{of_base}");
+        assert_eq!(
+            store.entry(&child.meta().key).is_some(),
+            stands,
+            "{of_base}"
+        );
     }
 }
 
@@ -208,7 +229,7 @@ fn a_commit_that_dies_anywhere_leaves_the_old_or_the_new() {
     let child = add(&store, &ledger, "child", Some(&base.meta().key), 10);
     let again = Meta {
         inputs: Inputs::new("base", 2),
-        key: Inputs::new("base", 2).key(),
+        key: Inputs::new("base", 2).key().unwrap(),
         ..base.meta().clone()
     };
     let draft = draft_of(&store, &ledger, &again, 7);
@@ -219,13 +240,15 @@ fn a_commit_that_dies_anywhere_leaves_the_old_or_the_new() {
         cp.arg(store.state()).arg(&copy).run().unwrap();
         copies.borrow_mut().push((name, Store::new(copy)));
     };
-    draft.place(&store, again.clone(), &step).unwrap();
+    draft
+        .place(&store, again.clone(), Plain::default(), &step)
+        .unwrap();
     let copies = copies.into_inner();
     assert!(copies.len() >= 4);
     for (name, store) in copies {
-        let old = store.get(&child.meta().key).expect(name);
+        let old = store.entry(&child.meta().key).expect(name);
         store.verify(&old).expect(name);
-        if let Some(new) = store.get(&again.key) {
+        if let Some(new) = store.entry(&again.key) {
             store.verify(&new).expect(name);
             assert!(store.was_made(&again.key), "{name}");
         } else {
@@ -250,4 +273,31 @@ fn what_is_written_under_a_known_name_goes_through_no_link() {
     assert!(store.lock(&key, |_| {}).is_err() && store.try_lock(&key).is_none());
     base.touch();
     assert_eq!(std::fs::read(&victim).unwrap(), b"dear");
+}
+
+/// What was reported in another shape is never taken for nothing.
+#[test]
+fn facts_of_another_shape_make_an_entry_unreadable_and_it_stays() {
+    let (_dir, store, ledger) = store();
+    let key = add(&store, &ledger, "install", None, 10).meta().key.clone();
+    let path = store.entries().join(key.as_str()).join("meta.json");
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(*store.get::<Plain>(&key).unwrap().facts(), Plain::default());
+    for (from, to, why) in [
+        ("\"declared\"", "\"keeps\"", "unknown field `keeps`"),
+        ("\"declared\": []", "", "missing field `declared`"),
+        ("\"facts-version\": 2", "\"facts-version\": 3", "version 3"),
+        ("\"facts-version\": 2,", "", "version 1"),
+        ("\"stage\": \"install\"", "\"stage\": \"seal-x\"", "seal-x"),
+        ("\"image\"", "\"name\"", "missing field `image`"),
+    ] {
+        std::fs::write(&path, written.replacen(from, to, 1)).unwrap();
+        let said = store.look::<Plain>(&key).unwrap_err().to_string();
+        assert!(said.contains(why), "{from}: {said}");
+        assert!(store.get::<Plain>(&key).is_none() && store.was_made(&key));
+    }
+    std::fs::write(&path, written).unwrap();
+    assert!(store.has::<Plain>(&key).unwrap());
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert_eq!(store.has::<Plain>(&key), Ok(false));
 }

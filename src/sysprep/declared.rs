@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// What a recipe, the recipes below it, or a target puts into the image on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+// An unknown name is one that this version forgot: better no entry than one without it.
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Declared {
     /// The public keys of users, as lines of `authorized_keys`: those stay, and no others.
     pub keys: BTreeMap<String, BTreeSet<String>>,

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use xz2::write::XzEncoder;
 
 use super::{Part, Proof, Told, proven};
 use crate::error::{Context as _, Error, Result};
+use crate::guest::Os;
 use crate::host::qemu_img::qemu_img;
 
 /// What the files say about the image.
@@ -99,11 +100,10 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
 }
 
 /// `12`, or `24.04` where both parts make the name.
-pub(crate) fn release(system: &Value) -> String {
-    let number = |name: &str| system[name].as_i64().unwrap_or(0);
-    match system["distro"].as_str() {
-        Some("ubuntu") => format!("{}.{:02}", number("major"), number("minor")),
-        _ => number("major").to_string(),
+pub(crate) fn release(os: &Os) -> String {
+    match os.distro.as_str() {
+        "ubuntu" => format!("{}.{:02}", os.major, os.minor),
+        _ => os.major.to_string(),
     }
 }
 

@@ -5,10 +5,10 @@
 
 mod lock;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::{Request, Toolbox};
 use crate::error::{Context as _, Error, Result};
@@ -17,13 +17,25 @@ use crate::store::digests::Digests;
 use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::lock::Lock;
-use crate::store::{Entry, Meta, write_atomic};
+use crate::store::{Entry, Facts, Meta, write_atomic};
 use lock::{Installed, Requirements, parse};
 
 const VERSION: u32 = 2;
 
 /// The directory in an entry: `ansible_collections/` and `roles/` are below it.
 const DIR: &str = "galaxy";
+
+/// What the store knows of them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Collections {
+    /// The versions of the collections, by name.
+    collections: BTreeMap<String, String>,
+}
+
+impl Facts for Collections {
+    const STAGE: &'static str = "galaxy";
+}
 
 /// Collections and roles that are in use: they stay in the store as long as this lives.
 #[derive(Debug)]
@@ -52,7 +64,7 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
     let lock = lock_path(requirements);
     let from = if lock.is_file() { &lock } else { requirements };
     let text = std::fs::read_to_string(from).doing(|| format!("reading {}", from.display()))?;
-    let mut inputs = Inputs::new("galaxy", VERSION);
+    let mut inputs = Inputs::new(Collections::STAGE, VERSION);
     inputs.input("the toolbox", toolbox.key());
     inputs.value("requirements", &text);
     let store = request.store;
@@ -62,9 +74,9 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
     for name in local_sources(&wanted, dir) {
         inputs.path(&format!("source {name}"), &dir.join(&name), &digests)?;
     }
-    let key = inputs.key();
+    let key = inputs.key()?;
     let held = store.lock(&key, |_| {})?;
-    if let Some(entry) = store.get(&key) {
+    if let Some(entry) = store.entry(&key) {
         entry.touch();
         let _lock = held.downgrade()?;
         return Ok(Galaxy { entry, _lock });
@@ -90,19 +102,10 @@ pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) ->
             from.display()
         ));
     }
-    let versions = installed.versions();
-    let meta = Meta {
-        key,
-        image: "ansible".into(),
-        stage: "galaxy".into(),
-        parent: None,
-        disk: None,
-        created: super::now(),
-        took: began.elapsed().as_secs_f64(),
-        inputs,
-        facts: json!({ "collections": versions }),
-    };
-    let entry = draft.commit_over(store, meta)?;
+    let collections = installed.versions();
+    let meta = Meta::new(key, "ansible", Collections::STAGE, inputs, began);
+    let facts = Collections { collections };
+    let entry = draft.commit_over(store, meta, facts)?.entry().clone();
     let _lock = held.downgrade()?;
     Ok(Galaxy { entry, _lock })
 }
@@ -149,7 +152,7 @@ fn local_sources(wanted: &Requirements, dir: &Path) -> Vec<String> {
     all.into_iter().collect()
 }
 
-fn local_sources_of(value: &Value, dir: &Path) -> Vec<String> {
+fn local_sources_of(value: &serde_json::Value, dir: &Path) -> Vec<String> {
     let fields = ["name", "source", "src"].map(|key| value[key].as_str());
     let names = std::iter::once(value.as_str()).chain(fields).flatten();
     let there = names.map(|name| name.trim_start_matches("./"));

@@ -8,7 +8,7 @@ pub mod collections;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::distro::{self, Apt, Suite, apt, mirror};
@@ -19,8 +19,7 @@ use crate::recipe::Config;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
-use crate::store::{Entry, Meta, Store};
-use crate::time::now;
+use crate::store::{Entry, Facts, Meta, Store};
 use crate::ui::StageUi;
 
 /// Grows when a toolbox of the same packages comes out differently.
@@ -58,6 +57,18 @@ pub struct Request<'a> {
     pub ui: &'a StageUi,
 }
 
+/// What the store knows of a toolbox.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ansible {
+    /// What Ansible says its version is.
+    ansible: String,
+}
+
+impl Facts for Ansible {
+    const STAGE: &'static str = "toolbox";
+}
+
 /// A toolbox that is in use: it stays in the store as long as this lives.
 #[derive(Debug)]
 pub struct Toolbox {
@@ -90,19 +101,19 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
             "do the work with `shell` or `puppet`, or install Ansible in the guest with `packages`",
         )
     })?;
-    let mut inputs = Inputs::new("toolbox", VERSION);
+    let mut inputs = Inputs::new(Ansible::STAGE, VERSION);
     inputs.value("suite", suite.name);
     inputs.value("packages", PACKAGES);
     inputs.value("python", PYTHON);
     inputs.place("mirrors.build", request.mirror);
-    let key = inputs.key();
+    let key = inputs.key()?;
     let store = request.store;
     let lock = store.lock(&key, |pid| {
         request.ui.step(format!(
             "waiting for process {pid}, which makes the same toolbox"
         ));
     })?;
-    if let Some(entry) = store.get(&key) {
+    if let Some(entry) = store.entry(&key) {
         entry.touch();
         return Ok(Toolbox {
             entry,
@@ -119,32 +130,16 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
     let removed = remove_tree(&draft.path().join("tree"));
     let facts = made?;
     removed?;
-    let entry = draft.commit_over(
-        store,
-        Meta {
-            key,
-            image: format!("ansible-{}", suite.name),
-            stage: "toolbox".into(),
-            parent: None,
-            disk: None,
-            created: now(),
-            took: began.elapsed().as_secs_f64(),
-            inputs,
-            facts,
-        },
-    )?;
+    let image = format!("ansible-{}", suite.name);
+    let meta = Meta::new(key, &image, Ansible::STAGE, inputs, began);
+    let entry = draft.commit_over(store, meta, facts)?.entry().clone();
     Ok(Toolbox {
         entry,
         _lock: lock.downgrade()?,
     })
 }
 
-fn make(
-    request: &Request<'_>,
-    distro: &'static Apt,
-    suite: &Suite,
-    dir: &Path,
-) -> Result<serde_json::Value> {
+fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) -> Result<Ansible> {
     distro.check_keyring()?;
     let tree = dir.join("tree");
     unpack(request, distro, suite, dir, &tree)?;
@@ -178,7 +173,8 @@ fn make(
     drop(std::fs::remove_dir_all(dir.join("home")));
     request.ui.step("writing the toolbox's disk");
     write_disk(&tree, &dir.join(DISK))?;
-    Ok(json!({ "ansible": version.lines().next().unwrap_or_default() }))
+    let ansible = version.lines().next().unwrap_or_default().to_owned();
+    Ok(Ansible { ansible })
 }
 
 fn unpack(

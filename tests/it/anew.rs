@@ -83,12 +83,25 @@ fn chain(world: &World, key: &str) -> Value {
     serde_json::from_slice::<Value>(&meta).unwrap()["disk"]["chain"].clone()
 }
 
+/// What sealing reports.
+fn sealed() -> Value {
+    json!({
+        "install": {}, "declared": {"files": ["/etc/motd"]}, "note": "",
+        "os": {"root": "/dev/sda1", "distro": "debian", "major": 13, "minor": 0, "arch": "x86_64",
+               "package_format": "deb", "mountpoints": [], "osinfo": "debian13", "product": "Debian"},
+    })
+}
+
 /// Everything up to the gate's proof, with real disks.
 fn proven(world: &World) -> [String; 3] {
     world.ok(&INSTALL);
     let install = key(world, "small", "install");
-    let seal = plant(world, "small", "seal", Some(&install), &json!({}));
-    let facts = json!({"sealed": chain(world, &seal), "passed": true, "gate": {}});
+    let seal = plant(world, "small", "seal", Some(&install), &sealed());
+    let facts = json!({
+        "sealed": chain(world, &seal), "passed": true, "note": "",
+        "gate": {"passed": true, "problems": [], "clones": [],
+                 "scan": {"refused": [], "accepted": [], "files": 0, "bytes": 0, "took": 0}},
+    });
     let check = plant(world, "small", "check", None, &facts);
     [install, seal, check]
 }
@@ -153,7 +166,7 @@ fn a_forced_stage_that_fails_is_what_the_printed_command_makes() {
     assert_ne!(key(&world, "small", "install"), before);
     // Only the stage that was asked for and what depends on it.
     let install = key(&world, "small", "install");
-    plant(&world, "small", "seal", Some(&install), &json!({}));
+    plant(&world, "small", "seal", Some(&install), &sealed());
     let seal = key(&world, "small", "seal");
     let output = world.run(&["plan", "small", "--from", "check", "--json"]);
     let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -253,6 +266,55 @@ fn a_proof_of_another_disk_is_none() {
     assert_eq!(output.status.code(), Some(4), "{stderr}");
     let said = "`imgforge build small --from check` makes it again";
     assert!(stderr.contains(said), "{stderr}");
+}
+
+/// What was declared is never forgotten: a result that says it in other words is made again, under
+/// another key, and the user hears of it.
+#[test]
+fn a_result_whose_facts_have_another_shape_is_made_again_and_told() {
+    let world = family();
+    let [install, seal, _] = proven(&world);
+    let rename = |key: &str| {
+        let path = world.path(&format!("state/store/{key}/meta.json"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"declared\""), "{text}");
+        std::fs::write(&path, text.replace("\"declared\"", "\"keeps\"")).unwrap();
+        text.replace("\"declared\"", "\"keeps\"")
+    };
+    rename(&seal);
+    let now = planned(&world, "small", "small", "seal");
+    let why = now["why"][0].as_str().unwrap();
+    assert!(
+        why.starts_with("its result in the store cannot be read: unknown field `keeps`"),
+        "{why}"
+    );
+    assert!(
+        now["cached"] == false && now["key"] != seal.as_str(),
+        "{now}"
+    );
+    assert_eq!(planned(&world, "small", "small", "install")["cached"], true);
+
+    let before = rename(&install);
+    let said = world.ok(&INSTALL);
+    let told = "the install stage of small is made again: what the store has of it cannot be read: \
+                unknown field `keeps`";
+    assert!(said.contains(told), "{said}");
+    let after = key(&world, "small", "install");
+    assert_ne!(after, install);
+    let old = std::fs::read_to_string(world.path(&format!("state/store/{install}/meta.json")));
+    assert_eq!(old.unwrap(), before, "a key keeps its bytes");
+    // Once: it is what later builds go on with.
+    let said = world.ok(&INSTALL);
+    assert!(
+        said.contains("cached") && !said.contains("made again"),
+        "{said}"
+    );
+    // Where nothing may be made, nothing is taken for nothing.
+    world.write(
+        "imgforge.yaml",
+        "state: state\nrepositories: {main: {path: repo}}\n",
+    );
+    assert_eq!(world.run(&["publish", "small"]).status.code(), Some(2));
 }
 
 /// What an imgforge before digests of chains could leave: the base was made again under its key.

@@ -147,12 +147,13 @@ mod tests {
             image: "base".into(),
             stage: StageId::Install,
             label: "install".into(),
-            key: inputs.key(),
+            key: inputs.key().unwrap(),
             cached: true,
             why: vec![],
             input: None,
             work: Work::Install,
             inputs,
+            unreadable: None,
             asked: None,
         };
         let value = serde_json::to_value(&stage).unwrap();

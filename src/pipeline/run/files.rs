@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::Run;
 use crate::error::Result;
 use crate::recipe::Resolved;
@@ -14,12 +12,12 @@ use crate::ui::StageUi;
 
 impl Run<'_> {
     /// Lets a stage work with the files of its key, and asks afterwards whether they stayed so.
-    pub(super) fn with_files(
+    pub(super) fn with_files<F>(
         &self,
         planned: &Planned,
         dir: &Path,
-        work: impl FnOnce(&Files) -> Result<Value>,
-    ) -> Result<Value> {
+        work: impl FnOnce(&Files) -> Result<F>,
+    ) -> Result<F> {
         let is_root = rustix::process::geteuid().is_root();
         // A daemon of the host gives its guests' disks to its own user.
         let links = !is_root
@@ -55,6 +53,7 @@ impl Run<'_> {
             logs,
             label,
             key: planned.key.clone(),
+            version: self.plan.version(),
         }
     }
 }

@@ -11,19 +11,27 @@ use crate::host::memory;
 use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::Resolved;
 use crate::recipe::types::{Action, Install, PackageNames, Targets};
+use crate::stage::finish::{self, Finished};
+use crate::stage::pack::Packed;
 use crate::stage::plan::{Plan, Planned, Work};
-use crate::stage::{self, Artifact, Sealed, StageId};
-use crate::store::{Draft, Entry};
+use crate::stage::seal::Sealed;
+use crate::stage::{Artifact, StageId, artifacts};
+use crate::store::{Draft, Layer};
 use crate::targets::{self, Source, Target};
 use crate::units::Size;
 
 impl Run<'_> {
-    /// The targets' artifacts, as many targets at once as memory allows. A target that fails does
+    /// What was packed and the targets' artifacts, as many targets at once as memory allows. A target that fails does
     /// not stop the others.
-    pub(in crate::pipeline) fn finish(&self, sealed: &Sealed) -> Result<Vec<Artifact>> {
+    pub(in crate::pipeline) fn finish(
+        &self,
+        sealed: &Layer<Sealed>,
+        packed: &Layer<Packed>,
+    ) -> Result<Vec<Artifact>> {
+        let mut all = artifacts(packed.entry(), &packed.facts().artifacts);
         let planned: Vec<&Planned> = self.planned(StageId::Finish).collect();
         if planned.is_empty() {
-            return Ok(vec![]);
+            return Ok(all);
         }
         let host = &self.session.host;
         // A copy of the disk lies here that all targets share.
@@ -32,7 +40,7 @@ impl Run<'_> {
             false => Some(self.session.store.draft(host.ledger()?)?),
         };
         if shared.is_some() {
-            self.session.store.verify(&sealed.0)?;
+            self.session.store.verify(sealed.entry())?;
         }
         let scratch = shared
             .as_ref()
@@ -42,8 +50,8 @@ impl Run<'_> {
             Some(_) => host.accel()?,
             None => Accel::Tcg,
         };
-        let source = Source::new(sealed.0.disk(), "qcow2", scratch, accel);
-        let entries: Mutex<BTreeMap<String, Entry>> = Mutex::default();
+        let source = Source::new(sealed.entry().disk(), "qcow2", scratch, accel);
+        let finished: Mutex<BTreeMap<String, Layer<Finished>>> = Mutex::default();
         let (nodes, room) = (
             targets(&planned, &self.plan.resolved),
             Room {
@@ -59,23 +67,22 @@ impl Run<'_> {
                 return Ok(());
             };
             let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
-            let entry = self.stage(planned, |context| {
-                let made =
-                    stage::finish::run(context, &source, sealed, self.plan.version(), target)?;
+            let layer = self.result(planned, |context| {
+                let made = finish::run(context, &source, sealed, target)?;
                 // What was read is what was sealed, to the end.
-                self.session.store.verify(&sealed.0)?;
+                self.session.store.verify(sealed.entry())?;
                 Ok(made)
             })?;
-            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.insert(label.to_owned(), entry);
+            let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+            finished.insert(label.to_owned(), layer.of(sealed)?);
             Ok(())
         })?;
         graph::failures(outcomes, &self.session.ui)?;
-        let entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let artifacts = entries
-            .values()
-            .map(|entry| stage::companions::artifacts(entry.path(), &entry.meta().facts));
-        Ok(artifacts.collect::<Result<Vec<_>>>()?.concat())
+        let finished = finished.into_inner();
+        for layer in finished.unwrap_or_else(PoisonError::into_inner).values() {
+            all.extend(artifacts(layer.entry(), &layer.facts().artifacts));
+        }
+        Ok(all)
     }
 }
 

@@ -3,24 +3,30 @@
 use super::Run;
 use crate::error::{Context as _, Result};
 use crate::host::outlet::Outlet;
-use crate::stage::{self, Packed};
+use crate::stage::Artifact;
+use crate::stage::pack::{self, Packed};
+use crate::store::Layer;
 use crate::ui::Event;
 
 impl Run<'_> {
     /// Copies the artifacts to `-o DIR` and tells about them.
-    pub(in crate::pipeline) fn hand_over(&self, packed: &Packed) -> Result<()> {
+    pub(in crate::pipeline) fn hand_over(
+        &self,
+        packed: &Layer<Packed>,
+        artifacts: &[Artifact],
+    ) -> Result<()> {
         let path = match &self.options.output {
-            Some(dir) => stage::pack::copy(packed, dir)?,
-            None => packed.path.clone(),
+            Some(dir) => pack::copy(packed, dir)?,
+            None => packed.xz(),
         };
         self.session.ui.event(&Event::Artifact {
             image: self.plan.image().into(),
             kind: "xz".into(),
             path,
-            size: packed.size,
-            sha512: packed.sha512.clone(),
+            size: packed.facts().size,
+            sha512: packed.facts().sha512.clone(),
         });
-        for artifact in &packed.artifacts {
+        for artifact in artifacts {
             let mut path = artifact.path.clone();
             if let Some(dir) = &self.options.output {
                 let to = dir.join(&artifact.name);

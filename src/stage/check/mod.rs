@@ -21,13 +21,14 @@ use crate::hypervisor::{Connection, Disk};
 use crate::recipe::types::{self, Check};
 use crate::scan;
 use crate::store::ledger::Ledger;
+use crate::store::to_json;
 use crate::ui::StageUi;
 
 pub use basis::Basis;
 pub use boot::clone_disk;
 use boot::{Booted, boot, overlay, prepare};
 pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
-pub use run::run;
+pub use run::{Checked, run};
 pub use subject::{known, subject, subject_with};
 
 /// How many leftovers an error shows; all are in `gate.json`.
@@ -158,11 +159,8 @@ fn refuse(
         leftovers,
     };
     let path = gate.logs.join(gate.named("gate.json"));
-    std::fs::write(
-        &path,
-        serde_json::to_vec_pretty(&report).unwrap_or_default(),
-    )
-    .doing(|| format!("writing the gate's report {}", path.display()))?;
+    std::fs::write(&path, to_json(&report)?)
+        .doing(|| format!("writing the gate's report {}", path.display()))?;
     let image = gate.ui.image();
     let error = Error::gate(format!("the gate did not pass for {image}"))
         .cause(report.problems.join("; "))

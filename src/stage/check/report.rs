@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::boot::Booted;
 use super::judge::{failed_units, text, valid_id};
@@ -11,7 +11,7 @@ use crate::recipe::types::Check;
 use crate::scan::{Accepted, Finding};
 
 /// What the gate found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct GateReport {
     /// Whether nothing was found wrong.
@@ -26,7 +26,7 @@ pub struct GateReport {
 }
 
 /// One clone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CloneReport {
     /// `a` or `b`.
@@ -53,7 +53,7 @@ pub struct CloneReport {
 }
 
 /// One of the recipe's commands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CommandReport {
     /// The command line.
@@ -63,7 +63,7 @@ pub struct CommandReport {
 }
 
 /// The offline half.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Leftovers {
     /// What nobody accepts.

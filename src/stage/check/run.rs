@@ -1,36 +1,75 @@
 //! The stage: the gate, asked about the sealed disk of a recipe.
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::{Basis, Gate, run_gate, subject};
-use crate::error::Result;
-use crate::guest::Os;
+use super::{Basis, Gate, GateReport, run_gate, subject};
+use crate::error::{Error, Result};
 use crate::recipe::grow;
-use crate::stage::{Context, Sealed, configure};
-use crate::store::Store;
+use crate::repository::GateProof;
+use crate::stage::seal::Sealed;
+use crate::stage::{Context, OfSealed, configure};
+use crate::store::{Facts, Layer, Store};
 use crate::targets;
 use crate::units::Size;
 
 /// How much larger the clones' disks are where the root grows with them.
 const LARGER: Size = Size::gib(1);
 
+/// What the stage reports: the gate's verdict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checked {
+    sealed: String,
+    /// Whether nothing was found wrong.
+    pub passed: bool,
+    /// What the gate measured.
+    pub gate: GateReport,
+    /// A line for people.
+    pub note: String,
+}
+
+impl Facts for Checked {
+    const STAGE: &'static str = "check";
+
+    fn note(&self) -> Option<&str> {
+        Some(&self.note)
+    }
+}
+
+impl OfSealed for Checked {
+    fn sealed(&self) -> &str {
+        &self.sealed
+    }
+}
+
+impl Checked {
+    /// The proof that `publish` asks for.
+    ///
+    /// # Errors
+    /// When the gate has not passed.
+    pub fn proof(&self) -> Result<GateProof> {
+        let gate = serde_json::to_value(&self.gate);
+        let gate = gate.map_err(|cause| Error::internal("a gate's report is none").cause(cause))?;
+        GateProof::of(&self.sealed, self.passed, gate)
+    }
+}
+
 /// Asks the gate about the sealed disk. It and all below it are the bytes that were committed,
 /// before and after: the proof is about what a guest sees.
 ///
 /// # Errors
 /// As [`run_gate`], and when a disk of the chain is another one.
-pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
+pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Checked> {
     let recipe = context.recipe();
     let (scratch, store) = (context.scratch()?, Store::new(context.state));
     context.ui.step("verifying the disk");
-    store.verify(&sealed.0)?;
+    store.verify(sealed.entry())?;
     let subject = subject(context, sealed)?;
-    let os: Option<Os> = serde_json::from_value(sealed.0.meta().facts["os"].clone()).ok();
     let basis = Basis::of(context.resolved, context.config);
     let mut check = basis.check.clone();
     // A root that grows has to: the clones' disks are larger than the image's.
     let size = match basis.machine.grow {
-        true => Some(targets::size_of(&sealed.0.disk(), "qcow2")?),
+        true => Some(targets::size_of(&sealed.entry().disk(), "qcow2")?),
         false => None,
     };
     check.commands.extend(size.map(grow::proof));
@@ -39,8 +78,8 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         ledger: context.host.ledger()?,
         accel: context.host.accel()?,
         ui: context.ui,
-        disk: &sealed.0.disk(),
-        os: os.as_ref(),
+        disk: &sealed.entry().disk(),
+        os: Some(&sealed.facts().os),
         machine: basis.machine,
         check: &check,
         vars: basis.vars,
@@ -51,7 +90,7 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
         more: &[],
         size: size.map(|size| size + LARGER.as_bytes()),
     })?;
-    store.verify(&sealed.0)?;
+    store.verify(sealed.entry())?;
     let healthy: Vec<String> = report
         .clones
         .iter()
@@ -69,10 +108,10 @@ pub fn run(context: &Context<'_>, sealed: &Sealed) -> Result<Value> {
             )
         })
         .collect();
-    Ok(json!({
-        "sealed": sealed.digest()?,
-        "passed": report.passed,
-        "gate": report,
-        "note": healthy.join(", "),
-    }))
+    Ok(Checked {
+        sealed: sealed.digest()?.to_owned(),
+        passed: report.passed,
+        gate: report,
+        note: healthy.join(", "),
+    })
 }

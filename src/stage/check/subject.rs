@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::host::exec::Program;
 use crate::recipe::types::{Action, Step};
 use crate::scan::{Declared, Known, Subject};
-use crate::stage::{Context, Sealed, configure, declared, install};
-use crate::sysprep;
+use crate::stage::seal::Sealed;
+use crate::stage::{Context, configure, declared};
+use crate::store::Layer;
 
 /// Where a hash of a password belongs.
 const SHADOW: &[&str] = &["/etc/shadow"];
@@ -18,7 +19,7 @@ const SHADOW: &[&str] = &["/etc/shadow"];
 ///
 /// # Errors
 /// When a secret has no value: then nobody could look for it.
-pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
+pub fn subject(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Subject> {
     subject_with(context, sealed, &[])
 }
 
@@ -26,18 +27,17 @@ pub fn subject(context: &Context<'_>, sealed: &Sealed) -> Result<Subject> {
 ///
 /// # Errors
 /// As [`subject`], and when a file that a step names cannot be read.
-pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> Result<Subject> {
+pub fn subject_with(
+    context: &Context<'_>,
+    sealed: &Layer<Sealed>,
+    steps: &[Step],
+) -> Result<Subject> {
     let recipe = context.recipe();
     let basis = Basis::of(context.resolved, context.config);
     let secrets = configure::secret_values(basis.secrets, &context.resolved.root)?;
-    let facts = &sealed.0.meta().facts;
-    let mut declared: sysprep::Declared =
-        serde_json::from_value(facts["declared"].clone()).unwrap_or_default();
+    let facts = sealed.facts();
+    let mut declared = facts.declared.clone();
     declared.add(declared::of_steps(steps, &context.files.root())?);
-    let install: Option<install::Facts> = serde_json::from_value(facts["install"].clone()).ok();
-    let sources = install
-        .and_then(|facts| facts.sources)
-        .map(|file| file.text);
     let root = &context.resolved.root;
     let mut subject = Subject {
         known: known(&configure::hidden(recipe, root, context.host.state())),
@@ -49,7 +49,9 @@ pub fn subject_with(context: &Context<'_>, sealed: &Sealed, steps: &[Step]) -> R
     subject.declared.hashes.extend(hashes.map(text));
     let steps = recipe.configure.iter().chain(steps);
     repositories(&mut subject.declared, steps);
-    mirrors(&mut subject.declared, &basis, sources.as_deref());
+    let sources = facts.install.sources.as_ref();
+    let sources = sources.map(|file| file.text.as_str());
+    mirrors(&mut subject.declared, &basis, sources);
     Ok(subject)
 }
 

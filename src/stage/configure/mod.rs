@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
@@ -20,9 +20,9 @@ use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
 use crate::stage::Context;
-use crate::stage::install::SourcesFile;
-use crate::store::Entry;
-use crate::sysprep::OVERLAY_CLUSTER;
+use crate::stage::install::{Base, Installed, SourcesFile};
+use crate::store::{Facts, Layer};
+use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::ui::StageUi;
 
 /// The secret that opens an encrypted disk: answer files encrypt with it, and boots ask for it.
@@ -215,12 +215,38 @@ fn machine<'a>(
     })
 }
 
+/// What the stage reports, of every part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configured {
+    /// What the disk below knows.
+    pub install: Base,
+    /// What the recipes below declare.
+    pub declared: Declared,
+}
+
+impl Facts for Configured {
+    const STAGE: &'static str = "configure";
+}
+
+/// The first part runs on the installed disk; a recipe without steps is configured by that.
+impl From<Installed> for Configured {
+    fn from(Installed { install, declared }: Installed) -> Self {
+        Configured { install, declared }
+    }
+}
+
 /// Runs a part of the recipe's steps on an overlay of `below`; the last part also puts the
 /// `instance` steps in place.
 ///
 /// # Errors
 /// As [`run_job`]; also when a secret is missing.
-pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool) -> Result<Value> {
+pub fn run(
+    context: &Context<'_>,
+    below: &Layer<Configured>,
+    steps: Range<usize>,
+    last: bool,
+) -> Result<Configured> {
     let recipe = context.recipe();
     let first = steps.start == 0;
     let steps = &recipe.configure[steps];
@@ -234,16 +260,15 @@ pub fn run(context: &Context<'_>, below: &Entry, steps: Range<usize>, last: bool
     };
     // What a step writes and removes again has to be gone: see [`crate::sysprep::OVERLAY_CLUSTER`].
     let disk = match work.secrets.is_empty() {
-        true => context.overlay(below)?,
-        false => context.overlay_with(below, OVERLAY_CLUSTER)?,
+        true => context.overlay(below.entry())?,
+        false => context.overlay_with(below.entry(), OVERLAY_CLUSTER)?,
     };
     if work.grow && context.resolved.grows() {
         resize(&disk, recipe.machine.disk)?;
     }
     let scratch = context.scratch()?;
     execute(context, disk, &work, scratch.path())?;
-    let facts = &below.meta().facts;
-    Ok(json!({ "install": facts["install"], "declared": facts["declared"] }))
+    Ok(below.facts().clone())
 }
 
 /// What runs in one guest.

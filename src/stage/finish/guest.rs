@@ -10,20 +10,21 @@ use crate::hypervisor::{self, Format};
 use crate::recipe::types::{Check, Step};
 use crate::scan::Subject;
 use crate::stage::check::{Basis, Gate, GateReport, run_gate};
-use crate::stage::install::SourcesFile;
-use crate::stage::{Context, Sealed, configure, declared, seal};
-use crate::sysprep::{Declared, OVERLAY_CLUSTER};
+use crate::stage::seal::{self, Sealed};
+use crate::stage::{Context, configure, declared};
+use crate::store::Layer;
+use crate::sysprep::OVERLAY_CLUSTER;
 use crate::targets::Trial;
 
 /// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
 pub(super) fn prepare(
     context: &Context<'_>,
-    sealed: &Sealed,
+    sealed: &Layer<Sealed>,
     steps: &[Step],
-    version: &str,
     scratch: &Path,
 ) -> Result<PathBuf> {
-    let below = std::path::absolute(sealed.0.disk()).doing(|| "finding the sealed disk".into())?;
+    let below =
+        std::path::absolute(sealed.entry().disk()).doing(|| "finding the sealed disk".into())?;
     qemu_img::overlay(scratch, &below, "prepared.qcow2", OVERLAY_CLUSTER)?;
     let disk = scratch.join("prepared.qcow2");
     let work = configure::Work {
@@ -32,31 +33,24 @@ pub(super) fn prepare(
         secrets: configure::secrets(context, steps)?,
         name: format!("{}-steps", context.label),
         // Only where sealing put those of the finished image, and will put them again.
-        sources: SourcesFile::of(&sealed.0.meta().facts).filter(|file| {
+        sources: sealed.facts().install.sources.clone().filter(|file| {
             let image = &context.recipe().mirrors.image;
             !file.build.is_empty() && file.told(image).is_some()
         }),
         grow: false,
     };
     configure::execute(context, disk.clone(), &work, scratch)?;
-    seal_again(context, sealed, &disk, steps, version)?;
+    seal_again(context, sealed.facts(), &disk, steps)?;
     Ok(disk)
 }
 
 /// The seal stage's work, once more; what the steps declare stays, too.
-fn seal_again(
-    context: &Context<'_>,
-    sealed: &Sealed,
-    disk: &Path,
-    steps: &[Step],
-    version: &str,
-) -> Result<()> {
+fn seal_again(context: &Context<'_>, sealed: &Sealed, disk: &Path, steps: &[Step]) -> Result<()> {
     context.ui.step("sealing the disk again");
     let open = seal::Open::of(context, disk)?;
-    let mut declared: Declared =
-        serde_json::from_value(sealed.0.meta().facts["declared"].clone()).unwrap_or_default();
+    let mut declared = sealed.declared.clone();
     declared.add(declared::of_steps(steps, &context.files.root())?);
-    let report = open.seal(context, &sealed.0, &declared, version)?;
+    let report = open.seal(context, &sealed.install, &declared)?;
     open.close()?;
     for warning in report.warnings() {
         context.ui.ui().warning(warning);

@@ -4,30 +4,61 @@ mod guest;
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::types::Step;
 use crate::scan::Subject;
-use crate::stage::{Context, Sealed, check};
-use crate::store::Entry;
+use crate::stage::check::{self, GateReport};
+use crate::stage::seal::Sealed;
+use crate::stage::{Context, OfSealed};
+use crate::store::{Facts, Layer};
 use crate::targets::{self, About, Asked, Part, Site, Source, Target, Told, proven};
 use crate::units::Size;
 
+/// What the stage reports, of each target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    sealed: String,
+    /// The target.
+    pub target: String,
+    /// Its files.
+    pub artifacts: Vec<Told>,
+    /// What the gate measured of its own disk, where it has one.
+    pub gate: Option<GateReport>,
+    /// A line for people.
+    pub note: String,
+}
+
+impl Facts for Finished {
+    const STAGE: &'static str = "finish";
+
+    fn note(&self) -> Option<&str> {
+        Some(&self.note)
+    }
+}
+
+impl OfSealed for Finished {
+    fn sealed(&self) -> &str {
+        &self.sealed
+    }
+}
+
 /// What the artifacts of a sealed disk say about the image.
-pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
+fn about(context: &Context<'_>, sealed: &Layer<Sealed>) -> About {
     let recipe = context.recipe();
-    let system = &sealed.meta().facts["os"];
+    let os = &sealed.facts().os;
     About {
         name: recipe.name.clone(),
-        version: version.to_owned(),
+        version: context.version.to_owned(),
         title: match recipe.summary.as_str() {
             "" => recipe.name.clone(),
             summary => summary.to_owned(),
         },
-        os: system["distro"].as_str().unwrap_or("linux").to_owned(),
-        os_version: targets::streams::release(system),
-        created: sealed.meta().created,
+        os: os.distro.clone(),
+        os_version: targets::streams::release(os),
+        created: sealed.entry().meta().created,
     }
 }
 
@@ -38,15 +69,14 @@ pub fn about(context: &Context<'_>, sealed: &Entry, version: &str) -> About {
 pub fn run(
     context: &Context<'_>,
     source: &Source,
-    sealed: &Sealed,
-    version: &str,
+    sealed: &Layer<Sealed>,
     target: &Target,
-) -> Result<Value> {
+) -> Result<Finished> {
     let recipe = context.recipe();
     let scratch = context.scratch()?;
     let steps = (target.steps)(&recipe.targets);
     let subject = check::subject_with(context, sealed, &steps)?;
-    let about = about(context, &sealed.0, version);
+    let about = about(context, sealed);
     let below = Site {
         source,
         about: &about,
@@ -60,7 +90,7 @@ pub fn run(
         scratch: scratch.path(),
         ui: context.ui,
     };
-    let prepared = prepared(context, sealed, version, target, &below, &steps)?;
+    let prepared = prepared(context, sealed, target, &below, &steps)?;
     let site = Site {
         source: prepared.as_ref().unwrap_or(source),
         ..below
@@ -77,20 +107,19 @@ pub fn run(
         }
     }
     let names: Vec<&str> = made.iter().map(|told| told.file.as_str()).collect();
-    Ok(json!({
-        "sealed": sealed.digest()?,
-        "target": target.name,
-        "artifacts": made,
-        "gate": report,
-        "note": names.join(", "),
-    }))
+    Ok(Finished {
+        sealed: sealed.digest()?.to_owned(),
+        target: target.name.to_owned(),
+        note: names.join(", "),
+        artifacts: made,
+        gate: report,
+    })
 }
 
 /// The disk on which the target's own steps have run, if it has some.
 fn prepared(
     context: &Context<'_>,
-    sealed: &Sealed,
-    version: &str,
+    sealed: &Layer<Sealed>,
     target: &Target,
     below: &Site<'_>,
     steps: &[Step],
@@ -100,7 +129,7 @@ fn prepared(
     }
     targets::foresee(target, below, &context.recipe().targets)?;
     let inside = below.source.guests();
-    let disk = guest::prepare(context, sealed, steps, version, below.scratch)?;
+    let disk = guest::prepare(context, sealed, steps, below.scratch)?;
     drop(inside);
     let shared = below.scratch.join("shared");
     std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
@@ -114,9 +143,9 @@ fn tried(
     site: &Site<'_>,
     subject: &Subject,
     made: &mut [Told],
-) -> Result<Value> {
+) -> Result<Option<GateReport>> {
     let (Some(trial), Some(first)) = (target.trial, made.first()) else {
-        return Ok(Value::Null);
+        return Ok(None);
     };
     let disk = disk_of(site, first)?;
     let size = targets::size_of(&disk, "qcow2")?;
@@ -131,7 +160,7 @@ fn tried(
             proven(Part::Booted, "two machines as its target runs them"),
         ]);
     }
-    Ok(json!(report))
+    Ok(Some(report))
 }
 
 /// The disk in an artifact, as a qcow2 by its absolute path.

@@ -15,7 +15,7 @@ use crate::host::imagefile::ImageFile;
 use crate::host::qemu_img::{qemu_img, resize};
 use crate::host::{others, sparse, taken, temporary};
 use crate::pack::read::streams;
-use crate::stage::install::{Facts, Installed, to_qcow2};
+use crate::stage::install::{Base, BaseDisk, to_qcow2};
 use crate::store::media::Media;
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
@@ -49,7 +49,7 @@ pub struct Input<'a> {
 /// # Errors
 /// When it is missing, has another digest, is no disk image, refers to other files, or is larger
 /// than the machine's disk.
-pub fn run(input: &Input<'_>) -> Result<Installed> {
+pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     if is_url(input.image) && input.sha256.is_none() {
         return Err(
             Error::usage(format!("the import of {} has no digest", input.image))
@@ -77,10 +77,10 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     if size < input.size {
         resize(input.disk, input.size)?;
     }
-    Ok(Installed {
+    Ok(BaseDisk {
         disk: input.disk.to_owned(),
         size: input.size,
-        facts: Facts {
+        facts: Base {
             osinfo: None,
             product: None,
             expand: None,

@@ -16,12 +16,28 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::host::qemu_img::qemu_img;
 use crate::proxy::Fetched;
+use crate::store::Facts;
+use crate::sysprep::Declared;
 use crate::units::Size;
 
-/// What is known about an installed disk; kept beside it in the store.
+/// What the stage reports.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Installed {
+    /// What the method knows.
+    pub install: Base,
+    /// What a published image has on purpose.
+    pub declared: Declared,
+}
+
+impl Facts for Installed {
+    const STAGE: &'static str = "install";
+}
+
+/// What is known about an installed disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Facts {
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Base {
     /// libosinfo's short id, if the method knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub osinfo: Option<String>,
@@ -41,6 +57,7 @@ pub struct Facts {
 
 /// A file with package sources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SourcesFile {
     /// Absolute path in the guest.
     pub path: String,
@@ -52,12 +69,6 @@ pub struct SourcesFile {
 }
 
 impl SourcesFile {
-    /// The file of an installed disk, if its method knows one.
-    pub fn of(facts: &serde_json::Value) -> Option<SourcesFile> {
-        let facts: Option<Facts> = serde_json::from_value(facts["install"].clone()).ok();
-        facts?.sources
-    }
-
     /// What an image is told when its recipe's `mirrors.image` is `image`; `None` leaves it as the
     /// build had it.
     pub fn told(&self, image: &str) -> Option<String> {
@@ -71,13 +82,13 @@ impl SourcesFile {
 
 /// A disk with a base system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installed {
+pub struct BaseDisk {
     /// The qcow2 file.
     pub disk: PathBuf,
     /// Its virtual size.
     pub size: Size,
     /// What is known about it.
-    pub facts: Facts,
+    pub facts: Base,
 }
 
 /// Converts a disk to qcow2 without holes' bytes.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Installed, import};
+use super::{BaseDisk, import};
 use crate::error::{Error, Result};
 use crate::http::Client;
 use crate::pull::{self, Format, Output, Pin, Session};
@@ -22,7 +22,7 @@ pub(super) fn run(
     pin: &Pin,
     scratch: &Path,
     disk: &Path,
-) -> Result<(Installed, Declared)> {
+) -> Result<(BaseDisk, Declared)> {
     let (named, size) = (&pin.named, context.recipe().machine.disk);
     let theirs = Size::bytes(pin.image.disk_size);
     if theirs > size {

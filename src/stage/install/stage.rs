@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
-use super::{Installed, bootstrap, import, published, virt_install};
+use super::{BaseDisk, Installed, bootstrap, import, published, virt_install};
 use crate::distro;
 use crate::error::{Context as _, Result};
 use crate::host::namespace::remove_tree;
@@ -18,15 +16,18 @@ use crate::sysprep::Declared;
 ///
 /// # Errors
 /// As the method.
-pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Value> {
+pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Installed> {
     let scratch = context.dir.join("scratch");
     std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
     let made = install(context, pin, &scratch);
     // What is left of a failure may belong to users of the guest.
     let removed = remove_tree(&scratch);
-    let (installed, declared) = made?;
+    let (disk, declared) = made?;
     removed?;
-    Ok(json!({ "install": installed.facts, "declared": declared }))
+    Ok(Installed {
+        install: disk.facts,
+        declared,
+    })
 }
 
 /// Installs, and tells what a published image has on purpose.
@@ -34,7 +35,7 @@ fn install(
     context: &Context<'_>,
     pin: Option<&Pin>,
     scratch: &Path,
-) -> Result<(Installed, Declared)> {
+) -> Result<(BaseDisk, Declared)> {
     let Some(pin) = pin else {
         return Ok((method(context, scratch)?, Declared::default()));
     };
@@ -42,7 +43,7 @@ fn install(
     published::run(context, pin, scratch, &disk)
 }
 
-fn method(context: &Context<'_>, scratch: &Path) -> Result<Installed> {
+fn method(context: &Context<'_>, scratch: &Path) -> Result<BaseDisk> {
     let recipe = context.recipe();
     let disk = context.dir.join(DISK);
     match recipe.install.as_ref() {

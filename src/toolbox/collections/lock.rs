@@ -93,9 +93,9 @@ impl Installed {
     }
 
     /// The versions of the collections.
-    pub(super) fn versions(&self) -> BTreeMap<&str, &str> {
+    pub(super) fn versions(&self) -> BTreeMap<String, String> {
         let all = self.collections.iter();
-        all.map(|(name, it)| (name.as_str(), it.version.as_str()))
+        all.map(|(name, it)| (name.clone(), it.version.clone()))
             .collect()
     }
 }

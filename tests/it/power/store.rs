@@ -69,7 +69,7 @@ impl State {
         self.world.ok(&BUILD);
         let entry = self
             .store
-            .get(&self.key())
+            .entry(&self.key())
             .expect("a build ends with its entry");
         self.store.verify(&entry).unwrap();
         let left = self.world.stored();
@@ -85,7 +85,7 @@ impl State {
         for tree in &run.after {
             disk::restore(tree, self.store.state());
             assert_eq!(self.key(), key, "the epoch is lost");
-            assert!(self.store.get(&key).is_some(), "the entry is lost");
+            assert!(self.store.entry(&key).is_some(), "the entry is lost");
         }
         run.all().for_each(|tree| self.stands(tree));
         run.some().for_each(|tree| self.goes_on(tree));
@@ -111,7 +111,7 @@ fn a_build_anew_keeps_what_there_was_until_its_epoch_lasts() {
     state.holds(&run);
     for tree in run.all() {
         disk::restore(tree, state.store.state());
-        assert!(state.store.get(&old).is_some());
+        assert!(state.store.entry(&old).is_some());
     }
 }
 

@@ -91,17 +91,27 @@ impl Site {
         for (stage, facts) in [
             (
                 "seal",
-                json!({"os": {"osinfo": "debian13", "root": "/dev/sda1"}}),
+                json!({
+                    "install": {}, "declared": {}, "note": "",
+                    "os": {"root": "/dev/sda1", "distro": "debian", "major": 13, "minor": 0,
+                           "arch": "x86_64", "package_format": "deb", "mountpoints": [],
+                           "osinfo": "debian13", "product": "Debian 13"},
+                }),
             ),
             (
                 "check",
-                json!({"sealed": "sealed", "passed": true, "gate": {"boots": 2}}),
+                json!({
+                    "sealed": "sealed", "passed": true, "note": "",
+                    "gate": {"passed": true, "problems": [], "clones": [],
+                             "scan": {"refused": [], "accepted": [], "files": 2, "bytes": 0, "took": 0}},
+                }),
             ),
             (
                 "pack",
                 json!({
                     "sealed": "sealed", "file": file, "size": disk.size.as_bytes(),
                     "virtual-size": disk.virtual_size.as_bytes(), "sha512": disk.sha512,
+                    "artifacts": [], "note": "",
                 }),
             ),
         ] {

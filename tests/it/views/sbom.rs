@@ -74,7 +74,7 @@ fn an_sbom_is_valid_cyclonedx_with_canonical_package_urls() {
 fn a_statement_is_what_in_toto_and_slsa_define() {
     let mut inputs = Inputs::new("install", 1);
     inputs.value("files/key.asc", "ab".repeat(32));
-    let key = inputs.key();
+    let key = inputs.key().unwrap();
     let source = Source {
         commit: "c".repeat(40),
         remote: Some("https://git.example.org/images.git".into()),

@@ -12,7 +12,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
 use crate::host::namespace::remove_tree;
 use crate::recipe::types::{Bootstrap, Machine, Mirrors};
-use crate::stage::install::{Facts, Installed, SourcesFile, to_qcow2};
+use crate::stage::install::{Base, BaseDisk, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -51,7 +51,7 @@ pub struct Input<'a> {
 /// # Errors
 /// When the suite is unknown, the disk too small, a tool or keyring missing, a mirror unreachable,
 /// or the finished disk does not hold what was written.
-pub fn run(input: &Input<'_>) -> Result<Installed> {
+pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
     distro.check_keyring()?;
     let layout = disk::Layout::new(input.machine.disk, input.seed)?;
@@ -67,10 +67,10 @@ pub fn run(input: &Input<'_>) -> Result<Installed> {
     input.ui.step("converting the disk");
     to_qcow2(&raw, "raw", input.disk)?;
     std::fs::remove_file(&raw).doing(|| format!("removing {}", raw.display()))?;
-    Ok(Installed {
+    Ok(BaseDisk {
         disk: input.disk.to_owned(),
         size: input.machine.disk,
-        facts: Facts {
+        facts: Base {
             osinfo: Some(suite.osinfo.into()),
             product: Some(suite.product.into()),
             expand: Some("/dev/sda3".into()),

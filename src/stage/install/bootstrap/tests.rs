@@ -3,7 +3,7 @@
 use super::*;
 use crate::ui::Ui;
 
-fn bootstrap(suite: &str, out: &Path) -> Installed {
+fn bootstrap(suite: &str, out: &Path) -> BaseDisk {
     let scratch = tempfile::tempdir_in(out).unwrap();
     let bootstrap: Bootstrap =
         serde_json::from_value(serde_json::json!({ "suite": suite })).unwrap();

@@ -15,7 +15,7 @@ fn raw_disk(dir: &Path) -> PathBuf {
     path
 }
 
-fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<Installed> {
+fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<BaseDisk> {
     import_as(dir, image, sha256, size, None)
 }
 
@@ -25,7 +25,7 @@ fn import_as(
     sha256: Option<&str>,
     size: Size,
     format: Option<&str>,
-) -> Result<Installed> {
+) -> Result<BaseDisk> {
     let store = Store::new(dir.join("state"));
     store.prepare().unwrap();
     let ledger = Ledger::open(store.state()).unwrap();
@@ -51,7 +51,7 @@ fn import_as(
     })
 }
 
-fn assert_imported(dir: &Path, installed: &Installed) {
+fn assert_imported(dir: &Path, installed: &BaseDisk) {
     let back = dir.join("back.raw");
     Program::new("qemu-img")
         .args(["convert", "-O", "raw"])

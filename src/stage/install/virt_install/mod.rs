@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::relay::Relay;
-use super::{Facts, Installed};
+use super::{Base, BaseDisk};
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
@@ -69,7 +69,7 @@ pub fn run(
     method: &VirtInstall,
     scratch: &Path,
     disk: &Path,
-) -> Result<Installed> {
+) -> Result<BaseDisk> {
     let work = Work::prepare(context, method, scratch, disk)?;
     let (tree, vouched_only) = (media::tree(&method.media), plain::is_watched(method));
     let relay = Relay::start(context, &method.os, tree, scratch, vouched_only)?;
@@ -83,7 +83,7 @@ pub fn run(
     drop((answers, medium));
     let mut facts = work.prove()?;
     (facts.fetched, facts.sources) = relay.finish();
-    Ok(Installed {
+    Ok(BaseDisk {
         disk: disk.to_owned(),
         size: context.recipe().machine.disk,
         facts,
@@ -319,7 +319,7 @@ impl<'a> Work<'a> {
 
     /// Opens the new disk: compares the sentinel, removes the installer's leftovers, and looks
     /// what was installed.
-    fn prove(&self) -> Result<Facts> {
+    fn prove(&self) -> Result<Base> {
         self.context.ui.step("checking the new disk");
         let drives = [Drive {
             path: self.disk,
@@ -366,7 +366,7 @@ impl<'a> Work<'a> {
             }
         }
         guest.close()?;
-        Ok(Facts {
+        Ok(Base {
             osinfo: Some(self.method.os.clone()),
             product,
             expand,

@@ -3,6 +3,7 @@ use crate::host::exec::Program;
 use crate::recipe::Config;
 use crate::store::ledger::Ledger;
 use crate::store::{Meta, Store};
+use crate::toolbox::collections::Collections;
 use crate::toolbox::{Request, Toolbox, collections};
 use crate::ui::Ui;
 
@@ -164,7 +165,8 @@ impl World {
             "inputs": [],
         }))
         .unwrap();
-        let entry = draft.commit_over(&self.store, meta).unwrap();
+        let entry = draft.commit_over(&self.store, meta, Collections::default());
+        let entry = entry.unwrap().entry().clone();
         let _lock = self.store.share(&key).unwrap();
         Toolbox { entry, _lock }
     }
