@@ -9,16 +9,17 @@ use imgforge::host::exec::Program;
 use serde_json::{Value, json};
 
 use crate::phony::Phony;
-use crate::pipeline::World;
+use crate::pipeline::fake;
+use crate::support::{Run as _, World};
 
 const INSTALL: [&str; 4] = ["build", "small", "--until", "install"];
 
 /// A base that imports a disk, and an image on it.
 fn family() -> World {
-    let world = World::new();
-    world.write(
-        "recipes/child.yaml",
-        "name: child\nfrom: small\nconfigure: [{shell: {run: 'true'}}]\n",
+    let world = World::importing();
+    world.image(
+        "child",
+        "from: small\nconfigure: [{shell: {run: 'true'}}]\n",
     );
     world
 }
@@ -26,13 +27,9 @@ fn family() -> World {
 /// The planned stage of an image.
 #[track_caller]
 fn planned(world: &World, plan: &str, image: &str, label: &str) -> Value {
-    let output = world.run(&["plan", plan, "--json"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut stages = plans[0]["stages"].as_array().unwrap().iter();
-    let found = stages.find(|stage| stage["image"] == image && stage["label"] == label);
-    found.unwrap().clone()
+    let stages = world.planned(&[plan]).into_iter();
+    let mut found = stages.filter(|stage| stage["image"] == image && stage["label"] == label);
+    found.next().unwrap()
 }
 
 fn key(world: &World, image: &str, label: &str) -> String {
@@ -113,7 +110,7 @@ fn what_is_made_again_has_another_key_and_so_has_all_that_is_on_it() {
     let bytes = digest(&world, &before);
     let child = key(&world, "child", "configure");
     let again = ["build", "small", "--from", "install", "--until", "install"];
-    let said = world.ok(&again);
+    let said = world.ok(&again).err;
     assert!(!said.contains("cached"), "{said}");
     let after = key(&world, "small", "install");
     assert_ne!(after, before);
@@ -125,8 +122,8 @@ fn what_is_made_again_has_another_key_and_so_has_all_that_is_on_it() {
     assert_ne!(key(&world, "small", "seal"), seal);
     assert_ne!(key(&world, "child", "configure"), child);
     // It is what the next build goes on with.
-    let output = world.command(&INSTALL).env("PATH", "/nonexistent").output();
-    assert!(output.unwrap().status.success());
+    let mut next = world.command(&INSTALL);
+    next.env("PATH", "/nonexistent").said().ok();
     assert_eq!(planned(&world, "small", "small", "install")["cached"], true);
     // Once more is another one again.
     world.ok(&again);
@@ -149,15 +146,10 @@ fn a_forced_build_that_fails_goes_on_with_what_it_made() {
 fn a_forced_stage_that_fails_is_what_the_printed_command_makes() {
     let world = family();
     let [before, ..] = proven(&world);
-    let path = world.fake("exit 3");
+    let path = fake(&world, "exit 3");
     let mut failing = world.command(&["build", "small", "--from", "install"]);
-    let output = failing.env("PATH", path).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("`imgforge build small` goes on"),
-        "{stderr}"
-    );
+    let failed = failing.env("PATH", path).said().exits(1);
+    failed.says(&["`imgforge build small` goes on"]);
     assert_eq!(
         planned(&world, "small", "small", "install")["cached"],
         false
@@ -168,9 +160,8 @@ fn a_forced_stage_that_fails_is_what_the_printed_command_makes() {
     let install = key(&world, "small", "install");
     plant(&world, "small", "seal", Some(&install), &sealed());
     let seal = key(&world, "small", "seal");
-    let output = world.run(&["plan", "small", "--from", "check", "--json"]);
-    let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(plans[0]["stages"][1]["key"], seal.as_str());
+    let planned = world.planned(&["small", "--from", "check"]);
+    assert_eq!(planned[1]["key"], seal.as_str());
 }
 
 #[test]
@@ -178,7 +169,7 @@ fn a_forced_build_that_is_refused_loses_nothing() {
     let world = family();
     let [before, ..] = proven(&world);
     let args = ["build", "small", "--from", "install", "--offline"];
-    assert_eq!(world.run(&args).status.code(), Some(3));
+    world.run(&args).exits(3);
     assert_eq!(key(&world, "small", "install"), before);
     assert_eq!(planned(&world, "small", "small", "check")["cached"], true);
 }
@@ -215,30 +206,23 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
     flip_last_byte(&other);
     assert_eq!(digest(&world, &seal), own);
     let refused = |stage: &str| {
-        let output = world.run(&["build", "small", "--until", stage]);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(4), "{stderr}");
-        for part in [
-            &format!("the {stage} stage of small failed"),
-            "the disk of the install stage of small changed after it was made",
-            "--from install",
-            "`imgforge build small` goes on at this stage",
-        ] {
-            assert!(stderr.contains(part), "no `{part}` in {stderr}");
-        }
+        world
+            .run(&["build", "small", "--until", stage])
+            .exits(4)
+            .says(&[
+                &format!("the {stage} stage of small failed"),
+                "the disk of the install stage of small changed after it was made",
+                "--from install",
+                "`imgforge build small` goes on at this stage",
+            ]);
     };
     refused("pack");
     // Nor is anything made for a target.
-    let recipe = std::fs::read_to_string(world.path("recipes/small.yaml")).unwrap();
-    world.write(
-        "recipes/small.yaml",
-        &format!("{recipe}targets: {{raw: {{}}}}\n"),
-    );
-    let output = world.run(&["build", "small", "--until", "finish"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{stderr}");
-    let said = "the disk of the install stage of small changed after it was made";
-    assert!(stderr.contains(said), "{stderr}");
+    let recipe = world.read("recipes/small.yaml");
+    let targets = format!("{recipe}targets: {{raw: {{}}}}\n");
+    world.write("recipes/small.yaml", targets);
+    let refused_too = world.run(&["build", "small", "--until", "finish"]).exits(4);
+    refused_too.says(&["the disk of the install stage of small changed after it was made"]);
     world.write("recipes/small.yaml", &recipe);
     let entry = world.path(&format!("state/store/{check}"));
     let aside = world.path("check");
@@ -248,7 +232,7 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
     // As it was: the command that was printed goes on, and nothing before is done again.
     std::fs::rename(&aside, &entry).unwrap();
     flip_last_byte(&other);
-    let said = world.ok(&["build", "small"]);
+    let said = world.ok(&["build", "small"]).err;
     assert_eq!(said.matches("cached").count(), 3, "{said}");
     assert!(planned(&world, "small", "small", "pack")["cached"] == true);
 }
@@ -261,11 +245,8 @@ fn a_proof_of_another_disk_is_none() {
     let mut meta: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     meta["facts"]["sealed"] = json!("another");
     std::fs::write(&path, meta.to_string()).unwrap();
-    let output = world.run(&["build", "small", "--until", "check"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{stderr}");
-    let said = "`imgforge build small --from check` makes it again";
-    assert!(stderr.contains(said), "{stderr}");
+    let refused = world.run(&["build", "small", "--until", "check"]).exits(4);
+    refused.says(&["`imgforge build small --from check` makes it again"]);
 }
 
 /// What was declared is never forgotten: a result that says it in other words is made again, under
@@ -327,14 +308,9 @@ fn a_layer_whose_base_was_replaced_is_no_result() {
     meta["disk"] = json!({"file": "other", "chain": "other"});
     std::fs::write(&path, meta.to_string()).unwrap();
     assert_eq!(planned(&world, "small", "small", "seal")["cached"], false);
-    world.write(
-        "imgforge.yaml",
-        "state: state\nrepositories: {main: {path: repo}}\n",
-    );
-    let output = world.run(&["publish", "small"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("no finished build"), "{stderr}");
+    world.configure("repositories: {main: {path: repo}}\n");
+    let refused = world.run(&["publish", "small"]).exits(2);
+    refused.says(&["no finished build"]);
 }
 
 /// Real layers: a child keeps what is below it, and is built again when its base was. The gate refuses
@@ -342,8 +318,7 @@ fn a_layer_whose_base_was_replaced_is_no_result() {
 #[test]
 #[ignore = "vm: src/store src/pipeline src/stage/seal.rs src/stage/check"]
 fn a_base_that_is_made_again_and_a_gate_that_refuses() {
-    crate::slots::take(1);
-    let world = family();
+    let world = family().for_guests();
     Phony::debian()
         .file("etc/app.conf", "password = hunter22x\n")
         .file("etc/db.conf", "password = hunter33y\n")
@@ -360,8 +335,11 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
         .unwrap();
     let allow = "{rule: secret-assignment, path: /etc/db.conf, reason: it is a joke}";
     let install = format!("install: {{import: {{image: {image}}}}}");
-    world.recipe(&format!("{install}\ncheck: {{allow: [{allow}]}}\n"));
-    world.write("recipes/child.yaml", "name: child\nfrom: small\n");
+    world.image(
+        "small",
+        &format!("{install}\ncheck: {{allow: [{allow}]}}\n"),
+    );
+    world.image("child", "from: small\n");
     let content = |key: &str| {
         let raw = world.path("flat.raw");
         let convert = Program::new("qemu-img").args(["convert", "-f", "qcow2", "-O", "raw"]);
@@ -388,16 +366,12 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
         &["build", "small", "--until", "check"][..],
         &["build", "small"],
     ] {
-        let output = world.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(4), "{args:?}: {stderr}");
-        for said in [
+        let refused = world.run(args).exits(4).says(&[
             "secret-assignment: /etc/app.conf",
             "small seal: cached",
             "`imgforge build small` goes on at this stage",
-        ] {
-            assert!(stderr.contains(said), "no `{said}` in {stderr}");
-        }
+        ]);
+        let stderr = &refused.err;
         assert!(!stderr.contains("small check: cached"), "{stderr}");
     }
     let report = std::fs::read(world.path("state/logs/small/gate.json")).unwrap();
@@ -410,17 +384,17 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
 /// A verdict is one about what the gate's commands and the scan were told.
 #[test]
 fn what_the_gate_is_told_is_in_the_keys_of_its_verdicts() {
-    let world = World::new();
+    let world = World::importing();
     let told = |vars: &str, mirrors: &str| {
-        world.recipe(&format!(
-            "install: {{import: {{image: files/disk.raw}}}}\nmachine: {{disk: 1GiB}}\n\
+        world.image(
+            "small",
+            &format!(
+                "install: {{import: {{image: files/disk.raw}}}}\nmachine: {{disk: 1GiB}}\n\
              vars: {{{vars}}}\ncheck: {{commands: ['test \"$IMGFORGE_VAR_ROLE\" = web']}}\n\
              targets: {{docker: {{}}, vagrant: {{}}}}\n"
-        ));
-        world.write(
-            "imgforge.yaml",
-            &format!("state: state\nmirrors: {{{mirrors}}}\n"),
+            ),
         );
+        world.configure(&format!("mirrors: {{{mirrors}}}\n"));
         ["seal", "check", "finish-vagrant", "finish-docker"]
             .map(|label| key(&world, "small", label))
     };
@@ -441,7 +415,7 @@ fn what_the_gate_is_told_is_in_the_keys_of_its_verdicts() {
     assert_eq!(told("role: web", ""), before);
     // Keys are made without any program of this host.
     let plan = || world.command(&["plan", "small", "--json"]);
-    let with = plan().output().unwrap();
-    let without = plan().env("PATH", "/nonexistent").output().unwrap();
-    assert!(with.status.success() && with.stdout == without.stdout);
+    let with = plan().said().ok();
+    let without = plan().env("PATH", "/nonexistent").said();
+    assert_eq!(with.out, without.out);
 }

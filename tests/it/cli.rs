@@ -1,57 +1,30 @@
 //! The real program: help, exit codes, generated files, a new recipe repository.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-#[allow(clippy::disallowed_methods, reason = "a test runs the program itself")]
-fn imgforge(args: &[&str]) -> Output {
-    Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-        .args(args)
-        .env_remove("IMGFORGE_STATE")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+use crate::support::{IMGFORGE, Run as _, Said, external};
+
+fn imgforge(args: &[&str]) -> Said {
+    let mut command = crate::support::imgforge();
+    command.args(args).env("NO_COLOR", "1").said()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
+#[track_caller]
 fn good(args: &[&str]) -> String {
-    let output = imgforge(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
+    imgforge(args).ok().out
 }
 
+#[track_caller]
 fn bad(args: &[&str], code: i32) -> String {
-    let output = imgforge(args);
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{args:?}: {}",
-        text(&output.stderr)
-    );
-    assert_eq!(text(&output.stdout), "", "{args:?}");
-    text(&output.stderr)
+    let said = imgforge(args).exits(code);
+    assert_eq!(said.out, "", "{args:?}");
+    said.err
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "checks a generated file with its own program"
-)]
+/// A generated file's own program has nothing to say of it.
 fn accepts(program: &str, args: &[&str], file: &Path) {
-    let output = Command::new(program).args(args).arg(file).output().unwrap();
-    let complaints = text(&output.stderr);
-    assert!(
-        output.status.success() && complaints.is_empty(),
-        "{}: {complaints}",
-        file.display()
-    );
+    let said = external(program).args(args).arg(file).said().ok();
+    assert_eq!(said.err, "", "{}", file.display());
 }
 
 #[test]
@@ -65,10 +38,9 @@ fn a_recipe_in_no_repository_is_validated_with_its_folder_as_one() {
     let said = bad(&["validate", path], 2);
     assert!(said.contains("there is no file go.sh"), "{said}");
     std::fs::write(dir.path().join("go.sh"), "#!/bin/sh\n").unwrap();
-    let output = imgforge(&["validate", path]);
-    assert_eq!(text(&output.stdout), "1 files: all good\n");
-    let said = text(&output.stderr);
-    assert!(said.contains("its folder is taken for one"), "{said}");
+    let said = imgforge(&["validate", path]);
+    assert_eq!(said.out, "1 files: all good\n");
+    said.says(&["its folder is taken for one"]);
     bad(
         &["validate", dir.path().join("none.yaml").to_str().unwrap()],
         2,
@@ -169,10 +141,11 @@ fn manual_pages_render_without_a_complaint() {
 fn a_state_directory_that_cannot_be_is_a_failed_check() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let state = file.path().join("state");
-    let output = imgforge(&["--state", state.to_str().unwrap(), "doctor", "--json"]);
-    assert_eq!(output.status.code(), Some(3));
-    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let doctor = imgforge(&["--state", state.to_str().unwrap(), "doctor", "--json"]);
+    let findings = doctor.exits(3).json();
     let finding = findings
+        .as_array()
+        .unwrap()
         .iter()
         .find(|f| f["what"] == "state directory")
         .unwrap();
@@ -181,17 +154,10 @@ fn a_state_directory_that_cannot_be_is_a_failed_check() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "a pipe needs a shell")]
 fn a_reader_that_goes_away_is_no_failure() {
-    let script = format!(
-        "{} schema | head -c1; echo ${{PIPESTATUS[0]}}",
-        crate::slots::IMGFORGE_WITHOUT_GUESTS
-    );
-    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-    assert_eq!(
-        (text(&output.stdout), text(&output.stderr)),
-        ("{0\n".into(), String::new())
-    );
+    let script = format!("{IMGFORGE} schema | head -c1; echo ${{PIPESTATUS[0]}}");
+    let said = external("bash").args(["-c", &script]).said();
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("{0\n", ""));
 }
 
 #[test]
@@ -200,7 +166,6 @@ fn the_shipped_recipes_are_valid() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "a test runs the program itself")]
 fn the_commands_of_the_readme_work() {
     let readme = include_str!("../../README.md");
     let commands: Vec<&str> = readme
@@ -216,22 +181,10 @@ fn the_commands_of_the_readme_work() {
             assert!(makefile.contains(&format!("\n{target}: ")), "{command}");
             continue;
         }
-        let program = crate::slots::IMGFORGE_WITHOUT_GUESTS;
-        let output = Command::new(program)
-            .args(
-                command
-                    .strip_prefix("imgforge ")
-                    .unwrap()
-                    .split_whitespace(),
-            )
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{command}: {}",
-            text(&output.stderr)
-        );
+        let words = command.strip_prefix("imgforge ").unwrap();
+        let mut command = crate::support::imgforge();
+        command.args(words.split_whitespace());
+        command.current_dir(dir.path()).said().ok();
     }
     assert!(commands.len() >= 6, "{commands:?}");
 }

@@ -1,26 +1,21 @@
 //! `imgforge disk seal`: what it refuses, and that nothing is lost.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the program is started as users start it, and killed"
-)]
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use imgforge::host::exec::Program;
 
 use crate::patience::wait_for;
 use crate::phony::Phony;
+use crate::support::{Run as _, external, imgforge_with_guests, names};
 
 fn imgforge(dir: &Path) -> Command {
-    let mut command = Command::new(crate::slots::imgforge());
+    let mut command = imgforge_with_guests();
     command
         .args(["--progress", "plain", "--accel", "tcg", "--state"])
         .arg(dir.join("state"))
-        .args(["disk", "seal"])
-        .stdin(Stdio::null());
+        .args(["disk", "seal"]);
     command
 }
 
@@ -31,17 +26,8 @@ pub(crate) fn seal(dir: &Path, args: &[&str]) -> (i32, String) {
 
 /// As `seal`, with these variables.
 pub(crate) fn seal_with(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = imgforge(dir)
-        .args(args)
-        .envs(env.iter().copied())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
-    (status.code().unwrap(), text.into_owned())
+    let mut command = imgforge(dir);
+    command.args(args).envs(env.iter().copied()).said().both()
 }
 
 fn text(path: &Path) -> &str {
@@ -122,14 +108,13 @@ fn a_disk_in_use_is_refused() {
     let disk = dir.path().join("disk.raw");
     std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
     // A machine that has not begun.
-    let mut user = Command::new(crate::slots::qemu(crate::slots::take(1)))
+    let mut user = external(crate::slots::qemu(crate::slots::take(1)))
         .args(["-accel", "tcg", "-nodefaults", "-display", "none", "-S"])
         .args(["-device", "virtio-blk-pci,drive=disk", "-drive"])
         .arg(format!(
             "if=none,id=disk,format=raw,file={}",
             disk.display()
         ))
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -145,16 +130,6 @@ fn a_disk_in_use_is_refused() {
         printed.contains("is in use by another process"),
         "{printed}"
     );
-}
-
-/// Names in a directory, sorted.
-fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).unwrap().flatten();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

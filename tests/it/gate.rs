@@ -5,7 +5,7 @@ mod small;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use imgforge::guest::{Drive, Launch};
 use imgforge::host::accel::Setting;
@@ -14,73 +14,18 @@ use serde_json::Value;
 
 use crate::patience::wait_for;
 use crate::slots;
+use crate::support::{Run as _, Said, World, names};
 
-/// A recipe repository with a state directory and an image repository of its own.
-pub(crate) struct World {
-    dir: tempfile::TempDir,
-    firmware: &'static str,
-}
-
-impl World {
-    pub(crate) fn new(firmware: &'static str) -> Self {
-        // libvirt and gpg dislike long paths; /var/tmp survives large files.
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-gate-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        std::fs::create_dir(dir.path().join("recipes")).unwrap();
-        let config = "state: state\nrepositories: {main: {path: repo}}\n";
-        std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
-        World { dir, firmware }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(crate) fn recipe(&self, name: &str, text: &str) {
-        let machine = format!("{{disk: 2GiB, memory: 1GiB, firmware: {}}}", self.firmware);
-        let text = format!("name: {name}\nmachine: {machine}\n{text}");
-        std::fs::write(self.path(&format!("recipes/{name}.yaml")), text).unwrap();
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(slots::imgforge());
-        command.arg("-C").arg(self.dir.path()).args(args);
-        command.args(["--progress", "plain"]).stdin(Stdio::null());
-        command
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// Processes whose command line names something below the world.
-    fn left_over(&self) -> Vec<String> {
-        let processes = std::fs::read_dir("/proc").unwrap().flatten();
-        let lines =
-            processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        let texts = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-        texts
-            .filter(|line| line.contains(path(self.dir.path())))
-            .collect()
-    }
+/// A recipe repository with an image repository, of machines with this firmware.
+pub(crate) fn world(firmware: &str) -> World {
+    let machine = format!("machine: {{disk: 2GiB, memory: 1GiB, firmware: {firmware}}}\n");
+    let world = World::with_guests("gate").with_recipes_of(&machine);
+    world.configure("repositories: {main: {path: repo}}\n");
+    world
 }
 
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-#[track_caller]
-pub(crate) fn succeeds(output: &Output) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<_> = stderr.lines().rev().take(60).collect();
-    assert!(
-        output.status.success(),
-        "{:#?}",
-        lines.into_iter().rev().collect::<Vec<_>>()
-    );
 }
 
 /// What is broken in the copies of the base image, each `/dev/sdX3` being its root.
@@ -126,14 +71,14 @@ fn break_copies(world: &World) {
 }
 
 /// Builds `packages` with a machine of `firmware`, breaks copies of it, and writes a recipe for each.
-fn broken(packages: &str, firmware: &'static str) -> World {
+fn broken(packages: &str, firmware: &str) -> World {
     slots::take(2);
-    let world = World::new(firmware);
-    world.recipe(
+    let world = world(firmware);
+    world.image(
         "base",
         &format!("install: {{bootstrap: {{suite: trixie, packages: [{packages}]}}}}\n"),
     );
-    succeeds(&world.run(&["build", "base", "--until", "install"]));
+    world.ok(&["build", "base", "--until", "install"]);
     let convert = Program::new("qemu-img").args(["convert", "-O", "raw"]);
     convert
         .arg(disk_of(&world, "install"))
@@ -142,7 +87,7 @@ fn broken(packages: &str, firmware: &'static str) -> World {
         .unwrap();
     break_copies(&world);
     for name in BROKEN {
-        world.recipe(name, &import(&world, name));
+        world.image(name, &import(&world, name));
     }
     world
 }
@@ -162,16 +107,15 @@ fn what_does_not_boot_is_never_published() {
         ("fstab", "emergency mode"),
         ("unit", "the unit broken.service failed"),
     ] {
-        refused(&world, name, &world.run(&["build", name, "--publish"]), why);
+        refused(&world, name, world.run(&["build", name, "--publish"]), why);
     }
     // A device that is late twice is missing.
-    let log = std::fs::read_to_string(world.path("state/logs/fstab/check.log")).unwrap();
+    let log = world.read("state/logs/fstab/check.log");
     let again = log
         .matches("clone a: the guest starts again: a device")
         .count();
     assert!(again <= 1, "{log}");
-    let journal = world.path("state/logs/unit/unit-clone-a-journal.log");
-    let journal = std::fs::read_to_string(journal).unwrap();
+    let journal = world.read("state/logs/unit/unit-clone-a-journal.log");
     assert!(journal.contains("the cause is here"), "{journal}");
 }
 
@@ -185,14 +129,14 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
     leave_a_password(&world);
     let leftover = world.run(&["build", "unit", "--publish"]);
     let why = "secret-assignment: /etc/app.conf (line 1)";
-    refused(&world, "unit", &leftover, why);
+    refused(&world, "unit", leftover, why);
     let allow =
         "check:\n  allow: [{rule: secret-assignment, path: /etc/app.conf, reason: it is a joke}]\n";
     let import = format!("{}{allow}", import(&world, "unit"));
-    world.recipe("unit", &import);
+    world.image("unit", &import);
     a_kill_leaves_nothing(&world);
 
-    world.recipe(
+    world.image(
         "unit",
         &format!("{import}  failed-units: {{broken.service: it is broken on purpose}}\npack: {{profile: fast}}\n"),
     );
@@ -200,22 +144,18 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
 
     // Between the first partition table and the first partition, where no file is.
     let step = r#"dd if="$IMGFORGE_SECRET_TOKEN" of=/dev/vda bs=512 seek=64 conv=notrunc,sync"#;
-    world.recipe(
+    world.image(
         "guarded",
         &format!("from: base\nsecrets: {{token: {{env: {VARIABLE}}}}}\nconfigure: [{{shell: {{run: '{step}'}}}}]\n"),
     );
     let mut build = world.command(&["build", "guarded", "--until", "configure"]);
-    not_kept(
-        &world,
-        "configure",
-        &build.env(VARIABLE, SECRET).output().unwrap(),
-    );
+    not_kept(&world, "configure", build.env(VARIABLE, SECRET).said());
 }
 
 /// The image `unit` passes; what was accepted is in its manifest, with the reasons.
 #[track_caller]
 fn published_with_its_exceptions(world: &World) {
-    succeeds(&world.run(&["build", "unit", "--publish"]));
+    world.ok(&["build", "unit", "--publish"]);
     let manifest = std::fs::read(world.path("repo/images/unit/1/manifest.json")).unwrap();
     let gate = serde_json::from_slice::<Value>(&manifest).unwrap()["gate"].clone();
     assert_eq!(gate["scan"]["accepted"][0]["reason"], "it is a joke");
@@ -246,14 +186,14 @@ fn published_with_its_exceptions(world: &World) {
 #[test]
 #[ignore = "e2e: src/scan src/sysprep"]
 fn e2e_a_clean_debian_and_a_clean_ubuntu_give_no_alarm() {
-    let world = World::new("both");
+    let world = world("both");
     for suite in ["trixie", "noble"] {
         let packages = "openssh-server, cloud-init, libpam-systemd, python3, sudo";
-        world.recipe(
+        world.image(
             suite,
             &format!("install: {{bootstrap: {{suite: {suite}, packages: [{packages}]}}}}\n"),
         );
-        succeeds(&world.run(&["build", suite, "--until", "seal"]));
+        world.ok(&["build", suite, "--until", "seal"]);
         for (stage, code) in [("install", 4), ("seal", 0)] {
             let disk = entry_of(&world, stage, suite).unwrap().join("disk.qcow2");
             let below = below(&disk);
@@ -262,11 +202,8 @@ fn e2e_a_clean_debian_and_a_clean_ubuntu_give_no_alarm() {
                 .into_iter()
                 .chain(below)
                 .collect();
-            let scan = world.run(&args);
-            let said = String::from_utf8_lossy(&scan.stderr);
-            let report: Value = serde_json::from_slice(&scan.stdout).expect(&said);
-            let findings = &report["findings"];
-            assert_eq!(scan.status.code(), Some(code), "{suite}: {findings:#}");
+            let scan = world.run(&args).exits(code);
+            let report = scan.json();
             assert!(report["files"].as_u64().unwrap() > 1000, "{suite}");
         }
     }
@@ -309,40 +246,34 @@ const SECRET: &str = "correct horse battery staple";
 
 #[test]
 fn a_result_with_a_secret_where_no_file_is_is_not_kept() {
-    let world = World::new("bios");
+    let world = world("bios");
     let disk = world.path("disk.raw");
-    let mut bytes = vec![0; 4 << 20];
-    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
-    std::fs::write(&disk, bytes).unwrap();
+    world.disk_file("disk.raw");
     let recipe = format!(
         "install: {{import: {{image: {}}}}}\nsecrets: {{token: {{env: {VARIABLE}}}}}\n",
         path(&disk)
     );
-    world.recipe("guarded", &recipe);
+    world.image("guarded", &recipe);
     let build = || {
         let mut build = world.command(&["build", "guarded", "--until", "install"]);
-        build.env(VARIABLE, SECRET).output().unwrap()
+        build.env(VARIABLE, SECRET).said()
     };
     let file = std::fs::File::options().write(true).open(&disk).unwrap();
     let at = 3 << 20;
     file.write_all_at(SECRET.as_bytes(), at).unwrap();
-    not_kept(&world, "install", &build());
+    not_kept(&world, "install", build());
     // It is the secret, and nothing else.
     file.write_all_at(&[0; 64], at).unwrap();
-    succeeds(&build());
+    build().ok();
     disk_of(&world, "install");
 }
 
 /// The build ended by the guard of the store, which has no result of the stage.
 #[track_caller]
-fn not_kept(world: &World, stage: &str, output: &Output) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{stderr}");
-    assert!(
-        stderr.contains("the secret `token` is in the result of the stage"),
-        "{stderr}"
-    );
-    assert!(!stderr.contains(SECRET), "{stderr}");
+fn not_kept(world: &World, stage: &str, said: Said) {
+    let said = said.exits(4);
+    let said = said.says(&["the secret `token` is in the result of the stage"]);
+    assert!(!said.err.contains(SECRET), "{}", said.err);
     assert_eq!(entry_of(world, stage, "guarded"), None);
 }
 
@@ -353,8 +284,8 @@ fn disk_of(world: &World, stage: &str) -> PathBuf {
 
 /// The entry in the store that a stage made, of `image` if that is not empty.
 fn entry_of(world: &World, stage: &str, image: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(world.path("state/store")).into_iter();
-    let mut paths = entries.flatten().flatten().map(|entry| entry.path());
+    let store = world.path("state/store");
+    let mut paths = names(&store).into_iter().map(|name| store.join(name));
     paths.find(|entry| {
         let meta = std::fs::read(entry.join("meta.json")).unwrap_or_default();
         serde_json::from_slice::<Value>(&meta).is_ok_and(|meta| {
@@ -365,31 +296,28 @@ fn entry_of(world: &World, stage: &str, image: &str) -> Option<PathBuf> {
 
 /// The gate said why, kept its evidence and named it, and nothing was published.
 #[track_caller]
-fn refused(world: &World, image: &str, output: &Output, why: &str) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let tail: Vec<_> = stderr.lines().rev().take(60).collect();
-    assert_eq!(output.status.code(), Some(4), "{tail:#?}");
-    assert!(stderr.contains(why), "no `{why}` in {tail:#?}");
+fn refused(world: &World, image: &str, said: Said, why: &str) {
+    let said = said.exits(4).says(&[why]);
     let logs = world.path(&format!("state/logs/{image}"));
-    let named: Vec<&str> = stderr
+    let named: Vec<&str> = said
+        .err
         .split([' ', ',', '\n'])
         .filter(|word| word.starts_with(path(&logs)))
         .collect();
-    assert!(
-        named.iter().any(|name| name.ends_with("gate.json")),
-        "{tail:#?}"
-    );
-    if !stderr.contains("leftover of its build") {
-        for end in [".png", ".log"] {
-            let kept = |name: &&str| name.contains("-console") && name.ends_with(end);
-            assert!(named.iter().any(kept), "{end}: {tail:#?}");
-        }
+    let names = |end: &str, of: &str| {
+        let kept = |name: &&str| name.contains(of) && name.ends_with(end);
+        assert!(named.iter().any(kept), "{end}: {}", said.evidence());
+    };
+    names("gate.json", "");
+    if !said.err.contains("leftover of its build") {
+        names(".png", "-console");
+        names(".log", "-console");
     }
     for name in named {
         assert!(Path::new(name).exists(), "{name}");
     }
     assert!(!world.path(&format!("repo/images/{image}")).exists());
-    assert!(world.left_over().is_empty(), "{:?}", world.left_over());
+    assert_eq!(world.left_over(), [""; 0]);
 }
 
 /// SIGKILL while both clones run; the next command clears up.
@@ -409,6 +337,6 @@ fn a_kill_leaves_nothing(world: &World) {
     });
     killed.kill().unwrap();
     killed.wait().unwrap();
-    succeeds(&world.run(&["gc"]));
-    assert!(world.left_over().is_empty(), "{:?}", world.left_over());
+    world.ok(&["gc"]);
+    assert_eq!(world.left_over(), [""; 0]);
 }

@@ -10,6 +10,8 @@ use imgforge::host::exec::Program;
 use imgforge::store::digests::Digests;
 use imgforge::store::inputs::Walked;
 
+use crate::support::{Run as _, imgforge};
+
 /// A file or directory as a plan reads it.
 fn walked(digests: &Digests, path: PathBuf) -> Walked {
     let found = digests.walk(&path).unwrap();
@@ -180,30 +182,21 @@ fn openpgp_signatures_count_when_the_host_names_their_key() {
     let allowed = repo.home.path().join("allowed-signers");
     let build = |text: &str| {
         std::fs::write(&allowed, text).unwrap();
-        let mut build = imgforge(root);
-        build.args(["build", "small", "--publish", "--state"]);
+        let mut build = imgforge();
+        build
+            .arg("-C")
+            .arg(root)
+            .args(["--progress", "plain", "--state"]);
         build.arg(repo.home.path().join("state"));
+        build.args(["build", "small", "--publish"]);
         build.env("GNUPGHOME", &home.0);
-        let output = build.env("IMGFORGE_ALLOWED_SIGNERS", &allowed).output();
-        let output = output.unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), stderr)
+        build.env("IMGFORGE_ALLOWED_SIGNERS", &allowed).said()
     };
     // The repository's directory is a file: that is found after the commit is.
-    let (code, said) = build(&format!("openpgp {fingerprint} # me\n"));
-    assert!(
-        code == Some(3) && said.contains("cannot be written"),
-        "{said}"
-    );
-    let (code, said) = build(&format!("openpgp {}\n", "A".repeat(40)));
-    assert!(code == Some(4) && said.contains("does not name"), "{said}");
-}
-
-#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-fn imgforge(root: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
-    command.arg("-C").arg(root).args(["--progress", "plain"]);
-    command
+    let found = build(&format!("openpgp {fingerprint} # me\n")).exits(3);
+    found.says(&["cannot be written"]);
+    let refused = build(&format!("openpgp {}\n", "A".repeat(40))).exits(4);
+    refused.says(&["does not name"]);
 }
 
 /// A signed commit has what is copied, and nothing tells `git status` of a change.

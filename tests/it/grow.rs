@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use imgforge::host::accel::{Accel, Setting};
 use imgforge::host::exec::Program;
 
-use crate::gate::{World, succeeds};
+use crate::gate::world;
 
 /// A disk with this table, made on 1 GiB and then as large as `size`.
 fn disk(dir: &Path, table: &str, size: u64) -> PathBuf {
@@ -115,12 +115,12 @@ fn the_first_boot_of_a_clone_of_debian_12_does_what_the_recipe_says() {
 #[track_caller]
 fn the_first_boot_does_what_the_recipe_says(suite: &str) {
     crate::slots::take(2);
-    let world = World::new("both");
+    let world = world("both");
     let patience = match Setting::Auto.choose().accel {
         Accel::Kvm => "1min 30s",
         Accel::Tcg => "9min",
     };
-    world.recipe(
+    world.image(
         suite,
         &format!(
             "include: [_base/grow.yaml]\n\
@@ -133,11 +133,6 @@ fn the_first_boot_does_what_the_recipe_says(suite: &str) {
              \x20 - '[ \"$(systemctl show -p Result --value systemd-networkd-wait-online)\" = success ]'\n"
         ),
     );
-    std::fs::create_dir(world.path("recipes/_base")).unwrap();
-    std::fs::write(
-        world.path("recipes/_base/grow.yaml"),
-        "machine: {grow: true}\n",
-    )
-    .unwrap();
-    succeeds(&world.run(&["build", suite, "--until", "check"]));
+    world.write("recipes/_base/grow.yaml", "machine: {grow: true}\n");
+    world.ok(&["build", suite, "--until", "check"]);
 }

@@ -300,7 +300,7 @@ fn a_proxy_that_refuses_is_named_with_its_own_words() {
         }
     });
     let dir = tempfile::tempdir().unwrap();
-    let pull = imgforge::host::exec::Program::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+    let pull = crate::support::imgforge_by_the_door()
         .args(["--state", dir.path().join("state").to_str().unwrap()])
         .args(["pull", "http://images.example/repo#web", "-o", "web.img"])
         .args(["--fingerprint", &"A".repeat(40)])

@@ -1,89 +1,31 @@
 //! Images that build on images, and several builds at once.
 
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-struct World {
-    dir: tempfile::TempDir,
+use crate::support::World;
+use crate::support::world::IMPORT;
+
+/// A recipe repository with a disk that images import.
+fn world() -> World {
+    let world = World::new();
+    world.disk_file("files/disk.raw");
+    world
 }
 
-impl World {
-    fn new() -> Self {
-        let world = World {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        world.write("imgforge.yaml", "state: state\n");
-        let mut disk = vec![0u8; 4 << 20];
-        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-        world.write("files/disk.raw", "");
-        std::fs::write(world.path("files/disk.raw"), disk).unwrap();
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn image(&self, name: &str, body: &str) {
-        self.write(
-            &format!("recipes/{name}.yaml"),
-            &format!("name: {name}\n{body}"),
-        );
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-            .arg("-C")
-            .arg(self.dir.path())
-            .args(args)
-            .args(["--progress", "plain", "--accel", "tcg"])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// `IMAGE STAGE` and key of every stage of every image.
-    fn keys(&self) -> std::collections::BTreeMap<String, String> {
-        let plans: Value = serde_json::from_str(&self.ok(&["plan", "--all", "--json"])).unwrap();
-        let stages = plans
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|plan| plan["stages"].as_array());
-        let word = |value: &Value| value.as_str().unwrap().to_owned();
-        stages
-            .flatten()
-            .map(|s| {
-                (
-                    format!("{} {}", word(&s["image"]), word(&s["label"])),
-                    word(&s["key"]),
-                )
-            })
-            .collect()
-    }
+/// `IMAGE STAGE` and key of every stage of every image.
+fn keys(world: &World) -> BTreeMap<String, String> {
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let stage = |stage: &Value| {
+        let name = format!("{} {}", word(&stage["image"]), word(&stage["label"]));
+        (name, word(&stage["key"]))
+    };
+    world.planned(&["--all"]).iter().map(stage).collect()
 }
-
-const IMPORT: &str = "install: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\n";
 
 fn chain() -> World {
-    let world = World::new();
+    let world = world();
     world.image("base", IMPORT);
     world.image(
         "middle",
@@ -104,9 +46,9 @@ fn chain() -> World {
 
 /// The stages whose keys differ, by image.
 fn changed(world: &World, change: impl FnOnce(&World)) -> Vec<String> {
-    let before = world.keys();
+    let before = keys(world);
     change(world);
-    let after = world.keys();
+    let after = keys(world);
     let differ = after
         .iter()
         .filter(|(name, key)| before.get(*name) != Some(*key));
@@ -140,7 +82,7 @@ fn a_change_in_the_middle_rebuilds_the_middle_and_what_builds_on_it() {
 fn the_plan_of_all_draws_what_builds_on_what() {
     let world = chain();
     world.image("other", IMPORT);
-    let drawn = world.ok(&["plan", "--all"]);
+    let drawn = world.ok(&["plan", "--all"]).out;
     let name = |line: &str| {
         line.chars()
             .take(32)
@@ -160,7 +102,7 @@ fn the_plan_of_all_draws_what_builds_on_what() {
 
 #[test]
 fn one_failure_stops_only_what_builds_on_it() {
-    let world = World::new();
+    let world = world();
     world.image("bad", "install: {import: {image: files/broken.qcow2}}\n");
     world.image("child", "from: bad\nconfigure: [{shell: {run: 'true'}}]\n");
     world.image("good", IMPORT);
@@ -169,20 +111,17 @@ fn one_failure_stops_only_what_builds_on_it() {
         "install: {import: {image: files/disk.raw}}\nmachine: {disk: 2GiB}\n",
     );
     world.write("files/broken.qcow2", "QFI\u{fb} but nothing more");
-    let output = world.run(&["build", "--all", "--until", "install"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("2 of 4 images failed"), "{stderr}");
-    assert!(stderr.contains("child (it builds on bad)"), "{stderr}");
-    let disks = |name: &str| -> usize {
-        let entries = std::fs::read_dir(world.path("state/store"))
-            .unwrap()
-            .flatten();
-        let metas =
-            entries.filter_map(|e| std::fs::read_to_string(e.path().join("meta.json")).ok());
-        metas
-            .filter(|meta| meta.contains(&format!("\"image\": \"{name}\"")))
-            .count()
+    let failed = world
+        .run(&["build", "--all", "--until", "install"])
+        .exits(1);
+    failed.says(&["2 of 4 images failed", "child (it builds on bad)"]);
+    let disks = |name: &str| {
+        let of = |entry: &String| {
+            let meta = world.path(&format!("state/store/{entry}/meta.json"));
+            let meta = std::fs::read_to_string(meta).unwrap_or_default();
+            meta.contains(&format!("\"image\": \"{name}\""))
+        };
+        world.stored().iter().filter(|entry| of(entry)).count()
     };
     assert_eq!((disks("good"), disks("twin"), disks("bad")), (1, 1, 0));
 }
@@ -195,19 +134,17 @@ fn steps_that_only_a_build_has_are_refused_in_an_image_s_own() {
                 - puppet: {agent: {server: 'puppet.example:x', certname: Node}}\n\
                 - shell: {run: 'true', secrets: {TOKEN: token}}\n";
     world.image("wrong", &format!("{IMPORT}instance:\n{step}"));
-    let output = world.run(&["validate", "recipes/wrong.yaml"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    for wanted in [
-        "`ansible` cannot run in `instance`",
-        "`cloud-init` cannot run in `instance`",
-        "Puppet's agent cannot run in `instance`",
-        "`Node` is no name for a certificate",
-        "`puppet.example:x` is no name of a server",
-        "a step of `instance` has no secrets",
-    ] {
-        assert!(stderr.contains(wanted), "{wanted}: {stderr}");
-    }
+    world
+        .run(&["validate", "recipes/wrong.yaml"])
+        .exits(2)
+        .says(&[
+            "`ansible` cannot run in `instance`",
+            "`cloud-init` cannot run in `instance`",
+            "Puppet's agent cannot run in `instance`",
+            "`Node` is no name for a certificate",
+            "`puppet.example:x` is no name of a server",
+            "a step of `instance` has no secrets",
+        ]);
 }
 
 #[test]
@@ -228,12 +165,7 @@ fn a_release_without_a_toolbox_is_refused_by_validate() {
     let above = "from: between\nconfigure: [{ansible: {playbook: ansible/site.yml}}]\n";
     world.image("above", above);
     for file in ["recipes/rpm.yaml", "recipes/above.yaml"] {
-        let output = world.run(&["validate", file]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(
-            stderr.contains("Ansible cannot be brought to fedora42"),
-            "{stderr}"
-        );
+        let refused = world.run(&["validate", file]).exits(2);
+        refused.says(&["Ansible cannot be brought to fedora42"]);
     }
 }

@@ -15,8 +15,9 @@ use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{Declared, How, Labels, Report, Seal, Trimmed, allocated, seal, select};
 
-use crate::gate::World;
+use crate::gate::world;
 use crate::phony::Phony;
+use crate::support::Run as _;
 use make::{
     PASSPHRASE, REFUSING, SWAP_UUID, encrypted, kernel_name, partitioned, refusing, subvolumes,
     with_a_removed_file, with_selinux,
@@ -249,11 +250,11 @@ const VARIABLE: &str = "IMGFORGE_TEST_PASSPHRASE";
 
 /// `imgforge shell` opens an encrypted disk with the recipe's secret, and says what it lacks.
 fn shown_by_its_secret(luks: &Path) {
-    let world = World::new("bios");
+    let world = world("bios");
     let image = world.path("locked.qcow2");
     let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]);
     convert.args([luks, &image]).run().unwrap();
-    world.recipe(
+    world.image(
         "locked",
         &format!(
             "install: {{import: {{image: {}}}}}\nsecrets: {{passphrase: {{env: {VARIABLE}}}}}\n",
@@ -263,27 +264,21 @@ fn shown_by_its_secret(luks: &Path) {
     let run = |args: &[&str], passphrase: Option<&str>| {
         let mut command = world.command(args);
         // Ctrl-] ends the guest that is connected.
-        std::fs::write(world.path("typed"), [0x1d]).unwrap();
+        world.write("typed", [0x1d]);
         command.stdin(File::open(world.path("typed")).unwrap());
-        let output = command.envs(passphrase.map(|value| (VARIABLE, value)));
-        let output = output.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said)
+        command
+            .envs(passphrase.map(|value| (VARIABLE, value)))
+            .said()
     };
-    let (code, said) = run(&["build", "locked", "--until", "install"], Some(PASSPHRASE));
-    assert_eq!(code, Some(0), "{said}");
-    let (code, said) = run(&["shell", "locked"], None);
-    assert_eq!(code, Some(2), "{said}");
-    for told in [
+    run(&["build", "locked", "--until", "install"], Some(PASSPHRASE)).ok();
+    let lacks = run(&["shell", "locked"], None).exits(2);
+    lacks.says(&[
         "a part of the disk is encrypted",
         "the secret `passphrase` is not there",
         &format!("the environment variable {VARIABLE} is not set"),
-    ] {
-        assert!(said.contains(told), "{told}: {said}");
-    }
-    let (code, said) = run(&["shell", "locked"], Some(PASSPHRASE));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("connected to the serial console"), "{said}");
+    ]);
+    let opens = run(&["shell", "locked"], Some(PASSPHRASE)).ok();
+    opens.says(&["connected to the serial console"]);
 }
 
 /// Where nobody can set labels, the guest does it at its first boot, but for one whose root is in

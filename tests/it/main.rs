@@ -25,9 +25,6 @@ mod oracle;
 mod outlets;
 mod pack;
 mod packaging;
-#[path = "../../src/patience.rs"]
-mod patience;
-mod phony;
 mod pipeline;
 mod power;
 mod pull;
@@ -36,14 +33,14 @@ mod repository;
 mod runner;
 mod runner_vm;
 mod scan;
-mod server;
-mod slots;
 mod state;
 mod status;
+mod support;
 mod sysprep;
 mod target;
-mod toy;
 mod unpack;
 mod views;
 mod virt_install;
 mod whole;
+
+use support::{patience, phony, server, slots, toy};

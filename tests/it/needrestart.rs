@@ -1,7 +1,7 @@
 //! Ubuntu 24.04's needrestart, which restarts outdated services at the end of every installation of
 //! packages: not in the middle of a build's steps, and never what runs them.
 
-use crate::gate::{World, succeeds};
+use crate::gate::world;
 use crate::slots;
 
 /// Each start of a unit has an id. `replace` installs again what a service and the runner's shell
@@ -46,12 +46,12 @@ cp /run/held zz-imgforge.conf
 #[ignore = "e2e: src/runner firstboot"]
 fn no_service_is_restarted_in_the_middle_of_a_step() {
     slots::take(1);
-    let world = World::new("bios");
-    std::fs::write(world.path("replace.sh"), SCRIPT).unwrap();
-    world.recipe(
+    let world = world("bios");
+    world.write("replace.sh", SCRIPT);
+    world.image(
         "noble",
         "install: {bootstrap: {suite: noble, packages: [libpam-systemd, cron]}}\n\
          configure: [{packages: [needrestart]}, {shell: replace.sh}]\n",
     );
-    succeeds(&world.run(&["build", "noble", "--until", "configure"]));
+    world.ok(&["build", "noble", "--until", "configure"]);
 }

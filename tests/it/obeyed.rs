@@ -4,28 +4,17 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::pipeline::World;
+use crate::support::world::NOBODY;
+use crate::support::{Run as _, World, imgforge};
 
 const PULL: [&str; 4] = ["pull", "main#web", "-o", "x.img"];
-const NOBODY: u32 = 65534;
 
-#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-fn imgforge(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
+fn run_in(dir: &Path, args: &[&str]) -> Command {
+    let mut command = imgforge();
     command.current_dir(dir).args(args);
-    command.env_remove("SUDO_UID").env_remove("IMGFORGE_TRUST");
     command
-}
-
-#[track_caller]
-fn says(output: &Output, code: i32, parts: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    for part in parts {
-        assert!(stderr.contains(part), "no `{part}` in {stderr}");
-    }
 }
 
 fn set(path: &Path, mode: u32) {
@@ -56,7 +45,7 @@ fn victim(world: &World) -> std::path::PathBuf {
 
 #[test]
 fn a_directory_where_all_may_write_says_nothing() {
-    let world = World::new();
+    let world = World::importing();
     let victim = victim(&world);
     plant(&world, "shared", &victim);
     world.write(
@@ -68,40 +57,31 @@ fn a_directory_where_all_may_write_says_nothing() {
     let pack = ["disk", "pack", "../../files/disk.raw", "-o", "x.xz"];
     let verify = ["repo", "verify"];
     for verb in [&["gc"][..], &PULL, &pack, &verify, &["doctor"], &["status"]] {
-        let output = imgforge(&shared.join("deep"), verb).output().unwrap();
-        says(
-            &output,
-            3,
-            &[
-                "is not obeyed",
-                "everybody may write there",
-                "another directory",
-            ],
-        );
+        let refused = run_in(&shared.join("deep"), verb).said().exits(3);
+        refused.says(&[
+            "is not obeyed",
+            "everybody may write there",
+            "another directory",
+        ]);
         assert!(victim.join("letter").exists(), "{verb:?}");
     }
     assert_eq!(fs::read_dir(shared.join("deep")).unwrap().count(), 0);
     // Who takes it for theirs has a state directory that is nobody's all the same.
     for verb in [&["gc"][..], &PULL, &pack, &["status"]] {
-        let mut trusting = imgforge(&shared.join("deep"), verb);
-        let output = trusting.env("IMGFORGE_TRUST", &shared).output().unwrap();
-        says(
-            &output,
-            3,
-            &["the state directory", "everybody may write there"],
-        );
+        let mut trusting = run_in(&shared.join("deep"), verb);
+        let refused = trusting.env("IMGFORGE_TRUST", &shared).said().exits(3);
+        refused.says(&["the state directory", "everybody may write there"]);
         assert!(victim.join("letter").exists(), "{verb:?}");
     }
     // In a directory of its own it counts.
     set(&shared, 0o755);
-    let output = imgforge(&shared.join("deep"), &["gc"]).output().unwrap();
-    says(&output, 0, &[]);
+    run_in(&shared.join("deep"), &["gc"]).said().ok();
     assert!(!victim.exists());
 }
 
 #[test]
 fn each_part_of_a_state_directory_is_this_users_own() {
-    let world = World::new();
+    let world = World::importing();
     let victim = victim(&world);
     plant(&world, "state", &victim);
     let parts = [
@@ -117,37 +97,33 @@ fn each_part_of_a_state_directory_is_this_users_own() {
         let path = world.path("state").join(part);
         fs::create_dir_all(&path).unwrap();
         set(&path, 0o777);
-        let output = world.run(&["gc"]);
         let chmod = format!("chmod go-w {}", path.canonicalize().unwrap().display());
-        says(
-            &output,
-            3,
-            &[
-                "others can change what is in the state directory",
-                &chmod,
-                "--state",
-            ],
-        );
+        world.run(&["gc"]).exits(3).says(&[
+            "others can change what is in the state directory",
+            &chmod,
+            "--state",
+        ]);
         set(&path, 0o755);
         let elsewhere = world.path("elsewhere");
         fs::rename(&path, &elsewhere).unwrap();
         symlink(&elsewhere, &path).unwrap();
-        says(&world.run(&["gc"]), 3, &["is a link"]);
-        says(&world.run(&["build", "small"]), 3, &["is a link"]);
+        for verb in [&["gc"][..], &["build", "small"]] {
+            world.run(verb).exits(3).says(&["is a link"]);
+        }
         fs::remove_file(&path).unwrap();
         fs::rename(&elsewhere, &path).unwrap();
     }
     assert!(victim.exists());
-    assert!(world.ok(&["gc"]).is_empty());
+    assert_eq!(world.ok(&["gc"]).err, "");
     assert!(!victim.exists());
 }
 
 #[test]
 fn a_ledger_does_not_name_what_imgforge_did_not_make() {
-    let world = World::new();
+    let world = World::importing();
     plant(&world, "state", &world.path("files"));
     let said = world.ok(&["gc"]);
-    assert!(said.contains("imgforge gives no such name"), "{said}");
+    said.says(&["imgforge gives no such name"]);
     assert!(world.path("files/disk.raw").exists());
     assert!(world.path("state/ledger/x/0.json").exists());
     // Neither a page nor what is on it may be a link.
@@ -169,26 +145,22 @@ fn a_ledger_does_not_name_what_imgforge_did_not_make() {
 #[test]
 #[ignore = "root: src/host/ours.rs src/host/statedir.rs src/store src/recipe/obeyed.rs"]
 fn root_obeys_no_other_user() {
-    let world = World::new();
+    let world = World::importing();
     let victim = victim(&world);
     plant(&world, "theirs", &victim);
     world.write("theirs/imgforge.yaml", "state: .\n");
     let dir = world.path("theirs");
-    let run = |verb: &[&str]| imgforge(&dir.join("deep"), verb).output().unwrap();
+    let run = |verb: &[&str]| run_in(&dir.join("deep"), verb).said();
     let give = |path: &Path, to| chown(path, Some(to), None).unwrap();
     // The directory, or the file alone.
     for given in [dir.clone(), dir.join("imgforge.yaml")] {
         give(&given, NOBODY);
         for verb in [&["gc"][..], &PULL] {
-            says(
-                &run(verb),
-                3,
-                &[
-                    "is not obeyed",
-                    "belongs to another user",
-                    "IMGFORGE_TRUST=",
-                ],
-            );
+            run(verb).exits(3).says(&[
+                "is not obeyed",
+                "belongs to another user",
+                "IMGFORGE_TRUST=",
+            ]);
         }
         give(&given, 0);
     }
@@ -196,18 +168,15 @@ fn root_obeys_no_other_user() {
     for part in ["store", "locks", "ledger"] {
         give(&dir.join(part), NOBODY);
         for verb in [&["gc"][..], &PULL] {
-            says(
-                &run(verb),
-                3,
-                &["others can change what is in the state", "chown -R 0: "],
-            );
+            let refused = run(verb).exits(3);
+            refused.says(&["others can change what is in the state", "chown -R 0: "]);
         }
         give(&dir.join(part), 0);
     }
     // A page, or a record on it.
     for given in ["ledger/x", "ledger/x/lock", "ledger/x/0.json"] {
         give(&dir.join(given), NOBODY);
-        says(&run(&["gc"]), 0, &[]);
+        run(&["gc"]).ok();
         assert!(victim.exists(), "{given}");
         // A page without records of ours is done with.
         record(&world, "theirs/ledger/x", &victim);
@@ -215,26 +184,22 @@ fn root_obeys_no_other_user() {
     }
     // What is to be cleared is another user's.
     give(&victim, NOBODY);
-    says(&run(&["gc"]), 0, &["it is not what this user made"]);
+    run(&["gc"]).ok().says(&["it is not what this user made"]);
     assert!(victim.exists());
     give(&victim, 0);
     // Who called sudo may say what root does; their state directory is none of root's.
     for given in [dir.clone(), dir.join("imgforge.yaml")] {
         give(&given, NOBODY);
     }
-    let mut sudo = imgforge(&dir, &["gc"]);
-    let output = sudo.env("SUDO_UID", NOBODY.to_string()).output().unwrap();
-    says(&output, 3, &["belongs to another user", "--state DIR"]);
+    let sudo = |user: u32| {
+        let mut command = run_in(&dir, &["gc"]);
+        command.env("SUDO_UID", user.to_string()).said()
+    };
+    let refused = sudo(NOBODY).exits(3);
+    refused.says(&["belongs to another user", "--state DIR"]);
     world.write("theirs/imgforge.yaml", "state: deep\n");
-    let mut sudo = imgforge(&dir, &["gc"]);
-    let output = sudo.env("SUDO_UID", NOBODY.to_string()).output().unwrap();
-    says(&output, 0, &[]);
-    let mut other = imgforge(&dir, &["gc"]);
-    says(
-        &other.env("SUDO_UID", "1").output().unwrap(),
-        3,
-        &["is not obeyed"],
-    );
+    sudo(NOBODY).ok();
+    sudo(1).exits(3).says(&["is not obeyed"]);
     let trust = ["gc", "--trust", dir.to_str().unwrap()];
-    says(&imgforge(&dir, &trust).output().unwrap(), 0, &[]);
+    run_in(&dir, &trust).said().ok();
 }

@@ -11,7 +11,7 @@ fn at(dir: &Path, words: &[&str]) {
 }
 
 fn imgforge(dir: &Path) -> Program {
-    let imgforge = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS);
+    let imgforge = crate::support::imgforge_by_the_door();
     imgforge.dir(dir).args(["--state", "state"])
 }
 
@@ -128,7 +128,7 @@ fn what_unpacks_without_end_leaves_the_host_room() {
         let script = format!(
             "mount -t tmpfs -o size=64m none small; \
              export TMPDIR=$PWD/small; {} --state state disk scan {disk} 2>&1 || :; ls -A small | wc -l",
-            crate::slots::IMGFORGE_WITHOUT_GUESTS
+            crate::support::IMGFORGE
         );
         let told = sh(&script).in_namespaces(&["--mount"]).text().unwrap();
         assert!(told.contains("is nearly full: less than 1.0 MiB"), "{told}");

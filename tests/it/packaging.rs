@@ -1,24 +1,14 @@
 //! What `make install` and `make deb` give works from where they put it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-const PROGRAM: &str = crate::slots::IMGFORGE_WITHOUT_GUESTS;
+use crate::support::{IMGFORGE as PROGRAM, Run as _, external};
 
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "tests run the packaging scripts")]
 fn run(program: &str, args: &[&str]) -> String {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(program);
-    let output = command
-        .args(args)
-        .current_dir(source)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
+    let mut command = external(program);
+    let command = command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.said().ok().out
 }
 
 fn check_tree(prefix: &Path) {

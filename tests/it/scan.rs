@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,25 +9,22 @@ use imgforge::host::exec::Program;
 use serde_json::Value;
 
 use crate::phony::Phony;
+use crate::support::{Run as _, Said, imgforge_with_guests};
 
 mod clean;
 mod containers;
 mod independent;
 mod volumes;
 
-#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-fn scan(args: &[&str]) -> Output {
-    let mut command = Command::new(crate::slots::imgforge());
-    command
-        .args(["disk", "scan", "--quiet", "--json"])
-        .args(args);
-    command.env("SCAN_TEST_SECRET", SECRET).output().unwrap()
+fn scan(args: &[&str]) -> Said {
+    let mut command = imgforge_with_guests();
+    command.args(["disk", "scan", "--quiet", "--json"]);
+    command.args(args).env("SCAN_TEST_SECRET", SECRET).said()
 }
 
 /// What the scan says: rule and path of each finding.
-fn findings(output: &Output) -> BTreeSet<(String, String)> {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).expect(&stderr);
+fn findings(said: &Said) -> BTreeSet<(String, String)> {
+    let report = said.json();
     let all = report["findings"].as_array().unwrap();
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
     for finding in all {
@@ -241,8 +237,7 @@ fn every_planted_leftover_is_found_on_a_disk_and_in_its_tree() {
     let dir = tempfile::tempdir().unwrap();
     let disk = phony.disk(dir.path(), "disk.raw");
     for file in [path(phony.path()), path(&disk)] {
-        let output = scan(&[file]);
-        assert_eq!(output.status.code(), Some(4));
+        let output = scan(&[file]).exits(4);
         let found = findings(&output);
         let missed: Vec<_> = expected().difference(&found).cloned().collect();
         assert!(missed.is_empty(), "{file}: {missed:?}");
@@ -264,18 +259,15 @@ fn every_planted_leftover_is_found_on_a_disk_and_in_its_tree() {
 fn a_clean_tree_gives_no_alarm_and_a_finding_can_be_accepted() {
     let phony = Phony::debian();
     let clean = scan(&[path(phony.path())]);
-    assert_eq!((clean.status.code(), findings(&clean).len()), (Some(0), 0));
+    assert_eq!((clean.code, findings(&clean).len()), (Some(0), 0));
     phony.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
-    assert_eq!(scan(&[path(phony.path())]).status.code(), Some(4));
+    scan(&[path(phony.path())]).exits(4);
     let accepted = scan(&[path(phony.path()), "--allow", "machine-id=/etc/*"]);
-    assert_eq!(
-        (accepted.status.code(), findings(&accepted).len()),
-        (Some(0), 0)
-    );
-    let report: Value = serde_json::from_slice(&accepted.stdout).unwrap();
+    assert_eq!((accepted.code, findings(&accepted).len()), (Some(0), 0));
+    let report = accepted.json();
     assert_eq!(report["accepted"][0]["path"], "/etc/machine-id");
     let unknown = scan(&[path(phony.path()), "--allow", "machine-ids"]);
-    assert_eq!(unknown.status.code(), Some(2));
+    assert_eq!(unknown.code, Some(2));
 }
 
 #[test]
@@ -362,15 +354,8 @@ fn a_removed_secret_is_gone_after_sealing() {
     let hidden = ("known-secret".to_owned(), "(free space)".to_owned());
     assert_eq!(findings(&scan(&args)), BTreeSet::from([hidden]));
     let state = dir.path().join("state");
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    let sealed = Command::new(crate::slots::imgforge())
-        .args(["--state", path(&state), "disk", "seal", path(&disk)])
-        .output()
-        .unwrap();
-    assert!(
-        sealed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&sealed.stderr)
-    );
-    assert_eq!(scan(&args).status.code(), Some(0));
+    let mut seal = imgforge_with_guests();
+    let seal = seal.args(["--state", path(&state), "disk", "seal", path(&disk)]);
+    seal.said().ok();
+    scan(&args).exits(0);
 }

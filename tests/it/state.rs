@@ -1,12 +1,12 @@
 //! The state directory: whose it is, and what lies in it that this imgforge cannot use.
 
-use crate::pipeline::World;
+use crate::support::World;
 
 const INSTALL: [&str; 4] = ["build", "small", "--until", "install"];
 
 #[test]
 fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
-    let world = World::new();
+    let world = World::importing();
     world.ok(&INSTALL);
     let mib = vec![1; 1 << 20];
     let (newer, draft) = ("ab".repeat(32), ".draft-0123");
@@ -22,7 +22,7 @@ fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
     world.write("state/ledger/old/lock", "");
     world.write("state/ledger/old/0.json", r#"{"kind": "moon", "phase": 3}"#);
     world.write("state/ledger/old/1.json", "");
-    let gc = |args: &[&str]| String::from_utf8(world.run(args).stdout).unwrap();
+    let gc = |args: &[&str]| world.run(args).out;
     let said = gc(&["gc"]);
     for part in [
         newer.as_str(),
@@ -56,7 +56,7 @@ fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
     assert!(said.contains(&format!("removed {draft}")), "{said}");
     assert!(world.stored().contains(&newer));
     drop(lock);
-    world.write("imgforge.yaml", "state: state\nstore: {max-size: 2MiB}\n");
+    world.configure("store: {max-size: 2MiB}\n");
     let said = gc(&["gc"]);
     assert!(said.contains(&format!("removed {newer}")), "{said}");
     assert_eq!(world.stored().len(), 2, "the entry, and what nobody knows");
@@ -66,7 +66,7 @@ fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
 #[test]
 fn a_directory_of_somebody_else_is_no_state_directory() {
     use std::os::unix::fs::PermissionsExt as _;
-    let world = World::new();
+    let world = World::importing();
     let mode = |name: &str| {
         let meta = std::fs::metadata(world.path(name)).unwrap();
         meta.permissions().mode() & 0o7777
@@ -93,13 +93,7 @@ fn a_directory_of_somebody_else_is_no_state_directory() {
         for verb in [&["gc"][..], &INSTALL] {
             let state = world.path(dir);
             let args = [&["--state", state.to_str().unwrap()], verb].concat();
-            let output = world.run(&args);
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(3), "{stderr}");
-            assert!(
-                stderr.contains(why) && stderr.contains("--state DIR"),
-                "{stderr}"
-            );
+            world.run(&args).exits(3).says(&[why, "--state DIR"]);
         }
         assert_eq!(mode(dir), mode_of, "{dir}");
         let left = std::fs::read_dir(world.path(dir)).unwrap().count();

@@ -1,7 +1,5 @@
 //! `status`: recipes against store against channels.
 
-use std::process::{Command, Output};
-
 use crate::repository::world::*;
 
 const RECIPE: &str = "name: web-node\ninstall: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\npublish: {channel: nightly}\n";
@@ -17,40 +15,15 @@ for family in parse(sys.stdin.read()):
 
 fn world() -> World {
     let world = World::new();
-    for dir in ["recipes", "files"] {
-        std::fs::create_dir_all(world.path(dir)).unwrap();
-    }
-    std::fs::write(
-        world.path("imgforge.yaml"),
-        "state: state\nrepositories: {main: {path: repo}}\n",
-    )
-    .unwrap();
-    std::fs::write(world.path("recipes/web-node.yaml"), RECIPE).unwrap();
-    let mut disk = vec![0u8; 4 << 20];
-    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    std::fs::write(world.path("files/disk.raw"), disk).unwrap();
+    world.configure("repositories: {main: {path: repo}}\n");
+    world.write("recipes/web-node.yaml", RECIPE);
+    world.disk_file("files/disk.raw");
     world
-}
-
-#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-fn run(world: &World, args: &[&str]) -> Output {
-    Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-        .arg("-C")
-        .arg(world.dir.path())
-        .args(["--progress", "plain", "--accel", "tcg"])
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Publishes as if the recipe had been built as it is now.
 fn published(world: &World, repository: &Repository, channel: &str, text: &str) {
-    let plan: Value =
-        serde_json::from_slice(&run(world, &["plan", "web-node", "--json"]).stdout).unwrap();
+    let plan = world.ok(&["plan", "web-node", "--json"]).json();
     let version = plan[0]["version"].as_str().unwrap();
     let disk = world.disk(text);
     let gate = proof("sealed");
@@ -63,46 +36,17 @@ fn published(world: &World, repository: &Repository, channel: &str, text: &str) 
 #[test]
 fn status_says_what_drifted_and_its_exit_code_says_whether() {
     let world = world();
-    let status = |args: &[&str]| run(&world, &[&["status"], args].concat());
-    let first = status(&[]);
-    assert_eq!(first.status.code(), Some(4), "{}", text(&first.stderr));
-    assert!(
-        text(&first.stdout).contains("not published"),
-        "{}",
-        text(&first.stdout)
-    );
-    assert!(
-        text(&first.stdout).contains("it was never built here"),
-        "{}",
-        text(&first.stdout)
-    );
-    assert!(
-        text(&first.stderr).contains("nightly, to which its recipe publishes, does not have it")
-    );
+    let status = |args: &[&str]| world.run(&[&["status"], args].concat());
+    let first = status(&[]).exits(4);
+    let first = first.prints(&["not published", "it was never built here"]);
+    first.says(&["nightly, to which its recipe publishes, does not have it"]);
 
     let repository = world.repository();
     published(&world, &repository, "nightly", "one");
-    let current = status(&[]);
-    let table = text(&current.stdout);
-    assert_eq!(
-        current.status.code(),
-        Some(0),
-        "{table}{}",
-        text(&current.stderr)
-    );
-    assert!(
-        table.contains("current") && table.contains("cccccccccccc"),
-        "{table}"
-    );
+    status(&[]).ok().prints(&["current", "cccccccccccc"]);
 
-    std::fs::write(
-        world.path("recipes/web-node.yaml"),
-        RECIPE.replace("1GiB", "2GiB"),
-    )
-    .unwrap();
-    let behind = status(&["--json"]);
-    assert_eq!(behind.status.code(), Some(4));
-    let json: Value = serde_json::from_slice(&behind.stdout).unwrap();
+    world.write("recipes/web-node.yaml", RECIPE.replace("1GiB", "2GiB"));
+    let json = status(&["--json"]).exits(4).json();
     let image = &json["images"][0];
     assert_eq!(
         (
@@ -115,36 +59,17 @@ fn status_says_what_drifted_and_its_exit_code_says_whether() {
         image["drift"][0].as_str().unwrap().contains("nightly has"),
         "{image}"
     );
-    assert_eq!(
-        status(&["--channel", "stable"]).status.code(),
-        Some(0),
-        "stable has nothing to do with it"
-    );
+    // Stable has nothing to do with it.
+    status(&["--channel", "stable"]).ok();
 
     let why = Stamp::now().why(Some("a release"));
     repository.freeze("nightly", true, &why).unwrap();
-    let frozen = status(&[]);
-    assert_eq!(
-        frozen.status.code(),
-        Some(0),
-        "frozen is behind on purpose: {}",
-        text(&frozen.stderr)
-    );
-    assert!(
-        text(&frozen.stdout).contains("frozen"),
-        "{}",
-        text(&frozen.stdout)
-    );
+    // It is behind on purpose.
+    status(&[]).ok().prints(&["frozen"]);
     repository.freeze("nightly", false, &Stamp::now()).unwrap();
 
     std::fs::remove_file(world.path("recipes/web-node.yaml")).unwrap();
-    let orphan = status(&[]);
-    assert_eq!(orphan.status.code(), Some(4));
-    assert!(
-        text(&orphan.stderr).contains("no recipe makes it"),
-        "{}",
-        text(&orphan.stderr)
-    );
+    status(&[]).exits(4).says(&["no recipe makes it"]);
 }
 
 #[test]
@@ -153,17 +78,13 @@ fn metrics_are_what_prometheus_reads_and_count_builds() {
     let repository = world.repository();
     published(&world, &repository, "nightly", "one");
     for _ in 0..2 {
-        let build = run(&world, &["build", "web-node", "--until", "install"]);
-        assert!(build.status.success(), "{}", text(&build.stderr));
+        world.ok(&["build", "web-node", "--until", "install"]);
     }
-    std::fs::write(world.path("files/disk.raw"), b"no disk").unwrap();
-    assert!(
-        !run(&world, &["build", "web-node", "--until", "install"])
-            .status
-            .success()
-    );
+    world.write("files/disk.raw", b"no disk");
+    let failed = world.run(&["build", "web-node", "--until", "install"]);
+    assert_ne!(failed.code, Some(0));
     let file = world.path("imgforge.prom");
-    run(&world, &["status", "--metrics", file.to_str().unwrap()]);
+    world.run(&["status", "--metrics", file.to_str().unwrap()]);
     let metrics = std::fs::read_to_string(&file).unwrap();
     let samples = crate::views::python(PARSE).input(metrics).text().unwrap();
     let place = "[('arch', 'x86_64'), ('channel', 'nightly'), ('image', 'web-node'), ('repository', 'main')]";
@@ -197,7 +118,7 @@ fn metrics_are_what_prometheus_reads_and_count_builds() {
 
 #[test]
 fn a_key_is_warned_of_thirty_days_before_it_expires() {
-    let mut world = world();
+    let world = world();
     let home = Home::new(world.path("gnupg"));
     home.gpg(&[
         "--quick-gen-key",
@@ -207,17 +128,12 @@ fn a_key_is_warned_of_thirty_days_before_it_expires() {
         // Nineteen days and a half: within one second of its birth a key of 20 days has all 20.
         "seconds=1684800",
     ]);
-    world.signer = Signer::configured_in("images@example.org", &home.0).unwrap();
+    let world = world.with_signer(Signer::configured_in("images@example.org", &home.0).unwrap());
     let repository = world.repository();
     published(&world, &repository, "nightly", "one");
     // On a host that has not signed it.
-    let status = run(&world, &["--state", "reader", "status"]);
-    assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
-    assert!(
-        text(&status.stderr).contains("expires in 19 days"),
-        "{}",
-        text(&status.stderr)
-    );
+    let status = world.ok(&["--state", "reader", "status"]);
+    status.says(&["expires in 19 days"]);
 }
 
 #[test]
@@ -228,7 +144,7 @@ fn passwords_in_addresses_are_shown_nowhere_and_warned_of() {
                   mirrors: {build: 'https://me:hunter2@m.example/debian'}\n\
                   vars: {place: 'http://me:hunter2@v.example/'}\n\
                   configure:\n- shell: {run: 'curl https://me:hunter2@s.example/'}\n";
-    std::fs::write(world.path("recipes/web-node.yaml"), recipe).unwrap();
+    world.write("recipes/web-node.yaml", recipe);
     for args in [
         &["show", "web-node", "--resolved"][..],
         &["show", "web-node", "--json"],
@@ -236,9 +152,7 @@ fn passwords_in_addresses_are_shown_nowhere_and_warned_of() {
         &["plan", "web-node", "--explain"],
         &["validate"],
     ] {
-        let output = run(&world, args);
-        let all = text(&output.stdout) + &text(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {all}");
+        let all = world.ok(args).all();
         assert!(!all.contains("hunter2"), "{args:?}: {all}");
         if args[0] == "show" {
             assert!(all.contains("https://m.example/debian"), "{all}");

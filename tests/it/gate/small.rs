@@ -116,7 +116,7 @@ fn disk(world: &World, name: &str, phony: &Phony) {
     let first = std::fs::read("/usr/lib/grub/i386-pc/boot.img").unwrap();
     file.write_all_at(&first[..440], 0).unwrap();
     file.write_all_at(&core, 512).unwrap();
-    world.recipe(name, &import(world, name));
+    world.image(name, &import(world, name));
 }
 
 /// A leftover, a kill between two clones, a unit that failed, exceptions with their reasons, and a
@@ -125,7 +125,7 @@ fn disk(world: &World, name: &str, phony: &Phony) {
 #[ignore = "vm: src/stage/check src/scan src/runner src/stage/publish.rs"]
 fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     slots::take(2);
-    let world = World::new("bios");
+    let world = world("bios");
     let phony = guest();
     phony.file("etc/app.conf", "password = hunter22x\n");
     phony.file(
@@ -135,17 +135,17 @@ fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     disk(&world, "unit", &phony);
     let publish = ["build", "unit", "--publish"];
     let why = "secret-assignment: /etc/app.conf (line 1)";
-    refused(&world, "unit", &world.run(&publish), why);
+    refused(&world, "unit", world.run(&publish), why);
 
     let import = import(&world, "unit");
     let allow = "allow: [{rule: secret-assignment, path: /etc/app.conf, reason: it is a joke}]";
-    world.recipe("unit", &format!("{import}check:\n  {allow}\n"));
+    world.image("unit", &format!("{import}check:\n  {allow}\n"));
     a_kill_leaves_nothing(&world);
     let why = "the unit broken.service failed";
-    refused(&world, "unit", &world.run(&publish), why);
+    refused(&world, "unit", world.run(&publish), why);
 
     let units = "failed-units: {broken.service: it is broken on purpose}";
-    world.recipe(
+    world.image(
         "unit",
         &format!("{import}check:\n  {allow}\n  {units}\npack: {{profile: fast}}\n"),
     );
@@ -155,10 +155,8 @@ fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     phony.file("etc/panics", "");
     disk(&world, "panics", &phony);
     // A machine that crashed is gone before anybody can look at its screen.
-    let output = world.run(&["build", "panics", "--publish"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{stderr}");
-    assert!(stderr.contains("kernel panicked"), "{stderr}");
+    let output = world.run(&["build", "panics", "--publish"]).exits(4);
+    output.says(&["kernel panicked"]);
     assert!(!world.path("repo/images/panics").exists());
-    assert!(world.left_over().is_empty(), "{:?}", world.left_over());
+    assert_eq!(world.left_over(), [""; 0]);
 }

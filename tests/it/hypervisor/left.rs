@@ -155,7 +155,7 @@ fn be_killed(state: &Path) {
 
 #[test]
 fn the_program_measures_this_hosts_device_without_hanging() {
-    let probe = Program::at(slots::IMGFORGE_WITHOUT_GUESTS).arg(accel::PROBE_COMMAND);
+    let probe = crate::support::imgforge_by_the_door().arg(accel::PROBE_COMMAND);
     let choice = accel::probe_with(probe);
     let device = Path::new("/dev/kvm").exists();
     let told = [

@@ -4,10 +4,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
-use super::world::{World, guest, puppet_and_store, tail};
+use super::world::{guest, puppet_and_store, tail, world};
 use crate::patience::wait_for;
+use crate::support::{Run as _, external};
 
 /// What a guest on QEMU's own network calls its host.
 const HOST: &str = "10.0.2.2";
@@ -27,7 +28,6 @@ fn free_port() -> u16 {
 
 impl Server {
     #[track_caller]
-    #[allow(clippy::disallowed_methods, reason = "the real server")]
     fn new(site: &str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("imgforge-puppet-")
@@ -90,7 +90,7 @@ impl Server {
             fs::write(path, text).unwrap();
         }
         let out = fs::File::create(at.join("out")).unwrap();
-        let child = Command::new("java")
+        let child = external("java")
             .args(["-Xms256m", "-Xmx1g", "-Djruby.lib=/usr/share/jruby/lib"])
             .arg("-Djruby.logger.class=com.puppetlabs.jruby_utils.jruby.Slf4jLogger")
             .args(["-jar", "/usr/share/puppetserver/puppetserver.jar"])
@@ -101,7 +101,6 @@ impl Server {
             .arg("--restart-file")
             .arg(at.join("restart"))
             .current_dir("/usr/share/puppetserver")
-            .stdin(Stdio::null())
             .stderr(out.try_clone().unwrap())
             .stdout(out)
             .spawn()
@@ -139,7 +138,7 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
     let server = Server::new(
         "node 'golden-web' {\n  file { '/etc/by-server': content => \"for ${facts['role']}\\n\" }\n}\n",
     );
-    let world = World::new();
+    let world = world();
     // An agent may be older than its server, but not newer.
     world.image(
         "older",
@@ -160,7 +159,7 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
         );
         let said = world.built("agent");
         assert!(said.contains("Puppet made its changes"), "{}", tail(&said));
-        let disk = world.disk("agent");
+        let disk = world.sealed_disk("agent");
         let disk = disk.to_str().unwrap();
         let wanted = format!("for {role}\n");
         assert_eq!(guest("virt-cat", &["-a", disk, "/etc/by-server"]), wanted);
@@ -183,16 +182,7 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
     );
     let key = fs::read_to_string(&key).unwrap();
     let line = key.lines().nth(20).unwrap();
-    #[allow(clippy::disallowed_methods, reason = "an independent search")]
-    let found = Command::new("grep")
-        .args(["-rlaF", "-e", line])
-        .arg(&store)
-        .output()
-        .unwrap();
-    assert_eq!(
-        found.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&found.stdout)
-    );
+    let mut found = external("grep");
+    let found = found.args(["-rlaF", "-e", line]).arg(&store).said();
+    found.exits(1);
 }

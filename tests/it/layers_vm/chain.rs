@@ -1,10 +1,10 @@
 //! A chain of three images: what a change builds again, and what it leaves as it is.
 
-use super::world::{World, guest, tail};
+use super::world::{World, guest, tail, world};
 
 /// The images of the stages that a build would run.
 fn runs(world: &World) -> Vec<String> {
-    let stages = world.plan("leaf").into_iter();
+    let stages = world.stages("leaf").into_iter();
     let mut images: Vec<String> = stages
         .filter(|(_, _, cached, _)| !cached)
         .map(|(image, ..)| image)
@@ -16,7 +16,7 @@ fn runs(world: &World) -> Vec<String> {
 #[test]
 #[ignore = "e2e: src/pipeline src/store src/stage/install"]
 fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
-    let world = World::new();
+    let world = world();
     world.image(
         "middle",
         "from: mini\nconfigure: [{shell: firstboot/middle.sh}]\n",
@@ -33,11 +33,11 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     );
     world.write("firstboot/unused.sh", "#!/bin/sh\n");
     world.built("leaf");
-    let base = world.disk("mini");
+    let base = world.sealed_disk("mini");
     let content = |path: &str| {
         guest(
             "virt-cat",
-            &["-a", world.disk("leaf").to_str().unwrap(), path],
+            &["-a", world.sealed_disk("leaf").to_str().unwrap(), path],
         )
     };
     assert_eq!(content("/etc/leaf"), "above-first\n");
@@ -48,7 +48,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     world.write("firstboot/middle.sh", &middle("second"));
     assert_eq!(runs(&world), ["middle", "leaf"]);
     let why = |image: &str| {
-        let stages = world.plan("leaf").into_iter();
+        let stages = world.stages("leaf").into_iter();
         let mut configure = stages.filter(|stage| stage.0 == image && stage.1 == "configure");
         configure.next().unwrap().3
     };
@@ -67,7 +67,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     for cached in ["mini install: cached", "mini seal: cached"] {
         assert!(said.contains(cached), "{cached}: {}", tail(&said));
     }
-    assert_eq!(world.disk("mini"), base);
+    assert_eq!(world.sealed_disk("mini"), base);
     assert_eq!(content("/etc/leaf"), "above-second\n");
     assert_eq!(runs(&world), Vec::<String>::new());
 }
@@ -76,7 +76,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
 #[test]
 #[ignore = "e2e: src/stage firstboot"]
 fn e2e_a_larger_disk_of_a_child_is_its_roots() {
-    let world = World::new();
+    let world = world();
     world.image(
         "large",
         "from: mini\nmachine: {disk: 5GiB}\nconfigure:\n\

@@ -3,12 +3,12 @@
 
 use std::net::TcpListener;
 
-use super::world::{World, guest};
+use super::world::{guest, world};
 
 #[test]
 #[ignore = "e2e: firstboot src/runner"]
 fn e2e_steps_fail_with_their_names_and_last_lines() {
-    let world = World::new();
+    let world = world();
     world.image(
         "missing",
         "from: mini\nconfigure: [{packages: [no-such-package-at-all]}]\n",
@@ -38,7 +38,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
 #[test]
 #[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_server_that_does_not_answer_is_named() {
-    let world = World::new();
+    let world = world();
     // Connections are made, and nobody ever takes them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -64,7 +64,7 @@ fn e2e_a_server_that_does_not_answer_is_named() {
 #[test]
 #[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
-    let world = World::new();
+    let world = world();
     for (image, step, limit, complaint) in [
         (
             "killed",
@@ -107,7 +107,7 @@ fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
 #[test]
 #[ignore = "e2e: firstboot/actions/cloud-init.sh src/runner"]
 fn e2e_user_data_is_applied_once_and_forgotten() {
-    let world = World::new();
+    let world = world();
     world.image(
         "cloudy",
         "from: mini\nconfigure: [{packages: [cloud-init]}]\n",
@@ -122,7 +122,7 @@ fn e2e_user_data_is_applied_once_and_forgotten() {
          runcmd: [[touch, /etc/by-runcmd]]\n",
     );
     world.built("good");
-    let good = world.disk("good");
+    let good = world.sealed_disk("good");
     let good = good.to_str().unwrap();
     assert_eq!(
         guest("virt-cat", &["-a", good, "/etc/by-cloud-init"]),

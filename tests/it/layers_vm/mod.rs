@@ -6,7 +6,7 @@ mod chain;
 mod failures;
 mod world;
 
-use world::{World, guest, tail};
+use world::{World, guest, tail, world};
 
 const PLAYBOOK: &str = r#"
 - hosts: web
@@ -78,7 +78,7 @@ fn play(world: &World) -> String {
 #[test]
 #[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn a_playbook_runs_twice_with_its_collection_and_vault() {
-    let world = World::new();
+    let world = world();
     let said = play(&world);
     assert!(said.contains("task 4: a package ("), "{}", tail(&said));
     assert!(said.contains("the second run, which must not change anything"));
@@ -87,7 +87,7 @@ fn a_playbook_runs_twice_with_its_collection_and_vault() {
         "the vault's password was shown"
     );
     assert!(world.path("ansible/requirements.lock.yml").exists());
-    let play = world.disk("play");
+    let play = world.sealed_disk("play");
     let opened = guest("virt-cat", &["-a", play.to_str().unwrap(), "/etc/opened"]);
     assert_eq!(opened.trim(), "opened");
 }
@@ -95,10 +95,10 @@ fn a_playbook_runs_twice_with_its_collection_and_vault() {
 #[test]
 #[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn e2e_an_image_has_what_its_playbook_did_and_nothing_of_ansible() {
-    let world = World::new();
+    let world = world();
     play(&world);
     world.built("mini");
-    let (mini, play) = (world.disk("mini"), world.disk("play"));
+    let (mini, play) = (world.sealed_disk("mini"), world.sealed_disk("play"));
     let disks = ["-a", mini.to_str().unwrap(), "-A", play.to_str().unwrap()];
     let differ = guest("virt-diff", &disks);
     let touched: Vec<&str> = differ.lines().filter_map(path).collect();
@@ -153,7 +153,7 @@ fn path(line: &str) -> Option<&str> {
 #[test]
 #[ignore = "e2e: firstboot src/runner"]
 fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
-    let world = World::new();
+    let world = world();
     let tasks: String = (1..8)
         .map(|n| {
             let code = u8::from(n == 7);
@@ -197,7 +197,7 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
 #[test]
 #[ignore = "e2e: firstboot src/runner src/toolbox"]
 fn a_manifest_is_applied_with_its_modules_and_data() {
-    let world = World::new();
+    let world = world();
     world.write(
         "puppet/site.pp",
         "include acme\nnotice(\"role ${facts['role']}\")\n",
@@ -217,7 +217,7 @@ fn a_manifest_is_applied_with_its_modules_and_data() {
     let said = world.built("pup");
     assert!(said.contains("role tester"), "{}", tail(&said));
     assert!(said.contains("Puppet made its changes"), "{}", tail(&said));
-    let disk = world.disk("pup");
+    let disk = world.sealed_disk("pup");
     let cat = |path: &str| guest("virt-cat", &["-a", disk.to_str().unwrap(), path]);
     assert_eq!(cat("/etc/acme"), "from hiera\n");
     let left = guest("virt-ls", &["-a", disk.to_str().unwrap(), "-R", "/var/lib"]);

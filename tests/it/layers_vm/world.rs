@@ -1,8 +1,10 @@
 //! A recipe repository with the smallest Debian, `mini`, and the looks into its images.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+
+use crate::support::names;
+pub(super) use crate::support::{Said, World};
 
 /// The state of all worlds of this process: the smallest Debian is installed once.
 fn state() -> &'static Path {
@@ -19,82 +21,36 @@ pub(super) fn puppet_and_store() -> (PathBuf, PathBuf) {
     (state().join("puppet"), state().join("store"))
 }
 
-pub(super) struct World {
-    dir: tempfile::TempDir,
+/// A recipe repository with `mini`.
+pub(super) fn world() -> World {
+    let world = World::with_guests("layers").with_env("IMGFORGE_TEST_VAULT", "open sesame 1");
+    world.write("imgforge.yaml", format!("state: {}\n", state().display()));
+    let mini = "install: {bootstrap: {suite: trixie}}\nmachine: {disk: 3GiB, memory: 1GiB}\n";
+    world.image("mini", mini);
+    world
 }
 
 impl World {
-    pub(super) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-layers-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        let world = World { dir };
-        world.write("imgforge.yaml", &format!("state: {}\n", state().display()));
-        world.image(
-            "mini",
-            "install: {bootstrap: {suite: trixie}}\nmachine: {disk: 3GiB, memory: 1GiB}\n",
-        );
-        world
-    }
-
     /// Guests reach this port of the host's loopback.
     pub(super) fn opens(&self, port: u16) {
-        let state = state();
-        self.write(
-            "imgforge.yaml",
-            &format!("state: {}\nhost-ports: [{port}]\n", state.display()),
-        );
+        let state = state().display();
+        let text = format!("state: {state}\nhost-ports: [{port}]\n");
+        self.write("imgforge.yaml", text);
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(super) fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    pub(super) fn image(&self, name: &str, body: &str) {
-        self.write(
-            &format!("recipes/{name}.yaml"),
-            &format!("name: {name}\n{body}"),
-        );
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    pub(super) fn build(&self, name: &str, until: &str) -> Output {
-        Command::new(crate::slots::imgforge())
-            .arg("-C")
-            .arg(self.dir.path())
-            .args(["build", name, "--until", until, "--progress", "plain", "-v"])
-            .env("IMGFORGE_TEST_VAULT", "open sesame 1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+    #[track_caller]
+    pub(super) fn build(&self, name: &str, until: &str) -> Said {
+        self.run(&["-v", "build", name, "--until", until])
     }
 
     #[track_caller]
     pub(super) fn built(&self, name: &str) -> String {
-        let output = self.build(name, "seal");
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{name}: {}", tail(&stderr));
-        stderr
+        self.build(name, "seal").ok().err
     }
 
     /// The stages of a build until `seal`: image, stage, whether the store has it, and why not.
     #[track_caller]
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    pub(super) fn plan(&self, name: &str) -> Vec<(String, String, bool, String)> {
-        let output = Command::new(crate::slots::imgforge())
-            .arg("-C")
-            .arg(self.dir.path())
-            .args(["plan", name, "--until", "seal", "--json"])
-            .output()
-            .unwrap();
-        let plans: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    pub(super) fn stages(&self, name: &str) -> Vec<(String, String, bool, String)> {
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let stage = |stage: &serde_json::Value| {
             let why = stage["why"].as_array().unwrap().iter().map(text);
@@ -102,7 +58,7 @@ impl World {
             let why = why.collect::<Vec<_>>().join("; ");
             (text(&stage["image"]), text(&stage["label"]), cached, why)
         };
-        let stages = plans[0]["stages"].as_array().unwrap();
+        let stages = self.planned(&[name, "--until", "seal"]);
         stages.iter().map(stage).collect()
     }
 
@@ -110,24 +66,16 @@ impl World {
     /// below in the store.
     #[track_caller]
     pub(super) fn fails(&self, name: &str, wanted: &[&str]) {
-        let output = self.build(name, "configure");
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{}", tail(&stderr));
-        for wanted in wanted {
-            assert!(stderr.contains(wanted), "{wanted}: {}", tail(&stderr));
-        }
-        let entries = std::fs::read_dir(state().join("store")).unwrap();
-        let drafts = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(".draft"));
-        assert_eq!(drafts.count(), 0);
-        for (image, stage, cached, why) in self.plan(name) {
+        self.build(name, "configure").exits(1).says(wanted);
+        let names = names(&state().join("store"));
+        assert!(!names.iter().any(|name| name.starts_with(".draft")));
+        for (image, stage, cached, why) in self.stages(name) {
             assert_eq!(cached, image != name, "{image} {stage}: {why}");
         }
     }
 
     /// The sealed disk of an image, the latest.
-    pub(super) fn disk(&self, name: &str) -> PathBuf {
+    pub(super) fn sealed_disk(&self, name: &str) -> PathBuf {
         let entries = std::fs::read_dir(state().join("store")).unwrap().flatten();
         let of = |dir: &Path| {
             let meta = std::fs::read(dir.join("meta.json")).ok()?;

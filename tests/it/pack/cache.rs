@@ -92,7 +92,7 @@ fn processes_share_a_cache() {
         &[(0, &text), (9 << 20, &noise(3 << 20))],
     );
     let run = |name: &str| {
-        Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+        crate::support::imgforge_by_the_door()
             .args(["-q", "disk", "pack", "--profile", "fast", "--state"])
             .arg(dir.path().join("state"))
             .arg(&raw)

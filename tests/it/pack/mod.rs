@@ -269,7 +269,7 @@ fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
             .in_namespaces(&["--user", "--map-root-user", "--mount"])
             .args(["-c", script, "sh"])
             .arg(&small)
-            .args([crate::slots::IMGFORGE_WITHOUT_GUESTS, verb])
+            .args([crate::support::IMGFORGE, verb])
             .arg(input)
             .text()
             .unwrap();
@@ -291,7 +291,7 @@ fn a_limit_on_file_sizes_is_told_and_nothing_gets_the_name() {
     let text = Program::new("dash")
         .args(["-c", script, "dash"])
         .arg(dir.path())
-        .arg(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+        .arg(crate::support::IMGFORGE)
         .arg(&raw)
         .text()
         .unwrap();

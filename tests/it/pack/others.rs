@@ -138,7 +138,7 @@ fn a_qcow2_disk_is_packed_like_the_raw_one() {
         .unwrap();
     let (expected, packed) = pack(&raw, Profile::Fast, 1);
     let out = dir.path().join("from-qcow2.xz");
-    let text = Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+    let text = crate::support::imgforge_by_the_door()
         .args([
             "-q",
             "disk",

@@ -9,6 +9,7 @@ mod trace;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use disk::{Disk, Tree};
 
@@ -35,11 +36,10 @@ impl Run {
 /// How many states are tried by running whole programs.
 const SOME: usize = 10;
 
-/// Runs imgforge with `arguments`; what a loss of power may leave of the directory `root`.
-fn states(root: &Path, arguments: &[&str], scratch: &Path) -> Run {
+/// Runs imgforge; what a loss of power may leave of the directory `root`.
+fn states(root: &Path, imgforge: &Command, scratch: &Path) -> Run {
     let mut replay = trace::Replay::new(Disk::of(&disk::read(root)), root);
-    let program = Path::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
-    let calls = trace::run(program, arguments, scratch);
+    let calls = trace::run(imgforge, scratch);
     let mut during = BTreeSet::new();
     for call in &calls {
         if call.is_barrier() {

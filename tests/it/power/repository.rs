@@ -46,11 +46,12 @@ impl Published {
 
     /// What a loss of power leaves of the directory `root` while imgforge runs.
     fn run(&self, root: &str, arguments: &[&str]) -> Run {
-        let dir = &self.site.world.dir;
-        let before = ["-C", dir.path().to_str().unwrap(), "--progress", "plain"];
         let scratch = tempfile::tempdir().unwrap();
-        let root = self.site.world.path(root);
-        states(&root, &[&before, arguments].concat(), scratch.path())
+        let (root, publish) = (
+            self.site.world.path(root),
+            self.site.world.command(arguments),
+        );
+        states(&root, &publish, scratch.path())
     }
 
     /// What readers find is signed and whole; which revisions they find.

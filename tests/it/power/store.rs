@@ -5,7 +5,7 @@ use imgforge::store::Store;
 
 use super::disk::{self, Tree};
 use super::{Run, states};
-use crate::pipeline::World;
+use crate::support::World;
 
 const BUILD: [&str; 4] = ["build", "small", "--until", "install"];
 const AGAIN: [&str; 6] = ["build", "small", "--until", "install", "--from", "install"];
@@ -18,33 +18,21 @@ struct State {
 
 impl State {
     fn new() -> Self {
-        let world = World::new();
+        let world = World::importing();
         let store = Store::new(world.path("state"));
         State { world, store }
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
-        let dir = self.world.path("");
-        let before = [
-            "-C",
-            dir.to_str().unwrap(),
-            "--progress",
-            "plain",
-            "--accel",
-            "tcg",
-        ];
-        let (arguments, scratch) = ([&before, arguments].concat(), self.world.path("files"));
-        states(self.store.state(), &arguments, &scratch)
+        let scratch = self.world.path("files");
+        states(self.store.state(), &self.world.command(arguments), &scratch)
     }
 
     /// The key of the install stage as a plan says it now.
     fn key(&self) -> Key {
-        let plan = self.world.run(&["plan", "small", "--json"]);
-        let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
-        let mut stages = plan[0]["stages"].as_array().unwrap().iter();
-        let found = stages
-            .find(|planned| planned["stage"] == "install")
-            .unwrap();
+        let stages = self.world.planned(&["small"]).into_iter();
+        let mut found = stages.filter(|planned| planned["stage"] == "install");
+        let found = found.next().unwrap();
         Key::parse(found["key"].as_str().unwrap()).unwrap()
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-
-use imgforge::host::exec::Program;
+use std::process::Command;
 
 use super::disk::{Disk, Id, Kind};
+use crate::support::{Run as _, under};
 
 /// What changes files, names, or what of them lasts; and what the replay cannot follow, which it
 /// must not miss.
@@ -32,12 +32,21 @@ impl Call {
 }
 
 /// Runs a program; the calls of it and of the programs that it starts, in their order.
-pub(crate) fn run(program: &Path, arguments: &[&str], scratch: &Path) -> Vec<Call> {
+pub(crate) fn run(imgforge: &Command, scratch: &Path) -> Vec<Call> {
     let file = scratch.join("calls.txt");
-    let strace =
-        Program::new("strace").args(["-f", "-y", "-qq", "--seccomp-bpf", "-s", "16777216"]);
-    let strace = strace.args(["-e", CALLS, "-e", WITHOUT, "-o"]).arg(&file);
-    strace.arg(program).args(arguments).run().unwrap();
+    let strace = [
+        "strace",
+        "-f",
+        "-y",
+        "-qq",
+        "--seccomp-bpf",
+        "-s",
+        "16777216",
+        "-e",
+        CALLS,
+    ];
+    let to = ["-e", WITHOUT, "-o", file.to_str().unwrap()];
+    under(&[&strace[..], &to].concat(), imgforge).said().ok();
     parse(&String::from_utf8(std::fs::read(file).unwrap()).unwrap())
 }
 

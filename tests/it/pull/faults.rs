@@ -306,7 +306,7 @@ fn a_full_disk_leaves_nothing_under_the_name() {
         "mount -t tmpfs -o size=256k none '{small}' && {program} -C '{small}' --state '{state}' \
          pull '{base}#web' -o disk.raw --key '{key}'; code=$?; ls -A '{small}'; exit $code",
         small = small.display(),
-        program = crate::slots::IMGFORGE_WITHOUT_GUESTS,
+        program = crate::support::IMGFORGE,
         state = machine.path("state").display(),
         base = server.text(""),
         key = world.path("repo/imgforge.gpg").display(),

@@ -128,7 +128,7 @@ fn a_sites_own_authority_is_named_by_the_environment_or_the_host() {
     Program::new("sh")
         .in_namespaces(&["-rm"])
         .args(["-c", &line, "sh"])
-        .arg(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+        .arg(crate::support::IMGFORGE)
         .arg("-C")
         .arg(machine.path(""))
         .arg("--state")

@@ -237,7 +237,7 @@ impl Machine {
 
     /// The program itself, as this machine.
     pub(crate) fn program(&self) -> Program {
-        Program::at(crate::slots::IMGFORGE_WITHOUT_GUESTS)
+        crate::support::imgforge_by_the_door()
             .arg("-C")
             .arg(self.dir.path())
             .arg("--state")

@@ -2,22 +2,23 @@
 
 use super::site::Site;
 use super::world::*;
+use crate::support::{Run as _, Said, under};
 
 /// Runs imgforge where the repository is mounted so that nobody can write to it.
-fn read_only(site: &Site, args: &[&str]) -> Result<String> {
+fn read_only(site: &Site, args: &[&str]) -> Said {
     let repository = site.world.path("repo");
     let line = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" \
                 && ! touch \"$1/x\" 2> /dev/null && shift && exec \"$@\"";
-    Program::new("sh")
-        .in_namespaces(&["-rm"])
-        .args(["-c", line, "sh"])
-        .arg(repository)
-        .arg(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-        .arg("-C")
-        .arg(site.world.dir.path())
-        .args(["--progress", "plain"])
-        .args(args)
-        .text()
+    let shell = [
+        "unshare",
+        "-rm",
+        "sh",
+        "-c",
+        line,
+        "sh",
+        repository.to_str().unwrap(),
+    ];
+    under(&shell, &site.world.command(args)).said()
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn who_only_reads_needs_no_right_to_write() {
     site.configure(
         "signing-key: nobody@example.org\nrepositories: {main: {path: repo, url: https://x/}}\n",
     );
-    let run = |args: &[&str]| read_only(&site, args).unwrap_or_else(|e| panic!("{}", e.render()));
+    let run = |args: &[&str]| read_only(&site, args).ok().out;
     let prune = [
         "repo",
         "prune",
@@ -68,8 +69,7 @@ fn who_only_reads_needs_no_right_to_write() {
         &[&prune[..], &["--yes"]].concat()[..],
         &["repo", "yank", "web-node@1", "--why", "x"],
     ] {
-        let text = read_only(&site, args).unwrap_err().render();
-        assert!(text.contains("cannot be written"), "{text}");
+        read_only(&site, args).says(&["cannot be written"]);
     }
 }
 
@@ -92,10 +92,8 @@ fn a_copy_does_not_take_what_a_killed_publisher_left_half_way() {
     std::fs::remove_dir_all(&root).unwrap();
     std::fs::rename(&killed, &root).unwrap();
 
-    let text = read_only(&site, &["repo", "copy", "mirror"])
-        .unwrap_err()
-        .render();
-    assert!(text.contains("killed, did not finish"), "{text}");
+    let refused = read_only(&site, &["repo", "copy", "mirror"]);
+    refused.says(&["killed, did not finish"]);
     assert!(!site.world.path("mirror/index.asc").exists());
     // Who can write there finishes it first.
     site.ok(&["repo", "copy", "mirror"]);

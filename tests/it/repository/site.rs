@@ -1,8 +1,7 @@
 //! A recipe repository beside the repository of published images.
 
-use std::process::Output;
-
 use super::world::*;
+use crate::support::Said;
 
 /// The program in its directory, and what it works on.
 pub(crate) struct Site {
@@ -20,42 +19,26 @@ impl Site {
 
     /// Writes imgforge.yaml.
     pub(crate) fn configure(&self, text: &str) {
-        let text = format!("state: state\n{text}");
-        std::fs::write(self.world.path("imgforge.yaml"), text).unwrap();
+        self.world.configure(text);
     }
 
     pub(crate) fn recipe(&self, name: &str, body: &str) {
-        let dir = self.world.path("recipes");
-        std::fs::create_dir_all(&dir).unwrap();
-        let text = format!("name: {name}\n{body}");
-        std::fs::write(dir.join(format!("{name}.yaml")), text).unwrap();
+        self.world.image(name, body);
     }
 
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-            .arg("-C")
-            .arg(self.world.dir.path())
-            .args(["--progress", "plain", "--accel", "tcg"])
-            .args(args)
-            .output()
-            .unwrap()
+    #[track_caller]
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        self.world.run(args)
     }
 
     #[track_caller]
     pub(crate) fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
+        self.run(args).ok().out
     }
 
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-        stderr
+        self.run(args).exits(code).err
     }
 
     fn plan(&self, name: &str) -> Value {

@@ -173,9 +173,8 @@ fn a_repositorys_care_on_the_command_line() {
         "--index",
         &index("differs-no-blank-between"),
     ]);
-    let text = String::from_utf8_lossy(&differs.stdout);
-    assert!(text.contains("before 1.55.6: does not: line 12"), "{text}");
-    assert_eq!(differs.status.code(), Some(4));
+    let differs = differs.exits(4);
+    differs.prints(&["before 1.55.6: does not: line 12"]);
     let error = site.fails(
         4,
         &["repo", "verify", "--index", &index("rule-duplicate-field")],

@@ -179,7 +179,7 @@ fn keys_kept_outside_are_the_ones_that_count() {
         signers: Signers::of_file(&allowed),
         ..Settings::new(path, signer.clone())
     };
-    let ours = Repository::open(settings(&root, &world.signer)).unwrap();
+    let ours = Repository::open(settings(&root, world.signer())).unwrap();
     assert_eq!(ours.entries("stable").unwrap().len(), 1);
     for file in ["index.asc", "imgforge.gpg"] {
         std::fs::copy(fake.path().join(file), root.join(file)).unwrap();

@@ -19,15 +19,12 @@ pub(crate) use imgforge::units::Size;
 pub(crate) use serde_json::{Value, json};
 pub(crate) use tempfile::TempDir;
 
+pub(crate) use crate::support::World;
+use crate::support::{Run as _, external};
+
 /// Verifies with the public keys in a file.
 pub(crate) fn verify(signed: &[u8], keys: &Path) -> Result<Verified> {
     imgforge::gpg::verify(signed, &Keyring::of_file(keys, None)?)
-}
-
-/// A repository and what surrounds it.
-pub(crate) struct World {
-    pub(crate) dir: TempDir,
-    pub(crate) signer: Signer,
 }
 
 /// A packed disk.
@@ -41,18 +38,8 @@ pub(crate) struct Disk {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let signer = Signer::own(&dir.path().join("state"), &Ui::silent()).unwrap();
-        World { dir, signer }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
     pub(crate) fn settings(&self, path: &Path) -> Settings {
-        Settings::new(path, self.signer.clone())
+        Settings::new(path, self.signer().clone())
     }
 
     pub(crate) fn repository(&self) -> Repository {
@@ -100,9 +87,7 @@ impl World {
 
     /// Tells virt-builder where images come from.
     pub(crate) fn sources(&self, text: &str) {
-        let config = self.path("config/virt-builder/repos.d");
-        std::fs::create_dir_all(&config).unwrap();
-        std::fs::write(config.join("test.conf"), text).unwrap();
+        self.write("config/virt-builder/repos.d/test.conf", text);
     }
 
     pub(crate) fn client(&self, program: &'static str) -> Program {
@@ -311,20 +296,11 @@ pub(crate) fn on_a_small_disk(test: &str) {
         false => &["--user", "--map-root-user", "--mount"],
     };
     let script = r#"mount -t tmpfs -o size=32m none "$0" && TMPDIR=$0 exec "$@""#;
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the door starts no other programs by it"
-    )]
-    let mut child = std::process::Command::new("unshare");
-    let child = child.args(apart).args(["sh", "-c", script]).arg(dir.path());
-    let child = child.arg(std::env::current_exe().unwrap()).env(SMALL, "1");
-    let output = child.args(["--ignored", "--exact", test]).output().unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && printed.contains("1 passed"),
-        "{printed}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let mut child = external("unshare");
+    child.args(apart).args(["sh", "-c", script]).arg(dir.path());
+    child.arg(std::env::current_exe().unwrap()).env(SMALL, "1");
+    let said = child.args(["--ignored", "--exact", test]).said().ok();
+    said.prints(&["1 passed"]);
 }
 
 /// Leaves no room on the small disk of [`on_a_small_disk`], until what is returned is dropped.

@@ -28,8 +28,8 @@ fn a_clean_ubuntu_gives_no_alarm() {
     let args: Vec<_> = [path(&tree)].into_iter().chain(allow).collect();
     let output = scan(&args);
     let found = findings(&output);
-    assert_eq!((output.status.code(), &found), (Some(0), &BTreeSet::new()));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.code, &found), (Some(0), &BTreeSet::new()));
+    let report = output.json();
     assert!(report["files"].as_u64().unwrap() > 5000, "{report}");
     assert!(!report["accepted"].as_array().unwrap().is_empty());
 }

@@ -35,7 +35,7 @@ fn detect_secrets(root: &Path) -> BTreeMap<(String, String), u64> {
 
 /// Our findings: rule, file, and the line, where one is told; the others are about the whole file.
 fn ours(root: &Path) -> Vec<(String, String, Option<u64>)> {
-    let report: Value = serde_json::from_slice(&scan(&[path(root)]).stdout).unwrap();
+    let report = scan(&[path(root)]).json();
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
     let line = |file: &str, detail: &str| {
         let number = |word: &str| {

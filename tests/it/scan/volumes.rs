@@ -92,10 +92,7 @@ fn swap_and_zeroes_give_no_alarm_and_what_swap_holds_is_found() {
     Program::new("mkswap").arg("-q").arg(&swap).run().unwrap();
     put(&disk, &swap, SECOND);
     let output = scan(&[path(&disk)]);
-    assert_eq!(
-        (output.status.code(), findings(&output).len()),
-        (Some(0), 0)
-    );
+    assert_eq!((output.code, findings(&output).len()), (Some(0), 0));
     let file = std::fs::File::options().write(true).open(&disk).unwrap();
     file.write_all_at(KEY.as_bytes(), SECOND + (8 << 20))
         .unwrap();
@@ -114,7 +111,7 @@ fn a_huge_sparse_file_costs_nothing_and_its_data_is_found() {
     let disk = phony.disk(dir.path(), "disk.raw");
     for file in [&disk, phony.path()] {
         let output = scan(&[path(file)]);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = output.json();
         let bytes = report["bytes"].as_u64().unwrap();
         assert!(bytes < 64 << 20, "{bytes}");
         let details = report["findings"].as_array().unwrap().iter();
@@ -136,9 +133,9 @@ fn what_cannot_be_searched_is_refused_and_can_be_accepted() {
     }
     let found = found_in(&disk, &[]);
     assert_eq!(rules(&found), ["not-searched", "not-searched"], "{found:?}");
-    assert_eq!(scan(&[path(&disk)]).status.code(), Some(4));
+    scan(&[path(&disk)]).exits(4);
     let accepted = scan(&[path(&disk), "--allow", "not-searched"]);
-    assert_eq!(accepted.status.code(), Some(0));
+    assert_eq!(accepted.code, Some(0));
     // Nothing at all is no clean disk, whatever is accepted.
     let zeroes = dir.path().join("zeroes.raw");
     std::fs::File::create(&zeroes)
@@ -146,7 +143,7 @@ fn what_cannot_be_searched_is_refused_and_can_be_accepted() {
         .set_len(1 << 20)
         .unwrap();
     let nothing = scan(&[path(&zeroes), "--allow", "not-searched"]);
-    assert_eq!(nothing.status.code(), Some(4));
+    assert_eq!(nothing.code, Some(4));
 }
 
 #[test]
@@ -162,8 +159,7 @@ fn a_signal_ends_the_scan_within_one_file() {
     let dir = tempfile::tempdir().unwrap();
     let disk = phony.disk(dir.path(), "disk.raw");
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
-        #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-        let mut child = Command::new(crate::slots::imgforge())
+        let mut child = imgforge_with_guests()
             .args(["--progress", "json", "disk", "scan", path(&disk)])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -7,23 +7,25 @@ use imgforge::recipe::types::Machine;
 use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 
-use super::{GENERIC, World, debian, run, text, told};
+use super::{GENERIC, World, debian, run, text};
 use crate::phony::Phony;
+use crate::support::Run as _;
 
 #[test]
 fn a_kernel_without_the_drivers_is_refused() {
     let world = World::new();
     let cloud = debian(&["virtio_net", "virtio_scsi"]).disk(world.dir.path(), "cloud.raw");
-    let (code, said) = world.export(&cloud, &["-t", "ova"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("6.12 lacks mptspi, e1000"), "{said}");
-    assert!(said.contains("linux-image-amd64"), "{said}");
+    world
+        .export(&cloud, &["-t", "ova"])
+        .exits(2)
+        .says(&["6.12 lacks mptspi, e1000", "linux-image-amd64"]);
     let none = Phony::debian().disk(world.dir.path(), "none.raw");
-    let (code, said) = world.export(&none, &["-t", "vmdk"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("needs a kernel in the image"), "{said}");
+    world
+        .export(&none, &["-t", "vmdk"])
+        .exits(2)
+        .says(&["needs a kernel in the image"]);
     assert!(world.made().is_empty());
-    world.ok(&cloud, &["-t", "gcp"]);
+    world.exports(&cloud, &["-t", "gcp"]);
 }
 
 /// All targets are asked before one of them works.
@@ -31,12 +33,16 @@ fn a_kernel_without_the_drivers_is_refused() {
 fn a_target_that_cannot_be_made_is_told_of_before_the_others_work() {
     let world = World::new();
     let cloud = debian(&["virtio_net", "virtio_scsi"]).disk(world.dir.path(), "cloud.raw");
-    let (code, said) = world.export(&cloud, &["-t", "raw", "-t", "ova"]);
-    assert_eq!(code, 2, "{said}");
+    let said = world
+        .export(&cloud, &["-t", "raw", "-t", "ova"])
+        .exits(2)
+        .all();
     assert!(said.contains("of the target `ova`"), "{said}");
     assert!(world.made().is_empty(), "{said}");
-    let (code, said) = world.export(&cloud, &["-t", "vmdk", "-t", "raw", "-t", "ova"]);
-    assert_eq!(code, 2, "{said}");
+    let said = world
+        .export(&cloud, &["-t", "vmdk", "-t", "raw", "-t", "ova"])
+        .exits(2)
+        .all();
     assert!(said.contains("2 of 3 targets failed"), "{said}");
     for target in ["vmdk", "ova"] {
         assert!(
@@ -55,8 +61,7 @@ fn a_target_that_fails_does_not_keep_the_others_from_being_made() {
     std::fs::remove_file(phony.path().join("usr/bin/sh")).unwrap();
     let disk = phony.disk(world.dir.path(), "web.raw");
     let all = ["-t", "docker", "-t", "raw", "-t", "qcow2", "-t", "raw"];
-    let (code, said) = world.export(&disk, &all);
-    assert_eq!(code, 2, "{said}");
+    let said = world.export(&disk, &all).exits(2).all();
     assert!(said.contains("neither /bin/bash nor /bin/sh"), "{said}");
     assert_eq!(world.made(), ["web.qcow2", "web.raw"], "{said}");
 }
@@ -65,24 +70,12 @@ fn a_target_that_fails_does_not_keep_the_others_from_being_made() {
 #[test]
 fn a_recipe_with_a_kernel_for_clouds_is_refused_at_once() {
     let world = World::new();
-    std::fs::create_dir(world.path("recipes")).unwrap();
-    std::fs::write(world.path("imgforge.yaml"), "state: state\n").unwrap();
-    let recipe = "name: web\ninstall: {bootstrap: {suite: trixie}}\ntargets: {raw: {}, ova: {}}\n";
-    std::fs::write(world.path("recipes/web.yaml"), recipe).unwrap();
-    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
-    command
-        .arg("-C")
-        .arg(world.dir.path())
-        .args(["build", "web"]);
-    let (code, said) = told(&command.output().unwrap());
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("`ova` needs a generic kernel"), "{said}");
-    let mut command = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS);
-    command.arg("-C").arg(world.dir.path());
-    command.args(["build", "web", "--target", "gcp"]);
-    let (code, said) = told(&command.output().unwrap());
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("it asks for raw, ova"), "{said}");
+    let body = "install: {bootstrap: {suite: trixie}}\ntargets: {raw: {}, ova: {}}\n";
+    world.image("web", body);
+    let refused = world.run(&["build", "web"]).exits(2);
+    refused.says(&["`ova` needs a generic kernel"]);
+    let refused = world.run(&["build", "web", "--target", "gcp"]).exits(2);
+    refused.says(&["it asks for raw, ova"]);
     assert!(!world.path("state").exists());
 }
 
@@ -113,35 +106,37 @@ fn two_systems_and_none_are_refused_where_it_matters() {
             ],
         );
     }
-    let (code, said) = world.export(&disk, &["-t", "ova"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("several operating systems"), "{said}");
-    assert!(said.contains("partition 1, partition 2"), "{said}");
+    world
+        .export(&disk, &["-t", "ova"])
+        .exits(2)
+        .says(&["several operating systems", "partition 1, partition 2"]);
     let empty = world.path("empty.raw");
     run("truncate", &["-s", "8M", text(&empty)]);
-    let (code, said) = world.export(&empty, &["-t", "azure"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("no operating system"), "{said}");
+    world
+        .export(&empty, &["-t", "azure"])
+        .exits(2)
+        .says(&["no operating system"]);
     assert!(world.made().is_empty());
-    world.ok(&disk, &["-t", "qcow2"]);
+    world.exports(&disk, &["-t", "qcow2"]);
 }
 
 #[test]
 fn words_that_are_wrong_are_told_at_once() {
     let world = World::new();
     let disk = debian(GENERIC).disk(world.dir.path(), "web.raw");
-    let (code, said) = world.export(&disk, &["-t", "floppy"]);
-    assert_eq!(code, 2, "{said}");
+    let said = world.export(&disk, &["-t", "floppy"]).exits(2).all();
     assert!(
         said.contains(
             "the targets are raw, qcow2, vmdk, ova, azure, gcp, docker, openstack, vagrant, ramdisk, proxmox, incus, wsl"
         ),
         "{said}"
     );
-    let (code, said) = world.export(&disk, &["-t", "raw", "--name", "a/b"]);
-    assert_eq!(code, 2, "{said}");
-    let (code, said) = world.export(&world.path("nothing"), &["-t", "raw"]);
-    assert_eq!(code, 2, "{said}");
+    world
+        .export(&disk, &["-t", "raw", "--name", "a/b"])
+        .exits(2);
+    world
+        .export(&world.path("nothing"), &["-t", "raw"])
+        .exits(2);
     assert!(world.made().is_empty() && !world.path("state").exists());
 }
 
@@ -162,10 +157,11 @@ fn a_full_disk_leaves_no_half_file() {
     let disk = noisy(&world);
     for target in ["qcow2", "raw", "ova", "azure", "gcp", "incus"] {
         let limit = ["prlimit", "--fsize=2000000"];
-        let mut command = world.command(&limit, &disk, &["-t", target]);
-        let (code, said) = told(&command.output().unwrap());
-        assert_eq!(code, 1, "{target}: {said}");
-        assert!(said.contains("error: "), "{said}");
+        world
+            .exporting(&limit, &disk, &["-t", target])
+            .said()
+            .exits(1)
+            .says(&["error: "]);
         assert!(world.made().is_empty(), "{:?}", world.made());
     }
     let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
@@ -182,9 +178,11 @@ fn a_full_file_system_is_told_of_and_nothing_is_left() {
     let small = "mount -t tmpfs -o size=3m,mode=0700 small \"$1\" && shift && exec \"$@\"";
     let before = ["unshare", "-m", "sh", "-c", small, "sh", text(&state)];
     for target in ["docker", "wsl", "gcp", "incus"] {
-        let mut command = world.command(&before, &disk, &["-t", target]);
-        let (code, said) = told(&command.output().unwrap());
-        assert_eq!(code, 1, "{target}: {said}");
+        let said = world
+            .exporting(&before, &disk, &["-t", target])
+            .said()
+            .exits(1)
+            .all();
         // What may unpack to any size is ended before that.
         let full = ["No space left", "is nearly full"];
         let told = full.iter().any(|words| said.contains(words));
@@ -202,14 +200,13 @@ fn an_unknown_distribution_is_told_of_as_it_calls_itself() {
     std::fs::remove_file(phony.path().join("etc/debian_version")).unwrap();
     phony.file("etc/os-release", "ID=plan10\nVERSION_ID=4\n");
     let disk = phony.disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "docker"]);
+    world.exports(&disk, &["-t", "docker"]);
     for (target, words) in [
         ("openstack", "needs a kernel in the image"),
         ("vagrant", "needs a kernel in the image"),
         ("ramdisk", "needs a kernel in the image"),
     ] {
-        let (code, said) = world.export(&disk, &["-t", target]);
-        assert_eq!(code, 2, "{target}: {said}");
+        let said = world.export(&disk, &["-t", target]).exits(2).all();
         assert!(said.contains(words), "{target}: {said}");
     }
     assert_eq!(world.made(), ["web.oci.tar"]);

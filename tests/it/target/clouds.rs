@@ -1,15 +1,14 @@
 //! Targets with guests of their own: a cloud's image and a box, from one recipe, as their users
 //! run them.
 
-use std::process::Command;
-
 use imgforge::host::exec::Program;
 use serde_json::Value;
 
 use super::ramdisk::{boot, seen_by_guests};
-use super::whole::World;
-use super::{run, text, told};
+use super::whole::{file, world};
+use super::{run, text};
 use crate::server::Server;
+use crate::support::{Run as _, World, external};
 
 /// The steps of the targets install what is missing: cloud-init, an SSH server, sudo, rsync.
 const RECIPE: &str = "\
@@ -43,11 +42,10 @@ targets:
 #[test]
 #[ignore = "clouds: src/targets src/stage firstboot"]
 fn e2e_clouds_and_boxes_come_from_a_recipe() {
-    let world = World::new(RECIPE);
+    let world = world(RECIPE);
     let out = world.path("out");
     let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
-    let (code, said) = world.imgforge(&args);
-    assert_eq!(code, 0, "{said}");
+    world.run(&args).ok();
     for end in [
         ".xz",
         ".openstack.qcow2",
@@ -58,7 +56,10 @@ fn e2e_clouds_and_boxes_come_from_a_recipe() {
         ".incus.qcow2",
         ".incus.tar.xz",
     ] {
-        let (mine, published) = (world.file("out", end), world.file("repo/images/web/1", end));
+        let (mine, published) = (
+            file(&world, "out", end),
+            file(&world, "repo/images/web/1", end),
+        );
         run("cmp", &[text(&mine), text(&published)]);
     }
     tried(&world);
@@ -69,8 +70,7 @@ fn e2e_clouds_and_boxes_come_from_a_recipe() {
         .text()
         .unwrap();
     assert!(listed.contains("virtual-machine"), "{listed}");
-    let (code, said) = world.imgforge(&["build", "web"]);
-    assert_eq!(code, 0, "{said}");
+    let said = world.run(&["build", "web"]).ok().all();
     for target in TARGETS {
         let stage = format!("finish-{target}");
         let mut lines = said.lines().filter(|line| line.contains(&stage));
@@ -84,11 +84,10 @@ fn e2e_clouds_and_boxes_come_from_a_recipe() {
 #[test]
 #[ignore = "clouds: src/targets/ramdisk firstboot/ramdisk"]
 fn e2e_a_machine_without_a_disk_keeps_a_directory_on_one() {
-    let world = World::new(WITHOUT_A_DISK);
+    let world = world(WITHOUT_A_DISK);
     let out = world.path("out");
-    let (code, said) = world.imgforge(&["build", "web", "-o", text(&out)]);
-    assert_eq!(code, 0, "{said}");
-    let manifest = std::fs::read(world.file("out", ".ramdisk.json")).unwrap();
+    world.run(&["build", "web", "-o", text(&out)]).ok();
+    let manifest = std::fs::read(file(&world, "out", ".ramdisk.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     let memory = manifest["min-ram"].as_u64().unwrap();
     let keep = world.path("keep.img");
@@ -103,7 +102,7 @@ fn e2e_a_machine_without_a_disk_keeps_a_directory_on_one() {
          systemd.run=\"/bin/sh -c '{count}'\" systemd.run_success_action=poweroff \
          systemd.run_failure_action=poweroff"
     );
-    let [kernel, initrd] = [".vmlinuz", ".initrd"].map(|end| world.file("out", end));
+    let [kernel, initrd] = [".vmlinuz", ".initrd"].map(|end| file(&world, "out", end));
     let drive = format!("if=virtio,format=raw,file={}", text(&keep));
     let load = || {
         let words = ["-kernel", text(&kernel), "-initrd", text(&initrd)];
@@ -114,7 +113,11 @@ fn e2e_a_machine_without_a_disk_keeps_a_directory_on_one() {
             "-device",
             "virtio-net-pci,netdev=n,romfile=",
         ];
-        boot(world.dir(), memory, &[&words[..], &more, &net].concat())
+        boot(
+            world.dir.path(),
+            memory,
+            &[&words[..], &more, &net].concat(),
+        )
     };
     for number in 1..=2 {
         let said = load();
@@ -123,7 +126,7 @@ fn e2e_a_machine_without_a_disk_keeps_a_directory_on_one() {
             "{said}"
         );
     }
-    let squashfs = world.file("out", ".squashfs");
+    let squashfs = file(&world, "out", ".squashfs");
     run("truncate", &["-s", "-4096", text(&squashfs)]);
     let said = load();
     assert!(
@@ -163,7 +166,7 @@ fn tried(world: &World) {
 
 /// What is on the disk for Glance, as libguestfs' own shell sees it.
 fn openstack(world: &World) {
-    let disk = world.file("out", ".openstack.qcow2");
+    let disk = file(&world, "out", ".openstack.qcow2");
     run("qemu-img", &["check", "-f", "qcow2", text(&disk)]);
     let script = "cat /etc/own-step\necho\ncat /etc/cloud/cloud.cfg.d/90_imgforge.cfg\n\
                   filesize /etc/machine-id\nexists /var/lib/cloud/instance\n\
@@ -180,7 +183,7 @@ fn openstack(world: &World) {
     );
     let lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
     assert!(lines.ends_with(&["0", "false", "false"]), "{said}");
-    let manifest = std::fs::read_to_string(world.file("out", ".openstack.json")).unwrap();
+    let manifest = std::fs::read_to_string(file(&world, "out", ".openstack.json")).unwrap();
     assert!(
         manifest.contains("\"os_admin_user\": \"ops\""),
         "{manifest}"
@@ -198,15 +201,12 @@ fn up(world: &World) {
     let dir = world.path("vagrant");
     std::fs::create_dir(&dir).unwrap();
     let catalogue = world.path("repo/vagrant/web.json");
-    let mut command = Command::new("timeout");
+    let mut command = external("timeout");
     command
         .args(["-k", "30", "3000", "unshare", "--net", "--mount", "--pid"])
         .args(["--fork", "--kill-child", "--mount-proc", "sh", script])
         .args([&dir, &catalogue]);
-    let (code, said) = told(&command.output().unwrap());
-    assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("vagrant: root is 0 and the folder is there"),
-        "{said}"
-    );
+    let said = command.said().ok().all();
+    let all = "vagrant: root is 0 and the folder is there";
+    assert!(said.contains(all), "{said}");
 }

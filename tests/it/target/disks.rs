@@ -1,6 +1,7 @@
 //! The formats of whole disks.
 
 use super::{GENERIC, World, debian, run, text};
+use crate::support::{Run as _, external};
 
 /// What a guest would read from each format is what is on the disk.
 #[test]
@@ -9,7 +10,7 @@ fn every_format_holds_the_same_disk() {
     let disk = debian(GENERIC).disk(world.dir.path(), "web.raw");
     let targets = ["raw", "qcow2", "vmdk", "ova", "azure", "gcp"];
     let args: Vec<&str> = targets.iter().flat_map(|name| ["-t", *name]).collect();
-    let printed = world.ok(&disk, &args);
+    let printed = world.exports(&disk, &args);
     assert_eq!(
         world.made(),
         [
@@ -111,7 +112,7 @@ fn equal_disks_give_equal_bytes_in_every_artifact() {
     let args: Vec<&str> = targets.iter().flat_map(|name| ["-t", *name]).collect();
     let one = World::new();
     let disk = phony.disk(one.dir.path(), "web.raw");
-    one.ok(&disk, &args);
+    one.exports(&disk, &args);
     let made = one.made();
     assert_eq!(made.len(), 14, "{made:?}");
     // A copy without holes, changed now; and a qcow2.
@@ -128,7 +129,7 @@ fn equal_disks_give_equal_bytes_in_every_artifact() {
     let vhd = std::fs::read(one.path("out/web.vhd")).unwrap();
     run("touch", &["-d", "2001-02-03", text(&disk)]);
     for (world, copy) in &copies {
-        world.ok(copy, &args);
+        world.exports(copy, &args);
         assert_eq!(world.made(), made);
         for name in &made {
             let bytes = |world: &World| std::fs::read(world.path("out").join(name)).unwrap();
@@ -147,7 +148,7 @@ fn equal_disks_give_equal_bytes_in_every_artifact() {
         ],
     );
     std::fs::remove_dir_all(one.path("out")).unwrap();
-    one.ok(&disk, &["-t", "azure", "-t", "vmdk"]);
+    one.exports(&disk, &["-t", "azure", "-t", "vmdk"]);
     let other = std::fs::read(one.path("out/web.vhd")).unwrap();
     let footer = vhd.len() - 512..vhd.len();
     assert_ne!(vhd[footer.clone()][68..84], other[footer][68..84], "UUID");
@@ -167,7 +168,7 @@ fn equal_disks_give_equal_bytes_in_every_artifact() {
 fn an_ova_is_read_by_others() {
     let world = World::new();
     let disk = debian(GENERIC).disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "ova", "--name", "acme-1"]);
+    world.exports(&disk, &["-t", "ova", "--name", "acme-1"]);
     let ova = world.path("out/acme-1.ova");
     let dir = tempfile::tempdir().unwrap();
     run("tar", &["-C", text(dir.path()), "-xf", text(&ova)]);
@@ -214,11 +215,9 @@ fn an_ova_is_read_by_others() {
     let parts = ["acme-1.ovf", "acme-1.mf", "acme-1-disk1.vmdk"];
     let pack = ["-C", text(dir.path()), "-cf", text(&bad)];
     run("tar", &[&pack[..], &parts].concat());
-    let judged = super::Command::new("virt-v2v")
-        .args(["-i", "ova", "--print-source", text(&bad)])
-        .output()
-        .unwrap();
-    let (code, said) = super::told(&judged);
+    let mut judge = external("virt-v2v");
+    let judge = judge.args(["-i", "ova", "--print-source", text(&bad)]);
+    let (code, said) = judge.said().both();
     assert!(code != 0 && said.contains("checksum"), "{said}");
     let ovf = dir.path().join("acme-1.ovf");
     // A reader of descriptions that knows nothing of ours.
@@ -284,7 +283,7 @@ fn a_table_of_partitions_grows_with_the_disk() {
             "status=none",
         ],
     );
-    world.ok(&disk, &["-t", "azure", "-t", "gcp"]);
+    world.exports(&disk, &["-t", "azure", "-t", "gcp"]);
     let dir = tempfile::tempdir().unwrap();
     run(
         "tar",

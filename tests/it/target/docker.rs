@@ -73,7 +73,7 @@ fn unpack(world: &World, reference: &str, archive: &str) -> std::path::PathBuf {
 fn a_container_is_what_the_machine_was_without_the_machine() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "docker"]);
+    world.exports(&disk, &["-t", "docker"]);
     assert_eq!(world.made(), ["web.oci.tar"]);
     let archive = world.path("out/web.oci.tar");
     let archive = text(&archive);
@@ -151,7 +151,7 @@ fn the_same_disk_gives_the_same_bytes() {
     let disk = machine().disk(one.dir.path(), "web.raw");
     let sums: Vec<String> = [&one, &other]
         .map(|world| {
-            world.ok(&disk, &["-t", "docker"]);
+            world.exports(&disk, &["-t", "docker"]);
             let sum = run("sha256sum", &[text(&world.path("out/web.oci.tar"))]);
             sum.split(' ').next().unwrap().to_owned()
         })
@@ -165,7 +165,7 @@ fn the_same_disk_gives_the_same_bytes() {
 fn podman_loads_it_and_skopeo_copies_it_both_ways() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "docker", "--name", "acme-web"]);
+    world.exports(&disk, &["-t", "docker", "--name", "acme-web"]);
     let archive = world.path("out/acme-web.oci.tar");
     let store = [
         "--root".to_owned(),
@@ -215,14 +215,16 @@ fn what_cannot_run_is_no_container() {
     let phony = machine();
     std::fs::remove_file(phony.path().join("usr/bin/sh")).unwrap();
     let disk = phony.disk(world.dir.path(), "web.raw");
-    let (code, said) = world.export(&disk, &["-t", "docker"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("neither /bin/bash nor /bin/sh"), "{said}");
+    world
+        .export(&disk, &["-t", "docker"])
+        .exits(2)
+        .says(&["neither /bin/bash nor /bin/sh"]);
     phony.file("usr/bin/sh", "not a program\n");
     let disk = phony.disk(world.dir.path(), "web.raw");
-    let (code, said) = world.export(&disk, &["-t", "docker"]);
-    assert_eq!(code, 4, "{said}");
-    assert!(said.contains("nothing runs in the container"), "{said}");
+    world
+        .export(&disk, &["-t", "docker"])
+        .exits(4)
+        .says(&["nothing runs in the container"]);
     assert!(world.made().is_empty());
 }
 
@@ -243,8 +245,7 @@ fn the_shell_of_an_image_does_not_run_on_the_host() {
             .file("usr/bin/cat", std::fs::read("/bin/busybox").unwrap())
             .mode("usr/bin/cat", 0o755);
         let disk = phony.disk(world.dir.path(), "web.raw");
-        let (code, said) = world.export(&disk, &["-t", target]);
-        assert_eq!(code, 4, "{said}");
+        let said = world.export(&disk, &["-t", target]).exits(4).all();
         let said_boot = said.split("boot ").nth(1).and_then(|rest| rest.get(..36));
         let boot: uuid::Uuid = said_boot.unwrap_or_default().parse().unwrap();
         assert_ne!(boot.to_string(), host.trim(), "{said}");
@@ -266,7 +267,7 @@ fn a_partition_that_udev_names_is_in_the_container() {
     root.file("etc/fstab", fstab);
     let linux = "0fc63daf-8483-4772-8e79-3d69d8477de4";
     let disk = with_home(world.dir.path(), "web.raw", [&root, &home], linux);
-    let said = world.ok(&disk, &["-t", "docker"]);
+    let said = world.exports(&disk, &["-t", "docker"]);
     for told in [
         "/dev/vdc, which fstab mounts at /mnt, is not on the disk",
         "fstab shows /srv/a at /b as well",
@@ -289,8 +290,7 @@ fn a_name_that_deletes_is_refused() {
         .file("srv/odd/notes", "x")
         .file("srv/sub/.wh..wh..opq", "x");
     let disk = phony.disk(world.dir.path(), "web.raw");
-    let (code, said) = world.export(&disk, &["-t", "docker"]);
-    assert_eq!(code, 2, "{said}");
+    let said = world.export(&disk, &["-t", "docker"]).exits(2).all();
     for words in ["/srv/odd/.wh.notes", "/srv/sub/.wh..wh..opq", "deletes"] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -307,7 +307,7 @@ fn a_file_of_holes_is_told_of() {
     let file = std::fs::File::options().write(true).open(path).unwrap();
     file.set_len(300 << 20).unwrap();
     let disk = phony.disk(world.dir.path(), "web.raw");
-    let said = world.ok(&disk, &["-t", "docker"]);
+    let said = world.exports(&disk, &["-t", "docker"]);
     let told = "/srv/data.mdb is 300.0 MiB large, with 4.0 KiB of data";
     assert!(said.contains(told), "{said}");
 }
@@ -343,8 +343,8 @@ fn e2e_a_machine_on_logical_volumes_gives_the_same_container() {
         text(&tree)
     );
     guestfish(&world.path("script"), &script);
-    world.ok(&lvm, &["-t", "docker", "--name", "lvm"]);
-    world.ok(&plain, &["-t", "docker", "--name", "plain"]);
+    world.exports(&lvm, &["-t", "docker", "--name", "lvm"]);
+    world.exports(&plain, &["-t", "docker", "--name", "plain"]);
     let list = |name: &str| {
         let archive = world.path(&format!("out/{name}.oci.tar"));
         let dir = tempfile::tempdir().unwrap();

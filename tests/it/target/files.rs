@@ -18,7 +18,7 @@ fn windows_finds_what_it_looks_for() {
         )
         .file("etc/systemd/system/local.service", "[Unit]\n");
     let disk = phony.disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "wsl"]);
+    world.exports(&disk, &["-t", "wsl"]);
     assert_eq!(world.made(), ["web.wsl"]);
     let (root, file) = (tempfile::tempdir().unwrap(), world.path("out/web.wsl"));
     // At its root, with numbers for owners, and packed as Windows unpacks it.
@@ -59,7 +59,7 @@ fn proxmox_is_told_everything() {
         .file("usr/bin/cloud-init", "")
         .file("usr/sbin/qemu-ga", "");
     let disk = phony.disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "proxmox"]);
+    world.exports(&disk, &["-t", "proxmox"]);
     assert_eq!(world.made(), ["web.proxmox.qcow2", "web.proxmox.sh"]);
     let script = world.path("out/web.proxmox.sh");
     run("shellcheck", &["-s", "sh", text(&script)]);

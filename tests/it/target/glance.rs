@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{run, text, told};
+use super::{run, text};
+use crate::support::{Run as _, external, imgforge_with_guests};
 
 /// A Glance of our own: files, sqlite, nobody to ask for a name.
 struct Glance {
@@ -39,9 +40,8 @@ impl Glance {
         }
         let conf = dir.path().join("conf");
         run("glance-manage", &["--config-file", text(&conf), "db_sync"]);
-        let service = Command::new("glance-api")
+        let service = external("glance-api")
             .args(["--config-file", text(&conf)])
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -73,17 +73,14 @@ impl Glance {
         command
             .env("OS_AUTH_TYPE", "none")
             .env("OS_ENDPOINT", &self.url)
-            .env("PATH", path)
-            .stdin(Stdio::null());
+            .env("PATH", path);
     }
 
     fn client(&self, args: &[&str]) -> Value {
-        let mut command = Command::new("openstack");
+        let mut command = external("openstack");
         self.environment(&mut command);
-        let output = command.args(args).output().unwrap();
-        let (code, said) = told(&output);
-        assert_eq!(code, 0, "{args:?}: {said}");
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
+        let said = command.args(args).said().ok();
+        serde_json::from_str(&said.out).unwrap_or_default()
     }
 
     /// The versions in sight and the hidden ones.
@@ -111,14 +108,14 @@ impl Glance {
     }
 
     fn sync(&self, manifests: &[&Path], more: &[&str]) -> (i32, String) {
-        let mut command = Command::new(crate::slots::imgforge());
+        let mut command = imgforge_with_guests();
         command.args(["--progress", "plain", "sync", "openstack"]);
         for manifest in manifests {
             command.arg("--manifest").arg(manifest);
         }
         command.args(more);
         self.environment(&mut command);
-        told(&command.output().unwrap())
+        command.said().both()
     }
 
     #[track_caller]

@@ -1,10 +1,5 @@
 //! Targets, by `imgforge disk export` on made-up disks, judged by the tools of others.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the program is started as users start it"
-)]
-
 mod bad;
 mod clouds;
 mod disks;
@@ -18,10 +13,11 @@ mod stream;
 mod vagrant;
 mod whole;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use crate::phony::Phony;
+use crate::support::{Run as _, Said, World, external, imgforge_with_guests, names, under};
 
 /// Modules of a kernel that runs everywhere.
 const GENERIC: &[&str] = &[
@@ -50,76 +46,43 @@ fn debian(modules: &[&str]) -> Phony {
     phony
 }
 
-/// A directory for a disk and what is made of it.
-struct World {
-    dir: tempfile::TempDir,
-}
-
 impl World {
-    fn new() -> Self {
-        World {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, before: &[&str], disk: &Path, args: &[&str]) -> Command {
-        let program = crate::slots::imgforge();
-        let mut words = before.iter().copied().chain([program]);
-        let mut command = Command::new(words.next().unwrap());
+    /// `disk export` in this world, run by `before`.
+    fn exporting(&self, before: &[&str], disk: &Path, args: &[&str]) -> Command {
+        let mut command = imgforge_with_guests();
         command
-            .args(words)
             .args(["--progress", "plain", "--accel", "tcg", "--state"])
             .arg(self.path("state"))
             .args(["disk", "export"])
             .arg(disk)
             .args(args)
             .arg("-o")
-            .arg(self.path("out"))
-            .stdin(Stdio::null());
-        command
+            .arg(self.path("out"));
+        match before {
+            [] => command,
+            before => under(before, &command),
+        }
     }
 
-    /// The exit code and both outputs.
-    fn export(&self, disk: &Path, args: &[&str]) -> (i32, String) {
-        told(&self.command(&[], disk, args).output().unwrap())
+    fn export(&self, disk: &Path, args: &[&str]) -> Said {
+        self.exporting(&[], disk, args).said()
     }
 
     #[track_caller]
-    fn ok(&self, disk: &Path, args: &[&str]) -> String {
-        let (code, text) = self.export(disk, args);
-        assert_eq!(code, 0, "{text}");
-        text
+    fn exports(&self, disk: &Path, args: &[&str]) -> String {
+        self.export(disk, args).ok().all()
     }
 
     /// The names of what was made.
     fn made(&self) -> Vec<String> {
-        let Ok(list) = std::fs::read_dir(self.path("out")) else {
-            return vec![];
-        };
-        let mut names: Vec<String> = list
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        names(&self.path("out"))
     }
 }
 
-fn told(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code().unwrap_or(-1), text.into_owned())
-}
-
-/// Runs a program of others; its output.
+/// Runs a program of others; both its outputs.
 #[track_caller]
 fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap();
-    let (code, text) = told(&output);
-    assert_eq!(code, 0, "{program} {args:?}: {text}");
-    text
+    external(program).args(args).said().ok().all()
 }
 
 /// Runs commands of guestfish, kept as `file`.

@@ -1,7 +1,6 @@
 //! Machines without a disk: a small system with this host's kernel, booted from memory.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgforge::host::accel::Accel;
@@ -13,6 +12,7 @@ use imgforge::ui::Ui;
 use super::{World, debian, run, text};
 use crate::phony::Phony;
 use crate::server::Server;
+use crate::support::{Run as _, external};
 use crate::toy;
 
 /// UEFI's firmware, in one file.
@@ -171,7 +171,7 @@ fn by_another(server: &Server, out: &Path) -> String {
 fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "ramdisk"]);
+    world.exports(&disk, &["-t", "ramdisk"]);
     let made = [
         "SHA256SUMS",
         "boot.ipxe",
@@ -183,12 +183,9 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     ];
     assert_eq!(world.made(), made.map(|end| format!("web.{end}")));
     let out = world.path("out");
-    let sums = Command::new("sha256sum")
-        .args(["-c", "web.SHA256SUMS"])
-        .current_dir(&out)
-        .output()
-        .unwrap();
-    let (code, said) = super::told(&sums);
+    let mut sums = external("sha256sum");
+    let sums = sums.args(["-c", "web.SHA256SUMS"]).current_dir(&out);
+    let (code, said) = sums.said().both();
     assert_eq!((code, said.lines().count()), (0, 3), "{said}");
     run("grub-script-check", &[text(&out.join("web.grub.cfg"))]);
     let listed = run(
@@ -238,7 +235,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
 fn a_machine_without_a_disk_boots_under_uefi() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "ramdisk"]);
+    world.exports(&disk, &["-t", "ramdisk"]);
     let out = world.path("out");
     let server = served(&out);
     let address = by_another(&server, &out);
@@ -368,28 +365,28 @@ fn a_disk_without_a_kernel_for_it_is_refused() {
     let world = World::new();
     let modules = ["loop", "squashfs", "overlay", "virtio_net"];
     let without = debian(&modules).disk(world.dir.path(), "without.raw");
-    let (code, said) = world.export(&without, &["-t", "ramdisk"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("needs a kernel in the image"), "{said}");
+    world
+        .export(&without, &["-t", "ramdisk"])
+        .exits(2)
+        .says(&["needs a kernel in the image"]);
     let lacks = debian(&modules[..2]);
     lacks.file("boot/vmlinuz-6.12", "kernel");
-    let (code, said) = world.export(
-        &lacks.disk(world.dir.path(), "lacks.raw"),
-        &["-t", "ramdisk"],
-    );
-    assert_eq!(code, 2, "{said}");
-    assert!(
-        said.contains("6.12 lacks overlay, virtio_net or e1000"),
-        "{said}"
-    );
+    world
+        .export(
+            &lacks.disk(world.dir.path(), "lacks.raw"),
+            &["-t", "ramdisk"],
+        )
+        .exits(2)
+        .says(&["6.12 lacks overlay, virtio_net or e1000"]);
     let broken = debian(&modules);
     broken.file("boot/vmlinuz-6.12", "kernel");
-    let (code, said) = world.export(
-        &broken.disk(world.dir.path(), "broken.raw"),
-        &["-t", "ramdisk"],
-    );
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("the kernel 6.12 is not complete"), "{said}");
+    world
+        .export(
+            &broken.disk(world.dir.path(), "broken.raw"),
+            &["-t", "ramdisk"],
+        )
+        .exits(2)
+        .says(&["the kernel 6.12 is not complete"]);
     assert!(world.made().is_empty());
 }
 
@@ -399,9 +396,10 @@ fn a_full_disk_leaves_nothing_of_a_ramdisk() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
     let limit = ["prlimit", "--fsize=500000"];
-    let mut command = world.command(&limit, &disk, &["-t", "ramdisk"]);
-    let (code, said) = super::told(&command.output().unwrap());
-    assert_eq!(code, 1, "{said}");
+    world
+        .exporting(&limit, &disk, &["-t", "ramdisk"])
+        .said()
+        .exits(1);
     assert!(world.made().is_empty(), "{:?}", world.made());
     let drafts = run("find", &[text(&world.path("state")), "-size", "+100k"]);
     assert_eq!(drafts, "");

@@ -24,7 +24,7 @@ fn a_stream_optimised_disk_is_one_from_front_to_back() {
         ],
     );
     run("truncate", &["-s", "209715712", text(&disk)]);
-    world.ok(&disk, &["-t", "vmdk"]);
+    world.exports(&disk, &["-t", "vmdk"]);
     let vmdk = world.path("out/web.vmdk");
     let mut plain = std::fs::read(&disk).unwrap();
     plain.resize(plain.len().next_multiple_of(64 << 10), 0);

@@ -33,13 +33,15 @@ fn machine() -> Phony {
 fn an_image_that_vagrant_cannot_use_is_refused() {
     let world = World::new();
     let disk = debian(&["virtio_blk", "virtio_net"]).disk(world.dir.path(), "web.raw");
-    let (code, said) = world.export(&disk, &["-t", "vagrant"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("the image has no sudo"), "{said}");
+    world
+        .export(&disk, &["-t", "vagrant"])
+        .exits(2)
+        .says(&["the image has no sudo"]);
     let disk = debian(&["mptspi"]).disk(world.dir.path(), "old.raw");
-    let (code, said) = world.export(&disk, &["-t", "vagrant"]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("6.12 lacks virtio_blk, virtio_net"), "{said}");
+    world
+        .export(&disk, &["-t", "vagrant"])
+        .exits(2)
+        .says(&["6.12 lacks virtio_blk, virtio_net"]);
     assert!(world.made().is_empty());
 }
 
@@ -48,7 +50,7 @@ fn an_image_that_vagrant_cannot_use_is_refused() {
 fn vagrant_adds_both_boxes() {
     let world = World::new();
     let disk = machine().disk(world.dir.path(), "web.raw");
-    world.ok(&disk, &["-t", "vagrant"]);
+    world.exports(&disk, &["-t", "vagrant"]);
     assert_eq!(world.made(), ["web.libvirt.box", "web.virtualbox.box"]);
     added(&world);
     let unpacked = |provider: &str| {
@@ -176,11 +178,10 @@ targets: {vagrant: {providers: [virtualbox]}}
 #[test]
 #[ignore = "clouds: src/targets/vagrant"]
 fn e2e_guest_additions_are_installed_where_they_are_packaged() {
-    let world = whole::World::new(ADDITIONS);
+    let world = whole::world(ADDITIONS);
     let out = world.path("out");
-    let (code, said) = world.imgforge(&["build", "web", "-o", text(&out)]);
-    assert_eq!(code, 0, "{said}");
-    let file = world.file("out", ".virtualbox.box");
+    world.run(&["build", "web", "-o", text(&out)]).ok();
+    let file = whole::file(&world, "out", ".virtualbox.box");
     run("tar", &["-C", text(&out), "-xf", text(&file)]);
     let vagrantfile = std::fs::read_to_string(out.join("Vagrantfile")).unwrap();
     assert!(!vagrantfile.contains("rsync"), "{vagrantfile}");

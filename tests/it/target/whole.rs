@@ -1,9 +1,9 @@
 //! Targets of a recipe: made, proven, published, and refused when they are not what was proven.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use super::{run, text, told};
+use super::{run, text};
+use crate::support::World;
 
 const RECIPE: &str = "\
 name: web
@@ -15,80 +15,44 @@ targets:
   wsl: {}
 ";
 
-pub(super) struct World {
-    dir: tempfile::TempDir,
+/// A recipe repository with the image `web`.
+pub(super) fn world(recipe: &str) -> World {
+    let world = World::with_guests("targets");
+    let repo = world.path("repo");
+    let url = format!("path: repo, url: \"file://{}\"", text(&repo));
+    world.configure(&format!("repositories: {{main: {{{url}}}}}\n"));
+    world.write("recipes/web.yaml", recipe);
+    world
 }
 
-impl World {
-    pub(super) fn new(recipe: &str) -> Self {
-        let mut builder = tempfile::Builder::new();
-        let dir = builder
-            .prefix("imgforge-targets-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        std::fs::create_dir(dir.path().join("recipes")).unwrap();
-        let repo = dir.path().join("repo");
-        let config = format!(
-            "state: state\nrepositories: {{main: {{path: repo, url: \"file://{}\"}}}}\n",
-            text(&repo)
-        );
-        std::fs::write(dir.path().join("imgforge.yaml"), config).unwrap();
-        std::fs::write(dir.path().join("recipes/web.yaml"), recipe).unwrap();
-        World { dir }
-    }
-
-    pub(super) fn dir(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(super) fn imgforge(&self, args: &[&str]) -> (i32, String) {
-        let mut command = Command::new(crate::slots::imgforge());
-        command
-            .arg("-C")
-            .arg(self.dir.path())
-            .args(args)
-            .args(["--progress", "plain"])
-            .stdin(Stdio::null());
-        told(&command.output().unwrap())
-    }
-
-    /// The one file below a directory whose name ends so.
-    pub(super) fn file(&self, dir: &str, end: &str) -> PathBuf {
-        let found = run(
-            "find",
-            &[
-                text(&self.path(dir)),
-                "-name",
-                &format!("web-????????????{end}"),
-            ],
-        );
-        let lines: Vec<&str> = found.lines().collect();
-        assert_eq!(lines.len(), 1, "{dir} {end}: {lines:?}");
-        PathBuf::from(lines[0])
-    }
+/// The one file below a directory whose name ends so.
+pub(super) fn file(world: &World, dir: &str, end: &str) -> PathBuf {
+    let name = format!("web-????????????{end}");
+    let found = run("find", &[text(&world.path(dir)), "-name", &name]);
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), 1, "{dir} {end}: {lines:?}");
+    PathBuf::from(lines[0])
 }
 
 #[test]
 #[ignore = "clouds: src/targets src/stage/finish src/repository"]
 fn e2e_targets_are_made_proven_and_published() {
-    let world = World::new(RECIPE);
+    let world = world(RECIPE);
     let out = world.path("out");
     let args = ["build", "web", "--publish", "stable", "-o", text(&out)];
-    let (code, said) = world.imgforge(&args);
-    assert_eq!(code, 0, "{said}");
+    world.run(&args).ok();
     for end in [".xz", ".qcow2", ".oci.tar", ".rootfs.tar.zst", ".wsl"] {
-        let (mine, published) = (world.file("out", end), world.file("repo/images/web/1", end));
+        let (mine, published) = (
+            file(&world, "out", end),
+            file(&world, "repo/images/web/1", end),
+        );
         run("cmp", &[text(&mine), text(&published)]);
     }
-    let info = run("qemu-img", &["info", text(&world.file("out", ".qcow2"))]);
+    let info = run("qemu-img", &["info", text(&file(&world, "out", ".qcow2"))]);
     assert!(info.contains("compression type: zstd"), "{info}");
     let archive = format!(
         "oci-archive:{}",
-        text(&world.file("repo/images/web/1", ".oci.tar"))
+        text(&file(&world, "repo/images/web/1", ".oci.tar"))
     );
     let seen = run("skopeo", &["inspect", "--config", &archive]);
     assert!(seen.contains("LANG=C.UTF-8"), "{seen}");
@@ -103,7 +67,7 @@ fn e2e_targets_are_made_proven_and_published() {
             "-C",
             text(&root),
             "-xf",
-            text(&world.file("out", ".rootfs.tar.zst")),
+            text(&file(&world, "out", ".rootfs.tar.zst")),
         ],
     );
     let said = run(
@@ -118,8 +82,7 @@ fn e2e_targets_are_made_proven_and_published() {
         ],
     );
     assert!(said.starts_with("25"), "{said}");
-    let (code, said) = world.imgforge(&["build", "web"]);
-    assert_eq!(code, 0, "{said}");
+    let said = world.run(&["build", "web"]).ok().all();
     assert!(!said.contains("started"), "{said}");
     for target in ["qcow2", "docker", "wsl"] {
         let stage = format!("finish-{target}");
@@ -138,7 +101,8 @@ fn e2e_targets_are_made_proven_and_published() {
             &format!("chmod u+w {0} && printf x >> {0}", stored.trim()),
         ],
     );
-    let (code, said) = world.imgforge(&["publish", "web", "--to", "stable"]);
-    assert_eq!(code, 4, "{said}");
-    assert!(said.contains("has not passed its gate"), "{said}");
+    world
+        .run(&["publish", "web", "--to", "stable"])
+        .exits(4)
+        .says(&["has not passed its gate"]);
 }

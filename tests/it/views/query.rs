@@ -120,26 +120,8 @@ fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
         })
         .unwrap();
     }
-    std::fs::create_dir_all(world.path("recipes")).unwrap();
-    std::fs::write(
-        world.path("imgforge.yaml"),
-        "state: state\nrepositories: {main: {path: repo}}\n",
-    )
-    .unwrap();
-    let run = |args: &[&str]| {
-        let output = std::process::Command::new(crate::slots::IMGFORGE_WITHOUT_GUESTS)
-            .arg("-C")
-            .arg(world.dir.path())
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    };
+    world.configure("repositories: {main: {path: repo}}\n");
+    let run = |args: &[&str]| world.ok(args).out;
     let table = run(&["repo", "query", "openssl<3.5.2"]);
     assert!(
         table.contains("web-node") && table.contains("3.5.1-1") && !table.contains("3.5.2-1"),

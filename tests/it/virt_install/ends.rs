@@ -5,36 +5,36 @@ use std::io::BufRead as _;
 use std::process::Child;
 
 use imgforge::host::exec::Program;
+use serde_json::Value;
 
-use super::{World, processes};
+use super::{Installation, events, failed};
 use crate::patience::wait_for;
+use crate::support::processes;
 
 #[test]
 #[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn an_installation_that_proves_itself_succeeds() {
-    let world = World::new("good", "");
-    let said = world.install();
-    assert_eq!(said.code, Some(0), "{}", said.all);
-    assert!(
-        said.steps().contains(&"Installing the toy"),
-        "{:?}",
-        said.steps()
-    );
+    let world = Installation::new("good", "");
+    let said = world.install().ok();
+    let events_of = events(&said);
+    let is_step = |event: &&Value| event["event"] == "step";
+    let mut steps = events_of.iter().filter(is_step);
+    assert!(steps.any(|step| step["name"] == "Installing the toy"));
     // The appliance that looks at the disk has a progress of its own, after this one.
     let named = |name: &str| {
-        said.events
+        events_of
             .iter()
             .position(|event| event["name"] == name)
             .unwrap()
     };
-    let during = &said.events[named("Installing the toy")..named("checking the new disk")];
+    let during = &events_of[named("Installing the toy")..named("checking the new disk")];
     let shares = during.iter().filter(|event| event["event"] == "progress");
     assert!(
         shares
             .filter_map(|event| event["done"].as_u64())
             .any(|share| share >= 50),
         "{}",
-        said.all
+        said.err
     );
     let console = world.log("install-console.log");
     assert!(console.contains("toy: token *** for ops"), "{console}");
@@ -42,27 +42,34 @@ fn an_installation_that_proves_itself_succeeds() {
         console.contains("toy: the late command worked"),
         "{console}"
     );
-    assert!(said.all.contains("does not know debian13"), "{}", said.all);
+    assert!(said.err.contains("does not know debian13"), "{}", said.err);
     world.is_clean();
     let facts = world.facts();
     assert_eq!(facts["expand"], "/dev/sda1");
     assert_eq!(facts["product"], "Debian GNU/Linux 13 (trixie)");
     // Not again, and not with another time limit either.
-    let again = world.install();
-    assert!(again.code == Some(0) && again.events.iter().any(|event| event["event"] == "cached"));
+    let again = world.install().ok();
+    assert!(
+        events(&again)
+            .iter()
+            .any(|event| event["event"] == "cached")
+    );
 }
 
 #[test]
 #[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn a_guest_that_switches_off_without_proof_has_failed() {
-    let world = World::new("half", "");
+    let world = Installation::new("half", "");
     let said = world.install();
-    said.failed(&[
-        "the installer switched the guest off without reporting success",
-        "it was at: Installing the toy",
-        "{{ imgforge_sentinel }}",
-        "toy: token *** for ops",
-    ]);
+    failed(
+        said,
+        &[
+            "the installer switched the guest off without reporting success",
+            "it was at: Installing the toy",
+            "{{ imgforge_sentinel }}",
+            "toy: token *** for ops",
+        ],
+    );
     world.is_clean();
 }
 
@@ -110,9 +117,9 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
     ] {
         // Only what hangs may end by a time limit, which a slow host can meet before it starts.
         let hangs = ["hang", "clock"].contains(&mode);
-        let world = World::new(mode, if hangs { "    stall: 5s\n" } else { "" });
+        let world = Installation::new(mode, if hangs { "    stall: 5s\n" } else { "" });
         let said = world.install();
-        said.failed(words);
+        failed(said, words);
         let pictured = words.contains(&"install-screen.png");
         let screen = world.path("state/logs/toy/install-screen.png");
         assert!(screen.exists() || !pictured, "{mode}");
@@ -123,16 +130,16 @@ fn each_bad_end_is_told_with_its_evidence_and_leaves_nothing() {
 #[test]
 #[ignore = "e2e: src/stage/install/virt_install src/hypervisor"]
 fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
-    let world = World::new("flood", "    stall: 5s\n    timeout: 8s\n");
+    let world = Installation::new("flood", "    stall: 5s\n    timeout: 8s\n");
     let said = world.install();
     // What repeats itself is no sign of life, however much there is of it.
     assert_eq!(
         said.code,
         Some(1),
         "{}",
-        &said.all[said.all.len().saturating_sub(4000)..]
+        &said.err[said.err.len().saturating_sub(4000)..]
     );
-    let last = said.events.last().unwrap().to_string();
+    let last = events(&said).pop().unwrap().to_string();
     assert!(
         last.contains("hangs") || last.contains("did not end within 48.0 s"),
         "{last}"
@@ -145,14 +152,13 @@ fn a_flooding_installer_fills_neither_disk_nor_memory_and_ends() {
 #[test]
 #[ignore = "e2e: src/stage/install/virt_install src/hypervisor"]
 fn a_restart_after_the_proof_is_an_end_as_well_also_under_uefi() {
-    let world = World::new("good-reboot", "");
-    let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
-    world.write(
+    let world = Installation::new("good-reboot", "");
+    world.replace(
         "recipes/toy.yaml",
-        &recipe.replace("disk: 1GiB", "disk: 1GiB, firmware: uefi"),
+        "disk: 1GiB",
+        "disk: 1GiB, firmware: uefi",
     );
-    let said = world.install();
-    assert_eq!(said.code, Some(0), "{}", said.all);
+    world.install().ok();
     assert!(!world.path("state/logs/toy/install-screen.png").exists());
     world.is_clean();
 }
@@ -165,7 +171,7 @@ fn signal(name: &str, child: &Child) {
 #[test]
 #[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
-    let world = World::new("hang", "");
+    let world = Installation::new("hang", "");
     let build = ["build", "toy", "--until", "install"];
     let console = world.path("state/logs/toy/install-console.log");
     let runs = || world.log("install-console.log").contains("toy: token");
@@ -187,12 +193,7 @@ fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
     wait_for("the guest's start", runs);
     signal("KILL", &child);
     child.wait().unwrap();
-    let gc = world.command(&["gc"]).output().unwrap();
-    assert!(
-        gc.status.success(),
-        "{}",
-        String::from_utf8_lossy(&gc.stderr)
-    );
+    world.ok(&["gc"]);
     world.is_clean();
 
     let here = world.dir.path().to_str().unwrap().to_owned();
@@ -208,12 +209,7 @@ fn an_interrupted_installation_leaves_neither_domain_nor_virt_install() {
         assert_eq!(child.wait().unwrap().code(), code);
         // It gets an interrupt when its parent dies, and removes its own files.
         wait_for("the end of virt-install", || !starts());
-        let gc = world.command(&["gc"]).output().unwrap();
-        assert!(
-            gc.status.success(),
-            "{}",
-            String::from_utf8_lossy(&gc.stderr)
-        );
+        world.ok(&["gc"]);
         world.is_clean();
     }
 }

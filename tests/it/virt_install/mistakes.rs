@@ -3,17 +3,16 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use imgforge::host::exec::Program;
-
-use super::{Said, TOKEN, World};
+use super::Installation;
 use crate::server::Server;
+use crate::support::Run as _;
 
 /// What a new user gets wrong, and what the error says to do.
 #[test]
 #[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn mistakes_are_told_with_the_next_step() {
-    let world = World::new("good", "");
-    let recipe = fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
+    let world = Installation::new("good", "");
+    let recipe = world.read("recipes/toy.yaml");
     let boot = "{boot: {kernel: media/linux, initrd: media/installer.img}}";
     fs::create_dir(world.path("empty")).unwrap();
     world.write("media/real.iso", "no ISO image at all\n");
@@ -54,15 +53,7 @@ fn mistakes_are_told_with_the_next_step() {
         (&gone, 1, &["gone.iso", "check the address"]),
     ] {
         world.write("recipes/toy.yaml", &recipe.replace(boot, media));
-        let said = world.install();
-        assert_eq!(said.code, Some(code), "{media}: {}", said.all);
-        for words in words {
-            assert!(
-                said.all.contains(words),
-                "{media}: `{words}` is not in {}",
-                said.all
-            );
-        }
+        world.install().exits(code).says(words);
         world.is_clean();
     }
     world.write("recipes/toy.yaml", &recipe);
@@ -88,77 +79,35 @@ fn mistakes_are_told_with_the_next_step() {
             "recipes/toy.yaml",
             &recipe.replace("memory: 512MiB", memory),
         );
-        let said = world.install();
-        assert_eq!(said.code, Some(code), "{memory}: {}", said.all);
-        for words in words {
-            assert!(
-                said.all.contains(words),
-                "{memory}: `{words}` is not in {}",
-                said.all
-            );
-        }
+        world.install().exits(code).says(&words);
         world.is_clean();
     }
     let missing = recipe.replace(boot, "{iso: {path: media/debian.iso}}");
     world.write("recipes/toy.yaml", &missing);
-    let validated = world.showing("plain", &["validate"]).output().unwrap();
-    let said = Said::of(&validated);
-    assert_eq!(said.code, Some(2), "{}", said.all);
-    for words in ["recipes/toy.yaml:", "media/debian.iso", "^"] {
-        assert!(said.all.contains(words), "`{words}` is not in {}", said.all);
-    }
+    let refused = world.run(&["validate"]).exits(2);
+    refused.says(&["recipes/toy.yaml:", "media/debian.iso", "^"]);
     world.write("recipes/toy.yaml", &recipe);
-    let secretless = world
-        .command(&["build", "toy"])
-        .env_remove("TOY_TOKEN")
-        .output()
-        .unwrap();
-    let said = Said::of(&secretless);
-    assert_eq!(said.code, Some(2), "{}", said.all);
-    assert!(said.all.contains("TOY_TOKEN"), "{}", said.all);
+    let mut secretless = world.command(&["build", "toy"]);
+    let refused = secretless.env_remove("TOY_TOKEN").said().exits(2);
+    refused.says(&["TOY_TOKEN"]);
 }
 
 /// libvirt's socket lets only its owner in, as a system daemon's does with its group.
 #[test]
 #[ignore = "vm: src/stage/install/virt_install src/hypervisor"]
 fn a_user_whom_libvirt_does_not_let_in_is_told_what_to_do() {
-    let world = World::new("good", "");
-    // Root may do everything, so that nobody tries, in a repository of its own.
-    let own = Program::new("chown").args(["-R", "65534:65534"]);
-    own.arg(world.dir.path()).run().unwrap();
+    let world = Installation::new("good", "");
     let socket = world.path("libvirt-sock");
+    let uri = format!("qemu:///system?socket={}", socket.display());
+    let build = ["--connect", &uri, "build", "toy", "--until", "install"];
+    // Root may do everything, so that nobody tries, in a repository of its own.
+    let mut build = world.as_nobody(&build);
     let _daemon = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     fs::set_permissions(&socket, Permissions::from_mode(0o600)).unwrap();
-    let binary = world.path("imgforge");
-    fs::copy(crate::slots::IMGFORGE_WITHOUT_GUESTS, &binary).unwrap();
-    let uri = format!("qemu:///system?socket={}", socket.display());
-    let nobody = "exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$0\" \"$@\"";
-    let error = Program::new("sh")
-        .args(["-c", nobody])
-        .arg(&binary)
-        .arg("-C")
-        .arg(world.dir.path())
-        .args([
-            "--accel",
-            "tcg",
-            "--connect",
-            &uri,
-            "build",
-            "toy",
-            "--until",
-            "install",
-        ])
-        .env("TOY_TOKEN", TOKEN)
-        .env("HOME", world.dir.path())
-        .run()
-        .unwrap_err()
-        .render();
-    for words in [
+    let refused = build.said().exits(3);
+    refused.says(&[
         "libvirt does not let this user in at qemu:///system",
         "Permission denied",
         "usermod -aG libvirt",
-        "ended with exit code 3",
-    ] {
-        assert!(error.contains(words), "`{words}` is not in {error}");
-    }
+    ]);
 }

@@ -5,20 +5,30 @@ mod mistakes;
 mod relay;
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use imgforge::host::exec::Program;
 
 use crate::phony::Phony;
+use crate::support::{Run as _, Said, World};
 use crate::{slots, toy};
 
-/// A recipe repository whose only image is installed by the toy.
-struct World {
-    dir: tempfile::TempDir,
-    /// What was in virt-install's directory before; one installation runs at a time on this host.
+/// A recipe repository whose only image is installed by the toy, alone on this host.
+struct Installation {
+    world: World,
+    /// What was in virt-install's directory before.
     boot: Vec<PathBuf>,
-    _alone: std::fs::File,
+    _alone: fs::File,
+}
+
+impl Deref for Installation {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
 }
 
 const ANSWERS: &str = "\
@@ -29,29 +39,17 @@ d-i preseed/late_command string true && {{ imgforge_sentinel }}
 
 const TOKEN: &str = "correct-horse-battery";
 
-impl World {
+impl Installation {
     fn new(mode: &str, more: &str) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("imgforge-install-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
-        let world = World {
-            dir,
-            _alone: slots::alone("installation"),
-            boot: entries("/var/lib/libvirt/boot"),
-        };
-        for below in ["recipes", "preseed", "media"] {
-            fs::create_dir(world.path(below)).unwrap();
-        }
+        let alone = slots::alone("installation");
+        let world = World::with_guests("install").with(&["--accel", "tcg"]);
+        let world = world.with_env("TOY_TOKEN", TOKEN);
+        fs::create_dir(world.path("media")).unwrap();
         let (kernel, _) = toy::installer(&world.path("media"), &disk(world.dir.path()));
         std::os::unix::fs::symlink(kernel, world.path("media/linux")).unwrap();
-        world.write("imgforge.yaml", "state: state\n");
         world.write("preseed/toy.cfg", ANSWERS);
-        world.write(
-            "recipes/toy.yaml",
-            &format!(
-                "name: toy
-vars: {{admin: ops}}
+        let recipe = format!(
+            "vars: {{admin: ops}}
 secrets: {{enrol: {{env: TOY_TOKEN}}}}
 machine: {{disk: 1GiB, memory: 512MiB, cpus: 1}}
 install:
@@ -61,29 +59,17 @@ install:
     answers: preseed/toy.cfg
     kernel-args: [quiet, panic=0, no_timer_check, toy=install-{mode}]
 {more}"
-            ),
         );
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        world.image("toy", &recipe);
+        Installation {
+            world,
+            boot: entries("/var/lib/libvirt/boot"),
+            _alone: alone,
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        self.showing("json", args)
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
-    fn showing(&self, progress: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(slots::imgforge());
-        command.arg("-C").arg(self.dir.path()).args(args);
-        command.args(["--progress", progress, "--accel", "tcg"]);
-        command.env("TOY_TOKEN", TOKEN).stdin(Stdio::null());
+        let mut command = self.showing("json", args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -95,7 +81,7 @@ install:
     /// Installs with more in the environment.
     fn install_with(&self, env: &[(&str, &str)]) -> Said {
         let mut command = self.command(&["build", "toy", "--until", "install"]);
-        Said::of(&command.envs(env.iter().copied()).output().unwrap())
+        command.envs(env.iter().copied()).said()
     }
 
     /// The only entry of the store that is an installation.
@@ -123,8 +109,7 @@ install:
             name.to_string_lossy().starts_with(".draft-")
         });
         assert_eq!(drafts.count(), 0);
-        let here = self.dir.path().to_str().unwrap();
-        assert_eq!(processes(here), [""; 0]);
+        assert_eq!(self.left_over(), [""; 0]);
         assert_eq!(entries("/var/lib/libvirt/boot"), self.boot);
         let holds = Program::new("grep")
             .args(["-rlF", TOKEN])
@@ -140,17 +125,6 @@ fn entries(dir: impl AsRef<Path>) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
     paths.sort();
     paths
-}
-
-/// Processes whose command line names `what`.
-fn processes(what: &str) -> Vec<String> {
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.contains(what).then_some(line)
-    })
-    .collect()
 }
 
 /// The gzipped disk that the toy installs: one partition with the few files of a Debian.
@@ -189,44 +163,25 @@ fn disk(dir: &Path) -> Vec<u8> {
     gzip
 }
 
-/// What a build said.
-struct Said {
-    code: Option<i32>,
-    all: String,
-    events: Vec<serde_json::Value>,
+/// A failed stage whose error says all of this.
+#[track_caller]
+fn failed(said: Said, words: &[&str]) {
+    let said = said.exits(1);
+    let last = events(&said).pop().unwrap().to_string();
+    for words in words
+        .iter()
+        .chain(&["install-console.log", "imgforge build toy"])
+    {
+        assert!(last.contains(words), "`{words}` is not in {last}");
+    }
+    assert!(!said.err.contains(TOKEN), "the secret is in {}", said.err);
+    assert!(!said.err.contains('\u{1b}'));
 }
 
-impl Said {
-    fn of(output: &Output) -> Self {
-        let all = String::from_utf8_lossy(&output.stderr).into_owned();
-        let events = all
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        Said {
-            code: output.status.code(),
-            all,
-            events,
-        }
-    }
-
-    /// A failed stage whose error says all of this.
-    #[track_caller]
-    fn failed(&self, words: &[&str]) {
-        assert_eq!(self.code, Some(1), "{}", self.all);
-        let last = self.events.last().unwrap().to_string();
-        for words in words
-            .iter()
-            .chain(&["install-console.log", "imgforge build toy"])
-        {
-            assert!(last.contains(words), "`{words}` is not in {last}");
-        }
-        assert!(!self.all.contains(TOKEN), "the secret is in {}", self.all);
-        assert!(!self.all.contains('\u{1b}'));
-    }
-
-    fn steps(&self) -> Vec<&str> {
-        let steps = self.events.iter().filter(|event| event["event"] == "step");
-        steps.filter_map(|event| event["name"].as_str()).collect()
-    }
+/// Of lines that may be others' as well.
+fn events(said: &Said) -> Vec<serde_json::Value> {
+    let lines = said.err.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }

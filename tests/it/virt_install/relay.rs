@@ -1,7 +1,8 @@
 //! What an installer fetches: through the build's own proxy, and the host's behind it.
 
-use super::World;
+use super::{ANSWERS, Installation};
 use crate::server::{Answer, Server};
+use crate::support::Run as _;
 
 const MIRROR: &str = "http://mirror.example/debian";
 const PACKAGE: &[u8] = b"a package for the toy\n";
@@ -11,7 +12,7 @@ const PACKAGE: &[u8] = b"a package for the toy\n";
 #[test]
 #[ignore = "vm: src/proxy src/stage/install/virt_install"]
 fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
-    let world = World::new("fetch", "mirrors: {build: http://mirror.example/debian}\n");
+    let world = Installation::new("fetch", "mirrors: {build: http://mirror.example/debian}\n");
     let initrd = std::fs::read(world.path("media/installer.img")).unwrap();
     // What is kept is what an index vouches for.
     let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(PACKAGE));
@@ -28,20 +29,12 @@ fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
             _ => Answer::status(404),
         }
     });
-    let recipe = std::fs::read_to_string(world.path("recipes/toy.yaml")).unwrap();
-    world.write(
-        "recipes/toy.yaml",
-        &recipe
-            .replace(
-                "initrd: media/installer.img",
-                "initrd: 'mirror:installer.img'",
-            )
-            // It comes over plain http, and no archive signs it.
-            .replace("    media:", "    unverified-media: true\n    media:"),
-    );
-    let answers =
-        super::ANSWERS.replace("token", "from string {{ imgforge_mirror }}\nd-i toy/token");
-    world.write("preseed/toy.cfg", &answers);
+    let (toy, from_mirror) = ("recipes/toy.yaml", "initrd: 'mirror:installer.img'");
+    world.replace(toy, "initrd: media/installer.img", from_mirror);
+    // It comes over plain http, and no archive signs it.
+    world.replace(toy, "    media:", "    unverified-media: true\n    media:");
+    let answers = ANSWERS.replace("token", "from string {{ imgforge_mirror }}\nd-i toy/token");
+    world.write("preseed/toy.cfg", answers);
     let env = [
         ("http_proxy", upstream.text("")),
         ("no_proxy", String::new()),
@@ -53,7 +46,7 @@ fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
         said.code,
         Some(0),
         "{}\n{}",
-        said.all,
+        said.err,
         world.log("install-console.log")
     );
     let console = world.log("install-console.log");
@@ -83,8 +76,7 @@ fn the_hosts_proxy_stands_between_the_build_and_its_mirrors() {
     // Again, from the cache: the package is not asked for any more.
     upstream.forget();
     let mut command = world.command(&["build", "toy", "--until", "install", "--from", "install"]);
-    let again = super::Said::of(&command.envs(env).output().unwrap());
-    assert_eq!(again.code, Some(0), "{}", again.all);
+    command.envs(env).said().ok();
     logged("hit ");
     assert!(
         !upstream

@@ -20,7 +20,7 @@ use imgforge::store::ledger::Ledger;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
-use crate::patience::pause;
+use super::patience::pause;
 
 /// Not `TMPDIR`, which every user may have elsewhere.
 const PLACE: &str = "/tmp";
@@ -142,16 +142,6 @@ fn lock(path: &Path, operation: FlockOperation) -> Option<File> {
     let same = file.metadata().unwrap().ino() == now.ino();
     same.then_some(file)
 }
-
-/// The program, for verbs that may start a guest.
-#[track_caller]
-pub(crate) fn imgforge() -> &'static str {
-    take(1);
-    IMGFORGE_WITHOUT_GUESTS
-}
-
-/// The program, for verbs that never start a guest or an appliance.
-pub(crate) const IMGFORGE_WITHOUT_GUESTS: &str = env!("CARGO_BIN_EXE_imgforge");
 
 /// An appliance.
 #[track_caller]

@@ -1,0 +1,251 @@
+//! A recipe repository of a test, with its state directory, and imgforge in it.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use imgforge::gpg::Signer;
+use imgforge::ui::Ui;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::program::{
+    IMGFORGE, Run as _, Said, imgforge, imgforge_at, imgforge_with_guests, tool, under,
+};
+
+/// A stage that is the quickest of all, of the disk that [`World::importing`] has.
+pub(crate) const IMPORT: &str =
+    "install: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\n";
+
+/// What nobody's processes run as.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// A directory with an imgforge.yaml, which has its state below `state`.
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    home: TempDir,
+    guests: bool,
+    args: Vec<&'static str>,
+    env: Vec<(&'static str, OsString)>,
+    /// Begins every recipe, after its name.
+    common: String,
+    signer: OnceLock<Signer>,
+}
+
+impl World {
+    /// For verbs that start neither a guest nor an appliance: they have a home of their own.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        World::at(dir).with(&["--accel", "tcg"])
+    }
+
+    /// For verbs that may start guests. Their home is the user's, where libvirt keeps what it learnt
+    /// about QEMU.
+    pub(crate) fn with_guests(name: &str) -> Self {
+        // libguestfs, libvirt and gpg dislike long paths; /var/tmp survives large files.
+        let prefix = format!("imgforge-{name}-");
+        let dir = TempDir::with_prefix_in(prefix, "/var/tmp");
+        World::at(dir.unwrap()).for_guests()
+    }
+
+    /// With the image `small`, which imports a disk of 4 MiB.
+    pub(crate) fn importing() -> Self {
+        let world = World::new();
+        world.disk_file("files/disk.raw");
+        world.image("small", IMPORT);
+        world
+    }
+
+    fn at(dir: TempDir) -> Self {
+        let world = World {
+            dir,
+            home: tempfile::tempdir().unwrap(),
+            guests: false,
+            args: vec![],
+            env: vec![],
+            common: String::new(),
+            signer: OnceLock::new(),
+        };
+        world.configure("");
+        world
+    }
+
+    /// Its commands may start guests.
+    #[must_use]
+    pub(crate) fn for_guests(mut self) -> Self {
+        self.guests = true;
+        self
+    }
+
+    /// Gives every command these arguments.
+    #[must_use]
+    pub(crate) fn with(mut self, args: &[&'static str]) -> Self {
+        self.args.extend(args);
+        self
+    }
+
+    /// Sets a variable of every command.
+    #[must_use]
+    pub(crate) fn with_env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Begins every recipe so, after its name.
+    #[must_use]
+    pub(crate) fn with_recipes_of(mut self, text: &str) -> Self {
+        self.common = text.to_owned();
+        self
+    }
+
+    /// What is published is signed by it; imgforge's own key is in the state directory.
+    #[must_use]
+    pub(crate) fn with_signer(self, signer: Signer) -> Self {
+        assert!(self.signer.set(signer).is_ok(), "it has one");
+        self
+    }
+
+    pub(crate) fn signer(&self) -> &Signer {
+        let own = || Signer::own(&self.path("state"), &Ui::silent()).unwrap();
+        self.signer.get_or_init(own)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file, making its directories.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        let path = self.path(name);
+        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Changes a file's text, which has to have `from`.
+    #[track_caller]
+    pub(crate) fn replace(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "no `{from}` in {text}");
+        self.write(name, text.replace(from, to));
+    }
+
+    /// Writes imgforge.yaml.
+    pub(crate) fn configure(&self, text: &str) {
+        self.write("imgforge.yaml", format!("state: state\n{text}"));
+    }
+
+    /// Writes the recipe of an image.
+    pub(crate) fn image(&self, name: &str, body: &str) {
+        let text = format!("name: {name}\n{}{body}", self.common);
+        self.write(&format!("recipes/{name}.yaml"), text);
+    }
+
+    /// Writes a disk of 4 MiB with the signature of a boot sector.
+    pub(crate) fn disk_file(&self, name: &str) {
+        let mut disk = vec![0u8; 4 << 20];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        self.write(name, disk);
+    }
+
+    /// Writes a script; the `PATH` on which it comes first.
+    pub(crate) fn script(&self, name: &str, text: &str) -> String {
+        let path = format!("bin/{name}");
+        self.write(&path, format!("#!/bin/sh\n{text}\n"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.path(&path), mode).unwrap();
+        let rest = std::env::var("PATH").unwrap();
+        format!("{}:{rest}", self.path("bin").display())
+    }
+
+    /// imgforge in this directory.
+    #[track_caller]
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.showing("plain", args)
+    }
+
+    /// As [`World::command`], with this `--progress`.
+    #[track_caller]
+    pub(crate) fn showing(&self, progress: &str, args: &[&str]) -> Command {
+        let mut command = match self.guests {
+            true => imgforge_with_guests(),
+            false => imgforge(),
+        };
+        if !self.guests {
+            command.env("HOME", self.home.path());
+        }
+        command.arg("-C").arg(self.dir.path());
+        command.args(["--progress", progress]).args(&self.args);
+        let env = self.env.iter().map(|(name, value)| (name, value));
+        command.args(args).envs(env);
+        command
+    }
+
+    #[track_caller]
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        self.command(args).said()
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> Said {
+        self.run(args).ok()
+    }
+
+    /// imgforge as another user than root, whom this directory is given to.
+    pub(crate) fn as_nobody(&self, args: &[&str]) -> Command {
+        let own = format!("{NOBODY}:{NOBODY}");
+        let (binary, dir) = (self.path("imgforge"), self.path(""));
+        std::fs::copy(IMGFORGE, &binary).unwrap();
+        tool("chown", &["-R", &own, dir.to_str().unwrap()]);
+        let [uid, gid] = ["--reuid", "--regid"].map(|word| format!("{word}={NOBODY}"));
+        let nobody = ["setpriv", &uid, &gid, "--clear-groups", "--"];
+        let mut command = imgforge_at(&binary);
+        command.args(self.command(args).get_args()).env("HOME", dir);
+        let env = self.env.iter().map(|(name, value)| (name, value));
+        under(&nobody, command.envs(env))
+    }
+
+    /// The stages of a plan, of all its images.
+    #[track_caller]
+    pub(crate) fn planned(&self, args: &[&str]) -> Vec<Value> {
+        let plans = self.ok(&[&["plan", "--json"], args].concat()).json();
+        let plans = plans.as_array().unwrap().iter();
+        let stages = plans.flat_map(|plan| plan["stages"].as_array().unwrap().clone());
+        stages.collect()
+    }
+
+    /// The names in the store.
+    pub(crate) fn stored(&self) -> Vec<String> {
+        names(&self.path("state/store"))
+    }
+
+    /// Processes whose command line names something in this directory.
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        processes(self.dir.path().to_str().unwrap())
+    }
+}
+
+/// The names in a directory that may not be there, sorted.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The command lines with this word, of all processes.
+pub(crate) fn processes(word: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(word)).collect()
+}
