@@ -5,12 +5,12 @@ use super::types::{Action, PackageNames, Packages, Shell, Step, When};
 /// Installs the service; what the root's volume group has free now was left free on purpose.
 const SERVICE: &str = concat!(
     "cat >/usr/local/sbin/grow-root <<'SCRIPT'\n",
-    include_str!("../../firstboot/grow/grow-root.sh"),
+    include_str!("grow/grow-root.sh"),
     "SCRIPT\nchmod 0755 /usr/local/sbin/grow-root\n",
     "root=$(findmnt -vno SOURCE /)\n",
     "kept=$(lvs --noheadings -o vg_free_count \"$root\" 2>/dev/null | tr -d ' ') || true\n",
     "sed \"s/KEPT/${kept:-0}/\" >/etc/systemd/system/grow-root.service <<'UNIT'\n",
-    include_str!("../../firstboot/grow/grow-root.service"),
+    include_str!("grow/grow-root.service"),
     "UNIT\nsystemctl enable grow-root.service\n",
 );
 

@@ -14,17 +14,17 @@ const SYSTEMD: &str = "/etc/systemd/system";
 pub(super) const UNITS: &[(&str, &str)] = &[
     (
         "imgforge-start.service",
-        include_str!("../../firstboot/init/imgforge-start.service"),
+        include_str!("guest/init/imgforge-start.service"),
     ),
     (
         "imgforge-runner.service",
-        include_str!("../../firstboot/init/imgforge-runner.service"),
+        include_str!("guest/init/imgforge-runner.service"),
     ),
 ];
 
-const SYSVINIT: &str = include_str!("../../firstboot/init/imgforge.sh");
+const SYSVINIT: &str = include_str!("guest/init/imgforge.sh");
 
-const OPENRC: &str = include_str!("../../firstboot/init/imgforge.openrc");
+const OPENRC: &str = include_str!("guest/init/imgforge.openrc");
 
 /// Makes the runner start at the next boot of the mounted guest, which this runs, and gives it time.
 ///

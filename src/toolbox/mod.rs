@@ -30,7 +30,7 @@ const DISK: &str = "toolbox.raw";
 
 /// Who runs the toolbox's Python, on the host and in a guest: its own loader finds its own
 /// libraries, and programs that it starts find the guest's.
-const PYTHON: &str = include_str!("../../firstboot/ansible/python");
+const PYTHON: &str = include_str!("python");
 
 /// What Ansible and the modules that it brings need; they install nothing themselves.
 const PACKAGES: &[&str] = &[

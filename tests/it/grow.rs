@@ -38,7 +38,7 @@ fn partitions(disk: &Path) -> Vec<(u64, u64)> {
 }
 
 fn grow(disk: &Path, number: u32) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/grow/grow-root.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/recipe/grow/grow-root.sh");
     Program::new("sh")
         .arg(script)
         .arg("partition")
@@ -99,13 +99,13 @@ fn a_partition_that_ends_beyond_what_is_left_stays() {
 }
 
 #[test]
-#[ignore = "e2e: src/stage firstboot src/hypervisor"]
+#[ignore = "e2e: src/stage src/runner src/steps src/hypervisor"]
 fn the_first_boot_of_a_clone_of_debian_13_does_what_the_recipe_says() {
     the_first_boot_does_what_the_recipe_says("trixie");
 }
 
 #[test]
-#[ignore = "e2e: src/stage firstboot src/hypervisor"]
+#[ignore = "e2e: src/stage src/runner src/steps src/hypervisor"]
 fn the_first_boot_of_a_clone_of_debian_12_does_what_the_recipe_says() {
     the_first_boot_does_what_the_recipe_says("bookworm");
 }

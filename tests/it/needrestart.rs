@@ -43,7 +43,7 @@ cp /run/held zz-imgforge.conf
 
 /// needrestart comes with a step; what it would restart, it does not.
 #[test]
-#[ignore = "e2e: src/runner firstboot"]
+#[ignore = "e2e: src/runner src/steps"]
 fn no_service_is_restarted_in_the_middle_of_a_step() {
     slots::take(1);
     let world = world("bios");

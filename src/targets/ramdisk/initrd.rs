@@ -14,8 +14,8 @@ use crate::targets::gzip::Gzip;
 use crate::targets::tree::Tree;
 use crate::units::Size;
 
-const INIT: &str = include_str!("../../../firstboot/ramdisk/init.sh");
-const DHCP: &str = include_str!("../../../firstboot/ramdisk/dhcp.sh");
+const INIT: &str = include_str!("init.sh");
+const DHCP: &str = include_str!("dhcp.sh");
 
 /// BIOSes and the kernel's own boot protocol give an initrd less than this, in bytes.
 const HIGHEST: u64 = 0x7fff_0000;

@@ -18,7 +18,7 @@ use crate::targets::{Part, Proven, Site, proven};
 use crate::units::Size;
 
 /// What tells, in the guest, what became of it.
-const SCRIPT: &str = include_str!("../../../firstboot/ramdisk/trial.sh");
+const SCRIPT: &str = include_str!("trial.sh");
 
 /// Starts the script when the system is up.
 const UNIT: &str =

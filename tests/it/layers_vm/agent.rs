@@ -133,7 +133,7 @@ impl Drop for Server {
 }
 
 #[test]
-#[ignore = "e2e: firstboot/actions/puppet.sh src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
     let server = Server::new(
         "node 'golden-web' {\n  file { '/etc/by-server': content => \"for ${facts['role']}\\n\" }\n}\n",

@@ -74,7 +74,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
 
 /// The step fails if the root is smaller than the larger disk's.
 #[test]
-#[ignore = "e2e: src/stage firstboot"]
+#[ignore = "e2e: src/stage src/runner src/steps"]
 fn e2e_a_larger_disk_of_a_child_is_its_roots() {
     let world = world();
     world.image(

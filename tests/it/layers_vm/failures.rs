@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use super::world::{guest, world};
 
 #[test]
-#[ignore = "e2e: firstboot src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_steps_fail_with_their_names_and_last_lines() {
     let world = world();
     world.image(
@@ -36,7 +36,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_a_server_that_does_not_answer_is_named() {
     let world = world();
     // Connections are made, and nobody ever takes them.
@@ -62,7 +62,7 @@ fn e2e_a_server_that_does_not_answer_is_named() {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
     let world = world();
     for (image, step, limit, complaint) in [
@@ -105,7 +105,7 @@ fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
 }
 
 #[test]
-#[ignore = "e2e: firstboot/actions/cloud-init.sh src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_user_data_is_applied_once_and_forgotten() {
     let world = world();
     world.image(

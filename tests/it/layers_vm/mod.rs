@@ -76,7 +76,7 @@ fn play(world: &World) -> String {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner src/toolbox"]
+#[ignore = "e2e: src/steps src/runner src/toolbox"]
 fn a_playbook_runs_twice_with_its_collection_and_vault() {
     let world = world();
     let said = play(&world);
@@ -93,7 +93,7 @@ fn a_playbook_runs_twice_with_its_collection_and_vault() {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner src/toolbox"]
+#[ignore = "e2e: src/steps src/runner src/toolbox"]
 fn e2e_an_image_has_what_its_playbook_did_and_nothing_of_ansible() {
     let world = world();
     play(&world);
@@ -151,7 +151,7 @@ fn path(line: &str) -> Option<&str> {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner"]
+#[ignore = "e2e: src/steps src/runner"]
 fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
     let world = world();
     let tasks: String = (1..8)
@@ -195,7 +195,7 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
 }
 
 #[test]
-#[ignore = "e2e: firstboot src/runner src/toolbox"]
+#[ignore = "e2e: src/steps src/runner src/toolbox"]
 fn a_manifest_is_applied_with_its_modules_and_data() {
     let world = world();
     world.write(

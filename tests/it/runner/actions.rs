@@ -15,7 +15,7 @@ E: The repository 'http://10.0.2.2:1/deb x InRelease' is not signed.
 
 #[test]
 fn the_reason_of_unread_lists_names_the_key() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let missing = "W: GPG error: http://x InRelease: The following signatures couldn't be verified because \
                    the public key is not available: NO_PUBKEY 648ACFD622F3D138\nE: The repository is not signed.\n";
     for name in SHELLS {
@@ -39,7 +39,10 @@ fn the_reason_of_unread_lists_names_the_key() {
                 "busybox" => Program::new(name).arg("sh"),
                 shell => Program::new(shell),
             };
-            let script = format!(". {}/lib/packages.sh; why_unread", folder.display());
+            let script = format!(
+                ". {}/runner/guest/lib/packages.sh; why_unread",
+                folder.display()
+            );
             let text = program.args(["-euc", &script]).input(said).text();
             assert_eq!(text.unwrap(), reason, "{name}");
         }
@@ -48,7 +51,7 @@ fn the_reason_of_unread_lists_names_the_key() {
 
 #[test]
 fn puppet_8_gets_old_facts_when_asked_and_says_so_when_not() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let run = |version: &str, legacy: &str| {
         let dir = tempfile::tempdir().unwrap();
         let puppet = dir.path().join("puppet");
@@ -66,8 +69,8 @@ fn puppet_8_gets_old_facts_when_asked_and_says_so_when_not() {
         .unwrap();
         fs::write(dir.path().join("facts.sh"), "").unwrap();
         let script = format!(
-            ". {0}/lib/common.sh; . {0}/lib/packages.sh; need_lists() {{ :; }}\n\
-             booted_with_systemd() {{ false; }}; payload() {{ tar -cf - -T /dev/null; }}\n. {0}/actions/puppet.sh",
+            ". {0}/runner/guest/lib/common.sh; . {0}/runner/guest/lib/packages.sh; need_lists() {{ :; }}\n\
+             booted_with_systemd() {{ false; }}; payload() {{ tar -cf - -T /dev/null; }}\n. {0}/steps/puppet.sh",
             folder.display()
         );
         let path = format!(

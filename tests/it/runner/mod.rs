@@ -154,7 +154,7 @@ impl Fake {
         if self.path("run").exists() {
             fs::remove_dir_all(self.path("run")).unwrap();
         }
-        let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/start.sh");
+        let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runner/guest/start.sh");
         self.program(&start).run()
     }
 
@@ -296,12 +296,12 @@ fn a_failing_step_ends_the_job_with_its_code_after_its_retries() {
 
 #[test]
 fn a_guest_without_a_package_manager_fails_its_steps() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (action, name) in [("upgrade", "dash"), ("repository", "busybox")] {
         let step = tempfile::tempdir().unwrap();
         fs::write(step.path().join("repository.sh"), "uri=u id=i").unwrap();
         let script = format!(
-            ". {0}/lib/packages.sh; . {0}/actions/{action}.sh; echo went on",
+            ". {0}/runner/guest/lib/packages.sh; . {0}/steps/{action}.sh; echo went on",
             folder.display()
         );
         let program = match name {

@@ -260,7 +260,7 @@ fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     }
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/busybox", 0o755, &fs::read(busybox).unwrap());
-    let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("firstboot/start.sh");
+    let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runner/guest/start.sh");
     archive.file("usr/lib/imgforge/runner", 0o755, &fs::read(start).unwrap());
     archive.file(
         "installer",

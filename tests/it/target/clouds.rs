@@ -40,7 +40,7 @@ targets:
 ";
 
 #[test]
-#[ignore = "clouds: src/targets src/stage firstboot"]
+#[ignore = "clouds: src/targets src/stage src/runner src/steps"]
 fn e2e_clouds_and_boxes_come_from_a_recipe() {
     let world = world(RECIPE);
     let out = world.path("out");
@@ -82,7 +82,7 @@ fn e2e_clouds_and_boxes_come_from_a_recipe() {
 /// The real system without a disk keeps a directory on one, over a restart, and does not come up
 /// on a root that is too short.
 #[test]
-#[ignore = "clouds: src/targets/ramdisk firstboot/ramdisk"]
+#[ignore = "clouds: src/targets/ramdisk"]
 fn e2e_a_machine_without_a_disk_keeps_a_directory_on_one() {
     let world = world(WITHOUT_A_DISK);
     let out = world.path("out");

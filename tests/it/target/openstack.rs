@@ -106,7 +106,7 @@ command \"update-grub\"
 /// The gate boots it on a larger disk and asks whether the root has grown; an image of a quarter
 /// free space keeps that.
 #[test]
-#[ignore = "clouds: src/targets/openstack firstboot"]
+#[ignore = "clouds: src/targets/openstack src/steps"]
 fn e2e_a_root_on_a_logical_volume_grows_with_its_disk() {
     let world = whole::world(ORIGIN);
     world.run(&["build", "web", "--until", "install"]).ok();

@@ -167,7 +167,7 @@ fn by_another(server: &Server, out: &Path) -> String {
 
 /// The gate of the export has booted it with its minimum of memory, over HTTP and without a disk.
 #[test]
-#[ignore = "vm: src/targets/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
+#[ignore = "vm: src/targets/ramdisk src/host/confine.rs src/host/confine.sh"]
 fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -231,7 +231,7 @@ fn a_machine_without_a_disk_boots_and_says_why_it_cannot() {
 
 /// UEFI's kernel is told of its initrd by its name, or takes what iPXE gives it.
 #[test]
-#[ignore = "e2e: src/targets/ramdisk firstboot/ramdisk"]
+#[ignore = "e2e: src/targets/ramdisk"]
 fn a_machine_without_a_disk_boots_under_uefi() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
@@ -272,7 +272,7 @@ fn a_machine_without_a_disk_boots_under_uefi() {
 
 /// The root in the initrd: nothing is fetched, there is no network card.
 #[test]
-#[ignore = "vm: src/targets/ramdisk firstboot/ramdisk src/host/confine.rs src/host/confine.sh"]
+#[ignore = "vm: src/targets/ramdisk src/host/confine.rs src/host/confine.sh"]
 fn one_initrd_holds_everything() {
     let world = World::new();
     let disk = machine(&["virtio_net"]).disk(world.dir.path(), "web.raw");
