@@ -33,6 +33,7 @@
 //!
 //! Adapters, which know no recipe:
 //!
+//! * `yaml`: files for people to write: read with places, checked by a schema, all mistakes at once
 //! * `guest`: disks, opened through libguestfs
 //! * `hypervisor`: guests under libvirt
 //! * `store`: finished layers, and who owns what is unfinished
@@ -94,3 +95,4 @@ pub mod toolbox;
 pub mod ui;
 pub mod units;
 mod xml;
+pub mod yaml;

@@ -78,6 +78,6 @@ pub fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
 /// # Errors
 /// When it breaks that rule.
 pub fn channel(text: &str) -> Result<String, String> {
-    let bad = crate::recipe::check::bad_word(text, "a channel");
+    let bad = crate::yaml::checker::bad_word(text, "a channel");
     bad.map_or_else(|| Ok(text.to_owned()), Err)
 }

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::call::Git;
 use crate::error::{Context as _, Result};
-use crate::recipe::beneath;
 use crate::store::inputs::Walked;
+use crate::yaml::beneath;
 
 /// Stands for the file `.git` of a submodule, which no commit has.
 const MODULE: &str = ".git";

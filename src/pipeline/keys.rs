@@ -7,15 +7,16 @@ use std::path::Path;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::pull::Pin;
+use crate::recipe::Resolved;
 use crate::recipe::types::{
     Action, BELOW_MIRROR, Import, Install, Media, Pack, Recipe, Secret, Step, VirtInstall,
 };
-use crate::recipe::{Resolved, beneath};
 use crate::stage::check::Basis;
 use crate::stage::install::virt_install;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
 use crate::targets::Target;
+use crate::yaml::beneath;
 
 // Each grows when the stage's code makes other results from the same inputs.
 const INSTALL: u32 = 4;

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::index::{self, Entry, Section, normalize_arch};
-use crate::recipe::problem::nearest;
 use crate::share::Share;
+use crate::yaml::problem::nearest;
 
 /// What an entry must fit.
 #[derive(Debug, Clone, Copy)]

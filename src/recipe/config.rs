@@ -7,15 +7,16 @@ use std::path::{Component, Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::de;
-use super::include::Reader;
-use super::node::{Node, Value};
-use super::problem::Problem;
-use super::{schema, vars, walk};
+use super::schema;
 use crate::gpg::Signers;
 use crate::host::accel::Setting;
 use crate::share::Share;
 use crate::units::{Size, Span};
+use crate::yaml::de;
+use crate::yaml::include::Reader;
+use crate::yaml::node::{Node, Value};
+use crate::yaml::problem::Problem;
+use crate::yaml::{checker, vars, walk};
 
 /// Less than this no publisher keeps up with.
 const SHORTEST: Span = Span::seconds(3600);
@@ -210,7 +211,7 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
     for (name, place) in &config.repositories {
         let node = tree.get("repositories").and_then(|all| all.entry(name));
         let Some(entry) = node else { continue };
-        if let Some(message) = super::check::bad_word(name, "a repository") {
+        if let Some(message) = checker::bad_word(name, "a repository") {
             problems.push(Problem::new(entry.key_loc, message));
         }
         if place.path.is_none() && place.url.is_none() && !entry.value.damaged {
@@ -218,7 +219,7 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
             problems.push(Problem::new(entry.key_loc, message));
         }
         for channel in place.channels.keys().chain(&place.default_channel) {
-            if let Some(message) = super::check::bad_word(channel, "a channel") {
+            if let Some(message) = checker::bad_word(channel, "a channel") {
                 problems.push(Problem::new(entry.value.loc, message));
             }
         }
@@ -231,9 +232,9 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
             problems.push(Problem::new(entry.value.loc, message));
         }
         if let (Some(url), Some(at)) = (&place.url, entry.value.get("url"))
-            && !super::check::is_url(url)
+            && !checker::is_url(url)
         {
-            problems.push(super::check::no_url(at.loc, url));
+            problems.push(checker::no_url(at.loc, url));
         }
     }
     for (distro, mirrors) in &config.mirrors {
@@ -241,8 +242,8 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
             continue;
         };
         for (mirror, node) in mirrors.iter().zip(list.items()) {
-            if !super::check::is_url(mirror) {
-                problems.push(super::check::no_url(node.loc, mirror));
+            if !checker::is_url(mirror) {
+                problems.push(checker::no_url(node.loc, mirror));
             }
         }
     }

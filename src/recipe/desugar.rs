@@ -2,8 +2,8 @@
 //! `{action: …, name, when, timeout, retries, env, secrets}`.
 
 use super::check::DISTRIBUTIONS;
-use super::node::{Entry, Node, Value};
-use super::problem::{Problem, Problems};
+use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::problem::{Problem, Problems, list_words};
 
 /// The options that every step has.
 pub const COMMON: &[&str] = &["name", "when", "timeout", "retries", "env", "secrets"];
@@ -118,18 +118,12 @@ fn step(problems: &mut Problems, mut item: Node) -> Option<Node> {
     one(problems, entry, form)
 }
 
-fn unknown_action(at: super::source::Loc, word: &str) -> Problem {
+fn unknown_action(at: crate::yaml::source::Loc, word: &str) -> Problem {
     let problem = Problem::new(at, format!("there is no step `{word}`"));
-    if super::problem::nearest(word, actions()).is_some() {
+    if crate::yaml::problem::nearest(word, actions()).is_some() {
         return problem.did_you_mean(word, actions());
     }
     problem.help(format!("the steps are {}", list_words(actions())))
-}
-
-/// Words for a sentence: `a`, `b`, `c`.
-pub fn list_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    words.join(", ")
 }
 
 /// A step with several keys: two steps in one item, or options beside the action.

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use super::node::{Entry, Node, Value};
 use super::resolve::Resolved;
 use super::schema;
-use super::source::Loc;
+use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::source::Loc;
 
 /// Maps whose defaults are worth seeing.
 const DEFAULTS: &[&str] = &["machine", "mirrors", "seal", "pack"];

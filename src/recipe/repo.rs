@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{self, Config};
-use super::include::{Reader, Texts};
-use super::node::{Node, Value};
-use super::problem::{Problem, Problems, nearest};
 use super::resolve::{Resolved, Resolver};
 use super::variants::{self, Image};
-use super::{desugar, obeyed, schema, walk};
+use super::{desugar, obeyed, schema};
 use crate::error::{Error, Result};
 use crate::host::ours::Owners;
+use crate::yaml::include::{Reader, Texts};
+use crate::yaml::node::{Node, Value};
+use crate::yaml::problem::{Problem, Problems, list_words, nearest};
+use crate::yaml::walk;
 
 /// Folders of recipes may nest so deep.
 const MAX_FOLDERS: usize = 8;
@@ -256,7 +257,7 @@ fn images_of(reader: &mut Reader, path: &Path) -> Vec<Image> {
     }
 }
 
-fn nameless(path: &Path, loc: super::source::Loc) -> Image {
+fn nameless(path: &Path, loc: crate::yaml::source::Loc) -> Image {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Image {
         name: stem.into_owned(),
@@ -309,7 +310,7 @@ fn fragment(reader: &mut Reader, path: &Path) {
             );
         }
     }
-    tree.set(super::node::Entry {
+    tree.set(crate::yaml::node::Entry {
         key: "name".into(),
         key_loc: loc,
         value: Node::text(loc, "fragment"),
@@ -360,6 +361,6 @@ fn unknown(name: &str, images: &[Image]) -> Error {
     match nearest(name, names()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if images.is_empty() => error.hint("recipes/ has no recipe yet"),
-        None => error.hint(format!("the recipes are {}", desugar::list_words(names()))),
+        None => error.hint(format!("the recipes are {}", list_words(names()))),
     }
 }

@@ -4,20 +4,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::check::{self, NamedFile, Role};
+use super::check;
 use super::config::{self, Config};
-use super::include::{self, Reader, Texts, Written};
-use super::node::{Entry, Node, Value};
-use super::problem::Problem;
 use super::repo::SealWords;
-use super::source::{Loc, Sources};
-use super::template::Vars;
 use super::types::{Install, Recipe};
 use super::variants::{self, Image};
-use super::vars::{self, Var};
-use super::{de, desugar, grow, schema, walk};
+use super::{desugar, grow, schema};
 use crate::error::Result;
 use crate::units::Size;
+use crate::yaml::checker::{Checker, NamedFile, Role};
+use crate::yaml::include::{self, Reader, Texts, Written};
+use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::problem::Problem;
+use crate::yaml::source::{Loc, Sources};
+use crate::yaml::template::Vars;
+use crate::yaml::vars::{self, Var};
+use crate::yaml::{de, walk};
 
 /// Images may build on images, so deep.
 const MAX_PARENTS: usize = 16;
@@ -256,14 +258,16 @@ impl<'a> Resolver<'a> {
         let install = recipe.install.clone().or(below);
         let below = parent.as_ref().map(|parent| parent.recipe.machine.disk);
         let mut cx = check::Context {
+            checker: Checker {
+                problems,
+                root: self.root,
+                vars: &settled,
+                files: vec![],
+            },
             install: install.as_ref(),
             below,
-            problems,
-            root: self.root,
             config: &self.config,
-            vars: &settled,
             seal_words: self.seal_words,
-            files: vec![],
             has,
         };
         check::recipe(&mut cx, &recipe, &long);
@@ -273,7 +277,7 @@ impl<'a> Resolver<'a> {
         if recipe.machine.grow && !grows {
             recipe.configure.extend(grow::steps());
         }
-        let mut files = cx.files;
+        let mut files = cx.checker.files;
         files.extend(self.read_files(written));
         files.sort();
         files.dedup();

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value as Json, json};
 
 use super::config::Config;
-use super::desugar::{ACTIONS, COMMON, Form, list_words};
+use super::desugar::{ACTIONS, COMMON, Form};
 use super::types::Recipe;
-use super::walk::{ALSO, EXPECTS};
+use crate::yaml::problem::list_words;
+use crate::yaml::walk::{ALSO, EXPECTS};
 
 /// Schema of a resolved recipe: long forms only.
 pub fn long() -> &'static Json {

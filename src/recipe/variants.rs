@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::check::bad_word;
-use super::node::{Node, Value};
-use super::problem::{Problem, Problems};
-use super::source::Loc;
-use super::vars::{Var, bad_name};
+use crate::yaml::checker::bad_word;
+use crate::yaml::node::{Node, Value};
+use crate::yaml::problem::{Problem, Problems};
+use crate::yaml::source::Loc;
+use crate::yaml::vars::{Var, bad_name};
 
 /// Images that one recipe may make.
 const MOST: usize = 256;

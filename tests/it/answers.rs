@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use imgforge::distro::{self, apt};
 use imgforge::host::exec::Program;
 use imgforge::recipe::Repo;
-use imgforge::recipe::template;
 use imgforge::recipe::types::{Firmware, Install};
 use imgforge::stage::install::virt_install::answers::{self, Known};
 use imgforge::stage::install::virt_install::kind::Kind;
 use imgforge::stage::install::virt_install::proof;
+use imgforge::yaml::template;
 
 const PROXY: &str = "10.0.2.2:4000";
 

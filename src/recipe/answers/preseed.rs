@@ -1,7 +1,7 @@
 //! debian-installer's answers: `OWNER QUESTION TYPE VALUE`, as debconf-set-selections(1) reads them.
 
 use super::{Finding, PROOF, carriage_return, is_remote};
-use crate::recipe::problem::nearest;
+use crate::yaml::problem::nearest;
 
 /// Types of debconf's questions, debconf-devel(7), and `seen`, which is a flag.
 const TYPES: &[&str] = &[

@@ -3,10 +3,10 @@
 use super::{Context, Role, Wants};
 use crate::distro;
 use crate::recipe::answers::{self, Finding, Kind, PROOF};
-use crate::recipe::node::Node;
-use crate::recipe::problem::Problem;
-use crate::recipe::template::{self, STAGE_VARIABLES, Vars, secret_variable};
 use crate::recipe::types::{Firmware, Recipe, VirtInstall};
+use crate::yaml::node::Node;
+use crate::yaml::problem::Problem;
+use crate::yaml::template::{self, STAGE_VARIABLES, Vars, secret_variable};
 
 pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, node: &Node) {
     if node.damaged {

@@ -1,10 +1,10 @@
 //! `from` and `install`.
 
 use super::{Context, Role, Wants, at, bad_word, is_url};
-use crate::recipe::node::Node;
-use crate::recipe::problem::Problem;
 use crate::recipe::types::BELOW_MIRROR;
 use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
+use crate::yaml::node::Node;
+use crate::yaml::problem::Problem;
 
 pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     match cx.has {

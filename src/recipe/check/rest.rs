@@ -1,10 +1,10 @@
 //! Everything of a recipe but its base and its steps.
 
 use super::{Context, at, bad_word, is_url, steps};
-use crate::recipe::node::Node;
-use crate::recipe::problem::Problem;
 use crate::recipe::types::{Ramdisk, Recipe, RootForm, Secret};
 use crate::units::Size;
+use crate::yaml::node::Node;
+use crate::yaml::problem::Problem;
 
 const LEAST_DISK: Size = Size::mib(64);
 const LEAST_MEMORY: Size = Size::mib(64);

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Role, Wants, at};
-use crate::recipe::node::{Entry, Node};
-use crate::recipe::problem::Problem;
 use crate::recipe::types::{Action, PackageNames, Recipe, Repository, Shell, Step, System, When};
-use crate::units::Span;
+use crate::yaml::node::{Entry, Node};
+use crate::yaml::problem::Problem;
 
 mod files;
 mod layers;
@@ -161,7 +160,7 @@ fn repository(cx: &mut Context<'_>, options: &Repository, node: &Node) {
         cx.local(at(node, "key"), key, Role::Key, Wants::File);
     }
     if let Some(id) = &options.id
-        && let Some(message) = super::bad_word(id, "a repository")
+        && let Some(message) = crate::yaml::checker::bad_word(id, "a repository")
     {
         cx.problem(at(node, "id").loc, message);
     }
@@ -271,22 +270,6 @@ fn bad_script(path: &std::path::Path) -> Option<(&'static str, &'static str)> {
 }
 
 impl Context<'_> {
-    pub(super) fn not_zero(&mut self, key: &str, span: Span, node: &Node) {
-        if span.as_seconds() == 0 {
-            self.problem(node.loc, format!("`{key}` is zero"));
-        }
-    }
-
-    pub(super) fn not_empty(&mut self, name: &str, empty: bool, node: &Node) {
-        if empty && !node.damaged {
-            self.wrong(
-                node.loc,
-                format!("`{name}` is empty"),
-                "fill it, or remove the step",
-            );
-        }
-    }
-
     pub(super) fn package_names(&mut self, names: &[String], node: &Node) {
         for (name, node) in names.iter().zip(node.items()) {
             let shaped = !name.is_empty()
@@ -312,11 +295,11 @@ impl Context<'_> {
         let problem = Problem::new(node.loc, format!("there is no distribution `{distro}`"));
         let words = || DISTRIBUTIONS.iter().chain(also).copied();
         self.problems
-            .push(match crate::recipe::problem::nearest(distro, words()) {
+            .push(match crate::yaml::problem::nearest(distro, words()) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
                 None => problem.help(format!(
                     "the distributions are {}",
-                    crate::recipe::desugar::list_words(DISTRIBUTIONS.iter().copied())
+                    crate::yaml::problem::list_words(DISTRIBUTIONS.iter().copied())
                 )),
             });
     }

@@ -7,9 +7,9 @@ use std::path::Path;
 use super::{Scope, Translated, files::collect};
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
-use crate::recipe::beneath;
 use crate::recipe::types::Ansible;
 use crate::runner::payload::Entry;
+use crate::yaml::beneath;
 
 /// What Ansible finds next to a playbook without being told.
 const BESIDE: &[&str] = &[

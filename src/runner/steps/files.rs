@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::{Scope, Translated};
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::types::Files;
-use crate::recipe::{beneath, template};
 use crate::runner::payload::{Content, Entry};
+use crate::yaml::{beneath, template};
 
 pub(super) fn translate(files: &Files, scope: Scope<'_>) -> Result<Translated> {
     let mode = match files

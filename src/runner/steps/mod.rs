@@ -22,8 +22,8 @@ use super::script::variable;
 use crate::address;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
-use crate::recipe::beneath;
 use crate::recipe::types::{Action, PackageNames, Shell, Step, When};
+use crate::yaml::beneath;
 
 /// What steps may refer to.
 #[derive(Debug, Clone, Copy)]

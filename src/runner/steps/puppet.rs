@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{Scope, Translated, environment, files::collect, read};
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
-use crate::recipe::beneath;
 use crate::recipe::types::{Puppet, PuppetAgent};
 use crate::runner::payload::Entry;
+use crate::yaml::beneath;
 
 /// How long the agent waits for its certificate, in seconds, where the recipe says nothing.
 const USUAL_WAIT: u64 = 300;

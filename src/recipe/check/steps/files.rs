@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::{Context, Role, Wants, at};
-use crate::recipe::include;
-use crate::recipe::node::{Node, Value};
-use crate::recipe::problem::Problem;
 use crate::recipe::sshkey;
 use crate::recipe::types::{Files, Recipe, Users};
+use crate::yaml::include;
+use crate::yaml::node::{Node, Value};
+use crate::yaml::problem::Problem;
 
 pub(super) fn users<'n>(
     cx: &mut Context<'_>,

@@ -2,8 +2,8 @@
 
 use super::super::{Context, Role, Wants, at};
 use crate::distro;
-use crate::recipe::node::Node;
 use crate::recipe::types::{Ansible, Install, Puppet, PuppetAgent, Recipe};
+use crate::yaml::node::Node;
 
 pub(super) fn ansible(cx: &mut Context<'_>, recipe: &Recipe, options: &Ansible, node: &Node) {
     cx.local(

@@ -38,13 +38,13 @@ use crate::hypervisor::{
     Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
 };
 use crate::recipe::types::{self, VirtInstall};
-use crate::recipe::{beneath, template};
 use crate::runner::EVENTS_PORT;
 use crate::runner::mask::Mask;
 use crate::stage::{Context, configure};
 use crate::store;
 use crate::store::media::Vouched;
 use crate::sysprep::OVERLAY_CLUSTER;
+use crate::yaml::{beneath, template};
 use answers::{Answers, Known};
 use kind::Kind;
 use media::Medium;

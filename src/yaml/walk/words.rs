@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::super::desugar::list_words;
 use super::super::node::{Entry, Node, Value};
-use super::super::problem::{Problem, nearest};
+use super::super::problem::{Problem, list_words, nearest};
 use super::ALSO;
 
 /// The words and the one-key maps of a `oneOf`.

@@ -230,6 +230,12 @@ pub struct Problems {
     seen: HashSet<(Loc, String)>,
 }
 
+/// Words for a sentence: `a`, `b`, `c`.
+pub fn list_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
+}
+
 impl Problems {
     /// Adds a mistake; the same one at the same place counts once.
     pub fn push(&mut self, problem: Problem) {

@@ -2,9 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::super::desugar::list_words;
 use super::super::node::{Node, Value};
-use super::super::problem::{Problem, nearest};
+use super::super::problem::{Problem, list_words, nearest};
 use super::words::{call, unit};
 use super::{Place, Walker};
 use crate::share::Share;

@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json};
 
-use super::desugar::list_words;
 use super::node::{Node, Value};
-use super::problem::{Problem, Problems, nearest};
+use super::problem::{Problem, Problems, list_words, nearest};
 use super::source::Loc;
 
 mod scalars;
