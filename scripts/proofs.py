@@ -92,7 +92,7 @@ OTHERS = [
     fuzz("packages", "src/sbom"),
     fuzz("promises", "src/proxy/promises.rs"),
     fuzz("protocol", "src/runner"),
-    fuzz("recipe", "src/recipe"),
+    fuzz("recipe", "src/recipe", "src/yaml", "src/steps"),
     fuzz("tar", "src/scan"),
     fuzz("tar-tree", "src/targets/tree"),
     fuzz("treeinfo", "src/store/media"),

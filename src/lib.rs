@@ -30,6 +30,7 @@
 //! * `sysprep`: removes what must not be in clones
 //! * `pack`: a disk as one `.xz`
 //! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
+//! * `steps`: the kinds of steps, each with everything about it
 //!
 //! Adapters, which know no recipe:
 //!
@@ -55,8 +56,10 @@
 //! * `digest`: digests, and keys of stages
 //! * `error`: what went wrong, for whom, and what to do next
 //! * `units`: sizes and durations
+//! * `access`: names of accounts, owners, permissions
 //! * `address`: hides the users and passwords of addresses
 
+pub mod access;
 mod address;
 pub mod cli;
 pub mod digest;
@@ -86,6 +89,7 @@ pub mod sbom;
 pub mod scan;
 pub mod share;
 pub mod stage;
+pub mod steps;
 pub mod store;
 pub mod sync;
 pub mod sysprep;

@@ -199,7 +199,7 @@ pub fn seal(resolved: &Resolved, disk: Option<&Key>, digests: &Digests) -> Resul
     inputs.value("targets.vagrant", recipe.targets.vagrant.is_some());
     inputs.value("targets.ramdisk", recipe.targets.ramdisk.is_some());
     // What the steps declare is read again; the configured disk was made of it.
-    let declaring = |step: &&Step| matches!(step.action, Action::Users(_) | Action::Files(_));
+    let declaring = |step: &&Step| step.action.about().declares;
     for step in recipe.configure.iter().filter(declaring) {
         for file in files(step, &resolved.root) {
             inputs.reads(&beneath::inside(&resolved.root, &file)?, digests)?;
@@ -328,38 +328,10 @@ fn step(
 
 /// The files of the recipe repository that a step reads.
 fn files(step: &Step, root: &Path) -> Vec<String> {
-    let mut files: Vec<String> = Vec::new();
-    match &step.action {
-        Action::Repository(repository) => files.extend(repository.key.clone()),
-        Action::Files(copy) => files.extend(copy.from.clone()),
-        Action::Shell(shell) => files.extend(shell.script.clone()),
-        Action::Users(users) => files.extend(
-            users
-                .list
-                .iter()
-                .flat_map(|user| &user.ssh_keys)
-                .filter(|key| is_file(key))
-                .cloned(),
-        ),
-        Action::Ansible(ansible) => {
-            files.extend(crate::runner::playbook_files(ansible, root));
-            let requirements = ansible.requirements.as_deref().into_iter();
-            files.extend(requirements.flat_map(|it| crate::toolbox::collections::files(it, root)));
-        }
-        Action::Puppet(puppet) => {
-            files.extend(crate::runner::puppet_files(puppet, root));
-        }
-        Action::CloudInit(cloud) => files.push(cloud.user_data.clone()),
-        Action::Upgrade
-        | Action::Packages(_)
-        | Action::System(_)
-        | Action::Checkpoint
-        | Action::Reboot => {}
+    let mut files = step.action.kind().files(root);
+    if let Action::Ansible(ansible) = &step.action {
+        let requirements = ansible.requirements.as_deref().into_iter();
+        files.extend(requirements.flat_map(|it| crate::toolbox::collections::files(it, root)));
     }
     files
-}
-
-/// A key line holds a blank between its type and its data; a path of ours does not.
-fn is_file(key: &str) -> bool {
-    !key.contains(' ') && Path::new(key).components().count() > 0
 }

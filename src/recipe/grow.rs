@@ -36,11 +36,7 @@ pub fn steps() -> Vec<Step> {
 /// The step that installs the service, if the root is one that `only` lets through: a line of
 /// shell that leaves otherwise.
 pub fn service(only: &str) -> Step {
-    let shell = Shell {
-        script: None,
-        run: Some(format!("{only}{SERVICE}")),
-        args: vec![],
-    };
+    let shell = Shell::Run(format!("{only}{SERVICE}"));
     Step::named("let the root grow with its disk", Action::Shell(shell))
 }
 

@@ -17,7 +17,6 @@ mod render;
 pub mod repo;
 pub mod resolve;
 pub mod schema;
-pub mod sshkey;
 pub mod types;
 pub mod variants;
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use super::desugar::ACTIONS;
 use super::schema;
+use crate::steps::KINDS;
 
 const HEAD: &str = "# The recipe\n\n\
     Every key of a recipe and of `imgforge.yaml`. This page is generated from the program's types: \
@@ -148,10 +148,10 @@ impl<'a> Page<'a> {
                 self.line(&format!("| `{key}` | {value} | {text} |"));
             }
         }
-        for (action, _) in ACTIONS {
+        for (action, about) in KINDS {
             self.line(&format!("\n### `{action}`\n"));
             self.line(&schema::describe(self.root, action));
-            if let Some(short) = schema::short_forms(action) {
+            if let Some(short) = about.form.short(action) {
                 self.line(&format!("Short form: {short}."));
             }
             if let Some(name) = schema::definition(self.root, action) {
@@ -232,7 +232,7 @@ mod tests {
         for (key, _) in schema::written()["properties"].as_object().unwrap() {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");
         }
-        for (action, _) in ACTIONS {
+        for (action, _) in KINDS {
             assert!(page.contains(&format!("### `{action}`")), "{action}");
         }
         for text in [
@@ -260,7 +260,7 @@ mod tests {
                     .collect::<Vec<_>>()
             })
             .collect();
-        let mut forms: Vec<&str> = ACTIONS.iter().map(|(name, _)| *name).collect();
+        let mut forms: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
         forms.sort_unstable();
         assert_eq!(names, forms);

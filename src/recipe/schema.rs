@@ -6,27 +6,27 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value as Json, json};
 
 use super::config::Config;
-use super::desugar::{ACTIONS, COMMON, Form};
 use super::types::Recipe;
+use crate::steps::{COMMON, Form, KINDS};
 use crate::yaml::problem::list_words;
-use crate::yaml::walk::{ALSO, EXPECTS};
+use crate::yaml::walk::{ALSO, EITHER, EXPECTS};
 
 /// Schema of a resolved recipe: long forms only.
 pub fn long() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(|| {
         let mut schema = schemars::schema_for!(Recipe).to_value();
-        for (action, form) in ACTIONS {
+        for (action, about) in KINDS {
             let Some(body) = definition(&schema, action) else {
                 continue;
             };
             let body = &mut schema["$defs"][body];
             body[ALSO] = json!(COMMON);
-            match form {
-                Form::List(_) => body[EXPECTS] = json!("a list or a map of options"),
-                Form::Text(_) => body[EXPECTS] = json!("a file's path or a map of options"),
-                Form::Names(_) => body[EXPECTS] = json!("a list of names or a map of options"),
-                Form::Word | Form::Map => {}
+            if let Some(expects) = about.form.expects() {
+                body[EXPECTS] = json!(expects);
+            }
+            if let Some(either) = about.either {
+                body[EITHER] = json!(either);
             }
         }
         schema
@@ -75,14 +75,14 @@ pub fn written() -> Json {
 /// Schema of a step in all its forms.
 fn step(schema: &Json) -> Json {
     let common = schema["$defs"]["Step"]["properties"].clone();
-    let words: Vec<&str> = ACTIONS
+    let words: Vec<&str> = KINDS
         .iter()
-        .filter(|(_, form)| *form == Form::Word)
+        .filter(|(_, about)| about.form == Form::Word)
         .map(|(action, _)| *action)
         .collect();
     let mut forms = vec![json!({"enum": words})];
-    for (action, form) in ACTIONS {
-        let body = body(schema, action, *form, &common);
+    for (action, about) in KINDS {
+        let body = body(schema, action, about.form, &common);
         let description = describe(schema, action);
         forms.push(json!({
             "type": "object",
@@ -112,7 +112,7 @@ fn body(schema: &Json, action: &str, form: Form, common: &Json) -> Json {
         Some(name) => schema["$defs"][name].clone(),
         None => json!({"type": "object", "properties": {}, "additionalProperties": false}),
     };
-    for key in [ALSO, EXPECTS] {
+    for key in [ALSO, EXPECTS, EITHER] {
         long.as_object_mut().map(|long| long.remove(key));
     }
     for key in COMMON {
@@ -152,20 +152,6 @@ fn loosen(schema: &mut Json) {
         }
         Json::Array(items) => items.iter_mut().for_each(loosen),
         _ => {}
-    }
-}
-
-/// The short forms of an action, for the reference.
-pub fn short_forms(action: &str) -> Option<String> {
-    let (_, form) = ACTIONS.iter().find(|(name, _)| *name == action)?;
-    match form {
-        Form::Word => Some(format!("`- {action}`")),
-        Form::Map => None,
-        Form::List(key) => Some(format!("`- {action}: […]` for `{key}`")),
-        Form::Text(key) => Some(format!("`- {action}: PATH` for `{key}`")),
-        Form::Names(key) => Some(format!(
-            "`- {action}: […]` or `- {action}: {{debian: […], rhel: […]}}` for `{key}`"
-        )),
     }
 }
 

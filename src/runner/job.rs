@@ -12,12 +12,13 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::payload::{self, Content, Entry};
-use super::script::{ACTIONS, INSTANCE, RUNNER};
-use super::steps::{self, Scope};
+use super::payload;
+use super::script::{INSTANCE, RUNNER, actions, variable};
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
-use crate::recipe::types::{Action, Step};
+use crate::host::exec::quote;
+use crate::steps::entry::{Content, Entry};
+use crate::steps::{Scope, Step};
 use crate::units::Span;
 
 /// Limit for one try of a step that names none, with hardware acceleration.
@@ -131,14 +132,14 @@ impl Job {
             if own.steps.is_empty() { "no" } else { "yes" },
             main.plan,
         );
-        let mut core = embedded(&[RUNNER, ACTIONS]);
+        let mut core = embedded(RUNNER);
         core.push(Entry::bytes("plan", plan));
-        core.push(Entry::bytes("vars.sh", steps::variables(scope)));
+        core.push(Entry::bytes("vars.sh", variables(scope)));
         core.extend(main.files);
         let mut archive = vec![Entry::archive("core.tar", core)];
         archive.extend(main.payloads);
         if !own.steps.is_empty() {
-            let vars = steps::variables(Scope {
+            let vars = variables(Scope {
                 secrets: &[],
                 ..scope
             });
@@ -193,17 +194,22 @@ impl Program {
     fn compile(list: &[Step], scope: Scope<'_>, factor: u32) -> Result<Program> {
         let (mut plan, mut files, mut payloads, mut steps) =
             (String::new(), vec![], vec![], vec![]);
-        for step in list.iter().filter(|step| step.action != Action::Checkpoint) {
+        for step in list {
             let n = steps.len() + 1;
-            let title = steps::title(step);
-            let translated = steps::translate(step, scope)
+            let title = step.title();
+            let translated = step
+                .translate(scope)
                 .map_err(|error| error.within(format!("step {n} ({title}) cannot be prepared")))?;
+            let Some(translated) = translated else {
+                continue;
+            };
             let limit = step.timeout.unwrap_or(USUAL_LIMIT).as_seconds();
-            let when = steps::condition(step.when.as_ref())?;
+            let when = step.condition()?;
             let _ = writeln!(
                 plan,
                 "step {n} {} {limit} {} {when}",
-                translated.action, step.retries
+                step.action.word(),
+                step.retries
             );
             files.extend(translated.files.into_iter().map(|mut file| {
                 file.path = format!("steps/{n}/{}", file.path);
@@ -240,13 +246,32 @@ impl Program {
     }
 }
 
-fn embedded(tables: &[&[(&str, &str)]]) -> Vec<Entry> {
-    let all = tables.iter().flat_map(|table| table.iter());
-    all.map(|(path, text)| Entry::bytes(*path, *text)).collect()
+/// A table of the guest's files with all actions.
+fn embedded(table: &[(&str, &str)]) -> Vec<Entry> {
+    let files = table.iter().map(|(path, text)| Entry::bytes(*path, *text));
+    let actions = actions().map(|(path, text)| Entry::bytes(path, text));
+    files.chain(actions).collect()
+}
+
+/// The recipe's variables and the paths of its secrets, for every step.
+fn variables(scope: Scope<'_>) -> String {
+    let mut lines = String::new();
+    for (name, value) in scope.vars {
+        let (name, value) = (variable(name), quote(value));
+        let _ = writeln!(lines, "export IMGFORGE_VAR_{name}={value}");
+    }
+    for secret in scope.secrets {
+        let name = variable(secret);
+        let _ = writeln!(
+            lines,
+            "export IMGFORGE_SECRET_{name}=\"$RUN/secrets/{secret}\""
+        );
+    }
+    lines
 }
 
 fn instance(plan: String, vars: String, files: Vec<Entry>, payloads: Vec<Entry>) -> Entry {
-    let mut entries = embedded(&[INSTANCE, ACTIONS]);
+    let mut entries = embedded(INSTANCE);
     entries.push(Entry::bytes("plan", plan));
     entries.push(Entry::bytes("vars.sh", vars));
     entries.extend(files);

@@ -19,12 +19,10 @@ mod payload;
 pub mod protocol;
 pub mod report;
 mod script;
-pub(crate) mod steps;
 pub mod watch;
 
 pub use job::{Job, Mode, Request, Tools};
 pub use report::Journal;
-pub use steps::{key_secret, playbook_files, puppet_files};
 pub use watch::{End, Guest, Limits, Session};
 
 /// Serial of the disk with the job.
@@ -47,14 +45,15 @@ pub const LOG_SIZE: u64 = 1 << 20;
 
 /// Changes with everything that runs inside a guest; a part of the keys of stages that use it.
 pub fn version() -> String {
-    let tables = [script::RUNNER, script::INSTANCE, script::ACTIONS];
     // The toolbox's own key is no part of this: another toolbox gives the same image.
+    let text = |&(name, text): &(&'static str, &'static str)| (name.to_owned(), text);
+    let tables = [script::RUNNER, script::INSTANCE].into_iter().flatten();
+    let more = [("start", script::START)];
+    let more = more.iter().chain(inject::UNITS).chain(meanwhile::TEXTS);
     let texts = tables
-        .into_iter()
-        .flatten()
-        .chain(&[("start", script::START)])
-        .chain(inject::UNITS)
-        .chain(meanwhile::TEXTS);
+        .map(text)
+        .chain(script::actions())
+        .chain(more.map(text));
     let mut hasher = blake3::Hasher::new();
     for (name, text) in texts {
         hasher.update(name.as_bytes()).update(text.as_bytes());

@@ -2,59 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tar::{EntryType, Header};
 
+use crate::steps::entry::{Content, Entry};
 use crate::time::now;
-
-/// Something that goes into an archive.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// Path relative to where the archive is unpacked.
-    pub(super) path: String,
-    /// Permissions.
-    pub(super) mode: u32,
-    /// What it is.
-    pub(super) content: Content,
-}
-
-/// What an [`Entry`] is.
-#[derive(Debug, Clone)]
-pub(super) enum Content {
-    /// A file with these bytes.
-    Bytes(Vec<u8>),
-    /// A file with the bytes of this file of the host.
-    File(PathBuf),
-    /// A symbolic link.
-    Link(PathBuf),
-    /// An empty directory.
-    Dir,
-    /// An archive.
-    Archive(Vec<Entry>),
-}
-
-impl Entry {
-    /// A file that only root reads.
-    pub(super) fn bytes(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        let (path, content) = (path.into(), Content::Bytes(bytes.into()));
-        Entry {
-            path,
-            mode: 0o600,
-            content,
-        }
-    }
-
-    /// An archive.
-    pub(super) fn archive(path: impl Into<String>, entries: Vec<Entry>) -> Self {
-        let (path, content) = (path.into(), Content::Archive(entries));
-        Entry {
-            path,
-            mode: 0o600,
-            content,
-        }
-    }
-}
 
 /// Writes `entries` as an archive and returns its size, which is a multiple of 512.
 pub(super) fn write(out: &mut (impl Write + Seek), entries: &[Entry]) -> io::Result<u64> {

@@ -1,5 +1,7 @@
 //! The guest's half, embedded, and the quoting that its shell needs.
 
+use crate::steps;
+
 /// The starter that is injected; everything else comes on the job's disk.
 pub(super) const START: &str = include_str!("guest/start.sh");
 
@@ -15,7 +17,7 @@ pub(super) const RUNNER: &[(&str, &str)] = &[
     ("lib/runner.sh", include_str!("guest/lib/runner.sh")),
     ("lib/secrets.sh", include_str!("guest/lib/secrets.sh")),
     ("lib/step.sh", include_str!("guest/lib/step.sh")),
-    ("ansible/imgforge.py", include_str!("../steps/ansible.py")),
+    ("ansible/imgforge.py", steps::CALLBACK),
 ];
 
 /// Files of an image's own first-boot steps, relative to their directory.
@@ -35,25 +37,11 @@ pub(super) const INSTANCE: &[(&str, &str)] = &[
     ),
 ];
 
-/// The actions that run in a process of their own.
-pub(super) const ACTIONS: &[(&str, &str)] = &[
-    ("actions/ansible.sh", include_str!("../steps/ansible.sh")),
-    (
-        "actions/cloud-init.sh",
-        include_str!("../steps/cloud-init.sh"),
-    ),
-    ("actions/files.sh", include_str!("../steps/files.sh")),
-    ("actions/packages.sh", include_str!("../steps/packages.sh")),
-    ("actions/puppet.sh", include_str!("../steps/puppet.sh")),
-    (
-        "actions/repository.sh",
-        include_str!("../steps/repository.sh"),
-    ),
-    ("actions/shell.sh", include_str!("../steps/shell.sh")),
-    ("actions/system.sh", include_str!("../steps/system.sh")),
-    ("actions/upgrade.sh", include_str!("../steps/upgrade.sh")),
-    ("actions/users.sh", include_str!("../steps/users.sh")),
-];
+/// The actions that run in a process of their own, one script a kind of step.
+pub(super) fn actions() -> impl Iterator<Item = (String, &'static str)> {
+    let scripts = steps::scripts().into_iter();
+    scripts.map(|(word, text)| (format!("actions/{word}.sh"), text))
+}
 
 /// A name as a part of an environment variable's: `my-name` becomes `MY_NAME`.
 pub(super) fn variable(name: &str) -> String {

@@ -1,59 +1,24 @@
 //! What a recipe puts into its image on purpose: seal keeps exactly that, and the scan accepts it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::pull::{self, Pin};
-use crate::recipe::types::{Action, MachineId, Recipe, Step};
-use crate::runner::steps::{files, users};
+use crate::recipe::types::{MachineId, Recipe};
+use crate::steps;
 use crate::sysprep::Declared;
 
 /// The account that every Vagrant box has, with a key that is known to everybody.
 const VAGRANT: &str = "vagrant";
-
-/// Places whose files nobody declares, as they are gone after a while anyway.
-const PASSING: &[&str] = &["/tmp/", "/var/tmp/"];
 
 /// What a recipe declares; key files are below `root`.
 ///
 /// # Errors
 /// When a file that the recipe names cannot be read.
 pub fn of(recipe: &Recipe, root: &Path) -> Result<Declared> {
-    let mut declared = of_steps(&recipe.configure, root)?;
+    let mut declared = steps::declared(&recipe.configure, root)?;
     if recipe.targets.vagrant.is_some() {
         declared.accounts.insert(VAGRANT.into());
-    }
-    Ok(declared)
-}
-
-/// What steps declare; key files are below `root`.
-///
-/// # Errors
-/// As [`of`].
-pub fn of_steps(steps: &[Step], root: &Path) -> Result<Declared> {
-    let mut declared = Declared::default();
-    for step in steps {
-        match &step.action {
-            Action::Users(step) => {
-                for user in &step.list {
-                    let lines = users::keys(&user.ssh_keys, root)?;
-                    let keys: BTreeSet<String> = lines.lines().map(str::to_owned).collect();
-                    let password = user.password.is_some().then(|| user.name.clone());
-                    declared.add(Declared {
-                        passwords: password.into_iter().collect(),
-                        keys: BTreeMap::from([(user.name.clone(), keys)]),
-                        ..Declared::default()
-                    });
-                }
-            }
-            Action::Files(step) => {
-                let paths = files::targets(step, root)?.into_iter();
-                let stays = |path: &String| !PASSING.iter().any(|dir| path.starts_with(dir));
-                declared.files.extend(paths.filter(stays));
-            }
-            _ => {}
-        }
     }
     Ok(declared)
 }

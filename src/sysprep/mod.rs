@@ -14,7 +14,6 @@
 mod accounts;
 mod allocated;
 mod ca_store;
-mod declared;
 mod journals;
 mod list;
 mod locked;
@@ -28,9 +27,9 @@ mod trim;
 
 use crate::error::Result;
 
+pub use crate::steps::Declared;
 pub use accounts::Account;
 pub use allocated::allocated;
-pub use declared::Declared;
 pub use journals::empty_journals;
 pub use list::{markdown, table};
 pub use ops::OPERATIONS;

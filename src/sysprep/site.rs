@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::Declared;
 use super::accounts::{self, Account};
-use super::declared::Declared;
 use crate::error::Result;
 use crate::guest::{Guestfs, Key, Os, literal};
 

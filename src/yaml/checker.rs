@@ -26,20 +26,8 @@ pub enum Role {
     Answers,
     /// Installation media or a disk image on this host.
     Media,
-    /// A script of a `shell` step.
-    Script,
-    /// A file or directory of a `files` step.
-    File,
-    /// A repository's public key.
-    Key,
-    /// A user's public key.
-    SshKey,
-    /// A playbook, a directory of roles, a requirements file.
-    Ansible,
-    /// A manifest, a directory of modules, a certificate.
-    Puppet,
-    /// User data of a `cloud-init` step.
-    UserData,
+    /// What a step reads: a script, a key, a playbook.
+    Step,
 }
 
 /// A file that a recipe reads or names.
@@ -87,6 +75,25 @@ impl std::fmt::Debug for Checker<'_> {
 /// The value of a key, or the map itself where the key is absent.
 pub fn at<'n>(node: &'n Node, key: &str) -> &'n Node {
     node.get(key).unwrap_or(node)
+}
+
+/// What is wrong with a map that has exactly one of two keys.
+pub(super) fn exactly_one(node: &Node, name: &str, one: &str, other: &str) -> Option<Problem> {
+    match (node.entry(one), node.entry(other)) {
+        (None, None) if !node.damaged => Some(
+            Problem::new(node.loc, format!("`{name}` needs `{one}` or `{other}`"))
+                .help("write exactly one of them"),
+        ),
+        (Some(first), Some(second)) => Some(
+            Problem::new(
+                second.key_loc,
+                format!("`{name}` has both `{one}` and `{other}`"),
+            )
+            .also(first.key_loc, "the other")
+            .help("keep exactly one of them"),
+        ),
+        _ => None,
+    }
 }
 
 /// Whether a text is an address.
@@ -148,22 +155,7 @@ impl Checker<'_> {
 
     /// Exactly one of two keys.
     pub fn exactly_one(&mut self, node: &Node, name: &str, one: &str, other: &str) {
-        match (node.entry(one), node.entry(other)) {
-            (None, None) if !node.damaged => self.wrong(
-                node.loc,
-                format!("`{name}` needs `{one}` or `{other}`"),
-                "write exactly one of them",
-            ),
-            (Some(first), Some(second)) => self.problems.push(
-                Problem::new(
-                    second.key_loc,
-                    format!("`{name}` has both `{one}` and `{other}`"),
-                )
-                .also(first.key_loc, "the other")
-                .help("keep exactly one of them"),
-            ),
-            _ => {}
-        }
+        self.problems.extend(exactly_one(node, name, one, other));
     }
 
     /// Reports what is no address.

@@ -244,6 +244,11 @@ impl Problems {
         }
     }
 
+    /// Adds mistakes, if there are any.
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+
     /// The same texts, without the mistakes: for a trial whose mistakes count elsewhere.
     pub fn silent(&self) -> Problems {
         Problems {

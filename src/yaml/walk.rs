@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json};
 
+use super::checker::exactly_one;
 use super::node::{Node, Value};
 use super::problem::{Problem, Problems, list_words, nearest};
 use super::source::Loc;
@@ -18,6 +19,9 @@ use words::{alternatives, call, kind_of, type_of, unknown_key};
 pub const ALSO: &str = "x-also";
 /// Extension of a schema: what is expected here, in words.
 pub const EXPECTS: &str = "x-expects";
+
+/// Extension of a schema: two keys of which a map has exactly one.
+pub const EITHER: &str = "x-either";
 
 /// Checks `tree` against `schema` and cuts out what does not fit.
 pub fn check(problems: &mut Problems, tree: &mut Node, schema: &Json) -> bool {
@@ -213,7 +217,20 @@ impl<'a> Walker<'a> {
             });
             fits = false;
         }
-        fits
+        self.either(node, schema, place.name) && fits
+    }
+
+    /// Whether a map that has exactly one of two keys has one; a second one is cut out.
+    fn either(&mut self, node: &mut Node, schema: &Json, name: &str) -> bool {
+        let [one, other] = [0, 1].map(|index| schema[EITHER][index].as_str());
+        let Some((one, other)) = one.zip(other) else {
+            return true;
+        };
+        self.problems.extend(exactly_one(node, name, one, other));
+        if node.entry(one).is_some() && node.remove(other).is_some() {
+            node.damaged = true;
+        }
+        node.entry(one).or(node.entry(other)).is_some()
     }
 
     fn array(&mut self, node: &mut Node, schema: &'a Json, place: Place<'_>) -> bool {

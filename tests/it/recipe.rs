@@ -106,8 +106,9 @@ fn an_image_is_resolved_with_its_variables_and_files() {
     let scripts: Vec<&str> = web
         .files
         .iter()
-        .filter(|file| file.role == Role::Script)
+        .filter(|file| file.role == Role::Step)
         .map(|file| file.written.as_str())
+        .filter(|path| path.starts_with("firstboot/"))
         .collect();
     assert_eq!(scripts, ["firstboot/harden.sh"]);
     insta::assert_snapshot!("web-node-resolved", web.render());
@@ -219,6 +220,16 @@ fn a_fragment_that_nobody_includes_is_checked_too() {
 }
 
 /// Truncated at every byte, and with bytes changed: an answer every time, and never a panic.
+#[test]
+fn options_beside_facts_are_no_facts() {
+    let (_dir, repo) = workshop();
+    let text = b"name: old\nfrom: debian-base\nconfigure:\n\
+        - puppet: {manifest: puppet/site.pp, legacy-facts: true}\n\
+        - puppet: {agent: {server: puppet.example, certname: old, legacy-facts: true}}\n";
+    let problems = validate(&repo, "old.yaml", text);
+    assert_eq!(problems.messages(), [""; 0]);
+}
+
 #[test]
 fn no_text_is_too_broken() {
     let (_dir, repo) = workshop();

@@ -90,12 +90,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
 }
 
 fn shell(run: &str) -> Step {
-    let shell = Shell {
-        run: Some(run.into()),
-        script: None,
-        args: vec![],
-    };
-    Step::new(Action::Shell(shell))
+    Step::new(Action::Shell(Shell::Run(run.to_owned())))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{Context, Role, Wants, at, bad_word, is_url};
 use crate::recipe::types::BELOW_MIRROR;
 use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
+use crate::steps::packages::check_names;
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
 
@@ -163,8 +164,8 @@ fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
     {
         cx.problem(suite.loc, message);
     }
-    cx.package_names(&options.packages, at(node, "packages"));
-    cx.package_names(&options.components, at(node, "components"));
+    check_names(cx, &options.packages, at(node, "packages"));
+    check_names(cx, &options.components, at(node, "components"));
     if let Some(mirror) = &options.mirror {
         cx.url(mirror, at(node, "mirror"));
     }

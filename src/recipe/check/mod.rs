@@ -4,15 +4,14 @@
 mod answers;
 mod install;
 mod rest;
-mod steps;
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-
-pub use steps::DISTRIBUTIONS;
 
 use super::config::Config;
 use super::repo::SealWords;
-use super::types::{Install, Recipe};
+use super::types::{Install, Recipe, Step};
+use crate::steps;
 use crate::units::Size;
 use crate::yaml::checker::{Checker, Role, Wants, at, bad_word, is_url};
 use crate::yaml::node::Node;
@@ -59,8 +58,25 @@ pub fn recipe(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         ("configure", &recipe.configure),
         ("instance", &recipe.instance),
     ] {
-        steps::check(cx, recipe, key, list, tree.get(key));
+        steps(cx, recipe, key, list, tree.get(key));
     }
     rest::tail(cx, recipe, tree);
     rest::targets(cx, recipe, tree);
+}
+
+/// Checks a list of steps, which has the key `key` and is written at `node`.
+fn steps(cx: &mut Context<'_>, recipe: &Recipe, key: &str, list: &[Step], node: Option<&Node>) {
+    let os = cx.install.and_then(|install| match install {
+        // The others tell their release only in the guest.
+        Install::Bootstrap(_) | Install::Import(_) => None,
+        Install::VirtInstall(method) => Some(method.os.as_str()),
+    });
+    let mut cx = steps::Check {
+        checker: &mut cx.checker,
+        secrets: recipe.secrets.keys().map(String::as_str).collect(),
+        instance: key == "instance",
+        os,
+        users: BTreeMap::new(),
+    };
+    steps::check(&mut cx, list, node);
 }

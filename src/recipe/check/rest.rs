@@ -235,7 +235,7 @@ pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     for name in ["openstack", "vagrant", "docker", "ramdisk"] {
         let list = targets.own_steps(name);
         if !list.is_empty() {
-            steps::check(cx, recipe, name, list, at(node, name).get("configure"));
+            steps(cx, recipe, name, list, at(node, name).get("configure"));
         }
     }
     let streams = recipe.publish.as_ref().is_some_and(|it| it.streams);

@@ -2,7 +2,6 @@
 //! forms are resolved. The JSON schema and the recipe reference derive from these types.
 
 mod install;
-mod steps;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -13,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Size, Span};
 
 pub use install::*;
-pub use steps::*;
 pub use targets::*;
+
+pub use crate::steps::{
+    Action, Ansible, CloudInit, Files, Manifest, PackageNames, Packages, Puppet, PuppetAgent,
+    Repository, Shell, Source, Step, System, User, Users, When,
+};
 
 /// One machine image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -113,11 +113,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
 }
 
 pub(super) fn command(line: &str) -> Step {
-    let shell = Shell {
-        script: None,
-        run: Some(line.to_owned()),
-        args: vec![],
-    };
+    let shell = Shell::Run(line.to_owned());
     Step {
         timeout: Some(crate::units::Span::seconds(300)),
         ..Step::named(line, Action::Shell(shell))

@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use super::Basis;
 use crate::error::Result;
 use crate::host::exec::Program;
-use crate::recipe::types::{Action, Step};
+use crate::recipe::types::Step;
 use crate::scan::{Declared, Known, Subject};
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, configure, declared};
+use crate::stage::{Context, configure};
+use crate::steps;
 use crate::store::Layer;
 
 /// Where a hash of a password belongs.
@@ -37,7 +38,7 @@ pub fn subject_with(
     let secrets = configure::secret_values(basis.secrets, &context.resolved.root)?;
     let facts = sealed.facts();
     let mut declared = facts.declared.clone();
-    declared.add(declared::of_steps(steps, &context.files.root())?);
+    declared.add(steps::declared(steps, &context.files.root())?);
     let root = &context.resolved.root;
     let mut subject = Subject {
         known: known(&configure::hidden(recipe, root, context.host.state())),
@@ -72,9 +73,8 @@ fn is_hash(value: &[u8]) -> bool {
 
 fn repositories<'s>(declared: &mut Declared, steps: impl Iterator<Item = &'s Step>) {
     for step in steps {
-        if let Action::Repository(repository) = &step.action {
-            declared.hosts.extend(hosts(&repository.uri));
-        }
+        let addresses = step.action.kind().addresses();
+        declared.hosts.extend(addresses.into_iter().flat_map(hosts));
     }
 }
 

@@ -1,7 +1,6 @@
 //! The configure stage: boots the disk, and the runner in the guest executes the recipe's steps.
 
 mod grow;
-mod puppet;
 mod toolbox;
 
 use std::collections::BTreeMap;
@@ -21,6 +20,7 @@ use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
 use crate::stage::Context;
 use crate::stage::install::{Base, Installed, SourcesFile};
+use crate::steps;
 use crate::store::{Facts, Layer};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::ui::StageUi;
@@ -163,7 +163,7 @@ pub fn hidden(recipe: &types::Recipe, root: &Path, state: &Path) -> BTreeMap<Str
     };
     let values = recipe.secrets.iter().filter_map(value).flatten();
     values
-        .chain(puppet::made(state, &recipe.configure))
+        .chain(steps::kept_secrets(&recipe.configure, state))
         .collect()
 }
 
@@ -294,7 +294,7 @@ pub(super) fn secrets(
     steps: &[types::Step],
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut secrets = secret_values(&context.recipe().secrets, &context.resolved.root)?;
-    secrets.extend(puppet::keys(context.host.state(), steps)?);
+    secrets.extend(steps::secrets(steps, context.host.state())?);
     Ok(secrets)
 }
 

@@ -11,7 +11,7 @@ use crate::recipe::types::{Check, Step};
 use crate::scan::Subject;
 use crate::stage::check::{Basis, Gate, GateReport, run_gate};
 use crate::stage::seal::{self, Sealed};
-use crate::stage::{Context, configure, declared};
+use crate::stage::{Context, configure};
 use crate::store::Layer;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::targets::Trial;
@@ -49,7 +49,7 @@ fn seal_again(context: &Context<'_>, sealed: &Sealed, disk: &Path, steps: &[Step
     context.ui.step("sealing the disk again");
     let open = seal::Open::of(context, disk)?;
     let mut declared = sealed.declared.clone();
-    declared.add(declared::of_steps(steps, &context.files.root())?);
+    declared.add(crate::steps::declared(steps, &context.files.root())?);
     let report = open.seal(context, &sealed.install, &declared)?;
     open.close()?;
     for warning in report.warnings() {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::access::Mode;
 use crate::recipe::grow;
-use crate::recipe::types::{Action, Files, OpenStack, PackageNames, Packages, Shell, Step};
+use crate::recipe::types::{Action, Files, OpenStack, PackageNames, Packages, Shell, Source, Step};
 
 /// Where cloud-init is told what this image is; its files sort, and the last one wins.
 const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";
@@ -83,11 +84,7 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
         ),
         (
             "leave the network to cloud-init",
-            Action::Shell(Shell {
-                script: None,
-                run: Some(NO_STATIC_NETWORK.into()),
-                args: vec![],
-            }),
+            Action::Shell(Shell::Run(NO_STATIC_NETWORK.into())),
         ),
     ];
     let own = own
@@ -100,12 +97,10 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
 
 fn file(to: &str, content: String) -> Action {
     Action::Files(Files {
-        from: None,
-        content: Some(content),
+        source: Source::Content(content),
         to: to.to_owned(),
-        mode: Some("0644".into()),
+        mode: Some(Mode::new(0o644)),
         owner: None,
-        template: false,
     })
 }
 
@@ -139,7 +134,11 @@ mod tests {
     fn cloud_init_runs_where_no_data_is() {
         let steps = steps(&OpenStack::default());
         let policy = steps.iter().find_map(|step| match &step.action {
-            Action::Files(files) if files.to == IDENTIFY.0 => files.content.as_deref(),
+            Action::Files(Files {
+                source: Source::Content(text),
+                to,
+                ..
+            }) if to == IDENTIFY.0 => Some(text.as_str()),
             _ => None,
         });
         let policy = policy.unwrap_or_default();

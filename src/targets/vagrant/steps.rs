@@ -47,11 +47,7 @@ pub(super) fn steps(options: &Vagrant) -> Vec<Step> {
     if providers.is_empty() || providers.contains(&VagrantProvider::Virtualbox) {
         own.push(Step::named(
             "install guest additions",
-            Action::Shell(Shell {
-                script: None,
-                run: Some(ADDITIONS.into()),
-                args: vec![],
-            }),
+            Action::Shell(Shell::Run(ADDITIONS.into())),
         ));
     }
     own.extend(options.configure.iter().cloned());

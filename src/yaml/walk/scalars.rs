@@ -6,16 +6,21 @@ use super::super::node::{Node, Value};
 use super::super::problem::{Problem, list_words, nearest};
 use super::words::{call, unit};
 use super::{Place, Walker};
+use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::share::Share;
 use crate::units::{Size, Span};
 
 impl<'a> Walker<'a> {
-    pub(super) fn text(&mut self, node: &Node, schema: &Json) -> bool {
+    pub(super) fn text(&mut self, node: &mut Node, schema: &Json) -> bool {
         let text = node.as_text().unwrap_or_default();
         let wrong = match schema["format"].as_str() {
             Some("size") => text.parse::<Size>().err(),
             Some("timespan") => text.parse::<Span>().err(),
             Some("share") => text.parse::<Share>().err(),
+            Some("user") => text.parse::<UserName>().err(),
+            Some("group") => text.parse::<GroupName>().err(),
+            Some("owner") => text.parse::<Owner>().err(),
+            Some("mode") => text.parse::<Mode>().err(),
             _ => None,
         };
         match wrong {
@@ -26,13 +31,22 @@ impl<'a> Walker<'a> {
                         (message, Some(help))
                     });
                 let problem = Problem::new(node.loc, message);
-                self.problems
-                    .push(match (help, unit(text, schema["format"] == "size")) {
-                        (_, Some(written)) => problem.help(format!("did you mean `{written}`?")),
-                        (Some(help), None) => problem.help(help),
-                        (None, None) => problem,
-                    });
-                false
+                let meant = match schema["format"].as_str() {
+                    Some("size") => unit(text, true),
+                    Some("timespan") => unit(text, false),
+                    _ => None,
+                };
+                self.problems.push(match (help, meant) {
+                    (_, Some(written)) => problem.help(format!("did you mean `{written}`?")),
+                    (Some(help), None) => problem.help(help),
+                    (None, None) => problem,
+                });
+                if schema["format"] == "user" {
+                    // The rest of the user is checked all the same.
+                    *node = Node::text(node.loc, "_");
+                    node.damaged = true;
+                }
+                node.damaged
             }
             None => true,
         }

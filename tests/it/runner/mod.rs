@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use imgforge::error::Result;
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::{Program, find};
-use imgforge::recipe::types::{Action, Files, Shell, Step, When};
+use imgforge::recipe::types::{Action, Files, Shell, Source, Step, When};
 use imgforge::runner::{Job, Journal, Mode, Request, protocol};
 use imgforge::units::Span;
 
@@ -164,12 +164,7 @@ impl Fake {
 }
 
 fn shell(run: impl Into<String>) -> Step {
-    let run = Some(run.into());
-    Step::new(Action::Shell(Shell {
-        run,
-        script: None,
-        args: vec![],
-    }))
+    Step::new(Action::Shell(Shell::Run(run.into())))
 }
 
 fn reboot() -> Step {

@@ -36,18 +36,21 @@ fn files_and_scripts_come_from_the_payload() {
         .unwrap();
         let file = |from: Option<&str>, content: Option<&str>, to: &str, mode: Option<&str>| Step {
             action: Action::Files(Files {
-                from: from.map(Into::into),
-                content: content.map(Into::into),
+                source: match from {
+                    Some(path) => Source::Path {
+                        path: path.into(),
+                        template: path == "tree",
+                    },
+                    None => Source::Content(content.unwrap_or_default().into()),
+                },
                 to: to.into(),
-                mode: mode.map(Into::into),
+                mode: mode.map(|mode| mode.parse().unwrap()),
                 owner: None,
-                template: from == Some("tree"),
             }),
             ..shell("")
         };
-        let script = Shell {
-            script: Some("tool.sh".into()),
-            run: None,
+        let script = Shell::Script {
+            path: "tool.sh".into(),
             args: vec!["a b".into(), "it's".into()],
         };
         let steps = [

@@ -3,41 +3,23 @@
 //! The server keeps the certificate and gives it again to whoever has the key, so the key alone
 //! makes the next build the same agent.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::recipe::types::{Action, Step};
-use crate::runner::key_secret;
 
 /// Where they are in the state directory.
 const DIR: &str = "puppet";
 
-/// The keys of the agents in `steps`, by the names of the secrets that bring them; made where they
-/// are missing.
-pub(super) fn keys(state: &Path, steps: &[Step]) -> Result<BTreeMap<String, Vec<u8>>> {
-    agents(steps)
-        .map(|certname| Ok((key_secret(certname), key(&state.join(DIR), certname)?)))
-        .collect()
+/// The private key of the agent named `certname`, which the state directory keeps; made where it is
+/// missing.
+pub(super) fn of(state: &Path, certname: &str) -> Result<Vec<u8>> {
+    key(&state.join(DIR), certname)
 }
 
-/// Those of the keys that were made already.
-pub(super) fn made(state: &Path, steps: &[Step]) -> BTreeMap<String, Vec<u8>> {
-    agents(steps)
-        .filter_map(|certname| {
-            let key = std::fs::read(path(&state.join(DIR), certname)).ok()?;
-            Some((key_secret(certname), key))
-        })
-        .collect()
-}
-
-/// The names in the certificates of the agents in `steps`.
-fn agents(steps: &[Step]) -> impl Iterator<Item = &str> {
-    steps.iter().filter_map(|step| match &step.action {
-        Action::Puppet(puppet) => Some(puppet.agent.as_ref()?.certname.as_str()),
-        _ => None,
-    })
+/// The key, if it was made already.
+pub(super) fn kept(state: &Path, certname: &str) -> Option<Vec<u8>> {
+    std::fs::read(path(&state.join(DIR), certname)).ok()
 }
 
 fn path(dir: &Path, certname: &str) -> PathBuf {
@@ -83,6 +65,7 @@ fn key(dir: &Path, certname: &str) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::{Step, kept_secrets, secrets};
     use super::*;
 
     #[test]
@@ -94,13 +77,13 @@ mod tests {
             {"action": "reboot"},
         ]))
         .unwrap();
-        assert!(made(state.path(), &steps).is_empty());
-        let first = keys(state.path(), &steps).unwrap();
+        assert!(kept_secrets(&steps, state.path()).is_empty());
+        let first = secrets(&steps, state.path()).unwrap();
         let (name, key) = first.iter().next().unwrap();
         assert_eq!((first.len(), name.as_str()), (1, "puppet.node-a"));
         assert!(key.starts_with(b"-----BEGIN PRIVATE KEY-----"));
-        assert_eq!(keys(state.path(), &steps).unwrap(), first);
-        assert_eq!(made(state.path(), &steps), first);
+        assert_eq!(secrets(&steps, state.path()).unwrap(), first);
+        assert_eq!(kept_secrets(&steps, state.path()), first);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let dir = state.path().join("puppet");
         assert_eq!((mode(&dir), mode(&dir.join("node-a.pem"))), (0o700, 0o600));

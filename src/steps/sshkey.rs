@@ -6,7 +6,7 @@ use ssh_key::PublicKey;
 
 /// Whether a text is a line of `authorized_keys`. (The crate's own `authorized_keys::Entry` takes
 /// no blanks inside of quotes, as in `command="a b" ssh-ed25519 …`.)
-pub fn is_line(text: &str) -> bool {
+pub(super) fn is_line(text: &str) -> bool {
     let text = text.trim();
     let key = |text: &str| PublicKey::from_str(text.trim_start()).is_ok();
     !text.contains('\n') && (key(text) || options_end(text).is_some_and(|end| key(&text[end..])))
@@ -28,14 +28,14 @@ fn options_end(text: &str) -> Option<usize> {
 }
 
 /// The lines of keys in a text: blank lines and comments are none.
-pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// What is wrong with a text that ought to hold lines of `authorized_keys`: a sentence about
 /// `name`, and what to do.
-pub fn mistake(name: &str, text: &str) -> Option<(String, String)> {
+pub(super) fn mistake(name: &str, text: &str) -> Option<(String, String)> {
     let bad = lines(text).find(|line| !is_line(line))?;
     let (is, help) = if text.contains("PRIVATE KEY") || text.contains("PuTTY-User-Key-File") {
         let public = format!("name the public key, for example {name}.pub");

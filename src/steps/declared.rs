@@ -1,4 +1,4 @@
-//! What the image declares on purpose: no operation removes it.
+//! What steps and targets put into an image on purpose: no operation removes it, and the scan accepts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

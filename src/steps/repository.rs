@@ -1,0 +1,117 @@
+//! `repository`: a package source and its key.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::entry::Entry;
+use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
+use crate::error::Result;
+use crate::host::exec::quote;
+use crate::yaml::checker::{Role, Wants, at, bad_word, is_url};
+use crate::yaml::node::Node;
+
+/// `repository:`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Repository {
+    /// Address of the repository.
+    pub uri: String,
+    /// Public key, a file of the recipe repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// File name in the guest's package manager; default: from the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Suite (apt); default: the guest's release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// Components (apt).
+    #[serde(default)]
+    pub components: Vec<String>,
+}
+
+pub(super) const ABOUT: About = About {
+    script: Some(include_str!("repository.sh")),
+    ..About::new(Form::Map)
+};
+
+impl Kind for Repository {
+    fn title(&self) -> String {
+        format!("repository {}", self.uri)
+    }
+
+    fn check(&self, cx: &mut Check<'_, '_>, node: &Node) {
+        cx.url(&self.uri, at(node, "uri"));
+        if let Some(key) = &self.key {
+            cx.local(at(node, "key"), key, Role::Step, Wants::File);
+        }
+        if let Some(id) = &self.id
+            && let Some(message) = bad_word(id, "a repository")
+        {
+            cx.problem(at(node, "id").loc, message);
+        } else if self.id().is_empty() && is_url(&self.uri) {
+            let help = "give the step an `id` of letters, digits, `.`, `_` and `-`";
+            cx.wrong(
+                node.loc,
+                "the address makes no name for the repository",
+                help,
+            );
+        }
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        if let Some(suite) = &self.suite
+            && (suite.is_empty() || suite.contains(blank))
+        {
+            let suite_at = at(node, "suite").loc;
+            cx.problem(suite_at, format!("`{suite}` is no suite of a repository"));
+        }
+    }
+
+    fn files(&self, _: &Path) -> Vec<String> {
+        self.key.iter().cloned().collect()
+    }
+
+    fn addresses(&self) -> Vec<&str> {
+        vec![&self.uri]
+    }
+
+    fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
+        let id = self.id();
+        let mut settings = format!("uri={}\nid={}\n", quote(&self.uri), quote(&id));
+        if let Some(suite) = &self.suite {
+            let _ = writeln!(settings, "suite={}", quote(suite));
+        }
+        let _ = writeln!(settings, "components={}", quote(&self.components.join(" ")));
+        let mut files = vec![Entry::bytes("repository.sh", settings)];
+        if let Some(key) = &self.key {
+            let name = Path::new(key)
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
+            files.push(Entry::bytes("key", read(scope.root, key)?));
+            files.push(Entry::bytes("key-name", name.into_owned()));
+        }
+        Ok(Some(files.into()))
+    }
+}
+
+impl Repository {
+    /// Its name in the guest: the address has one in its host and path, without what file names of
+    /// apt cannot have.
+    fn id(&self) -> String {
+        if let Some(id) = &self.id {
+            return id.clone();
+        }
+        let address = self.uri.split_once("://");
+        let address = address.map_or(self.uri.as_str(), |(_, rest)| rest);
+        let plain = |c: char| match c.is_ascii_alphanumeric() || c == '.' {
+            true => c,
+            false => '-',
+        };
+        let name = address.trim_matches('/').chars().map(plain);
+        let name: String = name.take(60).collect();
+        name.trim_matches(['-', '.']).to_owned()
+    }
+}
