@@ -1,16 +1,18 @@
 //! Which commits may be published from.
 
 mod forged;
+mod repo;
 
 use std::path::{Path, PathBuf};
 
-use imgforge::error::{Error, Kind};
+use imgforge::error::Kind;
 use imgforge::git::{Signers, publishable_by, source};
 use imgforge::host::exec::Program;
 use imgforge::store::digests::Digests;
 use imgforge::store::inputs::Walked;
 
 use crate::support::{Run as _, imgforge};
+use repo::Repo;
 
 /// A file or directory as a plan reads it.
 fn walked(digests: &Digests, path: PathBuf) -> Walked {
@@ -19,79 +21,6 @@ fn walked(digests: &Digests, path: PathBuf) -> Walked {
         path,
         found,
         installer: false,
-    }
-}
-
-struct Repo {
-    dir: tempfile::TempDir,
-    home: tempfile::TempDir,
-}
-
-impl Repo {
-    fn new() -> Self {
-        let repo = Repo {
-            dir: tempfile::tempdir().unwrap(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        repo.git(&["init", "-q"]);
-        repo.git(&["config", "user.email", "me@example.org"]);
-        repo.git(&["config", "user.name", "Me"]);
-        for name in ["a", "b"] {
-            let key = repo.key(name);
-            Program::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f", &key])
-                .run()
-                .unwrap();
-        }
-        repo.git(&["config", "gpg.format", "ssh"]);
-        repo.git(&["config", "user.signingkey", &repo.key("a")]);
-        repo
-    }
-
-    fn key(&self, name: &str) -> String {
-        self.home.path().join(name).to_string_lossy().into_owned()
-    }
-
-    /// An executable script outside of the checkout; its path.
-    fn script(&self, name: &str, text: &str) -> String {
-        let path = self.home.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-
-    fn git(&self, args: &[&str]) -> String {
-        Program::new("git")
-            .args(args)
-            .dir(self.dir.path())
-            .text()
-            .unwrap()
-    }
-
-    fn commit(&self, text: &str, signed: bool) {
-        std::fs::write(self.dir.path().join("recipe"), text).unwrap();
-        self.git(&["add", "recipe"]);
-        let sign = if signed { "-S" } else { "--no-gpg-sign" };
-        self.git(&["commit", "-q", sign, "-m", text]);
-    }
-
-    fn signers(&self, name: &str) -> Signers {
-        let public = std::fs::read_to_string(self.key(&format!("{name}.pub"))).unwrap();
-        self.allowed(&format!("me@example.org {public}"))
-    }
-
-    fn allowed(&self, text: &str) -> Signers {
-        let path = self.home.path().join("allowed-signers");
-        std::fs::write(&path, text).unwrap();
-        Signers::read(&path, self.dir.path()).unwrap()
-    }
-
-    fn refused(&self, required: bool, signers: Option<&Signers>) -> Error {
-        let error = publishable_by(self.dir.path(), required, &[], signers).unwrap_err();
-        assert_eq!(error.kind(), Kind::Gate);
-        error
     }
 }
 

@@ -1,34 +1,24 @@
 //! libguestfs on made-up guests. One session takes some 9 seconds, so each asks many things.
 
+mod children;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use imgforge::error::Kind;
-use imgforge::guest::{Drive, Guestfs, Launch, Os};
+use imgforge::guest::{Guestfs, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
-use imgforge::host::interrupt;
 use imgforge::runner::inject::{hold_instance, inject};
 
-use crate::patience::{HANG, pause, wait_for};
+pub(crate) use children::child;
+
+use crate::patience::wait_for;
 use crate::phony::Phony;
 
 /// A session with raw disks.
 pub(crate) fn session(disks: &[&Path]) -> Guestfs {
-    let drives: Vec<_> = disks
-        .iter()
-        .map(|path| Drive {
-            path,
-            format: "raw",
-            readonly: false,
-        })
-        .collect();
-    crate::slots::launch(&Launch {
-        drives: &drives,
-        accel: Accel::Tcg,
-        ui: None,
-    })
-    .unwrap()
+    crate::slots::launch_on(disks, "raw").unwrap()
 }
 
 /// The guests of a build are given time and peace: what waits, waits longer where the host is slow.
@@ -229,51 +219,11 @@ fn two_systems_none_and_one_on_lvm() {
     guest.close().unwrap();
 }
 
-/// Runs one of the tests below as a process of its own, as they end it or look at its output.
-pub(crate) fn child(test: &str, dir: &Path) -> Program {
-    crate::slots::this_test(&format!("guest::{test}"))
-        .env("IMGFORGE_TEST_DIR", dir)
-        .timeout(HANG)
-}
-
-/// The disk of a child. Alone it has proven nothing, so it fails.
-fn child_disk() -> std::path::PathBuf {
-    let dir = std::env::var_os("IMGFORGE_TEST_DIR").expect("run by another test");
-    Phony::debian().disk(Path::new(&dir), "disk.raw")
-}
-
-#[test]
-#[ignore = "child"]
-fn child_is_interrupted() {
-    let disk = child_disk();
-    let guest = session(&[&disk]);
-    std::thread::spawn(|| {
-        // Mostly in the middle of the call; before it, it is an interruption as well.
-        (0..25).for_each(|_| pause());
-        interrupt::raise(15);
-    });
-    let error = guest.debug("sh", &["sleep 60"]).unwrap_err();
-    assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
-    drop(guest);
-    let drives = [Drive {
-        path: &disk,
-        format: "raw",
-        readonly: true,
-    }];
-    let launch = Launch {
-        drives: &drives,
-        accel: Accel::Tcg,
-        ui: None,
-    };
-    let error = crate::slots::launch(&launch).unwrap_err();
-    assert_eq!(error.kind(), Kind::Interrupted(15), "{error}");
-}
-
 #[test]
 #[ignore = "vm: src/guest guestfs-sys"]
 fn an_interrupted_call_ends_with_its_appliance() {
     let dir = tempfile::tempdir().unwrap();
-    let output = child("child_is_interrupted", dir.path()).text().unwrap();
+    let output = child("is_interrupted", dir.path()).text().unwrap();
     assert!(output.contains("1 passed"), "{output}");
     assert_eq!(processes_with(dir.path()), [""; 0]);
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
@@ -294,17 +244,7 @@ fn an_overlay_that_an_appliance_has_changed_is_told_however_it_ends() {
         let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw"]);
         let create = create.args(["-b", "../base.raw"]).arg(&overlay);
         create.dir(&own).run().unwrap();
-        let drives = [Drive {
-            path: &overlay,
-            format: "qcow2",
-            readonly: false,
-        }];
-        let launch = Launch {
-            drives: &drives,
-            accel: Accel::Tcg,
-            ui: None,
-        };
-        let guest = crate::slots::launch(&launch).unwrap();
+        let guest = crate::slots::launch_on(&[&overlay], "qcow2").unwrap();
         imgforge::host::layers::sound(&own).unwrap();
         let mut bytes = std::fs::read(&overlay).unwrap();
         let name = bytes
@@ -324,22 +264,10 @@ fn an_overlay_that_an_appliance_has_changed_is_told_however_it_ends() {
 }
 
 #[test]
-#[ignore = "child"]
-fn child_waits_to_be_killed() {
-    let disk = child_disk();
-    let guest = session(&[&disk]);
-    let mut stdout = std::io::stdout();
-    std::io::Write::write_all(&mut stdout, b"\nready\n").unwrap();
-    drop(guest.debug("sh", &["while :; do sleep 60; done"]));
-}
-
-#[test]
 #[ignore = "vm: src/guest guestfs-sys"]
 fn a_killed_process_takes_its_appliance_along() {
     let dir = tempfile::tempdir().unwrap();
-    let mut running = child("child_waits_to_be_killed", dir.path())
-        .spawn()
-        .unwrap();
+    let mut running = child("waits_to_be_killed", dir.path()).spawn().unwrap();
     let mut lines = BufReader::new(running.take_stdout()).lines();
     assert!(
         lines.any(|line| line.is_ok_and(|line| line == "ready")),
@@ -355,62 +283,15 @@ fn a_killed_process_takes_its_appliance_along() {
 }
 
 #[test]
-#[ignore = "child"]
-fn child_fails_in_many_ways() {
-    let disk = child_disk();
-    let guest = session(&[&disk]);
-    assert!(guest.read_file("/x").is_err());
-    assert!(guest.mount("/dev/nowhere", "/").is_err());
-    assert!(guest.upload(Path::new("/nowhere"), "/x").is_err());
-    drop(guest);
-    let drives = [Drive {
-        path: Path::new("/nowhere.raw"),
-        format: "raw",
-        readonly: false,
-    }];
-    let launch = Launch {
-        drives: &drives,
-        accel: Accel::Tcg,
-        ui: None,
-    };
-    let error = crate::slots::launch(&launch).unwrap_err();
-    assert!(
-        error.to_string().contains("/nowhere.raw: No such file"),
-        "{error}"
-    );
-}
-
-#[test]
 #[ignore = "vm: src/guest guestfs-sys"]
 fn nothing_is_written_to_stderr() {
     let dir = tempfile::tempdir().unwrap();
-    let program = child("child_fails_in_many_ways", dir.path());
+    let program = child("fails_in_many_ways", dir.path());
     let mut running = program.spawn().unwrap();
     let output = std::io::read_to_string(running.take_stdout()).unwrap();
     assert!(output.contains("1 passed"), "{output}");
     assert_eq!(running.stderr_tail(), "");
     running.wait().unwrap();
-}
-
-#[test]
-#[ignore = "child"]
-fn child_starts_an_appliance() {
-    let disk = child_disk();
-    let drives = [Drive {
-        path: &disk,
-        format: "raw",
-        readonly: false,
-    }];
-    let started = crate::slots::launch(&Launch {
-        drives: &drives,
-        accel: Accel::Tcg,
-        ui: None,
-    });
-    let said = match started {
-        Ok(guest) => guest.close().map(|()| String::new()).unwrap(),
-        Err(error) => error.render(),
-    };
-    std::fs::write(disk.with_extension("said"), said).unwrap();
 }
 
 #[test]
@@ -441,7 +322,7 @@ fn an_appliance_that_qemu_aborts_starts_again() {
     for (aborts, starts, fails) in [(1, 2, false), (9, 3, true)] {
         let given = ["abort\n".repeat(aborts), "run\n".repeat(9 - aborts)].concat();
         (&both).write_all(given.as_bytes()).unwrap();
-        let child = child("child_starts_an_appliance", dir.path());
+        let child = child("starts_an_appliance", dir.path());
         child.env("LIBGUESTFS_HV", &hypervisor).run().unwrap();
         let said = std::fs::read_to_string(dir.path().join("disk.said")).unwrap();
         assert_eq!(said.contains("Assertion"), fails, "{said}");

@@ -90,7 +90,7 @@ fn every_appliance_starts_on_a_busy_host() {
     let both = both.unwrap();
     let _busy = busy(4);
     for _ in 0..TIMES {
-        let child = guest::child("child_starts_an_appliance", dir.path());
+        let child = guest::child("starts_an_appliance", dir.path());
         child.env("LIBGUESTFS_HV", &hypervisor).run().unwrap();
         let said = std::fs::read_to_string(dir.path().join("disk.said")).unwrap();
         assert_eq!(said, "");

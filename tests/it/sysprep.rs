@@ -5,8 +5,7 @@ mod planted;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use imgforge::guest::{Drive, Guestfs, Launch, Os};
-use imgforge::host::accel::Accel;
+use imgforge::guest::{Guestfs, Os};
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
     Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Report, Seal, empty_journals, seal,
@@ -161,16 +160,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
     lock(&base);
     let disk = overlay(&base);
     assert!(contains(&base, MARKER));
-    let guest = crate::slots::launch(&Launch {
-        drives: &[Drive {
-            path: &disk,
-            format: "qcow2",
-            readonly: false,
-        }],
-        accel: Accel::Tcg,
-        ui: None,
-    })
-    .unwrap();
+    let guest = crate::slots::launch_on(&[&disk], "qcow2").unwrap();
     let os = guest.mount_root().unwrap();
     guest
         .write("/tmp/written-now", format!("{MARKER}\n").repeat(500))

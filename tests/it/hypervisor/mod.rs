@@ -1,5 +1,6 @@
 //! Guests for real, under libvirt and TCG.
 
+mod bench;
 mod left;
 
 use std::fs::Permissions;
@@ -10,80 +11,18 @@ use std::time::Duration;
 
 use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
-use imgforge::hypervisor::{
-    Boot, Connection, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, Outcome, sweep,
-};
+use imgforge::hypervisor::{Boot, Disk, Firmware, Format, Network, Nic, Outcome, sweep};
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
-use crate::patience::{HANG, wait_for};
+pub(crate) use bench::{bench, listen};
+use bench::{read, until};
+
+use crate::patience::wait_for;
 use crate::server::{Answer, Server};
 use crate::slots::{self, this_test};
 use crate::toy;
-
-/// A ledger, a connection and a directory for one test's files.
-pub(crate) struct Bench {
-    connection: Connection,
-    ledger: Ledger,
-    dir: tempfile::TempDir,
-}
-
-pub(crate) fn bench() -> Bench {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(dir.path()).unwrap();
-    let connection = slots::connect(None, &ledger).unwrap();
-    Bench {
-        connection,
-        ledger,
-        dir,
-    }
-}
-
-impl Bench {
-    pub(crate) fn start(&self, mode: &str) -> Domain {
-        self.connection
-            .start(&toy::spec(self.dir.path(), mode), &self.ledger)
-            .unwrap()
-    }
-}
-
-/// All that a guest says until it ends.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    console: String,
-    port: String,
-    pub(crate) outcome: Option<Outcome>,
-}
-
-pub(crate) fn listen(domain: &Domain, mut each: impl FnMut(&Said) -> bool) -> Said {
-    let mut said = Said::default();
-    loop {
-        match domain.next_event(HANG).unwrap() {
-            Some(DomainEvent::Console(data)) => said.console += &String::from_utf8_lossy(&data),
-            Some(DomainEvent::Channel { name, data }) => {
-                assert_eq!(name, "org.imgforge.0");
-                said.port += &String::from_utf8_lossy(&data);
-            }
-            Some(DomainEvent::Ended(outcome)) => {
-                said.outcome = Some(outcome);
-                return said;
-            }
-            None => panic!("the guest hangs: {said:?}"),
-        }
-        if !each(&said) {
-            return said;
-        }
-    }
-}
-
-fn until(text: &str) -> impl FnMut(&Said) -> bool {
-    move |said| !said.console.contains(text)
-}
-
-fn read(path: &Path) -> String {
-    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
-}
 
 #[test]
 fn a_guest_talks_both_ways_and_powers_off() {

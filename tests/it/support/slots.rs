@@ -12,7 +12,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use imgforge::error::Result;
-use imgforge::guest::{Guestfs, Launch};
+use imgforge::guest::{Drive, Guestfs, Launch};
+use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::hypervisor::private::Daemon;
 use imgforge::hypervisor::{Connection, Options};
@@ -148,6 +149,21 @@ fn lock(path: &Path, operation: FlockOperation) -> Option<File> {
 pub(crate) fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
     take(1);
     Guestfs::launch(launch)
+}
+
+/// An appliance with these disks, by TCG.
+#[track_caller]
+pub(crate) fn launch_on(disks: &[&Path], format: &str) -> Result<Guestfs> {
+    let drives = disks.iter().map(|path| Drive {
+        path,
+        format,
+        readonly: false,
+    });
+    launch(&Launch {
+        drives: &drives.collect::<Vec<_>>(),
+        accel: Accel::Tcg,
+        ui: None,
+    })
 }
 
 /// An appliance with this much memory.

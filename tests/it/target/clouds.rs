@@ -4,7 +4,8 @@
 use imgforge::host::exec::Program;
 use serde_json::Value;
 
-use super::ramdisk::{boot, seen_by_guests};
+use super::diskless::boot;
+use super::ramdisk::seen_by_guests;
 use super::whole::{file, world};
 use super::{run, text};
 use crate::server::Server;

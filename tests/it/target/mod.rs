@@ -2,6 +2,7 @@
 
 mod bad;
 mod clouds;
+mod diskless;
 mod disks;
 mod docker;
 mod files;

@@ -4,114 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgforge::host::accel::Accel;
-use imgforge::host::exec::Program;
 use imgforge::recipe::types::{Machine, Ramdisk, RootForm, StateDisk, Targets};
 use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 
+use super::diskless::{boot, machine};
 use super::{World, debian, run, text};
-use crate::phony::Phony;
 use crate::server::Server;
 use crate::support::{Run as _, external};
-use crate::toy;
 
 /// UEFI's firmware, in one file.
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
 
 /// What the system's own init says when it runs on all of its root.
 const UP: &str = "toy: up on overlay with 7 of 7 in fstab: # The root is in memory.";
-
-const INIT: &str = r#"#!/bin/sh
-exec >/dev/ttyS0 2>&1
-busybox=/usr/bin/busybox
-files=$($busybox cat /srv/part-* | $busybox wc -l)
-root=$($busybox sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts | $busybox tail -n 1)
-echo changed >/etc/hostname && [ "$($busybox cat /etc/hostname)" = changed ] || root=none
-echo "toy: up on $root with $files of 7 in fstab: $($busybox head -n 1 /etc/fstab)"
-[ -z "$($busybox ls /sys/block | $busybox grep -v loop)" ] && echo "toy: no disk"
-echo o >/proc/sysrq-trigger
-$busybox sleep 60
-"#;
-
-/// A Debian of a few files that boots; its kernel has only these modules beside the root's.
-fn machine(cards: &[&str]) -> Phony {
-    let phony = Phony::debian();
-    let (kernel, release) = toy::kernel();
-    let modules = Path::new("/lib/modules").join(&release);
-    let wanted: Vec<&str> = ["loop", "squashfs", "overlay", "af_packet", "virtio_pci"]
-        .into_iter()
-        .chain(cards.iter().copied())
-        .collect();
-    let files = toy::module_files(&release, &wanted);
-    let dir = format!("usr/lib/modules/{release}");
-    let list = std::fs::read_to_string(modules.join("modules.dep")).unwrap();
-    let mut dep = String::new();
-    for line in list.lines() {
-        let path = line.split(':').next().unwrap();
-        if files.contains(&modules.join(path)) {
-            dep += &format!("{line}\n");
-            phony.file(
-                &format!("{dir}/{path}"),
-                std::fs::read(modules.join(path)).unwrap(),
-            );
-        }
-    }
-    for name in ["modules.builtin", "modules.alias"] {
-        phony.file(
-            &format!("{dir}/{name}"),
-            std::fs::read(modules.join(name)).unwrap(),
-        );
-    }
-    let config = format!("/boot/config-{release}");
-    if let Ok(config) = std::fs::read(&config) {
-        phony.file(&format!("boot/config-{release}"), config);
-    }
-    phony
-        .file(&format!("{dir}/modules.dep"), dep)
-        .file(
-            &format!("boot/vmlinuz-{release}"),
-            std::fs::read(kernel).unwrap(),
-        )
-        .file("usr/lib/modules/1.0-other/modules.order", "old")
-        .file("usr/sbin/init", INIT)
-        .mode("usr/sbin/init", 0o755);
-    for part in 1..=7 {
-        phony.file(&format!("srv/part-{part}"), format!("{part}\n"));
-    }
-    phony
-}
-
-/// Boots without a disk; what the console says.
-pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
-    let console = dir.join("console.log");
-    let serial = format!("file:{}", text(&console));
-    std::fs::write(&console, "").unwrap();
-    Program::new(crate::slots::qemu(crate::slots::take(1)))
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .args([
-            "-machine",
-            "q35,hpet=off",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max",
-            "-smp",
-            "1",
-        ])
-        .args(["-m", &format!("{memory}M"), "-serial", &serial])
-        .args(more)
-        .timeout(crate::patience::HANG)
-        .run()
-        .unwrap();
-    let bytes = std::fs::read(&console).unwrap();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
 
 /// Loads kernel and initrd as a boot loader does; the root comes from `base`.
 fn load(dir: &Path, memory: u64, base: &str) -> String {

@@ -1,0 +1,101 @@
+//! A small system with this host's kernel, and machines without a disk that boot one.
+
+use std::path::Path;
+
+use imgforge::host::exec::Program;
+
+use super::text;
+use crate::phony::Phony;
+use crate::toy;
+
+const INIT: &str = r#"#!/bin/sh
+exec >/dev/ttyS0 2>&1
+busybox=/usr/bin/busybox
+files=$($busybox cat /srv/part-* | $busybox wc -l)
+root=$($busybox sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts | $busybox tail -n 1)
+echo changed >/etc/hostname && [ "$($busybox cat /etc/hostname)" = changed ] || root=none
+echo "toy: up on $root with $files of 7 in fstab: $($busybox head -n 1 /etc/fstab)"
+[ -z "$($busybox ls /sys/block | $busybox grep -v loop)" ] && echo "toy: no disk"
+echo o >/proc/sysrq-trigger
+$busybox sleep 60
+"#;
+
+/// A Debian of a few files that boots; its kernel has only these modules beside the root's.
+pub(super) fn machine(cards: &[&str]) -> Phony {
+    let phony = Phony::debian();
+    let (kernel, release) = toy::kernel();
+    let modules = Path::new("/lib/modules").join(&release);
+    let wanted: Vec<&str> = ["loop", "squashfs", "overlay", "af_packet", "virtio_pci"]
+        .into_iter()
+        .chain(cards.iter().copied())
+        .collect();
+    let files = toy::module_files(&release, &wanted);
+    let dir = format!("usr/lib/modules/{release}");
+    let list = std::fs::read_to_string(modules.join("modules.dep")).unwrap();
+    let mut dep = String::new();
+    for line in list.lines() {
+        let path = line.split(':').next().unwrap();
+        if files.contains(&modules.join(path)) {
+            dep += &format!("{line}\n");
+            phony.file(
+                &format!("{dir}/{path}"),
+                std::fs::read(modules.join(path)).unwrap(),
+            );
+        }
+    }
+    for name in ["modules.builtin", "modules.alias"] {
+        phony.file(
+            &format!("{dir}/{name}"),
+            std::fs::read(modules.join(name)).unwrap(),
+        );
+    }
+    let config = format!("/boot/config-{release}");
+    if let Ok(config) = std::fs::read(&config) {
+        phony.file(&format!("boot/config-{release}"), config);
+    }
+    phony
+        .file(&format!("{dir}/modules.dep"), dep)
+        .file(
+            &format!("boot/vmlinuz-{release}"),
+            std::fs::read(kernel).unwrap(),
+        )
+        .file("usr/lib/modules/1.0-other/modules.order", "old")
+        .file("usr/sbin/init", INIT)
+        .mode("usr/sbin/init", 0o755);
+    for part in 1..=7 {
+        phony.file(&format!("srv/part-{part}"), format!("{part}\n"));
+    }
+    phony
+}
+
+/// Boots without a disk; what the console says.
+pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
+    let console = dir.join("console.log");
+    let serial = format!("file:{}", text(&console));
+    std::fs::write(&console, "").unwrap();
+    Program::new(crate::slots::qemu(crate::slots::take(1)))
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .args([
+            "-machine",
+            "q35,hpet=off",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "1",
+        ])
+        .args(["-m", &format!("{memory}M"), "-serial", &serial])
+        .args(more)
+        .timeout(crate::patience::HANG)
+        .run()
+        .unwrap();
+    let bytes = std::fs::read(&console).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
