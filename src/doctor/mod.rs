@@ -5,6 +5,7 @@
 mod judge;
 mod probe;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -122,67 +123,67 @@ fn space_wanted(state: &Path) -> [(&'static str, PathBuf, u64); 2] {
     ]
 }
 
-/// What a build is about to do, as far as the host has to be ready for it.
-#[derive(Debug, Clone)]
-pub struct Needs<'a> {
-    /// Names of the stages that will run.
-    pub stages: Vec<&'a str>,
-    /// Whether a suite is bootstrapped.
-    pub bootstrap: bool,
-    /// Whether an installer runs.
-    pub installer: bool,
-    /// The state directory.
-    pub state: &'a Path,
+/// What a stage needs of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// It makes or reads disks.
+    Disks,
+    /// It bootstraps a suite.
+    Bootstrap,
+    /// It runs an installer.
+    Installer,
+    /// It boots guests.
+    Guests,
+    /// It looks into disks through libguestfs.
+    Appliance,
+    /// It signs.
+    Signing,
+}
+
+impl Need {
+    /// The programs.
+    fn tools(self) -> &'static [Tool] {
+        match self {
+            Need::Disks => &[Tool::QemuImg, Tool::Unshare],
+            Need::Bootstrap => &[
+                Tool::MmDebstrap,
+                Tool::Sfdisk,
+                Tool::Mke2fs,
+                Tool::MkfsFat,
+                Tool::Mcopy,
+            ],
+            Need::Installer => &[Tool::VirtInstall, Tool::Cpio, Tool::Xorriso],
+            Need::Guests => &[Tool::Qemu, Tool::Pasta, Tool::Libvirtd],
+            Need::Appliance => &[Tool::Supermin],
+            Need::Signing => &[Tool::Gpg, Tool::GpgAgent],
+        }
+    }
 }
 
 /// What the state directory's file system must have free before anything long starts.
 const LEAST_SPACE: Size = Size::gib(1);
 
-/// Asks quickly for what a build needs, before anything long starts.
+/// Asks quickly for what a build needs, before anything long starts; `state` is the state directory.
 ///
 /// # Errors
 /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
-pub fn preflight(needs: &Needs<'_>) -> Result<()> {
-    let uses = |names: &[&str]| needs.stages.iter().any(|stage| names.contains(stage));
-    let mut wanted = vec![];
-    if uses(&["install", "configure", "seal", "check", "pack"]) {
-        wanted.extend([Tool::QemuImg, Tool::Unshare]);
-    }
-    if needs.bootstrap {
-        wanted.extend([
-            Tool::MmDebstrap,
-            Tool::Sfdisk,
-            Tool::Mke2fs,
-            Tool::MkfsFat,
-            Tool::Mcopy,
-        ]);
-        if !rustix::process::geteuid().is_root() {
-            wanted.push(Tool::NewUidMap);
-        }
-    }
-    if needs.installer {
-        wanted.extend([Tool::VirtInstall, Tool::Cpio, Tool::Xorriso]);
-    }
-    if needs.installer || uses(&["configure", "check"]) {
-        wanted.extend([Tool::Qemu, Tool::Pasta, Tool::Libvirtd]);
-    }
-    if uses(&["publish"]) {
-        wanted.extend([Tool::Gpg, Tool::GpgAgent]);
-    }
-    tools::need(wanted)?;
-    if needs.bootstrap {
+pub fn preflight(needs: &BTreeSet<Need>, state: &Path) -> Result<()> {
+    let bootstraps = needs.contains(&Need::Bootstrap);
+    let maps_ids = bootstraps && !rustix::process::geteuid().is_root();
+    let tools = needs.iter().flat_map(|need| need.tools()).copied();
+    tools::need(tools.chain(maps_ids.then_some(Tool::NewUidMap)))?;
+    if bootstraps {
         judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
     }
-    if needs.installer || uses(&["configure", "seal", "check"]) {
-        tools::need([Tool::Supermin])?;
+    if needs.contains(&Need::Appliance) {
         crate::guest::library_version()?;
         let kernels = probe::kernels(Path::new("/boot"), Path::new("/lib/modules"));
         refuse(judge::kernels(&kernels))?;
     }
-    match probe::space(needs.state) {
+    match probe::space(state) {
         Ok(free) if free < LEAST_SPACE.as_bytes() => Err(Error::host(format!(
             "{} has {} free, and a build needs {LEAST_SPACE} at least",
-            needs.state.display(),
+            state.display(),
             Size::bytes(free).human()
         ))
         .hint("`imgforge gc --free 10GiB` makes room; --state DIR works elsewhere")),
@@ -277,13 +278,14 @@ mod tests {
 
     #[test]
     fn this_host_passes_the_preflight() {
-        let stages = vec!["install", "configure", "seal", "check", "pack", "publish"];
-        preflight(&Needs {
-            stages,
-            bootstrap: true,
-            installer: true,
-            state: Path::new("/var/tmp"),
-        })
-        .unwrap();
+        let needs = BTreeSet::from([
+            Need::Disks,
+            Need::Bootstrap,
+            Need::Installer,
+            Need::Guests,
+            Need::Appliance,
+            Need::Signing,
+        ]);
+        preflight(&needs, Path::new("/var/tmp")).unwrap();
     }
 }

@@ -3,7 +3,6 @@
 pub mod clean;
 pub mod graph;
 mod guard;
-pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod pins;
@@ -35,12 +34,8 @@ use crate::units::Size;
 /// The pipeline: each stage from the store, or made of what the ones before it left.
 fn stages(run: &Run<'_>) -> Result<(), Stop> {
     let sealed = disk(run)?;
-    let checked = run
-        .stage(StageId::Check, |cx| check::run(cx, &sealed))?
-        .of(&sealed)?;
-    let packed = run
-        .stage(StageId::Pack, |cx| pack::run(cx, &sealed))?
-        .of(&sealed)?;
+    let checked = run.on(&sealed, |cx| check::run(cx, &sealed))?;
+    let packed = run.on(&sealed, |cx| pack::run(cx, &sealed))?;
     let artifacts = run.finish(&sealed, &packed)?;
     run.hand_over(&packed, &artifacts)?;
     run.publish(&sealed, &checked, &packed, &artifacts)?;
@@ -51,10 +46,10 @@ fn stages(run: &Run<'_>) -> Result<(), Stop> {
 fn disk(run: &Run<'_>) -> Result<Layer<Sealed>, Stop> {
     let installed = match run.base() {
         Some(base) => disk(&base)?.convert(),
-        None => run.stage(StageId::Install, |cx| install::run(cx, run.pin()))?,
+        None => run.stage(|cx| install::run(cx, run.pin()))?,
     };
     let configured = run.configure(installed)?;
-    run.stage(StageId::Seal, |cx| seal::run(cx, &configured))
+    run.stage(|cx| seal::run(cx, &configured))
 }
 
 /// What every command of the pipeline works with.

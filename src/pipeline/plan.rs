@@ -1,28 +1,18 @@
 //! From a recipe to its plan: what would run, and why. Reads files, runs nothing.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::digest::Key;
 use crate::error::Result;
-use crate::pipeline::keys;
 use crate::pull::Pin;
-use crate::recipe::types::{Action, From, Recipe};
+use crate::recipe::types::{From, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
-use crate::stage::StageId;
-use crate::stage::check::{Basis, Checked};
-use crate::stage::configure::Configured;
-use crate::stage::finish::Finished;
-use crate::stage::install::Installed;
-use crate::stage::pack::Packed;
-use crate::stage::plan::{Plan, Planned, Work};
-use crate::stage::seal::Sealed;
+use crate::stage::plan::{Part, Plan, Planned, Request};
+use crate::stage::{Stage, StageId};
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::epoch::{self, Lost, Mode};
 use crate::store::inputs::{Inputs, Walked};
-use crate::targets;
-use crate::units::Span;
 
 /// What plans are made from.
 #[allow(missing_debug_implementations, reason = "a closure has none")]
@@ -129,79 +119,41 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn add_all(&mut self) -> Result<()> {
-        let recipe = &self.resolved.recipe;
-        let digests = self.planner.digests;
-        let base = match (&recipe.install, self.pin) {
-            (Some(install), pin) => Some(keys::install(self.resolved, install, pin, digests)?),
-            (None, Some(pin)) => Some(keys::published(recipe, pin)),
-            (None, None) => None,
-        };
-        if let Some(inputs) = base {
-            let (label, refresh) = ("install".into(), recipe.refresh);
-            self.add(StageId::Install, label, inputs, refresh, Work::Install)?;
-        }
-        let parts = parts(recipe, self.resolved.grows());
-        for (index, steps) in parts.iter().enumerate() {
-            let last = index + 1 == parts.len();
-            let inputs = keys::configure(self.resolved, self.disk.as_ref(), steps, last, digests)?;
-            let label = match index {
-                0 => "configure".into(),
-                _ => format!("configure-{}", index + 1),
-            };
-            let work = Work::Configure {
-                steps: steps.clone(),
-                last,
-            };
-            self.add(StageId::Configure, label, inputs, recipe.refresh, work)?;
-        }
-        let inputs = keys::seal(self.resolved, self.disk.as_ref(), digests)?;
-        self.add(StageId::Seal, "seal".into(), inputs, None, Work::Seal)?;
-        let basis = Basis::of(self.resolved, self.planner.config);
-        let inputs = keys::check(&basis, self.disk.as_ref());
-        self.add(StageId::Check, "check".into(), inputs, None, Work::Check)?;
-        let inputs = keys::pack(recipe, self.disk.as_ref());
-        self.add(StageId::Pack, "pack".into(), inputs, None, Work::Pack)?;
-        for target in targets::wanted(&recipe.targets) {
-            if !self.planner.targets.is_empty()
-                && !self.planner.targets.iter().any(|name| name == target.name)
-            {
-                continue;
+        for stage in StageId::ALL {
+            for part in (stage.row().parts)(&self.request()) {
+                let inputs = (stage.row().inputs)(&self.request(), &part)?;
+                self.add(*stage, part, inputs)?;
             }
-            let disk = self.disk.as_ref();
-            let inputs = keys::finish(self.resolved, &basis, disk, target, digests)?;
-            let label = format!("finish-{}", target.name);
-            self.add(
-                StageId::Finish,
-                label,
-                inputs,
-                None,
-                Work::Finish(target.name),
-            )?;
         }
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        stage: StageId,
-        label: String,
-        mut inputs: Inputs,
-        refresh: Option<Span>,
-        work: Work,
-    ) -> Result<()> {
+    fn request(&self) -> Request<'_> {
+        Request {
+            resolved: self.resolved,
+            config: self.planner.config,
+            pin: self.pin,
+            targets: self.planner.targets,
+            digests: self.planner.digests,
+            disk: self.disk.as_ref(),
+        }
+    }
+
+    fn add(&mut self, stage: StageId, part: Part, mut inputs: Inputs) -> Result<()> {
+        let row = stage.row();
         let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
         // What a published image has does not age: its revision is an input.
         let pinned = stage == StageId::Install && self.pin.is_some();
-        let ages = matches!(stage, StageId::Install | StageId::Configure) && !pinned;
+        let ages = row.fetches && !pinned;
         let mode = match self.planner.epochs {
             Mode::Renew if !ages => Mode::Keep,
             mode => mode,
         };
         let forced = self.from.is_some_and(|from| from <= stage);
         let anew = forced && !self.anew;
-        self.anew |= anew && stage <= StageId::Seal;
-        let refresh = refresh.filter(|_| ages);
-        let has = has(stage);
+        self.anew |= anew && row.makes_disk;
+        let refresh = self.resolved.recipe.refresh.filter(|_| ages);
+        let (label, has) = (part.label(stage), row.has);
         let applied = epoch::apply(store, &mut inputs, has, refresh, mode, anew)?;
         let key = inputs.key()?;
         let cached = has(store, &key) == Ok(true);
@@ -211,7 +163,7 @@ impl Draft<'_> {
             false => match &applied.lost {
                 Some(Lost::Gone) => vec![GONE.into()],
                 Some(Lost::Unreadable(why)) => vec![format!("{UNREADABLE}: {why}")],
-                None => self.of_base(why(store, &image, &label, &inputs)),
+                None => self.of_base(row, why(store, &image, &label, &inputs)),
             },
         };
         let unreadable = match applied.lost {
@@ -219,7 +171,7 @@ impl Draft<'_> {
             _ => None,
         };
         let input = self.disk.clone();
-        if stage <= StageId::Seal {
+        if row.makes_disk {
             self.disk = Some(key.clone());
         }
         self.stages.push(Planned {
@@ -230,7 +182,7 @@ impl Draft<'_> {
             cached,
             why,
             input,
-            work,
+            part,
             inputs,
             unreadable,
             asked: applied.asked,
@@ -239,31 +191,18 @@ impl Draft<'_> {
     }
 
     /// Of another disk below, says of which image.
-    fn of_base(&self, why: Vec<String>) -> Vec<String> {
+    fn of_base(&self, stage: &Stage, why: Vec<String>) -> Vec<String> {
         let base = self
             .base
             .as_ref()
             .filter(|(_, disk)| self.disk.as_ref() == Some(disk));
         let Some((name, _)) = base else { return why };
-        let changed = keys::DISKS.map(|input| format!("{input} changed"));
-        let said = |text: String| match changed.contains(&text) {
+        let changed = format!("{} changed", stage.below);
+        let said = |text: String| match text == changed {
             true => format!("{text}: {name} has a new one"),
             false => text,
         };
         why.into_iter().map(said).collect()
-    }
-}
-
-/// Whether the store has a result of a stage.
-fn has(stage: StageId) -> epoch::Has {
-    match stage {
-        StageId::Install => Store::has::<Installed>,
-        StageId::Configure => Store::has::<Configured>,
-        StageId::Seal => Store::has::<Sealed>,
-        StageId::Check => Store::has::<Checked>,
-        StageId::Pack => Store::has::<Packed>,
-        StageId::Finish => Store::has::<Finished>,
-        StageId::Publish => |_, _| Ok(false),
     }
 }
 
@@ -272,29 +211,6 @@ const UNREADABLE: &str = "its result in the store cannot be read";
 
 /// Why a stage runs whose result was removed.
 const GONE: &str = "its result is not in the store any more";
-
-/// The steps between checkpoints. Nothing to do in the guest is no part at all; a disk that `grows`
-/// does so before the first.
-fn parts(recipe: &Recipe, grows: bool) -> Vec<Range<usize>> {
-    let steps = &recipe.configure;
-    let mut parts = Vec::new();
-    let mut start = 0;
-    for (index, step) in steps.iter().enumerate() {
-        if step.action == Action::Checkpoint {
-            parts.push(start..index);
-            start = index + 1;
-        }
-    }
-    parts.push(start..steps.len());
-    let last_has_work = !recipe.instance.is_empty();
-    let count = parts.len();
-    let kept = parts.into_iter().enumerate();
-    kept.filter(|(index, part)| {
-        !part.is_empty() || (grows && *index == 0) || (last_has_work && index + 1 == count)
-    })
-    .map(|(_, part)| part)
-    .collect()
-}
 
 fn why(store: &Store, image: &str, label: &str, inputs: &Inputs) -> Vec<String> {
     let before = std::fs::read(store.image(image).join(format!("{label}.json")));

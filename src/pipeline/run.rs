@@ -20,9 +20,9 @@ use crate::stage::check::Checked;
 use crate::stage::configure::Configured;
 use crate::stage::install::Installed;
 use crate::stage::pack::Packed;
-use crate::stage::plan::{Plan, Planned, Work};
+use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::seal::Sealed;
-use crate::stage::{self, Artifact, Context, StageId};
+use crate::stage::{self, Artifact, Context, OfSealed, StageId};
 use crate::store::lock::Lock;
 use crate::store::{Draft, Facts, Layer, Meta, write_atomic};
 use crate::ui::Event;
@@ -136,14 +136,22 @@ impl<'a> Run<'a> {
         self.plan.pin.as_ref()
     }
 
-    /// The result of a stage that has one.
+    /// The result of the stage that reports `F`.
     pub(super) fn stage<F: Facts>(
         &self,
-        stage: StageId,
         work: impl FnOnce(&Context<'_>) -> Result<F>,
     ) -> Result<Layer<F>, Stop> {
-        let planned = self.planned(stage).next().ok_or(Stop::Until)?;
+        let planned = self.planned(F::STAGE).next().ok_or(Stop::Until)?;
         Ok(self.result(planned, work)?)
+    }
+
+    /// As [`Run::stage`], of one that reports about the sealed disk.
+    pub(super) fn on<F: Facts + OfSealed>(
+        &self,
+        sealed: &Layer<Sealed>,
+        work: impl FnOnce(&Context<'_>) -> Result<F>,
+    ) -> Result<Layer<F>, Stop> {
+        Ok(self.stage(work)?.of(sealed)?)
     }
 
     /// The disk after the last part of the recipe's steps; without any, the installed one.
@@ -156,8 +164,8 @@ impl<'a> Run<'a> {
             return Err(Stop::Until);
         }
         let mut disk = installed.convert();
-        for planned in self.planned(StageId::Configure) {
-            let Work::Configure { steps, last } = &planned.work else {
+        for planned in self.planned(Configured::STAGE) {
+            let Part::Steps { steps, last, .. } = &planned.part else {
                 continue;
             };
             disk = self.result(planned, |context| {
@@ -199,11 +207,10 @@ impl<'a> Run<'a> {
         held.push(lock);
     }
 
-    fn planned(&self, stage: StageId) -> impl Iterator<Item = &'a Planned> {
-        self.plan
-            .stages
-            .iter()
-            .filter(move |planned| planned.stage == stage)
+    /// The parts of a stage.
+    fn planned(&self, stage: &'static str) -> impl Iterator<Item = &'a Planned> + use<'a> {
+        let all = self.plan.stages.iter();
+        all.filter(move |planned| planned.stage.name() == stage)
     }
 
     /// A stage's result: from the store, from another process that makes it now, or made here.
@@ -364,7 +371,7 @@ fn meta(planned: &Planned, began: Instant) -> Meta {
     let inputs = planned.inputs.clone();
     let below = planned.input.clone();
     Meta {
-        parent: below.filter(|_| planned.stage <= StageId::Seal),
+        parent: below.filter(|_| planned.stage.row().makes_disk),
         ..Meta::new(key.clone(), image, &planned.label, inputs, began)
     }
 }

@@ -6,6 +6,7 @@ pub mod configure;
 pub mod declared;
 pub mod finish;
 pub mod host;
+mod inputs;
 pub mod install;
 pub mod pack;
 pub mod plan;
@@ -13,12 +14,9 @@ pub mod provenance;
 pub mod publish;
 pub mod seal;
 pub mod seal_file;
+mod table;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
@@ -33,72 +31,7 @@ use crate::store::media::Media;
 use crate::store::{DISK, Entry, Facts, Layer, Store};
 use crate::targets::{Proof, Told};
 use crate::ui::StageUi;
-
-/// The stages, in the order of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StageId {
-    /// The base system gets onto a disk.
-    Install,
-    /// The recipe's steps run inside the booted guest.
-    Configure,
-    /// What must not stay is removed, the disk is trimmed.
-    Seal,
-    /// The gate.
-    Check,
-    /// The disk is compressed.
-    Pack,
-    /// The targets' artifacts are made.
-    Finish,
-    /// The repository gets it.
-    Publish,
-}
-
-impl StageId {
-    /// Every stage, in order.
-    pub const ALL: [StageId; 7] = [
-        StageId::Install,
-        StageId::Configure,
-        StageId::Seal,
-        StageId::Check,
-        StageId::Pack,
-        StageId::Finish,
-        StageId::Publish,
-    ];
-
-    /// The name in recipes, messages and file names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StageId::Install => "install",
-            StageId::Configure => "configure",
-            StageId::Seal => "seal",
-            StageId::Check => "check",
-            StageId::Pack => "pack",
-            StageId::Finish => "finish",
-            StageId::Publish => "publish",
-        }
-    }
-}
-
-impl fmt::Display for StageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for StageId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        StageId::ALL
-            .into_iter()
-            .find(|stage| stage.name() == text)
-            .ok_or_else(|| {
-                let names = StageId::ALL.map(StageId::name).join(", ");
-                format!("`{text}` is not a stage; the stages are {names}")
-            })
-    }
-}
+pub use table::{Stage, StageId};
 
 /// What a stage works with.
 #[derive(Debug)]

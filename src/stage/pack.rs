@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::Need;
 use crate::error::{Context as _, Result};
 use crate::host::outlet::Outlet;
 use crate::pack;
+use crate::recipe::types::Pack;
+use crate::stage::plan::{Part, Request};
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, OfSealed};
+use crate::stage::{Context, OfSealed, Stage};
+use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::targets::{Told, streams};
 
@@ -37,6 +41,44 @@ impl Facts for Packed {
     fn note(&self) -> Option<&str> {
         Some(&self.note)
     }
+}
+
+/// Grows when the stage writes other files of the same inputs; the encoder has its own.
+const VERSION: u32 = 2;
+
+/// The stage's row.
+pub const STAGE: Stage = Stage {
+    name: Packed::STAGE,
+    makes_disk: false,
+    fetches: false,
+    secrets: false,
+    below: "the sealed disk",
+    parts: Part::whole,
+    inputs: |request, _| Ok(depends_on(request)),
+    needs: |_, _| &[Need::Disks],
+    has: Store::has::<Packed>,
+};
+
+/// Inputs of the stage.
+fn depends_on(request: &Request<'_>) -> Inputs {
+    let recipe = &request.resolved.recipe;
+    let mut inputs = request.begin(&STAGE, VERSION);
+    let Pack { profile, filter } = recipe.pack;
+    inputs.value("pack.profile", profile);
+    inputs.value("pack.filter", filter);
+    inputs.value(
+        "the encoder",
+        pack::Settings::of(profile, filter).fingerprint(),
+    );
+    if recipe
+        .publish
+        .as_ref()
+        .is_some_and(|publish| publish.streams)
+    {
+        inputs.value("publish.streams", "proven");
+        inputs.value("summary", &recipe.summary);
+    }
+    inputs
 }
 
 impl OfSealed for Packed {

@@ -6,32 +6,74 @@ use serde::Serialize;
 
 use crate::digest::Key;
 use crate::pull::Pin;
-use crate::recipe::Resolved;
 use crate::recipe::types::Install;
-use crate::stage::StageId;
+use crate::recipe::{Config, Resolved};
+use crate::stage::{Stage, StageId};
+use crate::store::digests::Digests;
 use crate::store::inputs::{Inputs, Walked};
 use crate::store::{Unreadable, epoch};
+use crate::targets::Target;
 
-/// What a planned stage does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
-    /// Makes the base disk.
-    Install,
-    /// Runs these steps of `configure`; the last part also puts `instance` in place.
-    Configure {
+/// What the parts of a stage, and what they depend on, are asked with.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The recipe.
+    pub resolved: &'a Resolved,
+    /// imgforge.yaml.
+    pub config: &'a Config,
+    /// The published image that this one builds on, or imports.
+    pub pin: Option<&'a Pin>,
+    /// `--target`: only these; none named means all of the recipe's.
+    pub targets: &'a [String],
+    /// The memory of file digests.
+    pub digests: &'a Digests,
+    /// The disk of the stage before.
+    pub disk: Option<&'a Key>,
+}
+
+impl Request<'_> {
+    /// The inputs of a stage whose code has this version, with the disk that it begins with.
+    pub fn begin(&self, stage: &Stage, version: u32) -> Inputs {
+        let mut inputs = Inputs::new(stage.name, version);
+        if let Some(key) = self.disk {
+            inputs.input(stage.below, key);
+        }
+        inputs
+    }
+}
+
+/// What of a stage is done at once, under one key.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Steps of `configure`; the last part also puts `instance` in place.
+    Steps {
+        /// Counts from 1.
+        number: usize,
         /// Indices into the recipe's `configure`.
         steps: Range<usize>,
         /// No part follows.
         last: bool,
     },
-    /// Seals the disk.
-    Seal,
-    /// Asks the gate.
-    Check,
-    /// Compresses the disk.
-    Pack,
-    /// Makes the artifacts of the target with this name.
-    Finish(&'static str),
+    /// The artifacts of one target.
+    Target(&'static Target),
+}
+
+impl Part {
+    /// Of a stage that every image has once.
+    pub fn whole(_: &Request<'_>) -> Vec<Part> {
+        vec![Part::Whole]
+    }
+
+    /// Its name in a plan.
+    pub fn label(&self, stage: StageId) -> String {
+        match self {
+            Part::Whole | Part::Steps { number: 1, .. } => stage.name().to_owned(),
+            Part::Steps { number, .. } => format!("{stage}-{number}"),
+            Part::Target(target) => format!("{stage}-{}", target.name),
+        }
+    }
 }
 
 /// One stage of a plan.
@@ -52,9 +94,9 @@ pub struct Planned {
     /// The entry whose disk is the stage's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Key>,
-    /// What the stage does.
+    /// What of the stage it is.
     #[serde(skip)]
-    pub work: Work,
+    pub part: Part,
     /// What the key was made of.
     #[serde(skip)]
     pub inputs: Inputs,
@@ -106,12 +148,6 @@ impl Plan {
     pub fn pinned(&self) -> Option<&Pin> {
         let below = || self.base.as_deref().and_then(Plan::pinned);
         self.pin.as_ref().or_else(below)
-    }
-
-    /// Whether the image, or the one below everything, is bootstrapped.
-    pub fn bootstraps(&self) -> bool {
-        let own = matches!(self.resolved.recipe.install, Some(Install::Bootstrap(_)));
-        own || self.base.as_deref().is_some_and(Plan::bootstraps)
     }
 
     /// Whether the image, or the one below everything, is made by an installer.

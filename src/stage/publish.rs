@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::address;
+use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::git::{self, Source};
 use crate::pull::Pin;
@@ -18,10 +19,23 @@ use crate::stage::install::Base;
 use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;
 use crate::stage::seal::Sealed;
-use crate::stage::{Artifact, OfSealed as _};
+use crate::stage::{Artifact, OfSealed as _, Stage};
 use crate::store::{Layer, Store};
 use crate::ui::StageUi;
 use crate::units::Size;
+
+/// The stage's row. It has no result in the store, so that no plan has it.
+pub const STAGE: Stage = Stage {
+    name: "publish",
+    makes_disk: false,
+    fetches: false,
+    secrets: false,
+    below: "",
+    parts: |_| vec![],
+    inputs: |_, _| Err(Error::internal("publish has no key")),
+    needs: |_, _| &[Need::Signing],
+    has: |_, _| Ok(false),
+};
 
 /// What is published, and where to.
 #[derive(Debug)]

@@ -4,15 +4,19 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
-use crate::recipe::types::Recipe;
+use crate::recipe::types::{Recipe, Step};
 use crate::sbom::Contents;
 use crate::stage::configure::{Configured, luks_keys};
 use crate::stage::install::{Base, Installed, SourcesFile};
-use crate::stage::{Context, declared};
-use crate::store::{Facts, Layer};
+use crate::stage::plan::{Part, Request};
+use crate::stage::{Context, Stage, declared, inputs};
+use crate::store::inputs::Inputs;
+use crate::store::{Facts, Layer, Store};
 use crate::sysprep::{self, Declared, ImageIdentity, Report, Seal};
+use crate::yaml::beneath;
 
 /// What the stage reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +62,52 @@ impl Layer<Sealed> {
         let disk = meta.disk.as_ref().map(|disk| disk.chain.as_str());
         disk.ok_or_else(|| Error::internal("a sealed disk has no digest").hint(meta.again()))
     }
+}
+
+/// Grows when the stage makes other disks of the same inputs: so it does when an operation of
+/// sysprep removes more, or less.
+const VERSION: u32 = 11;
+
+/// The stage's row.
+pub const STAGE: Stage = Stage {
+    name: Sealed::STAGE,
+    makes_disk: true,
+    fetches: false,
+    secrets: false,
+    below: "the configured disk",
+    parts: Part::whole,
+    inputs: depends_on,
+    needs: |_, _| &[Need::Disks, Need::Appliance],
+    has: Store::has::<Sealed>,
+};
+
+/// Inputs of the stage.
+///
+/// # Errors
+/// When the recipe names an operation that does not exist, or a file cannot be read.
+fn depends_on(request: &Request<'_>, _: &Part) -> Result<Inputs> {
+    let Request {
+        resolved, digests, ..
+    } = *request;
+    let recipe = &resolved.recipe;
+    let mut inputs = request.begin(&STAGE, VERSION);
+    let operations = sysprep::select(&recipe.seal.operations)?;
+    let names: Vec<&str> = operations.iter().map(|operation| operation.name).collect();
+    inputs.value("seal.operations", names);
+    inputs.value("seal.machine-id", recipe.seal.machine_id);
+    inputs.value("mirrors.image", &recipe.mirrors.image);
+    inputs.value("name", &recipe.name);
+    // What these declare or forbid changes what seal does.
+    inputs.value("targets.vagrant", recipe.targets.vagrant.is_some());
+    inputs.value("targets.ramdisk", recipe.targets.ramdisk.is_some());
+    // What the steps declare is read again; the configured disk was made of it.
+    let declaring = |step: &&Step| step.action.about().declares;
+    for step in recipe.configure.iter().filter(declaring) {
+        for file in inputs::files(step, &resolved.root) {
+            inputs.reads(&beneath::inside(&resolved.root, &file)?, digests)?;
+        }
+    }
+    Ok(inputs)
 }
 
 /// A disk that is open to be sealed.

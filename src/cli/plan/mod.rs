@@ -137,7 +137,7 @@ fn name(plan: &Planned, stage: &Stage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::plan::Work;
+    use crate::stage::plan::Part;
     use crate::store::inputs::Inputs;
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             cached: true,
             why: vec![],
             input: None,
-            work: Work::Install,
+            part: Part::Whole,
             inputs,
             unreadable: None,
             asked: None,

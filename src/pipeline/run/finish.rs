@@ -13,10 +13,10 @@ use crate::recipe::Resolved;
 use crate::recipe::types::{Action, Install, PackageNames, Targets};
 use crate::stage::finish::{self, Finished};
 use crate::stage::pack::Packed;
-use crate::stage::plan::{Plan, Planned, Work};
+use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::seal::Sealed;
-use crate::stage::{Artifact, StageId, artifacts};
-use crate::store::{Draft, Layer};
+use crate::stage::{Artifact, artifacts};
+use crate::store::{Draft, Facts as _, Layer};
 use crate::targets::{self, Source, Target};
 use crate::units::Size;
 
@@ -29,7 +29,7 @@ impl Run<'_> {
         packed: &Layer<Packed>,
     ) -> Result<Vec<Artifact>> {
         let mut all = artifacts(packed.entry(), &packed.facts().artifacts);
-        let planned: Vec<&Planned> = self.planned(StageId::Finish).collect();
+        let planned: Vec<&Planned> = self.planned(Finished::STAGE).collect();
         if planned.is_empty() {
             return Ok(all);
         }
@@ -63,10 +63,9 @@ impl Run<'_> {
             let Some(planned) = planned.iter().find(|planned| planned.label == label) else {
                 return Ok(());
             };
-            let Work::Finish(name) = &planned.work else {
+            let Part::Target(target) = planned.part else {
                 return Ok(());
             };
-            let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
             let layer = self.result(planned, |context| {
                 let made = finish::run(context, &source, sealed, target)?;
                 // What was read is what was sealed, to the end.
@@ -124,9 +123,9 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
 fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
     let recipe = &resolved.recipe;
     let node = |planned: &&Planned| {
-        let target = match planned.work {
-            Work::Finish(name) => targets::find(name),
-            _ => None,
+        let target = match planned.part {
+            Part::Target(target) => Some(target),
+            Part::Whole | Part::Steps { .. } => None,
         };
         Node {
             name: planned.label.clone(),

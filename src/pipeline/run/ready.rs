@@ -1,12 +1,14 @@
 //! What is asked before the first stage works.
 
-use crate::doctor::{Needs, preflight};
+use std::collections::BTreeSet;
+
+use crate::doctor::preflight;
 use crate::error::{Error, Result};
 use crate::pipeline::clean;
 use crate::recipe::Resolved;
 use crate::recipe::types::Install;
 use crate::stage::host::{Host, Settings};
-use crate::stage::plan::{Plan, Planned, Work};
+use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::{self, StageId};
 use crate::targets;
 
@@ -25,47 +27,38 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
             ui.notice(format!("the store is full: removed {}", gone.name));
         }
     }
-    let runs: Vec<_> = plan
-        .all()
-        .into_iter()
-        .filter(|planned| !planned.cached)
-        .collect();
-    let targets = runs.iter().filter_map(|planned| match planned.work {
-        Work::Finish(name) => targets::find(name),
-        _ => None,
-    });
-    let targets: Vec<_> = targets.collect();
+    let mut needs = BTreeSet::new();
+    let mut targets = vec![];
+    let chain = std::iter::successors(Some(plan), |plan| plan.base.as_deref());
+    for plan in chain {
+        for planned in plan.stages.iter().filter(|planned| !planned.cached) {
+            let row = planned.stage.row();
+            needs.extend((row.needs)(&plan.resolved.recipe, &planned.part));
+            targets.extend(match planned.part {
+                Part::Target(target) => Some(target),
+                Part::Whole | Part::Steps { .. } => None,
+            });
+        }
+    }
+    if publish {
+        let publishing = StageId::Publish.row();
+        needs.extend((publishing.needs)(&plan.resolved.recipe, &Part::Whole));
+    }
     targets::need_tools(targets.iter().copied())?;
-    let recipe = &plan.resolved.recipe.targets;
-    let guests = targets
-        .iter()
-        .any(|target| target.trial.is_some() || !(target.steps)(recipe).is_empty());
-    // What boots a guest needs what the gate needs.
-    let guests = guests.then(|| StageId::Check.name());
-    let publishing = publish.then(|| StageId::Publish.name());
-    let stages = runs.iter().map(|planned| planned.stage.name());
-    preflight(&Needs {
-        stages: stages.chain(guests).chain(publishing).collect(),
-        installer: plan.runs_an_installer() && runs.iter().any(|p| p.stage == StageId::Install),
-        bootstrap: plan.bootstraps() && runs.iter().any(|p| p.stage == StageId::Install),
-        state: host.state(),
-    })
+    preflight(&needs, host.state())
 }
 
 /// A missing secret is told before the first stage works, not after it.
 pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
     let below = plan.base.as_deref().map_or(Ok(()), have_secrets);
     let Resolved { recipe, root, .. } = &plan.resolved;
-    let runs = |stage| {
-        plan.stages
-            .iter()
-            .any(|planned| !planned.cached && planned.stage == stage)
-    };
-    if runs(StageId::Configure) || runs(StageId::Check) || runs(StageId::Finish) {
+    let mut runs = plan.stages.iter().filter(|planned| !planned.cached);
+    if runs.clone().any(|planned| planned.stage.row().secrets) {
         stage::configure::secret_values(&recipe.secrets, root)?;
-    } else if let (true, Some(Install::VirtInstall(method))) =
-        (runs(StageId::Install), &recipe.install)
-    {
+    } else if let (true, Some(Install::VirtInstall(method))) = (
+        runs.any(|planned| planned.stage == StageId::Install),
+        &recipe.install,
+    ) {
         let text = std::fs::read_to_string(root.join(&method.answers)).unwrap_or_default();
         let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
         stage::configure::secret_values(&used, root)?;
@@ -101,18 +94,12 @@ fn arguments_allowed(image: &str, extra_args: &[String], allowed: bool) -> Resul
     .hint("read them, then build with --allow-extra-args; an ordinary user needs no such word"))
 }
 
-/// Whether a target runs steps in a guest.
-fn runs_steps(name: &str, resolved: &Resolved) -> bool {
-    let targets = &resolved.recipe.targets;
-    targets::find(name).is_some_and(|target| !(target.steps)(targets).is_empty())
-}
-
 /// `--offline`: what would have to be fetched is named instead.
 pub(super) fn refuse_fetching(plan: &Plan) -> Result<()> {
     let fetching = |planned: &&&Planned| {
-        let steps = match planned.work {
-            Work::Finish(name) => runs_steps(name, &plan.resolved),
-            _ => matches!(planned.stage, StageId::Install | StageId::Configure),
+        let steps = match planned.part {
+            Part::Target(target) => !(target.steps)(&plan.resolved.recipe.targets).is_empty(),
+            Part::Whole | Part::Steps { .. } => planned.stage.row().fetches,
         };
         !planned.cached && steps
     };

@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::subject::hosts;
 use crate::recipe::types::{Check, Machine, Mirrors, Secret};
 use crate::recipe::{Config, Resolved};
+use crate::stage::inputs as shared;
+use crate::store::inputs::Inputs;
+use crate::{runner, scan};
 
 /// What the recipe and this host say about the gate and the scan. Whoever makes a key of it takes it
 /// apart whole, so that nothing new is forgotten there.
@@ -39,6 +42,30 @@ impl<'a> Basis<'a> {
             secrets: &recipe.secrets,
             mirrors: &recipe.mirrors,
             hosts: listed.flat_map(hosts).collect(),
+        }
+    }
+
+    /// Adds what the scan's verdict rests on, and that of the gate if guests boot.
+    pub fn add_to(&self, inputs: &mut Inputs, boots: bool) {
+        let Basis {
+            check,
+            machine,
+            vars,
+            secrets,
+            mirrors,
+            hosts,
+        } = self;
+        inputs.value("the scan", scan::VERSION);
+        inputs.value("mirrors", mirrors);
+        inputs.value("mirrors of imgforge.yaml", hosts);
+        shared::secrets(inputs, secrets);
+        inputs.fields("machine", machine);
+        if boots {
+            inputs.value("the runner", runner::version());
+            inputs.fields("check", check);
+            shared::variables(inputs, vars);
+        } else {
+            inputs.value("check.allow", &check.allow);
         }
     }
 }

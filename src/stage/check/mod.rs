@@ -28,7 +28,7 @@ pub use basis::Basis;
 pub use boot::clone_disk;
 use boot::{Booted, boot, overlay, prepare};
 pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
-pub use run::{Checked, run};
+pub use run::{Checked, GUESTS, STAGE, run};
 pub use subject::{known, subject, subject_with};
 
 /// How many leftovers an error shows; all are in `gate.json`.

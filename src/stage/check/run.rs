@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Basis, Gate, GateReport, run_gate, subject};
+use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::recipe::grow;
 use crate::repository::GateProof;
+use crate::stage::plan::Part;
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, OfSealed, configure};
+use crate::stage::{Context, OfSealed, Stage, configure};
 use crate::store::{Facts, Layer, Store};
 use crate::targets;
 use crate::units::Size;
@@ -35,6 +37,29 @@ impl Facts for Checked {
         Some(&self.note)
     }
 }
+
+/// Grows when the gate says something else of the same disk; scan and runner have their own.
+const VERSION: u32 = 4;
+
+/// The stage's row.
+pub const STAGE: Stage = Stage {
+    name: Checked::STAGE,
+    makes_disk: false,
+    fetches: false,
+    secrets: true,
+    below: "the sealed disk",
+    parts: Part::whole,
+    inputs: |request, _| {
+        let mut inputs = request.begin(&STAGE, VERSION);
+        Basis::of(request.resolved, request.config).add_to(&mut inputs, true);
+        Ok(inputs)
+    },
+    needs: |_, _| GUESTS,
+    has: Store::has::<Checked>,
+};
+
+/// What the gate needs of the host.
+pub const GUESTS: &[Need] = &[Need::Disks, Need::Guests, Need::Appliance];
 
 impl OfSealed for Checked {
     fn sealed(&self) -> &str {

@@ -1,7 +1,10 @@
 //! The configure stage: boots the disk, and the runner in the guest executes the recipe's steps.
 
 mod grow;
+mod row;
 mod toolbox;
+
+pub use row::STAGE;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
-use crate::recipe::types::Step;
+use crate::recipe::types::{Recipe, Step};
 use crate::scan::Subject;
-use crate::stage::check::{self, GateReport};
+use crate::stage::check::{self, Basis, GateReport};
+use crate::stage::plan::{Part, Request};
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, OfSealed};
-use crate::store::{Facts, Layer};
-use crate::targets::{self, About, Asked, Part, Site, Source, Target, Told, proven};
+use crate::stage::{Context, OfSealed, Stage, inputs};
+use crate::store::inputs::Inputs;
+use crate::store::{Facts, Layer, Store};
+use crate::targets::{self, About, Asked, Site, Source, Target, Told, proven};
 use crate::units::Size;
 
 /// What the stage reports, of each target.
@@ -37,6 +39,67 @@ impl Facts for Finished {
     fn note(&self) -> Option<&str> {
         Some(&self.note)
     }
+}
+
+/// The stage's row. A target has a version of its own.
+pub const STAGE: Stage = Stage {
+    name: Finished::STAGE,
+    makes_disk: false,
+    fetches: false,
+    secrets: true,
+    below: "the sealed disk",
+    parts,
+    inputs: depends_on,
+    needs: |recipe, part| match part {
+        Part::Target(target) if boots(target, recipe) => check::GUESTS,
+        _ => &[],
+    },
+    has: Store::has::<Finished>,
+};
+
+/// The targets that the recipe has and the command line wants.
+fn parts(request: &Request<'_>) -> Vec<Part> {
+    let only = request.targets;
+    targets::wanted(&request.resolved.recipe.targets)
+        .filter(|target| only.is_empty() || only.iter().any(|name| name == target.name))
+        .map(Part::Target)
+        .collect()
+}
+
+/// Whether guests boot while a target is made.
+fn boots(target: &Target, recipe: &Recipe) -> bool {
+    target.trial.is_some() || !(target.steps)(&recipe.targets).is_empty()
+}
+
+/// Inputs of one target.
+///
+/// # Errors
+/// When a file that a step names cannot be read.
+fn depends_on(request: &Request<'_>, part: &Part) -> Result<Inputs> {
+    let Part::Target(target) = part else {
+        return Err(Error::internal("finish works for a target"));
+    };
+    let Request {
+        resolved, digests, ..
+    } = *request;
+    let recipe = &resolved.recipe;
+    let mut inputs = request.begin(&STAGE, target.version);
+    inputs.value("target", target.name);
+    let name = format!("targets.{}", target.name);
+    let options = (target.options)(&recipe.targets).unwrap_or_default();
+    inputs.fields(&name, &options);
+    inputs.value("summary", &recipe.summary);
+    let steps = (target.steps)(&recipe.targets);
+    let basis = Basis::of(resolved, request.config);
+    basis.add_to(&mut inputs, boots(target, recipe));
+    for (index, each) in steps.iter().enumerate() {
+        let place = format!("{name}.step[{index}]");
+        inputs::step(&mut inputs, resolved, &place, each, digests)?;
+    }
+    if !steps.is_empty() {
+        inputs.value("seal.operations", &recipe.seal.operations);
+    }
+    Ok(inputs)
 }
 
 impl OfSealed for Finished {
@@ -156,8 +219,11 @@ fn tried(
     let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());
     for proof in proofs.filter(|proof| !proof.passed()) {
         proof.proven.extend([
-            proven(Part::Scanned, "imgforge disk scan"),
-            proven(Part::Booted, "two machines as its target runs them"),
+            proven(targets::Part::Scanned, "imgforge disk scan"),
+            proven(
+                targets::Part::Booted,
+                "two machines as its target runs them",
+            ),
         ]);
     }
     Ok(Some(report))

@@ -2,12 +2,13 @@
 
 pub mod bootstrap;
 pub mod import;
+mod inputs;
 mod published;
 pub mod relay;
 mod stage;
 pub mod virt_install;
 
-pub use stage::run;
+pub use stage::{STAGE, run};
 
 use std::path::{Path, PathBuf};
 

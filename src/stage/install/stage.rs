@@ -2,15 +2,42 @@
 
 use std::path::Path;
 
-use super::{BaseDisk, Installed, bootstrap, import, published, virt_install};
+use super::{BaseDisk, Installed, bootstrap, import, inputs, published, virt_install};
 use crate::distro;
+use crate::doctor::Need;
 use crate::error::{Context as _, Result};
 use crate::host::namespace::remove_tree;
 use crate::pull::Pin;
 use crate::recipe::types::Install;
-use crate::stage::Context;
-use crate::store::DISK;
+use crate::stage::plan::Part;
+use crate::stage::{Context, Stage};
+use crate::store::{DISK, Facts as _, Store};
 use crate::sysprep::Declared;
+
+/// Grows when the stage makes other disks of the same inputs; an installer has its own.
+pub(super) const VERSION: u32 = 4;
+
+/// The stage's row.
+pub const STAGE: Stage = Stage {
+    name: Installed::STAGE,
+    makes_disk: true,
+    fetches: true,
+    secrets: false,
+    below: "",
+    parts: |request| match request.resolved.recipe.install.is_some() || request.pin.is_some() {
+        true => vec![Part::Whole],
+        false => vec![],
+    },
+    inputs: inputs::of,
+    needs: |recipe, _| match &recipe.install {
+        Some(Install::Bootstrap(_)) => &[Need::Disks, Need::Bootstrap],
+        Some(Install::VirtInstall(_)) => {
+            &[Need::Disks, Need::Installer, Need::Guests, Need::Appliance]
+        }
+        Some(Install::Import(_)) | None => &[Need::Disks],
+    },
+    has: Store::has::<Installed>,
+};
 
 /// Installs the base system.
 ///

@@ -1,0 +1,52 @@
+//! Inputs that several stages have. A wrong hit is worse than a miss: in doubt, it is an input.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::recipe::Resolved;
+use crate::recipe::types::{Action, Secret, Step};
+use crate::store::digests::Digests;
+use crate::store::inputs::Inputs;
+use crate::yaml::beneath;
+
+/// The recipe's variables.
+pub(super) fn variables(inputs: &mut Inputs, vars: &BTreeMap<String, String>) {
+    vars.iter()
+        .for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+}
+
+/// Name and source: the value is never hashed, so that a key tells nothing about it.
+pub(super) fn secrets(inputs: &mut Inputs, from: &BTreeMap<String, Secret>) {
+    from.iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+}
+
+/// A step, with the files of the recipe repository that it reads.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn step(
+    inputs: &mut Inputs,
+    resolved: &Resolved,
+    name: &str,
+    step: &Step,
+    digests: &Digests,
+) -> Result<()> {
+    inputs.value(name, step);
+    for file in files(step, &resolved.root) {
+        let path = beneath::inside(&resolved.root, &file)?;
+        inputs.path(&format!("{name} {file}"), &path, digests)?;
+    }
+    Ok(())
+}
+
+/// The files of the recipe repository that a step reads.
+pub(super) fn files(step: &Step, root: &Path) -> Vec<String> {
+    let mut files = step.action.kind().files(root);
+    if let Action::Ansible(ansible) = &step.action {
+        let requirements = ansible.requirements.as_deref().into_iter();
+        files.extend(requirements.flat_map(|it| crate::toolbox::collections::files(it, root)));
+    }
+    files
+}

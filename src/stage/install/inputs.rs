@@ -1,0 +1,124 @@
+//! What an installation depends on.
+
+use super::stage::{STAGE, VERSION};
+use super::virt_install;
+use crate::error::{Error, Result};
+use crate::pull::Pin;
+use crate::recipe::Resolved;
+use crate::recipe::types::{BELOW_MIRROR, Import, Install, Media, Recipe, VirtInstall};
+use crate::stage::plan::{Part, Request};
+use crate::store::digests::Digests;
+use crate::store::inputs::Inputs;
+use crate::yaml::beneath;
+
+/// Grows when a published image comes out differently.
+const PUBLISHED: u32 = 1;
+
+/// Inputs of the stage.
+///
+/// # Errors
+/// When a file that the recipe names cannot be read.
+pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
+    let Request {
+        resolved,
+        digests,
+        pin,
+        ..
+    } = *request;
+    let recipe = &resolved.recipe;
+    let install = match (&recipe.install, pin) {
+        (Some(install), _) => install,
+        (None, Some(pin)) => return Ok(published(recipe, pin)),
+        // It has no part of the stage.
+        (None, None) => return Err(Error::internal("an image on another one is not installed")),
+    };
+    let mut inputs = request.begin(&STAGE, VERSION);
+    match install {
+        Install::VirtInstall(method) => virt_install(&mut inputs, resolved, method, digests)?,
+        _ => inputs.fields("install", install),
+    }
+    inputs.value("machine.arch", recipe.machine.arch);
+    inputs.value("machine.disk", recipe.machine.disk);
+    inputs.place("mirrors.build", &recipe.mirrors.build);
+    inputs.value("name", &recipe.name);
+    if let Some(pin) = pin {
+        pinned(&mut inputs, pin);
+    }
+    if let Install::Import(Import {
+        image,
+        sha256: None,
+    }) = install
+        && !image.contains('#')
+    {
+        inputs.medium(image, &resolved.root.join(image), digests)?;
+    }
+    Ok(inputs)
+}
+
+/// Inputs of getting a published image: all images on it share its result.
+fn published(recipe: &Recipe, pin: &Pin) -> Inputs {
+    let mut inputs = Inputs::new("published", PUBLISHED);
+    inputs.value("from.image", &pin.named);
+    inputs.value("from.channel", &pin.channel);
+    inputs.value("machine.arch", recipe.machine.arch);
+    inputs.value("machine.disk", recipe.machine.disk);
+    pinned(&mut inputs, pin);
+    inputs
+}
+
+fn pinned(inputs: &mut Inputs, pin: &Pin) {
+    let (named, image) = (&pin.named, &pin.image);
+    inputs.value(format!("the revision of {named}"), image.revision);
+    inputs.value(format!("the content of {named}"), &image.sha512);
+}
+
+/// The method but for its time limits, the whole machine, the answers with what they use, and
+/// the media that are files of this host.
+fn virt_install(
+    inputs: &mut Inputs,
+    resolved: &Resolved,
+    method: &VirtInstall,
+    digests: &Digests,
+) -> Result<()> {
+    let (recipe, root) = (&resolved.recipe, &resolved.root);
+    inputs.value("the installation", virt_install::VERSION);
+    inputs.value("install.os", &method.os);
+    inputs.fields("install.media", &method.media);
+    // The same bytes, but not those of a build that nothing vouched for.
+    if let Some(sum) = &method.treeinfo_sha256 {
+        inputs.value("install.treeinfo-sha256", sum);
+    }
+    inputs.value("install.kernel-args", &method.kernel_args);
+    inputs.value("install.extra-args", &method.extra_args);
+    inputs.fields("machine", &recipe.machine);
+    let answers = beneath::inside(root, &method.answers)?;
+    let text = inputs.text(&method.answers, &answers)?;
+    let used = virt_install::answers::used(&text);
+    let vars = resolved
+        .vars
+        .iter()
+        .filter(|(name, _)| used.contains(*name));
+    vars.for_each(|(name, value)| inputs.value(format!("variable {name}"), value));
+    virt_install::answers::used_secrets(&text, recipe)
+        .iter()
+        .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
+    for file in local_media(&method.media) {
+        inputs.medium(file, &virt_install::media::local(root, file), digests)?;
+    }
+    Ok(())
+}
+
+/// Media whose content no digest in the recipe tells.
+fn local_media(media: &Media) -> Vec<&str> {
+    let named = match media {
+        Media::Location(tree) => vec![tree.as_str()],
+        Media::Iso(iso) if iso.sha256.is_some() => vec![],
+        Media::Iso(iso) => iso.path.as_deref().into_iter().collect(),
+        Media::Boot(boot) => vec![boot.kernel.as_str(), boot.initrd.as_str()],
+    };
+    named
+        .into_iter()
+        .filter(|file| !file.starts_with(BELOW_MIRROR))
+        .filter(|file| !file.contains("://") || file.starts_with("file://"))
+        .collect()
+}
