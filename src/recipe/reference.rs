@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use super::schema;
-use crate::steps::KINDS;
+use crate::steps::{self, KINDS};
 
 const HEAD: &str = "# The recipe\n\n\
     Every key of a recipe and of `imgforge.yaml`. This page is generated from the program's types: \
@@ -150,11 +150,11 @@ impl<'a> Page<'a> {
         }
         for (action, about) in KINDS {
             self.line(&format!("\n### `{action}`\n"));
-            self.line(&schema::describe(self.root, action));
+            self.line(&steps::describe(self.root, action));
             if let Some(short) = about.form.short(action) {
                 self.line(&format!("Short form: {short}."));
             }
-            if let Some(name) = schema::definition(self.root, action) {
+            if let Some(name) = steps::definition(self.root, action) {
                 self.done.insert(name.clone());
                 self.line("");
                 self.table(&self.root["$defs"][&name]);

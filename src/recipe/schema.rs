@@ -3,32 +3,19 @@
 
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::config::Config;
 use super::types::Recipe;
-use crate::steps::{COMMON, Form, KINDS};
+use crate::steps::{self, COMMON};
 use crate::yaml::problem::list_words;
-use crate::yaml::walk::{ALSO, EITHER, EXPECTS};
 
 /// Schema of a resolved recipe: long forms only.
 pub fn long() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(|| {
         let mut schema = schemars::schema_for!(Recipe).to_value();
-        for (action, about) in KINDS {
-            let Some(body) = definition(&schema, action) else {
-                continue;
-            };
-            let body = &mut schema["$defs"][body];
-            body[ALSO] = json!(COMMON);
-            if let Some(expects) = about.form.expects() {
-                body[EXPECTS] = json!(expects);
-            }
-            if let Some(either) = about.either {
-                body[EITHER] = json!(either);
-            }
-        }
+        steps::annotate(&mut schema);
         schema
     })
 }
@@ -37,15 +24,6 @@ pub fn long() -> &'static Json {
 pub fn config() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(|| schemars::schema_for!(Config).to_value())
-}
-
-/// Name of the definition that holds an action's options.
-pub fn definition(schema: &Json, action: &str) -> Option<String> {
-    let branches = schema["$defs"]["Action"]["oneOf"].as_array()?;
-    branches
-        .iter()
-        .find_map(|branch| branch["properties"][action]["$ref"].as_str())
-        .map(|name| name.trim_start_matches("#/$defs/").to_owned())
 }
 
 /// Schema of a recipe as people write it, for editors and `imgforge schema`.
@@ -63,81 +41,12 @@ pub fn written() -> Json {
         "type": "object",
         "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
     });
-    let step = step(&schema);
-    schema["$defs"]["Step"] = step;
+    schema["$defs"]["Step"] = steps::schema(&schema);
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.remove("Action");
     }
     loosen(&mut schema);
     schema
-}
-
-/// Schema of a step in all its forms.
-fn step(schema: &Json) -> Json {
-    let common = schema["$defs"]["Step"]["properties"].clone();
-    let words: Vec<&str> = KINDS
-        .iter()
-        .filter(|(_, about)| about.form == Form::Word)
-        .map(|(action, _)| *action)
-        .collect();
-    let mut forms = vec![json!({"enum": words})];
-    for (action, about) in KINDS {
-        let body = body(schema, action, about.form, &common);
-        let description = describe(schema, action);
-        forms.push(json!({
-            "type": "object",
-            "description": description,
-            "properties": {*action: body},
-            "required": [action],
-            "additionalProperties": false,
-        }));
-    }
-    json!({"description": "A step: a word, or a map with one key.", "oneOf": forms})
-}
-
-/// What an action does, in words.
-pub fn describe(schema: &Json, action: &str) -> String {
-    let branches = schema["$defs"]["Action"]["oneOf"].as_array();
-    branches
-        .into_iter()
-        .flatten()
-        .find(|branch| branch["const"] == action || !branch["properties"][action].is_null())
-        .and_then(|branch| branch["description"].as_str())
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn body(schema: &Json, action: &str, form: Form, common: &Json) -> Json {
-    let mut long = match definition(schema, action) {
-        Some(name) => schema["$defs"][name].clone(),
-        None => json!({"type": "object", "properties": {}, "additionalProperties": false}),
-    };
-    for key in [ALSO, EXPECTS, EITHER] {
-        long.as_object_mut().map(|long| long.remove(key));
-    }
-    for key in COMMON {
-        long["properties"][key] = common[key].clone();
-    }
-    let short = match form {
-        Form::Word | Form::Map => return long,
-        Form::Text(_) => json!({"type": "string"}),
-        Form::List(key) => long["properties"][key].clone(),
-        Form::Names(_) => json!({"type": "array", "items": {"type": "string"}}),
-    };
-    let mut forms = vec![short, long.clone()];
-    if let Form::Names(key) = form {
-        let mut properties: Map<String, Json> = Map::new();
-        for key in COMMON {
-            properties.insert((*key).to_owned(), common[key].clone());
-        }
-        forms.push(json!({
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": {"type": "array", "items": {"type": "string"}},
-            "not": {"required": [key]},
-        }));
-    }
-    json!({"anyOf": forms})
 }
 
 /// Texts in maps of texts may look like numbers: imgforge takes them verbatim.

@@ -279,4 +279,28 @@ mod tests {
         assert_eq!(of("site", "/srv"), copied);
         assert_eq!(of("real/site", "/srv"), copied);
     }
+
+    #[test]
+    fn permissions_and_owners_are_refused_where_they_are_written() {
+        let root = tempfile::tempdir().unwrap();
+        let read = |options: &str| {
+            let text = format!("- files: {{content: x, to: /x, {options}}}");
+            super::super::testing::read(root.path(), &text)
+        };
+        let step = read("mode: \"640\", owner: \"root:adm\"")
+            .unwrap()
+            .remove(0);
+        let written = serde_json::to_value(&step.action).unwrap();
+        let expected = serde_json::json!({"files": {
+            "content": "x", "to": "/x", "mode": "640", "owner": "root:adm", "template": false,
+        }});
+        assert_eq!(written, expected);
+        let refused = |options: &str| read(options).unwrap_err().join("|");
+        assert_eq!(refused("mode: \"0999\""), "`0999` are no permissions");
+        assert_eq!(refused("mode: 0644"), "permissions are written in quotes");
+        assert_eq!(
+            refused("owner: \"root:a b\""),
+            "`a b` is no name for a group"
+        );
+    }
 }

@@ -13,11 +13,14 @@ pub mod packages;
 mod puppet;
 mod reboot;
 mod repository;
+mod schema;
 mod shell;
 mod short;
 mod sshkey;
 mod step;
 mod system;
+#[cfg(test)]
+mod testing;
 mod upgrade;
 mod users;
 
@@ -35,6 +38,7 @@ pub use kind::{About, Check, Form, Kind, Scope, Translated};
 pub use packages::{PackageNames, Packages};
 pub use puppet::{Manifest, Puppet, PuppetAgent};
 pub use repository::Repository;
+pub use schema::{annotate, definition, describe, schema};
 pub use shell::Shell;
 pub use short::{COMMON, lengthen};
 pub use step::{Step, When, check};

@@ -115,3 +115,22 @@ impl Repository {
         name.trim_matches(['-', '.']).to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{read, translate};
+
+    #[test]
+    fn a_repository_has_a_name_of_its_own_or_of_its_address() {
+        let root = tempfile::tempdir().unwrap();
+        let read = |text: &str| read(root.path(), text);
+        let steps = read("- repository: {uri: \"https://deb.example/a b/\"}\n").unwrap_err();
+        assert_eq!(steps, ["`https://deb.example/a b/` is not an address"]);
+        let steps = read("- repository: {uri: \"https://deb.example/a+b/\"}\n").unwrap();
+        let settings = &translate(root.path(), &steps[0]).0["repository.sh"];
+        assert!(settings.contains("id=deb.example-a-b\n"), "{settings}");
+        let refused = read("- repository: {uri: \"https://-\", suite: a b}").unwrap_err();
+        let nameless = "the address makes no name for the repository";
+        assert_eq!(refused, [nameless, "`a b` is no suite of a repository"]);
+    }
+}

@@ -174,3 +174,34 @@ fn bad_script(path: &Path) -> Option<(&'static str, &'static str)> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{read, translate};
+
+    #[test]
+    fn a_script_or_a_line_and_never_both() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a.sh"), "#!/bin/sh\n").unwrap();
+        let read = |text: &str| read(root.path(), text);
+        let steps =
+            read("- shell: a.sh\n- shell: {script: a.sh, args: [it's]}\n- shell: {run: ls}\n");
+        let steps = steps.unwrap();
+        let sent: Vec<_> = steps
+            .iter()
+            .map(|step| translate(root.path(), step).0)
+            .collect();
+        assert_eq!(sent[0]["script"], "#!/bin/sh\n");
+        assert_eq!(sent[1]["args.sh"], "set -- \"it's\"\n");
+        assert_eq!(
+            (&*sent[2]["run"], &*sent[2]["name"]),
+            ("ls\n", "shell: ls\n")
+        );
+        let refused = |text: &str| read(text).unwrap_err();
+        let both = "`shell` has both `script` and `run`";
+        assert_eq!(refused("- shell: {run: ls, script: a.sh}"), [both]);
+        assert_eq!(refused("- shell: {}"), ["`shell` needs `script` or `run`"]);
+        let text = "- shell: {run: ls, args: [x]}";
+        assert_eq!(refused(text), ["`args` are for a script"]);
+    }
+}
