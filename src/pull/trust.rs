@@ -245,6 +245,7 @@ impl<'a> Trust<'a> {
             when: verified.when,
             repository,
             claims,
+            serial: None,
         };
         self.seen.take(&[mark], self.allow_older)
     }

@@ -7,11 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::seen::{Mark, Seen, refuse_future};
-use super::verify::Signed;
+use super::verify::{Signed, Told};
 use super::{Repository, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
 use crate::units::elapsed;
+
+/// So far the clocks of two hosts may differ, in seconds.
+pub(super) const PATIENCE: i64 = 10;
 
 /// How old what is signed may be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,14 +76,20 @@ pub(super) fn refuse_old(
     }
     let Some(seen) = seen else { return Ok(()) };
     let memory = seen.read();
+    let serial_of = |text: &Signed, told: &Told| match text.path == set::PATH {
+        true => set::serial(&told.text),
+        false => None,
+    };
+    let serial = told().find_map(|(text, told)| serial_of(text, told));
     let mut addresses = Vec::new();
     for (text, told) in told() {
         let address = seen.address(&text.path)?;
         let newer = memory.newer(&address, told.when);
+        let newer = newer.filter(|newer| !memory.is_overtaken(&address, *newer, serial));
         if let Some(newer) = newer.filter(|_| age != Age::Any) {
             return Err(older(&path(text), told.when, newer));
         }
-        addresses.push((address, told));
+        addresses.push((address, told, serial_of(text, told)));
     }
     let indexes = told().filter(|(text, _)| text.channel.is_some());
     let owners: Vec<(String, Owner)> = indexes
@@ -92,11 +101,12 @@ pub(super) fn refuse_old(
     }
     let marks: Vec<Mark<'_>> = addresses
         .iter()
-        .map(|(address, told)| Mark {
+        .map(|(address, told, serial)| Mark {
             address,
             when: told.when,
             repository: told.repository.as_deref(),
             claims: told.valid_until.is_some(),
+            serial: *serial,
         })
         .collect();
     seen.take(&marks, age == Age::Any)?;
@@ -166,7 +176,6 @@ fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
 /// # Errors
 /// When it lies more than some seconds before it.
 pub(super) fn await_clock(repository: &Repository, signed: &[Signed], age: Age) -> Result<()> {
-    const PATIENCE: i64 = 10;
     let times = signed
         .iter()
         .flat_map(|text| Some((text, text.result.as_ref().ok()?.when)));

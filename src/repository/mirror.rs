@@ -1,18 +1,19 @@
 //! A copy of a repository elsewhere: blobs first, indexes last, and an interrupted copy goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::fresh::{Age, refuse_old};
-use super::replica::{Files, Replica};
-use super::seen::{Seen, is_to_come};
+use super::replica::Replica;
+use super::seen::Seen;
+use super::served::{self, Names};
 use super::state::{Image, Revision, State};
-use super::{Identity, Repository, below, files, journal, lock, records, served};
+use super::{Repository, below, destination, files, journal, lock};
 use crate::error::{Context as _, Error, Result};
-use crate::gpg::{Keyring, Signers, Verified, verify_all, verify_detached};
+use crate::gpg::{Keyring, Signers, verify_detached};
 use crate::ui::{StageUi, Unit};
 
 /// What [`Repository::copy`] did.
@@ -93,12 +94,12 @@ impl Source<'_> {
             ))
             .hint("name a directory beside the repository, or on another disk"));
         }
-        self.refuse_other(&to)?;
+        destination::refuse_other(self.root, &to)?;
         lock::make(&to)?;
         let _held = lock::hold(&to, self.steps)?;
         let replica = self.snapshot(signers)?;
         refuse_old(self.root, replica.state.signed(), seen, Age::Current)?;
-        self.refuse_newer(&to, &replica)?;
+        destination::refuse_newer(self.root, &to, &replica)?;
         let mut copied = Copied::default();
         let wanted = wanted(&replica.state, self.root)?;
         let total = wanted.iter().map(|file| file.size).sum();
@@ -110,26 +111,10 @@ impl Source<'_> {
         }
         (self.steps)("copy the entry points");
         let (state, entry_points) = replica.entry_points(&to)?;
-        journal::replace(&to, &changes(&state, &to, entry_points)?, self.steps)?;
-        copied.removed = remove_gone(&state, &to)?;
+        let changes = destination::changes(&state, &to, entry_points)?;
+        journal::replace(&to, &changes, self.steps)?;
+        copied.removed = destination::remove_gone(&state, &to)?;
         Ok(copied)
-    }
-
-    /// A copy never replaces another repository.
-    fn refuse_other(&self, to: &Path) -> Result<()> {
-        let id = |root: &Path| -> Result<Option<String>> {
-            let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
-            Ok(identity.map(|identity| identity.id))
-        };
-        match (id(to)?, id(self.root)?) {
-            (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
-                "{} is another repository",
-                to.display()
-            ))
-            .hint("name an empty directory, or an older copy of this repository")),
-            (_, None) => Err(records::no_repository(self.root)),
-            _ => Ok(()),
-        }
     }
 
     /// The lock that keeps others from changing the repository, in which nothing is half done.
@@ -153,40 +138,10 @@ impl Source<'_> {
     /// What is signed, and what vouches for it, at one moment.
     fn snapshot(&self, signers: &Signers) -> Result<Replica> {
         let _held = self.settled()?;
-        let state = State::read(self.root)?;
-        let mut paths = BTreeSet::new();
-        walk(self.root, Path::new(""), &mut paths)?;
-        paths.retain(|path| served::is_ours(&state, path));
+        let ours = Names::of(&State::read(self.root)?);
+        let mut paths = served::entry_points(self.root)?;
+        paths.retain(|path| ours.include(path));
         Replica::read(self.root, signers, &paths)
-    }
-
-    /// An older state never replaces a newer one.
-    fn refuse_newer(&self, to: &Path, replica: &Replica) -> Result<()> {
-        let mut there = Vec::new();
-        for signed in replica.state.signed() {
-            if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
-                there.push((&signed.path, told.when, bytes));
-            }
-        }
-        let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
-        for ((path, when, _), theirs) in there.iter().zip(verify_all(&texts, &replica.keyring)?) {
-            // What is damaged, signed by an older key or at no time that can be, is replaced.
-            let newer = |theirs: &Verified| theirs.when > *when && !is_to_come(theirs.when);
-            if let Some(newer) = theirs.ok().filter(newer) {
-                return Err(Error::gate(format!(
-                    "{} is older than its copy: signed at {when:.0}, and {} at {:.0}",
-                    self.root.join(path).display(),
-                    to.join(path).display(),
-                    newer.when
-                ))
-                .cause("somebody put an old state back, or restored a backup")
-                .hint(
-                    "copy the newer one back, if nothing was published since; to go on from the \
-                     older one, `imgforge channel renew --allow-older` there, or another directory",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn copy_file(
@@ -259,31 +214,6 @@ impl Source<'_> {
     }
 }
 
-/// What is to change in the copy; the indexes last.
-fn changes(state: &State, to: &Path, files: Files) -> Result<Vec<journal::Replacement>> {
-    let mut there = BTreeSet::new();
-    walk(to, Path::new(""), &mut there)?;
-    there.retain(|path| served::is_ours(state, path) && !files.contains_key(path));
-    let mut all: Vec<journal::Replacement> = there.into_iter().map(|path| (path, None)).collect();
-    for (path, bytes) in files {
-        if below::read(to, &path).ok().flatten().as_ref() != Some(&bytes) {
-            all.push((path, Some(bytes)));
-        }
-    }
-    all.sort_by_key(|(path, _)| (rank(path), path.clone()));
-    Ok(all)
-}
-
-/// The default channel's index comes after everything else that readers see; then the records.
-fn rank(path: &str) -> u8 {
-    match path {
-        "index.asc" => 2,
-        path if path.starts_with(".imgforge/") => 3,
-        path if path.ends_with("/index.asc") => 1,
-        _ => 0,
-    }
-}
-
 /// The immutable files that the records know.
 fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
     let mut all = BTreeMap::new();
@@ -335,61 +265,4 @@ fn is_about(manifest: &[u8], number: u64, revision: &Revision) -> bool {
 fn present(image: &Image) -> impl Iterator<Item = (&u64, &Revision)> {
     let published = image.published();
     published.filter(|(_, revision)| revision.removed.is_none())
-}
-
-/// The files below a root but those of revisions, the lock and what is unfinished.
-fn walk(root: &Path, below: &Path, found: &mut BTreeSet<String>) -> Result<()> {
-    let dir = root.join(below);
-    let doing = || format!("reading {}", dir.display());
-    let entries = match std::fs::read_dir(&dir) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        result => result.doing(doing)?,
-    };
-    for entry in entries {
-        let entry = entry.doing(doing)?;
-        let path = below.join(entry.file_name());
-        let Some(text) = path.to_str().map(str::to_owned) else {
-            continue;
-        };
-        if entry.file_type().doing(doing)?.is_dir() {
-            if !is_private(&text) && !is_revision(&path) {
-                walk(root, &path, found)?;
-            }
-        } else if !is_private(&text) && !text.ends_with(".new") {
-            found.insert(text);
-        }
-    }
-    Ok(())
-}
-
-fn is_private(path: &str) -> bool {
-    let of_this_host = [
-        ".imgforge/incoming",
-        ".imgforge/transaction",
-        ".imgforge/lock",
-        ".imgforge/journal.json",
-    ];
-    of_this_host.contains(&path)
-}
-
-/// `images/NAME/REVISION`.
-fn is_revision(path: &Path) -> bool {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts.len() == 3 && parts[0] == "images" && parts[2].parse::<u64>().is_ok()
-}
-
-/// Removes what the records say is gone.
-fn remove_gone(state: &State, to: &Path) -> Result<usize> {
-    let mut count = 0;
-    for image in state.images.values() {
-        let used = image.directories();
-        // Of what was only bound nobody has signed that it is gone.
-        for (number, _) in image.published().filter(|(_, r)| r.removed.is_some()) {
-            let dir = format!("images/{}/{number}", image.name);
-            if !used.contains(dir.as_str()) {
-                count += usize::from(below::remove_dir(to, &dir)?);
-            }
-        }
-    }
-    Ok(count)
 }

@@ -18,6 +18,7 @@ mod below;
 mod bind;
 mod channel;
 mod commit;
+mod destination;
 mod files;
 mod former;
 pub mod fresh;

@@ -47,8 +47,8 @@ impl Repository {
         Ok(until)
     }
 
-    /// Remembers what was signed and put in place.
-    pub(super) fn note_made(&self, made: &[Made]) -> Result<()> {
+    /// Remembers what was signed and put in place by a transaction.
+    pub(super) fn note_made(&self, made: &[Made], serial: u64) -> Result<()> {
         let Some(seen) = &self.seen else {
             return Ok(());
         };
@@ -57,7 +57,7 @@ impl Repository {
             .iter()
             .filter(|(path, _)| path == set::PATH || is_dated(path));
         let made = made.map(|(path, when)| Ok((seen.address(path)?, *when, is_dated(path))));
-        seen.made(&self.id, &made.collect::<Result<Vec<_>>>()?)
+        seen.made(&self.id, serial, made.collect::<Result<_>>()?)
     }
 
     /// Until when what is signed now counts.

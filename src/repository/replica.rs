@@ -17,7 +17,7 @@ use crate::gpg::{Keyring, Sign, Signers, fingerprints_of, verify, verify_all};
 use crate::index::Claims;
 
 /// The public key in a repository.
-const KEY_FILE: &str = "imgforge.gpg";
+pub(super) const KEY_FILE: &str = "imgforge.gpg";
 
 /// Files by their path below the root.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::fresh::PATIENCE;
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Keyring;
@@ -43,6 +44,11 @@ pub(crate) struct Memory {
     pub(crate) repository: Option<String>,
     /// The addresses whose texts said what they are, and until when they count.
     pub(crate) claimed: BTreeSet<String>,
+    /// The addresses whose texts were ahead of this host's clock.
+    pub(crate) ahead: BTreeSet<String>,
+    /// The number of the transaction that signed last what was seen as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) serial: Option<u64>,
     /// Fingerprints of keys that signed the repository once, and never do again.
     pub(crate) retired: BTreeSet<String>,
 }
@@ -54,6 +60,26 @@ impl Memory {
         let seen = *self.signed.get(&address.to_string())?;
         let newer = seen > when.as_second();
         newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
+    }
+
+    /// Whether a newer text is none: a clock was wrong when it was signed, and the transaction that
+    /// has `serial` came after all that was seen.
+    pub(crate) fn is_overtaken(
+        &self,
+        address: &Url,
+        newer: Timestamp,
+        serial: Option<u64>,
+    ) -> bool {
+        let wrong_clock = self.ahead.contains(&address.to_string()) || is_ahead(newer);
+        wrong_clock && matches!((serial, self.serial), (Some(found), Some(last)) if found > last)
+    }
+
+    fn note(&mut self, address: String, when: Timestamp) {
+        match is_ahead(when) {
+            true => self.ahead.insert(address.clone()),
+            false => self.ahead.remove(&address),
+        };
+        self.signed.insert(address, when.as_second());
     }
 }
 
@@ -68,6 +94,8 @@ pub(crate) struct Mark<'a> {
     pub(crate) repository: Option<&'a str>,
     /// Whether it says what it is and until when it counts.
     pub(crate) claims: bool,
+    /// Which transaction it is of, where it says so.
+    pub(crate) serial: Option<u64>,
 }
 
 /// The memory of the repository at one address.
@@ -186,6 +214,7 @@ impl Seen {
                 memory.signed.get(&address) != Some(&mark.when.as_second())
                     || memory.claimed.contains(&address) != mark.claims
                     || memory.repository.as_deref() != mark.repository
+                    || (mark.serial.is_some() && memory.serial != mark.serial)
             })
         };
         if !news(&self.read()) {
@@ -201,10 +230,11 @@ impl Seen {
                 if let Some(id) = mark.repository {
                     memory.repository = Some(id.to_owned());
                 }
+                memory.serial = mark.serial.or(memory.serial);
                 match is_to_come(mark.when) {
-                    true => memory.signed.remove(&address),
-                    false => memory.signed.insert(address, mark.when.as_second()),
-                };
+                    true => drop(memory.signed.remove(&address)),
+                    false => memory.note(address, mark.when),
+                }
             }
             Ok(())
         })
@@ -238,12 +268,17 @@ impl Seen {
         )
     }
 
-    /// Remembers what this host has signed of a repository, when, and whether it says until when it
-    /// counts; of another one that was here before nothing counts any more.
+    /// Remembers what this host has signed of a repository in a transaction, when, and whether it says
+    /// until when it counts; of another one that was here before nothing counts any more.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn made(&self, repository: &str, signed: &[(Url, Timestamp, bool)]) -> Result<()> {
+    pub(crate) fn made(
+        &self,
+        repository: &str,
+        serial: u64,
+        signed: Vec<(Url, Timestamp, bool)>,
+    ) -> Result<()> {
         self.update(|memory| {
             if memory
                 .repository
@@ -256,11 +291,12 @@ impl Seen {
                 memory.retired.clear();
             }
             memory.repository = Some(repository.to_owned());
+            memory.serial = Some(serial);
             for (address, when, ends) in signed {
-                if *ends {
+                if ends {
                     memory.claimed.insert(address.to_string());
                 }
-                memory.signed.insert(address.to_string(), when.as_second());
+                memory.note(address.to_string(), when);
             }
             Ok(())
         })
@@ -330,6 +366,11 @@ pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
 /// Whether a time is so far ahead that one of the clocks is wrong.
 pub(crate) fn is_to_come(when: Timestamp) -> bool {
     when.as_second() > Timestamp::now().as_second() + AHEAD
+}
+
+/// Whether a time is ahead of this host's clock, by more than the clocks of two hosts may differ.
+fn is_ahead(when: Timestamp) -> bool {
+    when.as_second() > Timestamp::now().as_second() + PATIENCE
 }
 
 fn read(dir: &Path) -> Memory {

@@ -27,7 +27,7 @@ pub(super) struct Set {
     version: u32,
     repository: String,
     /// One more in each transaction.
-    serial: u64,
+    pub(super) serial: u64,
     signed: Timestamp,
     channels: BTreeMap<String, Member>,
     /// The digest of each published image's record.
@@ -150,6 +150,11 @@ impl Set {
         }
         found
     }
+}
+
+/// Which transaction signed such a text, counted from the first one.
+pub(super) fn serial(text: &str) -> Option<u64> {
+    Some(serde_json::from_str::<Set>(text).ok()?.serial)
 }
 
 /// Digests of the indexes, by channel.

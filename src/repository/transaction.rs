@@ -273,8 +273,8 @@ impl<'a> Transaction<'a> {
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;
         files.extend(indexes);
-        let set = files::json(&self.state.next_set(&files, self.stamp.when))?;
-        files.push(ViewFile::new(set::PATH, set).clearsigned());
+        let set = self.state.next_set(&files, self.stamp.when);
+        files.push(ViewFile::new(set::PATH, files::json(&set)?).clearsigned());
         let (mut changes, made) = self.signed(&files, &texts)?;
         changes.extend(self.second_indexes(&files, &changes)?);
         // The default channel's index comes last: it is what most clients read.
@@ -289,7 +289,7 @@ impl<'a> Transaction<'a> {
         let (path, bytes) = self.state.channels_file()?;
         changes.push((path, Some(bytes)));
         journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
-        self.repository.note_made(&made)?;
+        self.repository.note_made(&made, set.serial)?;
         if self.state.is_older() {
             self.repository.ui.notice(format!(
                 "{} is signed as a whole from now on: no older imgforge can publish there any more",

@@ -13,9 +13,10 @@ use super::state::{Image, State};
 use super::verify::Signed;
 use super::views::ViewFile;
 use super::{Repository, below, entries_of, verify};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gpg::Keyring;
 use crate::index::{Claims, Entry, Owner, normalize_arch};
+use crate::ui::Ui;
 
 /// How far above the last published number one that was only bound may be. Each killed publisher
 /// leaves one at most.
@@ -62,7 +63,8 @@ impl Vouched {
     /// When a record says something else than the signed list of its image, or an index does; when
     /// one of them is missing, or not to be trusted.
     pub(super) fn read(repository: &Repository, age: Age) -> Result<Self> {
-        let (vouched, differences) = Self::compared(repository.state()?, repository.trusted()?)?;
+        let (state, keyring) = (repository.state()?, repository.trusted()?);
+        let (vouched, differences) = Self::compared(state, keyring, Some(&repository.ui))?;
         if age == Age::Any && vouched.set.is_none() {
             // Who asks for that has lost it, and has nothing better than what agrees by itself.
             for difference in differences {
@@ -80,19 +82,30 @@ impl Vouched {
     /// # Errors
     /// As there.
     pub(super) fn of(state: State, keyring: &Keyring) -> Result<Self> {
-        let (vouched, differences) = Self::compared(state, keyring)?;
+        let (vouched, differences) = Self::compared(state, keyring, None)?;
         set::refuse(&vouched, differences)?;
         Ok(vouched)
     }
 
-    /// And how it differs from what was signed as a whole.
-    fn compared(mut state: State, keyring: &Keyring) -> Result<(Self, Vec<String>)> {
+    /// And how it differs from what was signed as a whole. `ui` is of who signs all of it next.
+    fn compared(
+        mut state: State,
+        keyring: &Keyring,
+        ui: Option<&Ui>,
+    ) -> Result<(Self, Vec<String>)> {
         let mut signed = verify::records(&state, keyring)?;
         for image in state.images.values_mut() {
             image.strip();
         }
         let (mut indexes, mut frozen, mut owner) = (BTreeMap::new(), BTreeSet::new(), None);
-        let read = verify::right_indexes(&state, keyring)?;
+        let mut read = verify::all_indexes(&state, keyring)?;
+        if let Some(ui) = ui {
+            for channel in take_left(&state, &mut read)? {
+                ui.warning(left(&state, &channel));
+                indexes.insert(channel, vec![]);
+            }
+        }
+        let read = verify::refuse_wrong(&state, read)?;
         for channel in state.channels.keys() {
             let path = state.root.join(state.index_path(channel));
             let told = read
@@ -161,6 +174,11 @@ impl Vouched {
         Set::next(self.set.as_ref(), &self.state, &digests, when)
     }
 
+    /// Which transaction signed it as a whole.
+    pub(super) fn serial(&self) -> Option<u64> {
+        self.set.as_ref().map(|set| set.serial)
+    }
+
     /// Whether something was signed, but not yet all of it as a whole.
     pub(super) fn is_older(&self) -> bool {
         self.set.is_none() && self.has_index()
@@ -190,6 +208,32 @@ impl Vouched {
     pub(super) fn index(&self, channel: &str) -> Option<&[Entry]> {
         self.indexes.get(channel).map(Vec::as_slice)
     }
+}
+
+/// Takes out the indexes that are not right of channels in which no list places anything, and returns
+/// the channels: when an older imgforge changed the key, these went on to be signed by the old one.
+/// Whoever can write there could remove them as well. What is signed as a whole names them.
+fn take_left(state: &State, read: &mut Vec<Signed>) -> Result<Vec<String>> {
+    let mut channels = Vec::new();
+    if below::read(&state.root, set::PATH)?.is_some() {
+        return Ok(channels);
+    }
+    read.retain(|index| {
+        let wrong = matches!(&index.result, Err(error) if error.kind() == Kind::Gate);
+        let channel = index.channel.as_ref().filter(|_| wrong);
+        let left = channel.filter(|channel| state.placements(channel).next().is_none());
+        channels.extend(left.cloned());
+        left.is_none()
+    });
+    Ok(channels)
+}
+
+fn left(state: &State, channel: &str) -> String {
+    format!(
+        "{} is not signed by a key that counts, as an older imgforge left it, and `{channel}` has no \
+         image: it is replaced",
+        state.root.join(state.index_path(channel)).display()
+    )
 }
 
 /// Whether an index has of each image what its record says, which a signed list says, too; else why

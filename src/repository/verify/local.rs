@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::Audit;
-use super::signed::there;
 use crate::error::{Context as _, Result};
 use crate::repository::set::{self, Set};
 use crate::repository::{State, below};
@@ -93,7 +92,7 @@ impl Audit {
     fn set(&mut self, state: &State) -> Result<()> {
         let mut differences = set::unnamed(state)?;
         // What is not right by itself is told already.
-        let indexes = super::signed::read_indexes(state, there(state)?, &self.keyring)?;
+        let indexes = super::signed::all_indexes(state, &self.keyring)?;
         match Set::read(state, &self.keyring) {
             Ok(Some((set, _))) => {
                 self.report.signatures += 1;

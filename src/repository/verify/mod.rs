@@ -22,7 +22,7 @@ use crate::index::Entry;
 use crate::ui::{StageUi, Unit};
 use files::Expected;
 pub use signed::{Signed, Told, indexes, lists, record};
-pub(super) use signed::{records, right_indexes};
+pub(super) use signed::{all_indexes, records, refuse_wrong};
 
 /// The name of the public key in a repository.
 const KEY_FILE: &str = "imgforge.gpg";

@@ -57,13 +57,9 @@ pub fn indexes(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     }
 }
 
-/// As [`indexes`], with certain keys; refuses those that are not right.
-pub(in crate::repository) fn right_indexes(
-    state: &State,
-    keyring: &Keyring,
-) -> Result<Vec<Signed>> {
-    let read = read_indexes(state, there(state)?, keyring)?;
-    refuse_wrong(state, read)
+/// As [`indexes`], with certain keys.
+pub(in crate::repository) fn all_indexes(state: &State, keyring: &Keyring) -> Result<Vec<Signed>> {
+    read_indexes(state, there(state)?, keyring)
 }
 
 /// An index that is there: its channel, its path and the file.
@@ -150,7 +146,14 @@ pub(in crate::repository) fn records(state: &State, keyring: &Keyring) -> Result
     }
 }
 
-fn refuse_wrong(state: &State, mut signed: Vec<Signed>) -> Result<Vec<Signed>> {
+/// Refuses what is not right.
+///
+/// # Errors
+/// When one of them is not.
+pub(in crate::repository) fn refuse_wrong(
+    state: &State,
+    mut signed: Vec<Signed>,
+) -> Result<Vec<Signed>> {
     let wrong = signed.iter().position(|one| one.result.is_err());
     match wrong.map(|at| signed.swap_remove(at)) {
         Some(list) => list.result.map(|_| vec![]).map_err(|error| {

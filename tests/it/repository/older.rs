@@ -19,7 +19,7 @@ const GO_ON: [&[&str]; 6] = [
     &["repo", "prune", "--yes"],
 ];
 
-fn site() -> Site {
+pub(super) fn site() -> Site {
     let site = Site::new();
     std::fs::create_dir(site.world.path("recipes")).unwrap();
     site
@@ -36,7 +36,7 @@ fn refused(site: &Site, more: &[&[&str]], expected: &[&str]) {
 }
 
 /// Puts a directory, with all that is in it, in the place of another.
-fn put(world: &World, from: &str, to: &str) {
+pub(super) fn put(world: &World, from: &str, to: &str) {
     drop(std::fs::remove_dir_all(world.path(to)));
     let copy = Program::new("cp")
         .arg("-a")
@@ -45,7 +45,7 @@ fn put(world: &World, from: &str, to: &str) {
 }
 
 /// Signatures tell the second.
-fn in_another_second() {
+pub(super) fn in_another_second() {
     let before = Timestamp::now().as_second();
     wait_for("the next second", || Timestamp::now().as_second() > before);
 }

@@ -3,7 +3,7 @@
 use imgforge::repository::seen::Seen;
 use imgforge::units::Span;
 
-use super::rotations::Keyed;
+use super::keyed::Keyed;
 use super::world::*;
 
 #[test]
@@ -76,4 +76,42 @@ fn a_key_that_was_rotated_away_signs_no_more() {
     assert!(text.contains("which was retired here"), "{text}");
     open(0).unwrap().renew_older(&now).unwrap();
     open(1).unwrap().renew(&now).unwrap();
+}
+
+/// An older imgforge finished a rotation, and left the index of a channel without images as it was.
+#[test]
+fn an_index_of_nothing_by_the_retired_key_ends_no_verb() {
+    let keyed = Keyed::new(2);
+    let (world, now, ui) = (&keyed.world, Stamp::now(), Ui::silent());
+    let repository = keyed.open(0);
+    publish(&repository, &world.disk("one"));
+    let emptied = publish_with(&repository, &world.disk("two"), |p| p.channel = "emptied");
+    let gone = emptied.unwrap().revision;
+    repository.yank("web-node", gone, false, &now, &ui).unwrap();
+    keyed.rotate(&repository, 1, "x").unwrap();
+    repository.finish_rotation(&now).unwrap();
+    let emptied = "channels/emptied/index.asc";
+    let make_older = |left: &str| {
+        for path in ["index.asc", emptied, "images/web-node/revisions.sjson"] {
+            let key = usize::from(path != left);
+            keyed.make_older(&format!("repo/{path}"), key);
+        }
+    };
+    // One that lists something is another matter.
+    make_older("index.asc");
+    let text = keyed.open(1).renew(&now).unwrap_err().render();
+    assert!(text.contains("not among the trusted ones"), "{text}");
+    make_older(emptied);
+    keyed.open(1).renew(&now).unwrap();
+    let told = keyed.notices.lock().unwrap().join("\n");
+    assert!(told.contains("`emptied` has no image"), "{told}");
+    assert_eq!(keyed.signer_of(emptied), 1);
+    assert_eq!(keyed.faults(), "");
+    // What is signed as a whole names it.
+    std::fs::copy(
+        world.path("repo/index.asc"),
+        world.path("repo").join(emptied),
+    )
+    .unwrap();
+    keyed.open(1).renew(&now).unwrap_err();
 }

@@ -1,0 +1,175 @@
+//! The directory that gets a copy: what of it may be replaced, and what goes.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::fresh::PATIENCE;
+use super::replica::{Files, KEY_FILE, Replica};
+use super::seen::is_to_come;
+use super::served::{self, Names};
+use super::state::State;
+use super::{Identity, below, files, journal, records, set};
+use crate::error::{Error, Result};
+use crate::gpg::{Keyring, verify, verify_all};
+use crate::index::Claims;
+
+/// A copy never replaces another repository.
+///
+/// # Errors
+/// When it would, or there is none to copy.
+pub(super) fn refuse_other(from: &Path, to: &Path) -> Result<()> {
+    let id = |root: &Path| -> Result<Option<String>> {
+        let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
+        Ok(identity.map(|identity| identity.id))
+    };
+    match (id(to)?, id(from)?) {
+        (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
+            "{} is another repository",
+            to.display()
+        ))
+        .hint("name an empty directory, or an older copy of this repository")),
+        (_, None) => Err(records::no_repository(from)),
+        _ => Ok(()),
+    }
+}
+
+/// An older state never replaces a newer one.
+///
+/// # Errors
+/// When it would.
+pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<()> {
+    let keyring = keyring_of(from, to, replica)?;
+    let mut there = Vec::new();
+    for signed in replica.state.signed() {
+        if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
+            there.push((signed.path.as_str(), told.when, bytes));
+        }
+    }
+    let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
+    let theirs = verify_all(&texts, &keyring)?;
+    let theirs: Vec<_> = there.iter().zip(theirs).collect();
+    let whole = theirs.iter().find(|((path, ..), _)| *path == set::PATH);
+    // Who has none has not signed anything as a whole yet.
+    let serial = whole.map_or(Some(0), |(_, text)| set::serial(&text.as_ref().ok()?.text));
+    let follows = serial.is_some_and(|serial| replica.state.serial() > Some(serial));
+    for ((path, when, _), theirs) in &theirs {
+        // What is damaged, signed by an older key or at no time that can be, is replaced.
+        let Ok(theirs) = theirs else { continue };
+        let wrong_clock = || follows && was_to_come(to, path, theirs.when);
+        if theirs.when > *when && !is_to_come(theirs.when) && !wrong_clock() {
+            return Err(older(&from.join(path), *when, &to.join(path), theirs.when));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text of the copy was signed after it was put there, as a clock that was wrong says.
+fn was_to_come(to: &Path, path: &str, when: Timestamp) -> bool {
+    let put = below::open(to, Path::new(path)).and_then(|file| file.metadata()?.modified());
+    let put = put.ok().and_then(|put| Timestamp::try_from(put).ok());
+    put.is_some_and(|put| when.as_second() > put.as_second() + PATIENCE)
+}
+
+/// The keys that verify what the copy has. Where it was signed by another than those that count, that
+/// is one which the repository says was retired: else the copy is newer than a change of the key.
+fn keyring_of<'a>(from: &Path, to: &Path, replica: &'a Replica) -> Result<Cow<'a, Keyring>> {
+    let there = below::read(to, KEY_FILE).ok().flatten();
+    let Some(there) = there.and_then(|there| Keyring::read(&there, None).ok()) else {
+        return Ok(Cow::Borrowed(&replica.keyring));
+    };
+    let counts = |key: &&String| replica.keyring.fingerprints.contains(key);
+    let Some(key) = there.fingerprints.iter().find(|key| !counts(key)) else {
+        return Ok(Cow::Borrowed(&replica.keyring));
+    };
+    let over = match replica.state.owner() {
+        Some(owner) => owner.retired.contains(key),
+        // An older imgforge did not say so; nor did it sign the copy.
+        None => !names_owner(to, &there, replica),
+    };
+    match over {
+        true => Ok(Cow::Owned(there)),
+        false => Err(Error::gate(format!(
+            "{} is signed by {key}, which {} does not know",
+            to.display(),
+            from.display()
+        ))
+        .cause(
+            "its key was changed since, and somebody put the old state back or restored a backup",
+        )
+        .hint(
+            "copy the newer state back, if nothing was published since; if the key was changed by \
+             hand, name another directory",
+        )),
+    }
+}
+
+/// Whether an index of the copy says which keys sign.
+fn names_owner(to: &Path, keyring: &Keyring, replica: &Replica) -> bool {
+    let channels = replica.state.channels.keys();
+    let paths = channels.map(|channel| replica.state.index_path(channel));
+    let texts = paths.filter_map(|path| below::read(to, &path).ok().flatten());
+    let mut told = texts.filter_map(|text| verify(&text, keyring).ok());
+    told.any(|told| Claims::parse(&told.text).owner.is_some())
+}
+
+fn older(path: &Path, when: Timestamp, copy: &Path, newer: Timestamp) -> Error {
+    Error::gate(format!(
+        "{} is older than its copy: signed at {when:.0}, and {} at {newer:.0}",
+        path.display(),
+        copy.display()
+    ))
+    .cause("somebody put an old state back, or restored a backup")
+    .hint(
+        "copy the newer one back, if nothing was published since; to go on from the older one, \
+         `imgforge channel renew --allow-older` there, or another directory",
+    )
+}
+
+/// What is to change in the copy; the indexes last.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn changes(state: &State, to: &Path, files: Files) -> Result<Vec<journal::Replacement>> {
+    let ours = Names::of(state).and_of_copy(to)?;
+    let mut there = served::entry_points(to)?;
+    there.retain(|path| ours.include(path) && !files.contains_key(path));
+    let mut all: Vec<journal::Replacement> = there.into_iter().map(|path| (path, None)).collect();
+    for (path, bytes) in files {
+        if below::read(to, &path).ok().flatten().as_ref() != Some(&bytes) {
+            all.push((path, Some(bytes)));
+        }
+    }
+    all.sort_by_key(|(path, _)| (rank(path), path.clone()));
+    Ok(all)
+}
+
+/// The default channel's index comes after everything else that readers see; then the records.
+fn rank(path: &str) -> u8 {
+    match path {
+        "index.asc" => 2,
+        path if path.starts_with(".imgforge/") => 3,
+        path if path.ends_with("/index.asc") => 1,
+        _ => 0,
+    }
+}
+
+/// Removes what the records say is gone.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(super) fn remove_gone(state: &State, to: &Path) -> Result<usize> {
+    let mut count = 0;
+    for image in state.images.values() {
+        let used = image.directories();
+        // Of what was only bound nobody has signed that it is gone.
+        for (number, _) in image.published().filter(|(_, r)| r.removed.is_some()) {
+            let dir = format!("images/{}/{number}", image.name);
+            if !used.contains(dir.as_str()) {
+                count += usize::from(below::remove_dir(to, &dir)?);
+            }
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,109 @@
+//! The directory that gets a copy: what of it may be replaced, and what goes.
+
+use imgforge::repository::verify::audit;
+
+use super::forged::{copied, filled};
+use super::older::{in_another_second, put, site};
+use super::world::*;
+use crate::pull::replay::sign_again;
+
+fn faults(world: &World, path: &str) -> Vec<String> {
+    let ui = Ui::silent().stage("repository", "verify");
+    let root = world.path(path).display().to_string();
+    audit(&root, &Signers::default(), &ui).unwrap().faults
+}
+
+fn lists(world: &World, path: &str, revision: &str) -> bool {
+    let index = std::fs::read_to_string(world.path(path).join("index.asc")).unwrap();
+    index.contains(revision)
+}
+
+/// Of two states, the later transaction counts where the clock of a publisher was wrong.
+#[test]
+fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
+    let site = site();
+    let world = &site.world;
+    filled(world);
+    put(world, "repo", "kept");
+    for path in [
+        "images/other/revisions.sjson",
+        "images/web-node/revisions.sjson",
+        ".imgforge/state.sjson",
+        "index.asc",
+    ] {
+        sign_again(world, path, 7200, |text| text);
+    }
+    // Another host, that remembers what it saw.
+    let memory = world.path("memory").display().to_string();
+    let mirror = ["--state", &memory, "repo", "copy", "mirror"];
+    site.ok(&mirror);
+    copied(world, "copy").unwrap();
+    put(world, "repo", "later");
+    // An older state is one, whatever the clocks say.
+    put(world, "kept", "repo");
+    let text = copied(world, "copy").unwrap_err().render();
+    assert!(text.contains("is older than its copy"), "{text}");
+    let text = site.fails(4, &mirror);
+    assert!(text.contains("has seen a newer one"), "{text}");
+
+    put(world, "later", "repo");
+    site.ok(&["repo", "yank", "web-node@2", "--why", "leaked"]);
+    assert!(lists(world, "copy", "revision=2") && lists(world, "mirror", "revision=2"));
+    copied(world, "copy").unwrap();
+    site.ok(&mirror);
+    for path in ["copy", "mirror"] {
+        assert!(!lists(world, path, "revision=2"), "{path}");
+        assert_eq!(faults(world, path), Vec::<String>::new());
+    }
+}
+
+/// It was published to, and the repository was signed since.
+#[test]
+fn what_only_the_copy_listed_is_listed_no_more() {
+    let world = World::new();
+    let (repository, _) = filled(&world);
+    copied(&world, "copy").unwrap();
+    let copy = || Repository::open(world.settings(&world.path("copy"))).unwrap();
+    let third = |p: &mut Publication<'_>| (p.channel, p.name) = ("third", "third");
+    publish_with(&copy(), &world.disk("three"), third).unwrap();
+    put(&world, "copy", "published");
+    in_another_second();
+    repository.renew(&Stamp::now()).unwrap();
+    copied(&world, "copy").unwrap();
+    // What an earlier imgforge left.
+    for path in ["channels/third/index.asc", "images/third/revisions.sjson"] {
+        let [from, to] = ["published", "copy"].map(|root| world.path(root).join(path));
+        assert!(from.exists() && !to.exists(), "{path}");
+        std::fs::copy(from, to).unwrap();
+    }
+    assert_ne!(faults(&world, "copy"), Vec::<String>::new());
+    copied(&world, "copy").unwrap();
+    assert_eq!(faults(&world, "copy"), Vec::<String>::new());
+    assert!(world.path("copy/images/third/1").is_dir());
+    copy().renew(&Stamp::now()).unwrap();
+}
+
+#[test]
+fn a_copy_does_not_go_back_to_a_key_that_was_changed_since() {
+    let world = World::new();
+    let repository = world.repository();
+    publish(&repository, &world.disk("one"));
+    put(&world, "repo", "kept");
+    repository.rotate(None, "2027", &Stamp::now()).unwrap();
+    copied(&world, "lagging").unwrap();
+    repository.finish_rotation(&Stamp::now()).unwrap();
+    copied(&world, "copy").unwrap();
+    put(&world, "repo", "later");
+    put(&world, "kept", "repo");
+    let text = copied(&world, "copy").unwrap_err().render();
+    assert!(
+        text.contains("is signed by") && text.contains("does not know"),
+        "{text}"
+    );
+    assert_eq!(faults(&world, "copy"), Vec::<String>::new());
+    put(&world, "later", "repo");
+    copied(&world, "copy").unwrap();
+    // The other way round the repository says that its key was changed.
+    copied(&world, "lagging").unwrap();
+    assert_eq!(faults(&world, "lagging"), Vec::<String>::new());
+}
