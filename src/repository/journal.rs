@@ -7,11 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{below, files};
-use crate::error::{Context as _, Error, Result};
+use super::{below, files, served};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::durable;
 
-const JOURNAL: &str = ".imgforge/journal.json";
+pub(super) const JOURNAL: &str = ".imgforge/journal.json";
 /// What clients begin with.
 const INDEX: &str = "index.asc";
 const ASIDE: &str = ".imgforge/transaction";
@@ -90,6 +90,48 @@ pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
         .hint("run that version once")),
         None => Ok(()),
     }
+}
+
+/// Copies what is signed, and the records, to a directory of ours, and finishes there the transaction
+/// of a killed holder of the lock.
+///
+/// # Errors
+/// When it cannot be finished, or something cannot be read.
+pub(super) fn finished(root: &Path, to: &Path) -> Result<()> {
+    let ends = [".asc", ".sjson"];
+    let counts = |path: &&String| {
+        path.starts_with(".imgforge/") || ends.iter().any(|end| path.ends_with(end))
+    };
+    let aside = below::names(root, ASIDE)?;
+    let aside = aside.iter().filter(|name| name.parse::<u64>().is_ok());
+    let aside = aside.map(|name| format!("{ASIDE}/{name}"));
+    let there = served::entry_points(root)?;
+    let there = there.into_iter().filter(|path| counts(&path));
+    for path in there.chain(aside).chain([JOURNAL.to_owned()]) {
+        let bytes = match below::read(root, &path) {
+            // A link, or what else is no file, is not there.
+            Err(error) if error.kind() == Kind::Gate => None,
+            bytes => bytes?,
+        };
+        copy_to(to, &path, bytes.as_deref())?;
+    }
+    let journal = files::read_json::<Journal>(to, JOURNAL)?;
+    for Rename { to: path, .. } in journal.iter().flat_map(|journal| &journal.renames) {
+        inside(path)?;
+        copy_to(to, path, None)?;
+    }
+    recover(to, &|_| {})
+}
+
+/// Writes a file of a scratch directory, if there is one, and makes the directory that it is in.
+fn copy_to(to: &Path, path: &str, bytes: Option<&[u8]>) -> Result<()> {
+    let path = to.join(path);
+    let dir = path.parent().unwrap_or(to);
+    let written = std::fs::create_dir_all(dir).and_then(|()| match bytes {
+        Some(bytes) => std::fs::write(&path, bytes),
+        None => Ok(()),
+    });
+    written.doing(|| format!("writing {}", path.display()))
 }
 
 fn roll_forward(root: &Path, journal: &Journal, step: &dyn Fn(&str)) -> Result<()> {

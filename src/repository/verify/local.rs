@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Audit;
 use crate::error::{Context as _, Result};
 use crate::repository::set::{self, Set};
-use crate::repository::{State, below};
+use crate::repository::{State, below, journal};
 
 impl Audit {
     /// The images that the records know, whether an index lists them or not.
@@ -42,13 +42,28 @@ impl Audit {
         Ok(())
     }
 
+    /// The records and what they are compared with; after a publication that was interrupted, as the
+    /// next one will find it. Until then the indexes may be older, and readers see nothing wrong.
     fn records(&mut self, root: &Path) -> Result<()> {
-        if root.join(".imgforge/journal.json").exists() {
-            // The indexes may be older than the records until then; readers see nothing wrong.
-            let note = "a publication was interrupted; the next one finishes it";
-            self.report.notes.push(note.into());
-            return Ok(());
+        if !journal::is_left(root) {
+            return self.compare_records(root);
         }
+        let note = "a publication was interrupted; the next one finishes it";
+        self.report.notes.push(note.into());
+        let finished = self.scratch.join("finished");
+        if let Err(error) = journal::finished(root, &finished) {
+            return self.blame(journal::JOURNAL, error);
+        }
+        let told = self.report.faults.len();
+        self.compare_records(&finished)?;
+        let (theirs, ours) = (root.display().to_string(), finished.display().to_string());
+        for fault in &mut self.report.faults[told..] {
+            *fault = fault.replace(&ours, &theirs);
+        }
+        Ok(())
+    }
+
+    fn compare_records(&mut self, root: &Path) -> Result<()> {
         let state = State::read(root)?;
         let names = super::signed::listed(&state)?;
         for list in super::signed::read_lists(&state, &names, &self.keyring)? {

@@ -197,3 +197,38 @@ fn keys_kept_outside_are_the_ones_that_count() {
     let other = Repository::open(settings(fake.path(), &stranger)).unwrap();
     assert!(publish_with(&other, &world.disk("one"), |_| {}).is_err());
 }
+
+/// Somebody who writes to the directory can leave a journal, too.
+#[test]
+fn a_journal_of_nothing_hides_nothing() {
+    let world = World::new();
+    let repository = filled(&world);
+    let root = repository.path().to_owned();
+    let files = [
+        "index.asc",
+        "images/web-node/revisions.sjson",
+        ".imgforge/names/web-node.json",
+    ];
+    let older = files.map(|path| std::fs::read(root.join(path)).unwrap());
+    publish(&repository, &world.disk("three"));
+    let journal = root.join(".imgforge/journal.json");
+    std::fs::write(&journal, "{\"version\": 1, \"renames\": []}").unwrap();
+    let found = report(root.to_str().unwrap());
+    assert_eq!(found.faults, Vec::<String>::new());
+    assert_eq!(found.notes.len(), 2, "{found:?}");
+    for (path, bytes) in files.iter().zip(older) {
+        std::fs::write(root.join(path), bytes).unwrap();
+    }
+    let faults = report(root.to_str().unwrap()).faults.join("\n");
+    for expected in ["index.asc", "the record of `web-node`"] {
+        let told = format!("{expected} is not the one that was signed last");
+        assert!(faults.contains(&told), "{faults}");
+    }
+    std::fs::write(
+        &journal,
+        "{\"version\": 1, \"renames\": [{\"to\": \"../x\"}]}",
+    )
+    .unwrap();
+    let faults = report(root.to_str().unwrap()).faults.join("\n");
+    assert!(faults.contains("outside the repository"), "{faults}");
+}
