@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Sign;
 use super::agent::Session;
-use super::listing::{parse_fingerprints, refuse_ended};
-use crate::error::{Context as _, Error, Kind, Result};
+use super::listing::{self, Key, refuse_ended};
+use super::{Sign, is_of_host, unless_host};
+use crate::error::{Context as _, Error, Result};
 use crate::host::durable;
 use crate::host::exec::quote;
 use crate::host::ours::Owners;
@@ -72,13 +72,13 @@ impl Signer {
 
     fn find(key: &str, home: Option<PathBuf>) -> Result<Self> {
         let session = Session::of_user(home.as_deref())?;
-        let listing = list(&session, Some(key)).map_err(|error| match error.kind() {
-            Kind::Host | Kind::Interrupted(_) => error,
-            _ => Error::usage(format!("gpg knows no key `{key}`"))
+        let found = list(&session, Some(key)).map_err(|error| match is_of_host(&error) {
+            true => error,
+            false => Error::usage(format!("gpg knows no key `{key}`"))
                 .evidence(error.evidence_lines().iter().cloned())
                 .hint("`gpg --list-secret-keys` shows the keys that `signing-key:` can name"),
         })?;
-        refuse_ended(key, &the_only(key, &listing)?, &listing)?;
+        refuse_ended(key, &the_only(key, found)?)?;
         Ok(Signer {
             key: key.to_owned(),
             home,
@@ -130,13 +130,10 @@ impl Signer {
         let Some(key) = key else {
             return Self::known_own(state);
         };
-        let listing = match list(&Session::of_user(None)?, Some(key)) {
-            Err(error) if !matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => {
-                return Ok(None);
-            }
-            listing => listing?,
+        let Some(found) = unless_host(list(&Session::of_user(None)?, Some(key)))? else {
+            return Ok(None);
         };
-        the_only(key, &listing)?;
+        the_only(key, found)?;
         Ok(Some(Signer {
             key: key.to_owned(),
             home: None,
@@ -189,18 +186,8 @@ impl Signer {
 
     /// The key with this fingerprint, if gpg has its secret part beside this one's.
     pub(crate) fn secret_with(&self, fingerprint: &str) -> Result<Option<Signer>> {
-        let session = self.session()?;
-        let list = session
-            .secret()
-            .args(["--with-colons", "--fixed-list-mode"]);
-        let listed = list.args(["--list-secret-keys", "--", fingerprint]).text();
-        let has = |listing: &str| listing.lines().any(|line| line.starts_with("sec:"));
-        match listed {
-            Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
-            listed => Ok(listed
-                .is_ok_and(|listing| has(&listing))
-                .then(|| self.with_key(fingerprint, self.own))),
-        }
+        let has = has_secret(&self.session()?, fingerprint)?;
+        Ok(has.then(|| self.with_key(fingerprint, self.own)))
     }
 
     /// The key to change over to: one that gpg knows, or a new one of imgforge's own.
@@ -232,23 +219,17 @@ impl Signer {
     /// Why this key cannot sign here, if it cannot: it is not here, or has ended.
     pub(crate) fn cannot_sign(&self) -> Result<Option<String>> {
         let session = self.session()?;
-        let host = |error: &Error| matches!(error.kind(), Kind::Host | Kind::Interrupted(_));
-        let listing = match list(&session, Some(&self.key)) {
-            Err(error) if host(&error) => return Err(error),
-            Err(_) => return Ok(Some(format!("gpg has no key {}", self.key))),
-            Ok(listing) => listing,
+        let Some(found) = unless_host(list(&session, Some(&self.key)))? else {
+            return Ok(Some(format!("gpg has no key {}", self.key)));
         };
-        if let Err(ended) = refuse_ended(&self.key, &self.key, &listing) {
+        let ended = found
+            .iter()
+            .find_map(|key| refuse_ended(&self.key, key).err());
+        if let Some(ended) = ended {
             return Ok(Some(ended.message().to_owned()));
         }
-        let secret = session
-            .secret()
-            .args(["--list-secret-keys", "--", &self.key]);
-        match secret.run() {
-            Err(error) if host(&error) => Err(error),
-            Err(_) => Ok(Some(format!("the secret part of {} is not here", self.key))),
-            Ok(()) => Ok(None),
-        }
+        let has = has_secret(&session, &self.key)?;
+        Ok((!has).then(|| format!("the secret part of {} is not here", self.key)))
     }
 
     fn session(&self) -> Result<Session> {
@@ -313,9 +294,9 @@ impl Signer {
 /// The fingerprints of imgforge's own keys, the newest last.
 fn own_keys(session: &Session, home: &Path) -> Result<Vec<String>> {
     // Where gpg cannot read them, there may be one that a repository needs for ever.
-    fingerprints(session, None).map_err(|error| match error.kind() {
-        Kind::Host | Kind::Interrupted(_) => error,
-        _ => error
+    fingerprints(session, None).map_err(|error| match is_of_host(&error) {
+        true => error,
+        false => error
             .within(format!("the keys in {} cannot be read", home.display()))
             .hint(
                 "restore this directory from a backup, or name a key of yours as \
@@ -324,18 +305,17 @@ fn own_keys(session: &Session, home: &Path) -> Result<Vec<String>> {
     })
 }
 
-/// The fingerprint of the only key that `signing-key: KEY` means.
-fn the_only(key: &str, listing: &str) -> Result<String> {
-    let mut found = parse_fingerprints(listing);
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        many => Err(
+/// The only key that `signing-key: KEY` means.
+fn the_only(key: &str, found: Vec<Key>) -> Result<Key> {
+    <[Key; 1]>::try_from(found)
+        .map(|[found]| found)
+        .map_err(|found| {
+            let (many, found) = (found.len(), listing::fingerprints(found));
             Error::usage(format!("`signing-key: {key}` fits {many} keys")).hint(format!(
                 "name one by its fingerprint, such as {}",
                 found.join(" or ")
-            )),
-        ),
-    }
+            ))
+        })
 }
 
 fn generate(session: &Session, uid: &str) -> Result<()> {
@@ -347,17 +327,24 @@ fn generate(session: &Session, uid: &str) -> Result<()> {
         .doing(|| "making a signing key".into())
 }
 
-/// Fingerprints of the primary keys that fit `key`, or of all.
-fn fingerprints(session: &Session, key: Option<&str>) -> Result<Vec<String>> {
-    Ok(parse_fingerprints(&list(session, key)?))
+/// Whether gpg has the secret part of a key.
+fn has_secret(session: &Session, key: &str) -> Result<bool> {
+    let list = session.secret().args(["--list-secret-keys", "--", key]);
+    Ok(unless_host(list.run())?.is_some())
 }
 
-fn list(session: &Session, key: Option<&str>) -> Result<String> {
-    session
+/// Fingerprints of the primary keys that fit `key`, or of all.
+fn fingerprints(session: &Session, key: Option<&str>) -> Result<Vec<String>> {
+    list(session, key).map(listing::fingerprints)
+}
+
+fn list(session: &Session, key: Option<&str>) -> Result<Vec<Key>> {
+    let listed = session
         .public()
         .args(["--with-colons", "--fixed-list-mode", "--list-keys", "--"])
         .args(key.map(|key| key.trim_end_matches('!')))
-        .text()
+        .text()?;
+    Ok(listing::parse(&listed))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::agent::gpg;
-use super::listing;
-use crate::error::{Error, Kind, Result};
+use super::{is_of_host, listing, unless_host};
+use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::temporary::Temporary;
 
@@ -45,10 +45,12 @@ impl Keyring {
         }
         super::keyboxd::refuse()?;
         let scratch = Scratch::new()?;
-        scratch.add(exported).map_err(|error| match error.kind() {
-            Kind::Host => error,
-            _ => no_keys(),
-        })?;
+        scratch
+            .add(exported)
+            .map_err(|error| match is_of_host(&error) {
+                true => error,
+                false => no_keys(),
+            })?;
         scratch
             .certificates(fingerprint.as_slice())?
             .ok_or_else(|| match fingerprint {
@@ -66,7 +68,7 @@ impl Keyring {
         let Some(listed) = unless_host(listing::listing(exported))? else {
             return Ok(None);
         };
-        let fingerprints = listing::parse_fingerprints(&listed);
+        let fingerprints = listing::fingerprints(listing::parse(&listed));
         let secret = listed.lines().any(|line| line.starts_with("sec:"));
         let usable = !fingerprints.is_empty() && !secret;
         Ok(usable.then(|| Keyring {
@@ -162,12 +164,4 @@ fn certificates(gpg: impl Fn() -> Program, fingerprints: &[&str]) -> Result<Opti
         wanted => found.is_of(wanted),
     };
     Ok(right.then_some(found))
-}
-
-/// What others wrote may be wrong, and then is nothing; what this host lacks is an error.
-fn unless_host<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
-        result => Ok(result.ok()),
-    }
 }

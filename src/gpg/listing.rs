@@ -1,14 +1,38 @@
 //! What gpg lists of keys, with `--with-colons`.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::agent::gpg;
 use crate::error::{Error, Result};
 use crate::host::temporary::Temporary;
 
+/// A certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// Fingerprint of the primary key.
+    pub fingerprint: String,
+    /// When it can sign no more, seconds since 1970; none: never.
+    pub expires: Option<u64>,
+    #[serde(skip)]
+    revoked: bool,
+}
+
+/// Reads exported public keys.
+///
+/// # Errors
+/// When gpg fails.
+pub fn keys(exported: &[u8]) -> Result<Vec<Key>> {
+    Ok(parse(&listing(exported)?))
+}
+
 /// Fingerprints of the primary keys in an exported keyring.
 pub(crate) fn fingerprints_of(exported: &[u8]) -> Result<Vec<String>> {
-    Ok(parse_fingerprints(&listing(exported)?))
+    Ok(fingerprints(keys(exported)?))
+}
+
+pub(super) fn fingerprints(keys: Vec<Key>) -> Vec<String> {
+    keys.into_iter().map(|key| key.fingerprint).collect()
 }
 
 pub(super) fn listing(exported: &[u8]) -> Result<String> {
@@ -21,57 +45,58 @@ pub(super) fn listing(exported: &[u8]) -> Result<String> {
         .text()
 }
 
-pub(super) fn parse_fingerprints(listing: &str) -> Vec<String> {
-    let mut primary = false;
-    let mut found = Vec::new();
-    for line in listing.lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields[0] {
-            "pub" => primary = true,
-            "fpr" if std::mem::take(&mut primary) => {
-                found.extend(fields.get(9).map(|&fingerprint| fingerprint.to_owned()));
-            }
-            _ => {}
-        }
+/// The certificates of a listing. One signs until its primary key expires, or the last of its parts
+/// that can sign.
+pub(super) fn parse(listing: &str) -> Vec<Key> {
+    #[derive(Default)]
+    struct Draft {
+        key: Key,
+        signers: Vec<Option<u64>>,
     }
-    found
-}
-
-/// The end of the primary key, or of the signing key that lasts longest, whichever is first.
-fn parse_expiry(listing: &str) -> Option<Timestamp> {
-    let end = |text: &str| {
-        let seconds = text.parse().ok()?;
-        Timestamp::from_second(seconds).ok()
-    };
-    let (mut primary, mut signing) = (None, Vec::new());
+    let mut drafts: Vec<Draft> = Vec::new();
     for line in listing.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let (Some(expires), Some(can)) = (fields.get(6), fields.get(11)) else {
+        let field = |at: usize| fields.get(at).copied().unwrap_or_default();
+        let expires = field(6).parse::<u64>().ok();
+        // Small letters are what this key itself can do.
+        let signs = field(11).contains('s') && !matches!(field(1), "r" | "i");
+        if field(0) == "pub" {
+            drafts.push(Draft::default());
+        }
+        let Some(Draft { key, signers }) = drafts.last_mut() else {
             continue;
         };
-        if fields[0] == "pub" {
-            primary = end(expires);
+        match field(0) {
+            "pub" => (key.expires, key.revoked) = (expires, field(1) == "r"),
+            "fpr" if key.fingerprint.is_empty() => field(9).clone_into(&mut key.fingerprint),
+            _ => {}
         }
-        // Small letters are what this key itself can do.
-        if matches!(fields[0], "pub" | "sub") && can.contains('s') {
-            signing.push(end(expires));
+        if matches!(field(0), "pub" | "sub") && signs {
+            signers.push(expires);
         }
     }
-    let never = signing.is_empty() || signing.contains(&None);
-    let signing = signing.into_iter().flatten().max().filter(|_| !never);
-    primary.into_iter().chain(signing).min()
+    let ended = |Draft { mut key, signers }: Draft| {
+        let forever = signers.iter().any(Option::is_none);
+        let last = signers.into_iter().flatten().max().filter(|_| !forever);
+        key.expires = key.expires.into_iter().chain(last).min();
+        key
+    };
+    drafts.into_iter().map(ended).collect()
 }
 
 /// Refuses a key whose signature every reader would refuse, before anything is signed.
-pub(super) fn refuse_ended(key: &str, fingerprint: &str, listing: &str) -> Result<()> {
-    if listing.lines().any(|line| line.starts_with("pub:r:")) {
-        return Err(Error::host(format!("the key `{key}` is revoked"))
+pub(super) fn refuse_ended(name: &str, key: &Key) -> Result<()> {
+    if key.revoked {
+        return Err(Error::host(format!("the key `{name}` is revoked"))
             .hint("name another one as `signing-key:`, and publish to a new repository with it"));
     }
-    match parse_expiry(listing).filter(|end| *end <= Timestamp::now()) {
+    let end = key.expires.and_then(|end| i64::try_from(end).ok());
+    let end = end.and_then(|end| Timestamp::from_second(end).ok());
+    match end.filter(|end| *end <= Timestamp::now()) {
         Some(end) => Err(
-            Error::host(format!("the key `{key}` has expired at {end:.0}")).hint(format!(
-                "`gpg --quick-set-expire {fingerprint} 1y`, for a subkey with '*' behind it"
+            Error::host(format!("the key `{name}` has expired at {end:.0}")).hint(format!(
+                "`gpg --quick-set-expire {} 1y`, for a subkey with '*' behind it",
+                key.fingerprint
             )),
         ),
         None => Ok(()),
@@ -88,7 +113,7 @@ mod tests {
                        fpr:::::::::ONE:\nuid:u::::1::X::me::::::::::0:\n\
                        sub:u:255:18:BB:1::::::e:::::cv25519::\nfpr:::::::::SUB:\n\
                        pub:u:255:22:CC:1::::::scSC:::::ed25519:::0:\nfpr:::::::::TWO:\n";
-        assert_eq!(parse_fingerprints(listing), ["ONE", "TWO"]);
+        assert_eq!(fingerprints(parse(listing)), ["ONE", "TWO"]);
     }
 
     #[test]
@@ -102,7 +127,7 @@ mod tests {
             ("e", "1577923200", Some("has expired at 2020-01-02")),
             ("r", "", Some("is revoked")),
         ] {
-            let found = refuse_ended("me", "ONE", &listing(validity, expires));
+            let found = refuse_ended("me", &parse(&listing(validity, expires))[0]);
             match (found, expected) {
                 (Ok(()), None) => {}
                 (Err(error), Some(text)) => assert!(error.message().contains(text), "{error}"),
@@ -129,9 +154,14 @@ mod tests {
                 Some(500),
             ),
             (primary("", "cSC") + &sub("300", "s"), Some(300)),
+            (primary("", "scSC") + &sub("300", "s"), None),
+            (primary("200", "cSC") + &sub("300", "s"), Some(200)),
+            (
+                primary("500", "cSC") + &sub("300", "s") + &sub("", "s").replace(":u:", ":r:"),
+                Some(300),
+            ),
         ] {
-            let expected = expected.map(|end| Timestamp::from_second(end).unwrap());
-            assert_eq!(parse_expiry(&listing), expected, "{listing}");
+            assert_eq!(parse(&listing)[0].expires, expected, "{listing}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::gpg::expiry::{self, Key};
+use crate::gpg::{self, Key};
 use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
 use crate::repository::place;
@@ -144,7 +144,7 @@ pub(super) fn look(
         indexes.extend(lists.filter(|list| list.refused(at).or(list.warning(at)).is_some()));
         let offered = state.read_file("imgforge.gpg").ok();
         let found = signers.keyring(offered.as_deref());
-        let found = found.and_then(|keyring| expiry::keys(&keyring.bytes));
+        let found = found.and_then(|keyring| gpg::keys(&keyring.bytes));
         let found = found.unwrap_or_default();
         keys.extend(found.into_iter().map(|key| KeyStatus {
             repository: name.clone(),

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::former::Former;
 use super::seen::Seen;
 use super::{State, below};
-use crate::error::{Kind, Result};
-use crate::gpg::{Keyring, Signer, Signers, verify};
+use crate::error::Result;
+use crate::gpg::{Keyring, Signer, Signers, unless_host, verify};
 use crate::ui::Ui;
 
 /// The public key in a repository.
@@ -132,12 +132,4 @@ fn proves(root: &Path, keyring: &Keyring) -> bool {
     indexes
         .next()
         .is_some_and(|index| verify(&index, keyring).is_ok())
-}
-
-/// What others wrote may be wrong, and then is nothing; what this host lacks is an error.
-fn unless_host<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(error) if matches!(error.kind(), Kind::Host | Kind::Interrupted(_)) => Err(error),
-        result => Ok(result.ok()),
-    }
 }
