@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::agent::gpg;
 use super::{is_of_host, listing, unless_host};
+use crate::digest;
 use crate::error::{Error, Result};
+use crate::host::durable::write_atomic;
 use crate::host::exec::Program;
 use crate::host::temporary::Temporary;
 
@@ -110,6 +112,27 @@ impl Keyring {
             }
         }
         Ok(new)
+    }
+
+    /// Adds what this host has seen of these certificates before, and keeps what there is now in the
+    /// directory `memory`: whoever offers an older copy takes back no revocation.
+    ///
+    /// # Errors
+    /// When gpg cannot be run, or it cannot be kept.
+    pub(super) fn remember(&mut self, memory: &Path) -> Result<()> {
+        let kept = memory.join(Self::kept_as(&self.fingerprints));
+        let seen = std::fs::read(&kept).unwrap_or_default();
+        self.renew(&[&seen])?;
+        if self.bytes == seen {
+            return Ok(());
+        }
+        write_atomic(&kept, &self.bytes)
+    }
+
+    /// The name of a file that keeps what was seen of the certificates of these primary keys.
+    pub(crate) fn kept_as(fingerprints: &[String]) -> String {
+        let keys = digest::Key::of(fingerprints.join(" ").as_bytes());
+        format!("renewed-{}.gpg", keys.short())
     }
 
     /// Whether its certificates are those of these primary keys, and no others.

@@ -1,6 +1,6 @@
 //! Whose signatures count for a repository: one rule for all who publish, read, copy or check it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Keyring;
 use crate::error::{Error, Result};
@@ -14,6 +14,8 @@ pub struct Signers {
     pub fingerprint: Option<String>,
     /// The certificates themselves, where this host knows them already.
     pub known: Option<Keyring>,
+    /// A directory that keeps what was seen of the certificates.
+    pub memory: Option<PathBuf>,
 }
 
 impl Signers {
@@ -31,6 +33,13 @@ impl Signers {
             known: Some(keyring),
             ..Signers::default()
         }
+    }
+
+    /// These, and what was seen of their certificates before, which is kept in the directory `memory`.
+    #[must_use]
+    pub fn remembered_in(self, memory: &Path) -> Self {
+        let memory = Some(memory.to_owned());
+        Signers { memory, ..self }
     }
 
     /// Whether anybody is named.
@@ -78,6 +87,9 @@ impl Signers {
         };
         if let Some(offered) = offered {
             keyring.renew(&[offered])?;
+        }
+        if let Some(memory) = &self.memory {
+            keyring.remember(memory)?;
         }
         Ok(keyring)
     }

@@ -2,9 +2,11 @@
 //! its name once the directory was.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+
+use crate::error::{Context as _, Result};
 
 /// Makes the names in a directory last.
 ///
@@ -49,4 +51,19 @@ pub fn sync_tree(dir: &Path) -> io::Result<()> {
         }
     }
     sync_dir(dir)
+}
+
+/// Replaces a file by one rename, synced.
+///
+/// # Errors
+/// When the file or its directory cannot be written.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir(dir, 0o700).doing(doing)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
+    file.write_all(content).doing(doing)?;
+    file.as_file().sync_all().doing(doing)?;
+    file.persist(path).map_err(|e| e.error).doing(doing)?;
+    sync_dir(dir).doing(doing)
 }

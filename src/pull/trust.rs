@@ -67,6 +67,7 @@ impl<'a> Trust<'a> {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),
             known: None,
+            memory: None,
         };
         let by_command = named.is_named();
         let signers = named.or(place.signers.clone());

@@ -133,6 +133,7 @@ impl RepositoryPlace {
                 keys: self.key.as_ref().map(|key| root.join(key)),
                 fingerprint: self.fingerprint.clone(),
                 known: None,
+                memory: None,
             },
         }
     }

@@ -91,12 +91,13 @@ impl<'a> Place<'a> {
     /// # Errors
     /// When gpg cannot be asked, or the key file cannot be read.
     pub fn trusted(&self, config: &Config, state: &Path, ui: &Ui) -> Result<Signers> {
-        let named = self.signers();
+        let (named, seen) = (self.signers(), self.seen(state)?);
         if named.is_named() {
-            return Ok(named);
+            return Ok(named.remembered_in(seen.dir()));
         }
         let signer = Signer::known(config.signing_key.as_deref(), state)?;
-        whom::signers(&self.path, signer.as_ref(), &self.seen(state)?, ui)
+        let signers = whom::signers(&self.path, signer.as_ref(), &seen, ui)?;
+        Ok(signers.remembered_in(seen.dir()))
     }
 
     /// How it is opened; the signing key is the configured one, or imgforge's own in `state`.
@@ -112,8 +113,9 @@ impl<'a> Place<'a> {
         settings.url.clone_from(&self.config.url);
         self.default_channel()
             .clone_into(&mut settings.default_channel);
-        settings.signers = self.signers();
-        settings.seen = Some(self.seen(state)?);
+        let seen = self.seen(state)?;
+        settings.signers = self.signers().remembered_in(seen.dir());
+        settings.seen = Some(seen);
         settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);
         settings.shares = self
             .config

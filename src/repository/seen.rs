@@ -153,8 +153,12 @@ impl Seen {
 
     /// Where the renewed certificates of these keys are kept.
     pub(crate) fn renewed(&self, fingerprints: &[String]) -> PathBuf {
-        let keys = Key::of(fingerprints.join(" ").as_bytes());
-        self.dir.join(format!("renewed-{}.gpg", keys.short()))
+        self.dir.join(Keyring::kept_as(fingerprints))
+    }
+
+    /// The directory that it is in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Whether a key is remembered, readable or not.

@@ -31,13 +31,13 @@ pub mod media;
 mod place;
 pub mod strays;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::host::durable;
+pub use crate::host::durable::write_atomic;
 pub use crate::host::statedir::private_dir;
 use entry::Written;
 pub use entry::{Entry, Facts, Layer, Meta, Unreadable, to_json};
@@ -273,21 +273,6 @@ impl Drop for Draft {
             std::mem::forget(self.record.take());
         }
     }
-}
-
-/// Replaces a file by one rename, synced.
-///
-/// # Errors
-/// When the file or its directory cannot be written.
-pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
-    let doing = || format!("writing {}", path.display());
-    let dir = path.parent().unwrap_or(Path::new("."));
-    durable::create_dir(dir, 0o700).doing(doing)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).doing(doing)?;
-    file.write_all(content).doing(doing)?;
-    file.as_file().sync_all().doing(doing)?;
-    file.persist(path).map_err(|e| e.error).doing(doing)?;
-    durable::sync_dir(dir).doing(doing)
 }
 
 #[cfg(test)]

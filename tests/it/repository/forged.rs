@@ -288,7 +288,7 @@ fn a_prolonged_key_goes_on_to_publish() {
             signers: Signers {
                 keys: Some(world.path("allowed.gpg")),
                 fingerprint: fingerprint.map(str::to_owned),
-                known: None,
+                ..Signers::default()
             },
             ..world.settings(&world.path("repo"))
         })

@@ -234,3 +234,30 @@ fn a_gpg_that_ignores_keyrings_is_named() {
     std::fs::write(etc.join("common.conf"), "#use-keyboxd\n").unwrap();
     program(&["repo", "verify"]).ok();
 }
+
+/// Who writes to the directory can put the key there as it was.
+#[test]
+fn a_revocation_that_was_seen_holds() {
+    let site = Site::new();
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    site.configure("repositories: {main: {path: repo, allowed-signers: allowed.gpg}}\n");
+    publish(&site.world.repository(), &site.world.disk("one"));
+    let there = site.world.path("repo/imgforge.gpg");
+    let before = std::fs::read(&there).unwrap();
+    std::fs::write(site.world.path("allowed.gpg"), &before).unwrap();
+    site.ok(&["repo", "copy", "one"]);
+    let home = Home(site.world.path("state/gnupg"));
+    let certificates = std::fs::read_dir(home.0.join("openpgp-revocs.d")).unwrap();
+    for certificate in certificates {
+        let text = std::fs::read_to_string(certificate.unwrap().path()).unwrap();
+        let import = home.program().arg("--import");
+        import.input(text.replace(":-----", "-----")).run().unwrap();
+    }
+    let revoked = home.program().arg("--export").output().unwrap();
+    for offered in [revoked, before] {
+        std::fs::write(&there, offered).unwrap();
+        let text = site.fails(4, &["repo", "copy", "two"]);
+        assert!(text.contains("the key that signed is revoked"), "{text}");
+        site.fails(4, &["status"]);
+    }
+}
