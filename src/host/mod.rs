@@ -1,7 +1,9 @@
 //! The machine that runs imgforge: programs, signals, acceleration, files.
 
 pub mod accel;
+mod attributes;
 pub mod confine;
+mod disk_copy;
 pub mod diskfile;
 pub mod durable;
 pub mod exec;
@@ -22,3 +24,4 @@ pub mod statedir;
 pub mod taken;
 pub mod temporary;
 pub mod tools;
+pub mod vmdk;

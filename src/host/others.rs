@@ -12,12 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::exec::quote;
-use super::imagefile::ImageFile;
 use super::qemu_img::qemu_img;
+use super::vmdk::{Parts, parts_in_place};
 use crate::error::{Context as _, Error, Result};
-
-/// As much as QEMU reads of a description of a VMDK, in bytes.
-const DESCRIPTION: u64 = 1 << 20;
 
 /// What a disk names besides itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,15 +31,6 @@ impl Other {
         let (Other::Backing(name, _) | Other::Data(name)) = self;
         name
     }
-}
-
-/// Where a disk's parts may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parts {
-    /// Beside it, with names that begin as its own.
-    OfItsName,
-    /// Beside it.
-    Beside,
 }
 
 /// What `qemu-img info` tells.
@@ -118,11 +106,6 @@ pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
             .hint("unpack it and work on the disk itself, if you trust it")),
         None => Ok(()),
     }
-}
-
-/// Makes sure that what a user's disk consists of lies beside it.
-pub(super) fn own_parts(disk: &Path, format: &str) -> Result<()> {
-    parts_in_place(disk, format, Parts::OfItsName)
 }
 
 fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<Vec<Layer>> {
@@ -251,62 +234,7 @@ fn known(overlay: &Path, name: &str, format: Option<&str>) -> Result<String> {
     }
 }
 
-/// Whether the files that a description of a VMDK consists of are its own.
-fn parts_in_place(disk: &Path, format: &str, where_: Parts) -> Result<()> {
-    if format != "vmdk" {
-        return Ok(());
-    }
-    let stem = disk.file_stem().unwrap_or_default().to_string_lossy();
-    // To QEMU whatever is no sparse disk is a description, however it begins.
-    let sparse = ImageFile::of(disk).doing(|| format!("reading {}", disk.display()))?;
-    let named = match sparse == ImageFile::Vmdk {
-        true => vec![],
-        false => described(disk)?,
-    };
-    for part in named {
-        let beside = disk.with_file_name(&part);
-        let ours = !part.contains(['/', ':'])
-            && (where_ == Parts::Beside || part.starts_with(&*stem))
-            && beside.symlink_metadata().is_ok_and(|meta| meta.is_file());
-        if !ours {
-            return Err(foreign(disk, &part).hint(
-                "its parts have to lie beside it, with names that begin as its own; \
-                 `qemu-img convert -O qcow2 IMAGE NEW` makes one file of it, if you trust it",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The files that a description of a VMDK names as its parts; none of another file.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn parts(disk: &Path) -> Result<Vec<String>> {
-    let doing = || format!("reading {}", disk.display());
-    if ImageFile::of(disk).doing(doing)? != ImageFile::VmdkText {
-        return Ok(vec![]);
-    }
-    described(disk)
-}
-
-/// The parts that a description of a VMDK names.
-fn described(disk: &Path) -> Result<Vec<String>> {
-    let mut text = Vec::new();
-    let read = File::open(disk).and_then(|file| file.take(DESCRIPTION).read_to_end(&mut text));
-    read.doing(|| format!("reading {}", disk.display()))?;
-    // QEMU finds a part over several lines, too; what is assigned to a name is none.
-    let of_line = |line: &str| -> Vec<String> {
-        let words: Vec<&str> = line.split('"').collect();
-        let quoted = words.windows(2).step_by(2);
-        let parts = quoted.filter(|pair| !pair[0].trim_end().ends_with('='));
-        parts.map(|pair| pair[1].to_owned()).collect()
-    };
-    let text = String::from_utf8_lossy(&text);
-    Ok(text.lines().flat_map(of_line).collect())
-}
-
-fn foreign(disk: &Path, other: &str) -> Error {
+pub(super) fn foreign(disk: &Path, other: &str) -> Error {
     Error::usage(format!(
         "{} refers to another file, {}, and is refused",
         disk.display(),
@@ -315,11 +243,16 @@ fn foreign(disk: &Path, other: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::host::exec::Program;
 
-    fn create(dir: &Path, name: &str, format: &str, options: &[&str]) -> PathBuf {
+    pub(in crate::host) fn create(
+        dir: &Path,
+        name: &str,
+        format: &str,
+        options: &[&str],
+    ) -> PathBuf {
         let path = dir.join(name);
         let create = Program::new("qemu-img").args(["create", "-q", "-u", "-f", format]);
         create.args(options).arg(&path).arg("1M").run().unwrap();
@@ -390,43 +323,5 @@ mod tests {
         ));
         let error = check(&disk, "qcow2", &[base]).unwrap_err();
         assert!(error.message().contains("keeps its data"), "{error}");
-    }
-
-    #[test]
-    fn a_disk_in_parts_consists_of_what_is_called_as_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path();
-        let options = ["-o", "subformat=monolithicFlat"];
-        let disk = create(dir, "disk.vmdk", "vmdk", &options);
-        check(&disk, "vmdk", &[]).unwrap();
-        assert_eq!(parts(&disk).unwrap(), ["disk-flat.vmdk"]);
-        std::fs::rename(dir.join("disk-flat.vmdk"), dir.join("other.raw")).unwrap();
-        let text = std::fs::read_to_string(&disk).unwrap();
-        for part in ["other.raw", "/etc/passwd", "disk-link", "nbd:127.0.0.1:9"] {
-            std::os::unix::fs::symlink("other.raw", dir.join("disk-link")).ok();
-            std::fs::write(&disk, text.replace("disk-flat.vmdk", part)).unwrap();
-            let error = check(&disk, "vmdk", &[]).unwrap_err();
-            assert!(
-                error.message().contains("refers to another file"),
-                "{error}"
-            );
-        }
-        // QEMU reads it over lines, and whatever comes first.
-        let lines = text.replace(
-            "RW 2048 FLAT \"disk-flat.vmdk\"",
-            "RW\n2048\nFLAT\n\"/etc/passwd\"",
-        );
-        assert_ne!(lines, text);
-        std::fs::write(&disk, lines).unwrap();
-        assert!(check(&disk, "vmdk", &[]).is_err());
-        std::fs::write(
-            &disk,
-            format!("\n{}", text.replace("disk-flat.vmdk", "other.raw")),
-        )
-        .unwrap();
-        assert!(check(&disk, "vmdk", &[]).is_err());
-        // What came in one archive belongs together.
-        std::fs::write(&disk, text.replace("disk-flat.vmdk", "other.raw")).unwrap();
-        check_unpacked(&disk, "vmdk").unwrap();
     }
 }

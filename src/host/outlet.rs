@@ -5,10 +5,10 @@
 //! name in that very directory: nothing there is found by its path a second time.
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::fs::{accessat, fsync, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
+use super::attributes::dress;
 use super::sparse;
 use crate::error::{Context as _, Result};
 
@@ -215,51 +216,11 @@ impl Drop for Unfinished {
     }
 }
 
-/// Gives a finished file the owner of another one, where owners can be changed, and its mode without
-/// the rights of its owner: who can put another file in the old one's place must not get those.
-fn dress(file: &File, owner: Option<&Metadata>, mode: u32) -> io::Result<()> {
-    if let Some(like) = owner {
-        let mine = file.metadata()?;
-        // One after the other: who is not root may still be of the group.
-        if mine.gid() != like.gid() {
-            allowed(fchown(file, None, Some(like.gid())))?;
-        }
-        if mine.uid() != like.uid() {
-            allowed(fchown(file, Some(like.uid()), None))?;
-        }
-    }
-    match file.metadata()?.mode() & 0o7777 == mode & 0o777 {
-        true => Ok(()),
-        false => allowed(file.set_permissions(Permissions::from_mode(mode & 0o777))),
-    }
-}
-
-/// What a file system without owners and modes, a server, or a namespace without that user refuses
-/// is no reason to throw a finished file away.
-fn allowed(changed: io::Result<()>) -> io::Result<()> {
-    let refused = [
-        Errno::PERM,
-        Errno::ACCESS,
-        Errno::NOTSUP,
-        Errno::NOSYS,
-        Errno::INVAL,
-    ];
-    match changed {
-        Err(cause)
-            if refused
-                .iter()
-                .any(|errno| cause.raw_os_error() == Some(errno.raw_os_error())) =>
-        {
-            Ok(())
-        }
-        changed => changed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     /// The directory's owner puts a link in the place of what is being written.
     #[test]

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::exec::Program;
-use super::others;
+use super::{others, vmdk};
 use crate::error::Result;
 use crate::units::Size;
 
@@ -59,7 +59,7 @@ impl Program {
     fn seeing_parts(mut self, disk: &Path, format: &str) -> Result<Self> {
         self = self.seeing(disk);
         if format == "vmdk" && disk.exists() {
-            let parts = others::parts(disk)?;
+            let parts = vmdk::parts(disk)?;
             self = parts.iter().fold(self, |program, part| {
                 program.seeing(disk.with_file_name(part))
             });

@@ -9,15 +9,14 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::others::{self, Layer, Other};
+use super::disk_copy::{connect, copied, parts};
+use super::others::{self, Layer};
 use super::ours::Owners;
-use super::qemu_img::qemu_img;
-use super::sparse;
 use super::temporary::{Temporary, is_ours};
 use crate::error::{Context as _, Error, Result};
 
@@ -213,61 +212,20 @@ pub fn named(path: &Path) -> Result<PathBuf> {
     Ok(at)
 }
 
-/// Copies what is opened once; what it was.
-fn copied(from: &Path, to: &Path) -> Result<Metadata> {
-    let doing = || format!("reading {}", from.display());
-    let opened = open_straight(from).doing(doing)?;
-    let new = File::create_new(to).doing(|| format!("writing {}", to.display()))?;
-    sparse::copy(&opened, &new, to)?;
-    opened.metadata().doing(doing)
-}
-
-/// Copies what a description of a VMDK consists of.
-fn parts(disk: &Path, copy: &Path, format: &str) -> Result<()> {
-    if format == "vmdk" {
-        for part in others::parts(copy)? {
-            let mut names = Path::new(&part).components();
-            // What leads elsewhere is refused with the copy.
-            if let (Some(Component::Normal(name)), None) = (names.next(), names.next()) {
-                copied(&disk.with_file_name(name), &copy.with_file_name(name))?;
-            }
-        }
-    }
-    others::own_parts(copy, format)
-}
-
-/// Looks at the copy, and writes into it where the layer below is.
-fn connect(copy: &Path, format: &str, below: Option<&Layer>) -> Result<()> {
-    match (others::named_by(copy, format)?, below) {
-        (None, None) => Ok(()),
-        (Some(Other::Backing(..)), Some(below)) => {
-            let rebase = ["rebase", "-u", "-f", format, "-F", &below.format, "-b"];
-            let rebase = qemu_img(rebase).seeing(&below.real).arg(&below.real);
-            rebase.changing(copy).arg(copy).run()
-        }
-        _ => Err(Error::stage(format!(
-            "{} changed while it was read",
-            copy.file_name().unwrap_or_default().display()
-        ))
-        .cause("it names other files than a moment before")
-        .hint("find out who writes there, and do not use what was made of it")),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::host::exec::Program;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn make(dir: &Path, words: &[&str]) {
+    pub(in crate::host) fn make(dir: &Path, words: &[&str]) {
         let program = Program::new("qemu-img").dir(dir);
         program.args(words).run().unwrap();
     }
 
     /// A chain of three, and a disk in parts, in a directory that others may write if `open`.
-    fn disks(open: bool) -> tempfile::TempDir {
+    pub(in crate::host) fn disks(open: bool) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path();
         std::fs::write(at.join("base.raw"), vec![7; 1 << 20]).unwrap();
@@ -315,29 +273,6 @@ mod tests {
             }
             assert_eq!(Taken::file(&at("top")).unwrap().path() != at("top"), copies);
         }
-    }
-
-    /// The owner of the directory is faster: the copy is of another disk than was looked at.
-    #[test]
-    fn a_copy_that_names_something_is_refused() {
-        let dir = disks(true);
-        let at = |name: &str| dir.path().join(name);
-        let below = Layer {
-            path: at("base.raw"),
-            real: at("base.raw"),
-            format: "raw".into(),
-        };
-        connect(&at("middle"), "qcow2", Some(&below)).unwrap();
-        assert!(connect(&at("middle"), "qcow2", None).is_err());
-        let data = ["create", "-q", "-f", "qcow2", "-o", "data_file=base.raw"];
-        make(dir.path(), &[&data[..], &["data", "1M"]].concat());
-        for below in [None, Some(&below)] {
-            let error = connect(&at("data"), "qcow2", below).unwrap_err();
-            assert!(error.message().contains("changed"), "{error}");
-        }
-        let text = "# Disk DescriptorFile\nRW 1 FLAT \"../base.raw\" 0\n";
-        std::fs::write(at("led.vmdk"), text).unwrap();
-        assert!(parts(&at("led.vmdk"), &at("led.vmdk"), "vmdk").is_err());
     }
 
     /// A link of this user is followed, also to others, through directories and relative names; one

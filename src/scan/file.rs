@@ -9,7 +9,7 @@ use super::{Entry, Host, Report, Scanner, Subject, source};
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::{self, ImageFile};
 use crate::host::taken::{self, Taken};
-use crate::host::{others, sparse};
+use crate::host::{others, sparse, vmdk};
 
 /// How the bytes of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -234,7 +234,7 @@ fn members(archive: impl Read, file: &Path, dir: &Path) -> Result<Vec<Member>> {
 fn assemble(members: &mut Vec<Member>, dir: &Path) -> Result<()> {
     for at in 0..members.len() {
         let parts = match members[at].is_disk && !members[at].is_part {
-            true => others::parts(&members[at].path)?,
+            true => vmdk::parts(&members[at].path)?,
             false => vec![],
         };
         if parts.is_empty() {

@@ -12,7 +12,7 @@ mod numbers;
 mod xattrs;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -21,7 +21,6 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use super::bound::{Bound, LEAST, LONGEST_PATH};
 use super::{Content, Kind, Node, Run};
 use numbers::{u16_at, u32_at};
-use xattrs::attributes;
 
 /// Features that change how files are found, and are known here: types in directories, extents,
 /// 64 bits, flexible groups, a seed for checksums, large directories, multiple-mount protection.
@@ -372,31 +371,6 @@ impl<'a> Fs<'a> {
             at += length;
         }
         Ok(())
-    }
-
-    /// The attributes in the inode and in its block; `None` when one lies in a file of its own.
-    fn xattrs(&self, inode: &[u8]) -> io::Result<Option<BTreeMap<String, Vec<u8>>>> {
-        let mut all = BTreeMap::new();
-        let body = 128
-            + usize::from(if inode.len() > 128 {
-                u16_at(inode, 0x80)
-            } else {
-                0
-            });
-        if inode.len() > body + 8 && u32_at(inode, body) == 0xea02_0000 {
-            let area = &inode[body + 4..];
-            if !attributes(area, 0, &mut all) {
-                return Ok(None);
-            }
-        }
-        let block = u64::from(u32_at(inode, 0x68)) | u64::from(u16_at(inode, 0x76)) << 32;
-        if block != 0 {
-            let bytes = self.part(block, 0, self.block)?;
-            if u32_at(&bytes, 0) != 0xea02_0000 || !attributes(&bytes, 32, &mut all) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(all))
     }
 }
 

@@ -1,12 +1,41 @@
 //! Extended attributes as ext4 stores them.
 
 use std::collections::BTreeMap;
+use std::io;
 
+use super::Fs;
 use super::numbers::{u16_at, u32_at};
+
+impl Fs<'_> {
+    /// The attributes in the inode and in its block; `None` when one lies in a file of its own.
+    pub(super) fn xattrs(&self, inode: &[u8]) -> io::Result<Option<BTreeMap<String, Vec<u8>>>> {
+        let mut all = BTreeMap::new();
+        let body = 128
+            + usize::from(if inode.len() > 128 {
+                u16_at(inode, 0x80)
+            } else {
+                0
+            });
+        if inode.len() > body + 8 && u32_at(inode, body) == 0xea02_0000 {
+            let area = &inode[body + 4..];
+            if !attributes(area, 0, &mut all) {
+                return Ok(None);
+            }
+        }
+        let block = u64::from(u32_at(inode, 0x68)) | u64::from(u16_at(inode, 0x76)) << 32;
+        if block != 0 {
+            let bytes = self.part(block, 0, self.block)?;
+            if u32_at(&bytes, 0) != 0xea02_0000 || !attributes(&bytes, 32, &mut all) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(all))
+    }
+}
 
 /// Reads attributes whose entries begin at `at`; values are relative to the start of `area`.
 /// Whether all of them were known.
-pub(super) fn attributes(area: &[u8], mut at: usize, all: &mut BTreeMap<String, Vec<u8>>) -> bool {
+fn attributes(area: &[u8], mut at: usize, all: &mut BTreeMap<String, Vec<u8>>) -> bool {
     while at + 16 <= area.len() && u32_at(area, at) != 0 {
         let (length, index) = (usize::from(area[at]), area[at + 1]);
         let (from, count) = (
