@@ -49,6 +49,7 @@
 //! * `ui`: what happens, as events
 //! * `index`: the index of a repository, in virt-builder's format
 //! * `fstab`: what a machine mounts
+//! * `mutex`: locks that a thread which panicked has left
 //! * `patience`: how tests wait
 //! * `share`: the part of a channel's machines that gets a revision first
 //! * `time`: the wall clock
@@ -76,6 +77,7 @@ pub mod host;
 pub mod http;
 pub mod hypervisor;
 pub mod index;
+mod mutex;
 pub mod pack;
 #[cfg(test)]
 mod patience;

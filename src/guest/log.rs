@@ -1,9 +1,10 @@
 //! What libguestfs says while it works.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::raw::Message;
+use crate::mutex::Unpoisoned as _;
 use crate::ui::{StageUi, Unit};
 
 /// How many lines an error can show.
@@ -36,7 +37,7 @@ impl Log {
 
     /// The last lines, oldest first.
     pub(super) fn tail(&self) -> Vec<String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unpoisoned();
         let rest = clean(&state.rest);
         state
             .lines
@@ -57,7 +58,7 @@ impl Log {
         let percent = (position.saturating_mul(100))
             .checked_div(total)
             .map(|p| p.min(100));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unpoisoned();
         if let (Some(ui), Some(now)) = (&self.ui, percent)
             && state.percent.replace(now) != Some(now)
         {
@@ -66,7 +67,7 @@ impl Log {
     }
 
     fn text(&self, bytes: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unpoisoned();
         for byte in bytes {
             match byte {
                 b'\n' => {

@@ -4,11 +4,12 @@
 //! deadline and at signals, and kills the appliance's QEMU: the call then fails at once.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::host::interrupt::{self, ActionGuard};
+use crate::mutex::Unpoisoned as _;
 
 /// How often the appliance is looked for while it has to end: a signal may arrive before it exists.
 const RETRY: Duration = Duration::from_millis(50);
@@ -54,7 +55,7 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 
@@ -102,10 +103,7 @@ fn watch(clock: &Clock, marker: &str) {
     let mut state = clock.lock();
     while !state.closed {
         let Some(deadline) = state.deadline else {
-            state = clock
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = clock.changed.wait(state).unpoisoned();
             continue;
         };
         let late = Instant::now() >= deadline;
@@ -120,11 +118,7 @@ fn watch(clock: &Clock, marker: &str) {
                 .saturating_duration_since(Instant::now())
                 .min(Duration::from_secs(1)),
         };
-        state = clock
-            .changed
-            .wait_timeout(state, wait)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        state = clock.changed.wait_timeout(state, wait).unpoisoned().0;
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::mutex::Unpoisoned as _;
 
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
@@ -42,7 +43,7 @@ pub fn install() -> Result<()> {
 /// Behaves as if `signal` had arrived.
 pub fn raise(signal: i32) {
     SIGNAL.store(signal, Ordering::SeqCst);
-    let actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let actions = ACTIONS.lock().unpoisoned();
     actions.list.values().for_each(|action| action());
 }
 
@@ -66,7 +67,7 @@ pub fn check() -> Result<()> {
 /// Runs `action` (from the signal thread) when a signal arrives, until the guard is dropped.
 #[must_use]
 pub fn on_signal(action: impl Fn() + Send + 'static) -> ActionGuard {
-    let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut actions = ACTIONS.lock().unpoisoned();
     let id = actions.next;
     actions.next += 1;
     actions.list.insert(id, Box::new(action));
@@ -79,10 +80,6 @@ pub struct ActionGuard(u64);
 
 impl Drop for ActionGuard {
     fn drop(&mut self) {
-        ACTIONS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .list
-            .remove(&self.0);
+        ACTIONS.lock().unpoisoned().list.remove(&self.0);
     }
 }

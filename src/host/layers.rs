@@ -4,10 +4,11 @@
 //! also to what names the files that are opened with them: by QEMU next time, or by imgforge.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::others::{Other, named_by};
 use crate::error::{Error, Kind, Result};
+use crate::mutex::Unpoisoned as _;
 
 /// Disks that name what they did not, or of which nobody knows, and why. A machine that is dropped can
 /// return no error.
@@ -67,7 +68,7 @@ impl Layers {
 /// # Errors
 /// [`Kind::Breach`] when one did not, or nobody can tell.
 pub fn sound(dir: &Path) -> Result<()> {
-    let all = UNSOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = UNSOUND.lock().unpoisoned();
     match all.iter().find(|(disk, _)| disk.starts_with(dir)) {
         Some((_, breach)) => Err(breach.clone()),
         None => Ok(()),
@@ -87,7 +88,7 @@ pub fn settled<T>(dir: &Path, made: Result<T>) -> Result<T> {
 }
 
 fn note(disk: &Path, breach: Error) {
-    let mut all = UNSOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = UNSOUND.lock().unpoisoned();
     all.push((disk.to_owned(), breach));
 }
 

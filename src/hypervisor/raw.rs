@@ -10,9 +10,11 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use virt::{connect, domain, sys};
+
+use crate::mutex::Unpoisoned as _;
 
 /// What a libvirt handle needs to be freed without a panic.
 pub(super) trait Free {
@@ -88,7 +90,7 @@ struct Listeners(Mutex<BTreeMap<u64, Told>>);
 
 impl Listeners {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Told>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 
     fn of(&self, domain: sys::virDomainPtr) -> Vec<Arc<dyn Listener>> {
@@ -148,7 +150,7 @@ impl Hub {
         ) -> c_int;
         type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
 
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.ids.lock().unpoisoned();
         // SAFETY: libvirt casts the callback back to the type that the event id 0 (lifecycle)
         // documents, which is the type it has here.
         let lifecycle = unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle) };
@@ -184,7 +186,7 @@ impl Hub {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        let ids = self.ids.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ids = self.ids.get_mut().unpoisoned();
         for id in ids.drain(..) {
             // SAFETY: the connection is still open, since we hold it, and each id is given back once.
             unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), id) };

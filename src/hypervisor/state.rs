@@ -1,12 +1,13 @@
 //! How a guest ends, put together from libvirt's events.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use virt::sys;
 
 use super::raw::Listener;
 use super::spec::{OnReboot, Outcome};
+use crate::mutex::Unpoisoned as _;
 
 /// What libvirt has reported, filled by the event thread.
 pub(super) struct State {
@@ -34,7 +35,7 @@ impl State {
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unpoisoned()
     }
 
     pub(super) fn failure(&self) -> Option<&'static str> {
@@ -61,7 +62,7 @@ impl State {
         let (seen, _) = self
             .changed
             .wait_timeout_while(self.lock(), limit, |seen| seen.outcome.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+            .unpoisoned();
         seen.outcome
     }
 }

@@ -1,7 +1,7 @@
 //! Threads that encode blocks, at most a window ahead of the writer, who takes them in order.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::cache::{BlockCache, BlockKey};
@@ -11,6 +11,7 @@ use super::raw::Encoder;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
+use crate::mutex::Unpoisoned as _;
 
 /// Where a finished block came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +65,13 @@ impl<'a> Pool<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         let limit = Duration::from_millis(100);
         let woken = self.changed.wait_timeout(state, limit);
-        woken.unwrap_or_else(PoisonError::into_inner).0
+        woken.unpoisoned().0
     }
 
     /// Ends the workers at their next look.

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::error::{Context as _, Result};
+use crate::mutex::Unpoisoned as _;
 use crate::ui::{Event, Reporter, StageUi, Ui};
 
 /// A guest that floods its console must not fill the disk, in bytes.
@@ -27,7 +28,7 @@ impl Reporter for Tee {
             _ => None,
         };
         if let Some(line) = line {
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = self.file.lock().unpoisoned();
             if file.1 < LOG_LIMIT {
                 file.1 += line.len() as u64 + 1;
                 // A full disk ends the stage where its result is written, not here.

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::json;
 
 use crate::digest::Key;
 use crate::error::{Error, Kind, Result};
 use crate::http::Client;
+use crate::mutex::Unpoisoned as _;
 use crate::pipeline::Session;
 use crate::pull::{self, Pin, Reference};
 use crate::recipe::types::{From, Import, Install, Recipe};
@@ -49,11 +50,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
             .to_string()
             .as_bytes(),
     );
-    let mut known = session
-        .pins
-        .known
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut known = session.pins.known.lock().unpoisoned();
     if let Some(pin) = known.get(&key) {
         return Ok(Some(pin.clone()));
     }

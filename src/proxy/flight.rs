@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::Shared;
@@ -15,6 +15,7 @@ use super::log::How;
 use super::request::Request;
 use super::rules::Wanted;
 use super::upstream::{Ask, NOBODY, header, known};
+use crate::mutex::Unpoisoned as _;
 
 /// Downloads at a time, also those that nobody reads any more.
 pub(super) const FLIGHTS: usize = 2 * super::CONNECTIONS;
@@ -58,13 +59,13 @@ impl Flights {
 
     /// Whether a client did not take what it got in this build: it asks anew, and has nothing.
     fn is_doubted(&self, name: &str, request: &Request) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unpoisoned();
         let again = !told.insert(name.to_owned());
         again && request.if_none_match.is_none() && request.if_modified_since.is_none()
     }
 
     fn flying(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight>>> {
-        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flying.lock().unpoisoned()
     }
 }
 
@@ -124,7 +125,7 @@ impl Flight {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// One more reader, unless the download ends for want of one.
@@ -177,7 +178,7 @@ impl Flight {
             }
             let tick = Duration::from_millis(200);
             let waited = self.changed.wait_timeout(state, tick);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = waited.unpoisoned().0;
         }
     }
 

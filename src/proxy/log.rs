@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use super::rules::shown;
 use crate::error::{Context as _, Result};
+use crate::mutex::Unpoisoned as _;
 
 /// A file that a build fetched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ impl Log {
 
     fn line(&self, word: &str, status: u16, bytes: u64, address: &str, why: &str) {
         let gap = if why.is_empty() { "" } else { "  " };
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().unpoisoned();
         // A log that cannot be written ends no build.
         drop(writeln!(
             file,
@@ -107,7 +108,7 @@ impl Log {
     }
 
     fn list(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Fetched>> {
-        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fetched.lock().unpoisoned()
     }
 
     /// Everything that was noted, by address.

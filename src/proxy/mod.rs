@@ -30,10 +30,11 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::{Context as _, Result};
+use crate::mutex::Unpoisoned as _;
 use crate::units::Size;
 pub use cache::Cache;
 pub use log::Fetched;
@@ -172,9 +173,7 @@ impl Drop for Proxy {
 
 impl Shared {
     fn connections(&self) -> std::sync::MutexGuard<'_, Vec<(u64, TcpStream)>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unpoisoned()
     }
 
     fn ended(&self) -> bool {

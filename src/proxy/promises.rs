@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Result};
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::rules::{Wanted, by_name};
 use crate::http::decoded;
+use crate::mutex::Unpoisoned as _;
 
 /// The most that an index may decode to, in bytes: Debian's largest has 60 MiB, Fedora's 250.
 const LARGEST: u64 = 1 << 30;
@@ -83,18 +84,18 @@ impl Promises {
     }
 
     fn vouched(&self) -> MutexGuard<'_, HashMap<(usize, String), Promise>> {
-        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.vouched.lock().unpoisoned()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unpoisoned()
     }
 
     /// Reads a file that passes, if it is an index. One that cannot be read promises nothing more.
     pub(crate) fn learn(&self, wanted: &Wanted, sha256: &str, file: &File) {
         let path = decoded(&wanted.path);
         let Some(index) = index(&path) else { return };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock().unpoisoned();
         if !read.insert(format!("{} {path} {sha256}", wanted.route)) {
             return;
         }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::cache::Known;
 use super::rules::{Route, Wanted};
 use crate::error::Result;
 use crate::http::{self, Url};
+use crate::mutex::Unpoisoned as _;
 
 /// Why a file is not relayed that a client would not verify.
 pub(super) const NOBODY: &str = "nothing vouches for it, and it comes over plain http";
@@ -56,7 +57,7 @@ impl Upstream {
     }
 
     fn down(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+        self.down.lock().unpoisoned()
     }
 
     /// The mirrors to ask for a file; those that did not work come last.
@@ -84,7 +85,7 @@ impl Upstream {
     }
 
     fn wrong(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wrong.lock().unpoisoned()
     }
 
     /// The file at an address did not arrive as it must be: other mirrors are asked first for it.

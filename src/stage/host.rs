@@ -1,11 +1,12 @@
 //! How this machine runs guests: measured, connected and cleaned up only when some stage will run.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
 use crate::hypervisor::{self, Connection};
+use crate::mutex::Unpoisoned as _;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
 use crate::ui::Ui;
@@ -76,7 +77,7 @@ impl Host {
         if let Some(ledger) = self.ledger.get() {
             return Ok(ledger);
         }
-        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let _once = self.once.lock().unpoisoned();
         if let Some(ledger) = self.ledger.get() {
             return Ok(ledger);
         }
@@ -92,7 +93,7 @@ impl Host {
         if let Some(accel) = self.accel.get() {
             return Ok(*accel);
         }
-        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let _once = self.once.lock().unpoisoned();
         if let Some(accel) = self.accel.get() {
             return Ok(*accel);
         }
@@ -110,7 +111,7 @@ impl Host {
             return Ok(connection);
         }
         let (uri, ledger) = (self.settings.connect.as_deref(), self.ledger()?);
-        let _once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let _once = self.once.lock().unpoisoned();
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::statedir;
+use crate::mutex::Unpoisoned as _;
 use crate::store::Store;
 use crate::time::now;
 
@@ -71,7 +72,7 @@ impl Digests {
     pub fn file(&self, path: &Path) -> Result<String> {
         let doing = || format!("reading {}", path.display());
         let stamp = Stamp::of(&std::fs::metadata(path).doing(doing)?);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unpoisoned();
         if let Some((_, digest)) = known.get(path).filter(|(seen, _)| *seen == stamp) {
             return Ok(digest.clone());
         }
@@ -80,7 +81,7 @@ impl Digests {
         let settled = now - stamp.modified.0.max(stamp.changed.0) > RACY_SECONDS;
         if settled && Stamp::of(&std::fs::metadata(path).doing(doing)?) == stamp {
             known.insert(path.to_owned(), (stamp, digest.clone()));
-            *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            *self.grown.lock().unpoisoned() = true;
         }
         Ok(digest)
     }
@@ -135,7 +136,7 @@ impl Digests {
 
 impl Drop for Digests {
     fn drop(&mut self) {
-        if !*self.grown.lock().unwrap_or_else(PoisonError::into_inner) {
+        if !*self.grown.lock().unpoisoned() {
             return;
         }
         // A plan makes no state directory, and writes to none of somebody else.
@@ -143,7 +144,7 @@ impl Drop for Digests {
         if !Store::new(state).is_prepared() {
             return;
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unpoisoned();
         let Ok(text) = serde_json::to_vec(&*known) else {
             return;
         };

@@ -14,7 +14,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
@@ -25,6 +25,7 @@ use super::inputs::Walked;
 use crate::error::{Context as _, Error, Result};
 use crate::host::temporary::is_ours;
 use crate::host::{interrupt, sparse};
+use crate::mutex::Unpoisoned as _;
 
 /// From this size on a file is linked, not copied, in bytes.
 const LARGE: u64 = 64 << 20;
@@ -138,7 +139,7 @@ impl Files {
     /// # Errors
     /// When it did not.
     pub fn unchanged(&self) -> Result<()> {
-        let linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        let linked = self.linked.lock().unpoisoned();
         for one in linked.iter() {
             let reading = || format!("reading {}", one.shown);
             let meta = one.file.metadata().doing(reading)?;
@@ -291,7 +292,7 @@ impl Files {
                 again,
                 digest: digest.clone(),
             };
-            let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut linked = self.linked.lock().unpoisoned();
             linked.push(one);
         }
         Ok((digest, meta))

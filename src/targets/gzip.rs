@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
+
+use crate::mutex::Unpoisoned as _;
 
 /// How much is deflated on its own, in bytes.
 const PART: usize = 1 << 20;
@@ -115,7 +117,7 @@ impl<W: Write> Write for Gzip<W> {
 
 fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = queue.lock().unpoisoned().recv();
         let Ok((part, done)) = job else { return };
         // Nobody waits for it after a failure.
         drop(done.send(deflate(&part)));

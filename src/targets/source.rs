@@ -1,12 +1,13 @@
 //! The disk that artifacts are made from, and what several targets need of it, made once.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::guests::{Guests, Inside};
 use super::tree::Tree;
 use crate::error::Result;
 use crate::host::accel::Accel;
+use crate::mutex::Unpoisoned as _;
 use crate::pack;
 use crate::ui::StageUi;
 
@@ -73,7 +74,7 @@ impl Source {
         if self.format == "raw" {
             return Ok(self.disk.clone());
         }
-        let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flat = self.flat.lock().unpoisoned();
         if let Some(path) = &*flat {
             return Ok(path.clone());
         }
@@ -88,7 +89,7 @@ impl Source {
     /// # Errors
     /// When the disk has no operating system or several, or cannot be read.
     pub(crate) fn tree(&self, ui: &StageUi) -> Result<Arc<Tree>> {
-        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.tree.lock().unpoisoned();
         if let Some(tree) = &*tree {
             return Ok(Arc::clone(tree));
         }

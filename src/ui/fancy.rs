@@ -1,13 +1,14 @@
 //! One live line a stage, on a terminal.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::plain::sentence;
 use super::{Event, Reporter, Unit, printable, write_line};
+use crate::mutex::Unpoisoned as _;
 use crate::units::elapsed;
 
 /// Draws live lines; finished stages scroll up.
@@ -32,7 +33,7 @@ impl Fancy {
     }
 
     fn bar(&self, image: &str, stage: &str) -> ProgressBar {
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bars = self.bars.lock().unpoisoned();
         let place = (image.to_owned(), stage.to_owned());
         bars.entry(place)
             .or_insert_with(|| {
@@ -46,7 +47,7 @@ impl Fancy {
     }
 
     fn end(&self, image: &str, stage: &str) {
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bars = self.bars.lock().unpoisoned();
         if let Some(bar) = bars.remove(&(image.to_owned(), stage.to_owned())) {
             bar.finish_and_clear();
             self.screen.remove(&bar);
@@ -135,7 +136,7 @@ impl Reporter for Fancy {
     }
 
     fn close(&self) {
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bars = self.bars.lock().unpoisoned();
         for (_, bar) in bars.drain() {
             bar.finish_and_clear();
         }

@@ -1,10 +1,11 @@
 //! Stable lines on standard error, for logs and CI.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::{Event, Reporter, Unit, printable, write_line};
+use crate::mutex::Unpoisoned as _;
 use crate::units::{Size, elapsed};
 
 /// Progress of one stage is shown at most this often, unless it moved by a tenth.
@@ -31,7 +32,7 @@ impl Plain {
 
 impl Reporter for Plain {
     fn event(&self, event: &Event) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unpoisoned();
         if let Some(line) = lines.line(event, self.since.elapsed(), self.verbose) {
             write_line(&line);
         }

@@ -1,10 +1,11 @@
 //! What the events of a command add up to: a table of stages and one of artifacts.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::Event;
+use crate::mutex::Unpoisoned as _;
 use crate::units::{Size, elapsed};
 
 /// Remembers what belongs into the final tables.
@@ -39,7 +40,7 @@ struct Artifact {
 impl Summary {
     /// Remembers an event if it belongs into a table.
     pub fn take(&self, event: &Event) {
-        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.0.lock().unpoisoned();
         match event {
             Event::Cached { image, stage, .. } => tables.stages.push(Stage {
                 image: image.clone(),
@@ -87,7 +88,7 @@ impl Summary {
 
     /// The tables as text; empty when nothing belongs into them.
     pub fn render(&self) -> String {
-        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.0.lock().unpoisoned();
         let mut out = String::new();
         let stages = tables.stages.iter().map(|row| {
             let took = row.took.map_or_else(|| "cached".into(), elapsed);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::beneath;
 use super::node::{Entry, Node, Value};
@@ -11,6 +11,7 @@ use super::parse;
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
 use crate::digest;
+use crate::mutex::Unpoisoned as _;
 
 /// Fragments may include fragments, so deep.
 const MAX_DEPTH: usize = 16;
@@ -44,7 +45,7 @@ struct Text {
 
 impl Texts {
     fn read(&self, path: &Path) -> Result<Text, String> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock().unpoisoned();
         let read = || {
             let (text, found) = read_found(path)?;
             let text = text.into();
@@ -55,7 +56,7 @@ impl Texts {
 
     /// What a walk of the file would have found when it was read; nothing of one that was not.
     pub fn found(&self, path: &Path) -> Option<String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock().unpoisoned();
         Some(known.get(path)?.as_ref().ok()?.found.clone())
     }
 }

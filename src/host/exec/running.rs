@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::STDERR_KEPT;
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, space};
+use crate::mutex::Unpoisoned as _;
 
 pub(super) type Tap = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -59,7 +60,7 @@ impl Running {
 
     /// The last lines of standard error so far.
     pub fn stderr_tail(&self) -> String {
-        String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+        String::from_utf8_lossy(&self.tail.lock().unpoisoned())
             .trim()
             .to_owned()
     }
@@ -158,7 +159,7 @@ impl Drop for Running {
 }
 
 pub(super) fn keep(tail: &Mutex<Vec<u8>>, chunk: &[u8]) {
-    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tail = tail.lock().unpoisoned();
     tail.extend_from_slice(chunk);
     let excess = tail.len().saturating_sub(STDERR_KEPT);
     tail.drain(..excess);

@@ -1,9 +1,10 @@
 //! Files of a guest that lie unpacked on the host: data, of which nothing is ever started here.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::mutex::Unpoisoned as _;
 
 /// The trees that exist now, without symbolic links.
 static TREES: Mutex<Vec<PathBuf>> = Mutex::new(vec![]);
@@ -70,7 +71,7 @@ impl Drop for GuestTree {
 }
 
 fn trees() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {
-    TREES.lock().unwrap_or_else(PoisonError::into_inner)
+    TREES.lock().unpoisoned()
 }
 
 /// Refuses to start what is a guest's, and what would start another program unseen.

@@ -3,26 +3,27 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::super::{Place, block};
 use super::{Input, Shared, State};
 use crate::error::{Error, Result};
 use crate::host::{interrupt, sparse};
+use crate::mutex::Unpoisoned as _;
 
 /// Compressed blocks up to this size, in bytes, are remembered when they were all zeros.
 const SMALL: usize = 64 << 10;
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let limit = Duration::from_millis(100);
         let woken = self.changed.wait_timeout(state, limit);
-        woken.unwrap_or_else(PoisonError::into_inner).0
+        woken.unpoisoned().0
     }
 
     pub(super) fn place(&self, index: usize) -> Result<Place> {
