@@ -46,7 +46,7 @@ def bench(name, *paths):
 
 
 def image(name, *paths):
-    paths = [f"recipes/{name}.yaml", "firstboot", "src/runner", "src/steps", "src/stage", *paths]
+    paths = [f"recipes/{name}.yaml", "firstboot", "src/console", "src/runner", "src/steps", "src/stage", *paths]
     return Test(f"image {name}", "images", paths, ["scripts/e2e.sh", name], "scripts/e2e.sh")
 
 

@@ -8,13 +8,14 @@ use std::io::{Cursor, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use crate::console::lines;
 use crate::fstab::{self, FileSystem, Machine};
 use crate::host::imagefile::{HEAD, ImageFile};
 use crate::http::{Url, exchange};
 use crate::pack::read::{Layout, ReadOptions, unpack};
 use crate::proxy::{promises::Promises, request, rules::Wanted};
 use crate::recipe::{Repo, answers};
-use crate::runner::{lines, protocol, report};
+use crate::runner::{protocol, report};
 use crate::scan::{self, Scanner, Subject};
 use crate::store::media::tree as install_tree;
 use crate::targets::tree;

@@ -35,6 +35,7 @@
 //! Adapters, which know no recipe:
 //!
 //! * `yaml`: files for people to write: read with places, checked by a schema, all mistakes at once
+//! * `console`: a guest's console, as everybody watches it
 //! * `guest`: disks, opened through libguestfs
 //! * `hypervisor`: guests under libvirt
 //! * `store`: finished layers, and who owns what is unfinished
@@ -63,6 +64,7 @@
 pub mod access;
 mod address;
 pub mod cli;
+pub mod console;
 pub mod digest;
 pub mod distro;
 pub mod doctor;

@@ -3,9 +3,9 @@
 use std::io::IsTerminal as _;
 
 use super::{App, session};
+use crate::console::lines::Screen;
 use crate::error::Result;
 use crate::pipeline;
-use crate::runner::lines::Screen;
 
 /// The arguments of `imgforge attach`.
 #[derive(Debug, clap::Args)]

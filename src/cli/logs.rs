@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::{App, out, session};
+use crate::console::lines::plain;
 use crate::error::{Error, Result};
-use crate::runner::lines::plain;
 
 /// The arguments of `imgforge logs`.
 #[derive(Debug, clap::Args)]

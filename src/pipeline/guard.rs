@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use crate::console::mask::Mask;
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::Resolved;
-use crate::runner::mask::Mask;
 use crate::scan::{self, Known};
 use crate::stage::{self, configure};
 use crate::store::DISK;

@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 
+use crate::console::lines::{Lines, Screen};
+use crate::console::mask::Mask;
+use crate::console::unlock::{Answer, Unlock};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
@@ -19,8 +22,6 @@ use crate::hypervisor::{
 };
 use crate::pipeline::{Options, Session, plan};
 use crate::recipe::types;
-use crate::runner::lines::Screen;
-use crate::runner::watch::unlock::{Answer, Unlock};
 use crate::stage::configure;
 use crate::stage::plan::Plan;
 use crate::store::{DISK, Store, epoch};
@@ -191,21 +192,17 @@ fn converse(domain: &Domain, passphrase: Option<Key>) -> Result<()> {
     }
 }
 
-/// A question is a short line.
-const QUESTION: usize = 4096;
-
 /// What a boot asks before anybody has typed something.
 struct Questions {
     unlock: Option<Unlock>,
-    /// The line that has no end yet.
-    pending: Vec<u8>,
+    lines: Lines,
 }
 
 impl Questions {
     fn of(passphrase: Option<Key>) -> Self {
         Questions {
             unlock: passphrase.map(|key| Unlock::with(Some(key))),
-            pending: vec![],
+            lines: Lines::default(),
         }
     }
 
@@ -216,18 +213,11 @@ impl Questions {
 
     /// Takes what the console says; the key to type, if it asks for that.
     fn hear(&mut self, bytes: &[u8]) -> Option<&Key> {
-        let unlock = self.unlock.as_mut()?;
-        let rest = bytes
-            .rsplit(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        if rest.len() < bytes.len() {
+        let (unlock, mask) = (self.unlock.as_mut()?, Mask::default());
+        if !self.lines.push(bytes, &mask).is_empty() {
             unlock.line();
-            self.pending.clear();
         }
-        self.pending.extend(rest.iter().take(QUESTION));
-        self.pending.truncate(QUESTION);
-        match unlock.answer(&String::from_utf8_lossy(&self.pending)) {
+        match unlock.answer(&self.lines.pending(&mask)) {
             Answer::Type(key) => Some(key),
             Answer::None | Answer::Never(_) => None,
         }

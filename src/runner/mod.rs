@@ -4,16 +4,13 @@
 //! the guest on two extra disks, found by their serials: [`JOB_SERIAL`], a read-only archive made
 //! by [`job`], and [`LOG_SERIAL`], the runner's journal, which [`report`] reads after the guest has
 //! switched itself off, and which alone decides. What happens meanwhile is read by [`watch`]:
-//! short events on the port [`EVENTS_PORT`] ([`protocol`]), raw output on [`OUTPUT_PORT`]
-//! ([`lines`]). All of it is hostile: sizes are limited, and nothing is believed for its own sake.
+//! short events on the port [`EVENTS_PORT`] ([`protocol`]), raw output on [`OUTPUT_PORT`].
+//! All of it is hostile: sizes are limited, and nothing is believed for its own sake.
 
-mod dead_end;
 pub mod drive;
 pub mod evidence;
 pub mod inject;
 pub mod job;
-pub mod lines;
-pub mod mask;
 mod meanwhile;
 mod payload;
 pub mod protocol;
@@ -23,7 +20,7 @@ pub mod watch;
 
 pub use job::{Job, Mode, Request, Tools};
 pub use report::Journal;
-pub use watch::{End, Guest, Limits, Session};
+pub use watch::{End, Limits, Session};
 
 /// Serial of the disk with the job.
 pub const JOB_SERIAL: &str = "imgforge-job";

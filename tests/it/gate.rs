@@ -99,7 +99,7 @@ fn import(world: &World, name: &str) -> String {
 
 /// As `small` does, with the init systems and boot loaders of a real one. Some ten minutes.
 #[test]
-#[ignore = "e2e: src/stage/check src/runner"]
+#[ignore = "e2e: src/stage/check src/console src/runner"]
 fn what_does_not_boot_is_never_published() {
     let world = broken("", "bios");
     for (name, why) in [

@@ -94,7 +94,7 @@ fn shell(run: &str) -> Step {
 }
 
 #[test]
-#[ignore = "vm: src/runner src/hypervisor"]
+#[ignore = "vm: src/console src/runner src/hypervisor"]
 fn a_job_with_a_reboot_and_a_secret_is_done_and_the_secret_is_never_seen() {
     let steps = [
         shell("echo first-output; cat $IMGFORGE_SECRET_TOKEN; grep -c ramfs /proc/mounts"),
@@ -118,7 +118,7 @@ fn a_job_with_a_reboot_and_a_secret_is_done_and_the_secret_is_never_seen() {
 }
 
 #[test]
-#[ignore = "vm: src/runner src/hypervisor"]
+#[ignore = "vm: src/console src/runner src/hypervisor"]
 fn a_failed_step_is_named_with_its_code_and_its_last_lines() {
     let run = run(
         &[shell("true"), shell("echo the-reason >&2; exit 42")],
@@ -137,7 +137,7 @@ fn a_failed_step_is_named_with_its_code_and_its_last_lines() {
 }
 
 #[test]
-#[ignore = "vm: src/runner src/hypervisor"]
+#[ignore = "vm: src/console src/runner src/hypervisor"]
 fn switching_off_or_restarting_inside_a_step_is_a_failure() {
     for (how, sentence) in [
         (
@@ -155,7 +155,7 @@ fn switching_off_or_restarting_inside_a_step_is_a_failure() {
 }
 
 #[test]
-#[ignore = "vm: src/runner src/hypervisor"]
+#[ignore = "vm: src/console src/runner src/hypervisor"]
 fn a_panic_is_seen() {
     let run = run(
         &[shell("echo c >/proc/sysrq-trigger; sleep 100")],
@@ -170,7 +170,7 @@ fn a_panic_is_seen() {
 }
 
 #[test]
-#[ignore = "vm: src/runner"]
+#[ignore = "vm: src/console src/runner"]
 fn a_killed_runner_is_a_hang() {
     let stall = Duration::from_secs(15);
     let limits = Limits {

@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::*;
+use crate::console::SHOWN;
 use crate::host::accel::Accel;
+use crate::hypervisor::Counters;
 use crate::recipe::types::{Action, Step};
 use crate::runner::{Mode, Request};
 use crate::ui::{Event as UiEvent, Reporter, Ui};

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use super::relay::Relay;
 use super::{Base, BaseDisk};
+use crate::console::mask::Mask;
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
@@ -39,7 +40,6 @@ use crate::hypervisor::{
 };
 use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
-use crate::runner::mask::Mask;
 use crate::stage::{Context, configure};
 use crate::store;
 use crate::store::media::Vouched;

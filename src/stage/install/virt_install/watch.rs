@@ -3,29 +3,19 @@
 //! Disk, network, what the build's own proxy relays and new words on the console are signs of
 //! life. A clock that is redrawn is not, and a prompt that waits for a human is an end.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::kind::{Kind, Progress};
 use super::news::News;
 use super::proof::{Report, Reports};
-use crate::error::{Context as _, Result};
-use crate::hypervisor::{Counters, DomainEvent, Outcome};
-use crate::runner::lines::{Lines, Tail};
-use crate::runner::mask::Mask;
-use crate::runner::{EVENTS_PORT, Guest};
+use crate::console::dead_end::is_panic;
+use crate::console::mask::Mask;
+use crate::console::{Console, Guest, LAST_WORDS, SAMPLE, Signs};
+use crate::error::Result;
+use crate::hypervisor::{DomainEvent, Outcome};
+use crate::runner::EVENTS_PORT;
 use crate::ui::{StageUi, Unit};
-
-/// How much of the console is shown and logged, in bytes.
-const SHOWN: u64 = 64 << 20;
-
-/// How often the guest's activity is looked at.
-const SAMPLE: Duration = Duration::from_secs(10);
-
-/// A guest that is lost says so and where; then it is ended.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a prompt must stand: a line may begin like one.
 const PROMPT_STANDS: Duration = Duration::from_secs(2);
@@ -85,15 +75,12 @@ pub struct Setting<'a> {
 pub struct Watch<'a> {
     setting: Setting<'a>,
     relayed: &'a dyn Fn() -> u64,
-    now: &'a dyn Fn() -> Instant,
     reports: Reports,
-    lines: Lines,
-    tail: Tail,
-    log: Option<File>,
-    shown: u64,
+    console: Console<'a>,
     progress: Option<Progress>,
     news: News,
-    signs: Signs,
+    began: Instant,
+    moved: u64,
     lost: Option<(End, Instant)>,
     panic: Option<String>,
     prompt: Option<(String, Instant)>,
@@ -101,20 +88,10 @@ pub struct Watch<'a> {
     screenshot: bool,
 }
 
-/// When the guest was last seen alive.
-#[derive(Debug)]
-struct Signs {
-    began: Instant,
-    last: Instant,
-    sampled: Instant,
-    counters: Counters,
-    relayed: u64,
-}
-
 impl std::fmt::Debug for Watch<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch")
-            .field("signs", &self.signs)
+            .field("console", &self.console)
             .finish_non_exhaustive()
     }
 }
@@ -125,28 +102,20 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// When the log cannot be made.
     pub fn new(setting: Setting<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
-        let create =
-            |path: &Path| File::create(path).doing(|| format!("writing {}", path.display()));
-        let log = setting.log.map(create).transpose()?;
-        let now = Instant::now();
+        let mask = setting.mask.clone();
+        let mut console = Console::new(setting.ui, "", "the installer", mask);
+        if let Some(log) = setting.log {
+            console.log_to(log)?;
+        }
         Ok(Watch {
             reports: Reports::new(setting.key),
             setting,
             relayed,
-            now: &Instant::now,
-            lines: Lines::default(),
-            tail: Tail::default(),
-            log,
-            shown: 0,
+            began: console.signs.now,
+            console,
             progress: None,
             news: News::default(),
-            signs: Signs {
-                began: now,
-                last: now,
-                sampled: now,
-                counters: Counters::default(),
-                relayed: 0,
-            },
+            moved: 0,
             lost: None,
             panic: None,
             prompt: None,
@@ -160,15 +129,19 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// When imgforge is interrupted.
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
+        self.began = guest.now();
+        self.console.signs = Signs::since(self.began);
         loop {
-            match guest.next_event(Duration::from_millis(250))? {
+            let event = guest.next_event(Duration::from_millis(250))?;
+            self.console.signs.now = guest.now();
+            match event {
                 Some(DomainEvent::Ended(outcome)) => {
                     self.flush();
                     return Ok(self.ended(outcome));
                 }
                 Some(DomainEvent::Console(data)) => self.console(&data),
                 Some(DomainEvent::Channel { name, data }) if name == EVENTS_PORT => {
-                    self.signs.last = (self.now)();
+                    self.console.signs.alive();
                     self.reports.port(&data);
                 }
                 Some(DomainEvent::Channel { .. }) | None => {}
@@ -189,7 +162,7 @@ impl<'a> Watch<'a> {
     /// The last lines of the console, without escape codes. A panic's own line comes before
     /// them where its trace is longer.
     pub fn console_tail(&self) -> Vec<String> {
-        let lines = || self.tail.lines().map(str::to_owned);
+        let lines = || self.console.tail().map(str::to_owned);
         let above = self
             .panic
             .clone()
@@ -219,12 +192,8 @@ impl<'a> Watch<'a> {
     }
 
     fn console(&mut self, data: &[u8]) {
-        let lines = self.lines.push(data, self.setting.mask);
-        let pending = self.lines.pending(self.setting.mask);
+        let (lines, pending) = self.console.hear(data, self.news.is_new(data));
         let pending = self.setting.kind.text(&pending).trim_end().to_owned();
-        if self.news.is_new(data) {
-            self.signs.last = (self.now)();
-        }
         for line in &lines {
             self.line(line);
         }
@@ -238,7 +207,7 @@ impl<'a> Watch<'a> {
         if line.trim().is_empty() {
             return;
         }
-        if line.contains("Kernel panic - not syncing") {
+        if is_panic(line) {
             self.panic.get_or_insert_with(|| line.to_owned());
             self.lose(End::Panicked);
         }
@@ -248,28 +217,12 @@ impl<'a> Watch<'a> {
         self.restarting |= line.contains("reboot: Restarting system");
         self.reports.line(line);
         self.follow(line);
-        self.tail.push(line);
-        self.show(line);
+        self.console.keep(line);
+        self.console.show(line);
     }
 
     fn lose(&mut self, end: End) {
-        self.lost.get_or_insert_with(|| (end, (self.now)()));
-    }
-
-    fn show(&mut self, line: &str) {
-        let before = self.shown;
-        self.shown += line.len() as u64 + 1;
-        if self.shown <= SHOWN {
-            if let Some(log) = &mut self.log {
-                // A full disk ends the stage where its result is written.
-                drop(writeln!(log, "{line}"));
-            }
-            self.setting.ui.line(line);
-        } else if before <= SHOWN {
-            self.setting
-                .ui
-                .line("(the installer says too much; the rest is not shown)");
-        }
+        self.lost.get_or_insert((end, self.console.signs.now));
     }
 
     fn follow(&mut self, text: &str) {
@@ -284,7 +237,7 @@ impl<'a> Watch<'a> {
             .as_ref()
             .is_some_and(|before| before.step == now.step);
         if !same_step {
-            self.setting.ui.step(now.step.clone());
+            self.console.step(&now.step);
         }
         if let Some(percent) = now.percent {
             self.setting.ui.progress(percent.into(), 100, Unit::Percent);
@@ -304,7 +257,7 @@ impl<'a> Watch<'a> {
             let since = match self.prompt.take() {
                 // A clock drawn behind a prompt leaves the prompt where it is.
                 Some((before, since)) if pending.starts_with(&before) => since,
-                _ => (self.now)(),
+                _ => self.console.signs.now,
             };
             self.prompt = Some((pending, since));
         }
@@ -317,8 +270,9 @@ impl<'a> Watch<'a> {
         if guest.crashed() {
             self.lose(End::Panicked);
         }
+        let signs = &self.console.signs;
         if let Some((end, at)) = &self.lost
-            && self.since(*at) > LAST_WORDS
+            && signs.ago(*at) > LAST_WORDS
         {
             return Some(end.clone());
         }
@@ -329,37 +283,31 @@ impl<'a> Watch<'a> {
         } = self.setting.limits;
         if let Some((text, since)) = &self.prompt {
             let known = self.setting.kind.is_prompt(text);
-            let still = self.since(*since).min(self.since(self.signs.last));
-            if (known && self.since(*since) > PROMPT_STANDS) || still > question {
+            let stands = signs.ago(*since);
+            let still = stands.min(signs.quiet());
+            if (known && stands > PROMPT_STANDS) || still > question {
                 return Some(End::Asks(self.question(text)));
             }
         }
         self.sample(guest);
-        if self.since(self.signs.began) > timeout {
+        let signs = &self.console.signs;
+        if signs.ago(self.began) > timeout {
             return Some(End::TooLong);
         }
-        (self.since(self.signs.last) > stall).then_some(End::Stalled)
-    }
-
-    fn since(&self, then: Instant) -> Duration {
-        (self.now)().duration_since(then)
+        (signs.quiet() > stall).then_some(End::Stalled)
     }
 
     fn sample(&mut self, guest: &impl Guest) {
-        if self.since(self.signs.sampled) < SAMPLE.min(self.setting.limits.stall / 4) {
+        let signs = &mut self.console.signs;
+        if signs
+            .sample(guest, SAMPLE.min(self.setting.limits.stall / 4))
+            .is_none()
+        {
             return;
         }
-        self.signs.sampled = (self.now)();
-        if let Ok(now) = guest.counters() {
-            let before = std::mem::replace(&mut self.signs.counters, now);
-            let moved = |c: &Counters| (c.disk_read, c.disk_written, c.net_received, c.net_sent);
-            if moved(&now) != moved(&before) {
-                self.signs.last = (self.now)();
-            }
-        }
-        let relayed = (self.relayed)();
-        if relayed != std::mem::replace(&mut self.signs.relayed, relayed) {
-            self.signs.last = (self.now)();
+        let moved = (self.relayed)();
+        if moved != std::mem::replace(&mut self.moved, moved) {
+            signs.alive();
         }
         // A guest that ends by itself leaves no time for one.
         self.shoot(guest);
@@ -371,7 +319,7 @@ impl<'a> Watch<'a> {
 
     /// What the installer asks: its last heading or sentence above the prompt.
     fn question(&self, prompt: &str) -> String {
-        let lines: Vec<&str> = self.tail.lines().collect();
+        let lines: Vec<&str> = self.console.tail().collect();
         let is_choice = |line: &str| {
             let number = line
                 .trim_start()
@@ -394,7 +342,7 @@ impl<'a> Watch<'a> {
     }
 
     fn flush(&mut self) {
-        if let Some(line) = self.lines.finish(self.setting.mask) {
+        if let Some(line) = self.console.finish() {
             self.line(&line);
         }
     }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
+use crate::hypervisor::Counters;
 use crate::stage::install::virt_install::kind::KINDS;
 use crate::ui::{Event, Reporter, Ui};
 
@@ -90,6 +91,10 @@ impl Guest for Script {
     fn crashed(&self) -> bool {
         self.crashed
     }
+
+    fn now(&self) -> Instant {
+        self.clock.0.get()
+    }
 }
 
 struct Seen(std::sync::Mutex<Vec<Event>>);
@@ -122,9 +127,8 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
         log: None,
         screen: &dir.path().join("screen.png"),
     };
-    let (nothing, now) = (|| 0, || script.clock.0.get());
+    let nothing = || 0;
     let mut watch = Watch::new(setting, &nothing).unwrap();
-    watch.now = &now;
     let end = watch.run(script).unwrap();
     Outcomes {
         end,
@@ -224,13 +228,31 @@ fn a_clock_that_is_redrawn_is_no_sign_of_life() {
 }
 
 #[test]
+fn a_kernel_that_says_nothing_but_that_it_gets_no_further_is_stalled() {
+    let report = |n: u32| {
+        format!(
+            "[ {n}.58] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\r\n\
+             [ {n}.58] RDI: 00000000000{:x} RBP: {:x}\r\n",
+            n * 7_654_321,
+            n * 1_234_567
+        )
+    };
+    let texts: Vec<String> = (1..40).map(report).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut script = says(&texts);
+    script.pace = Duration::from_secs(63);
+    let seen = watch(0, &script, impatient());
+    assert_eq!(seen.end, End::Stalled);
+    assert!(!script.events.borrow().is_empty());
+}
+
+#[test]
 fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let ui = Ui::silent().stage("toy", "install");
     let (mask, script) = (Mask::default(), says(&[]));
     let began = Instant::now();
-    let now = || script.clock.0.get();
-    let relayed = || now().duration_since(began).as_secs();
+    let relayed = || script.now().duration_since(began).as_secs();
     let setting = Setting {
         kind: KINDS[1],
         key: "c0ffee",
@@ -241,7 +263,6 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
         screen: &dir.path().join("screen.png"),
     };
     let mut watch = Watch::new(setting, &relayed).unwrap();
-    watch.now = &now;
     assert_eq!(watch.run(&script).unwrap(), End::TooLong);
 }
 

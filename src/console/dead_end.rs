@@ -45,12 +45,17 @@ const LATE: &[&str] = &[
 ];
 
 /// Whether the line comes from a host that is too busy, if the guest has no hardware acceleration.
-pub(super) fn is_late(line: &str) -> bool {
+pub(crate) fn is_late(line: &str) -> bool {
     LATE.iter().any(|said| line.contains(said))
 }
 
+/// Whether the line is a kernel's last one.
+pub(crate) fn is_panic(line: &str) -> bool {
+    line.contains("Kernel panic - not syncing")
+}
+
 /// What the line means, if it is such an end.
-pub(super) fn dead_end(line: &str) -> Option<&'static str> {
+pub(crate) fn dead_end(line: &str) -> Option<&'static str> {
     let found = SAID.iter().find(|(said, _)| line.contains(said));
     found.map(|(_, meaning)| *meaning)
 }
