@@ -9,6 +9,7 @@
 
 pub mod drive;
 pub mod evidence;
+mod finished;
 pub mod inject;
 pub mod job;
 mod meanwhile;

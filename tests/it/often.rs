@@ -54,7 +54,8 @@ fn is_left(guest: &Guestfs, os: &Os, disk: &Path, text: &str) -> bool {
 /// QEMU's translator gives a guest its timer interrupts late where the host is busy. A kernel with
 /// QEMU's HPET for a clock then waited for ever ("rcu_preempt kthread timer wakeup didn't happen"),
 /// and one that tests its timer at the start took it for broken ("IO-APIC + timer doesn't work").
-/// Machines have no HPET, and the kernels of toys and trials do not test (`no_timer_check`).
+/// Machines have no HPET and one package of CPUs, whose TSC kernels since 6.9 trust, and the kernels of
+/// toys and trials do not test (`no_timer_check`).
 #[test]
 #[ignore = "e2e: src/hypervisor"]
 fn guests_get_their_timer_interrupts_on_a_busy_host() {
