@@ -11,7 +11,7 @@ use super::{Sign, is_of_host, unless_host};
 use crate::error::{Context as _, Error, Result};
 use crate::host::durable;
 use crate::host::exec::quote;
-use crate::host::ours::Owners;
+use crate::host::ours::{Owners, Seen};
 use crate::host::temporary::Temporary;
 use crate::ui::Ui;
 
@@ -21,8 +21,9 @@ const OWN_UID: &str = "imgforge image repository <imgforge@localhost>";
 /// Refuses a key directory that others can read or change. Its rights are for its owner to set.
 fn private(home: &Path) -> Result<()> {
     let doing = || format!("looking at {}", home.display());
-    let found = home.symlink_metadata().doing(doing)?;
-    let fault = Owners::me_and_root().fault(home, &found, false);
+    let seen = Seen::at(home).doing(doing)?;
+    let fault = Owners::me_and_root().fault(home, &seen, false);
+    let found = seen.data();
     let open = found.mode() & 0o077 != 0 || !found.is_dir();
     let what = || Error::host(format!("{} is not private", home.display()));
     match fault {

@@ -3,19 +3,20 @@
 use std::fs::{File, Metadata};
 use std::path::{Component, Path};
 
+use super::opened::open_straight;
 use super::others::{self, Layer, Other};
 use super::qemu_img::qemu_img;
-use super::taken::open_straight;
 use super::{sparse, vmdk};
 use crate::error::{Context as _, Error, Result};
 
-/// Copies what is opened once; what it was.
-pub(super) fn copied(from: &Path, to: &Path) -> Result<Metadata> {
+/// Copies what is opened once, and returns that, and what it was before.
+pub(super) fn copied(from: &Path, to: &Path) -> Result<(File, Metadata)> {
     let doing = || format!("reading {}", from.display());
     let opened = open_straight(from).doing(doing)?;
+    let data = opened.metadata().doing(doing)?;
     let new = File::create_new(to).doing(|| format!("writing {}", to.display()))?;
     sparse::copy(&opened, &new, to)?;
-    opened.metadata().doing(doing)
+    Ok((opened, data))
 }
 
 /// Copies what a description of a VMDK consists of.

@@ -9,7 +9,7 @@ use std::path::Path;
 use xz2::read::XzDecoder;
 use xz2::stream::{CONCATENATED, Stream};
 
-use super::taken;
+use super::opened;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl ImageFile {
     /// # Errors
     /// When it cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
-        Self::of_open(&taken::open(path)?)
+        Self::of_open(&opened::open(path)?)
     }
 
     /// As [`ImageFile::of`], of a file that is open; where it is being read does not change.
@@ -204,7 +204,7 @@ impl ImageFile {
 }
 
 /// Whether it begins as tar's archives do: those before POSIX have nothing but a sum that is right.
-fn is_tar(head: &[u8]) -> bool {
+pub fn is_tar(head: &[u8]) -> bool {
     if head.get(257..262) == Some(b"ustar") {
         return true;
     }

@@ -14,6 +14,7 @@ pub mod listening;
 pub(crate) mod lock;
 pub mod memory;
 pub mod namespace;
+pub mod opened;
 pub mod others;
 pub mod ours;
 pub mod outlet;

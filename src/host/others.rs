@@ -5,13 +5,13 @@
 //! file is read only where the user names it, too; a file with the data, QEMU's `json:` and its
 //! protocols never are.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::exec::quote;
+use super::opened;
 use super::qemu_img::qemu_img;
 use super::vmdk::{Parts, parts_in_place};
 use crate::error::{Context as _, Error, Result};
@@ -68,7 +68,7 @@ pub fn named_by(disk: &Path, format: &str) -> Result<Option<Other>> {
 /// and a VMDK without a size, which is a description in another file's clothes.
 fn hidden_data(disk: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
-    File::open(disk)?.take(80).read_to_end(&mut head)?;
+    opened::open(disk)?.take(80).read_to_end(&mut head)?;
     let flags = head.get(72..80).map_or(0, |bytes| bytes[7]);
     let newer = head.starts_with(b"QFI\xfb\0\0\0") && head.get(7).is_some_and(|byte| *byte > 2);
     let described = head.starts_with(b"KDMV") && head.get(12..20) == Some(&[0; 8]);

@@ -1,21 +1,95 @@
 //! Who else than this user can change a file, and with it what imgforge does.
 
-use std::cell::OnceCell;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, major, minor};
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, major, minor, openat};
 
+use super::opened;
 use crate::host::exec::quote;
+
+/// The number of FUSE, and of what is like it, among file systems: see statfs(2).
+const FUSE: i64 = 0x6573_5546;
 
 /// Whose files count as this user's own.
 #[derive(Debug, Clone)]
 pub struct Owners {
     users: Vec<u32>,
-    /// What is mounted, as it was when it was asked first.
-    mounts: OnceCell<String>,
+}
+
+/// What a name meant when it was opened, whatever becomes of it.
+#[derive(Debug)]
+pub struct Seen {
+    data: Metadata,
+    teller: Teller,
+}
+
+/// Who says what there is on a file system, its owners and modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// The kernel, or a program that only root can have mounted.
+    Host,
+    /// A program of this user, by FUSE.
+    User(u32),
+    /// Whatever program, by FUSE: it is mounted no more, or elsewhere.
+    Unknown,
+}
+
+impl Seen {
+    /// What is there; a link is looked at itself.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        Self::opened(path, OFlags::NOFOLLOW)
+    }
+
+    /// What a path leads to.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn behind(path: &Path) -> io::Result<Self> {
+        Self::opened(path, OFlags::empty())
+    }
+
+    fn opened(path: &Path, more: OFlags) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | more;
+        Self::of(&openat(CWD, path, flags, Mode::empty())?.into())
+    }
+
+    /// What an open file is. It is asked, not its name, and is held meanwhile: the program behind a
+    /// FUSE is unmounted in the middle of an answer, if it likes that.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let data = file.metadata()?;
+        let is_fuse = fstatfs(file.as_fd()).map_or(true, |found| found.f_type == FUSE);
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let teller = match is_fuse {
+            true => teller(&mounts(), data.dev()),
+            false => Teller::Host,
+        };
+        Ok(Seen { data, teller })
+    }
+
+    /// What an absolute path leads through, from the root directory on, each found in the one before.
+    ///
+    /// # Errors
+    /// When one cannot be looked at, or is a link that another one follows.
+    pub fn on_the_way_to(path: &Path) -> io::Result<Vec<Self>> {
+        let mut seen = vec![];
+        opened::steps(path, |part: OwnedFd| seen.push(Self::of(&part.into())))?;
+        seen.into_iter().collect()
+    }
+
+    /// Owner, mode and kind.
+    pub fn data(&self) -> &Metadata {
+        &self.data
+    }
 }
 
 /// What lets somebody else change a file or directory.
@@ -34,10 +108,7 @@ pub fn me() -> u32 {
 
 impl From<Vec<u32>> for Owners {
     fn from(users: Vec<u32>) -> Self {
-        Owners {
-            users,
-            mounts: OnceCell::new(),
-        }
+        Owners { users }
     }
 }
 
@@ -73,22 +144,25 @@ impl Owners {
         self
     }
 
-    /// The user, if it is none of these, whose program says what there is of this file: of FUSE, where
-    /// owners and modes are its words.
-    pub fn told_by_other(&self, found: &Metadata) -> Option<u32> {
-        let read = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let user = serves(self.mounts.get_or_init(read), found.dev());
-        user.filter(|user| !self.users.contains(user))
+    /// Whose program says what there is of this file, if that is none of these: of FUSE, where owners
+    /// and modes are its words.
+    pub fn told_by_other(&self, seen: &Seen) -> Option<String> {
+        match seen.teller {
+            Teller::User(user) if !self.users.contains(&user) => Some(format!("the user {user}")),
+            Teller::Unknown => Some("an unknown user".into()),
+            Teller::Host | Teller::User(_) => None,
+        }
     }
 
     /// What lets others write a file, or name things in a directory. Others may in a `sticky`
     /// directory, where each renames what is their own, if what is in it is looked at by itself.
-    pub fn fault(&self, path: &Path, found: &Metadata, sticky: bool) -> Option<Fault> {
+    pub fn fault(&self, path: &Path, seen: &Seen, sticky: bool) -> Option<Fault> {
+        let found = &seen.data;
         let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
         let (shown, word) = (path.display(), quote(&path.to_string_lossy()));
         let fault = |why, mend| Some(Fault { why, mend });
-        if let Some(user) = self.told_by_other(found) {
-            let why = format!("{shown} is what a program of the user {user} says, by FUSE");
+        if let Some(user) = self.told_by_other(seen) {
+            let why = format!("{shown} is what a program of {user} says, by FUSE");
             return fault(why, None);
         }
         if !self.users.contains(&owner) {
@@ -115,8 +189,8 @@ impl Owners {
 
     /// What lets others decide what the names at and above a directory mean.
     pub fn fault_at_or_above(&self, dir: &Path) -> Option<Fault> {
-        let fault = |dir: &Path| match dir.symlink_metadata() {
-            Ok(found) => self.fault(dir, &found, true),
+        let fault = |dir: &Path| match Seen::at(dir) {
+            Ok(seen) => self.fault(dir, &seen, true),
             Err(cause) => Some(Fault {
                 why: format!("{} cannot be looked at: {cause}", dir.display()),
                 mend: None,
@@ -131,18 +205,25 @@ impl Owners {
     }
 }
 
-/// The user whose program is the file system of this device, of FUSE: owners and modes there are
-/// what it says.
-fn serves(mounts: &str, device: u64) -> Option<u32> {
+/// Who says what there is on the device of a file that is open, which may be of FUSE: also virtiofs
+/// is, in other words, and not of a program of this host.
+fn teller(mounts: &str, device: u64) -> Teller {
     let device = format!("{}:{}", major(device), minor(device));
-    mounts.lines().find_map(|line| {
+    let told = mounts.lines().find_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
+        if place.split(' ').nth(2) != Some(&device) {
+            return None;
+        }
         let mut kind = kind.split(' ');
-        let is_fuse = place.split(' ').nth(2) == Some(&device) && kind.next()?.starts_with("fuse");
+        if !kind.next()?.starts_with("fuse") {
+            return Some(Teller::Host);
+        }
         let mut options = kind.next_back()?.split(',');
-        let user = options.find_map(|word| word.strip_prefix("user_id="))?;
-        is_fuse.then(|| user.parse().ok())?
-    })
+        let user = options.find_map(|word| word.strip_prefix("user_id="));
+        let user = user.and_then(|user| user.parse().ok());
+        Some(user.map_or(Teller::Unknown, Teller::User))
+    });
+    told.unwrap_or(Teller::Unknown)
 }
 
 /// Opens a file for reading that only this user can have written: a link, a pipe, or a file that
@@ -157,10 +238,10 @@ pub fn open(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(flags.bits() as i32)
         .open(path)?;
-    let found = file.metadata()?;
-    match Owners::me().fault(path, &found, false) {
+    let seen = Seen::of(&file)?;
+    match Owners::me().fault(path, &seen, false) {
         Some(fault) => Err(io::Error::new(io::ErrorKind::PermissionDenied, fault.why)),
-        None if !found.is_file() => {
+        None if !seen.data.is_file() => {
             let why = format!("{} is no file", path.display());
             Err(io::Error::new(io::ErrorKind::InvalidInput, why))
         }
@@ -194,7 +275,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let fault = |owners: &[u32], mode: u32, sticky| {
             set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-            Owners::from(owners.to_vec()).fault(&file, &file.symlink_metadata().unwrap(), sticky)
+            Owners::from(owners.to_vec()).fault(&file, &Seen::at(&file).unwrap(), sticky)
         };
         let (mine, other) = ([me()], [me() + 1]);
         assert_eq!(fault(&mine, 0o644, false), None);
@@ -235,15 +316,27 @@ mod tests {
         assert_eq!(std::fs::read(at("file")).unwrap(), b"x");
     }
 
+    /// Its program may be unmounted as soon as it is asked: what no table names is nobody's.
     #[test]
     fn a_file_system_of_fuse_is_its_users() {
         let mounts = "23 28 0:22 / /sys rw,nosuid - sysfs sysfs rw\n\
              60 28 0:53 / /home/eve/mnt rw shared:9 - fuse.sshfs eve@host:/ rw,user_id=1007\n\
+             62 28 0:62 / /mnt/share rw - virtiofs share rw\n\
              61 28 0:54 / /mnt/a\\040b rw - fuseblk /dev/sdb1 rw,user_id=0,allow_other\n";
-        let of = |minor| serves(mounts, rustix::fs::makedev(0, minor));
-        assert_eq!(
-            [of(22), of(53), of(54), of(55)],
-            [None, Some(1007), Some(0), None]
-        );
+        let of = |minor| teller(mounts, rustix::fs::makedev(0, minor));
+        assert_eq!([of(22), of(62)], [Teller::Host; 2]);
+        assert_eq!([of(53), of(54)], [1007, 0].map(Teller::User));
+        assert_eq!(of(55), Teller::Unknown);
+        let mine = Owners::from(vec![0, 1007]);
+        for (teller, is_fault) in [
+            (Teller::Host, false),
+            (Teller::User(1007), false),
+            (Teller::User(1008), true),
+            (Teller::Unknown, true),
+        ] {
+            let data = Path::new("/").metadata().unwrap();
+            let told = mine.told_by_other(&Seen { data, teller });
+            assert_eq!(told.is_some(), is_fault, "{teller:?}");
+        }
     }
 }

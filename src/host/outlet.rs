@@ -4,21 +4,82 @@
 //! any moment. So it is opened once, what is made in it is written by its descriptor, and gets its
 //! name in that very directory: nothing there is found by its path a second time.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
-use rustix::fs::{accessat, fsync, linkat, openat, renameat, unlinkat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{accessat, fsync, linkat, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::dress;
-use super::sparse;
-use crate::error::{Context as _, Result};
+use super::{opened, sparse};
+use crate::error::{Context as _, Error, Result};
+
+/// A directory that is open.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    dir: Arc<OwnedFd>,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens a directory, whatever links lead to it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self::at(path, openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// Opens the directory at a path without links, which nobody may have put there meanwhile.
+    ///
+    /// # Errors
+    /// When there is none, or a link lies on the way to it.
+    pub fn straight(path: &Path) -> io::Result<Self> {
+        Ok(Self::at(path, opened::straight(path)?))
+    }
+
+    fn at(path: &Path, dir: OwnedFd) -> Self {
+        Folder {
+            dir: Arc::new(dir),
+            path: path.to_owned(),
+        }
+    }
+
+    /// A name in it, for a result in the place of `over`.
+    ///
+    /// # Errors
+    /// When nothing may be made in it.
+    pub fn outlet(&self, name: &OsStr, over: Over) -> Result<Outlet> {
+        let path = self.path.join(name);
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        let may = accessat(&self.dir, ".", access, AtFlags::EACCESS).map_err(io::Error::from);
+        may.doing(|| format!("writing {}", path.display()))?;
+        Ok(Outlet {
+            dir: Arc::clone(&self.dir),
+            name: name.to_owned(),
+            path,
+            over,
+        })
+    }
+}
+
+/// What a result may take the place of.
+#[derive(Debug, Clone)]
+pub enum Over {
+    /// Whatever has its name by then.
+    Anything,
+    /// Nothing: whatever has its name by then stays.
+    Nothing,
+    /// The file that this was said of, if it is the same, and as it was.
+    This(Metadata),
+}
 
 /// A name in a directory that is open.
 #[derive(Debug, Clone)]
@@ -26,6 +87,7 @@ pub struct Outlet {
     dir: Arc<OwnedFd>,
     name: OsString,
     path: PathBuf,
+    over: Over,
 }
 
 impl Outlet {
@@ -34,21 +96,35 @@ impl Outlet {
     /// # Errors
     /// When there is none, or nothing may be made in it.
     pub fn of(path: &Path) -> Result<Self> {
-        let opened = || {
-            let none = || io::Error::new(io::ErrorKind::InvalidInput, "it names no file");
-            let name = path.file_name().ok_or_else(none)?.to_owned();
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = openat(CWD, dir.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-            let access = Access::WRITE_OK | Access::EXEC_OK;
-            accessat(&dir, ".", access, AtFlags::EACCESS)?;
-            Ok::<_, io::Error>(Outlet {
-                dir: Arc::new(dir),
-                name,
-                path: path.to_owned(),
-            })
-        };
-        opened().doing(|| format!("writing {}", path.display()))
+        Self::over(path, Over::Anything)
+    }
+
+    /// As [`Outlet::of`], in the place of `over`.
+    ///
+    /// # Errors
+    /// As [`Outlet::of`].
+    pub fn over(path: &Path, over: Over) -> Result<Self> {
+        let doing = || format!("writing {}", path.display());
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, "it names no file");
+        let name = path.file_name().ok_or_else(none).doing(doing)?;
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = Folder::open(dir.unwrap_or(Path::new("."))).doing(doing)?;
+        let outlet = dir.outlet(name, over)?;
+        Ok(Outlet {
+            path: path.to_owned(),
+            ..outlet
+        })
+    }
+
+    /// The path that was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the directory really is, whatever has become of the path that led to it.
+    pub fn real(&self) -> PathBuf {
+        let dir = held(&*self.dir).read_link();
+        dir.map_or_else(|_| self.path.clone(), |dir| dir.join(&self.name))
     }
 
     /// Makes a file that gets the name by [`Unfinished::appear`]. The umask takes from `mode`.
@@ -119,12 +195,57 @@ impl Outlet {
         let mode = like.map_or(mode, Metadata::mode);
         dress(&file, like, mode).doing(self.doing())?;
         file.sync_all().doing(self.doing())?;
-        match renameat(CWD, made, &self.dir, &self.name) {
+        match self.rename(CWD, made) {
+            Err(Errno::XDEV) => self.bring(&file, like),
+            renamed => self.renamed(renamed),
+        }
+    }
+
+    /// Gives what is called `from` in `dir` the name.
+    fn rename(&self, dir: impl AsFd, from: &Path) -> rustix::io::Result<()> {
+        match &self.over {
+            Over::Anything => renameat(dir, from, &self.dir, &self.name),
+            Over::Nothing => {
+                match renameat_with(&dir, from, &self.dir, &self.name, RenameFlags::NOREPLACE) {
+                    Err(Errno::INVAL | Errno::NOSYS) => {
+                        linkat(&dir, from, &self.dir, &self.name, AtFlags::empty())?;
+                        unlinkat(dir, from, AtFlags::empty())
+                    }
+                    renamed => renamed,
+                }
+            }
+            Over::This(was) => {
+                let now = statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let time = (now.st_mtime, now.st_mtime_nsec as i64, now.st_size as u64);
+                let same = (was.dev(), was.ino()) == (now.st_dev, now.st_ino)
+                    && (was.mtime(), was.mtime_nsec(), was.len()) == time;
+                match same {
+                    true => renameat(dir, from, &self.dir, &self.name),
+                    false => Err(Errno::STALE),
+                }
+            }
+        }
+    }
+
+    /// Makes the name last, or says why there is none.
+    fn renamed(&self, renamed: rustix::io::Result<()>) -> Result<()> {
+        let shown = self.path.display();
+        match renamed {
             Ok(()) => {
                 self.sync();
                 Ok(())
             }
-            Err(Errno::XDEV) => self.bring(&file, like),
+            Err(Errno::STALE | Errno::NOENT) if matches!(self.over, Over::This(_)) => {
+                Err(Error::stage(format!(
+                    "{shown} is not what was read, and was left as it is"
+                ))
+                .cause("somebody wrote to it meanwhile, or put another file there")
+                .hint("find out who works on it, and do it again when nobody does"))
+            }
+            Err(Errno::EXIST) if matches!(self.over, Over::Nothing) => Err(Error::stage(format!(
+                "{shown} was made by somebody else meanwhile, and was left as it is"
+            ))
+            .hint("do it again with another name")),
             Err(errno) => Err(io::Error::from(errno)).doing(self.doing()),
         }
     }
@@ -156,7 +277,7 @@ fn hidden() -> OsString {
 }
 
 /// What an open file is called, whether it has a name or not.
-fn held(file: &File) -> PathBuf {
+fn held(file: &impl AsRawFd) -> PathBuf {
     Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
 }
 
@@ -180,15 +301,13 @@ impl Unfinished {
     /// # Errors
     /// When it cannot be written.
     pub fn appear(mut self) -> Result<()> {
+        self.file.sync_all().doing(self.outlet.doing())?;
         let named = self.name_it();
-        named.doing(self.outlet.doing())?;
-        self.outlet.sync();
-        Ok(())
+        self.outlet.renamed(named)
     }
 
-    fn name_it(&mut self) -> io::Result<()> {
-        let Outlet { dir, name, .. } = &self.outlet;
-        self.file.sync_all()?;
+    fn name_it(&mut self) -> rustix::io::Result<()> {
+        let dir = &self.outlet.dir;
         // A link takes nobody's place, a rename does.
         if self.name.is_none() {
             let hidden = self.name.insert(hidden());
@@ -200,10 +319,8 @@ impl Unfinished {
                 AtFlags::SYMLINK_FOLLOW,
             )?;
         }
-        if let Some(hidden) = &self.name {
-            renameat(dir, hidden, dir, name)?;
-        }
-        Ok(())
+        let hidden = self.name.as_deref().unwrap_or_default();
+        self.outlet.rename(dir, Path::new(hidden))
     }
 }
 
@@ -217,150 +334,4 @@ impl Drop for Unfinished {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    /// The directory's owner puts a link in the place of what is being written.
-    #[test]
-    fn a_link_in_the_place_of_an_unfinished_file_leads_nowhere() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("victim"), "theirs").unwrap();
-        std::fs::set_permissions(at("victim"), Permissions::from_mode(0o600)).unwrap();
-        let outlet = Outlet::of(&at("out")).unwrap();
-        let new = outlet.create_named(0o600).unwrap();
-        let name = at(new.name.as_ref().unwrap().to_str().unwrap());
-        std::fs::remove_file(&name).unwrap();
-        symlink(at("victim"), &name).unwrap();
-        new.file().write_all(b"ours").unwrap();
-        let readable = Permissions::from_mode(0o644);
-        new.file().set_permissions(readable).unwrap();
-        new.appear().unwrap();
-        assert_eq!(std::fs::read(at("victim")).unwrap(), b"theirs");
-        assert_eq!(at("victim").metadata().unwrap().mode() & 0o777, 0o600);
-        assert!(at("out").is_symlink());
-    }
-
-    /// The directory's owner puts a link in the place of the directory.
-    #[test]
-    fn a_result_goes_to_the_directory_that_was_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::create_dir(at("named")).unwrap();
-        std::fs::create_dir(at("etc")).unwrap();
-        std::fs::write(at("made"), "ours").unwrap();
-        let take = |outlet: &Outlet, made: &Path| outlet.take(made, None);
-        for by in [Outlet::copy, take] {
-            let outlet = Outlet::of(&at("named/passwd")).unwrap();
-            std::fs::rename(at("named"), at("moved")).unwrap();
-            symlink(at("etc"), at("named")).unwrap();
-            by(&outlet, &at("made")).unwrap();
-            assert_eq!(std::fs::read(at("moved/passwd")).unwrap(), b"ours");
-            assert_eq!(at("etc").read_dir().unwrap().count(), 0);
-            std::fs::remove_file(at("named")).unwrap();
-            std::fs::rename(at("moved"), at("named")).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_comes_from_another_file_system_keeps_its_mode_and_its_holes() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let made = File::create_new(at("made")).unwrap();
-        made.set_len(8 << 20).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&made, b"data", 5 << 20).unwrap();
-        made.set_permissions(Permissions::from_mode(0o4750))
-            .unwrap();
-        let made = File::open(at("made")).unwrap();
-        Outlet::of(&at("out")).unwrap().bring(&made, None).unwrap();
-        let data = at("out").metadata().unwrap();
-        assert_eq!(data.mode() & 0o7777, 0o750, "no rights of its owner");
-        assert!(data.blocks() * 512 < 1 << 20, "{} blocks", data.blocks());
-        assert!(std::fs::read(at("out")).unwrap() == std::fs::read(at("made")).unwrap());
-        assert_eq!(dir.path().read_dir().unwrap().count(), 2);
-    }
-
-    /// As on a file system without owners: root may not give a file away either.
-    #[test]
-    fn where_owners_cannot_be_changed_the_result_stays() {
-        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        for name in ["old", "made", "far"] {
-            std::fs::write(at(name), "ours").unwrap();
-        }
-        // Who is not root may not give it away anyway.
-        drop(std::os::unix::fs::chown(at("old"), Some(1), Some(1)));
-        let (old, far) = (
-            at("old").metadata().unwrap(),
-            File::open(at("far")).unwrap(),
-        );
-        let done = std::thread::scope(|scope| {
-            let without = || {
-                let mut sets = capabilities(None).unwrap();
-                sets.effective.remove(CapabilitySet::CHOWN);
-                set_capabilities(None, sets).unwrap();
-                let outlet = Outlet::of(&at("out")).unwrap();
-                let taken = outlet.take(&at("made"), Some(&old));
-                taken.and_then(|()| Outlet::of(&at("brought"))?.bring(&far, Some(&old)))
-            };
-            scope.spawn(without).join().unwrap()
-        });
-        done.unwrap();
-        for name in ["out", "brought"] {
-            assert_eq!(std::fs::read(at(name)).unwrap(), b"ours");
-        }
-    }
-
-    #[test]
-    fn a_result_in_the_place_of_another_gets_its_owner_and_mode() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("old"), "old").unwrap();
-        std::fs::set_permissions(at("old"), Permissions::from_mode(0o4640)).unwrap();
-        let given = std::os::unix::fs::chown(at("old"), Some(1), Some(1)).is_ok();
-        let old = at("old").metadata().unwrap();
-        std::fs::write(at("made"), "new").unwrap();
-        let outlet = Outlet::of(&at("old")).unwrap();
-        outlet.take(&at("made"), Some(&old)).unwrap();
-        let new = at("old").metadata().unwrap();
-        assert_eq!((new.uid() == 1, new.gid() == 1), (given, given));
-        assert_eq!(new.mode() & 0o7777, 0o640);
-    }
-
-    #[test]
-    fn a_result_gets_the_group_of_a_directory_that_gives_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("made"), "ours").unwrap();
-        std::fs::create_dir(at("shared")).unwrap();
-        let mine = at("made").metadata().unwrap().gid();
-        let other = rustix::process::getgroups().unwrap();
-        let other = other.into_iter().map(|group| group.as_raw());
-        let other = other.chain([1]).find(|group| *group != mine).unwrap();
-        // An ordinary user without a second group gives it the only one.
-        let given = std::os::unix::fs::chown(at("shared"), None, Some(other)).is_ok();
-        std::fs::set_permissions(at("shared"), Permissions::from_mode(0o2775)).unwrap();
-        let made = File::open(at("made")).unwrap();
-        Outlet::of(&at("shared/out"))
-            .unwrap()
-            .bring(&made, None)
-            .unwrap();
-        let got = at("shared/out").metadata().unwrap().gid();
-        assert_eq!(got, if given { other } else { mine });
-    }
-
-    /// Who is killed meanwhile leaves nothing.
-    #[test]
-    fn an_unfinished_file_has_no_name_where_the_file_system_can() {
-        let dir = tempfile::tempdir().unwrap();
-        let new = Outlet::of(&dir.path().join("out")).unwrap().create(0o600);
-        let new = new.unwrap();
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
-        new.file().write_all(b"ours").unwrap();
-        new.appear().unwrap();
-        assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"ours");
-    }
-}
+mod tests;

@@ -4,11 +4,12 @@
 //! imported. Root's sees the disks that it is called for, and no more of this host.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 
 use super::exec::Program;
-use super::{others, vmdk};
-use crate::error::Result;
+use super::{interrupt, others, vmdk};
+use crate::error::{Context as _, Error, Result};
 use crate::units::Size;
 
 /// QEMU's usual cluster, in bytes.
@@ -105,6 +106,25 @@ pub fn resize(disk: &Path, size: Size) -> Result<()> {
         .changing(disk)
         .arg(size.as_bytes().to_string())
         .run()
+}
+
+/// Whether QEMU works on a raw disk, or relies on it that nobody does, which opening it to write tells:
+/// of the file that is open, as its name may mean another one.
+///
+/// # Errors
+/// When imgforge is interrupted.
+pub fn is_used(file: &File) -> Result<bool> {
+    let doing = || "opening a disk again".to_owned();
+    let open = Program::new("qemu-io").args(["-f", "raw", "-c", "quit", "/dev/stdin"]);
+    let opened = open.stdin(file.try_clone().doing(doing)?).run();
+    interrupt::check()?;
+    Ok(opened.is_err_and(|error| is_lock(&error)))
+}
+
+/// Whether QEMU failed as another one has a lock.
+pub fn is_lock(error: &Error) -> bool {
+    let text = error.render();
+    text.contains("Failed to get") && text.contains("lock")
 }
 
 #[cfg(test)]

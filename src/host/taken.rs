@@ -7,74 +7,21 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use super::disk_copy::{connect, copied, parts};
+use super::opened::open_itself;
 use super::others::{self, Layer};
-use super::ours::Owners;
+use super::ours::{Owners, Seen};
 use super::temporary::{Temporary, is_ours};
 use crate::error::{Context as _, Error, Result};
-
-/// Opens a file, or a device, to read it. What is neither is refused by what was opened: a pipe that
-/// takes its place meanwhile keeps nobody waiting.
-///
-/// # Errors
-/// When it cannot be read, or is neither.
-pub fn open(path: &Path) -> io::Result<File> {
-    opened(CWD, path, OFlags::empty())
-}
-
-/// As [`open`], where no link may have taken the file's place.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_itself(path: &Path) -> io::Result<File> {
-    opened(CWD, path, OFlags::NOFOLLOW)
-}
-
-/// Opens the file at a path without links, which nobody may have put there meanwhile.
-///
-/// # Errors
-/// When it cannot be read, is no file, or a link lies on the way to it.
-pub fn open_straight(path: &Path) -> io::Result<File> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut dir = openat(CWD, "/", flags, Mode::empty())?;
-    let below = path.strip_prefix("/").unwrap_or(path);
-    for part in below.parent().into_iter().flat_map(Path::components) {
-        dir = openat(&dir, part.as_os_str(), flags, Mode::empty())?;
-    }
-    let name = Path::new(below.file_name().unwrap_or_default());
-    let file = opened(&dir, name, OFlags::NOFOLLOW)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(no_file()),
-    }
-}
-
-fn opened(dir: impl AsFd, path: &Path, more: OFlags) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let file = File::from(openat(dir, path, flags, Mode::empty())?);
-    let kind = file.metadata()?.file_type();
-    match kind.is_file() || kind.is_block_device() {
-        true => Ok(file),
-        false if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        false => Err(no_file()),
-    }
-}
-
-fn no_file() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is no file")
-}
 
 /// A file, or disk, that nobody else can change as long as this lives.
 #[derive(Debug, Clone)]
 pub struct Taken {
     path: PathBuf,
+    read: Arc<File>,
     data: Metadata,
     _copies: Option<Arc<Temporary>>,
 }
@@ -91,21 +38,24 @@ impl Taken {
         }
         let dir = Temporary::roomy()?;
         let copy = dir.path().join(path.file_name().unwrap_or_default());
-        let data = copied(&path, &copy)?;
-        Ok(Taken {
-            path: copy,
-            data,
-            _copies: Some(Arc::new(dir)),
-        })
+        let read = copied(&path, &copy)?;
+        Ok(Taken::of(copy, read, Some(dir)))
     }
 
     fn in_place(path: PathBuf) -> Result<Self> {
-        let data = path.metadata();
-        Ok(Taken {
-            data: data.doing(|| format!("reading {}", path.display()))?,
+        let doing = || format!("reading {}", path.display());
+        let read = open_itself(&path).doing(doing)?;
+        let data = read.metadata().doing(doing)?;
+        Ok(Taken::of(path, (read, data), None))
+    }
+
+    fn of(path: PathBuf, (read, data): (File, Metadata), copies: Option<Temporary>) -> Self {
+        Taken {
             path,
-            _copies: None,
-        })
+            read: Arc::new(read),
+            data,
+            _copies: copies.map(Arc::new),
+        }
     }
 
     /// A user's disk, of which QEMU reads nothing but itself and the files of `backing`.
@@ -124,27 +74,31 @@ impl Taken {
             return Taken::in_place(path);
         };
         let dir = Temporary::roomy()?;
-        let mut data = None;
+        let mut read = None;
         // The lowest first: those above are told where it is.
         for number in (0..=last).rev() {
             let Layer { real, format, .. } = &layers[number];
             let place = dir.path().join(number.to_string());
             std::fs::create_dir(&place).doing(|| format!("making {}", place.display()))?;
             let copy = place.join(real.file_name().unwrap_or_default());
-            data = Some(copied(real, &copy)?);
+            read = Some(copied(real, &copy)?);
             parts(real, &copy, format)?;
             connect(&copy, format, layers.get(number + 1))?;
             layers[number].real = copy;
         }
-        let mut taken = Taken::in_place(layers.swap_remove(0).real)?;
-        taken.data = data.unwrap_or(taken.data);
-        taken._copies = Some(Arc::new(dir));
-        Ok(taken)
+        let missing = || Error::internal("a disk has no layer");
+        let read = read.ok_or_else(missing)?;
+        Ok(Taken::of(layers.swap_remove(0).real, read, Some(dir)))
     }
 
-    /// Owner, mode and times of what was taken, also where it was copied.
+    /// What was taken, as it was then, also where it was copied.
     pub fn data(&self) -> &Metadata {
         &self.data
+    }
+
+    /// The file that was taken, also where it was copied.
+    pub fn read(&self) -> &File {
+        &self.read
     }
 
     /// Where it is: absolute, without links.
@@ -189,8 +143,8 @@ pub fn named(path: &Path) -> Result<PathBuf> {
             continue;
         }
         let next = at.join(word);
-        let found = next.symlink_metadata().map_err(unreadable)?;
-        if !found.is_symlink() {
+        let found = Seen::at(&next).map_err(unreadable)?;
+        if !found.data().is_symlink() {
             at = next;
             continue;
         }
@@ -318,24 +272,6 @@ pub(super) mod tests {
         } else {
             // Any of root's is followed.
             assert!(named(Path::new("/proc/self/exe")).is_ok());
-        }
-    }
-
-    #[test]
-    fn what_is_no_file_keeps_nobody_waiting() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let mode = Mode::from_raw_mode(0o600);
-        rustix::fs::mkfifoat(CWD, at("pipe"), mode).unwrap();
-        assert!(open(&at("pipe")).is_err() && open(dir.path()).is_err());
-        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
-        assert!(open(&at("link")).is_ok() && open_itself(&at("link")).is_err());
-        // Nor is a directory that became a link meanwhile.
-        let real = dir.path().canonicalize().unwrap();
-        std::os::unix::fs::symlink("/etc", real.join("dir")).unwrap();
-        assert!(open_straight(Path::new("/etc/passwd")).is_ok());
-        for swapped in ["link", "dir/passwd", "pipe"] {
-            assert!(open_straight(&real.join(swapped)).is_err(), "{swapped}");
         }
     }
 }

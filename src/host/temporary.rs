@@ -3,8 +3,7 @@
 //! They lie where the host has such things, not in the state. Each is locked as long as its owner
 //! lives, so that what a killed process left can be told from what is in use.
 
-use std::fs::{File, Metadata};
-use std::io;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context as _, Result};
-use crate::host::ours;
+use crate::host::ours::{self, Seen};
 
 /// How the names begin, and no others of imgforge.
 const PREFIX: &str = "imgforge-now-";
@@ -58,14 +57,11 @@ pub fn beside(path: &Path) -> PathBuf {
 /// Whether only root and this user decide what a path, which has no links, and the names above it
 /// mean, and what is there. Stricter than [`ours::Owners`], as nobody is refused for it.
 pub fn is_ours(path: &Path) -> bool {
-    let looks = path.ancestors().map(Path::symlink_metadata);
-    let looks: io::Result<Vec<_>> = looks.collect();
-    let seen = |found: &Metadata| (found.uid(), found.mode());
     let owners = ours::Owners::me_and_root();
-    let others_tell = |found: &Metadata| owners.told_by_other(found).is_some();
-    looks.is_ok_and(|found| {
-        !found.iter().any(others_tell) && decide(found.iter().map(seen).rev(), ours::me())
-    })
+    let others_tell = |seen: &Seen| owners.told_by_other(seen).is_some();
+    let of = |seen: &Seen| (seen.data().uid(), seen.data().mode());
+    Seen::on_the_way_to(path)
+        .is_ok_and(|seen| !seen.iter().any(others_tell) && decide(seen.iter().map(of), ours::me()))
 }
 
 /// Of owners and modes, from the root directory on.

@@ -1,10 +1,10 @@
 //! A disk of VMware that consists of parts: which files a description of it names.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use super::imagefile::ImageFile;
+use super::opened;
 use super::others::foreign;
 use crate::error::{Context as _, Result};
 
@@ -67,7 +67,7 @@ pub fn parts(disk: &Path) -> Result<Vec<String>> {
 /// The parts that a description of a VMDK names.
 fn described(disk: &Path) -> Result<Vec<String>> {
     let mut text = Vec::new();
-    let read = File::open(disk).and_then(|file| file.take(DESCRIPTION).read_to_end(&mut text));
+    let read = opened::open(disk).and_then(|file| file.take(DESCRIPTION).read_to_end(&mut text));
     read.doing(|| format!("reading {}", disk.display()))?;
     // QEMU finds a part over several lines, too; what is assigned to a name is none.
     let of_line = |line: &str| -> Vec<String> {

@@ -23,8 +23,9 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn create(path: &'a Path) -> Result<Self> {
-        let unfinished = Outlet::of(path)?.create(0o666)?;
+    pub(super) fn create(outlet: &'a Outlet) -> Result<Self> {
+        let path = outlet.path();
+        let unfinished = outlet.create(0o666)?;
         let file = unfinished.file().try_clone();
         let file = file.doing(|| format!("writing {}", path.display()))?;
         let mut output = Output {

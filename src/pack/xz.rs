@@ -18,6 +18,7 @@ use super::raw::Encoder;
 use super::source::Source;
 use crate::error::{Context as _, Result};
 use crate::host::interrupt;
+use crate::host::outlet::Outlet;
 use crate::ui::StageUi;
 use crate::units::{Size, elapsed};
 
@@ -78,7 +79,7 @@ impl Packed {
 /// does not suffice, or imgforge is interrupted; then nothing is left at `out`.
 pub fn compress(raw: &Path, out: &Path, options: &Options<'_>, ui: &StageUi) -> Result<Packed> {
     let file = File::open(raw).doing(|| format!("reading {}", raw.display()))?;
-    compress_open(file, raw, out, options, ui)
+    compress_open(file, raw, &Outlet::of(out)?, options, ui)
 }
 
 /// As [`compress`], of a disk that was opened at `path`.
@@ -88,7 +89,7 @@ pub fn compress(raw: &Path, out: &Path, options: &Options<'_>, ui: &StageUi) -> 
 pub fn compress_open(
     raw: File,
     path: &Path,
-    out: &Path,
+    out: &Outlet,
     options: &Options<'_>,
     ui: &StageUi,
 ) -> Result<Packed> {

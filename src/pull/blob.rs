@@ -10,7 +10,7 @@ use super::segments::Segment;
 use super::{Image, Session, plain};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
-use crate::host::{interrupt, taken};
+use crate::host::{interrupt, opened};
 use crate::http::{Piece, read_note, write_note};
 use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions};
 use crate::ui::{Event, StageUi, Unit};
@@ -94,7 +94,7 @@ impl Blob<'_> {
     /// Unpacks a complete blob, which may be another one than it should be.
     fn unpack_file(&self, path: &Path) -> Result<Result<u64, String>> {
         let doing = || format!("reading {}", path.display());
-        let file = match taken::open(path) {
+        let file = match opened::open(path) {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
                 let error = Error::stage(format!("{} is not there", path.display()));
                 return Err(error
@@ -277,7 +277,7 @@ fn feed_file(
     mut take: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let doing = || format!("reading {}", path.display());
-    let file = taken::open(path).doing(doing)?;
+    let file = opened::open(path).doing(doing)?;
     let (end, mut buffer) = (offset + len, vec![0; CHUNK]);
     while offset < end {
         interrupt::check()?;

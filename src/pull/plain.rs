@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use super::feeder::too_large;
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::ImageFile;
-use crate::host::{interrupt, sparse, taken};
+use crate::host::{interrupt, opened, sparse};
 use crate::pack::read::{Layout, ReadOptions, streams, unpack as unpack_blocks};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -38,7 +38,7 @@ pub(super) fn unpack(
     ui: &StageUi,
 ) -> Result<()> {
     let doing = || format!("unpacking {}", blob.shown);
-    let mut file = taken::open(blob.path).doing(doing)?;
+    let mut file = opened::open(blob.path).doing(doing)?;
     let kind = ImageFile::of_open(&file).doing(doing)?;
     let is_xz = kind == ImageFile::Xz;
     if is_xz

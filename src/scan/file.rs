@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use super::{Entry, Host, Report, Scanner, Subject, source};
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::{self, ImageFile};
-use crate::host::taken::{self, Taken};
-use crate::host::{others, sparse, vmdk};
+use crate::host::taken::Taken;
+use crate::host::{opened, others, sparse, vmdk};
 
 /// How the bytes of a file are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -100,7 +100,7 @@ fn any(
     depth: u32,
 ) -> Result<Report> {
     let doing = || format!("reading {}", file.display());
-    let opened = taken::open(file).doing(doing)?;
+    let opened = opened::open(file).doing(doing)?;
     let kind = ImageFile::of_open(&opened).doing(doing)?;
     if let Some(format) = kind.qemu() {
         if let Some(backing) = backing {

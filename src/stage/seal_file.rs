@@ -10,7 +10,7 @@ use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::diskfile::{DiskFile, DiskFormat};
 use crate::host::exec::Program;
-use crate::host::outlet::Outlet;
+use crate::host::outlet::{Outlet, Over};
 use crate::host::qemu_img::{self, qemu_img};
 use crate::store::ledger::Ledger;
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
@@ -56,9 +56,8 @@ pub struct SealedFile {
 /// When the disk has internal snapshots and would be replaced, when the output exists, or when
 /// sealing or writing fails.
 pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
-    let target = target(job)?;
-    let outlet = Outlet::of(&target)?;
-    let scratch = job.ledger.scratch(&target)?;
+    let (target, outlet) = target(job)?;
+    let scratch = job.ledger.scratch(&outlet.real())?;
     let (made, report, note) = in_scratch(job, scratch.path())?;
     outlet.take(&made, Some(job.disk.taken.data()))?;
     Ok(SealedFile {
@@ -68,7 +67,7 @@ pub fn seal_file(job: &Job<'_>) -> Result<SealedFile> {
     })
 }
 
-fn target(job: &Job<'_>) -> Result<PathBuf> {
+fn target(job: &Job<'_>) -> Result<(PathBuf, Outlet)> {
     let disk = job.disk;
     let Some(output) = job.output else {
         if disk.snapshots > 0 {
@@ -80,13 +79,16 @@ fn target(job: &Job<'_>) -> Result<PathBuf> {
                 "`-o FILE` writes the sealed disk without them; `qemu-img snapshot -d` deletes one",
             ));
         }
-        return Ok(disk.path.clone());
+        return Ok((disk.path.clone(), disk.outlet()?));
     };
     let output = std::path::absolute(output).doing(|| format!("finding {}", output.display()))?;
     match output.symlink_metadata() {
         Ok(_) => Err(Error::usage(format!("{} exists already", output.display()))
             .hint("remove it, or leave out -o to replace the disk itself")),
-        Err(_) => Ok(output),
+        Err(_) => {
+            let outlet = Outlet::over(&output, Over::Nothing)?;
+            Ok((output, outlet))
+        }
     }
 }
 

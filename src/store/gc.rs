@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::digest::Key;
 use crate::error::Result;
-use crate::host::ours::{self, Owners};
+use crate::host::ours::{self, Owners, Seen};
 use crate::store::ledger::Item;
 use crate::store::strays::Stray;
 use crate::store::{Entry, Store};
@@ -108,9 +108,10 @@ impl Store {
         let pages = std::fs::read_dir(self.state().join("ledger"));
         let pages = pages.into_iter().flatten().flatten();
         let paths = pages.map(|page| page.path()).filter(|path| {
-            let ours = |found| Owners::me().fault(path, &found, false).is_none();
-            path.symlink_metadata()
-                .is_ok_and(|found| found.is_dir() && ours(found))
+            let ours = |seen: Seen| {
+                seen.data().is_dir() && Owners::me().fault(path, &seen, false).is_none()
+            };
+            Seen::at(path).is_ok_and(ours)
         });
         paths.map(Page).collect()
     }

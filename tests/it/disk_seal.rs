@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use imgforge::host::exec::Program;
+use imgforge::host::qemu_img::is_used;
 
 use crate::patience::wait_for;
 use crate::phony::Phony;
@@ -123,8 +124,18 @@ fn a_disk_in_use_is_refused() {
         open.arg(&disk).run().is_err()
     });
     let (code, printed) = seal(dir.path(), &[text(&disk)]);
+    // It is that of the file, whatever has its name by now.
+    let file = std::fs::File::open(&disk).unwrap();
+    std::fs::rename(&disk, dir.path().join("moved.raw")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &disk).unwrap();
+    let used = is_used(&file).unwrap();
+    std::fs::remove_file(&disk).unwrap();
+    std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
+    let another = std::fs::File::open(&disk).unwrap();
+    assert!(!is_used(&another).unwrap());
     user.kill().unwrap();
     user.wait().unwrap();
+    assert!(used);
     assert_eq!(code, 2, "{printed}");
     assert!(
         printed.contains("is in use by another process"),

@@ -1,12 +1,12 @@
 //! `imgforge disk export`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::diskfile::{DiskFile, DiskFormat};
-use crate::host::outlet::Outlet;
+use crate::host::outlet::{Folder, Over};
 use crate::host::{interrupt, memory};
 use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::types::Machine;
@@ -56,7 +56,8 @@ impl Export {
         let name = self.stem()?;
         targets::need_tools(self.targets.iter().copied())?;
         let dir = &self.output;
-        std::fs::create_dir_all(dir).map_err(|cause| {
+        let opened = std::fs::create_dir_all(dir).and_then(|()| Folder::open(dir));
+        let folder = opened.map_err(|cause| {
             Error::usage(format!("{} cannot be written", dir.display())).cause(cause)
         })?;
         let host = disk::host(app)?;
@@ -93,24 +94,9 @@ impl Export {
         graph::failures(asked.collect(), &app.ui)?;
         let outcomes = graph::run(&self.nodes(), self.room(), |name| {
             let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
-            with(target, &|site| self.make(target, site))
+            with(target, &|site| make(target, site, &folder))
         })?;
         graph::failures(outcomes, &app.ui)
-    }
-
-    /// Makes the target's files, and gives them their place.
-    fn make(&self, target: &Target, site: &Site<'_>) -> Result<()> {
-        for told in targets::make(target, site, &(target.alone)(), None)? {
-            let path = put(&site.dir.join(&told.file), &self.output)?;
-            let size = path.metadata().map_or(0, |meta| meta.len());
-            out::print(&format!(
-                "{}: {}, sha512 {}\n",
-                path.display(),
-                Size::bytes(size).human(),
-                told.sha512
-            ))?;
-        }
-        Ok(())
     }
 
     /// Who hears about the work for a target; its name is told where there are several.
@@ -175,9 +161,20 @@ impl Export {
     }
 }
 
-/// Gives a complete file its place by one rename.
-fn put(from: &Path, dir: &Path) -> Result<PathBuf> {
-    let to = dir.join(from.file_name().unwrap_or_default());
-    Outlet::of(&to)?.copy(from)?;
-    Ok(to)
+/// Makes the target's files, and gives each its place by one rename.
+fn make(target: &Target, site: &Site<'_>, folder: &Folder) -> Result<()> {
+    for told in targets::make(target, site, &(target.alone)(), None)? {
+        let made = site.dir.join(&told.file);
+        let name = made.file_name().unwrap_or_default();
+        let outlet = folder.outlet(name, Over::Anything)?;
+        outlet.copy(&made)?;
+        let size = made.metadata().map_or(0, |meta| meta.len());
+        out::print(&format!(
+            "{}: {}, sha512 {}\n",
+            outlet.path().display(),
+            Size::bytes(size).human(),
+            told.sha512
+        ))?;
+    }
+    Ok(())
 }

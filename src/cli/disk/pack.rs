@@ -1,10 +1,13 @@
 //! `imgforge disk pack`.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use crate::cli::{App, out, recipes};
 use crate::error::{Context as _, Result};
+use crate::host::diskfile;
 use crate::host::imagefile::ImageFile;
+use crate::host::outlet::Outlet;
 use crate::host::taken::{self, Taken};
 use crate::host::temporary;
 use crate::pack::{self, BlockCache, Options, Packed};
@@ -81,20 +84,22 @@ impl Pack {
         // One that becomes a qcow2 meanwhile is packed as the file that it is.
         let doing = || format!("reading {}", self.file.display());
         let file = taken::named(&self.file)?;
-        let raw = taken::open_straight(&file).doing(doing)?;
+        let out = Outlet::of(&self.output)?;
+        let raw = diskfile::open(&file)?;
         if ImageFile::of_open(&raw).doing(doing)? != ImageFile::Qcow2 {
-            return pack::compress_open(raw, &file, &self.output, &options, ui);
+            return pack::compress_open(raw, &file, &out, &options, ui);
         }
         let disk = Taken::disk(&file, "qcow2", &self.backing)?;
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
-            .tempdir_in(temporary::beside(&self.output))
+            .tempdir_in(temporary::beside(&out.real()))
             .doing(|| format!("writing {}", self.output.display()))?;
         let raw = scratch.path().join("disk.raw");
         ui.step("flattening the disk");
         pack::flatten(disk.path(), "qcow2", &raw, ui)?;
         ui.step("compressing");
-        pack::compress(&raw, &self.output, &options, ui)
+        let flat = File::open(&raw).doing(doing)?;
+        pack::compress_open(flat, &raw, &out, &options, ui)
     }
 }
 

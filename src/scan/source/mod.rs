@@ -18,7 +18,7 @@ use super::entry::Entry;
 use super::holes::{self, Condensed, Pieces};
 use super::{Host, Report, Scanner, Subject, raw, rules};
 use crate::error::{Context as _, Error, Result};
-use crate::host::{interrupt, taken};
+use crate::host::{interrupt, opened};
 use crate::pack;
 pub(super) use archive::tar;
 use parts::{Content, Volume};
@@ -37,7 +37,7 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
             let name = format!("{prefix}/{inside}");
             let entry = Entry::new(name, meta.mode(), (meta.uid(), meta.gid()), meta.len());
             if meta.is_file() {
-                let mut file = taken::open_itself(&path).doing(doing)?;
+                let mut file = opened::open_itself(&path).doing(doing)?;
                 if meta.blocks() * 512 + holes::WORTH <= meta.len() {
                     with_holes(&file, &entry, scanner)?;
                 } else {

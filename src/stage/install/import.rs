@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
 use crate::host::qemu_img::{qemu_img, resize};
-use crate::host::{others, sparse, taken, temporary};
+use crate::host::{opened, others, sparse, temporary};
 use crate::pack::read::streams;
 use crate::stage::install::{Base, BaseDisk, to_qcow2};
 use crate::store::media::Media;
@@ -99,7 +99,7 @@ pub fn is_url(image: &str) -> bool {
 /// neither is used where it is.
 fn unpack(input: &Input<'_>, path: &Path) -> Result<PathBuf> {
     let doing = || format!("unpacking {}", input.image);
-    let file = taken::open(path).doing(doing)?;
+    let file = opened::open(path).doing(doing)?;
     let kind = ImageFile::of_open(&file).doing(doing)?;
     let to = input.scratch.join("image");
     if !kind.is_compressed() {
@@ -118,7 +118,7 @@ fn unpack(input: &Input<'_>, path: &Path) -> Result<PathBuf> {
         ImageFile::Xz => fill(input, &to, streams(reader, MEMORY)?)?,
         // The program is twice as fast as the crate.
         ImageFile::Gzip => {
-            let gzip = Program::new("gzip").arg("-dc").stdin(file);
+            let gzip = Program::new("gzip").arg("-dc").stdin(file).apart();
             let mut running = gzip.spawn()?;
             // First what ended the copy: gzip only fails of it.
             fill(input, &to, running.take_stdout())?;

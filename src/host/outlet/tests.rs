@@ -1,0 +1,147 @@
+//! Results in directories of others.
+
+use super::*;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+/// The directory's owner puts a link in the place of what is being written.
+#[test]
+fn a_link_in_the_place_of_an_unfinished_file_leads_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("victim"), "theirs").unwrap();
+    std::fs::set_permissions(at("victim"), Permissions::from_mode(0o600)).unwrap();
+    let outlet = Outlet::of(&at("out")).unwrap();
+    let new = outlet.create_named(0o600).unwrap();
+    let name = at(new.name.as_ref().unwrap().to_str().unwrap());
+    std::fs::remove_file(&name).unwrap();
+    symlink(at("victim"), &name).unwrap();
+    new.file().write_all(b"ours").unwrap();
+    let readable = Permissions::from_mode(0o644);
+    new.file().set_permissions(readable).unwrap();
+    new.appear().unwrap();
+    assert_eq!(std::fs::read(at("victim")).unwrap(), b"theirs");
+    assert_eq!(at("victim").metadata().unwrap().mode() & 0o777, 0o600);
+    assert!(at("out").is_symlink());
+}
+
+/// The directory's owner puts a link in the place of the directory.
+#[test]
+fn a_result_goes_to_the_directory_that_was_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("named")).unwrap();
+    std::fs::create_dir(at("etc")).unwrap();
+    std::fs::write(at("made"), "ours").unwrap();
+    let take = |outlet: &Outlet, made: &Path| outlet.take(made, None);
+    for by in [Outlet::copy, take] {
+        let outlet = Outlet::of(&at("named/passwd")).unwrap();
+        std::fs::rename(at("named"), at("moved")).unwrap();
+        symlink(at("etc"), at("named")).unwrap();
+        by(&outlet, &at("made")).unwrap();
+        assert_eq!(std::fs::read(at("moved/passwd")).unwrap(), b"ours");
+        assert_eq!(at("etc").read_dir().unwrap().count(), 0);
+        std::fs::remove_file(at("named")).unwrap();
+        std::fs::rename(at("moved"), at("named")).unwrap();
+    }
+}
+
+#[test]
+fn what_comes_from_another_file_system_keeps_its_mode_and_its_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let made = File::create_new(at("made")).unwrap();
+    made.set_len(8 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&made, b"data", 5 << 20).unwrap();
+    made.set_permissions(Permissions::from_mode(0o4750))
+        .unwrap();
+    let made = File::open(at("made")).unwrap();
+    Outlet::of(&at("out")).unwrap().bring(&made, None).unwrap();
+    let data = at("out").metadata().unwrap();
+    assert_eq!(data.mode() & 0o7777, 0o750, "no rights of its owner");
+    assert!(data.blocks() * 512 < 1 << 20, "{} blocks", data.blocks());
+    assert!(std::fs::read(at("out")).unwrap() == std::fs::read(at("made")).unwrap());
+    assert_eq!(dir.path().read_dir().unwrap().count(), 2);
+}
+
+/// As on a file system without owners: root may not give a file away either.
+#[test]
+fn where_owners_cannot_be_changed_the_result_stays() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["old", "made", "far"] {
+        std::fs::write(at(name), "ours").unwrap();
+    }
+    // Who is not root may not give it away anyway.
+    drop(std::os::unix::fs::chown(at("old"), Some(1), Some(1)));
+    let (old, far) = (
+        at("old").metadata().unwrap(),
+        File::open(at("far")).unwrap(),
+    );
+    let done = std::thread::scope(|scope| {
+        let without = || {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective.remove(CapabilitySet::CHOWN);
+            set_capabilities(None, sets).unwrap();
+            let outlet = Outlet::of(&at("out")).unwrap();
+            let taken = outlet.take(&at("made"), Some(&old));
+            taken.and_then(|()| Outlet::of(&at("brought"))?.bring(&far, Some(&old)))
+        };
+        scope.spawn(without).join().unwrap()
+    });
+    done.unwrap();
+    for name in ["out", "brought"] {
+        assert_eq!(std::fs::read(at(name)).unwrap(), b"ours");
+    }
+}
+
+#[test]
+fn a_result_in_the_place_of_another_gets_its_owner_and_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("old"), "old").unwrap();
+    std::fs::set_permissions(at("old"), Permissions::from_mode(0o4640)).unwrap();
+    let given = std::os::unix::fs::chown(at("old"), Some(1), Some(1)).is_ok();
+    let old = at("old").metadata().unwrap();
+    std::fs::write(at("made"), "new").unwrap();
+    let outlet = Outlet::of(&at("old")).unwrap();
+    outlet.take(&at("made"), Some(&old)).unwrap();
+    let new = at("old").metadata().unwrap();
+    assert_eq!((new.uid() == 1, new.gid() == 1), (given, given));
+    assert_eq!(new.mode() & 0o7777, 0o640);
+}
+
+#[test]
+fn a_result_gets_the_group_of_a_directory_that_gives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("made"), "ours").unwrap();
+    std::fs::create_dir(at("shared")).unwrap();
+    let mine = at("made").metadata().unwrap().gid();
+    let other = rustix::process::getgroups().unwrap();
+    let other = other.into_iter().map(|group| group.as_raw());
+    let other = other.chain([1]).find(|group| *group != mine).unwrap();
+    // An ordinary user without a second group gives it the only one.
+    let given = std::os::unix::fs::chown(at("shared"), None, Some(other)).is_ok();
+    std::fs::set_permissions(at("shared"), Permissions::from_mode(0o2775)).unwrap();
+    let made = File::open(at("made")).unwrap();
+    Outlet::of(&at("shared/out"))
+        .unwrap()
+        .bring(&made, None)
+        .unwrap();
+    let got = at("shared/out").metadata().unwrap().gid();
+    assert_eq!(got, if given { other } else { mine });
+}
+
+/// Who is killed meanwhile leaves nothing.
+#[test]
+fn an_unfinished_file_has_no_name_where_the_file_system_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = Outlet::of(&dir.path().join("out")).unwrap().create(0o600);
+    let new = new.unwrap();
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    new.file().write_all(b"ours").unwrap();
+    new.appear().unwrap();
+    assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"ours");
+}
