@@ -6,7 +6,7 @@ use std::{io, iter};
 
 use crate::error::{Error, Result};
 use crate::host::durable;
-use crate::host::ours::{self, Owners};
+use crate::host::ours::{self, Fault, Owners, Seen};
 
 /// Every name that imgforge gives to something in a state directory, and what file systems have at
 /// their root.
@@ -46,31 +46,42 @@ pub fn check(state: &Path) -> Result<()> {
         return Ok(());
     };
     let owners = Owners::me_and_root();
-    let found = |path: &Path| path.symlink_metadata().ok();
-    if found(&state).is_some_and(|found| ![0, ours::me()].contains(&found.uid())) {
+    let of = |seen: Seen| seen.data().uid();
+    if Seen::at(&state).is_ok_and(|seen| ![0, ours::me()].contains(&of(seen))) {
         return Err(of_another(&state));
     }
     let parts = NAMES.iter().map(|part| state.join(part));
     for path in iter::once(state.clone()).chain(parts) {
-        let Some(found) = found(&path) else { continue };
-        let fault = owners.fault(&path, &found, false);
-        let (why, mend) = match fault {
-            Some(fault) => (fault.why, fault.mend.map(|mend| format!("`{mend}`"))),
-            None if found.is_dir() || found.is_file() => continue,
-            None => (
-                format!("{} is a link, or no directory", path.display()),
-                Some("put a directory there, or `mount --bind` the one elsewhere".into()),
-            ),
-        };
-        let state = state.display();
-        let what = format!("others can change what is in the state directory {state}");
-        let hint = mend.map_or_else(
-            || ANOTHER.to_owned(),
-            |mend| format!("{mend}; or {ANOTHER}"),
-        );
-        return Err(Error::host(what).cause(why).hint(hint));
+        let Ok(seen) = Seen::at(&path) else { continue };
+        match owners.fault(&path, &seen, false) {
+            Some(fault) => return Err(changed(&state, fault)),
+            None if seen.data().is_dir() || seen.data().is_file() => {}
+            None => {
+                let why = format!("{} is a link, or no directory", path.display());
+                let mend = "put a directory there, or `mount --bind` the one elsewhere";
+                return Err(others_can(&state, why, Some(mend.into())));
+            }
+        }
     }
-    Ok(())
+    // Who may rename it, or what it is in, puts another one there.
+    let above = Owners::obeyed().and_of_the_root_directory();
+    let above = state.parent().and_then(|dir| above.fault_at_or_above(dir));
+    above.map_or(Ok(()), |fault| Err(changed(&state, fault)))
+}
+
+fn changed(state: &Path, fault: Fault) -> Error {
+    others_can(state, fault.why, fault.mend.map(|mend| format!("`{mend}`")))
+}
+
+fn others_can(state: &Path, why: String, mend: Option<String>) -> Error {
+    let what = format!(
+        "others can change what is in the state directory {}",
+        state.display()
+    );
+    let mend = mend.map_or_else(String::new, |mend| format!("{mend}; or "));
+    Error::host(what)
+        .cause(why)
+        .hint(format!("{mend}{ANOTHER}"))
 }
 
 /// What is said of a state directory whose owner this user is not.
@@ -87,4 +98,26 @@ pub fn of_another(state: &Path) -> Error {
 /// When it cannot be made.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     durable::create_dir(path, 0o700)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, create_dir, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn who_may_rename_a_state_directory_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let above = dir.path().join("above");
+        let state = above.join("of/state");
+        for made in [&above, &above.join("of"), &state] {
+            create_dir(made).unwrap();
+            set_permissions(made, Permissions::from_mode(0o700)).unwrap();
+        }
+        for (mode, good) in [(0o755, true), (0o777, false), (0o1777, true)] {
+            set_permissions(&above, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check(&state).is_ok(), good, "{mode:o}");
+        }
+    }
 }

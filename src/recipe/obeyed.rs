@@ -1,12 +1,13 @@
 //! Whose recipe repositories are obeyed: imgforge.yaml names hooks, keys and the state directory, and
 //! is looked for in every directory above.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::config;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
-use crate::host::ours::{Fault, Owners};
+use crate::host::ours::{Fault, Owners, Seen};
 
 /// The environment variable of `--trust`.
 pub const TRUST: &str = "IMGFORGE_TRUST";
@@ -22,34 +23,42 @@ pub(super) fn check(root: &Path, trusted: &[PathBuf], owners: &Owners) -> Result
 }
 
 fn fault(root: &Path, owners: &Owners) -> Option<Fault> {
-    let at = |path: &Path, found: std::io::Result<_>| owners.fault(path, &found.ok()?, false);
+    let at = |path: &Path, seen: std::io::Result<_>| owners.fault(path, &seen.ok()?, false);
+    let above = |path: &Path| {
+        let owners = owners.clone().and_of_the_root_directory();
+        owners.fault_at_or_above(path.parent()?)
+    };
+    // Whose a link is, and what it leads to, and what is above that.
+    let led = |path: &PathBuf| {
+        at(path, Seen::at(path))
+            .or_else(|| at(path, Seen::behind(path)))
+            .or_else(|| above(&path.canonicalize().ok()?).filter(|_| path.is_symlink()))
+    };
     let names = [config::FILE, "recipes"].map(|name| root.join(name));
-    at(root, root.symlink_metadata())
-        .or_else(|| {
-            let mut names = names.iter();
-            names.find_map(|path| {
-                // Whose the link is, and what it leads to.
-                let named = at(path, path.symlink_metadata());
-                named.or_else(|| at(path, path.metadata()))
-            })
-        })
-        .or_else(|| {
-            let above = owners.clone().and_of_the_root_directory();
-            above.fault_at_or_above(root.parent()?)
-        })
+    at(root, Seen::at(root))
+        .or_else(|| names.iter().find_map(led))
+        .or_else(|| above(root))
+}
+
+/// Whether everybody makes files there, as in /tmp: nobody can trust them all.
+fn is_everybodys(dir: &Path) -> bool {
+    Seen::at(dir).is_ok_and(|seen| seen.data().mode() & 0o1002 == 0o1002)
 }
 
 fn refused(root: &Path, fault: &Fault) -> Error {
     let (shown, word) = (root.display(), quote(&root.to_string_lossy()));
     let mend = fault.mend.as_ref();
     let mend = mend.map(|mend| format!("`{mend}`, or work in another directory"));
+    let mend = mend.unwrap_or_else(|| "work in another directory".into());
     Error::host(format!("the recipe repository {shown} is not obeyed"))
         .cause(&fault.why)
         .cause("who can write there would choose hooks, keys and the state directory of this user")
-        .hint(format!(
-            "if you trust all who can, `export {TRUST}={word}`, or --trust {word}; else {}",
-            mend.unwrap_or_else(|| "work in another directory".into())
-        ))
+        .hint(match is_everybodys(root) {
+            true => mend,
+            false => format!(
+                "if you trust all who can, `export {TRUST}={word}`, or --trust {word}; else {mend}"
+            ),
+        })
 }
 
 #[cfg(test)]
@@ -104,7 +113,8 @@ mod tests {
         assert!(Repo::open(&root).is_ok());
         // As /tmp: who may make a file there may make this one.
         set(&root, 0o1777);
-        assert!(Repo::open(&root).is_err());
+        let text = Repo::open(&root).unwrap_err().render();
+        assert!(!text.contains("trust"), "{text}");
         set(&root, 0o755);
         // Those above may be: there each renames what is their own.
         set(root.parent().unwrap(), 0o1777);
@@ -114,12 +124,21 @@ mod tests {
     #[test]
     fn a_link_to_what_others_may_write_is_not_obeyed() {
         let (dir, root) = repository();
-        let file = dir.path().join("elsewhere.yaml");
+        let shared = dir.path().join("shared");
+        create_dir(&shared).unwrap();
+        let file = shared.join("elsewhere.yaml");
         write(&file, "").unwrap();
         std::fs::remove_file(root.join(config::FILE)).unwrap();
         std::os::unix::fs::symlink(&file, root.join(config::FILE)).unwrap();
+        let set = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
         assert!(Repo::open(&root).is_ok());
-        set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        set(&file, 0o666);
         assert!(Repo::open(&root).is_err());
+        set(&file, 0o644);
+        // Who may rename it puts another one there.
+        set(&shared, 0o777);
+        assert!(Repo::open(&root).is_err());
+        set(&shared, 0o755);
+        assert!(Repo::open(&root).is_ok());
     }
 }

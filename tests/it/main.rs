@@ -6,6 +6,7 @@ mod cli;
 mod disk_seal;
 mod floors;
 mod fstab;
+mod fuse;
 mod gate;
 mod git;
 mod grow;
