@@ -71,7 +71,8 @@ pub(super) fn search(
 fn unpacking(file: &Path) -> Program {
     let program = Program::new("unsquashfs").args(["-no-progress", "-quiet", "-pf", "/dev/stdout"]);
     let program = program.args(["-processors", "1", "-da", "64", "-fr", "64"]);
-    program.arg(file).on_foreign_content(SECONDS)
+    let program = program.arg(file).on_foreign_content(SECONDS);
+    program.seeing(file)
 }
 
 /// What a program prints. Reading ends with imgforge, and with the patience.
@@ -220,6 +221,12 @@ fn item(rest: &[u8]) -> Option<Option<(u64, u64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_sees_nothing_else() {
+        let file = Path::new("/a/file");
+        assert_eq!(unpacking(file).sees(), Some(vec![file]));
+    }
 
     #[test]
     fn the_list_of_files_is_read_to_its_end() {

@@ -90,7 +90,8 @@ pub(super) fn whole(site: &Site<'_>, unit: u64) -> Result<Option<PathBuf>> {
 
 /// Moves the backup of a GPT to the end of a disk that has grown.
 fn table_at_the_end(raw: &Path) -> Result<()> {
-    let kind = Program::new("sfdisk").args(["--json"]).arg(raw).text();
+    let kind = Program::new("sfdisk").args(["--json"]).arg(raw);
+    let kind = kind.on_foreign_file().seeing(raw).text();
     if !kind
         .is_ok_and(|text| text.contains("\"label\": \"gpt\"") || text.contains("\"label\":\"gpt\""))
     {
@@ -99,6 +100,8 @@ fn table_at_the_end(raw: &Path) -> Result<()> {
     Program::new("sfdisk")
         .args(["-q", "--relocate", "gpt-bak-std"])
         .arg(raw)
+        .on_foreign_file()
+        .changing(raw)
         .run()
 }
 

@@ -73,6 +73,13 @@ impl Program {
         self
     }
 
+    /// The files that it sees, where it sees no others.
+    #[cfg(test)]
+    pub(crate) fn sees(&self) -> Option<Vec<&Path>> {
+        let files = self.apart.as_ref()?.iter();
+        Some(files.map(|file| &*file.path).collect())
+    }
+
     /// Shows it a file to read.
     #[must_use]
     pub fn seeing(self, file: impl AsRef<Path>) -> Self {

@@ -203,6 +203,13 @@ fn read_at(file: &mut ext4_view::File, at: u64, into: &mut [u8]) -> io::Result<u
     file.read_bytes(into).map_err(io::Error::other)
 }
 
+/// The program that says what an ext that begins there has.
+pub(super) fn debugfs(raw: &Path, start: u64, request: &str) -> Program {
+    let image = format!("{}?offset={start}", raw.display());
+    let debugfs = Program::new("debugfs").args(["-R", request, &image]);
+    debugfs.on_foreign_file().seeing(raw)
+}
+
 /// Where a large file has data, as debugfs knows it; nothing where it has few holes, or a name
 /// that debugfs cannot be told.
 fn pieces(raw: &Path, start: u64, path: &[u8], size: u64) -> Option<Pieces> {
@@ -210,11 +217,7 @@ fn pieces(raw: &Path, start: u64, path: &[u8], size: u64) -> Option<Pieces> {
     if name.contains(['"', '\n', '\r']) {
         return None;
     }
-    let told = |request: String| {
-        let image = format!("{}?offset={start}", raw.display());
-        let debugfs = Program::new("debugfs").args(["-R", &request, &image]);
-        debugfs.on_foreign_file().text().ok()
-    };
+    let told = |request: String| debugfs(raw, start, &request).text().ok();
     let block = told("stats -h".into())?
         .lines()
         .find_map(|line| line.strip_prefix("Block size:")?.trim().parse().ok())?;

@@ -182,21 +182,36 @@ fn system(raw: &Path, content: Content, start: u64, size: u64) -> Option<FileSys
     if content == Content::NoFiles {
         return Some(FileSystem::default());
     }
+    let printed = blkid(raw, start, size).text().ok()?;
+    let pairs = printed.lines().filter_map(|line| line.split_once('='));
+    Some(FileSystem::of_blkid(pairs))
+}
+
+fn blkid(raw: &Path, start: u64, size: u64) -> Program {
     let [start, size] = [start, size].map(|bytes| bytes.to_string());
-    let printed = Program::new("blkid")
+    Program::new("blkid")
         .args(["-p", "-o", "export", "-O", &start, "-S", &size])
         .arg(raw)
         .on_foreign_file()
+        .seeing(raw)
         .done_with(NOTHING)
-        .text()
-        .ok()?;
-    let pairs = printed.lines().filter_map(|line| line.split_once('='));
-    Some(FileSystem::of_blkid(pairs))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    #[test]
+    fn who_reads_a_disk_of_others_sees_nothing_else() {
+        let raw = Path::new("/a/disk");
+        for program in [
+            blkid(raw, 0, 512),
+            super::super::table::sfdisk(raw),
+            super::super::ext::debugfs(raw, 0, "stats"),
+        ] {
+            assert_eq!(program.sees(), Some(vec![raw]), "{}", program.line());
+        }
+    }
 
     pub(in super::super) fn disk(size: u64) -> (tempfile::NamedTempFile, File) {
         let temporary = tempfile::NamedTempFile::new().unwrap();

@@ -68,15 +68,20 @@ const GPT: &[u8; 8] = b"EFI PART";
 /// Sectors that are larger than sfdisk expects of a file.
 const LARGE: u64 = 4096;
 
+/// The program that prints the table of a raw disk.
+pub(super) fn sfdisk(raw: &Path) -> Program {
+    let sfdisk = Program::new("sfdisk").args(["--json"]).arg(raw);
+    sfdisk.on_foreign_file().seeing(raw)
+}
+
 /// The partitions of a raw disk of `whole` bytes; `None` where there is no table of them, but
 /// something that looks like one: the boot sector of a FAT ends as an MBR does.
 pub(super) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>> {
     if bytes::<8>(file, 512) != *GPT && is_protected(file) && is_whole(file, LARGE) {
         return gpt(file, LARGE);
     }
-    let printed = Program::new("sfdisk").args(["--json"]).arg(raw);
-    let printed = printed.on_foreign_file().json();
-    let table = printed
+    let table = sfdisk(raw)
+        .json()
         .map(|printed: Printed| printed.partitiontable)
         .ok()?;
     let sector = table.sectorsize.unwrap_or(512);

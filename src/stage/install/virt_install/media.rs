@@ -181,10 +181,16 @@ fn present(file: &Path, what: &str, key: &str) -> Result<()> {
 
 /// Whether an ISO image has a file. What cannot be read is for virt-install to complain about.
 fn holds(iso: &Path, file: &str) -> bool {
-    let listed = Program::new("xorriso")
+    listing(iso, file)
+        .text()
+        .is_ok_and(|text| text.contains(file))
+}
+
+fn listing(iso: &Path, file: &str) -> Program {
+    Program::new("xorriso")
         .args(["-report_about", "SORRY", "-indev"])
         .arg(iso)
         .args(["-find", &format!("/{file}"), "-exec", "echo"])
-        .text();
-    listed.is_ok_and(|text| text.contains(file))
+        .on_foreign_file()
+        .seeing(iso)
 }
