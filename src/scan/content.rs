@@ -6,7 +6,7 @@ use super::decode::{self, Form};
 use super::find::Finder;
 use super::frames::Frames;
 use super::stream::hold;
-use super::{journal, nested, squashfs};
+use super::{cpio, journal, nested, squashfs};
 
 /// How often something packed may be in something packed.
 pub(super) const DEPTH: u32 = 8;
@@ -94,7 +94,15 @@ impl Search<'_> {
         }
         let mut all = Cursor::new(head).chain(content);
         let Some(form) = form else {
-            return self.bytes(&mut all, member, found);
+            let mut start = Vec::new();
+            (&mut all).take(decode::START).read_to_end(&mut start)?;
+            if decode::is_iso(&start) {
+                found.close(
+                    member,
+                    "it is an ISO image, whose files are not looked into".into(),
+                );
+            }
+            return self.bytes(&mut Cursor::new(start).chain(all), member, found);
         };
         if depth == 0 {
             found.close(member, "it is packed too often".into());
@@ -118,7 +126,8 @@ impl Search<'_> {
                 result
             }
             Form::Tar => nested::tar(self, &mut all, depth, member, found),
-            Form::Deb => nested::deb(self, &mut all, depth, member, found),
+            Form::Ar => nested::ar(self, &mut all, depth, member, found),
+            Form::OldCpio => cpio::search(self, &mut all, depth, member, found),
             Form::Rpm => nested::rpm(self, &mut all, depth, member, found),
             form => {
                 let frames = Frames::new(form, &mut all, depth < DEPTH);

@@ -1,5 +1,8 @@
 //! Compressed contents, known by their first bytes and never by their name.
 
+use super::cpio;
+use crate::host::imagefile::{self, ImageFile};
+
 /// How a content is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -21,12 +24,14 @@ pub(super) enum Form {
     Skippable,
     /// An archive for the kernel, which compressed ones may follow.
     Cpio,
+    /// An archive of cpio that is not for the kernel.
+    OldCpio,
     /// An archive of tar.
     Tar,
     /// A zip archive, as jar and docx files are.
     Zip,
-    /// A package of Debian: an archive of ar.
-    Deb,
+    /// An archive of ar, as packages of Debian and libraries are.
+    Ar,
     /// A package of rpm.
     Rpm,
     /// A squashfs, as snaps are.
@@ -53,20 +58,45 @@ pub(super) fn form(head: &[u8]) -> Option<Form> {
         [b'P', b'K', 3, 4, ..] => Form::Zip,
         [0xed, 0xab, 0xee, 0xdb, ..] => Form::Rpm,
         [b'h', b's', b'q', b's', ..] => Form::Squashfs,
-        _ if head.starts_with(b"!<arch>\ndebian-binary") => Form::Deb,
-        _ if head.get(257..262) == Some(b"ustar") => Form::Tar,
+        _ if head.starts_with(b"!<arch>\n") => Form::Ar,
+        _ if imagefile::is_tar(head) => Form::Tar,
+        _ if cpio::is_old(head) => Form::OldCpio,
         _ if is_zlib(head) => Form::Zlib,
         _ if is_lzma(head) => Form::Lzma,
         _ => return None,
     })
 }
 
+/// How many first bytes [`is_iso`] looks at.
+pub(super) const START: u64 = ISO.0 as u64 + 5;
+
+/// Where the first descriptor of an ISO image has which word: the sixteen sectors before are any
+/// boot loader's.
+const ISO: (usize, &[u8]) = (16 * 2048 + 1, b"CD001");
+
+/// Whether an ISO image begins so.
+pub(super) fn is_iso(start: &[u8]) -> bool {
+    start.get(ISO.0..) == Some(ISO.1)
+}
+
 /// A container whose content the scan cannot see.
 pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
-    let known: [(&[u8], &str); 11] = [
+    let known: [(&[u8], &str); 17] = [
         (b"7z\xbc\xaf", "a 7z archive, which is compressed"),
         (b"QFI\xfb", "a qcow2 disk, which may be compressed"),
         (b"KDMV", "a VMDK disk, which may be compressed"),
+        (b"COWD", "a VMDK disk, whose files are not looked into"),
+        (b"QED\0", "a QED disk, whose files are not looked into"),
+        (b"conectix", "a VHD disk, whose files are not looked into"),
+        (b"vhdxfile", "a VHDX disk, whose files are not looked into"),
+        (
+            b"WithoutFreeSpace",
+            "a Parallels disk, whose files are not looked into",
+        ),
+        (
+            b"WithouFreSpacExt",
+            "a Parallels disk, whose files are not looked into",
+        ),
         (b"Rar!", "a rar archive, which is compressed"),
         (b"MSCF", "a cabinet, which is compressed"),
         (b"\x02\x21\x4c\x18", "compressed by an old LZ4"),
@@ -78,6 +108,9 @@ pub(super) fn closed(head: &[u8]) -> Option<&'static str> {
     ];
     let found = known.iter().find(|(magic, _)| head.starts_with(magic));
     found.map(|(_, what)| *what).or(match head {
+        _ if ImageFile::by_head(head) == ImageFile::Vdi => {
+            Some("a VDI disk, whose files are not looked into")
+        }
         // Two bytes would be in many files; the third says how many bits a code has.
         [0x1f, 0x9d, bits, ..] if bits & 0x60 == 0 && (9..=16).contains(&(bits & 0x1f)) => {
             Some("compressed by compress(1)")

@@ -12,6 +12,7 @@
 mod allow;
 mod candidate;
 mod content;
+mod cpio;
 mod declared;
 mod decode;
 mod entry;
@@ -54,7 +55,7 @@ pub use scanner::Scanner;
 
 /// Changes when a scan could say something else about the same bytes; a part of the keys of stages
 /// that use it.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Something that should not be in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ const MOST: u64 = 256 << 20;
 const MEMBERS: usize = 1 << 20;
 
 /// How a member of an archive is called, behind the archives that it is in.
-fn named(outer: &str, name: &str) -> String {
+pub(super) fn named(outer: &str, name: &str) -> String {
     format!("{outer}{name}: ")
 }
 
@@ -92,8 +92,8 @@ pub(super) fn zip(
     Ok(())
 }
 
-/// A package of Debian: an archive of ar with archives of tar.
-pub(super) fn deb(
+/// An archive of ar: a package of Debian, which has archives of tar, or a library.
+pub(super) fn ar(
     search: &Search<'_>,
     content: &mut dyn Read,
     depth: u32,

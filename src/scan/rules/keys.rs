@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::der::is_der_key;
+use super::pem;
 use super::text::{line_with, lines};
 use crate::scan::homes::Keys;
 use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
@@ -28,8 +29,8 @@ const fn bytes(name: &'static str, bytes: &'static Bytes) -> Rule {
 }
 
 pub(super) const RULES: &[Rule] = &[
-    bytes("private-key", &PEM),
-    bytes("encoded-private-key", &ENCODED),
+    bytes("private-key", &pem::PLAIN),
+    bytes("encoded-private-key", &pem::ENCODED),
     bytes(
         "putty-key",
         &Bytes {
@@ -242,25 +243,6 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-const PEM: Bytes = Bytes {
-    anchors: &["-----BEGIN ", "---- BEGIN SSH2 "],
-    pattern: r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----",
-    judge: |_, after| has_body(after),
-    not_in: &[],
-};
-
-/// A PEM text that was encoded once more, as kubeconfig and Kubernetes' secrets have it.
-const ENCODED: Bytes = Bytes {
-    anchors: &["LS0tLS1CRUdJTi"],
-    pattern: r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}",
-    judge: |found, _| {
-        let head: Vec<u8> = found.iter().take(80).copied().collect();
-        let text = decode(&head[..head.len() / 4 * 4]);
-        contains(&text, b"PRIVATE KEY")
-    },
-    not_in: &[],
-};
-
 fn always(_: &[u8], _: &[u8]) -> bool {
     true
 }
@@ -273,80 +255,6 @@ fn run(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
     text.iter().take_while(|byte| wanted(**byte)).count()
 }
 
-/// Whether the text goes on with base64, behind headers and whatever stands for a line's end in
-/// the language that the key was written into. A program that only knows the frame has none.
-fn has_body(after: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(&after[..after.len().min(1200)]);
-    let text = text
-        .replace("\\r", "")
-        .replace("\\n", "\n")
-        .replace("&#10;", "\n")
-        .replace("%0A", "\n");
-    let mut digits = 0;
-    for line in text.lines().take(24) {
-        let line = line.trim_matches([' ', '\t', '"', '\'', '+', ',', '\\', '>', '|', '.', '*']);
-        if line.is_empty() || (line.contains(": ") && digits == 0) || line.starts_with("#") {
-            continue;
-        }
-        let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
-        let digits_here = line.chars().take_while(|c| base64(*c)).count();
-        digits += digits_here;
-        if digits >= 40 {
-            return true;
-        }
-        if digits_here < line.chars().count() {
-            return false;
-        }
-    }
-    false
-}
-
-fn decode(text: &[u8]) -> Vec<u8> {
-    let value = |byte: &u8| match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let mut out = vec![];
-    for four in text.chunks_exact(4) {
-        let bits = four
-            .iter()
-            .fold(0u32, |sum, byte| sum << 6 | u32::from(value(byte)));
-        out.extend_from_slice(&bits.to_be_bytes()[1..]);
-    }
-    out
-}
-
 fn authorized_keys(case: &Case<'_>) -> Keys {
     Keys::read(lines(&case.text()), case.declared)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_has_a_body_in_every_language() {
-        let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7";
-        for after in [
-            format!("\n{body}\n"),
-            format!("\r\n{body}\r\n"),
-            format!("\\n{body}\\n-----END"),
-            format!("\\n\" +\n \"{body}\\n\""),
-            format!("\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AB\n\n{body}"),
-            format!("\nVersion: GnuPG v2\n\n{body}"),
-        ] {
-            assert!(has_body(after.as_bytes()), "{after}");
-        }
-        for after in [
-            "",
-            "\0%s\0error reading",
-            "\n...\n-----END",
-            "' in text: raise ValueError",
-        ] {
-            assert!(!has_body(after.as_bytes()), "{after}");
-        }
-    }
 }

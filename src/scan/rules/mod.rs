@@ -6,6 +6,7 @@ mod der;
 mod identity;
 mod keys;
 mod modes;
+mod pem;
 mod text;
 mod tokens;
 mod traces;
