@@ -13,7 +13,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
         "missing",
         "from: mini\nconfigure: [{packages: [no-such-package-at-all]}]\n",
     );
-    world.fails(
+    world.fails_to_configure(
         "missing",
         &[
             "step 1/1 (packages no-such-package-at-all) failed",
@@ -25,7 +25,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
         "full",
         "from: mini\nconfigure:\n- shell: {name: fill the disk, run: 'cat /dev/zero > /full'}\n",
     );
-    world.fails(
+    world.fails_to_configure(
         "full",
         &[
             "step 1/1 (fill the disk) failed",
@@ -51,7 +51,7 @@ fn e2e_a_server_that_does_not_answer_is_named() {
              - puppet: {{agent: {{server: '{server}', certname: node-a, wait: 5s}}}}\n"
         ),
     );
-    world.fails(
+    world.fails_to_configure(
         "lost",
         &[
             &format!("step 1/1 (puppet agent of {server}) failed with exit code 1"),
@@ -97,7 +97,7 @@ fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
         );
         world.image(image, &recipe);
         let resume = format!("`imgforge build {image}` goes on at this stage");
-        world.fails(
+        world.fails_to_configure(
             image,
             &[complaint, "\n  | the last words", "-console.log", &resume],
         );
@@ -139,7 +139,7 @@ fn e2e_user_data_is_applied_once_and_forgotten() {
         "from: cloudy\nconfigure: [{cloud-init: cloud/bad.yaml}]\n",
     );
     world.write("cloud/bad.yaml", "#cloud-config\nruncmd: 5\n");
-    world.fails(
+    world.fails_to_configure(
         "bad",
         &[
             "step 1/1 (cloud-init cloud/bad.yaml) failed",

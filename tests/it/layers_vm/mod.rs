@@ -166,7 +166,7 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
         "fails",
         "from: mini\nconfigure: [{ansible: {playbook: ansible/fails.yml}}]\n",
     );
-    world.fails(
+    world.fails_to_configure(
         "fails",
         &[
             "step 1/1 (ansible ansible/fails.yml) failed with exit code 2",
@@ -183,7 +183,7 @@ fn e2e_a_failing_task_is_named_and_what_came_before_is_not_repeated() {
         "restless",
         "from: mini\nconfigure: [{ansible: {playbook: ansible/restless.yml, idempotent: true}}]\n",
     );
-    world.fails(
+    world.fails_to_configure(
         "restless",
         &[
             "step 1/1 (ansible ansible/restless.yml) failed with exit code 1",

@@ -65,7 +65,7 @@ impl World {
     /// A build that fails: its error says all of `wanted`, and the next attempt finds what is
     /// below in the store.
     #[track_caller]
-    pub(super) fn fails(&self, name: &str, wanted: &[&str]) {
+    pub(super) fn fails_to_configure(&self, name: &str, wanted: &[&str]) {
         self.build(name, "configure").exits(1).says(wanted);
         let names = names(&state().join("store"));
         assert!(!names.iter().any(|name| name.starts_with(".draft")));

@@ -10,22 +10,21 @@ use imgforge::ui::Ui;
 
 use super::disk::{self, Tree};
 use super::{Run, states};
-use crate::repository::site::Site;
-use crate::repository::world::{Disk, publish, verify};
+use crate::repository::world::{Disk, World, publish, verify};
 
 /// The texts of indexes, by themselves and the key that signed them.
 type Texts = BTreeMap<(Vec<u8>, Vec<u8>), String>;
 
 /// A recipe repository, whose image a real `imgforge publish` publishes.
 struct Published {
-    site: Site,
+    site: World,
     /// What was verified already.
     verified: RefCell<Texts>,
 }
 
 impl Published {
     fn new() -> Self {
-        let site = Site::new();
+        let site = World::publishing();
         Published {
             site,
             verified: RefCell::default(),
@@ -37,9 +36,9 @@ impl Published {
         let mut raw = vec![0; 1 << 20];
         raw[510..512].copy_from_slice(&[0x55, 0xaa]);
         raw[..32].copy_from_slice(&disk.sha512.as_bytes()[..32]);
-        std::fs::write(self.site.world.path("disk.raw"), raw).unwrap();
+        std::fs::write(self.site.path("disk.raw"), raw).unwrap();
         let body = "install: {import: {image: disk.raw}}\nmachine: {disk: 1GiB}\n";
-        self.site.recipe("small", body);
+        self.site.image("small", body);
         self.site.ok(&["build", "small", "--until", "install"]);
         self.site.finish("small", disk);
     }
@@ -47,16 +46,13 @@ impl Published {
     /// What a loss of power leaves of the directory `root` while imgforge runs.
     fn run(&self, root: &str, arguments: &[&str]) -> Run {
         let scratch = tempfile::tempdir().unwrap();
-        let (root, publish) = (
-            self.site.world.path(root),
-            self.site.world.command(arguments),
-        );
+        let (root, publish) = (self.site.path(root), self.site.command(arguments));
         states(&root, &publish, scratch.path())
     }
 
     /// What readers find is signed and whole; which revisions they find.
     fn read(&self, tree: &Tree) -> BTreeSet<u64> {
-        let root = self.site.world.path("repo");
+        let root = self.site.path("repo");
         disk::restore(tree, &root);
         let Ok(signed) = std::fs::read(root.join("index.asc")) else {
             return BTreeSet::new();
@@ -79,7 +75,7 @@ impl Published {
     }
 
     fn audit(&self) {
-        let (root, ui) = (self.site.world.path("repo"), Ui::silent());
+        let (root, ui) = (self.site.path("repo"), Ui::silent());
         let ui = ui.stage("repository", "verify");
         let report = audit(root.to_str().unwrap(), &Signers::default(), &ui).unwrap();
         assert_eq!(report.faults, [""; 0]);
@@ -87,12 +83,12 @@ impl Published {
 
     /// It verifies, and the next publication ends well.
     fn goes_on(&self, tree: &Tree, next: &Disk) {
-        let root = self.site.world.path("repo");
+        let root = self.site.path("repo");
         disk::restore(tree, &root);
         if root.join("index.asc").exists() {
             self.audit();
         }
-        let repository: Repository = self.site.world.repository();
+        let repository: Repository = self.site.repository();
         let published = publish(&repository, next);
         let entries = repository.entries("stable").unwrap();
         let found = entries.iter().find(|entry| entry.id == "web-node").unwrap();
@@ -110,10 +106,10 @@ impl Published {
 
 /// What readers find during the run and afterwards, and that publishers go on.
 fn holds(published: &Published, run: &Run, during: &[u64], after: u64) {
-    let next = published.site.world.disk("next");
+    let next = published.site.disk("next");
     for tree in &run.after {
         assert_eq!(published.read(tree), [after].into());
-        let state = State::read(&published.site.world.path("repo")).unwrap();
+        let state = State::read(&published.site.path("repo")).unwrap();
         let revisions = &state.images["small"].revisions;
         assert!(revisions.contains_key(&after), "its number may come again");
     }
@@ -133,7 +129,7 @@ fn holds(published: &Published, run: &Run, during: &[u64], after: u64) {
 #[ignore = "long: src/repository src/gpg src/sync"]
 fn a_first_publication_is_there_when_it_said_so() {
     let published = Published::new();
-    published.build(&published.site.world.disk("one"));
+    published.build(&published.site.disk("one"));
     let run = published.run("repo", &["publish", "small"]);
     holds(&published, &run, &[1], 1);
 }
@@ -143,7 +139,7 @@ fn a_first_publication_is_there_when_it_said_so() {
 fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
     let published = Published::new();
     for text in ["one", "two"] {
-        published.build(&published.site.world.disk(text));
+        published.build(&published.site.disk(text));
         if text == "one" {
             published.site.ok(&["publish", "small"]);
         }
@@ -153,7 +149,7 @@ fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
     // Whoever comes next finishes it, and may lose the power, too.
     let begun = |tree: &&Tree| tree.contains_key(".imgforge/journal.json");
     let half = run.all().find(begun).expect("a transaction has a journal");
-    disk::restore(half, &published.site.world.path("repo"));
+    disk::restore(half, &published.site.path("repo"));
     let run = published.run("repo", &["publish", "small"]);
     holds(&published, &run, &[1, 2], 2);
 }
@@ -163,7 +159,7 @@ fn a_later_publication_leaves_the_old_or_the_new_and_is_finished() {
 fn what_is_purged_is_listed_nowhere_before_it_goes() {
     let published = Published::new();
     for text in ["one", "two"] {
-        published.build(&published.site.world.disk(text));
+        published.build(&published.site.disk(text));
         published.site.ok(&["publish", "small"]);
     }
     let run = published.run(
@@ -178,8 +174,8 @@ fn what_is_purged_is_listed_nowhere_before_it_goes() {
 #[ignore = "long: src/repository src/gpg src/sync"]
 fn the_key_that_signed_a_publication_is_there_afterwards() {
     let published = Published::new();
-    published.build(&published.site.world.disk("one"));
-    let state = published.site.world.path("state");
+    published.build(&published.site.disk("one"));
+    let state = published.site.path("state");
     std::fs::remove_dir_all(state.join("gnupg")).unwrap();
     let run = published.run("state", &["publish", "small"]);
     // GnuPG's locks, which a power loss may leave, are its own.

@@ -2,14 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::site::Site;
 use super::world::*;
 use imgforge::digest::file_sha256;
 
 #[test]
 fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name() {
-    let site = Site::new();
-    let root = site.world.dir.path().to_owned();
+    let site = World::publishing();
+    let root = site.dir.path().to_owned();
     let git = |args: &[&str]| {
         let program = Program::new("git").args(args).dir(&root);
         program
@@ -50,11 +49,11 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
         file_sha256(&root.join("disk.raw")).unwrap()
     );
     let recipe = format!("install: {{import: {{image: {image}}}}}\nmachine: {{disk: 1GiB}}\n");
-    site.recipe("small", &recipe);
+    site.image("small", &recipe);
     git(&["add", "."]);
     git(&["commit", "-q", "--no-gpg-sign", "-m", "first"]);
     site.ok(&["build", "small", "--until", "install"]);
-    site.finish("small", &site.world.disk("one"));
+    site.finish("small", &site.disk("one"));
 
     let publish = ["publish", "small", "--to", "nightly"];
     let error = site.fails(4, &publish);
@@ -93,7 +92,7 @@ fn nothing_is_published_but_from_a_signed_commit_which_manifest_and_history_name
     let manifest = std::fs::read(root.join("repo/images/small/1/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest["commit"], commit.trim());
-    let history = site.ok(&["channel", "history", "small", "--json"]);
+    let history = site.ok(&["channel", "history", "small", "--json"]).out;
     let history: Value = serde_json::from_str(&history).unwrap();
     assert_eq!(history[0]["commit"], commit.trim());
 }

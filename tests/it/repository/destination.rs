@@ -22,7 +22,7 @@ fn lists(world: &World, path: &str, revision: &str) -> bool {
 #[test]
 fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
     let site = site();
-    let world = &site.world;
+    let world = &site;
     filled(world);
     put(world, "repo", "kept");
     for path in [

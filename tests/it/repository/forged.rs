@@ -7,7 +7,6 @@ use imgforge::repository::verify::audit;
 use imgforge::repository::{Copied, Policy, copy};
 use imgforge::units::Span;
 
-use super::site::Site;
 use super::world::*;
 
 pub(super) fn record(root: &Path, name: &str) -> PathBuf {
@@ -317,8 +316,8 @@ fn a_prolonged_key_goes_on_to_publish() {
 
 #[test]
 fn a_list_that_expires_soon_is_signed_anew_by_any_publication() {
-    let site = Site::new();
-    let (world, one) = (&site.world, site.world.disk("one"));
+    let site = World::publishing();
+    let (world, one) = (&site, site.disk("one"));
     std::fs::create_dir(world.path("recipes")).unwrap();
     let (repository, _) = filled(world);
     let list = world.path("repo/images/other/revisions.sjson");

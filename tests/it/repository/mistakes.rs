@@ -1,11 +1,10 @@
 //! The mistakes of somebody new: what is said, and what to do next.
 
-use super::site::Site;
 use super::world::*;
 use crate::support::Run as _;
 
 /// What the program says when it fails with this exit code.
-fn told(site: &Site, code: i32, args: &[&str]) -> String {
+fn told(site: &World, code: i32, args: &[&str]) -> String {
     let text = site.fails(code, args);
     assert!(text.contains("hint: "), "{args:?}: {text}");
     text
@@ -13,15 +12,12 @@ fn told(site: &Site, code: i32, args: &[&str]) -> String {
 
 #[test]
 fn wrong_names_are_answered_with_what_there_is() {
-    let site = Site::new();
-    let repository = site.world.repository();
+    let site = World::publishing();
+    let repository = site.repository();
     for text in ["one", "two"] {
-        publish(&repository, &site.world.disk(text));
+        publish(&repository, &site.disk(text));
     }
-    publish_with(&repository, &site.world.disk("one"), |p| {
-        p.channel = "nightly"
-    })
-    .unwrap();
+    publish_with(&repository, &site.disk("one"), |p| p.channel = "nightly").unwrap();
     let why = ["--why", "a test"];
     let with_why = |args: &[&'static str]| [args, &why[..]].concat();
     for (args, sentence, hint) in [
@@ -108,7 +104,7 @@ fn wrong_names_are_answered_with_what_there_is() {
         );
     }
     let blob = "repo/images/web-node/2/web-node-0123456789ab.xz";
-    std::fs::rename(site.world.path(blob), site.world.path("aside")).unwrap();
+    std::fs::rename(site.path(blob), site.path("aside")).unwrap();
     let text = told(
         &site,
         1,
@@ -118,8 +114,8 @@ fn wrong_names_are_answered_with_what_there_is() {
         text.contains("is not there") && text.contains("repo verify"),
         "{text}"
     );
-    assert!(!site.world.path("x.raw").exists());
-    std::fs::rename(site.world.path("aside"), site.world.path(blob)).unwrap();
+    assert!(!site.path("x.raw").exists());
+    std::fs::rename(site.path("aside"), site.path(blob)).unwrap();
     let yanked = with_why(&["repo", "yank", "web-node@1"]);
     site.ok(&yanked);
     let text = told(&site, 4, &["channel", "rollback", "web-node", "--to", "1"]);
@@ -131,7 +127,7 @@ fn wrong_names_are_answered_with_what_there_is() {
 
 #[test]
 fn a_repository_that_is_not_there_is_not_made_by_looking_at_it() {
-    let site = Site::new();
+    let site = World::publishing();
     for args in [
         &["channel", "list"][..],
         &["repo", "prune"],
@@ -140,15 +136,15 @@ fn a_repository_that_is_not_there_is_not_made_by_looking_at_it() {
         &["repo", "verify"],
     ] {
         told(&site, 2, args);
-        assert!(!site.world.path("repo").exists(), "{args:?}");
-        assert!(!site.world.path("mirror").exists(), "{args:?}");
+        assert!(!site.path("repo").exists(), "{args:?}");
+        assert!(!site.path("mirror").exists(), "{args:?}");
     }
 }
 
 #[test]
 fn without_gpg_or_with_an_unknown_key_it_is_said_which() {
-    let site = Site::new();
-    publish(&site.world.repository(), &site.world.disk("one"));
+    let site = World::publishing();
+    publish(&site.repository(), &site.disk("one"));
     site.configure("signing-key: nobody@example.org\nrepositories: {main: {path: repo}}\n");
     let text = site.fails(2, &["channel", "rollback", "web-node"]);
     assert!(
@@ -157,20 +153,20 @@ fn without_gpg_or_with_an_unknown_key_it_is_said_which() {
     );
 
     // Every program but gpg.
-    let bin = site.world.path("bin");
+    let bin = site.path("bin");
     std::fs::create_dir(&bin).unwrap();
     for program in ["sh", "true"] {
         let found = Program::new("sh").args(["-c", &format!("command -v {program}")]);
         std::os::unix::fs::symlink(found.text().unwrap().trim(), bin.join(program)).unwrap();
     }
-    let key = site.world.path("repo/imgforge.gpg");
+    let key = site.path("repo/imgforge.gpg");
     let key = key.to_str().unwrap();
     for args in [
         &["pull", "web-node", "-o", "x.raw", "--key", key][..],
         &["repo", "verify"],
         &["channel", "rollback", "web-node"],
     ] {
-        let said = site.world.command(args).env("PATH", &bin).said();
+        let said = site.command(args).env("PATH", &bin).said();
         said.says(&["`gpg", "hint: "]);
     }
 }

@@ -4,7 +4,6 @@ use imgforge::units::Span;
 use jiff::Timestamp;
 
 use super::forged::{copied, filled};
-use super::site::Site;
 use super::world::*;
 use crate::patience::wait_for;
 use crate::pull::replay::sign_again;
@@ -19,20 +18,20 @@ const GO_ON: [&[&str]; 6] = [
     &["repo", "prune", "--yes"],
 ];
 
-pub(super) fn site() -> Site {
-    let site = Site::new();
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
+pub(super) fn site() -> World {
+    let site = World::publishing();
+    std::fs::create_dir(site.path("recipes")).unwrap();
     site
 }
 
-fn refused(site: &Site, more: &[&[&str]], expected: &[&str]) {
+fn refused(site: &World, more: &[&[&str]], expected: &[&str]) {
     for args in GO_ON.iter().chain(more) {
         let text = site.fails(4, args);
         for words in expected {
             assert!(text.contains(words), "{args:?}: {text}");
         }
     }
-    assert!(!site.world.path("copied/index.asc").exists());
+    assert!(!site.path("copied/index.asc").exists());
 }
 
 /// Puts a directory, with all that is in it, in the place of another.
@@ -55,12 +54,12 @@ fn what_has_expired_is_signed_anew_on_demand_only() {
     let site = site();
     let settings = Settings {
         valid_for: Span::seconds(0),
-        ..site.world.settings(&site.world.path("repo"))
+        ..site.settings(&site.path("repo"))
     };
     let past = Repository::open(settings).unwrap();
-    publish(&past, &site.world.disk("one"));
+    publish(&past, &site.disk("one"));
     refused(&site, &[], &["was valid until", "`imgforge channel renew`"]);
-    let error = publish_with(&past, &site.world.disk("two"), |_| {}).unwrap_err();
+    let error = publish_with(&past, &site.disk("two"), |_| {}).unwrap_err();
     assert_eq!(error.kind(), Kind::Gate, "{error}");
     site.ok(&["channel", "renew"]);
     site.ok(&["repo", "copy", "copied"]);
@@ -73,13 +72,10 @@ fn an_empty_channel_is_renewed() {
     let site = site();
     let settings = Settings {
         valid_for: Span::seconds(0),
-        ..site.world.settings(&site.world.path("repo"))
+        ..site.settings(&site.path("repo"))
     };
-    let repository = site.world.repository();
-    publish_with(&repository, &site.world.disk("one"), |p| {
-        p.channel = "nightly"
-    })
-    .unwrap();
+    let repository = site.repository();
+    publish_with(&repository, &site.disk("one"), |p| p.channel = "nightly").unwrap();
     let (now, ui) = (Stamp::now(), Ui::silent());
     repository.yank("web-node", 1, false, &now, &ui).unwrap();
     Repository::open(settings).unwrap().renew(&now).unwrap();
@@ -92,7 +88,7 @@ fn an_empty_channel_is_renewed() {
 #[test]
 fn an_older_state_than_this_host_has_seen_or_made_is_refused() {
     let site = site();
-    let (world, repository) = (&site.world, site.world.repository());
+    let (world, repository) = (&site, site.repository());
     publish(&repository, &world.disk("one"));
     put(world, "repo", "kept");
     in_another_second();
@@ -140,7 +136,7 @@ fn an_older_state_replaces_no_newer_copy() {
 #[test]
 fn another_repository_of_the_same_key_is_another_one() {
     let site = site();
-    let world = &site.world;
+    let world = &site;
     publish(&world.repository(), &world.disk("one"));
     let test = Repository::open(world.settings(&world.path("test"))).unwrap();
     publish(&test, &world.disk("two"));
@@ -163,8 +159,8 @@ fn another_repository_of_the_same_key_is_another_one() {
 #[test]
 fn what_names_no_repository_counts_beside_nothing_that_does() {
     let site = site();
-    let (repository, _) = filled(&site.world);
-    sign_again(&site.world, "images/other/revisions.sjson", 0, |text| {
+    let (repository, _) = filled(&site);
+    sign_again(&site, "images/other/revisions.sjson", 0, |text| {
         let lines = text.lines().filter(|line| !line.contains("\"repository\""));
         lines.map(|line| format!("{line}\n")).collect()
     });
@@ -172,18 +168,18 @@ fn what_names_no_repository_counts_beside_nothing_that_does() {
     assert_eq!(error.kind(), Kind::Gate);
     let text = error.render();
     assert!(text.contains("does not say of which repository"), "{text}");
-    assert!(copied(&site.world, "copy").is_err());
+    assert!(copied(&site, "copy").is_err());
     repository.renew_older(&Stamp::now()).unwrap();
-    copied(&site.world, "copy").unwrap();
+    copied(&site, "copy").unwrap();
 }
 
 /// Nothing is left that could say that there was something, but what this host has made.
 #[test]
 fn a_repository_of_which_all_is_gone_is_no_new_one() {
     let site = site();
-    publish(&site.world.repository(), &site.world.disk("one"));
+    publish(&site.repository(), &site.disk("one"));
     site.ok(&["channel", "renew"]);
-    let repo = site.world.path("repo");
+    let repo = site.path("repo");
     for dir in ["images", ".imgforge/names"] {
         std::fs::remove_dir_all(repo.join(dir)).unwrap();
     }
@@ -207,8 +203,8 @@ fn a_repository_of_which_all_is_gone_is_no_new_one() {
 #[test]
 fn nothing_is_signed_before_what_it_replaces() {
     let site = site();
-    filled(&site.world);
-    sign_again(&site.world, "index.asc", 3600, |text| text);
+    filled(&site);
+    sign_again(&site, "index.asc", 3600, |text| text);
     let text = site.fails(3, &["channel", "renew"]);
     assert!(
         text.contains("clock") && text.contains("--allow-older"),
@@ -219,7 +215,7 @@ fn nothing_is_signed_before_what_it_replaces() {
     let yanked = yanked.ok();
     yanked.says(&["refuse what is signed now, until then"]);
     site.ok(GO_ON[2]);
-    sign_again(&site.world, "index.asc", 3600, |text| text);
+    sign_again(&site, "index.asc", 3600, |text| text);
     site.fails(3, GO_ON[3]);
     site.ok(&["channel", "renew", "--allow-older"]);
     site.ok(&["channel", "renew"]);
@@ -229,9 +225,9 @@ fn nothing_is_signed_before_what_it_replaces() {
 #[test]
 fn a_time_that_is_yet_to_come_locks_nobody_out() {
     let site = site();
-    filled(&site.world);
+    filled(&site);
     site.ok(&["channel", "renew"]);
-    sign_again(&site.world, "index.asc", 400 * 24 * 3600, |text| text);
+    sign_again(&site, "index.asc", 400 * 24 * 3600, |text| text);
     for args in [GO_ON[0], GO_ON[2], GO_ON[4], &["channel", "renew"]] {
         let text = site.fails(4, args);
         assert!(

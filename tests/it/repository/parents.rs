@@ -1,6 +1,5 @@
 //! Images on images that a repository has: `from: {image: REPO#name}`.
 
-use super::site::Site;
 use super::world::*;
 use imgforge::repository::Policy;
 use imgforge::units::Span;
@@ -17,9 +16,9 @@ fn disk(world: &World, text: &str) -> Disk {
     world.packed(raw)
 }
 
-fn base(site: &Site, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> (Disk, u64) {
-    let disk = disk(&site.world, text);
-    let repository = site.world.repository();
+fn base(site: &World, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> (Disk, u64) {
+    let disk = disk(&site, text);
+    let repository = site.repository();
     let published = publish_with(&repository, &disk, |publication| {
         publication.name = "base";
         change(publication);
@@ -27,16 +26,16 @@ fn base(site: &Site, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> (
     (disk, published.unwrap().revision)
 }
 
-fn site(from: &str) -> Site {
-    let site = Site::new();
-    site.recipe("child", &format!("from: {from}\nmachine: {{disk: 1GiB}}\n"));
+fn site(from: &str) -> World {
+    let site = World::publishing();
+    site.image("child", &format!("from: {from}\nmachine: {{disk: 1GiB}}\n"));
     site
 }
 
 /// The disk of the child's install stage, which holds `disk`.
-fn install_is(site: &Site, name: &str, disk: &Disk) {
+fn install_is(site: &World, name: &str, disk: &Disk) {
     let key = site.key(name, "install");
-    let path = site.world.path(&format!("state/store/{key}/disk.qcow2"));
+    let path = site.path(&format!("state/store/{key}/disk.qcow2"));
     let compare = Program::new("qemu-img").args(["compare", "-q", "-f", "qcow2", "-F", "raw"]);
     compare.args([&path, &disk.raw]).run().unwrap();
 }
@@ -46,13 +45,13 @@ fn a_child_is_built_on_the_revision_that_the_channel_has_and_again_when_that_mov
     let site = site("{image: main#base, channel: nightly}");
     let nightly = |p: &mut Publication<'_>| p.channel = "nightly";
     let (one, _) = base(&site, "one", nightly);
-    site.recipe(
+    site.image(
         "twin",
         "from: {image: main#base, channel: nightly}\nmachine: {disk: 1GiB}\n",
     );
     site.ok(&BUILD);
     install_is(&site, "child", &one);
-    let explained = site.ok(&["plan", "child", "--explain"]);
+    let explained = site.ok(&["plan", "child", "--explain"]).out;
     let wanted = "builds on main#base, channel nightly: revision 1, 0123456789ab";
     assert!(explained.contains(wanted), "{explained}");
     // All who build on it share it.
@@ -61,11 +60,11 @@ fn a_child_is_built_on_the_revision_that_the_channel_has_and_again_when_that_mov
     // Another channel of the same image, and another image, change nothing.
     let before = site.key("child", "install");
     base(&site, "elsewhere", |p| p.channel = "stable");
-    publish_with(&site.world.repository(), &one, |p| p.channel = "nightly").unwrap();
+    publish_with(&site.repository(), &one, |p| p.channel = "nightly").unwrap();
     assert_eq!(site.key("child", "install"), before);
     let (three, revision) = base(&site, "three", nightly);
     assert_eq!(revision, 3);
-    let explained = site.ok(&["plan", "child", "--explain"]);
+    let explained = site.ok(&["plan", "child", "--explain"]).out;
     assert!(
         explained.contains("the revision of main#base changed: 1 → 3"),
         "{explained}"
@@ -76,14 +75,14 @@ fn a_child_is_built_on_the_revision_that_the_channel_has_and_again_when_that_mov
     );
     site.ok(&BUILD);
     install_is(&site, "child", &three);
-    let drawn = site.ok(&["plan", "--all"]);
+    let drawn = site.ok(&["plan", "--all"]).out;
     assert!(
         drawn.contains("on main#base, channel nightly: revision 3"),
         "{drawn}"
     );
 
     // One command sees one revision, and a revision can be named.
-    site.recipe(
+    site.image(
         "child",
         "from: {image: main#base@1, channel: nightly}\nmachine: {disk: 1GiB}\n",
     );
@@ -93,13 +92,13 @@ fn a_child_is_built_on_the_revision_that_the_channel_has_and_again_when_that_mov
 
 #[test]
 fn import_of_a_published_image_follows_its_revision_too() {
-    let site = Site::new();
+    let site = World::publishing();
     let body = "install: {import: {image: main#base}}\nmachine: {disk: 1GiB}\n";
-    site.recipe("child", body);
+    site.image("child", body);
     base(&site, "one", |_| {});
     site.ok(&BUILD);
     let (two, _) = base(&site, "two", |_| {});
-    let explained = site.ok(&["plan", "child", "--explain"]);
+    let explained = site.ok(&["plan", "child", "--explain"]).out;
     assert!(
         explained.contains("the revision of main#base changed: 1 → 2"),
         "{explained}"
@@ -112,10 +111,10 @@ fn import_of_a_published_image_follows_its_revision_too() {
 fn a_canary_is_nothing_to_build_on() {
     let site = site("{image: main#base}");
     let (one, _) = base(&site, "one", |_| {});
-    let mut settings = site.world.settings(&site.world.path("repo"));
+    let mut settings = site.settings(&site.path("repo"));
     settings.shares = [("stable".to_owned(), "99%".parse().unwrap())].into();
     let repository = Repository::open(settings).unwrap();
-    let two = disk(&site.world, "two");
+    let two = disk(&site, "two");
     publish_with(&repository, &two, |p| p.name = "base").unwrap();
     site.ok(&BUILD);
     install_is(&site, "child", &one);
@@ -131,14 +130,10 @@ fn without_the_repository_a_plan_uses_the_last_revision_and_offline_builds_do() 
         "{error}"
     );
     // As a client of another host: only the key is here when the repository is not.
-    std::fs::copy(
-        site.world.path("repo/imgforge.gpg"),
-        site.world.path("key.gpg"),
-    )
-    .unwrap();
+    std::fs::copy(site.path("repo/imgforge.gpg"), site.path("key.gpg")).unwrap();
     site.configure("repositories: {main: {path: repo, key: key.gpg}}\n");
     site.ok(&BUILD);
-    std::fs::rename(site.world.path("repo"), site.world.path("away")).unwrap();
+    std::fs::rename(site.path("repo"), site.path("away")).unwrap();
     let planned = site.run(&["plan", "child"]).ok();
     planned.says(&["planned with the one of the last build"]);
     let error = site.fails(1, &BUILD);
@@ -157,9 +152,9 @@ fn without_the_repository_a_plan_uses_the_last_revision_and_offline_builds_do() 
 fn nothing_is_built_on_what_nobody_trusted_has_signed() {
     let site = site("{image: main#base}");
     let (one, _) = base(&site, "one", |_| {});
-    let stranger = Home::new(site.world.path("stranger"));
+    let stranger = Home::new(site.path("stranger"));
     stranger.gpg(&["--quick-gen-key", "stranger", "ed25519", "sign", "never"]);
-    let key = site.world.path("stranger.gpg");
+    let key = site.path("stranger.gpg");
     stranger
         .program()
         .arg("-o")
@@ -174,7 +169,7 @@ fn nothing_is_built_on_what_nobody_trusted_has_signed() {
 
     // A blob that is not what was signed: nothing of it stays.
     site.configure("repositories: {main: {path: repo}}\n");
-    let blob = site.world.path("repo/images/base/1/base-0123456789ab.xz");
+    let blob = site.path("repo/images/base/1/base-0123456789ab.xz");
     let mut bytes = std::fs::read(&one.xz).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -186,13 +181,13 @@ fn nothing_is_built_on_what_nobody_trusted_has_signed() {
         "{error}"
     );
     let key = site.key("child", "install");
-    assert!(!site.world.path(&format!("state/store/{key}")).exists());
+    assert!(!site.path(&format!("state/store/{key}")).exists());
 }
 
 #[test]
 fn a_disk_that_is_too_small_is_said_before_anything_is_fetched() {
     let site = site("{image: main#base}");
-    site.recipe(
+    site.image(
         "child",
         "from: {image: main#base}\nmachine: {disk: 64MiB}\n",
     );
@@ -216,11 +211,11 @@ fn the_manifest_pins_the_parent_and_prune_keeps_it_for_the_child() {
     site.ok(&BUILD);
     let facts = site.facts("child", "install");
     assert_eq!(facts["declared"]["keys"], declared["keys"], "{facts}");
-    let own = site.world.disk("child");
+    let own = site.disk("child");
     site.finish("child", &own);
-    let told = site.ok(&["publish", "child", "--to", "nightly"]);
+    let told = site.ok(&["publish", "child", "--to", "nightly"]).out;
     assert!(told.contains("child"), "{told}");
-    let manifest = std::fs::read(site.world.path("repo/images/child/1/manifest.json")).unwrap();
+    let manifest = std::fs::read(site.path("repo/images/child/1/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     let from = &manifest["from"];
     assert_eq!(
@@ -238,7 +233,7 @@ fn the_manifest_pins_the_parent_and_prune_keeps_it_for_the_child() {
         )
     );
     let version = site.version("child");
-    let dir = site.world.path("repo/images/child/1");
+    let dir = site.path("repo/images/child/1");
     let provenance = dir.join(format!("child-{version}.provenance.json"));
     let provenance = std::fs::read_to_string(provenance).unwrap();
     assert!(provenance.contains("main#base revision 1"), "{provenance}");
@@ -247,7 +242,7 @@ fn the_manifest_pins_the_parent_and_prune_keeps_it_for_the_child() {
     for text in ["two", "three"] {
         base(&site, text, |p| p.version = text);
     }
-    let repository = site.world.repository();
+    let repository = site.repository();
     let policy = Policy {
         keep: Some(1),
         window: Span::seconds(1),

@@ -8,7 +8,6 @@ use imgforge::repository::verify::audit;
 use imgforge::sbom::query::Query;
 
 use super::forged::{change, copied, filled, record};
-use super::site::Site;
 use super::world::*;
 
 /// Plants a revision that was only bound, to the bytes `sha512`.
@@ -74,8 +73,8 @@ fn what_was_only_bound_lends_nothing_but_its_number() {
 
 #[test]
 fn what_happened_counts_only_as_it_was_signed() {
-    let site = Site::new();
-    let world = &site.world;
+    let site = World::publishing();
+    let world = &site;
     let (repository, right) = filled(world);
     let (root, ui, now) = (repository.path(), Ui::silent(), Stamp::now());
     let record = record(root, "web-node");
@@ -236,15 +235,15 @@ fn nobody_reads_the_password_of_the_repositorys_address() {
 
 #[test]
 fn a_manifest_tells_of_a_file_beside_it_and_of_no_other() {
-    let site = Site::new();
-    let one = site.world.disk("one");
-    std::fs::create_dir(site.world.path("there")).unwrap();
+    let site = World::publishing();
+    let one = site.disk("one");
+    std::fs::create_dir(site.path("there")).unwrap();
     let manifest = json!({
         "name": "web-node", "version": "1", "file": "../one.raw",
         "sha512": file_sha512(&one.raw).unwrap(), "disk-format": "raw", "min-disk": 1,
         "min-ram": 1, "properties": {}, "create": "",
     });
-    let path = site.world.path("there/web-node-1.openstack.json");
+    let path = site.path("there/web-node-1.openstack.json");
     std::fs::write(&path, manifest.to_string()).unwrap();
     let sync = ["sync", "openstack", "--manifest", path.to_str().unwrap()];
     let error = site.fails(2, &sync);

@@ -1,12 +1,11 @@
 //! What only reads a repository needs neither its key nor the right to write there.
 
-use super::site::Site;
 use super::world::*;
 use crate::support::{Run as _, Said, under};
 
 /// Runs imgforge where the repository is mounted so that nobody can write to it.
-fn read_only(site: &Site, args: &[&str]) -> Said {
-    let repository = site.world.path("repo");
+fn read_only(site: &World, args: &[&str]) -> Said {
+    let repository = site.path("repo");
     let line = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" \
                 && ! touch \"$1/x\" 2> /dev/null && shift && exec \"$@\"";
     let shell = [
@@ -18,14 +17,14 @@ fn read_only(site: &Site, args: &[&str]) -> Said {
         "sh",
         repository.to_str().unwrap(),
     ];
-    under(&shell, &site.world.command(args)).said()
+    under(&shell, &site.command(args)).said()
 }
 
 #[test]
 fn who_only_reads_needs_no_right_to_write() {
-    let site = Site::new();
-    let repository = site.world.repository();
-    let disks = ["one", "two"].map(|text| site.world.disk(text));
+    let site = World::publishing();
+    let repository = site.repository();
+    let disks = ["one", "two"].map(|text| site.disk(text));
     for disk in &disks {
         publish(&repository, disk);
     }
@@ -55,13 +54,12 @@ fn who_only_reads_needs_no_right_to_write() {
     assert!(run(&["repo", "query", "openssl", "--json"]).contains("\"unknown\""));
     run(&["pull", "web-node", "-o", "disk.raw", "--arch", "x86_64"]);
     Program::new("cmp")
-        .args([site.world.path("disk.raw"), disks[1].raw.clone()])
+        .args([site.path("disk.raw"), disks[1].raw.clone()])
         .run()
         .unwrap();
     assert!(run(&["repo", "copy", "mirror"]).starts_with("copied "));
-    let copy = Repository::open(site.world.settings(&site.world.path("mirror"))).unwrap();
-    site.world
-        .fetched_equals(&copy, "stable", "web-node", &disks[1]);
+    let copy = Repository::open(site.settings(&site.path("mirror"))).unwrap();
+    site.fetched_equals(&copy, "stable", "web-node", &disks[1]);
 
     // A change of it is refused with the reason.
     site.configure("repositories: {main: {path: repo}}\n");
@@ -75,13 +73,13 @@ fn who_only_reads_needs_no_right_to_write() {
 
 #[test]
 fn a_copy_does_not_take_what_a_killed_publisher_left_half_way() {
-    let site = Site::new();
-    let [one, two] = ["one", "two"].map(|text| site.world.disk(text));
-    publish(&site.world.repository(), &one);
+    let site = World::publishing();
+    let [one, two] = ["one", "two"].map(|text| site.disk(text));
+    publish(&site.repository(), &one);
     // The directory as a kill in the middle of the renames leaves it.
-    let (root, killed) = (site.world.path("repo"), site.world.path("killed"));
+    let (root, killed) = (site.path("repo"), site.path("killed"));
     let (from, to) = (root.clone(), killed.clone());
-    let repository = site.world.repository().on_step(move |step| {
+    let repository = site.repository().on_step(move |step| {
         if step == "rename an entry point" {
             let line = "rm -rf \"$2\" && cp -a \"$1\" \"$2\"";
             let copy = Program::new("sh").args(["-c", line, "sh"]);
@@ -94,19 +92,19 @@ fn a_copy_does_not_take_what_a_killed_publisher_left_half_way() {
 
     let refused = read_only(&site, &["repo", "copy", "mirror"]);
     refused.says(&["killed, did not finish"]);
-    assert!(!site.world.path("mirror/index.asc").exists());
+    assert!(!site.path("mirror/index.asc").exists());
     // Who can write there finishes it first.
     site.ok(&["repo", "copy", "mirror"]);
-    let copy = Repository::open(site.world.settings(&site.world.path("mirror"))).unwrap();
-    site.world.fetched_equals(&copy, "stable", "web-node", &two);
+    let copy = Repository::open(site.settings(&site.path("mirror"))).unwrap();
+    site.fetched_equals(&copy, "stable", "web-node", &two);
     assert!(!root.join(".imgforge/journal.json").exists());
 }
 
 #[test]
 fn a_blob_that_is_half_copied_is_gone_on_with() {
-    let site = Site::new();
-    let disk = site.world.disk("one");
-    publish(&site.world.repository(), &disk);
+    let site = World::publishing();
+    let disk = site.disk("one");
+    publish(&site.repository(), &disk);
     let bytes = std::fs::read(&disk.xz).unwrap();
     let half = bytes.len() / 2;
     let mut garbage = bytes[..half].to_vec();
@@ -117,19 +115,14 @@ fn a_blob_that_is_half_copied_is_gone_on_with() {
         ("garbage", &garbage, bytes.len()),
         ("longer", &longer, bytes.len()),
     ] {
-        let copy = site.world.path(name);
+        let copy = site.path(name);
         let dir = copy.join("images/web-node/1");
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("web-node-0123456789ab.xz.part"), left).unwrap();
         let ui = Ui::silent().stage("repository", "copy");
-        let copied = imgforge::repository::copy(
-            &site.world.path("repo"),
-            &copy,
-            &Signers::default(),
-            None,
-            &ui,
-        )
-        .unwrap();
+        let copied =
+            imgforge::repository::copy(&site.path("repo"), &copy, &Signers::default(), None, &ui)
+                .unwrap();
         let manifest = copy
             .join("images/web-node/1/manifest.json")
             .metadata()

@@ -1,39 +1,13 @@
 //! A recipe repository beside the repository of published images.
 
 use super::world::*;
-use crate::support::Said;
 
-/// The program in its directory, and what it works on.
-pub(crate) struct Site {
-    pub(crate) world: World,
-}
-
-impl Site {
-    pub(crate) fn new() -> Self {
-        let site = Site {
-            world: World::new(),
-        };
-        site.configure("repositories: {main: {path: repo}}\n");
-        site
-    }
-
-    /// Writes imgforge.yaml.
-    pub(crate) fn configure(&self, text: &str) {
-        self.world.configure(text);
-    }
-
-    pub(crate) fn recipe(&self, name: &str, body: &str) {
-        self.world.image(name, body);
-    }
-
-    #[track_caller]
-    pub(crate) fn run(&self, args: &[&str]) -> Said {
-        self.world.run(args)
-    }
-
-    #[track_caller]
-    pub(crate) fn ok(&self, args: &[&str]) -> String {
-        self.run(args).ok().out
+impl World {
+    /// With the image repository `repo`.
+    pub(crate) fn publishing() -> Self {
+        let world = World::new();
+        world.configure("repositories: {main: {path: repo}}\n");
+        world
     }
 
     #[track_caller]
@@ -42,8 +16,7 @@ impl Site {
     }
 
     fn plan(&self, name: &str) -> Value {
-        let plans: Value = serde_json::from_str(&self.ok(&["plan", name, "--json"])).unwrap();
-        plans[0].clone()
+        self.ok(&["plan", name, "--json"]).json()[0].clone()
     }
 
     pub(crate) fn version(&self, name: &str) -> String {
@@ -61,7 +34,7 @@ impl Site {
     /// What a finished stage knows.
     pub(crate) fn facts(&self, name: &str, stage: &str) -> Value {
         let key = self.key(name, stage);
-        let path = self.world.path(&format!("state/store/{key}/meta.json"));
+        let path = self.path(&format!("state/store/{key}/meta.json"));
         let meta: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         meta["facts"].clone()
     }
@@ -99,7 +72,7 @@ impl Site {
             ),
         ] {
             let key = self.key(name, stage);
-            let dir = self.world.path(&format!("state/store/{key}"));
+            let dir = self.path(&format!("state/store/{key}"));
             std::fs::create_dir_all(&dir).unwrap();
             if stage == "pack" {
                 std::fs::write(dir.join(&file), &xz).unwrap();

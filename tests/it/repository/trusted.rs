@@ -1,27 +1,26 @@
 //! Whose signatures count: one rule for every verb, tried with the program itself.
 
-use super::site::Site;
 use super::world::*;
 use crate::support::Run as _;
 
 /// A site with two channels, and a stranger's index and key in place of the default channel's.
-fn taken_over(config: &str) -> Site {
-    let site = Site::new();
-    let owner = site.world.signer().clone();
-    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
+fn taken_over(config: &str) -> World {
+    let site = World::publishing();
+    let owner = site.signer().clone();
+    let stranger = Signer::own(&site.path("other"), &Ui::silent()).unwrap();
     take_over(&site, owner, stranger, config);
     site
 }
 
-fn take_over(site: &Site, owner: Signer, stranger: Signer, config: &str) {
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
-    let repository = Repository::open(Settings::new(site.world.path("repo"), owner)).unwrap();
-    let (one, two) = (site.world.disk("one"), site.world.disk("two"));
+fn take_over(site: &World, owner: Signer, stranger: Signer, config: &str) {
+    std::fs::create_dir(site.path("recipes")).unwrap();
+    let repository = Repository::open(Settings::new(site.path("repo"), owner)).unwrap();
+    let (one, two) = (site.disk("one"), site.disk("two"));
     publish(&repository, &one);
     publish_with(&repository, &two, |p| p.channel = "nightly").unwrap();
-    std::fs::copy(repository.keyring(), site.world.path("allowed.gpg")).unwrap();
-    let fake = Repository::open(Settings::new(site.world.path("fake"), stranger)).unwrap();
-    publish(&fake, &site.world.disk("evil"));
+    std::fs::copy(repository.keyring(), site.path("allowed.gpg")).unwrap();
+    let fake = Repository::open(Settings::new(site.path("fake"), stranger)).unwrap();
+    publish(&fake, &site.disk("evil"));
     for file in [
         "index.asc",
         "imgforge.gpg",
@@ -35,7 +34,7 @@ fn take_over(site: &Site, owner: Signer, stranger: Signer, config: &str) {
 }
 
 /// What the command says, which refuses the stranger.
-fn blames_a_stranger(site: &Site, args: &[&str]) -> String {
+fn blames_a_stranger(site: &World, args: &[&str]) -> String {
     let error = site.fails(4, args);
     assert!(
         error.contains("not among the trusted ones"),
@@ -47,8 +46,8 @@ fn blames_a_stranger(site: &Site, args: &[&str]) -> String {
 /// A fingerprint names a certificate by its subkeys, too.
 #[test]
 fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
-    let site = Site::new();
-    let home = |name: &str| site.world.path(name);
+    let site = World::publishing();
+    let home = |name: &str| site.path(name);
     let owner = Home::with_an_expired_key(home("owner"));
     owner.gpg(&["--quick-set-expire", &owner.fingerprint(), "0"]);
     let thief = Home::of_an_adopter(home("thief"), &owner);
@@ -64,9 +63,9 @@ fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
     ] {
         blames_a_stranger(&site, args);
     }
-    let allowed = std::fs::read(site.world.path("allowed.gpg")).unwrap();
+    let allowed = std::fs::read(site.path("allowed.gpg")).unwrap();
     let mut keyring = Keyring::read(&allowed, None).unwrap();
-    let offered = std::fs::read(site.world.path("repo/imgforge.gpg")).unwrap();
+    let offered = std::fs::read(site.path("repo/imgforge.gpg")).unwrap();
     assert!(!keyring.renew(&[&offered]).unwrap());
     assert_eq!(keyring.bytes, allowed);
 }
@@ -74,7 +73,7 @@ fn a_stranger_who_has_an_allowed_key_for_a_subkey_is_a_stranger() {
 #[test]
 fn allowed_signers_count_for_every_verb_and_the_stranger_is_blamed() {
     let site = taken_over("allowed-signers: allowed.gpg");
-    let repo = site.world.path("repo");
+    let repo = site.path("repo");
     let repo = repo.to_str().unwrap();
     let other = format!("{repo}#web-node");
     for args in [
@@ -92,7 +91,7 @@ fn allowed_signers_count_for_every_verb_and_the_stranger_is_blamed() {
         assert!(!error.contains(honest), "{args:?}: {error}");
     }
     for left in ["pulled.raw", "copied/index.asc"] {
-        assert!(!site.world.path(left).exists(), "{left}");
+        assert!(!site.path(left).exists(), "{left}");
     }
     let nightly = [
         "pull",
@@ -111,15 +110,15 @@ fn allowed_signers_count_for_every_verb_and_the_stranger_is_blamed() {
 /// What lies beside the signed files is believed only where they say the same.
 #[test]
 fn a_record_that_nobody_signed_reaches_no_cloud() {
-    let site = Site::new();
-    publish(&site.world.repository(), &site.world.disk("one"));
+    let site = World::publishing();
+    publish(&site.repository(), &site.disk("one"));
     let sync = ["sync", "openstack", "web-node"];
     let error = site.fails(2, &sync);
     assert!(
         error.contains("has no disk of `web-node` for OpenStack"),
         "{error}"
     );
-    let record = site.world.path("repo/.imgforge/names/web-node.json");
+    let record = site.path("repo/.imgforge/names/web-node.json");
     let text = std::fs::read_to_string(&record).unwrap();
     let mut value: Value = serde_json::from_str(&text).unwrap();
     value["revisions"]["1"]["sha512"] = "0".repeat(128).into();
@@ -134,10 +133,8 @@ fn a_record_that_nobody_signed_reaches_no_cloud() {
 #[test]
 fn key_and_fingerprint_of_the_configuration_count_the_same() {
     let site = taken_over("key: allowed.gpg");
-    let fingerprint = imgforge::gpg::Keyring::read(
-        &std::fs::read(site.world.path("allowed.gpg")).unwrap(),
-        None,
-    );
+    let fingerprint =
+        imgforge::gpg::Keyring::read(&std::fs::read(site.path("allowed.gpg")).unwrap(), None);
     let fingerprint = fingerprint.unwrap().fingerprints.remove(0);
     let by_fingerprint =
         format!("repositories:\n  main: {{path: repo, fingerprint: '{fingerprint}'}}\n");
@@ -153,16 +150,16 @@ fn key_and_fingerprint_of_the_configuration_count_the_same() {
         "{error}"
     );
     // Who names a key on the command line means it.
-    let fake = site.world.path("fake/imgforge.gpg");
+    let fake = site.path("fake/imgforge.gpg");
     site.ok(&["repo", "verify", "fake", "--key", fake.to_str().unwrap()]);
 }
 
 #[test]
 fn what_the_allowed_signers_sign_is_right_for_every_verb() {
-    let site = Site::new();
-    let repository = site.world.repository();
-    publish(&repository, &site.world.disk("one"));
-    std::fs::copy(repository.keyring(), site.world.path("allowed.gpg")).unwrap();
+    let site = World::publishing();
+    let repository = site.repository();
+    publish(&repository, &site.disk("one"));
+    std::fs::copy(repository.keyring(), site.path("allowed.gpg")).unwrap();
     site.configure("repositories:\n  main: {path: repo, allowed-signers: allowed.gpg}\n");
     site.ok(&["repo", "verify"]);
     site.ok(&["repo", "copy", "copied"]);
@@ -174,20 +171,20 @@ fn what_the_allowed_signers_sign_is_right_for_every_verb() {
 /// A small file of others can keep gpg busy for long.
 #[test]
 fn gpg_reads_what_others_wrote_for_a_limited_time() {
-    let site = Site::new();
-    publish(&site.world.repository(), &site.world.disk("one"));
-    let log = site.world.path("log");
+    let site = World::publishing();
+    publish(&site.repository(), &site.disk("one"));
+    let log = site.path("log");
     let script = format!(
         "echo \"$(ulimit -t) $*\" >> {}\nexec /usr/bin/gpg \"$@\"",
         log.display()
     );
-    let path = site.world.script("gpg", &script);
-    let key = std::fs::read(site.world.path("repo/imgforge.gpg")).unwrap();
+    let path = site.script("gpg", &script);
+    let key = std::fs::read(site.path("repo/imgforge.gpg")).unwrap();
     let fingerprint = Keyring::read(&key, None).unwrap().fingerprints.remove(0);
     let by_fingerprint = format!("{{path: repo, fingerprint: '{fingerprint}'}}");
     for place in ["{path: repo}", &by_fingerprint] {
         site.configure(&format!("repositories:\n  main: {place}\n"));
-        let mut verify = site.world.command(&["repo", "verify"]);
+        let mut verify = site.command(&["repo", "verify"]);
         verify.env("PATH", &path).said().ok();
     }
     let log = std::fs::read_to_string(log).unwrap();
@@ -207,18 +204,18 @@ fn gpg_reads_what_others_wrote_for_a_limited_time() {
 /// With `use-keyboxd` gpg 2.4 ignores every keyring: the cause is named, not the repository blamed.
 #[test]
 fn a_gpg_that_ignores_keyrings_is_named() {
-    let site = Site::new();
-    publish(&site.world.repository(), &site.world.disk("one"));
-    let etc = site.world.path("etc");
-    site.world.write("etc/common.conf", "# ours\nuse-keyboxd\n");
+    let site = World::publishing();
+    publish(&site.repository(), &site.disk("one"));
+    let etc = site.path("etc");
+    site.write("etc/common.conf", "# ours\nuse-keyboxd\n");
     let script = format!(
         "case $* in\n--list-dirs) echo sysconfdir:{} ;;\n\
          --list-components) echo keyboxd:Public Keys:/usr/lib/gnupg/keyboxd: ;;\n\
          *) exec /usr/bin/gpgconf \"$@\" ;;\nesac",
         etc.display()
     );
-    let path = site.world.script("gpgconf", &script);
-    let program = |args: &[&str]| site.world.command(args).env("PATH", &path).said();
+    let path = site.script("gpgconf", &script);
+    let program = |args: &[&str]| site.command(args).env("PATH", &path).said();
     for args in [
         &["repo", "verify"][..],
         &["pull", "main#web-node", "-o", "x.raw"],
@@ -238,15 +235,15 @@ fn a_gpg_that_ignores_keyrings_is_named() {
 /// Who writes to the directory can put the key there as it was.
 #[test]
 fn a_revocation_that_was_seen_holds() {
-    let site = Site::new();
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    let site = World::publishing();
+    std::fs::create_dir(site.path("recipes")).unwrap();
     site.configure("repositories: {main: {path: repo, allowed-signers: allowed.gpg}}\n");
-    publish(&site.world.repository(), &site.world.disk("one"));
-    let there = site.world.path("repo/imgforge.gpg");
+    publish(&site.repository(), &site.disk("one"));
+    let there = site.path("repo/imgforge.gpg");
     let before = std::fs::read(&there).unwrap();
-    std::fs::write(site.world.path("allowed.gpg"), &before).unwrap();
+    std::fs::write(site.path("allowed.gpg"), &before).unwrap();
     site.ok(&["repo", "copy", "one"]);
-    let home = Home(site.world.path("state/gnupg"));
+    let home = Home(site.path("state/gnupg"));
     let certificates = std::fs::read_dir(home.0.join("openpgp-revocs.d")).unwrap();
     for certificate in certificates {
         let text = std::fs::read_to_string(certificate.unwrap().path()).unwrap();

@@ -8,7 +8,6 @@ use imgforge::repository::verify::audit;
 use imgforge::units::Span;
 
 use super::forged::{change, copied, record};
-use super::site::Site;
 use super::world::*;
 
 const NOTHING_STAYS: Policy = Policy {
@@ -303,8 +302,8 @@ fn a_frozen_channel_is_thawed_by_who_signs_only() {
 /// Whoever checks a repository is kept waiting by nothing that lies in it.
 #[test]
 fn no_check_follows_a_link_or_waits_for_a_pipe() {
-    let site = Site::new();
-    let world = &site.world;
+    let site = World::publishing();
+    let world = &site;
     let (repository, one) = (world.repository(), world.disk("one"));
     let disk = std::fs::read(&one.raw).unwrap();
     let manifest = json!({

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use imgforge::repository::verify::audit;
 
 use super::forged::{change, copied};
-use super::site::Site;
 use super::world::*;
 use crate::pull::replay::sign_again;
 
@@ -321,9 +320,9 @@ fn a_repository_of_an_older_imgforge_is_signed_as_a_whole_by_the_first_change() 
 
 #[test]
 fn the_state_is_signed_by_the_main_key_whichever_that_is() {
-    let site = Site::new();
-    let root = site.world.path("repo");
-    publish(&site.world.repository(), &site.world.disk("one"));
+    let site = World::publishing();
+    let root = site.path("repo");
+    publish(&site.repository(), &site.disk("one"));
     let mut signers = vec![];
     let mut signed = || {
         let state = std::fs::read(root.join(STATE)).unwrap();

@@ -1,7 +1,6 @@
 //! Nobody names a key, and somebody who can write to the repository's directory puts his there, with
 //! all that it has signed.
 
-use super::site::Site;
 use super::world::*;
 use crate::pull::replay::sign_again;
 use crate::support::{Run as _, Said};
@@ -17,22 +16,22 @@ const READERS: [&[&str]; 6] = [
 ];
 
 /// A repository that this host has published, and one of a stranger.
-fn site() -> Site {
-    let site = Site::new();
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
-    publish(&site.world.repository(), &site.world.disk("one"));
-    let stranger = Signer::own(&site.world.path("other"), &Ui::silent()).unwrap();
-    let fake = Repository::open(Settings::new(site.world.path("fake"), stranger)).unwrap();
-    publish(&fake, &site.world.disk("evil"));
+fn site() -> World {
+    let site = World::publishing();
+    std::fs::create_dir(site.path("recipes")).unwrap();
+    publish(&site.repository(), &site.disk("one"));
+    let stranger = Signer::own(&site.path("other"), &Ui::silent()).unwrap();
+    let fake = Repository::open(Settings::new(site.path("fake"), stranger)).unwrap();
+    publish(&fake, &site.disk("evil"));
     site
 }
 
-fn take_over(site: &Site) {
-    let copy = Program::new("cp").arg("-a").arg(site.world.path("fake/."));
-    copy.arg(site.world.path("repo")).run().unwrap();
+fn take_over(site: &World) {
+    let copy = Program::new("cp").arg("-a").arg(site.path("fake/."));
+    copy.arg(site.path("repo")).run().unwrap();
 }
 
-fn refused_by_all(site: &Site, state: &str) -> String {
+fn refused_by_all(site: &World, state: &str) -> String {
     let mut told = String::new();
     for args in READERS {
         let text = site.fails(4, &[&["--state", state], args].concat());
@@ -43,7 +42,7 @@ fn refused_by_all(site: &Site, state: &str) -> String {
         told = text;
     }
     for left in ["pulled.raw", "copied/index.asc"] {
-        assert!(!site.world.path(left).exists(), "{left}");
+        assert!(!site.path(left).exists(), "{left}");
     }
     told
 }
@@ -67,9 +66,9 @@ fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
         let output = site.run(&[&["--state", state], first].concat());
         output.says(&["is trusted from now on if"]);
     }
-    std::fs::remove_file(site.world.path("pulled.raw")).unwrap();
+    std::fs::remove_file(site.path("pulled.raw")).unwrap();
     let key = |dir: &str| {
-        let file = site.world.path(dir).join("imgforge.gpg");
+        let file = site.path(dir).join("imgforge.gpg");
         Keyring::of_file(&file, None)
             .unwrap()
             .fingerprints
@@ -96,8 +95,8 @@ fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
 }
 
 /// A user's two keys, in one directory.
-fn two_keys(site: &Site) -> (Home, String, String) {
-    let home = |name: &str| Home::with_an_expired_key(site.world.path(name));
+fn two_keys(site: &World) -> (Home, String, String) {
+    let home = |name: &str| Home::with_an_expired_key(site.path(name));
     let (old, new) = (home("gnupg"), home("new"));
     let (a, b) = (old.fingerprint(), new.fingerprint());
     old.gpg(&["--quick-set-expire", &a, "0"]);
@@ -108,8 +107,8 @@ fn two_keys(site: &Site) -> (Home, String, String) {
 }
 
 /// Runs the program with the user's keys.
-fn run_with(site: &Site, home: &Home, args: &[&str]) -> Said {
-    let mut command = site.world.command(args);
+fn run_with(site: &World, home: &Home, args: &[&str]) -> Said {
+    let mut command = site.command(args);
     command.env("GNUPGHOME", &home.0).said()
 }
 
@@ -120,17 +119,17 @@ fn another_key_of_this_host_counts_for_no_reader() {
     let (home, ours, other) = two_keys(&site);
     let make = |dir: &str, key: &str, disk: &str| {
         let signer = Signer::configured_in(key, &home.0).unwrap();
-        let settings = Settings::new(site.world.path(dir), signer);
-        publish(&Repository::open(settings).unwrap(), &site.world.disk(disk));
+        let settings = Settings::new(site.path(dir), signer);
+        publish(&Repository::open(settings).unwrap(), &site.disk(disk));
     };
     make("prod", &ours, "right");
     make("test", &other, "evil");
-    let root = site.world.path("prod");
+    let root = site.path("prod");
     let index = std::fs::read(root.join("index.asc")).unwrap();
     site.configure(&format!(
         "signing-key: '{ours}'\nrepositories: {{main: {{path: prod}}}}\n"
     ));
-    let copy = Program::new("cp").arg("-a").arg(site.world.path("test/."));
+    let copy = Program::new("cp").arg("-a").arg(site.path("test/."));
     copy.arg(&root).run().unwrap();
     let keys = json!({
         "version": 1, "main": other, "retired": [],
@@ -145,7 +144,7 @@ fn another_key_of_this_host_counts_for_no_reader() {
             run_with(&site, &home, args).says(&["not among the trusted ones"]);
         }
     }
-    assert!(!site.world.path("pulled.raw").exists());
+    assert!(!site.path("pulled.raw").exists());
 }
 
 /// A host has all keys that imgforge has made there.
@@ -153,9 +152,9 @@ fn another_key_of_this_host_counts_for_no_reader() {
 fn a_retired_key_of_this_host_counts_no_more() {
     let site = site();
     let put = |from: &str, to: &str| {
-        drop(std::fs::remove_dir_all(site.world.path(to)));
-        let copy = Program::new("cp").arg("-a").arg(site.world.path(from));
-        copy.arg(site.world.path(to)).run().unwrap();
+        drop(std::fs::remove_dir_all(site.path(to)));
+        let copy = Program::new("cp").arg("-a").arg(site.path(from));
+        copy.arg(site.path(to)).run().unwrap();
     };
     site.ok(&["repo", "rotate-key", "--suffix", "2027"]);
     site.ok(&["repo", "verify"]);
@@ -164,13 +163,13 @@ fn a_retired_key_of_this_host_counts_no_more() {
     site.ok(&["repo", "verify"]);
     put("kept", "repo");
     for path in ["index.asc", "images/web-node/revisions.sjson"] {
-        sign_again(&site.world, path, 1, |text| text);
+        sign_again(&site, path, 1, |text| text);
     }
     refused_by_all(&site, "state");
     let text = site.fails(2, &["channel", "renew"]);
     assert!(text.contains("was finished here"), "{text}");
     // As the hint says.
-    std::fs::remove_dir_all(site.world.path("state/repositories")).unwrap();
+    std::fs::remove_dir_all(site.path("state/repositories")).unwrap();
     site.ok(&["repo", "verify"]);
     site.ok(&["channel", "renew"]);
 }
@@ -180,10 +179,10 @@ fn a_retired_key_of_this_host_counts_no_more() {
 fn both_keys_of_a_rotation_are_this_hosts() {
     let site = site();
     let (old, a, b) = two_keys(&site);
-    let root = site.world.path("signed");
+    let root = site.path("signed");
     let signer = Signer::configured_in(&a, &old.0).unwrap();
     let repository = Repository::open(Settings::new(&root, signer)).unwrap();
-    publish(&repository, &site.world.disk("two"));
+    publish(&repository, &site.disk("two"));
     let verify = |key: &str| {
         site.configure(&format!(
             "signing-key: '{key}'\nrepositories: {{main: {{path: signed}}}}\n"
