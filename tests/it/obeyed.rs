@@ -32,7 +32,7 @@ fn plant(world: &World, dir: &str, victim: &Path) {
 fn record(world: &World, page: &str, victim: &Path) {
     let item = serde_json::json!({"kind": "scratch", "path": victim});
     world.write(&format!("{page}/lock"), "");
-    world.write(&format!("{page}/0.json"), &item.to_string());
+    world.write(&format!("{page}/0.json"), item.to_string());
 }
 
 /// A directory that its owner would miss, named as imgforge names its own.

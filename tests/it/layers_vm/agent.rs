@@ -144,7 +144,7 @@ fn e2e_two_builds_are_the_same_agent_of_a_real_server() {
         "older",
         "install: {bootstrap: {suite: bookworm}}\nmachine: {disk: 3GiB, memory: 1GiB}\n",
     );
-    world.write("puppet/ca.pem", &server.read("ca/ca_crt.pem"));
+    world.write("puppet/ca.pem", server.read("ca/ca_crt.pem"));
     let port = server.port;
     world.opens(port);
     let of_role = |role: &str| {

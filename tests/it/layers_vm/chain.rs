@@ -26,7 +26,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
         "from: middle\nconfigure: [{shell: firstboot/leaf.sh}]\n",
     );
     let middle = |word: &str| format!("#!/bin/sh -e\necho {word} >/etc/middle\n");
-    world.write("firstboot/middle.sh", &middle("first"));
+    world.write("firstboot/middle.sh", middle("first"));
     world.write(
         "firstboot/leaf.sh",
         "#!/bin/sh -e\nsed s/^/above-/ /etc/middle >/etc/leaf\n",
@@ -45,7 +45,7 @@ fn e2e_a_change_in_the_middle_of_a_chain_builds_the_middle_and_the_leaf() {
     world.write("firstboot/unused.sh", "#!/bin/sh\n# a comment\n");
     assert_eq!(runs(&world), Vec::<String>::new());
 
-    world.write("firstboot/middle.sh", &middle("second"));
+    world.write("firstboot/middle.sh", middle("second"));
     assert_eq!(runs(&world), ["middle", "leaf"]);
     let why = |image: &str| {
         let stages = world.stages("leaf").into_iter();

@@ -17,7 +17,7 @@ fn disk(world: &World, text: &str) -> Disk {
 }
 
 fn base(site: &World, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> (Disk, u64) {
-    let disk = disk(&site, text);
+    let disk = disk(site, text);
     let repository = site.repository();
     let published = publish_with(&repository, &disk, |publication| {
         publication.name = "base";

@@ -167,7 +167,7 @@ fn tried(world: &World) {
 
 /// What is on the disk for Glance, as libguestfs' own shell sees it.
 fn openstack(world: &World) {
-    let disk = file(&world, "out", ".openstack.qcow2");
+    let disk = file(world, "out", ".openstack.qcow2");
     run("qemu-img", &["check", "-f", "qcow2", text(&disk)]);
     let script = "cat /etc/own-step\necho\ncat /etc/cloud/cloud.cfg.d/90_imgforge.cfg\n\
                   filesize /etc/machine-id\nexists /var/lib/cloud/instance\n\
@@ -184,7 +184,7 @@ fn openstack(world: &World) {
     );
     let lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
     assert!(lines.ends_with(&["0", "false", "false"]), "{said}");
-    let manifest = std::fs::read_to_string(file(&world, "out", ".openstack.json")).unwrap();
+    let manifest = std::fs::read_to_string(file(world, "out", ".openstack.json")).unwrap();
     assert!(
         manifest.contains("\"os_admin_user\": \"ops\""),
         "{manifest}"

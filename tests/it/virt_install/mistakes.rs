@@ -52,7 +52,7 @@ fn mistakes_are_told_with_the_next_step() {
         ),
         (&gone, 1, &["gone.iso", "check the address"]),
     ] {
-        world.write("recipes/toy.yaml", &recipe.replace(boot, media));
+        world.write("recipes/toy.yaml", recipe.replace(boot, media));
         world.install().exits(code).says(words);
         world.is_clean();
     }
@@ -75,10 +75,7 @@ fn mistakes_are_told_with_the_next_step() {
             ],
         ),
     ] {
-        world.write(
-            "recipes/toy.yaml",
-            &recipe.replace("memory: 512MiB", memory),
-        );
+        world.write("recipes/toy.yaml", recipe.replace("memory: 512MiB", memory));
         world.install().exits(code).says(&words);
         world.is_clean();
     }
