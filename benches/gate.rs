@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use imgforge::host::accel::Accel;
+use imgforge::machine::Arch;
 use serde_json::Value;
 
 use common::{Report, Row, Times, Workspace};
@@ -101,10 +101,7 @@ fn boot(dir: &Path, disk: &Path) -> Duration {
         .args([disk, &overlay])
         .status();
     assert!(made.unwrap().success());
-    let accel = match common::accel() {
-        Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-        Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-    };
+    let accel = common::accel().qemu_arguments(Arch::default());
     // What an earlier run left in a kept directory is no prompt of this boot.
     std::fs::write(&console, "").unwrap();
     let drive = format!("file={},format=qcow2,if=virtio", overlay.display());

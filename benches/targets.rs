@@ -14,7 +14,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use imgforge::recipe::types::{Docker, Machine, Qcow2, Ramdisk, Targets, Vmdk};
+use imgforge::machine::Machine;
+use imgforge::recipe::types::{Docker, Qcow2, Ramdisk, Targets, Vmdk};
 use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 

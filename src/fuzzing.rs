@@ -12,6 +12,7 @@ use crate::console::lines;
 use crate::fstab::{self, FileSystem, Machine};
 use crate::host::imagefile::{HEAD, ImageFile};
 use crate::http::{Url, exchange};
+use crate::machine::Arch;
 use crate::pack::read::{Layout, ReadOptions, unpack};
 use crate::proxy::{promises::Promises, request, rules::Wanted};
 use crate::recipe::{Repo, answers};
@@ -310,8 +311,8 @@ fn tar_tree(data: &[u8]) {
 
 fn treeinfo(data: &[u8]) {
     let text = text(data);
-    drop(install_tree::treeinfo(&text));
-    drop(install_tree::sums(&text));
+    drop(install_tree::treeinfo(&text, Arch::default()));
+    drop(install_tree::sums(&text, Arch::default()));
 }
 
 fn versions(data: &[u8]) {

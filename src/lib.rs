@@ -57,6 +57,7 @@
 //! * `xml`: documents by templates, in which no value becomes markup
 //! * `digest`: digests, and keys of stages
 //! * `error`: what went wrong, for whom, and what to do next
+//! * `machine`: the machine that an image is made for, in every vocabulary
 //! * `units`: sizes and durations
 //! * `access`: names of accounts, owners, permissions
 //! * `address`: hides the users and passwords of addresses
@@ -79,6 +80,7 @@ pub mod host;
 pub mod http;
 pub mod hypervisor;
 pub mod index;
+pub mod machine;
 mod mutex;
 pub mod pack;
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Doctor {
         let findings = doctor::examine(&Wishes {
             state: &state,
             connect: app.globals.connect.as_deref(),
-            accel: app.globals.accel.setting(),
+            accel: app.globals.accel,
             signing_key: config.signing_key.as_deref(),
             mirrors: &mirrors,
         });

@@ -53,7 +53,7 @@ pub struct Globals {
         env = "IMGFORGE_ACCEL",
         hide_env = true
     )]
-    pub accel: AccelChoice,
+    pub accel: Setting,
     /// Works on at most N images or targets at a time
     #[arg(short, long, global = true, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -73,29 +73,6 @@ pub struct Globals {
     /// Shows warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-}
-
-/// The values of `--accel`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum AccelChoice {
-    /// Measures once and chooses
-    #[default]
-    Auto,
-    /// The processor, through /dev/kvm
-    Kvm,
-    /// QEMU's translator
-    Tcg,
-}
-
-impl AccelChoice {
-    /// The choice as the host's module knows it.
-    pub fn setting(self) -> Setting {
-        match self {
-            AccelChoice::Auto => Setting::Auto,
-            AccelChoice::Kvm => Setting::Kvm,
-            AccelChoice::Tcg => Setting::Tcg,
-        }
-    }
 }
 
 /// The values of `--progress`.

@@ -23,7 +23,7 @@ pub fn open(app: &App) -> Result<Session> {
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
     statedir::check(&state)?;
-    let accel = match app.globals.accel.setting() {
+    let accel = match app.globals.accel {
         Setting::Auto => config.accel,
         chosen => chosen,
     };

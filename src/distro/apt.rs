@@ -16,8 +16,6 @@ pub(super) const BOOT_PACKAGES: &[&str] = &[
     "zstd",
     "kmod",
     "e2fsprogs",
-    "grub-pc-bin",
-    "grub-efi-amd64-bin",
     "grub2-common",
     "iproute2",
     "ca-certificates",

@@ -1,6 +1,7 @@
 //! Distributions: one table that answers the same questions for every family. One file per family.
 
 use crate::error::{Error, Result};
+use crate::machine::Arch;
 use crate::units::Size;
 
 pub mod apt;
@@ -28,7 +29,7 @@ pub struct Distro {
     pub installer_memory: Size,
     /// The user that its own cloud images have.
     pub cloud_user: &'static str,
-    /// Ends of the addresses of its install trees: what stands before is the mirror.
+    /// Ends of the addresses of its install trees, with `{arch}`: what stands before is the mirror.
     pub trees: &'static [&'static str],
     /// Its archive, where `bootstrap` can install from it.
     pub apt: Option<&'static Apt>,
@@ -135,6 +136,16 @@ pub fn all() -> impl Iterator<Item = (&'static Apt, &'static Suite)> {
     apts.flat_map(|apt| apt.suites.iter().map(move |suite| (apt, suite)))
 }
 
+impl Distro {
+    /// Ends of the addresses of its install trees for an architecture.
+    pub fn tree_ends(&self, arch: Arch) -> Vec<String> {
+        let trees = self.trees.iter();
+        trees
+            .map(|tree| tree.replace("{arch}", arch.as_str()))
+            .collect()
+    }
+}
+
 impl Apt {
     /// Checks that the host can verify this distribution's archive.
     ///
@@ -152,10 +163,12 @@ impl Apt {
     }
 
     /// What the image gets before the recipe's own packages.
-    pub fn base_packages(&self, suite: &Suite, kernel: Option<&str>) -> Vec<String> {
+    pub fn base_packages(&self, suite: &Suite, arch: Arch, kernel: Option<&str>) -> Vec<String> {
         let resolved = suite.resolved.then_some("systemd-resolved");
-        std::iter::once(kernel.unwrap_or(self.kernel))
+        let usual = self.kernel.replace("{arch}", arch.debian());
+        std::iter::once(kernel.unwrap_or(&usual))
             .chain(self.packages.iter().copied())
+            .chain(arch.boot_loader_packages().iter().copied())
             .chain(resolved)
             .map(str::to_owned)
             .collect()
@@ -202,7 +215,7 @@ mod tests {
     #[test]
     fn the_recipe_may_choose_the_kernel() {
         let (distro, found) = suite("jammy").unwrap();
-        let packages = distro.base_packages(found, Some("linux-image-generic"));
+        let packages = distro.base_packages(found, Arch::default(), Some("linux-image-generic"));
         assert_eq!(packages[0], "linux-image-generic");
         assert!(!packages.iter().any(|p| p == "systemd-resolved"));
     }

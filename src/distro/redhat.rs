@@ -10,7 +10,7 @@ const MEMORY: Size = Size::mib(1536);
 const SERVER: &[&str] = &["openssh-server", "ca-certificates"];
 
 /// Trees of RHEL's relatives: the boot media's packages, and the whole of the base system.
-const TREES: &[&str] = &["BaseOS/x86_64/os", "BaseOS/x86_64/kickstart"];
+const TREES: &[&str] = &["BaseOS/{arch}/os", "BaseOS/{arch}/kickstart"];
 
 pub(super) const FEDORA: Distro = Distro {
     id: "fedora",
@@ -24,7 +24,7 @@ pub(super) const FEDORA: Distro = Distro {
     packages: SERVER,
     installer_memory: MEMORY,
     cloud_user: "fedora",
-    trees: &["Everything/x86_64/os", "Server/x86_64/os"],
+    trees: &["Everything/{arch}/os", "Server/{arch}/os"],
     apt: None,
 };
 

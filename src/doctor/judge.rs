@@ -5,8 +5,9 @@ use std::path::Path;
 use super::probe::{Kernel, Libvirt, UserIds};
 use super::{Finding, Level};
 use crate::error::{Error, Result};
-use crate::host::accel::{Accel, Choice};
+use crate::host::accel::Choice;
 use crate::host::tools::{self, State, Tool};
+use crate::machine::Arch;
 use crate::units::Size;
 
 pub(super) fn tool(tool: Tool, state: &State) -> Finding {
@@ -37,9 +38,9 @@ pub(super) fn tool(tool: Tool, state: &State) -> Finding {
 }
 
 pub(super) fn acceleration(choice: &Choice) -> Finding {
-    match choice.accel {
-        Accel::Kvm => Finding::ok("acceleration", choice.reason.clone()),
-        Accel::Tcg => Finding::bad(
+    match choice.accel.is_emulated() {
+        false => Finding::ok("acceleration", choice.reason.clone()),
+        true => Finding::bad(
             Level::Warn,
             "acceleration",
             format!(
@@ -111,7 +112,7 @@ pub(super) fn kernels(kernels: &[Kernel]) -> Finding {
             "no kernel with its modules is installed, and libguestfs needs one",
             format!(
                 "{} (Ubuntu: linux-image-virtual)",
-                tools::install_line(&["linux-image-amd64"])
+                tools::install_line(&[Arch::default().generic_kernel()])
             ),
         ),
     }

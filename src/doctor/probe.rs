@@ -9,7 +9,8 @@ use rustix::fs::{Access, access};
 use crate::error::{Context as _, Result};
 use crate::gpg::Signer;
 use crate::host::exec::Program;
-use crate::hypervisor::{Connection, Options, firmware as ovmf};
+use crate::hypervisor::{Connection, Options};
+use crate::machine::{self, Arch};
 use crate::store::ledger::Ledger;
 
 /// A kernel of the host.
@@ -110,7 +111,7 @@ pub(super) fn user_ids() -> UserIds {
 }
 
 pub(super) fn firmware() -> bool {
-    ovmf::find().is_some()
+    machine::find_ovmf(Arch::default()).is_some()
 }
 
 /// The directory itself, or the nearest one above it that exists.

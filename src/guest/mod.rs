@@ -298,9 +298,9 @@ impl Guestfs {
     }
 
     fn launch_failed(&self, error: Error) -> Error {
-        let hint = match self.accel {
-            Accel::Kvm => "try again with `--accel tcg`; `imgforge doctor` looks at libguestfs",
-            Accel::Tcg => "`imgforge doctor` looks at libguestfs and its kernel",
+        let hint = match self.accel.is_emulated() {
+            false => "try again with `--accel tcg`; `imgforge doctor` looks at libguestfs",
+            true => "`imgforge doctor` looks at libguestfs and its kernel",
         };
         match error.kind() {
             crate::error::Kind::Interrupted(_) => error,
@@ -383,8 +383,8 @@ fn configure(
     ] {
         raw.set(setting)?;
     }
-    if launch.accel == Accel::Tcg {
-        raw.set(Setting::ForceTcg)?;
+    if let Some(setting) = launch.accel.guestfs_setting() {
+        raw.set(Setting::OfBackend(setting))?;
     }
     for (number, drive) in launch.drives.iter().enumerate() {
         raw.add_drive(drive.path, drive.format, drive.readonly)?;

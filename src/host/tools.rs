@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::exec::{self, Program};
+use crate::machine::Arch;
 
 /// A program of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,8 @@ struct Facts {
     purpose: &'static str,
 }
 
+const QEMU: &[&str] = &[Arch::DEFAULT.qemu()];
+
 impl Tool {
     /// Every tool.
     pub const ALL: [Tool; 21] = [
@@ -123,9 +126,9 @@ impl Tool {
                 "make and convert disks",
             ),
             Tool::Qemu => facts(
-                &["qemu-system-x86_64"],
+                QEMU,
                 Some((6, 0)),
-                "qemu-system-x86",
+                Arch::DEFAULT.qemu_package(),
                 "run guests",
             ),
             Tool::Pasta => facts(

@@ -11,11 +11,12 @@ use virt::sys;
 use super::apart::Pasta;
 use super::connect::{Link, failed};
 use super::raw::Held;
-use super::spec::{Firmware, Network, Nic, Spec};
+use super::spec::{Network, Nic, Spec};
+use super::sweep;
 use super::xml::{self, Place};
-use super::{firmware, sweep};
 use crate::error::{Context as _, Error, Result};
 use crate::host::layers::Layers;
+use crate::machine::{Arch, find_ovmf};
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
@@ -67,8 +68,8 @@ impl Machine {
             record: Some(record),
             link,
         };
-        if spec.firmware == Firmware::Uefi {
-            machine.place.uefi = Some(firmware::prepare(&machine.sockets.join("vars.fd"))?);
+        if spec.firmware.is_uefi() {
+            machine.place.uefi = Some(prepare(spec.arch, &machine.sockets.join("vars.fd"))?);
         }
         Ok(machine)
     }
@@ -186,4 +187,14 @@ fn mac(uuid: Uuid, index: usize) -> String {
     let bytes = uuid.as_bytes();
     let last = bytes[2].wrapping_add(index as u8);
     format!("52:54:00:{:02x}:{:02x}:{last:02x}", bytes[0], bytes[1])
+}
+
+/// Copies fresh UEFI variables to `to` and returns the code's path with it.
+fn prepare(arch: Arch, to: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (code, variables) = find_ovmf(arch).ok_or_else(|| {
+        Error::host("UEFI firmware for guests is not installed")
+            .hint("install it: apt install ovmf")
+    })?;
+    std::fs::copy(variables, to).doing(|| "copying the UEFI variables".into())?;
+    Ok((code.to_owned(), to.to_owned()))
 }

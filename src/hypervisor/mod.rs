@@ -15,7 +15,6 @@ mod apart;
 pub mod connect;
 pub mod domain;
 pub mod expected;
-pub mod firmware;
 mod machine;
 pub mod patience;
 pub mod port;
@@ -32,6 +31,4 @@ pub use connect::{Connection, Options};
 pub use domain::Domain;
 pub use expected::Expected;
 pub use port::Port;
-pub use spec::{
-    Boot, Counters, Disk, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
-};
+pub use spec::{Boot, Counters, Disk, DomainEvent, Format, Network, Nic, OnReboot, Outcome, Spec};

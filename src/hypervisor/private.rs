@@ -12,6 +12,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{self, Program, Running};
 use crate::host::{confine, interrupt, listening};
 use crate::hypervisor::{apart, sweep};
+use crate::machine::Arch;
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// How long the daemon may take to answer; 0.2 s is usual.
@@ -63,7 +64,7 @@ for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/ca
   mkdir -p "${pair#*:}"
   mount --rbind "$1/${pair%%:*}" "${pair#*:}"
 done
-qemu=$(command -v qemu-system-x86_64) || { echo "there is no qemu-system-x86_64 to confine"; exit 1; }
+qemu=$(command -v "$3") || { echo "there is no $3 to confine"; exit 1; }
 : >"${1%/*}/qemu"
 mount --bind "$qemu" "${1%/*}/qemu"
 mount -o remount,bind,ro "${1%/*}/qemu"
@@ -178,6 +179,7 @@ fn command(base: &Path, program: &Path) -> Program {
         .args(["-c", INIT, "imgforge-libvirt"])
         .arg(base)
         .arg(program)
+        .arg(Arch::default().qemu())
         // systemd-machined would take the namespace's process ids for the host's.
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
         .hint("namespaces need the right CAP_SYS_ADMIN; start the host's own libvirtd instead")

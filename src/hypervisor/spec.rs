@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::host::accel::Accel;
+use crate::machine::{Arch, Firmware};
 use crate::units::Size;
 
 /// A machine to start. It is the same machine for every guest but for what is named here.
@@ -10,6 +11,8 @@ use crate::units::Size;
 pub struct Spec {
     /// The domain's name; [`super::Connection::start`] appends the start of its UUID.
     pub name: String,
+    /// Architecture.
+    pub arch: Arch,
     /// Memory.
     pub memory: Size,
     /// Number of CPUs.
@@ -33,15 +36,6 @@ pub struct Spec {
     pub console_log: Option<PathBuf>,
     /// What happens when the guest restarts itself.
     pub on_reboot: OnReboot,
-}
-
-/// Firmware that a guest boots with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF without secure boot, with fresh variables.
-    Uefi,
 }
 
 /// A disk on the virtio bus, with discard.

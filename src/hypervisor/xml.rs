@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::spec::{Boot, Firmware, Network, Spec};
-use crate::host::accel::Accel;
+use super::spec::{Boot, Network, Spec};
 use crate::xml;
 
 /// Where a guest is put: what differs between two starts of one [`Spec`].
@@ -22,7 +21,7 @@ pub struct Place {
     pub channels: Vec<PathBuf>,
     /// Hardware addresses for cards of [`Spec::nics`] that name none, in their order.
     pub macs: Vec<String>,
-    /// OVMF's code and this guest's own variables; needed for [`Firmware::Uefi`].
+    /// OVMF's code and this guest's own variables; needed for UEFI.
     pub uefi: Option<(PathBuf, PathBuf)>,
     /// `+UID:+GID` that QEMU runs as; `None` for a session, which has no choice. libvirt
     /// changes no owner either way.
@@ -60,10 +59,7 @@ pub fn render(spec: &Spec, place: &Place) -> String {
     });
     let channels = spec.channels.iter().zip(&place.channels);
     let channels = channels.map(|(name, socket)| json!({"name": name, "socket": shown(socket)}));
-    let uefi = place
-        .uefi
-        .as_ref()
-        .filter(|_| spec.firmware == Firmware::Uefi);
+    let uefi = place.uefi.as_ref().filter(|_| spec.firmware.is_uefi());
     let kernel = match &spec.boot {
         Boot::Disk => None,
         Boot::Kernel {
@@ -73,10 +69,12 @@ pub fn render(spec: &Spec, place: &Place) -> String {
         } => Some(json!({"file": shown(kernel), "initrd": shown(initrd), "cmdline": cmdline})),
     };
     let values = json!({
-        "kind": match spec.accel {
-            Accel::Kvm => "kvm",
-            Accel::Tcg => "qemu",
-        },
+        "kind": spec.accel.libvirt_type(),
+        "cpu": spec.accel.libvirt_cpu(),
+        "arch": spec.arch.as_str(),
+        "machine": spec.arch.machine(),
+        "features": spec.arch.features(),
+        "hpet": spec.arch.has_hpet(),
         "name": place.name,
         "uuid": place.uuid.to_string(),
         "memory": spec.memory.as_bytes(),
@@ -105,7 +103,9 @@ pub fn disk_target(index: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::accel::Accel;
     use crate::hypervisor::spec::{Disk, Format, Nic, OnReboot};
+    use crate::machine::{Arch, Firmware};
     use crate::units::Size;
 
     fn spec() -> Spec {
@@ -113,6 +113,7 @@ mod tests {
             name: "web-node".into(),
             memory: Size::gib(2),
             cpus: 2,
+            arch: Arch::default(),
             firmware: Firmware::Bios,
             disks: vec![Disk {
                 path: "/state/work/disk.qcow2".into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
 use super::{Entry, Field, MAX_REVISION, Problem, Section, normalize_arch};
+use crate::machine::{self, Arch};
 
 /// Turns sections into entries.
 ///
@@ -160,10 +161,15 @@ impl Reader<'_> {
     }
 
     fn arch(&mut self, field: &Field) -> String {
-        if field.value == "arm64" {
-            self.wrong(field, "clients know this architecture as `aarch64` only");
+        if let Some(name) = machine::misspelled(&field.value) {
+            let known = format!("clients know this architecture as `{name}` only");
+            self.wrong(field, &known);
         } else if field.value.is_empty() || field.value.contains(char::is_whitespace) {
-            self.wrong(field, "this is not an architecture such as `x86_64`");
+            let such = format!(
+                "this is not an architecture such as `{}`",
+                Arch::default().as_str()
+            );
+            self.wrong(field, &such);
         }
         field.value.clone()
     }

@@ -17,6 +17,7 @@ pub use claims::{Claims, Owner};
 pub use parse::{Field, Section, parse};
 pub use write::write;
 
+use crate::machine;
 use std::fmt;
 
 /// A mistake in an index, with the number of its line.
@@ -84,14 +85,7 @@ pub const PLACEHOLDER: &str = "imgforge-empty";
 
 /// Brings the spellings of an architecture together as clients do; `arm64` is not one that they know.
 pub fn normalize_arch(arch: &str) -> &str {
-    match arch {
-        "i486" | "i586" | "i686" => "i386",
-        "amd64" => "x86_64",
-        "powerpc" => "ppc",
-        "powerpc64" => "ppc64",
-        "powerpc64le" => "ppc64le",
-        other => other,
-    }
+    machine::canonical(arch)
 }
 
 /// Whether `id` can be the name of an entry or a channel.

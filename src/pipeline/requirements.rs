@@ -43,6 +43,7 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
         ledger: session.host.ledger()?,
         config: &session.config,
         mirror: &recipe.mirrors.build,
+        arch: recipe.machine.arch,
         ui: &ui,
     };
     let toolbox = toolbox::ansible(&request, codename)?;

@@ -17,11 +17,8 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
 use crate::host::qemu_img::{CLUSTER, overlay};
-use crate::hypervisor::{
-    Boot, Disk, Domain, DomainEvent, Firmware, Format, Network, Nic, OnReboot, Spec,
-};
+use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Format, Network, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
-use crate::recipe::types;
 use crate::stage::configure;
 use crate::stage::plan::Plan;
 use crate::store::{DISK, Store, epoch};
@@ -125,9 +122,12 @@ fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
         _ => error,
     })?;
     if guest.is_dir("/etc/systemd/system")? {
-        guest.mkdir_p("/etc/systemd/system/serial-getty@ttyS0.service.d")?;
-        let path = "/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf";
-        guest.write(path, AUTOLOGIN.as_bytes())?;
+        let dir = format!(
+            "/etc/systemd/system/serial-getty@{}.service.d",
+            recipe.machine.arch.serial()
+        );
+        guest.mkdir_p(&dir)?;
+        guest.write(&format!("{dir}/autologin.conf"), AUTOLOGIN.as_bytes())?;
     }
     guest.close()
 }
@@ -138,10 +138,8 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
         name: format!("{}-shell", plan.image()),
         memory: machine.memory,
         cpus: machine.cpus,
-        firmware: match machine.firmware {
-            types::Firmware::Uefi => Firmware::Uefi,
-            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
-        },
+        arch: machine.arch,
+        firmware: machine.firmware,
         disks: vec![Disk {
             path: disk,
             format: Format::Qcow2,

@@ -12,7 +12,8 @@ use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, Mode, OUTPUT_PORT, TOOLS_S
 use crate::error::Result;
 use crate::guest::Key;
 use crate::host::accel::Accel;
-use crate::hypervisor::{Boot, Connection, Disk, Firmware, Format, Nic, OnReboot, Outcome, Spec};
+use crate::hypervisor::{Boot, Connection, Disk, Format, Nic, OnReboot, Outcome, Spec};
+use crate::machine::{Arch, Firmware};
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -45,6 +46,8 @@ pub struct Machine<'a> {
     pub format: Format,
     /// What is booted, usually the disk.
     pub boot: Boot,
+    /// Architecture.
+    pub arch: Arch,
     /// Memory.
     pub memory: Size,
     /// Number of CPUs.
@@ -112,7 +115,7 @@ pub fn drive(
         let report = Journal::read(&journal, &job.nonce, job.count())
             .map_err(|error| error.evidence(session.console_tail()))?;
         let late = session.late() || matches!(end, End::Stuck(_));
-        let late = late && machine.accel == Accel::Tcg;
+        let late = late && machine.accel.is_emulated();
         if boots_again(end, &report, late, untouched, &mut free) {
             let why = match end {
                 End::Ended(Outcome::Failed) => "the hypervisor lost it before it wrote anything",
@@ -234,6 +237,7 @@ fn spec(
     disks.extend(tools.map(|path| raw(path, TOOLS_SERIAL, true)));
     Spec {
         name: machine.name.clone(),
+        arch: machine.arch,
         memory: machine.memory,
         cpus: machine.cpus,
         firmware: machine.firmware,

@@ -85,6 +85,7 @@ impl Context<'_> {
         Ok(Media {
             store,
             ledger: self.host.ledger()?,
+            arch: self.recipe().machine.arch,
             files: self.files,
             ui: self.ui,
         })

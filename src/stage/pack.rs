@@ -150,7 +150,7 @@ fn streamed(context: &Context<'_>, sealed: &Layer<Sealed>, raw: &Path) -> Result
         name: &recipe.name,
         title,
         version: context.version,
-        arch: "x86_64",
+        arch: recipe.machine.arch,
         os: &os.distro,
         release: &streams::release(os),
         created: sealed.entry().meta().created,

@@ -116,7 +116,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
     let proof = request.checked.facts().proof()?;
     let required = request.config.require_signed_commits;
     let source = git::publishable(request.root, required, &request.plan.read())?;
-    let arch = "x86_64";
+    let arch = recipe.machine.arch.as_str();
     let mut companions = companions::of(&Material {
         plan: request.plan,
         sealed: request.sealed,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
 use crate::http::{Client, Limits, Url};
+use crate::machine::Arch;
 use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -51,6 +52,8 @@ pub struct Media<'a> {
     pub store: &'a Store,
     /// Owns what is unfinished.
     pub ledger: &'a Ledger,
+    /// The architecture of installers.
+    pub arch: Arch,
     /// Takes what is on this host.
     pub files: &'a Files,
     /// Where progress goes.

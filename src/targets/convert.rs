@@ -156,7 +156,8 @@ fn percent(line: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::host::accel::Accel;
-    use crate::recipe::types::{Clusters, Machine};
+    use crate::machine::Machine;
+    use crate::recipe::types::Clusters;
     use crate::targets::{About, Source};
 
     #[test]

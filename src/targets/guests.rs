@@ -23,9 +23,9 @@ impl Guests {
     }
 
     fn of(accel: Accel, processors: usize) -> Self {
-        let room = match accel {
-            Accel::Kvm => usize::MAX,
-            Accel::Tcg => (processors / EACH).max(1),
+        let room = match accel.is_emulated() {
+            false => usize::MAX,
+            true => (processors / EACH).max(1),
         };
         Guests {
             free: Mutex::new(room),

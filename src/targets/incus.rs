@@ -8,7 +8,8 @@ use super::{Made, Part, Site, Target, proven, streams};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Clusters, Firmware, Incus, Targets};
+use crate::machine::Firmware;
+use crate::recipe::types::{Clusters, Incus, Targets};
 use crate::units::Size;
 
 /// The target.
@@ -49,7 +50,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
         name: &site.about.name,
         title: &site.about.title,
         version: &site.about.version,
-        arch: "x86_64",
+        arch: site.machine.arch,
         os: &site.about.os,
         release: &site.about.os_version,
         created: site.about.created,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::tree::Tree;
 use super::{Site, Target};
 use crate::error::{Error, Result};
+use crate::machine::Arch;
 
 /// Modules: one of each group is needed.
 pub(crate) type Groups = &'static [&'static [&'static str]];
@@ -18,24 +19,29 @@ const GENERIC_ONLY: &[&str] = &["mptspi", "e1000", "e1000e", "igb"];
 /// What the names of kernels for clouds have in common.
 const CLOUDS: &[&str] = &["cloud", "virtual", "kvm", "aws", "azure", "gcp"];
 
-const HINT: &str = "kernels for clouds leave drivers out: `install: {bootstrap: {kernel: \
-                    linux-image-amd64}}` (Ubuntu: linux-image-generic) installs the generic one";
+fn generic(arch: Arch) -> String {
+    format!(
+        "kernels for clouds leave drivers out: `install: {{bootstrap: {{kernel: {}}}}}` (Ubuntu: \
+         linux-image-generic) installs the generic one",
+        arch.generic_kernel()
+    )
+}
 
 /// Says before anything runs that no generic kernel will be in the image: `packages` are all that
 /// the recipes name, and without one of them a bootstrap installs a kernel for clouds.
 ///
 /// # Errors
 /// When a target needs a generic one.
-pub(crate) fn foresee(needs: &[(&str, Groups)], packages: &[String]) -> Result<()> {
-    let generic = packages.iter().any(|name| {
+pub(crate) fn foresee(needs: &[(&str, Groups)], arch: Arch, packages: &[String]) -> Result<()> {
+    let has_generic = packages.iter().any(|name| {
         name.starts_with("linux-image-") && !CLOUDS.iter().any(|cloud| name.contains(cloud))
     });
     let only = |group: &&[&str]| group.iter().all(|name| GENERIC_ONLY.contains(name));
     match needs.iter().find(|(_, groups)| groups.iter().any(only)) {
-        Some((name, _)) if !generic => Err(Error::usage(format!(
+        Some((name, _)) if !has_generic => Err(Error::usage(format!(
             "the target `{name}` needs a generic kernel, and the image will have one for clouds"
         ))
-        .hint(HINT)),
+        .hint(generic(arch))),
         _ => Ok(()),
     }
 }
@@ -49,15 +55,15 @@ pub(super) fn check(target: &Target, site: &Site<'_>) -> Result<()> {
         return Ok(());
     }
     let tree = site.source.tree(site.ui)?;
-    has(&tree, target.name, target.modules)
+    has(&tree, target.name, site.machine.arch, target.modules)
 }
 
 /// Asks whether some kernel has a module of each group that `name` needs.
 ///
 /// # Errors
 /// When there is no kernel, or none that will do.
-pub(super) fn has(tree: &Tree, name: &str, groups: &[&[&str]]) -> Result<()> {
-    judge(name, groups, &kernels(tree))
+pub(super) fn has(tree: &Tree, name: &str, arch: Arch, groups: &[&[&str]]) -> Result<()> {
+    judge(name, arch, groups, &kernels(tree))
 }
 
 /// The modules of each kernel, built-in ones included.
@@ -88,6 +94,7 @@ fn modules(list: &str) -> impl Iterator<Item = String> {
 
 fn judge(
     name: &str,
+    arch: Arch,
     groups: &[&[&str]],
     kernels: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<()> {
@@ -101,7 +108,10 @@ fn judge(
         return Err(
             Error::usage(format!("the target `{name}` needs a kernel in the image"))
                 .cause("there is none in /lib/modules")
-                .hint("add one to `packages`, such as linux-image-amd64"),
+                .hint(format!(
+                    "add one to `packages`, such as {}",
+                    arch.generic_kernel()
+                )),
         );
     }
     let judged: Vec<_> = kernels
@@ -118,7 +128,7 @@ fn judge(
         "no kernel of the image drives the machines of the target `{name}`"
     ))
     .evidence(lines)
-    .hint(HINT))
+    .hint(generic(arch)))
 }
 
 #[cfg(test)]
@@ -135,11 +145,11 @@ mod tests {
         );
         let generic = ("6.12".to_owned(), list(&["mptspi", "e1000"]));
         let modules = find("ova").unwrap().modules;
-        let error = judge("ova", modules, &[cloud.clone()].into()).unwrap_err();
+        let error = judge("ova", Arch::default(), modules, &[cloud.clone()].into()).unwrap_err();
         assert_eq!(error.evidence_lines(), ["6.12-cloud lacks mptspi, e1000"]);
         assert!(error.hint_text().unwrap().contains("linux-image-amd64"));
-        judge("ova", modules, &[cloud, generic].into()).unwrap();
-        let error = judge("ova", modules, &BTreeMap::new()).unwrap_err();
+        judge("ova", Arch::default(), modules, &[cloud, generic].into()).unwrap();
+        let error = judge("ova", Arch::default(), modules, &BTreeMap::new()).unwrap_err();
         assert!(error.message().contains("needs a kernel"), "{error}");
     }
 
@@ -148,7 +158,7 @@ mod tests {
         let said = |target: &str, packages: &[&str]| {
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
             let modules = find(target).unwrap().modules;
-            foresee(&[(target, modules)], &packages)
+            foresee(&[(target, modules)], Arch::default(), &packages)
         };
         for packages in [&[][..], &["linux-image-cloud-amd64"], &["nginx"]] {
             let error = said("ova", packages).unwrap_err();

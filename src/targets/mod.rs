@@ -40,7 +40,8 @@ use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Firmware, Machine, Step, Targets};
+use crate::machine::Machine;
+use crate::recipe::types::{Step, Targets};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -176,7 +177,7 @@ impl Site<'_> {
 
     /// Whether the machine boots by UEFI only.
     pub fn uefi(&self) -> bool {
-        self.machine.firmware == Firmware::Uefi
+        self.machine.firmware.is_uefi()
     }
 }
 

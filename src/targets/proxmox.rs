@@ -8,7 +8,7 @@ use super::{Made, Part, Site, Target, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Clusters, Firmware, Proxmox, Targets};
+use crate::recipe::types::{Clusters, Proxmox, Targets};
 use crate::units::Size;
 
 /// The target.
@@ -43,7 +43,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
         file: &file,
         memory: site.machine.memory.as_bytes() >> 20,
         cpus: site.machine.cpus,
-        uefi: site.machine.firmware == Firmware::Uefi,
+        uefi: site.uefi().then(|| site.machine.arch.machine()),
         cloud_init: has("usr/bin/cloud-init"),
         agent: has("usr/sbin/qemu-ga") || has("usr/bin/qemu-ga"),
     });
@@ -80,7 +80,8 @@ struct Import<'a> {
     file: &'a str,
     memory: u64,
     cpus: u32,
-    uefi: bool,
+    /// The type of machine that starts it by UEFI.
+    uefi: Option<&'a str>,
     cloud_init: bool,
     agent: bool,
 }
@@ -97,8 +98,10 @@ fn text(import: &Import<'_>) -> String {
         .collect();
     let title = import.title.replace('\'', r"'\''");
     let mut more = String::new();
-    if import.uefi {
-        more += "qm set \"$id\" --bios ovmf --machine q35 --efidisk0 \"$store:1,efitype=4m\"\n";
+    if let Some(machine) = import.uefi {
+        more += &format!(
+            "qm set \"$id\" --bios ovmf --machine {machine} --efidisk0 \"$store:1,efitype=4m\"\n"
+        );
     }
     if import.cloud_init {
         more += "qm set \"$id\" --ide2 \"$store:cloudinit\" --ipconfig0 ip=dhcp\n";
@@ -135,7 +138,7 @@ mod tests {
             file: "web_node-1.proxmox.qcow2",
             memory: 1024,
             cpus: 2,
-            uefi: true,
+            uefi: Some("q35"),
             cloud_init: true,
             agent: false,
         }));

@@ -14,6 +14,7 @@ use super::{Part, Proof, Told, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::Os;
 use crate::host::qemu_img::qemu_img;
+use crate::machine::Arch;
 
 /// What the files say about the image.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +25,8 @@ pub struct About<'a> {
     pub title: &'a str,
     /// `IMAGE_VERSION`.
     pub version: &'a str,
-    /// Architecture in the kernel's spelling.
-    pub arch: &'a str,
+    /// Architecture.
+    pub arch: Arch,
     /// The distribution, as `debian`.
     pub os: &'a str,
     /// Its version, as `12`.
@@ -112,10 +113,10 @@ pub(crate) fn release(os: &Os) -> String {
 pub(crate) fn archive(about: &About<'_>, more: &[(&str, &str)]) -> Result<Vec<u8>> {
     // JSON is YAML.
     let mut text = json!({
-        "architecture": about.arch,
+        "architecture": about.arch.as_str(),
         "creation_date": about.created,
         "properties": {
-            "architecture": about.arch,
+            "architecture": about.arch.as_str(),
             "os": about.os,
             "release": about.release,
             "variant": about.name,

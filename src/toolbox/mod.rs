@@ -15,6 +15,7 @@ use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::namespace::{as_guest_root, remove_tree};
+use crate::machine::Arch;
 use crate::recipe::Config;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -53,6 +54,8 @@ pub struct Request<'a> {
     pub config: &'a Config,
     /// `mirrors.build` of the recipe.
     pub mirror: &'a str,
+    /// What the guest's programs are built for.
+    pub arch: Arch,
     /// Who is told.
     pub ui: &'a StageUi,
 }
@@ -102,6 +105,7 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
         )
     })?;
     let mut inputs = Inputs::new(Ansible::STAGE, VERSION);
+    inputs.value("arch", request.arch);
     inputs.value("suite", suite.name);
     inputs.value("packages", PACKAGES);
     inputs.value("python", PYTHON);
@@ -199,7 +203,7 @@ fn unpack(
     let sources = dir.join("toolbox.sources");
     let mut program = as_guest_root("mmdebstrap")
         .args(["--mode=root", "--format=directory", "--variant=extract"])
-        .arg("--architectures=amd64")
+        .arg(format!("--architectures={}", request.arch.debian()))
         .arg(format!("--keyring={}", distro.keyring))
         .arg(format!("--components={}", distro.components.join(",")))
         .arg(r#"--aptopt=Acquire::Languages "none""#)

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use imgforge::distro::{self, apt};
 use imgforge::host::exec::Program;
+use imgforge::machine::{Arch, Firmware};
 use imgforge::recipe::Repo;
-use imgforge::recipe::types::{Firmware, Install};
+use imgforge::recipe::types::Install;
 use imgforge::stage::install::virt_install::answers::{self, Known};
 use imgforge::stage::install::virt_install::kind::Kind;
 use imgforge::stage::install::virt_install::proof;
@@ -43,7 +44,7 @@ fn mirrors(os: &str) -> BTreeMap<String, String> {
         set(&format!("{prefix}_path"), &format!("/{name}"));
     }
     set("packages", &distro.packages.join(" "));
-    if let Some(end) = distro.trees.first() {
+    if let Some(end) = distro.tree_ends(Arch::default()).first() {
         set("tree", &format!("{}/{end}", route(distro.id)));
     }
     if let Some((archive, suite)) = distro
@@ -182,7 +183,7 @@ fn late_commands(autoinstall: &str) -> Vec<String> {
 
 /// As rendered, but for the sentinel, which is the stage's own business.
 fn snapshot(image: &str, text: &str) {
-    let line = |root: &str| proof::sentinel(&"0123456789abcdef".repeat(4), root);
+    let line = |root: &str| proof::sentinel(&"0123456789abcdef".repeat(4), root, "ttyS0");
     let text = text
         .replace(&line("/target"), "[sentinel]")
         .replace(&line("/"), "[sentinel]");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgforge::host::accel::Accel;
-use imgforge::hypervisor::{Firmware, Format, Nic};
+use imgforge::hypervisor::{Format, Nic};
+use imgforge::machine::Firmware;
 use imgforge::recipe::types::{Action, Shell, Step};
 use imgforge::runner::drive::{Finished, Machine, drive};
 use imgforge::runner::{End, Job, Limits, Mode, Request};
@@ -59,6 +60,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
     })
     .unwrap();
     let machine = Machine {
+        arch: imgforge::machine::Arch::default(),
         connection: &connection,
         ledger: &ledger,
         accel: Accel::Tcg,

@@ -73,7 +73,7 @@ pub fn host(app: &App) -> Result<Host> {
     Ok(Host::new(Settings {
         state,
         connect: app.globals.connect.clone(),
-        accel: app.globals.accel.setting(),
+        accel: app.globals.accel,
         host_ports: vec![],
         max_size: None,
         ui: app.ui.clone(),

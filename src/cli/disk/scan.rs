@@ -114,7 +114,7 @@ impl Scan {
         let ui = app.ui.stage(name, "scan");
         let host = Host {
             scratch: scratch.path(),
-            accel: app.globals.accel.setting().choose().accel,
+            accel: app.globals.accel.choose().accel,
             ui: &ui,
         };
         scan::file(file, self.format, &self.backing, subject, &host)

@@ -9,6 +9,7 @@ use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::machine::Arch;
 use crate::repository::{State, verify};
 use crate::sync::openstack::{Settings, Wanted, sync};
 use crate::targets::openstack::Manifest;
@@ -101,7 +102,7 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
     let current = image
         .channels
         .get(channel)
-        .and_then(|placement| placement.current.get("x86_64"));
+        .and_then(|placement| placement.current.get(Arch::default().as_str()));
     let placed = image
         .history_of(channel)
         .filter_map(|moved| moved.revision)

@@ -47,8 +47,8 @@ pub(super) enum Setting<'a> {
     Qemu(&'a str, &'a str),
     /// What is started as QEMU.
     Hypervisor(&'a Path),
-    /// No hardware acceleration, whatever `/dev/kvm` promises.
-    ForceTcg,
+    /// A setting of libguestfs' own backend, turned on.
+    OfBackend(&'static CStr),
 }
 
 type Setter<T> = unsafe extern "C" fn(*mut sys::Handle, T) -> c_int;
@@ -151,9 +151,9 @@ impl Raw {
                     (lib.config)(handle, option.as_ptr(), value.as_ptr())
                 })
             }
-            Setting::ForceTcg => self.call(|lib, handle| {
+            Setting::OfBackend(name) => self.call(|lib, handle| {
                 // SAFETY: literals live for ever.
-                unsafe { (lib.set_backend_setting)(handle, c"force_tcg".as_ptr(), c"1".as_ptr()) }
+                unsafe { (lib.set_backend_setting)(handle, name.as_ptr(), c"1".as_ptr()) }
             }),
         }
     }

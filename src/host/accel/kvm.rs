@@ -1,108 +1,185 @@
-//! A counting loop in a tiny real-mode machine, through KVM_RUN.
-#![allow(
-    unsafe_code,
-    reason = "the guest's memory is a mapping that KVM is told about by address"
-)]
+//! KVM: the processor itself, through `/dev/kvm`; measured, not assumed.
+//!
+//! `/dev/kvm` may exist, open, create machines, and then interpret them at a thousandth of the
+//! processor's speed; QEMU and libguestfs hang on such a host. So a loop is run and timed, in a
+//! child process, because the call that runs it may not return.
 
-use std::ptr;
-use std::time::{Duration, Instant};
+mod turns;
 
-use kvm_bindings::{kvm_regs, kvm_userspace_memory_region};
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
-/// Turns of the loop in one round: 10 microseconds of a real processor.
-pub(super) const TURNS: u32 = 20_000;
+use super::{Accel, Backend, Choice};
+use crate::host::exec::Program;
 
-/// The guest's memory: one page of code at address 0x1000.
-const CODE_AT: u64 = 0x1000;
-const MEMORY: usize = 0x2000;
+pub(super) const BACKEND: Backend = Backend {
+    name: "kvm",
+    emulated: false,
+    time_factor: 1,
+    libvirt_type: "kvm",
+    libvirt_cpu: &[("mode", "host-passthrough"), ("migratable", "off")],
+    qemu: "kvm",
+    qemu_cpu: |_| "host",
+    guestfs: None,
+    probe: Some(probe),
+};
 
-/// `dec ecx; jnz -4; hlt` in real mode.
-const CODE: [u8; 5] = [0x66, 0x49, 0x75, 0xfc, 0xf4];
+const DEVICE: &str = "/dev/kvm";
 
-struct Memory(*mut u8);
+/// The hidden command whose process runs [`probe_child`].
+pub const PROBE_COMMAND: &str = "__probe-kvm";
 
-impl Memory {
-    fn new() -> Result<Self, String> {
-        // SAFETY: a fresh private mapping at an address of the kernel's choice.
-        let page = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                MEMORY,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE,
-            )
+/// Slower than this is no acceleration. A processor does some 3000 million turns a second, and
+/// the entry into the machine costs it some ten thousand of them; an interpreter does 2 million.
+const USEFUL_TURNS_A_SECOND: u64 = 40_000_000;
+
+/// Tries, so that a busy machine gets a quiet moment.
+const ROUNDS: u32 = 8;
+
+/// How long the child may take; an interpreting host needs a quarter of a second.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Measures in a child process: this executable with [`PROBE_COMMAND`].
+fn probe() -> Result<String, String> {
+    let executable = std::env::current_exe().unwrap_or_else(|_| "imgforge".into());
+    measure(
+        Path::new(DEVICE),
+        Program::at(executable).arg(PROBE_COMMAND),
+    )
+}
+
+/// Chooses between KVM and QEMU's translator by what another child measures.
+pub fn probe_with(child: Program) -> Choice {
+    let found = measure(Path::new(DEVICE), child);
+    super::best([(Accel::Kvm, Some(found)), (Accel::Tcg, None)])
+}
+
+/// What the child measured, if that is acceleration; else why it is none.
+fn measure(device: &Path, child: Program) -> Result<String, String> {
+    let shown = device.display();
+    if let Err(cause) = OpenOptions::new().read(true).write(true).open(device) {
+        return Err(match cause.kind() {
+            std::io::ErrorKind::NotFound => format!("{shown} does not exist"),
+            std::io::ErrorKind::PermissionDenied => {
+                format!("{shown} is not open to this user (the group kvm is)")
+            }
+            _ => format!("{shown} does not open ({cause})"),
+        });
+    }
+    let Ok(answer) = child.timeout(PROBE_WITHIN).text() else {
+        return Err(format!(
+            "{shown} hangs or fails when it runs a machine: useless"
+        ));
+    };
+    let speed =
+        parse(&answer).map_err(|why| format!("{shown} cannot run a machine ({why}): useless"))?;
+    let measured = format!(
+        "{shown} executes {} million loop turns a second",
+        millions(speed)
+    );
+    match speed < USEFUL_TURNS_A_SECOND {
+        true => Err(format!("{measured}: useless")),
+        false => Ok(measured),
+    }
+}
+
+/// The child's side: measures and prints `TURNS NANOSECONDS`, or `failed: WHY`.
+pub fn probe_child() -> ExitCode {
+    let enough = Duration::from_secs(u64::from(turns::TURNS)) / USEFUL_TURNS_A_SECOND as u32;
+    let mut line = String::new();
+    let _ = match turns::fastest(ROUNDS, enough / 4) {
+        Ok(took) => write!(line, "{} {}", turns::TURNS, took.as_nanos()),
+        Err(why) => write!(line, "failed: {why}"),
+    };
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Loop turns a second.
+fn parse(answer: &str) -> Result<u64, String> {
+    let strange = || format!("the probe said `{answer}`");
+    if let Some(why) = answer.strip_prefix("failed: ") {
+        return Err(why.to_owned());
+    }
+    let (turns, nanoseconds) = answer.split_once(' ').ok_or_else(strange)?;
+    let turns: u64 = turns.parse().map_err(|_| strange())?;
+    let nanoseconds: u64 = nanoseconds.parse().map_err(|_| strange())?;
+    Ok(turns.saturating_mul(1_000_000_000) / nanoseconds.max(1))
+}
+
+fn millions(turns: u64) -> String {
+    let millions = turns as f64 / 1e6;
+    if millions < 10.0 {
+        format!("{millions:.1}")
+    } else {
+        format!("{millions:.0}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(script: &str) -> Choice {
+        let found = measure(
+            Path::new("/dev/null"),
+            Program::new("sh").args(["-c", script]),
+        );
+        super::super::best([(Accel::Kvm, Some(found)), (Accel::Tcg, None)])
+    }
+
+    #[test]
+    fn what_was_measured_decides() {
+        for (script, accel, reason) in [
+            (
+                "echo 20000 16666666",
+                Accel::Tcg,
+                "/dev/null executes 1.2 million loop turns a second: useless, using tcg",
+            ),
+            (
+                "echo 20000 25000",
+                Accel::Kvm,
+                "/dev/null executes 800 million loop turns a second, using kvm",
+            ),
+            (
+                "echo failed: Input/output error",
+                Accel::Tcg,
+                "/dev/null cannot run a machine (Input/output error): useless, using tcg",
+            ),
+            (
+                "echo nonsense",
+                Accel::Tcg,
+                "/dev/null cannot run a machine (the probe said `nonsense`): useless, using tcg",
+            ),
+            (
+                "kill -SEGV $$",
+                Accel::Tcg,
+                "/dev/null hangs or fails when it runs a machine: useless, using tcg",
+            ),
+        ] {
+            let choice = with(script);
+            assert_eq!(
+                (choice.accel, choice.reason.as_str()),
+                (accel, reason),
+                "{script}"
+            );
         }
-        .map_err(|cause| cause.to_string())?
-        .cast::<u8>();
-        // SAFETY: the code ends inside the mapping, which nothing else refers to.
-        unsafe { ptr::copy_nonoverlapping(CODE.as_ptr(), page.add(CODE_AT as usize), CODE.len()) };
-        Ok(Memory(page))
     }
 
-    fn give_to(&self, vm: &VmFd) -> Result<(), kvm_ioctls::Error> {
-        let region = kvm_userspace_memory_region {
-            slot: 0,
-            flags: 0,
-            guest_phys_addr: 0,
-            memory_size: MEMORY as u64,
-            userspace_addr: self.0 as u64,
-        };
-        // SAFETY: the mapping outlives the machine: `fastest` drops it last.
-        unsafe { vm.set_user_memory_region(region) }
+    #[test]
+    fn a_machine_that_never_returns_does_not_hang_the_probe() {
+        assert_eq!(with("exec sleep infinity").accel, Accel::Tcg);
     }
-}
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping of `new`, not used afterwards.
-        let _ = unsafe { munmap(self.0.cast(), MEMORY) };
-    }
-}
-
-/// The fastest of up to `rounds` runs of the loop; stops at the first that is under `enough`.
-pub(super) fn fastest(rounds: u32, enough: Duration) -> Result<Duration, String> {
-    let memory = Memory::new()?;
-    let (vm, mut cpu) = machine(&memory).map_err(|cause| cause.to_string())?;
-    let mut best = Duration::MAX;
-    for _ in 0..rounds {
-        best = best.min(round(&mut cpu)?);
-        if best < enough {
-            break;
-        }
-    }
-    drop((cpu, vm));
-    Ok(best)
-}
-
-fn machine(memory: &Memory) -> Result<(VmFd, VcpuFd), kvm_ioctls::Error> {
-    let vm = Kvm::new()?.create_vm()?;
-    memory.give_to(&vm)?;
-    let cpu = vm.create_vcpu(0)?;
-    let mut segments = cpu.get_sregs()?;
-    segments.cs.base = 0;
-    segments.cs.selector = 0;
-    cpu.set_sregs(&segments)?;
-    Ok((vm, cpu))
-}
-
-fn round(cpu: &mut VcpuFd) -> Result<Duration, String> {
-    cpu.set_regs(&kvm_regs {
-        rip: CODE_AT,
-        rcx: u64::from(TURNS),
-        rflags: 2,
-        ..kvm_regs::default()
-    })
-    .map_err(|cause| cause.to_string())?;
-    let started = Instant::now();
-    match cpu.run() {
-        Ok(VcpuExit::Hlt) => {}
-        other => return Err(format!("the loop ended with {other:?}")),
-    }
-    let took = started.elapsed();
-    match cpu.get_regs() {
-        Ok(regs) if regs.rcx == 0 => Ok(took),
-        _ => Err("the loop counted wrong".into()),
+    #[test]
+    fn without_a_device_nothing_is_run() {
+        let found = measure(Path::new("/dev/no-kvm"), Program::new("no-such-program"));
+        assert_eq!(found.unwrap_err(), "/dev/no-kvm does not exist");
     }
 }

@@ -116,7 +116,12 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
         .chain(bootstrap.packages.iter().cloned())
         .chain(named)
         .collect();
-    targets::kernel::foresee(&targets::modules(&plan.resolved.recipe.targets), &all)
+    let recipe = &plan.resolved.recipe;
+    targets::kernel::foresee(
+        &targets::modules(&recipe.targets),
+        recipe.machine.arch,
+        &all,
+    )
 }
 
 /// The targets as a graph without edges.

@@ -3,7 +3,7 @@
 use super::{Context, Role, Wants};
 use crate::distro;
 use crate::recipe::answers::{self, Finding, Kind, PROOF};
-use crate::recipe::types::{Firmware, Recipe, VirtInstall};
+use crate::recipe::types::{Recipe, VirtInstall};
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
 use crate::yaml::template::{self, STAGE_VARIABLES, Vars, secret_variable};
@@ -61,17 +61,14 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
     for name in STAGE_VARIABLES {
         all.insert((*name).to_owned(), "stand-in".to_owned());
     }
-    let firmware = match recipe.machine.firmware {
-        Firmware::Uefi => "uefi",
-        Firmware::Bios | Firmware::Both => "bios",
-    };
+    let machine = &recipe.machine;
     let secret = recipe.secrets.contains_key("passphrase");
     for (name, value) in [
         ("imgforge_sentinel", PROOF),
         ("imgforge_key", PROOF),
-        ("imgforge_firmware", firmware),
+        ("imgforge_firmware", machine.firmware.as_str()),
         ("imgforge_disk", "vda"),
-        ("imgforge_serial", "ttyS0"),
+        ("imgforge_serial", machine.arch.serial()),
         ("imgforge_mirror", "http://mirror.example/path"),
         ("imgforge_proxy", "http://mirror.example:3128"),
         ("imgforge_passphrase", if secret { "stand-in" } else { "" }),

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Size, Span};
+use crate::machine::Machine;
+use crate::units::Span;
 
 pub use install::*;
 pub use targets::*;
@@ -91,62 +92,6 @@ pub struct PublishedImage {
     /// The channel; default: the repository's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-}
-
-/// The virtual machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Machine {
-    /// CPU architecture.
-    pub arch: Arch,
-    /// Virtual size of the disk; a root on its last partition grows with it above another image.
-    pub disk: Size,
-    /// Whether the root takes the whole of a larger disk at each boot of a machine: its partition, if
-    /// that is the last one, or its logical volume, and its file system.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub grow: bool,
-    /// Memory.
-    pub memory: Size,
-    /// Number of CPUs.
-    pub cpus: u32,
-    /// Firmware that the image boots with.
-    pub firmware: Firmware,
-    /// `user`, the name of a libvirt network, or `bridge:NAME`.
-    pub network: String,
-}
-
-impl Default for Machine {
-    fn default() -> Self {
-        Machine {
-            arch: Arch::X86_64,
-            disk: Size::gib(10),
-            grow: false,
-            memory: Size::gib(2),
-            cpus: 2,
-            firmware: Firmware::Bios,
-            network: "user".into(),
-        }
-    }
-}
-
-/// CPU architectures that imgforge builds for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Arch {
-    /// 64-bit x86, `amd64` in Debian's words.
-    #[serde(rename = "x86_64")]
-    X86_64,
-}
-
-/// Firmware of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Firmware {
-    /// SeaBIOS.
-    Bios,
-    /// OVMF.
-    Uefi,
-    /// The image boots with either; the gate tries both.
-    Both,
 }
 
 /// Where packages come from. A value is `host`, `default`, or an address.

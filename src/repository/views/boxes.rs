@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::offer::{debian_arch, word};
+use super::offer::word;
 use super::{Change, ViewFile};
 use crate::error::Result;
+use crate::machine::{self, debian_name};
 use crate::repository::state::{Beside, Image, State};
 
 /// Renders the catalogues of each image that changes.
@@ -31,9 +32,9 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
 
 /// Where the catalogue of an image is, below the repository's root.
 pub(super) fn path(state: &State, image: &str, channel: &str, arch: &str) -> String {
-    let dir = match arch {
-        "x86_64" => String::new(),
-        other => format!("{}/", debian_arch(other)),
+    let dir = match machine::is_default(arch) {
+        true => String::new(),
+        false => format!("{}/", debian_name(arch)),
     };
     format!("{}vagrant/{dir}{image}.json", state.channel_dir(channel))
 }
@@ -111,7 +112,7 @@ fn provider(state: &State, arch: &str, file: &Beside) -> Value {
         "url": format!("{}/{}", state.url, file.path),
         "checksum_type": "sha256",
         "checksum": file.sha256,
-        "architecture": debian_arch(arch),
+        "architecture": debian_name(arch),
         "default_architecture": true,
     })
 }

@@ -4,10 +4,8 @@
 use super::offer::{self, Offer, word};
 use super::{Change, ViewFile};
 use crate::error::Result;
+use crate::machine;
 use crate::repository::state::{Beside, State};
-
-/// What a script boots; PXE knows one architecture an address.
-const ARCH: &str = "x86_64";
 
 /// Renders the script of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -17,7 +15,8 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         for channel in state.channels.keys() {
             let path = format!("channels/{channel}/{}/boot.ipxe", image.name);
             let offers = offer::of_image(image, channel);
-            let offer = offers.iter().find(|offer| offer.arch == ARCH);
+            // PXE knows one architecture an address.
+            let offer = offers.iter().find(|offer| machine::is_default(offer.arch));
             match offer.and_then(|offer| script(state, offer)) {
                 Some(text) => files.push(ViewFile::new(path, text)),
                 None if state.root.join(&path).exists() => files.push(ViewFile::remove(path)),

@@ -144,13 +144,3 @@ impl Beside {
         self.about.get(name).map_or("", String::as_str)
     }
 }
-
-/// Debian's word for an architecture.
-pub(super) fn debian_arch(arch: &str) -> &str {
-    match arch {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "ppc64le" => "ppc64el",
-        other => other,
-    }
-}

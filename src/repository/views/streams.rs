@@ -13,9 +13,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::offer::{self, Offer, debian_arch, word};
+use super::offer::{self, Offer, word};
 use super::{Change, ViewFile};
 use crate::error::Result;
+use crate::machine::debian_name;
 use crate::repository::state::{Beside, State};
 
 /// Whose qcow2 goes into the streams, if there are several: first the one that metadata is about.
@@ -151,7 +152,7 @@ fn product_name(offer: &Offer<'_>) -> String {
     format!(
         "{os}:{version}:{}:{}",
         offer.image.name,
-        debian_arch(offer.arch)
+        debian_name(offer.arch)
     )
 }
 
@@ -159,7 +160,7 @@ fn product(offer: &Offer<'_>, up: &str) -> Option<Value> {
     let disk = offer.artifact("qcow2", DISKS)?;
     let (os, release) = offer.system();
     let name = &offer.image.name;
-    let arch = debian_arch(offer.arch);
+    let arch = debian_name(offer.arch);
     let item = |ftype: &str, file: &Beside| {
         json!({
             "ftype": ftype,

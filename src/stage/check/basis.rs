@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::hosts;
-use crate::recipe::types::{Check, Machine, Mirrors, Secret};
+use crate::machine::Machine;
+use crate::recipe::types::{Check, Mirrors, Secret};
 use crate::recipe::{Config, Resolved};
 use crate::stage::inputs as shared;
 use crate::store::inputs::Inputs;

@@ -93,6 +93,7 @@ pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Resul
         disk,
         format: Format::Qcow2,
         boot: Boot::Disk,
+        arch: gate.machine.arch,
         memory: gate.machine.memory,
         cpus: gate.machine.cpus,
         firmware: plan.firmware,

@@ -18,7 +18,8 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Key, Os};
 use crate::host::accel::Accel;
 use crate::hypervisor::{Connection, Disk};
-use crate::recipe::types::{self, Check};
+use crate::machine::Machine;
+use crate::recipe::types::Check;
 use crate::scan;
 use crate::store::ledger::Ledger;
 use crate::store::to_json;
@@ -50,7 +51,7 @@ pub struct Gate<'a> {
     /// The operating system of this very disk, where it is known.
     pub os: Option<&'a Os>,
     /// The recipe's machine: that of the [`Basis`].
-    pub machine: &'a types::Machine,
+    pub machine: &'a Machine,
     /// What the recipe asks of the gate, and what the disk or the target adds.
     pub check: &'a Check,
     /// The recipe's variables: those of the [`Basis`].

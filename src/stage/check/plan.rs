@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::hypervisor::{Firmware, Network, Nic};
-use crate::recipe::types;
+use crate::hypervisor::{Network, Nic};
+use crate::machine::Firmware;
 
 /// Network cards that the second clone may have, by the names of their drivers; the first that
 /// the image's kernel has.
@@ -23,12 +23,8 @@ pub(super) struct Clone {
 }
 
 /// The second clone is another machine wherever the image may be.
-pub(super) fn plan(firmware: types::Firmware, models: &BTreeSet<String>) -> [Clone; 2] {
-    let (one, other) = match firmware {
-        types::Firmware::Bios => (Firmware::Bios, Firmware::Bios),
-        types::Firmware::Uefi => (Firmware::Uefi, Firmware::Uefi),
-        types::Firmware::Both => (Firmware::Bios, Firmware::Uefi),
-    };
+pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [Clone; 2] {
+    let [one, other] = firmware.of_two();
     let model = MODELS.iter().find(|model| models.contains(**model));
     // Random: gates that run at the same time may share a network.
     let random = uuid::Uuid::new_v4().into_bytes();

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::Booted;
 use super::judge::{failed_units, text, valid_id};
-use crate::hypervisor::Firmware;
 use crate::recipe::types::Check;
 use crate::scan::{Accepted, Finding};
 
@@ -85,10 +84,7 @@ impl Booted<'_> {
         let first = |name: &str| journal.facts(name).next().unwrap_or("unknown").to_owned();
         CloneReport {
             name: self.plan.name.clone(),
-            firmware: match self.plan.firmware {
-                Firmware::Bios => "bios".into(),
-                Firmware::Uefi => "uefi".into(),
-            },
+            firmware: self.plan.firmware.as_str().into(),
             nic: self.plan.nic.model.clone(),
             state: first("state"),
             boots: self.finished.boots,

@@ -7,7 +7,8 @@ use super::judge::{between, of_clone};
 use super::plan::{Clone, plan};
 use super::*;
 use crate::hypervisor::Outcome;
-use crate::hypervisor::{Firmware, Network, Nic};
+use crate::hypervisor::{Network, Nic};
+use crate::machine::Firmware;
 use crate::recipe::types::Step;
 use crate::runner::End;
 use crate::runner::drive::Finished;
@@ -161,7 +162,7 @@ fn clones_must_not_share_identities() {
 #[test]
 fn the_second_clone_is_another_machine() {
     let models = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-    let [a, b] = plan(types::Firmware::Both, &models(&["vmxnet3", "e1000"]));
+    let [a, b] = plan(Firmware::Both, &models(&["vmxnet3", "e1000"]));
     assert_eq!((a.firmware, b.firmware), (Firmware::Bios, Firmware::Uefi));
     assert_eq!(
         (a.nic.model.as_str(), b.nic.model.as_str()),
@@ -171,7 +172,7 @@ fn the_second_clone_is_another_machine() {
     let idle = b.idle.unwrap();
     assert_eq!((a.idle, &idle.network), (None, &Network::Nowhere));
     assert!(idle.mac != a.nic.mac && idle.mac != b.nic.mac);
-    let [_, b] = plan(types::Firmware::Bios, &models(&[]));
+    let [_, b] = plan(Firmware::Bios, &models(&[]));
     assert_eq!(
         (b.firmware, b.nic.model.as_str()),
         (Firmware::Bios, "virtio")

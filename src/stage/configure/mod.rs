@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::qemu_img::resize;
-use crate::hypervisor::{Boot, Firmware, Format, Network, Nic};
+use crate::hypervisor::{Boot, Format, Network, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -203,10 +203,8 @@ fn machine<'a>(
         boot: Boot::Disk,
         memory: recipe.machine.memory,
         cpus: recipe.machine.cpus,
-        firmware: match recipe.machine.firmware {
-            types::Firmware::Uefi => Firmware::Uefi,
-            types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
-        },
+        arch: recipe.machine.arch,
+        firmware: recipe.machine.firmware,
         nics: vec![Nic {
             network: Network::from_word(&recipe.machine.network),
             ..Nic::default()

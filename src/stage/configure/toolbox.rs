@@ -40,6 +40,7 @@ pub(super) fn of(context: &Context<'_>, steps: &[Step], codename: &str) -> Resul
             ledger: context.host.ledger()?,
             config: context.config,
             mirror: &context.recipe().mirrors.build,
+            arch: context.recipe().machine.arch,
             ui: context.ui,
         };
         if held.ansible.is_none() {

@@ -145,7 +145,10 @@ fn choose(
     let Some(distro) = distro::by_osinfo(os) else {
         return Ok((Mirrors::default(), None));
     };
-    let build = context.recipe().mirrors.build.as_str();
+    let (build, arch) = (
+        context.recipe().mirrors.build.as_str(),
+        context.recipe().machine.arch,
+    );
     let site = context.config.mirrors.get(distro.id);
     let site = site.map(Vec::as_slice).unwrap_or_default();
     let suite = distro.apt.and_then(|apt| {
@@ -153,7 +156,7 @@ fn choose(
         Some((apt, suite))
     });
     let Some((apt, suite)) = suite else {
-        let main = named(build, site, distro, tree);
+        let main = named(build, site, &distro.tree_ends(arch), tree);
         let mirrors = Mirrors {
             distro: Some(distro),
             main,
@@ -183,15 +186,14 @@ fn choose(
 }
 
 /// The mirrors that a recipe or imgforge.yaml names for a distribution without apt; else what
-/// stands before the known end of an install tree's address.
-fn named(build: &str, site: &[String], distro: &Distro, tree: Option<&str>) -> Vec<String> {
+/// stands before one of the `ends` that addresses of its install trees have.
+fn named(build: &str, site: &[String], ends: &[String], tree: Option<&str>) -> Vec<String> {
     match build {
         "host" | "default" if !site.is_empty() => site.iter().map(|m| trimmed(m)).collect(),
         "host" | "default" => {
             let tree = tree.filter(|tree| tree.starts_with("http")).map(trimmed);
             let before = |tree: &String| {
-                let known = distro.trees.iter();
-                let before = known.filter_map(|end| tree.strip_suffix(end)).next();
+                let before = ends.iter().find_map(|end| tree.strip_suffix(end));
                 before.map(trimmed)
             };
             tree.as_ref().and_then(before).into_iter().collect()

@@ -3,6 +3,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::machine::Arch;
 use crate::ui::Ui;
 
 mod vouched;
@@ -33,6 +34,7 @@ impl World {
         Media {
             store: &self.store,
             ledger: &self.ledger,
+            arch: Arch::default(),
             files: &self.files,
             ui: &self.ui,
         }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Media, MediaFile, archive, client, compare, failed};
 use crate::error::{Error, Result};
 use crate::http::{Client, Url};
+use crate::machine::Arch;
 pub(crate) use info::treeinfo;
 use info::{checksums, uncovered};
 
@@ -18,11 +19,11 @@ const DEBIAN: &[&str] = &[
     "current/images/",
     "images/",
     "current/legacy-images/",
-    "dists/stable/main/installer-amd64/current/images/",
+    "dists/stable/main/installer-{arch}/current/images/",
 ];
 
 /// Their network installer, below that.
-const NETBOOT: &str = "netboot/debian-installer/amd64/";
+const NETBOOT: &str = "netboot/debian-installer/{arch}/";
 
 /// What boots the installer of a tree.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ struct Found {
 }
 
 impl Media<'_> {
-    /// The kernel and the initrd of the install tree at `location`, for x86_64. Fedora and its
+    /// The kernel and the initrd of the install tree at `location`. Fedora and its
     /// relatives describe them in `.treeinfo`, Debian in `SHA256SUMS`, which its archive signs. By the
     /// `info` of a `.treeinfo` over plain http the rest of the tree can be verified, which the
     /// digests of kernel and initrd say nothing of.
@@ -141,9 +142,9 @@ impl Media<'_> {
             ));
         }
         for images in DEBIAN {
-            let base = url.join(images)?;
+            let base = url.join(&images.replace("{arch}", self.arch.debian()))?;
             if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
-                let (kernel, initrd) = sums(&text)
+                let (kernel, initrd) = sums(&text, self.arch)
                     .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
                 return Ok(Found {
                     base,
@@ -169,7 +170,7 @@ impl Media<'_> {
             let found = hex::encode(Sha256::digest(bytes));
             compare(&format!("{url}{name}"), Some(promised), &found)?;
             sums = checksums(&text);
-            if plain && let Some(missing) = uncovered(&text, &sums) {
+            if plain && let Some(missing) = uncovered(&text, self.arch, &sums) {
                 return Err(Error::gate(format!("nothing vouches for {missing} of {url}"))
                     .cause(format!("its {name} has no SHA-256 of it"))
                     .hint("take the tree over https; `unverified-media: true` takes whatever comes"));
@@ -186,10 +187,13 @@ impl Media<'_> {
         let none = || {
             no_tree(
                 url,
-                &format!("its {name} names no kernel and initrd for x86_64"),
+                &format!(
+                    "its {name} names no kernel and initrd for {}",
+                    self.arch.as_str()
+                ),
             )
         };
-        let (kernel, initrd) = treeinfo(&text).ok_or_else(none)?;
+        let (kernel, initrd) = treeinfo(&text, self.arch).ok_or_else(none)?;
         Ok(Found {
             base: url.clone(),
             kernel,
@@ -308,9 +312,9 @@ fn no_tree(url: &Url, why: &str) -> Error {
 }
 
 /// Kernel and initrd of the network installer in a `SHA256SUMS`.
-pub(crate) fn sums(text: &str) -> Option<(Promise, Promise)> {
+pub(crate) fn sums(text: &str, arch: Arch) -> Option<(Promise, Promise)> {
     let promise = |name: &str| {
-        let path = format!("{NETBOOT}{name}");
+        let path = NETBOOT.replace("{arch}", arch.debian()) + name;
         let sha256 = Some(promised(text, &path)?);
         Some(Promise { path, sha256 })
     };
@@ -335,10 +339,10 @@ mod tests {
         let text = "11  ./netboot/gtk/debian-installer/amd64/linux\n\
                     22  ./netboot/debian-installer/amd64/linux\n\
                     33 *netboot/debian-installer/amd64/initrd.gz\n";
-        let (kernel, initrd) = sums(text).unwrap();
+        let (kernel, initrd) = sums(text, Arch::default()).unwrap();
         assert_eq!(kernel.sha256.as_deref(), Some("22"));
         assert_eq!(initrd.path, "netboot/debian-installer/amd64/initrd.gz");
         assert_eq!(initrd.sha256.as_deref(), Some("33"));
-        assert_eq!(sums("11  ./hd-media/vmlinuz\n"), None);
+        assert_eq!(sums("11  ./hd-media/vmlinuz\n", Arch::default()), None);
     }
 }

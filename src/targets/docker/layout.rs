@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Result};
 use crate::host::space::Frugal;
+use crate::machine::Arch;
 use crate::recipe::types::{Docker, Layer};
 use crate::targets::About;
 
@@ -40,7 +41,13 @@ pub(super) fn reference(options: &Docker, about: &About) -> String {
 }
 
 /// The configuration of a container.
-pub(super) fn config(options: &Docker, about: &About, layer: &Blob, shell: &str) -> Value {
+pub(super) fn config(
+    options: &Docker,
+    about: &About,
+    arch: Arch,
+    layer: &Blob,
+    shell: &str,
+) -> Value {
     let created = time(about.created);
     let cmd = match options.cmd.is_empty() && options.entrypoint.is_empty() {
         true => vec![shell.to_owned()],
@@ -83,7 +90,7 @@ pub(super) fn config(options: &Docker, about: &About, layer: &Blob, shell: &str)
     }
     json!({
         "created": created,
-        "architecture": "amd64",
+        "architecture": arch.oci(),
         "os": "linux",
         "config": inner,
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.diff)]},
@@ -108,6 +115,7 @@ pub(super) fn write(
     created: u64,
 ) -> Result<String> {
     let (blob, path) = layer;
+    let arch = &config["architecture"];
     let config = config.to_string().into_bytes();
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let config_digest = digest(&config);
@@ -143,7 +151,7 @@ pub(super) fn write(
                 "io.containerd.image.name": reference,
                 "org.opencontainers.image.ref.name": reference,
             },
-            "platform": {"architecture": "amd64", "os": "linux"},
+            "platform": {"architecture": arch, "os": "linux"},
         }],
     });
     let place = |digest: &str| format!("blobs/sha256/{digest}");
@@ -249,9 +257,21 @@ mod tests {
             labels: [("acme.team".to_owned(), "web".to_owned())].into(),
             ..Docker::default()
         };
-        let made = config(&options, &about("0123"), &blob, "/bin/bash");
+        let made = config(
+            &options,
+            &about("0123"),
+            Arch::default(),
+            &blob,
+            "/bin/bash",
+        );
         insta::assert_snapshot!(format!("{made:#}"));
-        let plain = config(&Docker::default(), &about(""), &blob, "/bin/bash");
+        let plain = config(
+            &Docker::default(),
+            &about(""),
+            Arch::default(),
+            &blob,
+            "/bin/bash",
+        );
         assert_eq!(plain["config"]["Cmd"], json!(["/bin/bash"]));
         assert!(plain["config"].get("StopSignal").is_none());
     }

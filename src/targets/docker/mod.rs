@@ -75,7 +75,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
         options.compression,
         &path,
     )?;
-    let config = layout::config(options, site.about, &blob, shell);
+    let config = layout::config(options, site.about, site.machine.arch, &blob, shell);
     let reference = layout::reference(options, site.about);
     let file = site.file("oci.tar");
     let archive = site.dir.join(&file);

@@ -19,7 +19,7 @@ use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::tools::Tool;
 use crate::recipe::grow;
-use crate::recipe::types::{Clusters, Firmware, OpenStack, Targets};
+use crate::recipe::types::{Clusters, OpenStack, Targets};
 use crate::units::Size;
 
 /// The target.
@@ -187,7 +187,7 @@ const RAW: Form = Form {
 /// What the image is, in Glance's own words; the recipe's win.
 fn properties(site: &Site<'_>, options: &OpenStack, tree: &Tree) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = [
-        ("architecture", "x86_64"),
+        ("architecture", site.machine.arch.as_str()),
         ("os_type", "linux"),
         ("os_distro", &site.about.os),
         ("os_version", &site.about.os_version),
@@ -201,9 +201,9 @@ fn properties(site: &Site<'_>, options: &OpenStack, tree: &Tree) -> BTreeMap<Str
     .filter(|(_, value)| !value.is_empty())
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
-    if site.machine.firmware == Firmware::Uefi {
+    if site.uefi() {
         all.insert("hw_firmware_type".into(), "uefi".into());
-        all.insert("hw_machine_type".into(), "q35".into());
+        all.insert("hw_machine_type".into(), site.machine.arch.machine().into());
     }
     if ["usr/sbin/qemu-ga", "usr/bin/qemu-ga"]
         .iter()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::error::{Context as _, Error, Result};
+use crate::machine::Arch;
 use crate::targets::tree::{Kind, Node, Tree};
 
 /// Where modules are; `/lib` is usually a link.
@@ -85,10 +86,10 @@ pub(super) struct Kernel<'t> {
 
 impl<'t> Kernel<'t> {
     /// The newest kernel that can boot a ramdisk and has the modules `more`.
-    pub(super) fn choose(tree: &'t Tree, more: &[String]) -> Result<Kernel<'t>> {
+    pub(super) fn choose(tree: &'t Tree, arch: Arch, more: &[String]) -> Result<Kernel<'t>> {
         let mut kernels: Vec<Kernel<'t>> = releases(tree)
             .into_iter()
-            .filter_map(|(dir, release)| Kernel::read(tree, dir, release))
+            .filter_map(|(dir, release)| Kernel::read(tree, arch, dir, release))
             .collect();
         kernels.sort_by_key(|kernel| numbers(&kernel.release));
         let wanted: Vec<&str> = ROOT
@@ -104,7 +105,10 @@ impl<'t> Kernel<'t> {
             return Err(
                 Error::usage("the target `ramdisk` needs a kernel in the image")
                     .cause("no kernel in /boot has its modules in /lib/modules")
-                    .hint("add one to `packages`, such as linux-image-amd64"),
+                    .hint(format!(
+                        "add one to `packages`, such as {}",
+                        arch.generic_kernel()
+                    )),
             );
         }
         let lines: Vec<String> = kernels
@@ -120,8 +124,9 @@ impl<'t> Kernel<'t> {
         })
     }
 
-    fn read(tree: &'t Tree, dir: String, release: String) -> Option<Kernel<'t>> {
-        let places = [format!("boot/vmlinuz-{release}"), format!("{dir}/vmlinuz")];
+    fn read(tree: &'t Tree, arch: Arch, dir: String, release: String) -> Option<Kernel<'t>> {
+        let file = arch.kernel_file();
+        let places = [format!("boot/{file}-{release}"), format!("{dir}/{file}")];
         let image = places
             .iter()
             .filter_map(|path| tree.get(path))

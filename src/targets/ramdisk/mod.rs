@@ -73,7 +73,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let default = Ramdisk::default();
     let options = targets.ramdisk.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
-    let kernel = Kernel::choose(&tree, &options.modules)?;
+    let kernel = Kernel::choose(&tree, site.machine.arch, &options.modules)?;
     if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
         let text = format!(
             "the kernel {} drives virtual machines only; others need the generic kernel",
@@ -85,13 +85,13 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let members = initrd::members(&tree, &kernel, options)?;
     let (root, nodes) = root(site, &tree, &kernel, options)?;
     let names = Names {
-        kernel: site.file("vmlinuz"),
+        kernel: site.file(site.machine.arch.kernel_file()),
         initrd: site.file("initrd"),
         root: (options.root == RootForm::Squashfs).then(|| site.file("squashfs")),
     };
     copy(&tree, &kernel, &site.dir.join(&names.kernel))?;
     let memory = initrd(site, &kernel, options, &names, &members, &root)?;
-    let cmdline = words::cmdline(options, selinux(&tree));
+    let cmdline = words::cmdline(options, site.machine.arch, selinux(&tree));
     let mut proof = vec![];
     if site.proving {
         proof.push(squashfs::complete(&nodes, &root)?);

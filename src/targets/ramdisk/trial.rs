@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::initrd::{self, Member};
 use crate::error::{Context as _, Error, Result};
-use crate::host::accel::Accel;
 use crate::host::confine::{self, Confined};
 use crate::host::exec::{self, Program};
 use crate::host::tools::{self, Tool};
@@ -199,12 +198,13 @@ fn machine(
     initrd: &Path,
     qemu: Program,
 ) -> Program {
-    let accel = site.source.accel();
+    let (accel, arch) = (site.source.accel(), site.machine.arch);
     let mut cmdline = format!(
-        "{} console=ttyS0 panic=1 imgforge.base=http://{SERVER}/",
-        boot.cmdline
+        "{} console={} panic=1 imgforge.base=http://{SERVER}/",
+        boot.cmdline,
+        arch.serial()
     );
-    if accel == Accel::Tcg {
+    if accel.is_emulated() {
         // On a busy host the kernel takes QEMU's timer for a broken one.
         cmdline += " no_timer_check";
         for arg in patience::kernel_args(accel) {
@@ -229,11 +229,8 @@ fn machine(
         ])
         // With several processors, QEMU's translator aborts now and then, as in `crate::guest`; on a
         // busy host a kernel with an HPET waits for timer interrupts that do not come.
-        .args(["-machine", "q35,hpet=off", "-smp", "1"])
-        .args(match accel {
-            Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Accel::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-        })
+        .args(["-machine", arch.qemu_machine(), "-smp", "1"])
+        .args(accel.qemu_arguments(arch))
         .args(["-m", &format!("{}M", boot.memory)])
         .args(["-device", "virtio-rng-pci"])
         // Each connection to that address is given to a web server of its own; nothing else

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::machine::Arch;
 use crate::recipe::types::{Ramdisk, RootForm};
 
 /// What the command line says if the recipe says nothing.
-const CMDLINE: &str = "console=tty0 console=ttyS0,115200 panic=60";
+fn usual(arch: Arch) -> String {
+    format!("console=tty0 console={},115200 panic=60", arch.serial())
+}
 
 /// The names of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +28,9 @@ impl Names {
 
 /// The command line without an address. With `root=`, an initial RAM disk has no limit of half
 /// the memory; and no label of SELinux is in a squashfs.
-pub(super) fn cmdline(options: &Ramdisk, selinux: bool) -> String {
-    let own = options.cmdline.as_deref().unwrap_or(CMDLINE);
+pub(super) fn cmdline(options: &Ramdisk, arch: Arch, selinux: bool) -> String {
+    let usual = usual(arch);
+    let own = options.cmdline.as_deref().unwrap_or(&usual);
     let selinux = if selinux { " selinux=0" } else { "" };
     format!("{own} root=ramdisk{selinux}")
 }
@@ -147,7 +151,7 @@ mod tests {
             (&inside, None),
         ] {
             let names = names(root);
-            let cmdline = cmdline(options, root.is_none());
+            let cmdline = cmdline(options, Arch::default(), root.is_none());
             all += &ipxe(options, "web-1", &names, &cmdline, 512);
             all += &grub(options, "web-1", &names, &cmdline, 512);
         }

@@ -20,6 +20,7 @@ use crate::host::exec::Program;
 use crate::host::qemu_img;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
+use crate::machine::Arch;
 use crate::recipe::types::{Clusters, Targets, Vagrant, VagrantProvider};
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::units::Size;
@@ -112,7 +113,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
             .hint(format!("add {package} to `packages`")));
         }
     }
-    let providers = providers(options, &tree)?;
+    let providers = providers(options, site.machine.arch, &tree)?;
     let disk = edited(site)?;
     let shared = site.scratch.join("edited");
     std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
@@ -129,8 +130,8 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
 }
 
 /// The providers that the recipe names, or those whose machines the kernel drives.
-fn providers(options: &Vagrant, tree: &Tree) -> Result<Vec<VagrantProvider>> {
-    let virtualbox = || kernel::has(tree, "vagrant (virtualbox)", VIRTUALBOX);
+fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantProvider>> {
+    let virtualbox = || kernel::has(tree, "vagrant (virtualbox)", arch, VIRTUALBOX);
     if options.providers.contains(&VagrantProvider::Virtualbox) {
         virtualbox()?;
     }
@@ -176,6 +177,7 @@ fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Ma
         size: info(&path, format)?.virtual_size,
         cpus: site.machine.cpus,
         memory: site.machine.memory.as_bytes() >> 20,
+        arch: site.machine.arch,
         uefi: site.uefi(),
         additions: additions && provider == VagrantProvider::Virtualbox,
     };

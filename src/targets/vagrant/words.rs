@@ -3,13 +3,9 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::machine::Arch;
 use crate::recipe::types::VagrantProvider;
 use crate::targets::{About, ovf};
-
-/// Firmware of Debian's and Ubuntu's `ovmf` with its variables in one file. vagrant-libvirt starts
-/// a `loader` without `nvram` by QEMU's `-bios`, which the builds in two files do not survive; and
-/// variables in a file of the box's host would be shared by all its machines.
-const FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
 
 /// What a box says of its machine.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +17,7 @@ pub(super) struct Machine<'a> {
     pub(super) cpus: u32,
     /// Memory in MiB.
     pub(super) memory: u64,
+    pub(super) arch: Arch,
     pub(super) uefi: bool,
     /// Whether VirtualBox's own folders work.
     pub(super) additions: bool,
@@ -71,9 +68,14 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
     };
     let own = match machine.provider {
         VagrantProvider::Libvirt => {
+            // vagrant-libvirt starts a `loader` without `nvram` by QEMU's `-bios`, which builds in two
+            // files do not survive; and variables in a file of the box's host would be shared by
+            // all its machines.
             let firmware = match machine.uefi {
                 true => format!(
-                    "    libvirt.machine_type = \"q35\"\n    libvirt.loader = \"{FIRMWARE}\"\n"
+                    "    libvirt.machine_type = \"{}\"\n    libvirt.loader = \"{}\"\n",
+                    machine.arch.machine(),
+                    machine.arch.uefi_in_one_file()
                 ),
                 false => String::new(),
             };
@@ -144,6 +146,7 @@ mod tests {
             size: (3 << 30) + 1,
             cpus: 2,
             memory: 1024,
+            arch: Arch::default(),
             uefi: true,
             additions: false,
         };

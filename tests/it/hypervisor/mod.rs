@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
-use imgforge::hypervisor::{Boot, Disk, Firmware, Format, Network, Nic, Outcome, sweep};
+use imgforge::hypervisor::{Boot, Disk, Format, Network, Nic, Outcome, sweep};
+use imgforge::machine::Firmware;
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;

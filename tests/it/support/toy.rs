@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::{self, Program};
-use imgforge::hypervisor::{Boot, Firmware, OnReboot, Spec};
+use imgforge::hypervisor::{Boot, OnReboot, Spec};
+use imgforge::machine::Firmware;
 use imgforge::units::Size;
 
 /// Modules that the toy loads, where they are not built in; what they need is loaded first.
@@ -118,6 +119,7 @@ esac
 /// A small machine that boots the toy in `mode`; its files and its console log are in `dir`.
 pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
     Spec {
+        arch: imgforge::machine::Arch::default(),
         name: format!("toy-{mode}"),
         memory: Size::mib(256),
         cpus: 1,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use imgforge::host::accel::Accel;
-use imgforge::recipe::types::Machine;
+use imgforge::machine::Machine;
 use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 

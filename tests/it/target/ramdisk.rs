@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgforge::host::accel::Accel;
-use imgforge::recipe::types::{Machine, Ramdisk, RootForm, StateDisk, Targets};
+use imgforge::machine::Machine;
+use imgforge::recipe::types::{Ramdisk, RootForm, StateDisk, Targets};
 use imgforge::targets::{self, About, Site, Source};
 use imgforge::ui::Ui;
 

@@ -13,7 +13,7 @@ fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
         name: "web-node",
         title: "Debian 12 web node",
         version: "0123456789ab",
-        arch: "x86_64",
+        arch: imgforge::machine::Arch::default(),
         os: "debian",
         release: "12",
         created: 1_767_225_600,

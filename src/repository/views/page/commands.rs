@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::boxes;
 use super::super::offer::{Offer, word};
 use crate::host::exec::quote;
+use crate::machine;
 use crate::repository::state::{Beside, State};
 
 /// What a person types for one client.
@@ -60,9 +61,9 @@ pub(super) fn of(state: &State, offer: &Offer<'_>, fingerprint: &str) -> Vec<Com
 fn virt_builder(state: &State, offer: &Offer<'_>) -> Command {
     let entry = state.entry_id(&offer.image.name, offer.channel);
     let setup = virt_builder_setup(state, offer.channel);
-    let arch = match offer.arch {
-        "x86_64" => String::new(),
-        arch => format!(" --arch {arch}"),
+    let arch = match machine::is_default(offer.arch) {
+        true => String::new(),
+        false => format!(" --arch {}", offer.arch),
     };
     Command {
         client: "virt-builder",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::Change;
 use super::super::offer;
 use super::{When, commands};
+use crate::machine;
 use crate::repository::state::{Image, State};
 use crate::units::Size;
 
@@ -72,7 +73,8 @@ fn image(image: &Image) -> Option<Value> {
             .iter()
             .map(|(arch, canary)| (arch, canary.revision, true));
         places.extend(current.chain(trials).map(|(arch, revision, canary)| {
-            json!({"channel": channel, "arch": arch, "revision": revision, "canary": canary})
+            let named = !machine::is_default(arch);
+            json!({"channel": channel, "arch": arch, "named": named, "revision": revision, "canary": canary})
         }));
     }
     let changed = image

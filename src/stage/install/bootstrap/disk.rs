@@ -9,6 +9,7 @@ use crate::host::namespace::as_guest_root;
 use crate::units::Size;
 
 use super::{SMALLEST, system, too_small};
+use crate::machine::Arch;
 
 /// Bytes of a sector.
 pub(super) const SECTOR: u64 = 512;
@@ -38,6 +39,7 @@ const MKE2FS_CONFIG: &str = "[defaults]\n\tblocksize = 4096\n\tinode_size = 256\
 /// Where things lie on the disk and what they are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
+    pub(super) arch: Arch,
     pub(super) size: Size,
     pub(super) disk_uuid: String,
     pub(super) root_uuid: String,
@@ -51,7 +53,7 @@ impl Layout {
     ///
     /// # Errors
     /// When no system fits on such a disk.
-    pub(super) fn new(size: Size, seed: &str) -> Result<Self> {
+    pub(super) fn new(arch: Arch, size: Size, seed: &str) -> Result<Self> {
         if size < SMALLEST {
             return Err(too_small(size, SMALLEST));
         }
@@ -67,6 +69,7 @@ impl Layout {
                 .to_string()
         };
         Ok(Layout {
+            arch,
             size,
             disk_uuid: named("disk"),
             root_uuid: named("root"),
@@ -209,8 +212,11 @@ pub(super) fn make_esp(tree: &GuestTree, raw: &Path, layout: &Layout) -> Result<
     };
     mtool("mmd").args(["::/EFI", "::/EFI/BOOT"]).run()?;
     mtool("mcopy")
-        .arg(tree.data().join("boot/grub/x86_64-efi/core.efi"))
-        .arg("::/EFI/BOOT/BOOTX64.EFI")
+        .arg(
+            tree.data()
+                .join(format!("boot/grub/{}/core.efi", layout.arch.grub_efi())),
+        )
+        .arg(format!("::/EFI/BOOT/{}", layout.arch.efi_file()))
         .run()
 }
 
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_root_partition_is_last_and_leaves_room_for_the_second_table() {
-        let layout = Layout::new(Size::gib(2), "seed").unwrap();
+        let layout = Layout::new(Arch::default(), Size::gib(2), "seed").unwrap();
         let Layout {
             disk_uuid,
             esp_partuuid,
@@ -268,18 +274,23 @@ mod tests {
         start=4096, size=131072, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=ESP, name=esp
         start=135168, size=4057088, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid=ROOT, name=root
         ");
-        assert_eq!(layout, Layout::new(Size::gib(2), "seed").unwrap());
+        assert_eq!(
+            layout,
+            Layout::new(Arch::default(), Size::gib(2), "seed").unwrap()
+        );
         assert_ne!(
             layout.root_uuid,
-            Layout::new(Size::gib(2), "other").unwrap().root_uuid
+            Layout::new(Arch::default(), Size::gib(2), "other")
+                .unwrap()
+                .root_uuid
         );
-        let odd = Layout::new(Size::bytes((2 << 30) + 513), "seed").unwrap();
+        let odd = Layout::new(Arch::default(), Size::bytes((2 << 30) + 513), "seed").unwrap();
         assert!(odd.root_bytes() + ROOT_START * SECTOR + 34 * SECTOR <= odd.size.as_bytes());
     }
 
     #[test]
     fn a_disk_that_nothing_fits_on_is_refused() {
-        let error = Layout::new(Size::mib(512), "seed").unwrap_err();
+        let error = Layout::new(Arch::default(), Size::mib(512), "seed").unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Usage);
         assert!(error.hint_text().unwrap().contains("machine"));
     }
@@ -289,7 +300,7 @@ mod tests {
     fn directories_of_several_blocks_have_hash_trees_and_equal_ones_each_time() {
         let dir = tempfile::tempdir().unwrap();
         let tree = GuestTree::new(dir.path().join("tree")).unwrap();
-        let layout = Layout::new(Size::gib(1), "seed").unwrap();
+        let layout = Layout::new(Arch::default(), Size::gib(1), "seed").unwrap();
         let many = tree.data().join("many");
         std::fs::create_dir_all(&many).unwrap();
         for number in 0..500 {

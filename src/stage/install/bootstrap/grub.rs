@@ -13,20 +13,23 @@ use crate::error::{Context as _, Error, Result};
 
 use super::disk::{BIOS_SECTORS, BIOS_START, Layout, SECTOR};
 use super::system::{Entry, write};
+use crate::machine::Arch;
 
 /// What both core images carry: enough to read the configuration and to start Linux.
 const MODULES: &str = "part_gpt ext2 fat search search_fs_uuid normal configfile linux boot \
                        serial terminal echo test ls all_video";
 /// Kernel command line of the image; the last console is the one that `init` writes to.
-const CMDLINE: &str = "console=tty0 console=ttyS0,115200";
+fn cmdline(arch: Arch) -> String {
+    format!("console=tty0 console={},115200", arch.serial())
+}
 
 /// mmdebstrap's customize hook: boot images and units, made with the guest's own programs.
 pub(super) fn hook(layout: &Layout) -> String {
-    let uuid = &layout.root_uuid;
+    let (uuid, efi) = (&layout.root_uuid, layout.arch.grub_efi());
     format!(
         r#"# Runs on the host as the guest's root; $1 is the guest's tree.
 mkdir -p "$1/boot/grub" "$1/boot/efi"
-for platform in i386-pc x86_64-efi; do
+for platform in i386-pc {efi}; do
     mkdir -p "$1/boot/grub/$platform"
     cp "$1/usr/lib/grub/$platform"/*.mod "$1/usr/lib/grub/$platform"/*.lst "$1/boot/grub/$platform/"
 done
@@ -36,7 +39,7 @@ set prefix=($root)/boot/grub
 END
 chroot "$1" grub-mkimage -O i386-pc -o /boot/grub/i386-pc/core.img -p /boot/grub \
     -c /boot/grub/load.cfg biosdisk {MODULES}
-chroot "$1" grub-mkimage -O x86_64-efi -o /boot/grub/x86_64-efi/core.efi -p /boot/grub \
+chroot "$1" grub-mkimage -O {efi} -o /boot/grub/{efi}/core.efi -p /boot/grub \
     -c /boot/grub/load.cfg efi_gop {MODULES}
 chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service
 rm "$1/boot/grub/load.cfg"
@@ -46,19 +49,24 @@ rm "$1/boot/grub/load.cfg"
 
 /// Writes the first menu. The guest's `update-grub` writes the next one, from the same settings.
 pub(super) fn write_config(tree: &Path, suite: &Suite, layout: &Layout) -> Result<()> {
-    let version = newest_kernel(tree)?;
+    let version = newest_kernel(tree, layout.arch)?;
     write(
         tree,
         &[
             Entry::file("boot/grub/grub.cfg", 0o600, menu(suite, layout, &version)),
-            Entry::file("etc/default/grub.d/50-console.cfg", 0o644, defaults()),
+            Entry::file(
+                "etc/default/grub.d/50-console.cfg",
+                0o644,
+                defaults(layout.arch),
+            ),
         ],
     )
 }
 
-fn newest_kernel(tree: &Path) -> Result<String> {
+fn newest_kernel(tree: &Path, arch: Arch) -> Result<String> {
     let boot = tree.join("boot");
     let doing = || format!("listing {}", boot.display());
+    let start = format!("{}-", arch.kernel_file());
     let mut versions = vec![];
     for entry in std::fs::read_dir(&boot).doing(doing)? {
         let name = entry
@@ -66,7 +74,7 @@ fn newest_kernel(tree: &Path) -> Result<String> {
             .file_name()
             .to_string_lossy()
             .into_owned();
-        if let Some(version) = name.strip_prefix("vmlinuz-")
+        if let Some(version) = name.strip_prefix(&start)
             && boot.join(format!("initrd.img-{version}")).is_file()
         {
             versions.push(version.to_owned());
@@ -80,7 +88,8 @@ fn newest_kernel(tree: &Path) -> Result<String> {
 }
 
 fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
-    let uuid = &layout.root_uuid;
+    let (uuid, file) = (&layout.root_uuid, layout.arch.kernel_file());
+    let cmdline = cmdline(layout.arch);
     format!(
         "serial --unit=0 --speed=115200\n\
          terminal_input console serial\n\
@@ -88,20 +97,21 @@ fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
          set timeout=1\n\
          menuentry '{}' {{\n\
          \tsearch --no-floppy --fs-uuid --set=root {uuid}\n\
-         \tlinux /boot/vmlinuz-{version} root=UUID={uuid} ro {CMDLINE}\n\
+         \tlinux /boot/{file}-{version} root=UUID={uuid} ro {cmdline}\n\
          \tinitrd /boot/initrd.img-{version}\n\
          }}\n",
         suite.product
     )
 }
 
-fn defaults() -> String {
+fn defaults(arch: Arch) -> String {
+    let cmdline = cmdline(arch);
     format!(
         "GRUB_TIMEOUT=1\n\
          GRUB_TIMEOUT_STYLE=menu\n\
          GRUB_RECORDFAIL_TIMEOUT=1\n\
          GRUB_CMDLINE_LINUX_DEFAULT=\"\"\n\
-         GRUB_CMDLINE_LINUX=\"{CMDLINE}\"\n\
+         GRUB_CMDLINE_LINUX=\"{cmdline}\"\n\
          GRUB_TERMINAL=\"console serial\"\n\
          GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n\
          GRUB_DISABLE_OS_PROBER=true\n"
@@ -170,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_menu_names_file_systems_by_uuid() {
-        let layout = Layout::new(crate::units::Size::gib(2), "seed").unwrap();
+        let layout = Layout::new(Arch::default(), crate::units::Size::gib(2), "seed").unwrap();
         let (_, suite) = crate::distro::suite("trixie").unwrap();
         let menu = menu(suite, &layout, "6.12.1-cloud-amd64");
         assert!(menu.contains(&format!(

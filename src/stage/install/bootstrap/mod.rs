@@ -11,7 +11,8 @@ use crate::distro::{self, Apt, Suite, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
 use crate::host::namespace::remove_tree;
-use crate::recipe::types::{Bootstrap, Machine, Mirrors};
+use crate::machine::Machine;
+use crate::recipe::types::{Bootstrap, Mirrors};
 use crate::stage::install::{Base, BaseDisk, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -54,7 +55,7 @@ pub struct Input<'a> {
 pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
     distro.check_keyring()?;
-    let layout = disk::Layout::new(input.machine.disk, input.seed)?;
+    let layout = disk::Layout::new(input.machine.arch, input.machine.disk, input.seed)?;
     let named = input.bootstrap.mirror.as_deref();
     let build = named.unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.

@@ -11,6 +11,7 @@ use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
 use super::{Input, disk::Layout, grub};
+use crate::machine::Arch;
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
@@ -36,7 +37,12 @@ pub(super) fn install(
         .transpose()?;
     let ui = input.ui.clone();
     as_guest_root("mmdebstrap")
-        .args(arguments(input.bootstrap, distro, suite))
+        .args(arguments(
+            input.bootstrap,
+            distro,
+            suite,
+            input.machine.arch,
+        ))
         .arg(format!(
             "--customize-hook=sh -e {} \"$1\"",
             quote(&hook.to_string_lossy())
@@ -52,8 +58,8 @@ pub(super) fn install(
 }
 
 /// mmdebstrap's options, without its hook, suite, target and sources.
-fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite) -> Vec<String> {
-    let mut packages = distro.base_packages(suite, bootstrap.kernel.as_deref());
+fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite, arch: Arch) -> Vec<String> {
+    let mut packages = distro.base_packages(suite, arch, bootstrap.kernel.as_deref());
     packages.extend(bootstrap.packages.iter().cloned());
     let components = if bootstrap.components.is_empty() {
         distro.components.join(",")
@@ -64,7 +70,7 @@ fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite) -> Vec<String> 
         "--mode=root".into(),
         "--format=directory".into(),
         "--variant=minbase".into(),
-        "--architectures=amd64".into(),
+        format!("--architectures={}", arch.debian()),
         format!("--keyring={}", distro.keyring),
         format!("--components={components}"),
         r#"--aptopt=Acquire::Languages "none""#.into(),
@@ -99,7 +105,7 @@ mod tests {
             "suite": "trixie", "packages": ["less", "nano"], "components": ["main", "contrib"],
         }))
         .unwrap();
-        insta::assert_snapshot!(arguments(&bootstrap, distro, trixie).join("\n"), @r#"
+        insta::assert_snapshot!(arguments(&bootstrap, distro, trixie, Arch::default()).join("\n"), @r#"
         --mode=root
         --format=directory
         --variant=minbase
@@ -109,7 +115,7 @@ mod tests {
         --aptopt=Acquire::Languages "none"
         --aptopt=Acquire::Retries 3
         --dpkgopt=force-unsafe-io
-        --include=linux-image-cloud-amd64,apt,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub-pc-bin,grub-efi-amd64-bin,grub2-common,iproute2,ca-certificates,login,passwd,systemd-resolved,less,nano
+        --include=linux-image-cloud-amd64,apt,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub2-common,iproute2,ca-certificates,login,passwd,grub-pc-bin,grub-efi-amd64-bin,systemd-resolved,less,nano
         "#);
     }
 }

@@ -150,6 +150,7 @@ fn put(path: &Path, what: &What) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Arch;
 
     #[test]
     fn entries_replace_what_is_there_and_follow_no_link() {
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn fstab_goes_by_uuid_and_partuuid() {
-        let layout = Layout::new(crate::units::Size::gib(2), "seed").unwrap();
+        let layout = Layout::new(Arch::default(), crate::units::Size::gib(2), "seed").unwrap();
         insta::assert_snapshot!(fstab(&layout).replace(&layout.root_uuid, "ROOT").replace(&layout.esp_partuuid, "ESP"), @r"
         UUID=ROOT / ext4 errors=remount-ro 0 1
         PARTUUID=ESP /boot/efi vfat umask=0077,nofail 0 0

@@ -1,5 +1,6 @@
 use super::*;
 use crate::digest::file_sha256;
+use crate::machine::Arch;
 use crate::store::Store;
 use crate::store::files::Files;
 use crate::store::ledger::Ledger;
@@ -41,6 +42,7 @@ fn import_as(
         media: Media {
             store: &store,
             ledger: &ledger,
+            arch: Arch::default(),
             files: &files,
             ui: &ui,
         },

@@ -1,4 +1,5 @@
 use super::*;
+use crate::machine::Arch;
 
 fn debian() -> Mirrors {
     Mirrors {
@@ -62,8 +63,9 @@ fn another_guest_goes_to_the_mirror_with_the_hosts_proxy() {
 #[test]
 fn a_tree_is_below_its_mirror_where_one_is_known() {
     let rocky = distro::by_id("rocky").unwrap();
+    let ends = rocky.tree_ends(Arch::default());
     let tree = "https://m.example/rocky/10/BaseOS/x86_64/os/";
-    let main = named("host", &[], rocky, Some(tree));
+    let main = named("host", &[], &ends, Some(tree));
     assert_eq!(main, ["https://m.example/rocky/10"]);
     let mirrors = Mirrors {
         distro: Some(rocky),
@@ -78,7 +80,7 @@ fn a_tree_is_below_its_mirror_where_one_is_known() {
         "http://10.0.2.2:4000/rocky/BaseOS/x86_64/os"
     );
     let elsewhere = "http://other.example/tree";
-    assert!(named("host", &[], rocky, Some(elsewhere)).is_empty());
+    assert!(named("host", &[], &ends, Some(elsewhere)).is_empty());
     let routes = Mirrors::default().routes(Some(elsewhere));
     assert_eq!(routes, [Route::new("tree", [elsewhere])]);
 }
@@ -86,16 +88,17 @@ fn a_tree_is_below_its_mirror_where_one_is_known() {
 #[test]
 fn the_recipe_goes_before_the_site() {
     let rocky = distro::by_id("rocky").unwrap();
+    let ends = rocky.tree_ends(Arch::default());
     let site = [
         "https://a.example/r/".to_owned(),
         "https://b.example/r".to_owned(),
     ];
     assert_eq!(
-        named("host", &site, rocky, None),
+        named("host", &site, &ends, None),
         ["https://a.example/r", "https://b.example/r"]
     );
     assert_eq!(
-        named("https://c.example/", &site, rocky, None),
+        named("https://c.example/", &site, &ends, None),
         ["https://c.example"]
     );
     let (debian, trixie) = distro::suite("trixie").unwrap();

@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::proof;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::recipe::types::{Firmware, Recipe, Secret};
+use crate::recipe::types::{Recipe, Secret};
 use crate::stage::configure::PASSPHRASE;
 use crate::yaml::template::{self, Vars, secret_variable};
 
@@ -37,10 +37,7 @@ pub struct Known<'a> {
 /// When a secret is not text.
 pub fn variables(known: &Known<'_>) -> Result<Vars> {
     let recipe = known.recipe;
-    let firmware = match recipe.machine.firmware {
-        Firmware::Uefi => "uefi",
-        Firmware::Bios | Firmware::Both => "bios",
-    };
+    let machine = &recipe.machine;
     let mut vars = known.vars.clone();
     for name in template::STAGE_VARIABLES {
         vars.insert((*name).to_owned(), String::new());
@@ -50,13 +47,13 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
         ("imgforge_key", known.key.to_owned()),
         (
             "imgforge_sentinel",
-            proof::sentinel(known.key, known.kind.root),
+            proof::sentinel(known.key, known.kind.root, machine.arch.serial()),
         ),
         ("imgforge_name", recipe.name.clone()),
         ("imgforge_hostname", hostname(&recipe.name)),
         ("imgforge_disk", "vda".to_owned()),
-        ("imgforge_serial", "ttyS0".to_owned()),
-        ("imgforge_firmware", firmware.to_owned()),
+        ("imgforge_serial", machine.arch.serial().to_owned()),
+        ("imgforge_firmware", machine.firmware.as_str().to_owned()),
     ] {
         vars.insert(name.to_owned(), value);
     }

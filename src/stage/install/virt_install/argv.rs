@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use super::media::Source;
-use crate::host::accel::Accel;
 use crate::hypervisor::xml::Place;
 use crate::hypervisor::{Network, Nic, Spec};
 
@@ -41,19 +40,17 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--name", &place.name);
     argv.pair("--uuid", place.uuid.to_string());
     argv.pair("--osinfo", format!("name={}", word(request.os)));
-    let (kind, cpu) = match spec.accel {
-        Accel::Kvm => ("kvm", "mode=host-passthrough,migratable=off"),
-        Accel::Tcg => ("qemu", "mode=maximum,check=none"),
-    };
-    argv.pair("--virt-type", kind);
-    argv.pair("--arch", "x86_64");
-    argv.pair("--machine", "q35");
+    let cpu = spec.accel.libvirt_cpu().iter();
+    let cpu: Vec<String> = cpu.map(|(name, value)| format!("{name}={value}")).collect();
+    argv.pair("--virt-type", spec.accel.libvirt_type());
+    argv.pair("--arch", spec.arch.as_str());
+    argv.pair("--machine", spec.arch.machine());
     // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
     let cores = format!(
         "topology.sockets=1,topology.cores={},topology.threads=1",
         spec.cpus
     );
-    argv.pair("--cpu", format!("{cpu},{cores}"));
+    argv.pair("--cpu", format!("{},{cores}", cpu.join(",")));
     argv.pair("--vcpus", spec.cpus.to_string());
     argv.pair("--memory", (spec.memory.as_bytes() >> 20).to_string());
     for disk in &spec.disks {

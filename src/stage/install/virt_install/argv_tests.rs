@@ -1,7 +1,9 @@
 //! virt-install's command line, one snapshot for each kind of media.
 
 use super::*;
-use crate::hypervisor::{Boot, Disk, Firmware, Format, OnReboot};
+use crate::host::accel::Accel;
+use crate::hypervisor::{Boot, Disk, Format, OnReboot};
+use crate::machine::{Arch, Firmware};
 use crate::units::Size;
 
 fn spec() -> Spec {
@@ -9,6 +11,7 @@ fn spec() -> Spec {
         name: "install".into(),
         memory: Size::gib(2),
         cpus: 2,
+        arch: Arch::default(),
         firmware: Firmware::Bios,
         disks: vec![Disk {
             path: "/state/work/disk.qcow2".into(),

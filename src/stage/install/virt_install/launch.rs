@@ -128,7 +128,7 @@ const COMPLAINTS: &[(&str, &str, &str)] = &[
         "Could not find an installable distribution",
         "there is no install tree at the recipe's location",
         "check `media: {location: …}`: an install tree has .treeinfo (Fedora, RHEL), or \
-         dists/SUITE/main/installer-amd64 (Debian); for an ISO image write `media: {iso: …}`",
+         dists/SUITE/main/installer-ARCH (Debian); for an ISO image write `media: {iso: …}`",
     ),
     (
         "Couldn't find kernel for install tree",

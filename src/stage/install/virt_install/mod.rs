@@ -36,7 +36,7 @@ use crate::host;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{
-    Boot, Connection, Disk, Domain, Firmware, Format, Network, Nic, OnReboot, Outcome, Spec,
+    Boot, Connection, Disk, Domain, Format, Network, Nic, OnReboot, Outcome, Spec,
 };
 use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
@@ -216,6 +216,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|arg| (*arg).to_owned())
             .collect();
+        kernel_args.push(format!("console={},115200n8", spec.arch.serial()));
         kernel_args.extend(medium.kernel_args(self.kind, relay));
         kernel_args.extend(patience::kernel_args(spec.accel));
         kernel_args.extend(self.method.kernel_args.iter().cloned());
@@ -248,10 +249,8 @@ impl<'a> Work<'a> {
             name: self.context.label.clone(),
             memory: machine.memory,
             cpus: machine.cpus,
-            firmware: match machine.firmware {
-                types::Firmware::Uefi => Firmware::Uefi,
-                types::Firmware::Bios | types::Firmware::Both => Firmware::Bios,
-            },
+            arch: machine.arch,
+            firmware: machine.firmware,
             disks: vec![Disk {
                 path: self.disk.to_owned(),
                 format: Format::Qcow2,

@@ -12,15 +12,15 @@ const PLACE: &str = "/var/lib/imgforge/installed";
 const WORDS: &str = "imgforge installed ";
 
 /// A line of shell, without any quotes, that gives the proof: true when the key is on the disk
-/// below `root`. The console stands in for a port that the installer's kernel does not have.
-pub fn sentinel(key: &str, root: &str) -> String {
+/// below `root`. The console, the port `serial`, stands in for a port that the installer's kernel does not have.
+pub fn sentinel(key: &str, root: &str, serial: &str) -> String {
     let file = format!("{}{PLACE}", root.trim_end_matches('/'));
     let dir = file.trim_end_matches("/installed");
     format!(
         "( mkdir -p {dir} && echo {key} >{file} && sync || exit 1; \
          modprobe virtio_console 2>/dev/null; cd /sys/class/virtio-ports 2>/dev/null && \
          for port in *; do grep -qx {EVENTS_PORT} $port/name && echo {WORDS}{key} >/dev/$port && exit 0; done; \
-         echo {WORDS}{key} >/dev/ttyS0 )"
+         echo {WORDS}{key} >/dev/{serial} )"
     )
 }
 
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn the_sentinel_is_one_line_without_quotes() {
-        let line = sentinel("c0ffee", "/target");
+        let line = sentinel("c0ffee", "/target", "ttyS0");
         assert!(!line.contains(['\'', '"', '\\', '\n', '#']), "{line}");
         insta::assert_snapshot!(line, @"( mkdir -p /target/var/lib/imgforge && echo c0ffee >/target/var/lib/imgforge/installed && sync || exit 1; modprobe virtio_console 2>/dev/null; cd /sys/class/virtio-ports 2>/dev/null && for port in *; do grep -qx org.imgforge.0 $port/name && echo imgforge installed c0ffee >/dev/$port && exit 0; done; echo imgforge installed c0ffee >/dev/ttyS0 )");
-        assert!(sentinel("c0ffee", "/").contains(">/var/lib/imgforge/installed "));
+        assert!(sentinel("c0ffee", "/", "ttyS0").contains(">/var/lib/imgforge/installed "));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Promise;
+use crate::machine::Arch;
 
 /// The SHA-256 of files, by their paths, that a `.treeinfo` has.
 pub(super) fn checksums(text: &str) -> Vec<(String, String)> {
@@ -34,10 +35,15 @@ fn sections(text: &str) -> BTreeMap<&str, BTreeMap<&str, &str>> {
     sections
 }
 
+/// The section with an architecture's kernel and initrd.
+fn images(arch: Arch) -> String {
+    format!("images-{}", arch.as_str())
+}
+
 /// Kernel and initrd of a `.treeinfo`.
-pub(crate) fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
+pub(crate) fn treeinfo(text: &str, arch: Arch) -> Option<(Promise, Promise)> {
     let sections = sections(text);
-    let images = sections.get("images-x86_64")?;
+    let images = sections.get(&*images(arch))?;
     let checksums = sections.get("checksums");
     let promise = |name: &str| {
         let path = *images.get(name)?;
@@ -51,10 +57,10 @@ pub(crate) fn treeinfo(text: &str) -> Option<(Promise, Promise)> {
 }
 
 /// The first of what an installation needs that a `.treeinfo` gives no SHA-256 of.
-pub(super) fn uncovered(text: &str, sums: &[(String, String)]) -> Option<String> {
+pub(super) fn uncovered(text: &str, arch: Arch, sums: &[(String, String)]) -> Option<String> {
     let sections = sections(text);
     let stage2 = sections.get("stage2").and_then(|it| it.get("mainimage"));
-    let boots = sections.get("images-x86_64");
+    let boots = sections.get(&*images(arch));
     let boots = ["kernel", "initrd"].map(|name| boots.and_then(|it| it.get(name)));
     let needed = boots.into_iter().chain([stage2]).flatten();
     let mut needed = needed.map(|path| (*path).to_owned());
@@ -77,10 +83,16 @@ mod tests {
         let text = "[checksums]\nimages/pxeboot/vmlinuz = sha256:aa\n\
                     images/pxeboot/initrd.img = md5:bb\n\n# a comment\n[general]\narch = x86_64\n\n\
                     [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
-        let (kernel, initrd) = treeinfo(text).unwrap();
+        let (kernel, initrd) = treeinfo(text, Arch::default()).unwrap();
         assert_eq!(kernel.path, "images/pxeboot/vmlinuz");
         assert_eq!(kernel.sha256.as_deref(), Some("aa"));
         assert_eq!(initrd.sha256, None);
-        assert_eq!(treeinfo("[images-aarch64]\nkernel = x\ninitrd = y\n"), None);
+        assert_eq!(
+            treeinfo(
+                "[images-aarch64]\nkernel = x\ninitrd = y\n",
+                Arch::default()
+            ),
+            None
+        );
     }
 }

@@ -184,6 +184,7 @@ fn what_is_published_again_under_the_same_version_is_refused() {
         ledger: &ledger,
         config: &config,
         mirror: "host",
+        arch: crate::machine::Arch::default(),
         ui: &ui,
     };
     let requirements = world.dir.path().join("ansible/requirements.yml");

@@ -6,7 +6,7 @@ pub(super) const AUTOINSTALL: Kind = Kind {
     name: "autoinstall",
     end: ".yaml",
     injected: None,
-    kernel_args: &["autoinstall", "console=ttyS0,115200n8"],
+    kernel_args: &["autoinstall"],
     root: "/target",
     prompts: &[
         "Continue with autoinstall?",

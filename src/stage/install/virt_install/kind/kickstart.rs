@@ -6,11 +6,7 @@ pub(super) const KICKSTART: Kind = Kind {
     name: "kickstart",
     end: ".ks",
     injected: Some("ks.cfg"),
-    kernel_args: &[
-        "inst.ks=file:/ks.cfg",
-        "inst.text",
-        "console=ttyS0,115200n8",
-    ],
+    kernel_args: &["inst.ks=file:/ks.cfg", "inst.text"],
     root: "/",
     prompts: &[
         "Please make a selection from the above",

@@ -12,7 +12,6 @@ pub(super) const PRESEED: Kind = Kind {
         "file=/preseed.cfg",
         // Lines instead of a drawn screen: they can be logged and understood.
         "DEBIAN_FRONTEND=text",
-        "console=ttyS0,115200n8",
     ],
     root: "/target",
     prompts: &[

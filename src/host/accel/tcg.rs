@@ -1,0 +1,16 @@
+//! QEMU's translator, which plays any processor on any host, slowly.
+
+use super::Backend;
+use crate::machine::Arch;
+
+pub(super) const BACKEND: Backend = Backend {
+    name: "tcg",
+    emulated: true,
+    time_factor: 6,
+    libvirt_type: "qemu",
+    libvirt_cpu: &[("mode", "maximum"), ("check", "none")],
+    qemu: "tcg,thread=multi",
+    qemu_cpu: Arch::translated_cpu,
+    guestfs: Some(c"force_tcg"),
+    probe: None,
+};
