@@ -195,7 +195,7 @@ pub(super) fn await_clock(repository: &Repository, signed: &[Signed], age: Age) 
     );
     if matches!(age, Age::Urgent | Age::Any) {
         repository.ui.warning(format!(
-            "{what}: clients and publishers that have seen it refuse what is signed now, until then"
+            "{what}: clients that have seen it refuse what is signed now, until then"
         ));
         return Ok(());
     }
