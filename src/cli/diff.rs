@@ -87,7 +87,13 @@ fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
     });
     let revision = number
         .and_then(|number| image.revisions.get(&number))
+        .filter(|revision| !revision.pending)
         .ok_or_else(|| missing(format!("`{name}` has no revision or channel `{at}`")))?;
+    if revision.removed.is_some() {
+        return Err(missing(format!(
+            "the files of {name}@{at} are gone: it was pruned"
+        )));
+    }
     let (kind, packages) = packages::of_revision(root, revision)?
         .ok_or_else(|| missing(format!("{name}@{at} has no SBOM")))?;
     Ok(Side {

@@ -10,6 +10,7 @@ use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::machine::Arch;
+use crate::repository::state::{Beside, Revision};
 use crate::repository::{State, verify};
 use crate::sync::openstack::{Settings, Wanted, sync};
 use crate::targets::openstack::Manifest;
@@ -77,7 +78,7 @@ impl OpenStack {
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let named = self.names.iter();
             return named
-                .map(|name| of_channel(&state, channel, name))
+                .map(|name| of_channel(&state, channel, name, self.keep.get()))
                 .collect();
         }
         let mut all: Vec<(String, Vec<Wanted>)> = vec![];
@@ -93,8 +94,14 @@ impl OpenStack {
     }
 }
 
-/// What a channel has of an image and had before, without what it went back from.
-fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<Wanted>)> {
+/// The newest of what a channel has of an image and had before, without what it went back from, and
+/// what nobody is offered any more.
+fn of_channel(
+    state: &State,
+    channel: &str,
+    name: &str,
+    keep: usize,
+) -> Result<(String, Vec<Wanted>)> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
@@ -119,39 +126,44 @@ fn of_channel(state: &State, channel: &str, name: &str) -> Result<(String, Vec<W
             None => versions.push((version, number)),
         }
     }
-    let mut wanted = vec![];
-    for (_, number) in versions.iter().rev() {
-        let Some(revision) = image
-            .revisions
-            .get(number)
-            .filter(|one| one.yanked.is_none())
-        else {
-            continue;
-        };
-        let manifest = revision
-            .artifacts()
-            .map(|(_, file)| file)
-            .find(|file| file.word("format") == "openstack-manifest");
-        if let Some(file) = manifest {
-            let path = state.root.join(&file.path);
-            let bytes = state.read_file(&file.path)?;
-            if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
-                let error = Error::gate(format!("{} is not what was signed", path.display()));
-                return Err(error.hint("`imgforge repo verify` shows what else is wrong"));
-            }
-            let all = parse(&path, &bytes)?;
-            let disk = Path::new(&file.path).with_file_name(&all.manifest.file);
-            state.refuse_link(&disk)?;
-            wanted.push(all);
-        }
-    }
-    if wanted.is_empty() {
+    let all: Vec<(&Revision, &Beside)> = versions
+        .iter()
+        .rev()
+        .filter_map(|(_, number)| image.revisions.get(number))
+        .filter_map(|one| Some((one, manifest(one)?)))
+        .collect();
+    let offered = all.iter().filter(|(one, _)| one.offered()).take(keep);
+    let wanted: Vec<Wanted> = offered
+        .map(|(_, file)| of_file(state, file))
+        .collect::<Result<_>>()?;
+    // Where all was yanked, it must go out of sight.
+    if wanted.is_empty() && !all.iter().any(|(one, _)| one.yanked.is_some()) {
         return Err(Error::usage(format!(
             "the channel {channel} has no disk of `{name}` for OpenStack"
         ))
         .hint("`targets: {openstack: {}}` in the recipe makes one"));
     }
     Ok((name.to_owned(), wanted))
+}
+
+/// What tells OpenStack about a revision.
+fn manifest(revision: &Revision) -> Option<&Beside> {
+    let mut files = revision.artifacts().map(|(_, file)| file);
+    files.find(|file| file.word("format") == "openstack-manifest")
+}
+
+/// As [`read`], of what a repository has.
+fn of_file(state: &State, file: &Beside) -> Result<Wanted> {
+    let path = state.root.join(&file.path);
+    let bytes = state.read_file(&file.path)?;
+    if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
+        let error = Error::gate(format!("{} is not what was signed", path.display()));
+        return Err(error.hint("`imgforge repo verify` shows what else is wrong"));
+    }
+    let wanted = parse(&path, &bytes)?;
+    let disk = Path::new(&file.path).with_file_name(&wanted.manifest.file);
+    state.refuse_link(&disk)?;
+    Ok(wanted)
 }
 
 /// Reads a manifest and looks whether the disk beside it is the one it tells of.

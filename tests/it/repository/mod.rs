@@ -20,6 +20,7 @@ mod retired;
 mod rotations;
 pub(crate) mod site;
 mod soak;
+mod synced;
 mod trusted;
 mod verbs;
 mod verify;

@@ -1,0 +1,99 @@
+//! What a cloud is told of a repository, by a client that only notes what it is told.
+
+use imgforge::repository::Policy;
+use imgforge::units::Span;
+
+use super::site::Site;
+use super::world::*;
+
+const NOTHING_STAYS: Policy = Policy {
+    keep: Some(1),
+    window: Span::seconds(0),
+    grace: Span::seconds(0),
+};
+
+const ID: &str = "0f3c5a2e-7c1d-4d5e-9a41-00000000000";
+
+/// A cloud that has the disks of two revisions in sight.
+fn cloud(site: &Site, digests: &[String]) {
+    let path = |name: &str| site.world.path(name);
+    std::fs::create_dir(path("bin")).unwrap();
+    let mut list = vec![];
+    for (number, digest) in (1..).zip(digests) {
+        let about = json!({
+            "status": "active", "min_disk": 1, "min_ram": 1,
+            "properties": {"imgforge_sha512": digest, "imgforge_version": number.to_string()},
+        });
+        std::fs::write(path(&format!("bin/{ID}{number}")), about.to_string()).unwrap();
+        list.push(json!({"ID": format!("{ID}{number}")}));
+    }
+    std::fs::write(path("bin/list"), Value::from(list).to_string()).unwrap();
+    let dir = path("bin");
+    let script = format!(
+        "#!/bin/sh\ncd {}\nfor last; do :; done\ncase \"$*\" in *--hidden*list*|*list*--hidden*) echo [];;\n\
+         *' list '*) cat list;; *' show '*|*show*) cat \"$last\";; *) echo \"$*\" >> told;; esac\n",
+        dir.display()
+    );
+    std::fs::write(path("bin/openstack"), script).unwrap();
+    let all = Permissions::from_mode(0o755);
+    std::fs::set_permissions(path("bin/openstack"), all).unwrap();
+}
+
+/// What is told the cloud.
+fn synced(site: &Site) -> String {
+    let told = site.world.path("bin/told");
+    drop(std::fs::remove_file(&told));
+    let path = std::env::var("PATH").unwrap();
+    let bin = site.world.path("bin").display().to_string();
+    let mut command = site.world.command(&["sync", "openstack", "web-node"]);
+    command.env("PATH", format!("{bin}:{path}")).said().ok();
+    std::fs::read_to_string(told).unwrap_or_default()
+}
+
+#[test]
+fn what_was_pruned_keeps_no_yank_from_a_cloud() {
+    let site = Site::new();
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    let (repository, now, ui) = (site.world.repository(), Stamp::now(), Ui::silent());
+    let mut digests = vec![];
+    for version in ["1", "2"] {
+        let disk = site.world.disk(version);
+        let bytes = std::fs::read(&disk.raw).unwrap();
+        digests.push(file_sha512(&disk.raw).unwrap());
+        let manifest = json!({
+            "name": "web-node", "version": version, "file": "web-node.raw",
+            "sha512": digests.last(), "disk-format": "raw", "min-disk": 1, "min-ram": 1,
+            "properties": {}, "create": "",
+        });
+        publish_with(&repository, &disk, |p| {
+            let about = [("target", "openstack"), ("format", "openstack-manifest")];
+            let name = "web-node.openstack.json";
+            let manifest = Companion::bytes(name, manifest.to_string()).about(about);
+            p.companions = vec![manifest, Companion::bytes("web-node.raw", bytes)];
+            p.version = version;
+        })
+        .unwrap();
+    }
+    cloud(&site, &digests);
+    assert_eq!(synced(&site), "");
+    for _ in 0..2 {
+        repository
+            .prune(&NOTHING_STAYS, true, &Stamp::now())
+            .unwrap();
+    }
+    let gone = repository
+        .path()
+        .join("images/web-node/1/web-node.openstack.json");
+    assert!(!gone.exists());
+    let told = synced(&site);
+    assert_eq!(told, format!("image set --hidden {ID}1\n"));
+    let error = site.fails(2, &["diff", "web-node@1", "web-node@2"]);
+    assert!(error.contains("it was pruned"), "{error}");
+    // Also where nothing is left.
+    repository.yank("web-node", 2, false, &now, &ui).unwrap();
+    let told = synced(&site);
+    assert!(
+        told.contains(&format!("image set --hidden {ID}2\n")),
+        "{told}"
+    );
+}
