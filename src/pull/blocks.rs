@@ -23,6 +23,9 @@ pub const SUFFIX: &str = ".blocks";
 
 const FIRST_LINE: &str = "imgforge-blocks 1";
 
+/// Bytes of a `.xz` file before its first block.
+pub(super) const HEADER: u64 = 12;
+
 /// More blocks than any blob has.
 const MOST_BLOCKS: usize = 4 << 20;
 
@@ -106,7 +109,8 @@ impl Map {
             sum = sum.checked_add(length.checked_mul(count as u64)?)?;
             blocks.extend(std::iter::repeat_n((digest, length), count));
         }
-        (sum <= size).then_some(Map { size, blocks })
+        // What is before the first block is no block's, either.
+        (sum.checked_add(HEADER)? <= size).then_some(Map { size, blocks })
     }
 }
 
@@ -135,6 +139,7 @@ mod tests {
             String::new(),
             "imgforge-blocks 2\nsize 1\n".into(),
             format!("imgforge-blocks 1\nsize 9\n{digest} 10\n"),
+            format!("imgforge-blocks 1\nsize 21\n{digest} 10\n"),
             format!("imgforge-blocks 1\nsize 10\n{digest} 1 18446744073709551615\n"),
             format!("imgforge-blocks 1\nsize 10\n{digest} 18446744073709551615 2\n"),
             format!("imgforge-blocks 1\nsize 10\n{digest} 1 1 1\n"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::blocks::{Digest, Map};
+use super::blocks::{Digest, HEADER, Map};
 
 /// A run of bytes of the blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +74,6 @@ pub(super) fn plan(map: &Map, have: u64, earlier: &[Earlier]) -> (Vec<Segment>, 
     let fetched = fetched.sum();
     (segments, fetched)
 }
-
-/// Bytes of a `.xz` file before its first block.
-const HEADER: u64 = 12;
 
 /// Which file has a block, and where; of several the first.
 fn known_blocks(earlier: &[Earlier]) -> HashMap<(Digest, u64), (usize, u64)> {
