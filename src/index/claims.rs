@@ -8,6 +8,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::error::{Error, Result};
+
 /// How such a line begins.
 const MARK: &str = "# imgforge ";
 
@@ -78,6 +80,20 @@ impl Claims {
             }
         }
         claims
+    }
+
+    /// The text of an index that begins with them.
+    ///
+    /// # Errors
+    /// When a value would be read as something else than what it is, or says what cannot be: a
+    /// signature would make others' words ours.
+    pub fn before(&self, index: &str) -> Result<String> {
+        let text = format!("{self}{index}");
+        let contradicts = |owner: &Owner| owner.retired.contains(&owner.key);
+        if Claims::parse(&text) == *self && !self.owner.as_ref().is_some_and(contradicts) {
+            return Ok(text);
+        }
+        Err(Error::gate("an index would not say what is meant").cause(format!("{self:?}")))
     }
 
     /// The channel that it says it is of, if that is not the one that was asked for: `wanted`, or
@@ -166,6 +182,44 @@ mod tests {
         assert_eq!((verdict.old, verdict.current), (Ok(()), Ok(())));
         let odd = Claims::parse("# imgforge valid-until=tomorrow\n");
         assert!(odd.expired(Timestamp::now()).is_some());
+    }
+
+    /// Whoever gets a line of their own into a signed text says what they like.
+    #[test]
+    fn nothing_is_said_that_would_be_read_as_something_else() {
+        let right = Claims {
+            channel: Some("nightly".into()),
+            owner: Some(Owner {
+                repository: "5a".into(),
+                key: "AA".into(),
+                seconds: vec![("2027".into(), "BB".into())],
+                retired: vec!["CC".into()],
+            }),
+            ..Claims::default()
+        };
+        assert!(right.before(SECTION).unwrap().ends_with(SECTION));
+        let change: [fn(&mut Owner); 8] = [
+            |owner| owner.repository += "\n# imgforge valid-until=2099-01-01T00:00:00Z",
+            |owner| owner.repository += "\n# imgforge retired-key=AA",
+            |owner| owner.repository += "\n[web]",
+            |owner| owner.repository += " ",
+            |owner| owner.key += "\n# imgforge second-key=x EE",
+            |owner| owner.seconds[0].0 += " x",
+            |owner| owner.seconds[0].1 += "\n# imgforge frozen=yes",
+            |owner| owner.retired[0] += "\r\n# imgforge repository=5b",
+        ];
+        for (number, change) in change.iter().enumerate() {
+            let mut wrong = right.clone();
+            change(wrong.owner.as_mut().unwrap());
+            assert!(wrong.before(SECTION).is_err(), "{number}");
+        }
+        let mut wrong = right.clone();
+        wrong.channel = Some("nightly\n# imgforge default-channel=nightly".into());
+        assert!(wrong.before(SECTION).is_err());
+        // Nor that who signs does not.
+        let mut wrong = right;
+        wrong.owner.as_mut().unwrap().retired.push("AA".into());
+        assert!(wrong.before(SECTION).is_err());
     }
 
     #[test]

@@ -6,55 +6,77 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::fresh::PATIENCE;
+use super::identity::Identity;
 use super::replica::{Files, KEY_FILE, Replica};
 use super::seen::is_to_come;
 use super::served::{self, Names};
+use super::set::Set;
 use super::state::State;
-use super::{Identity, below, files, journal, records, set};
+use super::verify::Signed;
+use super::{below, journal, set};
 use crate::error::{Error, Result};
-use crate::gpg::{Keyring, verify, verify_all};
+use crate::gpg::{Keyring, Verified, verify, verify_all};
 use crate::index::Claims;
 
 /// A copy never replaces another repository.
 ///
 /// # Errors
-/// When it would, or there is none to copy.
-pub(super) fn refuse_other(from: &Path, to: &Path) -> Result<()> {
-    let id = |root: &Path| -> Result<Option<String>> {
-        let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
-        Ok(identity.map(|identity| identity.id))
-    };
-    match (id(to)?, id(from)?) {
-        (Some(theirs), Some(ours)) if theirs != ours => Err(Error::usage(format!(
+/// When it would.
+pub(super) fn refuse_other(to: &Path, ours: &str) -> Result<()> {
+    match Identity::read(to)? {
+        Some(theirs) if theirs.id != ours => Err(Error::usage(format!(
             "{} is another repository",
             to.display()
         ))
         .hint("name an empty directory, or an older copy of this repository")),
-        (_, None) => Err(records::no_repository(from)),
         _ => Ok(()),
     }
 }
 
-/// An older state never replaces a newer one.
+/// Neither nothing nor an older state replaces a newer one.
 ///
 /// # Errors
 /// When it would.
 pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<()> {
     let keyring = keyring_of(from, to, replica)?;
+    refuse_lost(from, to, replica, &keyring)?;
+    let theirs = beside(to, replica.state.signed(), &keyring)?;
+    let whole = theirs.iter().find(|one| one.path == set::PATH);
+    // Who has none has not signed anything as a whole yet.
+    let serial = whole.map_or(Some(0), |one| set::serial(&one.theirs.as_ref().ok()?.text));
+    let follows = serial.is_some_and(|serial| replica.state.serial() > Some(serial));
+    refuse_older(from, to, &theirs, follows)?;
+    for second in &replica.seconds {
+        let theirs = beside(to, &second.signed, &second.keyring)?;
+        refuse_older(from, to, &theirs, follows)?;
+    }
+    Ok(())
+}
+
+/// A text of the copy, and when that was signed which is to replace it.
+struct Beside<'a> {
+    path: &'a str,
+    when: Timestamp,
+    theirs: Result<Verified>,
+}
+
+/// What the copy has in the place of these.
+fn beside<'a>(to: &Path, signed: &'a [Signed], keyring: &Keyring) -> Result<Vec<Beside<'a>>> {
     let mut there = Vec::new();
-    for signed in replica.state.signed() {
+    for signed in signed {
         if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
             there.push((signed.path.as_str(), told.when, bytes));
         }
     }
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
-    let theirs = verify_all(&texts, &keyring)?;
-    let theirs: Vec<_> = there.iter().zip(theirs).collect();
-    let whole = theirs.iter().find(|((path, ..), _)| *path == set::PATH);
-    // Who has none has not signed anything as a whole yet.
-    let serial = whole.map_or(Some(0), |(_, text)| set::serial(&text.as_ref().ok()?.text));
-    let follows = serial.is_some_and(|serial| replica.state.serial() > Some(serial));
-    for ((path, when, _), theirs) in &theirs {
+    let theirs = verify_all(&texts, keyring)?;
+    let all = there.into_iter().zip(theirs);
+    let all = all.map(|((path, when, _), theirs)| Beside { path, when, theirs });
+    Ok(all.collect())
+}
+
+fn refuse_older(from: &Path, to: &Path, all: &[Beside<'_>], follows: bool) -> Result<()> {
+    for Beside { path, when, theirs } in all {
         // What is damaged, signed by an older key or at no time that can be, is replaced.
         let Ok(theirs) = theirs else { continue };
         let wrong_clock = || follows && was_to_come(to, path, theirs.when);
@@ -63,6 +85,24 @@ pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<
         }
     }
     Ok(())
+}
+
+/// Refuses to take from the copy that it is signed as a whole.
+fn refuse_lost(from: &Path, to: &Path, replica: &Replica, keyring: &Keyring) -> Result<()> {
+    // One that is damaged, or signed by another key, is none.
+    let theirs = Set::read(&replica.state, to, keyring).ok().flatten();
+    if theirs.is_none() || replica.state.serial().is_some() {
+        return Ok(());
+    }
+    Err(Error::gate(format!(
+        "{} is gone, and its copy has it",
+        from.join(set::PATH).display()
+    ))
+    .cause("somebody removed what was there, or an older imgforge has published there")
+    .hint(
+        "copy the newer one back, if nothing was published since; to go on from what is there, \
+         `imgforge channel renew --allow-older` there, or another directory",
+    ))
 }
 
 /// Whether a text of the copy was signed after it was put there, as a clock that was wrong says.

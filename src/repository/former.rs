@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::renew::text_of;
 use super::rotate::{Keys, second_path};
 use super::seen::Seen;
 use super::{Repository, State, below, files};
@@ -148,6 +149,19 @@ impl Repository {
             }
             None => Err(self.not_by(theirs, ours)?),
         }
+    }
+
+    /// The key that signs, as an index says; nobody has verified that yet.
+    pub(super) fn named_key(&self) -> Result<Option<String>> {
+        let state = State::read(&self.root)?;
+        for channel in state.channels.keys() {
+            let signed = below::read(&self.root, &state.index_path(channel))?;
+            let claims = signed.map(|signed| Claims::parse(&text_of(&signed)));
+            if let Some(owner) = claims.and_then(|claims| claims.owner) {
+                return Ok(Some(owner.key));
+            }
+        }
+        Ok(None)
     }
 
     fn not_by(&self, theirs: &str, ours: &str) -> Result<Error> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::seen::{Mark, Seen, refuse_future};
 use super::verify::{Signed, Told};
-use super::{Repository, set};
+use super::{Repository, identity, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
 use crate::units::elapsed;
@@ -114,22 +114,40 @@ pub(super) fn refuse_old(
     seen.retire(retired.collect(), age == Age::Any)
 }
 
-/// Refuses a repository without what was signed here as a whole before.
+/// Refuses a repository, `id`, in whose place another one was before, or without what was signed
+/// there as a whole.
 ///
 /// # Errors
-/// When it is not there any more, or that cannot be asked.
-pub(super) fn refuse_gone(repository: &Repository, signed: &[Signed], age: Age) -> Result<()> {
-    let Some(seen) = repository.seen.as_ref().filter(|_| age != Age::Any) else {
-        return Ok(());
-    };
-    let (memory, address) = (seen.read(), seen.address(set::PATH)?.to_string());
-    let here = memory.repository.as_deref() == Some(&repository.id);
+/// When that is so, or cannot be asked.
+pub(super) fn refuse_gone(
+    (root, id): (&Path, &str),
+    signed: &[Signed],
+    seen: Option<&Seen>,
+    age: Age,
+) -> Result<()> {
+    let Some(seen) = seen else { return Ok(()) };
+    let memory = seen.read();
+    if let Some(known) = memory.repository.as_ref().filter(|known| *known != id) {
+        return Err(Error::gate(format!(
+            "{} is the repository {id}, and {known} was there before",
+            root.display()
+        ))
+        .cause("somebody changed .imgforge/repository.json, or all of what was there")
+        .hint(format!(
+            "restore the newest state from a backup or a copy; {}",
+            seen.anew()
+        )));
+    }
+    let whole = memory
+        .signed
+        .contains_key(&seen.address(set::PATH)?.to_string());
+    let nothing = signed.is_empty() && !memory.signed.is_empty();
     let there = signed.iter().any(|text| text.path == set::PATH);
-    match here && memory.signed.contains_key(&address) && !there {
+    match age != Age::Any && (whole || nothing) && !there {
         false => Ok(()),
         true => Err(Error::gate(format!(
             "{} is gone, and this host has seen it",
-            repository.root.join(set::PATH).display()
+            root.join(set::PATH).display()
         ))
         .cause("somebody put an old state back, or restored a part of a backup")
         .hint(
@@ -137,6 +155,28 @@ pub(super) fn refuse_gone(repository: &Repository, signed: &[Signed], age: Age) 
              none, `imgforge channel renew --allow-older` signs anew what is here",
         )),
     }
+}
+
+/// Refuses to make a repository where this host has seen one: in an empty mount point, say.
+///
+/// # Errors
+/// When there was one, and is none.
+pub(super) fn refuse_vanished(root: &Path, seen: Option<&Seen>) -> Result<()> {
+    let Some(seen) = seen else { return Ok(()) };
+    let memory = seen.read();
+    let known = memory.repository.is_some() || !memory.signed.is_empty();
+    if !known || identity::is_there(root) {
+        return Ok(());
+    }
+    Err(Error::gate(format!(
+        "{} has no .imgforge/repository.json, and this host has seen a repository there",
+        root.display()
+    ))
+    .cause("what should be mounted there is not, or somebody has removed it")
+    .hint(format!(
+        "mount it, or restore it from a backup or a copy; {}",
+        seen.anew()
+    )))
 }
 
 /// A rotation was finished, and all is as if it had not been.

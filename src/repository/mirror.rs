@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::fresh::{Age, refuse_old};
+use super::fresh::{Age, refuse_gone, refuse_old};
+use super::identity::Identity;
 use super::replica::Replica;
 use super::seen::Seen;
 use super::served::{self, Names};
 use super::state::{Image, Revision, State};
-use super::{Repository, below, destination, files, journal, lock};
+use super::{Repository, below, destination, files, journal, lock, records};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{Keyring, Signers, verify_detached};
 use crate::ui::{StageUi, Unit};
@@ -94,11 +95,18 @@ impl Source<'_> {
             ))
             .hint("name a directory beside the repository, or on another disk"));
         }
-        destination::refuse_other(self.root, &to)?;
+        let ours = Identity::read(self.root)?.ok_or_else(|| records::no_repository(self.root))?;
+        destination::refuse_other(&to, &ours.id)?;
         lock::make(&to)?;
         let _held = lock::hold(&to, self.steps)?;
         let replica = self.snapshot(signers)?;
-        refuse_old(self.root, replica.state.signed(), seen, Age::Current)?;
+        // What is copied.
+        destination::refuse_other(&to, &replica.state.id)?;
+        let signed = replica.state.signed();
+        refuse_gone((self.root, &replica.state.id), signed, seen, Age::Current)?;
+        for signed in replica.signed() {
+            refuse_old(self.root, signed, seen, Age::Current)?;
+        }
         destination::refuse_newer(self.root, &to, &replica)?;
         let mut copied = Copied::default();
         let wanted = wanted(&replica.state, self.root)?;

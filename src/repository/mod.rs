@@ -23,6 +23,7 @@ mod files;
 mod former;
 pub mod fresh;
 pub mod hooks;
+mod identity;
 mod incoming;
 mod journal;
 mod known;
@@ -37,6 +38,7 @@ mod records;
 mod renew;
 mod replica;
 mod rotate;
+mod seconds;
 pub mod seen;
 mod served;
 mod set;
@@ -62,8 +64,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde::{Deserialize, Serialize};
-
 use crate::address;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{self, Keyring, Signer, Signers};
@@ -72,6 +72,7 @@ use crate::index::{self, Claims, Entry, PLACEHOLDER};
 use crate::share::Share;
 use crate::ui::Ui;
 use crate::units::Span;
+use identity::Identity;
 use lock::Held;
 use seen::Seen;
 
@@ -124,8 +125,6 @@ pub struct Repository {
     root: PathBuf,
     url: String,
     default_channel: String,
-    /// Which repository it is, as its directory says.
-    id: String,
     signer: Signer,
     /// Of the key that signs.
     fingerprint: String,
@@ -143,16 +142,6 @@ impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Repository({})", self.root.display())
     }
-}
-
-/// `.imgforge/repository.json`: what must stay the same for ever.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Identity {
-    version: u32,
-    /// Made up once; a copy has the same.
-    id: String,
-    default_channel: String,
 }
 
 impl Repository {
@@ -176,6 +165,7 @@ impl Repository {
         } = settings;
         let doing = || format!("opening the repository {}", path.display());
         let root = std::path::absolute(&path).doing(doing)?;
+        fresh::refuse_vanished(&root, seen.as_ref())?;
         lock::make(&root)?;
         let url = match url {
             Some(url) => url,
@@ -187,7 +177,6 @@ impl Repository {
             root,
             url,
             default_channel,
-            id: String::new(),
             signer,
             fingerprint: String::new(),
             signers,
@@ -200,7 +189,7 @@ impl Repository {
             steps: Box::new(|_| {}),
         };
         let held = repository.lock()?;
-        repository.id = repository.identify(&held)?;
+        repository.identify()?;
         repository.fingerprint = repository.publish_key(&held)?;
         drop(held);
         Ok(repository)
@@ -235,6 +224,7 @@ impl Repository {
     /// When a record is damaged.
     pub fn state(&self) -> Result<State> {
         let mut state = State::read(&self.root)?;
+        self.refuse_other_default(&state.default_channel)?;
         for (channel, share) in &self.shares {
             state.channels.entry(channel.clone()).or_default().canary = Some(*share);
         }
@@ -269,8 +259,9 @@ impl Repository {
         if let Some(other) = claims.other_channel(wanted, Some(&self.default_channel)) {
             return Err(renew::other_index(&path, other, channel));
         }
-        let id = claims.owner.as_ref().map(|owner| &owner.repository);
-        if id.is_some_and(|id| *id != self.id) {
+        let id = claims.owner.map(|owner| owner.repository);
+        if id.is_some_and(|id| !matches!(Identity::read(&self.root), Ok(Some(one)) if one.id == id))
+        {
             return Err(renew::others_index(&path));
         }
         entries_of(&path, &verified.text)
@@ -281,44 +272,17 @@ impl Repository {
         lock::hold(&self.root, &self.steps)
     }
 
-    fn identify(&self, _held: &Held) -> Result<String> {
-        let path = ".imgforge/repository.json";
-        let Some(found) = files::read_json::<Identity>(&self.root, path)? else {
-            let identity = Identity {
-                version: 1,
-                id: uuid::Uuid::new_v4().to_string(),
-                default_channel: self.default_channel.clone(),
-            };
-            return files::write_json(&self.root, path, &identity).map(|()| identity.id);
-        };
-        if found.version != 1 {
-            return Err(Error::usage(format!(
-                "{} was made by a newer imgforge",
-                self.root.display()
-            ))
-            .hint("use that version, or publish to another directory"));
-        }
-        if found.default_channel == self.default_channel {
-            return Ok(found.id);
-        }
-        Err(Error::usage(format!(
-            "the default channel of {} is `{}`, not `{}`",
-            self.root.display(),
-            found.default_channel,
-            self.default_channel
-        ))
-        .hint(format!(
-            "write `default-channel: {}` in imgforge.yaml",
-            found.default_channel
-        )))
-    }
-
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
     fn publish_key(&mut self, _held: &Held) -> Result<String> {
-        let (path, key) = ("imgforge.gpg", self.signer.public_key()?);
+        let (path, mut key) = ("imgforge.gpg", self.signer.public_key()?);
         let ours = gpg::fingerprints_of(&key)?;
-        let fingerprint = ours.join(" ");
+        let mut fingerprint = ours.join(" ");
         let Some(old) = below::read(&self.root, path)? else {
+            // Somebody has removed it, and the old key of a rotation signs, perhaps.
+            if let Some(theirs) = self.named_key()?.filter(|theirs| *theirs != fingerprint) {
+                fingerprint = self.former_key(&theirs, &fingerprint)?;
+                key = self.signer.public_key()?;
+            }
             return files::write(&self.root, path, &key).map(|()| fingerprint);
         };
         if old == key {

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::identity::Identity;
 use super::state::{Channel, Image, State, VERSION};
-use super::{Identity, below, check_name, files, journal};
+use super::{below, check_name, files, journal};
 use crate::error::{Context as _, Error, Result};
 
 const CHANNELS: &str = ".imgforge/channels.json";
@@ -33,8 +34,7 @@ impl State {
     /// # Errors
     /// When there is no repository, or a record is damaged.
     pub fn read(root: &Path) -> Result<Self> {
-        let identity = files::read_json::<Identity>(root, ".imgforge/repository.json")?;
-        let identity = identity.ok_or_else(|| no_repository(root))?;
+        let identity = Identity::read(root)?.ok_or_else(|| no_repository(root))?;
         let file = files::read_json::<ChannelsFile>(root, CHANNELS)?;
         let (url, mut channels) = file
             .map(|file| (file.url, file.channels))
@@ -45,8 +45,7 @@ impl State {
                 images.insert(name, image);
             }
         }
-        let known = channels.keys().chain([&identity.default_channel]);
-        for channel in known {
+        for channel in channels.keys() {
             check_name("channel", channel)
                 .map_err(|error| damaged(&root.join(CHANNELS), &error.to_string()))?;
         }

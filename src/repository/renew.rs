@@ -7,10 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fresh::Age;
 use super::rotate::{Keys, second_path};
+use super::seconds;
 use super::signing::Made;
 use super::state::{Stamp, State};
 use super::transaction::Transaction;
 use super::views::revisions;
+use super::vouched::Vouched;
 use super::{Repository, below, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
@@ -47,8 +49,8 @@ impl Repository {
         Ok(until)
     }
 
-    /// Remembers what was signed and put in place by a transaction.
-    pub(super) fn note_made(&self, made: &[Made], serial: u64) -> Result<()> {
+    /// Remembers what was signed of a repository and put in place by a transaction.
+    pub(super) fn note_made(&self, id: &str, made: &[Made], serial: u64) -> Result<()> {
         let Some(seen) = &self.seen else {
             return Ok(());
         };
@@ -57,7 +59,7 @@ impl Repository {
             .iter()
             .filter(|(path, _)| path == set::PATH || is_dated(path));
         let made = made.map(|(path, when)| Ok((seen.address(path)?, *when, is_dated(path))));
-        seen.made(&self.id, serial, made.collect::<Result<_>>()?)
+        seen.made(id, serial, made.collect::<Result<_>>()?)
     }
 
     /// Until when what is signed now counts.
@@ -69,19 +71,19 @@ impl Repository {
     }
 
     /// What a channel's index says of itself.
-    pub(super) fn claims(&self, channel: &str, frozen: bool, keys: &Keys) -> Claims {
+    pub(super) fn claims(&self, state: &State, channel: &str, keys: &Keys) -> Claims {
         let seconds = keys.seconds.iter();
         let seconds = seconds.map(|one| (one.suffix.clone(), one.fingerprint.clone()));
         Claims {
             owner: Some(Owner {
-                repository: self.id.clone(),
+                repository: state.id.clone(),
                 key: keys.main.clone(),
                 seconds: seconds.collect(),
                 retired: keys.retired.clone(),
             }),
             channel: Some(channel.to_owned()),
-            default: channel == self.default_channel,
-            frozen,
+            default: channel == state.default_channel,
+            frozen: state.is_frozen(channel),
             state: true,
             valid_until: Some(self.valid_until()),
         }
@@ -89,7 +91,7 @@ impl Repository {
 
     /// Whether something counts for less than three quarters of its time, or longer than it
     /// should, or does not name its repository or its state yet, or says something else under its second URL.
-    pub(super) fn is_due(&self, state: &State, keys: &Keys) -> Result<bool> {
+    pub(super) fn is_due(&self, state: &Vouched, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
         for path in dated(state) {
             // What is not there is not renewed; whoever needs it says why.
@@ -103,15 +105,15 @@ impl Repository {
             if soon || !names_all(&path, &signed) {
                 return Ok(true);
             }
-            // Who could not sign that one when this one changed, does so as soon as they can.
-            for second in keys.seconds.iter().filter(|one| one.resting.is_none()) {
-                let Some(second) = second_path(&path, &second.suffix) else {
-                    continue;
-                };
-                let there = below::read(&self.root, &second)?.unwrap_or_default();
-                if text_of(&there) != text_of(&signed) {
-                    return Ok(true);
-                }
+        }
+        // Who could not sign those when these changed, does so as soon as they can.
+        let signing = keys.seconds.iter().filter(|one| one.resting.is_none());
+        for (second, owner) in signing.zip(std::iter::repeat(state.owner())) {
+            let pair = (second.suffix.clone(), second.fingerprint.clone());
+            let there = owner.map(|owner| seconds::read(state, owner, &pair, state.signed()));
+            // One whose key file is gone no renewal brings back.
+            if there.is_some_and(|there| there.is_ok_and(|there| !there.current)) {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -141,7 +143,7 @@ fn names_all(path: &str, signed: &[u8]) -> bool {
 }
 
 /// What a clear-signed text says, verified or not.
-fn text_of(signed: &[u8]) -> String {
+pub(super) fn text_of(signed: &[u8]) -> String {
     let text = String::from_utf8_lossy(signed);
     let text = text.split_once("\n\n").map_or("", |(_, text)| text);
     let end = text

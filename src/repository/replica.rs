@@ -7,14 +7,16 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::rotate::{Keys, second_path};
+use super::identity::Identity;
+use super::rotate::Keys;
+use super::seconds::{self, Second};
 use super::state::State;
+use super::verify::Signed;
 use super::views::{Change, VIEWS};
 use super::vouched::Vouched;
-use super::{Identity, below, check_name, files, records};
+use super::{below, files};
 use crate::error::{Error, Result};
-use crate::gpg::{Keyring, Sign, Signers, fingerprints_of, verify, verify_all};
-use crate::index::Claims;
+use crate::gpg::{Keyring, Sign, Signers, fingerprints_of, verify_all};
 
 /// The public key in a repository.
 pub(super) const KEY_FILE: &str = "imgforge.gpg";
@@ -31,6 +33,8 @@ pub(super) struct Replica {
     /// Signed and derived from the state: the file, and its text.
     derived: BTreeMap<String, (Vec<u8>, String)>,
     files: Files,
+    /// What is signed by other keys.
+    pub(super) seconds: Vec<Second>,
 }
 
 impl Replica {
@@ -59,15 +63,16 @@ impl Replica {
             main,
             derived: BTreeMap::new(),
             files,
+            seconds: vec![],
         };
-        replica.read_seconds(root, paths)?;
+        replica.read_seconds(root)?;
         replica.read_derived(root, paths)?;
-        replica.read_identity(root)?;
+        replica.records()?;
         Ok(replica)
     }
 
     /// What is signed by other keys under second URLs, as the indexes say.
-    fn read_seconds(&mut self, root: &Path, paths: &BTreeSet<String>) -> Result<()> {
+    fn read_seconds(&mut self, root: &Path) -> Result<()> {
         let written = files::read_json::<Keys>(root, ".imgforge/keys.json")?;
         let keys = match (self.state.owner(), written) {
             (Some(owner), written) => written.map(|written| written.said_by(owner)),
@@ -87,37 +92,37 @@ impl Replica {
             self.files
                 .insert(".imgforge/keys.json".into(), files::json(&keys)?);
         }
-        let seconds = self.state.owner().map(|owner| owner.seconds.clone());
-        for (suffix, fingerprint) in seconds.unwrap_or_default() {
-            check_name("file", &suffix)?;
-            let name = format!("imgforge-{suffix}.gpg");
-            let offered = below::read_present(root, &name)?;
-            let keyring = Keyring::read(&offered, Some(&fingerprint))?;
-            let firsts = self.state.signed().iter().map(|signed| &signed.path);
-            let all = firsts.filter_map(|path| second_path(path, &suffix));
-            for path in all.filter(|path| paths.contains(path)) {
-                let bytes = below::read_present(root, &path)?;
-                let right = verify(&bytes, &keyring).and_then(|verified| {
-                    match self.is_of_this(&path, &verified.text) {
-                        true => Ok(()),
-                        false => Err(Error::gate("it is of another repository")),
-                    }
-                });
-                right.map_err(|error| untrusted(root, &path, error))?;
-                self.files.insert(path, bytes);
+        let Some(owner) = self.state.owner().cloned() else {
+            return Ok(());
+        };
+        for pair in &owner.seconds {
+            let mut second = seconds::read(&self.state, &owner, pair, self.state.signed())?;
+            let wrong = second.signed.iter().position(|one| one.result.is_err());
+            if let Some(wrong) = wrong.map(|at| second.signed.swap_remove(at)) {
+                let untrusted = |error| untrusted(root, &wrong.path, error);
+                return wrong.result.map(drop).map_err(untrusted);
             }
-            self.files.insert(name, keyring.bytes);
+            self.files
+                .insert(second.key.clone(), second.keyring.bytes.clone());
+            self.take(&second.signed);
+            self.seconds.push(second);
         }
         Ok(())
     }
 
-    fn is_of_this(&self, path: &str, text: &str) -> bool {
-        if path.ends_with(".asc") {
-            let owner = Claims::parse(text).owner;
-            return owner.is_some_and(|owner| owner.repository == self.state.id);
+    /// Copies texts as they are.
+    fn take(&mut self, signed: &[Signed]) {
+        for one in signed {
+            let told = one.result.as_ref().ok();
+            self.files
+                .extend(told.map(|told| (one.path.clone(), told.bytes.clone())));
         }
-        let list: Value = serde_json::from_str(text).unwrap_or_default();
-        list["repository"] == *self.state.id
+    }
+
+    /// All that is signed with a time, by each key.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &[Signed]> {
+        let seconds = self.seconds.iter().map(|one| one.signed.as_slice());
+        [self.state.signed()].into_iter().chain(seconds)
     }
 
     /// The signed views.
@@ -137,13 +142,9 @@ impl Replica {
     }
 
     /// The records.
-    fn read_identity(&mut self, root: &Path) -> Result<()> {
-        let path = ".imgforge/repository.json";
-        let identity = files::read_json::<Identity>(root, path)?;
-        let identity = identity.ok_or_else(|| records::no_repository(root))?;
-        self.files.insert(path.into(), files::json(&identity)?);
-        let (path, bytes) = self.state.channels_file()?;
-        self.files.insert(path, bytes);
+    fn records(&mut self) -> Result<()> {
+        let all = [Identity::file(&self.state)?, self.state.channels_file()?];
+        self.files.extend(all);
         for image in self.state.images.values() {
             let (path, bytes) = State::image_file(image)?;
             self.files.insert(path, bytes);

@@ -142,6 +142,9 @@ impl Repository {
                     ..Keys::default()
                 });
                 keys.hearsay = true;
+                // Whoever signs is not retired, whatever somebody wrote there.
+                let main = keys.main.clone();
+                keys.retired.retain(|key| *key != main);
                 keys
             }
         };

@@ -27,7 +27,7 @@ pub(crate) const REPLAY: &str =
     "an old index is served: by mistake, by a stale proxy, or on purpose";
 
 /// `memory.json`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Memory {
     pub(crate) url: String,
@@ -207,7 +207,8 @@ impl Seen {
 
     /// Refuses what is of another repository than was here before, or does not say so any more, and
     /// what does not say how long it counts any more; remembers the rest, but for a time that is yet
-    /// to come. `older` lets pass what an older imgforge may have signed.
+    /// to come, or that is not the newest by now. `older` lets pass what an older imgforge may have
+    /// signed, and goes back.
     ///
     /// # Errors
     /// When it is refused, or cannot be remembered.
@@ -225,6 +226,7 @@ impl Seen {
             return Ok(());
         }
         self.update(|memory| {
+            let known = memory.clone();
             for mark in marks {
                 self.judge(memory, mark, older)?;
                 let address = mark.address.to_string();
@@ -233,6 +235,13 @@ impl Seen {
                 }
                 if let Some(id) = mark.repository {
                     memory.repository = Some(id.to_owned());
+                }
+                // Somebody else may have seen a newer one since this one was compared.
+                let newer = known.newer(mark.address, mark.when).filter(|newer| {
+                    !older && !known.is_overtaken(mark.address, *newer, mark.serial)
+                });
+                if newer.is_some() && !is_to_come(mark.when) {
+                    continue;
                 }
                 memory.serial = mark.serial.or(memory.serial);
                 match is_to_come(mark.when) {
@@ -272,8 +281,16 @@ impl Seen {
         )
     }
 
+    /// What to do where the repository was made anew.
+    pub(crate) fn anew(&self) -> String {
+        format!(
+            "if it was made anew, remove {}, what this host remembers of it",
+            self.dir.display()
+        )
+    }
+
     /// Remembers what this host has signed of a repository in a transaction, when, and whether it says
-    /// until when it counts; of another one that was here before nothing counts any more.
+    /// until when it counts.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -284,16 +301,6 @@ impl Seen {
         signed: Vec<(Url, Timestamp, bool)>,
     ) -> Result<()> {
         self.update(|memory| {
-            if memory
-                .repository
-                .as_deref()
-                .is_some_and(|id| id != repository)
-            {
-                memory.signed.clear();
-                memory.claimed.clear();
-                memory.seen.clear();
-                memory.retired.clear();
-            }
             memory.repository = Some(repository.to_owned());
             memory.serial = Some(serial);
             for (address, when, ends) in signed {
@@ -380,4 +387,31 @@ fn is_ahead(when: Timestamp) -> bool {
 fn read(dir: &Path) -> Memory {
     let bytes = std::fs::read(dir.join("memory.json")).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_has_seen_meanwhile_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = Seen::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+        let address = seen.address("index.asc").unwrap();
+        let take = |second: i64, older: bool| {
+            let mark = Mark {
+                address: &address,
+                when: Timestamp::from_second(second).unwrap(),
+                repository: None,
+                claims: false,
+                serial: None,
+            };
+            seen.take(&[mark], older).unwrap();
+            seen.read().signed[&address.to_string()]
+        };
+        assert_eq!(take(100, false), 100);
+        assert_eq!(take(200, false), 200);
+        assert_eq!(take(100, false), 200);
+        assert_eq!(take(100, true), 100, "on demand");
+    }
 }

@@ -44,12 +44,16 @@ struct Member {
 }
 
 impl Set {
-    /// Reads that of a repository, if it has one; and what was signed.
+    /// Reads that of a repository in `root`, if it has one; and what was signed.
     ///
     /// # Errors
     /// When it cannot be read, or is not to be trusted.
-    pub(super) fn read(state: &State, keyring: &Keyring) -> Result<Option<(Self, Signed)>> {
-        let Some(bytes) = below::read(&state.root, PATH)? else {
+    pub(super) fn read(
+        state: &State,
+        root: &Path,
+        keyring: &Keyring,
+    ) -> Result<Option<(Self, Signed)>> {
+        let Some(bytes) = below::read(root, PATH)? else {
             return Ok(None);
         };
         let read = || {
@@ -173,18 +177,26 @@ pub(super) fn digests(indexes: &[Signed]) -> Digests {
 /// every other one. An operator may add aliases and entries of others to it, and sign it again.
 pub(super) fn of_index(text: &str) -> String {
     let entries = index::parse(text).and_then(|sections| index::check(&sections));
-    let is_ours = |entry: &&Entry| entry.other.iter().any(|(key, _)| key == "imgforge_version");
     let line = |entry: &Entry| {
         let sha512 = entry.sha512.as_deref().unwrap_or_default();
         let (id, arch, number, file) = (&entry.id, &entry.arch, entry.revision, &entry.file);
         format!("{id} {arch} {number} {sha512} {file}\n")
     };
     let said = match &entries {
-        Ok(entries) => entries.iter().filter(is_ours).map(line).collect(),
+        Ok(entries) => entries
+            .iter()
+            .filter(|entry| is_ours(entry))
+            .map(line)
+            .collect(),
         Err(_) => BTreeSet::from([text.to_owned()]),
     };
     let said = said.into_iter().collect::<String>();
     hex::encode(Sha512::digest(format!("{}{said}", Claims::parse(text))))
+}
+
+/// Whether imgforge has written an entry.
+pub(super) fn is_ours(entry: &Entry) -> bool {
+    entry.other.iter().any(|(key, _)| key == "imgforge_version")
 }
 
 /// The SHA-512 of a record, in hex; a revision that is only bound is written down before anything is
@@ -211,7 +223,7 @@ pub(super) fn missed(signed: &[Signed]) -> Option<String> {
         told.is_ok_and(|told| is_claimed(&one.path, &told.text))
     };
     let path = &signed.iter().find(claims)?.path;
-    Some(format!("it is not there, and {path} says that it is"))
+    Some(format!("{PATH} is not there, and {path} says that it is"))
 }
 
 /// The indexes of channels that the records do not name.

@@ -10,7 +10,7 @@ use super::views::ViewFile;
 use super::{below, broken_index, journal};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Sign, Signer, Signers, verify_all};
-use crate::index;
+use crate::index::{self, Claims};
 
 /// The path of a text, and when it was signed.
 pub(super) type Made = (String, Timestamp);
@@ -140,7 +140,10 @@ impl Transaction<'_> {
             {
                 return Err(changed());
             }
-            if let Some(entries) = indexes.get(&file.path) {
+            if let Some((claims, entries)) = indexes.get(&file.path) {
+                if Claims::parse(&verified.text) != *claims {
+                    return Err(changed());
+                }
                 let read = |text: &str| index::parse(text).and_then(|all| index::check(&all));
                 // virt-builder parses the file itself, others what the signature covers.
                 for text in [&String::from_utf8_lossy(bytes), verified.text.as_str()] {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fresh::{Age, await_clock, refuse_gone, refuse_old};
+use super::identity::Identity;
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
 use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
@@ -12,7 +13,7 @@ use super::vouched::Vouched;
 use super::{Held, Repository, broken_index, files, journal, set};
 use crate::error::{Error, Result};
 use crate::gpg::Signer;
-use crate::index::{self, Entry, PLACEHOLDER};
+use crate::index::{self, Claims, Entry, PLACEHOLDER};
 
 /// A change in the making; dropped, nothing of it happens.
 pub(super) struct Transaction<'a> {
@@ -35,8 +36,8 @@ pub(super) struct Transaction<'a> {
     _held: &'a Held,
 }
 
-/// What an index must say when it is read again, by its path.
-pub(super) type Meant = BTreeMap<String, Vec<Entry>>;
+/// What an index must say of itself, and have, when it is read again; by its path.
+pub(super) type Meant = BTreeMap<String, (Claims, Vec<Entry>)>;
 
 /// The index of a channel, before and after.
 struct Index {
@@ -86,13 +87,9 @@ impl<'a> Transaction<'a> {
         let mut state = Vouched::read(repository, age)?;
         let keys = repository.keys(&state)?;
         refuse_changed(&keys.main, repository)?;
-        refuse_gone(repository, state.signed(), age)?;
-        refuse_old(
-            &repository.root,
-            state.signed(),
-            repository.seen.as_ref(),
-            age,
-        )?;
+        let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
+        refuse_gone((root, &state.id), state.signed(), seen, age)?;
+        refuse_old(root, state.signed(), seen, age)?;
         await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;
         state.url.clone_from(&repository.url);
@@ -286,10 +283,13 @@ impl<'a> Transaction<'a> {
                 changes.push((path, Some(bytes)));
             }
         }
-        let (path, bytes) = self.state.channels_file()?;
-        changes.push((path, Some(bytes)));
+        // What was signed says which repository it is, whatever the file says by now.
+        for (path, bytes) in [self.state.channels_file()?, Identity::file(&self.state)?] {
+            changes.push((path, Some(bytes)));
+        }
         journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
-        self.repository.note_made(&made, set.serial)?;
+        self.repository
+            .note_made(&self.state.id, &made, set.serial)?;
         if self.state.is_older() {
             self.repository.ui.notice(format!(
                 "{} is signed as a whole from now on: no older imgforge can publish there any more",
@@ -335,10 +335,10 @@ impl<'a> Transaction<'a> {
             }
             let text = index::write(&entries)
                 .map_err(|problems| broken_index(&self.repository.root.join(&path), &problems))?;
-            let claims = self.repository.claims(channel, frozen, &self.keys);
-            let text = format!("{claims}{text}");
+            let claims = self.repository.claims(&self.state, channel, &self.keys);
+            let text = claims.before(&text)?;
             files.push(ViewFile::new(path.clone(), text).clearsigned());
-            texts.insert(path, entries);
+            texts.insert(path, (claims, entries));
         }
         Ok((files, texts))
     }

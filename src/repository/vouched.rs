@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::fresh::Age;
+use super::identity::new_id;
 use super::listing::canary_id;
 use super::set::{self, Digests, Set};
 use super::state::{Image, State};
@@ -64,12 +66,16 @@ impl Vouched {
     /// one of them is missing, or not to be trusted.
     pub(super) fn read(repository: &Repository, age: Age) -> Result<Self> {
         let (state, keyring) = (repository.state()?, repository.trusted()?);
-        let (vouched, differences) = Self::compared(state, keyring, Some(&repository.ui))?;
+        let (mut vouched, differences) = Self::compared(state, keyring, Some(&repository.ui))?;
+        // One that nothing confirms is somebody's, perhaps, and what is signed is another one's then.
+        if !vouched.is_named() && !repository.has_seen(&vouched.id) {
+            vouched.id = new_id();
+        }
         if age == Age::Any && vouched.set.is_none() {
             // Who asks for that has lost it, and has nothing better than what agrees by itself.
             for difference in differences {
                 let ui = &repository.ui;
-                ui.warning(format!("signed as it is all the same: {difference}"));
+                ui.warning(format!("{difference}: what is here is signed all the same"));
             }
             return Ok(vouched);
         }
@@ -98,6 +104,7 @@ impl Vouched {
             image.strip();
         }
         let (mut indexes, mut frozen, mut owner) = (BTreeMap::new(), BTreeSet::new(), None);
+        let mut strange = None;
         let mut read = verify::all_indexes(&state, keyring)?;
         if let Some(ui) = ui {
             for channel in take_left(&state, &mut read)? {
@@ -119,33 +126,28 @@ impl Vouched {
             let as_said = says.is_none() || claims.frozen == state.is_frozen(channel);
             let agreed = agrees(&state, channel, entries.as_deref().unwrap_or_default());
             let same = owner.is_none() || says.is_none() || owner == says;
-            let agreed = agreed.and_then(|()| match (same, as_said) {
-                (true, true) => Ok(()),
+            let agreed = agreed.and_then(|stranger| match (same, as_said) {
+                (true, true) => Ok(stranger),
                 (false, _) => Err("it says that other keys sign than another index".into()),
                 (_, false) => Err("channels.json says otherwise whether it is frozen".into()),
             });
             if claims.frozen {
                 frozen.insert(channel.clone());
             }
-            agreed.map_err(|why| {
-                let error = Error::gate(format!("{} is not to be trusted: {why}", path.display()));
-                error
-                    .cause("an older one was put in its place, or the list is older")
-                    .hint(
-                        "find out who changed it, and restore it, the lists and the records from a \
-                     backup or a copy; `imgforge repo verify` shows what else is wrong",
-                    )
-            })?;
+            let stranger = agreed.map_err(|why| disagrees(&path, &why))?;
+            strange = strange.or(stranger.map(|why| disagrees(&path, &why)));
             owner = owner.or(says);
             indexes.extend(entries.map(|entries| (channel.clone(), entries)));
         }
         let digests = set::digests(&read);
         signed.extend(read);
         set::refuse(&state, set::unnamed(&state)?)?;
-        let (set, whole) = Set::read(&state, keyring)?.unzip();
-        let differences = match &set {
-            Some(set) => set.differences(&state, &digests),
-            None => set::missed(&signed).into_iter().collect(),
+        let (set, whole) = Set::read(&state, &state.root, keyring)?.unzip();
+        let differences = match (&set, strange) {
+            (Some(set), _) => set.differences(&state, &digests),
+            // Where nothing tells of the whole, the record and the list may be gone.
+            (None, Some(strange)) => return Err(strange),
+            (None, None) => set::missed(&signed).into_iter().collect(),
         };
         signed.extend(whole);
         let vouched = Vouched {
@@ -177,6 +179,12 @@ impl Vouched {
     /// Which transaction signed it as a whole.
     pub(super) fn serial(&self) -> Option<u64> {
         self.set.as_ref().map(|set| set.serial)
+    }
+
+    /// Whether anything that is signed says which repository it is.
+    fn is_named(&self) -> bool {
+        let mut told = self.signed.iter().flat_map(|one| &one.result);
+        told.any(|told| told.repository.is_some())
     }
 
     /// Whether something was signed, but not yet all of it as a whole.
@@ -236,9 +244,19 @@ fn left(state: &State, channel: &str) -> String {
     )
 }
 
+fn disagrees(path: &Path, why: &str) -> Error {
+    Error::gate(format!("{} is not to be trusted: {why}", path.display()))
+        .cause("an older one was put in its place, or the list is older")
+        .hint(
+            "find out who changed it, and restore it, the lists and the records from a backup or a \
+             copy; `imgforge repo verify` shows what else is wrong",
+        )
+}
+
 /// Whether an index has of each image what its record says, which a signed list says, too; else why
-/// not. Entries of other images are others' business.
-fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<(), String> {
+/// not. Entries of other images are others' business; but for what an imgforge wrote of one that no
+/// record knows, which is told.
+fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<Option<String>, String> {
     let mut expected = BTreeMap::new();
     for image in state.images.values() {
         let ids = [
@@ -260,9 +278,16 @@ fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<(), String>
             expected.insert(key, Some((number, one.sha512.as_str())));
         }
     }
+    let mut stranger = None;
     for entry in entries {
         let key = (entry.id.clone(), normalize_arch(&entry.arch));
         let Some(wanted) = expected.remove(&key) else {
+            if set::is_ours(entry) {
+                let id = &entry.id;
+                stranger = Some(format!(
+                    "it has `{id}`, and no record says that there is one"
+                ));
+            }
             continue;
         };
         let found = (entry.revision, entry.sha512.as_deref().unwrap_or_default());
@@ -275,7 +300,7 @@ fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<(), String>
     }
     match expected.iter().find(|(_, wanted)| wanted.is_some()) {
         Some(((id, _), _)) => Err(format!("the signed list says that the channel has `{id}`")),
-        None => Ok(()),
+        None => Ok(stranger),
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::Audit;
+use super::{Audit, Signed};
 use crate::error::{Context as _, Result};
+use crate::index::Claims;
 use crate::repository::set::{self, Set};
-use crate::repository::{State, below, journal};
+use crate::repository::{State, below, journal, seconds};
 
 impl Audit {
     /// The images that the records know, whether an index lists them or not.
@@ -32,12 +33,19 @@ impl Audit {
         let Some(root) = self.root.clone() else {
             return Ok(());
         };
+        if root.join(".imgforge").is_dir() {
+            self.records(&root)?;
+        }
         let mut signed = Vec::new();
         collect(&root, Path::new(""), &mut signed)?;
         signed.retain(|(path, _)| !self.signed.contains(path));
-        self.verify_others(signed)?;
-        if root.join(".imgforge").is_dir() {
-            self.records(&root)?;
+        // A second URL of a key rotation is signed by another key.
+        let (seconds, others): (Vec<_>, Vec<_>) =
+            signed.into_iter().partition(|(path, _)| is_second(path));
+        self.verify_others(others)?;
+        // Until an interrupted publication is finished, nothing tells what they should be.
+        for (path, _) in seconds.iter().filter(|_| !journal::is_left(&root)) {
+            self.fault(path, "no index says that another key signs this");
         }
         Ok(())
     }
@@ -66,7 +74,14 @@ impl Audit {
     fn compare_records(&mut self, root: &Path) -> Result<()> {
         let state = State::read(root)?;
         let names = super::signed::listed(&state)?;
-        for list in super::signed::read_lists(&state, &names, &self.keyring)? {
+        let mut firsts = super::signed::all_indexes(&state, &self.keyring)?;
+        let lists = super::signed::read_lists(&state, &names, &self.keyring)?;
+        firsts.extend(lists);
+        // What an interrupted publication leaves of these is not told yet.
+        if !self.root.as_deref().is_some_and(journal::is_left) {
+            self.seconds(&state, &firsts)?;
+        }
+        for list in firsts.into_iter().filter(|one| one.image.is_some()) {
             let mut told = self.report.faults.iter();
             if let Err(error) = list.result
                 && !told.any(|fault| fault.starts_with(&list.path))
@@ -103,12 +118,36 @@ impl Audit {
 }
 
 impl Audit {
+    /// What lies under second URLs, as the indexes say.
+    fn seconds(&mut self, state: &State, firsts: &[Signed]) -> Result<()> {
+        let told = firsts.iter().filter(|one| one.channel.is_some());
+        let mut told = told.filter_map(|one| one.result.as_ref().ok());
+        let Some(owner) = told.find_map(|told| Claims::parse(&told.text).owner) else {
+            return Ok(());
+        };
+        for pair in &owner.seconds {
+            let key = format!("imgforge-{}.gpg", pair.0);
+            let second = match seconds::read(state, &owner, pair, firsts) {
+                Ok(second) => second,
+                Err(error) => return self.blame(&key, error),
+            };
+            for one in second.signed {
+                self.report.signatures += 1;
+                self.signed.insert(one.path.clone());
+                if let Err(error) = one.result {
+                    self.blame(&one.path, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether all is as it was signed as a whole. Only who has the directory can see that.
     fn set(&mut self, state: &State) -> Result<()> {
         let mut differences = set::unnamed(state)?;
         // What is not right by itself is told already.
         let indexes = super::signed::all_indexes(state, &self.keyring)?;
-        match Set::read(state, &self.keyring) {
+        match Set::read(state, &state.root, &self.keyring) {
             Ok(Some((set, _))) => {
                 self.report.signatures += 1;
                 differences.extend(set.differences(state, &set::digests(&indexes)));
@@ -141,11 +180,14 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
             continue;
         }
         let text = path.to_string_lossy().into_owned();
-        // A second URL of a key rotation is signed by another key.
         let signed = [".asc", ".sjson", ".json"]
             .iter()
             .any(|end| text.ends_with(end));
-        if !kind.is_file() || !signed || is_second(&text) {
+        if is_second(&text) {
+            found.push((text, vec![]));
+            continue;
+        }
+        if !kind.is_file() || !signed {
             continue;
         }
         let mut head = [0; BEGIN.len()];
@@ -158,9 +200,14 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
     Ok(())
 }
 
-/// `index-SUFFIX.asc`, `revisions-SUFFIX.sjson`.
+/// `index-SUFFIX.asc` of a channel, `revisions-SUFFIX.sjson` of an image.
 fn is_second(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    (name.starts_with("index-") && name.ends_with(".asc"))
-        || (name.starts_with("revisions-") && name.ends_with(".sjson"))
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let of = |all: &str| {
+        dir.split_once('/')
+            .is_some_and(|(top, one)| top == all && !one.contains('/'))
+    };
+    let channel = dir.is_empty() || of("channels");
+    (channel && name.starts_with("index-") && name.ends_with(".asc"))
+        || (of("images") && name.starts_with("revisions-") && name.ends_with(".sjson"))
 }

@@ -227,3 +227,34 @@ fn words_about_bytes_that_channels_share_change_in_all_of_them() {
     let text = copied(&world, "copy").unwrap_err().render();
     assert!(text.contains("what the signed lists say"), "{text}");
 }
+
+/// Whoever empties the source does not empty the mirrors.
+#[test]
+fn a_copy_of_what_is_gone_takes_nothing_away() {
+    let site = super::site::Site::new();
+    std::fs::create_dir(site.world.path("recipes")).unwrap();
+    let repository = filled(&site.world);
+    for to in ["copy", "known"] {
+        site.ok(&["repo", "copy", to]);
+    }
+    let root = repository.path();
+    for dir in ["channels", "images", "streams", ".imgforge/names"] {
+        drop(std::fs::remove_dir_all(root.join(dir)));
+    }
+    for file in [
+        "index.asc",
+        ".imgforge/state.sjson",
+        ".imgforge/channels.json",
+    ] {
+        std::fs::remove_file(root.join(file)).unwrap();
+    }
+    let text = site.fails(4, &["repo", "copy", "known"]);
+    assert!(
+        text.contains("is gone, and this host has seen it"),
+        "{text}"
+    );
+    std::fs::remove_dir_all(site.world.path("state/repositories")).unwrap();
+    let text = site.fails(4, &["repo", "copy", "known"]);
+    assert!(text.contains("is gone, and its copy has it"), "{text}");
+    assert_equal(&site.world, "copy", "known");
+}

@@ -199,6 +199,50 @@ fn a_repository_of_which_all_is_gone_is_no_new_one() {
     site.ok(&["channel", "renew"]);
 }
 
+/// Nor does it help to remove or replace what says which one it was.
+#[test]
+fn a_repository_that_is_not_there_or_another_one_is_not_begun_anew() {
+    let site = site();
+    let repo = site.world.path("repo");
+    publish(&site.world.repository(), &site.world.disk("one"));
+    site.ok(&["channel", "renew"]);
+    put(&site.world, "repo", "kept");
+    let verbs: [&[&str]; 4] = [
+        GO_ON[2],
+        GO_ON[4],
+        &["channel", "renew"],
+        &["channel", "renew", "--allow-older"],
+    ];
+    let refused = |expected: &str| {
+        for args in verbs {
+            let text = site.fails(4, args);
+            assert!(
+                text.contains(expected) && text.contains("if it was made anew, remove"),
+                "{args:?}: {text}"
+            );
+        }
+    };
+    // An empty mount point.
+    std::fs::remove_dir_all(&repo).unwrap();
+    std::fs::create_dir(&repo).unwrap();
+    refused("has seen a repository there");
+    assert_eq!(repo.read_dir().unwrap().count(), 0);
+    let identity = repo.join(".imgforge/repository.json");
+    put(&site.world, "kept", "repo");
+    std::fs::remove_file(&identity).unwrap();
+    refused("has seen a repository there");
+    std::fs::remove_dir_all(&repo).unwrap();
+    std::fs::create_dir_all(identity.parent().unwrap()).unwrap();
+    let other = std::fs::read_to_string(site.world.path("kept/.imgforge/repository.json"));
+    let (mut other, zeros) = (serde_json::from_str::<Value>(&other.unwrap()).unwrap(), "0");
+    other["id"] = format!("{}-0000-4000-8000-{}", zeros.repeat(8), zeros.repeat(12)).into();
+    std::fs::write(&identity, other.to_string()).unwrap();
+    refused("was there before");
+    assert!(!repo.join("index.asc").exists() && !repo.join(".imgforge/state.sjson").exists());
+    put(&site.world, "kept", "repo");
+    site.ok(&["channel", "renew"]);
+}
+
 /// Clients that have seen the later one would refuse what is signed now.
 #[test]
 fn nothing_is_signed_before_what_it_replaces() {
@@ -239,4 +283,30 @@ fn a_time_that_is_yet_to_come_locks_nobody_out() {
     for args in [GO_ON[0], GO_ON[2], &["channel", "renew"]] {
         site.ok(args);
     }
+}
+
+/// What `--allow-older` goes on from agrees with itself, and leaves nothing out.
+#[test]
+fn an_entry_whose_record_is_gone_is_signed_on_no_demand() {
+    let site = site();
+    let (repository, _) = filled(&site.world);
+    let root = repository.path();
+    let index = std::fs::read(root.join("index.asc")).unwrap();
+    in_another_second();
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    repository.yank("other", 1, false, &now, &ui).unwrap();
+    for gone in [
+        ".imgforge/state.sjson",
+        ".imgforge/names/other.json",
+        "images/other/revisions.sjson",
+    ] {
+        std::fs::remove_file(root.join(gone)).unwrap();
+    }
+    std::fs::write(root.join("index.asc"), &index).unwrap();
+    let text = site.fails(4, &["channel", "renew", "--allow-older"]);
+    assert!(
+        text.contains("it has `other`, and no record says that there is one"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read(root.join("index.asc")).unwrap(), index);
 }

@@ -156,7 +156,7 @@ fn a_part_of_an_older_state_is_refused() {
         (
             "no state",
             &|| gone(root, &[STATE]),
-            "it is not there, and ",
+            "state.sjson is not there, and ",
         ),
         (
             "an older state beside what is new",
@@ -177,7 +177,7 @@ fn a_part_of_an_older_state_is_refused() {
                 back(root, &before, &web);
                 gone(root, &[STATE]);
             },
-            "it is not there, and ",
+            "state.sjson is not there, and ",
         ),
     ];
     for (what, attack, expected) in attacks {
@@ -227,7 +227,7 @@ fn a_lost_state_is_signed_anew_on_demand_only() {
     repository.renew(&now).unwrap_err();
     repository.renew_older(&now).unwrap();
     let told = notices.lock().unwrap().join("\n");
-    assert!(told.contains("all the same: "), "{told}");
+    assert!(told.contains("signed all the same"), "{told}");
     assert_eq!(faults(&root), "");
     publish(&repository, &world.disk("two"));
 }

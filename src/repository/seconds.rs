@@ -1,0 +1,182 @@
+//! What lies under a second URL of a repository: the texts of the first ones, signed by another key.
+//! Where that key could not sign since, earlier ones: these count as long as any, and no longer, and
+//! offer nothing that was yanked.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::rotate::second_path;
+use super::state::State;
+use super::verify::{Signed, Told};
+use super::{below, check_name};
+use crate::error::{Error, Result};
+use crate::gpg::{Keyring, Verified, verify_all};
+use crate::index::{self, Claims, Entry, Owner};
+
+/// What lies under one second URL.
+pub(super) struct Second {
+    /// Path of the key below the root.
+    pub(super) key: String,
+    pub(super) keyring: Keyring,
+    /// The texts that are there.
+    pub(super) signed: Vec<Signed>,
+    /// They are all there, and say what the first ones say.
+    pub(super) current: bool,
+}
+
+/// Reads what lies under the second URL `suffix`, which `fingerprint` signs, as `owner` says.
+/// `firsts` are the indexes and lists.
+///
+/// # Errors
+/// When the key is not there, or a file cannot be read.
+pub(super) fn read(
+    state: &State,
+    owner: &Owner,
+    (suffix, fingerprint): &(String, String),
+    firsts: &[Signed],
+) -> Result<Second> {
+    check_name("file", suffix)?;
+    let key = format!("imgforge-{suffix}.gpg");
+    let keyring = Keyring::read(&below::read_present(&state.root, &key)?, Some(fingerprint))?;
+    let mut there = Vec::new();
+    for first in firsts {
+        let Some(path) = second_path(&first.path, suffix) else {
+            continue;
+        };
+        if let Some(bytes) = below::read(&state.root, &path)? {
+            there.push((first, path, bytes));
+        }
+    }
+    let texts: Vec<&[u8]> = there.iter().map(|(.., bytes)| bytes.as_slice()).collect();
+    let verified = verify_all(&texts, &keyring)?;
+    let both = owner.key == *fingerprint;
+    let (mut signed, mut current) = (Vec::new(), 0);
+    for ((first, path, bytes), verified) in there.into_iter().zip(verified) {
+        let result = verified.and_then(|verified| judge(state, first, both, verified, bytes));
+        let text = |one: &Result<Told>| one.as_ref().ok().map(|told| lines(&told.text));
+        current += usize::from(result.is_ok() && text(&result) == text(&first.result));
+        signed.push(Signed {
+            channel: first.channel.clone(),
+            image: first.image.clone(),
+            path,
+            result,
+        });
+    }
+    let all = firsts.iter();
+    let all = all.filter(|first| second_path(&first.path, suffix).is_some());
+    Ok(Second {
+        key,
+        current: current == all.count(),
+        signed,
+        keyring,
+    })
+}
+
+/// Blanks at the end of a line are not signed.
+fn lines(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim_end);
+    lines.map(str::to_owned).collect()
+}
+
+/// What a text says of itself, if it may lie beside the first one; `both` are signed by one key.
+fn judge(
+    state: &State,
+    first: &Signed,
+    both: bool,
+    verified: Verified,
+    bytes: Vec<u8>,
+) -> Result<Told> {
+    let Ok(ours) = &first.result else {
+        let path = &first.path;
+        return Err(Error::gate(format!("{path}, whose text it has, is wrong")));
+    };
+    let said = match first.image {
+        Some(_) => said_of_list(&verified.text),
+        None => said_of_index(&verified.text),
+    };
+    if lines(&ours.text) != lines(&verified.text) {
+        if both {
+            let path = &first.path;
+            let error = Error::gate(format!("it does not say what {path} says"));
+            return Err(error.cause("one key signs both"));
+        }
+        earlier(state, first, ours, &said)?;
+    }
+    Ok(Told {
+        valid_until: said.valid_until,
+        when: verified.when,
+        repository: said.repository,
+        text: verified.text,
+        bytes,
+    })
+}
+
+/// What a text says of itself, and what it offers.
+#[derive(Default)]
+struct Said {
+    /// The image, or the channel with whether it is the default one.
+    about: (Option<String>, bool),
+    repository: Option<String>,
+    valid_until: Option<Timestamp>,
+    /// Revisions with the SHA-512 of their blobs.
+    offers: Vec<(u64, String)>,
+}
+
+fn said_of_index(text: &str) -> Said {
+    let entries = index::parse(text).and_then(|sections| index::check(&sections));
+    let offer = |entry: &Entry| Some((entry.revision, entry.sha512.clone()?));
+    let claims = Claims::parse(text);
+    Said {
+        about: (claims.channel, claims.default),
+        repository: claims.owner.map(|owner| owner.repository),
+        valid_until: claims.valid_until,
+        offers: entries.iter().flatten().filter_map(offer).collect(),
+    }
+}
+
+fn said_of_list(text: &str) -> Said {
+    let list: Value = serde_json::from_str(text).unwrap_or_default();
+    let word = |key: &str| list[key].as_str().map(str::to_owned);
+    let revisions = list["revisions"].as_object().into_iter().flatten();
+    let offered = revisions.filter(|(_, one)| one["yanked"].is_null());
+    let offer = |(number, one): (&String, &Value)| {
+        Some((number.parse().ok()?, one["sha512"].as_str()?.to_owned()))
+    };
+    Said {
+        about: (word("name"), false),
+        repository: word("repository"),
+        valid_until: word("valid-until").and_then(|end| end.parse().ok()),
+        offers: offered.filter_map(offer).collect(),
+    }
+}
+
+/// Refuses an earlier text that does not count.
+fn earlier(state: &State, first: &Signed, ours: &Told, said: &Said) -> Result<()> {
+    let path = &first.path;
+    let wanted = match first.image {
+        Some(_) => said_of_list(&ours.text),
+        None => said_of_index(&ours.text),
+    };
+    if said.about != wanted.about || said.repository != wanted.repository {
+        return Err(Error::gate(format!(
+            "it is about something else than {path}"
+        )));
+    }
+    let over = said.valid_until.filter(|end| *end <= Timestamp::now());
+    if over.is_some() || said.valid_until.is_none() {
+        let error = Error::gate("it does not count any more");
+        return Err(error.cause(
+            "its key has not signed since; `imgforge repo rotate-key --cancel` ends that rotation",
+        ));
+    }
+    let all = state.images.values().flat_map(|image| image.published());
+    let yanked = all.filter(|(_, one)| one.yanked.is_some());
+    for (number, one) in yanked {
+        let has = |(offered, sha512): &(u64, String)| offered == number && *sha512 == one.sha512;
+        if said.offers.iter().any(has) {
+            let error = Error::gate(format!("it offers revision {number}, which was yanked"));
+            return Err(error.cause("an older one was put in its place"));
+        }
+    }
+    Ok(())
+}

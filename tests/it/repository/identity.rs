@@ -1,0 +1,142 @@
+//! Which repository it is, in a file that nobody has signed: somebody who writes to the directory, and
+//! has no key, makes nobody sign another repository's name, or words of theirs.
+
+use imgforge::index::Claims;
+
+use super::forged::change;
+use super::world::*;
+
+const IDENTITY: &str = ".imgforge/repository.json";
+
+fn put(root: &Path, id: &str) {
+    change(&root.join(IDENTITY), |identity| identity["id"] = id.into());
+}
+
+fn id(root: &Path) -> String {
+    let text = std::fs::read(root.join(IDENTITY)).unwrap();
+    let identity: Value = serde_json::from_slice(&text).unwrap();
+    identity["id"].as_str().unwrap().to_owned()
+}
+
+/// What the index says, and the list, and the state as a whole.
+fn signed_ids(root: &Path) -> Vec<String> {
+    let verified = |path: &str| {
+        let signed = std::fs::read(root.join(path)).unwrap();
+        verify(&signed, &root.join("imgforge.gpg")).unwrap().text
+    };
+    let index = Claims::parse(&verified("index.asc")).owner.unwrap();
+    let json = ["images/web-node/revisions.sjson", ".imgforge/state.sjson"].map(|path| {
+        let text: Value = serde_json::from_str(&verified(path)).unwrap();
+        text["repository"].as_str().unwrap().to_owned()
+    });
+    [index.repository].into_iter().chain(json).collect()
+}
+
+/// One key signs many repositories. Somebody changes the file between two looks at it.
+#[test]
+fn whatever_the_moment_of_a_change_one_id_is_signed() {
+    let world = World::new();
+    let [prod, test] = ["prod", "test"].map(|name| {
+        let settings = world.settings(&world.path(name));
+        let repository = Repository::open(settings).unwrap();
+        publish(&repository, &world.disk(name));
+        repository
+    });
+    let (theirs, ours) = (id(prod.path()), id(test.path()));
+    let open = || Repository::open(world.settings(test.path()));
+    put(test.path(), &theirs);
+    let opened = open().unwrap();
+    put(test.path(), &ours);
+    opened.renew(&Stamp::now()).unwrap();
+    assert_eq!(signed_ids(test.path()), vec![ours.clone(); 3]);
+    // And while it is read, and signed.
+    for moment in ["sign", "write an entry point aside", "write the journal"] {
+        let root = test.path().to_owned();
+        let theirs = theirs.clone();
+        let changed = move |step: &str| {
+            if step == moment {
+                put(&root, &theirs);
+            }
+        };
+        let raced = open().unwrap().on_step(changed).renew(&Stamp::now());
+        raced.unwrap();
+        assert_eq!(signed_ids(test.path()), vec![ours.clone(); 3], "{moment}");
+        assert_eq!(id(test.path()), ours, "{moment}");
+    }
+    let index = std::fs::read(test.path().join("index.asc")).unwrap();
+    put(test.path(), &theirs);
+    open().unwrap().renew(&Stamp::now()).unwrap_err();
+    assert_eq!(std::fs::read(test.path().join("index.asc")).unwrap(), index);
+}
+
+#[test]
+fn what_is_no_id_is_none() {
+    let world = World::new();
+    let repository = world.repository();
+    publish(&repository, &world.disk("one"));
+    let root = repository.path();
+    let right = id(root);
+    for wrong in [
+        format!("{right}\n# imgforge valid-until=2099-01-01T00:00:00Z"),
+        format!("{right} "),
+        right.to_uppercase(),
+        right.replace('-', ""),
+        format!("{{{right}}}"),
+        "x".repeat(300),
+        String::new(),
+    ] {
+        put(root, &wrong);
+        let error = Repository::open(world.settings(root)).unwrap_err();
+        assert!(error.render().contains("is not a UUID"), "{error}");
+        let error = repository.renew(&Stamp::now()).unwrap_err();
+        assert!(error.render().contains("is not a UUID"), "{error}");
+        assert!(imgforge::repository::State::read(root).is_err());
+    }
+    put(root, &right);
+    change(&root.join(IDENTITY), |identity| {
+        identity["default-channel"] = "stable\n# imgforge frozen=yes".into();
+    });
+    repository.renew(&Stamp::now()).unwrap_err();
+}
+
+/// Nothing that is signed says whose directory it is.
+#[test]
+fn an_id_that_nothing_confirms_is_made_anew() {
+    let world = World::new();
+    let prod = Repository::open(world.settings(&world.path("prod"))).unwrap();
+    publish(&prod, &world.disk("one"));
+    let theirs = id(prod.path());
+    // Such a file in a new directory, and beside what somebody has emptied.
+    for name in ["new", "emptied"] {
+        let root = world.path(name);
+        let repository = Repository::open(world.settings(&root)).unwrap();
+        if name == "emptied" {
+            publish(&repository, &world.disk("two"));
+            for dir in ["images", ".imgforge/names"] {
+                std::fs::remove_dir_all(root.join(dir)).unwrap();
+            }
+            for file in ["index.asc", ".imgforge/state.sjson"] {
+                std::fs::remove_file(root.join(file)).unwrap();
+            }
+        }
+        put(&root, &theirs);
+        let repository = Repository::open(world.settings(&root)).unwrap();
+        publish(&repository, &world.disk("two"));
+        let ours = signed_ids(&root);
+        assert!(!ours.contains(&theirs), "{name}");
+        publish(&repository, &world.disk("three"));
+        assert_eq!(signed_ids(&root), ours);
+        assert_eq!(ours, vec![id(&root); 3]);
+    }
+    // Nor does anybody get the key retired that signs.
+    let root = world.path("last");
+    let repository = Repository::open(world.settings(&root)).unwrap();
+    let main = Keyring::of_file(&repository.keyring(), None)
+        .unwrap()
+        .fingerprints;
+    let keys = json!({"version": 1, "main": main[0], "seconds": [], "retired": main});
+    std::fs::write(root.join(".imgforge/keys.json"), keys.to_string()).unwrap();
+    publish(&repository, &world.disk("two"));
+    let index = std::fs::read_to_string(root.join("index.asc")).unwrap();
+    assert!(!index.contains("retired-key="), "{index}");
+}

@@ -1,0 +1,155 @@
+//! What lies under a second URL is what lies under the first one, whoever put it there.
+
+use imgforge::repository::seen::Seen;
+
+use super::forged::copied;
+use super::older::{in_another_second, put};
+use super::rotations::Keyed;
+use super::world::*;
+
+const INDEX: &str = "index-2027.asc";
+const LIST: &str = "images/web-node/revisions-2027.sjson";
+
+/// Names the wrong file wherever somebody looks.
+#[track_caller]
+fn refused(keyed: &Keyed, file: &str, expected: &str) {
+    let error = copied(&keyed.world, "copy").unwrap_err().render();
+    assert!(error.contains(file) && error.contains(expected), "{error}");
+    let faults = keyed.faults();
+    assert!(
+        faults.contains(file) && faults.contains(expected),
+        "{faults}"
+    );
+}
+
+#[test]
+fn an_old_text_under_a_second_url_is_refused() {
+    for finished in [false, true] {
+        let keyed = Keyed::new(2);
+        let (world, ui) = (&keyed.world, Ui::silent());
+        publish(&keyed.open(0), &world.disk("one"));
+        publish(&keyed.open(0), &world.disk("two"));
+        keyed.rotate(&keyed.open(0), 1, "2027").unwrap();
+        put(world, "repo", "before");
+        if finished {
+            keyed.open(0).finish_rotation(&Stamp::now()).unwrap();
+            put(world, "repo", "before");
+        }
+        in_another_second();
+        let repository = keyed.open(usize::from(finished));
+        let now = Stamp::now();
+        repository.yank("web-node", 2, false, &now, &ui).unwrap();
+        assert_eq!(keyed.faults(), "");
+        copied(world, "copy").unwrap();
+        let right = std::fs::read(world.path("copy").join(INDEX)).unwrap();
+        let expected = match finished {
+            true => "does not say what",
+            false => "which was yanked",
+        };
+        for file in [INDEX, LIST] {
+            let (from, to) = (
+                world.path("before").join(file),
+                world.path("repo").join(file),
+            );
+            let there = std::fs::read(&to).unwrap();
+            std::fs::copy(from, &to).unwrap();
+            refused(&keyed, file, expected);
+            std::fs::write(&to, "nobody has signed this").unwrap();
+            refused(&keyed, file, "");
+            std::fs::write(&to, there).unwrap();
+        }
+        let copy = world.path("copy").join(INDEX);
+        assert_eq!(std::fs::read(copy).unwrap(), right);
+        copied(world, "copy").unwrap();
+        // Nor does a file count that no index names.
+        for stray in ["index-2026.asc", "images/web-node/revisions-2026.sjson"] {
+            std::fs::copy(
+                world.path("before").join(INDEX),
+                world.path("repo").join(stray),
+            )
+            .unwrap();
+            let faults = keyed.faults();
+            assert!(faults.contains(stray), "{faults}");
+            copied(world, "copy").unwrap();
+            assert!(!world.path("copy").join(stray).exists());
+            std::fs::remove_file(world.path("repo").join(stray)).unwrap();
+        }
+        assert_eq!(keyed.faults(), "");
+    }
+}
+
+/// A key that cannot sign leaves earlier texts: these are older, and no older than that.
+#[test]
+fn what_a_resting_key_has_left_is_no_older_than_its_copy() {
+    let keyed = Keyed::new(2);
+    let world = &keyed.world;
+    publish(&keyed.open(0), &world.disk("one"));
+    publish_with(&keyed.open(0), &world.disk("one"), |p| {
+        p.channel = "nightly"
+    })
+    .unwrap();
+    keyed.rotate(&keyed.open(0), 1, "2027").unwrap();
+    put(world, "repo", "before");
+    in_another_second();
+    publish(&keyed.open(0), &world.disk("two"));
+    keyed.home.gpg(&["--delete-secret-keys", &keyed.keys[1]]);
+    publish(&keyed.open(0), &world.disk("three"));
+    assert_eq!(keyed.faults(), "");
+    let seen = Seen::of_dir(&world.path("seen"), &world.path("repo")).unwrap();
+    let copied_to = |to: &str| {
+        let ui = Ui::silent().stage("repository", "copy");
+        let (repo, to) = (world.path("repo"), world.path(to));
+        imgforge::repository::copy(&repo, &to, &Signers::default(), Some(&seen), &ui)
+    };
+    copied_to("copy").unwrap();
+    let there = std::fs::read(world.path("repo").join(INDEX)).unwrap();
+    std::fs::copy(
+        world.path("before").join(INDEX),
+        world.path("repo").join(INDEX),
+    )
+    .unwrap();
+    let error = copied_to("other").unwrap_err().render();
+    assert!(error.contains("has seen a newer one"), "{error}");
+    let error = copied(world, "copy").unwrap_err().render();
+    assert!(error.contains("is older than its copy"), "{error}");
+    // Of another channel.
+    let nightly = world.path("repo/channels/nightly").join(INDEX);
+    let right = std::fs::read(&nightly).unwrap();
+    std::fs::write(&nightly, &there).unwrap();
+    refused(&keyed, INDEX, "is about something else than");
+    std::fs::write(&nightly, right).unwrap();
+    std::fs::write(world.path("repo").join(INDEX), there).unwrap();
+    copied_to("copy").unwrap();
+    assert_eq!(keyed.faults(), "");
+}
+
+/// Somebody has removed the public key: what signs is what the indexes say, not the coming key.
+#[test]
+fn the_old_key_of_a_rotation_goes_on_where_the_public_key_is_gone() {
+    let world = World::new();
+    let (repository, now) = (world.repository(), Stamp::now());
+    publish(&repository, &world.disk("one"));
+    repository.rotate(None, "2027", &now).unwrap();
+    let newest = || {
+        let signer = Signer::own(&world.path("state"), &Ui::silent()).unwrap();
+        Repository::open(Settings::new(world.path("repo"), signer))
+    };
+    let right = std::fs::read(repository.keyring()).unwrap();
+    std::fs::remove_file(repository.keyring()).unwrap();
+    newest().unwrap().renew(&now).unwrap();
+    assert_eq!(std::fs::read(repository.keyring()).unwrap(), right);
+    std::fs::remove_file(repository.keyring()).unwrap();
+    newest().unwrap().cancel_rotation(&now).unwrap();
+    assert_eq!(std::fs::read(repository.keyring()).unwrap(), right);
+
+    let keyed = Keyed::new(3);
+    publish(&keyed.open(0), &keyed.world.disk("one"));
+    keyed.rotate(&keyed.open(0), 1, "2027").unwrap();
+    let key = keyed.world.path("repo/imgforge.gpg");
+    std::fs::remove_file(&key).unwrap();
+    keyed.open_at("repo", 2).unwrap_err();
+    assert!(!key.exists());
+    publish(&keyed.open(1), &keyed.world.disk("two"));
+    assert_eq!(keyed.signer_of("index.asc"), 0);
+    assert_eq!(keyed.faults(), "");
+}
