@@ -231,9 +231,9 @@ fn words_about_bytes_that_channels_share_change_in_all_of_them() {
 /// Whoever empties the source does not empty the mirrors.
 #[test]
 fn a_copy_of_what_is_gone_takes_nothing_away() {
-    let site = super::site::Site::new();
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
-    let repository = filled(&site.world);
+    let site = World::publishing();
+    std::fs::create_dir(site.path("recipes")).unwrap();
+    let repository = filled(&site);
     for to in ["copy", "known"] {
         site.ok(&["repo", "copy", to]);
     }
@@ -253,8 +253,8 @@ fn a_copy_of_what_is_gone_takes_nothing_away() {
         text.contains("is gone, and this host has seen it"),
         "{text}"
     );
-    std::fs::remove_dir_all(site.world.path("state/repositories")).unwrap();
+    std::fs::remove_dir_all(site.path("state/repositories")).unwrap();
     let text = site.fails(4, &["repo", "copy", "known"]);
     assert!(text.contains("is gone, and its copy has it"), "{text}");
-    assert_equal(&site.world, "copy", "known");
+    assert_equal(&site, "copy", "known");
 }

@@ -203,10 +203,10 @@ fn a_repository_of_which_all_is_gone_is_no_new_one() {
 #[test]
 fn a_repository_that_is_not_there_or_another_one_is_not_begun_anew() {
     let site = site();
-    let repo = site.world.path("repo");
-    publish(&site.world.repository(), &site.world.disk("one"));
+    let repo = site.path("repo");
+    publish(&site.repository(), &site.disk("one"));
     site.ok(&["channel", "renew"]);
-    put(&site.world, "repo", "kept");
+    put(&site, "repo", "kept");
     let verbs: [&[&str]; 4] = [
         GO_ON[2],
         GO_ON[4],
@@ -228,18 +228,18 @@ fn a_repository_that_is_not_there_or_another_one_is_not_begun_anew() {
     refused("has seen a repository there");
     assert_eq!(repo.read_dir().unwrap().count(), 0);
     let identity = repo.join(".imgforge/repository.json");
-    put(&site.world, "kept", "repo");
+    put(&site, "kept", "repo");
     std::fs::remove_file(&identity).unwrap();
     refused("has seen a repository there");
     std::fs::remove_dir_all(&repo).unwrap();
     std::fs::create_dir_all(identity.parent().unwrap()).unwrap();
-    let other = std::fs::read_to_string(site.world.path("kept/.imgforge/repository.json"));
+    let other = std::fs::read_to_string(site.path("kept/.imgforge/repository.json"));
     let (mut other, zeros) = (serde_json::from_str::<Value>(&other.unwrap()).unwrap(), "0");
     other["id"] = format!("{}-0000-4000-8000-{}", zeros.repeat(8), zeros.repeat(12)).into();
     std::fs::write(&identity, other.to_string()).unwrap();
     refused("was there before");
     assert!(!repo.join("index.asc").exists() && !repo.join(".imgforge/state.sjson").exists());
-    put(&site.world, "kept", "repo");
+    put(&site, "kept", "repo");
     site.ok(&["channel", "renew"]);
 }
 
@@ -289,7 +289,7 @@ fn a_time_that_is_yet_to_come_locks_nobody_out() {
 #[test]
 fn an_entry_whose_record_is_gone_is_signed_on_no_demand() {
     let site = site();
-    let (repository, _) = filled(&site.world);
+    let (repository, _) = filled(&site);
     let root = repository.path();
     let index = std::fs::read(root.join("index.asc")).unwrap();
     in_another_second();

@@ -3,8 +3,8 @@
 use imgforge::repository::seen::Seen;
 
 use super::forged::copied;
+use super::keyed::Keyed;
 use super::older::{in_another_second, put};
-use super::rotations::Keyed;
 use super::world::*;
 
 const INDEX: &str = "index-2027.asc";

@@ -3,8 +3,8 @@
 use imgforge::repository::Policy;
 use imgforge::units::Span;
 
-use super::site::Site;
 use super::world::*;
+use crate::support::program::Run as _;
 
 const NOTHING_STAYS: Policy = Policy {
     keep: Some(1),
@@ -15,8 +15,8 @@ const NOTHING_STAYS: Policy = Policy {
 const ID: &str = "0f3c5a2e-7c1d-4d5e-9a41-00000000000";
 
 /// A cloud that has the disks of two revisions in sight.
-fn cloud(site: &Site, digests: &[String]) {
-    let path = |name: &str| site.world.path(name);
+fn cloud(site: &World, digests: &[String]) {
+    let path = |name: &str| site.path(name);
     std::fs::create_dir(path("bin")).unwrap();
     let mut list = vec![];
     for (number, digest) in (1..).zip(digests) {
@@ -40,24 +40,24 @@ fn cloud(site: &Site, digests: &[String]) {
 }
 
 /// What is told the cloud.
-fn synced(site: &Site) -> String {
-    let told = site.world.path("bin/told");
+fn synced(site: &World) -> String {
+    let told = site.path("bin/told");
     drop(std::fs::remove_file(&told));
     let path = std::env::var("PATH").unwrap();
-    let bin = site.world.path("bin").display().to_string();
-    let mut command = site.world.command(&["sync", "openstack", "web-node"]);
+    let bin = site.path("bin").display().to_string();
+    let mut command = site.command(&["sync", "openstack", "web-node"]);
     command.env("PATH", format!("{bin}:{path}")).said().ok();
     std::fs::read_to_string(told).unwrap_or_default()
 }
 
 #[test]
 fn what_was_pruned_keeps_no_yank_from_a_cloud() {
-    let site = Site::new();
-    std::fs::create_dir(site.world.path("recipes")).unwrap();
-    let (repository, now, ui) = (site.world.repository(), Stamp::now(), Ui::silent());
+    let site = World::publishing();
+    std::fs::create_dir(site.path("recipes")).unwrap();
+    let (repository, now, ui) = (site.repository(), Stamp::now(), Ui::silent());
     let mut digests = vec![];
     for version in ["1", "2"] {
-        let disk = site.world.disk(version);
+        let disk = site.disk(version);
         let bytes = std::fs::read(&disk.raw).unwrap();
         digests.push(file_sha512(&disk.raw).unwrap());
         let manifest = json!({
