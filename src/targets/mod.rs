@@ -299,7 +299,11 @@ pub fn make(
 /// When the disk lacks what the target or its steps need.
 pub fn foresee(target: &Target, site: &Site<'_>, targets: &Targets) -> Result<()> {
     // The recipe's own steps may install another kernel.
-    if targets.own_steps(target.name).is_empty() {
+    let own = targets.own_steps();
+    if !own
+        .iter()
+        .any(|(name, steps)| *name == target.name && !steps.is_empty())
+    {
         kernel::check(target, site)?;
     }
     let tree = site.source.tree(site.ui)?;

@@ -232,8 +232,7 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
 pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     let node = at(tree, "targets");
     let targets = &recipe.targets;
-    for name in ["openstack", "vagrant", "docker", "ramdisk"] {
-        let list = targets.own_steps(name);
+    for (name, list) in targets.own_steps() {
         if !list.is_empty() {
             steps(cx, recipe, name, list, at(node, name).get("configure"));
         }

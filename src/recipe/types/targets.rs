@@ -47,62 +47,97 @@ pub enum Filter {
     X86,
 }
 
-/// Places where the image runs. Each has its own options.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Targets {
-    /// The disk byte by byte, as a sparse file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw: Option<Raw>,
-    /// QEMU's own format, for libvirt and everything that is built on QEMU.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub qcow2: Option<Qcow2>,
-    /// A compressed disk for VMware and VirtualBox.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vmdk: Option<Vmdk>,
-    /// A whole machine in one file, for VMware and VirtualBox.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ova: Option<Ova>,
-    /// A fixed VHD for Azure.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub azure: Option<Azure>,
-    /// Google Cloud's archive of a disk.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gcp: Option<Gcp>,
-    /// A disk for Proxmox VE, and a script that imports it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxmox: Option<Proxmox>,
-    /// A distribution for the Windows Subsystem for Linux.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wsl: Option<Wsl>,
-    /// A virtual machine for Incus and LXD.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub incus: Option<Incus>,
-    /// OpenStack: a qcow2 for Glance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub openstack: Option<OpenStack>,
-    /// Vagrant boxes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vagrant: Option<Vagrant>,
-    /// A container image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub docker: Option<Docker>,
-    /// Kernel and initrd for machines without a disk.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ramdisk: Option<Ramdisk>,
+/// Makes [`Targets`] of a list: each target's name and the type of its options.
+macro_rules! targets {
+    ($($(#[$meta:meta])* $name:ident: $options:ty,)+) => {
+        /// Places where the image runs. Each has its own options.
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+        pub struct Targets {
+            $(
+                $(#[$meta])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $name: Option<$options>,
+            )+
+        }
+
+        impl Targets {
+            /// The recipe's own steps of each target that it asks for, with the target's name.
+            pub fn own_steps(&self) -> Vec<(&'static str, &[Step])> {
+                let all = [$((stringify!($name), self.$name.as_ref().map(Options::steps)),)+];
+                all.into_iter().filter_map(|(name, steps)| Some((name, steps?))).collect()
+            }
+        }
+    };
 }
 
-impl Targets {
-    /// The recipe's own steps of the target with this name.
-    pub fn own_steps(&self, name: &str) -> &[Step] {
-        let steps = match name {
-            "openstack" => self.openstack.as_ref().map(|it| &it.configure),
-            "vagrant" => self.vagrant.as_ref().map(|it| &it.configure),
-            "docker" => self.docker.as_ref().map(|it| &it.configure),
-            "ramdisk" => self.ramdisk.as_ref().map(|it| &it.configure),
-            _ => None,
-        };
-        steps.map(Vec::as_slice).unwrap_or_default()
+/// The options of a target.
+trait Options {
+    /// The recipe's own steps of it.
+    fn steps(&self) -> &[Step] {
+        &[]
+    }
+}
+
+targets! {
+    /// The disk byte by byte, as a sparse file.
+    raw: Raw,
+    /// QEMU's own format, for libvirt and everything that is built on QEMU.
+    qcow2: Qcow2,
+    /// A compressed disk for VMware and VirtualBox.
+    vmdk: Vmdk,
+    /// A whole machine in one file, for VMware and VirtualBox.
+    ova: Ova,
+    /// A fixed VHD for Azure.
+    azure: Azure,
+    /// Google Cloud's archive of a disk.
+    gcp: Gcp,
+    /// A disk for Proxmox VE, and a script that imports it.
+    proxmox: Proxmox,
+    /// A distribution for the Windows Subsystem for Linux.
+    wsl: Wsl,
+    /// A virtual machine for Incus and LXD.
+    incus: Incus,
+    /// OpenStack: a qcow2 for Glance.
+    openstack: OpenStack,
+    /// Vagrant boxes.
+    vagrant: Vagrant,
+    /// A container image.
+    docker: Docker,
+    /// Kernel and initrd for machines without a disk.
+    ramdisk: Ramdisk,
+}
+
+impl Options for Raw {}
+impl Options for Qcow2 {}
+impl Options for Vmdk {}
+impl Options for Ova {}
+impl Options for Azure {}
+impl Options for Gcp {}
+impl Options for Proxmox {}
+impl Options for Wsl {}
+impl Options for Incus {}
+impl Options for OpenStack {
+    fn steps(&self) -> &[Step] {
+        &self.configure
+    }
+}
+
+impl Options for Vagrant {
+    fn steps(&self) -> &[Step] {
+        &self.configure
+    }
+}
+
+impl Options for Docker {
+    fn steps(&self) -> &[Step] {
+        &self.configure
+    }
+}
+
+impl Options for Ramdisk {
+    fn steps(&self) -> &[Step] {
+        &self.configure
     }
 }
 
