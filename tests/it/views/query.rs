@@ -105,7 +105,6 @@ fn a_query_finds_revisions_by_version_in_every_channel() {
     assert_eq!(diff["removed"].as_array().map(Vec::len), Some(2));
 }
 
-#[allow(clippy::disallowed_methods, reason = "tests run the program itself")]
 #[test]
 fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
     let world = World::new();
