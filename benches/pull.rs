@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use imgforge::http::Client;
-use imgforge::index::{self, Entry};
+use imgforge::index::{self, IndexEntry};
 use imgforge::pull::{self, Session};
 use imgforge::recipe::Config;
 use imgforge::recipe::types::Profile;
@@ -222,8 +222,8 @@ fn index_of_many(dir: &Path, report: &mut Report) {
     std::fs::create_dir_all(&home).unwrap();
     std::fs::create_dir_all(&root).unwrap();
     std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let entries: Vec<Entry> = (0..500)
-        .map(|number| Entry {
+    let entries: Vec<IndexEntry> = (0..500)
+        .map(|number| IndexEntry {
             id: format!("image-{number:03}"),
             name: Some(format!("Image number {number}")),
             arch: "x86_64".into(),
@@ -234,7 +234,7 @@ fn index_of_many(dir: &Path, report: &mut Report) {
             size: 3 << 30,
             compressed_size: Some(400_000_000),
             notes: vec![(None, "A line about it.\n\nAnd another one.".into())],
-            ..Entry::default()
+            ..IndexEntry::default()
         })
         .collect();
     std::fs::write(root.join("index"), index::write(&entries).unwrap()).unwrap();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use imgforge::digest::file_sha512;
 use imgforge::gpg::{Keyring, Signer, verify};
 use imgforge::host::exec::Program;
-use imgforge::index::{self, Entry};
+use imgforge::index::{self, IndexEntry};
 use imgforge::repository::{GateProof, Publication, Repository, Settings, Stamp, State};
 use imgforge::ui::Ui;
 use imgforge::units::Size;
@@ -184,7 +184,7 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
             record.to_string(),
         )
         .unwrap();
-        entries.push(Entry {
+        entries.push(IndexEntry {
             id: name.clone(),
             name: Some("An image".into()),
             osinfo: Some("debian12".into()),
@@ -197,7 +197,7 @@ fn fill(repository: &Repository, state: &Path, names: usize, each: usize) {
             compressed_size: Some(1024),
             expand: Some("/dev/sda1".into()),
             other: vec![("imgforge_version".into(), "0123456789ab".into())],
-            ..Entry::default()
+            ..IndexEntry::default()
         });
     }
     let text = index::write(&entries).unwrap();

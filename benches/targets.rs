@@ -16,7 +16,7 @@ use std::process::Command;
 
 use imgforge::machine::Machine;
 use imgforge::recipe::types::{Docker, Qcow2, Ramdisk, Targets, Vmdk};
-use imgforge::targets::{self, About, Site, Source};
+use imgforge::targets::{self, About, SystemDisk, TargetContext};
 use imgforge::ui::Ui;
 
 use common::{Report, Row, Workspace, imgforge, measure, run, shell};
@@ -84,7 +84,7 @@ fn all(disk: &Path, out: &Path) {
         ramdisk: Some(Ramdisk::default()),
         ..Targets::default()
     };
-    let source = Source::new(disk.to_owned(), "qcow2", dir("shared"), common::accel());
+    let source = SystemDisk::new(disk.to_owned(), "qcow2", dir("shared"), common::accel());
     let about = About {
         name: "bench".into(),
         version: String::new(),
@@ -99,7 +99,7 @@ fn all(disk: &Path, out: &Path) {
             let (files, scratch) = (dir(name), dir(&format!("{name}-scratch")));
             let (source, about, ui, targets) = (&source, &about, &ui, &targets);
             scope.spawn(move || {
-                let site = Site {
+                let site = TargetContext {
                     source,
                     about,
                     gate: None,

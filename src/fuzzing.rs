@@ -14,7 +14,7 @@ use crate::host::imagefile::{HEAD, ImageFile};
 use crate::http::{Url, exchange};
 use crate::machine::Arch;
 use crate::pack::read::{Layout, ReadOptions, unpack};
-use crate::proxy::{promises::Promises, request, rules::Wanted};
+use crate::proxy::{promises::Promises, request, rules::AllowedFile};
 use crate::recipe::{Repo, answers};
 use crate::runner::{protocol, report};
 use crate::scan::{self, Scanner, Subject};
@@ -247,7 +247,7 @@ fn packages(data: &[u8]) {
 fn scanned(path: &str, data: &[u8]) {
     let subject = Subject::default();
     let mut scanner = Scanner::new(&subject);
-    let entry = scan::Entry::new(path.into(), 0o100_644, (0, 0), data.len() as u64);
+    let entry = scan::FileEntry::new(path.into(), 0o100_644, (0, 0), data.len() as u64);
     drop(scanner.take(&entry, &mut Cursor::new(data)));
     drop(scanner.finish());
 }
@@ -259,7 +259,7 @@ fn promises(data: &[u8]) {
         "/os/repodata/primary.xml",
     ];
     let (path, data) = choice(data, PATHS.len());
-    let wanted = Wanted {
+    let wanted = AllowedFile {
         route: 0,
         path: PATHS[path].into(),
         immutable: false,

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
-use crate::ui::{Look, Style};
+use crate::ui::{Renderer, Style};
 
 /// Options of every verb.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -91,14 +91,14 @@ pub enum Progress {
 
 impl Globals {
     /// How events are drawn.
-    pub fn look(&self) -> Look {
+    pub fn look(&self) -> Renderer {
         let style = match self.progress {
             Progress::Auto => Style::Auto,
             Progress::Fancy => Style::Fancy,
             Progress::Plain => Style::Plain,
             Progress::Json => Style::Json,
         };
-        Look {
+        Renderer {
             style,
             verbose: self.verbose,
             quiet: self.quiet,

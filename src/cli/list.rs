@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{App, out, recipes};
 use crate::error::Result;
-use crate::recipe::types::{From, Install};
+use crate::recipe::types::{Install, Parent};
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge list`.
@@ -61,10 +61,10 @@ impl List {
     }
 }
 
-fn base(from: Option<&From>, install: Option<&Install>) -> String {
+fn base(from: Option<&Parent>, install: Option<&Install>) -> String {
     match (from, install) {
-        (Some(From::Recipe(name)), _) => format!("from {name}"),
-        (Some(From::Published(published)), _) => format!("from {}", published.image),
+        (Some(Parent::Recipe(name)), _) => format!("from {name}"),
+        (Some(Parent::Published(published)), _) => format!("from {}", published.image),
         (None, Some(Install::Bootstrap(bootstrap))) => format!("bootstrap {}", bootstrap.suite),
         (None, Some(Install::VirtInstall(install))) => format!("virt-install {}", install.os),
         (None, Some(Install::Import(_))) => "import".into(),

@@ -95,7 +95,7 @@ pub enum Verb {
     /// Gets a published image: verified, resumed, in parallel, sparse
     Pull(pull::Pull),
     /// Keeps a cloud at what a channel has
-    Sync(sync::Sync),
+    Sync(sync::SyncCloud),
     /// Clears up after killed builds and makes room in the store
     Gc(gc::Gc),
     /// Makes a recipe repository: imgforge.yaml, a recipe and its folders

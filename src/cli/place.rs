@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpg::Signers;
 use crate::host::statedir;
 use crate::recipe::{Config, Repo};
-use crate::repository::seen::Seen;
+use crate::repository::seen::RememberedRepository;
 use crate::repository::{Repository, Stamp, place};
 use crate::stage::publish::commit;
 
@@ -45,7 +45,7 @@ impl Which {
     ///
     /// # Errors
     /// When there is no such repository, or gpg cannot be asked.
-    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers, Seen)> {
+    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers, RememberedRepository)> {
         let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;

@@ -7,7 +7,7 @@ use super::{App, out, place, session};
 use crate::error::{Error, Result};
 use crate::host::outlet::Outlet;
 use crate::pipeline::metrics;
-use crate::pipeline::status::{ImageStatus, PlaceStatus, Report, report};
+use crate::pipeline::status::{ImageStatus, PlaceStatus, StatusReport, report};
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge status`.
@@ -97,7 +97,7 @@ fn write_metrics(path: &std::path::Path, text: &str) -> Result<()> {
     Outlet::of(path)?.write(text.as_bytes())
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &StatusReport) -> String {
     let rows = report.images.iter().flat_map(|image| {
         let version = image.version.clone().unwrap_or_else(|| "-".into());
         let build = match (image.rebuild.len(), &image.version) {

@@ -44,7 +44,7 @@ struct Pointer {
 /// When git fails, or a file cannot be read.
 pub(super) fn differences(git: &Git, commit: &str, read: &[Walked]) -> Result<Vec<String>> {
     let root = git.root();
-    let mut wanted = Wanted::default();
+    let mut wanted = ComparedFile::default();
     for walked in read {
         let Ok(named) = walked.path.strip_prefix(root) else {
             continue;
@@ -71,7 +71,7 @@ pub(super) fn differences(git: &Git, commit: &str, read: &[Walked]) -> Result<Ve
 
 /// What is compared, by its path below the checkout's directory.
 #[derive(Debug, Default)]
-struct Wanted {
+struct ComparedFile {
     tops: BTreeSet<PathBuf>,
     files: BTreeMap<PathBuf, File>,
     links: BTreeMap<PathBuf, Vec<u8>>,
@@ -84,7 +84,7 @@ struct File {
     blake3: String,
 }
 
-impl Wanted {
+impl ComparedFile {
     /// What was found at and below the path that is really `top`.
     fn add(&mut self, top: &Path, walked: &Walked) {
         self.tops.insert(top.to_owned());
@@ -120,9 +120,9 @@ impl Wanted {
         for (path, file) in &self.files {
             let copy = copies.path().join(copied.len().to_string());
             match look(&git.root().join(path), file, tree.get(path), &copy)? {
-                Look::Same => {}
-                Look::Other(why) => drop(wrong.insert(format!("{}: {why}", path.display()))),
-                Look::Copied(blob) => copied.push((path, blob, copy)),
+                FileState::Same => {}
+                FileState::Other(why) => drop(wrong.insert(format!("{}: {why}", path.display()))),
+                FileState::Copied(blob) => copied.push((path, blob, copy)),
             }
         }
         let ids = ids(git, copied.iter().map(|(_, _, copy)| copy))?;
@@ -157,7 +157,7 @@ impl Wanted {
 
 /// What a look at a file has told.
 #[derive(Debug)]
-enum Look<'b> {
+enum FileState<'b> {
     Same,
     Other(&'static str),
     /// It is as planned, and its copy is to be compared with the blob.
@@ -165,16 +165,21 @@ enum Look<'b> {
 }
 
 /// Reads a file once, to compare it with the plan and the commit: read again it may be another.
-fn look<'b>(real: &Path, file: &File, blob: Option<&'b Blob>, copy: &Path) -> Result<Look<'b>> {
+fn look<'b>(
+    real: &Path,
+    file: &File,
+    blob: Option<&'b Blob>,
+    copy: &Path,
+) -> Result<FileState<'b>> {
     let Some(blob) = blob else {
-        return Ok(Look::Other("the commit does not have it"));
+        return Ok(FileState::Other("the commit does not have it"));
     };
     let executable = match blob.mode.as_str() {
         "100644" => false,
         "100755" => true,
         // It says where the submodule's own git is.
-        MODULE => return Ok(Look::Same),
-        _ => return Ok(Look::Other("it is no file in the commit")),
+        MODULE => return Ok(FileState::Same),
+        _ => return Ok(FileState::Other("it is no file in the commit")),
     };
     let doing = || format!("reading {}", real.display());
     let mut from = std::fs::File::open(real).doing(doing)?;
@@ -197,15 +202,15 @@ fn look<'b>(real: &Path, file: &File, blob: Option<&'b Blob>, copy: &Path) -> Re
         }
     };
     Ok(if blake3 != file.blake3 {
-        Look::Other("it changed since the build was planned")
+        FileState::Other("it changed since the build was planned")
     } else if (file.permissions & 0o111 != 0) != executable {
-        Look::Other("whether it is executable differs from the commit")
+        FileState::Other("whether it is executable differs from the commit")
     } else if same {
-        Look::Same
+        FileState::Same
     } else if pointer.is_some() {
-        Look::Other(DIFFERS)
+        FileState::Other(DIFFERS)
     } else {
-        Look::Copied(blob)
+        FileState::Copied(blob)
     })
 }
 

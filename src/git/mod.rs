@@ -32,7 +32,7 @@ const SHOW: [&str; 6] = [
 
 /// The commit of the recipe repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct RecipeCommit {
     /// Its hash.
     pub commit: String,
     /// Where the repository is fetched from, without credentials.
@@ -45,7 +45,7 @@ pub struct Source {
 ///
 /// # Errors
 /// When git fails.
-pub fn source(root: &Path) -> Result<Option<Source>> {
+pub fn source(root: &Path) -> Result<Option<RecipeCommit>> {
     if !root.ancestors().any(|dir| dir.join(".git").exists()) || find("git").is_none() {
         return Ok(None);
     }
@@ -59,9 +59,9 @@ pub fn source(root: &Path) -> Result<Option<Source>> {
     Ok(Some(at(&git, commit, dirty)))
 }
 
-fn at(git: &Git, commit: String, dirty: bool) -> Source {
+fn at(git: &Git, commit: String, dirty: bool) -> RecipeCommit {
     let remote = git.call(&["remote", "get-url", "origin"]).text().ok();
-    Source {
+    RecipeCommit {
         commit,
         remote: remote.map(|address| without_credentials(&address)),
         dirty,
@@ -73,7 +73,7 @@ fn at(git: &Git, commit: String, dirty: bool) -> Source {
 ///
 /// # Errors
 /// [`Kind::Gate`](crate::error::Kind::Gate) when it is demanded and is not so.
-pub fn publishable(root: &Path, required: bool, read: &[Walked]) -> Result<Option<Source>> {
+pub fn publishable(root: &Path, required: bool, read: &[Walked]) -> Result<Option<RecipeCommit>> {
     publishable_by(root, required, read, Signers::find(root)?.as_ref())
 }
 
@@ -86,7 +86,7 @@ pub fn publishable_by(
     required: bool,
     read: &[Walked],
     signers: Option<&Signers>,
-) -> Result<Option<Source>> {
+) -> Result<Option<RecipeCommit>> {
     if !required && signers.is_none() {
         return source(root);
     }

@@ -10,7 +10,7 @@ use crate::host::opened;
 use crate::host::outlet::{Folder, Outlet, Over};
 use crate::host::qemu_img::{is_lock, is_used, qemu_img};
 use crate::host::space;
-use crate::host::taken::{self, Taken};
+use crate::host::taken::{self, PinnedFile};
 
 /// How a disk is written in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,7 +38,7 @@ pub struct DiskFile {
     pub path: PathBuf,
     folder: Folder,
     /// What is read instead of it, which others cannot change.
-    pub taken: Taken,
+    pub taken: PinnedFile,
     /// Its format.
     pub format: DiskFormat,
     /// Size of the disk, in bytes.
@@ -60,7 +60,7 @@ struct Info {
 
 impl DiskFile {
     /// Looks at a file. Without `format`, one that begins as qcow2 does is that, else raw. An
-    /// overlay is on files that the user names in `backing`, see [`Taken::disk`].
+    /// overlay is on files that the user names in `backing`, see [`PinnedFile::disk`].
     ///
     /// # Errors
     /// Of kind usage: no such file, not a disk, encrypted by QEMU, in use by another process, or
@@ -77,7 +77,7 @@ impl DiskFile {
             None => detect(&path, &found)?,
         };
         unused(file, format, &found)?;
-        let taken = Taken::disk(&path, format.name(), backing)
+        let taken = PinnedFile::disk(&path, format.name(), backing)
             .map_err(|error| refused(file, format, error))?;
         let info: Info = qemu_img(["info", "--output=json", "-f", format.name()])
             .on_foreign_file()

@@ -19,14 +19,14 @@ use crate::error::{Context as _, Error, Result};
 
 /// A file, or disk, that nobody else can change as long as this lives.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub struct PinnedFile {
     path: PathBuf,
     read: Arc<File>,
     data: Metadata,
     _copies: Option<Arc<Temporary>>,
 }
 
-impl Taken {
+impl PinnedFile {
     /// A file: itself, or a copy.
     ///
     /// # Errors
@@ -34,23 +34,23 @@ impl Taken {
     pub fn file(file: &Path) -> Result<Self> {
         let path = named(file)?;
         if is_ours(&path) {
-            return Taken::in_place(path);
+            return PinnedFile::in_place(path);
         }
         let dir = Temporary::roomy()?;
         let copy = dir.path().join(path.file_name().unwrap_or_default());
         let read = copied(&path, &copy)?;
-        Ok(Taken::of(copy, read, Some(dir)))
+        Ok(PinnedFile::of(copy, read, Some(dir)))
     }
 
     fn in_place(path: PathBuf) -> Result<Self> {
         let doing = || format!("reading {}", path.display());
         let read = open_itself(&path).doing(doing)?;
         let data = read.metadata().doing(doing)?;
-        Ok(Taken::of(path, (read, data), None))
+        Ok(PinnedFile::of(path, (read, data), None))
     }
 
     fn of(path: PathBuf, (read, data): (File, Metadata), copies: Option<Temporary>) -> Self {
-        Taken {
+        PinnedFile {
             path,
             read: Arc::new(read),
             data,
@@ -61,7 +61,7 @@ impl Taken {
     /// A user's disk, of which QEMU reads nothing but itself and the files of `backing`.
     ///
     /// # Errors
-    /// As [`others::check`] and [`Taken::file`].
+    /// As [`others::check`] and [`PinnedFile::file`].
     pub fn disk(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Self> {
         let path = named(disk)?;
         // What is compared with `backing` here is what the copies are on, whatever they say by then.
@@ -71,7 +71,7 @@ impl Taken {
             .collect::<Result<_>>()?;
         let mut layers = others::check(&path, format, &backing)?;
         let Some(last) = last_of_others(&layers) else {
-            return Taken::in_place(path);
+            return PinnedFile::in_place(path);
         };
         let dir = Temporary::roomy()?;
         let mut read = None;
@@ -88,7 +88,7 @@ impl Taken {
         }
         let missing = || Error::internal("a disk has no layer");
         let read = read.ok_or_else(missing)?;
-        Ok(Taken::of(layers.swap_remove(0).real, read, Some(dir)))
+        Ok(PinnedFile::of(layers.swap_remove(0).real, read, Some(dir)))
     }
 
     /// What was taken, as it was then, also where it was copied.
@@ -206,7 +206,7 @@ pub(super) mod tests {
                 ("parts.vmdk", "vmdk", &[]),
                 ("base.raw", "raw", &[]),
             ] {
-                let taken = Taken::disk(&at(name), format, backing).unwrap();
+                let taken = PinnedFile::disk(&at(name), format, backing).unwrap();
                 assert_eq!(taken.path() != at(name), copies, "{name}");
                 let kept = taken.path().parent().unwrap().to_owned();
                 // Whatever becomes of the disk: the copy stands, and is on what was named.
@@ -225,7 +225,10 @@ pub(super) mod tests {
                 drop(taken);
                 assert_eq!(kept.exists(), !copies, "the copy goes");
             }
-            assert_eq!(Taken::file(&at("top")).unwrap().path() != at("top"), copies);
+            assert_eq!(
+                PinnedFile::file(&at("top")).unwrap().path() != at("top"),
+                copies
+            );
         }
     }
 
@@ -264,7 +267,7 @@ pub(super) mod tests {
             let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "c/b/disk"];
             std::fs::write(at("a/b/disk"), [0; 512]).unwrap();
             make(&real, &[&create[..], &["top"]].concat());
-            let error = Taken::disk(&at("top"), "qcow2", &[at("c/b/disk")]).unwrap_err();
+            let error = PinnedFile::disk(&at("top"), "qcow2", &[at("c/b/disk")]).unwrap_err();
             assert!(
                 error.message().contains("a link of another user"),
                 "{error}"

@@ -21,7 +21,7 @@ pub struct Fetched {
 
 /// What is known about an unfinished download: `PART.from`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct From {
+struct PartOrigin {
     url: String,
     validator: String,
 }
@@ -91,7 +91,7 @@ pub(crate) fn note_path(part: &Path) -> PathBuf {
 
 /// The validator of the file at `url` of which a part is here.
 pub(crate) fn read_note(part: &Path, url: &Url) -> Option<String> {
-    let note: From = serde_json::from_slice(&std::fs::read(note_path(part)).ok()?).ok()?;
+    let note: PartOrigin = serde_json::from_slice(&std::fs::read(note_path(part)).ok()?).ok()?;
     (note.url == url.to_string()).then_some(note.validator)
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn write_note(part: &Path, url: &Url, validator: Option<&str>) -> Res
         drop(std::fs::remove_file(note));
         return Ok(());
     };
-    let from = From {
+    let from = PartOrigin {
         url: url.to_string(),
         validator: validator.to_owned(),
     };

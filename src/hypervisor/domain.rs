@@ -20,7 +20,7 @@ use super::raw::{Listener, Registration};
 use super::reader;
 use super::spec::{Counters, DomainEvent, Network, Outcome, Spec};
 use super::state::State;
-use super::xml::{self, Place};
+use super::xml::{self, GuestPlace};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 use crate::store::ledger::Ledger;
@@ -346,7 +346,7 @@ impl Drop for Domain {
 }
 
 /// libvirt does not count what QEMU's own networks move.
-fn counted(spec: &Spec, place: &Place) -> Vec<String> {
+fn counted(spec: &Spec, place: &GuestPlace) -> Vec<String> {
     let cards = spec.nics.iter().zip(&place.macs);
     cards
         .filter(|(nic, _)| !matches!(nic.network, Network::User | Network::Nowhere))

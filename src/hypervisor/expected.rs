@@ -14,7 +14,7 @@ use super::domain::{Domain, Events};
 use super::machine::Machine;
 use super::port::Port;
 use super::spec::Spec;
-use super::xml::Place;
+use super::xml::GuestPlace;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 use crate::store::ledger::Ledger;
@@ -55,7 +55,7 @@ impl Expected {
     }
 
     /// The name, UUID, sockets, addresses and firmware that the guest must be created with.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &GuestPlace {
         &self.machine.place
     }
 

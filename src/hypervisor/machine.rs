@@ -13,7 +13,7 @@ use super::connect::{Link, failed};
 use super::raw::Held;
 use super::spec::{Network, Nic, Spec};
 use super::sweep;
-use super::xml::{self, Place};
+use super::xml::{self, GuestPlace};
 use crate::error::{Context as _, Error, Result};
 use crate::host::layers::Layers;
 use crate::machine::{Arch, find_ovmf};
@@ -21,7 +21,7 @@ use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
 pub(super) struct Machine {
-    pub(super) place: Place,
+    pub(super) place: GuestPlace,
     handle: Option<Held<domain::Domain>>,
     pub(super) sockets: PathBuf,
     /// What its disks stood on before it ran.
@@ -56,7 +56,7 @@ impl Machine {
         std::fs::create_dir(&sockets).doing(|| format!("making {}", sockets.display()))?;
         writable(spec, &sockets)?;
         let mut machine = Machine {
-            place: Place {
+            place: GuestPlace {
                 label: link.label.clone(),
                 emulator: link.emulator.clone(),
                 ..place(spec, name, uuid, &sockets)
@@ -167,8 +167,8 @@ fn writable(spec: &Spec, sockets: &Path) -> Result<()> {
     std::fs::write(&list, lines.concat()).doing(|| format!("writing {}", list.display()))
 }
 
-fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path) -> Place {
-    Place {
+fn place(spec: &Spec, name: String, uuid: Uuid, dir: &Path) -> GuestPlace {
+    GuestPlace {
         name,
         uuid,
         console: dir.join("console"),

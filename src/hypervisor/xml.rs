@@ -10,7 +10,7 @@ use crate::xml;
 
 /// Where a guest is put: what differs between two starts of one [`Spec`].
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct GuestPlace {
     /// The domain's full name.
     pub name: String,
     /// The domain's UUID.
@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 /// Renders the domain XML.
-pub fn render(spec: &Spec, place: &Place) -> String {
+pub fn render(spec: &Spec, place: &GuestPlace) -> String {
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let disks = spec.disks.iter().enumerate().map(|(index, disk)| {
         json!({
@@ -131,8 +131,8 @@ mod tests {
         }
     }
 
-    fn place() -> Place {
-        Place {
+    fn place() -> GuestPlace {
+        GuestPlace {
             name: "web-node-1b4e28ba".into(),
             uuid: "1b4e28ba-2fa1-41d2-883f-0016d3cca427".parse().unwrap(),
             console: "/run/imgforge-x/1b4e28ba/console".into(),

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
-use super::{Entry, Field, MAX_REVISION, Problem, Section, normalize_arch};
+use super::{Field, IndexEntry, MAX_REVISION, Problem, Section, normalize_arch};
 use crate::machine::{self, Arch};
 
 /// Turns sections into entries.
 ///
 /// # Errors
 /// Everything that makes a client refuse the index, or take another image than was meant.
-pub fn check(sections: &[Section]) -> Result<Vec<Entry>, Vec<Problem>> {
+pub fn check(sections: &[Section]) -> Result<Vec<IndexEntry>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut entries = Vec::new();
     for section in sections {
@@ -33,7 +33,7 @@ pub fn check(sections: &[Section]) -> Result<Vec<Entry>, Vec<Problem>> {
 }
 
 /// The same name may appear once an architecture, whatever spelling.
-fn unique(sections: &[Section], entries: &[Entry], problems: &mut Vec<Problem>) {
+fn unique(sections: &[Section], entries: &[IndexEntry], problems: &mut Vec<Problem>) {
     let mut seen = BTreeMap::new();
     for (section, entry) in sections.iter().zip(entries) {
         match seen.entry((&entry.id, normalize_arch(&entry.arch))) {
@@ -52,7 +52,7 @@ fn unique(sections: &[Section], entries: &[Entry], problems: &mut Vec<Problem>) 
 }
 
 /// Clients resolve aliases before names and regardless of architecture.
-fn aliases(sections: &[Section], entries: &[Entry], problems: &mut Vec<Problem>) {
+fn aliases(sections: &[Section], entries: &[IndexEntry], problems: &mut Vec<Problem>) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for (section, entry) in sections.iter().zip(entries) {
         for alias in &entry.aliases {
@@ -80,11 +80,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn entry(mut self) -> Entry {
-        let mut entry = Entry {
+    fn entry(mut self) -> IndexEntry {
+        let mut entry = IndexEntry {
             id: self.section.id.clone(),
             revision: 1,
-            ..Entry::default()
+            ..IndexEntry::default()
         };
         let mut seen = BTreeMap::new();
         let mut bare_checksum = None;
@@ -118,7 +118,7 @@ impl Reader<'_> {
         entry
     }
 
-    fn field(&mut self, field: &Field, entry: &mut Entry) {
+    fn field(&mut self, field: &Field, entry: &mut IndexEntry) {
         let text = || Some(field.value.clone());
         match (field.key.as_str(), field.subkey.as_deref()) {
             ("name", None) => entry.name = text(),

@@ -40,7 +40,7 @@ impl fmt::Display for Problem {
 
 /// One image for one architecture, as the index describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Entry {
+pub struct IndexEntry {
     /// The name that users type; letters, digits and `-._`.
     pub id: String,
     /// One line for people.

@@ -1,7 +1,7 @@
 use super::*;
 
-fn entry() -> Entry {
-    Entry {
+fn entry() -> IndexEntry {
+    IndexEntry {
         id: "web-node".into(),
         name: Some("Debian 13 web node".into()),
         osinfo: Some("debian13".into()),
@@ -14,11 +14,11 @@ fn entry() -> Entry {
         compressed_size: Some(178_000_000),
         expand: Some("/dev/sda3".into()),
         notes: vec![(None, "First line.\n\n  indented\nlast".into())],
-        ..Entry::default()
+        ..IndexEntry::default()
     }
 }
 
-fn read(text: &str) -> Result<Vec<Entry>, Vec<String>> {
+fn read(text: &str) -> Result<Vec<IndexEntry>, Vec<String>> {
     let problems = |list: Vec<Problem>| list.iter().map(Problem::to_string).collect::<Vec<_>>();
     parse(text)
         .and_then(|sections| check(&sections))
@@ -53,7 +53,7 @@ fn the_writer_writes_upstreams_order_and_reads_back() {
 
 #[test]
 fn the_writer_refuses_what_a_client_would_misread() {
-    type Spoil = fn(&mut Entry);
+    type Spoil = fn(&mut IndexEntry);
     let cases: Vec<(&str, Spoil)> = vec![
         ("a section", |e| e.id = "a b".into()),
         ("an empty id", |e| e.id = String::new()),

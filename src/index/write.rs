@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, MAX_REVISION, Problem, check, is_plain_path, parse};
+use super::{IndexEntry, MAX_REVISION, Problem, check, is_plain_path, parse};
 
 /// Writes entries, in upstream's order of fields, one blank line after each.
 ///
 /// # Errors
 /// Everything that some client would refuse or misread. No entries are an error too: current
 /// clients cannot read an empty signed index.
-pub fn write(entries: &[Entry]) -> Result<String, Vec<Problem>> {
+pub fn write(entries: &[IndexEntry]) -> Result<String, Vec<Problem>> {
     if entries.is_empty() {
         return Err(vec![problem("an index needs an entry".into())]);
     }
@@ -42,7 +42,7 @@ fn problem(message: String) -> Problem {
     Problem { line: 0, message }
 }
 
-fn one(out: &mut String, entry: &Entry, problems: &mut Vec<Problem>) {
+fn one(out: &mut String, entry: &IndexEntry, problems: &mut Vec<Problem>) {
     let _ = writeln!(out, "[{}]", entry.id);
     let mut field = |key: &str, value: &str| {
         let multiline = key.starts_with("notes") || entry.other.iter().any(|(k, _)| k == key);

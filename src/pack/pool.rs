@@ -8,7 +8,7 @@ use super::cache::{BlockCache, BlockKey};
 use super::encode::{Block, encode};
 use super::plan::Settings;
 use super::raw::Encoder;
-use super::source::Source;
+use super::source::RawDisk;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::mutex::Unpoisoned as _;
@@ -27,7 +27,7 @@ pub(super) enum Finished {
 /// What workers and writer share.
 #[derive(Debug)]
 pub(super) struct Pool<'a> {
-    source: &'a Source,
+    source: &'a RawDisk,
     settings: &'a Settings,
     fingerprint: String,
     cache: Option<&'a BlockCache>,
@@ -48,7 +48,7 @@ struct State {
 impl<'a> Pool<'a> {
     /// `window` blocks may be in work or wait for the writer.
     pub(super) fn new(
-        source: &'a Source,
+        source: &'a RawDisk,
         settings: &'a Settings,
         cache: Option<&'a BlockCache>,
         window: usize,

@@ -11,7 +11,7 @@ use crate::host::sparse::is_zero;
 
 /// A raw disk that must not change while it is read.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct RawDisk {
     path: PathBuf,
     file: File,
     before: Stamp,
@@ -22,13 +22,13 @@ pub(super) struct Source {
 /// What tells that a file was written to: size, modification and change times.
 type Stamp = (u64, [i64; 4]);
 
-impl Source {
+impl RawDisk {
     /// The raw disk that was opened at `path`, to be read in blocks of `block` bytes.
     pub(super) fn of(file: File, path: &Path, block: usize) -> Result<Self> {
         let doing = || format!("reading {}", path.display());
         let before = stamp(&file).doing(doing)?;
         let data = with_data(&file, before.0, block as u64);
-        Ok(Source {
+        Ok(RawDisk {
             path: path.to_owned(),
             file,
             before,
@@ -113,7 +113,7 @@ mod tests {
     fn a_disk_that_changes_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"one").unwrap();
-        let source = Source::of(file.reopen().unwrap(), file.path(), 4096).unwrap();
+        let source = RawDisk::of(file.reopen().unwrap(), file.path(), 4096).unwrap();
         source.unchanged().unwrap();
         std::fs::write(file.path(), b"three").unwrap();
         let error = source.unchanged().unwrap_err();

@@ -15,7 +15,7 @@ use super::plan::{self, Options, Settings};
 use super::pool::{Finished, Pool};
 use super::progress::Progress;
 use super::raw::Encoder;
-use super::source::Source;
+use super::source::RawDisk;
 use crate::error::{Context as _, Result};
 use crate::host::interrupt;
 use crate::host::outlet::Outlet;
@@ -97,7 +97,7 @@ pub fn compress_open(
     let started = Instant::now();
     let settings = Settings::of(options.profile, options.filter);
     let threads = plan::threads(options, &settings)?;
-    let source = Source::of(raw, path, settings.block)?;
+    let source = RawDisk::of(raw, path, settings.block)?;
     let threads = threads.min(source.data().len()).max(1);
     let mut output = Output::create(out)?;
     // Before the threads: its encoder is not part of what they may use.
@@ -153,7 +153,7 @@ struct Counts {
 
 fn write_blocks(
     pool: &Pool<'_>,
-    source: &Source,
+    source: &RawDisk,
     zeros: &mut Zeros<'_>,
     output: &mut Output<'_>,
     ui: &StageUi,

@@ -2,10 +2,10 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::status::Report;
+use super::status::StatusReport;
 
 /// Writes the exposition format, version 0.0.4.
-pub fn render(report: &Report) -> String {
+pub fn render(report: &StatusReport) -> String {
     let mut page = Page {
         text: String::new(),
         family: "",
@@ -88,7 +88,7 @@ const PLACES: &[OfPlace] = &[
     ),
 ];
 
-fn published(page: &mut Page, report: &Report) {
+fn published(page: &mut Page, report: &StatusReport) {
     for (name, help, value) in PLACES {
         page.family(name, "gauge", help);
         for image in &report.images {
@@ -165,7 +165,7 @@ const STAGES: &[OfStage] = &[
     ),
 ];
 
-fn builds(page: &mut Page, report: &Report) {
+fn builds(page: &mut Page, report: &StatusReport) {
     for (name, kind, help, value) in STAGES {
         page.family(name, kind, help);
         for image in &report.images {

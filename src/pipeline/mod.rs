@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::run::{Run, Stop};
-use crate::recipe::types::From;
+use crate::recipe::types::Parent;
 use crate::recipe::{Config, Repo};
 use crate::stage::host::Host;
 use crate::stage::plan::Plan;
@@ -37,7 +37,7 @@ fn stages(run: &Run<'_>) -> Result<(), Stop> {
     let checked = run.on(&sealed, |cx| check::run(cx, &sealed))?;
     let packed = run.on(&sealed, |cx| pack::run(cx, &sealed))?;
     let artifacts = run.finish(&sealed, &packed)?;
-    run.hand_over(&packed, &artifacts)?;
+    run.copy_artifacts(&packed, &artifacts)?;
     run.publish(&sealed, &checked, &packed, &artifacts)?;
     Ok(())
 }
@@ -138,7 +138,7 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
         let resolved = session.repo.load(name, &options.vars).ok();
         let recipe = resolved.as_ref().map(|resolved| &resolved.recipe);
         let parent = recipe.and_then(|recipe| match &recipe.from {
-            Some(From::Recipe(parent)) if names.contains(parent) => Some(parent.clone()),
+            Some(Parent::Recipe(parent)) if names.contains(parent) => Some(parent.clone()),
             _ => None,
         });
         // The gate boots two clones at once; the rest is for QEMU and libguestfs.

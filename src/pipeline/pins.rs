@@ -13,7 +13,7 @@ use crate::http::Client;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::Session;
 use crate::pull::{self, Pin, Reference};
-use crate::recipe::types::{From, Import, Install, Recipe};
+use crate::recipe::types::{Import, Install, Parent, Recipe};
 use crate::store::epoch::Mode;
 use crate::store::{Store, to_json, write_atomic};
 
@@ -26,7 +26,7 @@ pub struct Pins {
 /// The published image that a recipe names, and its channel.
 fn named(recipe: &Recipe) -> Option<(&str, Option<&str>)> {
     match (&recipe.from, &recipe.install) {
-        (Some(From::Published(published)), _) => {
+        (Some(Parent::Published(published)), _) => {
             Some((&published.image, published.channel.as_deref()))
         }
         (_, Some(Install::Import(Import { image, .. }))) if image.contains('#') => {
@@ -79,7 +79,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
             // A plan is worth something without a network; a bad signature is not.
             Err(error) if mode == Mode::Look && error.kind() == Kind::Stage => {
                 let Some(pin) = remembered() else {
-                    return Err(told(recipe, error));
+                    return Err(explain_failure(recipe, error));
                 };
                 session.ui.warning(format!(
                     "{}; planned with the one of the last build, {}",
@@ -88,7 +88,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
                 ));
                 pin
             }
-            Err(error) => return Err(told(recipe, error)),
+            Err(error) => return Err(explain_failure(recipe, error)),
         }
     };
     known.insert(key, pin.clone());
@@ -122,7 +122,7 @@ fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -
     })
 }
 
-fn told(recipe: &Recipe, error: Error) -> Error {
+fn explain_failure(recipe: &Recipe, error: Error) -> Error {
     let name = &recipe.name;
     let error = error.within(format!("what {name} builds on cannot be found"));
     match error.kind() {

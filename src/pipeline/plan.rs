@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::pull::Pin;
-use crate::recipe::types::{From, Recipe};
+use crate::recipe::types::{Parent, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
 use crate::stage::plan::{Part, Plan, Planned, Request};
 use crate::stage::{Stage, StageId};
@@ -51,7 +51,7 @@ impl Planner<'_> {
     fn plan_until(&self, name: &str, until: StageId, from: Option<StageId>) -> Result<Plan> {
         let resolved = self.repo.load(name, self.vars)?;
         let base = match &resolved.recipe.from {
-            Some(From::Recipe(parent)) => {
+            Some(Parent::Recipe(parent)) => {
                 Some(Box::new(self.plan_until(parent, StageId::Seal, None)?))
             }
             _ => None,

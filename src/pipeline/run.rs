@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
                 ));
             }
         }
-        finish::foresee(plan)?;
+        finish::preflight(plan)?;
         if plan.has_work() || options.publish.is_some() {
             session.store.prepare()?;
         }
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
             }
         };
         let committed = draft.commit(store, meta(planned, began), facts);
-        let layer = committed.map_err(|error| told(planned, error, &log))?;
+        let layer = committed.map_err(|error| describe_failure(planned, error, &log))?;
         // What an earlier failure left has served its purpose.
         drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
@@ -340,7 +340,7 @@ impl<'a> Run<'a> {
         if matches!(error.kind(), Kind::Interrupted(_)) {
             return error;
         }
-        let error = told(planned, error, log);
+        let error = describe_failure(planned, error, log);
         // `imgforge shell` would open what it refers to.
         if error.kind() == Kind::Breach {
             return error;
@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
 }
 
 /// What every failed stage says.
-fn told(planned: &Planned, error: Error, log: &Path) -> Error {
+fn describe_failure(planned: &Planned, error: Error, log: &Path) -> Error {
     let Planned { image, label, .. } = planned;
     error
         .within(format!("the {label} stage of {image} failed"))

@@ -19,7 +19,7 @@ use crate::time::now;
 /// Everything that `status` knows.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct StatusReport {
     /// When it was asked, seconds since 1970.
     pub at: u64,
     /// The commit of the recipes; `-dirty` behind it says that files were changed.
@@ -92,7 +92,7 @@ pub struct PlaceStatus {
     pub current: bool,
 }
 
-impl Report {
+impl StatusReport {
     /// Whether anything drifted, or a key has expired.
     pub fn drifted(&self) -> bool {
         let images = self.images.iter().any(|image| !image.drift.is_empty());
@@ -107,7 +107,7 @@ impl Report {
 ///
 /// # Errors
 /// When imgforge.yaml or a repository cannot be read.
-pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Result<Report> {
+pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Result<StatusReport> {
     let repositories = repositories(session)?;
     let all = names.is_empty();
     let mut wanted = if all {
@@ -136,7 +136,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     }
     let (keys, indexes) = signed::look(session, &repositories)?;
     let source = git::source(session.repo.root())?;
-    Ok(Report {
+    Ok(StatusReport {
         at: now(),
         commit: source.map(|source| {
             format!(

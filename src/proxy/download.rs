@@ -12,7 +12,7 @@ use super::Shared;
 use super::cache::Known;
 use super::flight::{Begun, Flight};
 use super::log::How;
-use super::rules::Wanted;
+use super::rules::AllowedFile;
 use super::upstream::{Ask, NOBODY, Response, header, known};
 use crate::host::space;
 
@@ -25,7 +25,7 @@ const LARGEST: u64 = 16 << 30;
 /// What a download needs to know.
 pub(super) struct Download<'a> {
     pub(super) shared: &'a Shared,
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a AllowedFile,
     pub(super) agent: Option<&'a str>,
     /// Nothing that was kept will do.
     pub(super) fresh: bool,

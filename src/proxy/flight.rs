@@ -13,7 +13,7 @@ use super::cache::Known;
 use super::download::Download;
 use super::log::How;
 use super::request::Request;
-use super::rules::Wanted;
+use super::rules::AllowedFile;
 use super::upstream::{Ask, NOBODY, header, known};
 use crate::mutex::Unpoisoned as _;
 
@@ -226,7 +226,7 @@ impl Flight {
 }
 
 /// Finds or begins what answers a request.
-pub(super) fn source(shared: &Arc<Shared>, wanted: &Wanted, request: &Request) -> Source {
+pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Request) -> Source {
     let addresses = shared.upstream.addresses(wanted);
     if let Some(promise) = wanted.promise.as_ref().filter(|_| !request.no_cache) {
         let promised = |(known, _): &(Known, File)| known.sha256 == promise.sha256;
@@ -263,7 +263,7 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &Wanted, request: &Request) -
     }
 }
 
-fn found(shared: &Shared, wanted: &Wanted, known: Known, file: File, how: How) -> Source {
+fn found(shared: &Shared, wanted: &AllowedFile, known: Known, file: File, how: How) -> Source {
     shared.log.note(&known.url, &known.sha256, known.size);
     shared.promises.learn(wanted, &known.sha256, &file);
     Source::Kept(Box::new(known), file, how)
@@ -273,7 +273,7 @@ fn found(shared: &Shared, wanted: &Wanted, known: Known, file: File, how: How) -
 fn begin(
     shared: &Arc<Shared>,
     name: &str,
-    wanted: &Wanted,
+    wanted: &AllowedFile,
     request: &Request,
 ) -> Option<(Reading, bool)> {
     let mut flying = shared.flights.flying();
@@ -320,7 +320,7 @@ fn begin(
     Some((reading, false))
 }
 
-fn ask_head(shared: &Shared, wanted: &Wanted, request: &Request) -> Source {
+fn ask_head(shared: &Shared, wanted: &AllowedFile, request: &Request) -> Source {
     let ask = Ask {
         user_agent: request.user_agent.as_deref(),
         promised: wanted.promise.is_some(),

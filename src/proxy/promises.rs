@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Result};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, MutexGuard};
 
-use super::rules::{Wanted, by_name};
+use super::rules::{AllowedFile, by_name};
 use crate::http::decoded;
 use crate::mutex::Unpoisoned as _;
 
@@ -92,7 +92,7 @@ impl Promises {
     }
 
     /// Reads a file that passes, if it is an index. One that cannot be read promises nothing more.
-    pub(crate) fn learn(&self, wanted: &Wanted, sha256: &str, file: &File) {
+    pub(crate) fn learn(&self, wanted: &AllowedFile, sha256: &str, file: &File) {
         let path = decoded(&wanted.path);
         let Some(index) = index(&path) else { return };
         let mut read = self.read.lock().unpoisoned();
@@ -288,7 +288,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let all = Promises::default();
-        let wanted = Wanted {
+        let wanted = AllowedFile {
             route: 3,
             path: path.to_owned(),
             immutable: false,

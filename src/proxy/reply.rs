@@ -10,8 +10,8 @@ use super::Shared;
 use super::cache::Known;
 use super::flight::Source;
 use super::log::How;
-use super::request::{Part, Request, part};
-use super::rules::Wanted;
+use super::request::{ByteRange, Request, part};
+use super::rules::AllowedFile;
 
 /// The reason phrases of the answers that occur.
 const fn phrase(status: u16) -> &'static str {
@@ -61,7 +61,7 @@ pub(super) fn busy(to: TcpStream) {
 pub(super) fn send(
     to: &TcpStream,
     shared: &Shared,
-    wanted: &Wanted,
+    wanted: &AllowedFile,
     request: &Request,
     source: Source,
 ) -> Result<()> {
@@ -74,7 +74,7 @@ pub(super) fn send(
         }
         Source::Told(known) => {
             shared.log.served(How::Passed, 200, 0, &known.url);
-            head(to, &known, known.size, Part::All, request).map(drop)
+            head(to, &known, known.size, ByteRange::All, request).map(drop)
         }
         Source::Kept(known, file, how) => {
             let size = known.size;
@@ -117,14 +117,14 @@ fn body(
         return not_modified(to, known, request);
     }
     let asked = match &request.if_range {
-        Some(condition) if !same(condition, known) => Part::All,
+        Some(condition) if !same(condition, known) => ByteRange::All,
         _ => part(request.range.as_deref(), size),
     };
     let code = head(to, known, size, asked, request)?;
     let (mut at, end) = match asked {
-        Part::All => (0, size),
-        Part::Some(first, end) => (first, end),
-        Part::None => (0, 0),
+        ByteRange::All => (0, size),
+        ByteRange::Some(first, end) => (first, end),
+        ByteRange::None => (0, 0),
     };
     if request.method == "HEAD" {
         end_of(shared, how, code, 0, known);
@@ -182,17 +182,17 @@ fn head(
     mut to: &TcpStream,
     known: &Known,
     size: u64,
-    asked: Part,
+    asked: ByteRange,
     request: &Request,
 ) -> Result<u16> {
     let (code, length, range) = match asked {
-        Part::All => (200, size, None),
-        Part::Some(first, end) => (
+        ByteRange::All => (200, size, None),
+        ByteRange::Some(first, end) => (
             206,
             end - first,
             Some(format!("bytes {first}-{}/{size}", end - 1)),
         ),
-        Part::None => (416, 0, Some(format!("bytes */{size}"))),
+        ByteRange::None => (416, 0, Some(format!("bytes */{size}"))),
     };
     let mut text = format!("HTTP/1.1 {code} {}\r\n", phrase(code));
     let _ = write!(text, "Content-Length: {length}\r\nAccept-Ranges: bytes\r\n");

@@ -112,7 +112,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
 
 /// What a `Range` header asks of a file of `total` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ByteRange {
     /// Everything: no range, several ranges, or none that is understood.
     All,
     /// From the first byte to before the second.
@@ -122,22 +122,24 @@ pub(crate) enum Part {
 }
 
 /// Understands `bytes=A-B`, `bytes=A-` and `bytes=-N`.
-pub(crate) fn part(range: Option<&str>, total: u64) -> Part {
+pub(crate) fn part(range: Option<&str>, total: u64) -> ByteRange {
     let Some(spec) = range.and_then(|range| range.strip_prefix("bytes=")) else {
-        return Part::All;
+        return ByteRange::All;
     };
     let Some((first, last)) = spec.trim().split_once('-') else {
-        return Part::All;
+        return ByteRange::All;
     };
     let number = |text: &str| text.trim().parse::<u64>();
     match (number(first), number(last)) {
-        (Ok(first), Ok(last)) if first > last => Part::All,
-        (Ok(first), _) if first >= total => Part::None,
-        (Ok(first), Ok(last)) => Part::Some(first, total.min(last.saturating_add(1))),
-        (Ok(first), Err(_)) if last.is_empty() => Part::Some(first, total),
-        (Err(_), Ok(0)) if first.is_empty() => Part::None,
-        (Err(_), Ok(length)) if first.is_empty() => Part::Some(total.saturating_sub(length), total),
-        _ => Part::All,
+        (Ok(first), Ok(last)) if first > last => ByteRange::All,
+        (Ok(first), _) if first >= total => ByteRange::None,
+        (Ok(first), Ok(last)) => ByteRange::Some(first, total.min(last.saturating_add(1))),
+        (Ok(first), Err(_)) if last.is_empty() => ByteRange::Some(first, total),
+        (Err(_), Ok(0)) if first.is_empty() => ByteRange::None,
+        (Err(_), Ok(length)) if first.is_empty() => {
+            ByteRange::Some(total.saturating_sub(length), total)
+        }
+        _ => ByteRange::All,
     }
 }
 
@@ -176,18 +178,18 @@ mod tests {
     #[test]
     fn ranges_are_understood() {
         for (range, expected) in [
-            (None, Part::All),
-            (Some("bytes=2-4"), Part::Some(2, 5)),
-            (Some("bytes=2-"), Part::Some(2, 10)),
-            (Some("bytes=-3"), Part::Some(7, 10)),
-            (Some("bytes=-30"), Part::Some(0, 10)),
-            (Some("bytes=2-40"), Part::Some(2, 10)),
-            (Some("bytes=10-"), Part::None),
-            (Some("bytes=-0"), Part::None),
-            (Some("bytes=4-2"), Part::All),
-            (Some("bytes=1-2,4-5"), Part::All),
-            (Some("lines=1-2"), Part::All),
-            (Some("bytes=x-"), Part::All),
+            (None, ByteRange::All),
+            (Some("bytes=2-4"), ByteRange::Some(2, 5)),
+            (Some("bytes=2-"), ByteRange::Some(2, 10)),
+            (Some("bytes=-3"), ByteRange::Some(7, 10)),
+            (Some("bytes=-30"), ByteRange::Some(0, 10)),
+            (Some("bytes=2-40"), ByteRange::Some(2, 10)),
+            (Some("bytes=10-"), ByteRange::None),
+            (Some("bytes=-0"), ByteRange::None),
+            (Some("bytes=4-2"), ByteRange::All),
+            (Some("bytes=1-2,4-5"), ByteRange::All),
+            (Some("lines=1-2"), ByteRange::All),
+            (Some("bytes=x-"), ByteRange::All),
         ] {
             assert_eq!(part(range, 10), expected, "{range:?}");
         }

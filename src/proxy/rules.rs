@@ -24,7 +24,7 @@ impl Route {
 
 /// A file that a client may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct AllowedFile {
     /// Index of the route.
     pub(crate) route: usize,
     /// The path below a mirror, with its leading slash.
@@ -47,7 +47,7 @@ const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
 }
 
 /// Decides about a request.
-pub(super) fn judge(routes: &[Route], method: &str, target: &str) -> Result<Wanted, Refusal> {
+pub(super) fn judge(routes: &[Route], method: &str, target: &str) -> Result<AllowedFile, Refusal> {
     match method {
         "GET" | "HEAD" => {}
         "CONNECT" => return refuse(403, "tunnels are not relayed"),
@@ -64,7 +64,7 @@ pub(super) fn judge(routes: &[Route], method: &str, target: &str) -> Result<Want
     if !is_clean(path) {
         return refuse(400, "the path leads astray");
     }
-    Ok(Wanted {
+    Ok(AllowedFile {
         route,
         path: path.to_owned(),
         immutable: is_immutable(path),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 
 use super::cache::Known;
-use super::rules::{Route, Wanted};
+use super::rules::{AllowedFile, Route};
 use crate::error::Result;
 use crate::http::{self, Url};
 use crate::mutex::Unpoisoned as _;
@@ -61,7 +61,7 @@ impl Upstream {
     }
 
     /// The mirrors to ask for a file; those that did not work come last.
-    pub(super) fn mirrors(&self, wanted: &Wanted) -> Vec<String> {
+    pub(super) fn mirrors(&self, wanted: &AllowedFile) -> Vec<String> {
         let mut mirrors = self.mirrors[wanted.route].clone();
         let (down, wrong) = (self.down(), self.wrong());
         mirrors.sort_by_key(|mirror| {
@@ -72,7 +72,7 @@ impl Upstream {
     }
 
     /// The addresses of a file in the recipe's order, whatever works.
-    pub(super) fn addresses(&self, wanted: &Wanted) -> Vec<String> {
+    pub(super) fn addresses(&self, wanted: &AllowedFile) -> Vec<String> {
         let mirrors = self.mirrors[wanted.route].iter();
         mirrors
             .map(|mirror| format!("{mirror}{}", wanted.path))

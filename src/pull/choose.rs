@@ -1,13 +1,13 @@
 //! Which entry of an index is meant.
 
 use crate::error::{Error, Result};
-use crate::index::{self, Entry, Section, normalize_arch};
+use crate::index::{self, IndexEntry, Section, normalize_arch};
 use crate::share::Share;
 use crate::yaml::problem::nearest;
 
 /// What an entry must fit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct Requirement<'a> {
     /// The name that the user typed.
     pub(super) name: &'a str,
     /// The channel whose index it is, unless it is the default one.
@@ -20,7 +20,7 @@ pub(super) struct Wanted<'a> {
     pub(super) machine: Option<&'a str>,
 }
 
-impl Wanted<'_> {
+impl Requirement<'_> {
     /// Whether an entry may have the name as it was typed. In another channel than the default one
     /// such an entry is that channel's only where something signed says so, else the index of the
     /// default channel could be served in its place.
@@ -39,7 +39,7 @@ const CANARY_OF: &str = "imgforge_canary_of";
 const CANARY_SHARE: &str = "imgforge_canary";
 
 /// Chooses among the sections of a verified index.
-pub(super) fn choose(sections: &[Section], wanted: &Wanted<'_>) -> Result<Entry> {
+pub(super) fn choose(sections: &[Section], wanted: &Requirement<'_>) -> Result<IndexEntry> {
     let in_channel = wanted
         .channel
         .map(|channel| format!("{}-{channel}", wanted.name));
@@ -55,7 +55,7 @@ pub(super) fn choose(sections: &[Section], wanted: &Wanted<'_>) -> Result<Entry>
 
 /// The entries of this name, else those that have it as an alias. Only they are checked: what is
 /// wrong elsewhere in an index of others does not matter here.
-fn named(sections: &[Section], id: &str) -> Result<Vec<Entry>> {
+fn named(sections: &[Section], id: &str) -> Result<Vec<IndexEntry>> {
     let alias = |section: &Section| {
         let mut fields = section.fields.iter().filter(|field| field.key == "aliases");
         fields.any(|field| field.value.split(' ').any(|alias| alias == id))
@@ -72,9 +72,9 @@ fn named(sections: &[Section], id: &str) -> Result<Vec<Entry>> {
 }
 
 /// The one for this architecture; an error when there are only others.
-fn of_arch(entries: Vec<Entry>, id: &str, arch: &str) -> Result<Option<Entry>> {
+fn of_arch(entries: Vec<IndexEntry>, id: &str, arch: &str) -> Result<Option<IndexEntry>> {
     let others: Vec<String> = entries.iter().map(|entry| entry.arch.clone()).collect();
-    let fits = |entry: &Entry| normalize_arch(&entry.arch) == normalize_arch(arch);
+    let fits = |entry: &IndexEntry| normalize_arch(&entry.arch) == normalize_arch(arch);
     match entries.into_iter().find(fits) {
         Some(entry) => Ok(Some(entry)),
         None if others.is_empty() => Ok(None),
@@ -87,7 +87,11 @@ fn of_arch(entries: Vec<Entry>, id: &str, arch: &str) -> Result<Option<Entry>> {
 }
 
 /// The newer entry, if this machine belongs to the share that gets it first.
-fn canary(sections: &[Section], entry: &Entry, wanted: &Wanted<'_>) -> Result<Option<Entry>> {
+fn canary(
+    sections: &[Section],
+    entry: &IndexEntry,
+    wanted: &Requirement<'_>,
+) -> Result<Option<IndexEntry>> {
     let of = |section: &&Section| {
         let mut fields = section.fields.iter();
         fields.any(|field| field.key == CANARY_OF && field.value == entry.id)
@@ -117,7 +121,7 @@ fn canary(sections: &[Section], entry: &Entry, wanted: &Wanted<'_>) -> Result<Op
     Ok(chosen.then_some(newer))
 }
 
-fn unknown(sections: &[Section], wanted: &Wanted<'_>) -> Error {
+fn unknown(sections: &[Section], wanted: &Requirement<'_>) -> Error {
     let name = wanted.name;
     let mut names: Vec<&str> = sections
         .iter()
@@ -154,7 +158,7 @@ mod tests {
 
     fn pick(name: &str, channel: Option<&str>, arch: &str, machine: Option<&str>) -> Result<u64> {
         let sections = index::parse(INDEX).unwrap();
-        let wanted = Wanted {
+        let wanted = Requirement {
             name,
             channel,
             proved: false,

@@ -43,7 +43,7 @@ use crate::store::ledger::Ledger;
 use crate::ui::{Event, Ui};
 use crate::units::Size;
 use blob::Blob;
-use place::Place;
+use place::RemoteRepository;
 use trust::Trust;
 
 /// The field of an index entry that has the image's version.
@@ -211,7 +211,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
         .evidence(problems.iter().take(12).map(ToString::to_string))
     })?;
     let machine = std::fs::read_to_string("/etc/machine-id").ok();
-    let wanted = choose::Wanted {
+    let wanted = choose::Requirement {
         name: &reference.name,
         channel: place.channel.as_deref(),
         proved: claims.channel.is_some(),
@@ -254,7 +254,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
 }
 
 /// Whoever asks for a channel that is not there learns which ones are.
-fn no_index(session: &Session<'_>, place: &Place) -> Error {
+fn no_index(session: &Session<'_>, place: &RemoteRepository) -> Error {
     #[derive(Deserialize)]
     struct Channels {
         default: String,

@@ -16,7 +16,7 @@ use crate::yaml::problem::nearest;
 
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct RemoteRepository {
     /// The directory of the repository.
     pub(super) base: Url,
     /// The signed index of the chosen channel.
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) own: bool,
 }
 
-impl Place {
+impl RemoteRepository {
     /// What the names of the files end with that the second key of a rotation has signed.
     pub(super) fn suffix(&self) -> Option<&str> {
         suffix(self.index.file_name())
@@ -73,7 +73,7 @@ pub(super) fn find(
     session: &Session<'_>,
     repository: Option<&str>,
     channel: Option<&str>,
-) -> Result<Place> {
+) -> Result<RemoteRepository> {
     let Some(text) = repository else {
         return default(session).and_then(|(_, place)| configured(session, place, channel));
     };
@@ -99,8 +99,8 @@ fn at_address(
     url: &Url,
     index: bool,
     channel: Option<&str>,
-    sources: &[virt_builder::Source],
-) -> Result<Place> {
+    sources: &[virt_builder::IndexSource],
+) -> Result<RemoteRepository> {
     let mut place = at(url, index, channel, None)?;
     let root = session.root.unwrap_or(Path::new("."));
     if let Some(known) = configured_at(session.config, root, &place.base) {
@@ -137,7 +137,7 @@ fn default_channel(place: &RepositoryPlace) -> &str {
     place.default_channel.as_deref().unwrap_or("stable")
 }
 
-fn trust(place: &mut Place, configured: &RepositoryPlace, root: &Path) {
+fn trust(place: &mut RemoteRepository, configured: &RepositoryPlace, root: &Path) {
     place.signers = configured.signers(root);
     place.own = place.base.local().is_some();
 }
@@ -160,7 +160,7 @@ fn default<'a>(session: &Session<'a>) -> Result<(&'a str, &'a RepositoryPlace)> 
         })
 }
 
-fn unknown(session: &Session<'_>, text: &str, sources: &[virt_builder::Source]) -> Error {
+fn unknown(session: &Session<'_>, text: &str, sources: &[virt_builder::IndexSource]) -> Error {
     let names: BTreeSet<&str> = session
         .config
         .repositories
@@ -187,7 +187,7 @@ fn configured(
     session: &Session<'_>,
     repository: &RepositoryPlace,
     channel: Option<&str>,
-) -> Result<Place> {
+) -> Result<RemoteRepository> {
     let root = session.root.unwrap_or(Path::new("."));
     let local = repository.path.as_ref().map(|path| root.join(path));
     let here = local.filter(|path| path.is_dir() || repository.url.is_none());
@@ -215,7 +215,7 @@ fn at(
     is_index: bool,
     channel: Option<&str>,
     default_channel: Option<&str>,
-) -> Result<Place> {
+) -> Result<RemoteRepository> {
     if let Some(channel) = channel.filter(|channel| !index::is_id(channel)) {
         return Err(Error::usage(format!(
             "`{channel}` cannot be the name of a channel"
@@ -242,7 +242,7 @@ fn at(
             None => base.join(&file)?,
         };
     }
-    Ok(Place {
+    Ok(RemoteRepository {
         base,
         index,
         channel: named,

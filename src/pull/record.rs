@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha512};
 
-use super::choose::Wanted;
-use super::place::{self, Place};
+use super::choose::Requirement;
+use super::place::{self, RemoteRepository};
 use super::trust::Trust;
 use super::{Image, LARGEST_INDEX, Options, Reference, Session};
 use crate::error::{Error, Result};
@@ -95,7 +95,7 @@ pub fn beside(
 }
 
 /// The name of an image without the channel that entries of an index may carry.
-fn own_name<'a>(place: &Place, name: &'a str) -> &'a str {
+fn own_name<'a>(place: &RemoteRepository, name: &'a str) -> &'a str {
     let suffix = place.channel.as_ref().map(|channel| format!("-{channel}"));
     suffix
         .and_then(|suffix| name.strip_suffix(&suffix))
@@ -103,7 +103,11 @@ fn own_name<'a>(place: &Place, name: &'a str) -> &'a str {
 }
 
 /// The verified record of a name, with its address.
-fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url, Record)>> {
+fn read(
+    place: &RemoteRepository,
+    trust: &mut Trust<'_>,
+    name: &str,
+) -> Result<Option<(Url, Record)>> {
     let at = |file: &str| place.base.join(&format!("images/{name}/{file}.sjson"));
     let mut url = at("revisions")?;
     let mut verified = None;
@@ -141,9 +145,9 @@ fn read(place: &Place, trust: &mut Trust<'_>, name: &str) -> Result<Option<(Url,
 
 /// A revision that the index does not list any more, from the signed record of all.
 pub(super) fn at_revision(
-    place: &Place,
+    place: &RemoteRepository,
     trust: &mut Trust<'_>,
-    wanted: &Wanted<'_>,
+    wanted: &Requirement<'_>,
     revision: u64,
 ) -> Result<Image> {
     let name = own_name(place, wanted.name);

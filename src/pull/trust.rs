@@ -16,13 +16,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::page::refuse_page;
-use super::place::Place;
+use super::place::RemoteRepository;
 use super::{LARGEST_INDEX, Options, Session};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{self, Keyring, Signer, Signers, Verified};
 use crate::http::Url;
-use crate::index::Entry;
-use crate::repository::seen::{Mark, REPLAY, Seen, refuse_future};
+use crate::index::IndexEntry;
+use crate::repository::seen::{Mark, REPLAY, RememberedRepository, refuse_future};
 use crate::repository::whom::{self, Whom};
 use crate::store::write_atomic;
 use crate::units::elapsed;
@@ -42,8 +42,8 @@ const ASKED: u32 = 4;
 /// Verifies the signed text at `url` with the keys that the user trusts for this repository.
 pub(super) struct Trust<'a> {
     session: &'a Session<'a>,
-    place: &'a Place,
-    seen: Seen,
+    place: &'a RemoteRepository,
+    seen: RememberedRepository,
     keyring: Keyring,
     /// Where renewed certificates are kept; those of this host's own key are not.
     kept: Option<PathBuf>,
@@ -59,10 +59,10 @@ impl<'a> Trust<'a> {
     /// Finds the keys.
     pub(super) fn find(
         session: &'a Session<'a>,
-        place: &'a Place,
+        place: &'a RemoteRepository,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let seen = Seen::of(session.store.state(), &place.base);
+        let seen = RememberedRepository::of(session.store.state(), &place.base);
         let named = Signers {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),
@@ -90,9 +90,9 @@ impl<'a> Trust<'a> {
 
     fn with(
         session: &'a Session<'a>,
-        place: &'a Place,
+        place: &'a RemoteRepository,
         options: &Options<'_>,
-        (seen, mut keyring): (Seen, Keyring),
+        (seen, mut keyring): (RememberedRepository, Keyring),
         keep: bool,
     ) -> Result<Self> {
         let kept = keep.then(|| seen.renewed(&keyring.fingerprints));
@@ -117,9 +117,9 @@ impl<'a> Trust<'a> {
     /// Neither the command nor a configuration names a key.
     fn unnamed(
         session: &'a Session<'a>,
-        place: &'a Place,
+        place: &'a RemoteRepository,
         options: &Options<'_>,
-        seen: Seen,
+        seen: RememberedRepository,
     ) -> Result<Self> {
         let found = match place.base.local().filter(|_| place.own) {
             Some(root) => {
@@ -253,7 +253,7 @@ impl<'a> Trust<'a> {
 
     /// Compares an entry's revision with what was seen before: an old index with a good signature
     /// must not bring old images back.
-    pub(super) fn no_older(&self, entry: &Entry) -> Result<()> {
+    pub(super) fn no_older(&self, entry: &IndexEntry) -> Result<()> {
         let name = format!("{}/{}", entry.id, entry.arch);
         if self.seen.read().seen.get(&name) == Some(&entry.revision) {
             return Ok(());
@@ -304,7 +304,7 @@ fn now() -> i64 {
 /// The key with this fingerprint: of the user's own keyring, and as the repository offers it.
 fn by_fingerprint(
     session: &Session<'_>,
-    place: &Place,
+    place: &RemoteRepository,
     signers: &Signers,
     fingerprint: &str,
 ) -> Result<Keyring> {
@@ -327,7 +327,7 @@ fn by_fingerprint(
 
 /// The key that the repository offers for this index: the one that it changes over to has another
 /// name until the old one is gone.
-fn offered(session: &Session<'_>, place: &Place) -> Result<Option<Vec<u8>>> {
+fn offered(session: &Session<'_>, place: &RemoteRepository) -> Result<Option<Vec<u8>>> {
     let read = |name: &str| {
         let url = place.base.join(name)?;
         session.client.read_optional(&url, LARGEST_KEYRING)
@@ -340,7 +340,7 @@ fn offered(session: &Session<'_>, place: &Place) -> Result<Option<Vec<u8>>> {
     read(KEY_FILE)
 }
 
-fn first_use(session: &Session<'_>, place: &Place) -> Error {
+fn first_use(session: &Session<'_>, place: &RemoteRepository) -> Error {
     let error = Error::gate(format!(
         "nobody says whose signature on {} counts",
         place.index

@@ -3,33 +3,33 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::place::Place;
+use super::place::RemoteRepository;
 use crate::gpg::Signers;
 use crate::http::Url;
 use crate::index;
 
 /// A source with a signed native index.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct IndexSource {
     pub(super) id: String,
     pub(super) uri: Url,
     key: Option<PathBuf>,
 }
 
-impl Source {
-    pub(super) fn trusted(&self, place: Place) -> Place {
+impl IndexSource {
+    pub(super) fn trusted(&self, place: RemoteRepository) -> RemoteRepository {
         let keys = self.key.clone();
         let signers = Signers {
             keys,
             ..Signers::default()
         };
-        Place { signers, ..place }
+        RemoteRepository { signers, ..place }
     }
 }
 
 /// Reads `virt-builder/repos.d/*.conf` of the user and of the system; a file hides later ones
 /// of the same name, and what cannot be understood is left out, as virt-builder does.
-pub(super) fn sources() -> Vec<Source> {
+pub(super) fn sources() -> Vec<IndexSource> {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let user = var("XDG_CONFIG_HOME")
         .map(PathBuf::from)
@@ -64,7 +64,7 @@ pub(super) fn sources() -> Vec<Source> {
     sections.filter_map(|section| source(&section)).collect()
 }
 
-fn source(section: &index::Section) -> Option<Source> {
+fn source(section: &index::Section) -> Option<IndexSource> {
     let value = |key: &str| {
         let mut fields = section.fields.iter();
         let field = fields.find(|field| field.key == key && field.subkey.is_none());
@@ -76,5 +76,5 @@ fn source(section: &index::Section) -> Option<Source> {
     let key = value("gpgkey").and_then(|key| Url::parse(key).ok()?.local());
     let uri = Url::parse_or_path(value("uri")?).ok()?;
     let id = section.id.clone();
-    Some(Source { id, uri, key })
+    Some(IndexSource { id, uri, key })
 }

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::resolve::Resolved;
 use super::schema;
-use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::node::{MapEntry, Node, Value};
 use crate::yaml::source::Loc;
 
 /// Maps whose defaults are worth seeing.
@@ -49,7 +49,7 @@ impl Lines<'_> {
             .push((format!("{}{text}", " ".repeat(indent)), from));
     }
 
-    fn entry(&mut self, entry: &Entry, indent: usize, dash: &str) {
+    fn entry(&mut self, entry: &MapEntry, indent: usize, dash: &str) {
         let key = scalar(&entry.key);
         self.value(
             &format!("{dash}{key}:"),

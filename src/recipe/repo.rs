@@ -310,7 +310,7 @@ fn fragment(reader: &mut Reader, path: &Path) {
             );
         }
     }
-    tree.set(crate::yaml::node::Entry {
+    tree.set(crate::yaml::node::MapEntry {
         key: "name".into(),
         key_loc: loc,
         value: Node::text(loc, "fragment"),

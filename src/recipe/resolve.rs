@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::units::Size;
 use crate::yaml::checker::{Checker, NamedFile, Role};
 use crate::yaml::include::{self, Reader, Texts, Written};
-use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::node::{MapEntry, Node, Value};
 use crate::yaml::problem::Problem;
 use crate::yaml::source::{Loc, Sources};
 use crate::yaml::template::Vars;
@@ -157,7 +157,7 @@ impl<'a> Resolver<'a> {
             );
         }
         let value = Node::text(tree.get("name").map_or(loc, |node| node.loc), &image.name);
-        tree.set(Entry {
+        tree.set(MapEntry {
             key: "name".into(),
             key_loc: loc,
             value,
@@ -351,13 +351,13 @@ fn put_variables(tree: &mut Node, vars: &BTreeMap<String, Var>, settled: &Vars) 
     };
     for (name, text) in settled {
         let loc = vars[name].loc;
-        node.set(Entry {
+        node.set(MapEntry {
             key: name.clone(),
             key_loc: loc,
             value: Node::text(loc, text),
         });
     }
-    tree.set(Entry {
+    tree.set(MapEntry {
         key: "vars".into(),
         key_loc,
         value: node,

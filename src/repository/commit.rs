@@ -9,7 +9,7 @@ use super::hooks::Happened;
 use super::incoming::Incoming;
 use super::publication::{Publication, Published};
 use super::state::{Action, Image, Revision};
-use super::transaction::{Place, Transaction};
+use super::transaction::{RevisionSlot, Transaction};
 use super::{Repository, below, files};
 use crate::error::{DISK_FULL, Error, Result};
 use crate::index;
@@ -161,7 +161,7 @@ impl Transaction<'_> {
         if unchanged.is_none() {
             let (action, revision) = (Action::Publish, Some(number));
             let from = None;
-            self.place(&Place {
+            self.place(&RevisionSlot {
                 name,
                 channel,
                 arch,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::renew::text_of;
 use super::rotate::{Keys, second_path};
-use super::seen::Seen;
+use super::seen::RememberedRepository;
 use super::{Repository, State, below, files};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Signer, verify};
@@ -19,7 +19,7 @@ use crate::index::Claims;
 pub(super) struct Former<'a> {
     pub(super) root: &'a Path,
     pub(super) state: &'a State,
-    pub(super) seen: Option<&'a Seen>,
+    pub(super) seen: Option<&'a RememberedRepository>,
     /// The configured key, or the newest of imgforge's own, and its fingerprint.
     pub(super) signer: &'a Signer,
     pub(super) ours: &'a str,
@@ -54,7 +54,7 @@ impl Former<'_> {
 
     /// Whether this host knows that the key signs no more, or that another repository was here.
     fn is_over(&self) -> bool {
-        let Some(memory) = self.seen.map(Seen::read) else {
+        let Some(memory) = self.seen.map(RememberedRepository::read) else {
             return false;
         };
         let other = memory.repository.is_some_and(|id| id != self.state.id);

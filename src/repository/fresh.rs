@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::seen::{Mark, Seen, refuse_future};
-use super::verify::{Signed, Told};
+use super::seen::{Mark, RememberedRepository, refuse_future};
+use super::verify::{Signed, SignedClaims};
 use super::{Repository, identity, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
@@ -44,7 +44,7 @@ impl Age {
 pub(super) fn refuse_old(
     root: &Path,
     signed: &[Signed],
-    seen: Option<&Seen>,
+    seen: Option<&RememberedRepository>,
     age: Age,
 ) -> Result<()> {
     let told = || {
@@ -76,7 +76,7 @@ pub(super) fn refuse_old(
     }
     let Some(seen) = seen else { return Ok(()) };
     let memory = seen.read();
-    let serial_of = |text: &Signed, told: &Told| match text.path == set::PATH {
+    let serial_of = |text: &Signed, told: &SignedClaims| match text.path == set::PATH {
         true => set::serial(&told.text),
         false => None,
     };
@@ -122,7 +122,7 @@ pub(super) fn refuse_old(
 pub(super) fn refuse_gone(
     (root, id): (&Path, &str),
     signed: &[Signed],
-    seen: Option<&Seen>,
+    seen: Option<&RememberedRepository>,
     age: Age,
 ) -> Result<()> {
     let Some(seen) = seen else { return Ok(()) };
@@ -161,7 +161,7 @@ pub(super) fn refuse_gone(
 ///
 /// # Errors
 /// When there was one, and is none.
-pub(super) fn refuse_vanished(root: &Path, seen: Option<&Seen>) -> Result<()> {
+pub(super) fn refuse_vanished(root: &Path, seen: Option<&RememberedRepository>) -> Result<()> {
     let Some(seen) = seen else { return Ok(()) };
     let memory = seen.read();
     let known = memory.repository.is_some() || !memory.signed.is_empty();
@@ -180,7 +180,7 @@ pub(super) fn refuse_vanished(root: &Path, seen: Option<&Seen>) -> Result<()> {
 }
 
 /// A rotation was finished, and all is as if it had not been.
-fn signs_again(path: &str, key: &str, seen: &Seen) -> Error {
+fn signs_again(path: &str, key: &str, seen: &RememberedRepository) -> Error {
     Error::gate(format!("{path} is signed by {key}, which was retired here"))
         .cause("somebody put an old state back, restored a backup, or has the old key")
         .hint(seen.go_back())

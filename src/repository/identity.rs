@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::seen::Seen;
+use super::seen::RememberedRepository;
 use super::state::State;
 use super::{Repository, check_name, files};
 use crate::error::{Error, Result};
@@ -109,7 +109,7 @@ impl Repository {
 
     /// Whether this host has seen the repository with this id.
     pub(super) fn has_seen(&self, id: &str) -> bool {
-        let memory = self.seen.as_ref().map(Seen::read);
+        let memory = self.seen.as_ref().map(RememberedRepository::read);
         memory.is_some_and(|memory| memory.repository.as_deref() == Some(id))
     }
 }

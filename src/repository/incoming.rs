@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use super::publication::{Companion, Source};
-use super::state::Beside;
+use super::state::CompanionRecord;
 use super::{below, files, lock};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{Sign, Signer};
@@ -23,7 +23,7 @@ pub(super) struct Incoming {
     dir: String,
     /// Every file, by name.
     names: Vec<String>,
-    companions: BTreeMap<String, Beside>,
+    companions: BTreeMap<String, CompanionRecord>,
     _lock: File,
 }
 
@@ -53,7 +53,7 @@ impl Incoming {
     }
 
     /// The files that will lie beside the blob; their paths are names only.
-    pub(super) fn companions(&self) -> BTreeMap<String, Beside> {
+    pub(super) fn companions(&self) -> BTreeMap<String, CompanionRecord> {
         self.companions.clone()
     }
 
@@ -74,7 +74,7 @@ impl Incoming {
                 (bytes.len() as u64, hex::encode(Sha512::digest(bytes)))
             }
         };
-        let beside = Beside {
+        let beside = CompanionRecord {
             path: name.clone(),
             size,
             sha256: hex::encode(sha256.finalize()),

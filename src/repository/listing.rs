@@ -4,7 +4,7 @@ use super::state::Revision;
 use super::transaction::Transaction;
 use super::{Repository, below};
 use crate::error::Result;
-use crate::index::{Entry, PLACEHOLDER};
+use crate::index::{IndexEntry, PLACEHOLDER};
 
 /// The name of the entry of a revision on trial.
 pub(super) fn canary_id(name: &str, channel: &str) -> String {
@@ -17,9 +17,9 @@ pub(super) fn entry(
     number: u64,
     revision: &Revision,
     up: &str,
-    old: Option<&Entry>,
+    old: Option<&IndexEntry>,
     more: Vec<(String, String)>,
-) -> Entry {
+) -> IndexEntry {
     // A signature does not cover blanks at the end of a line.
     let lines = |text: &str| {
         let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
@@ -32,7 +32,7 @@ pub(super) fn entry(
     ours.extend(more);
     let is_ours = |key: &str| key == "imgforge_version" || key.starts_with("imgforge_canary");
     let others = old.into_iter().flat_map(|old| old.other.clone());
-    Entry {
+    IndexEntry {
         id: id.to_owned(),
         name: Some(revision.title.clone()),
         osinfo: revision.osinfo.clone(),
@@ -63,9 +63,9 @@ pub(super) fn entry(
 
 impl Repository {
     /// What an index without images says.
-    pub(super) fn placeholder(&self, up: &str) -> Result<Entry> {
+    pub(super) fn placeholder(&self, up: &str) -> Result<IndexEntry> {
         let size = below::read_present(&self.root, "imgforge.gpg")?.len() as u64;
-        Ok(Entry {
+        Ok(IndexEntry {
             id: PLACEHOLDER.into(),
             name: Some("There is no image here at present".into()),
             arch: "none".into(),
@@ -74,7 +74,7 @@ impl Repository {
             format: Some("raw".into()),
             size,
             hidden: true,
-            ..Entry::default()
+            ..IndexEntry::default()
         })
     }
 }

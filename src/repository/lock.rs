@@ -15,7 +15,7 @@ const NAMES: &str = ".imgforge/names";
 
 /// The repository's lock is ours.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct LockGuard {
     _lock: File,
 }
 
@@ -26,13 +26,13 @@ pub(super) fn make(root: &Path) -> Result<()> {
 }
 
 /// Waits for the lock of the repository in `root`, then finishes what a killed holder left.
-pub(super) fn hold(root: &Path, steps: &dyn Fn(&str)) -> Result<Held> {
+pub(super) fn hold(root: &Path, steps: &dyn Fn(&str)) -> Result<LockGuard> {
     let doing = || format!("locking {}", root.join(LOCK).display());
     below::check_dir(root, NAMES)?;
     let file = below::append(root, Path::new(LOCK));
     let file = file.map_err(|cause| cannot_be_written(root, &cause))?;
     wait(&file, FlockOperation::NonBlockingLockExclusive, doing)?;
-    let held = Held { _lock: file };
+    let held = LockGuard { _lock: file };
     journal::recover(root, steps)?;
     incoming::clean(root)?;
     Ok(held)

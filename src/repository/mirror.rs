@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fresh::{Age, refuse_gone, refuse_old};
 use super::identity::Identity;
 use super::replica::Replica;
-use super::seen::Seen;
+use super::seen::RememberedRepository;
 use super::served::{self, Names};
 use super::state::{Image, Revision, State};
 use super::{Repository, below, destination, files, journal, lock, records};
@@ -31,7 +31,7 @@ pub struct Copied {
 }
 
 /// A file of a revision.
-struct Wanted {
+struct FileToCopy {
     path: String,
     size: u64,
     sha512: Option<String>,
@@ -47,7 +47,7 @@ impl Repository {
     pub fn copy(&self, to: &Path, ui: &StageUi) -> Result<Copied> {
         let (root, steps) = (self.root.as_path(), &*self.steps);
         let signers = Signers::of_keyring(self.trusted()?.clone());
-        Source { root, steps }.copy(to, &signers, self.seen.as_ref(), ui)
+        CopySource { root, steps }.copy(to, &signers, self.seen.as_ref(), ui)
     }
 }
 
@@ -63,26 +63,26 @@ pub fn copy(
     root: &Path,
     to: &Path,
     signers: &Signers,
-    seen: Option<&Seen>,
+    seen: Option<&RememberedRepository>,
     ui: &StageUi,
 ) -> Result<Copied> {
     let root = std::path::absolute(root).doing(|| format!("copying {}", root.display()))?;
     let steps = &|_: &str| {};
-    Source { root: &root, steps }.copy(to, signers, seen, ui)
+    CopySource { root: &root, steps }.copy(to, signers, seen, ui)
 }
 
 /// What is copied.
-struct Source<'a> {
+struct CopySource<'a> {
     root: &'a Path,
     steps: &'a dyn Fn(&str),
 }
 
-impl Source<'_> {
+impl CopySource<'_> {
     fn copy(
         &self,
         to: &Path,
         signers: &Signers,
-        seen: Option<&Seen>,
+        seen: Option<&RememberedRepository>,
         ui: &StageUi,
     ) -> Result<Copied> {
         let doing = || format!("copying to {}", to.display());
@@ -154,7 +154,7 @@ impl Source<'_> {
 
     fn copy_file(
         &self,
-        file: &Wanted,
+        file: &FileToCopy,
         to: &Path,
         keyring: &Keyring,
         copied: &mut Copied,
@@ -206,7 +206,7 @@ impl Source<'_> {
     }
 
     /// Whether the copy has a file, with these very bytes.
-    fn is_there(&self, file: &Wanted, to: &Path) -> Result<bool> {
+    fn is_there(&self, file: &FileToCopy, to: &Path) -> Result<bool> {
         let there = below::open(to, Path::new(&file.path));
         let same_size = |there: &File| there.metadata().is_ok_and(|meta| meta.len() == file.size);
         let Some(there) = there.ok().filter(same_size) else {
@@ -223,10 +223,10 @@ impl Source<'_> {
 }
 
 /// The immutable files that the records know.
-fn wanted(state: &State, root: &Path) -> Result<Vec<Wanted>> {
+fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
     let mut all = BTreeMap::new();
     let mut add = |path: &str, size: u64, known: Result<&str, Vec<u8>>| {
-        let file = Wanted {
+        let file = FileToCopy {
             path: path.to_owned(),
             size,
             sha512: known.as_ref().ok().map(|sha512| (*sha512).to_owned()),

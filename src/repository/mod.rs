@@ -53,7 +53,7 @@ pub(crate) mod whom;
 mod yank;
 
 pub use mirror::{Copied, copy};
-pub use prune::{Doomed, Fate, Policy, doomed};
+pub use prune::{Fate, Policy, PruneCandidate, doomed};
 pub use publication::{Companion, GateProof, Publication, Published};
 pub use rotate::Rotation;
 pub use state::{Stamp, State};
@@ -68,13 +68,13 @@ use crate::address;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{self, Keyring, Signer, Signers};
 use crate::http::Url;
-use crate::index::{self, Claims, Entry, PLACEHOLDER};
+use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
 use crate::share::Share;
 use crate::ui::Ui;
 use crate::units::Span;
 use identity::Identity;
-use lock::Held;
-use seen::Seen;
+use lock::LockGuard;
+use seen::RememberedRepository;
 
 /// Where a repository is and how it is used.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ pub struct Settings {
     /// Programs that are told of every change.
     pub hooks: Vec<hooks::Hook>,
     /// What this host has seen and made here before.
-    pub seen: Option<Seen>,
+    pub seen: Option<RememberedRepository>,
     /// Who is told what does not end a change, but should be known.
     pub ui: Ui,
 }
@@ -133,7 +133,7 @@ pub struct Repository {
     valid_for: Span,
     shares: BTreeMap<String, Share>,
     hooks: Vec<hooks::Hook>,
-    seen: Option<Seen>,
+    seen: Option<RememberedRepository>,
     ui: Ui,
     steps: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -240,7 +240,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the index is not signed by the repository's key, or breaks a rule.
-    pub fn entries(&self, channel: &str) -> Result<Vec<Entry>> {
+    pub fn entries(&self, channel: &str) -> Result<Vec<IndexEntry>> {
         let path = self.root.join(self.index_path(channel));
         let Some(signed) = below::read(&self.root, &self.index_path(channel))? else {
             return Ok(vec![]);
@@ -268,12 +268,12 @@ impl Repository {
     }
 
     /// Waits for the repository's lock, then finishes what a killed holder left.
-    fn lock(&self) -> Result<Held> {
+    fn lock(&self) -> Result<LockGuard> {
         lock::hold(&self.root, &self.steps)
     }
 
     /// Puts the public key where clients find it; a repository keeps the key it was made with.
-    fn publish_key(&mut self, _held: &Held) -> Result<String> {
+    fn publish_key(&mut self, _held: &LockGuard) -> Result<String> {
         let (path, mut key) = ("imgforge.gpg", self.signer.public_key()?);
         let ours = gpg::fingerprints_of(&key)?;
         let mut fingerprint = ours.join(" ");
@@ -335,7 +335,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 /// The entries of an index, but for what one without images says.
-fn entries_of(path: &Path, text: &str) -> Result<Vec<Entry>> {
+fn entries_of(path: &Path, text: &str) -> Result<Vec<IndexEntry>> {
     let mut entries = index::parse(text)
         .and_then(|sections| index::check(&sections))
         .map_err(|problems| broken_index(path, &problems))?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::hooks::{Hook, TIMEOUT};
-use super::seen::Seen;
+use super::seen::RememberedRepository;
 use super::{Settings, whom};
 use crate::error::{Error, Result};
 use crate::gpg::{Signer, Signers};
@@ -13,7 +13,7 @@ use crate::ui::Ui;
 
 /// A repository with a directory of this host.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct LocalRepository<'a> {
     /// What imgforge.yaml says about it.
     pub config: &'a RepositoryPlace,
     /// Its name there.
@@ -28,7 +28,11 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// When there is none, or it has no directory.
-pub fn find<'a>(config: &'a Config, root: &'a Path, asked: Option<&str>) -> Result<Place<'a>> {
+pub fn find<'a>(
+    config: &'a Config,
+    root: &'a Path,
+    asked: Option<&str>,
+) -> Result<LocalRepository<'a>> {
     let all = &config.repositories;
     let found = match asked {
         Some(name) => all.get_key_value(name),
@@ -48,7 +52,7 @@ pub fn find<'a>(config: &'a Config, root: &'a Path, asked: Option<&str>) -> Resu
         Error::usage("the repository to publish to has no `path:` in imgforge.yaml")
             .hint("only a repository with a directory of this host can be published to")
     })?;
-    Ok(Place {
+    Ok(LocalRepository {
         config: place,
         name,
         path: root.join(path),
@@ -56,10 +60,10 @@ pub fn find<'a>(config: &'a Config, root: &'a Path, asked: Option<&str>) -> Resu
     })
 }
 
-impl<'a> Place<'a> {
+impl<'a> LocalRepository<'a> {
     /// The repository of imgforge.yaml that was found in a directory.
     pub fn at(config: &'a RepositoryPlace, name: &'a str, path: PathBuf, root: &'a Path) -> Self {
-        Place {
+        LocalRepository {
             config,
             name,
             path,
@@ -81,8 +85,8 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// When its directory cannot be found.
-    pub fn seen(&self, state: &Path) -> Result<Seen> {
-        Seen::of_dir(state, &self.path)
+    pub fn seen(&self, state: &Path) -> Result<RememberedRepository> {
+        RememberedRepository::of_dir(state, &self.path)
     }
 
     /// Whose signatures count for whoever reads it: of those who are named, else of this host's own

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::state::{Image, Moved, Revision, Stamp, State};
+use super::state::{ChannelEvent, Image, Revision, Stamp, State};
 use super::transaction::Transaction;
-use super::vouched::Vouched;
+use super::vouched::VerifiedState;
 use super::{Repository, below, lock};
 use crate::error::Result;
 use crate::units::Span;
@@ -33,7 +33,7 @@ pub(super) const KEEP: u32 = 10;
 
 /// A blob that goes, with all its revisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
+pub struct PruneCandidate {
     /// The image.
     pub name: String,
     /// The revisions that are these bytes.
@@ -58,7 +58,7 @@ pub enum Fate {
 ///
 /// # Errors
 /// When there is no repository, or a record is damaged.
-pub fn doomed(root: &Path, policy: &Policy, when: Timestamp) -> Result<Vec<Doomed>> {
+pub fn doomed(root: &Path, policy: &Policy, when: Timestamp) -> Result<Vec<PruneCandidate>> {
     let held = lock::to_read(root)?;
     let state = State::read(root)?;
     drop(held);
@@ -70,7 +70,12 @@ impl Repository {
     ///
     /// # Errors
     /// When the records cannot be read, or something cannot be removed.
-    pub fn prune(&self, policy: &Policy, really: bool, stamp: &Stamp) -> Result<Vec<Doomed>> {
+    pub fn prune(
+        &self,
+        policy: &Policy,
+        really: bool,
+        stamp: &Stamp,
+    ) -> Result<Vec<PruneCandidate>> {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let doomed = judge(&transaction.state, policy, stamp.when);
@@ -88,7 +93,7 @@ impl Repository {
 
     /// Removes the directories of revisions whose files are to be gone: those of this run, and
     /// what an earlier one that was killed left.
-    fn sweep(&self, state: &Vouched) -> Result<()> {
+    fn sweep(&self, state: &VerifiedState) -> Result<()> {
         for image in state.images.values() {
             let used = image.directories();
             for (number, revision) in &image.revisions {
@@ -121,7 +126,7 @@ impl Image {
 }
 
 impl Transaction<'_> {
-    fn carry_out(&mut self, doomed: &Doomed) {
+    fn carry_out(&mut self, doomed: &PruneCandidate) {
         let when = self.stamp.when;
         let image = self.image(&doomed.name);
         for number in &doomed.revisions {
@@ -136,7 +141,7 @@ impl Transaction<'_> {
 }
 
 /// Which blobs a policy lets go of, by name and revision.
-fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
+fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<PruneCandidate> {
     let below = still_built_on(state);
     let mut doomed = Vec::new();
     for image in state.images.values() {
@@ -164,7 +169,7 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<Doomed> {
                 let beside = revision.companions.values().map(|file| file.size);
                 revision.size + beside.sum::<u64>()
             });
-            doomed.push(Doomed {
+            doomed.push(PruneCandidate {
                 name: image.name.clone(),
                 revisions: numbers,
                 size,
@@ -250,8 +255,8 @@ fn kept_bytes<'a>(image: &'a Image, policy: &Policy, now: Timestamp) -> BTreeSet
 }
 
 /// The history of each channel and architecture.
-fn by_place(image: &Image) -> BTreeMap<(&str, &str), Vec<&Moved>> {
-    let mut places: BTreeMap<(&str, &str), Vec<&Moved>> = BTreeMap::new();
+fn by_place(image: &Image) -> BTreeMap<(&str, &str), Vec<&ChannelEvent>> {
+    let mut places: BTreeMap<(&str, &str), Vec<&ChannelEvent>> = BTreeMap::new();
     for moved in &image.history {
         let place = (moved.channel.as_str(), moved.arch.as_str());
         places.entry(place).or_default().push(moved);

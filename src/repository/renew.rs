@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::fresh::Age;
 use super::rotate::{Keys, second_path};
 use super::seconds;
-use super::signing::Made;
+use super::signing::SignedText;
 use super::state::{Stamp, State};
 use super::transaction::Transaction;
 use super::views::revisions;
-use super::vouched::Vouched;
+use super::vouched::VerifiedState;
 use super::{Repository, below, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
@@ -50,7 +50,7 @@ impl Repository {
     }
 
     /// Remembers what was signed of a repository and put in place by a transaction.
-    pub(super) fn note_made(&self, id: &str, made: &[Made], serial: u64) -> Result<()> {
+    pub(super) fn note_made(&self, id: &str, made: &[SignedText], serial: u64) -> Result<()> {
         let Some(seen) = &self.seen else {
             return Ok(());
         };
@@ -91,7 +91,7 @@ impl Repository {
 
     /// Whether something counts for less than three quarters of its time, or longer than it
     /// should, or does not name its repository or its state yet, or says something else under its second URL.
-    pub(super) fn is_due(&self, state: &Vouched, keys: &Keys) -> Result<bool> {
+    pub(super) fn is_due(&self, state: &VerifiedState, keys: &Keys) -> Result<bool> {
         let (now, whole) = (Timestamp::now(), self.valid_for.as_seconds().cast_signed());
         for path in dated(state) {
             // What is not there is not renewed; whoever needs it says why.

@@ -13,7 +13,7 @@ use super::seconds::{self, Second};
 use super::state::State;
 use super::verify::Signed;
 use super::views::{Change, VIEWS};
-use super::vouched::Vouched;
+use super::vouched::VerifiedState;
 use super::{below, files};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Sign, Signers, fingerprints_of, verify_all};
@@ -26,7 +26,7 @@ pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What is signed of a repository, and what vouches for it.
 pub(super) struct Replica {
-    pub(super) state: Vouched,
+    pub(super) state: VerifiedState,
     pub(super) keyring: Keyring,
     /// Fingerprint of the key that signs.
     main: String,
@@ -45,7 +45,7 @@ impl Replica {
     pub(super) fn read(root: &Path, signers: &Signers, paths: &BTreeSet<String>) -> Result<Self> {
         let offered = below::read_present(root, KEY_FILE)?;
         let keyring = signers.keyring(Some(&offered))?;
-        let state = Vouched::of(State::read(root)?, &keyring)?;
+        let state = VerifiedState::of(State::read(root)?, &keyring)?;
         let main = main_key(root, &fingerprints_of(&offered)?, &keyring, &state)?;
         let mut files = Files::new();
         for signed in state.signed() {
@@ -156,7 +156,7 @@ impl Replica {
     ///
     /// # Errors
     /// When what is signed says something else than the state that it is derived from.
-    pub(super) fn entry_points(mut self, to: &Path) -> Result<(Vouched, Files)> {
+    pub(super) fn entry_points(mut self, to: &Path) -> Result<(VerifiedState, Files)> {
         let root = std::mem::replace(&mut self.state.root, to.to_owned());
         let signed = self.state.signed().iter();
         let times = signed.flat_map(|text| text.result.as_ref().map(|told| told.when));
@@ -187,7 +187,12 @@ impl Replica {
 }
 
 /// The key that signs, of those that lie there: one that counts, and that the indexes name.
-fn main_key(root: &Path, offered: &[String], keyring: &Keyring, state: &Vouched) -> Result<String> {
+fn main_key(
+    root: &Path,
+    offered: &[String],
+    keyring: &Keyring,
+    state: &VerifiedState,
+) -> Result<String> {
     let counts = |key: &&String| keyring.fingerprints.contains(key);
     let named = |key: &&String| state.owner().is_none_or(|owner| owner.key == **key);
     match offered {

@@ -14,7 +14,7 @@ use super::fresh::Age;
 use super::state::Stamp;
 use super::transaction::Transaction;
 use super::views::ViewFile;
-use super::vouched::Vouched;
+use super::vouched::VerifiedState;
 use super::{Repository, below, check_name, files};
 use crate::error::{Error, Result};
 use crate::gpg::fingerprints_of;
@@ -126,7 +126,7 @@ impl Repository {
     }
 
     /// The keys that sign, as the signed indexes say.
-    pub(super) fn keys(&self, state: &Vouched) -> Result<Keys> {
+    pub(super) fn keys(&self, state: &VerifiedState) -> Result<Keys> {
         let mut keys = match state.owner() {
             Some(owner) => Keys {
                 version: 1,

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::rotate::second_path;
 use super::state::State;
-use super::verify::{Signed, Told};
+use super::verify::{Signed, SignedClaims};
 use super::{below, check_name};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Verified, verify_all};
-use crate::index::{self, Claims, Entry, Owner};
+use crate::index::{self, Claims, IndexEntry, Owner};
 
 /// What lies under one second URL.
 pub(super) struct Second {
@@ -53,7 +53,7 @@ pub(super) fn read(
     let (mut signed, mut current) = (Vec::new(), 0);
     for ((first, path, bytes), verified) in there.into_iter().zip(verified) {
         let result = verified.and_then(|verified| judge(state, first, both, verified, bytes));
-        let text = |one: &Result<Told>| one.as_ref().ok().map(|told| lines(&told.text));
+        let text = |one: &Result<SignedClaims>| one.as_ref().ok().map(|told| lines(&told.text));
         current += usize::from(result.is_ok() && text(&result) == text(&first.result));
         signed.push(Signed {
             channel: first.channel.clone(),
@@ -85,7 +85,7 @@ fn judge(
     both: bool,
     verified: Verified,
     bytes: Vec<u8>,
-) -> Result<Told> {
+) -> Result<SignedClaims> {
     let Ok(ours) = &first.result else {
         let path = &first.path;
         return Err(Error::gate(format!("{path}, whose text it has, is wrong")));
@@ -102,7 +102,7 @@ fn judge(
         }
         earlier(state, first, ours, &said)?;
     }
-    Ok(Told {
+    Ok(SignedClaims {
         valid_until: said.valid_until,
         when: verified.when,
         repository: said.repository,
@@ -124,7 +124,7 @@ struct Said {
 
 fn said_of_index(text: &str) -> Said {
     let entries = index::parse(text).and_then(|sections| index::check(&sections));
-    let offer = |entry: &Entry| Some((entry.revision, entry.sha512.clone()?));
+    let offer = |entry: &IndexEntry| Some((entry.revision, entry.sha512.clone()?));
     let claims = Claims::parse(text);
     Said {
         about: (claims.channel, claims.default),
@@ -151,7 +151,7 @@ fn said_of_list(text: &str) -> Said {
 }
 
 /// Refuses an earlier text that does not count.
-fn earlier(state: &State, first: &Signed, ours: &Told, said: &Said) -> Result<()> {
+fn earlier(state: &State, first: &Signed, ours: &SignedClaims, said: &Said) -> Result<()> {
     let path = &first.path;
     let wanted = match first.image {
         Some(_) => said_of_list(&ours.text),

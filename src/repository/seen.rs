@@ -100,12 +100,12 @@ pub(crate) struct Mark<'a> {
 
 /// The memory of the repository at one address.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RememberedRepository {
     dir: PathBuf,
     base: Url,
 }
 
-impl Seen {
+impl RememberedRepository {
     /// That of the repository at `base`, its directory, in a state directory.
     pub fn of(state: &Path, base: &Url) -> Self {
         let base = base.as_directory();
@@ -118,7 +118,7 @@ impl Seen {
             // Where that fails nothing is remembered, and trusted.
             drop(std::fs::rename(older, &dir));
         }
-        Seen { dir, base }
+        RememberedRepository { dir, base }
     }
 
     /// That of the repository in a directory of this host.
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn what_somebody_else_has_seen_meanwhile_is_not_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let seen = Seen::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+        let seen = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
         let address = seen.address("index.asc").unwrap();
         let take = |second: i64, older: bool| {
             let mark = Mark {

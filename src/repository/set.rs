@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 
 use super::state::{Channel, Image, State};
-use super::verify::{Signed, Told};
+use super::verify::{Signed, SignedClaims};
 use super::{below, check_name};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, verify};
-use crate::index::{self, Claims, Entry};
+use crate::index::{self, Claims, IndexEntry};
 
 /// Where it is, below the root.
 pub(super) const PATH: &str = ".imgforge/state.sjson";
@@ -69,7 +69,7 @@ impl Set {
             Ok((set, verified))
         };
         let (set, verified) = read().map_err(|error| untrusted(state, error))?;
-        let told = Told {
+        let told = SignedClaims {
             valid_until: None,
             when: verified.when,
             repository: Some(set.repository.clone()),
@@ -177,7 +177,7 @@ pub(super) fn digests(indexes: &[Signed]) -> Digests {
 /// every other one. An operator may add aliases and entries of others to it, and sign it again.
 pub(super) fn of_index(text: &str) -> String {
     let entries = index::parse(text).and_then(|sections| index::check(&sections));
-    let line = |entry: &Entry| {
+    let line = |entry: &IndexEntry| {
         let sha512 = entry.sha512.as_deref().unwrap_or_default();
         let (id, arch, number, file) = (&entry.id, &entry.arch, entry.revision, &entry.file);
         format!("{id} {arch} {number} {sha512} {file}\n")
@@ -195,7 +195,7 @@ pub(super) fn of_index(text: &str) -> String {
 }
 
 /// Whether imgforge has written an entry.
-pub(super) fn is_ours(entry: &Entry) -> bool {
+pub(super) fn is_ours(entry: &IndexEntry) -> bool {
     entry.other.iter().any(|(key, _)| key == "imgforge_version")
 }
 

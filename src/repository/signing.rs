@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use super::rotate::second_path;
-use super::transaction::{Meant, Transaction};
+use super::transaction::{ExpectedIndex, Transaction};
 use super::views::ViewFile;
 use super::{below, broken_index, journal};
 use crate::error::{Error, Result};
@@ -13,15 +13,15 @@ use crate::gpg::{Keyring, Sign, Signer, Signers, verify_all};
 use crate::index::{self, Claims};
 
 /// The path of a text, and when it was signed.
-pub(super) type Made = (String, Timestamp);
+pub(super) type SignedText = (String, Timestamp);
 
 impl Transaction<'_> {
     /// Signs what is to be signed, and verifies it.
     pub(super) fn signed(
         &self,
         files: &[ViewFile],
-        indexes: &Meant,
-    ) -> Result<(Vec<journal::Replacement>, Vec<Made>)> {
+        indexes: &ExpectedIndex,
+    ) -> Result<(Vec<journal::Replacement>, Vec<SignedText>)> {
         let wanted: Vec<(&ViewFile, &[u8])> = files
             .iter()
             .filter(|file| file.sign != Sign::No)
@@ -100,7 +100,7 @@ impl Transaction<'_> {
             let clear: Vec<(&ViewFile, &[u8])> = pairs
                 .map(|((file, _), signed)| (*file, signed.as_slice()))
                 .collect();
-            self.verify_clear(&signer, &clear, &Meant::new())?;
+            self.verify_clear(&signer, &clear, &ExpectedIndex::new())?;
             let paths = indexes.into_iter().map(|(_, to)| to);
             changes.extend(paths.zip(signatures.into_iter().map(Some)));
         }
@@ -111,8 +111,8 @@ impl Transaction<'_> {
         &self,
         signer: &Signer,
         signed: &[(&ViewFile, &[u8])],
-        indexes: &Meant,
-    ) -> Result<Vec<Made>> {
+        indexes: &ExpectedIndex,
+    ) -> Result<Vec<SignedText>> {
         if signed.is_empty() {
             return Ok(vec![]);
         }

@@ -47,7 +47,7 @@ pub struct Image {
     pub channels: BTreeMap<String, Placement>,
     /// What happened, oldest first, in all channels.
     #[serde(default)]
-    pub history: Vec<Moved>,
+    pub history: Vec<ChannelEvent>,
 }
 
 /// One revision of an image for one architecture.
@@ -79,7 +79,7 @@ pub struct Revision {
     pub notes: Option<String>,
     /// The files beside the blob, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub companions: BTreeMap<String, Beside>,
+    pub companions: BTreeMap<String, CompanionRecord>,
     /// The images below it, as `NAME-VERSION`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub built_on: Vec<String>,
@@ -105,7 +105,7 @@ pub struct Revision {
 /// A file beside a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Beside {
+pub struct CompanionRecord {
     /// Path below the root.
     pub path: String,
     /// Size in bytes.
@@ -147,7 +147,7 @@ pub struct Canary {
 /// One change of what a channel has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Moved {
+pub struct ChannelEvent {
     /// The channel.
     pub channel: String,
     /// The architecture.
@@ -315,7 +315,7 @@ impl Image {
     }
 
     /// What happened in one channel, oldest first.
-    pub fn history_of<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Moved> {
+    pub fn history_of<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a ChannelEvent> {
         self.history
             .iter()
             .filter(move |moved| moved.channel == channel)

@@ -7,18 +7,18 @@ use super::fresh::{Age, await_clock, refuse_gone, refuse_old};
 use super::identity::Identity;
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
-use super::state::{Action, Canary, Channel, Image, Moved, Stamp, State};
+use super::state::{Action, Canary, Channel, ChannelEvent, Image, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
-use super::vouched::Vouched;
-use super::{Held, Repository, broken_index, files, journal, set};
+use super::vouched::VerifiedState;
+use super::{LockGuard, Repository, broken_index, files, journal, set};
 use crate::error::{Error, Result};
 use crate::gpg::Signer;
-use crate::index::{self, Claims, Entry, PLACEHOLDER};
+use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
 
 /// A change in the making; dropped, nothing of it happens.
 pub(super) struct Transaction<'a> {
     pub(super) repository: &'a Repository,
-    pub(super) state: Vouched,
+    pub(super) state: VerifiedState,
     pub(super) stamp: Stamp,
     /// Everything is rendered and signed again.
     pub(super) all: bool,
@@ -33,20 +33,20 @@ pub(super) struct Transaction<'a> {
     indexes: BTreeMap<String, Index>,
     pub(super) names: BTreeSet<String>,
     channels: BTreeSet<String>,
-    _held: &'a Held,
+    _held: &'a LockGuard,
 }
 
 /// What an index must say of itself, and have, when it is read again; by its path.
-pub(super) type Meant = BTreeMap<String, (Claims, Vec<Entry>)>;
+pub(super) type ExpectedIndex = BTreeMap<String, (Claims, Vec<IndexEntry>)>;
 
 /// The index of a channel, before and after.
 struct Index {
-    old: Vec<Entry>,
-    new: Vec<Entry>,
+    old: Vec<IndexEntry>,
+    new: Vec<IndexEntry>,
 }
 
 /// Where a revision goes.
-pub(super) struct Place<'a> {
+pub(super) struct RevisionSlot<'a> {
     pub(super) name: &'a str,
     pub(super) channel: &'a str,
     pub(super) arch: &'a str,
@@ -57,14 +57,18 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn begin(repository: &'a Repository, held: &'a Held, stamp: Stamp) -> Result<Self> {
+    pub(super) fn begin(
+        repository: &'a Repository,
+        held: &'a LockGuard,
+        stamp: Stamp,
+    ) -> Result<Self> {
         Self::begin_at(repository, held, stamp, Age::Current)
     }
 
     /// As [`Transaction::begin`], of what may be older.
     pub(super) fn begin_at(
         repository: &'a Repository,
-        held: &'a Held,
+        held: &'a LockGuard,
         stamp: Stamp,
         age: Age,
     ) -> Result<Self> {
@@ -76,7 +80,7 @@ impl<'a> Transaction<'a> {
     /// As [`Transaction::begin`], also where a rotation was begun that nobody has signed.
     pub(super) fn begin_rotation(
         repository: &'a Repository,
-        held: &'a Held,
+        held: &'a LockGuard,
         stamp: Stamp,
         age: Age,
     ) -> Result<Self> {
@@ -84,7 +88,7 @@ impl<'a> Transaction<'a> {
         if let Some(keys) = repository.written_keys()? {
             refuse_changed(&keys.main, repository)?;
         }
-        let mut state = Vouched::read(repository, age)?;
+        let mut state = VerifiedState::read(repository, age)?;
         let keys = repository.keys(&state)?;
         refuse_changed(&keys.main, repository)?;
         let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
@@ -137,7 +141,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The entries of a channel as they are so far.
-    pub(super) fn entries(&mut self, channel: &str) -> Result<&mut Vec<Entry>> {
+    pub(super) fn entries(&mut self, channel: &str) -> Result<&mut Vec<IndexEntry>> {
         if !self.indexes.contains_key(channel) {
             let old = match self.state.index(channel) {
                 Some(entries) => entries.to_vec(),
@@ -155,7 +159,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Gives a channel a revision, or puts it on trial there.
-    pub(super) fn place(&mut self, place: &Place<'_>) -> Result<()> {
+    pub(super) fn place(&mut self, place: &RevisionSlot<'_>) -> Result<()> {
         let share = self.repository.shares.get(place.channel).copied();
         let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
         let stamp = self.stamp.clone();
@@ -189,7 +193,7 @@ impl<'a> Transaction<'a> {
         if placement.current.is_empty() {
             image.channels.remove(&channel);
         }
-        image.history.push(Moved {
+        image.history.push(ChannelEvent {
             channel,
             arch,
             action,
@@ -212,11 +216,11 @@ impl<'a> Transaction<'a> {
             .published()
             .map(|(_, revision)| index::normalize_arch(&revision.arch))
             .collect();
-        let is_ours = |entry: &Entry| {
+        let is_ours = |entry: &IndexEntry| {
             (entry.id == id || entry.id == trial)
                 && known.contains(index::normalize_arch(&entry.arch))
         };
-        let (ours, mut new): (Vec<Entry>, Vec<Entry>) = std::mem::take(entries)
+        let (ours, mut new): (Vec<IndexEntry>, Vec<IndexEntry>) = std::mem::take(entries)
             .into_iter()
             .filter(|entry| entry.id != PLACEHOLDER)
             .partition(is_ours);
@@ -259,7 +263,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Renders, signs and verifies everything that changes, then replaces it.
-    pub(super) fn commit(mut self) -> Result<Vouched> {
+    pub(super) fn commit(mut self) -> Result<VerifiedState> {
         self.all |= self.renewal;
         if self.all {
             for channel in self.state.channels.keys().cloned().collect::<Vec<_>>() {
@@ -317,8 +321,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// The indexes that changed, and the entries that each must give when it is read again.
-    fn indexes(&self) -> Result<(Vec<ViewFile>, Meant)> {
-        let (mut files, mut texts) = (Vec::new(), Meant::new());
+    fn indexes(&self) -> Result<(Vec<ViewFile>, ExpectedIndex)> {
+        let (mut files, mut texts) = (Vec::new(), ExpectedIndex::new());
         for (channel, index) in &self.indexes {
             // An index that was emptied goes on to be signed.
             let nothing = index.new.is_empty() && self.state.index(channel).is_none();

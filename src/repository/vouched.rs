@@ -17,7 +17,7 @@ use super::views::ViewFile;
 use super::{Repository, below, entries_of, verify};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::Keyring;
-use crate::index::{Claims, Entry, Owner, normalize_arch};
+use crate::index::{Claims, IndexEntry, Owner, normalize_arch};
 use crate::ui::Ui;
 
 /// How far above the last published number one that was only bound may be. Each killed publisher
@@ -25,13 +25,13 @@ use crate::ui::Ui;
 const AHEAD: u64 = 1000;
 
 /// The state of a repository of which the signed lists and indexes say the same, and what a
-/// transaction has changed of it since. There is no other way to get one than [`Vouched::read`], so
+/// transaction has changed of it since. There is no other way to get one than [`VerifiedState::read`], so
 /// that what is made of it may be signed, and what it says is gone may be removed.
 #[derive(Debug)]
-pub struct Vouched {
+pub struct VerifiedState {
     state: State,
     /// The entries of the channels that have an index.
-    indexes: BTreeMap<String, Vec<Entry>>,
+    indexes: BTreeMap<String, Vec<IndexEntry>>,
     /// The channels whose index says that they are frozen.
     frozen: BTreeSet<String>,
     /// Which keys sign, as the indexes say; those of an older imgforge do not.
@@ -44,7 +44,7 @@ pub struct Vouched {
     digests: Digests,
 }
 
-impl Deref for Vouched {
+impl Deref for VerifiedState {
     type Target = State;
 
     fn deref(&self) -> &State {
@@ -52,13 +52,13 @@ impl Deref for Vouched {
     }
 }
 
-impl DerefMut for Vouched {
+impl DerefMut for VerifiedState {
     fn deref_mut(&mut self) -> &mut State {
         &mut self.state
     }
 }
 
-impl Vouched {
+impl VerifiedState {
     /// Reads the records, and compares each with what is signed.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Vouched {
         Ok(vouched)
     }
 
-    /// As [`Vouched::read`], of records and keys that were read already.
+    /// As [`VerifiedState::read`], of records and keys that were read already.
     ///
     /// # Errors
     /// As there.
@@ -150,7 +150,7 @@ impl Vouched {
             (None, None) => set::missed(&signed).into_iter().collect(),
         };
         signed.extend(whole);
-        let vouched = Vouched {
+        let vouched = VerifiedState {
             state,
             indexes,
             frozen,
@@ -213,7 +213,7 @@ impl Vouched {
     }
 
     /// The entries of a channel's index as they were signed, if there is one.
-    pub(super) fn index(&self, channel: &str) -> Option<&[Entry]> {
+    pub(super) fn index(&self, channel: &str) -> Option<&[IndexEntry]> {
         self.indexes.get(channel).map(Vec::as_slice)
     }
 }
@@ -256,7 +256,7 @@ fn disagrees(path: &Path, why: &str) -> Error {
 /// Whether an index has of each image what its record says, which a signed list says, too; else why
 /// not. Entries of other images are others' business; but for what an imgforge wrote of one that no
 /// record knows, which is told.
-fn agrees(state: &State, channel: &str, entries: &[Entry]) -> Result<Option<String>, String> {
+fn agrees(state: &State, channel: &str, entries: &[IndexEntry]) -> Result<Option<String>, String> {
     let mut expected = BTreeMap::new();
     for image in state.images.values() {
         let ids = [

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::former::Former;
-use super::seen::Seen;
+use super::seen::RememberedRepository;
 use super::{State, below};
 use crate::error::Result;
 use crate::gpg::{Keyring, Signer, Signers, unless_host, verify};
@@ -34,7 +34,7 @@ pub(crate) enum Whom {
 pub(crate) fn find(
     root: &Path,
     signer: Option<&Signer>,
-    seen: &Seen,
+    seen: &RememberedRepository,
 ) -> Result<Option<(Whom, Keyring)>> {
     let offered = below::read(root, KEY_FILE)?;
     let offered = offered.map(|bytes| unless_host(Keyring::read(&bytes, None)));
@@ -61,7 +61,12 @@ pub(crate) fn find(
 }
 
 /// The signing key of this host that is the one of the repository, by the rule of who publishes.
-fn signs(root: &Path, signer: &Signer, offered: &Keyring, seen: &Seen) -> Result<Option<Signer>> {
+fn signs(
+    root: &Path,
+    signer: &Signer,
+    offered: &Keyring,
+    seen: &RememberedRepository,
+) -> Result<Option<Signer>> {
     let [theirs] = offered.fingerprints.as_slice() else {
         return Ok(None);
     };
@@ -94,7 +99,7 @@ fn signs(root: &Path, signer: &Signer, offered: &Keyring, seen: &Seen) -> Result
 pub(crate) fn signers(
     root: &Path,
     signer: Option<&Signer>,
-    seen: &Seen,
+    seen: &RememberedRepository,
     ui: &Ui,
 ) -> Result<Signers> {
     let Some((whom, keyring)) = find(root, signer, seen)? else {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::bind::Number;
 use super::channel::previous;
 use super::fresh::Age;
-use super::state::{Action, Moved, Stamp};
-use super::transaction::{Place, Transaction};
+use super::state::{Action, ChannelEvent, Stamp};
+use super::transaction::{RevisionSlot, Transaction};
 use super::{Repository, below};
 use crate::error::{Error, Result};
 use crate::ui::Ui;
@@ -17,7 +17,7 @@ pub struct Yanked {
     /// The revisions with these bytes.
     pub revisions: Vec<u64>,
     /// What the channels that had one of them have now.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<ChannelEvent>,
     /// Directories below the root that were removed at once.
     pub purged: Vec<String>,
     /// Published images that were built on these bytes, as `NAME@REVISION`.
@@ -113,7 +113,7 @@ impl Transaction<'_> {
                 (true, Some(trial)) => Some(trial),
                 (true, None) => previous(image, &channel, &arch),
             };
-            let place = Place {
+            let place = RevisionSlot {
                 name,
                 channel: &channel,
                 arch: &arch,

@@ -17,7 +17,7 @@ use super::script::{INSTANCE, RUNNER, actions, variable};
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
 use crate::host::exec::quote;
-use crate::steps::entry::{Content, Entry};
+use crate::steps::entry::{ArchiveEntry, Content};
 use crate::steps::{Scope, Step};
 use crate::units::Span;
 
@@ -88,7 +88,7 @@ pub struct Job {
     pub secrets: usize,
     /// The toolbox's disk, if some step needs one.
     pub toolbox: Option<PathBuf>,
-    archive: Vec<Entry>,
+    archive: Vec<ArchiveEntry>,
 }
 
 impl Job {
@@ -133,10 +133,10 @@ impl Job {
             main.plan,
         );
         let mut core = embedded(RUNNER);
-        core.push(Entry::bytes("plan", plan));
-        core.push(Entry::bytes("vars.sh", variables(scope)));
+        core.push(ArchiveEntry::bytes("plan", plan));
+        core.push(ArchiveEntry::bytes("vars.sh", variables(scope)));
         core.extend(main.files);
-        let mut archive = vec![Entry::archive("core.tar", core)];
+        let mut archive = vec![ArchiveEntry::archive("core.tar", core)];
         archive.extend(main.payloads);
         if !own.steps.is_empty() {
             let vars = variables(Scope {
@@ -185,8 +185,8 @@ impl Job {
 /// Steps, translated.
 struct Program {
     plan: String,
-    files: Vec<Entry>,
-    payloads: Vec<Entry>,
+    files: Vec<ArchiveEntry>,
+    payloads: Vec<ArchiveEntry>,
     steps: Vec<Planned>,
 }
 
@@ -218,7 +218,7 @@ impl Program {
             payloads.extend(
                 translated
                     .payload
-                    .map(|all| Entry::archive(format!("payload-{n}.tar"), all)),
+                    .map(|all| ArchiveEntry::archive(format!("payload-{n}.tar"), all)),
             );
             let tries = u64::from(step.retries) + 1;
             let all = (limit + 20)
@@ -247,9 +247,11 @@ impl Program {
 }
 
 /// A table of the guest's files with all actions.
-fn embedded(table: &[(&str, &str)]) -> Vec<Entry> {
-    let files = table.iter().map(|(path, text)| Entry::bytes(*path, *text));
-    let actions = actions().map(|(path, text)| Entry::bytes(path, text));
+fn embedded(table: &[(&str, &str)]) -> Vec<ArchiveEntry> {
+    let files = table
+        .iter()
+        .map(|(path, text)| ArchiveEntry::bytes(*path, *text));
+    let actions = actions().map(|(path, text)| ArchiveEntry::bytes(path, text));
     files.chain(actions).collect()
 }
 
@@ -270,17 +272,22 @@ fn variables(scope: Scope<'_>) -> String {
     lines
 }
 
-fn instance(plan: String, vars: String, files: Vec<Entry>, payloads: Vec<Entry>) -> Entry {
+fn instance(
+    plan: String,
+    vars: String,
+    files: Vec<ArchiveEntry>,
+    payloads: Vec<ArchiveEntry>,
+) -> ArchiveEntry {
     let mut entries = embedded(INSTANCE);
-    entries.push(Entry::bytes("plan", plan));
-    entries.push(Entry::bytes("vars.sh", vars));
+    entries.push(ArchiveEntry::bytes("plan", plan));
+    entries.push(ArchiveEntry::bytes("vars.sh", vars));
     entries.extend(files);
     entries.extend(payloads);
     for entry in &mut entries {
         entry.path = format!("usr/lib/imgforge-instance/{}", entry.path);
     }
     let content = Content::Archive(entries);
-    Entry {
+    ArchiveEntry {
         path: "instance.tar".into(),
         mode: 0o600,
         content,

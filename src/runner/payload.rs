@@ -6,15 +6,15 @@ use std::path::Path;
 
 use tar::{EntryType, Header};
 
-use crate::steps::entry::{Content, Entry};
+use crate::steps::entry::{ArchiveEntry, Content};
 use crate::time::now;
 
 /// Writes `entries` as an archive and returns its size, which is a multiple of 512.
-pub(super) fn write(out: &mut (impl Write + Seek), entries: &[Entry]) -> io::Result<u64> {
+pub(super) fn write(out: &mut (impl Write + Seek), entries: &[ArchiveEntry]) -> io::Result<u64> {
     write_at(out, entries, now())
 }
 
-fn write_at(out: &mut (impl Write + Seek), entries: &[Entry], now: u64) -> io::Result<u64> {
+fn write_at(out: &mut (impl Write + Seek), entries: &[ArchiveEntry], now: u64) -> io::Result<u64> {
     let start = out.stream_position()?;
     for entry in entries {
         write_entry(out, entry, now)?;
@@ -24,7 +24,7 @@ fn write_at(out: &mut (impl Write + Seek), entries: &[Entry], now: u64) -> io::R
 }
 
 /// The size is known only afterwards, so the header is written twice.
-fn write_entry(out: &mut (impl Write + Seek), entry: &Entry, now: u64) -> io::Result<()> {
+fn write_entry(out: &mut (impl Write + Seek), entry: &ArchiveEntry, now: u64) -> io::Result<()> {
     let mut header = header(entry, now)?;
     let at = out.stream_position()?;
     out.write_all(header.as_bytes())?;
@@ -43,7 +43,7 @@ fn write_entry(out: &mut (impl Write + Seek), entry: &Entry, now: u64) -> io::Re
     out.seek(SeekFrom::Start(end)).map(drop)
 }
 
-fn header(entry: &Entry, now: u64) -> io::Result<Header> {
+fn header(entry: &ArchiveEntry, now: u64) -> io::Result<Header> {
     let mut header = Header::new_ustar();
     header.set_path(&entry.path)?;
     header.set_mode(entry.mode);
@@ -80,16 +80,16 @@ mod tests {
     #[test]
     fn archives_within_archives_are_read_back() {
         let inner = vec![
-            Entry {
+            ArchiveEntry {
                 mode: 0o755,
-                ..Entry::bytes("etc/tool", "#!/bin/sh\n")
+                ..ArchiveEntry::bytes("etc/tool", "#!/bin/sh\n")
             },
-            Entry {
+            ArchiveEntry {
                 path: "etc/link".into(),
                 mode: 0o777,
                 content: Content::Link("tool".into()),
             },
-            Entry {
+            ArchiveEntry {
                 path: "var/empty".into(),
                 mode: 0o755,
                 content: Content::Dir,
@@ -98,7 +98,10 @@ mod tests {
         let mut out = Cursor::new(vec![]);
         let size = write(
             &mut out,
-            &[Entry::bytes("a", "x"), Entry::archive("b.tar", inner)],
+            &[
+                ArchiveEntry::bytes("a", "x"),
+                ArchiveEntry::archive("b.tar", inner),
+            ],
         )
         .unwrap();
         let bytes = out.into_inner();

@@ -2,7 +2,7 @@
 //! are packages' own.
 
 use super::owned::{Digests, Owned};
-use super::rule::Look;
+use super::rule::Matcher;
 use super::{Finding, rules};
 
 /// A finding that may still turn out to be a package's own.
@@ -25,7 +25,7 @@ impl Candidate {
         }
         // Without packages nobody can vouch for a setuid program, nor against it.
         let unknown = self.digests.is_none() || owned.is_empty();
-        let setuid = matches!(rules::all()[self.rule].look, Look::Mode(_));
+        let setuid = matches!(rules::all()[self.rule].look, Matcher::Mode(_));
         !(owned.vouches_for(self.digests.as_ref()) || setuid && unknown)
     }
 

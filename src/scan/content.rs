@@ -27,9 +27,9 @@ const UNKNOWN: &str = "it is not known what it is";
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Rules by their place in the table, and where they matched first.
-    pub(super) rules: Vec<(usize, Place)>,
+    pub(super) rules: Vec<(usize, Location)>,
     /// Known secrets and where they are.
-    pub(super) known: Vec<(usize, Place)>,
+    pub(super) known: Vec<(usize, Location)>,
     /// What could not be searched first, in sentences about the file.
     pub(super) closed: Vec<String>,
     /// How many more there are.
@@ -42,7 +42,7 @@ pub(super) struct Found {
 
 /// Where in a content something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// Names of archives' members, outermost first, with what follows each; empty in most files.
     pub(super) member: String,
     /// The byte.
@@ -203,7 +203,7 @@ impl Search<'_> {
     ) -> io::Result<()> {
         let hits = self.finder.search(content, self.skip)?;
         found.bytes += hits.bytes;
-        let place = |at| Place {
+        let place = |at| Location {
             member: member.to_owned(),
             at,
         };
@@ -251,7 +251,7 @@ impl Found {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.member.as_str() {
             "" => write!(f, "at byte {}", self.at),

@@ -17,7 +17,7 @@ pub enum Kind {
 
 /// A file of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct FileEntry {
     /// Absolute path in the image.
     pub path: String,
     /// What kind of file it is.
@@ -32,7 +32,7 @@ pub struct Entry {
     pub size: u64,
 }
 
-impl Entry {
+impl FileEntry {
     /// From the mode of stat(2).
     pub fn new(path: String, mode: u32, owner: (u32, u32), size: u64) -> Self {
         let kind = match mode & 0o170_000 {
@@ -42,7 +42,7 @@ impl Entry {
             0o060_000 | 0o020_000 => Kind::Device,
             _ => Kind::Other,
         };
-        Entry {
+        FileEntry {
             path,
             kind,
             mode: mode & 0o7777,

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek as _};
 use std::path::{Component, Path, PathBuf};
 
-use super::{Entry, Host, Report, Scanner, Subject, source};
+use super::{FileEntry, Host, ScanReport, Scanner, Subject, source};
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::{self, ImageFile};
-use crate::host::taken::Taken;
+use crate::host::taken::PinnedFile;
 use crate::host::{opened, others, sparse, vmdk};
 
 /// How the bytes of a file are to be read.
@@ -48,7 +48,7 @@ pub(super) fn scan(
     backing: &[PathBuf],
     subject: &Subject,
     host: &Host<'_>,
-) -> Result<Report> {
+) -> Result<ScanReport> {
     let doing = || format!("reading {}", file.display());
     let format = match form {
         None if file.is_dir() => return source_tree(file, subject, host),
@@ -72,19 +72,19 @@ fn own_disk(
     backing: &[PathBuf],
     subject: &Subject,
     host: &Host<'_>,
-) -> Result<Report> {
-    let taken = Taken::disk(file, format, backing)?;
+) -> Result<ScanReport> {
+    let taken = PinnedFile::disk(file, format, backing)?;
     source::disk(taken.path(), format, subject, host)
 }
 
-fn source_tree(root: &Path, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+fn source_tree(root: &Path, subject: &Subject, host: &Host<'_>) -> Result<ScanReport> {
     let mut scanner = Scanner::new(subject);
     scanner.tell(host.ui);
     source::tree(root, "", &mut scanner)?;
     Ok(scanner.finish())
 }
 
-fn files(archive: impl Read, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+fn files(archive: impl Read, subject: &Subject, host: &Host<'_>) -> Result<ScanReport> {
     let mut scanner = Scanner::new(subject);
     scanner.tell(host.ui);
     source::tar(archive, &mut scanner)?;
@@ -98,7 +98,7 @@ fn any(
     subject: &Subject,
     host: &Host<'_>,
     depth: u32,
-) -> Result<Report> {
+) -> Result<ScanReport> {
     let doing = || format!("reading {}", file.display());
     let opened = opened::open(file).doing(doing)?;
     let kind = ImageFile::of_open(&opened).doing(doing)?;
@@ -280,7 +280,7 @@ fn disks(
     subject: &Subject,
     host: &Host<'_>,
     depth: u32,
-) -> Result<Report> {
+) -> Result<ScanReport> {
     let doing = || format!("unpacking {}", file.display());
     host.ui.step("unpacking the archive");
     let dir = tempfile::tempdir_in(host.scratch).doing(|| "making a scratch directory".into())?;
@@ -297,7 +297,7 @@ fn disks(
 }
 
 /// What lies beside the disks: descriptions, a Vagrantfile, lists of digests.
-fn beside(others: &[Member], file: &Path, subject: &Subject) -> Result<Report> {
+fn beside(others: &[Member], file: &Path, subject: &Subject) -> Result<ScanReport> {
     let mut scanner = Scanner::new(subject);
     let archive = file.file_name().unwrap_or_default().to_string_lossy();
     scanner.enter(&format!("/({archive})"));
@@ -305,7 +305,7 @@ fn beside(others: &[Member], file: &Path, subject: &Subject) -> Result<Report> {
         let doing = || format!("reading {name}");
         let mut content = File::open(path).doing(doing)?;
         let size = content.metadata().doing(doing)?.len();
-        let entry = Entry::new(format!("/{name}"), 0o100_644, (0, 0), size);
+        let entry = FileEntry::new(format!("/{name}"), 0o100_644, (0, 0), size);
         scanner.take(&entry, &mut content)?;
     }
     let mut report = scanner.finish();
@@ -314,9 +314,9 @@ fn beside(others: &[Member], file: &Path, subject: &Subject) -> Result<Report> {
     Ok(report)
 }
 
-impl Report {
+impl ScanReport {
     /// Adds what was found in a part that is called `name`.
-    fn add(&mut self, other: Report, name: Option<&str>) {
+    fn add(&mut self, other: ScanReport, name: Option<&str>) {
         self.files += other.files;
         self.bytes += other.bytes;
         self.findings

@@ -7,7 +7,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::known::Known;
-use super::rule::{Bytes, Look};
+use super::rule::{Bytes, Matcher};
 use super::rules;
 use crate::host::interrupt;
 use crate::host::sparse::is_zero;
@@ -43,7 +43,7 @@ struct ByteRule {
 static BYTE_RULES: LazyLock<Vec<ByteRule>> = LazyLock::new(|| {
     let rules = rules::all().iter().enumerate();
     let of_bytes = rules.filter_map(|(rule, each)| match each.look {
-        Look::Bytes(bytes) => Some(ByteRule {
+        Matcher::Bytes(bytes) => Some(ByteRule {
             rule,
             bytes,
             pattern: compile(bytes.pattern),

@@ -46,7 +46,7 @@ use crate::ui::StageUi;
 
 pub use allow::{Accepted, Verdict, judge};
 pub use declared::{Account, Declared};
-pub use entry::{Entry, Kind};
+pub use entry::{FileEntry, Kind};
 pub use file::Form;
 pub use known::{Known, SHORTEST};
 pub use rule::{Group, Rule};
@@ -76,7 +76,7 @@ pub struct Finding {
 /// What a scan found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct ScanReport {
     /// The findings, by rule and path.
     pub findings: Vec<Finding>,
     /// How many files and directories were seen.
@@ -111,7 +111,7 @@ pub struct Host<'a> {
 ///
 /// # Errors
 /// When the disk cannot be read, no file is on it, or imgforge is interrupted.
-pub fn disk(disk: &Path, format: &str, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+pub fn disk(disk: &Path, format: &str, subject: &Subject, host: &Host<'_>) -> Result<ScanReport> {
     some(source::disk(disk, format, subject, host)?)
 }
 
@@ -128,7 +128,7 @@ pub fn file(
     backing: &[PathBuf],
     subject: &Subject,
     host: &Host<'_>,
-) -> Result<Report> {
+) -> Result<ScanReport> {
     some(file::scan(file, form, backing, subject, host)?)
 }
 
@@ -136,7 +136,7 @@ pub fn file(
 ///
 /// # Errors
 /// When a file cannot be read, there is none, or imgforge is interrupted.
-pub fn tree(root: &Path, subject: &Subject) -> Result<Report> {
+pub fn tree(root: &Path, subject: &Subject) -> Result<ScanReport> {
     let mut scanner = Scanner::new(subject);
     source::tree(root, "", &mut scanner)?;
     some(scanner.finish())
@@ -146,14 +146,14 @@ pub fn tree(root: &Path, subject: &Subject) -> Result<Report> {
 ///
 /// # Errors
 /// When the archive cannot be read or is empty, or imgforge is interrupted.
-pub fn tar(archive: impl std::io::Read, subject: &Subject) -> Result<Report> {
+pub fn tar(archive: impl std::io::Read, subject: &Subject) -> Result<ScanReport> {
     let mut scanner = Scanner::new(subject);
     source::tar(archive, &mut scanner)?;
     some(scanner.finish())
 }
 
 /// Nothing seen is no clean image, whatever is accepted.
-fn some(report: Report) -> Result<Report> {
+fn some(report: ScanReport) -> Result<ScanReport> {
     if report.files > 0 {
         return Ok(report);
     }

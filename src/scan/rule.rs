@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::declared::Declared;
-use super::entry::Entry;
+use super::entry::FileEntry;
 use super::homes::Keys;
 
 /// What a rule protects.
@@ -30,7 +30,7 @@ pub enum Group {
 
 /// What a rule looks for.
 #[derive(Clone, Copy)]
-pub enum Look {
+pub enum Matcher {
     /// A regular file with content at such a path.
     Present(&'static [&'static str]),
     /// A regular file at such a path, judged by its content.
@@ -40,7 +40,7 @@ pub enum Look {
     /// Bytes in any file.
     Bytes(&'static Bytes),
     /// Kind, mode or owner of any file.
-    Mode(fn(&Entry) -> Option<String>),
+    Mode(fn(&FileEntry) -> Option<String>),
     /// A known secret; the scanner itself looks.
     Known,
     /// What could not be looked into; the scanner itself knows.
@@ -64,7 +64,7 @@ pub struct Bytes {
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     /// The file.
-    pub entry: &'a Entry,
+    pub entry: &'a FileEntry,
     /// Its content, at most [`JUDGED`](super::scanner::JUDGED) bytes of it.
     pub content: &'a [u8],
     /// What belongs into the image.
@@ -78,16 +78,16 @@ impl Case<'_> {
     }
 }
 
-impl std::fmt::Debug for Look {
+impl std::fmt::Debug for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Look::Present(_) => "Present",
-            Look::Judged(..) => "Judged",
-            Look::Owned(..) => "Owned",
-            Look::Bytes(_) => "Bytes",
-            Look::Mode(_) => "Mode",
-            Look::Known => "Known",
-            Look::Unseen => "Unseen",
+            Matcher::Present(_) => "Present",
+            Matcher::Judged(..) => "Judged",
+            Matcher::Owned(..) => "Owned",
+            Matcher::Bytes(_) => "Bytes",
+            Matcher::Mode(_) => "Mode",
+            Matcher::Known => "Known",
+            Matcher::Unseen => "Unseen",
         })
     }
 }
@@ -129,5 +129,5 @@ pub struct Rule {
     pub fix: Fix,
     /// What it looks for.
     #[serde(skip)]
-    pub look: Look,
+    pub look: Matcher,
 }

@@ -6,15 +6,15 @@ use std::sync::LazyLock;
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::candidate::{self, Candidate};
-use super::content::{self, Found, Place, Search};
-use super::entry::{Entry, Kind};
+use super::content::{self, Found, Location, Search};
+use super::entry::{FileEntry, Kind};
 use super::find::Finder;
 use super::holes::Pieces;
 use super::kept::Kept;
 use super::owned::{self, Hasher, Owned};
-use super::rule::{Case, Look};
+use super::rule::{Case, Matcher};
 use super::stream::{Hashed, Watched};
-use super::{Report, Subject, glob, rules, stream};
+use super::{ScanReport, Subject, glob, rules, stream};
 use crate::guest::Key;
 use crate::host::interrupt;
 use crate::ui::StageUi;
@@ -41,9 +41,11 @@ static PATHS: LazyLock<Paths> = LazyLock::new(|| {
     let (mut set, mut rules) = (GlobSetBuilder::new(), vec![]);
     for (rule, each) in rules::all().iter().enumerate() {
         let (paths, about) = match each.look {
-            Look::Present(paths) | Look::Judged(paths, _) | Look::Owned(paths, _) => (paths, true),
-            Look::Bytes(bytes) => (bytes.not_in, false),
-            Look::Mode(_) | Look::Known | Look::Unseen => (&[][..], true),
+            Matcher::Present(paths) | Matcher::Judged(paths, _) | Matcher::Owned(paths, _) => {
+                (paths, true)
+            }
+            Matcher::Bytes(bytes) => (bytes.not_in, false),
+            Matcher::Mode(_) | Matcher::Known | Matcher::Unseen => (&[][..], true),
         };
         for path in paths {
             set.add(glob::pattern(path).expect("the table's paths are tested"));
@@ -116,14 +118,14 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When `content` cannot be read, or imgforge is interrupted.
-    pub fn take(&mut self, entry: &Entry, content: &mut dyn Read) -> crate::error::Result<()> {
+    pub fn take(&mut self, entry: &FileEntry, content: &mut dyn Read) -> crate::error::Result<()> {
         self.take_pieces(entry, None, content)
     }
 
     /// As [`Scanner::take`], of a file that is read as these pieces.
     pub(super) fn take_pieces(
         &mut self,
-        entry: &Entry,
+        entry: &FileEntry,
         pieces: Option<&Pieces>,
         content: &mut dyn Read,
     ) -> crate::error::Result<()> {
@@ -160,7 +162,7 @@ impl<'a> Scanner<'a> {
         pieces: Option<&Pieces>,
         content: &mut dyn Read,
     ) -> crate::error::Result<()> {
-        let entry = Entry::new(path.to_owned(), 0o100_600, (0, 0), size);
+        let entry = FileEntry::new(path.to_owned(), 0o100_600, (0, 0), size);
         self.take_pieces(&entry, pieces, content)?;
         self.files -= 1;
         Ok(())
@@ -173,7 +175,7 @@ impl<'a> Scanner<'a> {
     /// When imgforge is interrupted.
     pub(super) fn take_name(
         &mut self,
-        entry: &Entry,
+        entry: &FileEntry,
         target: &str,
         is_seen: bool,
     ) -> crate::error::Result<()> {
@@ -184,8 +186,8 @@ impl<'a> Scanner<'a> {
         let mut misses = false;
         for rule in own.judged {
             match rules::all()[rule].look {
-                Look::Present(_) => self.candidate(rule, &entry.path, String::new()),
-                Look::Owned(..) => misses = true,
+                Matcher::Present(_) => self.candidate(rule, &entry.path, String::new()),
+                Matcher::Owned(..) => misses = true,
                 _ => misses |= !(is_seen && first.judged.contains(&rule)),
             }
         }
@@ -203,7 +205,7 @@ impl<'a> Scanner<'a> {
     /// Judges and searches the content; candidates from `first` on are this file's.
     fn content(
         &mut self,
-        entry: &Entry,
+        entry: &FileEntry,
         pieces: Option<&Pieces>,
         content: &mut Watched<'_>,
         first: usize,
@@ -233,7 +235,7 @@ impl<'a> Scanner<'a> {
         search.all(&mut all, content::DEPTH, "", &mut found);
         // A decoder may leave the end of the file unread, which belongs to the digest.
         io::copy(&mut all, &mut io::sink())?;
-        let at = |place: &Place| match (pieces, place.member.as_str()) {
+        let at = |place: &Location| match (pieces, place.member.as_str()) {
             (Some(pieces), "") => format!("at byte {}", pieces.place(place.at)),
             _ => place.to_string(),
         };
@@ -261,7 +263,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn known(&mut self, entry: &Entry, found: &Found, at: impl Fn(&Place) -> String) {
+    fn known(&mut self, entry: &FileEntry, found: &Found, at: impl Fn(&Location) -> String) {
         let known = &self.subject.known;
         let mut seen = vec![false; known.count()];
         for (secret, place) in &found.known {
@@ -280,9 +282,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn judge_mode(&mut self, entry: &Entry) {
+    fn judge_mode(&mut self, entry: &FileEntry) {
         for (rule, each) in rules::all().iter().enumerate() {
-            if let Look::Mode(judge) = each.look
+            if let Matcher::Mode(judge) = each.look
                 && let Some(detail) = judge(entry)
             {
                 // Well-known programs are setuid: their packages' own, nobody else's.
@@ -299,7 +301,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Asks the rules about such files; returns those that are not about this one.
-    fn judge_content(&mut self, entry: &Entry, head: &[u8]) -> Vec<usize> {
+    fn judge_content(&mut self, entry: &FileEntry, head: &[u8]) -> Vec<usize> {
         let about = self.about(&entry.path);
         let case = Case {
             entry,
@@ -308,12 +310,12 @@ impl<'a> Scanner<'a> {
         };
         for rule in about.judged {
             match rules::all()[rule].look {
-                Look::Judged(_, judge) => {
+                Matcher::Judged(_, judge) => {
                     if let Some(detail) = judge(&case) {
                         self.candidate(rule, &entry.path, detail);
                     }
                 }
-                Look::Owned(_, read) => {
+                Matcher::Owned(_, read) => {
                     let at = (self.place.as_str(), entry.path.as_str());
                     self.kept.opens(at, rule, read(&case));
                 }
@@ -381,9 +383,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// What was found, sorted.
-    pub fn finish(self) -> Report {
+    pub fn finish(self) -> ScanReport {
         let candidates = self.kept.finish(&self.subject.declared);
-        Report {
+        ScanReport {
             findings: candidate::findings(&candidates, &self.owned),
             files: self.files,
             bytes: self.bytes,

@@ -33,7 +33,7 @@ fn the_table_is_whole() {
             }
         }
         match rule.look {
-            rule::Look::Bytes(bytes) => {
+            rule::Matcher::Bytes(bytes) => {
                 let pattern = find::compile(bytes.pattern);
                 assert!(!pattern.is_match(b""), "{}", rule.name);
                 assert!(
@@ -42,16 +42,16 @@ fn the_table_is_whole() {
                     rule.name
                 );
             }
-            rule::Look::Present(paths)
-            | rule::Look::Judged(paths, _)
-            | rule::Look::Owned(paths, _) => {
+            rule::Matcher::Present(paths)
+            | rule::Matcher::Judged(paths, _)
+            | rule::Matcher::Owned(paths, _) => {
                 assert!(
                     paths.iter().all(|path| path.starts_with('/')),
                     "{}",
                     rule.name
                 );
             }
-            rule::Look::Mode(_) | rule::Look::Known | rule::Look::Unseen => {}
+            rule::Matcher::Mode(_) | rule::Matcher::Known | rule::Matcher::Unseen => {}
         }
     }
     drop(Scanner::new(&Subject::default()));
@@ -78,7 +78,7 @@ fn files_that_nothing_mounts_are_judged_as_those_of_a_root() {
     let subject = Subject::default();
     let mut scanner = Scanner::new(&subject);
     let id: &[u8] = b"0123456789abcdef0123456789abcdef\n";
-    let entry = Entry::new("/etc/machine-id".into(), 0o100_444, (0, 0), id.len() as u64);
+    let entry = FileEntry::new("/etc/machine-id".into(), 0o100_444, (0, 0), id.len() as u64);
     for place in ["/(partition 2)", ""] {
         scanner.enter(place);
         scanner.take(&entry, &mut &*id).unwrap();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::address;
 use crate::error::Result;
-use crate::git::Source;
+use crate::git::RecipeCommit;
 use crate::repository::Companion;
 use crate::sbom::{Contents, cyclonedx};
 use crate::stage::pack::Packed;
@@ -34,7 +34,7 @@ pub struct Material<'a> {
     /// Where the stages' results are.
     pub store: &'a Store,
     /// The recipe repository's commit.
-    pub source: Option<&'a Source>,
+    pub source: Option<&'a RecipeCommit>,
     /// Who builds, as a URI.
     pub builder: Option<&'a str>,
     /// Architecture in the kernel's spelling.

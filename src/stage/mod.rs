@@ -29,7 +29,7 @@ use crate::stage::seal::Sealed;
 use crate::store::files::Files;
 use crate::store::media::Media;
 use crate::store::{DISK, Entry, Facts, Layer, Store};
-use crate::targets::{Proof, Told};
+use crate::targets::{ArtifactRecord, Proof};
 use crate::ui::StageUi;
 pub use table::{Stage, StageId};
 
@@ -147,8 +147,8 @@ pub struct Artifact {
 }
 
 /// The artifacts in an entry.
-pub fn artifacts(entry: &Entry, told: &[Told]) -> Vec<Artifact> {
-    let artifact = |told: &Told| Artifact {
+pub fn artifacts(entry: &Entry, told: &[ArtifactRecord]) -> Vec<Artifact> {
+    let artifact = |told: &ArtifactRecord| Artifact {
         name: told.file.clone(),
         path: entry.path().join(&told.file),
         sha512: told.sha512.clone(),

@@ -14,7 +14,7 @@ use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
-use crate::targets::{Told, streams};
+use crate::targets::{ArtifactRecord, streams};
 
 /// What the stage reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Packed {
     /// SHA-512 of the file, in hex.
     pub sha512: String,
     /// What `publish: {streams: true}` asks for.
-    pub artifacts: Vec<Told>,
+    pub artifacts: Vec<ArtifactRecord>,
     /// A line for people.
     pub note: String,
 }
@@ -137,7 +137,11 @@ pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Packed> {
 }
 
 /// What `publish: {streams: true}` asks for.
-fn streamed(context: &Context<'_>, sealed: &Layer<Sealed>, raw: &Path) -> Result<Vec<Told>> {
+fn streamed(
+    context: &Context<'_>,
+    sealed: &Layer<Sealed>,
+    raw: &Path,
+) -> Result<Vec<ArtifactRecord>> {
     let recipe = context.recipe();
     let os = &sealed.facts().os;
     let title = if recipe.summary.is_empty() {

@@ -105,7 +105,7 @@ pub struct Planned {
     pub unreadable: Option<Unreadable>,
     /// The new epoch that somebody asked for.
     #[serde(skip)]
-    pub asked: Option<epoch::Asked>,
+    pub asked: Option<epoch::NewEpoch>,
 }
 
 /// Every stage of one image, in order, those of the images that it builds on first.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::digest::Key;
-use crate::git::Source;
+use crate::git::RecipeCommit;
 use crate::pull::Pin;
 use crate::sbom::cyclonedx::timestamp;
 use crate::store::inputs::Inputs;
@@ -52,7 +52,7 @@ pub struct Provenance<'a> {
     /// Every stage, in order.
     pub stages: Vec<Stage<'a>>,
     /// The recipe repository's commit, if it has one.
-    pub source: Option<&'a Source>,
+    pub source: Option<&'a RecipeCommit>,
     /// The published image that it was built on.
     pub base: Option<&'a Pin>,
     /// Who built, as a URI.
@@ -114,7 +114,7 @@ pub fn statement(provenance: &Provenance<'_>) -> Value {
     })
 }
 
-fn uri(source: &Source) -> String {
+fn uri(source: &RecipeCommit) -> String {
     match &source.remote {
         Some(remote) => format!("git+{remote}"),
         None => "urn:imgforge:recipes".into(),
@@ -122,7 +122,11 @@ fn uri(source: &Source) -> String {
 }
 
 /// The commit, the published image below, and every file that a stage read.
-fn dependencies(stages: &[Stage<'_>], source: Option<&Source>, base: Option<&Pin>) -> Vec<Value> {
+fn dependencies(
+    stages: &[Stage<'_>],
+    source: Option<&RecipeCommit>,
+    base: Option<&Pin>,
+) -> Vec<Value> {
     let mut all = Vec::new();
     if let Some(source) = source {
         // A changed working copy is not what the commit names.
@@ -180,7 +184,7 @@ mod tests {
         inputs.value("install.import.sha256", "ab".repeat(32));
         inputs.value("name", "web-node");
         let key = inputs.key().unwrap();
-        let source = Source {
+        let source = RecipeCommit {
             commit: "c".repeat(40),
             remote: Some(without_credentials(
                 "https://me:token@git.example.org/images.git",

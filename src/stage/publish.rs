@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::address;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
-use crate::git::{self, Source};
+use crate::git::{self, RecipeCommit};
 use crate::pull::Pin;
 use crate::pull::blocks;
 use crate::recipe::Config;
@@ -182,7 +182,7 @@ pub fn commit(root: &Path) -> Option<String> {
     git::source(root).ok().flatten().as_ref().map(described)
 }
 
-fn described(source: &Source) -> String {
+fn described(source: &RecipeCommit) -> String {
     let dirty = if source.dirty { "-dirty" } else { "" };
     format!("{}{dirty}", source.commit)
 }

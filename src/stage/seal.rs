@@ -15,7 +15,7 @@ use crate::stage::plan::{Part, Request};
 use crate::stage::{Context, Stage, declared, inputs};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
-use crate::sysprep::{self, Declared, ImageIdentity, Report, Seal};
+use crate::sysprep::{self, Declared, ImageIdentity, Seal, SealProgress};
 use crate::yaml::beneath;
 
 /// What the stage reports.
@@ -143,7 +143,7 @@ impl Open {
         context: &Context<'_>,
         below: &Base,
         declared: &Declared,
-    ) -> Result<Report> {
+    ) -> Result<SealProgress> {
         let recipe = context.recipe();
         let sources: Vec<_> = sources(below.sources.as_ref(), recipe)
             .into_iter()

@@ -13,7 +13,7 @@ use crate::host::exec::Program;
 use crate::host::outlet::{Outlet, Over};
 use crate::host::qemu_img::{self, qemu_img};
 use crate::store::ledger::Ledger;
-use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Report, Seal};
+use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress};
 use crate::ui::StageUi;
 
 /// What is sealed, and how.
@@ -45,7 +45,7 @@ pub struct SealedFile {
     /// What was done, a line for people.
     pub note: String,
     /// What was done.
-    pub report: Report,
+    pub report: SealProgress,
 }
 
 /// Seals a copy or a copy-on-write view of the disk beside its place, or where nobody else can touch
@@ -93,7 +93,7 @@ fn target(job: &Job<'_>) -> Result<(PathBuf, Outlet)> {
 }
 
 /// The sealed disk, what was done, and a line for people.
-fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, Report, String)> {
+fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, SealProgress, String)> {
     let disk = job.disk;
     let format = disk.format.name();
     let made = scratch.join("sealed");
@@ -129,7 +129,7 @@ fn takes_holes(scratch: &Path) -> Result<bool> {
 
 /// Seals a copy of a raw disk, which its file system gives the discarded blocks of at once. It
 /// takes what the data takes, however large the disk is.
-fn on_copy(job: &Job<'_>, made: &Path) -> Result<Report> {
+fn on_copy(job: &Job<'_>, made: &Path) -> Result<SealProgress> {
     job.ui.step("copying the disk");
     Program::new("cp")
         .args(["--sparse=always", "--reflink=auto", "--"])
@@ -140,7 +140,7 @@ fn on_copy(job: &Job<'_>, made: &Path) -> Result<Report> {
 }
 
 /// Seals an overlay, and writes what it shows as a disk of its own.
-fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
+fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<SealProgress> {
     let disk = job.disk;
     let format = disk.format.name();
     let overlay = scratch.join("overlay.qcow2");
@@ -156,7 +156,7 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<Report> {
     Ok(report)
 }
 
-fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<Report> {
+fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<SealProgress> {
     let drives = [Drive {
         path,
         format,

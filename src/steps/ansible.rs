@@ -7,7 +7,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, collect};
+use super::entry::{ArchiveEntry, collect};
 use super::kind::{About, Check, Form, Kind, Scope, Translated, settings};
 use crate::distro;
 use crate::error::{Error, Result};
@@ -176,9 +176,9 @@ impl Kind for Ansible {
         Ok(Some(Translated {
             payload: Some(tree),
             files: vec![
-                Entry::bytes("ansible.sh", self.settings()),
-                Entry::bytes("inventory", inventory),
-                Entry::bytes("vars.json", vars),
+                ArchiveEntry::bytes("ansible.sh", self.settings()),
+                ArchiveEntry::bytes("inventory", inventory),
+                ArchiveEntry::bytes("vars.json", vars),
             ],
         }))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
 use crate::error::Result;
 use crate::yaml::checker::{Role, Wants, at};
@@ -48,6 +48,6 @@ impl Kind for CloudInit {
 
     fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
         let data = read(scope.root, &self.user_data)?;
-        Ok(Some(vec![Entry::bytes("user-data", data)].into()))
+        Ok(Some(vec![ArchiveEntry::bytes("user-data", data)].into()))
     }
 }

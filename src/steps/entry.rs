@@ -8,7 +8,7 @@ use crate::error::{Context as _, Error, Result};
 
 /// Something that goes into an archive.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct ArchiveEntry {
     /// Path relative to where the archive is unpacked.
     pub path: String,
     /// Permissions.
@@ -17,7 +17,7 @@ pub struct Entry {
     pub content: Content,
 }
 
-/// What an [`Entry`] is.
+/// What an [`ArchiveEntry`] is.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A file with these bytes.
@@ -29,14 +29,14 @@ pub enum Content {
     /// An empty directory.
     Dir,
     /// An archive.
-    Archive(Vec<Entry>),
+    Archive(Vec<ArchiveEntry>),
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// A file that only root reads.
     pub fn bytes(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let (path, content) = (path.into(), Content::Bytes(bytes.into()));
-        Entry {
+        ArchiveEntry {
             path,
             mode: 0o600,
             content,
@@ -44,9 +44,9 @@ impl Entry {
     }
 
     /// An archive.
-    pub fn archive(path: impl Into<String>, entries: Vec<Entry>) -> Self {
+    pub fn archive(path: impl Into<String>, entries: Vec<ArchiveEntry>) -> Self {
         let (path, content) = (path.into(), Content::Archive(entries));
-        Entry {
+        ArchiveEntry {
             path,
             mode: 0o600,
             content,
@@ -65,7 +65,7 @@ pub fn collect(
     source: &Path,
     path: String,
     mode: Option<u32>,
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<ArchiveEntry>,
 ) -> Result<()> {
     let meta = std::fs::metadata(source).doing(|| format!("reading {}", source.display()))?;
     add(source, &meta, path, mode, entries)
@@ -76,7 +76,7 @@ fn add(
     meta: &Metadata,
     path: String,
     mode: Option<u32>,
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<ArchiveEntry>,
 ) -> Result<()> {
     let doing = || format!("reading {}", source.display());
     if path.contains('\n') {
@@ -92,7 +92,7 @@ fn add(
             .collect::<Result<_>>()?;
         children.sort();
         if children.is_empty() {
-            entries.push(Entry {
+            entries.push(ArchiveEntry {
                 path,
                 mode: 0o755,
                 content: Content::Dir,
@@ -115,7 +115,7 @@ fn add(
         }
     } else if meta.is_symlink() {
         let target = std::fs::read_link(source).doing(doing)?;
-        entries.push(Entry {
+        entries.push(ArchiveEntry {
             path,
             mode: 0o777,
             content: Content::Link(target),
@@ -127,7 +127,7 @@ fn add(
             0o755
         };
         let content = Content::File(source.to_owned());
-        entries.push(Entry {
+        entries.push(ArchiveEntry {
             path,
             mode: mode.unwrap_or(usual),
             content,

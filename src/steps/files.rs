@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Declared;
-use super::entry::{Content, Entry, collect};
+use super::entry::{ArchiveEntry, Content, collect};
 use super::kind::{About, Check, Form, Kind, Scope, Translated};
 use crate::access::{Mode, Owner};
 use crate::error::{Context as _, Error, Result};
@@ -181,8 +181,8 @@ impl Kind for Files {
         Ok(Some(Translated {
             payload: Some(entries),
             files: vec![
-                Entry::bytes("paths", paths),
-                Entry::bytes("owner", owner.unwrap_or_default()),
+                ArchiveEntry::bytes("paths", paths),
+                ArchiveEntry::bytes("owner", owner.unwrap_or_default()),
             ],
         }))
     }
@@ -190,7 +190,7 @@ impl Kind for Files {
 
 impl Files {
     /// What the step writes, before templates are expanded.
-    fn entries(&self, root: &Path) -> Result<Vec<Entry>> {
+    fn entries(&self, root: &Path) -> Result<Vec<ArchiveEntry>> {
         let to = self.to.trim_start_matches('/');
         if !self.to.starts_with('/') || to.split('/').any(|part| part == "..") {
             return Err(Error::usage(format!("`{}` is no absolute path", self.to)));
@@ -209,16 +209,16 @@ impl Files {
                 };
                 collect(&source, path, mode, &mut entries)?;
             }
-            Source::Content(text) => entries.push(Entry {
+            Source::Content(text) => entries.push(ArchiveEntry {
                 mode: mode.unwrap_or(0o644),
-                ..Entry::bytes(to, text.as_bytes())
+                ..ArchiveEntry::bytes(to, text.as_bytes())
             }),
         }
         Ok(entries)
     }
 }
 
-fn render(entry: &mut Entry, scope: Scope<'_>) -> Result<()> {
+fn render(entry: &mut ArchiveEntry, scope: Scope<'_>) -> Result<()> {
     let text = match &entry.content {
         Content::Bytes(bytes) => bytes.clone(),
         Content::File(path) => {

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
 use super::Declared;
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::packages::DISTRIBUTIONS;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
@@ -149,13 +149,13 @@ pub struct Scope<'a> {
 #[derive(Debug, Default)]
 pub struct Translated {
     /// Files for `steps/N/`.
-    pub files: Vec<Entry>,
+    pub files: Vec<ArchiveEntry>,
     /// What `payload-N.tar` holds.
-    pub payload: Option<Vec<Entry>>,
+    pub payload: Option<Vec<ArchiveEntry>>,
 }
 
-impl From<Vec<Entry>> for Translated {
-    fn from(files: Vec<Entry>) -> Self {
+impl From<Vec<ArchiveEntry>> for Translated {
+    fn from(files: Vec<ArchiveEntry>) -> Self {
         Translated {
             files,
             payload: None,

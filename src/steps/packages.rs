@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated};
 use super::step::few;
 use crate::error::Result;
@@ -90,7 +90,7 @@ impl Kind for Packages {
     fn translate(&self, _: Scope<'_>) -> Result<Option<Translated>> {
         let list = |file: String, names: &[String]| {
             let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
-            Entry::bytes(file, lines)
+            ArchiveEntry::bytes(file, lines)
         };
         let files = match &self.names {
             PackageNames::All(all) => vec![list("names".into(), all)],

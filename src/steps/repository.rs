@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
 use crate::error::Result;
 use crate::host::exec::quote;
@@ -84,14 +84,14 @@ impl Kind for Repository {
             let _ = writeln!(settings, "suite={}", quote(suite));
         }
         let _ = writeln!(settings, "components={}", quote(&self.components.join(" ")));
-        let mut files = vec![Entry::bytes("repository.sh", settings)];
+        let mut files = vec![ArchiveEntry::bytes("repository.sh", settings)];
         if let Some(key) = &self.key {
             let name = Path::new(key)
                 .file_name()
                 .unwrap_or_default()
                 .to_string_lossy();
-            files.push(Entry::bytes("key", read(scope.root, key)?));
-            files.push(Entry::bytes("key-name", name.into_owned()));
+            files.push(ArchiveEntry::bytes("key", read(scope.root, key)?));
+            files.push(ArchiveEntry::bytes("key-name", name.into_owned()));
         }
         Ok(Some(files.into()))
     }

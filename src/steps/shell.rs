@@ -5,7 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
@@ -118,19 +118,19 @@ impl Kind for Shell {
     fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
         let set = |args: &[String]| {
             let words: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
-            Entry::bytes("args.sh", format!("set -- {}\n", words.join(" ")))
+            ArchiveEntry::bytes("args.sh", format!("set -- {}\n", words.join(" ")))
         };
         let files = match self {
-            Shell::Run(line) => vec![Entry::bytes("run", format!("{line}\n")), set(&[])],
+            Shell::Run(line) => vec![ArchiveEntry::bytes("run", format!("{line}\n")), set(&[])],
             Shell::Script { path, args } => {
                 let bytes = read(scope.root, path)?;
                 if !bytes.starts_with(b"#!") {
                     return Err(Error::usage(format!("the script {path} has no `#!` line"))
                         .hint("its first line names the interpreter, such as `#!/bin/sh`"));
                 }
-                let script = Entry {
+                let script = ArchiveEntry {
                     mode: 0o700,
-                    ..Entry::bytes("script", bytes)
+                    ..ArchiveEntry::bytes("script", bytes)
                 };
                 vec![script, set(args)]
             }

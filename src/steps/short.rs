@@ -4,7 +4,7 @@
 use super::KINDS;
 use super::kind::Form;
 use super::packages::DISTRIBUTIONS;
-use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::node::{MapEntry, Node, Value};
 use crate::yaml::problem::{Problem, Problems, list_words, nearest};
 use crate::yaml::source::Loc;
 
@@ -86,7 +86,7 @@ fn unknown_action(at: Loc, word: &str) -> Problem {
 
 /// A step with several keys: two steps in one item, or options beside the action.
 fn several(problems: &mut Problems, item: Node) -> Option<Node> {
-    let known: Vec<&Entry> = item
+    let known: Vec<&MapEntry> = item
         .entries()
         .iter()
         .filter(|entry| form(&entry.key).is_some())
@@ -122,7 +122,7 @@ fn several(problems: &mut Problems, item: Node) -> Option<Node> {
     None
 }
 
-fn one(problems: &mut Problems, mut entry: Entry, form: Form) -> Option<Node> {
+fn one(problems: &mut Problems, mut entry: MapEntry, form: Form) -> Option<Node> {
     let common = lift(&mut entry.value);
     let loc = entry.key_loc;
     let body = &mut entry.value;
@@ -166,24 +166,24 @@ fn one(problems: &mut Problems, mut entry: Entry, form: Form) -> Option<Node> {
 }
 
 /// Takes the common options out of an action's map.
-fn lift(body: &mut Node) -> Vec<Entry> {
+fn lift(body: &mut Node) -> Vec<MapEntry> {
     COMMON.iter().filter_map(|key| body.remove(key)).collect()
 }
 
 fn wrap(body: &mut Node, key: &str) {
     let loc = body.loc;
     let value = std::mem::replace(body, Node::map(loc));
-    body.set(Entry {
+    body.set(MapEntry {
         key: key.to_owned(),
         key_loc: loc,
         value,
     });
 }
 
-fn long(action: Node, common: Vec<Entry>) -> Node {
+fn long(action: Node, common: Vec<MapEntry>) -> Node {
     let loc = action.loc;
     let mut step = Node::map(loc);
-    step.set(Entry {
+    step.set(MapEntry {
         key: "action".to_owned(),
         key_loc: loc,
         value: action,

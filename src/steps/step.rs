@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Action;
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{Check, Scope, Translated};
 use crate::address;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
 use crate::units::Span;
 use crate::yaml::checker::at;
-use crate::yaml::node::{Entry as Pair, Node};
+use crate::yaml::node::{MapEntry as Pair, Node};
 
 const MOST_RETRIES: u32 = 100;
 
@@ -96,8 +96,8 @@ impl Step {
             return Ok(None);
         };
         let (name, env) = (self.title() + "\n", self.own_environment(scope)?);
-        translated.files.push(Entry::bytes("name", name));
-        translated.files.push(Entry::bytes("env.sh", env));
+        translated.files.push(ArchiveEntry::bytes("name", name));
+        translated.files.push(ArchiveEntry::bytes("env.sh", env));
         Ok(Some(translated))
     }
 

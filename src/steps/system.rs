@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, settings};
 use crate::error::Result;
 use crate::units::Size;
@@ -79,7 +79,7 @@ impl Kind for System {
         let swap = swap.as_deref().map(|bytes| ("swap", bytes));
         let values: Vec<(&str, &str)> = self.words().chain(swap).collect();
         Ok(Some(
-            vec![Entry::bytes("system.sh", settings(&values))].into(),
+            vec![ArchiveEntry::bytes("system.sh", settings(&values))].into(),
         ))
     }
 }

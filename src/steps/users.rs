@@ -7,7 +7,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
 use super::step::few;
 use super::{Declared, sshkey};
@@ -120,7 +120,7 @@ impl Kind for Users {
             let name = &user.name;
             let _ = writeln!(list, "{name}");
             let mut add = |file: &str, text: String| {
-                files.push(Entry::bytes(format!("users/{name}/{file}"), text));
+                files.push(ArchiveEntry::bytes(format!("users/{name}/{file}"), text));
             };
             let groups = user.groups.iter().map(|group| format!("{group}\n"));
             add("groups", groups.collect());
@@ -144,7 +144,7 @@ impl Kind for Users {
                 add("password", secret.clone());
             }
         }
-        files.push(Entry::bytes("list", list));
+        files.push(ArchiveEntry::bytes("list", list));
         Ok(Some(files.into()))
     }
 }

@@ -33,12 +33,12 @@ pub enum Mode {
 /// A new epoch that somebody asked for. It is written down when the build begins: a build that is
 /// refused before that leaves the results that there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct NewEpoch {
     of: Key,
     epoch: u64,
 }
 
-impl Asked {
+impl NewEpoch {
     /// Writes it down: later builds go on with it.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ pub struct Applied {
     /// The epoch is new because the result that the stage had is lost.
     pub lost: Option<Lost>,
     /// The epoch is new because somebody asked for it.
-    pub asked: Option<Asked>,
+    pub asked: Option<NewEpoch>,
 }
 
 /// Whether a store has a result that can be used; see [`Store::has`].
@@ -90,7 +90,7 @@ pub fn apply(
     if anew || mode == Mode::Renew {
         let epoch = next(before);
         add(inputs, Some(epoch));
-        let asked = Some(Asked { of, epoch });
+        let asked = Some(NewEpoch { of, epoch });
         return Ok(Applied { lost: None, asked });
     }
     let age = |epoch: u64| now().saturating_sub(epoch);

@@ -22,7 +22,7 @@ use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Facts, Layer, Meta, Store};
 use crate::ui::{StageUi, Unit};
-pub use tree::{Tree, Vouched};
+pub use tree::{InstallerDigests, Tree};
 
 /// Media are large; beyond this it is no medium.
 const LARGEST: u64 = 64 << 30;

@@ -20,7 +20,7 @@ const VERSION: &str = "imgforge_version";
 
 /// A disk that Glance should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredImage {
     /// What Glance is told about it.
     pub manifest: Manifest,
     /// The disk.
@@ -113,7 +113,7 @@ struct There {
 ///
 /// # Errors
 /// When the client fails, or Glance has other bytes than were uploaded.
-pub fn sync(name: &str, wanted: &[Wanted], settings: &Settings<'_>) -> Result<Vec<Done>> {
+pub fn sync(name: &str, wanted: &[DesiredImage], settings: &Settings<'_>) -> Result<Vec<Done>> {
     let cloud = Cloud { settings };
     let there = cloud.list(name)?;
     let mut done = vec![];
@@ -200,7 +200,7 @@ impl Cloud<'_> {
         })
     }
 
-    fn upload(&self, wanted: &Wanted) -> Result<String> {
+    fn upload(&self, wanted: &DesiredImage) -> Result<String> {
         let manifest = &wanted.manifest;
         self.settings
             .ui

@@ -1,6 +1,6 @@
 //! The list of certificate authorities that a guest makes of many files.
 
-use super::Site;
+use super::GuestRoot;
 use crate::error::Result;
 
 /// The programs that make it: Red Hat's, Debian's.
@@ -11,7 +11,7 @@ const PROGRAMS: &[&str] = &[
 
 /// Has the guest make its list anew, if an operation took something from it. Only the guest's own
 /// program can; where that cannot run, the user is told.
-pub(super) fn update(site: &mut Site<'_>) -> Result<()> {
+pub(super) fn update(site: &mut GuestRoot<'_>) -> Result<()> {
     if !site.ca_store_changed {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Site;
+use super::GuestRoot;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
 
@@ -16,7 +16,7 @@ struct Lifted {
     flags: String,
 }
 
-impl Site<'_> {
+impl GuestRoot<'_> {
     /// Changes or removes the file at a path. Where a flag of the file or its directory forbids
     /// that (`chattr +i`, `+a`), it is taken off meanwhile; on a file system that is read-only, and
     /// not the root's, the file stays. Both is told.
@@ -40,7 +40,7 @@ impl Site<'_> {
         changed
     }
 
-    /// As [`Site::changing`], for removing a tree, in which anything may have flags.
+    /// As [`GuestRoot::changing`], for removing a tree, in which anything may have flags.
     pub(super) fn removing(&self, path: &Path) -> Result<()> {
         let remove = || self.guest.rm_rf_path(path);
         let Err(error) = remove() else {

@@ -34,11 +34,11 @@ pub use journals::empty_journals;
 pub use list::{markdown, table};
 pub use ops::OPERATIONS;
 pub use os_release::ImageIdentity;
-pub use seal::{Report, Seal, seal};
+pub use seal::{Seal, SealProgress, seal};
 pub use select::{REFUSED, refused, select, words};
 pub use selinux::Labels;
-pub use site::Site;
-pub use trim::{Given, How, OVERLAY_CLUSTER, Trimmed};
+pub use site::GuestRoot;
+pub use trim::{How, OVERLAY_CLUSTER, TrimReport, Trimmed};
 
 /// One thing that sealing does.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub struct Operation {
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
     /// On the mounted file systems.
-    Files(for<'s, 'g> fn(&'s mut Site<'g>) -> Result<()>),
+    Files(for<'s, 'g> fn(&'s mut GuestRoot<'g>) -> Result<()>),
     /// On the disks, after all others and while nothing is mounted.
-    Devices(for<'s, 'g> fn(&'s mut Site<'g>) -> Result<()>),
+    Devices(for<'s, 'g> fn(&'s mut GuestRoot<'g>) -> Result<()>),
 }

@@ -1,6 +1,6 @@
 //! Who the image is, in its os-release(5).
 
-use super::Site;
+use super::GuestRoot;
 use crate::error::{Error, Result};
 
 /// What os-release says about the image.
@@ -13,7 +13,7 @@ pub struct ImageIdentity {
 }
 
 /// Writes the identity; the file behind a symbolic link is the one that changes.
-pub(super) fn write(site: &Site<'_>, image: &ImageIdentity) -> Result<()> {
+pub(super) fn write(site: &GuestRoot<'_>, image: &ImageIdentity) -> Result<()> {
     let guest = site.guest;
     let found = ["/etc/os-release", "/usr/lib/os-release"]
         .into_iter()

@@ -2,8 +2,8 @@
 
 use super::ops::{fs_uuids, machine_id};
 use super::selinux::{self, Labels};
-use super::trim::{self, Given, How};
-use super::{Declared, ImageIdentity, Operation, Run, Site, ca_store, os_release};
+use super::trim::{self, How, TrimReport};
+use super::{Declared, GuestRoot, ImageIdentity, Operation, Run, ca_store, os_release};
 use crate::error::{Context as _, Result};
 use crate::guest::{Guestfs, Key, Os};
 use crate::host::interrupt;
@@ -31,18 +31,18 @@ pub struct Seal<'a> {
 
 /// What sealing did; sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct SealProgress {
     /// What the files used before, over all file systems.
     pub used_before: u64,
     /// What was given back.
-    pub given: Given,
+    pub given: TrimReport,
     /// What became of SELinux' labels.
     pub labels: Labels,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
 }
 
-impl Report {
+impl SealProgress {
     /// What the files use now.
     pub fn used(&self) -> u64 {
         self.given.filesystems.iter().map(|fs| fs.used).sum()
@@ -99,13 +99,13 @@ impl Report {
 /// # Errors
 /// When an operation fails (its name is in the error), when the machine id has content in the
 /// end, or when imgforge is interrupted.
-pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
+pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
     let mut used_before = 0;
     for (at, _) in trim::mounted(guest, os)? {
         let space = guest.statvfs(&at)?;
         used_before += space.total - space.free;
     }
-    let mut site = Site::new(guest, os, seal.declared, seal.luks_keys)?;
+    let mut site = GuestRoot::new(guest, os, seal.declared, seal.luks_keys)?;
     for (done, operation) in seal.operations.iter().enumerate() {
         if let Run::Files(run) = operation.run {
             announce(seal, operation, done)?;
@@ -134,7 +134,7 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
     if let Some(ui) = seal.ui {
         ui.step("Giving free space back");
     }
-    Ok(Report {
+    Ok(SealProgress {
         used_before,
         given: trim::trim(guest, os)?,
         labels,
@@ -143,7 +143,7 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<Report> {
 }
 
 /// The operations on disks: nothing may be mounted meanwhile.
-fn on_devices(seal: &Seal<'_>, site: &mut Site<'_>) -> Result<()> {
+fn on_devices(seal: &Seal<'_>, site: &mut GuestRoot<'_>) -> Result<()> {
     let chosen = seal.operations.iter().enumerate();
     let devices: Vec<_> = chosen
         .filter(|(_, operation)| matches!(operation.run, Run::Devices(_)))

@@ -1,6 +1,6 @@
 //! Labels of SELinux guests: files that are written offline have none or the wrong ones.
 
-use super::Site;
+use super::GuestRoot;
 use crate::error::Result;
 
 /// The flag that has a guest label itself at its first boot and restart.
@@ -23,7 +23,7 @@ pub enum Labels {
 
 /// Labels the guest's files as its policy says. `first_boot`: whether the guest may do it itself
 /// where that fails; one whose root is in RAM would do it at each boot, and restart, for ever.
-pub(super) fn relabel(site: &Site<'_>, first_boot: bool) -> Result<Labels> {
+pub(super) fn relabel(site: &GuestRoot<'_>, first_boot: bool) -> Result<Labels> {
     let Some(contexts) = contexts(site)? else {
         return Ok(Labels::Unused);
     };
@@ -43,7 +43,7 @@ pub(super) fn relabel(site: &Site<'_>, first_boot: bool) -> Result<Labels> {
 }
 
 /// The file that says which label a path gets, if the guest uses SELinux.
-fn contexts(site: &Site<'_>) -> Result<Option<String>> {
+fn contexts(site: &GuestRoot<'_>) -> Result<Option<String>> {
     const CONFIG: &str = "/etc/selinux/config";
     if !site.guest.is_file(CONFIG)? {
         return Ok(None);
@@ -82,7 +82,7 @@ fn policy(config: &str) -> Option<String> {
 
 /// By the appliance's setfiles(8), else by the guest's own. It follows no mounts, so it gets the
 /// root of each file system; FAT has no labels to set.
-fn offline(site: &Site<'_>, contexts: &str) -> Result<bool> {
+fn offline(site: &GuestRoot<'_>, contexts: &str) -> Result<bool> {
     let guest = site.guest;
     let labelled = site
         .os

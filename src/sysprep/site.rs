@@ -21,7 +21,7 @@ enum Found {
 
 /// A mounted machine, and what must stay in it.
 #[derive(Debug)]
-pub struct Site<'g> {
+pub struct GuestRoot<'g> {
     /// The session with its disks.
     pub guest: &'g Guestfs,
     /// The operating system that is mounted.
@@ -42,7 +42,7 @@ pub struct Site<'g> {
     keep: Vec<PathBuf>,
 }
 
-impl<'g> Site<'g> {
+impl<'g> GuestRoot<'g> {
     /// Reads the guest's accounts, as their homes tell what is to be kept.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl<'g> Site<'g> {
             true => guest.read_file("/etc/passwd")?,
             false => Vec::new(),
         };
-        let mut site = Site {
+        let mut site = GuestRoot {
             guest,
             os,
             declared,
@@ -113,7 +113,7 @@ impl<'g> Site<'g> {
     /// Removes what patterns match but for directories.
     ///
     /// # Errors
-    /// As [`Site::remove`].
+    /// As [`GuestRoot::remove`].
     pub fn remove_files(&self, patterns: &[&str]) -> Result<()> {
         for found in self.find(patterns)? {
             if let Found::File(path) = found {
@@ -126,7 +126,7 @@ impl<'g> Site<'g> {
     /// Removes all files in trees but `except`; the directories stay.
     ///
     /// # Errors
-    /// As [`Site::remove`].
+    /// As [`GuestRoot::remove`].
     pub fn remove_files_below(&self, dirs: &[&str], except: &[String]) -> Result<()> {
         let patterns: Vec<String> = dirs.iter().map(|dir| format!("{dir}/*")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
@@ -195,7 +195,7 @@ impl<'g> Site<'g> {
     /// Removes everything in directories, which stay.
     ///
     /// # Errors
-    /// As [`Site::remove`].
+    /// As [`GuestRoot::remove`].
     pub fn empty(&self, dirs: &[&str]) -> Result<()> {
         dirs.iter()
             .try_for_each(|dir| self.remove(&[&format!("{dir}/*")]))

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::convert::{Form, convert, info, same};
-use super::{Made, Part, Site, Target, identity, proven};
+use super::{CheckKind, MadeFile, Target, TargetContext, identity, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -48,7 +48,7 @@ const FOOTER: u64 = 512;
 /// The first second of the format's time, in seconds since 1970.
 const YEAR_2000: u64 = 946_684_800;
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let file = site.file("vhd");
     let grown = whole(site, 1 << 20)?;
     let mut proof = convert(site, grown.as_deref(), FORM, &file)?;
@@ -59,11 +59,11 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     };
     stamp(&path, site.about.created, identity::of(&raw)?)?;
     footer(&path)?;
-    proof.push(proven(Part::Validated, "the footer"));
+    proof.push(proven(CheckKind::Validated, "the footer"));
     if let Some(grown) = grown {
         std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
     }
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "vhd",
         about: [].into(),
@@ -73,7 +73,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
 
 /// A raw copy of the source that is grown to whole `unit`s; `None` if the source is that. But for
 /// the place of a GPT's second copy it is the same disk.
-pub(super) fn whole(site: &Site<'_>, unit: u64) -> Result<Option<PathBuf>> {
+pub(super) fn whole(site: &TargetContext<'_>, unit: u64) -> Result<Option<PathBuf>> {
     let size = info(site.source.disk(), site.source.format())?.virtual_size;
     if size.is_multiple_of(unit) {
         return Ok(None);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Part, Proven, Site, proven};
+use super::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::qemu_img;
@@ -37,13 +37,13 @@ pub(super) struct Info {
     format_specific: Option<serde_json::Value>,
 }
 
-/// Converts the source, or `from` (raw) in its place, to a file of [`Site::dir`], and proves it.
+/// Converts the source, or `from` (raw) in its place, to a file of [`TargetContext::dir`], and proves it.
 pub(super) fn convert(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     from: Option<&Path>,
     form: Form,
     name: &str,
-) -> Result<Vec<Proven>> {
+) -> Result<Vec<PassedCheck>> {
     let path = site.dir.join(name);
     let (disk, format) = match from {
         Some(raw) => (raw, "raw"),
@@ -83,12 +83,12 @@ fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Result<Progr
 /// The comparison with the disk that the gate tested, byte by byte, and before it the format's own
 /// check, where it is `checked`: of its tables only, a damaged cluster passes it.
 pub(super) fn prove(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     from: Option<&Path>,
     format: &str,
     checked: bool,
     path: &Path,
-) -> Result<Vec<Proven>> {
+) -> Result<Vec<PassedCheck>> {
     site.ui.step("comparing with the sealed disk");
     let mut all = vec![];
     if checked {
@@ -96,13 +96,13 @@ pub(super) fn prove(
             .on_image(path, format)?
             .run()
             .map_err(|error| Error::gate("the artifact is damaged").cause(error))?;
-        all.push(proven(Part::Validated, "qemu-img check"));
+        all.push(proven(CheckKind::Validated, "qemu-img check"));
     }
     let info = info(path, format)?;
     stands_alone(path, &info)?;
-    all.push(proven(Part::Validated, "qemu-img info"));
+    all.push(proven(CheckKind::Validated, "qemu-img info"));
     same(site, from, path, format)?;
-    all.push(proven(Part::SameDisk, "qemu-img compare"));
+    all.push(proven(CheckKind::SameDisk, "qemu-img compare"));
     Ok(all)
 }
 
@@ -132,7 +132,12 @@ fn stands_alone(path: &Path, info: &Info) -> Result<()> {
 
 /// A guest sees the same bytes as on the sealed disk (or `from`, raw, in its place); behind its end
 /// there are only zeroes.
-pub(super) fn same(site: &Site<'_>, from: Option<&Path>, path: &Path, format: &str) -> Result<()> {
+pub(super) fn same(
+    site: &TargetContext<'_>,
+    from: Option<&Path>,
+    path: &Path,
+    format: &str,
+) -> Result<()> {
     let (disk, own) = match from {
         Some(raw) => (raw, "raw"),
         None => (site.source.disk(), site.source.format()),
@@ -158,7 +163,7 @@ mod tests {
     use crate::host::accel::Accel;
     use crate::machine::Machine;
     use crate::recipe::types::Clusters;
-    use crate::targets::{About, Source};
+    use crate::targets::{About, SystemDisk};
 
     #[test]
     fn the_call_says_both_formats() {
@@ -193,7 +198,7 @@ mod tests {
         std::fs::write(path("disk.raw"), text).unwrap();
         let scratch = path("scratch");
         let ui = crate::ui::Ui::silent().stage("web", "finish");
-        let source = Source::new(path("disk.raw"), "raw", scratch.clone(), Accel::Tcg);
+        let source = SystemDisk::new(path("disk.raw"), "raw", scratch.clone(), Accel::Tcg);
         let about = About {
             name: "web".into(),
             version: String::new(),
@@ -202,7 +207,7 @@ mod tests {
             os_version: String::new(),
             created: 0,
         };
-        let site = Site {
+        let site = TargetContext {
             source: &source,
             about: &about,
             gate: None,
@@ -214,7 +219,7 @@ mod tests {
         };
         let form = super::super::qcow2::form(Clusters::Zlib);
         let proven = convert(&site, None, form, "web.qcow2").unwrap();
-        assert!(proven.iter().any(|one| one.part == Part::SameDisk));
+        assert!(proven.iter().any(|one| one.part == CheckKind::SameDisk));
         let file = path("web.qcow2");
         let mut bytes = std::fs::read(&file).unwrap();
         let at = bytes.len() - 30_000;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Proven};
+use super::{CheckKind, PassedCheck};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::recipe::types::Allow;
-use crate::scan::{self, Report, Subject};
+use crate::scan::{self, ScanReport, Subject};
 
 /// What was proven of one artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +19,12 @@ pub struct Proof {
     /// Digest of the sealed disk that it was made from.
     pub sealed: String,
     /// Everything that was proven.
-    pub proven: Vec<Proven>,
+    pub proven: Vec<PassedCheck>,
 }
 
 impl Proof {
     /// Binds what was proven to the file.
-    pub fn new(sha512: &str, sealed: &str, proven: Vec<Proven>) -> Self {
+    pub fn new(sha512: &str, sealed: &str, proven: Vec<PassedCheck>) -> Self {
         Proof {
             sha512: sha512.to_owned(),
             sealed: sealed.to_owned(),
@@ -35,8 +35,8 @@ impl Proof {
     /// Whether everything was proven that a gate asks for.
     pub fn passed(&self) -> bool {
         let has = |part| self.proven.iter().any(|proven| proven.part == part);
-        let same = has(Part::SameDisk) || has(Part::Words);
-        has(Part::Validated) && (same || (has(Part::Scanned) && has(Part::Booted)))
+        let same = has(CheckKind::SameDisk) || has(CheckKind::Words);
+        has(CheckKind::Validated) && (same || (has(CheckKind::Scanned) && has(CheckKind::Booted)))
     }
 }
 
@@ -45,19 +45,19 @@ const SHOWN: usize = 20;
 
 /// What the recipe says about leftovers.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct LeftoverPolicy<'a> {
     /// What the scan knows about the image.
     pub subject: &'a Subject,
     /// What the recipe accepts.
     pub allow: &'a [Allow],
 }
 
-impl Asked<'_> {
+impl LeftoverPolicy<'_> {
     /// Refuses what nobody accepts.
     ///
     /// # Errors
     /// [`Kind::Gate`](crate::error::Kind::Gate) with the findings.
-    pub fn judge(&self, report: Report) -> Result<()> {
+    pub fn judge(&self, report: ScanReport) -> Result<()> {
         let refused = scan::judge(report.findings, self.allow).refused;
         if refused.is_empty() {
             return Ok(());
@@ -107,18 +107,22 @@ mod tests {
 
     #[test]
     fn a_gate_asks_for_all_its_parts() {
-        let passed = |parts: &[Part]| {
+        let passed = |parts: &[CheckKind]| {
             let all = parts.iter().map(|part| proven(*part, "x")).collect();
             Proof::new("a", "b", all).passed()
         };
-        assert!(passed(&[Part::Validated, Part::SameDisk]));
-        assert!(passed(&[Part::Validated, Part::Scanned, Part::Booted]));
+        assert!(passed(&[CheckKind::Validated, CheckKind::SameDisk]));
+        assert!(passed(&[
+            CheckKind::Validated,
+            CheckKind::Scanned,
+            CheckKind::Booted
+        ]));
         for parts in [
             &[][..],
-            &[Part::Validated],
-            &[Part::SameDisk],
-            &[Part::Validated, Part::Booted],
-            &[Part::Validated, Part::Scanned],
+            &[CheckKind::Validated],
+            &[CheckKind::SameDisk],
+            &[CheckKind::Validated, CheckKind::Booted],
+            &[CheckKind::Validated, CheckKind::Scanned],
         ] {
             assert!(!passed(parts), "{parts:?}");
         }
@@ -136,7 +140,7 @@ mod tests {
         let subject = Subject::default();
         let judged = |allow: &[Allow]| {
             let report = scan::tar(archive.as_slice(), &subject).unwrap();
-            Asked {
+            LeftoverPolicy {
                 subject: &subject,
                 allow,
             }
@@ -158,8 +162,8 @@ mod tests {
         std::fs::write(&path, "disk").unwrap();
         let sha512 = digest::file_sha512(&path).unwrap();
         let all = vec![
-            proven(Part::Validated, "qemu-img check"),
-            proven(Part::SameDisk, "qemu-img compare"),
+            proven(CheckKind::Validated, "qemu-img check"),
+            proven(CheckKind::SameDisk, "qemu-img compare"),
         ];
         let proof = Proof::new(&sha512, "s", all);
         admit(&path, Some(&proof), "s").unwrap();

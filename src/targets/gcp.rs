@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::azure::whole;
 use super::convert::same;
-use super::{Made, Part, Site, Target, proven};
+use super::{CheckKind, MadeFile, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::qemu_img;
@@ -36,7 +36,7 @@ pub(super) const TARGET: Target = Target {
 /// The only name that Google Cloud takes.
 const DISK: &str = "disk.raw";
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let file = site.file("gcp.tar.gz");
     let disk = site.scratch.join(DISK);
     match whole(site, 1 << 30)? {
@@ -62,13 +62,13 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     site.ui.step("unpacking it again");
     unpacks_to(site, &path, &disk)?;
     std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "gcp",
         about: [].into(),
         proof: vec![
-            proven(Part::Validated, "tar"),
-            proven(Part::SameDisk, "qemu-img compare"),
+            proven(CheckKind::Validated, "tar"),
+            proven(CheckKind::SameDisk, "qemu-img compare"),
         ],
     }])
 }
@@ -86,7 +86,7 @@ fn arguments(dir: &Path, created: u64, to: &Path) -> Program {
 }
 
 /// Nothing but the disk is in the archive, and it is the same.
-fn unpacks_to(site: &Site<'_>, archive: &Path, disk: &Path) -> Result<()> {
+fn unpacks_to(site: &TargetContext<'_>, archive: &Path, disk: &Path) -> Result<()> {
     let listed = Program::new("tar").arg("-tzf").arg(archive).text()?;
     if listed != DISK {
         return Err(Error::gate(format!(

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::convert::convert;
 use super::qcow2::form;
-use super::{Made, Part, Site, Target, proven, streams};
+use super::{CheckKind, MadeFile, Target, TargetContext, proven, streams};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -34,7 +34,7 @@ pub(super) const TARGET: Target = Target {
 /// What a firmware that asks for signatures starts.
 const SHIM: &str = "usr/lib/shim";
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let (disk, metadata) = (site.file("incus.qcow2"), site.file("incus.tar.xz"));
     if site.gate.is_some() && site.machine.firmware == Firmware::Bios {
         site.ui.ui().warning(
@@ -65,19 +65,19 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
     }
     let combined = streams::combined(&[path, site.dir.join(&disk)])?;
     Ok(vec![
-        Made {
+        MadeFile {
             file: disk,
             format: "qcow2",
             about: [].into(),
             proof,
         },
-        Made {
+        MadeFile {
             file: metadata,
             format: "incus-metadata",
             about: [("combined-sha256".to_owned(), combined)].into(),
             proof: vec![
-                proven(Part::Validated, "tar"),
-                proven(Part::Words, "imgforge"),
+                proven(CheckKind::Validated, "tar"),
+                proven(CheckKind::Words, "imgforge"),
             ],
         },
     ])

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::Tree;
-use super::{Site, Target};
+use super::{Target, TargetContext};
 use crate::error::{Error, Result};
 use crate::machine::Arch;
 
@@ -32,7 +32,7 @@ fn generic(arch: Arch) -> String {
 ///
 /// # Errors
 /// When a target needs a generic one.
-pub(crate) fn foresee(needs: &[(&str, Groups)], arch: Arch, packages: &[String]) -> Result<()> {
+pub(crate) fn preflight(needs: &[(&str, Groups)], arch: Arch, packages: &[String]) -> Result<()> {
     let has_generic = packages.iter().any(|name| {
         name.starts_with("linux-image-") && !CLOUDS.iter().any(|cloud| name.contains(cloud))
     });
@@ -50,7 +50,7 @@ pub(crate) fn foresee(needs: &[(&str, Groups)], arch: Arch, packages: &[String])
 ///
 /// # Errors
 /// When the disk has no kernel, or none that will do.
-pub(super) fn check(target: &Target, site: &Site<'_>) -> Result<()> {
+pub(super) fn check(target: &Target, site: &TargetContext<'_>) -> Result<()> {
     if target.modules.is_empty() {
         return Ok(());
     }
@@ -158,7 +158,7 @@ mod tests {
         let said = |target: &str, packages: &[&str]| {
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
             let modules = find(target).unwrap().modules;
-            foresee(&[(target, modules)], Arch::default(), &packages)
+            preflight(&[(target, modules)], Arch::default(), &packages)
         };
         for packages in [&[][..], &["linux-image-cloud-amd64"], &["nginx"]] {
             let error = said("ova", packages).unwrap_err();

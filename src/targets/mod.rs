@@ -45,8 +45,8 @@ use crate::recipe::types::{Step, Targets};
 use crate::ui::StageUi;
 use crate::units::Size;
 
-pub use gate::{Asked, Proof};
-pub use source::Source;
+pub use gate::{LeftoverPolicy, Proof};
+pub use source::SystemDisk;
 
 /// Every target, in the order of the documentation.
 pub const TARGETS: &[Target] = &[
@@ -90,11 +90,11 @@ pub struct Target {
     pub steps: fn(&Targets) -> Vec<Step>,
     /// How the first artifact, a disk, is tried out; `None` where making it proves it.
     pub trial: Option<fn(&Targets, &About, Size) -> Trial>,
-    /// Makes the files in [`Site::dir`].
-    pub make: fn(&Site<'_>, &Targets) -> Result<Vec<Made>>,
+    /// Makes the files in [`TargetContext::dir`].
+    pub make: fn(&TargetContext<'_>, &Targets) -> Result<Vec<MadeFile>>,
 }
 
-/// Where, below [`Site::scratch`], a target leaves the disk that is in its artifacts, if it is
+/// Where, below [`TargetContext::scratch`], a target leaves the disk that is in its artifacts, if it is
 /// neither an artifact itself nor the source's: a qcow2.
 pub const DISK: &str = "disk.qcow2";
 
@@ -150,13 +150,13 @@ impl About {
 
 /// What a target works with.
 #[derive(Debug, Clone, Copy)]
-pub struct Site<'a> {
+pub struct TargetContext<'a> {
     /// The disk, which is not changed.
-    pub source: &'a Source,
+    pub source: &'a SystemDisk,
     /// What it is.
     pub about: &'a About,
     /// What its gate asks; a disk without a recipe has none.
-    pub gate: Option<Asked<'a>>,
+    pub gate: Option<LeftoverPolicy<'a>>,
     /// Whether what is made is proven: only who measures does without, and can publish none of it.
     pub proving: bool,
     /// The machine that it is for.
@@ -169,7 +169,7 @@ pub struct Site<'a> {
     pub ui: &'a StageUi,
 }
 
-impl Site<'_> {
+impl TargetContext<'_> {
     /// The name of an artifact, `NAME-VERSION.END`.
     pub fn file(&self, end: &str) -> String {
         format!("{}.{end}", self.about.stem())
@@ -183,20 +183,20 @@ impl Site<'_> {
 
 /// A file that a target made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its name in [`Site::dir`].
+pub struct MadeFile {
+    /// Its name in [`TargetContext::dir`].
     pub file: String,
     /// What it is, as `qcow2`.
     pub format: &'static str,
     /// What is known of it beside target and format.
     pub about: BTreeMap<String, String>,
     /// What was proven of it.
-    pub proof: Vec<Proven>,
+    pub proof: Vec<PassedCheck>,
 }
 
 /// One artifact in a stage's facts.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Told {
+pub struct ArtifactRecord {
     /// Its name in the stage's entry.
     pub file: String,
     /// Its SHA-512, in hex.
@@ -211,9 +211,9 @@ pub struct Told {
 /// One thing that was proven of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Proven {
+pub struct PassedCheck {
     /// Which part of the gate it is.
-    pub part: Part,
+    pub part: CheckKind,
     /// By what, such as `qemu-img check`.
     pub by: String,
 }
@@ -223,7 +223,7 @@ pub struct Proven {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Part {
+pub enum CheckKind {
     /// Its format's own checks.
     Validated,
     /// No leftovers of the build are in it.
@@ -237,8 +237,8 @@ pub enum Part {
 }
 
 /// Something that was proven.
-pub fn proven(part: Part, by: impl Into<String>) -> Proven {
-    Proven {
+pub fn proven(part: CheckKind, by: impl Into<String>) -> PassedCheck {
+    PassedCheck {
         part,
         by: by.into(),
     }
@@ -256,7 +256,7 @@ pub fn size_of(disk: &Path, format: &str) -> Result<u64> {
 ///
 /// # Errors
 /// When it has not.
-pub fn ask(target: &Target, site: &Site<'_>) -> Result<()> {
+pub fn ask(target: &Target, site: &TargetContext<'_>) -> Result<()> {
     kernel::check(target, site)
 }
 
@@ -267,10 +267,10 @@ pub fn ask(target: &Target, site: &Site<'_>) -> Result<()> {
 /// When the disk lacks what the target needs, a program fails, or a file is not what it should be.
 pub fn make(
     target: &Target,
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     targets: &Targets,
     sealed: Option<&str>,
-) -> Result<Vec<Told>> {
+) -> Result<Vec<ArtifactRecord>> {
     interrupt::check()?;
     let made = (target.make)(site, targets)?;
     let told = made.into_iter().map(|made| {
@@ -282,7 +282,7 @@ pub fn make(
         about.insert("os".into(), site.about.os.clone());
         about.insert("os-version".into(), site.about.os_version.clone());
         let proof = sealed.map(|sealed| Proof::new(&sha512, sealed, made.proof));
-        Ok(Told {
+        Ok(ArtifactRecord {
             file: made.file,
             sha512,
             about,
@@ -297,7 +297,7 @@ pub fn make(
 ///
 /// # Errors
 /// When the disk lacks what the target or its steps need.
-pub fn foresee(target: &Target, site: &Site<'_>, targets: &Targets) -> Result<()> {
+pub fn preflight(target: &Target, site: &TargetContext<'_>, targets: &Targets) -> Result<()> {
     // The recipe's own steps may install another kernel.
     let own = targets.own_steps();
     if !own

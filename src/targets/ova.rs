@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::convert::info;
 use super::ovf::{Machine, Reader, describe};
-use super::{Made, Part, Site, Target, proven, vmdk};
+use super::{CheckKind, MadeFile, Target, TargetContext, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -37,7 +37,7 @@ pub(super) const TARGET: Target = Target {
     make,
 };
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let stem = site.about.stem();
     let file = site.file("ova");
     let (ovf, list, disk) = (
@@ -84,8 +84,8 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
             "{file} holds its parts in a wrong order"
         )));
     }
-    proof.push(proven(Part::Validated, "tar"));
-    Ok(vec![Made {
+    proof.push(proven(CheckKind::Validated, "tar"));
+    Ok(vec![MadeFile {
         file,
         format: "ova",
         about: [].into(),
@@ -94,7 +94,7 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
 }
 
 /// An archive in the plain form of ustar.
-fn pack(to: &Path, site: &Site<'_>, texts: &[(&String, &[u8])], disk: &str) -> Result<()> {
+fn pack(to: &Path, site: &TargetContext<'_>, texts: &[(&String, &[u8])], disk: &str) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(
         1 << 20,

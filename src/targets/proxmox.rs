@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::convert::convert;
 use super::qcow2::form;
-use super::{Made, Part, Site, Target, proven};
+use super::{CheckKind, MadeFile, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -30,7 +30,7 @@ pub(super) const TARGET: Target = Target {
     make,
 };
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let file = site.file("proxmox.qcow2");
     let proof = convert(site, None, form(Clusters::Zlib), &file)?;
     let tree = site.source.tree(site.ui)?;
@@ -54,19 +54,19 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
         .run()
         .map_err(|error| Error::internal("the script for Proxmox is no script").cause(error))?;
     Ok(vec![
-        Made {
+        MadeFile {
             file,
             format: "qcow2",
             about: [].into(),
             proof,
         },
-        Made {
+        MadeFile {
             file: script,
             format: "proxmox-script",
             about: [].into(),
             proof: vec![
-                proven(Part::Validated, "sh -n"),
-                proven(Part::Words, "imgforge"),
+                proven(CheckKind::Validated, "sh -n"),
+                proven(CheckKind::Words, "imgforge"),
             ],
         },
     ])

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::convert::{Form, convert};
-use super::{Made, Site, Target};
+use super::{MadeFile, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Clusters, Qcow2, Targets};
@@ -42,11 +42,11 @@ pub(super) fn form(clusters: Clusters) -> Form {
     }
 }
 
-fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
     let options = targets.qcow2.unwrap_or_default();
     let file = site.file("qcow2");
     let proof = convert(site, None, form(options.compression), &file)?;
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "qcow2",
         about: [].into(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::convert::{Form, convert};
-use super::{Made, Site, Target};
+use super::{MadeFile, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 use crate::recipe::types::{Raw, Targets};
@@ -35,10 +35,10 @@ const FORM: Form = Form {
     checked: false,
 };
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let file = site.file("raw");
     let proof = convert(site, None, FORM, &file)?;
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "raw",
         about: [].into(),

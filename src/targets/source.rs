@@ -13,7 +13,7 @@ use crate::ui::StageUi;
 
 /// A disk with one operating system.
 #[derive(Debug)]
-pub struct Source {
+pub struct SystemDisk {
     disk: PathBuf,
     format: &'static str,
     scratch: PathBuf,
@@ -23,10 +23,10 @@ pub struct Source {
     guests: Arc<Guests>,
 }
 
-impl Source {
+impl SystemDisk {
     /// A disk in the format `raw` or `qcow2`, with its backing files; copies go to `scratch`.
     pub fn new(disk: PathBuf, format: &'static str, scratch: PathBuf, accel: Accel) -> Self {
-        Source {
+        SystemDisk {
             disk,
             format,
             scratch,
@@ -40,9 +40,9 @@ impl Source {
     /// A qcow2 made from this disk, with a directory of its own for copies; the guests of both
     /// count together.
     pub fn derived(&self, disk: PathBuf, scratch: PathBuf) -> Self {
-        Source {
+        SystemDisk {
             guests: Arc::clone(&self.guests),
-            ..Source::new(disk, "qcow2", scratch, self.accel)
+            ..SystemDisk::new(disk, "qcow2", scratch, self.accel)
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use xz2::write::XzEncoder;
 
-use super::{Part, Proof, Told, proven};
+use super::{ArtifactRecord, CheckKind, Proof, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::Os;
 use crate::host::qemu_img::qemu_img;
@@ -41,7 +41,7 @@ pub struct About<'a> {
 ///
 /// # Errors
 /// When `qemu-img` fails, or the copy is not the disk that the gate tested.
-pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
+pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<ArtifactRecord>> {
     let stem = format!("{}-{}", about.name, about.version);
     let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
     qemu_img(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4"])
@@ -76,12 +76,12 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
     let mut incus = words("incus", "incus-metadata");
     incus.insert("combined-sha256".into(), combined);
     let same = [
-        proven(Part::Validated, "qemu-img compare"),
-        proven(Part::SameDisk, "qemu-img compare"),
+        proven(CheckKind::Validated, "qemu-img compare"),
+        proven(CheckKind::SameDisk, "qemu-img compare"),
     ];
     let described = [
-        proven(Part::Validated, "imgforge"),
-        proven(Part::Words, "imgforge"),
+        proven(CheckKind::Validated, "imgforge"),
+        proven(CheckKind::Words, "imgforge"),
     ];
     let made = [
         (disk, words("disk", "qcow2"), same),
@@ -90,7 +90,7 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<Told>> {
     made.into_iter()
         .map(|(file, words, parts)| {
             let sha512 = crate::digest::file_sha512(&dir.join(&file))?;
-            Ok(Told {
+            Ok(ArtifactRecord {
                 file,
                 proof: Some(Proof::new(&sha512, about.sealed, parts.to_vec())),
                 sha512,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::docker::{run, scanned, shell, strip, tell_holes, write_layer};
 use super::rootfs::NO_INODE;
 use super::tree::{Content, Kind, Node, Tree};
-use super::{Made, Part, Site, Target, proven};
+use super::{CheckKind, MadeFile, Target, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -49,7 +49,7 @@ const MASKED: &[&str] = &[
 
 const SHADOW: &str = "etc/shadow";
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let tree = site.source.tree(site.ui)?;
     let nodes = nodes(&tree, &site.about.name);
     tell_holes(site, &nodes);
@@ -64,11 +64,11 @@ fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
             return Err(Error::gate(format!("{file} lacks {wanted}")));
         }
     }
-    let mut proof = vec![proven(Part::Validated, "tar")];
+    let mut proof = vec![proven(CheckKind::Validated, "tar")];
     proof.extend(scanned(site, &path, Layer::Gzip)?);
     let config = json!({"config": {"Cmd": [shell]}});
     proof.push(run::try_out(site, &path, Layer::Gzip, &config)?);
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "wsl",
         about: [].into(),

@@ -25,7 +25,7 @@ pub trait Reporter: Send + Sync {
 
 /// How events are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Renderer {
     /// Who draws them.
     pub style: Style,
     /// Lines of guests and programs are shown.
@@ -48,7 +48,7 @@ pub enum Style {
 }
 
 /// The reporter of a command; `summary` sees every event too.
-pub fn choose(look: Look, summary: Arc<Summary>) -> Ui {
+pub fn choose(look: Renderer, summary: Arc<Summary>) -> Ui {
     let terminal = std::io::stderr().is_terminal()
         && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -3,7 +3,7 @@
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::node::{Entry, Node, Value};
+use super::node::{MapEntry, Node, Value};
 use super::source::Loc;
 
 /// A value that does not fit its type though it fits the schema.
@@ -120,7 +120,7 @@ impl<'de> IntoDeserializer<'de, Misfit> for &'de Node {
 }
 
 struct Entries<'de> {
-    entries: &'de [Entry],
+    entries: &'de [MapEntry],
     next: usize,
 }
 
@@ -144,7 +144,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
     }
 }
 
-struct Variant<'de>(&'de Entry);
+struct Variant<'de>(&'de MapEntry);
 
 impl<'de> de::EnumAccess<'de> for Variant<'de> {
     type Error = Misfit;

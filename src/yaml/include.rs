@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::beneath;
-use super::node::{Entry, Node, Value};
+use super::node::{MapEntry, Node, Value};
 use super::parse;
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
@@ -205,7 +205,7 @@ impl Reader {
         }
     }
 
-    fn targets(&mut self, include: &Entry) -> Vec<(PathBuf, Loc)> {
+    fn targets(&mut self, include: &MapEntry) -> Vec<(PathBuf, Loc)> {
         let Value::Seq(items) = &include.value.value else {
             let message = format!(
                 "`include` is a list of files, and this is {}",

@@ -26,12 +26,12 @@ pub enum Value {
     /// A list.
     Seq(Vec<Node>),
     /// A map, in the order written.
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct MapEntry {
     /// The key.
     pub key: String,
     /// Place of the key.
@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// The entries, if it is a map, else none.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[MapEntry] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// The entries to change.
-    pub fn entries_mut(&mut self) -> &mut [Entry] {
+    pub fn entries_mut(&mut self) -> &mut [MapEntry] {
         match &mut self.value {
             Value::Map(entries) => entries,
             _ => &mut [],
@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// An entry of a map.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&MapEntry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// Takes an entry out of a map.
-    pub fn remove(&mut self, key: &str) -> Option<Entry> {
+    pub fn remove(&mut self, key: &str) -> Option<MapEntry> {
         match &mut self.value {
             Value::Map(entries) => {
                 let at = entries.iter().position(|entry| entry.key == key)?;
@@ -137,7 +137,7 @@ impl Node {
     }
 
     /// Sets a key of a map, in place or at the end.
-    pub fn set(&mut self, entry: Entry) {
+    pub fn set(&mut self, entry: MapEntry) {
         if let Value::Map(entries) = &mut self.value {
             match entries.iter_mut().find(|other| other.key == entry.key) {
                 Some(place) => *place = entry,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::node::{Entry, Node, Value};
+use super::node::{MapEntry, Node, Value};
 use super::problem::{Problem, Problems};
 use super::source::{FileId, Loc};
 
@@ -87,7 +87,7 @@ enum Frame {
         loc: Loc,
         anchor: usize,
         flow: bool,
-        entries: Vec<Entry>,
+        entries: Vec<MapEntry>,
         merged: Vec<Node>,
         /// A key that waits for its value; `Some(None)` for one that is not a word.
         key: Option<Option<(String, Loc, bool)>>,
@@ -240,7 +240,7 @@ impl Builder<'_> {
     }
 
     /// Adds what `<<` brings, below the map's own keys; of several maps the earlier wins.
-    fn merge(&mut self, entries: &mut Vec<Entry>, merged: Vec<Node>) {
+    fn merge(&mut self, entries: &mut Vec<MapEntry>, merged: Vec<Node>) {
         for node in merged {
             let loc = node.loc;
             let maps = match node.value {
@@ -315,7 +315,7 @@ impl Builder<'_> {
                             .label("again here")
                             .also(first.key_loc, "first here"),
                     ),
-                    None => entries.push(Entry {
+                    None => entries.push(MapEntry {
                         key: word,
                         key_loc,
                         value: node,

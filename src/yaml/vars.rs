@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{Entry, Node, Value};
+use super::node::{MapEntry, Node, Value};
 use super::problem::{Problem, Problems};
 use super::source::Loc;
 use super::template::{self, Piece, Vars};
@@ -152,7 +152,7 @@ pub fn expand_node(problems: &mut Problems, node: &mut Node, vars: &Vars) {
             .for_each(|item| expand_node(problems, item, vars)),
         Value::Map(entries) => entries
             .iter_mut()
-            .for_each(|Entry { value, .. }| expand_node(problems, value, vars)),
+            .for_each(|MapEntry { value, .. }| expand_node(problems, value, vars)),
     }
 }
 

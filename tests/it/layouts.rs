@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
-use imgforge::sysprep::{Declared, How, Labels, Report, Seal, Trimmed, allocated, seal, select};
+use imgforge::sysprep::{
+    Declared, How, Labels, Seal, SealProgress, Trimmed, allocated, seal, select,
+};
 
 use crate::gate::world;
 use crate::phony::Phony;
@@ -58,7 +60,7 @@ fn sh(guest: &Guestfs, line: &str) -> String {
     guest.debug("sh", &[line]).unwrap().trim().to_owned()
 }
 
-fn run(guest: &Guestfs, root: &str) -> Report {
+fn run(guest: &Guestfs, root: &str) -> SealProgress {
     guest.inspect_os().unwrap();
     let os = guest.mount_os(root).unwrap();
     let report = seal_with(guest, &os, &["default"]);
@@ -66,7 +68,7 @@ fn run(guest: &Guestfs, root: &str) -> Report {
     report
 }
 
-pub(crate) fn seal_with(guest: &Guestfs, os: &Os, words: &[&str]) -> Report {
+pub(crate) fn seal_with(guest: &Guestfs, os: &Os, words: &[&str]) -> SealProgress {
     let options = Seal {
         operations: &select(words).unwrap(),
         identity: None,

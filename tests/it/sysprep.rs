@@ -8,8 +8,8 @@ use std::path::Path;
 use imgforge::guest::{Guestfs, Os};
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
-    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Report, Seal, empty_journals, seal,
-    select,
+    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Seal, SealProgress, empty_journals,
+    seal, select,
 };
 
 use crate::phony::Phony;
@@ -55,7 +55,7 @@ fn planted_debian() -> Phony {
 }
 
 /// Everything but what makes new UUIDs or asks questions.
-fn run_seal(guest: &Guestfs, os: &Os, declared: &Declared) -> Report {
+fn run_seal(guest: &Guestfs, os: &Os, declared: &Declared) -> SealProgress {
     let words = ["all", "-fs-uuids", "-flag-reconfiguration", "-user-account"];
     let operations = select(&words).unwrap();
     let identity = ImageIdentity {

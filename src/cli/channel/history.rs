@@ -6,7 +6,7 @@ use super::super::place::{self, Which};
 use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::State;
-use crate::repository::state::{Frozen, Moved};
+use crate::repository::state::{ChannelEvent, Frozen};
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge channel history`.
@@ -32,7 +32,7 @@ enum Line<'a> {
     Image {
         image: &'a str,
         #[serde(flatten)]
-        moved: &'a Moved,
+        moved: &'a ChannelEvent,
     },
     Channel {
         channel: &'a str,

@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 use super::{App, out};
 use crate::error::Result;
-use crate::repository::state::Moved;
+use crate::repository::state::ChannelEvent;
 
 /// The arguments of `imgforge channel`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ impl Channel {
 }
 
 /// Prints what a channel has now.
-pub(in crate::cli) fn tell(name: &str, moved: &[Moved]) -> Result<()> {
+pub(in crate::cli) fn tell(name: &str, moved: &[ChannelEvent]) -> Result<()> {
     for one in moved {
         let (channel, arch) = (&one.channel, &one.arch);
         let replaced = one

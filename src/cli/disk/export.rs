@@ -10,7 +10,7 @@ use crate::host::outlet::{Folder, Over};
 use crate::host::{interrupt, memory};
 use crate::machine::Machine;
 use crate::pipeline::graph::{self, Node, Room};
-use crate::targets::{self, About, Site, Source, Target};
+use crate::targets::{self, About, SystemDisk, Target, TargetContext};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -65,17 +65,17 @@ impl Export {
         let ui = app.ui.stage(disk::name(&self.file), "export");
         let (shared, format) = (draft.path().join("shared"), disk.format.name());
         std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
-        let source = Source::new(disk.taken.path().to_owned(), format, shared, host.accel()?);
+        let source = SystemDisk::new(disk.taken.path().to_owned(), format, shared, host.accel()?);
         let about = self.about(name, &source, &ui)?;
         let place = |target: &Target, what: &str| {
             let path = draft.path().join(format!("{}-{what}", target.name));
             std::fs::create_dir_all(&path).doing(|| format!("making {}", path.display()))?;
             Ok::<_, Error>(path)
         };
-        let with = |target: &Target, work: &dyn Fn(&Site<'_>) -> Result<()>| {
+        let with = |target: &Target, work: &dyn Fn(&TargetContext<'_>) -> Result<()>| {
             interrupt::check()?;
             let (made, scratch) = (place(target, "files")?, place(target, "scratch")?);
-            work(&Site {
+            work(&TargetContext {
                 source: &source,
                 about: &about,
                 gate: None,
@@ -145,7 +145,7 @@ impl Export {
 
     /// The system is looked at only where a target tells of it. Nothing is from the file's own
     /// times, so that equal disks give equal files.
-    fn about(&self, name: String, source: &Source, ui: &StageUi) -> Result<About> {
+    fn about(&self, name: String, source: &SystemDisk, ui: &StageUi) -> Result<About> {
         let tells = self.targets.iter().any(|target| target.reads);
         let tree = tells.then(|| source.tree(ui)).transpose()?;
         let word = |key: &str| tree.as_ref().and_then(|tree| tree.os_release(key));
@@ -162,7 +162,7 @@ impl Export {
 }
 
 /// Makes the target's files, and gives each its place by one rename.
-fn make(target: &Target, site: &Site<'_>, folder: &Folder) -> Result<()> {
+fn make(target: &Target, site: &TargetContext<'_>, folder: &Folder) -> Result<()> {
     for told in targets::make(target, site, &(target.alone)(), None)? {
         let made = site.dir.join(&told.file);
         let name = made.file_name().unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::error::{Context as _, Result};
 use crate::host::diskfile;
 use crate::host::imagefile::ImageFile;
 use crate::host::outlet::Outlet;
-use crate::host::taken::{self, Taken};
+use crate::host::taken::{self, PinnedFile};
 use crate::host::temporary;
 use crate::pack::{self, BlockCache, Options, Packed};
 use crate::recipe::types::{Filter, Profile};
@@ -89,7 +89,7 @@ impl Pack {
         if ImageFile::of_open(&raw).doing(doing)? != ImageFile::Qcow2 {
             return pack::compress_open(raw, &file, &out, &options, ui);
         }
-        let disk = Taken::disk(&file, "qcow2", &self.backing)?;
+        let disk = PinnedFile::disk(&file, "qcow2", &self.backing)?;
         let scratch = tempfile::Builder::new()
             .prefix(".imgforge-")
             .tempdir_in(temporary::beside(&out.real()))

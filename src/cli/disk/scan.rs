@@ -10,7 +10,7 @@ use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::temporary;
 use crate::recipe::types::Allow;
-use crate::scan::{self, Accepted, Finding, Form, Host, Known, Report, SHORTEST, Subject};
+use crate::scan::{self, Accepted, Finding, Form, Host, Known, SHORTEST, ScanReport, Subject};
 
 /// Why an entry of `--allow` accepts something: somebody wrote it there.
 const ASKED: &str = "accepted on the command line";
@@ -104,7 +104,7 @@ impl Scan {
         }
     }
 
-    fn scan(&self, app: &App, file: &Path, subject: &Subject) -> Result<Report> {
+    fn scan(&self, app: &App, file: &Path, subject: &Subject) -> Result<ScanReport> {
         std::fs::metadata(file).map_err(|cause| {
             Error::usage(format!("{} cannot be read", file.display())).cause(cause)
         })?;

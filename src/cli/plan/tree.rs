@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::recipe::types::From;
+use crate::recipe::types::Parent;
 use crate::stage::plan::Plan;
 
 /// One line an image, below the image that it builds on.
@@ -39,7 +39,7 @@ impl Row {
         Row {
             name: plan.image().to_owned(),
             parent: match &plan.resolved.recipe.from {
-                Some(From::Recipe(parent)) => Some(parent.clone()),
+                Some(Parent::Recipe(parent)) => Some(parent.clone()),
                 _ => None,
             },
             state: match &plan.pin {

@@ -10,7 +10,7 @@ use crate::units::Size;
 
 /// The arguments of `imgforge repo copy`.
 #[derive(Debug, clap::Args)]
-pub struct Copy {
+pub struct CopyRepository {
     /// The directory that gets the copy
     #[arg(value_name = "DEST")]
     dest: PathBuf,
@@ -18,7 +18,7 @@ pub struct Copy {
     which: Which,
 }
 
-impl Copy {
+impl CopyRepository {
     /// Runs the verb.
     ///
     /// # Errors

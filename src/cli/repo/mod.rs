@@ -33,7 +33,7 @@ enum Verb {
     /// Says which images and revisions have a package
     Query(query::Query),
     /// Copies the repository to a directory, or brings a copy up to date
-    Copy(copy::Copy),
+    Copy(copy::CopyRepository),
     /// Changes the signing key, with a time in which both keys work
     RotateKey(rotate_key::RotateKey),
 }

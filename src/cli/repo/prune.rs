@@ -3,7 +3,7 @@
 use super::super::place::{self, Which};
 use super::super::{App, out};
 use crate::error::Result;
-use crate::repository::{self, Doomed, Fate, Policy};
+use crate::repository::{self, Fate, Policy, PruneCandidate};
 use crate::units::{Size, Span};
 
 /// The arguments of `imgforge repo prune`.
@@ -54,7 +54,7 @@ impl Prune {
     }
 }
 
-fn line(doomed: &Doomed, done: bool) -> String {
+fn line(doomed: &PruneCandidate, done: bool) -> String {
     let numbers: Vec<String> = doomed.revisions.iter().map(u64::to_string).collect();
     let (name, numbers) = (&doomed.name, numbers.join(", "));
     let size = Size::bytes(doomed.size).human();

@@ -11,9 +11,9 @@ use crate::gpg::{self, Keyring, Signers};
 use crate::http::Url;
 use crate::index::{self, clients};
 use crate::pull::configured_at;
-use crate::repository::place::Place;
-use crate::repository::seen::Seen;
-use crate::repository::verify::{Report, audit};
+use crate::repository::place::LocalRepository;
+use crate::repository::seen::RememberedRepository;
+use crate::repository::verify::{VerifyReport, audit};
 use crate::units::Size;
 
 /// The most faults that are shown.
@@ -65,7 +65,7 @@ impl Verify {
         self.tell(&place, &report)
     }
 
-    fn tell(&self, place: &str, report: &Report) -> Result<()> {
+    fn tell(&self, place: &str, report: &VerifyReport) -> Result<()> {
         if self.json {
             out::json(&json!({
                 "place": place,
@@ -145,12 +145,12 @@ fn configured(app: &App, place: &str) -> Result<Signers> {
     let url = Url::parse_or_path(place)?;
     match configured_at(&config, &root, &url).map(|known| (known, url.local())) {
         Some((known, Some(path))) => {
-            let place = Place::at(known, place, path, &root);
+            let place = LocalRepository::at(known, place, path, &root);
             place.trusted(&config, store.state(), &app.ui)
         }
         Some((known, None)) if known.signers(&root).is_named() => Ok(known.signers(&root)),
         _ => {
-            let known = Seen::of(store.state(), &url).remembered();
+            let known = RememberedRepository::of(store.state(), &url).remembered();
             Ok(known.map_or_else(Signers::default, Signers::of_keyring))
         }
     }

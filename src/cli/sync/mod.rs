@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// The arguments of `imgforge sync`.
 #[derive(Debug, clap::Args)]
-pub struct Sync {
+pub struct SyncCloud {
     /// The kind of cloud.
     #[command(subcommand)]
     cloud: Cloud,
@@ -22,7 +22,7 @@ enum Cloud {
     Openstack(openstack::OpenStack),
 }
 
-impl Sync {
+impl SyncCloud {
     /// Runs the verb.
     ///
     /// # Errors

@@ -10,9 +10,9 @@ use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::machine::Arch;
-use crate::repository::state::{Beside, Revision};
+use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, verify};
-use crate::sync::openstack::{Settings, Wanted, sync};
+use crate::sync::openstack::{DesiredImage, Settings, sync};
 use crate::targets::openstack::Manifest;
 use crate::ui::summary::table;
 
@@ -68,7 +68,7 @@ impl OpenStack {
     }
 
     /// What each image should have, the newest first.
-    fn wanted(&self, app: &App) -> Result<Vec<(String, Vec<Wanted>)>> {
+    fn wanted(&self, app: &App) -> Result<Vec<(String, Vec<DesiredImage>)>> {
         if self.manifests.is_empty() {
             let (path, signers, seen) = self.which.to_read(app)?;
             let state = State::read(&path)?;
@@ -81,7 +81,7 @@ impl OpenStack {
                 .map(|name| of_channel(&state, channel, name, self.keep.get()))
                 .collect();
         }
-        let mut all: Vec<(String, Vec<Wanted>)> = vec![];
+        let mut all: Vec<(String, Vec<DesiredImage>)> = vec![];
         for path in self.manifests.iter().rev() {
             let wanted = read(path)?;
             let name = wanted.manifest.name.clone();
@@ -101,7 +101,7 @@ fn of_channel(
     channel: &str,
     name: &str,
     keep: usize,
-) -> Result<(String, Vec<Wanted>)> {
+) -> Result<(String, Vec<DesiredImage>)> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
@@ -126,14 +126,14 @@ fn of_channel(
             None => versions.push((version, number)),
         }
     }
-    let all: Vec<(&Revision, &Beside)> = versions
+    let all: Vec<(&Revision, &CompanionRecord)> = versions
         .iter()
         .rev()
         .filter_map(|(_, number)| image.revisions.get(number))
         .filter_map(|one| Some((one, manifest(one)?)))
         .collect();
     let offered = all.iter().filter(|(one, _)| one.offered()).take(keep);
-    let wanted: Vec<Wanted> = offered
+    let wanted: Vec<DesiredImage> = offered
         .map(|(_, file)| of_file(state, file))
         .collect::<Result<_>>()?;
     // Where all was yanked, it must go out of sight.
@@ -147,13 +147,13 @@ fn of_channel(
 }
 
 /// What tells OpenStack about a revision.
-fn manifest(revision: &Revision) -> Option<&Beside> {
+fn manifest(revision: &Revision) -> Option<&CompanionRecord> {
     let mut files = revision.artifacts().map(|(_, file)| file);
     files.find(|file| file.word("format") == "openstack-manifest")
 }
 
 /// As [`read`], of what a repository has.
-fn of_file(state: &State, file: &Beside) -> Result<Wanted> {
+fn of_file(state: &State, file: &CompanionRecord) -> Result<DesiredImage> {
     let path = state.root.join(&file.path);
     let bytes = state.read_file(&file.path)?;
     if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
@@ -167,14 +167,14 @@ fn of_file(state: &State, file: &Beside) -> Result<Wanted> {
 }
 
 /// Reads a manifest and looks whether the disk beside it is the one it tells of.
-fn read(path: &Path) -> Result<Wanted> {
+fn read(path: &Path) -> Result<DesiredImage> {
     let bytes = std::fs::read(path)
         .map_err(|cause| Error::usage(format!("{} cannot be read", path.display())).cause(cause))?;
     parse(path, &bytes)
 }
 
 /// As [`read`], of what was read already.
-fn parse(path: &Path, bytes: &[u8]) -> Result<Wanted> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<DesiredImage> {
     let none = || Error::usage(format!("{} is no manifest for OpenStack", path.display()));
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|cause| none().cause(cause))?;
     if Path::new(&manifest.file).file_name() != Some(manifest.file.as_ref()) {
@@ -188,5 +188,5 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Wanted> {
         return Err(Error::gate(format!("{} is damaged", file.display()))
             .cause("it is not the file that the manifest tells of"));
     }
-    Ok(Wanted { manifest, file })
+    Ok(DesiredImage { manifest, file })
 }

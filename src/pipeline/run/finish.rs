@@ -17,7 +17,7 @@ use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::seal::Sealed;
 use crate::stage::{Artifact, artifacts};
 use crate::store::{Draft, Facts as _, Layer};
-use crate::targets::{self, Source, Target};
+use crate::targets::{self, SystemDisk, Target};
 use crate::units::Size;
 
 impl Run<'_> {
@@ -50,7 +50,7 @@ impl Run<'_> {
             Some(_) => host.accel()?,
             None => Accel::Tcg,
         };
-        let source = Source::new(sealed.entry().disk(), "qcow2", scratch, accel);
+        let source = SystemDisk::new(sealed.entry().disk(), "qcow2", scratch, accel);
         let finished: Mutex<BTreeMap<String, Layer<Finished>>> = Mutex::default();
         let (nodes, room) = (
             targets(&planned, &self.plan.resolved),
@@ -90,7 +90,7 @@ impl Run<'_> {
 ///
 /// # Errors
 /// When a target needs the generic kernel and no recipe of the chain installs one.
-pub(super) fn foresee(plan: &Plan) -> Result<()> {
+pub(super) fn preflight(plan: &Plan) -> Result<()> {
     let mut chain: Vec<&Plan> = vec![plan];
     while let Some(base) = chain.last().and_then(|plan| plan.base.as_deref()) {
         chain.push(base);
@@ -117,7 +117,7 @@ pub(super) fn foresee(plan: &Plan) -> Result<()> {
         .chain(named)
         .collect();
     let recipe = &plan.resolved.recipe;
-    targets::kernel::foresee(
+    targets::kernel::preflight(
         &targets::modules(&recipe.targets),
         recipe.machine.arch,
         &all,

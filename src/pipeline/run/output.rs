@@ -10,7 +10,7 @@ use crate::ui::Event;
 
 impl Run<'_> {
     /// Copies the artifacts to `-o DIR` and tells about them.
-    pub(in crate::pipeline) fn hand_over(
+    pub(in crate::pipeline) fn copy_artifacts(
         &self,
         packed: &Layer<Packed>,
         artifacts: &[Artifact],

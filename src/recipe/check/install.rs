@@ -2,7 +2,7 @@
 
 use super::{Context, Role, Wants, at, bad_word, is_url};
 use crate::recipe::types::BELOW_MIRROR;
-use crate::recipe::types::{Bootstrap, From, Import, Install, Iso, Media, Recipe, VirtInstall};
+use crate::recipe::types::{Bootstrap, Import, Install, Iso, Media, Parent, Recipe, VirtInstall};
 use crate::steps::packages::check_names;
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -27,7 +27,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         ),
         _ => {}
     }
-    if let Some(From::Published(image)) = &recipe.from {
+    if let Some(Parent::Published(image)) = &recipe.from {
         let from = at(tree, "from");
         published(cx, &image.image, at(from, "image"));
         if let Some(channel) = &image.channel

@@ -31,7 +31,7 @@ pub struct Recipe {
     pub summary: String,
     /// A layer on another recipe's image; or `install`, exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<From>,
+    pub from: Option<Parent>,
     /// How the base system gets onto the disk; or `from`, exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<Install>,
@@ -76,7 +76,7 @@ pub struct Recipe {
 /// A parent image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum From {
+pub enum Parent {
     /// Another recipe of the same repository, by name.
     Recipe(String),
     /// A published image.

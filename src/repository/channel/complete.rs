@@ -3,7 +3,7 @@
 use super::place;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
-use crate::repository::state::{Action, Moved, Stamp};
+use crate::repository::state::{Action, ChannelEvent, Stamp};
 use crate::repository::transaction::Transaction;
 use crate::share::Share;
 use crate::ui::Ui;
@@ -20,7 +20,7 @@ impl Repository {
         share: Option<Share>,
         stamp: &Stamp,
         ui: &Ui,
-    ) -> Result<Vec<Moved>> {
+    ) -> Result<Vec<ChannelEvent>> {
         self.change(name, stamp, ui, |transaction| {
             transaction.refuse_frozen(channel)?;
             let architectures = transaction.architectures(name, channel)?;
@@ -63,7 +63,7 @@ impl Transaction<'_> {
         };
         canary.share = share;
         let revision = Some(canary.revision);
-        image.history.push(Moved {
+        image.history.push(ChannelEvent {
             channel: channel.to_owned(),
             arch: arch.to_owned(),
             action: Action::Canary,

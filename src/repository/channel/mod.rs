@@ -11,9 +11,9 @@ use serde_json::Map;
 
 use super::bind::Number;
 use super::hooks::Happened;
-use super::state::{Action, Moved, Revision, Stamp, State};
-use super::transaction::{Place, Transaction};
-use super::{Held, Repository, below};
+use super::state::{Action, ChannelEvent, Revision, Stamp, State};
+use super::transaction::{RevisionSlot, Transaction};
+use super::{LockGuard, Repository, below};
 use crate::error::{Error, Result};
 use crate::ui::Ui;
 
@@ -25,8 +25,8 @@ impl Repository {
         stamp: &Stamp,
         ui: &Ui,
         act: impl FnOnce(&mut Transaction<'_>) -> Result<()>,
-    ) -> Result<Vec<Moved>> {
-        let held: Held = self.lock()?;
+    ) -> Result<Vec<ChannelEvent>> {
+        let held: LockGuard = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
         let before = history(&transaction.state, name).len();
         act(&mut transaction)?;
@@ -40,7 +40,7 @@ impl Repository {
     }
 
     /// Tells the hooks what happened to an image.
-    pub(super) fn tell(&self, name: &str, moved: &[Moved], stamp: &Stamp, ui: &Ui) {
+    pub(super) fn tell(&self, name: &str, moved: &[ChannelEvent], stamp: &Stamp, ui: &Ui) {
         for moved in moved {
             let happened = Happened {
                 arch: Some(moved.arch.clone()),
@@ -53,7 +53,7 @@ impl Repository {
     }
 }
 
-fn history<'a>(state: &'a State, name: &str) -> &'a [Moved] {
+fn history<'a>(state: &'a State, name: &str) -> &'a [ChannelEvent] {
     let image = state.images.get(name);
     image
         .map(|image| image.history.as_slice())
@@ -88,8 +88,13 @@ impl Transaction<'_> {
     }
 
     /// Gives a channel the bytes of a revision, under its number or another one.
-    pub(super) fn give(&mut self, place: &Place<'_>, number: u64, how: Number) -> Result<u64> {
-        let Place {
+    pub(super) fn give(
+        &mut self,
+        place: &RevisionSlot<'_>,
+        number: u64,
+        how: Number,
+    ) -> Result<u64> {
+        let RevisionSlot {
             name,
             channel,
             arch,
@@ -118,7 +123,7 @@ impl Transaction<'_> {
             let old = old.as_object().cloned().unwrap_or_else(Map::new);
             self.write_manifest(name, bound, || old)?;
         }
-        let place = Place {
+        let place = RevisionSlot {
             revision: Some(bound),
             ..*place
         };
@@ -145,8 +150,8 @@ impl Transaction<'_> {
 }
 
 /// A place without a number yet.
-fn place<'a>(name: &'a str, channel: &'a str, arch: &'a str, action: Action) -> Place<'a> {
-    Place {
+fn place<'a>(name: &'a str, channel: &'a str, arch: &'a str, action: Action) -> RevisionSlot<'a> {
+    RevisionSlot {
         name,
         channel,
         arch,

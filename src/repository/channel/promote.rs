@@ -3,8 +3,8 @@
 use super::place;
 use crate::error::{Error, Result};
 use crate::repository::bind::Number;
-use crate::repository::state::{Action, Moved, Stamp};
-use crate::repository::transaction::{Place, Transaction};
+use crate::repository::state::{Action, ChannelEvent, Stamp};
+use crate::repository::transaction::{RevisionSlot, Transaction};
 use crate::repository::{Repository, check_name};
 use crate::ui::Ui;
 
@@ -21,7 +21,7 @@ impl Repository {
         (from, to): (&str, &str),
         stamp: &Stamp,
         ui: &Ui,
-    ) -> Result<Vec<Moved>> {
+    ) -> Result<Vec<ChannelEvent>> {
         check_name("channel", to)?;
         if from == to {
             return Err(
@@ -55,7 +55,7 @@ impl Transaction<'_> {
         {
             return Ok(());
         }
-        let place = Place {
+        let place = RevisionSlot {
             from: Some(from),
             ..place(name, to, arch, Action::Promote)
         };

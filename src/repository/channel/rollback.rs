@@ -4,7 +4,7 @@ use super::place;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::bind::Number;
-use crate::repository::state::{Action, Image, Moved, Stamp};
+use crate::repository::state::{Action, ChannelEvent, Image, Stamp};
 use crate::repository::transaction::Transaction;
 use crate::ui::Ui;
 
@@ -21,7 +21,7 @@ impl Repository {
         to: Option<u64>,
         stamp: &Stamp,
         ui: &Ui,
-    ) -> Result<Vec<Moved>> {
+    ) -> Result<Vec<ChannelEvent>> {
         self.change(name, stamp, ui, |transaction| {
             transaction.refuse_frozen(channel)?;
             let architectures = match to {
@@ -110,7 +110,7 @@ impl Transaction<'_> {
 /// The revision whose bytes a channel had before the ones that it has; never one that a rollback
 /// took back.
 pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) -> Option<u64> {
-    let history: Vec<(u64, &Moved)> = image
+    let history: Vec<(u64, &ChannelEvent)> = image
         .history_of(channel)
         .filter(|moved| moved.arch == arch && moved.action != Action::Canary)
         .filter_map(|moved| Some((moved.revision?, moved)))

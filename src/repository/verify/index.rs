@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use super::Audit;
 use crate::error::Result;
 use crate::gpg::verify;
-use crate::index::{self, Claims, Entry, PLACEHOLDER};
+use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
 
 impl Audit {
     /// The entries of an index whose signature and rules are right.
-    pub(super) fn index(&mut self, channel: &str, path: &str) -> Result<Vec<Entry>> {
+    pub(super) fn index(&mut self, channel: &str, path: &str) -> Result<Vec<IndexEntry>> {
         let Some(signed) = self.read(path)? else {
             self.fault(path, format!("the index of `{channel}` is missing"));
             return Ok(vec![]);

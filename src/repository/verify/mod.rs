@@ -18,10 +18,10 @@ use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
 use crate::host::temporary::Temporary;
 use crate::http::{Client, Url};
-use crate::index::Entry;
+use crate::index::IndexEntry;
 use crate::ui::{StageUi, Unit};
 use files::Expected;
-pub use signed::{Signed, Told, indexes, lists, record};
+pub use signed::{Signed, SignedClaims, indexes, lists, record};
 pub(super) use signed::{all_indexes, records, refuse_wrong};
 
 /// The name of the public key in a repository.
@@ -32,7 +32,7 @@ const ENTRY_POINT: u64 = 256 << 20;
 
 /// What [`audit`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct VerifyReport {
     /// What is wrong, with its place.
     pub faults: Vec<String>,
     /// What is no fault, but good to know.
@@ -56,7 +56,7 @@ pub struct Report {
 ///
 /// # Errors
 /// When it cannot be read at all; what is wrong with it is in the report.
-pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
+pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<VerifyReport> {
     let base = Url::parse_or_path(place)?.as_directory();
     let scratch = Temporary::new()?;
     let mut audit = Audit {
@@ -65,7 +65,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<Report> {
         base,
         keyring: Keyring::default(),
         scratch: scratch.path().to_owned(),
-        report: Report::default(),
+        report: VerifyReport::default(),
         expected: BTreeMap::new(),
         signed: BTreeSet::new(),
         seen: BTreeSet::new(),
@@ -100,7 +100,7 @@ struct Audit {
     root: Option<PathBuf>,
     keyring: Keyring,
     scratch: PathBuf,
-    report: Report,
+    report: VerifyReport,
     /// The files that must be there, by their path below the root.
     expected: BTreeMap<String, Expected>,
     /// Clear-signed files that were verified already.
@@ -197,7 +197,7 @@ impl Audit {
     }
 
     /// Expects an entry's blob; returns the name of the image.
-    fn expect_entry(&mut self, index: &str, entry: &Entry) -> Option<String> {
+    fn expect_entry(&mut self, index: &str, entry: &IndexEntry) -> Option<String> {
         let Some(path) = below_root(index, &entry.file) else {
             self.fault(
                 index,

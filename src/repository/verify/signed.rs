@@ -11,7 +11,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, Verified, verify_all};
 use crate::index::Claims;
 use crate::repository::fresh::{Age, refuse_old};
-use crate::repository::seen::Seen;
+use crate::repository::seen::RememberedRepository;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
 use crate::repository::{State, below, check_name};
@@ -26,12 +26,12 @@ pub struct Signed {
     /// The path below the root.
     pub path: String,
     /// What it says of itself; else why it does not count.
-    pub result: Result<Told>,
+    pub result: Result<SignedClaims>,
 }
 
 /// What a verified text says of itself.
 #[derive(Debug)]
-pub struct Told {
+pub struct SignedClaims {
     /// Until when it counts, if it says so.
     pub valid_until: Option<Timestamp>,
     /// When it was signed.
@@ -93,7 +93,7 @@ pub(super) fn read_indexes(
         if repository.as_ref().is_some_and(|id| *id != state.id) {
             return Err(Error::gate("it is the index of another repository"));
         }
-        Ok(Told {
+        Ok(SignedClaims {
             valid_until: claims.valid_until,
             when: verified.when,
             repository,
@@ -130,7 +130,12 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, says something else, has expired, or
 /// is older than what this host has seen.
-pub fn record(state: &State, signers: &Signers, name: &str, seen: Option<&Seen>) -> Result<()> {
+pub fn record(
+    state: &State,
+    signers: &Signers,
+    name: &str,
+    seen: Option<&RememberedRepository>,
+) -> Result<()> {
     let names = BTreeSet::from([name.to_owned()]);
     let lists = read_lists(state, &names, &keyring(state, signers)?)?;
     let lists = refuse_wrong(state, lists)?;
@@ -232,7 +237,7 @@ pub(super) fn read_lists(
             )));
         }
         let until = list["valid-until"].as_str();
-        Ok(Told {
+        Ok(SignedClaims {
             valid_until: until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
             when: verified.when,
             repository: list["repository"].as_str().map(str::to_owned),

@@ -12,7 +12,7 @@ use super::offer::word;
 use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine::{self, debian_name};
-use crate::repository::state::{Beside, Image, State};
+use crate::repository::state::{CompanionRecord, Image, State};
 
 /// Renders the catalogues of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -92,7 +92,7 @@ fn versions(state: &State, image: &Image, channel: &str, arch: &str) -> Vec<Valu
                 .filter(|revision| revision.offered() && revision.arch == arch)?;
             let boxes = revision.artifacts().map(|(_, file)| file);
             let boxes = boxes.filter(|file| file.word(word::FORMAT) == "box");
-            let once: BTreeMap<&str, &Beside> = boxes
+            let once: BTreeMap<&str, &CompanionRecord> = boxes
                 .map(|file| (file.word(word::PROVIDER), file))
                 .collect();
             let providers: Vec<Value> = once
@@ -106,7 +106,7 @@ fn versions(state: &State, image: &Image, channel: &str, arch: &str) -> Vec<Valu
         .collect()
 }
 
-fn provider(state: &State, arch: &str, file: &Beside) -> Value {
+fn provider(state: &State, arch: &str, file: &CompanionRecord) -> Value {
     json!({
         "name": file.word(word::PROVIDER),
         "url": format!("{}/{}", state.url, file.path),

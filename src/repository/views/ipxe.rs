@@ -5,7 +5,7 @@ use super::offer::{self, Offer, word};
 use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine;
-use crate::repository::state::{Beside, State};
+use crate::repository::state::{CompanionRecord, State};
 
 /// Renders the script of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -30,7 +30,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
 /// Nothing without both a kernel and an initrd. All that iPXE has loaded becomes a part of the
 /// initrd, in that order: what other scripts loaded before goes.
 fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
-    let artifact = |format: &str| -> Option<&Beside> {
+    let artifact = |format: &str| -> Option<&CompanionRecord> {
         let mut all = offer.revision.artifacts().map(|(_, file)| file);
         all.find(|file| file.word(word::FORMAT) == format)
     };

@@ -2,7 +2,7 @@
 //!
 //! The transaction calls each of [`VIEWS`] with the state as it will be, signs what is to be
 //! signed, verifies it, and replaces the files together with the indexes. That state is a
-//! [`Vouched`] one: whatever a view makes of it may be signed.
+//! [`VerifiedState`] one: whatever a view makes of it may be signed.
 
 mod boxes;
 mod channels;
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::vouched::Vouched;
+use super::vouched::VerifiedState;
 use crate::error::Result;
 use crate::gpg::Sign;
 
@@ -41,7 +41,7 @@ pub const VIEWS: &[View] = &[
 #[derive(Debug)]
 pub struct Change<'a> {
     /// The repository as it will be.
-    pub state: &'a Vouched,
+    pub state: &'a VerifiedState,
     /// The images whose revisions or places change.
     pub names: &'a BTreeSet<String>,
     /// The channels whose entries change, or that are frozen or thawed.

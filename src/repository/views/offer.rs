@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::repository::state::{Beside, Image, Revision, State};
+use crate::repository::state::{CompanionRecord, Image, Revision, State};
 
 /// Words of a companion's `about`.
 pub(crate) mod word {
@@ -86,13 +86,13 @@ impl<'a> Offer<'a> {
     }
 
     /// The files that are artifacts, by name.
-    pub(super) fn artifacts(&self) -> impl Iterator<Item = (&'a String, &'a Beside)> {
+    pub(super) fn artifacts(&self) -> impl Iterator<Item = (&'a String, &'a CompanionRecord)> {
         self.revision.artifacts()
     }
 
     /// The first artifact of a format, those for one of these targets first.
-    pub(super) fn artifact(&self, format: &str, targets: &[&str]) -> Option<&'a Beside> {
-        let fits = |file: &Beside, target: &str| {
+    pub(super) fn artifact(&self, format: &str, targets: &[&str]) -> Option<&'a CompanionRecord> {
+        let fits = |file: &CompanionRecord, target: &str| {
             file.word(word::FORMAT) == format && file.word(word::TARGET) == target
         };
         targets.iter().find_map(|target| {
@@ -123,22 +123,22 @@ impl<'a> Offer<'a> {
 
 impl Revision {
     /// The files beside the blob that are artifacts: those whose target and format are known.
-    pub fn artifacts(&self) -> impl Iterator<Item = (&String, &Beside)> {
-        let known = |file: &Beside| {
+    pub fn artifacts(&self) -> impl Iterator<Item = (&String, &CompanionRecord)> {
+        let known = |file: &CompanionRecord| {
             !file.word(word::TARGET).is_empty() && !file.word(word::FORMAT).is_empty()
         };
         self.companions.iter().filter(move |(_, file)| known(file))
     }
 
     /// The first file whose name ends so.
-    pub fn ending(&self, end: &str) -> Option<&Beside> {
+    pub fn ending(&self, end: &str) -> Option<&CompanionRecord> {
         let mut all = self.companions.iter();
         all.find(|(name, _)| name.ends_with(end))
             .map(|(_, file)| file)
     }
 }
 
-impl Beside {
+impl CompanionRecord {
     /// A word about it; empty when nothing is known.
     pub fn word(&self, name: &str) -> &str {
         self.about.get(name).map_or("", String::as_str)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Change, ViewFile};
 use crate::error::Result;
-use crate::repository::state::{Image, Moved, Revision};
+use crate::repository::state::{ChannelEvent, Image, Revision};
 
 /// Renders the file of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -122,7 +122,7 @@ fn describe(id: &str, image: &Image, valid_until: Timestamp) -> Value {
 }
 
 /// What happened; who did it, and why, is nobody else's business.
-fn happened(moved: &Moved) -> Value {
+fn happened(moved: &ChannelEvent) -> Value {
     json!({
         "channel": moved.channel,
         "arch": moved.arch,

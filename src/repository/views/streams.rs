@@ -17,7 +17,7 @@ use super::offer::{self, Offer, word};
 use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine::debian_name;
-use crate::repository::state::{Beside, State};
+use crate::repository::state::{CompanionRecord, State};
 
 /// Whose qcow2 goes into the streams, if there are several: first the one that metadata is about.
 pub(in crate::repository) const DISKS: &[&str] = &["incus", "disk", "openstack"];
@@ -161,7 +161,7 @@ fn product(offer: &Offer<'_>, up: &str) -> Option<Value> {
     let (os, release) = offer.system();
     let name = &offer.image.name;
     let arch = debian_name(offer.arch);
-    let item = |ftype: &str, file: &Beside| {
+    let item = |ftype: &str, file: &CompanionRecord| {
         json!({
             "ftype": ftype,
             "path": format!("{up}{}", file.path),

@@ -21,7 +21,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     all
 }
 
-fn scanned(archive: &[u8], scratch: &Path) -> Result<Report> {
+fn scanned(archive: &[u8], scratch: &Path) -> Result<ScanReport> {
     let secrets = [("token".to_owned(), b"s3cret-value".to_vec())];
     let subject = Subject {
         known: Known::new(&secrets.into()),

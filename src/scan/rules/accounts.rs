@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::text::line_with;
-use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
+use crate::scan::rule::{Bytes, Case, Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Look) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Accounts,
@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         "password-hash",
         "everyone who knows the password can log in to every machine made from the image",
         LOCK,
-        Look::Judged(&["/etc/shadow"], |case| {
+        Matcher::Judged(&["/etc/shadow"], |case| {
             accounts(
                 case,
                 |hash| hash.len() > 4 && !hash.starts_with(['*', '!']),
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         "empty-password",
         "anybody can log in to every machine made from the image, without a password",
         LOCK,
-        Look::Judged(&["/etc/shadow", "/etc/passwd"], |case| {
+        Matcher::Judged(&["/etc/shadow", "/etc/passwd"], |case| {
             accounts(case, str::is_empty, false)
         }),
     ),
@@ -46,7 +46,7 @@ pub(super) const RULES: &[Rule] = &[
         "password-in-passwd",
         "every user of the machine can read the hash",
         LOCK,
-        Look::Judged(&["/etc/passwd"], |case| {
+        Matcher::Judged(&["/etc/passwd"], |case| {
             accounts(
                 case,
                 |field| field.len() > 4 && !field.starts_with(['*', '!']),
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         "group-password",
         "everyone who knows the password can join the group",
         Fix::Setting("remove it with `gpasswd -r GROUP`"),
-        Look::Judged(&["/etc/gshadow", "/etc/group"], |case| {
+        Matcher::Judged(&["/etc/gshadow", "/etc/group"], |case| {
             accounts(
                 case,
                 |field| field.len() > 4 && !field.starts_with(['*', '!']),
@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
         "password-backup",
         "it holds the accounts and hashes of before the last change",
         Fix::Operation("passwd-backups"),
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/{shadow,gshadow,passwd,group}-",
                 "/etc/{shadow,gshadow,passwd}.{bak,old,orig,rpmsave,dpkg-old}",
@@ -100,7 +100,7 @@ pub(super) const RULES: &[Rule] = &[
         "second-root",
         "another name for root is how intruders stay",
         Fix::Setting("remove the account, or give it an id of its own"),
-        Look::Judged(&["/etc/passwd"], |case| {
+        Matcher::Judged(&["/etc/passwd"], |case| {
             let text = case.text();
             let second = text.lines().find(|line| {
                 let fields: Vec<&str> = line.split(':').collect();
@@ -113,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         "web-password",
         "it lets everyone who has the image try passwords at leisure",
         Fix::Setting("make the file at a machine's first boot, with a step of `instance`"),
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.htpasswd",
                 "/**/htpasswd",
@@ -131,7 +131,7 @@ pub(super) const RULES: &[Rule] = &[
         "password-hash-elsewhere",
         "it lets everyone who has the image try passwords at leisure",
         Fix::Setting("remove the file in the step that brought it"),
-        Look::Bytes(&Bytes {
+        Matcher::Bytes(&Bytes {
             anchors: &[
                 "$6$",
                 "$5$",
@@ -190,12 +190,12 @@ fn accounts(case: &Case<'_>, wrong: impl Fn(&str) -> bool, declared: bool) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Account, Declared, Entry};
+    use crate::scan::{Account, Declared, FileEntry};
 
     #[test]
     fn accounts_with_usable_passwords_are_named_unless_declared() {
         let text = "root:*:1:::::\nops:$y$j9T$a$b:1:::::\nann:$6$x$y:1:::::\nbin:!:1:::::\n";
-        let entry = Entry::new("/etc/shadow".into(), 0o100_640, (0, 42), 1);
+        let entry = FileEntry::new("/etc/shadow".into(), 0o100_640, (0, 42), 1);
         let mut declared = Declared::default();
         let account = Account {
             password: true,

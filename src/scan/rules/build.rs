@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::text::{line_with, lines};
-use crate::scan::rule::{Case, Fix, Group, Look, Rule};
+use crate::scan::rule::{Case, Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Look) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Build,
@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         "build-proxy",
         "a machine elsewhere cannot reach the proxy, or should not",
         Fix::Operation("proxy"),
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/apt/apt.conf",
                 "/etc/apt/apt.conf.d/*",
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         Fix::Setting(
             "set `mirrors: {image: …}` in the recipe, or declare the source with a `repository` step",
         ),
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/apt/sources.list",
                 "/etc/apt/sources.list.d/*",
@@ -96,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
         "build-resolver",
         "a machine elsewhere would ask the build's name server",
         Fix::Setting("let the network configuration of a machine write the file"),
-        Look::Judged(&["/etc/resolv.conf"], |case| {
+        Matcher::Judged(&["/etc/resolv.conf"], |case| {
             static SERVER: LazyLock<Regex> = LazyLock::new(|| {
                 Regex::new(r"^\s*(nameserver|search|domain)\s+\S").expect("fixed")
             });
@@ -107,7 +107,7 @@ pub(super) const RULES: &[Rule] = &[
         "installer-log",
         "it tells what the installation did, and with which answers",
         Fix::Operation("logfiles"),
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/log/installer/**",
             "/var/log/anaconda/**",
             "/var/log/anaconda.*",
@@ -124,7 +124,7 @@ pub(super) const RULES: &[Rule] = &[
         "installer-answers",
         "the answers of an installation hold hashes of passwords, and often more",
         Fix::Operation("logfiles"),
-        Look::Present(&[
+        Matcher::Present(&[
             "/root/{anaconda-ks,original-ks,initial-setup-ks,ks}.cfg",
             "/{preseed,ks}.cfg",
             "/{root,tmp,var/tmp}/{preseed,ks}.cfg",
@@ -138,7 +138,7 @@ pub(super) const RULES: &[Rule] = &[
         "debconf-password",
         "packages keep the passwords that they have asked for there",
         Fix::Operation("debconf-passwords"),
-        Look::Judged(&["/var/cache/debconf/passwords.dat"], |case| {
+        Matcher::Judged(&["/var/cache/debconf/passwords.dat"], |case| {
             static VALUE: LazyLock<Regex> =
                 LazyLock::new(|| Regex::new(r"^Value:\s*\S").expect("fixed"));
             line_with(&case.text(), &VALUE)
@@ -148,7 +148,7 @@ pub(super) const RULES: &[Rule] = &[
         "runner",
         "imgforge's runner would start again on every machine made from the image",
         Fix::Operation("runner"),
-        Look::Present(&[
+        Matcher::Present(&[
             "/usr/lib/imgforge/**",
             "/var/lib/imgforge-runner/**",
             "/var/lib/imgforge/installed",
@@ -161,7 +161,7 @@ pub(super) const RULES: &[Rule] = &[
         "other-builder",
         "another program that builds images has left its tools",
         Fix::Setting("remove it in the step that brought it"),
-        Look::Present(&[
+        Matcher::Present(&[
             "/usr/lib/virt-sysprep/**",
             "/tmp/packer-*",
             "/tmp/packer-*/**",
@@ -209,7 +209,7 @@ fn is_private(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Declared, Entry};
+    use crate::scan::{Declared, FileEntry};
 
     #[test]
     fn a_mirror_of_the_build_is_told_from_the_images_own() {
@@ -224,7 +224,7 @@ mod tests {
             ("deb http://10.9.9.9/site trixie main", false),
             ("# deb http://10.0.2.2/debian trixie main", false),
         ] {
-            let entry = Entry::new("/etc/apt/sources.list".into(), 0o100_644, (0, 0), 1);
+            let entry = FileEntry::new("/etc/apt/sources.list".into(), 0o100_644, (0, 0), 1);
             let case = Case {
                 entry: &entry,
                 content: text.as_bytes(),

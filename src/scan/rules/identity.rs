@@ -5,9 +5,14 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::text::line_with;
-use crate::scan::rule::{Fix, Group, Look, Rule};
+use crate::scan::rule::{Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, operation: &'static str, look: Look) -> Rule {
+const fn rule(
+    name: &'static str,
+    why: &'static str,
+    operation: &'static str,
+    look: Matcher,
+) -> Rule {
     Rule {
         name,
         group: Group::Identity,
@@ -22,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         "machine-id",
         "all machines would have one id, and one address by DHCP",
         "machine-id",
-        Look::Judged(&["/etc/machine-id", "/var/lib/dbus/machine-id"], |case| {
+        Matcher::Judged(&["/etc/machine-id", "/var/lib/dbus/machine-id"], |case| {
             let text = case.text();
             let text = text.trim();
             (!text.is_empty() && text != "uninitialized").then(String::new)
@@ -32,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         "ssh-host-key",
         "whoever has the image can pretend to be any machine made from it",
         "ssh-hostkeys",
-        Look::Present(&[
+        Matcher::Present(&[
             "/etc/ssh/ssh_host_*_key",
             "/etc/ssh/ssh_host_*_key.pub",
             "/etc/ssh/ssh_host_key",
@@ -45,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         "random-seed",
         "machines would draw the same random numbers when they start",
         "random-seed",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/systemd/random-seed",
             "/var/lib/urandom/random-seed",
             "/var/lib/random-seed",
@@ -60,19 +65,19 @@ pub(super) const RULES: &[Rule] = &[
         "credential-secret",
         "systemd encrypts the credentials of all machines with it",
         "random-seed",
-        Look::Present(&["/var/lib/systemd/credential.secret"]),
+        Matcher::Present(&["/var/lib/systemd/credential.secret"]),
     ),
     rule(
         "host-id",
         "all machines would have one id",
         "storage-ids",
-        Look::Present(&["/etc/hostid"]),
+        Matcher::Present(&["/etc/hostid"]),
     ),
     rule(
         "storage-name",
         "two machines with one name corrupt each other's storage",
         "storage-ids",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/iscsi/initiatorname.iscsi",
                 "/etc/nvme/hostnqn",
@@ -90,13 +95,13 @@ pub(super) const RULES: &[Rule] = &[
         "disk-list",
         "LVM would ignore the disks of every other machine",
         "lvm-system-devices",
-        Look::Present(&["/etc/lvm/devices/system.devices"]),
+        Matcher::Present(&["/etc/lvm/devices/system.devices"]),
     ),
     rule(
         "multipath-list",
         "it names the disks of the build's machine",
         "storage-ids",
-        Look::Judged(&["/etc/multipath/{wwids,bindings}"], |case| {
+        Matcher::Judged(&["/etc/multipath/{wwids,bindings}"], |case| {
             static ANY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\S").expect("fixed"));
             line_with(&case.text(), &ANY)
         }),
@@ -105,7 +110,7 @@ pub(super) const RULES: &[Rule] = &[
         "cloud-init-state",
         "cloud-init would take a new machine for the one it has configured",
         "cloud-init",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/cloud/{instance,instances,data,sem}/**",
             "/etc/netplan/50-cloud-init.yaml",
             "/etc/network/interfaces.d/50-cloud-init*",
@@ -115,7 +120,7 @@ pub(super) const RULES: &[Rule] = &[
         "dhcp-lease",
         "machines would ask for one address",
         "dhcp-client-state` or `network-leases",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/dhcp/*.lease*",
             "/var/lib/dhclient/*.lease*",
             "/var/lib/dhcpcd/*.lease*",
@@ -130,7 +135,7 @@ pub(super) const RULES: &[Rule] = &[
         "dhcp-id",
         "machines would ask for one address",
         "network-leases",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/dhcpcd/duid",
             "/var/lib/dhcpcd/secret",
             "/etc/dhcpcd.duid",
@@ -143,13 +148,13 @@ pub(super) const RULES: &[Rule] = &[
         "dhcp-server-state",
         "it tells of the machines of another network",
         "dhcp-server-state",
-        Look::Present(&["/var/lib/dhcpd/*.leases*", "/var/lib/dhcp/dhcpd.leases"]),
+        Matcher::Present(&["/var/lib/dhcpd/*.leases*", "/var/lib/dhcp/dhcpd.leases"]),
     ),
     rule(
         "network-card",
         "the network of a machine with another card would not come up",
         "udev-persistent-net",
-        Look::Present(&[
+        Matcher::Present(&[
             "/etc/udev/rules.d/*-persistent-net.rules",
             "/etc/udev/rules.d/75-persistent-net-generator.rules.bak",
         ]),
@@ -158,7 +163,7 @@ pub(super) const RULES: &[Rule] = &[
         "network-address",
         "the network of a machine with another card would not come up",
         "net-hwaddr",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/sysconfig/network-scripts/ifcfg-*",
                 "/etc/network/{interfaces,interfaces.d/*}",
@@ -188,7 +193,7 @@ pub(super) const RULES: &[Rule] = &[
         "subscription",
         "all machines would be one customer's one machine",
         "rh-subscription-manager` or `rhn-systemid",
-        Look::Present(&[
+        Matcher::Present(&[
             "/etc/pki/consumer/*",
             "/etc/pki/entitlement/*.pem",
             "/etc/sysconfig/rhn/systemid",
@@ -199,7 +204,7 @@ pub(super) const RULES: &[Rule] = &[
         "survey-id",
         "a survey would count all machines as one",
         "agent-ids` or `smolt-uuid` or `yum-uuid",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/popularity-contest.conf",
                 "/etc/smolt/hw-uuid",
@@ -218,7 +223,7 @@ pub(super) const RULES: &[Rule] = &[
         "agent-id",
         "the server of an agent would take all machines for one",
         "agent-ids` or `puppet-data-log` or `ipa-client` or `samba-db-log` or `sssd-db-log",
-        Look::Present(&[
+        Matcher::Present(&[
             "/etc/salt/minion_id",
             "/etc/salt/pki/minion/**",
             "/var/lib/puppet/ssl/**",
@@ -255,7 +260,7 @@ pub(super) const RULES: &[Rule] = &[
         "snap-device",
         "the store of snapd would take all machines for one",
         "snap-device",
-        Look::Judged(
+        Matcher::Judged(
             &["/var/lib/snapd/device/**", "/var/lib/snapd/state.json"],
             |case| {
                 static SERIAL: LazyLock<Regex> = LazyLock::new(|| {
@@ -270,7 +275,7 @@ pub(super) const RULES: &[Rule] = &[
         "ubuntu-pro",
         "all machines would be one customer's one machine",
         "ubuntu-pro",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/ubuntu-{advantage,pro}/private/**",
             "/etc/apt/auth.conf.d/90ubuntu-advantage",
         ]),

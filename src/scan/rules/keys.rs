@@ -8,13 +8,13 @@ use super::der::is_der_key;
 use super::pem;
 use super::text::{line_with, lines};
 use crate::scan::homes::Keys;
-use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
+use crate::scan::rule::{Bytes, Case, Fix, Group, Matcher, Rule};
 
 const SETTING: Fix =
     Fix::Setting("remove it in the step that brought it; a machine gets its keys when it starts");
 const WHY: &str = "whoever has the image has the key";
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Look) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Keys,
@@ -25,7 +25,7 @@ const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Look) -> Ru
 }
 
 const fn bytes(name: &'static str, bytes: &'static Bytes) -> Rule {
-    rule(name, WHY, SETTING, Look::Bytes(bytes))
+    rule(name, WHY, SETTING, Matcher::Bytes(bytes))
 }
 
 pub(super) const RULES: &[Rule] = &[
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         "wireguard-key-file",
         WHY,
         SETTING,
-        Look::Judged(&["/etc/wireguard/**"], |case| {
+        Matcher::Judged(&["/etc/wireguard/**"], |case| {
             let text = case.text();
             let word = text.trim();
             let key =
@@ -147,7 +147,7 @@ pub(super) const RULES: &[Rule] = &[
         "gpg-secret-keys",
         WHY,
         SETTING,
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/private-keys-v1.d/*.key",
             "/**/secring.gpg",
             "/**/secring.pgp",
@@ -157,7 +157,7 @@ pub(super) const RULES: &[Rule] = &[
         "java-keystore",
         WHY,
         SETTING,
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/*.jks",
                 "/**/*.keystore",
@@ -177,13 +177,13 @@ pub(super) const RULES: &[Rule] = &[
         "pkcs12",
         WHY,
         SETTING,
-        Look::Present(&["/**/*.p12", "/**/*.pfx", "/**/*.pkcs12"]),
+        Matcher::Present(&["/**/*.p12", "/**/*.pfx", "/**/*.pkcs12"]),
     ),
     rule(
         "der-key",
         WHY,
         SETTING,
-        Look::Judged(&["/**/*.{der,key,p8,pk8,pkcs8,pvk,priv,bin}"], |case| {
+        Matcher::Judged(&["/**/*.{der,key,p8,pk8,pkcs8,pvk,priv,bin}"], |case| {
             is_der_key(case.content).then(String::new)
         }),
     ),
@@ -191,13 +191,13 @@ pub(super) const RULES: &[Rule] = &[
         "keytab",
         "it lets its owner act as this machine or service in a Kerberos realm",
         Fix::Operation("kerberos-hostkeytab"),
-        Look::Present(&["/**/*.keytab"]),
+        Matcher::Present(&["/**/*.keytab"]),
     ),
     rule(
         "disk-key",
         "it opens an encrypted disk of every machine made from the image",
         SETTING,
-        Look::Present(&[
+        Matcher::Present(&[
             "/etc/cryptsetup-keys.d/*",
             "/etc/luks-keys/**",
             "/**/crypto_keyfile.bin",
@@ -208,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
         "vpn-secret",
         "it lets whoever has the image into a private network",
         SETTING,
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/ipsec.secrets",
                 "/etc/ipsec.d/*.secrets",
@@ -226,7 +226,7 @@ pub(super) const RULES: &[Rule] = &[
         "authorized-keys",
         "its owner can log in to every machine made from the image",
         Fix::Operation("ssh-userdir` or `homes"),
-        Look::Owned(
+        Matcher::Owned(
             &[
                 "/**/.ssh/authorized_keys",
                 "/**/.ssh/authorized_keys2",

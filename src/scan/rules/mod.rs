@@ -13,8 +13,8 @@ mod traces;
 
 use std::sync::LazyLock;
 
-use super::entry::Entry;
-use super::rule::{Fix, Group, Look, Rule};
+use super::entry::FileEntry;
+use super::rule::{Fix, Group, Matcher, Rule};
 
 /// The rule of what could not be searched.
 pub const NOT_SEARCHED: &str = "not-searched";
@@ -27,7 +27,7 @@ static KNOWN: Rule = Rule {
     group: Group::Tokens,
     why: "a secret of the build would reach everyone who has the image",
     fix: Fix::Setting("do not let the step write it, or remove the file in the same step"),
-    look: Look::Known,
+    look: Matcher::Known,
 };
 
 static UNSEEN: Rule = Rule {
@@ -35,7 +35,7 @@ static UNSEEN: Rule = Rule {
     group: Group::Unseen,
     why: "nobody has looked at what is in there",
     fix: Fix::Setting("remove it, keep it in a form that can be read, or accept it with a reason"),
-    look: Look::Unseen,
+    look: Matcher::Unseen,
 };
 
 static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {
@@ -74,6 +74,6 @@ pub(super) fn unseen() -> usize {
 }
 
 /// Whether a finding about a mode is what a package may have wanted.
-pub(super) fn expected_setuid(rule: &Rule, entry: &Entry) -> bool {
+pub(super) fn expected_setuid(rule: &Rule, entry: &FileEntry) -> bool {
     rule.name == modes::SETUID && modes::is_well_known(entry)
 }

@@ -1,12 +1,12 @@
 //! Permissions that nobody should have.
 
-use crate::scan::entry::{Entry, Kind};
-use crate::scan::rule::{Fix, Group, Look, Rule};
+use crate::scan::entry::{FileEntry, Kind};
+use crate::scan::rule::{Fix, Group, Matcher, Rule};
 
 /// The rule about setuid programs.
 pub(super) const SETUID: &str = "setuid-file";
 
-const fn rule(name: &'static str, why: &'static str, fix: &'static str, look: Look) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: &'static str, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Modes,
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         SETUID,
         "every user of the machine can run it as its owner",
         "take the permission away (`chmod u-s,g-s`), or accept it under `check.allow`",
-        Look::Mode(|entry| {
+        Matcher::Mode(|entry| {
             let setgid = entry.mode & 0o2000 != 0 && entry.mode & 0o010 != 0;
             let found = entry.kind == Kind::File && (entry.mode & 0o4000 != 0 || setgid);
             found.then(|| format!("mode {:04o}, owner {}:{}", entry.mode, entry.uid, entry.gid))
@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
         "world-writable-file",
         "every user of the machine can change what others read or run",
         "take the permission away (`chmod o-w`)",
-        Look::Mode(|entry| {
+        Matcher::Mode(|entry| {
             let found = entry.kind == Kind::File && entry.mode & 0o002 != 0;
             found.then(|| format!("mode {:04o}", entry.mode))
         }),
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         "world-writable-directory",
         "every user of the machine can replace what is in it",
         "take the permission away (`chmod o-w`), or set the sticky bit",
-        Look::Mode(|entry| {
+        Matcher::Mode(|entry| {
             let found = entry.kind == Kind::Dir && entry.mode & 0o1002 == 0o002;
             found.then(|| format!("mode {:04o}", entry.mode))
         }),
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         "device-file",
         "whoever may open it gets at the machine's hardware",
         "remove it: /dev is made when a machine starts",
-        Look::Mode(|entry| {
+        Matcher::Mode(|entry| {
             let outside =
                 !entry.path.starts_with("/dev/") && !entry.path.starts_with("/lib/udev/devices/");
             // An overlay's mark for a removed file.
@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Programs that distributions ship setuid or setgid. Their content has to be their package's.
-pub(super) fn is_well_known(entry: &Entry) -> bool {
+pub(super) fn is_well_known(entry: &FileEntry) -> bool {
     const DIRS: [&str; 5] = [
         "/usr/bin/",
         "/usr/sbin/",
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn only_programs_in_their_places_are_well_known() {
-        let entry = |path: &str| Entry::new(path.into(), 0o104_755, (0, 0), 1);
+        let entry = |path: &str| FileEntry::new(path.into(), 0o104_755, (0, 0), 1);
         assert!(is_well_known(&entry("/usr/bin/sudo")));
         assert!(
             is_well_known(&entry("/usr/lib/openssh/ssh-keysign"))

@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::text::line_with;
-use crate::scan::rule::{Bytes, Case, Fix, Group, Look, Rule};
+use crate::scan::rule::{Bytes, Case, Fix, Group, Matcher, Rule};
 
 const FIX: Fix = Fix::Setting(
     "pass it as one of the recipe's `secrets`, and do not let the step write it to the disk",
 );
 const WHY: &str = "whoever has the image can use the service as its owner";
 
-const fn rule(name: &'static str, look: Look) -> Rule {
+const fn rule(name: &'static str, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Tokens,
@@ -26,7 +26,7 @@ const fn rule(name: &'static str, look: Look) -> Rule {
 }
 
 const fn token(name: &'static str, bytes: &'static Bytes) -> Rule {
-    rule(name, Look::Bytes(bytes))
+    rule(name, Matcher::Bytes(bytes))
 }
 
 const fn bytes(anchors: &'static [&'static str], pattern: &'static str) -> Bytes {
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "gcloud-login",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/.config/gcloud/{credentials.db,access_tokens.db,application_default_credentials.json}",
             "/**/.config/gcloud/legacy_credentials/**",
             "/**/.boto",
@@ -127,7 +127,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "azure-login",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/.azure/{accessTokens.json,msal_token_cache.json,msal_token_cache.bin,service_principal_entries.json,service_principal_entries.bin}",
         ]),
     ),
@@ -160,7 +160,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "docker-auth",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.docker/config.json",
                 "/**/.dockercfg",
@@ -188,14 +188,17 @@ pub(super) const RULES: &[Rule] = &[
         "pypi-token",
         &bytes(&["pypi-AgE"], r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
     ),
-    rule("pypi-login", Look::Judged(&["/**/.pypirc"], password_line)),
+    rule(
+        "pypi-login",
+        Matcher::Judged(&["/**/.pypirc"], password_line),
+    ),
     token(
         "rubygems-token",
         &bytes(&["rubygems_"], r"\brubygems_[0-9a-f]{48}"),
     ),
     rule(
         "package-registry-login",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/.gem/credentials",
             "/**/.local/share/gem/credentials",
             "/**/.cargo/credentials",
@@ -206,7 +209,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "kubeconfig",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.kube/config",
                 "/**/kubeconfig",
@@ -224,7 +227,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "cluster-token",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/rancher/*/server/{token,node-token,agent-token}",
             "/var/lib/kubelet/pki/*",
             "/**/secrets/kubernetes.io/serviceaccount/token",
@@ -236,7 +239,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "vault-login",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/.vault-token",
             "/**/.vault_pass",
             "/**/.vault_pass.txt",
@@ -266,7 +269,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "twilio-key",
-        Look::Judged(assigned::PLACES, assigned::twilio),
+        Matcher::Judged(assigned::PLACES, assigned::twilio),
     ),
     token(
         "mail-service-key",
@@ -277,7 +280,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "chat-bot-token",
-        Look::Judged(assigned::PLACES, assigned::chat_bot),
+        Matcher::Judged(assigned::PLACES, assigned::chat_bot),
     ),
     token(
         "square-token",
@@ -324,7 +327,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "terraform-login",
-        Look::Present(&["/**/credentials.tfrc.json", "/**/.terraformrc"]),
+        Matcher::Present(&["/**/credentials.tfrc.json", "/**/.terraformrc"]),
     ),
 ];
 

@@ -5,9 +5,14 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::text::line_with;
-use crate::scan::rule::{Fix, Group, Look, Rule};
+use crate::scan::rule::{Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, operation: &'static str, look: Look) -> Rule {
+const fn rule(
+    name: &'static str,
+    why: &'static str,
+    operation: &'static str,
+    look: Matcher,
+) -> Rule {
     Rule {
         name,
         group: Group::Traces,
@@ -22,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         "shell-history",
         "people type passwords",
         "bash-history` or `zsh-history",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/{.bash_history,.zsh_history,.zhistory,.ash_history,.sh_history,.history,.ksh_history,.csh_history}",
             "/**/fish/fish_history",
         ]),
@@ -33,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
             "tool-history",
             "people type passwords",
             "bash-history",
-            Look::Present(&[
+            Matcher::Present(&[
                 "/**/{.python_history,.mysql_history,.psql_history,.sqlite_history,.rediscli_history,.node_repl_history,.lesshst,.viminfo,.wget-hsts,.irb_history,.dbshell,.mongosh_history}",
                 "/**/.local/state/less/history",
             ]),
@@ -43,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         "known-hosts",
         "it tells which machines the build has talked to, and trusts them",
         "ssh-userdir` or `homes",
-        Look::Present(&[
+        Matcher::Present(&[
             "/{root,home/*}/.ssh/known_hosts*",
             "/var/lib/*/.ssh/known_hosts*",
         ]),
@@ -52,13 +57,13 @@ pub(super) const RULES: &[Rule] = &[
         "journal",
         "it tells everything that happened during the build",
         "logfiles",
-        Look::Present(&["/var/log/journal/**", "/run/log/journal/**"]),
+        Matcher::Present(&["/var/log/journal/**", "/run/log/journal/**"]),
     ),
     rule(
         "login-record",
         "it tells who was logged in during the build",
         "utmp",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/log/{wtmp,btmp,lastlog,faillog,tallylog}",
             "/var/log/{wtmp,btmp}.*",
             "/var/lib/wtmpdb/*.db",
@@ -69,19 +74,19 @@ pub(super) const RULES: &[Rule] = &[
         "audit-log",
         "it tells everything that happened during the build",
         "logfiles",
-        Look::Present(&["/var/log/audit/*"]),
+        Matcher::Present(&["/var/log/audit/*"]),
     ),
     rule(
         "mail-spool",
         "it holds what programs wrote to their owners during the build",
         "mail-spool",
-        Look::Present(&["/var/{mail,spool/mail}/*"]),
+        Matcher::Present(&["/var/{mail,spool/mail}/*"]),
     ),
     rule(
         "crash-dump",
         "it holds the memory of a program, with what was secret in it",
         "crash-data` or `abrt-data",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/crash/**",
             "/var/lib/systemd/coredump/*",
             "/var/spool/abrt/**",
@@ -94,13 +99,13 @@ pub(super) const RULES: &[Rule] = &[
         "temporary-file",
         "nobody knows what is in it, and nobody removes it from a machine",
         "tmp-files",
-        Look::Present(&["/tmp/**", "/var/tmp/**"]),
+        Matcher::Present(&["/tmp/**", "/var/tmp/**"]),
     ),
     rule(
         "editor-backup",
         "it is a copy of a file that somebody has changed for a reason",
         "backup-files",
-        Look::Present(&[
+        Matcher::Present(&[
             "/{etc,root,home,srv,opt}/**/*~",
             "/{etc,root,home,srv,opt}/**/*.{bak,swp,swo}",
             "/{etc,root,home}/**/#*#",
@@ -110,7 +115,7 @@ pub(super) const RULES: &[Rule] = &[
         "scheduled-job",
         "it would run on every machine made from the image, in somebody's name",
         "cron-spool",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/var/spool/cron/crontabs/*",
                 "/var/spool/cron/*",

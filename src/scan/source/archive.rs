@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use crate::error::{Context as _, Result};
 use crate::scan::stream::behind_zeroes;
-use crate::scan::{Entry, Kind, Scanner};
+use crate::scan::{FileEntry, Kind, Scanner};
 
 /// How a file with holes is called in an archive of pax; the header has another name.
 const SPARSE: &str = "GNU.sparse.name";
@@ -42,7 +42,7 @@ pub(crate) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
                 path = String::from_utf8_lossy(record.value_bytes()).into_owned();
             }
         }
-        let entry = Entry::new(rooted(&path), mode, owner, member.size());
+        let entry = FileEntry::new(rooted(&path), mode, owner, member.size());
         if is_other_name {
             let target = member.link_name_bytes().unwrap_or_default();
             let target = rooted(&String::from_utf8_lossy(&target));
@@ -85,12 +85,12 @@ const RECORD: usize = 160;
 /// Files by their path, which may come again under another name, and the content of small ones.
 #[derive(Default)]
 struct Firsts {
-    files: HashMap<String, (Entry, Option<Vec<u8>>)>,
+    files: HashMap<String, (FileEntry, Option<Vec<u8>>)>,
     bytes: usize,
 }
 
 impl Firsts {
-    fn keep(&mut self, entry: Entry, mut content: Option<Vec<u8>>) {
+    fn keep(&mut self, entry: FileEntry, mut content: Option<Vec<u8>>) {
         self.files.remove(&entry.path);
         let size = content.as_ref().map_or(0, Vec::len);
         let bytes = self.bytes + RECORD + 2 * entry.path.len() + size;
@@ -104,12 +104,12 @@ impl Firsts {
     }
 
     /// Shows another name of the file `target`, as any file if its content is kept.
-    fn show(&mut self, entry: Entry, target: &str, scanner: &mut Scanner<'_>) -> Result<()> {
+    fn show(&mut self, entry: FileEntry, target: &str, scanner: &mut Scanner<'_>) -> Result<()> {
         let Some((first, content)) = self.files.get(target).cloned() else {
             return scanner.take_name(&entry, target, false);
         };
         let path = entry.path;
-        let entry = Entry { path, ..first };
+        let entry = FileEntry { path, ..first };
         match &content {
             Some(content) => scanner.take(&entry, &mut content.as_slice())?,
             None => scanner.take_name(&entry, target, true)?,

@@ -15,7 +15,7 @@ use crate::fstab::{FileSystem, Machine};
 use crate::host::exec::Program;
 use crate::host::interrupt;
 use crate::scan::holes::{self, Condensed, Pieces};
-use crate::scan::{Entry, Scanner};
+use crate::scan::{FileEntry, Scanner};
 
 struct Window {
     file: File,
@@ -120,7 +120,7 @@ pub(crate) fn walk(
             let owner = (meta.uid(), meta.gid());
             let size = meta.len();
             let mode = type_bits(meta.file_type()) | u32::from(meta.mode()) & 0o7777;
-            let mut entry = Entry::new(shown, mode, owner, size);
+            let mut entry = FileEntry::new(shown, mode, owner, size);
             if meta.is_dir() {
                 budget.dir(size, &path)?;
                 scanner.take(&entry, &mut io::empty())?;

@@ -19,7 +19,7 @@ use super::at::At;
 use super::parts::Volume;
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
-use crate::scan::{Entry, Scanner};
+use crate::scan::{FileEntry, Scanner};
 
 /// How large a directory can be, in bytes: it has 65536 entries.
 const DIRECTORY: u64 = 2 << 20;
@@ -36,7 +36,7 @@ pub(super) fn walk(raw: &Path, volume: &Volume, at: &str, scanner: &mut Scanner<
     let (file, mut system) = open(raw, volume)?;
     let faults = visit(&file, &mut system, |path, item, runs| {
         let mode = if item.is_dir { 0o040_755 } else { 0o100_644 };
-        let entry = Entry::new(format!("{at}{path}"), mode, (0, 0), item.size);
+        let entry = FileEntry::new(format!("{at}{path}"), mode, (0, 0), item.size);
         scanner.take(&entry, &mut Runs::new(&file, runs).take(item.size))
     })?;
     if let Some(why) = faults.told() {

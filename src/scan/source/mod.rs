@@ -14,9 +14,9 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use super::entry::Entry;
+use super::entry::FileEntry;
 use super::holes::{self, Condensed, Pieces};
-use super::{Host, Report, Scanner, Subject, raw, rules};
+use super::{Host, ScanReport, Scanner, Subject, raw, rules};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, opened};
 use crate::pack;
@@ -35,7 +35,7 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
             let meta = std::fs::symlink_metadata(&path).doing(doing)?;
             let inside = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
             let name = format!("{prefix}/{inside}");
-            let entry = Entry::new(name, meta.mode(), (meta.uid(), meta.gid()), meta.len());
+            let entry = FileEntry::new(name, meta.mode(), (meta.uid(), meta.gid()), meta.len());
             if meta.is_file() {
                 let mut file = opened::open_itself(&path).doing(doing)?;
                 if meta.blocks() * 512 + holes::WORTH <= meta.len() {
@@ -54,7 +54,7 @@ pub(super) fn tree(root: &Path, prefix: &str, scanner: &mut Scanner<'_>) -> Resu
     Ok(())
 }
 
-fn with_holes(file: &File, entry: &Entry, scanner: &mut Scanner<'_>) -> Result<()> {
+fn with_holes(file: &File, entry: &FileEntry, scanner: &mut Scanner<'_>) -> Result<()> {
     let pieces = Pieces::new(entry.size, raw::data(file, &(0..entry.size)));
     let mut data = Condensed::new(&pieces, |at, into: &mut [u8]| file.read_at(into, at));
     scanner.take_pieces(entry, Some(&pieces), &mut data)
@@ -66,7 +66,7 @@ pub(super) fn disk(
     format: &str,
     subject: &Subject,
     host: &Host<'_>,
-) -> Result<Report> {
+) -> Result<ScanReport> {
     let copy = host.scratch.join("scanned.raw");
     let raw = match format {
         "raw" => disk,
@@ -84,7 +84,7 @@ pub(super) fn disk(
     result
 }
 
-fn flat(raw: &Path, subject: &Subject, host: &Host<'_>) -> Result<Report> {
+fn flat(raw: &Path, subject: &Subject, host: &Host<'_>) -> Result<ScanReport> {
     let (files, places) = std::thread::scope(|scope| {
         let places = scope.spawn(|| raw::places(raw, &subject.known));
         let files = files(raw, subject, host);

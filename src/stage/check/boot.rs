@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Gate;
-use super::plan::Clone;
+use super::plan::CloneMachine;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::qemu_img::qemu_img;
@@ -58,13 +58,17 @@ pub(super) fn modules(list: &str) -> impl Iterator<Item = String> {
 
 /// A clone that has ended.
 pub(super) struct Booted<'a> {
-    pub(super) plan: &'a Clone,
+    pub(super) plan: &'a CloneMachine,
     pub(super) job: Job,
     pub(super) finished: Finished,
 }
 
 /// Boots a clone of `common` and sees its job through.
-pub(super) fn boot<'a>(gate: &Gate<'_>, common: &Path, plan: &'a Clone) -> Result<Booted<'a>> {
+pub(super) fn boot<'a>(
+    gate: &Gate<'_>,
+    common: &Path,
+    plan: &'a CloneMachine,
+) -> Result<Booted<'a>> {
     let disk = clone_disk(gate.scratch, &plan.name);
     overlay(common, &disk, None)?;
     let steps: Vec<Step> = gate

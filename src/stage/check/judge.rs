@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::Clone;
+use super::plan::CloneMachine;
 use crate::recipe::types::Check;
 use crate::runner::drive::Finished;
 use crate::runner::{Job, Journal};
@@ -27,7 +27,12 @@ pub(super) fn failed_units(journal: &Journal) -> Vec<String> {
 }
 
 /// What is wrong with one clone.
-pub(super) fn of_clone(plan: &Clone, finished: &Finished, job: &Job, check: &Check) -> Vec<String> {
+pub(super) fn of_clone(
+    plan: &CloneMachine,
+    finished: &Finished,
+    job: &Job,
+    check: &Check,
+) -> Vec<String> {
     let name = &plan.name;
     let journal = &finished.journal;
     if !finished.orderly() || journal.failure.is_some() {
@@ -70,7 +75,7 @@ pub(super) fn of_clone(plan: &Clone, finished: &Finished, job: &Job, check: &Che
 }
 
 /// What every machine has of its own, and this one has not: what is not there cannot be compared.
-fn lacking(plan: &Clone, journal: &Journal, state: &str) -> Vec<String> {
+fn lacking(plan: &CloneMachine, journal: &Journal, state: &str) -> Vec<String> {
     let name = &plan.name;
     let has = |fact: &str| journal.facts(fact).next().is_some();
     let ids = journal

@@ -11,7 +11,7 @@ const MODELS: &[&str] = &["e1000e", "e1000", "vmxnet3", "igb"];
 
 /// A clone's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Clone {
+pub(super) struct CloneMachine {
     /// `a` or `b`.
     pub(super) name: String,
     /// Its firmware.
@@ -23,7 +23,7 @@ pub(super) struct Clone {
 }
 
 /// The second clone is another machine wherever the image may be.
-pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [Clone; 2] {
+pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [CloneMachine; 2] {
     let [one, other] = firmware.of_two();
     let model = MODELS.iter().find(|model| models.contains(**model));
     // Random: gates that run at the same time may share a network.
@@ -38,13 +38,13 @@ pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [Clone; 2] 
         network: Network::User,
     };
     [
-        Clone {
+        CloneMachine {
             name: "a".into(),
             firmware: one,
             nic: nic("virtio", random[2], None),
             idle: None,
         },
-        Clone {
+        CloneMachine {
             name: "b".into(),
             firmware: other,
             nic: nic(model.unwrap_or(&"virtio"), !random[2], Some(0x1c)),
@@ -56,7 +56,7 @@ pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [Clone; 2] 
     ]
 }
 
-impl Clone {
+impl CloneMachine {
     /// The driver of its card, as Linux calls it.
     pub(super) fn driver(&self) -> &str {
         match self.nic.model.as_str() {

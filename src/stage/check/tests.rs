@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::boot::{command, modules};
 use super::judge::{between, of_clone};
-use super::plan::{Clone, plan};
+use super::plan::{CloneMachine, plan};
 use super::*;
 use crate::hypervisor::Outcome;
 use crate::hypervisor::{Network, Nic};
@@ -48,7 +48,7 @@ fn problems(journal: Journal, check: &Check) -> Vec<String> {
         log: PathBuf::new(),
         screenshot: None,
     };
-    let plan = Clone {
+    let plan = CloneMachine {
         name: "a".into(),
         firmware: Firmware::Bios,
         nic: Nic::default(),

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::guest::{Guestfs, Os, Partition};
 use crate::recipe::Resolved;
-use crate::recipe::types::{From, Install};
+use crate::recipe::types::{Install, Parent};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -16,7 +16,7 @@ const BORDER: u64 = 1 << 20;
 pub(super) fn wanted(resolved: &Resolved) -> bool {
     let recipe = &resolved.recipe;
     resolved.grows()
-        || matches!(recipe.from, Some(From::Published(_)))
+        || matches!(recipe.from, Some(Parent::Published(_)))
         || matches!(recipe.install, Some(Install::Import(_)))
 }
 

@@ -15,7 +15,9 @@ use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, inputs};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
-use crate::targets::{self, About, Asked, Site, Source, Target, Told, proven};
+use crate::targets::{
+    self, About, ArtifactRecord, LeftoverPolicy, SystemDisk, Target, TargetContext, proven,
+};
 use crate::units::Size;
 
 /// What the stage reports, of each target.
@@ -26,7 +28,7 @@ pub struct Finished {
     /// The target.
     pub target: String,
     /// Its files.
-    pub artifacts: Vec<Told>,
+    pub artifacts: Vec<ArtifactRecord>,
     /// What the gate measured of its own disk, where it has one.
     pub gate: Option<GateReport>,
     /// A line for people.
@@ -131,7 +133,7 @@ fn about(context: &Context<'_>, sealed: &Layer<Sealed>) -> About {
 /// As [`targets::make`].
 pub fn run(
     context: &Context<'_>,
-    source: &Source,
+    source: &SystemDisk,
     sealed: &Layer<Sealed>,
     target: &Target,
 ) -> Result<Finished> {
@@ -140,10 +142,10 @@ pub fn run(
     let steps = (target.steps)(&recipe.targets);
     let subject = check::subject_with(context, sealed, &steps)?;
     let about = about(context, sealed);
-    let below = Site {
+    let below = TargetContext {
         source,
         about: &about,
-        gate: Some(Asked {
+        gate: Some(LeftoverPolicy {
             subject: &subject,
             allow: &recipe.check.allow,
         }),
@@ -154,13 +156,13 @@ pub fn run(
         ui: context.ui,
     };
     let prepared = prepared(context, sealed, target, &below, &steps)?;
-    let site = Site {
+    let site = TargetContext {
         source: prepared.as_ref().unwrap_or(source),
         ..below
     };
     targets::ask(target, &site)?;
     let mut made = targets::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
-    let report = tried(context, target, &site, &subject, &mut made)?;
+    let report = run_trial(context, target, &site, &subject, &mut made)?;
     for told in &made {
         if !told.proof.as_ref().is_some_and(targets::Proof::passed) {
             return Err(Error::internal(format!(
@@ -184,13 +186,13 @@ fn prepared(
     context: &Context<'_>,
     sealed: &Layer<Sealed>,
     target: &Target,
-    below: &Site<'_>,
+    below: &TargetContext<'_>,
     steps: &[Step],
-) -> Result<Option<Source>> {
+) -> Result<Option<SystemDisk>> {
     if steps.is_empty() {
         return Ok(None);
     }
-    targets::foresee(target, below, &context.recipe().targets)?;
+    targets::preflight(target, below, &context.recipe().targets)?;
     let inside = below.source.guests();
     let disk = guest::prepare(context, sealed, steps, below.scratch)?;
     drop(inside);
@@ -200,12 +202,12 @@ fn prepared(
 }
 
 /// The gate of what holds another disk than the sealed one; its report.
-fn tried(
+fn run_trial(
     context: &Context<'_>,
     target: &Target,
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     subject: &Subject,
-    made: &mut [Told],
+    made: &mut [ArtifactRecord],
 ) -> Result<Option<GateReport>> {
     let (Some(trial), Some(first)) = (target.trial, made.first()) else {
         return Ok(None);
@@ -219,9 +221,9 @@ fn tried(
     let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());
     for proof in proofs.filter(|proof| !proof.passed()) {
         proof.proven.extend([
-            proven(targets::Part::Scanned, "imgforge disk scan"),
+            proven(targets::CheckKind::Scanned, "imgforge disk scan"),
             proven(
-                targets::Part::Booted,
+                targets::CheckKind::Booted,
                 "two machines as its target runs them",
             ),
         ]);
@@ -230,7 +232,7 @@ fn tried(
 }
 
 /// The disk in an artifact, as a qcow2 by its absolute path.
-fn disk_of(site: &Site<'_>, first: &Told) -> Result<PathBuf> {
+fn disk_of(site: &TargetContext<'_>, first: &ArtifactRecord) -> Result<PathBuf> {
     let qcow2 = first
         .about
         .get("format")

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::entry::{Entry, collect};
+use super::entry::{ArchiveEntry, collect};
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read, settings};
 use super::step::environment;
 use crate::error::{Error, Result};
@@ -301,7 +301,7 @@ impl PuppetAgent {
         ]);
         let mut files = common(settings, &self.facts)?;
         if let Some(ca) = &self.ca {
-            files.push(Entry::bytes("ca.pem", read(scope.root, ca)?));
+            files.push(ArchiveEntry::bytes("ca.pem", read(scope.root, ca)?));
         }
         Ok(files.into())
     }
@@ -355,13 +355,13 @@ fn legacy(wanted: bool) -> &'static str {
     if wanted { "yes" } else { "" }
 }
 
-fn common(settings: String, facts: &BTreeMap<String, String>) -> Result<Vec<Entry>> {
+fn common(settings: String, facts: &BTreeMap<String, String>) -> Result<Vec<ArchiveEntry>> {
     let facts = facts
         .iter()
         .map(|(name, value)| (format!("FACTER_{name}"), value.clone()));
     Ok(vec![
-        Entry::bytes("puppet.sh", settings),
-        Entry::bytes("facts.sh", environment(&facts.collect())?),
+        ArchiveEntry::bytes("puppet.sh", settings),
+        ArchiveEntry::bytes("facts.sh", environment(&facts.collect())?),
     ])
 }
 

@@ -218,9 +218,9 @@ fn missing_files_and_trees_say_what_to_do() {
         .media()
         .tree(
             &format!("{address}/os"),
-            &Vouched::default(),
-            &Vouched::default(),
-            &Vouched::default(),
+            &InstallerDigests::default(),
+            &InstallerDigests::default(),
+            &InstallerDigests::default(),
         )
         .unwrap_err();
     let text = error.render().replace(&address, "http://HOST");

@@ -58,14 +58,14 @@ impl Tree {
 
 /// What the recipe says about an installer's kernel, initrd or `.treeinfo` over plain http.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Vouched<'a> {
+pub struct InstallerDigests<'a> {
     /// SHA-256, in hex.
     pub sha256: Option<&'a str>,
     /// It is taken although nothing vouches for it.
     pub unverified: bool,
 }
 
-impl Vouched<'_> {
+impl InstallerDigests<'_> {
     /// Whether the archive's signature decides.
     fn is_needed(&self) -> bool {
         self.sha256.is_none() && !self.unverified
@@ -100,9 +100,9 @@ impl Media<'_> {
     pub fn tree(
         &self,
         location: &str,
-        kernel: &Vouched<'_>,
-        initrd: &Vouched<'_>,
-        info: &Vouched<'_>,
+        kernel: &InstallerDigests<'_>,
+        initrd: &InstallerDigests<'_>,
+        info: &InstallerDigests<'_>,
     ) -> Result<Tree> {
         let url = Url::parse_or_path(location)?.as_directory();
         let client = client(&url, self.ui)?;
@@ -127,7 +127,13 @@ impl Media<'_> {
         })
     }
 
-    fn find(&self, client: &Client, url: &Url, needed: bool, info: &Vouched<'_>) -> Result<Found> {
+    fn find(
+        &self,
+        client: &Client,
+        url: &Url,
+        needed: bool,
+        info: &InstallerDigests<'_>,
+    ) -> Result<Found> {
         for name in [".treeinfo", "treeinfo"] {
             let at = url.join(name)?;
             let bytes = client.read_optional(&at, LARGEST_INDEX);
@@ -162,7 +168,13 @@ impl Media<'_> {
     }
 
     /// A tree that its `.treeinfo` describes: Anaconda fetches the rest of it, and verifies nothing.
-    fn described(&self, url: &Url, name: &str, bytes: &[u8], info: &Vouched<'_>) -> Result<Found> {
+    fn described(
+        &self,
+        url: &Url,
+        name: &str,
+        bytes: &[u8],
+        info: &InstallerDigests<'_>,
+    ) -> Result<Found> {
         let plain = url.local().is_none() && !url.is_https();
         let text = String::from_utf8_lossy(bytes);
         let mut sums = vec![];
@@ -208,7 +220,7 @@ impl Media<'_> {
     ///
     /// # Errors
     /// As [`Media::file`]; also when it comes over plain http and nothing vouches for it.
-    pub fn boot_file(&self, place: &str, vouched: &Vouched<'_>) -> Result<MediaFile> {
+    pub fn boot_file(&self, place: &str, vouched: &InstallerDigests<'_>) -> Result<MediaFile> {
         let url = Url::parse_or_path(place)?;
         let text = url.secret_text();
         let images = text
@@ -240,7 +252,7 @@ impl Media<'_> {
     fn vouched(
         &self,
         url: &Url,
-        vouched: &Vouched<'_>,
+        vouched: &InstallerDigests<'_>,
         promised: Option<&str>,
         signed: bool,
     ) -> Result<Option<String>> {

@@ -5,7 +5,7 @@
 //! Their settings stay.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -63,7 +63,7 @@ const PATHS: &[&str] = &[
 /// The number by which Debian's survey of packages counts a machine.
 const SURVEY: &str = "/etc/popularity-contest.conf";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)?;
     site.edit(&[SURVEY], |text| {
         super::without_lines(text, |line| line.trim_start().starts_with("MY_HOSTID="))

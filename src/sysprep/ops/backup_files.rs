@@ -1,7 +1,7 @@
 //! Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -14,7 +14,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 const DIRS: &[&str] = &["/etc", "/root", "/srv", "/tmp", "/var"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     for dir in DIRS {
         if !site.guest.is_dir(dir)? {
             continue;

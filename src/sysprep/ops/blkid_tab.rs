@@ -1,7 +1,7 @@
 //! Removes the caches of blkid(8), which name the build's disks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -25,6 +25,6 @@ const PATHS: &[&str] = &[
     "/dev/.blkid.tab.old",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

@@ -2,7 +2,7 @@
 //! of certificate authorities, and has the guest make its list of authorities anew.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -27,7 +27,7 @@ const STAYING: &[&str] = &[
     "/etc/pki/tls/certs/ca-bundle.trust.crt",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     for pattern in PATHS {
         for path in site.guest.glob(pattern)? {
             if !STAYING.contains(&path.as_str()) {

@@ -2,7 +2,7 @@
 //! it wrote, so that it treats every clone as new.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -33,6 +33,6 @@ const PATHS: &[&str] = &[
     "/etc/udev/rules.d/70-persistent-net.rules",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes kernel dumps and core dumps.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -19,6 +19,6 @@ const PATHS: &[&str] = &[
     "/var/lib/systemd/pstore/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

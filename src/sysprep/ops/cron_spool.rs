@@ -2,7 +2,7 @@
 //! are the programs' own.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -29,7 +29,7 @@ const DIRS: &[&str] = &[
 
 const FIRST: &str = "00000\n";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let mut counters = Vec::new();
     for path in NEXT {
         if site.guest.is_file(path)? {

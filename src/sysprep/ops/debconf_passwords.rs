@@ -1,7 +1,7 @@
 //! Empties debconf's database of passwords.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -12,7 +12,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.truncate(&["/var/cache/debconf/passwords.dat"])?;
     site.remove(&["/var/cache/debconf/passwords.dat-old"])
 }

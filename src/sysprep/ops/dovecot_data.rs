@@ -1,7 +1,7 @@
 //! Removes what the mail server Dovecot generated.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -14,6 +14,6 @@ pub(super) static OPERATION: Operation = Operation {
 
 const PATHS: &[&str] = &["/var/lib/dovecot/*"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove_files(PATHS)
 }

@@ -2,7 +2,7 @@
 //! Off by default, as it may open a machine to the network.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -19,6 +19,6 @@ const PATHS: &[&str] = &[
     "/etc/firewalld/zones/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove_files(PATHS)
 }

@@ -2,7 +2,7 @@
 //! the first boot. Off by default: an image that asks questions cannot start by itself.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -15,7 +15,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 const FLAG: &str = "/.unconfigured";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     match site.guest.exists(FLAG)? {
         true => Ok(()),
         false => site.guest.touch(FLAG),

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::guest::SUBVOLUME;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -32,7 +32,7 @@ const FILES: &[&str] = &[
     "/boot/efi/loader/entries/*.conf",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let guest = site.guest;
     for (device, kind) in &site.os.filesystems {
         if kind == "unknown" || device.starts_with(SUBVOLUME) {
@@ -60,7 +60,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub(in crate::sysprep) fn follow(site: &Site<'_>) -> Result<()> {
+pub(in crate::sysprep) fn follow(site: &GuestRoot<'_>) -> Result<()> {
     if site.renamed.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::guest::literal;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -34,7 +34,7 @@ const EVERYWHERE: &[&str] = &[
     ".wget-hsts",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let mut patterns = Vec::new();
     let mut homes: Vec<_> = site.accounts().iter().map(|a| a.home.clone()).collect();
     homes.sort();

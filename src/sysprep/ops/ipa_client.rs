@@ -1,7 +1,7 @@
 //! Removes the client's files of an IPA domain and its certificate authority; the machine must be enrolled anew.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -26,7 +26,7 @@ const AUTHORITY: &[&str] = &[
     "/etc/pki/ca-trust/source/ipa.p11-kit",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)?;
     for path in AUTHORITY {
         if site.guest.exists(path)? {

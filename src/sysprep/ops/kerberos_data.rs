@@ -1,7 +1,7 @@
 //! Removes what a Kerberos key distribution centre keeps, except its `kdc.conf` and `kadm5.acl`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -17,7 +17,7 @@ const STAYING: &[&str] = &[
     "/var/kerberos/krb5kdc/kdc.conf",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     for path in site.guest.glob("/var/kerberos/krb5kdc/*")? {
         if !STAYING.contains(&path.as_str()) && !site.guest.is_dir(&path)? {
             site.remove_path(&path)?;

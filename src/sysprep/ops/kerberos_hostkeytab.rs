@@ -1,7 +1,7 @@
 //! Removes `/etc/krb5.keytab`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -14,6 +14,6 @@ pub(super) static OPERATION: Operation = Operation {
 
 const PATHS: &[&str] = &["/etc/krb5.keytab"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

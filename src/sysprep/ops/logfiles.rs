@@ -2,7 +2,7 @@
 //! rotated logs, and some caches, and empties all other files in `/var/log`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -90,7 +90,7 @@ const TRACES: &[&str] = &[
     "/var/named/data/named.run",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(TRACES)?;
     if !site.guest.is_dir("/var/log")? {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Removes the file that limits LVM to the build's disks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -17,6 +17,6 @@ const PATHS: &[&str] = &[
     "/etc/lvm/devices/backup/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

@@ -3,7 +3,7 @@
 //! group's UUID, which is in its core image.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -14,7 +14,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Devices(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let guest = site.guest;
     if !guest.feature_available(&["lvm2"])? {
         return Ok(());
@@ -54,7 +54,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 }
 
 /// The group whose logical volume holds GRUB's files; nothing is mounted.
-fn group_of_grub(site: &Site<'_>) -> Result<Option<String>> {
+fn group_of_grub(site: &GuestRoot<'_>) -> Result<Option<String>> {
     let guest = site.guest;
     let device = |at: &str| {
         let mut points = site.os.mountpoints.iter();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(in crate::sysprep) static OPERATION: Operation = Operation {
@@ -21,7 +21,7 @@ const DBUS: &str = "/var/lib/dbus/machine-id";
 /// file as well, but units with `ConditionFirstBoot=yes` do not run, and no preset applies.
 const FIRST_BOOT: &str = "uninitialized\n";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let guest = site.guest;
     let link = guest.is_symlink(ID)?;
     if link || guest.exists(ID)? {
@@ -51,7 +51,7 @@ fn run(site: &mut Site<'_>) -> Result<()> {
 }
 
 /// Whether systemd takes the next boot for the first one.
-fn is_first_boot(site: &Site<'_>, path: &str) -> Result<bool> {
+fn is_first_boot(site: &GuestRoot<'_>, path: &str) -> Result<bool> {
     let short = site.guest.file_size(path)? <= FIRST_BOOT.len() as u64;
     Ok(short && site.guest.read_file(path)?.trim_ascii() == FIRST_BOOT.trim_end().as_bytes())
 }
@@ -60,7 +60,7 @@ fn is_first_boot(site: &Site<'_>, path: &str) -> Result<bool> {
 ///
 /// # Errors
 /// When something wrote one.
-pub(in crate::sysprep) fn verify(site: &Site<'_>) -> Result<()> {
+pub(in crate::sysprep) fn verify(site: &GuestRoot<'_>) -> Result<()> {
     for path in [ID, DBUS] {
         let filled = site.guest.is_file(path)? && site.guest.file_size(path)? != 0;
         if filled && !is_first_boot(site, path)? {

@@ -1,7 +1,7 @@
 //! Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -12,7 +12,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
         super::without_lines(text, |line| {
             line.starts_with("HOSTNAME=") || line.starts_with("DHCP_HOSTNAME=")

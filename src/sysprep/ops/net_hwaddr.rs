@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -18,7 +18,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
         let bound = |line: &str| line.starts_with("HWADDR=") || line.starts_with("MACADDR=");
         super::without_lines(text, bound)

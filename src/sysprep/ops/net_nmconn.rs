@@ -2,7 +2,7 @@
 //! writes them for the build's network card.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -13,7 +13,7 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     if site.os.package_format != "rpm" {
         return Ok(());
     }

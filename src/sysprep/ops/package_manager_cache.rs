@@ -1,7 +1,7 @@
 //! Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -24,7 +24,7 @@ const PATHS: &[&str] = &[
     "/var/cache/PackageKit/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     // `partial` belongs to a user of its own.
     site.remove_files(&[
         "/var/cache/apt/archives/*",

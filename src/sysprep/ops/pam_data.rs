@@ -1,7 +1,7 @@
 //! Removes failed logins and console locks.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -22,6 +22,6 @@ const PATHS: &[&str] = &[
     "/var/lib/faillock/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove_files(PATHS)
 }

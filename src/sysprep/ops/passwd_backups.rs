@@ -1,7 +1,7 @@
 //! Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -21,6 +21,6 @@ const PATHS: &[&str] = &[
     "/etc/subuid-",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

@@ -2,7 +2,7 @@
 //! `/etc/environment`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -21,7 +21,7 @@ const FILES: &[&str] = &[
     "/etc/environment",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.edit(FILES, |text| super::without_lines(text, sets_proxy))
 }
 

@@ -1,7 +1,7 @@
 //! Removes the identity of the older Red Hat Network client.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -17,6 +17,6 @@ const PATHS: &[&str] = &[
     "/etc/sysconfig/rhn/osad-auth.conf",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

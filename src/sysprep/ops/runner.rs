@@ -1,7 +1,7 @@
 //! Removes what configured the guest at its first boot.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -30,6 +30,6 @@ const PATHS: &[&str] = &[
     "/etc/needrestart/conf.d/zz-imgforge.conf",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

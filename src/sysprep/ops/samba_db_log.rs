@@ -1,7 +1,7 @@
 //! Removes the server's identity and secrets.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -20,6 +20,6 @@ const PATHS: &[&str] = &[
     "/var/cache/samba/*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove_files(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes the UUID of the hardware profiler.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -18,6 +18,6 @@ const PATHS: &[&str] = &[
     "/etc/smolt/hw-uuid",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

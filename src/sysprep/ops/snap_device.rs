@@ -2,7 +2,7 @@
 //! snaps stay, and snapd registers every machine anew.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -21,7 +21,7 @@ const KEYS: &[&str] = &[
 
 const STATE: &str = "/var/lib/snapd/state.json";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(KEYS)?;
     site.edit(&[STATE], |text| {
         unregistered(text).unwrap_or_else(|| text.to_owned())

@@ -1,7 +1,7 @@
 //! Removes the host keys.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -44,7 +44,7 @@ const SCRIPT_TEXT: &str = "\
 [ \"$1\" != start ] || /usr/bin/ssh-keygen -A
 ";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(&["/etc/ssh/*_host_*"])?;
     let guest = site.guest;
     if !site.is_deb() || !guest.is_file("/usr/sbin/sshd")? {

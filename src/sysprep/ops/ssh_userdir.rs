@@ -2,7 +2,7 @@
 //! that the recipe or a target declares.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -15,7 +15,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 const PATHS: &[&str] = &["/root/.ssh", "/home/*/.ssh"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)?;
     site.keep_declared_keys(|at| at.starts_with("/root/") || at.starts_with("/home/"))
 }

@@ -2,7 +2,7 @@
 //! remembers, and makes the iSCSI initiator choose a name at its first start.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -15,7 +15,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 const INITIATOR: &str = "/etc/iscsi/initiatorname.iscsi";
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(&[
         "/etc/hostid",
         "/etc/multipath/bindings",

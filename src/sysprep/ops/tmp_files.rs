@@ -1,7 +1,7 @@
 //! Removes everything in `/tmp` and `/var/tmp`.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -12,6 +12,6 @@ pub(super) static OPERATION: Operation = Operation {
     run: Run::Files(run),
 };
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.empty(&["/tmp", "/var/tmp"])
 }

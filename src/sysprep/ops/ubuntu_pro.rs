@@ -2,7 +2,7 @@
 //! sources that need them. Machines made from the image attach with a token of their own.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -30,6 +30,6 @@ const PATHS: &[&str] = &[
     "/etc/apt/sources.list.d/ubuntu-anbox-cloud.*",
 ];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

@@ -1,7 +1,7 @@
 //! Removes the rules that tie `eth0` to the build's network card.
 
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -14,6 +14,6 @@ pub(super) static OPERATION: Operation = Operation {
 
 const PATHS: &[&str] = &["/etc/udev/rules.d/*-persistent-net.rules"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(PATHS)
 }

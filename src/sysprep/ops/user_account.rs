@@ -3,7 +3,7 @@
 
 use super::super::accounts::Account;
 use crate::error::Result;
-use crate::sysprep::{Operation, Run, Site};
+use crate::sysprep::{GuestRoot, Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -20,7 +20,7 @@ const LINES: &[&str] = &["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subg
 /// Where groups have theirs: name first, members last.
 const GROUPS: &[&str] = &["/etc/group", "/etc/gshadow"];
 
-fn run(site: &mut Site<'_>) -> Result<()> {
+fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let definitions = match site.guest.is_file("/etc/login.defs")? {
         true => site.guest.read_file("/etc/login.defs")?,
         false => Vec::new(),

@@ -40,7 +40,7 @@ pub struct Trimmed {
 
 /// What was given back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Given {
+pub struct TrimReport {
     /// The file systems.
     pub filesystems: Vec<Trimmed>,
     /// Swap partitions and files that were emptied but for their header.
@@ -74,9 +74,9 @@ pub(super) fn mounted(guest: &Guestfs, os: &Os) -> Result<Vec<(String, String)>>
 
 /// Trims every file system, swap space and volume group of the session; the machine is mounted
 /// before and after.
-pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<Given> {
+pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<TrimReport> {
     let mounted = mounted(guest, os)?;
-    let mut given = Given::default();
+    let mut given = TrimReport::default();
     let files = swap::empty_files(guest)?;
     let mut work = Trim {
         guest,

@@ -1,7 +1,7 @@
 //! What a disk can hold and a container's layer cannot, or only at a price.
 
 use crate::error::{Error, Result};
-use crate::targets::Site;
+use crate::targets::TargetContext;
 use crate::targets::tree::{Content, Kind, Node};
 use crate::units::Size;
 
@@ -34,7 +34,7 @@ pub(super) fn no_whiteouts(nodes: &[Node]) -> Result<()> {
 }
 
 /// Tells of files that are far larger in an archive than on the disk: it has no holes.
-pub(in crate::targets) fn tell_holes(site: &Site<'_>, nodes: &[Node]) {
+pub(in crate::targets) fn tell_holes(site: &TargetContext<'_>, nodes: &[Node]) {
     for node in nodes.iter().filter(|node| node.kind == Kind::File) {
         let Content::Runs(runs) = &node.content else {
             continue;

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::gzip::Gzip;
 use super::tree::{Node, Tree};
-use super::{Made, Part, Proven, Site, Target, proven, rootfs};
+use super::{CheckKind, MadeFile, PassedCheck, Target, TargetContext, proven, rootfs};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
@@ -58,7 +58,7 @@ pub(super) const TARGET: Target = Target {
 /// Level of zstd: a good balance for files that are written once.
 const ZSTD: i32 = 9;
 
-fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
     let default = Docker::default();
     let options = targets.docker.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
@@ -97,7 +97,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
         proof.push(run::try_out(site, &path, compression, &config)?);
     }
     std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-    let mut made = vec![Made {
+    let mut made = vec![MadeFile {
         file,
         format: "oci-archive",
         about: [
@@ -115,12 +115,12 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
 
 /// The root file system alone. It is proven what the container's layer is, if it is the same.
 fn plain(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     tree: &Tree,
     nodes: &[Node],
     blob: &Blob,
-    mut proof: Vec<Proven>,
-) -> Result<Made> {
+    mut proof: Vec<PassedCheck>,
+) -> Result<MadeFile> {
     let file = site.file("rootfs.tar.zst");
     site.ui.step(format!("writing {file}"));
     let path = site.dir.join(&file);
@@ -128,8 +128,8 @@ fn plain(
     if same.diff != blob.diff {
         return Err(Error::internal("the same files gave two archives"));
     }
-    proof.push(proven(Part::Validated, "the layer's digest"));
-    Ok(Made {
+    proof.push(proven(CheckKind::Validated, "the layer's digest"));
+    Ok(MadeFile {
         file,
         format: "rootfs",
         about: [].into(),
@@ -223,7 +223,11 @@ pub(super) fn write_layer(
 }
 
 /// The leftovers of a build, looked for in the layer; only a recipe says what they are.
-pub(super) fn scanned(site: &Site<'_>, layer: &Path, how: Layer) -> Result<Option<Proven>> {
+pub(super) fn scanned(
+    site: &TargetContext<'_>,
+    layer: &Path,
+    how: Layer,
+) -> Result<Option<PassedCheck>> {
     let Some(gate) = &site.gate else {
         return Ok(None);
     };
@@ -235,11 +239,15 @@ pub(super) fn scanned(site: &Site<'_>, layer: &Path, how: Layer) -> Result<Optio
         Layer::Zstd => crate::scan::tar(zstd::Decoder::new(file).doing(doing)?, gate.subject)?,
     };
     gate.judge(report)?;
-    Ok(Some(proven(Part::Scanned, "imgforge disk scan")))
+    Ok(Some(proven(CheckKind::Scanned, "imgforge disk scan")))
 }
 
 /// skopeo reads both halves of the archive, and every digest in it is right.
-fn read_by_others(site: &Site<'_>, archive: &Path, digest: &str) -> Result<Vec<Proven>> {
+fn read_by_others(
+    site: &TargetContext<'_>,
+    archive: &Path,
+    digest: &str,
+) -> Result<Vec<PassedCheck>> {
     site.ui.step("reading it with skopeo");
     let skopeo = |words: &[&str]| {
         Program::new("skopeo")
@@ -263,5 +271,5 @@ fn read_by_others(site: &Site<'_>, archive: &Path, digest: &str) -> Result<Vec<P
     skopeo(&["copy", "--quiet", "--insecure-policy", &oci, &to])
         .run()
         .map_err(bad)?;
-    Ok(vec![proven(Part::Validated, "skopeo")])
+    Ok(vec![proven(CheckKind::Validated, "skopeo")])
 }

@@ -10,7 +10,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::exec::Program;
 use crate::recipe::types::Layer;
-use crate::targets::{Part, Proven, Site, proven, rootfs};
+use crate::targets::{CheckKind, PassedCheck, TargetContext, proven, rootfs};
 
 /// What a container says that runs.
 const SAYS: &str = "imgforge: the container runs";
@@ -33,11 +33,11 @@ const MEMORY: i32 = 512;
 
 /// Puts the layer on a disk and runs a shell of it, which looks for the command and the user.
 pub(in crate::targets) fn try_out(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     layer: &Path,
     how: Layer,
     config: &Value,
-) -> Result<Proven> {
+) -> Result<PassedCheck> {
     site.ui.step("running a command in the container");
     let disk = site.scratch.join("container.squashfs");
     unpack(layer, how, &disk)?;
@@ -46,7 +46,7 @@ pub(in crate::targets) fn try_out(
     drop(inside);
     std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
     ran?;
-    Ok(proven(Part::Booted, "a machine with its files"))
+    Ok(proven(CheckKind::Booted, "a machine with its files"))
 }
 
 /// A disk with the layer's files, as another program reads them. It holds them for a moment only,
@@ -74,7 +74,7 @@ fn unpack(layer: &Path, how: Layer, disk: &Path) -> Result<()> {
 }
 
 /// The appliance has no network, and changes nothing but its own memory.
-fn run(site: &Site<'_>, disk: &Path, config: &Value) -> Result<()> {
+fn run(site: &TargetContext<'_>, disk: &Path, config: &Value) -> Result<()> {
     let (command, user) = wanted(&config["config"]);
     let launch = Launch {
         drives: &[Drive {

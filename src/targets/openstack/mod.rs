@@ -14,7 +14,7 @@ use serde_json::json;
 use super::convert::{Form, convert, info};
 use super::qcow2::form;
 use super::tree::Tree;
-use super::{About, Made, Part, Site, Target, Trial, proven};
+use super::{About, CheckKind, MadeFile, Target, TargetContext, Trial, proven};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::tools::Tool;
@@ -118,7 +118,7 @@ pub struct Manifest {
     pub create: String,
 }
 
-fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
     let default = OpenStack::default();
     let options = targets.openstack.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
@@ -134,7 +134,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let mut proof = convert(site, None, kind, &file)?;
     // What was compared is the disk with this target's own steps, which has to be tried itself.
     for each in &mut proof {
-        each.part = Part::Validated;
+        each.part = CheckKind::Validated;
     }
     let path = site.dir.join(&file);
     let size = info(&path, kind.format)?.virtual_size;
@@ -159,19 +159,19 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
         ("user".to_owned(), user(options, site.about).to_owned()),
     ];
     Ok(vec![
-        Made {
+        MadeFile {
             file: manifest.file,
             format: kind.format,
             about: words.into(),
             proof,
         },
-        Made {
+        MadeFile {
             file: name,
             format: "openstack-manifest",
             about: [].into(),
             proof: vec![
-                proven(Part::Validated, "imgforge"),
-                proven(Part::Words, "imgforge"),
+                proven(CheckKind::Validated, "imgforge"),
+                proven(CheckKind::Words, "imgforge"),
             ],
         },
     ])
@@ -185,7 +185,11 @@ const RAW: Form = Form {
 };
 
 /// What the image is, in Glance's own words; the recipe's win.
-fn properties(site: &Site<'_>, options: &OpenStack, tree: &Tree) -> BTreeMap<String, String> {
+fn properties(
+    site: &TargetContext<'_>,
+    options: &OpenStack,
+    tree: &Tree,
+) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = [
         ("architecture", site.machine.arch.as_str()),
         ("os_type", "linux"),

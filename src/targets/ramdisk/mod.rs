@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::tree::Tree;
-use super::{Made, Part, Proven, Site, Target, proven};
+use super::{CheckKind, MadeFile, PassedCheck, Target, TargetContext, proven};
 use crate::digest;
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
@@ -69,7 +69,7 @@ pub(super) const TARGET: Target = Target {
 /// Drivers that only kernels for every machine have.
 const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
 
-fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
     let default = Ramdisk::default();
     let options = targets.ramdisk.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
@@ -126,7 +126,7 @@ fn selinux(tree: &Tree) -> bool {
 
 /// Makes the squashfs: among the files, or, as a part of the initrd, aside.
 fn root(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     tree: &Tree,
     kernel: &Kernel<'_>,
     options: &Ramdisk,
@@ -143,7 +143,7 @@ fn root(
 
 /// Writes the initrd; the memory that a machine needs.
 fn initrd(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     kernel: &Kernel<'_>,
     options: &Ramdisk,
     names: &Names,
@@ -197,14 +197,14 @@ fn scannable(members: &[Member]) -> Result<Vec<u8>> {
 
 /// The words about the files, and everything that was made.
 fn written(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     options: &Ramdisk,
     names: &Names,
     kernel: &Kernel<'_>,
     cmdline: &str,
     memory: Memory,
-    proof: Vec<Proven>,
-) -> Result<Vec<Made>> {
+    proof: Vec<PassedCheck>,
+) -> Result<Vec<MadeFile>> {
     let title = site.about.stem();
     let sums: Result<Vec<(String, String)>> = names
         .all()
@@ -246,7 +246,7 @@ fn written(
         .all()
         .into_iter()
         .zip(formats)
-        .map(|(name, format)| Made {
+        .map(|(name, format)| MadeFile {
             file: name.to_owned(),
             format,
             about: if format == "kernel" {
@@ -256,17 +256,17 @@ fn written(
             },
             proof: proof.clone(),
         });
-    let mut made: Vec<Made> = files.collect();
+    let mut made: Vec<MadeFile> = files.collect();
     for (end, format, text) in texts {
         let file = site.file(end);
         std::fs::write(site.dir.join(&file), text).doing(|| format!("writing {file}"))?;
-        made.push(Made {
+        made.push(MadeFile {
             file,
             format,
             about: [].into(),
             proof: vec![
-                proven(Part::Validated, "imgforge"),
-                proven(Part::Words, "imgforge"),
+                proven(CheckKind::Validated, "imgforge"),
+                proven(CheckKind::Words, "imgforge"),
             ],
         });
     }

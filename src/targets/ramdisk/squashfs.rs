@@ -10,7 +10,7 @@ use crate::host::exec::Program;
 use crate::recipe::types::StateDisk;
 use crate::targets::rootfs::{self, NO_INODE};
 use crate::targets::tree::{Content, Kind, Node, Tree};
-use crate::targets::{Part, Proven, Site, proven};
+use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::ui::StageUi;
 
 /// Directories of which only the directory itself stays.
@@ -117,7 +117,7 @@ fn own_fstab(state: Option<&StateDisk>) -> String {
 
 /// Writes the squashfs `to` with this compression.
 pub(super) fn write(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     tree: &Tree,
     nodes: &[Node],
     how: &str,
@@ -171,7 +171,11 @@ fn archive(tree: &Tree, nodes: &[Node], newest: u64, to: PipeWriter) -> Result<(
 }
 
 /// The leftovers of a build, looked for in the files; only a recipe says what they are.
-pub(super) fn scanned(site: &Site<'_>, tree: &Tree, nodes: &[Node]) -> Result<Option<Proven>> {
+pub(super) fn scanned(
+    site: &TargetContext<'_>,
+    tree: &Tree,
+    nodes: &[Node],
+) -> Result<Option<PassedCheck>> {
     let Some(gate) = &site.gate else {
         return Ok(None);
     };
@@ -181,11 +185,11 @@ pub(super) fn scanned(site: &Site<'_>, tree: &Tree, nodes: &[Node]) -> Result<Op
         crate::scan::tar(io::BufReader::with_capacity(1 << 18, reader), gate.subject)
     })?;
     gate.judge(report)?;
-    Ok(Some(proven(Part::Scanned, "imgforge disk scan")))
+    Ok(Some(proven(CheckKind::Scanned, "imgforge disk scan")))
 }
 
 /// Every file is in it, as the program of others lists them, and its root is the disk's.
-pub(super) fn complete(nodes: &[Node], path: &Path) -> Result<Proven> {
+pub(super) fn complete(nodes: &[Node], path: &Path) -> Result<PassedCheck> {
     let listed = Program::new("unsquashfs")
         .args(["-lln", "-q"])
         .arg(path)
@@ -199,7 +203,7 @@ pub(super) fn complete(nodes: &[Node], path: &Path) -> Result<Proven> {
     let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
     let wanted: usize = nodes.iter().map(|node| 1 + lines(&node.path)).sum();
     match lines(&listed) {
-        count if count == wanted => Ok(proven(Part::Validated, "unsquashfs")),
+        count if count == wanted => Ok(proven(CheckKind::Validated, "unsquashfs")),
         count => Err(Error::gate("the squashfs is not complete")
             .cause(format!("{count} of {wanted} files are in it"))),
     }

@@ -13,7 +13,7 @@ use crate::host::confine::{self, Confined};
 use crate::host::exec::{self, Program};
 use crate::host::tools::{self, Tool};
 use crate::hypervisor::patience;
-use crate::targets::{Part, Proven, Site, proven};
+use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::units::Size;
 
 /// What tells, in the guest, what became of it.
@@ -58,7 +58,7 @@ pub(super) struct Boot<'a> {
 }
 
 /// Boots, and lets the system tell that it runs on its complete root.
-pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
+pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCheck> {
     site.ui
         .step(format!("booting it with {} MiB and no disk", boot.memory));
     let token = Uuid::new_v4().simple().to_string();
@@ -96,7 +96,7 @@ pub(super) fn boot(site: &Site<'_>, boot: &Boot<'_>) -> Result<Proven> {
     }
     let memory = Size::mib(boot.memory).human();
     Ok(proven(
-        Part::Booted,
+        CheckKind::Booted,
         format!("a machine with {memory} and no disk"),
     ))
 }
@@ -192,7 +192,7 @@ fn append(initrd: &Path, archive: &[u8], to: &Path) -> Result<()> {
 }
 
 fn machine(
-    site: &Site<'_>,
+    site: &TargetContext<'_>,
     boot: &Boot<'_>,
     kernel: &Path,
     initrd: &Path,

@@ -10,7 +10,7 @@ use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::space::Frugal;
-use crate::targets::{self, Source};
+use crate::targets::{self, SystemDisk};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -21,7 +21,7 @@ const LONGEST_HEADER: u64 = 16 << 20;
 const XATTR: &str = "SCHILY.xattr.";
 
 /// Packs the system's files in an appliance, and lists the archive.
-pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
+pub(super) fn read(source: &SystemDisk, scratch: &Path, ui: &StageUi) -> Result<Tree> {
     let path = scratch.join("tree.tar");
     ui.step("opening the disk");
     let drives = [Drive {

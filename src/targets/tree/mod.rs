@@ -21,7 +21,7 @@ use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::time::now;
 use crate::ui::StageUi;
 
-use super::Source;
+use super::SystemDisk;
 
 /// The largest file that is read as a text, in bytes: lists of modules have less than one MiB.
 const LARGEST_TEXT: u64 = 16 << 20;
@@ -97,13 +97,13 @@ impl Tree {
     ///
     /// # Errors
     /// When there is none or several, or it cannot be read.
-    pub(super) fn read(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
+    pub(super) fn read(source: &SystemDisk, scratch: &Path, ui: &StageUi) -> Result<Tree> {
         let tree = Self::read_any(source, scratch, ui)?;
         hollow::tell(&tree.nodes, ui);
         Ok(tree)
     }
 
-    fn read_any(source: &Source, scratch: &Path, ui: &StageUi) -> Result<Tree> {
+    fn read_any(source: &SystemDisk, scratch: &Path, ui: &StageUi) -> Result<Tree> {
         let raw = source.flat(ui)?;
         ui.step("listing the files");
         let parts = volumes(&raw)?;

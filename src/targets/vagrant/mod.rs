@@ -14,7 +14,7 @@ use super::convert::{convert, info};
 use super::qcow2::form;
 use super::tree::Tree;
 use super::vmdk;
-use super::{About, DISK, Made, Part, Site, Target, Trial, kernel, proven};
+use super::{About, CheckKind, DISK, MadeFile, Target, TargetContext, Trial, kernel, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img;
@@ -101,7 +101,7 @@ fn trial(_: &Targets, _: &About, _: Size) -> Trial {
     }
 }
 
-fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
     let default = Vagrant::default();
     let options = targets.vagrant.as_ref().unwrap_or(&default);
     let tree = site.source.tree(site.ui)?;
@@ -118,7 +118,7 @@ fn make(site: &Site<'_>, targets: &Targets) -> Result<Vec<Made>> {
     let shared = site.scratch.join("edited");
     std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
     let source = site.source.derived(disk, shared);
-    let site = Site {
+    let site = TargetContext {
         source: &source,
         ..*site
     };
@@ -143,7 +143,7 @@ fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantPr
 }
 
 /// An overlay of the source with the account.
-fn edited(site: &Site<'_>) -> Result<std::path::PathBuf> {
+fn edited(site: &TargetContext<'_>) -> Result<std::path::PathBuf> {
     let absolute = |path: &Path| std::path::absolute(path).doing(|| "finding the disk".into());
     let (below, scratch) = (absolute(site.source.disk())?, absolute(site.scratch)?);
     let cluster = OVERLAY_CLUSTER;
@@ -154,21 +154,21 @@ fn edited(site: &Site<'_>) -> Result<std::path::PathBuf> {
 }
 
 /// The box of one provider.
-fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Made> {
+fn one(site: &TargetContext<'_>, provider: VagrantProvider, additions: bool) -> Result<MadeFile> {
     let (word, disk, format) = match provider {
         VagrantProvider::Libvirt => ("libvirt", "box.img", "qcow2"),
         VagrantProvider::Virtualbox => ("virtualbox", "box-disk001.vmdk", vmdk::FORMAT),
     };
     let dir = site.scratch.join(word);
     std::fs::create_dir(&dir).doing(|| format!("making {}", dir.display()))?;
-    let inside = Site { dir: &dir, ..*site };
+    let inside = TargetContext { dir: &dir, ..*site };
     let mut proof = match provider {
         VagrantProvider::Libvirt => convert(&inside, None, form(Clusters::Zlib), disk)?,
         VagrantProvider::Virtualbox => vmdk::write(&inside, disk)?,
     };
     // What was compared is the disk with the account, which has to be tried itself.
     for each in &mut proof {
-        each.part = Part::Validated;
+        each.part = CheckKind::Validated;
     }
     let path = dir.join(disk);
     let machine = Machine {
@@ -203,8 +203,8 @@ fn one(site: &Site<'_>, provider: VagrantProvider, additions: bool) -> Result<Ma
     if listed.lines().ne(names) {
         return Err(Error::gate(format!("{file} does not hold what a box has")));
     }
-    proof.push(proven(Part::Validated, "tar"));
-    Ok(Made {
+    proof.push(proven(CheckKind::Validated, "tar"));
+    Ok(MadeFile {
         file,
         format: "box",
         about: [("provider".to_owned(), word.to_owned())].into(),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::azure::whole;
 use super::convert::prove;
-use super::{Made, Proven, Site, Target};
+use super::{MadeFile, PassedCheck, Target, TargetContext};
 use crate::error::{Context as _, Result};
 use crate::host::tools::Tool;
 use crate::recipe::types::{Targets, Vmdk};
@@ -34,9 +34,9 @@ pub(super) const TARGET: Target = Target {
 /// Disk and network of the machines of VMware and VirtualBox.
 pub(super) const MODULES: &[&[&str]] = &[&["mptspi", "vmw_pvscsi", "ahci"], &["e1000"]];
 
-/// Writes the source to a file of [`Site::dir`] and proves it. ESXi imports no other kind than
+/// Writes the source to a file of [`TargetContext::dir`] and proves it. ESXi imports no other kind than
 /// this, and nothing for hardware before version 9.
-pub(super) fn write(site: &Site<'_>, name: &str) -> Result<Vec<Proven>> {
+pub(super) fn write(site: &TargetContext<'_>, name: &str) -> Result<Vec<PassedCheck>> {
     let grown = whole(site, stream::GRAIN)?;
     let raw = match &grown {
         Some(grown) => grown.clone(),
@@ -58,10 +58,10 @@ pub(super) fn write(site: &Site<'_>, name: &str) -> Result<Vec<Proven>> {
 /// What QEMU calls it.
 pub(super) const FORMAT: &str = "vmdk";
 
-fn make(site: &Site<'_>, _: &Targets) -> Result<Vec<Made>> {
+fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
     let file = site.file("vmdk");
     let proof = write(site, &file)?;
-    Ok(vec![Made {
+    Ok(vec![MadeFile {
         file,
         format: "vmdk",
         about: [].into(),

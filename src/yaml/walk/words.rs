@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::super::node::{Entry, Node, Value};
+use super::super::node::{MapEntry, Node, Value};
 use super::super::problem::{Problem, list_words, nearest};
 use super::ALSO;
 
@@ -30,7 +30,7 @@ pub(super) fn alternatives(branches: &[Json]) -> (Vec<&str>, Vec<(&str, &Json)>)
 }
 
 pub(super) fn unknown_key(
-    entry: &Entry,
+    entry: &MapEntry,
     known: &Map<String, Json>,
     schema: &Json,
     of: &str,

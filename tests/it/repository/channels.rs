@@ -1,7 +1,7 @@
 //! Channels of one repository.
 
 use imgforge::repository::State;
-use imgforge::repository::state::Moved;
+use imgforge::repository::state::ChannelEvent;
 use imgforge::share::Share;
 
 use super::world::*;
@@ -49,8 +49,9 @@ fn nightly(repository: &Repository, disk: &Disk) -> Published {
 }
 
 /// `revision (action)` of what a channel got.
-fn told(moved: &[Moved]) -> Vec<String> {
-    let one = |moved: &Moved| format!("{:?} {} {}", moved.revision, moved.action, moved.arch);
+fn told(moved: &[ChannelEvent]) -> Vec<String> {
+    let one =
+        |moved: &ChannelEvent| format!("{:?} {} {}", moved.revision, moved.action, moved.arch);
     moved.iter().map(one).collect()
 }
 
@@ -243,7 +244,7 @@ fn a_trial_gives_a_new_revision_to_some_and_ends_for_all() {
     let repository = Repository::open(settings).unwrap();
     let listed = || {
         let entries = repository.entries("stable").unwrap();
-        let one = |entry: &imgforge::index::Entry| format!("{} {}", entry.id, entry.revision);
+        let one = |entry: &imgforge::index::IndexEntry| format!("{} {}", entry.id, entry.revision);
         entries.iter().map(one).collect::<Vec<_>>()
     };
     assert_eq!(publish(&repository, &one).revision, 1);
@@ -329,7 +330,7 @@ fn architectures_are_promoted_and_go_back_together() {
     };
     world.unpacked_equals(arch("x86_64"), "web-node", &intel);
     let index = repository.entries("stable").unwrap();
-    let revisions = |index: &[imgforge::index::Entry]| {
+    let revisions = |index: &[imgforge::index::IndexEntry]| {
         let mut all: Vec<_> = index.iter().map(|e| (e.arch.clone(), e.revision)).collect();
         all.sort();
         all

@@ -126,7 +126,7 @@ fn a_pruned_revision_leaves_the_lists_first_and_its_files_later() {
             .prune(&policy(1), really, &in_days(days))
             .unwrap()
     };
-    let numbers = |doomed: &[imgforge::repository::Doomed]| {
+    let numbers = |doomed: &[imgforge::repository::PruneCandidate]| {
         doomed
             .iter()
             .flat_map(|one| one.revisions.clone())

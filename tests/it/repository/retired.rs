@@ -1,6 +1,6 @@
 //! A key that signs no more: nothing counts of what it says, and nothing stays of it that must not.
 
-use imgforge::repository::seen::Seen;
+use imgforge::repository::seen::RememberedRepository;
 use imgforge::units::Span;
 
 use super::keyed::Keyed;
@@ -38,7 +38,7 @@ fn a_key_that_was_rotated_away_signs_no_more() {
     let keyed = Keyed::new(2);
     let (world, now, root) = (&keyed.world, Stamp::now(), keyed.world.path("repo"));
     let settings = |key: usize| Settings {
-        seen: Some(Seen::of_dir(&world.path("seen"), &root).unwrap()),
+        seen: Some(RememberedRepository::of_dir(&world.path("seen"), &root).unwrap()),
         ..Settings::new(
             &root,
             Signer::configured_in(&keyed.keys[key], &keyed.home.0).unwrap(),

@@ -1,6 +1,6 @@
 //! What lies under a second URL is what lies under the first one, whoever put it there.
 
-use imgforge::repository::seen::Seen;
+use imgforge::repository::seen::RememberedRepository;
 
 use super::forged::copied;
 use super::keyed::Keyed;
@@ -95,7 +95,7 @@ fn what_a_resting_key_has_left_is_no_older_than_its_copy() {
     keyed.home.gpg(&["--delete-secret-keys", &keyed.keys[1]]);
     publish(&keyed.open(0), &world.disk("three"));
     assert_eq!(keyed.faults(), "");
-    let seen = Seen::of_dir(&world.path("seen"), &world.path("repo")).unwrap();
+    let seen = RememberedRepository::of_dir(&world.path("seen"), &world.path("repo")).unwrap();
     let copied_to = |to: &str| {
         let ui = Ui::silent().stage("repository", "copy");
         let (repo, to) = (world.path("repo"), world.path(to));

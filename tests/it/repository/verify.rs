@@ -1,11 +1,11 @@
 //! `repo verify` finds what is wrong, and nothing else.
 
-use imgforge::repository::verify::{Report, audit};
+use imgforge::repository::verify::{VerifyReport, audit};
 
 use super::super::server::Server;
 use super::world::*;
 
-fn report(place: &str) -> Report {
+fn report(place: &str) -> VerifyReport {
     audit(
         place,
         &Signers::default(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgforge::host::accel::Accel;
 use imgforge::machine::Machine;
-use imgforge::targets::{self, About, Site, Source};
+use imgforge::targets::{self, About, SystemDisk, TargetContext};
 use imgforge::ui::Ui;
 
 use super::{GENERIC, World, debian, run, text};
@@ -218,7 +218,7 @@ fn a_guest_that_could_not_install_anything_is_not_started() {
     let asked = |phony: &Phony, name: &str| {
         let world = World::new();
         let disk = phony.disk(world.dir.path(), "web.raw");
-        let source = Source::new(disk, "raw", world.dir.path().to_owned(), Accel::Tcg);
+        let source = SystemDisk::new(disk, "raw", world.dir.path().to_owned(), Accel::Tcg);
         let about = About {
             name: "web".into(),
             version: String::new(),
@@ -228,7 +228,7 @@ fn a_guest_that_could_not_install_anything_is_not_started() {
             created: 0,
         };
         let ui = Ui::silent().stage("web", "finish");
-        let site = Site {
+        let site = TargetContext {
             source: &source,
             about: &about,
             gate: None,
@@ -239,7 +239,7 @@ fn a_guest_that_could_not_install_anything_is_not_started() {
             ui: &ui,
         };
         let target = targets::find(name).unwrap();
-        let asked = targets::foresee(target, &site, &(target.alone)());
+        let asked = targets::preflight(target, &site, &(target.alone)());
         asked.map_err(|error| (error.kind().exit_code(), error.render()))
     };
     for name in ["openstack", "vagrant"] {

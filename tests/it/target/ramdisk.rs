@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use imgforge::host::accel::Accel;
 use imgforge::machine::Machine;
 use imgforge::recipe::types::{Ramdisk, RootForm, StateDisk, Targets};
-use imgforge::targets::{self, About, Site, Source};
+use imgforge::targets::{self, About, SystemDisk, TargetContext};
 use imgforge::ui::Ui;
 
 use super::diskless::{boot, machine};
@@ -199,7 +199,7 @@ fn one_initrd_holds_everything() {
         world.path(name)
     };
     let (files, scratch) = (dir("files"), dir("scratch"));
-    let source = Source::new(disk, "raw", dir("shared"), Accel::Tcg);
+    let source = SystemDisk::new(disk, "raw", dir("shared"), Accel::Tcg);
     let about = About {
         name: "web".into(),
         version: String::new(),
@@ -209,7 +209,7 @@ fn one_initrd_holds_everything() {
         created: 1_767_225_600,
     };
     let ui = Ui::silent().stage("web", "finish");
-    let site = Site {
+    let site = TargetContext {
         source: &source,
         about: &about,
         gate: None,

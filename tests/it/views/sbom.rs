@@ -1,6 +1,6 @@
 //! SBOM and provenance, judged by the ecosystem's own libraries.
 
-use imgforge::git::Source;
+use imgforge::git::RecipeCommit;
 use imgforge::stage::provenance::{self, File as Subject, Provenance, Stage};
 use imgforge::store::inputs::Inputs;
 
@@ -75,7 +75,7 @@ fn a_statement_is_what_in_toto_and_slsa_define() {
     let mut inputs = Inputs::new("install", 1);
     inputs.value("files/key.asc", "ab".repeat(32));
     let key = inputs.key().unwrap();
-    let source = Source {
+    let source = RecipeCommit {
         commit: "c".repeat(40),
         remote: Some("https://git.example.org/images.git".into()),
         dirty: false,

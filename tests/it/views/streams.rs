@@ -1,6 +1,6 @@
 //! Streams as Incus' own verifier and the mirror of Glance read them.
 
-use imgforge::targets::Told;
+use imgforge::targets::ArtifactRecord;
 use imgforge::targets::streams::{self, About};
 
 use super::*;
@@ -25,7 +25,7 @@ fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
         made[1].sha512, again[1].sha512,
         "the metadata is the same each time"
     );
-    let companion = |told: &Told| {
+    let companion = |told: &ArtifactRecord| {
         Companion::file(told.file.clone(), dir.join(&told.file)).about(told.about.clone())
     };
     made.iter().map(companion).collect()

@@ -8,7 +8,7 @@ use super::super::boxes;
 use super::super::offer::{Offer, word};
 use crate::host::exec::quote;
 use crate::machine;
-use crate::repository::state::{Beside, State};
+use crate::repository::state::{CompanionRecord, State};
 
 /// What a person types for one client.
 #[derive(Debug, Clone, Serialize)]
@@ -205,7 +205,7 @@ fn loaded(reference: &str) -> String {
 }
 
 /// Downloads and verifies a file.
-fn download(state: &State, file: &Beside, to: &str) -> String {
+fn download(state: &State, file: &CompanionRecord, to: &str) -> String {
     let mut text = format!(
         "curl -fL {} -o {to}",
         quote(&format!("{}/{}", state.url, file.path))

@@ -142,10 +142,10 @@ fn configuration<'c>(case: &'c Case<'_>) -> Option<std::borrow::Cow<'c, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::{Declared, Entry};
+    use crate::scan::{Declared, FileEntry};
 
     fn says(judge: fn(&Case<'_>) -> Option<String>, text: &str) -> bool {
-        let entry = Entry::new("/etc/app.conf".into(), 0o100_644, (0, 0), text.len() as u64);
+        let entry = FileEntry::new("/etc/app.conf".into(), 0o100_644, (0, 0), text.len() as u64);
         let declared = Declared::default();
         judge(&Case {
             entry: &entry,

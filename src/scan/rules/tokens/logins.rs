@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::super::text::{is_real, line_with, lines};
 use super::{assigned, rule, token};
-use crate::scan::rule::{Bytes, Look, Rule};
+use crate::scan::rule::{Bytes, Matcher, Rule};
 
 pub(in crate::scan::rules) const RULES: &[Rule] = &[
     token(
@@ -24,7 +24,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "git-credentials",
-        Look::Present(&[
+        Matcher::Present(&[
             "/**/.git-credentials",
             "/**/.config/git/credentials",
             "/**/.config/hub",
@@ -34,7 +34,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "netrc",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.netrc",
                 "/**/_netrc",
@@ -52,7 +52,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "database-login",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.pgpass",
                 "/**/.my.cnf",
@@ -73,7 +73,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "storage-login",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/**/.s3cfg",
                 "/**/rclone.conf",
@@ -94,7 +94,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "wifi-password",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/wpa_supplicant/*.conf",
                 "/etc/wpa_supplicant.conf",
@@ -112,7 +112,7 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "mail-login",
-        Look::Judged(
+        Matcher::Judged(
             &[
                 "/etc/postfix/sasl_passwd*",
                 "/etc/postfix/sasl/*passwd*",
@@ -133,11 +133,11 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "subversion-login",
-        Look::Present(&["/**/.subversion/auth/svn.simple/*", "/**/.cvspass"]),
+        Matcher::Present(&["/**/.subversion/auth/svn.simple/*", "/**/.cvspass"]),
     ),
     rule(
         "registration-token",
-        Look::Present(&[
+        Matcher::Present(&[
             "/var/lib/ubuntu-advantage/private/*",
             "/var/lib/ubuntu-pro/private/*",
             "/var/lib/tailscale/tailscaled.state",
@@ -150,11 +150,11 @@ pub(in crate::scan::rules) const RULES: &[Rule] = &[
     ),
     rule(
         "secret-assignment",
-        Look::Judged(assigned::PLACES, assigned::assignment),
+        Matcher::Judged(assigned::PLACES, assigned::assignment),
     ),
     rule(
         "random-string",
-        Look::Judged(assigned::PLACES, assigned::random_string),
+        Matcher::Judged(assigned::PLACES, assigned::random_string),
     ),
 ];
 /// Whether an address holds a password, and not the word for one.

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use super::super::parts;
 use super::*;
 use crate::host::exec::Program;
-use crate::scan::{NOT_SEARCHED, Report, Subject};
+use crate::scan::{NOT_SEARCHED, ScanReport, Subject};
 
 /// A key that every rule book knows.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7Yc3zq9vXwB2k\n-----END PRIVATE KEY-----\n";
@@ -69,7 +69,7 @@ impl Image {
         all
     }
 
-    fn walked(&self) -> Report {
+    fn walked(&self) -> ScanReport {
         let subject = Subject::default();
         let mut scanner = Scanner::new(&subject);
         walk(&self.path(), &self.volume(), "", &mut scanner).unwrap();

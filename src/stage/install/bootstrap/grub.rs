@@ -12,7 +12,7 @@ use crate::distro::Suite;
 use crate::error::{Context as _, Error, Result};
 
 use super::disk::{BIOS_SECTORS, BIOS_START, Layout, SECTOR};
-use super::system::{Entry, write};
+use super::system::{TreeEntry, write};
 use crate::machine::Arch;
 
 /// What both core images carry: enough to read the configuration and to start Linux.
@@ -53,8 +53,8 @@ pub(super) fn write_config(tree: &Path, suite: &Suite, layout: &Layout) -> Resul
     write(
         tree,
         &[
-            Entry::file("boot/grub/grub.cfg", 0o600, menu(suite, layout, &version)),
-            Entry::file(
+            TreeEntry::file("boot/grub/grub.cfg", 0o600, menu(suite, layout, &version)),
+            TreeEntry::file(
                 "etc/default/grub.d/50-console.cfg",
                 0o644,
                 defaults(layout.arch),

@@ -10,7 +10,7 @@ use super::disk::Layout;
 
 /// Something in the tree, by its path without the leading slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct TreeEntry {
     path: String,
     what: What,
 }
@@ -22,24 +22,24 @@ enum What {
     Gone,
 }
 
-impl Entry {
+impl TreeEntry {
     pub(super) fn file(path: impl Into<String>, mode: u32, text: impl Into<String>) -> Self {
         let text = text.into();
-        Entry {
+        TreeEntry {
             path: path.into(),
             what: What::File { mode, text },
         }
     }
 
     fn link(path: &str, to: &'static str) -> Self {
-        Entry {
+        TreeEntry {
             path: path.into(),
             what: What::Link { to },
         }
     }
 
     fn gone(path: &str) -> Self {
-        Entry {
+        TreeEntry {
             path: path.into(),
             what: What::Gone,
         }
@@ -55,25 +55,25 @@ const ANY_CARD: (&str, &str) = (
 );
 
 /// The files, for an image of this name.
-pub(super) fn files(image: &str, distro: &Apt, sources: &str, layout: &Layout) -> Vec<Entry> {
+pub(super) fn files(image: &str, distro: &Apt, sources: &str, layout: &Layout) -> Vec<TreeEntry> {
     let host = host_name(image);
     vec![
-        Entry::file("etc/fstab", 0o644, fstab(layout)),
-        Entry::file("etc/hostname", 0o644, format!("{host}\n")),
-        Entry::file("etc/hosts", 0o644, hosts(&host)),
-        Entry::file("etc/systemd/network/80-dhcp.network", 0o644, DHCP),
-        Entry::file(ANY_CARD.0, 0o644, ANY_CARD.1),
-        Entry::file("etc/locale.conf", 0o644, "LANG=C.UTF-8\n"),
-        Entry::file("etc/default/locale", 0o644, "LANG=C.UTF-8\n"),
-        Entry::file("etc/machine-id", 0o444, ""),
-        Entry::file(apt::sources_path(distro), 0o644, sources),
-        Entry::link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC"),
-        Entry::link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
-        Entry::gone("var/lib/dbus/machine-id"),
-        Entry::gone("etc/apt/sources.list"),
-        Entry::gone("etc/apt/sources.list.d/0000build.sources"),
-        Entry::gone("etc/apt/apt.conf.d/99mmdebstrap"),
-        Entry::gone("etc/dpkg/dpkg.cfg.d/99mmdebstrap"),
+        TreeEntry::file("etc/fstab", 0o644, fstab(layout)),
+        TreeEntry::file("etc/hostname", 0o644, format!("{host}\n")),
+        TreeEntry::file("etc/hosts", 0o644, hosts(&host)),
+        TreeEntry::file("etc/systemd/network/80-dhcp.network", 0o644, DHCP),
+        TreeEntry::file(ANY_CARD.0, 0o644, ANY_CARD.1),
+        TreeEntry::file("etc/locale.conf", 0o644, "LANG=C.UTF-8\n"),
+        TreeEntry::file("etc/default/locale", 0o644, "LANG=C.UTF-8\n"),
+        TreeEntry::file("etc/machine-id", 0o444, ""),
+        TreeEntry::file(apt::sources_path(distro), 0o644, sources),
+        TreeEntry::link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC"),
+        TreeEntry::link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+        TreeEntry::gone("var/lib/dbus/machine-id"),
+        TreeEntry::gone("etc/apt/sources.list"),
+        TreeEntry::gone("etc/apt/sources.list.d/0000build.sources"),
+        TreeEntry::gone("etc/apt/apt.conf.d/99mmdebstrap"),
+        TreeEntry::gone("etc/dpkg/dpkg.cfg.d/99mmdebstrap"),
     ]
 }
 
@@ -115,7 +115,7 @@ pub(super) fn clear_devices(tree: &Path) -> Result<()> {
 }
 
 /// Writes entries into the tree; what is there already gives way, links are not followed.
-pub(super) fn write(tree: &Path, entries: &[Entry]) -> Result<()> {
+pub(super) fn write(tree: &Path, entries: &[TreeEntry]) -> Result<()> {
     entries.iter().try_for_each(|entry| {
         let path = tree.join(&entry.path);
         put(&path, &entry.what).doing(|| format!("writing {}", path.display()))
@@ -160,9 +160,9 @@ mod tests {
         std::fs::create_dir(tree.path().join("etc")).unwrap();
         std::os::unix::fs::symlink(&outside, tree.path().join("etc/hosts")).unwrap();
         let entries = [
-            Entry::file("etc/hosts", 0o600, "new"),
-            Entry::link("etc/resolv.conf", "x"),
-            Entry::gone("etc/none"),
+            TreeEntry::file("etc/hosts", 0o600, "new"),
+            TreeEntry::link("etc/resolv.conf", "x"),
+            TreeEntry::gone("etc/none"),
         ];
         write(tree.path(), &entries).unwrap();
         write(tree.path(), &entries).unwrap();

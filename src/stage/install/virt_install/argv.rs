@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::media::Source;
-use crate::hypervisor::xml::Place;
+use super::media::InstallSource;
+use crate::hypervisor::xml::GuestPlace;
 use crate::hypervisor::{Network, Nic, Spec};
 
 /// Everything that the command line depends on.
@@ -17,11 +17,11 @@ pub struct Request<'a> {
     /// The machine; its first disk is the one to install on.
     pub spec: &'a Spec,
     /// Its name, UUID, sockets, addresses and firmware.
-    pub place: &'a Place,
+    pub place: &'a GuestPlace,
     /// libosinfo's id, known to the host.
     pub os: &'a str,
     /// What boots the installer.
-    pub source: &'a Source,
+    pub source: &'a InstallSource,
     /// Answers to inject into the installer's initrd: the file on the host.
     pub inject: Option<&'a Path>,
     /// Answers on a seed disk.
@@ -115,16 +115,16 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
 
 fn install(argv: &mut Argv, request: &Request<'_>) {
     match request.source {
-        Source::Tree(tree) => argv.pair("--location", tree.as_str()),
-        Source::Iso { iso, boot: None } => argv.pair("--location", path(iso)),
-        Source::Iso {
+        InstallSource::Tree(tree) => argv.pair("--location", tree.as_str()),
+        InstallSource::Iso { iso, boot: None } => argv.pair("--location", path(iso)),
+        InstallSource::Iso {
             iso,
             boot: Some((kernel, initrd)),
         } => argv.pair(
             "--location",
             format!("{},kernel={kernel},initrd={initrd}", path(iso)),
         ),
-        Source::Boot { kernel, initrd, .. } => argv.pair(
+        InstallSource::Boot { kernel, initrd, .. } => argv.pair(
             "--install",
             format!("kernel={},initrd={}", path(kernel), path(initrd)),
         ),

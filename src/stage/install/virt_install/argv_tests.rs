@@ -29,8 +29,8 @@ fn spec() -> Spec {
     }
 }
 
-fn place() -> Place {
-    Place {
+fn place() -> GuestPlace {
+    GuestPlace {
         name: "install-1b4e28ba".into(),
         uuid: "1b4e28ba-2fa1-41d2-883f-0016d3cca427".parse().unwrap(),
         console: "/run/imgforge-x/1b4e28ba/console".into(),
@@ -63,7 +63,7 @@ fn a_preseed_and_a_tree() {
         spec: &spec,
         place: &place,
         os: "debian11",
-        source: &Source::Tree(
+        source: &InstallSource::Tree(
             "https://mirror.example/debian/dists/trixie/main/installer-amd64/".into(),
         ),
         inject: Some(Path::new("/state/work/answers/preseed.cfg")),
@@ -118,7 +118,7 @@ fn autoinstall_from_an_iso_under_uefi() {
         spec: &spec,
         place: &place,
         os: "ubuntu24.04",
-        source: &Source::Iso {
+        source: &InstallSource::Iso {
             iso: "/media/ubuntu, server.iso".into(),
             boot: Some(("casper/vmlinuz", "casper/initrd")),
         },
@@ -171,7 +171,7 @@ fn a_kickstart_with_kernel_and_initrd() {
         spec: &spec,
         place: &place,
         os: "rocky9.0",
-        source: &Source::Boot {
+        source: &InstallSource::Boot {
             kernel: "/media/vmlinuz".into(),
             initrd: "/media/initrd.img".into(),
         },

@@ -10,11 +10,11 @@ use crate::recipe::types::Media;
 use crate::stage::install::relay::Relay;
 use crate::store;
 use crate::store::files::Files;
-use crate::store::media::{MediaFile, Vouched};
+use crate::store::media::{InstallerDigests, MediaFile};
 
 /// Media that are on this host, or a tree that virt-install reads itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum InstallSource {
     /// An install tree: a URL or a directory.
     Tree(String),
     /// An ISO image; its kernel and initrd where virt-install does not find them itself.
@@ -37,7 +37,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Medium {
     /// As virt-install takes it.
-    pub source: Source,
+    pub source: InstallSource,
     from_tree: bool,
     _held: Vec<MediaFile>,
 }
@@ -64,11 +64,11 @@ pub struct Places<'a> {
     /// Downloads, verifies and keeps.
     pub store: &'a store::media::Media<'a>,
     /// What the recipe says about a kernel over plain http.
-    pub kernel: Vouched<'a>,
+    pub kernel: InstallerDigests<'a>,
     /// And about an initrd.
-    pub initrd: Vouched<'a>,
+    pub initrd: InstallerDigests<'a>,
     /// And about a tree's `.treeinfo`.
-    pub info: Vouched<'a>,
+    pub info: InstallerDigests<'a>,
 }
 
 /// The address of an install tree, as the recipe writes it.
@@ -117,7 +117,7 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
             let (kernel, initrd) = (tree.kernel().path(), tree.initrd().path());
             (boot(kernel, initrd)?, tree.into_files())
         }
-        Media::Location(directory) => (Source::Tree(resolve(directory)?), vec![]),
+        Media::Location(directory) => (InstallSource::Tree(resolve(directory)?), vec![]),
         Media::Iso(iso) => {
             let place = iso.url.as_deref().or(iso.path.as_deref());
             let file = resolve(place.unwrap_or_default())?;
@@ -145,11 +145,11 @@ const CASPER: (&str, &str) = ("casper/vmlinuz", "casper/initrd");
 ///
 /// # Errors
 /// When it is not there.
-pub fn iso(file: &Path, kind: &Kind) -> Result<Source> {
+pub fn iso(file: &Path, kind: &Kind) -> Result<InstallSource> {
     present(file, "the ISO image", "iso")?;
     // Only media with subiquity take their answers from a seed.
     let casper = kind.injected.is_none() && holds(file, CASPER.0);
-    Ok(Source::Iso {
+    Ok(InstallSource::Iso {
         iso: file.to_owned(),
         boot: casper.then_some(CASPER),
     })
@@ -159,10 +159,10 @@ pub fn iso(file: &Path, kind: &Kind) -> Result<Source> {
 ///
 /// # Errors
 /// When one of them is not there.
-pub fn boot(kernel: &Path, initrd: &Path) -> Result<Source> {
+pub fn boot(kernel: &Path, initrd: &Path) -> Result<InstallSource> {
     present(kernel, "the installer's kernel", "boot")?;
     present(initrd, "the installer's initrd", "boot")?;
-    Ok(Source::Boot {
+    Ok(InstallSource::Boot {
         kernel: kernel.to_owned(),
         initrd: initrd.to_owned(),
     })

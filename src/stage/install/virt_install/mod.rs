@@ -42,14 +42,14 @@ use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
 use crate::stage::{Context, configure};
 use crate::store;
-use crate::store::media::Vouched;
+use crate::store::media::InstallerDigests;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::yaml::{beneath, template};
 use answers::{Answers, Known};
 use kind::Kind;
 use media::Medium;
-use proof::Report;
-use watch::{End, Limits, Setting, Watch};
+use proof::InstallReport;
+use watch::{End, Limits, Watch, WatchConfig};
 
 /// Grows when the stage makes other results from the same inputs.
 pub const VERSION: u32 = 2;
@@ -79,7 +79,7 @@ pub fn run(
     work.make_disk()?;
     let domain = work.launch(&medium, &answers, &relay)?;
     answers.forget();
-    work.see_through(domain, &relay)?;
+    work.watch_until_exit(domain, &relay)?;
     drop((answers, medium));
     let mut facts = work.prove()?;
     (facts.fetched, facts.sources) = relay.finish();
@@ -146,7 +146,7 @@ impl<'a> Work<'a> {
     fn medium(&self, relay: &Relay, store: &store::media::Media<'_>) -> Result<Medium> {
         let root = &self.context.resolved.root;
         let sums = self.method.boot_sha256.as_ref();
-        let vouched = |sum: fn(&types::BootSums) -> &String| Vouched {
+        let vouched = |sum: fn(&types::BootSums) -> &String| InstallerDigests {
             sha256: sums.map(|sums| sum(sums).as_str()),
             unverified: self.method.unverified_media,
         };
@@ -157,7 +157,7 @@ impl<'a> Work<'a> {
             store,
             kernel: vouched(|sums| &sums.kernel),
             initrd: vouched(|sums| &sums.initrd),
-            info: Vouched {
+            info: InstallerDigests {
                 sha256: self.method.treeinfo_sha256.as_deref(),
                 unverified: self.method.unverified_media,
             },
@@ -277,11 +277,11 @@ impl<'a> Work<'a> {
         self.context.logs.join(name)
     }
 
-    fn see_through(&self, domain: Domain, relay: &Relay) -> Result<()> {
+    fn watch_until_exit(&self, domain: Domain, relay: &Relay) -> Result<()> {
         let (mask, log) = (Mask::new(&self.secrets), self.log());
         let screen = log.with_file_name(format!("{}-screen.png", self.context.label));
         drop(std::fs::remove_file(&screen));
-        let setting = Setting {
+        let setting = WatchConfig {
             kind: self.kind,
             key: self.context.key.as_str(),
             ui: self.context.ui,
@@ -299,7 +299,7 @@ impl<'a> Work<'a> {
             end,
             End::Ended(Outcome::ShutDown | Outcome::Rebooted) | End::Rebooted
         );
-        if ended && *watch.report() == Report::Right {
+        if ended && *watch.report() == InstallReport::Right {
             drop(std::fs::remove_file(&screen));
             return Ok(());
         }

@@ -26,7 +26,7 @@ pub fn sentinel(key: &str, root: &str, serial: &str) -> String {
 
 /// What the installer has reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Report {
+pub enum InstallReport {
     /// Nothing yet.
     #[default]
     None,
@@ -41,7 +41,7 @@ pub enum Report {
 pub struct Reports {
     key: String,
     buffer: Vec<u8>,
-    seen: Report,
+    seen: InstallReport,
 }
 
 /// A longer line is no report, in bytes.
@@ -53,12 +53,12 @@ impl Reports {
         Reports {
             key: key.to_owned(),
             buffer: vec![],
-            seen: Report::None,
+            seen: InstallReport::None,
         }
     }
 
     /// What was reported so far. One wrong key is not made good by a right one.
-    pub fn seen(&self) -> &Report {
+    pub fn seen(&self) -> &InstallReport {
         &self.seen
     }
 
@@ -82,12 +82,12 @@ impl Reports {
             return;
         };
         if key == self.key {
-            if self.seen == Report::None {
-                self.seen = Report::Right;
+            if self.seen == InstallReport::None {
+                self.seen = InstallReport::Right;
             }
         } else {
             let key = key.chars().filter(|c| !c.is_control()).take(64).collect();
-            self.seen = Report::Wrong(key);
+            self.seen = InstallReport::Wrong(key);
         }
     }
 }
@@ -159,13 +159,13 @@ mod tests {
     fn only_the_right_key_is_success() {
         let mut reports = Reports::new("c0ffee");
         reports.port(b"imgforge inst");
-        assert_eq!(*reports.seen(), Report::None);
+        assert_eq!(*reports.seen(), InstallReport::None);
         reports.port(b"alled c0ffee\n");
-        assert_eq!(*reports.seen(), Report::Right);
+        assert_eq!(*reports.seen(), InstallReport::Right);
         reports.line("imgforge installed deadbeef");
-        assert_eq!(*reports.seen(), Report::Wrong("deadbeef".into()));
+        assert_eq!(*reports.seen(), InstallReport::Wrong("deadbeef".into()));
         reports.line("imgforge installed c0ffee");
-        assert_eq!(*reports.seen(), Report::Wrong("deadbeef".into()));
+        assert_eq!(*reports.seen(), InstallReport::Wrong("deadbeef".into()));
     }
 
     #[test]
@@ -174,6 +174,6 @@ mod tests {
         reports.line("+ echo imgforge installed c0ffee");
         reports.port(&[b'x'; 10_000]);
         reports.port(b"\nnothing\n");
-        assert_eq!(*reports.seen(), Report::None);
+        assert_eq!(*reports.seen(), InstallReport::None);
     }
 }

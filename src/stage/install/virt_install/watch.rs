@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::kind::{Kind, Progress};
 use super::news::News;
-use super::proof::{Report, Reports};
+use super::proof::{InstallReport, Reports};
 use crate::console::dead_end::is_panic;
 use crate::console::mask::Mask;
 use crate::console::{Console, Guest, LAST_WORDS, SAMPLE, Signs};
@@ -54,7 +54,7 @@ pub enum End {
 
 /// What the watch needs to know.
 #[derive(Debug)]
-pub struct Setting<'a> {
+pub struct WatchConfig<'a> {
     /// The kind of the installer.
     pub kind: &'static Kind,
     /// The stage's key.
@@ -73,7 +73,7 @@ pub struct Setting<'a> {
 
 /// The watch over one installation.
 pub struct Watch<'a> {
-    setting: Setting<'a>,
+    setting: WatchConfig<'a>,
     relayed: &'a dyn Fn() -> u64,
     reports: Reports,
     console: Console<'a>,
@@ -101,7 +101,7 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// When the log cannot be made.
-    pub fn new(setting: Setting<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
+    pub fn new(setting: WatchConfig<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
         let mask = setting.mask.clone();
         let mut console = Console::new(setting.ui, "", "the installer", mask);
         if let Some(log) = setting.log {
@@ -148,14 +148,14 @@ impl<'a> Watch<'a> {
             }
             if let Some(end) = self.due(guest) {
                 self.flush();
-                self.shoot(guest);
+                self.take_screenshot(guest);
                 return Ok(end);
             }
         }
     }
 
     /// What the installer reported.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &InstallReport {
         self.reports.seen()
     }
 
@@ -184,7 +184,7 @@ impl<'a> Watch<'a> {
 
     fn ended(&self, outcome: Outcome) -> End {
         match (&self.lost, self.reports.seen(), outcome) {
-            (_, Report::Wrong(key), _) => End::WrongKey(key.clone()),
+            (_, InstallReport::Wrong(key), _) => End::WrongKey(key.clone()),
             (Some((end, _)), ..) => end.clone(),
             (_, _, Outcome::ShutDown) if self.restarting => End::Rebooted,
             (_, _, outcome) => End::Ended(outcome),
@@ -198,7 +198,7 @@ impl<'a> Watch<'a> {
             self.line(line);
         }
         self.follow(&pending);
-        self.notice_prompt(pending);
+        self.track_prompt(pending);
     }
 
     fn line(&mut self, line: &str) {
@@ -209,10 +209,10 @@ impl<'a> Watch<'a> {
         }
         if is_panic(line) {
             self.panic.get_or_insert_with(|| line.to_owned());
-            self.lose(End::Panicked);
+            self.mark_failed(End::Panicked);
         }
         if self.setting.kind.is_deadly(line) {
-            self.lose(End::GaveUp(line.trim().to_owned()));
+            self.mark_failed(End::GaveUp(line.trim().to_owned()));
         }
         self.restarting |= line.contains("reboot: Restarting system");
         self.reports.line(line);
@@ -221,7 +221,7 @@ impl<'a> Watch<'a> {
         self.console.show(line);
     }
 
-    fn lose(&mut self, end: End) {
+    fn mark_failed(&mut self, end: End) {
         self.lost.get_or_insert((end, self.console.signs.now));
     }
 
@@ -245,7 +245,7 @@ impl<'a> Watch<'a> {
         self.progress = Some(now);
     }
 
-    fn notice_prompt(&mut self, pending: String) {
+    fn track_prompt(&mut self, pending: String) {
         let ends_open = pending.ends_with([':', '?', '>']);
         if !self.setting.kind.is_prompt(&pending) && !ends_open {
             self.prompt = None;
@@ -264,11 +264,11 @@ impl<'a> Watch<'a> {
     }
 
     fn due(&mut self, guest: &impl Guest) -> Option<End> {
-        if let Report::Wrong(key) = self.reports.seen() {
+        if let InstallReport::Wrong(key) = self.reports.seen() {
             return Some(End::WrongKey(key.clone()));
         }
         if guest.crashed() {
-            self.lose(End::Panicked);
+            self.mark_failed(End::Panicked);
         }
         let signs = &self.console.signs;
         if let Some((end, at)) = &self.lost
@@ -310,10 +310,10 @@ impl<'a> Watch<'a> {
             signs.alive();
         }
         // A guest that ends by itself leaves no time for one.
-        self.shoot(guest);
+        self.take_screenshot(guest);
     }
 
-    fn shoot(&mut self, guest: &impl Guest) {
+    fn take_screenshot(&mut self, guest: &impl Guest) {
         self.screenshot |= guest.screenshot(self.setting.screen).is_ok();
     }
 

@@ -107,7 +107,7 @@ impl Reporter for std::sync::Arc<Seen> {
 
 struct Outcomes {
     end: End,
-    report: Report,
+    report: InstallReport,
     tail: Vec<String>,
     events: Vec<Event>,
     pictured: bool,
@@ -118,7 +118,7 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
     let seen = std::sync::Arc::new(Seen(Default::default()));
     let ui = Ui::new(std::sync::Arc::clone(&seen)).stage("toy", "install");
     let mask = Mask::default();
-    let setting = Setting {
+    let setting = WatchConfig {
         kind: KINDS[kind],
         key: "c0ffee",
         ui: &ui,
@@ -168,7 +168,7 @@ fn progress_becomes_steps_and_hundredths() {
     let seen = watch(0, &script, PATIENT);
     assert_eq!(
         (seen.end, seen.report),
-        (End::Ended(Outcome::ShutDown), Report::Right)
+        (End::Ended(Outcome::ShutDown), InstallReport::Right)
     );
     let told: Vec<String> = seen
         .events
@@ -189,7 +189,7 @@ fn progress_becomes_steps_and_hundredths() {
 #[test]
 fn only_an_end_with_the_key_is_reported_as_one() {
     let seen = watch(0, &says(&["bye\n"]).then(OFF), PATIENT);
-    assert_eq!(seen.report, Report::None);
+    assert_eq!(seen.report, InstallReport::None);
     let seen = watch(0, &says(&[]).reports("deadbeef"), PATIENT);
     assert_eq!(seen.end, End::WrongKey("deadbeef".into()));
     // A kernel without the port reports on the console.
@@ -198,7 +198,7 @@ fn only_an_end_with_the_key_is_reported_as_one() {
         &says(&["imgforge installed c0ffee\r\n"]).then(OFF),
         PATIENT,
     );
-    assert_eq!(seen.report, Report::Right);
+    assert_eq!(seen.report, InstallReport::Right);
     let seen = watch(
         0,
         &says(&["[ 9.1] reboot: Restarting system\n"]).then(OFF),
@@ -253,7 +253,7 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
     let (mask, script) = (Mask::default(), says(&[]));
     let began = Instant::now();
     let relayed = || script.now().duration_since(began).as_secs();
-    let setting = Setting {
+    let setting = WatchConfig {
         kind: KINDS[1],
         key: "c0ffee",
         ui: &ui,

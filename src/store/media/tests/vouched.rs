@@ -32,7 +32,10 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     let files = debian_tree();
     let address = serve(&files);
     let tree = format!("{address}/installer-amd64");
-    let (kernel, none) = (format!("{address}{}", files[1].0), Vouched::default());
+    let (kernel, none) = (
+        format!("{address}{}", files[1].0),
+        InstallerDigests::default(),
+    );
     let error = world.media().tree(&tree, &none, &none, &none).unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Gate);
     let text = error.render().replace(&address, "http://HOST");
@@ -43,7 +46,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     ");
     let error = world.media().boot_file(&kernel, &none).unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Gate);
-    let taken = Vouched {
+    let taken = InstallerDigests {
         sha256: None,
         unverified: true,
     };
@@ -68,7 +71,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
 
     // The recipe does.
     let (kernel_sum, initrd_sum) = (sha256("kernel"), sha256("initrd"));
-    let of = |sum| Vouched {
+    let of = |sum| InstallerDigests {
         sha256: Some(sum),
         unverified: false,
     };
@@ -212,9 +215,9 @@ fn a_tree_of_another_host_names_no_file_of_this_one() {
             .media()
             .tree(
                 &format!("{address}/os"),
-                &Vouched::default(),
-                &Vouched::default(),
-                &Vouched {
+                &InstallerDigests::default(),
+                &InstallerDigests::default(),
+                &InstallerDigests {
                     sha256: None,
                     unverified: true,
                 },
@@ -249,8 +252,8 @@ fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
         let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
         format!("{}/os", serve(&files))
     };
-    let none = Vouched::default();
-    let of = |sum| Vouched {
+    let none = InstallerDigests::default();
+    let of = |sum| InstallerDigests {
         sha256: Some(sum),
         unverified: false,
     };
@@ -296,7 +299,7 @@ fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
             &serve_with(&silent),
             &none,
             &none,
-            &Vouched {
+            &InstallerDigests {
                 sha256: Some(&sum),
                 unverified: false,
             },
