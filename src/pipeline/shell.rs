@@ -264,7 +264,14 @@ impl Drop for RawTerminal {
 
 /// Held while a build of an image runs; `attach` looks at it.
 #[derive(Debug)]
-pub struct Running(#[allow(dead_code, reason = "closing the file frees the lock")] File);
+pub struct Running(File);
+
+impl Drop for Running {
+    /// As of a lock of the store: a program that is being started has a copy of the file.
+    fn drop(&mut self) {
+        flock(&self.0, FlockOperation::Unlock).ok();
+    }
+}
 
 impl Running {
     /// Marks `image` as being built. Several builds of it may run: they wait for each other.

@@ -13,7 +13,15 @@ use crate::store::Store;
 
 /// A held lock.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "closing the file frees the lock")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// A program that another thread starts has a copy of the file until it begins: closing ours
+    /// would leave the key in use for that moment, and `gc` would pass over it.
+    fn drop(&mut self) {
+        flock(&self.0, FlockOperation::Unlock).ok();
+    }
+}
 
 impl Store {
     /// Waits until no other process makes `key`; `waiting` is told once whom it waits for.
@@ -90,6 +98,12 @@ impl Store {
 }
 
 impl Lock {
+    /// Another descriptor of its file.
+    #[cfg(test)]
+    pub(super) fn copy(&self) -> File {
+        self.0.try_clone().unwrap()
+    }
+
     /// Goes on as a user of the entry: others may use it too, `gc` may not remove it.
     ///
     /// # Errors

@@ -301,3 +301,15 @@ fn facts_of_another_shape_make_an_entry_unreadable_and_it_stays() {
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     assert_eq!(store.has::<Plain>(&key), Ok(false));
 }
+
+#[test]
+fn a_lock_ends_when_it_is_dropped_whoever_has_a_copy_of_its_file() {
+    let (_dir, store, _ledger) = store();
+    let key = Key::of(b"x");
+    let held = store.share(&key).unwrap();
+    // As a program has one between fork and exec.
+    let copy = held.copy();
+    drop(held);
+    assert!(store.try_lock(&key).is_some());
+    drop(copy);
+}
