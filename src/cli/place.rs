@@ -60,7 +60,7 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check(&state)?;
+    statedir::check_whole(&state, &app.globals.trust)?;
     Ok((config, state))
 }
 

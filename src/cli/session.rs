@@ -22,7 +22,7 @@ pub fn open(app: &App) -> Result<Session> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check(&state)?;
+    statedir::check_whole(&state, &app.globals.trust)?;
     let accel = match app.globals.accel {
         Setting::Auto => config.accel,
         chosen => chosen,
@@ -61,7 +61,7 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
     let configured = config.state.as_ref().zip(root.as_ref());
     let configured = configured.map(|(state, root)| root.join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check(&state)?;
+    statedir::check_whole(&state, &app.globals.trust)?;
     let store = Store::new(state);
     Ok((config, root, store))
 }

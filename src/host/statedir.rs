@@ -1,7 +1,7 @@
 //! State directories: what imgforge keeps for a user is changed by nobody else.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{io, iter};
 
 use crate::error::{Error, Result};
@@ -63,10 +63,26 @@ pub fn check(state: &Path) -> Result<()> {
             }
         }
     }
-    // Who may rename it, or what it is in, puts another one there.
+    Ok(())
+}
+
+/// As [`check`], and whether nobody else may rename it or what it is in, and put another one there.
+/// Below one of `trusted` those may who may write there: its user has said so.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_whole(state: &Path, trusted: &[PathBuf]) -> Result<()> {
+    check(state)?;
+    let Ok(state) = state.canonicalize() else {
+        return Ok(());
+    };
+    let has_it = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| state.starts_with(dir));
     let above = Owners::obeyed().and_of_the_root_directory();
-    let above = state.parent().and_then(|dir| above.fault_at_or_above(dir));
-    above.map_or(Ok(()), |fault| Err(changed(&state, fault)))
+    let fault = state.parent().and_then(|dir| above.fault_at_or_above(dir));
+    match fault {
+        Some(fault) if !trusted.iter().any(has_it) => Err(changed(&state, fault)),
+        _ => Ok(()),
+    }
 }
 
 fn changed(state: &Path, fault: Fault) -> Error {
@@ -117,7 +133,10 @@ mod tests {
         }
         for (mode, good) in [(0o755, true), (0o777, false), (0o1777, true)] {
             set_permissions(&above, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(check(&state).is_ok(), good, "{mode:o}");
+            assert_eq!(check_whole(&state, &[]).is_ok(), good, "{mode:o}");
+            assert!(check_whole(&state, &[above.clone()]).is_ok(), "{mode:o}");
+            let others = [above.join("of/other")];
+            assert_eq!(check_whole(&state, &others).is_ok(), good, "{mode:o}");
         }
     }
 }
