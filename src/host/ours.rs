@@ -101,6 +101,16 @@ pub struct Fault {
     pub mend: Option<String>,
 }
 
+impl Fault {
+    /// Of what cannot be looked at, nobody knows whose it is.
+    pub fn unseen(path: &Path, cause: &std::io::Error) -> Self {
+        Fault {
+            why: format!("{} cannot be looked at: {cause}", path.display()),
+            mend: None,
+        }
+    }
+}
+
 /// The user that this process acts as.
 pub fn me() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -191,10 +201,7 @@ impl Owners {
     pub fn fault_at_or_above(&self, dir: &Path) -> Option<Fault> {
         let fault = |dir: &Path| match Seen::at(dir) {
             Ok(seen) => self.fault(dir, &seen, true),
-            Err(cause) => Some(Fault {
-                why: format!("{} cannot be looked at: {cause}", dir.display()),
-                mend: None,
-            }),
+            Err(cause) => Some(Fault::unseen(dir, &cause)),
         };
         let found = dir.ancestors().find_map(fault);
         // Much more lies there than what it is about.

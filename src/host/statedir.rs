@@ -73,14 +73,17 @@ pub fn check(state: &Path) -> Result<()> {
 /// As [`check`].
 pub fn check_whole(state: &Path, trusted: &[PathBuf]) -> Result<()> {
     check(state)?;
-    let Ok(state) = state.canonicalize() else {
-        return Ok(());
+    // Where one that is missing will be made.
+    let whole = std::path::absolute(state).unwrap_or_else(|_| state.into());
+    let within = match whole.canonicalize() {
+        Ok(there) => there.parent().map(Path::to_path_buf),
+        Err(_) => whole.ancestors().find_map(|dir| dir.canonicalize().ok()),
     };
-    let has_it = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| state.starts_with(dir));
+    let Some(within) = within else { return Ok(()) };
+    let has_it = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| within.starts_with(dir));
     let above = Owners::obeyed().and_of_the_root_directory();
-    let fault = state.parent().and_then(|dir| above.fault_at_or_above(dir));
-    match fault {
-        Some(fault) if !trusted.iter().any(has_it) => Err(changed(&state, fault)),
+    match above.fault_at_or_above(&within) {
+        Some(fault) if !trusted.iter().any(has_it) => Err(changed(state, fault)),
         _ => Ok(()),
     }
 }
@@ -134,9 +137,17 @@ mod tests {
         for (mode, good) in [(0o755, true), (0o777, false), (0o1777, true)] {
             set_permissions(&above, Permissions::from_mode(mode)).unwrap();
             assert_eq!(check_whole(&state, &[]).is_ok(), good, "{mode:o}");
-            assert!(check_whole(&state, &[above.clone()]).is_ok(), "{mode:o}");
+            assert!(
+                check_whole(&state, std::slice::from_ref(&above)).is_ok(),
+                "{mode:o}"
+            );
             let others = [above.join("of/other")];
             assert_eq!(check_whole(&state, &others).is_ok(), good, "{mode:o}");
+            // One that is not there yet, also in directories that are not.
+            for missing in ["of/new", "new/of/it"] {
+                let missing = above.join(missing);
+                assert_eq!(check_whole(&missing, &[]).is_ok(), good, "{mode:o}");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whose recipe repositories are obeyed: imgforge.yaml names hooks, keys and the state directory, and
 //! is looked for in every directory above.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,13 @@ pub(super) fn check(root: &Path, trusted: &[PathBuf], owners: &Owners) -> Result
 }
 
 fn fault(root: &Path, owners: &Owners) -> Option<Fault> {
-    let at = |path: &Path, seen: std::io::Result<_>| owners.fault(path, &seen.ok()?, false);
+    let at = |path: &Path, seen: std::io::Result<_>| match seen {
+        Ok(seen) => owners.fault(path, &seen, false),
+        Err(cause) => Some(Fault::unseen(path, &cause)),
+    };
+    // Only of the names in a root that nobody else can change is one that is missing none of theirs.
+    let is_missing =
+        |path: &Path| Seen::at(path).is_err_and(|cause| cause.kind() == ErrorKind::NotFound);
     let above = |path: &Path| {
         let owners = owners.clone().and_of_the_root_directory();
         owners.fault_at_or_above(path.parent()?)
@@ -35,8 +42,9 @@ fn fault(root: &Path, owners: &Owners) -> Option<Fault> {
             .or_else(|| above(&path.canonicalize().ok()?).filter(|_| path.is_symlink()))
     };
     let names = [config::FILE, "recipes"].map(|name| root.join(name));
+    let there = |path: &&PathBuf| !is_missing(path);
     at(root, Seen::at(root))
-        .or_else(|| names.iter().find_map(led))
+        .or_else(|| names.iter().filter(there).find_map(led))
         .or_else(|| above(root))
 }
 
@@ -119,6 +127,18 @@ mod tests {
         // Those above may be: there each renames what is their own.
         set(root.parent().unwrap(), 0o1777);
         assert!(Repo::open(&root).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_obeyed() {
+        let (_dir, root) = repository();
+        assert!(fault(&root, &Owners::obeyed()).is_none());
+        std::fs::remove_dir(root.join("recipes")).unwrap();
+        assert!(fault(&root, &Owners::obeyed()).is_none());
+        // As one that is renamed away while it is judged.
+        assert!(fault(&root.join("gone"), &Owners::obeyed()).is_some());
+        std::os::unix::fs::symlink("recipes", root.join("recipes")).unwrap();
+        assert!(fault(&root, &Owners::obeyed()).is_some());
     }
 
     #[test]

@@ -44,9 +44,12 @@ pub(super) const ENCODED: Bytes = Bytes {
         if inner.is_none() {
             return memchr::memmem::find(&text, b"PRIVATE KEY").is_some();
         }
-        let end = memchr::memmem::find(&text, b"VATE KEY").map_or(0, |at| at + b"VATE KEY".len());
-        let after = text[end..].strip_prefix(b" BLOCK").unwrap_or(&text[end..]);
-        after.strip_prefix(b"-----").is_some_and(has_body)
+        // Prose before the key may name one, too.
+        memchr::memmem::find_iter(&text, b"VATE KEY").any(|at| {
+            let after = &text[at + b"VATE KEY".len()..];
+            let after = after.strip_prefix(b" BLOCK").unwrap_or(after);
+            after.strip_prefix(b"-----").is_some_and(has_body)
+        })
     },
     not_in: &[],
 };
@@ -148,7 +151,14 @@ mod tests {
             found.any(|found| (ENCODED.judge)(found.as_bytes(), b""))
         };
         let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7".repeat(8);
-        for before in ["", "a", "#!", "key", "some lines\nand: |\n  "] {
+        for before in [
+            "",
+            "a",
+            "#!",
+            "key",
+            "some lines\nand: |\n  ",
+            "the PRIVATE KEY of a host\n",
+        ] {
             for kind in ["RSA ", "", "OPENSSH "] {
                 for (word, is_key) in [("PRIVATE KEY", true), ("PUBLIC KEY", false)] {
                     let text = format!("{before}-----BEGIN {kind}{word}-----\n{body}\n");
