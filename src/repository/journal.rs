@@ -107,18 +107,23 @@ pub(super) fn finished(root: &Path, to: &Path) -> Result<()> {
     let aside = aside.map(|name| format!("{ASIDE}/{name}"));
     let there = served::entry_points(root)?;
     let there = there.into_iter().filter(|path| counts(&path));
+    let read = |path: &str| match below::read(root, path) {
+        // A link, or what else is no file, is not there.
+        Err(error) if error.kind() == Kind::Gate => Ok(None),
+        bytes => bytes,
+    };
     for path in there.chain(aside).chain([JOURNAL.to_owned()]) {
-        let bytes = match below::read(root, &path) {
-            // A link, or what else is no file, is not there.
-            Err(error) if error.kind() == Kind::Gate => None,
-            bytes => bytes?,
-        };
-        copy_to(to, &path, bytes.as_deref())?;
+        copy_to(to, &path, read(&path)?.as_deref())?;
     }
     let journal = files::read_json::<Journal>(to, JOURNAL)?;
-    for Rename { to: path, .. } in journal.iter().flat_map(|journal| &journal.renames) {
+    for Rename { from, to: path } in journal.iter().flat_map(|journal| &journal.renames) {
         inside(path)?;
-        copy_to(to, path, None)?;
+        let bytes = match from {
+            // This one was done before the crash.
+            Some(from) if !to.join(inside(from)?).exists() => read(path)?,
+            _ => None,
+        };
+        copy_to(to, path, bytes.as_deref())?;
     }
     recover(to, &|_| {})
 }
