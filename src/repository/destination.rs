@@ -39,12 +39,19 @@ pub(super) fn refuse_other(to: &Path, ours: &str) -> Result<()> {
 /// When it would.
 pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<()> {
     let keyring = keyring_of(from, to, replica)?;
-    refuse_lost(from, to, replica, &keyring)?;
+    let serial = match Set::read(&replica.state, to, &keyring) {
+        Ok(Some((set, _))) => Some(set.serial),
+        // Who has none has not signed anything as a whole yet.
+        Ok(None) => Some(0),
+        // One that is damaged, or signed by another key, is replaced.
+        Err(_) => None,
+    };
+    let ours = replica.state.serial();
+    if ours < serial.filter(|serial| *serial > 0) {
+        return Err(overtaken(from, to, (ours, serial)));
+    }
+    let follows = serial.is_some() && ours > serial;
     let theirs = beside(to, replica.state.signed(), &keyring)?;
-    let whole = theirs.iter().find(|one| one.path == set::PATH);
-    // Who has none has not signed anything as a whole yet.
-    let serial = whole.map_or(Some(0), |one| set::serial(&one.theirs.as_ref().ok()?.text));
-    let follows = serial.is_some_and(|serial| replica.state.serial() > Some(serial));
     refuse_older(from, to, &theirs, follows)?;
     for second in &replica.seconds {
         let theirs = beside(to, &second.signed, &second.keyring)?;
@@ -87,22 +94,26 @@ fn refuse_older(from: &Path, to: &Path, all: &[Beside<'_>], follows: bool) -> Re
     Ok(())
 }
 
-/// Refuses to take from the copy that it is signed as a whole.
-fn refuse_lost(from: &Path, to: &Path, replica: &Replica, keyring: &Keyring) -> Result<()> {
-    // One that is damaged, or signed by another key, is none.
-    let theirs = Set::read(&replica.state, to, keyring).ok().flatten();
-    if theirs.is_none() || replica.state.serial().is_some() {
-        return Ok(());
-    }
-    Err(Error::gate(format!(
-        "{} is gone, and its copy has it",
-        from.join(set::PATH).display()
-    ))
-    .cause("somebody removed what was there, or an older imgforge has published there")
-    .hint(
+/// The copy is of a later transaction, or of one at all.
+fn overtaken(from: &Path, to: &Path, (ours, theirs): (Option<u64>, Option<u64>)) -> Error {
+    let (from, to) = (from.join(set::PATH), to.display());
+    let theirs = theirs.unwrap_or_default();
+    let (what, cause) = match ours {
+        Some(ours) => (
+            format!("is older than its copy: of transaction {ours}, and {to} of {theirs}"),
+            "somebody put an old state back, restored a backup, or published to the copy",
+        ),
+        None => (
+            "is gone, and its copy has it".to_owned(),
+            "somebody removed what was there, or an older imgforge has published there",
+        ),
+    };
+    let error = Error::gate(format!("{} {what}", from.display()));
+    error.cause(cause).hint(
         "copy the newer one back, if nothing was published since; to go on from what is there, \
-         `imgforge channel renew --allow-older` there, or another directory",
-    ))
+         `imgforge channel renew --allow-older` there, which counts on from what that host has seen, \
+         or another directory",
+    )
 }
 
 /// Whether a text of the copy was signed after it was put there, as a clock that was wrong says.

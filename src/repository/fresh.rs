@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::seen::{Mark, RememberedRepository, refuse_future};
+use super::seen::{Mark, Memory, RememberedRepository, refuse_future};
 use super::verify::{Signed, SignedClaims};
 use super::{Repository, identity, set};
 use crate::error::{Error, Result};
@@ -98,6 +98,9 @@ pub(super) fn refuse_old(
     let again = |(_, owner): &&(String, Owner)| memory.retired.contains(&owner.key);
     if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
         return Err(signs_again(path, &owner.key, seen));
+    }
+    if age != Age::Any {
+        refuse_earlier(root, signed, &memory, seen)?;
     }
     let marks: Vec<Mark<'_>> = addresses
         .iter()
@@ -207,6 +210,39 @@ fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
         "restore the newest state from a backup or a copy; to go on from this one, as what came \
          after it is lost, `imgforge channel renew --allow-older` signs it anew",
     )
+}
+
+/// Refuses what an earlier transaction has signed than the last one that this host has seen, whatever
+/// the times say.
+fn refuse_earlier(
+    root: &Path,
+    signed: &[Signed],
+    memory: &Memory,
+    seen: &RememberedRepository,
+) -> Result<()> {
+    let mut whole = signed.iter().filter(|text| text.path == set::PATH);
+    let told = whole.find_map(|text| text.result.as_ref().ok());
+    // The numbers of another repository are others.
+    let told = told.filter(|told| told.repository == memory.repository);
+    let serial = told.and_then(|told| set::serial(&told.text));
+    let (Some(serial), Some(last)) = (serial, memory.serial) else {
+        return Ok(());
+    };
+    if serial >= last {
+        return Ok(());
+    }
+    Err(Error::gate(format!(
+        "{} is of transaction {serial}, and this host has seen a newer one, {last}",
+        root.join(set::PATH).display()
+    ))
+    .cause("somebody put an old state back, or restored a backup")
+    .hint(format!(
+        "restore the newest state from a backup or a copy; to go on from this one, as what came \
+         after it is lost, `imgforge channel renew --allow-older` signs it anew, with a number above \
+         all that the host has seen that does so; if that knows less than this one, remove {}, what \
+         this host remembers of the repository",
+        seen.dir().display()
+    )))
 }
 
 /// Refuses to sign with a time that lies before that of what is replaced: whoever has seen that one

@@ -219,7 +219,7 @@ impl RememberedRepository {
                 memory.signed.get(&address) != Some(&mark.when.as_second())
                     || memory.claimed.contains(&address) != mark.claims
                     || memory.repository.as_deref() != mark.repository
-                    || (mark.serial.is_some() && memory.serial != mark.serial)
+                    || mark.serial > memory.serial
             })
         };
         if !news(&self.read()) {
@@ -243,7 +243,8 @@ impl RememberedRepository {
                 if newer.is_some() && !is_to_come(mark.when) {
                     continue;
                 }
-                memory.serial = mark.serial.or(memory.serial);
+                // What is signed on demand goes on from the highest one.
+                memory.serial = memory.serial.max(mark.serial);
                 match is_to_come(mark.when) {
                     true => drop(memory.signed.remove(&address)),
                     false => memory.note(address, mark.when),
@@ -302,7 +303,7 @@ impl RememberedRepository {
     ) -> Result<()> {
         self.update(|memory| {
             memory.repository = Some(repository.to_owned());
-            memory.serial = Some(serial);
+            memory.serial = memory.serial.max(Some(serial));
             for (address, when, ends) in signed {
                 if ends {
                     memory.claimed.insert(address.to_string());

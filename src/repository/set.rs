@@ -85,13 +85,8 @@ impl Set {
         Ok(Some((set, signed)))
     }
 
-    /// The one after this, or the first.
-    pub(super) fn next(
-        old: Option<&Set>,
-        state: &State,
-        indexes: &Digests,
-        when: Timestamp,
-    ) -> Self {
+    /// The one after the transaction `last`.
+    pub(super) fn next(last: u64, state: &State, indexes: &Digests, when: Timestamp) -> Self {
         let member = |(name, channel): (&String, &Channel)| {
             let (channel, index) = (channel.clone(), indexes.get(name).cloned());
             (name.clone(), Member { channel, index })
@@ -100,7 +95,7 @@ impl Set {
         Set {
             version: 1,
             repository: state.id.clone(),
-            serial: old.map_or(0, |old| old.serial) + 1,
+            serial: last + 1,
             signed: when,
             channels: state.channels.iter().map(member).collect(),
             images: images

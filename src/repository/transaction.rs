@@ -274,7 +274,9 @@ impl<'a> Transaction<'a> {
         files.extend(self.views()?);
         let (indexes, texts) = self.indexes()?;
         files.extend(indexes);
-        let set = self.state.next_set(&files, self.stamp.when);
+        let seen = self.repository.seen.as_ref();
+        let seen = seen.and_then(|seen| seen.read().serial);
+        let set = self.state.next_set(&files, seen, self.stamp.when);
         files.push(ViewFile::new(set::PATH, files::json(&set)?).clearsigned());
         let (mut changes, made) = self.signed(&files, &texts)?;
         changes.extend(self.second_indexes(&files, &changes)?);

@@ -162,8 +162,9 @@ impl VerifiedState {
         Ok((vouched, differences))
     }
 
-    /// What is to be signed of all, with these files in their places.
-    pub(super) fn next_set(&self, files: &[ViewFile], when: Timestamp) -> Set {
+    /// What is to be signed of all, with these files in their places, after the transaction that this
+    /// one goes on from, and the last one that was `seen`.
+    pub(super) fn next_set(&self, files: &[ViewFile], seen: Option<u64>, when: Timestamp) -> Set {
         let mut digests = self.digests.clone();
         for channel in self.state.channels.keys() {
             let path = self.state.index_path(channel);
@@ -173,7 +174,8 @@ impl VerifiedState {
                 digests.insert(channel.clone(), digest);
             }
         }
-        Set::next(self.set.as_ref(), &self.state, &digests, when)
+        let last = self.serial().max(seen).unwrap_or_default();
+        Set::next(last, &self.state, &digests, when)
     }
 
     /// Which transaction signed it as a whole.

@@ -55,6 +55,28 @@ fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
         assert!(!lists(world, path, "revision=2"), "{path}");
         assert_eq!(faults(world, path), Vec::<String>::new());
     }
+
+    // The earlier transaction is signed at a later time.
+    put(world, "later", "repo");
+    let text = copied(world, "copy").unwrap_err().render();
+    assert!(
+        text.contains("is older than its copy: of transaction 3"),
+        "{text}"
+    );
+    let yank: &[&str] = &["repo", "yank", "web-node@1", "--why", "leaked"];
+    for args in [&mirror[..], yank, &["channel", "renew"]] {
+        let text = site.fails(4, args);
+        assert!(
+            text.contains("of transaction 3, and this host has seen a newer one, 4"),
+            "{args:?}: {text}"
+        );
+    }
+    assert!(!lists(world, "copy", "revision=2") && !lists(world, "mirror", "revision=2"));
+    // On demand it is the next one for all.
+    site.ok(&["channel", "renew", "--allow-older"]);
+    copied(world, "copy").unwrap();
+    site.ok(&mirror);
+    site.ok(yank);
 }
 
 /// It was published to, and the repository was signed since.
