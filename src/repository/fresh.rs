@@ -37,20 +37,20 @@ impl Age {
 }
 
 /// Refuses signed texts of the repository in `root` that are too old or none of it, and remembers the
-/// others. Those that are not right are left to who asks.
+/// others. All that is looked at is judged at once, as one transaction; those that are not right are
+/// left to who asks.
 ///
 /// # Errors
 /// When one is refused, or what was seen cannot be written.
-pub(super) fn refuse_old(
+pub(super) fn refuse_old<'a>(
     root: &Path,
-    signed: &[Signed],
+    signed: impl Iterator<Item = &'a Signed> + Clone,
     seen: Option<&RememberedRepository>,
     age: Age,
 ) -> Result<()> {
     let told = || {
-        signed
-            .iter()
-            .flat_map(|text| text.result.as_ref().map(|told| (text, told)))
+        let all = signed.clone();
+        all.flat_map(|text| text.result.as_ref().map(|told| (text, told)))
     };
     let path = |text: &Signed| root.join(&text.path).display().to_string();
     let now = Timestamp::now();
@@ -75,17 +75,17 @@ pub(super) fn refuse_old(
         return Err(nameless(&path(text)));
     }
     let Some(seen) = seen else { return Ok(()) };
-    let memory = seen.read();
+    let mut memory = seen.read();
+    let whole = told().find(|(text, _)| text.path == set::PATH);
     let serial_of = |text: &Signed, told: &SignedClaims| match text.path == set::PATH {
         true => set::serial(&told.text),
         false => None,
     };
-    let serial = told().find_map(|(text, told)| serial_of(text, told));
+    memory.overtake(whole.and_then(|(text, told)| serial_of(text, told)));
     let mut addresses = Vec::new();
     for (text, told) in told() {
         let address = seen.address(&text.path)?;
         let newer = memory.newer(&address, told.when);
-        let newer = newer.filter(|newer| !memory.is_overtaken(&address, *newer, serial));
         if let Some(newer) = newer.filter(|_| age != Age::Any) {
             return Err(older(&path(text), told.when, newer));
         }
@@ -99,8 +99,8 @@ pub(super) fn refuse_old(
     if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
         return Err(signs_again(path, &owner.key, seen));
     }
-    if age != Age::Any {
-        refuse_earlier(root, signed, &memory, seen)?;
+    if let Some((_, whole)) = whole.filter(|_| age != Age::Any) {
+        refuse_earlier(root, whole, &memory, seen)?;
     }
     let marks: Vec<Mark<'_>> = addresses
         .iter()
@@ -216,19 +216,15 @@ fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
 /// the times say.
 fn refuse_earlier(
     root: &Path,
-    signed: &[Signed],
+    whole: &SignedClaims,
     memory: &Memory,
     seen: &RememberedRepository,
 ) -> Result<()> {
-    let mut whole = signed.iter().filter(|text| text.path == set::PATH);
-    let told = whole.find_map(|text| text.result.as_ref().ok());
-    // The numbers of another repository are others.
-    let told = told.filter(|told| told.repository == memory.repository);
-    let serial = told.and_then(|told| set::serial(&told.text));
-    let (Some(serial), Some(last)) = (serial, memory.serial) else {
+    let (Some(serial), Some(last)) = (set::serial(&whole.text), memory.serial) else {
         return Ok(());
     };
-    if serial >= last {
+    // The numbers of another repository are others.
+    if serial >= last || whole.repository != memory.repository {
         return Ok(());
     }
     Err(Error::gate(format!(

@@ -104,9 +104,7 @@ impl CopySource<'_> {
         destination::refuse_other(&to, &replica.state.id)?;
         let signed = replica.state.signed();
         refuse_gone((self.root, &replica.state.id), signed, seen, Age::Current)?;
-        for signed in replica.signed() {
-            refuse_old(self.root, signed, seen, Age::Current)?;
-        }
+        refuse_old(self.root, replica.signed(), seen, Age::Current)?;
         destination::refuse_newer(self.root, &to, &replica)?;
         let mut copied = Copied::default();
         let wanted = wanted(&replica.state, self.root)?;

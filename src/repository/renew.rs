@@ -54,7 +54,7 @@ impl Repository {
         let Some(seen) = &self.seen else {
             return Ok(());
         };
-        let is_dated = |path: &str| second_path(path, "x").is_some();
+        let is_dated = |path: &str| second_path(path, "x").is_some() || seconds::is_second(path);
         let made = made
             .iter()
             .filter(|(path, _)| path == set::PATH || is_dated(path));

@@ -119,10 +119,10 @@ impl Replica {
         }
     }
 
-    /// All that is signed with a time, by each key.
-    pub(super) fn signed(&self) -> impl Iterator<Item = &[Signed]> {
-        let seconds = self.seconds.iter().map(|one| one.signed.as_slice());
-        [self.state.signed()].into_iter().chain(seconds)
+    /// All that is signed with a time, by whichever key.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &Signed> + Clone {
+        let seconds = self.seconds.iter().flat_map(|one| &one.signed);
+        self.state.signed().iter().chain(seconds)
     }
 
     /// The signed views.

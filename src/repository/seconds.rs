@@ -180,3 +180,15 @@ fn earlier(state: &State, first: &Signed, ours: &SignedClaims, said: &Said) -> R
     }
     Ok(())
 }
+
+/// `index-SUFFIX.asc` of a channel, `revisions-SUFFIX.sjson` of an image.
+pub(super) fn is_second(path: &str) -> bool {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let of = |all: &str| {
+        dir.split_once('/')
+            .is_some_and(|(top, one)| top == all && !one.contains('/'))
+    };
+    let channel = dir.is_empty() || of("channels");
+    (channel && name.starts_with("index-") && name.ends_with(".asc"))
+        || (of("images") && name.starts_with("revisions-") && name.ends_with(".sjson"))
+}

@@ -62,16 +62,17 @@ impl Memory {
         newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
     }
 
-    /// Whether a newer text is none: a clock was wrong when it was signed, and the transaction that
-    /// has `serial` came after all that was seen.
-    pub(crate) fn is_overtaken(
-        &self,
-        address: &Url,
-        newer: Timestamp,
-        serial: Option<u64>,
-    ) -> bool {
-        let wrong_clock = self.ahead.contains(&address.to_string()) || is_ahead(newer);
-        wrong_clock && matches!((serial, self.serial), (Some(found), Some(last)) if found > last)
+    /// Forgets when what is signed was signed by a clock that was wrong, if the transaction that has
+    /// `serial` came after all that was seen. Of all at once: not every text is looked at each time.
+    pub(crate) fn overtake(&mut self, serial: Option<u64>) {
+        if !matches!((serial, self.serial), (Some(found), Some(last)) if found > last) {
+            return;
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        self.signed.retain(|address, second| {
+            let when = Timestamp::from_second(*second).unwrap_or_default();
+            !ahead.contains(address) && !is_ahead(when)
+        });
     }
 
     fn note(&mut self, address: String, when: Timestamp) {
@@ -226,7 +227,10 @@ impl RememberedRepository {
             return Ok(());
         }
         self.update(|memory| {
-            let known = memory.clone();
+            let serial = marks.iter().find_map(|mark| mark.serial);
+            memory.overtake(serial);
+            // What is signed on demand goes on from the highest one.
+            memory.serial = memory.serial.max(serial);
             for mark in marks {
                 self.judge(memory, mark, older)?;
                 let address = mark.address.to_string();
@@ -237,14 +241,10 @@ impl RememberedRepository {
                     memory.repository = Some(id.to_owned());
                 }
                 // Somebody else may have seen a newer one since this one was compared.
-                let newer = known.newer(mark.address, mark.when).filter(|newer| {
-                    !older && !known.is_overtaken(mark.address, *newer, mark.serial)
-                });
-                if newer.is_some() && !is_to_come(mark.when) {
+                let newer = memory.newer(mark.address, mark.when);
+                if newer.is_some() && !older && !is_to_come(mark.when) {
                     continue;
                 }
-                // What is signed on demand goes on from the highest one.
-                memory.serial = memory.serial.max(mark.serial);
                 match is_to_come(mark.when) {
                     true => drop(memory.signed.remove(&address)),
                     false => memory.note(address, mark.when),

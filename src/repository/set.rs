@@ -134,20 +134,22 @@ impl Set {
             }
         }
         let names = self.images.keys().chain(state.images.keys());
-        for name in names.collect::<BTreeSet<_>>() {
-            let (wanted, image) = (self.images.get(name), state.images.get(name));
-            match (wanted, image.filter(|image| image.is_listed())) {
-                (Some(_), None) => found.push(format!("the record of `{name}` is not there")),
-                (None, Some(_)) => found.push(format!("`{name}` was not there")),
-                (Some(wanted), Some(image)) if *wanted != of_record(image) => {
-                    found.push(format!(
-                        "the record of `{name}` is not the one that was signed last"
-                    ));
-                }
-                _ => {}
-            }
-        }
+        let names = names.collect::<BTreeSet<_>>();
+        found.extend(names.iter().filter_map(|name| self.difference(state, name)));
         found
+    }
+
+    /// How the record of an image is not as it was signed.
+    fn difference(&self, state: &State, name: &str) -> Option<String> {
+        let image = state.images.get(name).filter(|image| image.is_listed());
+        match (self.images.get(name), image) {
+            (Some(_), None) => Some(format!("the record of `{name}` is not there")),
+            (None, Some(_)) => Some(format!("`{name}` was not there")),
+            (Some(wanted), Some(image)) if *wanted != of_record(image) => Some(format!(
+                "the record of `{name}` is not the one that was signed last"
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -242,6 +244,25 @@ pub(super) fn unnamed(state: &State) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// What was signed as a whole, if an image, whose list is `signed`, is in it as it is here.
+///
+/// # Errors
+/// When it is not, or cannot be read.
+pub(super) fn with_image(
+    state: &State,
+    name: &str,
+    signed: &[Signed],
+    keyring: &Keyring,
+) -> Result<Option<Signed>> {
+    let (set, whole) = Set::read(state, &state.root, keyring)?.unzip();
+    let difference = match set {
+        Some(set) => set.difference(state, name),
+        None => missed(signed),
+    };
+    refuse(state, difference.into_iter().collect())?;
+    Ok(whole)
 }
 
 /// Refuses what differs from the set.

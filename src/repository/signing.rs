@@ -63,20 +63,28 @@ impl Transaction<'_> {
         Ok((changes, made))
     }
 
-    /// The files that clients verify, under their second URLs, signed by those URLs' keys.
+    /// The files that clients verify, under their second URLs, signed by those URLs' keys, and when;
+    /// `signed` and `made` are the first ones.
     pub(super) fn second_indexes(
         &self,
         files: &[ViewFile],
         signed: &[journal::Replacement],
-    ) -> Result<Vec<journal::Replacement>> {
-        let mut changes = Vec::new();
+        made: &[SignedText],
+    ) -> Result<(Vec<journal::Replacement>, Vec<SignedText>)> {
+        let (mut changes, mut all_made) = (Vec::new(), Vec::new());
         for second in &self.keys.seconds {
             let to = |file: &ViewFile| second_path(&file.path, &second.suffix);
             let indexes: Vec<(&ViewFile, String)> = files
                 .iter()
                 .filter_map(|file| Some((file, to(file)?)))
                 .collect();
+            let under = |made: &[SignedText]| {
+                let under =
+                    |(path, when): &SignedText| Some((second_path(path, &second.suffix)?, *when));
+                made.iter().filter_map(under).collect::<Vec<_>>()
+            };
             if second.fingerprint == self.keys.main {
+                all_made.extend(under(made));
                 for (file, to) in indexes {
                     let same = signed.iter().find(|(path, _)| *path == file.path);
                     changes.extend(same.map(|(_, bytes)| (to, bytes.clone())));
@@ -100,11 +108,15 @@ impl Transaction<'_> {
             let clear: Vec<(&ViewFile, &[u8])> = pairs
                 .map(|((file, _), signed)| (*file, signed.as_slice()))
                 .collect();
-            self.verify_clear(&signer, &clear, &ExpectedIndex::new())?;
+            all_made.extend(under(&self.verify_clear(
+                &signer,
+                &clear,
+                &ExpectedIndex::new(),
+            )?));
             let paths = indexes.into_iter().map(|(_, to)| to);
             changes.extend(paths.zip(signatures.into_iter().map(Some)));
         }
-        Ok(changes)
+        Ok((changes, all_made))
     }
 
     fn verify_clear(

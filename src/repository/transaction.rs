@@ -93,7 +93,7 @@ impl<'a> Transaction<'a> {
         refuse_changed(&keys.main, repository)?;
         let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
         refuse_gone((root, &state.id), state.signed(), seen, age)?;
-        refuse_old(root, state.signed(), seen, age)?;
+        refuse_old(root, state.signed().iter(), seen, age)?;
         await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;
         state.url.clone_from(&repository.url);
@@ -278,8 +278,10 @@ impl<'a> Transaction<'a> {
         let seen = seen.and_then(|seen| seen.read().serial);
         let set = self.state.next_set(&files, seen, self.stamp.when);
         files.push(ViewFile::new(set::PATH, files::json(&set)?).clearsigned());
-        let (mut changes, made) = self.signed(&files, &texts)?;
-        changes.extend(self.second_indexes(&files, &changes)?);
+        let (mut changes, mut made) = self.signed(&files, &texts)?;
+        let (seconds, under_seconds) = self.second_indexes(&files, &changes, &made)?;
+        changes.extend(seconds);
+        made.extend(under_seconds);
         // The default channel's index comes last: it is what most clients read.
         let default = self.state.index_path(&self.state.default_channel);
         changes.sort_by_key(|(path, _)| *path == default);

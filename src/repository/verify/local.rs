@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Audit, Signed};
 use crate::error::{Context as _, Result};
 use crate::index::Claims;
+use crate::repository::seconds::is_second;
 use crate::repository::set::{self, Set};
 use crate::repository::{State, below, journal, seconds};
 
@@ -198,16 +199,4 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Res
         }
     }
     Ok(())
-}
-
-/// `index-SUFFIX.asc` of a channel, `revisions-SUFFIX.sjson` of an image.
-fn is_second(path: &str) -> bool {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let of = |all: &str| {
-        dir.split_once('/')
-            .is_some_and(|(top, one)| top == all && !one.contains('/'))
-    };
-    let channel = dir.is_empty() || of("channels");
-    (channel && name.starts_with("index-") && name.ends_with(".asc"))
-        || (of("images") && name.starts_with("revisions-") && name.ends_with(".sjson"))
 }

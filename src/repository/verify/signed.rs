@@ -14,7 +14,7 @@ use crate::repository::fresh::{Age, refuse_old};
 use crate::repository::seen::RememberedRepository;
 use crate::repository::state::Image;
 use crate::repository::views::revisions;
-use crate::repository::{State, below, check_name};
+use crate::repository::{State, below, check_name, set};
 
 /// The index of a channel, or the list of an image's revisions.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
 ///
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, says something else, has expired, or
-/// is older than what this host has seen.
+/// is older than what this host has seen, or than what was signed last as a whole.
 pub fn record(
     state: &State,
     signers: &Signers,
@@ -137,9 +137,11 @@ pub fn record(
     seen: Option<&RememberedRepository>,
 ) -> Result<()> {
     let names = BTreeSet::from([name.to_owned()]);
-    let lists = read_lists(state, &names, &keyring(state, signers)?)?;
-    let lists = refuse_wrong(state, lists)?;
-    refuse_old(&state.root, &lists, seen, Age::Current)
+    let keyring = keyring(state, signers)?;
+    let lists = read_lists(state, &names, &keyring)?;
+    let mut signed = refuse_wrong(state, lists)?;
+    signed.extend(set::with_image(state, name, &signed, &keyring)?);
+    refuse_old(&state.root, signed.iter(), seen, Age::Current)
 }
 
 /// As [`record`], for all images and with certain keys.

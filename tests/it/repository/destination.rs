@@ -1,6 +1,8 @@
 //! The directory that gets a copy: what of it may be replaced, and what goes.
 
-use imgforge::repository::verify::audit;
+use imgforge::repository::State;
+use imgforge::repository::seen::RememberedRepository;
+use imgforge::repository::verify::{audit, record};
 
 use super::forged::{copied, filled};
 use super::older::{in_another_second, put, site};
@@ -18,13 +20,8 @@ fn lists(world: &World, path: &str, revision: &str) -> bool {
     index.contains(revision)
 }
 
-/// Of two states, the later transaction counts where the clock of a publisher was wrong.
-#[test]
-fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
-    let site = site();
-    let world = &site;
-    filled(world);
-    put(world, "repo", "kept");
+/// Signs everything as a publisher does whose clock is wrong.
+fn sign_ahead(world: &World) {
     for path in [
         "images/other/revisions.sjson",
         "images/web-node/revisions.sjson",
@@ -33,6 +30,16 @@ fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
     ] {
         sign_again(world, path, 7200, |text| text);
     }
+}
+
+/// Of two states, the later transaction counts where the clock of a publisher was wrong.
+#[test]
+fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
+    let site = site();
+    let world = &site;
+    filled(world);
+    put(world, "repo", "kept");
+    sign_ahead(world);
     // Another host, that remembers what it saw.
     let memory = world.path("memory").display().to_string();
     let mirror = ["--state", &memory, "repo", "copy", "mirror"];
@@ -49,9 +56,14 @@ fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
     put(world, "later", "repo");
     site.ok(&["repo", "yank", "web-node@2", "--why", "leaked"]);
     assert!(lists(world, "copy", "revision=2") && lists(world, "mirror", "revision=2"));
-    copied(world, "copy").unwrap();
-    site.ok(&mirror);
-    for path in ["copy", "mirror"] {
+    // The same again, and to another one.
+    let another = ["--state", &memory, "repo", "copy", "another"];
+    for _ in 0..2 {
+        copied(world, "copy").unwrap();
+        site.ok(&mirror);
+        site.ok(&another);
+    }
+    for path in ["copy", "mirror", "another"] {
         assert!(!lists(world, path, "revision=2"), "{path}");
         assert_eq!(faults(world, path), Vec::<String>::new());
     }
@@ -77,6 +89,111 @@ fn a_yank_reaches_a_copy_that_a_wrong_clock_signed() {
     copied(world, "copy").unwrap();
     site.ok(&mirror);
     site.ok(yank);
+}
+
+/// What lies under a second URL is of the same transaction.
+#[test]
+fn a_yank_reaches_a_copy_of_a_repository_whose_key_was_changed() {
+    let site = site();
+    filled(&site);
+    site.ok(&["repo", "rotate-key", "--suffix", "n"]);
+    site.ok(&["repo", "rotate-key", "--finish"]);
+    sign_ahead(&site);
+    for (first, second) in [
+        ("index.asc", "index-n.asc"),
+        (
+            "images/other/revisions.sjson",
+            "images/other/revisions-n.sjson",
+        ),
+        (
+            "images/web-node/revisions.sjson",
+            "images/web-node/revisions-n.sjson",
+        ),
+    ] {
+        let [first, second] = [first, second].map(|path| site.path("repo").join(path));
+        std::fs::copy(first, second).unwrap();
+    }
+    let memory = site.path("memory").display().to_string();
+    let mirror = ["--state", &memory, "repo", "copy", "mirror"];
+    site.ok(&mirror);
+    site.ok(&["repo", "yank", "web-node@2", "--why", "leaked"]);
+    for _ in 0..2 {
+        site.ok(&mirror);
+        // The publisher knows what it signed there.
+        site.ok(&["repo", "copy", "copy"]);
+    }
+    for path in ["copy", "mirror"] {
+        assert!(!lists(&site, path, "revision=2"), "{path}");
+        assert_eq!(faults(&site, path), Vec::<String>::new());
+    }
+}
+
+/// A host that has seen what a wrong clock signed publishes, copies and syncs what came after it.
+#[test]
+fn who_has_seen_what_a_wrong_clock_signed_goes_on_at_once() {
+    let world = World::new();
+    filled(&world);
+    sign_ahead(&world);
+    put(&world, "repo", "ahead");
+    let root = world.path("repo");
+    let seen = |host: &str| RememberedRepository::of_dir(&world.path(host), &root).unwrap();
+    let open = |host: &str| {
+        Repository::open(Settings {
+            seen: Some(seen(host)),
+            ..world.settings(&root)
+        })
+        .unwrap()
+    };
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    let stage = ui.stage("repository", "copy");
+    let synced = |host: &str| {
+        let state = State::read(&root).unwrap();
+        let signers = Signers::default();
+        record(&state, &signers, "web-node", Some(&seen(host))).map_err(|error| error.render())
+    };
+    let [a, b, cloud] = ["a", "b", "cloud"].map(open);
+    b.copy(&world.path("copy"), &stage).unwrap();
+    cloud.copy(&world.path("other"), &stage).unwrap();
+    a.yank("web-node", 2, false, &now, &ui).unwrap();
+    // It waits for the list that was not signed anew, and forgets nothing by that.
+    let promoted = |repository: &Repository| {
+        let channels = ("stable", "nightly");
+        let promoted = repository.promote("other", channels, &Stamp::now(), &ui);
+        promoted.map(drop)
+    };
+    assert_eq!(promoted(&b).unwrap_err().kind(), Kind::Host);
+    b.yank("web-node", 1, false, &now, &ui).unwrap();
+    for host in ["b", "cloud", "cloud", "nobody"] {
+        synced(host).unwrap();
+    }
+    cloud.copy(&world.path("other"), &stage).unwrap();
+    a.renew_older(&now).unwrap();
+    promoted(&b).unwrap();
+    b.freeze("nightly", true, &now).unwrap();
+    // No cloud offers again what was yanked.
+    synced("cloud").unwrap();
+    put(&world, "repo", "right");
+    for path in [
+        "images/web-node/revisions.sjson",
+        ".imgforge/names/web-node.json",
+    ] {
+        std::fs::copy(world.path("ahead").join(path), root.join(path)).unwrap();
+    }
+    for host in ["cloud", "nobody"] {
+        let text = synced(host).unwrap_err();
+        assert!(
+            text.contains("is not the one that was signed last"),
+            "{text}"
+        );
+    }
+    std::fs::remove_file(root.join(".imgforge/state.sjson")).unwrap();
+    let text = synced("nobody").unwrap_err();
+    assert!(text.contains("says that it is"), "{text}");
+    put(&world, "ahead", "repo");
+    let text = synced("cloud").unwrap_err();
+    assert!(text.contains("of transaction 3"), "{text}");
+    put(&world, "right", "repo");
+    synced("cloud").unwrap();
 }
 
 /// It was published to, and the repository was signed since.
