@@ -92,13 +92,13 @@ pub(super) fn recover(root: &Path, step: &dyn Fn(&str)) -> Result<()> {
     }
 }
 
-/// Copies what is signed, and the records, to a directory of ours, and finishes there the transaction
+/// Copies what is signed, the keys and the records to a directory of ours, and finishes there the transaction
 /// of a killed holder of the lock.
 ///
 /// # Errors
 /// When it cannot be finished, or something cannot be read.
 pub(super) fn finished(root: &Path, to: &Path) -> Result<()> {
-    let ends = [".asc", ".sjson"];
+    let ends = [".asc", ".sjson", ".gpg"];
     let counts = |path: &&String| {
         path.starts_with(".imgforge/") || ends.iter().any(|end| path.ends_with(end))
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Audit, Signed};
 use crate::error::{Context as _, Result};
@@ -34,34 +34,44 @@ impl Audit {
         let Some(root) = self.root.clone() else {
             return Ok(());
         };
-        if root.join(".imgforge").is_dir() {
-            self.records(&root)?;
-        }
+        let settled = match root.join(".imgforge").is_dir() {
+            true => self.records(&root)?,
+            false => None,
+        };
         let mut signed = Vec::new();
         collect(&root, Path::new(""), &mut signed)?;
         signed.retain(|(path, _)| !self.signed.contains(path));
         // A second URL of a key rotation is signed by another key.
-        let (seconds, others): (Vec<_>, Vec<_>) =
+        let (mut seconds, others): (Vec<_>, Vec<_>) =
             signed.into_iter().partition(|(path, _)| is_second(path));
         self.verify_others(others)?;
-        // Until an interrupted publication is finished, nothing tells what they should be.
-        for (path, _) in seconds.iter().filter(|_| !journal::is_left(&root)) {
-            self.fault(path, "no index says that another key signs this");
+        let Some(settled) = settled else {
+            return Ok(());
+        };
+        // One that the next publication removes is no fault; what is no file it does not look at.
+        let goes = |path: &str| {
+            let is_file = below::read(&root, path).is_ok_and(|bytes| bytes.is_some());
+            is_file && !settled.join(path).exists()
+        };
+        seconds.retain(|(path, _)| !goes(path));
+        for (path, _) in seconds {
+            self.fault(&path, "no index says that another key signs this");
         }
         Ok(())
     }
 
     /// The records and what they are compared with; after a publication that was interrupted, as the
-    /// next one will find it. Until then the indexes may be older, and readers see nothing wrong.
-    fn records(&mut self, root: &Path) -> Result<()> {
+    /// next one will find it, in the directory that is returned, if it can be finished. Until then the
+    /// indexes may be older, and readers see nothing wrong.
+    fn records(&mut self, root: &Path) -> Result<Option<PathBuf>> {
         if !journal::is_left(root) {
-            return self.compare_records(root);
+            return self.compare_records(root).map(|()| Some(root.to_owned()));
         }
         let note = "a publication was interrupted; the next one finishes it";
         self.report.notes.push(note.into());
         let finished = self.scratch.join("finished");
         if let Err(error) = journal::finished(root, &finished) {
-            return self.blame(journal::JOURNAL, error);
+            return self.blame(journal::JOURNAL, error).map(|()| None);
         }
         let told = self.report.faults.len();
         self.compare_records(&finished)?;
@@ -69,7 +79,7 @@ impl Audit {
         for fault in &mut self.report.faults[told..] {
             *fault = fault.replace(&ours, &theirs);
         }
-        Ok(())
+        Ok(Some(finished))
     }
 
     fn compare_records(&mut self, root: &Path) -> Result<()> {
@@ -78,10 +88,7 @@ impl Audit {
         let mut firsts = super::signed::all_indexes(&state, &self.keyring)?;
         let lists = super::signed::read_lists(&state, &names, &self.keyring)?;
         firsts.extend(lists);
-        // What an interrupted publication leaves of these is not told yet.
-        if !self.root.as_deref().is_some_and(journal::is_left) {
-            self.seconds(&state, &firsts)?;
-        }
+        self.seconds(&state, &firsts)?;
         for list in firsts.into_iter().filter(|one| one.image.is_some()) {
             let mut told = self.report.faults.iter();
             if let Err(error) = list.result

@@ -10,16 +10,26 @@ use super::world::*;
 const INDEX: &str = "index-2027.asc";
 const LIST: &str = "images/web-node/revisions-2027.sjson";
 
-/// Names the wrong file wherever somebody looks.
+/// Names the wrong file wherever somebody looks, also after a publication that was interrupted.
 #[track_caller]
 fn refused(keyed: &Keyed, file: &str, expected: &str) {
     let error = copied(&keyed.world, "copy").unwrap_err().render();
     assert!(error.contains(file) && error.contains(expected), "{error}");
+    for faults in [keyed.faults(), interrupted(keyed)] {
+        assert!(
+            faults.contains(file) && faults.contains(expected),
+            "{faults}"
+        );
+    }
+}
+
+/// The faults while a journal is left that changes nothing: whoever can write there can leave one.
+fn interrupted(keyed: &Keyed) -> String {
+    let journal = keyed.world.path("repo/.imgforge/journal.json");
+    std::fs::write(&journal, "{\"version\": 1, \"renames\": []}").unwrap();
     let faults = keyed.faults();
-    assert!(
-        faults.contains(file) && faults.contains(expected),
-        "{faults}"
-    );
+    std::fs::remove_file(journal).unwrap();
+    faults
 }
 
 #[test]
@@ -68,13 +78,48 @@ fn an_old_text_under_a_second_url_is_refused() {
                 world.path("repo").join(stray),
             )
             .unwrap();
-            let faults = keyed.faults();
-            assert!(faults.contains(stray), "{faults}");
+            for faults in [keyed.faults(), interrupted(&keyed)] {
+                assert!(faults.contains(stray), "{faults}");
+            }
             copied(world, "copy").unwrap();
             assert!(!world.path("copy").join(stray).exists());
             std::fs::remove_file(world.path("repo").join(stray)).unwrap();
         }
+        assert_eq!([keyed.faults(), interrupted(&keyed)], ["", ""]);
+        // What is served has no records, and nothing to compare with.
+        put(world, "repo", "served");
+        std::fs::remove_dir_all(world.path("served/.imgforge")).unwrap();
+        put(world, "served", "repo");
         assert_eq!(keyed.faults(), "");
+    }
+}
+
+/// A killed publisher leaves what lies under a second URL half done, too.
+#[test]
+fn an_interrupted_publication_is_right_under_its_second_url() {
+    let keyed = Keyed::new(2);
+    let world = &keyed.world;
+    publish(&keyed.open(0), &world.disk("one"));
+    let (from, into) = (world.path("repo"), world.path(""));
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let killed = keyed.open(0).on_step(move |step| {
+        if step == "rename an entry point" {
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let to = into.join(format!("killed-{number}"));
+            let copy = Program::new("cp").arg("-a").args([&from, &to]);
+            copy.run().unwrap();
+        }
+    });
+    keyed.rotate(&killed, 1, "2027").unwrap();
+    publish(&killed, &world.disk("two"));
+    killed.cancel_rotation(&Stamp::now()).unwrap();
+    let left = (0..).map(|number| format!("killed-{number}"));
+    let left: Vec<String> = left.take_while(|left| world.path(left).exists()).collect();
+    assert!(left.len() > 20, "{left:?}");
+    for one in left {
+        put(world, &one, "repo");
+        let faults = keyed.faults();
+        assert!(!faults.contains("-2027"), "{one}: {faults}");
     }
 }
 
