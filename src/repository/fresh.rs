@@ -168,7 +168,7 @@ pub(super) fn refuse_vanished(root: &Path, seen: Option<&RememberedRepository>) 
     let Some(seen) = seen else { return Ok(()) };
     let memory = seen.read();
     let known = memory.repository.is_some() || !memory.signed.is_empty();
-    if !known || identity::is_there(root) {
+    if !known || identity::is_told(root)? {
         return Ok(());
     }
     Err(Error::gate(format!(

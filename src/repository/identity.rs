@@ -7,10 +7,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::replica::KEY_FILE;
 use super::seen::RememberedRepository;
 use super::state::State;
-use super::{Repository, check_name, files};
+use super::{Repository, below, check_name, files, set};
 use crate::error::{Error, Result};
+use crate::gpg::{Keyring, fingerprints_of, verify_all};
+use crate::index::Claims;
 
 const PATH: &str = ".imgforge/repository.json";
 
@@ -29,9 +32,24 @@ pub(super) fn new_id() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// Whether there is such a file in `root`, readable or not.
-pub(super) fn is_there(root: &Path) -> bool {
-    root.join(PATH).symlink_metadata().is_ok()
+/// Whether there is such a file in `root`, readable or not, or a signed text that says the same.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn is_told(root: &Path) -> Result<bool> {
+    Ok(root.join(PATH).symlink_metadata().is_ok() || !telling(root)?.is_empty())
+}
+
+/// The paths of the signed texts that say which repository it is, whatever the records say.
+fn telling(root: &Path) -> Result<Vec<String>> {
+    let mut channels = below::names(root, "channels")?;
+    channels.retain(|name| check_name("channel", name).is_ok());
+    let indexes = channels
+        .iter()
+        .map(|name| format!("channels/{name}/index.asc"));
+    let all = [set::PATH.to_owned(), "index.asc".to_owned()].into_iter();
+    let all = all.chain(indexes);
+    Ok(all.filter(|path| root.join(path).is_file()).collect())
 }
 
 impl Identity {
@@ -78,20 +96,71 @@ impl Identity {
 }
 
 impl Repository {
-    /// Makes the file, where it is missing.
+    /// Makes the file, where it is missing: as what is signed there says, if it was lost.
     pub(super) fn identify(&self) -> Result<()> {
-        match Identity::read(&self.root)? {
-            Some(found) => self.refuse_other_default(&found.default_channel),
-            None => {
-                let new = State {
-                    id: new_id(),
-                    default_channel: self.default_channel.clone(),
-                    ..State::default()
-                };
-                let (path, bytes) = Identity::file(&new)?;
-                files::write(&self.root, &path, &bytes)
-            }
+        if let Some(found) = Identity::read(&self.root)? {
+            return self.refuse_other_default(&found.default_channel);
         }
+        let new = State {
+            id: self.signed_id()?.unwrap_or_else(new_id),
+            default_channel: self.default_channel.clone(),
+            ..State::default()
+        };
+        let (path, bytes) = Identity::file(&new)?;
+        files::write(&self.root, &path, &bytes)
+    }
+
+    /// Which repository it is, as one of its signed texts says; none by an older imgforge does.
+    fn signed_id(&self) -> Result<Option<String>> {
+        let paths = telling(&self.root)?;
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let read = |path: &String| below::read_present(&self.root, path);
+        let texts = paths.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let (mut right, mut id) = (false, None);
+        for (path, verified) in paths.iter().zip(verify_all(&texts, &self.signing()?)?) {
+            let Ok(verified) = verified else { continue };
+            right = true;
+            let claims = Claims::parse(&verified.text);
+            if let Some(default) = claims.channel.filter(|_| claims.default) {
+                self.refuse_other_default(&default)?;
+            }
+            id = id.or(match path == set::PATH {
+                true => set::repository(&verified.text),
+                false => claims.owner.map(|owner| owner.repository),
+            });
+        }
+        if right {
+            return Ok(id);
+        }
+        Err(Error::gate(format!(
+            "{} has no {PATH}, and nothing that counts here says which repository it is",
+            self.root.display()
+        ))
+        .cause(format!(
+            "{} is not signed by a key that signs here",
+            paths.join(" and ")
+        ))
+        .hint(format!(
+            "restore {PATH} from a backup or a copy, or its `id` from the line `# imgforge \
+             repository=` of an index that you trust"
+        )))
+    }
+
+    /// The keys that count before anybody knows which repository it is.
+    fn signing(&self) -> Result<Keyring> {
+        let offered = below::read(&self.root, KEY_FILE)?;
+        if self.signers.is_named() {
+            return self.signers.keyring(offered.as_deref());
+        }
+        let theirs = offered.map(|key| fingerprints_of(&key)).transpose()?;
+        // In a rotation of imgforge's own keys the old one does.
+        let own = self
+            .signer
+            .own_with(&theirs.unwrap_or_default().join(" "))?;
+        Keyring::read(&own.as_ref().unwrap_or(&self.signer).public_key()?, None)
     }
 
     /// The default channel cannot change.

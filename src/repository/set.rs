@@ -158,6 +158,11 @@ pub(super) fn serial(text: &str) -> Option<u64> {
     Some(serde_json::from_str::<Set>(text).ok()?.serial)
 }
 
+/// Of which repository such a text is.
+pub(super) fn repository(text: &str) -> Option<String> {
+    Some(serde_json::from_str::<Set>(text).ok()?.repository)
+}
+
 /// Digests of the indexes, by channel.
 pub(super) type Digests = BTreeMap<String, String>;
 

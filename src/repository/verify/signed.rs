@@ -233,6 +233,9 @@ pub(super) fn read_lists(
                 "it is there, and .imgforge/names/{name}.json is not"
             ))
         })?;
+        if list["repository"].as_str().is_some_and(|id| id != state.id) {
+            return Err(Error::gate("it is the list of another repository"));
+        }
         if !revisions::agrees(&state.id, image, &list) {
             return Err(Error::gate(format!(
                 "the record of `{name}` says something else"

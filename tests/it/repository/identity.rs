@@ -99,6 +99,52 @@ fn what_is_no_id_is_none() {
     repository.renew(&Stamp::now()).unwrap_err();
 }
 
+/// A torn backup, or somebody has removed it: what is signed says which one it was.
+#[test]
+fn a_lost_id_is_the_one_that_is_signed() {
+    let site = World::publishing();
+    let root = site.path("repo");
+    let repository = site.repository();
+    publish(&repository, &site.disk("one"));
+    let right = id(&root);
+    let renew = ["channel", "renew"];
+    let (state, index) = (root.join(".imgforge/state.sjson"), root.join("index.asc"));
+    let lose = || std::fs::remove_file(root.join(IDENTITY)).unwrap();
+    // A host that remembers it, and others.
+    site.ok(&renew);
+    for args in [&renew[..], &["channel", "renew", "--allow-older"]] {
+        lose();
+        site.ok(args);
+        assert_eq!(signed_ids(&root), vec![right.clone(); 3]);
+        lose();
+        site.repository().renew(&Stamp::now()).unwrap();
+        assert_eq!(signed_ids(&root), vec![right.clone(); 3]);
+    }
+    // By an own key that is not the newest one.
+    site.ok(&["repo", "rotate-key", "--suffix", "n"]);
+    lose();
+    site.ok(&renew);
+    // An index says so, too.
+    let whole = std::fs::read(&state).unwrap();
+    std::fs::remove_file(&state).unwrap();
+    lose();
+    site.ok(&["channel", "renew", "--allow-older"]);
+    assert_eq!(signed_ids(&root), vec![right.clone(); 3]);
+    // Nobody's words count.
+    std::fs::write(&state, whole).unwrap();
+    for path in [&state, &index] {
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, text.replace(&right, &right.replace('-', "0"))).unwrap();
+    }
+    lose();
+    let text = site.fails(4, &renew);
+    assert!(
+        text.contains("nothing that counts here says") && text.contains("# imgforge repository="),
+        "{text}"
+    );
+    assert!(!root.join(IDENTITY).exists());
+}
+
 /// Nothing that is signed says whose directory it is.
 #[test]
 fn an_id_that_nothing_confirms_is_made_anew() {

@@ -230,7 +230,7 @@ fn an_index_of_another_repository_counts_for_nothing() {
     ];
     for (wrong, expected) in [
         (&files[..1], "is the index of another repository"),
-        (&files[1..], "says something else"),
+        (&files[1..], "is the list of another repository"),
         (&files[..], ""),
     ] {
         let root = repository.path();
