@@ -227,7 +227,7 @@ impl<'a> Trust<'a> {
 
     /// The time of the newest signature that was seen at this address, if this one is older.
     fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Timestamp> {
-        let newer = self.seen.newer(url, verified.when);
+        let newer = self.seen.read().newer(url, verified.when);
         newer.filter(|_| !self.allow_older)
     }
 

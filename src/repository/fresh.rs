@@ -1,11 +1,13 @@
 //! An old text has a good signature for ever: nobody goes on from what has expired, or what is older
 //! than this host has seen or made.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::identity::Identity;
 use super::seen::{Mark, Memory, RememberedRepository, refuse_future};
 use super::verify::{Signed, SignedClaims};
 use super::{Repository, identity, set};
@@ -158,6 +160,42 @@ pub(super) fn refuse_gone(
              none, `imgforge channel renew --allow-older` signs anew what is here",
         )),
     }
+}
+
+/// Refuses to sign as the repository `id`, which is in another directory, as this host has seen: one key
+/// signs many, and whoever can write to the directory of one can put a copy of another there. One that
+/// was moved is there no more, and one that is reached by another path is the same directory.
+///
+/// # Errors
+/// When it is in another one, and nothing was seen in this one.
+pub(super) fn refuse_elsewhere(
+    (root, id): (&Path, &str),
+    seen: Option<&RememberedRepository>,
+    age: Age,
+) -> Result<()> {
+    let Some(seen) = seen.filter(|_| age != Age::Any) else {
+        return Ok(());
+    };
+    if seen.read().repository.is_some() {
+        return Ok(());
+    }
+    let inode = |dir: &Path| dir.metadata().ok().map(|one| (one.dev(), one.ino()));
+    let is_of = |dir: &&PathBuf| matches!(Identity::read(dir), Ok(Some(one)) if one.id == id);
+    let others = seen.elsewhere(id);
+    let known = others.iter().any(|dir| inode(dir) == inode(root));
+    let Some(other) = others.iter().find(is_of).filter(|_| !known) else {
+        return Ok(());
+    };
+    Err(Error::gate(format!(
+        "{} says that it is the repository {id}, which this host has seen in {}",
+        root.display(),
+        other.display()
+    ))
+    .cause("somebody put a copy there, which would be signed as that one, or made one to publish to")
+    .hint(
+        "empty the directory if it is to be a repository of its own; if it is a copy that you publish \
+         to, `imgforge channel renew --allow-older` there says so, once",
+    ))
 }
 
 /// Refuses to make a repository where this host has seen one: in an empty mount point, say.

@@ -139,6 +139,17 @@ impl RememberedRepository {
         read(&self.dir)
     }
 
+    /// Directories of this host in which a repository was seen, too.
+    pub(crate) fn elsewhere(&self, repository: &str) -> Vec<PathBuf> {
+        let all = self.dir.parent().and_then(|all| all.read_dir().ok());
+        let dirs = all.into_iter().flatten().flatten().map(|dir| dir.path());
+        let memories = dirs.filter(|dir| *dir != self.dir).map(|dir| read(&dir));
+        let of_it = memories.filter(|one| one.repository.as_deref() == Some(repository));
+        of_it
+            .filter_map(|one| Url::parse(&one.url).ok()?.local())
+            .collect()
+    }
+
     /// Changes the memory under a lock; an error of `change` leaves it as it was.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Memory) -> Result<()>) -> Result<()> {
         let doing = || format!("writing {}", self.dir.display());
@@ -199,11 +210,6 @@ impl RememberedRepository {
     pub(crate) fn keep(&self, keyring: &Keyring) -> Result<()> {
         private_dir(&self.dir).doing(|| format!("writing {}", self.dir.display()))?;
         write_atomic(&self.dir.join(KEY_FILE), &keyring.bytes)
-    }
-
-    /// As [`Memory::newer`].
-    pub(crate) fn newer(&self, address: &Url, when: Timestamp) -> Option<Timestamp> {
-        self.read().newer(address, when)
     }
 
     /// Refuses what is of another repository than was here before, or does not say so any more, and

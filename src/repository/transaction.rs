@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fresh::{Age, await_clock, refuse_gone, refuse_old};
+use super::fresh::{Age, await_clock, refuse_elsewhere, refuse_gone, refuse_old};
 use super::identity::Identity;
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
@@ -93,6 +93,7 @@ impl<'a> Transaction<'a> {
         refuse_changed(&keys.main, repository)?;
         let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
         refuse_gone((root, &state.id), state.signed(), seen, age)?;
+        refuse_elsewhere((root, &state.id), seen, age)?;
         refuse_old(root, state.signed().iter(), seen, age)?;
         await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;

@@ -145,6 +145,38 @@ fn a_lost_id_is_the_one_that_is_signed() {
     assert!(!root.join(IDENTITY).exists());
 }
 
+/// One key signs many repositories; all of one is put in the place of another.
+#[test]
+fn a_copy_of_another_repository_is_signed_on_demand_only() {
+    let site = World::publishing();
+    publish(&site.repository(), &site.disk("one"));
+    let renew = ["channel", "renew"];
+    site.ok(&renew);
+    site.ok(&["repo", "copy", "test"]);
+    let index = site.path("test/index.asc");
+    let before = std::fs::read(&index).unwrap();
+    let root = |path: &str| site.configure(&format!("repositories: {{main: {{path: {path}}}}}\n"));
+    root("test");
+    for args in [&renew[..], &["channel", "freeze", "stable", "--why", "x"]] {
+        let text = site.fails(4, args);
+        assert!(
+            text.contains("which this host has seen in") && text.contains("--allow-older"),
+            "{text}"
+        );
+    }
+    assert_eq!(std::fs::read(&index).unwrap(), before);
+    site.ok(&["channel", "renew", "--allow-older"]);
+    site.ok(&renew);
+    // The same directory by another path, and one that was moved.
+    std::os::unix::fs::symlink("repo", site.path("link")).unwrap();
+    root("link");
+    site.ok(&renew);
+    std::fs::remove_dir_all(site.path("test")).unwrap();
+    std::fs::rename(site.path("repo"), site.path("moved")).unwrap();
+    root("moved");
+    site.ok(&renew);
+}
+
 /// Nothing that is signed says whose directory it is.
 #[test]
 fn an_id_that_nothing_confirms_is_made_anew() {
