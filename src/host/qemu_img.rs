@@ -69,6 +69,12 @@ impl Program {
     }
 }
 
+/// How much is done, in percent, as a progress line says: `    (42.17/100%)`.
+pub fn percent(line: &str) -> Option<u64> {
+    let number = line.trim().strip_prefix('(')?.strip_suffix("/100%)")?;
+    number.parse::<f64>().ok().map(|percent| percent as u64)
+}
+
 /// Makes `dir/name` as a qcow2 overlay of `backing`, a path as `dir` sees it.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img::qemu_img;
+use crate::host::qemu_img::{percent, qemu_img};
 use crate::ui::{StageUi, Unit};
 use crate::units::Size;
 
@@ -60,12 +60,6 @@ fn arguments(disk: &Path, format: &str, raw: &Path) -> Result<Program> {
         .into_image(raw)
         .leaving_room(raw.parent().unwrap_or(Path::new(".")))
         .hint("`imgforge doctor` says whether qemu-img is usable here"))
-}
-
-/// qemu-img's progress line: `    (42.17/100%)`.
-fn percent(line: &str) -> Option<u64> {
-    let number = line.trim().strip_prefix('(')?.strip_suffix("/100%)")?;
-    number.parse::<f64>().ok().map(|percent| percent as u64)
 }
 
 #[cfg(test)]

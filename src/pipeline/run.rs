@@ -6,12 +6,13 @@ mod output;
 mod ready;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::host::layers;
 use crate::host::namespace::remove_tree;
+use crate::mutex::Unpoisoned as _;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Options, Session, log, records};
@@ -203,7 +204,7 @@ impl<'a> Run<'a> {
     }
 
     fn hold(&self, lock: Lock) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unpoisoned();
         held.push(lock);
     }
 

@@ -61,14 +61,14 @@ pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<
 }
 
 /// A text of the copy, and when that was signed which is to replace it.
-struct Beside<'a> {
+struct Counterpart<'a> {
     path: &'a str,
     when: Timestamp,
     theirs: Result<Verified>,
 }
 
 /// What the copy has in the place of these.
-fn beside<'a>(to: &Path, signed: &'a [Signed], keyring: &Keyring) -> Result<Vec<Beside<'a>>> {
+fn beside<'a>(to: &Path, signed: &'a [Signed], keyring: &Keyring) -> Result<Vec<Counterpart<'a>>> {
     let mut there = Vec::new();
     for signed in signed {
         if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
@@ -78,12 +78,12 @@ fn beside<'a>(to: &Path, signed: &'a [Signed], keyring: &Keyring) -> Result<Vec<
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
     let theirs = verify_all(&texts, keyring)?;
     let all = there.into_iter().zip(theirs);
-    let all = all.map(|((path, when, _), theirs)| Beside { path, when, theirs });
+    let all = all.map(|((path, when, _), theirs)| Counterpart { path, when, theirs });
     Ok(all.collect())
 }
 
-fn refuse_older(from: &Path, to: &Path, all: &[Beside<'_>], follows: bool) -> Result<()> {
-    for Beside { path, when, theirs } in all {
+fn refuse_older(from: &Path, to: &Path, all: &[Counterpart<'_>], follows: bool) -> Result<()> {
+    for Counterpart { path, when, theirs } in all {
         // What is damaged, signed by an older key or at no time that can be, is replaced.
         let Ok(theirs) = theirs else { continue };
         let wrong_clock = || follows && was_to_come(to, path, theirs.when);

@@ -4,8 +4,7 @@
 use std::io::{self, Read};
 
 use super::content::{Found, Search};
-use super::nested::named;
-use super::stream::behind_zeroes;
+use super::nested::{behind_end, named};
 
 /// How long the headers are.
 const BINARY: usize = 26;
@@ -123,11 +122,7 @@ pub(super) fn search(
         let mut padding = (&mut *content).take(header.padding(header.size));
         io::copy(&mut padding, &mut io::sink())?;
     }
-    if let Some(mut rest) = behind_zeroes(content)? {
-        search.all(&mut rest, depth - 1, &named(outer, "behind its end"), found);
-        io::copy(&mut rest, &mut io::sink())?;
-    }
-    Ok(())
+    behind_end(search, content, depth, outer, found)
 }
 
 #[cfg(test)]

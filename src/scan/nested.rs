@@ -35,7 +35,17 @@ pub(super) fn tar(
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
         search.all(&mut member, depth - 1, &named(outer, &name), found);
     }
-    let content = archive.into_inner();
+    behind_end(search, archive.into_inner(), depth, outer, found)
+}
+
+/// What follows the end of an archive and its zeroes.
+pub(super) fn behind_end(
+    search: &Search<'_>,
+    content: &mut dyn Read,
+    depth: u32,
+    outer: &str,
+    found: &mut Found,
+) -> io::Result<()> {
     if let Some(mut rest) = behind_zeroes(content)? {
         search.all(&mut rest, depth - 1, &named(outer, "behind its end"), found);
         io::copy(&mut rest, &mut io::sink())?;

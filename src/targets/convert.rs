@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img::qemu_img;
+use crate::host::qemu_img::{percent, qemu_img};
 use crate::ui::Unit;
 
 /// What `qemu-img convert` makes.
@@ -149,12 +149,6 @@ pub(super) fn same(
         .map_err(|error| {
             Error::gate("the artifact is not the disk that the gate tested").cause(error)
         })
-}
-
-/// qemu-img's progress line: `    (42.17/100%)`.
-fn percent(line: &str) -> Option<u64> {
-    let number = line.trim().strip_prefix('(')?.strip_suffix("/100%)")?;
-    number.parse::<f64>().ok().map(|percent| percent as u64)
 }
 
 #[cfg(test)]

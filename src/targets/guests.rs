@@ -1,9 +1,10 @@
 //! How many targets may run guests at once: without hardware acceleration a guest keeps a processor
 //! busy, and one that gets too little of it gives up waiting for its own devices.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 use crate::host::accel::Accel;
+use crate::mutex::Unpoisoned as _;
 
 /// Processors that a target's guests keep busy: its gate boots two machines.
 const EACH: usize = 2;
@@ -35,9 +36,9 @@ impl Guests {
 
     /// Waits until one more target may run guests; it may while the result lives.
     pub(super) fn enter(&self) -> Inside<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.free.lock().unpoisoned();
         let waited = self.changed.wait_while(free, |free| *free == 0);
-        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
+        *waited.unpoisoned() -= 1;
         Inside(self)
     }
 }
@@ -49,7 +50,7 @@ pub struct Inside<'a>(&'a Guests);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.0.free.lock().unpoisoned() += 1;
         self.0.changed.notify_one();
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::Run;
 use crate::error::Result;
 use crate::host::accel::Accel;
 use crate::host::memory;
+use crate::mutex::Unpoisoned as _;
 use crate::pipeline::graph::{self, Node, Room};
 use crate::recipe::Resolved;
 use crate::recipe::types::{Action, Install, PackageNames, Targets};
@@ -72,13 +73,12 @@ impl Run<'_> {
                 self.session.store.verify(sealed.entry())?;
                 Ok(made)
             })?;
-            let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut finished = finished.lock().unpoisoned();
             finished.insert(label.to_owned(), layer.of(sealed)?);
             Ok(())
         })?;
         graph::failures(outcomes, &self.session.ui)?;
-        let finished = finished.into_inner();
-        for layer in finished.unwrap_or_else(PoisonError::into_inner).values() {
+        for layer in finished.into_inner().unpoisoned().values() {
             all.extend(artifacts(layer.entry(), &layer.facts().artifacts));
         }
         Ok(all)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::host::confine::{self, Confined};
 use crate::host::exec::{self, Program};
 use crate::host::tools::{self, Tool};
 use crate::hypervisor::patience;
+use crate::mutex::Unpoisoned as _;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::units::Size;
 
@@ -76,14 +77,10 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
     let inside = site.source.guests();
     let ran = machine(site, boot, &kernel, &tried, Program::at(qemu.program()))
         .args(["-uuid", &uuid])
-        .lines(move |line| {
-            said.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(line)
-        });
+        .lines(move |line| said.lock().unpoisoned().take(line));
     drop((inside, qemu));
     std::fs::remove_file(&tried).doing(|| format!("removing {}", tried.display()))?;
-    let console = console.lock().unwrap_or_else(PoisonError::into_inner);
+    let console = console.lock().unpoisoned();
     let failed = judge(&console, boot.memory);
     let failed = failed.map_err(|error| match ran {
         Ok(()) => error,
