@@ -39,14 +39,19 @@ pub fn wait(socket: &Path, mut go_on: impl FnMut() -> Result<()>) -> Result<()> 
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+
     use super::*;
     use crate::error::Error;
 
-    /// A socket whose file is there, and on which nobody listens.
+    /// A socket whose file is there, and on which nobody listens: bound only. One that was listened on
+    /// and dropped is listened on for as long as a program that another thread starts has a copy of it.
     fn silent() -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        drop(UnixListener::bind(&path).unwrap());
+        let (unix, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
+        let bound = socket_with(unix, SocketType::STREAM, flags, None).unwrap();
+        bind(&bound, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         assert_eq!(
             UnixStream::connect(&path).unwrap_err().kind(),
             ErrorKind::ConnectionRefused

@@ -251,10 +251,11 @@ impl Program {
         let flooded = Arc::new(AtomicBool::new(false));
         let flood = Arc::clone(&flooded);
         let reader = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // Who prints more finds the pipe closed.
-            let result = stdout.take(LARGEST_OUTPUT + 1).read_to_end(&mut bytes);
+            let (mut bytes, mut some) = (Vec::new(), stdout.take(LARGEST_OUTPUT + 1));
+            let result = some.read_to_end(&mut bytes);
             flood.store(bytes.len() as u64 > LARGEST_OUTPUT, Ordering::SeqCst);
+            // Who prints more finds the pipe closed; and ends of that, after the reason was noted.
+            drop(some);
             result.map(|_| bytes)
         });
         let ended = running.wait();
