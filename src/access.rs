@@ -5,6 +5,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::as_text;
+
 /// Name of a user, as useradd(8) takes it on every distribution.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -132,26 +134,7 @@ impl std::fmt::Display for Mode {
     }
 }
 
-/// serde's way through the text.
-macro_rules! as_text {
-    ($($name:ident)+) => {$(
-        impl TryFrom<String> for $name {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, String> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.to_string()
-            }
-        }
-    )+};
-}
-
-as_text!(UserName GroupName Owner Mode);
+as_text!(to_string: UserName GroupName Owner Mode);
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,107 @@
 //! through for all of them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::text::as_text;
+
+/// The address of something that is fetched, as somebody wrote it: `http:`, `https:`, `ftp:` or
+/// `file:`. Shown, it has no password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline, extend("format" = "address"))]
+pub struct Address(String);
+
+impl Address {
+    /// As it was written, with its password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What follows the scheme.
+    pub fn rest(&self) -> &str {
+        self.0.split_once("://").map_or("", |(_, rest)| rest)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let shaped = text.split_once("://").is_some_and(|(scheme, rest)| {
+            matches!(scheme, "http" | "https" | "ftp" | "file") && !rest.is_empty()
+        });
+        match shaped && !text.contains(char::is_whitespace) {
+            true => Ok(Address(text.to_owned())),
+            false => Err(format!(
+                "`{text}` is not an address; an address begins with `https://` or `http://`"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hide(&self.0))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+/// Where packages come from: `host`, `default`, or an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline, extend("format" = "mirror"))]
+pub enum Mirror {
+    /// For a build the mirror of the host's own apt, for an image that of its build.
+    Host,
+    /// The distribution's own.
+    Default,
+    /// This one.
+    At(Address),
+}
+
+impl Mirror {
+    /// The words that are no address.
+    pub const WORDS: [&str; 2] = ["host", "default"];
+
+    /// As it was written, with its password.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Mirror::Host => "host",
+            Mirror::Default => "default",
+            Mirror::At(address) => address.as_str(),
+        }
+    }
+}
+
+impl FromStr for Mirror {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "host" => Ok(Mirror::Host),
+            "default" => Ok(Mirror::Default),
+            address => address.parse().map(Mirror::At).map_err(|_| {
+                format!("`{address}` is no mirror; write `host`, `default`, or an address")
+            }),
+        }
+    }
+}
+
+as_text!(as_str: Address Mirror);
 
 /// What stands for a secret in the query of an address.
 const HIDDEN: &str = "…";
@@ -144,6 +240,32 @@ pub(crate) fn has_password(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_kept_as_it_was_written_and_shown_without_its_password() {
+        let text = "https://me:secret@a.example/x";
+        let mirror: Mirror = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+        let Mirror::At(address) = &mirror else {
+            panic!("{mirror:?} is no address");
+        };
+        assert_eq!(serde_json::to_value(&mirror).unwrap(), text);
+        assert_eq!(address.rest(), "me:secret@a.example/x");
+        assert_eq!(
+            format!("{address} {mirror:?}"),
+            "https://a.example/x At(Address(https://a.example/x))"
+        );
+        assert_eq!("host".parse(), Ok(Mirror::Host));
+        for bad in [
+            "",
+            "hots",
+            "a.example",
+            "https://",
+            "git://a/x",
+            "http://a b",
+        ] {
+            assert!(bad.parse::<Mirror>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn addresses_lose_users_and_passwords_wherever_they_are() {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Sha256, Sha512};
 
 use crate::error::{Context, Result};
+use crate::text::as_text;
 
 /// The key of a stage: the hash of everything its result depends on. 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +45,33 @@ impl fmt::Display for Key {
         f.write_str(&self.0)
     }
 }
+
+/// A SHA-256 digest that somebody promises, 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline, extend("format" = "sha256"))]
+pub struct Sha256(String);
+
+impl Sha256 {
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = String;
+
+    /// What is wrong is a sentence without its subject.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Key::parse(text) {
+            Some(Key(digits)) => Ok(Sha256(digits)),
+            None => Err("is not 64 lower-case hex digits; `sha256sum FILE` prints it".into()),
+        }
+    }
+}
+
+as_text!(as_str: Sha256);
 
 /// A file that was read once, whole.
 #[derive(Debug)]
@@ -85,7 +114,7 @@ pub fn file_blake3(path: &Path) -> Result<String> {
 /// # Errors
 /// When the file cannot be read.
 pub fn file_sha256(path: &Path) -> Result<String> {
-    file_sha::<Sha256>(path)
+    file_sha::<sha2::Sha256>(path)
 }
 
 /// The SHA-512 digest of a file, in hex.
@@ -93,7 +122,7 @@ pub fn file_sha256(path: &Path) -> Result<String> {
 /// # Errors
 /// When the file cannot be read.
 pub fn file_sha512(path: &Path) -> Result<String> {
-    file_sha::<Sha512>(path)
+    file_sha::<sha2::Sha512>(path)
 }
 
 fn file_sha<D: sha2::Digest>(path: &Path) -> Result<String> {

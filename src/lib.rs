@@ -60,10 +60,11 @@
 //! * `machine`: the machine that an image is made for, in every vocabulary
 //! * `units`: sizes and durations
 //! * `access`: names of accounts, owners, permissions
-//! * `address`: hides the users and passwords of addresses
+//! * `address`: addresses, whose users and passwords are hidden
+//! * `text`: values that are written as texts
 
 pub mod access;
-mod address;
+pub mod address;
 pub mod cli;
 pub mod console;
 pub mod digest;
@@ -100,6 +101,7 @@ pub mod store;
 pub mod sync;
 pub mod sysprep;
 pub mod targets;
+mod text;
 pub mod time;
 pub mod toolbox;
 pub mod ui;

@@ -30,7 +30,12 @@ impl Doctor {
             .zip(config.state.as_ref())
             .map(|(repo, state)| repo.root().join(state));
         let state = app.globals.state_dir(configured.as_deref())?;
-        let mirrors: Vec<String> = config.mirrors.into_values().flatten().collect();
+        let mirrors: Vec<String> = config
+            .mirrors
+            .into_values()
+            .flatten()
+            .map(String::from)
+            .collect();
         let findings = doctor::examine(&Wishes {
             state: &state,
             connect: app.globals.connect.as_deref(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::apt::{self, Archive};
 use super::{Apt, Suite};
+use crate::address::{Address, Mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{Program, quote};
 use crate::host::tools;
@@ -29,19 +30,19 @@ const LARGEST_LIST: u64 = 1 << 20;
 /// # Errors
 /// When mirrors are named and none of them carries the suite.
 pub fn choose(
-    build: &str,
-    site: &[String],
+    build: &Mirror,
+    site: &[Address],
     distro: &'static Apt,
     suite: &Suite,
     ui: &StageUi,
 ) -> Result<Option<Archive>> {
     match build {
-        "default" => Ok(None),
-        "host" => Ok(match first_that_answers(site, suite)? {
+        Mirror::Default => Ok(None),
+        Mirror::Host => Ok(match first_that_answers(site, suite)? {
             Some(archive) => Some(archive),
             None => of_host(distro, ui),
         }),
-        address => first_that_answers(&[address.to_owned()], suite),
+        Mirror::At(address) => first_that_answers(std::slice::from_ref(address), suite),
     }
 }
 
@@ -84,10 +85,10 @@ fn mirror_list(place: &str) -> Result<String, String> {
 }
 
 /// The first of `addresses` that carries the suite; an error when there are some and none does.
-fn first_that_answers(addresses: &[String], suite: &Suite) -> Result<Option<Archive>> {
+fn first_that_answers(addresses: &[Address], suite: &Suite) -> Result<Option<Archive>> {
     let mut causes = vec![];
     for address in addresses {
-        let main = address.trim_end_matches('/').to_owned();
+        let main = address.as_str().trim_end_matches('/').to_owned();
         match answers(&main, suite.name) {
             Ok(()) => {
                 // By convention the security archive lies beside the archive itself.
@@ -214,7 +215,8 @@ mod tests {
         let (_, trixie) = suite("trixie").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let address = format!("file://{}", dir.path().display());
-        let error = first_that_answers(std::slice::from_ref(&address), trixie).unwrap_err();
+        let here: Address = address.parse().unwrap();
+        let error = first_that_answers(std::slice::from_ref(&here), trixie).unwrap_err();
         assert!(
             error
                 .render()
@@ -223,7 +225,7 @@ mod tests {
         let release = dir.path().join("dists/trixie");
         std::fs::create_dir_all(&release).unwrap();
         std::fs::write(release.join("InRelease"), "").unwrap();
-        let found = first_that_answers(&["file:///nowhere".into(), address.clone()], trixie);
+        let found = first_that_answers(&["file:///nowhere".parse().unwrap(), here], trixie);
         assert_eq!(found.unwrap(), Some(Archive::at(address)));
         assert_eq!(first_that_answers(&[], trixie).unwrap(), None);
     }

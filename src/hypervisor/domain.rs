@@ -18,11 +18,12 @@ use super::machine::Machine;
 use super::port::Port;
 use super::raw::{Listener, Registration};
 use super::reader;
-use super::spec::{Counters, DomainEvent, Network, Outcome, Spec};
+use super::spec::{Counters, DomainEvent, Outcome, Spec};
 use super::state::State;
 use super::xml::{self, GuestPlace};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
+use crate::machine::Network;
 use crate::store::ledger::Ledger;
 
 /// Events that wait for [`Domain::next_event`]; each has at most 8 KiB.
@@ -349,7 +350,7 @@ impl Drop for Domain {
 fn counted(spec: &Spec, place: &GuestPlace) -> Vec<String> {
     let cards = spec.nics.iter().zip(&place.macs);
     cards
-        .filter(|(nic, _)| !matches!(nic.network, Network::User | Network::Nowhere))
+        .filter(|(nic, _)| !matches!(nic.network, Some(Network::User) | None))
         .map(|(nic, mac)| nic.mac.clone().unwrap_or_else(|| mac.clone()))
         .collect()
 }

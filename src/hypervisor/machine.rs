@@ -11,12 +11,12 @@ use virt::sys;
 use super::apart::Pasta;
 use super::connect::{Link, failed};
 use super::raw::Held;
-use super::spec::{Network, Nic, Spec};
+use super::spec::{Nic, Spec};
 use super::sweep;
 use super::xml::{self, GuestPlace};
 use crate::error::{Context as _, Error, Result};
 use crate::host::layers::Layers;
-use crate::machine::{Arch, find_ovmf};
+use crate::machine::{Arch, Network, find_ovmf};
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
@@ -89,7 +89,7 @@ impl Machine {
             Ok(domain) => Ok(Held::new(domain)),
             Err(cause) => {
                 let what = format!("the guest {} does not start", self.place.name);
-                let named = |nic: &Nic| matches!(nic.network, Network::Named(_));
+                let named = |nic: &Nic| matches!(nic.network, Some(Network::Named(_)));
                 let hint = if self.link.private.is_some() && spec.nics.iter().any(named) {
                     "only the host's own libvirt daemon has networks: start it, or use `network: user`"
                 } else {
@@ -103,7 +103,8 @@ impl Machine {
     /// Connects the guest, which has a network of its own, to the host's and to the proxy.
     pub(super) fn connect(&mut self, spec: &Spec) -> Result<()> {
         let own = self.link.private.is_some() || self.link.emulator.is_some();
-        if !own || !spec.nics.iter().any(|nic| nic.network == Network::User) {
+        let user = |nic: &Nic| nic.network == Some(Network::User);
+        if !own || !spec.nics.iter().any(user) {
             return Ok(());
         }
         let [qemu] = sweep::qemu_processes(self.place.uuid)[..] else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::host::accel::Accel;
-use crate::machine::{Arch, Firmware};
+use crate::machine::{Arch, Firmware, Network};
 use crate::units::Size;
 
 /// A machine to start. It is the same machine for every guest but for what is named here.
@@ -79,8 +79,8 @@ pub struct Nic {
     pub mac: Option<String>,
     /// Slot on the PCI root bus (1 to 30); libvirt chooses one if absent.
     pub slot: Option<u8>,
-    /// What the card is plugged into.
-    pub network: Network,
+    /// What the card is plugged into; absent: nothing that answers. The card has a link, and no DHCP.
+    pub network: Option<Network>,
 }
 
 impl Default for Nic {
@@ -89,31 +89,7 @@ impl Default for Nic {
             model: "virtio".into(),
             mac: None,
             slot: None,
-            network: Network::User,
-        }
-    }
-}
-
-/// What a network card is plugged into.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Network {
-    /// QEMU's own network address translation; the host is 10.0.2.2.
-    User,
-    /// A network of the libvirt daemon.
-    Named(String),
-    /// A bridge of the host.
-    Bridge(String),
-    /// Nothing that answers: the card has a link, and no DHCP.
-    Nowhere,
-}
-
-impl Network {
-    /// From a recipe's word: `user`, `bridge:NAME`, or the name of a network.
-    pub fn from_word(word: &str) -> Self {
-        match word.strip_prefix("bridge:") {
-            Some(bridge) => Network::Bridge(bridge.to_owned()),
-            None if word == "user" => Network::User,
-            None => Network::Named(word.to_owned()),
+            network: Some(Network::User),
         }
     }
 }

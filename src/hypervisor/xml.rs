@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::spec::{Boot, Network, Spec};
+use super::spec::{Boot, Spec};
+use crate::machine::Network;
 use crate::xml;
 
 /// Where a guest is put: what differs between two starts of one [`Spec`].
@@ -44,10 +45,10 @@ pub fn render(spec: &Spec, place: &GuestPlace) -> String {
     });
     let nics = spec.nics.iter().zip(&place.macs).map(|(nic, mac)| {
         let (kind, name) = match &nic.network {
-            Network::User => ("user", None),
-            Network::Named(name) => ("network", Some(name)),
-            Network::Bridge(name) => ("bridge", Some(name)),
-            Network::Nowhere => ("udp", None),
+            Some(Network::User) => ("user", None),
+            Some(Network::Named(name)) => ("network", Some(name)),
+            Some(Network::Bridge(name)) => ("bridge", Some(name)),
+            None => ("udp", None),
         };
         json!({
             "kind": kind,
@@ -200,14 +201,14 @@ mod tests {
                 model: "vmxnet3".into(),
                 mac: Some("52:54:00:00:00:09".into()),
                 slot: Some(9),
-                network: Network::User,
+                network: Some(Network::User),
             },
             Nic {
-                network: Network::from_word("bridge:br0"),
+                network: Some(Network::Bridge("br0".into())),
                 ..Nic::default()
             },
             Nic {
-                network: Network::from_word("default"),
+                network: Some(Network::Named("default".into())),
                 ..Nic::default()
             },
         ];

@@ -2,6 +2,7 @@
 
 mod arch;
 mod firmware;
+mod network;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::units::Size;
 
 pub use arch::{Arch, canonical, debian_name, is_default, misspelled};
 pub use firmware::{Firmware, find as find_ovmf};
+pub use network::Network;
 
 /// The virtual machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +32,7 @@ pub struct Machine {
     /// Firmware that the image boots with.
     pub firmware: Firmware,
     /// `user`, the name of a libvirt network, or `bridge:NAME`.
-    pub network: String,
+    pub network: Network,
 }
 
 impl Default for Machine {
@@ -42,7 +44,7 @@ impl Default for Machine {
             memory: Size::gib(2),
             cpus: 2,
             firmware: Firmware::Bios,
-            network: "user".into(),
+            network: Network::User,
         }
     }
 }

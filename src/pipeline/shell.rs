@@ -17,7 +17,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
 use crate::host::qemu_img::{CLUSTER, overlay};
-use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Format, Network, Nic, OnReboot, Spec};
+use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Format, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
 use crate::stage::configure;
 use crate::stage::plan::Plan;
@@ -147,7 +147,7 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
             readonly: false,
         }],
         nics: vec![Nic {
-            network: Network::from_word(&machine.network),
+            network: Some(machine.network.clone()),
             ..Nic::default()
         }],
         relay: None,

@@ -126,7 +126,10 @@ pub fn configured_at<'a>(
     let (url, local) = (url.as_directory(), url.local().map(real));
     config.repositories.values().find(|place| {
         let path = place.path.as_ref().map(|path| real(root.join(path)));
-        let address = place.url.as_deref().and_then(|url| Url::parse(url).ok());
+        let address = place
+            .url
+            .as_ref()
+            .and_then(|url| Url::parse(url.as_str()).ok());
         // It may be that of an index.
         let own = address.and_then(|own| at(&own, is_index(&own), None, None).ok());
         (local.is_some() && local == path) || own.is_some_and(|own| own.base == url)
@@ -193,7 +196,7 @@ fn configured(
     let here = local.filter(|path| path.is_dir() || repository.url.is_none());
     let url = match (here, &repository.url) {
         (Some(path), _) => Url::of_path(&path)?,
-        (None, Some(url)) => Url::parse(url)?,
+        (None, Some(url)) => Url::parse(url.as_str())?,
         (None, None) => return Err(Error::internal("a repository has neither path nor url")),
     };
     let default = Some(default_channel(repository));

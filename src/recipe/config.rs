@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema;
+use crate::address::Address;
 use crate::gpg::Signers;
 use crate::host::accel::Setting;
 use crate::share::Share;
@@ -38,7 +39,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_key: Option<String>,
     /// Package mirrors by distribution, tried in order.
-    pub mirrors: BTreeMap<String, Vec<String>>,
+    pub mirrors: BTreeMap<String, Vec<Address>>,
     /// Variables of every recipe; the recipe's own win.
     pub vars: BTreeMap<String, String>,
     /// The store of layers.
@@ -66,7 +67,7 @@ pub struct RepositoryPlace {
     pub path: Option<String>,
     /// The address under which clients find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Address>,
     /// The file of the public key that clients of this host trust; relative paths start at this
     /// file. Default: what `imgforge pull` was told before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,21 +232,6 @@ fn check(reader: &mut Reader, config: &Config, tree: &Node) {
         if place.hooks.iter().any(|hook| hook.run.is_empty()) {
             let message = "a hook's `run` names a program, then its arguments";
             problems.push(Problem::new(entry.value.loc, message));
-        }
-        if let (Some(url), Some(at)) = (&place.url, entry.value.get("url"))
-            && !checker::is_url(url)
-        {
-            problems.push(checker::no_url(at.loc, url));
-        }
-    }
-    for (distro, mirrors) in &config.mirrors {
-        let Some(list) = tree.get("mirrors").and_then(|all| all.get(distro)) else {
-            continue;
-        };
-        for (mirror, node) in mirrors.iter().zip(list.items()) {
-            if !checker::is_url(mirror) {
-                problems.push(checker::no_url(node.loc, mirror));
-            }
         }
     }
 }

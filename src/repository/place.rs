@@ -114,7 +114,7 @@ impl<'a> LocalRepository<'a> {
             None => Signer::own(state, ui)?,
         };
         let mut settings = Settings::new(&self.path, signer);
-        settings.url.clone_from(&self.config.url);
+        settings.url = self.config.url.clone().map(String::from);
         self.default_channel()
             .clone_into(&mut settings.default_channel);
         let seen = self.seen(state)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Mirror;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
@@ -148,7 +149,7 @@ impl Open {
         let sources: Vec<_> = sources(below.sources.as_ref(), recipe)
             .into_iter()
             .collect();
-        if sources.is_empty() && recipe.mirrors.image.contains("://") {
+        if sources.is_empty() && matches!(recipe.mirrors.image, Mirror::At(_)) {
             context.ui.ui().warning(
                 "`mirrors: {image: …}` is not applied: only apt's sources are known here; a step of \
                  `configure` can write others",

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::ArchiveEntry;
 use super::kind::{About, Check, Form, Kind, Scope, Translated, read};
+use crate::address::Address;
 use crate::error::Result;
 use crate::host::exec::quote;
-use crate::yaml::checker::{Role, Wants, at, bad_word, is_url};
+use crate::yaml::checker::{Role, Wants, at, bad_word};
 use crate::yaml::node::Node;
 
 /// `repository:`.
@@ -18,7 +19,7 @@ use crate::yaml::node::Node;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Repository {
     /// Address of the repository.
-    pub uri: String,
+    pub uri: Address,
     /// Public key, a file of the recipe repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -44,7 +45,6 @@ impl Kind for Repository {
     }
 
     fn check(&self, cx: &mut Check<'_, '_>, node: &Node) {
-        cx.url(&self.uri, at(node, "uri"));
         if let Some(key) = &self.key {
             cx.local(at(node, "key"), key, Role::Step, Wants::File);
         }
@@ -52,7 +52,7 @@ impl Kind for Repository {
             && let Some(message) = bad_word(id, "a repository")
         {
             cx.problem(at(node, "id").loc, message);
-        } else if self.id().is_empty() && is_url(&self.uri) {
+        } else if self.id().is_empty() {
             let help = "give the step an `id` of letters, digits, `.`, `_` and `-`";
             cx.wrong(
                 node.loc,
@@ -74,12 +74,12 @@ impl Kind for Repository {
     }
 
     fn addresses(&self) -> Vec<&str> {
-        vec![&self.uri]
+        vec![self.uri.as_str()]
     }
 
     fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
         let id = self.id();
-        let mut settings = format!("uri={}\nid={}\n", quote(&self.uri), quote(&id));
+        let mut settings = format!("uri={}\nid={}\n", quote(self.uri.as_str()), quote(&id));
         if let Some(suite) = &self.suite {
             let _ = writeln!(settings, "suite={}", quote(suite));
         }
@@ -104,13 +104,11 @@ impl Repository {
         if let Some(id) = &self.id {
             return id.clone();
         }
-        let address = self.uri.split_once("://");
-        let address = address.map_or(self.uri.as_str(), |(_, rest)| rest);
         let plain = |c: char| match c.is_ascii_alphanumeric() || c == '.' {
             true => c,
             false => '-',
         };
-        let name = address.trim_matches('/').chars().map(plain);
+        let name = self.uri.rest().trim_matches('/').chars().map(plain);
         let name: String = name.take(60).collect();
         name.trim_matches(['-', '.']).to_owned()
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Mirror;
 use crate::digest::Key;
 use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
@@ -53,7 +54,7 @@ pub struct Request<'a> {
     /// The site's mirrors.
     pub config: &'a Config,
     /// `mirrors.build` of the recipe.
-    pub mirror: &'a str,
+    pub mirror: &'a Mirror,
     /// What the guest's programs are built for.
     pub arch: Arch,
     /// Who is told.
@@ -109,7 +110,7 @@ pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
     inputs.value("suite", suite.name);
     inputs.value("packages", PACKAGES);
     inputs.value("python", PYTHON);
-    inputs.place("mirrors.build", request.mirror);
+    inputs.place("mirrors.build", request.mirror.as_str());
     let key = inputs.key()?;
     let store = request.store;
     let lock = store.lock(&key, |pid| {

@@ -96,19 +96,6 @@ pub(super) fn exactly_one(node: &Node, name: &str, one: &str, other: &str) -> Op
     }
 }
 
-/// Whether a text is an address.
-pub fn is_url(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, rest)| {
-        matches!(scheme, "http" | "https" | "ftp" | "file") && !rest.is_empty()
-    }) && !text.contains(char::is_whitespace)
-}
-
-/// The problem of a text that is no address.
-pub fn no_url(at: Loc, text: &str) -> Problem {
-    Problem::new(at, format!("`{text}` is not an address"))
-        .help("an address begins with `https://` or `http://`")
-}
-
 /// What is wrong with a name of lower-case letters, digits, `.`, `_`, `-`, if anything.
 pub fn bad_word(word: &str, what: &str) -> Option<String> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -158,40 +145,14 @@ impl Checker<'_> {
         self.problems.extend(exactly_one(node, name, one, other));
     }
 
-    /// Reports what is no address.
-    pub fn url(&mut self, text: &str, node: &Node) {
-        if !node.damaged && !is_url(text) {
-            self.problems.push(no_url(node.loc, text));
-        }
-    }
-
-    /// A SHA-256 under any key.
-    pub fn hex_digits(&mut self, key: &str, sum: &str, at: &Node) {
-        let shaped = sum.len() == 64
-            && sum
-                .chars()
-                .all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
-        if !shaped && !at.damaged {
+    /// A download has a digest; `needed_by` is the address that has to have one.
+    pub fn sha256(&mut self, there: bool, needed_by: Option<&Node>) {
+        if let Some(url) = needed_by.filter(|url| !there && !url.damaged) {
             self.wrong(
-                at.loc,
-                format!("`{key}` is not 64 lower-case hex digits"),
-                "`sha256sum FILE` prints it",
-            );
-        }
-    }
-
-    /// Checks the digest of a download; `needed_by` is the address that has to have one.
-    pub fn sha256(&mut self, sum: Option<&str>, node: &Node, needed_by: Option<&Node>) {
-        match (sum, needed_by) {
-            (Some(sum), _) => {
-                self.hex_digits("sha256", sum, at(node, "sha256"));
-            }
-            (None, Some(url)) if !node.damaged => self.wrong(
                 url.loc,
                 "a download needs its `sha256`",
                 "add `sha256: …`, 64 hex digits",
-            ),
-            _ => {}
+            );
         }
     }
 

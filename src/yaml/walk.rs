@@ -64,7 +64,8 @@ impl<'a> Walker<'a> {
     fn node(&mut self, node: &mut Node, schema: &'a Json, place: Place<'_>) -> bool {
         let schema = self.resolve(schema);
         if node.damaged && matches!(node.value, Value::Scalar { .. }) {
-            return type_of(schema) == Some("string") && schema["format"].is_null();
+            return type_of(schema) == Some("string")
+                && (schema["format"].is_null() || scalars::stand_in(node, schema));
         }
         if node.is_null() {
             let hint = match type_of(schema) {
@@ -105,7 +106,7 @@ impl<'a> Walker<'a> {
         match (type_of(schema), &node.value) {
             (Some("object"), Value::Map(_)) => self.object(node, schema, place),
             (Some("array"), Value::Seq(_)) => self.array(node, schema, place),
-            (Some("string"), Value::Scalar { .. }) => self.text(node, schema),
+            (Some("string"), Value::Scalar { .. }) => self.text(node, schema, place),
             (Some("integer"), Value::Scalar { .. }) => self.integer(node, schema, place),
             (Some("boolean"), Value::Scalar { .. }) => self.boolean(node, place),
             (None, _) => true,

@@ -1,6 +1,7 @@
 //! `from` and `install`.
 
-use super::{Context, Role, Wants, at, bad_word, is_url};
+use super::{Context, Role, Wants, at, bad_word};
+use crate::address::Address;
 use crate::recipe::types::BELOW_MIRROR;
 use crate::recipe::types::{Bootstrap, Import, Install, Iso, Media, Parent, Recipe, VirtInstall};
 use crate::steps::packages::check_names;
@@ -86,6 +87,11 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
     }
 }
 
+/// Whether a text is an address.
+fn is_url(text: &str) -> bool {
+    text.parse::<Address>().is_ok()
+}
+
 fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, node: &Node) {
     if let Some(message) = bad_word(&options.os, "a system")
         && !at(node, "os").damaged
@@ -98,15 +104,6 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
     }
     super::answers::check(cx, recipe, options, at(node, "answers"));
     media(cx, &options.media, at(node, "media"));
-    if let Some(sums) = &options.boot_sha256 {
-        let node = at(node, "boot-sha256");
-        for (key, sum) in [("kernel", &sums.kernel), ("initrd", &sums.initrd)] {
-            cx.hex_digits(key, sum, at(node, key));
-        }
-    }
-    if let Some(sum) = &options.treeinfo_sha256 {
-        cx.hex_digits("treeinfo-sha256", sum, at(node, "treeinfo-sha256"));
-    }
     for (key, span) in [("timeout", options.timeout), ("stall", options.stall)] {
         cx.not_zero(key, span, at(node, key));
     }
@@ -147,14 +144,11 @@ fn media(cx: &mut Context<'_>, media: &Media, node: &Node) {
 
 fn iso(cx: &mut Context<'_>, iso: &Iso, node: &Node) {
     cx.exactly_one(node, "iso", "url", "path");
-    if let Some(url) = &iso.url {
-        cx.url(url, at(node, "url"));
-    }
     if let Some(path) = &iso.path {
         cx.host(at(node, "path"), path, Role::Media, Wants::File);
     }
     let needed = iso.url.as_ref().and(node.get("url"));
-    cx.sha256(iso.sha256.as_deref(), node, needed);
+    cx.sha256(iso.sha256.is_some(), needed);
 }
 
 fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
@@ -166,18 +160,14 @@ fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
     }
     check_names(cx, &options.packages, at(node, "packages"));
     check_names(cx, &options.components, at(node, "components"));
-    if let Some(mirror) = &options.mirror {
-        cx.url(mirror, at(node, "mirror"));
-    }
 }
 
 fn import(cx: &mut Context<'_>, options: &Import, node: &Node) {
     let image = at(node, "image");
     if is_url(&options.image) && !options.image.contains('#') {
-        cx.sha256(options.sha256.as_deref(), node, Some(image));
+        cx.sha256(options.sha256.is_some(), Some(image));
         return;
     }
-    cx.sha256(options.sha256.as_deref(), node, None);
     if options.image.contains('#') {
         published(cx, &options.image, image);
     } else {

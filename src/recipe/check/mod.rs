@@ -13,7 +13,7 @@ use super::repo::SealWords;
 use super::types::{Install, Recipe, Step};
 use crate::steps;
 use crate::units::Size;
-use crate::yaml::checker::{Checker, Role, Wants, at, bad_word, is_url};
+use crate::yaml::checker::{Checker, Role, Wants, at, bad_word};
 use crate::yaml::node::Node;
 
 /// Everything that the checks of a recipe look at.
@@ -52,7 +52,6 @@ pub fn recipe(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     rest::head(cx, recipe, tree);
     install::check(cx, recipe, tree);
     rest::machine(cx, recipe, tree);
-    rest::mirrors(cx, recipe, tree);
     rest::secrets(cx, recipe, tree);
     for (key, list) in [
         ("configure", &recipe.configure),

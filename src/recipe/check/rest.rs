@@ -1,6 +1,6 @@
 //! Everything of a recipe but its base and its steps.
 
-use super::{Context, at, bad_word, is_url, steps};
+use super::{Context, at, bad_word, steps};
 use crate::recipe::types::{Ramdisk, Recipe, RootForm, Secret};
 use crate::units::Size;
 use crate::yaml::node::Node;
@@ -57,39 +57,6 @@ pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             at(node, "cpus").loc,
             format!("`cpus` is between 1 and {MOST_CPUS}"),
         );
-    }
-    let network = machine
-        .network
-        .strip_prefix("bridge:")
-        .unwrap_or(&machine.network);
-    let shaped = !network.is_empty()
-        && network
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if !shaped && !at(node, "network").damaged {
-        cx.wrong(
-            at(node, "network").loc,
-            format!("`{}` is no network", machine.network),
-            "write `user`, the name of a libvirt network, or `bridge:NAME`",
-        );
-    }
-}
-
-pub(super) fn mirrors(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
-    let node = at(tree, "mirrors");
-    for (key, value) in [
-        ("build", &recipe.mirrors.build),
-        ("image", &recipe.mirrors.image),
-    ] {
-        let at = at(node, key);
-        if !matches!(value.as_str(), "host" | "default") && !is_url(value) && !at.damaged {
-            let problem = Problem::new(at.loc, format!("`{value}` is no mirror"));
-            cx.problems.push(
-                problem
-                    .did_you_mean(value, ["host", "default"])
-                    .help("write `host`, `default`, or an address"),
-            );
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
+use crate::digest::Sha256;
 use crate::units::Span;
 
 /// How the base system gets onto the disk; exactly one method.
@@ -32,7 +34,7 @@ pub struct VirtInstall {
     /// SHA-256 of the `.treeinfo` of an install tree of Fedora and its relatives, 64 hex digits; over
     /// plain http it is needed, as it vouches for the second stage and the packages, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub treeinfo_sha256: Option<String>,
+    pub treeinfo_sha256: Option<Sha256>,
     /// Takes what the installer is made of over plain http although nothing vouches for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified_media: bool,
@@ -82,13 +84,13 @@ pub enum Media {
 pub struct Iso {
     /// Where to download it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Address>,
     /// A local file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// SHA-256, 64 hex digits; needed for `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub sha256: Option<Sha256>,
 }
 
 /// An installer's kernel and initrd.
@@ -106,9 +108,9 @@ pub struct BootFiles {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BootSums {
     /// SHA-256 of the kernel, 64 hex digits.
-    pub kernel: String,
+    pub kernel: Sha256,
     /// SHA-256 of the initrd, 64 hex digits.
-    pub initrd: String,
+    pub initrd: Sha256,
 }
 
 /// `install: {bootstrap: …}`: Debian and Ubuntu suites through mmdebstrap.
@@ -128,7 +130,7 @@ pub struct Bootstrap {
     pub kernel: Option<String>,
     /// The archive's address; default: the host's own mirror of the same distribution, else the tool's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mirror: Option<String>,
+    pub mirror: Option<Address>,
 }
 
 /// `install: {import: …}`.
@@ -139,5 +141,5 @@ pub struct Import {
     pub image: String,
     /// SHA-256 of the file as it is (compressed or not), 64 hex digits; needed for a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub sha256: Option<Sha256>,
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::Mirror;
 use crate::machine::Machine;
 use crate::units::Span;
 
@@ -99,17 +100,17 @@ pub struct PublishedImage {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Mirrors {
     /// What the build fetches from: `host` is the mirror of the host's own apt configuration.
-    pub build: String,
+    pub build: Mirror,
     /// What the finished image is told: `default` is the distribution's own address, `host` what the
     /// build fetches from. An address is known to apt only.
-    pub image: String,
+    pub image: Mirror,
 }
 
 impl Default for Mirrors {
     fn default() -> Self {
         Mirrors {
-            build: "host".into(),
-            image: "default".into(),
+            build: Mirror::Host,
+            image: Mirror::Default,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::hosts;
+use crate::address::Address;
 use crate::machine::Machine;
 use crate::recipe::types::{Check, Mirrors, Secret};
 use crate::recipe::{Config, Resolved};
@@ -34,7 +35,7 @@ impl<'a> Basis<'a> {
     /// For a recipe, with the mirrors of imgforge.yaml.
     pub fn of(resolved: &'a Resolved, config: &Config) -> Self {
         let recipe = &resolved.recipe;
-        let listed = config.mirrors.values().flatten().map(String::as_str);
+        let listed = config.mirrors.values().flatten().map(Address::as_str);
         let listed = listed.chain([recipe.mirrors.build.as_str()]);
         Basis {
             check: &recipe.check,

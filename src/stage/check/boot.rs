@@ -8,7 +8,7 @@ use super::plan::CloneMachine;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::qemu_img::qemu_img;
-use crate::hypervisor::{Boot, Format, Network};
+use crate::hypervisor::{Boot, Format};
 use crate::recipe::types::{Action, Shell, Step};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -87,7 +87,7 @@ pub(super) fn boot<'a>(
         accel: gate.accel,
     })?;
     let mut nic = plan.nic.clone();
-    nic.network = Network::from_word(&gate.machine.network);
+    nic.network = Some(gate.machine.network.clone());
     let nics = std::iter::once(nic).chain(plan.idle.clone()).collect();
     let machine = Machine {
         connection: gate.connection,

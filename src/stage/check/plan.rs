@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::hypervisor::{Network, Nic};
-use crate::machine::Firmware;
+use crate::hypervisor::Nic;
+use crate::machine::{Firmware, Network};
 
 /// Network cards that the second clone may have, by the names of their drivers; the first that
 /// the image's kernel has.
@@ -35,7 +35,7 @@ pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [CloneMachi
             random[0], random[1]
         )),
         slot,
-        network: Network::User,
+        network: Some(Network::User),
     };
     [
         CloneMachine {
@@ -49,7 +49,7 @@ pub(super) fn plan(firmware: Firmware, models: &BTreeSet<String>) -> [CloneMachi
             firmware: other,
             nic: nic(model.unwrap_or(&"virtio"), !random[2], Some(0x1c)),
             idle: Some(Nic {
-                network: Network::Nowhere,
+                network: None,
                 ..nic("virtio", random[2] ^ 0x55, None)
             }),
         },

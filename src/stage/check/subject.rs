@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use super::Basis;
+use crate::address::Mirror;
 use crate::error::Result;
 use crate::host::exec::Program;
 use crate::recipe::types::Step;
@@ -79,9 +80,9 @@ fn repositories<'s>(declared: &mut Declared, steps: impl Iterator<Item = &'s Ste
 }
 
 fn mirrors(declared: &mut Declared, basis: &Basis<'_>, sources: Option<&str>) {
-    declared.hosts.extend(hosts(&basis.mirrors.image));
+    declared.hosts.extend(hosts(basis.mirrors.image.as_str()));
     // Whoever wants the build's mirror in the image has said so.
-    declared.any_host = basis.mirrors.image == "host";
+    declared.any_host = basis.mirrors.image == Mirror::Host;
     let Some(sources) = sources else { return };
     declared.hosts.extend(hosts(sources));
     let all = basis.hosts.iter().cloned().chain(hosts(of_host()));

@@ -6,8 +6,8 @@ use super::boot::{command, modules};
 use super::judge::{between, of_clone};
 use super::plan::{CloneMachine, plan};
 use super::*;
+use crate::hypervisor::Nic;
 use crate::hypervisor::Outcome;
-use crate::hypervisor::{Network, Nic};
 use crate::machine::Firmware;
 use crate::recipe::types::Step;
 use crate::runner::End;
@@ -170,7 +170,7 @@ fn the_second_clone_is_another_machine() {
     );
     assert!(a.nic.mac != b.nic.mac && a.nic.slot != b.nic.slot);
     let idle = b.idle.unwrap();
-    assert_eq!((a.idle, &idle.network), (None, &Network::Nowhere));
+    assert_eq!((a.idle, &idle.network), (None, &None));
     assert!(idle.mac != a.nic.mac && idle.mac != b.nic.mac);
     let [_, b] = plan(Firmware::Bios, &models(&[]));
     assert_eq!(

@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::qemu_img::resize;
-use crate::hypervisor::{Boot, Format, Network, Nic};
+use crate::hypervisor::{Boot, Format, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -206,7 +206,7 @@ fn machine<'a>(
         arch: recipe.machine.arch,
         firmware: recipe.machine.firmware,
         nics: vec![Nic {
-            network: Network::from_word(&recipe.machine.network),
+            network: Some(recipe.machine.network.clone()),
             ..Nic::default()
         }],
         more: vec![],

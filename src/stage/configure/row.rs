@@ -82,7 +82,7 @@ fn of(request: &Request<'_>, part: &Part) -> Result<Inputs> {
     inputs.value("machine.cpus", machine.cpus);
     inputs.value("machine.firmware", machine.firmware);
     inputs.value("machine.network", &machine.network);
-    inputs.place("mirrors.build", &recipe.mirrors.build);
+    inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs::variables(&mut inputs, &resolved.vars);
     inputs::secrets(&mut inputs, &recipe.secrets);
     for index in steps.clone() {

@@ -39,7 +39,7 @@ pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
     }
     inputs.value("machine.arch", recipe.machine.arch);
     inputs.value("machine.disk", recipe.machine.disk);
-    inputs.place("mirrors.build", &recipe.mirrors.build);
+    inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs.value("name", &recipe.name);
     if let Some(pin) = pin {
         pinned(&mut inputs, pin);

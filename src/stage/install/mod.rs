@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Mirror;
 use crate::error::Result;
 use crate::host::qemu_img::qemu_img;
 use crate::proxy::Fetched;
@@ -72,11 +73,11 @@ pub struct SourcesFile {
 impl SourcesFile {
     /// What an image is told when its recipe's `mirrors.image` is `image`; `None` leaves it as the
     /// build had it.
-    pub fn told(&self, image: &str) -> Option<String> {
+    pub fn told(&self, image: &Mirror) -> Option<String> {
         match image {
-            "host" => None,
-            "default" => Some(self.text.clone()),
-            address => Some(crate::distro::apt::moved(&self.text, address)),
+            Mirror::Host => None,
+            Mirror::Default => Some(self.text.clone()),
+            Mirror::At(address) => Some(crate::distro::apt::moved(&self.text, address.as_str())),
         }
     }
 }

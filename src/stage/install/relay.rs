@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::SourcesFile;
+use crate::address::{Address, Mirror};
 use crate::distro::apt::{self, Archive};
 use crate::distro::{self, Apt, Distro, Suite, mirror};
 use crate::error::{Error, Result};
 use crate::http::Url;
+use crate::machine::Network;
 use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
 use crate::recipe::types::BELOW_MIRROR;
 use crate::stage::Context;
@@ -56,12 +58,12 @@ impl Relay {
         let tree = tree.as_deref();
         let routes = mirrors.routes(tree);
         let host_proxy = host_proxy();
-        if machine.network != "user" {
+        if machine.network != Network::User {
             reachable(&machine.network, &routes, host_proxy.as_deref())?;
         }
         let store = context.host.store();
-        let proxy = match machine.network.as_str() {
-            "user" if !routes.is_empty() => Some(Proxy::start(Settings {
+        let proxy = match machine.network {
+            Network::User if !routes.is_empty() => Some(Proxy::start(Settings {
                 routes: routes.clone(),
                 cache: Cache::new(store.state(), context.config.store.cache_size),
                 scratch: scratch.join("proxy"),
@@ -145,10 +147,8 @@ fn choose(
     let Some(distro) = distro::by_osinfo(os) else {
         return Ok((Mirrors::default(), None));
     };
-    let (build, arch) = (
-        context.recipe().mirrors.build.as_str(),
-        context.recipe().machine.arch,
-    );
+    let recipe = context.recipe();
+    let (build, arch) = (&recipe.mirrors.build, recipe.machine.arch);
     let site = context.config.mirrors.get(distro.id);
     let site = site.map(Vec::as_slice).unwrap_or_default();
     let suite = distro.apt.and_then(|apt| {
@@ -187,10 +187,11 @@ fn choose(
 
 /// The mirrors that a recipe or imgforge.yaml names for a distribution without apt; else what
 /// stands before one of the `ends` that addresses of its install trees have.
-fn named(build: &str, site: &[String], ends: &[String], tree: Option<&str>) -> Vec<String> {
+fn named(build: &Mirror, site: &[Address], ends: &[String], tree: Option<&str>) -> Vec<String> {
     match build {
-        "host" | "default" if !site.is_empty() => site.iter().map(|m| trimmed(m)).collect(),
-        "host" | "default" => {
+        Mirror::At(address) => vec![trimmed(address.as_str())],
+        _ if !site.is_empty() => site.iter().map(|m| trimmed(m.as_str())).collect(),
+        _ => {
             let tree = tree.filter(|tree| tree.starts_with("http")).map(trimmed);
             let before = |tree: &String| {
                 let before = ends.iter().find_map(|end| tree.strip_suffix(end));
@@ -198,7 +199,6 @@ fn named(build: &str, site: &[String], ends: &[String], tree: Option<&str>) -> V
             };
             tree.as_ref().and_then(before).into_iter().collect()
         }
-        address => vec![trimmed(address)],
     }
 }
 
@@ -211,8 +211,8 @@ fn of_archive(
     apt: &Apt,
     suite: &Suite,
     archive: Archive,
-    build: &str,
-    site: &[String],
+    build: &Mirror,
+    site: &[Address],
 ) -> Mirrors {
     let seen_by_guest = Archive {
         main: for_guest(&archive.main),
@@ -222,7 +222,8 @@ fn of_archive(
     let mut main = vec![archive.main];
     let mut security: Vec<String> = archive.security.into_iter().collect();
     // The others stand in when the first one fails in the middle of the installation.
-    let others = site.iter().filter(|_| build == "host").map(|m| trimmed(m));
+    let others = site.iter().filter(|_| *build == Mirror::Host);
+    let others = others.map(|other| trimmed(other.as_str()));
     for other in others.filter(|other| other.starts_with("http")) {
         if !main.contains(&other) {
             if other.ends_with("/debian") && !security.is_empty() {
@@ -255,7 +256,7 @@ fn for_guest(address: &str) -> String {
 }
 
 /// Only a guest on the user network reaches the loopback of the host.
-fn reachable(network: &str, routes: &[Route], host_proxy: Option<&str>) -> Result<()> {
+fn reachable(network: &Network, routes: &[Route], host_proxy: Option<&str>) -> Result<()> {
     let first = routes.iter().filter_map(|route| route.mirrors.first());
     let mirrors = first.map(|address| ("the mirror", address.as_str()));
     let proxy = host_proxy.map(|address| ("http_proxy", address));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{BaseDisk, Installed, bootstrap, import, inputs, published, virt_install};
+use crate::digest::Sha256;
 use crate::distro;
 use crate::doctor::Need;
 use crate::error::{Context as _, Result};
@@ -104,7 +105,7 @@ fn method(context: &Context<'_>, scratch: &Path) -> Result<BaseDisk> {
             };
             import::run(&import::Input {
                 image: &image,
-                sha256: method.sha256.as_deref(),
+                sha256: method.sha256.as_ref().map(Sha256::as_str),
                 format: None,
                 media: context.media(&context.host.store())?,
                 size: recipe.machine.disk,

@@ -7,49 +7,63 @@ use super::super::problem::{Problem, list_words, nearest};
 use super::words::{call, unit};
 use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
+use crate::address::{Address, Mirror};
+use crate::digest::Sha256;
+use crate::machine::Network;
 use crate::share::Share;
 use crate::units::{Size, Span};
 
+/// Puts something good in the place of a wrong or unknown text, where all around it would be lost
+/// with it; whether it did.
+pub(super) fn stand_in(node: &mut Node, schema: &Json) -> bool {
+    let good = match schema["format"].as_str() {
+        Some("user") => "_",
+        Some("address") => "http://x/",
+        Some("sha256") => "0000000000000000000000000000000000000000000000000000000000000000",
+        _ => return false,
+    };
+    *node = Node::text(node.loc, good);
+    node.damaged = true;
+    true
+}
+
+/// What is wrong with a text, and what else it may have meant.
+fn wrong(text: &str, format: &str) -> Option<(String, Option<String>)> {
+    let message = match format {
+        "size" => return Some((text.parse::<Size>().err()?, unit(text, true))),
+        "timespan" => return Some((text.parse::<Span>().err()?, unit(text, false))),
+        "share" => text.parse::<Share>().err(),
+        "user" => text.parse::<UserName>().err(),
+        "group" => text.parse::<GroupName>().err(),
+        "owner" => text.parse::<Owner>().err(),
+        "mode" => text.parse::<Mode>().err(),
+        "sha256" => text.parse::<Sha256>().err(),
+        "address" => text.parse::<Address>().err(),
+        "network" => text.parse::<Network>().err(),
+        "mirror" => text.parse::<Mirror>().err(),
+        _ => None,
+    };
+    Some((message?, None))
+}
+
 impl<'a> Walker<'a> {
-    pub(super) fn text(&mut self, node: &mut Node, schema: &Json) -> bool {
+    pub(super) fn text(&mut self, node: &mut Node, schema: &Json, place: Place<'_>) -> bool {
         let text = node.as_text().unwrap_or_default();
-        let wrong = match schema["format"].as_str() {
-            Some("size") => text.parse::<Size>().err(),
-            Some("timespan") => text.parse::<Span>().err(),
-            Some("share") => text.parse::<Share>().err(),
-            Some("user") => text.parse::<UserName>().err(),
-            Some("group") => text.parse::<GroupName>().err(),
-            Some("owner") => text.parse::<Owner>().err(),
-            Some("mode") => text.parse::<Mode>().err(),
-            _ => None,
+        let format = schema["format"].as_str().unwrap_or_default();
+        let Some((message, meant)) = wrong(text, format) else {
+            return true;
         };
-        match wrong {
-            Some(message) => {
-                let (message, help) = message
-                    .split_once("; ")
-                    .map_or((message.as_str(), None), |(message, help)| {
-                        (message, Some(help))
-                    });
-                let problem = Problem::new(node.loc, message);
-                let meant = match schema["format"].as_str() {
-                    Some("size") => unit(text, true),
-                    Some("timespan") => unit(text, false),
-                    _ => None,
-                };
-                self.problems.push(match (help, meant) {
-                    (_, Some(written)) => problem.help(format!("did you mean `{written}`?")),
-                    (Some(help), None) => problem.help(help),
-                    (None, None) => problem,
-                });
-                if schema["format"] == "user" {
-                    // The rest of the user is checked all the same.
-                    *node = Node::text(node.loc, "_");
-                    node.damaged = true;
-                }
-                node.damaged
-            }
-            None => true,
-        }
+        let (message, help) = message.split_once("; ").unwrap_or((&message, ""));
+        let subject = message.starts_with("is ").then(|| call(place.name) + " ");
+        let message = subject.unwrap_or_default() + message;
+        let words = Mirror::WORDS.iter().filter(|_| format == "mirror").copied();
+        let problem = Problem::new(node.loc, message).did_you_mean(text, words);
+        self.problems.push(match (help, meant) {
+            (_, Some(written)) => problem.help(format!("did you mean `{written}`?")),
+            ("", None) => problem,
+            (help, None) => problem.help(help),
+        });
+        stand_in(node, schema)
     }
 
     pub(super) fn integer(&mut self, node: &Node, schema: &Json, place: Place<'_>) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
-use imgforge::hypervisor::{Boot, Disk, Format, Network, Nic, Outcome, sweep};
+use imgforge::hypervisor::{Boot, Disk, Format, Nic, Outcome, sweep};
 use imgforge::machine::Firmware;
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
@@ -274,7 +274,7 @@ fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
         },
         Nic {
             mac: Some("52:54:00:12:34:57".into()),
-            network: Network::Nowhere,
+            network: None,
             ..Nic::default()
         },
     ];

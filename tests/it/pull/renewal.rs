@@ -161,7 +161,7 @@ fn a_prolonged_key_of_the_configuration_goes_on_to_count() {
         let mut machine = Machine::new(&world);
         std::fs::write(machine.path("state/old.gpg"), &owner.old).unwrap();
         let place = imgforge::recipe::config::RepositoryPlace {
-            url: Some(owner.server.text("")),
+            url: owner.server.text("").parse().ok(),
             key: keys.then(|| machine.path("state/old.gpg").display().to_string()),
             fingerprint: (!keys).then(|| owner.key.clone()),
             ..Default::default()
@@ -217,7 +217,7 @@ fn a_revocation_stays_however_the_key_is_named() {
         let mut reference = owner.reference();
         if configured {
             let place = imgforge::recipe::config::RepositoryPlace {
-                url: Some(owner.server.text("")),
+                url: owner.server.text("").parse().ok(),
                 key: by_file.then(|| file.display().to_string()),
                 fingerprint: (!by_file).then(|| owner.key.clone()),
                 ..Default::default()

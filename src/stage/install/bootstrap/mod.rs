@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::address::{Address, Mirror};
 use crate::distro::apt::Archive;
 use crate::distro::{self, Apt, Suite, mirror};
 use crate::error::{Context as _, Error, Result};
@@ -36,7 +37,7 @@ pub struct Input<'a> {
     /// Where packages come from.
     pub mirrors: &'a Mirrors,
     /// The mirrors of imgforge.yaml for this distribution, in order; empty: none.
-    pub site_mirrors: &'a [String],
+    pub site_mirrors: &'a [Address],
     /// What the disk's UUIDs derive from: the stage's key.
     pub seed: &'a str,
     /// Private scratch directory on the store's file system; its owner removes it with [`remove_tree`].
@@ -56,8 +57,8 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
     distro.check_keyring()?;
     let layout = disk::Layout::new(input.machine.arch, input.machine.disk, input.seed)?;
-    let named = input.bootstrap.mirror.as_deref();
-    let build = named.unwrap_or(&input.mirrors.build);
+    let named = input.bootstrap.mirror.clone().map(Mirror::At);
+    let build = named.as_ref().unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.
     let default = mirror::tool_default(input.scratch, distro, suite)?;
     let archive = mirror::choose(build, input.site_mirrors, distro, suite, input.ui)?;

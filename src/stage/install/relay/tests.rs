@@ -1,6 +1,10 @@
 use super::*;
 use crate::machine::Arch;
 
+fn at(address: &str) -> Address {
+    address.parse().unwrap()
+}
+
 fn debian() -> Mirrors {
     Mirrors {
         distro: distro::by_id("debian"),
@@ -65,7 +69,7 @@ fn a_tree_is_below_its_mirror_where_one_is_known() {
     let rocky = distro::by_id("rocky").unwrap();
     let ends = rocky.tree_ends(Arch::default());
     let tree = "https://m.example/rocky/10/BaseOS/x86_64/os/";
-    let main = named("host", &[], &ends, Some(tree));
+    let main = named(&Mirror::Host, &[], &ends, Some(tree));
     assert_eq!(main, ["https://m.example/rocky/10"]);
     let mirrors = Mirrors {
         distro: Some(rocky),
@@ -80,7 +84,7 @@ fn a_tree_is_below_its_mirror_where_one_is_known() {
         "http://10.0.2.2:4000/rocky/BaseOS/x86_64/os"
     );
     let elsewhere = "http://other.example/tree";
-    assert!(named("host", &[], &ends, Some(elsewhere)).is_empty());
+    assert!(named(&Mirror::Host, &[], &ends, Some(elsewhere)).is_empty());
     let routes = Mirrors::default().routes(Some(elsewhere));
     assert_eq!(routes, [Route::new("tree", [elsewhere])]);
 }
@@ -89,16 +93,13 @@ fn a_tree_is_below_its_mirror_where_one_is_known() {
 fn the_recipe_goes_before_the_site() {
     let rocky = distro::by_id("rocky").unwrap();
     let ends = rocky.tree_ends(Arch::default());
-    let site = [
-        "https://a.example/r/".to_owned(),
-        "https://b.example/r".to_owned(),
-    ];
+    let site = ["https://a.example/r/", "https://b.example/r"].map(at);
     assert_eq!(
-        named("host", &site, &ends, None),
+        named(&Mirror::Host, &site, &ends, None),
         ["https://a.example/r", "https://b.example/r"]
     );
     assert_eq!(
-        named("https://c.example/", &site, &ends, None),
+        named(&Mirror::At(at("https://c.example/")), &site, &ends, None),
         ["https://c.example"]
     );
     let (debian, trixie) = distro::suite("trixie").unwrap();
@@ -106,12 +107,9 @@ fn the_recipe_goes_before_the_site() {
         main: "https://b.example/debian".into(),
         security: Some("https://b.example/debian-security".into()),
     };
-    let site = [
-        "https://a.example/debian/".to_owned(),
-        "https://b.example/debian".to_owned(),
-    ];
+    let site = ["https://a.example/debian/", "https://b.example/debian"].map(at);
     let table = distro::by_id("debian").unwrap();
-    let mirrors = of_archive(table, debian, trixie, archive.clone(), "host", &site);
+    let mirrors = of_archive(table, debian, trixie, archive.clone(), &Mirror::Host, &site);
     assert_eq!(
         mirrors.main,
         ["https://b.example/debian", "https://a.example/debian"]
@@ -122,7 +120,7 @@ fn the_recipe_goes_before_the_site() {
         debian,
         trixie,
         archive,
-        "https://b.example/debian",
+        &Mirror::At(at("https://b.example/debian")),
         &site,
     );
     assert_eq!(alone.main, ["https://b.example/debian"]);
@@ -161,11 +159,26 @@ fn a_place_below_an_unknown_mirror_says_what_to_add() {
 fn other_networks_do_not_reach_the_hosts_loopback() {
     let routes = |mirror: &str| vec![Route::new("debian", [mirror.to_owned()])];
     let away = routes("http://mirror.example/debian");
-    assert!(reachable("default", &away, Some("http://proxy.example:3128")).is_ok());
-    assert!(reachable("default", &[], None).is_ok());
+    assert!(
+        reachable(
+            &Network::Named("default".into()),
+            &away,
+            Some("http://proxy.example:3128")
+        )
+        .is_ok()
+    );
+    assert!(reachable(&Network::Named("default".into()), &[], None).is_ok());
     let errors = [
-        reachable("default", &routes("http://127.0.0.1:8099/debian"), None),
-        reachable("bridge:br0", &away, Some("http://me:secret@localhost:3128")),
+        reachable(
+            &Network::Named("default".into()),
+            &routes("http://127.0.0.1:8099/debian"),
+            None,
+        ),
+        reachable(
+            &Network::Bridge("br0".into()),
+            &away,
+            Some("http://me:secret@localhost:3128"),
+        ),
     ];
     let texts = errors.map(|error| error.unwrap_err().render());
     insta::assert_snapshot!(texts.join("\n"), @r"

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::media::InstallSource;
 use crate::hypervisor::xml::GuestPlace;
-use crate::hypervisor::{Network, Nic, Spec};
+use crate::hypervisor::{Nic, Spec};
+use crate::machine::Network;
 
 /// Everything that the command line depends on.
 #[derive(Debug, Clone, Copy)]
@@ -145,10 +146,10 @@ impl Argv {
 
 fn network(nic: &Nic, mac: &str) -> String {
     let to = match &nic.network {
-        Network::User => "user".to_owned(),
-        Network::Named(name) => format!("network={}", word(name)),
-        Network::Bridge(name) => format!("bridge={}", word(name)),
-        Network::Nowhere => "none".to_owned(),
+        Some(Network::User) => "user".to_owned(),
+        Some(Network::Named(name)) => format!("network={}", word(name)),
+        Some(Network::Bridge(name)) => format!("bridge={}", word(name)),
+        None => "none".to_owned(),
     };
     let mac = nic.mac.as_deref().unwrap_or(mac);
     format!("{to},model.type={},mac.address={mac}", word(&nic.model))

@@ -110,7 +110,7 @@ fn autoinstall_from_an_iso_under_uefi() {
     let (mut spec, mut place) = (spec(), place());
     spec.firmware = Firmware::Uefi;
     spec.accel = Accel::Kvm;
-    spec.nics[0].network = Network::from_word("bridge:br0");
+    spec.nics[0].network = Some(Network::Bridge("br0".into()));
     place.uefi = Some(("/ovmf/code.fd".into(), "/run/vars.fd".into()));
     place.label = None;
     let request = Request {
@@ -165,7 +165,7 @@ fn autoinstall_from_an_iso_under_uefi() {
 #[test]
 fn a_kickstart_with_kernel_and_initrd() {
     let (mut spec, place) = (spec(), place());
-    spec.nics[0].network = Network::from_word("default");
+    spec.nics[0].network = Some(Network::Named("default".into()));
     let request = Request {
         uri: "qemu:///system",
         spec: &spec,

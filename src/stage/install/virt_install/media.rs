@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::kind::Kind;
+use crate::address::Address;
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::http::Url;
@@ -119,9 +121,15 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
         }
         Media::Location(directory) => (InstallSource::Tree(resolve(directory)?), vec![]),
         Media::Iso(iso) => {
-            let place = iso.url.as_deref().or(iso.path.as_deref());
+            let place = iso
+                .url
+                .as_ref()
+                .map(Address::as_str)
+                .or(iso.path.as_deref());
             let file = resolve(place.unwrap_or_default())?;
-            let file = places.store.file(&file, iso.sha256.as_deref())?;
+            let file = places
+                .store
+                .file(&file, iso.sha256.as_ref().map(Sha256::as_str))?;
             (self::iso(file.path(), kind)?, vec![file])
         }
         Media::Boot(files) => {

@@ -29,15 +29,15 @@ use std::time::Duration;
 use super::relay::Relay;
 use super::{Base, BaseDisk};
 use crate::console::mask::Mask;
+use crate::digest::Sha256;
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
-use crate::hypervisor::{
-    Boot, Connection, Disk, Domain, Format, Network, Nic, OnReboot, Outcome, Spec,
-};
+use crate::hypervisor::{Boot, Connection, Disk, Domain, Format, Nic, OnReboot, Outcome, Spec};
+use crate::machine::Network;
 use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
 use crate::stage::{Context, configure};
@@ -146,7 +146,7 @@ impl<'a> Work<'a> {
     fn medium(&self, relay: &Relay, store: &store::media::Media<'_>) -> Result<Medium> {
         let root = &self.context.resolved.root;
         let sums = self.method.boot_sha256.as_ref();
-        let vouched = |sum: fn(&types::BootSums) -> &String| InstallerDigests {
+        let vouched = |sum: fn(&types::BootSums) -> &Sha256| InstallerDigests {
             sha256: sums.map(|sums| sum(sums).as_str()),
             unverified: self.method.unverified_media,
         };
@@ -158,7 +158,7 @@ impl<'a> Work<'a> {
             kernel: vouched(|sums| &sums.kernel),
             initrd: vouched(|sums| &sums.initrd),
             info: InstallerDigests {
-                sha256: self.method.treeinfo_sha256.as_deref(),
+                sha256: self.method.treeinfo_sha256.as_ref().map(Sha256::as_str),
                 unverified: self.method.unverified_media,
             },
         };
@@ -258,7 +258,7 @@ impl<'a> Work<'a> {
                 readonly: false,
             }],
             nics: vec![Nic {
-                network: Network::from_word(&machine.network),
+                network: Some(machine.network.clone()),
                 ..Nic::default()
             }],
             relay: relay.port(),
@@ -376,8 +376,8 @@ impl<'a> Work<'a> {
 }
 
 /// A private daemon has no networks of its own.
-fn check_network(connection: &Connection, network: &str) -> Result<()> {
-    match Network::from_word(network) {
+fn check_network(connection: &Connection, network: &Network) -> Result<()> {
+    match network {
         Network::Named(name) if connection.is_private() => Err(Error::host(format!(
             "the libvirt network `{name}` is not there: no libvirt daemon runs on this host"
         ))

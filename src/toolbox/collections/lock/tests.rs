@@ -183,7 +183,7 @@ fn what_is_published_again_under_the_same_version_is_refused() {
         store: &world.store,
         ledger: &ledger,
         config: &config,
-        mirror: "host",
+        mirror: &crate::address::Mirror::Host,
         arch: crate::machine::Arch::default(),
         ui: &ui,
     };
