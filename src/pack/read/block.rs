@@ -41,7 +41,7 @@ pub(super) fn decode(
         let got = input.read(&mut given).map_err(cannot_read)?;
         let mut slice = &given[..got];
         loop {
-            let before = stream.total_in();
+            let before = (stream.total_in(), stream.total_out());
             let action = if got == 0 {
                 Action::Finish
             } else {
@@ -50,7 +50,7 @@ pub(super) fn decode(
             let status = stream
                 .process_vec(slice, &mut out, action)
                 .map_err(failed)?;
-            slice = &slice[(stream.total_in() - before) as usize..];
+            slice = &slice[(stream.total_in() - before.0) as usize..];
             if stream.total_out() > place.len {
                 return Err(damaged("it has more bytes than the index says"));
             }
@@ -64,7 +64,7 @@ pub(super) fn decode(
                 Status::StreamEnd if done == place.len && slice.is_empty() => return Ok(()),
                 Status::StreamEnd => return Err(damaged("it ends too early")),
                 // Nothing more to give, and nothing came: the input ended inside the block.
-                _ if got == 0 && out.is_empty() && stream.total_in() == before => {
+                _ if got == 0 && (stream.total_in(), stream.total_out()) == before => {
                     return Err(damaged("it is cut short"));
                 }
                 _ if slice.is_empty() && out.len() < CHUNK => break,
