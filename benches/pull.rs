@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 use imgforge::http::Client;
 use imgforge::index::{self, IndexEntry};
+use imgforge::pack::Profile;
 use imgforge::pull::{self, Session};
 use imgforge::recipe::Config;
-use imgforge::recipe::types::Profile;
 use imgforge::store::Store;
 use imgforge::store::ledger::Ledger;
 use imgforge::ui::Ui;

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use imgforge::machine::Machine;
-use imgforge::recipe::types::{Docker, Qcow2, Ramdisk, Targets, Vmdk};
 use imgforge::targets::{self, About, SystemDisk, TargetContext};
 use imgforge::ui::Ui;
 
@@ -77,13 +76,6 @@ fn all(disk: &Path, out: &Path) {
         std::fs::create_dir(&path).unwrap();
         path
     };
-    let targets = Targets {
-        qcow2: Some(Qcow2::default()),
-        vmdk: Some(Vmdk {}),
-        docker: Some(Docker::default()),
-        ramdisk: Some(Ramdisk::default()),
-        ..Targets::default()
-    };
     let source = SystemDisk::new(disk.to_owned(), "qcow2", dir("shared"), common::accel());
     let about = About {
         name: "bench".into(),
@@ -97,7 +89,7 @@ fn all(disk: &Path, out: &Path) {
     std::thread::scope(|scope| {
         for name in TARGETS {
             let (files, scratch) = (dir(name), dir(&format!("{name}-scratch")));
-            let (source, about, ui, targets) = (&source, &about, &ui, &targets);
+            let (source, about, ui) = (&source, &about, &ui);
             scope.spawn(move || {
                 let site = TargetContext {
                     source,
@@ -110,7 +102,7 @@ fn all(disk: &Path, out: &Path) {
                     ui,
                 };
                 let target = targets::find(name).unwrap();
-                let made = targets::make(target, &site, targets, None);
+                let made = targets::make(&target, &site, None);
                 made.unwrap_or_else(|error| panic!("{name}: {}", error.render()));
             });
         }

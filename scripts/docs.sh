@@ -1,16 +1,21 @@
 #!/bin/bash
-# Generates docs/recipe.md from the recipe's types, and the list of modules in docs/architecture.md from
-# the sources: scripts/docs.sh write|check
+# Generates docs/recipe.md and the table of docs/targets.md from the program's types, and the list of modules
+# in docs/architecture.md from the sources: scripts/docs.sh write|check
 set -euo pipefail
 cd "$(dirname "$0")/.."
 new=$(mktemp -d)
 trap 'rm -r "$new"' EXIT
 cargo run --locked --quiet -- schema --markdown >"$new/recipe.md"
 scripts/modules.py >"$new/architecture.md"
+{
+  sed '/^<!-- targets -->$/q' docs/targets.md
+  cargo run --locked --quiet -- schema --targets
+  sed -n '/^<!-- end of targets -->$/,$p' docs/targets.md
+} >"$new/targets.md"
 case ${1:-} in
   write) cp "$new"/*.md docs/ ;;
   check)
-    for page in recipe architecture; do
+    for page in recipe architecture targets; do
       diff -u "docs/$page.md" "$new/$page.md" || {
         echo "docs/$page.md is not current: run \`make docs\`" >&2
         exit 1

@@ -19,17 +19,17 @@
 //!
 //! What stages are made of:
 //!
-//! * `targets`: the files for every place where an image runs
 //! * `toolbox`: read-only disks with programs for a guest's steps
 //! * `runner`: executes a recipe's steps in a guest
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
 //! * `git`: which commit the recipes are at, and who signed it
 //! * `sbom`: the packages of an image
+//! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
+//! * `targets`: the files for every place where an image runs
 //! * `scan`: looks for what a build may leave behind
 //! * `sysprep`: removes what must not be in clones
 //! * `pack`: a disk as one `.xz`
-//! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
 //! * `steps`: the kinds of steps, each with everything about it
 //!
 //! Adapters, which know no recipe:

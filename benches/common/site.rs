@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use imgforge::gpg::Signer;
+use imgforge::pack::Profile;
 use imgforge::pack::{Options, compress};
 use imgforge::pull::blocks;
-use imgforge::recipe::types::Profile;
 use imgforge::repository::{Companion, GateProof, Publication, Repository, Settings, Stamp};
 use imgforge::ui::Ui;
 

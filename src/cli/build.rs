@@ -122,9 +122,8 @@ impl Build {
 fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<()> {
     for name in names {
         let resolved = session.repo.load(name, &options.vars)?;
-        let has: Vec<&str> = targets::wanted(&resolved.recipe.targets)
-            .map(|target| target.name)
-            .collect();
+        let wanted = resolved.recipe.targets.wanted();
+        let has: Vec<&str> = wanted.iter().map(|target| target.name).collect();
         if let Some(lacks) = options.targets.iter().find(|t| !has.contains(&t.as_str())) {
             let said = format!("the recipe {name} does not ask for the target `{lacks}`");
             return Err(Error::usage(said).hint(match has.as_slice() {

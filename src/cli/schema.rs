@@ -3,7 +3,7 @@
 use super::out;
 use crate::error::Result;
 use crate::recipe::{reference, schema};
-use crate::sysprep;
+use crate::{sysprep, targets};
 
 /// The arguments of `imgforge schema`.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub struct Schema {
     /// Prints the reference for people: docs/recipe.md
     #[arg(long, hide = true)]
     markdown: bool,
+    /// Prints the table of docs/targets.md
+    #[arg(long, hide = true)]
+    targets: bool,
 }
 
 impl Schema {
@@ -25,6 +28,9 @@ impl Schema {
         if self.markdown {
             let page = reference::render() + &sysprep::markdown();
             return out::print(&page);
+        }
+        if self.targets {
+            return out::print(&targets::markdown());
         }
         if self.config {
             out::json(schema::config())

@@ -97,7 +97,7 @@ fn repackage(stream: &[u8], uncompressed: u64) -> Option<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::types::{Filter, Profile};
+    use crate::pack::{Filter, Profile};
 
     #[test]
     fn the_version_in_the_fingerprint_is_the_one_that_is_linked() {

@@ -19,5 +19,5 @@ mod xz;
 
 pub use cache::{BlockCache, Usage};
 pub use flatten::{Flattened, flatten};
-pub use plan::{Options, Settings};
+pub use plan::{Filter, Options, Profile, Settings};
 pub use xz::{Packed, compress, compress_open};

@@ -2,10 +2,41 @@
 
 use std::num::NonZeroUsize;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::cache::BlockCache;
 use crate::error::{Error, Result};
-use crate::recipe::types::{Filter, Profile};
 use crate::units::Size;
+
+/// A balance of size against time.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// As small as possible, blocks of 16 MiB.
+    #[default]
+    Publish,
+    /// Smaller blocks: more of them survive a change.
+    Nightly,
+    /// For development.
+    Fast,
+}
+
+/// What prepares a disk's bytes for the compression.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Nothing: every reader of `.xz` takes the file.
+    #[default]
+    None,
+    /// The filter for x86 code, in blocks that have some: a little smaller, but busybox and
+    /// programs in Go cannot read the file.
+    X86,
+}
 
 /// How to compress.
 #[derive(Debug, Clone, Copy, Default)]

@@ -10,7 +10,6 @@ pub mod answers;
 pub mod check;
 pub mod config;
 pub mod desugar;
-pub mod grow;
 pub mod obeyed;
 pub mod reference;
 mod render;

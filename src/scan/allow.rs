@@ -1,9 +1,22 @@
 //! Findings that a recipe accepts, each with a reason.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, glob};
-use crate::recipe::types::Allow;
+
+/// A leftover accepted on purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Allow {
+    /// The scan's rule.
+    pub rule: String,
+    /// The path that it may match; default: everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Why it is accepted.
+    pub reason: String,
+}
 
 /// A finding that the recipe accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ use crate::guest::Key;
 use crate::host::accel::Accel;
 use crate::ui::StageUi;
 
-pub use allow::{Accepted, Verdict, judge};
+pub use allow::{Accepted, Allow, Verdict, judge};
 pub use declared::{Account, Declared};
 pub use entry::{FileEntry, Kind};
 pub use file::Form;

@@ -12,7 +12,7 @@ use crate::stage::{Stage, StageId};
 use crate::store::digests::Digests;
 use crate::store::inputs::{Inputs, Walked};
 use crate::store::{Unreadable, epoch};
-use crate::targets::Target;
+use crate::targets::Wanted;
 
 /// What the parts of a stage, and what they depend on, are asked with.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ pub enum Part {
         last: bool,
     },
     /// The artifacts of one target.
-    Target(&'static Target),
+    Target(Wanted),
 }
 
 impl Part {

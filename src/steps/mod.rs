@@ -8,6 +8,7 @@ mod cloud_init;
 mod declared;
 pub mod entry;
 mod files;
+pub mod grow;
 mod kind;
 pub mod packages;
 mod puppet;

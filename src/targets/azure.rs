@@ -7,34 +7,51 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::{Form, convert, info, same};
-use super::{CheckKind, MadeFile, Target, TargetContext, identity, proven};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, identity, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::host::tools::Tool;
-use crate::recipe::types::{Azure, Targets};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "azure",
-    about: "a fixed VHD for Azure",
-    version: 2,
-    options: |targets| targets.azure.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        azure: Some(Azure {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.vhd`, fixed, whole MiB",
+    proven_by: "`qemu-img compare`; its footer",
     modules: &[&["hv_vmbus"], &["hv_storvsc"], &["hv_netvsc"]],
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("azure", 2)
 };
+
+/// `targets: {azure: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Azure {}
+
+impl Options for Azure {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("vhd");
+        let grown = whole(site, 1 << 20)?;
+        let mut proof = convert(site, grown.as_deref(), FORM, &file)?;
+        let path = site.dir.join(&file);
+        let raw = match &grown {
+            Some(grown) => grown.clone(),
+            None => site.source.flat(site.ui)?,
+        };
+        stamp(&path, site.about.created, identity::of(&raw)?)?;
+        footer(&path)?;
+        proof.push(proven(CheckKind::Validated, "the footer"));
+        if let Some(grown) = grown {
+            std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
+        }
+        Ok(vec![MadeFile {
+            file,
+            format: "vhd",
+            about: [].into(),
+            proof,
+        }])
+    }
+}
 
 const FORM: Form = Form {
     format: "vpc",
@@ -47,29 +64,6 @@ const FOOTER: u64 = 512;
 
 /// The first second of the format's time, in seconds since 1970.
 const YEAR_2000: u64 = 946_684_800;
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let file = site.file("vhd");
-    let grown = whole(site, 1 << 20)?;
-    let mut proof = convert(site, grown.as_deref(), FORM, &file)?;
-    let path = site.dir.join(&file);
-    let raw = match &grown {
-        Some(grown) => grown.clone(),
-        None => site.source.flat(site.ui)?,
-    };
-    stamp(&path, site.about.created, identity::of(&raw)?)?;
-    footer(&path)?;
-    proof.push(proven(CheckKind::Validated, "the footer"));
-    if let Some(grown) = grown {
-        std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
-    }
-    Ok(vec![MadeFile {
-        file,
-        format: "vhd",
-        about: [].into(),
-        proof,
-    }])
-}
 
 /// A raw copy of the source that is grown to whole `unit`s; `None` if the source is that. But for
 /// the place of a GPT's second copy it is the same disk.

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::host::accel::Accel;
     use crate::machine::Machine;
-    use crate::recipe::types::Clusters;
+    use crate::targets::qcow2::Clusters;
     use crate::targets::{About, SystemDisk};
 
     #[test]

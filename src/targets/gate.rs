@@ -4,11 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckKind, PassedCheck};
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::recipe::types::Allow;
-use crate::scan::{self, ScanReport, Subject};
+use crate::scan::{self, Allow, ScanReport, Subject};
 
 /// What was proven of one artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +35,40 @@ impl Proof {
         let has = |part| self.proven.iter().any(|proven| proven.part == part);
         let same = has(CheckKind::SameDisk) || has(CheckKind::Words);
         has(CheckKind::Validated) && (same || (has(CheckKind::Scanned) && has(CheckKind::Booted)))
+    }
+}
+
+/// One thing that was proven of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PassedCheck {
+    /// Which part of the gate it is.
+    pub part: CheckKind,
+    /// By what, such as `qemu-img check`.
+    pub by: String,
+}
+
+/// The parts of an artifact's gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckKind {
+    /// Its format's own checks.
+    Validated,
+    /// No leftovers of the build are in it.
+    Scanned,
+    /// It ran as its target runs it.
+    Booted,
+    /// It holds nothing but words about the image.
+    Words,
+    /// A guest sees the very bytes of the sealed disk, for which the check stage has asked both.
+    SameDisk,
+}
+
+/// Something that was proven.
+pub fn proven(part: CheckKind, by: impl Into<String>) -> PassedCheck {
+    PassedCheck {
+        part,
+        by: by.into(),
     }
 }
 
@@ -103,7 +135,6 @@ pub fn admit(path: &Path, proof: Option<&Proof>, sealed: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::proven;
 
     #[test]
     fn a_gate_asks_for_all_its_parts() {

@@ -2,76 +2,70 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::azure::whole;
 use super::convert::same;
-use super::{CheckKind, MadeFile, Target, TargetContext, proven};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::qemu_img;
-use crate::host::tools::Tool;
-use crate::recipe::types::{Gcp, Targets};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "gcp",
-    about: "Google Cloud's archive of a disk",
-    version: 2,
-    options: |targets| targets.gcp.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        gcp: Some(Gcp {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.gcp.tar.gz` with `disk.raw` of whole GiB",
+    proven_by: "`tar`; `qemu-img compare` of what it unpacks to",
     modules: &[&["virtio_scsi", "nvme"], &["virtio_net", "gve"]],
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("gcp", 2)
 };
+
+/// `targets: {gcp: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Gcp {}
+
+impl Options for Gcp {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("gcp.tar.gz");
+        let disk = site.scratch.join(DISK);
+        match whole(site, 1 << 30)? {
+            Some(grown) => {
+                std::fs::rename(&grown, &disk).doing(|| format!("writing {}", disk.display()))?;
+            }
+            // The archive tells of holes, which somebody else's file has anywhere.
+            None if site.source.format() == "raw" => {
+                crate::pack::flatten(site.source.disk(), "raw", &disk, site.ui)?;
+                same(site, None, &disk, "raw")?;
+            }
+            None => {
+                let flat = site.source.flat(site.ui)?;
+                let link =
+                    std::os::unix::fs::symlink(std::path::absolute(&flat).unwrap_or(flat), &disk);
+                link.doing(|| format!("writing {}", disk.display()))?;
+                same(site, None, &disk, "raw")?;
+            }
+        }
+        site.ui.step(format!("writing {file}"));
+        let path = site.dir.join(&file);
+        arguments(site.scratch, site.about.created, &path).run()?;
+        site.ui.step("unpacking it again");
+        unpacks_to(site, &path, &disk)?;
+        std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
+        Ok(vec![MadeFile {
+            file,
+            format: "gcp",
+            about: [].into(),
+            proof: vec![
+                proven(CheckKind::Validated, "tar"),
+                proven(CheckKind::SameDisk, "qemu-img compare"),
+            ],
+        }])
+    }
+}
 
 /// The only name that Google Cloud takes.
 const DISK: &str = "disk.raw";
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let file = site.file("gcp.tar.gz");
-    let disk = site.scratch.join(DISK);
-    match whole(site, 1 << 30)? {
-        Some(grown) => {
-            std::fs::rename(&grown, &disk).doing(|| format!("writing {}", disk.display()))?;
-        }
-        // The archive tells of holes, which somebody else's file has anywhere.
-        None if site.source.format() == "raw" => {
-            crate::pack::flatten(site.source.disk(), "raw", &disk, site.ui)?;
-            same(site, None, &disk, "raw")?;
-        }
-        None => {
-            let flat = site.source.flat(site.ui)?;
-            let link =
-                std::os::unix::fs::symlink(std::path::absolute(&flat).unwrap_or(flat), &disk);
-            link.doing(|| format!("writing {}", disk.display()))?;
-            same(site, None, &disk, "raw")?;
-        }
-    }
-    site.ui.step(format!("writing {file}"));
-    let path = site.dir.join(&file);
-    arguments(site.scratch, site.about.created, &path).run()?;
-    site.ui.step("unpacking it again");
-    unpacks_to(site, &path, &disk)?;
-    std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
-    Ok(vec![MadeFile {
-        file,
-        format: "gcp",
-        about: [].into(),
-        proof: vec![
-            proven(CheckKind::Validated, "tar"),
-            proven(CheckKind::SameDisk, "qemu-img compare"),
-        ],
-    }])
-}
 
 fn arguments(dir: &Path, created: u64, to: &Path) -> Program {
     Program::new("tar")

@@ -1,84 +1,79 @@
 //! A virtual machine for Incus and LXD: the disk and its metadata, a split image.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::convert;
-use super::qcow2::form;
-use super::{CheckKind, MadeFile, Target, TargetContext, proven, streams};
+use super::qcow2::{Clusters, form};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven, streams};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::host::tools::Tool;
 use crate::machine::Firmware;
-use crate::recipe::types::{Clusters, Incus, Targets};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "incus",
-    about: "a virtual machine for Incus and LXD",
-    version: 2,
-    options: |targets| targets.incus.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        incus: Some(Incus {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.incus.qcow2` and `.incus.tar.xz`, its metadata: a virtual machine for Incus and LXD",
+    proven_by: "`qemu-img check`, `compare`; `tar`",
+    streams: true,
     modules: &[&["virtio_scsi"], &["virtio_net"]],
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("incus", 2)
 };
+
+/// `targets: {incus: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Incus {}
+
+impl Options for Incus {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let (disk, metadata) = (site.file("incus.qcow2"), site.file("incus.tar.xz"));
+        if site.gate.is_some() && site.machine.firmware == Firmware::Bios {
+            site.ui.ui().warning(
+                "machines of Incus start by UEFI: this image needs `-c security.csm=true -c \
+             security.secureboot=false`",
+            );
+        }
+        let proof = convert(site, None, form(Clusters::Zlib), &disk)?;
+        let tree = site.source.tree(site.ui)?;
+        let signed = tree.get(SHIM).is_some();
+        let unsigned = [("requirements.secureboot", "false")];
+        let about = streams::About {
+            name: &site.about.name,
+            title: &site.about.title,
+            version: &site.about.version,
+            arch: site.machine.arch,
+            os: &site.about.os,
+            release: &site.about.os_version,
+            created: site.about.created,
+            sealed: "",
+        };
+        let path = site.dir.join(&metadata);
+        let bytes = streams::archive(&about, if signed { &[] } else { &unsigned })?;
+        std::fs::write(&path, bytes).doing(|| format!("writing {metadata}"))?;
+        let listed = Program::new("tar").arg("-tf").arg(&path).text()?;
+        if listed.trim_end() != "metadata.yaml" {
+            return Err(Error::gate(format!("{metadata} does not hold metadata")));
+        }
+        let combined = streams::combined(&[path, site.dir.join(&disk)])?;
+        Ok(vec![
+            MadeFile {
+                file: disk,
+                format: "qcow2",
+                about: [].into(),
+                proof,
+            },
+            MadeFile {
+                file: metadata,
+                format: "incus-metadata",
+                about: [("combined-sha256".to_owned(), combined)].into(),
+                proof: vec![
+                    proven(CheckKind::Validated, "tar"),
+                    proven(CheckKind::Words, "imgforge"),
+                ],
+            },
+        ])
+    }
+}
 
 /// What a firmware that asks for signatures starts.
 const SHIM: &str = "usr/lib/shim";
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let (disk, metadata) = (site.file("incus.qcow2"), site.file("incus.tar.xz"));
-    if site.gate.is_some() && site.machine.firmware == Firmware::Bios {
-        site.ui.ui().warning(
-            "machines of Incus start by UEFI: this image needs `-c security.csm=true -c \
-             security.secureboot=false`",
-        );
-    }
-    let proof = convert(site, None, form(Clusters::Zlib), &disk)?;
-    let tree = site.source.tree(site.ui)?;
-    let signed = tree.get(SHIM).is_some();
-    let unsigned = [("requirements.secureboot", "false")];
-    let about = streams::About {
-        name: &site.about.name,
-        title: &site.about.title,
-        version: &site.about.version,
-        arch: site.machine.arch,
-        os: &site.about.os,
-        release: &site.about.os_version,
-        created: site.about.created,
-        sealed: "",
-    };
-    let path = site.dir.join(&metadata);
-    let bytes = streams::archive(&about, if signed { &[] } else { &unsigned })?;
-    std::fs::write(&path, bytes).doing(|| format!("writing {metadata}"))?;
-    let listed = Program::new("tar").arg("-tf").arg(&path).text()?;
-    if listed.trim_end() != "metadata.yaml" {
-        return Err(Error::gate(format!("{metadata} does not hold metadata")));
-    }
-    let combined = streams::combined(&[path, site.dir.join(&disk)])?;
-    Ok(vec![
-        MadeFile {
-            file: disk,
-            format: "qcow2",
-            about: [].into(),
-            proof,
-        },
-        MadeFile {
-            file: metadata,
-            format: "incus-metadata",
-            about: [("combined-sha256".to_owned(), combined)].into(),
-            proof: vec![
-                proven(CheckKind::Validated, "tar"),
-                proven(CheckKind::Words, "imgforge"),
-            ],
-        },
-    ])
-}

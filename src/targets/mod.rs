@@ -1,9 +1,8 @@
 //! Targets: what is made of a sealed disk for every place where the image runs.
 //!
-//! A target is one file here and one line in [`TARGETS`]. [`make`] asks whether the disk has what
-//! the target needs, makes its files in a private directory and proves each of them: by tools that
-//! are not ours, and by [`Proof`], which binds what was proven to the file's digest. Who wants the
-//! files takes them from there; nobody sees half of one.
+//! A target is one file here, with everything about it, and one line in the list below. [`make`] has its
+//! files made in a private directory and proven: by tools that are not ours, and by [`Proof`], which
+//! binds what was proven to the file's digest. Who wants the files takes them from there; nobody sees half of one.
 
 mod azure;
 mod convert;
@@ -26,6 +25,7 @@ mod raw;
 mod rootfs;
 pub mod source;
 pub mod streams;
+mod target;
 pub(crate) mod tree;
 mod vagrant;
 mod vmdk;
@@ -34,95 +34,110 @@ mod wsl;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
-use crate::host::tools::Tool;
 use crate::machine::Machine;
-use crate::recipe::types::{Step, Targets};
 use crate::ui::StageUi;
-use crate::units::Size;
 
-pub use gate::{LeftoverPolicy, Proof};
+pub use docker::Docker;
+pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
+pub use openstack::OpenStack;
+pub use ramdisk::{Ramdisk, RootForm, StateDisk};
 pub use source::SystemDisk;
+pub use target::{Options, Target, Trial, Wanted};
+pub use vagrant::Vagrant;
 
-/// Every target, in the order of the documentation.
-pub const TARGETS: &[Target] = &[
-    raw::TARGET,
-    qcow2::TARGET,
-    vmdk::TARGET,
-    ova::TARGET,
-    azure::TARGET,
-    gcp::TARGET,
-    docker::TARGET,
-    openstack::TARGET,
-    vagrant::TARGET,
-    ramdisk::TARGET,
-    proxmox::TARGET,
-    incus::TARGET,
-    wsl::TARGET,
-];
+/// Makes [`Targets`] and [`TARGETS`] of the list: documentation, module and type of the options.
+macro_rules! targets {
+    ($($(#[$doc:meta])+ $module:ident::$options:ident,)+) => {
+        /// Places where the image runs. Each has its own options.
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+        pub struct Targets {
+            $(
+                $(#[$doc])+
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $module: Option<$module::$options>,
+            )+
+        }
 
-/// A place where images run.
-#[derive(Debug, Clone, Copy)]
-pub struct Target {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// What it gives, in a few words.
-    pub about: &'static str,
-    /// Changes when the same disk and options would give other files; a part of the stage's key.
-    pub version: u32,
-    /// The target's options, if the recipe asks for it.
-    pub options: fn(&Targets) -> Option<Value>,
-    /// A recipe's targets with only this one, by its defaults.
-    pub alone: fn() -> Targets,
-    /// Programs that making it needs.
-    pub tools: &'static [Tool],
-    /// Modules that a kernel of the image must have: one of each group.
-    pub modules: &'static [&'static [&'static str]],
-    /// Whether it reads the files of the image.
-    pub reads: bool,
-    /// Memory that making it needs, beside that of guests.
-    pub memory: Size,
-    /// Steps that run in the guest before: what the target always needs, and the recipe's own.
-    pub steps: fn(&Targets) -> Vec<Step>,
-    /// How the first artifact, a disk, is tried out; `None` where making it proves it.
-    pub trial: Option<fn(&Targets, &About, Size) -> Trial>,
-    /// Makes the files in [`TargetContext::dir`].
-    pub make: fn(&TargetContext<'_>, &Targets) -> Result<Vec<MadeFile>>,
+        /// Every target.
+        pub const TARGETS: &[Target] = &[$($module::TARGET),+];
+
+        impl Targets {
+            /// All of them, by their defaults.
+            pub fn all() -> Self {
+                Targets { $($module: Some($module::$options::default())),+ }
+            }
+
+            /// Those that a recipe asks for.
+            pub fn wanted(&self) -> Vec<Wanted> {
+                let all = [$(self.$module.as_ref().map(|it| Wanted::new(&$module::TARGET, it))),+];
+                all.into_iter().flatten().collect()
+            }
+        }
+    };
+}
+
+targets! {
+    /// The disk byte by byte, as a sparse file.
+    raw::Raw,
+    /// QEMU's own format, for libvirt and everything that is built on QEMU.
+    qcow2::Qcow2,
+    /// A compressed disk for VMware and VirtualBox.
+    vmdk::Vmdk,
+    /// A whole machine in one file, for VMware and VirtualBox.
+    ova::Ova,
+    /// A fixed VHD for Azure.
+    azure::Azure,
+    /// Google Cloud's archive of a disk.
+    gcp::Gcp,
+    /// A container image.
+    docker::Docker,
+    /// OpenStack: a qcow2 for Glance.
+    openstack::OpenStack,
+    /// Vagrant boxes.
+    vagrant::Vagrant,
+    /// Kernel and initrd for machines without a disk.
+    ramdisk::Ramdisk,
+    /// A disk for Proxmox VE, and a script that imports it.
+    proxmox::Proxmox,
+    /// A virtual machine for Incus and LXD.
+    incus::Incus,
+    /// A distribution for the Windows Subsystem for Linux.
+    wsl::Wsl,
 }
 
 /// Where, below [`TargetContext::scratch`], a target leaves the disk that is in its artifacts, if it is
 /// neither an artifact itself nor the source's: a qcow2.
 pub const DISK: &str = "disk.qcow2";
 
-/// The target with this name.
-pub fn find(name: &str) -> Option<&'static Target> {
-    TARGETS.iter().find(|target| target.name == name)
+/// The target with this name, by its defaults.
+pub fn find(name: &str) -> Option<Wanted> {
+    let all = Targets::all().wanted();
+    all.into_iter().find(|target| target.name == name)
 }
 
-/// The targets that a recipe asks for.
-pub fn wanted(targets: &Targets) -> impl Iterator<Item = &'static Target> {
-    TARGETS
-        .iter()
-        .filter(|target| (target.options)(targets).is_some())
-}
-
-/// A boot as the target boots, and what must be so then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
-    /// Files of a disk with the label `CIDATA`.
-    pub seed: Vec<(String, String)>,
-    /// Commands that succeed in the guest.
-    pub commands: Vec<String>,
-    /// How much larger the machine's disk is.
-    pub grow: Size,
+/// The table of docs/targets.md.
+pub fn markdown() -> String {
+    let head = "| target | files | proven by |\n|---|---|---|\n".to_owned();
+    TARGETS.iter().fold(head, |table, target| {
+        let Target {
+            name,
+            files,
+            proven_by,
+            ..
+        } = target;
+        table + &format!("| `{name}` | {files} | {proven_by} |\n")
+    })
 }
 
 /// What the files of a target say about the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct About {
     /// The image's name.
     pub name: String,
@@ -195,7 +210,7 @@ pub struct MadeFile {
 }
 
 /// One artifact in a stage's facts.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArtifactRecord {
     /// Its name in the stage's entry.
     pub file: String,
@@ -206,42 +221,6 @@ pub struct ArtifactRecord {
     /// What its gate proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
-}
-
-/// One thing that was proven of an artifact.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct PassedCheck {
-    /// Which part of the gate it is.
-    pub part: CheckKind,
-    /// By what, such as `qemu-img check`.
-    pub by: String,
-}
-
-/// The parts of an artifact's gate.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckKind {
-    /// Its format's own checks.
-    Validated,
-    /// No leftovers of the build are in it.
-    Scanned,
-    /// It ran as its target runs it.
-    Booted,
-    /// It holds nothing but words about the image.
-    Words,
-    /// A guest sees the very bytes of the sealed disk, for which the check stage has asked both.
-    SameDisk,
-}
-
-/// Something that was proven.
-pub fn proven(part: CheckKind, by: impl Into<String>) -> PassedCheck {
-    PassedCheck {
-        part,
-        by: by.into(),
-    }
 }
 
 /// The size of a finished disk, in bytes as a guest sees them.
@@ -266,13 +245,12 @@ pub fn ask(target: &Target, site: &TargetContext<'_>) -> Result<()> {
 /// # Errors
 /// When the disk lacks what the target needs, a program fails, or a file is not what it should be.
 pub fn make(
-    target: &Target,
+    target: &Wanted,
     site: &TargetContext<'_>,
-    targets: &Targets,
     sealed: Option<&str>,
 ) -> Result<Vec<ArtifactRecord>> {
     interrupt::check()?;
-    let made = (target.make)(site, targets)?;
+    let made = target.options.make(site)?;
     let told = made.into_iter().map(|made| {
         interrupt::check()?;
         let sha512 = digest::file_sha512(&site.dir.join(&made.file))?;
@@ -297,30 +275,28 @@ pub fn make(
 ///
 /// # Errors
 /// When the disk lacks what the target or its steps need.
-pub fn preflight(target: &Target, site: &TargetContext<'_>, targets: &Targets) -> Result<()> {
+pub fn preflight(target: &Wanted, site: &TargetContext<'_>) -> Result<()> {
     // The recipe's own steps may install another kernel.
-    let own = targets.own_steps();
-    if !own
-        .iter()
-        .any(|(name, steps)| *name == target.name && !steps.is_empty())
-    {
+    if target.options.own_steps().is_empty() {
         kernel::check(target, site)?;
     }
     let tree = site.source.tree(site.ui)?;
-    needs::check(target.name, &tree, &(target.steps)(targets))
+    needs::check(target.name, &tree, &target.options.steps())
 }
 
 /// The modules that a recipe's targets need, by what needs them.
 pub(crate) fn modules(targets: &Targets) -> Vec<(&'static str, kernel::Groups)> {
-    let named = wanted(targets).map(|target| (target.name, target.modules));
-    named.chain(vagrant::modules(targets)).collect()
+    let wanted = targets.wanted();
+    let named = wanted.iter().map(|target| (target.name, target.modules));
+    let more = wanted.iter().filter_map(|target| target.options.modules());
+    named.chain(more).collect()
 }
 
 /// Asks for the programs that these targets need.
 ///
 /// # Errors
 /// When one is missing or too old.
-pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Target>) -> Result<()> {
+pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Wanted>) -> Result<()> {
     let tools = targets.into_iter().flat_map(|target| target.tools);
     crate::host::tools::need(tools.copied())
 }
@@ -335,28 +311,19 @@ pub fn unknown(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn every_target_is_asked_for_by_its_own_name() {
-        for target in TARGETS {
-            let alone = (target.alone)();
-            let named: Vec<_> = wanted(&alone).map(|target| target.name).collect();
-            assert_eq!(named, [target.name]);
-            let written = serde_json::to_value(&alone).unwrap();
-            let keys: Vec<_> = written.as_object().unwrap().keys().collect();
-            assert_eq!(keys, [target.name]);
+        let written = json!(Targets::all());
+        let all = Targets::all().wanted();
+        let keys = written.as_object().unwrap().iter();
+        for ((key, options), target) in keys.zip(&all) {
+            assert_eq!((key.as_str(), options), (target.name, &target.written));
+            assert!(!target.files.is_empty() && !target.proven_by.is_empty());
         }
+        assert_eq!(all.len(), TARGETS.len());
         assert!(find("raw").is_some() && find("floppy").is_none());
-    }
-
-    #[test]
-    fn what_a_recipe_can_say_can_be_made() {
-        let schema = serde_json::to_value(schemars::schema_for!(Targets)).unwrap();
-        let mut words: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-        words.sort();
-        let mut names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-        names.sort_unstable();
-        assert_eq!(words, names);
     }
 
     #[test]
@@ -364,10 +331,7 @@ mod tests {
         let mut about = About {
             name: "web".into(),
             version: "0123456789ab".into(),
-            title: String::new(),
-            os: String::new(),
-            os_version: String::new(),
-            created: 0,
+            ..About::default()
         };
         assert_eq!(about.stem(), "web-0123456789ab");
         about.version.clear();

@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 use crate::error::{Error, Result};
-use crate::recipe::types::{Action, PackageNames, Step};
+use crate::steps::{Action, PackageNames, Step};
 
 /// The package managers that steps know.
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "yum", "zypper", "apk"];
@@ -67,7 +67,7 @@ mod tests {
     fn steps_that_cannot_install_anything_are_foreseen() {
         for name in ["openstack", "vagrant"] {
             let target = find(name).unwrap();
-            let steps = (target.steps)(&(target.alone)());
+            let steps = target.options.steps();
             let judged = |manager, ids: &[&str]| judge(name, manager, ids, &steps);
             judged(true, &["debian"]).unwrap();
             judged(true, &["rocky", "rhel", "centos", "fedora"]).unwrap();

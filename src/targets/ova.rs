@@ -4,93 +4,87 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::info;
 use super::ovf::{Machine, Reader, describe};
-use super::{CheckKind, MadeFile, Target, TargetContext, proven, vmdk};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
-use crate::host::tools::Tool;
-use crate::recipe::types::{Ova, Targets};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "ova",
-    about: "a whole machine for VMware and VirtualBox",
-    version: 2,
-    options: |targets| targets.ova.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        ova: Some(Ova {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.ova`: description, SHA-256 list, disk",
+    proven_by: "`qemu-img check`, `compare`; `tar`",
     // What the description promises.
     modules: &[&["mptspi"], &["e1000"]],
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("ova", 2)
 };
 
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let stem = site.about.stem();
-    let file = site.file("ova");
-    let (ovf, list, disk) = (
-        format!("{stem}.ovf"),
-        format!("{stem}.mf"),
-        format!("{stem}-disk1.vmdk"),
-    );
-    let mut proof = vmdk::write(site, &disk)?;
-    let path = site.dir.join(&disk);
-    let size = path.metadata().doing(|| format!("reading {disk}"))?.len();
-    let machine = Machine {
-        name: &site.about.name,
-        title: &site.about.title,
-        os: &site.about.os,
-        disk: &disk,
-        size,
-        capacity: info(&path, vmdk::FORMAT)?.virtual_size,
-        cpus: site.machine.cpus,
-        memory: site.machine.memory.as_bytes() >> 20,
-        uefi: site.uefi(),
-    };
-    let text = describe(&machine, Reader::Vmware);
-    let path = site.dir.join(&ovf);
-    std::fs::write(&path, &text).doing(|| format!("writing {ovf}"))?;
-    let digests = [&ovf, &disk].map(|name| {
-        let sum = digest::file_sha256(&site.dir.join(name))?;
-        Ok(format!("SHA256({name})= {sum}\n"))
-    });
-    let digests: String = digests.into_iter().collect::<Result<_>>()?;
-    site.ui.step(format!("writing {file}"));
-    let archive = site.dir.join(&file);
-    pack(
-        &archive,
-        site,
-        &[(&ovf, text.as_bytes()), (&list, digests.as_bytes())],
-        &disk,
-    )?;
-    for name in [&ovf, &disk] {
-        std::fs::remove_file(site.dir.join(name)).doing(|| format!("removing {name}"))?;
+/// `targets: {ova: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Ova {}
+
+impl Options for Ova {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let stem = site.about.stem();
+        let file = site.file("ova");
+        let (ovf, list, disk) = (
+            format!("{stem}.ovf"),
+            format!("{stem}.mf"),
+            format!("{stem}-disk1.vmdk"),
+        );
+        let mut proof = vmdk::write(site, &disk)?;
+        let path = site.dir.join(&disk);
+        let size = path.metadata().doing(|| format!("reading {disk}"))?.len();
+        let machine = Machine {
+            name: &site.about.name,
+            title: &site.about.title,
+            os: &site.about.os,
+            disk: &disk,
+            size,
+            capacity: info(&path, vmdk::FORMAT)?.virtual_size,
+            cpus: site.machine.cpus,
+            memory: site.machine.memory.as_bytes() >> 20,
+            uefi: site.uefi(),
+        };
+        let text = describe(&machine, Reader::Vmware);
+        let path = site.dir.join(&ovf);
+        std::fs::write(&path, &text).doing(|| format!("writing {ovf}"))?;
+        let digests = [&ovf, &disk].map(|name| {
+            let sum = digest::file_sha256(&site.dir.join(name))?;
+            Ok(format!("SHA256({name})= {sum}\n"))
+        });
+        let digests: String = digests.into_iter().collect::<Result<_>>()?;
+        site.ui.step(format!("writing {file}"));
+        let archive = site.dir.join(&file);
+        pack(
+            &archive,
+            site,
+            &[(&ovf, text.as_bytes()), (&list, digests.as_bytes())],
+            &disk,
+        )?;
+        for name in [&ovf, &disk] {
+            std::fs::remove_file(site.dir.join(name)).doing(|| format!("removing {name}"))?;
+        }
+        let listed = Program::new("tar").arg("-tf").arg(&archive).text()?;
+        if listed.lines().ne([&ovf, &list, &disk]) {
+            return Err(Error::gate(format!(
+                "{file} holds its parts in a wrong order"
+            )));
+        }
+        proof.push(proven(CheckKind::Validated, "tar"));
+        Ok(vec![MadeFile {
+            file,
+            format: "ova",
+            about: [].into(),
+            proof,
+        }])
     }
-    let listed = Program::new("tar").arg("-tf").arg(&archive).text()?;
-    if listed.lines().ne([&ovf, &list, &disk]) {
-        return Err(Error::gate(format!(
-            "{file} holds its parts in a wrong order"
-        )));
-    }
-    proof.push(proven(CheckKind::Validated, "tar"));
-    Ok(vec![MadeFile {
-        file,
-        format: "ova",
-        about: [].into(),
-        proof,
-    }])
 }
 
 /// An archive in the plain form of ustar.

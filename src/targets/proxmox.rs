@@ -1,75 +1,69 @@
 //! Proxmox VE: the disk, and a script that makes a template of it.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::convert;
-use super::qcow2::form;
-use super::{CheckKind, MadeFile, Target, TargetContext, proven};
+use super::qcow2::{Clusters, form};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::host::tools::Tool;
-use crate::recipe::types::{Clusters, Proxmox, Targets};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "proxmox",
-    about: "a disk for Proxmox VE, and a script that imports it",
-    version: 2,
-    options: |targets| targets.proxmox.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        proxmox: Some(Proxmox {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.proxmox.qcow2` and `.proxmox.sh`, which calls `qm`",
+    proven_by: "`qemu-img check`, `compare`; `sh -n`",
     modules: &[&["virtio_scsi"], &["virtio_net"]],
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("proxmox", 2)
 };
 
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let file = site.file("proxmox.qcow2");
-    let proof = convert(site, None, form(Clusters::Zlib), &file)?;
-    let tree = site.source.tree(site.ui)?;
-    let has = |path: &str| tree.get(path).is_some();
-    let script = site.file("proxmox.sh");
-    let path = site.dir.join(&script);
-    let text = text(&Import {
-        name: &site.about.name,
-        title: &site.about.title,
-        file: &file,
-        memory: site.machine.memory.as_bytes() >> 20,
-        cpus: site.machine.cpus,
-        uefi: site.uefi().then(|| site.machine.arch.machine()),
-        cloud_init: has("usr/bin/cloud-init"),
-        agent: has("usr/sbin/qemu-ga") || has("usr/bin/qemu-ga"),
-    });
-    std::fs::write(&path, text).doing(|| format!("writing {script}"))?;
-    Program::new("sh")
-        .arg("-n")
-        .arg(&path)
-        .run()
-        .map_err(|error| Error::internal("the script for Proxmox is no script").cause(error))?;
-    Ok(vec![
-        MadeFile {
-            file,
-            format: "qcow2",
-            about: [].into(),
-            proof,
-        },
-        MadeFile {
-            file: script,
-            format: "proxmox-script",
-            about: [].into(),
-            proof: vec![
-                proven(CheckKind::Validated, "sh -n"),
-                proven(CheckKind::Words, "imgforge"),
-            ],
-        },
-    ])
+/// `targets: {proxmox: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Proxmox {}
+
+impl Options for Proxmox {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("proxmox.qcow2");
+        let proof = convert(site, None, form(Clusters::Zlib), &file)?;
+        let tree = site.source.tree(site.ui)?;
+        let has = |path: &str| tree.get(path).is_some();
+        let script = site.file("proxmox.sh");
+        let path = site.dir.join(&script);
+        let text = text(&Import {
+            name: &site.about.name,
+            title: &site.about.title,
+            file: &file,
+            memory: site.machine.memory.as_bytes() >> 20,
+            cpus: site.machine.cpus,
+            uefi: site.uefi().then(|| site.machine.arch.machine()),
+            cloud_init: has("usr/bin/cloud-init"),
+            agent: has("usr/sbin/qemu-ga") || has("usr/bin/qemu-ga"),
+        });
+        std::fs::write(&path, text).doing(|| format!("writing {script}"))?;
+        Program::new("sh")
+            .arg("-n")
+            .arg(&path)
+            .run()
+            .map_err(|error| Error::internal("the script for Proxmox is no script").cause(error))?;
+        Ok(vec![
+            MadeFile {
+                file,
+                format: "qcow2",
+                about: [].into(),
+                proof,
+            },
+            MadeFile {
+                file: script,
+                format: "proxmox-script",
+                about: [].into(),
+                proof: vec![
+                    proven(CheckKind::Validated, "sh -n"),
+                    proven(CheckKind::Words, "imgforge"),
+                ],
+            },
+        ])
+    }
 }
 
 /// What the script is made of.

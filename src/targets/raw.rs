@@ -1,47 +1,46 @@
 //! The disk byte by byte.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::{Form, convert};
-use super::{MadeFile, Target, TargetContext};
+use super::{MadeFile, Options, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Raw, Targets};
 use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "raw",
-    about: "the disk byte by byte, sparse",
-    version: 1,
-    options: |targets| targets.raw.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        raw: Some(Raw {}),
-        ..Targets::default()
-    },
+    files: "`.raw`, sparse",
+    proven_by: "`qemu-img compare` with the sealed disk",
     tools: &[Tool::QemuImg],
-    modules: &[],
     reads: false,
     memory: Size::mib(128),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("raw", 1)
 };
 
-const FORM: Form = Form {
+/// `targets: {raw: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Raw {}
+
+impl Options for Raw {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("raw");
+        let proof = convert(site, None, FORM, &file)?;
+        Ok(vec![MadeFile {
+            file,
+            format: "raw",
+            about: [].into(),
+            proof,
+        }])
+    }
+}
+
+/// The disk as it is.
+pub(super) const FORM: Form = Form {
     format: "raw",
     options: "",
     compressed: false,
     checked: false,
 };
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let file = site.file("raw");
-    let proof = convert(site, None, FORM, &file)?;
-    Ok(vec![MadeFile {
-        file,
-        format: "raw",
-        about: [].into(),
-        proof,
-    }])
-}

@@ -1,35 +1,60 @@
 //! WSL 2.4.4 and newer: the root file system with two files that Windows reads.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::docker::{run, scanned, shell, strip, tell_holes, write_layer};
+use super::docker::{Layer, run, scanned, shell, strip, tell_holes, write_layer};
 use super::rootfs::NO_INODE;
 use super::tree::{Content, Kind, Node, Tree};
-use super::{CheckKind, MadeFile, Target, TargetContext, proven};
+use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Layer, Targets, Wsl};
 use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "wsl",
-    about: "a distribution for the Windows Subsystem for Linux",
-    version: 2,
-    options: |targets| targets.wsl.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        wsl: Some(Wsl {}),
-        ..Targets::default()
-    },
+    files: "`.wsl` for WSL 2.4.4 and newer",
+    proven_by: "`tar`; the leftover scan; a command in a machine that has its files (no network)",
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Sqfstar, Tool::Supermin],
-    modules: &[],
-    reads: true,
     memory: Size::mib(1024),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("wsl", 2)
 };
+
+/// `targets: {wsl: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Wsl {}
+
+impl Options for Wsl {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let tree = site.source.tree(site.ui)?;
+        let nodes = nodes(&tree, &site.about.name);
+        tell_holes(site, &nodes);
+        let shell = shell(&nodes)?;
+        let file = site.file("wsl");
+        site.ui.step(format!("writing {file}"));
+        let path = site.dir.join(&file);
+        write_layer(&tree, &nodes, site.about.created, Layer::Gzip, &path)?;
+        let listed = Program::new("tar").arg("-tzf").arg(&path).text()?;
+        for wanted in ["etc/wsl.conf", "etc/wsl-distribution.conf"] {
+            if !listed.lines().any(|line| line == wanted) {
+                return Err(Error::gate(format!("{file} lacks {wanted}")));
+            }
+        }
+        let mut proof = vec![proven(CheckKind::Validated, "tar")];
+        proof.extend(scanned(site, &path, Layer::Gzip)?);
+        let config = json!({"config": {"Cmd": [shell]}});
+        proof.push(run::try_out(site, &path, Layer::Gzip, &config)?);
+        Ok(vec![MadeFile {
+            file,
+            format: "wsl",
+            about: [].into(),
+            proof,
+        }])
+    }
+}
 
 /// Units that fight with what Windows does for the network and for /tmp.
 const MASKED: &[&str] = &[
@@ -48,33 +73,6 @@ const MASKED: &[&str] = &[
 ];
 
 const SHADOW: &str = "etc/shadow";
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let tree = site.source.tree(site.ui)?;
-    let nodes = nodes(&tree, &site.about.name);
-    tell_holes(site, &nodes);
-    let shell = shell(&nodes)?;
-    let file = site.file("wsl");
-    site.ui.step(format!("writing {file}"));
-    let path = site.dir.join(&file);
-    write_layer(&tree, &nodes, site.about.created, Layer::Gzip, &path)?;
-    let listed = Program::new("tar").arg("-tzf").arg(&path).text()?;
-    for wanted in ["etc/wsl.conf", "etc/wsl-distribution.conf"] {
-        if !listed.lines().any(|line| line == wanted) {
-            return Err(Error::gate(format!("{file} lacks {wanted}")));
-        }
-    }
-    let mut proof = vec![proven(CheckKind::Validated, "tar")];
-    proof.extend(scanned(site, &path, Layer::Gzip)?);
-    let config = json!({"config": {"Cmd": [shell]}});
-    proof.push(run::try_out(site, &path, Layer::Gzip, &config)?);
-    Ok(vec![MadeFile {
-        file,
-        format: "wsl",
-        about: [].into(),
-        proof,
-    }])
-}
 
 /// A container's files, with what WSL asks for beside them.
 fn nodes(tree: &Tree, name: &str) -> Vec<Node> {

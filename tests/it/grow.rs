@@ -38,7 +38,7 @@ fn partitions(disk: &Path) -> Vec<(u64, u64)> {
 }
 
 fn grow(disk: &Path, number: u32) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/recipe/grow/grow-root.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/steps/grow/grow-root.sh");
     Program::new("sh")
         .arg(script)
         .arg("partition")

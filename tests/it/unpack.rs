@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use imgforge::digest::file_sha512;
 use imgforge::host::exec::Program;
+use imgforge::pack::Profile;
 use imgforge::pack::read::{Layout, ReadOptions, Unpacked, Unpacker, unpack};
 use imgforge::pack::{Options, compress};
-use imgforge::recipe::types::Profile;
 use imgforge::ui::{StageUi, Ui};
 use imgforge::units::Size;
 use tempfile::TempDir;

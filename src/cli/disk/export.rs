@@ -10,7 +10,7 @@ use crate::host::outlet::{Folder, Over};
 use crate::host::{interrupt, memory};
 use crate::machine::Machine;
 use crate::pipeline::graph::{self, Node, Room};
-use crate::targets::{self, About, SystemDisk, Target, TargetContext};
+use crate::targets::{self, About, SystemDisk, Target, TargetContext, Wanted};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -21,7 +21,7 @@ pub struct Export {
     file: PathBuf,
     /// Target; can be given often: several are made at once
     #[arg(short, long = "target", value_name = "TARGET", required = true, value_parser = known)]
-    targets: Vec<&'static Target>,
+    targets: Vec<Wanted>,
     /// Directory for the files
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -36,7 +36,7 @@ pub struct Export {
     backing: Vec<PathBuf>,
 }
 
-fn known(name: &str) -> Result<&'static Target, String> {
+fn known(name: &str) -> Result<Wanted, String> {
     targets::find(name).ok_or_else(|| {
         targets::unknown(name)
             .hint_text()
@@ -54,7 +54,7 @@ impl Export {
     pub fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
-        targets::need_tools(self.targets.iter().copied())?;
+        targets::need_tools(&self.targets)?;
         let dir = &self.output;
         let opened = std::fs::create_dir_all(dir).and_then(|()| Folder::open(dir));
         let folder = opened.map_err(|cause| {
@@ -94,7 +94,7 @@ impl Export {
         graph::failures(asked.collect(), &app.ui)?;
         let outcomes = graph::run(&self.nodes(), self.room(), |name| {
             let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
-            with(target, &|site| make(target, site, &folder))
+            with(&target, &|site| make(&target, site, &folder))
         })?;
         graph::failures(outcomes, &app.ui)
     }
@@ -110,7 +110,7 @@ impl Export {
 
     /// The targets as a graph without edges.
     fn nodes(&self) -> Vec<Node> {
-        let node = |target: &&Target| Node {
+        let node = |target: &&Wanted| Node {
             name: target.name.into(),
             parent: None,
             memory: target.memory,
@@ -119,9 +119,9 @@ impl Export {
     }
 
     /// The targets, each once.
-    fn wanted(&self) -> Vec<&'static Target> {
+    fn wanted(&self) -> Vec<&Wanted> {
         let mut names = BTreeSet::new();
-        let all = self.targets.iter().copied();
+        let all = self.targets.iter();
         all.filter(|target| names.insert(target.name)).collect()
     }
 
@@ -162,8 +162,8 @@ impl Export {
 }
 
 /// Makes the target's files, and gives each its place by one rename.
-fn make(target: &Target, site: &TargetContext<'_>, folder: &Folder) -> Result<()> {
-    for told in targets::make(target, site, &(target.alone)(), None)? {
+fn make(target: &Wanted, site: &TargetContext<'_>, folder: &Folder) -> Result<()> {
+    for told in targets::make(target, site, None)? {
         let made = site.dir.join(&told.file);
         let name = made.file_name().unwrap_or_default();
         let outlet = folder.outlet(name, Over::Anything)?;

@@ -11,7 +11,7 @@ use crate::host::outlet::Outlet;
 use crate::host::taken::{self, PinnedFile};
 use crate::host::temporary;
 use crate::pack::{self, BlockCache, Options, Packed};
-use crate::recipe::types::{Filter, Profile};
+use crate::pack::{Filter, Profile};
 use crate::ui::StageUi;
 use crate::units::Size;
 

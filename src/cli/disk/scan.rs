@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::temporary;
-use crate::recipe::types::Allow;
-use crate::scan::{self, Accepted, Finding, Form, Host, Known, SHORTEST, ScanReport, Subject};
+use crate::scan::{
+    self, Accepted, Allow, Finding, Form, Host, Known, SHORTEST, ScanReport, Subject,
+};
 
 /// Why an entry of `--allow` accepts something: somebody wrote it there.
 const ASKED: &str = "accepted on the command line";

@@ -10,15 +10,14 @@ use crate::host::accel::Accel;
 use crate::host::memory;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::graph::{self, Node, Room};
-use crate::recipe::Resolved;
-use crate::recipe::types::{Action, Install, PackageNames, Targets};
+use crate::recipe::types::{Action, Install, PackageNames};
 use crate::stage::finish::{self, Finished};
 use crate::stage::pack::Packed;
 use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::seal::Sealed;
 use crate::stage::{Artifact, artifacts};
 use crate::store::{Draft, Facts as _, Layer};
-use crate::targets::{self, SystemDisk, Target};
+use crate::targets::{self, SystemDisk, Wanted};
 use crate::units::Size;
 
 impl Run<'_> {
@@ -54,7 +53,7 @@ impl Run<'_> {
         let source = SystemDisk::new(sealed.entry().disk(), "qcow2", scratch, accel);
         let finished: Mutex<BTreeMap<String, Layer<Finished>>> = Mutex::default();
         let (nodes, room) = (
-            targets(&planned, &self.plan.resolved),
+            targets(&planned, self.plan.resolved.recipe.machine.memory),
             Room {
                 memory: memory::free().unwrap_or(Size::bytes(0)),
                 images: planned.len(),
@@ -64,7 +63,7 @@ impl Run<'_> {
             let Some(planned) = planned.iter().find(|planned| planned.label == label) else {
                 return Ok(());
             };
-            let Part::Target(target) = planned.part else {
+            let Part::Target(target) = &planned.part else {
                 return Ok(());
             };
             let layer = self.result(planned, |context| {
@@ -125,76 +124,55 @@ pub(super) fn preflight(plan: &Plan) -> Result<()> {
 }
 
 /// The targets as a graph without edges.
-fn targets(planned: &[&Planned], resolved: &Resolved) -> Vec<Node> {
-    let recipe = &resolved.recipe;
-    let node = |planned: &&Planned| {
-        let target = match planned.part {
-            Part::Target(target) => Some(target),
-            Part::Whole | Part::Steps { .. } => None,
-        };
-        Node {
-            name: planned.label.clone(),
-            parent: None,
-            memory: target.map_or(Size::bytes(0), |target| {
-                needs(target, &recipe.targets, recipe.machine.memory)
-            }),
-        }
+fn targets(planned: &[&Planned], guest: Size) -> Vec<Node> {
+    let node = |planned: &&Planned| Node {
+        name: planned.label.clone(),
+        parent: None,
+        memory: match &planned.part {
+            Part::Target(target) => needs(target, guest),
+            Part::Whole | Part::Steps { .. } => Size::bytes(0),
+        },
     };
     planned.iter().map(node).collect()
 }
 
 /// What a target and its guests need at most at one time.
-fn needs(target: &Target, targets: &Targets, guest: Size) -> Size {
-    let guests = match (target.trial, (target.steps)(targets).is_empty()) {
-        // Its gate boots two machines at once.
-        (Some(_), _) => 2,
-        (None, false) => 1,
-        (None, true) => 0,
-    };
-    Size::bytes(target.memory.as_bytes() + guests * guest.as_bytes())
+fn needs(target: &Wanted, guest: Size) -> Size {
+    Size::bytes(target.memory.as_bytes() + target.guests() * guest.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::types::{Docker, OpenStack, Step, Vagrant};
+    use crate::steps::Step;
+    use crate::targets::{Docker, Targets};
 
     #[test]
     fn guests_count_while_they_can_run() {
-        let targets = Targets {
-            openstack: Some(OpenStack::default()),
-            docker: Some(Docker::default()),
-            ..Targets::default()
-        };
-        let mib = |targets: &Targets, name: &str| {
-            let target = targets::find(name).unwrap();
-            needs(target, targets, Size::gib(1)).as_bytes() >> 20
-        };
-        assert_eq!(mib(&targets, "openstack"), 1536 + 2048);
-        assert_eq!(mib(&targets, "docker"), 1024);
+        let mib = |target: &Wanted| needs(target, Size::gib(1)).as_bytes() >> 20;
+        let find = |name| targets::find(name).unwrap();
+        assert_eq!(mib(&find("openstack")), 1536 + 2048);
+        assert_eq!(mib(&find("docker")), 1024);
         let steps = Targets {
             docker: Some(Docker {
                 configure: vec![Step::new(Action::Reboot)],
                 ..Docker::default()
             }),
-            ..targets
+            ..Targets::default()
         };
-        assert_eq!(mib(&steps, "docker"), 1024 + 1024);
+        assert_eq!(mib(&steps.wanted()[0]), 1024 + 1024);
     }
 
     /// Together they never need more than there is; one that needs more than that runs alone.
     #[test]
     fn memory_bounds_the_targets_that_run_at_once() {
-        let targets = Targets {
-            vagrant: Some(Vagrant::default()),
-            ..Targets::default()
-        };
-        let nodes: Vec<Node> = targets::TARGETS
+        let nodes: Vec<Node> = Targets::all()
+            .wanted()
             .iter()
             .map(|target| Node {
                 name: target.name.into(),
                 parent: None,
-                memory: needs(target, &targets, Size::gib(1)),
+                memory: needs(target, Size::gib(1)),
             })
             .collect();
         for room in [1, 3, 4, 64] {

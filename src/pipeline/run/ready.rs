@@ -34,7 +34,7 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
         for planned in plan.stages.iter().filter(|planned| !planned.cached) {
             let row = planned.stage.row();
             needs.extend((row.needs)(&plan.resolved.recipe, &planned.part));
-            targets.extend(match planned.part {
+            targets.extend(match &planned.part {
                 Part::Target(target) => Some(target),
                 Part::Whole | Part::Steps { .. } => None,
             });
@@ -44,7 +44,7 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
         let publishing = StageId::Publish.row();
         needs.extend((publishing.needs)(&plan.resolved.recipe, &Part::Whole));
     }
-    targets::need_tools(targets.iter().copied())?;
+    targets::need_tools(targets)?;
     preflight(&needs, host.state())
 }
 
@@ -97,8 +97,8 @@ fn arguments_allowed(image: &str, extra_args: &[String], allowed: bool) -> Resul
 /// `--offline`: what would have to be fetched is named instead.
 pub(super) fn refuse_fetching(plan: &Plan) -> Result<()> {
     let fetching = |planned: &&&Planned| {
-        let steps = match planned.part {
-            Part::Target(target) => !(target.steps)(&plan.resolved.recipe.targets).is_empty(),
+        let steps = match &planned.part {
+            Part::Target(target) => !target.options.steps().is_empty(),
             Part::Whole | Part::Steps { .. } => planned.stage.row().fetches,
         };
         !planned.cached && steps

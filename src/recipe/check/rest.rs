@@ -1,7 +1,7 @@
 //! Everything of a recipe but its base and its steps.
 
 use super::{Context, at, bad_word, steps};
-use crate::recipe::types::{Ramdisk, Recipe, RootForm, Secret};
+use crate::recipe::types::{Recipe, Secret};
 use crate::units::Size;
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -197,74 +197,17 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
 }
 
 pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
-    let node = at(tree, "targets");
-    let targets = &recipe.targets;
-    for (name, list) in targets.own_steps() {
-        if !list.is_empty() {
-            steps(cx, recipe, name, list, at(node, name).get("configure"));
-        }
-    }
     let streams = recipe.publish.as_ref().is_some_and(|it| it.streams);
-    for (name, asked) in [
-        ("qcow2", targets.qcow2.is_some()),
-        ("incus", targets.incus.is_some()),
-    ] {
-        if streams && asked {
+    for target in recipe.targets.wanted() {
+        let (name, node) = (target.name, at(at(tree, "targets"), target.name));
+        let own = target.options.own_steps();
+        if !own.is_empty() {
+            steps(cx, recipe, name, own, node.get("configure"));
+        }
+        target.options.check(&mut cx.checker, node);
+        if streams && target.streams {
             let text = format!("`publish: {{streams: true}}` makes the files of `{name}`, too");
-            cx.wrong(at(node, name).loc, text, "leave one of them out");
-        }
-    }
-    if let Some(vagrant) = &targets.vagrant {
-        let nodes = at(at(node, "vagrant"), "providers").items();
-        for (index, (provider, node)) in vagrant.providers.iter().zip(nodes).enumerate() {
-            if vagrant.providers[..index].contains(provider) {
-                cx.problem(node.loc, "this provider is listed twice");
-            }
-        }
-    }
-    if let Some(ramdisk) = &targets.ramdisk {
-        self::ramdisk(cx, ramdisk, at(node, "ramdisk"));
-    }
-}
-
-fn ramdisk(cx: &mut Context<'_>, options: &Ramdisk, node: &Node) {
-    let words = options
-        .cmdline
-        .iter()
-        .flat_map(|line| line.split_whitespace());
-    for word in words {
-        if word.starts_with("root=") || word.starts_with("initrd=") || word.starts_with("imgforge.")
-        {
-            let text = format!("the ramdisk itself says `{word}`: leave it out");
-            cx.problem(at(node, "cmdline").loc, text);
-        }
-    }
-    if let Some(url) = &options.url {
-        let node = at(node, "url");
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
-            let text = "this is no address that starts with http:// or https://";
-            cx.problem(node.loc, text);
-        } else if url.starts_with("https://") && options.root == RootForm::Squashfs {
-            let help = "it asks the root's SHA-256; with `root: initrd` the boot loader fetches everything";
-            cx.wrong(node.loc, "an initrd fetches its root by http:// only", help);
-        }
-    }
-    let plain = |text: &str, more: &str| {
-        let good = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-        !text.is_empty() && text.chars().all(good)
-    };
-    for (module, node) in options.modules.iter().zip(at(node, "modules").items()) {
-        if !plain(module, "_-") {
-            cx.problem(node.loc, "this is no name of a module");
-        }
-    }
-    if let Some(state) = &options.state {
-        let node = at(node, "state");
-        if !plain(&state.label, "_-.") {
-            cx.problem(at(node, "label").loc, "this is no label of a file system");
-        }
-        if !state.to.starts_with('/') || !plain(state.to.trim_matches('/'), "/_-.") {
-            cx.problem(at(node, "to").loc, "this is no directory, such as `/srv`");
+            cx.wrong(node.loc, text, "leave one of them out");
         }
     }
 }

@@ -2,7 +2,6 @@
 //! forms are resolved. The JSON schema and the recipe reference derive from these types.
 
 mod install;
-mod targets;
 
 use std::collections::BTreeMap;
 
@@ -11,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Mirror;
 use crate::machine::Machine;
+use crate::pack::{Filter, Profile};
+use crate::scan::Allow;
+use crate::targets::Targets;
 use crate::units::Span;
 
 pub use install::*;
-pub use targets::*;
 
 pub use crate::steps::{
     Action, Ansible, CloudInit, Files, Manifest, PackageNames, Packages, Puppet, PuppetAgent,
@@ -169,15 +170,30 @@ pub struct Check {
     pub allow: Vec<Allow>,
 }
 
-/// A leftover accepted on purpose.
+/// How the disk is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Pack {
+    /// The profile.
+    pub profile: Profile,
+    /// What comes before the compression.
+    pub filter: Filter,
+}
+
+/// Where `build --publish` publishes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Allow {
-    /// The scan's rule.
-    pub rule: String,
-    /// The path that it may match; default: everywhere.
+pub struct Publish {
+    /// The channel; default: the repository's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// Why it is accepted.
-    pub reason: String,
+    pub channel: Option<String>,
+    /// The repository; default: the only one, or `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Also as qcow2 in simplestreams, for Incus, LXD and Glance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streams: bool,
+    /// How many revisions `repo prune` keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
 }

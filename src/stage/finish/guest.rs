@@ -12,9 +12,11 @@ use crate::scan::Subject;
 use crate::stage::check::{Basis, Gate, GateReport, run_gate};
 use crate::stage::seal::{self, Sealed};
 use crate::stage::{Context, configure};
+use crate::steps::grow;
 use crate::store::Layer;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::targets::Trial;
+use crate::units::Size;
 
 /// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
 pub(super) fn prepare(
@@ -71,6 +73,9 @@ pub(super) fn gate(
     let basis = Basis::of(context.resolved, context.config);
     let mut check: Check = basis.check.clone();
     check.commands.extend(trial.commands.iter().cloned());
+    if trial.grow > Size::bytes(0) {
+        check.commands.push(grow::proof(size));
+    }
     let seed = match trial.seed.is_empty() {
         true => vec![],
         false => vec![seed(&trial.seed, scratch)?],

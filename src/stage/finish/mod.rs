@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
-use crate::recipe::types::{Recipe, Step};
+use crate::recipe::types::Step;
 use crate::scan::Subject;
 use crate::stage::check::{self, Basis, GateReport};
 use crate::stage::plan::{Part, Request};
@@ -16,9 +16,8 @@ use crate::stage::{Context, OfSealed, Stage, inputs};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::targets::{
-    self, About, ArtifactRecord, LeftoverPolicy, SystemDisk, Target, TargetContext, proven,
+    self, About, ArtifactRecord, LeftoverPolicy, SystemDisk, TargetContext, Wanted, proven,
 };
-use crate::units::Size;
 
 /// What the stage reports, of each target.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,8 +51,8 @@ pub const STAGE: Stage = Stage {
     below: "the sealed disk",
     parts,
     inputs: depends_on,
-    needs: |recipe, part| match part {
-        Part::Target(target) if boots(target, recipe) => check::GUESTS,
+    needs: |_, part| match part {
+        Part::Target(target) if target.guests() > 0 => check::GUESTS,
         _ => &[],
     },
     has: Store::has::<Finished>,
@@ -62,15 +61,10 @@ pub const STAGE: Stage = Stage {
 /// The targets that the recipe has and the command line wants.
 fn parts(request: &Request<'_>) -> Vec<Part> {
     let only = request.targets;
-    targets::wanted(&request.resolved.recipe.targets)
-        .filter(|target| only.is_empty() || only.iter().any(|name| name == target.name))
+    let all = request.resolved.recipe.targets.wanted().into_iter();
+    all.filter(|target| only.is_empty() || only.iter().any(|name| name == target.name))
         .map(Part::Target)
         .collect()
-}
-
-/// Whether guests boot while a target is made.
-fn boots(target: &Target, recipe: &Recipe) -> bool {
-    target.trial.is_some() || !(target.steps)(&recipe.targets).is_empty()
 }
 
 /// Inputs of one target.
@@ -88,12 +82,11 @@ fn depends_on(request: &Request<'_>, part: &Part) -> Result<Inputs> {
     let mut inputs = request.begin(&STAGE, target.version);
     inputs.value("target", target.name);
     let name = format!("targets.{}", target.name);
-    let options = (target.options)(&recipe.targets).unwrap_or_default();
-    inputs.fields(&name, &options);
+    inputs.fields(&name, &target.written);
     inputs.value("summary", &recipe.summary);
-    let steps = (target.steps)(&recipe.targets);
+    let steps = target.options.steps();
     let basis = Basis::of(resolved, request.config);
-    basis.add_to(&mut inputs, boots(target, recipe));
+    basis.add_to(&mut inputs, target.guests() > 0);
     for (index, each) in steps.iter().enumerate() {
         let place = format!("{name}.step[{index}]");
         inputs::step(&mut inputs, resolved, &place, each, digests)?;
@@ -135,11 +128,11 @@ pub fn run(
     context: &Context<'_>,
     source: &SystemDisk,
     sealed: &Layer<Sealed>,
-    target: &Target,
+    target: &Wanted,
 ) -> Result<Finished> {
     let recipe = context.recipe();
     let scratch = context.scratch()?;
-    let steps = (target.steps)(&recipe.targets);
+    let steps = target.options.steps();
     let subject = check::subject_with(context, sealed, &steps)?;
     let about = about(context, sealed);
     let below = TargetContext {
@@ -161,7 +154,7 @@ pub fn run(
         ..below
     };
     targets::ask(target, &site)?;
-    let mut made = targets::make(target, &site, &recipe.targets, Some(sealed.digest()?))?;
+    let mut made = targets::make(target, &site, Some(sealed.digest()?))?;
     let report = run_trial(context, target, &site, &subject, &mut made)?;
     for told in &made {
         if !told.proof.as_ref().is_some_and(targets::Proof::passed) {
@@ -185,14 +178,14 @@ pub fn run(
 fn prepared(
     context: &Context<'_>,
     sealed: &Layer<Sealed>,
-    target: &Target,
+    target: &Wanted,
     below: &TargetContext<'_>,
     steps: &[Step],
 ) -> Result<Option<SystemDisk>> {
     if steps.is_empty() {
         return Ok(None);
     }
-    targets::preflight(target, below, &context.recipe().targets)?;
+    targets::preflight(target, below)?;
     let inside = below.source.guests();
     let disk = guest::prepare(context, sealed, steps, below.scratch)?;
     drop(inside);
@@ -204,17 +197,16 @@ fn prepared(
 /// The gate of what holds another disk than the sealed one; its report.
 fn run_trial(
     context: &Context<'_>,
-    target: &Target,
+    target: &Wanted,
     site: &TargetContext<'_>,
     subject: &Subject,
     made: &mut [ArtifactRecord],
 ) -> Result<Option<GateReport>> {
-    let (Some(trial), Some(first)) = (target.trial, made.first()) else {
+    let (Some(trial), Some(first)) = (target.options.trial(site.about), made.first()) else {
         return Ok(None);
     };
     let disk = disk_of(site, first)?;
     let size = targets::size_of(&disk, "qcow2")?;
-    let trial = trial(&context.recipe().targets, site.about, Size::bytes(size));
     let inside = site.source.guests();
     let report = guest::gate(context, subject, &trial, (&disk, size), site.scratch)?;
     drop(inside);

@@ -11,10 +11,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::{Docker, Layer};
 use crate::error::{Context as _, Result};
 use crate::host::space::Frugal;
 use crate::machine::Arch;
-use crate::recipe::types::{Docker, Layer};
 use crate::targets::About;
 
 /// Where a program is looked for.

@@ -8,35 +8,31 @@ mod layout;
 pub(super) mod run;
 pub(super) mod strip;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::gzip::Gzip;
 use super::tree::{Node, Tree};
-use super::{CheckKind, MadeFile, PassedCheck, Target, TargetContext, proven, rootfs};
+use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven, rootfs};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Docker, Layer, Targets};
+use crate::steps::Step;
 use crate::units::Size;
 pub(super) use fits::tell_holes;
 use layout::Blob;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "docker",
-    about: "a container image, as OCI layout and for docker load",
-    version: 2,
-    options: |targets| targets.docker.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        docker: Some(Docker::default()),
-        ..Targets::default()
-    },
+    files: "`.oci.tar`: an OCI layout that `docker load` takes, too; `.rootfs.tar.zst` with `rootfs: true`",
+    proven_by: "`skopeo`; the leftover scan; a command in a machine that has its files (no network)",
     tools: &[
         Tool::QemuImg,
         Tool::Sfdisk,
@@ -44,74 +40,102 @@ pub(super) const TARGET: Target = Target {
         Tool::Supermin,
         Tool::Skopeo,
     ],
-    modules: &[],
-    reads: true,
     memory: Size::mib(1024),
-    steps: |targets| {
-        let docker = targets.docker.as_ref();
-        docker.map_or_else(Vec::new, |docker| docker.configure.clone())
-    },
-    trial: None,
-    make,
+    ..Target::new("docker", 2)
 };
+
+/// `targets: {docker: …}`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Docker {
+    /// The image's name in archives, as `acme/web`; default: the recipe's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Command of the container.
+    pub cmd: Vec<String>,
+    /// What the command is given to, if not executed itself.
+    pub entrypoint: Vec<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// User that runs the command: a name or a number, possibly with `:GROUP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Labels, beside those that tell what the image is.
+    pub labels: BTreeMap<String, String>,
+    /// How the layer is compressed.
+    pub compression: Layer,
+    /// Also the root file system as a plain `NAME-VERSION.rootfs.tar.zst`.
+    pub rootfs: bool,
+    /// Steps of this target.
+    pub configure: Vec<Step>,
+}
+
+/// How a container's layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// What every client reads.
+    #[default]
+    Gzip,
+    /// Smaller and quicker; not for umoci, nor for Docker before version 23.
+    Zstd,
+}
+
+impl Options for Docker {
+    fn own_steps(&self) -> &[Step] {
+        &self.configure
+    }
+
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let tree = site.source.tree(site.ui)?;
+        let nodes = strip::strip(&tree.nodes, &[]);
+        fits::no_whiteouts(&nodes)?;
+        tell_holes(site, &nodes);
+        let shell = shell(&nodes)?;
+        site.ui.step("archiving the files");
+        let path = site.scratch.join("layer");
+        let blob = write_layer(&tree, &nodes, site.about.created, self.compression, &path)?;
+        let config = layout::config(self, site.about, site.machine.arch, &blob, shell);
+        let reference = layout::reference(self, site.about);
+        let file = site.file("oci.tar");
+        let archive = site.dir.join(&file);
+        site.ui.step(format!("writing {file}"));
+        let compression = self.compression;
+        let created = site.about.created;
+        let digest = layout::write(
+            &archive,
+            (&blob, &path),
+            compression,
+            &config,
+            &reference,
+            created,
+        )?;
+        let mut proof = vec![];
+        if site.proving {
+            proof.extend(read_by_others(site, &archive, &digest)?);
+            proof.extend(scanned(site, &path, compression)?);
+            proof.push(run::try_out(site, &path, compression, &config)?);
+        }
+        std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+        let mut made = vec![MadeFile {
+            file,
+            format: "oci-archive",
+            about: [
+                ("reference".to_owned(), reference),
+                ("digest".to_owned(), format!("sha256:{digest}")),
+            ]
+            .into(),
+            proof: proof.clone(),
+        }];
+        if self.rootfs {
+            made.push(plain(site, &tree, &nodes, &blob, proof)?);
+        }
+        Ok(made)
+    }
+}
 
 /// Level of zstd: a good balance for files that are written once.
 const ZSTD: i32 = 9;
-
-fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
-    let default = Docker::default();
-    let options = targets.docker.as_ref().unwrap_or(&default);
-    let tree = site.source.tree(site.ui)?;
-    let nodes = strip::strip(&tree.nodes, &[]);
-    fits::no_whiteouts(&nodes)?;
-    tell_holes(site, &nodes);
-    let shell = shell(&nodes)?;
-    site.ui.step("archiving the files");
-    let path = site.scratch.join("layer");
-    let blob = write_layer(
-        &tree,
-        &nodes,
-        site.about.created,
-        options.compression,
-        &path,
-    )?;
-    let config = layout::config(options, site.about, site.machine.arch, &blob, shell);
-    let reference = layout::reference(options, site.about);
-    let file = site.file("oci.tar");
-    let archive = site.dir.join(&file);
-    site.ui.step(format!("writing {file}"));
-    let compression = options.compression;
-    let created = site.about.created;
-    let digest = layout::write(
-        &archive,
-        (&blob, &path),
-        compression,
-        &config,
-        &reference,
-        created,
-    )?;
-    let mut proof = vec![];
-    if site.proving {
-        proof.extend(read_by_others(site, &archive, &digest)?);
-        proof.extend(scanned(site, &path, compression)?);
-        proof.push(run::try_out(site, &path, compression, &config)?);
-    }
-    std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-    let mut made = vec![MadeFile {
-        file,
-        format: "oci-archive",
-        about: [
-            ("reference".to_owned(), reference),
-            ("digest".to_owned(), format!("sha256:{digest}")),
-        ]
-        .into(),
-        proof: proof.clone(),
-    }];
-    if options.rootfs {
-        made.push(plain(site, &tree, &nodes, &blob, proof)?);
-    }
-    Ok(made)
-}
 
 /// The root file system alone. It is proven what the container's layer is, if it is the same.
 fn plain(

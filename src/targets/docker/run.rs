@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::Layer;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::exec::Program;
-use crate::recipe::types::Layer;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven, rootfs};
 
 /// What a container says that runs.

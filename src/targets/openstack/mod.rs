@@ -8,43 +8,135 @@ mod steps;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::convert::{Form, convert, info};
-use super::qcow2::form;
+use super::convert::{convert, info};
+use super::qcow2::{Clusters, form};
 use super::tree::Tree;
-use super::{About, CheckKind, MadeFile, Target, TargetContext, Trial, proven};
+use super::{About, CheckKind, MadeFile, Options, Target, TargetContext, Trial, proven, raw};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::tools::Tool;
-use crate::recipe::grow;
-use crate::recipe::types::{Clusters, OpenStack, Targets};
+use crate::steps::Step;
 use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "openstack",
-    about: "a disk for Glance with cloud-init, and how to upload it",
-    version: 4,
-    options: |targets| targets.openstack.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        openstack: Some(OpenStack::default()),
-        ..Targets::default()
-    },
+    files: "`.openstack.qcow2` (`compression: none`: `.openstack.raw`), `.openstack.json`",
+    proven_by: "`qemu-img check`, `compare`; in a recipe the leftover scan and two boots with a NoCloud seed",
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::MkfsFat, Tool::Mcopy],
     modules: &[&["virtio_blk", "virtio_scsi"], &["virtio_net"]],
-    reads: true,
     memory: Size::mib(1536),
-    steps: |targets| {
-        targets
-            .openstack
-            .as_ref()
-            .map_or_else(Vec::new, steps::steps)
-    },
-    trial: Some(trial),
-    make,
+    ..Target::new("openstack", 4)
 };
+
+/// `targets: {openstack: …}`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct OpenStack {
+    /// Image properties, beside those that tell what the image is.
+    pub properties: BTreeMap<String, String>,
+    /// How the disk is compressed; `none` is a raw disk, for Ceph.
+    pub compression: Clusters,
+    /// The account that cloud-init makes; default: the distribution's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Steps of this target.
+    pub configure: Vec<Step>,
+}
+
+impl Options for OpenStack {
+    fn own_steps(&self) -> &[Step] {
+        &self.configure
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        steps::steps(self)
+    }
+
+    /// A machine with a seed of its own and a larger disk: what cloud-init made of it.
+    fn trial(&self, about: &About) -> Option<Trial> {
+        let user = user(self, about);
+        let data = json!({"ssh_authorized_keys": [KEY]});
+        let meta = json!({"instance-id": "imgforge-trial-1", "local-hostname": HOST});
+        Some(Trial {
+            seed: vec![
+                ("user-data".into(), format!("#cloud-config\n{data}\n")),
+                ("meta-data".into(), format!("{meta}\n")),
+            ],
+            commands: vec![
+                // 2 tells of a warning that the image's own configuration may give.
+                "cloud-init status --wait >/dev/null || [ $? -eq 2 ]".into(),
+                "cloud-init status --long || true; cloud-init status | grep -q 'status: done'"
+                    .into(),
+                format!("[ \"$(uname -n)\" = {HOST} ]"),
+                format!("grep -qF '{KEY}' ~{user}/.ssh/authorized_keys"),
+                format!("id {user}"),
+                format!("su -s /bin/sh {user} -c 'sudo -n true'"),
+            ],
+            grow: Size::gib(2),
+        })
+    }
+
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let tree = site.source.tree(site.ui)?;
+        if !PROGRAMS.iter().any(|path| tree.get(path).is_some()) {
+            return Err(Error::usage("the image has no cloud-init")
+                .hint("`targets: {openstack: {}}` in a recipe installs it"));
+        }
+        let (end, kind) = match self.compression {
+            Clusters::None => ("openstack.raw", raw::FORM),
+            other => ("openstack.qcow2", form(other)),
+        };
+        let file = site.file(end);
+        let mut proof = convert(site, None, kind, &file)?;
+        // What was compared is the disk with this target's own steps, which has to be tried itself.
+        for each in &mut proof {
+            each.part = CheckKind::Validated;
+        }
+        let path = site.dir.join(&file);
+        let size = info(&path, kind.format)?.virtual_size;
+        let mut manifest = Manifest {
+            name: site.about.name.clone(),
+            version: site.about.version.clone(),
+            sha512: digest::file_sha512(&path)?,
+            disk_format: kind.format.to_owned(),
+            min_disk: size.div_ceil(1 << 30),
+            min_ram: site.machine.memory.as_bytes().div_ceil(1 << 20),
+            properties: properties(site, self, &tree),
+            create: String::new(),
+            file,
+        };
+        manifest.create = create_line(&manifest);
+        let name = site.file("openstack.json");
+        let text = format!("{:#}\n", json!(manifest));
+        std::fs::write(site.dir.join(&name), text).doing(|| format!("writing {name}"))?;
+        let words = [
+            ("min-disk".to_owned(), manifest.min_disk.to_string()),
+            ("min-ram".to_owned(), manifest.min_ram.to_string()),
+            ("user".to_owned(), user(self, site.about).to_owned()),
+        ];
+        Ok(vec![
+            MadeFile {
+                file: manifest.file,
+                format: kind.format,
+                about: words.into(),
+                proof,
+            },
+            MadeFile {
+                file: name,
+                format: "openstack-manifest",
+                about: [].into(),
+                proof: vec![
+                    proven(CheckKind::Validated, "imgforge"),
+                    proven(CheckKind::Words, "imgforge"),
+                ],
+            },
+        ])
+    }
+}
 
 /// What cloud-init's program is called on the disk.
 const PROGRAMS: [&str; 2] = ["usr/bin/cloud-init", "bin/cloud-init"];
@@ -67,32 +159,6 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIeNrTv1b9lIbbI8ppYmvGSMr
 
 /// The host name of the machine that tries the image out.
 const HOST: &str = "imgforge-trial";
-
-/// A machine with a seed of its own and a larger disk: what cloud-init made of it.
-fn trial(targets: &Targets, about: &About, size: Size) -> Trial {
-    let default = OpenStack::default();
-    let options = targets.openstack.as_ref().unwrap_or(&default);
-    let user = user(options, about);
-    let data = json!({"ssh_authorized_keys": [KEY]});
-    let meta = json!({"instance-id": "imgforge-trial-1", "local-hostname": HOST});
-    Trial {
-        seed: vec![
-            ("user-data".into(), format!("#cloud-config\n{data}\n")),
-            ("meta-data".into(), format!("{meta}\n")),
-        ],
-        commands: vec![
-            // 2 tells of a warning that the image's own configuration may give.
-            "cloud-init status --wait >/dev/null || [ $? -eq 2 ]".into(),
-            "cloud-init status --long || true; cloud-init status | grep -q 'status: done'".into(),
-            format!("[ \"$(uname -n)\" = {HOST} ]"),
-            format!("grep -qF '{KEY}' ~{user}/.ssh/authorized_keys"),
-            format!("id {user}"),
-            format!("su -s /bin/sh {user} -c 'sudo -n true'"),
-            grow::proof(size.as_bytes()),
-        ],
-        grow: Size::gib(2),
-    }
-}
 
 /// What is uploaded, and what Glance is told about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,72 +183,6 @@ pub struct Manifest {
     /// The line that uploads it.
     pub create: String,
 }
-
-fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
-    let default = OpenStack::default();
-    let options = targets.openstack.as_ref().unwrap_or(&default);
-    let tree = site.source.tree(site.ui)?;
-    if !PROGRAMS.iter().any(|path| tree.get(path).is_some()) {
-        return Err(Error::usage("the image has no cloud-init")
-            .hint("`targets: {openstack: {}}` in a recipe installs it"));
-    }
-    let (end, kind) = match options.compression {
-        Clusters::None => ("openstack.raw", RAW),
-        other => ("openstack.qcow2", form(other)),
-    };
-    let file = site.file(end);
-    let mut proof = convert(site, None, kind, &file)?;
-    // What was compared is the disk with this target's own steps, which has to be tried itself.
-    for each in &mut proof {
-        each.part = CheckKind::Validated;
-    }
-    let path = site.dir.join(&file);
-    let size = info(&path, kind.format)?.virtual_size;
-    let mut manifest = Manifest {
-        name: site.about.name.clone(),
-        version: site.about.version.clone(),
-        sha512: digest::file_sha512(&path)?,
-        disk_format: kind.format.to_owned(),
-        min_disk: size.div_ceil(1 << 30),
-        min_ram: site.machine.memory.as_bytes().div_ceil(1 << 20),
-        properties: properties(site, options, &tree),
-        create: String::new(),
-        file,
-    };
-    manifest.create = create_line(&manifest);
-    let name = site.file("openstack.json");
-    let text = format!("{:#}\n", json!(manifest));
-    std::fs::write(site.dir.join(&name), text).doing(|| format!("writing {name}"))?;
-    let words = [
-        ("min-disk".to_owned(), manifest.min_disk.to_string()),
-        ("min-ram".to_owned(), manifest.min_ram.to_string()),
-        ("user".to_owned(), user(options, site.about).to_owned()),
-    ];
-    Ok(vec![
-        MadeFile {
-            file: manifest.file,
-            format: kind.format,
-            about: words.into(),
-            proof,
-        },
-        MadeFile {
-            file: name,
-            format: "openstack-manifest",
-            about: [].into(),
-            proof: vec![
-                proven(CheckKind::Validated, "imgforge"),
-                proven(CheckKind::Words, "imgforge"),
-            ],
-        },
-    ])
-}
-
-const RAW: Form = Form {
-    format: "raw",
-    options: "",
-    compressed: false,
-    checked: false,
-};
 
 /// What the image is, in Glance's own words; the recipe's win.
 fn properties(

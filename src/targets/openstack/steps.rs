@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::OpenStack;
 use crate::access::Mode;
-use crate::recipe::grow;
-use crate::recipe::types::{Action, Files, OpenStack, PackageNames, Packages, Shell, Source, Step};
+use crate::steps::{Action, Files, PackageNames, Packages, Shell, Source, Step, grow};
 
 /// Where cloud-init is told what this image is; its files sort, and the last one wins.
 const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";

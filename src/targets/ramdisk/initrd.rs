@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::cpio::{Cpio, Kind, LARGEST, padding};
 use super::kernel::{CARDS, Kernel, NETWORK, ROOT};
+use super::options::{Ramdisk, RootForm, Verify};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::find;
 use crate::host::space::Frugal;
-use crate::recipe::types::{Ramdisk, RootForm, Verify};
 use crate::targets::gzip::Gzip;
 use crate::targets::tree::Tree;
 use crate::units::Size;

@@ -7,6 +7,7 @@
 mod cpio;
 mod initrd;
 mod kernel;
+mod options;
 mod squashfs;
 mod trial;
 mod words;
@@ -15,31 +16,26 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::tree::Tree;
-use super::{CheckKind, MadeFile, PassedCheck, Target, TargetContext, proven};
+use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven};
 use crate::digest;
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
-use crate::recipe::types::{Ramdisk, RootForm, Targets};
+use crate::steps::Step;
 use crate::units::Size;
+use crate::yaml::checker::Checker;
+use crate::yaml::node::Node;
 use initrd::{Member, Memory, Root};
 use kernel::Kernel;
+pub use options::{Ramdisk, RootForm, StateDisk};
 use words::Names;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "ramdisk",
-    about: "kernel, initrd and root for machines without a disk",
-    version: 3,
-    options: |targets| targets.ramdisk.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        ramdisk: Some(Ramdisk::default()),
-        ..Targets::default()
-    },
+    files: "`.vmlinuz`, `.initrd`, `.squashfs`; `.boot.ipxe`, `.grub.cfg`, `.SHA256SUMS`, `.ramdisk.json`",
+    proven_by: "`unsquashfs`; the leftover scan; a boot without a disk, with the minimum of memory",
     tools: &[
         Tool::QemuImg,
         Tool::Sfdisk,
@@ -56,66 +52,68 @@ pub(super) const TARGET: Target = Target {
         &["loop"],
         &["virtio_net", "e1000"],
     ],
-    reads: true,
     memory: Size::mib(2048),
-    steps: |targets| {
-        let ramdisk = targets.ramdisk.as_ref();
-        ramdisk.map_or_else(Vec::new, |ramdisk| ramdisk.configure.clone())
-    },
-    trial: None,
-    make,
+    ..Target::new("ramdisk", 3)
 };
+
+impl Options for Ramdisk {
+    fn own_steps(&self) -> &[Step] {
+        &self.configure
+    }
+
+    fn check(&self, cx: &mut Checker<'_>, node: &Node) {
+        options::check(cx, self, node);
+    }
+
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let tree = site.source.tree(site.ui)?;
+        let kernel = Kernel::choose(&tree, site.machine.arch, &self.modules)?;
+        if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
+            let text = format!(
+                "the kernel {} drives virtual machines only; others need the generic kernel",
+                kernel.release
+            );
+            site.ui.ui().warning(text);
+        }
+        // What the kernel's modules lack is told before the long work.
+        let members = initrd::members(&tree, &kernel, self)?;
+        let (root, nodes) = root(site, &tree, &kernel, self)?;
+        let names = Names {
+            kernel: site.file(site.machine.arch.kernel_file()),
+            initrd: site.file("initrd"),
+            root: (self.root == RootForm::Squashfs).then(|| site.file("squashfs")),
+        };
+        copy(&tree, &kernel, &site.dir.join(&names.kernel))?;
+        let memory = initrd(site, &kernel, self, &names, &members, &root)?;
+        let cmdline = words::cmdline(self, site.machine.arch, selinux(&tree));
+        let mut proof = vec![];
+        if site.proving {
+            proof.push(squashfs::complete(&nodes, &root)?);
+            proof.extend(squashfs::scanned(site, &tree, &nodes)?);
+            if let Some(gate) = &site.gate {
+                gate.judge(crate::scan::tar(&scannable(&members)?[..], gate.subject)?)?;
+            }
+            let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+            proof.push(trial::boot(
+                site,
+                &trial::Boot {
+                    files: [&names.kernel, &names.initrd],
+                    cmdline: &cmdline,
+                    memory: memory.minimum,
+                    systemd: systemd.iter().any(|path| tree.get(path).is_some()),
+                    virtio: kernel.has("virtio_net"),
+                },
+            )?);
+        }
+        if names.root.is_none() {
+            std::fs::remove_file(&root).doing(|| format!("removing {}", root.display()))?;
+        }
+        written(site, self, &names, &kernel, &cmdline, memory, proof)
+    }
+}
 
 /// Drivers that only kernels for every machine have.
 const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
-
-fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
-    let default = Ramdisk::default();
-    let options = targets.ramdisk.as_ref().unwrap_or(&default);
-    let tree = site.source.tree(site.ui)?;
-    let kernel = Kernel::choose(&tree, site.machine.arch, &options.modules)?;
-    if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
-        let text = format!(
-            "the kernel {} drives virtual machines only; others need the generic kernel",
-            kernel.release
-        );
-        site.ui.ui().warning(text);
-    }
-    // What the kernel's modules lack is told before the long work.
-    let members = initrd::members(&tree, &kernel, options)?;
-    let (root, nodes) = root(site, &tree, &kernel, options)?;
-    let names = Names {
-        kernel: site.file(site.machine.arch.kernel_file()),
-        initrd: site.file("initrd"),
-        root: (options.root == RootForm::Squashfs).then(|| site.file("squashfs")),
-    };
-    copy(&tree, &kernel, &site.dir.join(&names.kernel))?;
-    let memory = initrd(site, &kernel, options, &names, &members, &root)?;
-    let cmdline = words::cmdline(options, site.machine.arch, selinux(&tree));
-    let mut proof = vec![];
-    if site.proving {
-        proof.push(squashfs::complete(&nodes, &root)?);
-        proof.extend(squashfs::scanned(site, &tree, &nodes)?);
-        if let Some(gate) = &site.gate {
-            gate.judge(crate::scan::tar(&scannable(&members)?[..], gate.subject)?)?;
-        }
-        let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
-        proof.push(trial::boot(
-            site,
-            &trial::Boot {
-                files: [&names.kernel, &names.initrd],
-                cmdline: &cmdline,
-                memory: memory.minimum,
-                systemd: systemd.iter().any(|path| tree.get(path).is_some()),
-                virtio: kernel.has("virtio_net"),
-            },
-        )?);
-    }
-    if names.root.is_none() {
-        std::fs::remove_file(&root).doing(|| format!("removing {}", root.display()))?;
-    }
-    written(site, options, &names, &kernel, &cmdline, memory, proof)
-}
 
 /// Whether the image's policy wants labels, which no squashfs of ours has.
 fn selinux(tree: &Tree) -> bool {

@@ -3,11 +3,11 @@
 use std::io::{self, BufWriter, PipeWriter};
 use std::path::Path;
 
+use super::StateDisk;
 use super::kernel::Kernel;
 use crate::error::{Context as _, Error, Result};
 use crate::fstab;
 use crate::host::exec::Program;
-use crate::recipe::types::StateDisk;
 use crate::targets::rootfs::{self, NO_INODE};
 use crate::targets::tree::{Content, Kind, Node, Tree};
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};

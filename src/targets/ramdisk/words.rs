@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::{Ramdisk, RootForm};
 use crate::machine::Arch;
-use crate::recipe::types::{Ramdisk, RootForm};
 
 /// What the command line says if the recipe says nothing.
 fn usual(arch: Arch) -> String {

@@ -8,51 +8,132 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::convert::{convert, info};
-use super::qcow2::form;
+use super::qcow2::{Clusters, form};
 use super::tree::Tree;
 use super::vmdk;
-use super::{About, CheckKind, DISK, MadeFile, Target, TargetContext, Trial, kernel, proven};
+use super::{
+    About, CheckKind, DISK, MadeFile, Options, Target, TargetContext, Trial, kernel, proven,
+};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::machine::Arch;
-use crate::recipe::types::{Clusters, Targets, Vagrant, VagrantProvider};
+use crate::steps::Step;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::units::Size;
+use crate::yaml::checker::{Checker, at};
+use crate::yaml::node::Node;
 use words::Machine;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "vagrant",
-    about: "boxes for libvirt and VirtualBox",
-    version: 3,
-    options: |targets| targets.vagrant.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        vagrant: Some(Vagrant::default()),
-        ..Targets::default()
-    },
+    files: "`.libvirt.box`, `.virtualbox.box`",
+    proven_by: "`qemu-img check`, `compare`; `tar`; in a recipe the leftover scan and two boots with a login",
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Supermin],
     modules: LIBVIRT,
-    reads: true,
     memory: Size::mib(1536),
-    steps: |targets| {
-        let vagrant = targets.vagrant.as_ref();
-        vagrant.map_or_else(Vec::new, steps::steps)
-    },
-    trial: Some(trial),
-    make,
+    ..Target::new("vagrant", 3)
 };
 
-/// What the box for VirtualBox needs, if a recipe asks for it by name.
-pub(super) fn modules(targets: &Targets) -> Option<(&'static str, kernel::Groups)> {
-    let options = targets.vagrant.as_ref()?;
-    let asked = options.providers.contains(&VagrantProvider::Virtualbox);
-    asked.then_some(("vagrant (virtualbox)", VIRTUALBOX))
+/// `targets: {vagrant: …}`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Vagrant {
+    /// Providers: `libvirt`, `virtualbox`.
+    pub providers: Vec<VagrantProvider>,
+    /// Steps of this target.
+    pub configure: Vec<Step>,
+}
+
+/// A Vagrant provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VagrantProvider {
+    /// vagrant-libvirt.
+    Libvirt,
+    /// VirtualBox.
+    Virtualbox,
+}
+
+impl Options for Vagrant {
+    fn own_steps(&self) -> &[Step] {
+        &self.configure
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        steps::steps(self)
+    }
+
+    /// What the box for VirtualBox needs, if a recipe asks for it by name.
+    fn modules(&self) -> Option<(&'static str, kernel::Groups)> {
+        let asked = self.providers.contains(&VagrantProvider::Virtualbox);
+        asked.then_some(("vagrant (virtualbox)", VIRTUALBOX))
+    }
+
+    fn check(&self, cx: &mut Checker<'_>, node: &Node) {
+        let nodes = at(node, "providers").items();
+        for (index, (provider, node)) in self.providers.iter().zip(nodes).enumerate() {
+            if self.providers[..index].contains(provider) {
+                cx.problem(node.loc, "this provider is listed twice");
+            }
+        }
+    }
+
+    /// The parts of a login as Vagrant's, with a key of the trial's own: nobody else's login works in
+    /// a machine that has no address.
+    fn trial(&self, _: &About) -> Option<Trial> {
+        let key = "/run/imgforge-trial.key";
+        let has = |key: &&str| format!("grep -qxF '{key}' ~vagrant/.ssh/authorized_keys");
+        let mut commands: Vec<String> = account::KEYS.iter().map(has).collect();
+        commands.extend([
+            "[ \"$(stat -c %a ~vagrant/.ssh/authorized_keys)\" = 600 ]".to_owned(),
+            "PATH=$PATH:/usr/sbin sshd -T | grep -qix 'usedns no'".to_owned(),
+            "su -s /bin/sh vagrant -c 'sudo -n true'".to_owned(),
+            format!(
+                "if command -v ssh; then ssh-keygen -q -t ed25519 -N '' -f {key} && \
+                 cat {key}.pub >>~vagrant/.ssh/authorized_keys && \
+                 [ \"$(ssh -i {key} -o BatchMode=yes -o StrictHostKeyChecking=no \
+                 -o UserKnownHostsFile=/dev/null vagrant@127.0.0.1 sudo -n id -u)\" = 0 ]; fi"
+            ),
+        ]);
+        Some(Trial {
+            seed: vec![],
+            commands,
+            grow: Size::bytes(0),
+        })
+    }
+
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let tree = site.source.tree(site.ui)?;
+        for (programs, package) in NEEDED {
+            if !programs.iter().any(|path| tree.get(path).is_some()) {
+                return Err(Error::usage(format!(
+                    "the image has no {package}, without which Vagrant cannot use it"
+                ))
+                .hint(format!("add {package} to `packages`")));
+            }
+        }
+        let providers = providers(self, site.machine.arch, &tree)?;
+        let disk = edited(site)?;
+        let shared = site.scratch.join("edited");
+        std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
+        let source = site.source.derived(disk, shared);
+        let site = TargetContext {
+            source: &source,
+            ..*site
+        };
+        let additions = ADDITIONS.iter().any(|path| tree.get(path).is_some());
+        providers
+            .into_iter()
+            .map(|provider| one(&site, provider, additions))
+            .collect()
+    }
 }
 
 /// The machines of vagrant-libvirt.
@@ -76,58 +157,6 @@ const ADDITIONS: &[&str] = &[
     "usr/bin/mount.vboxsf",
     "sbin/mount.vboxsf",
 ];
-
-/// The parts of a login as Vagrant's, with a key of the trial's own: nobody else's login works in
-/// a machine that has no address.
-fn trial(_: &Targets, _: &About, _: Size) -> Trial {
-    let key = "/run/imgforge-trial.key";
-    let has = |key: &&str| format!("grep -qxF '{key}' ~vagrant/.ssh/authorized_keys");
-    let mut commands: Vec<String> = account::KEYS.iter().map(has).collect();
-    commands.extend([
-        "[ \"$(stat -c %a ~vagrant/.ssh/authorized_keys)\" = 600 ]".to_owned(),
-        "PATH=$PATH:/usr/sbin sshd -T | grep -qix 'usedns no'".to_owned(),
-        "su -s /bin/sh vagrant -c 'sudo -n true'".to_owned(),
-        format!(
-            "if command -v ssh; then ssh-keygen -q -t ed25519 -N '' -f {key} && \
-             cat {key}.pub >>~vagrant/.ssh/authorized_keys && \
-             [ \"$(ssh -i {key} -o BatchMode=yes -o StrictHostKeyChecking=no \
-             -o UserKnownHostsFile=/dev/null vagrant@127.0.0.1 sudo -n id -u)\" = 0 ]; fi"
-        ),
-    ]);
-    Trial {
-        seed: vec![],
-        commands,
-        grow: Size::bytes(0),
-    }
-}
-
-fn make(site: &TargetContext<'_>, targets: &Targets) -> Result<Vec<MadeFile>> {
-    let default = Vagrant::default();
-    let options = targets.vagrant.as_ref().unwrap_or(&default);
-    let tree = site.source.tree(site.ui)?;
-    for (programs, package) in NEEDED {
-        if !programs.iter().any(|path| tree.get(path).is_some()) {
-            return Err(Error::usage(format!(
-                "the image has no {package}, without which Vagrant cannot use it"
-            ))
-            .hint(format!("add {package} to `packages`")));
-        }
-    }
-    let providers = providers(options, site.machine.arch, &tree)?;
-    let disk = edited(site)?;
-    let shared = site.scratch.join("edited");
-    std::fs::create_dir(&shared).doing(|| format!("making {}", shared.display()))?;
-    let source = site.source.derived(disk, shared);
-    let site = TargetContext {
-        source: &source,
-        ..*site
-    };
-    let additions = ADDITIONS.iter().any(|path| tree.get(path).is_some());
-    providers
-        .into_iter()
-        .map(|provider| one(&site, provider, additions))
-        .collect()
-}
 
 /// The providers that the recipe names, or those whose machines the kernel drives.
 fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantProvider>> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::recipe::types::{Action, PackageNames, Packages, Shell, Step, Vagrant, VagrantProvider};
+use super::{Vagrant, VagrantProvider};
+use crate::steps::{Action, PackageNames, Packages, Shell, Step};
 
 /// Where the distribution packages VirtualBox' guest additions, and the kernel has their half, they
 /// are installed. Everywhere else rsync copies the folder.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::VagrantProvider;
 use crate::machine::Arch;
-use crate::recipe::types::VagrantProvider;
 use crate::targets::{About, ovf};
 
 /// What a box says of its machine.

@@ -2,34 +2,39 @@
 
 mod stream;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::azure::whole;
 use super::convert::prove;
-use super::{MadeFile, PassedCheck, Target, TargetContext};
+use super::{MadeFile, Options, PassedCheck, Target, TargetContext};
 use crate::error::{Context as _, Result};
-use crate::host::tools::Tool;
-use crate::recipe::types::{Targets, Vmdk};
-use crate::units::Size;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
-    name: "vmdk",
-    about: "a compressed disk for VMware and VirtualBox",
-    version: 2,
-    options: |targets| targets.vmdk.as_ref().map(|options| json!(options)),
-    alone: || Targets {
-        vmdk: Some(Vmdk {}),
-        ..Targets::default()
-    },
-    tools: &[Tool::QemuImg, Tool::Sfdisk],
+    files: "`.vmdk`, stream-optimised, for hardware 13",
+    proven_by: "`qemu-img check`, `compare`",
     modules: MODULES,
-    reads: true,
-    memory: Size::mib(256),
-    steps: |_| vec![],
-    trial: None,
-    make,
+    ..Target::new("vmdk", 2)
 };
+
+/// `targets: {vmdk: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Vmdk {}
+
+impl Options for Vmdk {
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("vmdk");
+        let proof = write(site, &file)?;
+        Ok(vec![MadeFile {
+            file,
+            format: "vmdk",
+            about: [].into(),
+            proof,
+        }])
+    }
+}
 
 /// Disk and network of the machines of VMware and VirtualBox.
 pub(super) const MODULES: &[&[&str]] = &[&["mptspi", "vmw_pvscsi", "ahci"], &["e1000"]];
@@ -57,14 +62,3 @@ pub(super) fn write(site: &TargetContext<'_>, name: &str) -> Result<Vec<PassedCh
 
 /// What QEMU calls it.
 pub(super) const FORMAT: &str = "vmdk";
-
-fn make(site: &TargetContext<'_>, _: &Targets) -> Result<Vec<MadeFile>> {
-    let file = site.file("vmdk");
-    let proof = write(site, &file)?;
-    Ok(vec![MadeFile {
-        file,
-        format: "vmdk",
-        about: [].into(),
-        proof,
-    }])
-}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use imgforge::host::exec::Program;
 use imgforge::pack::{BlockCache, Options, Packed, compress, flatten};
-use imgforge::recipe::types::{Filter, Profile};
+use imgforge::pack::{Filter, Profile};
 use imgforge::ui::{StageUi, Ui};
 use imgforge::units::Size;
 use tempfile::TempDir;

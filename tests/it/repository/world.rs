@@ -9,8 +9,8 @@ pub(crate) use imgforge::digest::file_sha512;
 pub(crate) use imgforge::error::{Error, Kind, Result};
 pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detached};
 pub(crate) use imgforge::host::exec::Program;
+pub(crate) use imgforge::pack::Profile;
 pub(crate) use imgforge::pack::{Options, compress};
-pub(crate) use imgforge::recipe::types::Profile;
 pub(crate) use imgforge::repository::{
     Companion, GateProof, Publication, Published, Repository, Settings, Stamp,
 };

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgforge::host::accel::Accel;
 use imgforge::machine::Machine;
-use imgforge::recipe::types::{Ramdisk, RootForm, StateDisk, Targets};
-use imgforge::targets::{self, About, SystemDisk, TargetContext};
+use imgforge::targets::{
+    self, About, Ramdisk, RootForm, StateDisk, SystemDisk, TargetContext, Targets,
+};
 use imgforge::ui::Ui;
 
 use super::diskless::{boot, machine};
@@ -219,7 +220,6 @@ fn one_initrd_holds_everything() {
         scratch: &scratch,
         ui: &ui,
     };
-    let ramdisk = targets::find("ramdisk").unwrap();
     let over = AtomicBool::new(false);
     let (made, seen) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
@@ -234,7 +234,7 @@ fn one_initrd_holds_everything() {
             }
             false
         });
-        let made = targets::make(ramdisk, &site, &targets, Some("sealed"));
+        let made = targets::make(&targets.wanted()[0], &site, Some("sealed"));
         over.store(true, Ordering::Relaxed);
         (made, watch.join().unwrap())
     });

@@ -1,6 +1,6 @@
 //! `machine: {grow: true}`: a root that takes the whole of a larger disk, at each boot.
 
-use super::types::{Action, PackageNames, Packages, Shell, Step, When};
+use super::{Action, PackageNames, Packages, Shell, Step, When};
 
 /// Installs the service; what the root's volume group has free now was left free on purpose.
 const SERVICE: &str = concat!(
