@@ -1,12 +1,14 @@
 //! Who else than this user can change a file, and with it what imgforge does.
 
+use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstatfs, major, minor, openat};
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, major, minor, openat, readlinkat};
 
 use super::opened;
 use crate::host::exec::quote;
@@ -25,6 +27,7 @@ pub struct Owners {
 pub struct Seen {
     data: Metadata,
     teller: Teller,
+    target: Option<PathBuf>,
 }
 
 /// Who says what there is on a file system, its owners and modes.
@@ -44,19 +47,7 @@ impl Seen {
     /// # Errors
     /// When it cannot be.
     pub fn at(path: &Path) -> io::Result<Self> {
-        Self::opened(path, OFlags::NOFOLLOW)
-    }
-
-    /// What a path leads to.
-    ///
-    /// # Errors
-    /// When it cannot be looked at.
-    pub fn behind(path: &Path) -> io::Result<Self> {
-        Self::opened(path, OFlags::empty())
-    }
-
-    fn opened(path: &Path, more: OFlags) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | more;
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         Self::of(&openat(CWD, path, flags, Mode::empty())?.into())
     }
 
@@ -67,13 +58,22 @@ impl Seen {
     /// When it cannot be told.
     pub fn of(file: &File) -> io::Result<Self> {
         let data = file.metadata()?;
+        let target = match data.is_symlink() {
+            true => Some(readlinkat(file, "", vec![])?.into_bytes()),
+            false => None,
+        };
+        let target = target.map(|bytes| OsString::from_vec(bytes).into());
         let is_fuse = fstatfs(file.as_fd()).map_or(true, |found| found.f_type == FUSE);
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let teller = match is_fuse {
             true => teller(&mounts(), data.dev()),
             false => Teller::Host,
         };
-        Ok(Seen { data, teller })
+        Ok(Seen {
+            data,
+            teller,
+            target,
+        })
     }
 
     /// What an absolute path leads through, from the root directory on, each found in the one before.
@@ -89,6 +89,11 @@ impl Seen {
     /// Owner, mode and kind.
     pub fn data(&self) -> &Metadata {
         &self.data
+    }
+
+    /// Where it leads, if it is a link: as the one that was opened says, whatever has its name now.
+    pub fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
     }
 }
 
@@ -306,6 +311,20 @@ mod tests {
         assert_eq!(fault(&mine, 0o664, false).is_none(), private);
     }
 
+    /// Who owns the directory exchanges the link once it was judged.
+    #[test]
+    fn a_link_leads_where_the_one_that_was_looked_at_does() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        symlink("good", &link).unwrap();
+        let seen = Seen::at(&link).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        symlink("evil", &link).unwrap();
+        assert_eq!(seen.target(), Some(Path::new("good")));
+        assert_eq!(Seen::at(dir.path()).unwrap().target(), None);
+    }
+
     #[test]
     fn a_link_or_a_pipe_is_not_opened() {
         let dir = tempfile::tempdir().unwrap();
@@ -342,7 +361,12 @@ mod tests {
             (Teller::Unknown, true),
         ] {
             let data = Path::new("/").metadata().unwrap();
-            let told = mine.told_by_other(&Seen { data, teller });
+            let target = None;
+            let told = mine.told_by_other(&Seen {
+                data,
+                teller,
+                target,
+            });
             assert_eq!(told.is_some(), is_fault, "{teller:?}");
         }
     }

@@ -130,7 +130,31 @@ const LINKS: usize = 40;
 pub fn named(path: &Path) -> Result<PathBuf> {
     let unreadable =
         |cause: io::Error| Error::usage(format!("{} cannot be read", path.display())).cause(cause);
-    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    follow(path, unreadable, |link, seen| {
+        match Owners::obeyed().fault(link, seen, true) {
+            None => Ok(()),
+            Some(fault) => Err(Error::usage(format!(
+                "{} is not followed: {} is a link of another user",
+                path.display(),
+                link.display()
+            ))
+            .cause(fault.why)
+            .hint("name the file that it leads to, if that is the one you mean")),
+        }
+    })
+}
+
+/// Where a path leads, without links. Each link on the way is given to `judge` by its own path without
+/// links, and followed as it was then.
+///
+/// # Errors
+/// Of `judge`, and of `unreadable` when there is no such file.
+pub fn follow<E>(
+    path: &Path,
+    unreadable: impl Fn(io::Error) -> E,
+    mut judge: impl FnMut(&Path, &Seen) -> Result<(), E>,
+) -> Result<PathBuf, E> {
+    let absolute = std::path::absolute(path).map_err(&unreadable)?;
     let (mut at, mut links) = (PathBuf::new(), 0);
     let words = |path: &Path| -> Vec<PathBuf> {
         let words = path.components().rev();
@@ -143,25 +167,17 @@ pub fn named(path: &Path) -> Result<PathBuf> {
             continue;
         }
         let next = at.join(word);
-        let found = Seen::at(&next).map_err(unreadable)?;
-        if !found.data().is_symlink() {
+        let seen = Seen::at(&next).map_err(&unreadable)?;
+        let Some(target) = seen.target() else {
             at = next;
             continue;
-        }
+        };
+        judge(&next, &seen)?;
         links += 1;
-        if let Some(fault) = Owners::obeyed().fault(&next, &found, true) {
-            return Err(Error::usage(format!(
-                "{} is not followed: {} is a link of another user",
-                path.display(),
-                next.display()
-            ))
-            .cause(fault.why)
-            .hint("name the file that it leads to, if that is the one you mean"));
-        }
         if links > LINKS {
             return Err(unreadable(rustix::io::Errno::LOOP.into()));
         }
-        left.extend(words(&next.read_link().map_err(unreadable)?));
+        left.extend(words(target));
     }
     Ok(at)
 }

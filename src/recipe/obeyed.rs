@@ -9,6 +9,7 @@ use super::config;
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
 use crate::host::ours::{Fault, Owners, Seen};
+use crate::host::taken;
 
 /// The environment variable of `--trust`.
 pub const TRUST: &str = "IMGFORGE_TRUST";
@@ -31,15 +32,19 @@ fn fault(root: &Path, owners: &Owners) -> Option<Fault> {
     // Only of the names in a root that nobody else can change is one that is missing none of theirs.
     let is_missing =
         |path: &Path| Seen::at(path).is_err_and(|cause| cause.kind() == ErrorKind::NotFound);
-    let above = |path: &Path| {
-        let owners = owners.clone().and_of_the_root_directory();
-        owners.fault_at_or_above(path.parent()?)
-    };
-    // Whose a link is, and what it leads to, and what is above that.
+    let whole = owners.clone().and_of_the_root_directory();
+    let above = |path: &Path| whole.fault_at_or_above(path.parent()?);
+    // Whose each link on the way is, what that lies in, and what it all leads to.
     let led = |path: &PathBuf| {
-        at(path, Seen::at(path))
-            .or_else(|| at(path, Seen::behind(path)))
-            .or_else(|| above(&path.canonicalize().ok()?).filter(|_| path.is_symlink()))
+        let unseen = |cause| Fault::unseen(path, &cause);
+        let judge = |link: &Path, _: &Seen| match whole.fault_at_or_above(link) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        };
+        match taken::follow(path, unseen, judge) {
+            Err(fault) => Some(fault),
+            Ok(end) => at(&end, Seen::at(&end)).or_else(|| above(&end)),
+        }
     };
     let names = [config::FILE, "recipes"].map(|name| root.join(name));
     let there = |path: &&PathBuf| !is_missing(path);
@@ -155,10 +160,17 @@ mod tests {
         set(&file, 0o666);
         assert!(Repo::open(&root).is_err());
         set(&file, 0o644);
-        // Who may rename it puts another one there.
-        set(&shared, 0o777);
-        assert!(Repo::open(&root).is_err());
-        set(&shared, 0o755);
-        assert!(Repo::open(&root).is_ok());
+        // Who may rename it puts another one there, or another link that leads to it.
+        let between = dir.path().join("between");
+        create_dir(&between).unwrap();
+        std::os::unix::fs::symlink(&file, between.join("current")).unwrap();
+        std::fs::remove_file(root.join(config::FILE)).unwrap();
+        std::os::unix::fs::symlink(between.join("current"), root.join(config::FILE)).unwrap();
+        for dir in [&shared, &between] {
+            set(dir, 0o777);
+            assert!(Repo::open(&root).is_err(), "{}", dir.display());
+            set(dir, 0o755);
+            assert!(Repo::open(&root).is_ok());
+        }
     }
 }
