@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -70,9 +70,9 @@ impl Confined {
             // Messages name it.
             let program = dir.path().join(qemu.file_name().unwrap_or_default());
             let qemu = exec::quote(&std::path::absolute(qemu)?.to_string_lossy());
-            write(&program, &text("\"${0%/*}\"", &qemu, &[]))?
-                // By size and time libguestfs knows a QEMU that it has asked already.
-                .set_modified(found.modified()?)?;
+            write(&program, &text("\"${0%/*}\"", &qemu, &[]))?;
+            // By size and time libguestfs knows a QEMU that it has asked already.
+            File::open(&program)?.set_modified(found.modified()?)?;
             Ok(Confined {
                 program,
                 _dir: Some(dir),
@@ -95,7 +95,7 @@ impl Confined {
 pub fn for_daemon(program: &Path, runtime: &Path, keys: &[PathBuf]) -> io::Result<()> {
     let quoted = |path: &Path| exec::quote(&path.to_string_lossy());
     let text = text(&quoted(runtime), &quoted(&runtime.join("qemu")), keys);
-    write(program, &text).map(drop)
+    write(program, &text)
 }
 
 /// [`CONFINE`] with words of the shell put in; keys are hidden wherever root has them.
@@ -114,11 +114,8 @@ fn text(runtime: &str, qemu: &str, keys: &[PathBuf]) -> String {
         .replace("@HIDDEN@", &hidden.join(" "))
 }
 
-fn write(program: &Path, text: &str) -> io::Result<File> {
-    let mut file = File::create(program)?;
-    file.write_all(text.as_bytes())?;
-    file.set_permissions(fs::Permissions::from_mode(0o755))?;
-    Ok(file)
+fn write(program: &Path, text: &str) -> io::Result<()> {
+    exec::write_program(program, text).map_err(io::Error::other)
 }
 
 /// `dir`, or another directory where programs can be started: hardened hosts start none in places for
@@ -166,6 +163,7 @@ fn home() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     /// `sudo` leaves root the `HOME` of whoever called it, on some hosts.
     #[test]

@@ -5,8 +5,7 @@
 //! host's network, and ports of its loopback to the same ones of the host's: imgforge's proxy.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -189,11 +188,10 @@ fn write_emulator(dir: &Path, file: &Path, qemu: &Path) -> std::io::Result<()> {
     }
     fs::create_dir_all(dir)?;
     write_names(dir)?;
-    let mut new = tempfile::NamedTempFile::new_in(dir)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file()
-        .set_permissions(fs::Permissions::from_mode(0o700))?;
-    new.persist(file).map(drop).map_err(|error| error.error)
+    let new = tempfile::TempDir::new_in(dir)?;
+    let program = new.path().join("program");
+    exec::write_program(&program, &text).map_err(std::io::Error::other)?;
+    fs::rename(program, file)
 }
 
 /// The parent-death signal comes when the *thread* that started a program ends, so a program

@@ -6,7 +6,8 @@
 //!
 //! Nothing of a guest goes through: a program is a name in this source, and a [`GuestTree`] is none.
 
-mod apart;
+pub mod apart;
+mod busy;
 mod running;
 mod tree;
 mod words;
@@ -25,11 +26,13 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, temporary};
+pub use busy::write_program;
 pub use running::Running;
 use running::{Tap, each_chunk, each_line, keep};
 pub use tree::GuestTree;
 pub use words::quote;
 use words::shorten;
+pub use wrapped::find;
 
 /// How much of a program's standard error an error can show, in bytes.
 const STDERR_KEPT: usize = 4096;
@@ -73,7 +76,7 @@ pub struct Program {
     namespaces: Option<&'static [&'static str]>,
     env: Vec<(String, OsString)>,
     dir: Option<PathBuf>,
-    input: Option<Vec<u8>>,
+    input: Option<Arc<Vec<u8>>>,
     stdin: Option<Stdio>,
     timeout: Option<Duration>,
     hint: Option<String>,
@@ -83,6 +86,7 @@ pub struct Program {
     user: Option<u32>,
     room: Option<PathBuf>,
     apart: Option<Vec<apart::Shown>>,
+    busy: busy::Busy,
 }
 
 impl Program {
@@ -110,6 +114,7 @@ impl Program {
             user: None,
             room: None,
             apart: None,
+            busy: busy::Busy::default(),
         }
     }
 
@@ -159,7 +164,7 @@ impl Program {
     /// Gives bytes on standard input.
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
-        self.input = Some(input.into());
+        self.input = Some(Arc::new(input.into()));
         self
     }
 
@@ -245,8 +250,12 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn output(self) -> Result<Vec<u8>> {
+        self.tried(Self::output_once)
+    }
+
+    fn output_once(&mut self) -> Result<Vec<u8>> {
         let line = shorten(&self.line());
-        let mut running = self.spawn()?;
+        let mut running = self.spawn_with(None)?;
         let stdout = running.take_stdout();
         let flooded = Arc::new(AtomicBool::new(false));
         let flood = Arc::clone(&flooded);
@@ -297,26 +306,29 @@ impl Program {
     /// As [`Program::run`].
     pub fn lines(self, tap: impl Fn(&str) + Send + Sync + 'static) -> Result<()> {
         let tap: Tap = Arc::new(tap);
-        let mut running = self.spawn_with(Some(Arc::clone(&tap)))?;
-        let stdout = running.take_stdout();
-        let reader = std::thread::spawn(move || each_line(stdout, |line| tap(line)));
-        let result = running.wait();
-        drop(reader.join());
-        result
+        self.tried(|program| {
+            let tap = Arc::clone(&tap);
+            let mut running = program.spawn_with(Some(Arc::clone(&tap)))?;
+            let stdout = running.take_stdout();
+            let reader = std::thread::spawn(move || each_line(stdout, |line| tap(line)));
+            let result = running.wait();
+            drop(reader.join());
+            result
+        })
     }
 
     /// Starts the program; standard output is a pipe that the caller may take.
     ///
     /// # Errors
     /// When the program is missing or cannot be started.
-    pub fn spawn(self) -> Result<Running> {
+    pub fn spawn(mut self) -> Result<Running> {
         self.spawn_with(None)
     }
 
-    fn spawn_with(mut self, tap: Option<Tap>) -> Result<Running> {
+    fn spawn_with(&mut self, tap: Option<Tap>) -> Result<Running> {
         interrupt::check()?;
         let line = self.line();
-        let mut command = self.command()?;
+        let (mut command, path) = self.command()?;
         command
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
@@ -341,9 +353,10 @@ impl Program {
             (None, None) => Stdio::null(),
         });
         let mut child = command.spawn().map_err(|cause| {
+            self.busy.refused(&cause);
             Error::host(format!("`{}` cannot be started", self.name.display())).cause(cause)
         })?;
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.clone()) {
             // A program that does not read its input to the end says why with its exit status.
             std::thread::spawn(move || drop(stdin.write_all(&input)));
         }
@@ -367,22 +380,13 @@ impl Program {
             deadline,
             timeout: self.timeout,
             line,
-            hint: self.hint,
+            hint: self.hint.clone(),
             done: self.done,
-            room: self.room,
+            room: self.room.clone(),
+            path,
+            busy: self.busy.clone(),
         })
     }
-}
-
-/// Where a program is on `PATH`, also in the administrator's directories.
-pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
-    let name = name.as_ref();
-    which::which(name).ok().or_else(|| {
-        ["/usr/sbin", "/sbin", "/usr/local/sbin"]
-            .iter()
-            .map(|dir| Path::new(dir).join(name))
-            .find(|p| p.is_file())
-    })
 }
 
 #[cfg(test)]

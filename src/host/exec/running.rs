@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::STDERR_KEPT;
+use super::busy::Busy;
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, space};
 use crate::mutex::Unpoisoned as _;
@@ -29,6 +30,8 @@ pub struct Running {
     pub(super) hint: Option<String>,
     pub(super) done: Option<i32>,
     pub(super) room: Option<PathBuf>,
+    pub(super) path: PathBuf,
+    pub(super) busy: Busy,
 }
 
 impl Running {
@@ -100,7 +103,10 @@ impl Running {
         match (status.success(), status.code(), status.signal()) {
             (true, ..) => Ok(()),
             (_, code @ Some(_), _) if code == self.done => Ok(()),
-            (_, Some(code), _) => Err(self.failed(&format!("ended with exit code {code}"))),
+            (_, Some(code), _) => {
+                self.busy.ended(&self.path, code, &self.stderr_tail());
+                Err(self.failed(&format!("ended with exit code {code}")))
+            }
             (_, _, signal) => Err(self.failed(&format!(
                 "was ended by signal {}",
                 signal.unwrap_or_default()

@@ -1,9 +1,10 @@
 //! What is put in front of a program: whose it is, what it may see and take, and when it ends.
 
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Program, apart, find, tree};
+use super::{Program, apart, tree};
 use crate::error::{Error, Result};
 
 /// The memory of a program that looks at a foreign file, for prlimit(1).
@@ -12,7 +13,7 @@ const FOREIGN_MEMORY: &str = "--as=1073741824";
 impl Program {
     /// `setpriv` gives the child the parent-death signal without unsafe code in imgforge.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    pub(super) fn command(&self) -> Result<Command> {
+    pub(super) fn command(&self) -> Result<(Command, PathBuf)> {
         let path = find(&self.name).ok_or_else(|| self.missing(&self.name))?;
         tree::check(&path)?;
         let mut words: Vec<OsString> = vec![];
@@ -53,10 +54,10 @@ impl Program {
                 "--".into(),
             ]);
         }
-        words.push(path.into());
+        words.push(path.clone().into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&self.args);
-        Ok(command)
+        Ok((command, path))
     }
 
     fn missing(&self, name: &OsStr) -> Error {
@@ -70,4 +71,15 @@ impl Program {
         ))
         .hint(hint)
     }
+}
+
+/// Where a program is on `PATH`, also in the administrator's directories.
+pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let name = name.as_ref();
+    which::which(name).ok().or_else(|| {
+        ["/usr/sbin", "/sbin", "/usr/local/sbin"]
+            .iter()
+            .map(|dir| Path::new(dir).join(name))
+            .find(|p| p.is_file())
+    })
 }
