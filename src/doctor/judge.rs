@@ -150,6 +150,23 @@ pub(super) fn user_ids(found: &UserIds) -> Option<Finding> {
     })
 }
 
+/// Root's programs for disks of others, as `qemu-img`.
+pub(super) fn apart(found: Result<()>) -> Finding {
+    let what = "separation";
+    match found {
+        Ok(()) => Finding::ok(
+            what,
+            "programs that read disks of others see those, and nothing else of this host",
+        ),
+        Err(why) => Finding::bad(
+            Level::Warn,
+            what,
+            format!("programs that read disks of others see all of this host: {why}"),
+            "let this container make mount and process name spaces (CAP_SYS_ADMIN), or build as a user of its own",
+        ),
+    }
+}
+
 pub(super) fn firmware(found: bool) -> Finding {
     if found {
         return Finding::ok("UEFI firmware", "OVMF is installed");
@@ -311,6 +328,14 @@ mod tests {
         assert_eq!(ids(false, true, true), Some(Level::Ok));
         assert_eq!(ids(false, false, true), Some(Level::Fail));
         assert_eq!(ids(false, true, false), Some(Level::Fail));
+    }
+
+    #[test]
+    fn a_host_that_sets_no_program_apart_is_told_why() {
+        assert_eq!(apart(Ok(())).level, Level::Ok);
+        let finding = apart(Err(Error::stage("`unshare` ended with exit code 1")));
+        assert_eq!(finding.level, Level::Warn);
+        assert!(finding.found.ends_with("ended with exit code 1"));
     }
 
     #[test]

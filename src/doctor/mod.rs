@@ -91,6 +91,7 @@ pub fn examine(wishes: &Wishes<'_>) -> Vec<Finding> {
         Path::new("/lib/modules"),
     )));
     findings.extend(judge::user_ids(&probe::user_ids()));
+    findings.extend(probe::apart().map(judge::apart));
     findings.push(judge::firmware(probe::firmware()));
     findings.push(judge::writable(wishes.state, probe::writable(wishes.state)));
     for (what, dir, need) in space_wanted(wishes.state) {

@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 
 use crate::error::{Context as _, Result};
 use crate::gpg::Signer;
-use crate::host::exec::Program;
+use crate::host::exec::{Program, apart};
 use crate::hypervisor::{Connection, Options};
 use crate::machine::{self, Arch};
 use crate::store::ledger::Ledger;
@@ -108,6 +108,12 @@ pub(super) fn user_ids() -> UserIds {
             .is_ok(),
         user,
     }
+}
+
+/// Whether programs of root that read disks of others can be set apart from the host.
+pub(super) fn apart() -> Option<Result<()>> {
+    let root = rustix::process::geteuid().is_root();
+    root.then(apart::possible)
 }
 
 pub(super) fn firmware() -> bool {

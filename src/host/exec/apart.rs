@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::{Program, find};
+use crate::error::Result;
 
 /// What shows a program its files, and takes everything else from it.
 const SCRIPT: &str = include_str!("apart.sh");
@@ -113,7 +114,7 @@ impl Program {
 /// What is put before `program`, so that it sees these files only; nothing where it cannot be so.
 pub(super) fn words(program: &Path, files: &[Shown]) -> Vec<OsString> {
     let system = SYSTEM.iter().any(|dir| program.starts_with(dir));
-    match system && is_possible() {
+    match system && possible().is_ok() {
         true => wrapped(files).unwrap_or_default(),
         false => vec![],
     }
@@ -140,10 +141,40 @@ fn wrapped(files: &[Shown]) -> Option<Vec<OsString>> {
 }
 
 /// Whether this process can give others name spaces of their own: root in many containers cannot.
-fn is_possible() -> bool {
-    static POSSIBLE: OnceLock<bool> = OnceLock::new();
-    *POSSIBLE.get_or_init(|| {
+///
+/// # Errors
+/// Why it cannot.
+pub fn possible() -> Result<()> {
+    static POSSIBLE: OnceLock<Result<()>> = OnceLock::new();
+    let nothing = || {
         let nothing = Program::new("bash").args(["-c", SCRIPT, "apart", NONE, "--", "true"]);
-        nothing.in_namespaces(SPACES).run().is_ok()
-    })
+        nothing.in_namespaces(SPACES).run()
+    };
+    POSSIBLE.get_or_init(nothing).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Part of /proc is hidden there, and who could make another one would see it.
+    #[test]
+    fn programs_are_set_apart_also_where_no_other_proc_can_be_made() {
+        const CONTAINER: &[&str] = &["--user", "--map-root-user", "--mount"];
+        let spaces = SPACES.join(" ");
+        let container = format!(
+            "mount -t tmpfs hidden /proc/sys; exec unshare {} bash -c '\
+             if mount -t proc another /proc; then exit 9; fi; \
+             exec unshare {spaces} -- bash -c \"$0\" apart {NONE} -- \"$@\"' \"$@\"",
+            CONTAINER.join(" ")
+        );
+        let program = [
+            "sh",
+            "-c",
+            "echo said >/dev/stdout; ls /home /proc 2>&1 | wc -l",
+        ];
+        let said = Program::new("bash").args(["-c", &container, "container", SCRIPT]);
+        let said = said.args(program).in_namespaces(CONTAINER).text().unwrap();
+        assert_eq!(said, "said\n2", "what it says, and that it sees nothing");
+    }
 }

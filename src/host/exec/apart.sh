@@ -46,12 +46,12 @@ for name in /usr /nix/store /gnu/store /etc/alternatives /etc/ld.so.cache /etc/l
   if [ -e "$name" ]; then show r "$name"; fi
 done
 for name in null zero full random urandom; do show w "/dev/$name"; done
-# What it may call /dev/stdout is its own: of /proc it sees what it has open.
-mkdir "$new/proc" "$new/dev/fd"
-mount -t proc -o nosuid,nodev,noexec apart "$new/proc"
-mount --bind "$new/proc/$$/fd" "$new/dev/fd"
-umount "$new/proc"
-ln -s fd/1 "$new/dev/stdout"
+# What it may call /dev/stdout is its own: of /proc it sees what it has open, by the number that it has
+# in the one of this host. Not every container can have another.
+mkdir "$new/dev/fd"
+if { read -r self _ </proc/self/stat && mount --bind "/proc/$self/fd" "$new/dev/fd"; } 2>/dev/null; then
+  ln -s fd/1 "$new/dev/stdout"
+fi
 # What is written may be a directory in which something lies that is only read.
 for mode in w r; do
   for ((at = 0; at < ${#files[@]}; at += 2)); do
