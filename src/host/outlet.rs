@@ -216,9 +216,10 @@ impl Outlet {
             }
             Over::This(was) => {
                 let now = statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
-                let time = (now.st_mtime, now.st_mtime_nsec as i64, now.st_size as u64);
+                // Its owner can set the time of the last write back, not that of the last change.
+                let time = (now.st_ctime, now.st_ctime_nsec as i64, now.st_size as u64);
                 let same = (was.dev(), was.ino()) == (now.st_dev, now.st_ino)
-                    && (was.mtime(), was.mtime_nsec(), was.len()) == time;
+                    && (was.ctime(), was.ctime_nsec(), was.len()) == time;
                 match same {
                     true => renameat(dir, from, &self.dir, &self.name),
                     false => Err(Errno::STALE),

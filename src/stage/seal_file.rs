@@ -187,3 +187,35 @@ fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<SealProgress> 
     guest.close()?;
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::Ui;
+
+    /// Somebody makes it while the disk is sealed, which takes minutes.
+    #[test]
+    fn what_has_the_name_of_the_result_by_then_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("disk"), vec![7; 1 << 20]).unwrap();
+        std::fs::write(at("made"), "sealed").unwrap();
+        let disk = DiskFile::open(&at("disk"), Some(DiskFormat::Raw), &[]).unwrap();
+        let job = Job {
+            disk: &disk,
+            output: Some(&at("out")),
+            operations: &[],
+            declared: &Declared::default(),
+            luks_keys: &[],
+            accel: Accel::Tcg,
+            ledger: &Ledger::open(&at("state")).unwrap(),
+            ui: &Ui::silent().stage("disk", "seal"),
+        };
+        let (_, outlet) = target(&job).unwrap();
+        std::fs::write(at("out"), "theirs").unwrap();
+        let error = outlet.take(&at("made"), None).unwrap_err();
+        assert!(error.message().contains("by somebody else"), "{error}");
+        assert_eq!(std::fs::read(at("out")).unwrap(), b"theirs");
+        assert!(target(&job).is_err(), "nor is it begun");
+    }
+}

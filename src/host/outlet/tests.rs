@@ -1,6 +1,7 @@
 //! Results in directories of others.
 
 use super::*;
+use crate::patience::wait_for;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -144,4 +145,34 @@ fn an_unfinished_file_has_no_name_where_the_file_system_can() {
     new.file().write_all(b"ours").unwrap();
     new.appear().unwrap();
     assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"ours");
+}
+
+/// Its owner writes to it, or takes it from others, and sets its time back.
+#[test]
+fn a_file_that_changed_since_it_was_read_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("made"), "sealed").unwrap();
+    std::fs::write(at("disk"), "read").unwrap();
+    let file = File::options().write(true).open(at("disk")).unwrap();
+    let set_back = |was: &Metadata| file.set_modified(was.modified().unwrap()).unwrap();
+    let changes: [&dyn Fn(); 2] = [&|| (&file).write_all(b"more").unwrap(), &|| {
+        file.set_permissions(Permissions::from_mode(0o600)).unwrap();
+    }];
+    for change in changes {
+        let was = file.metadata().unwrap();
+        let outlet = Outlet::over(&at("disk"), Over::This(was.clone())).unwrap();
+        wait_for("another time", || {
+            change();
+            set_back(&was);
+            file.metadata().unwrap().ctime_nsec() != was.ctime_nsec()
+        });
+        let error = outlet.take(&at("made"), None).unwrap_err();
+        assert!(error.message().contains("is not what was read"), "{error}");
+        assert_ne!(std::fs::read(at("disk")).unwrap(), b"sealed");
+    }
+    let was = file.metadata().unwrap();
+    let outlet = Outlet::over(&at("disk"), Over::This(was)).unwrap();
+    outlet.take(&at("made"), None).unwrap();
+    assert_eq!(std::fs::read(at("disk")).unwrap(), b"sealed");
 }
