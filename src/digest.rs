@@ -85,13 +85,15 @@ pub struct Read {
 /// Reads a file, and says of the very bytes what a key is made of.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn read(path: &Path) -> io::Result<Read> {
+/// When it cannot be read, or has more than `most` bytes, whatever it says of its size.
+pub fn read(path: &Path, most: u64) -> io::Result<Read> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mut file = std::fs::File::open(path)?;
+    let file = std::fs::File::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o7777;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    if file.take(most.saturating_add(1)).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let found = format!("file {mode:o} {}", blake3::hash(&bytes).to_hex());
     Ok(Read { bytes, found })
 }

@@ -130,7 +130,7 @@ impl Inputs {
     /// # Errors
     /// As there, and when it is no text.
     pub fn text(&mut self, name: &str, path: &Path) -> Result<String> {
-        let read = digest::read(path).doing(|| format!("reading {}", path.display()))?;
+        let read = digest::read(path, u64::MAX).doing(|| format!("reading {}", path.display()))?;
         let found = vec![(String::new(), read.found)];
         self.walked(name, path, found, false);
         String::from_utf8(read.bytes)

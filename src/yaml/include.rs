@@ -275,16 +275,16 @@ pub fn read_text(path: &Path) -> Result<String, String> {
 fn read_found(path: &Path) -> Result<(String, String), String> {
     let described = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::FileTooLarge => {
+            format!("it is larger than {} MiB", parse::MAX_BYTES >> 20)
+        }
         _ => error.to_string(),
     };
     let meta = std::fs::metadata(path).map_err(described)?;
     if !meta.is_file() {
         return Err("it is not a regular file".into());
     }
-    if meta.len() > parse::MAX_BYTES as u64 {
-        return Err(format!("it is larger than {} MiB", parse::MAX_BYTES >> 20));
-    }
-    let read = digest::read(path).map_err(described)?;
+    let read = digest::read(path, parse::MAX_BYTES as u64).map_err(described)?;
     let text = String::from_utf8(read.bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("byte {at} is not UTF-8")
@@ -330,4 +330,17 @@ fn count(node: &Node) -> usize {
             .iter()
             .map(|entry| count(&entry.value))
             .sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a file system of a program may say it.
+    #[test]
+    fn a_file_is_read_to_its_bound_whatever_size_it_says() {
+        let symbols = Path::new("/proc/kallsyms");
+        assert_eq!(symbols.metadata().unwrap().len(), 0);
+        assert_eq!(read_text(symbols).unwrap_err(), "it is larger than 2 MiB");
+    }
 }
