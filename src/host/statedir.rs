@@ -41,9 +41,18 @@ pub const ANOTHER: &str =
 /// # Errors
 /// [`Kind::Host`](crate::error::Kind::Host), with what mends it.
 pub fn check(state: &Path) -> Result<()> {
-    // One that is missing is made for this user only, and what cannot be found tells who uses it.
-    let Ok(state) = state.canonicalize() else {
-        return Ok(());
+    // One that is missing is made for this user only.
+    let is_missing = |cause: &io::Error| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
+    let unseen = |path: &Path, cause| Err(changed(state, Fault::unseen(path, &cause)));
+    let state = match state.canonicalize() {
+        Ok(state) => state,
+        Err(cause) if is_missing(&cause) => return Ok(()),
+        Err(cause) => return unseen(state, cause),
     };
     let owners = Owners::me_and_root();
     let of = |seen: Seen| seen.data().uid();
@@ -52,7 +61,12 @@ pub fn check(state: &Path) -> Result<()> {
     }
     let parts = NAMES.iter().map(|part| state.join(part));
     for path in iter::once(state.clone()).chain(parts) {
-        let Ok(seen) = Seen::at(&path) else { continue };
+        let seen = match Seen::at(&path) {
+            Ok(seen) => seen,
+            // Of the directory itself it was there a moment ago.
+            Err(cause) if is_missing(&cause) && path != state => continue,
+            Err(cause) => return unseen(&path, cause),
+        };
         match owners.fault(&path, &seen, false) {
             Some(fault) => return Err(changed(&state, fault)),
             None if seen.data().is_dir() || seen.data().is_file() => {}
@@ -149,5 +163,15 @@ mod tests {
                 assert_eq!(check_whole(&missing, &[]).is_ok(), good, "{mode:o}");
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_no_state_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        assert!(check(&state).is_ok(), "one that is missing is made");
+        std::os::unix::fs::symlink("state", &state).unwrap();
+        let error = check(&state).unwrap_err().render();
+        assert!(error.contains("cannot be looked at"), "{error}");
     }
 }

@@ -118,6 +118,8 @@ impl Ledger {
         let mut private = std::fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(&dir).doing(doing)?;
+        // Somebody else may have been faster to make what was missing.
+        statedir::check(state)?;
         let lock = new_file(&dir.join("lock")).doing(doing)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(std::io::Error::from)

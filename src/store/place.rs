@@ -31,6 +31,8 @@ impl Store {
         for dir in PARTS {
             private_dir(&self.state().join(dir)).map_err(cannot)?;
         }
+        // Somebody else may have been faster to make what was missing.
+        check(self.state())?;
         // Also for who made one and was killed.
         durable::sync_dir(self.state()).map_err(cannot)?;
         tempfile::tempfile_in(self.entries())
