@@ -10,6 +10,7 @@ use virt::sys;
 
 use super::apart::Pasta;
 use super::connect::{Link, failed};
+use super::private::Daemon;
 use super::raw::Held;
 use super::spec::{Nic, Spec};
 use super::sweep;
@@ -107,13 +108,18 @@ impl Machine {
         if !own || !spec.nics.iter().any(user) {
             return Ok(());
         }
-        let [qemu] = sweep::qemu_processes(self.place.uuid)[..] else {
+        let [qemu] = sweep::own_qemu(self.place.uuid, self.daemon())[..] else {
             let name = &self.place.name;
             return Err(Error::stage(format!("the guest {name} ended at its start")));
         };
         let ports = [self.link.host_ports.as_slice(), spec.relay.as_slice()].concat();
         self.network = Pasta::start(qemu, &ports)?;
         Ok(())
+    }
+
+    /// Our own daemon's process.
+    fn daemon(&self) -> Option<u32> {
+        self.link.private.as_ref().map(Daemon::id)
     }
 
     pub(super) fn handle(&self) -> &domain::Domain {
@@ -133,7 +139,7 @@ impl Machine {
         let result = match gone {
             true => Ok(vec![]),
             // Destroying fails for a guest that has ended as well: there is no such process then.
-            false => sweep::end_qemu(self.place.uuid),
+            false => sweep::end_qemu(self.place.uuid, self.daemon()),
         };
         self.network = None;
         drop(std::fs::remove_dir_all(&self.sockets));

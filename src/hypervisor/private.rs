@@ -124,6 +124,11 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// The process that all of it is below.
+    pub(super) fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// The URI that reaches this daemon, from any process of this user.
     pub fn uri(&self) -> &str {
         &self.uri

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use uuid::Uuid;
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::ours;
 use crate::store::ledger::Item;
 
 /// How long a killed process may take to be gone.
@@ -45,7 +47,7 @@ pub fn sweep_scratch(path: &Path) -> Result<Option<String>> {
 /// # Errors
 /// When a process does not end.
 pub fn sweep_domain(name: &str, uuid: Uuid) -> Result<Vec<String>> {
-    let ended = end_qemu(uuid)?;
+    let ended = end_qemu(uuid, None)?;
     remove_logs(name);
     if !ended.is_empty() {
         // A daemon that runs on notes the end in the log, which makes it anew.
@@ -56,9 +58,9 @@ pub fn sweep_domain(name: &str, uuid: Uuid) -> Result<Vec<String>> {
     Ok(ended.into_iter().map(say).collect())
 }
 
-/// Kills the QEMU processes of a domain and waits for their end.
-pub(super) fn end_qemu(uuid: Uuid) -> Result<Vec<Pid>> {
-    let processes = qemu_processes(uuid);
+/// Kills the QEMU processes of a domain, as [`own_qemu`] knows them, and waits for their end.
+pub(super) fn end_qemu(uuid: Uuid, daemon: Option<u32>) -> Result<Vec<Pid>> {
+    let processes = own_qemu(uuid, daemon);
     for pid in &processes {
         end_process(*pid)?;
     }
@@ -88,14 +90,24 @@ pub fn sweep_process(pid: u32, start: u64) -> Result<Option<String>> {
 
 /// When a process started, in clock ticks since boot: with the process id, its identity.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    parse_start_time(&stat)
+    stat(pid, STARTED)
 }
 
-/// Field 22 of proc(5)'s `stat`. The second field may hold blanks and parentheses.
-fn parse_start_time(stat: &str) -> Option<u64> {
+/// Fields of proc(5)'s `stat`, by their numbers there.
+const PARENT: usize = 4;
+const STARTED: usize = 22;
+
+fn stat<T: FromStr>(pid: u32, field: usize) -> Option<T> {
+    parse(
+        &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?,
+        field,
+    )
+}
+
+/// The second field may hold blanks and parentheses.
+fn parse<T: FromStr>(stat: &str, field: usize) -> Option<T> {
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
+    rest.split_whitespace().nth(field - 3)?.parse().ok()
 }
 
 /// QEMU processes whose command line carries `uuid` as the machine's.
@@ -111,6 +123,34 @@ pub fn qemu_processes(uuid: Uuid) -> Vec<Pid> {
         })
         .filter_map(Pid::from_raw)
         .collect()
+}
+
+/// Of those the ones that libvirt started for us: anybody can give a process such words. They are below
+/// our own `daemon`; any other starts them as this user. What a daemon of root's that is gone has
+/// left, was nobody's.
+pub(super) fn own_qemu(uuid: Uuid, daemon: Option<u32>) -> Vec<Pid> {
+    let nobody = match ours::me() {
+        // As `confine.sh` has them.
+        0 => [0x7000_0000 + (uuid.as_fields().0 & 0xff_ffff), 65534].to_vec(),
+        _ => vec![],
+    };
+    let mut processes = qemu_processes(uuid);
+    processes.retain(|pid| {
+        let pid = pid.as_raw_nonzero().get() as u32;
+        let mut up = std::iter::successors(Some(pid), |pid| stat(*pid, PARENT));
+        match (daemon, user(pid)) {
+            (Some(daemon), _) => up.any(|pid| pid == daemon),
+            (None, user) => user.is_some_and(|user| user == ours::me() || nobody.contains(&user)),
+        }
+    });
+    processes
+}
+
+/// Who started it, whatever rights it has: root's may come with the program.
+fn user(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().next()?.parse().ok()
 }
 
 fn has_uuid(cmdline: &[u8], uuid: &str) -> bool {
@@ -176,15 +216,14 @@ pub(super) fn remove_logs(name: &str) {
 mod tests {
     use super::*;
     use crate::host::exec::Program;
+    use std::io::Read as _;
 
     #[test]
     fn the_start_time_survives_a_hostile_process_name() {
         let tail = "S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        assert_eq!(
-            parse_start_time(&format!("7 (a) b (c)) {tail}")),
-            Some(4242)
-        );
-        assert_eq!(parse_start_time("7 (x) S 1"), None);
+        let parse = |stat: &str| parse::<u64>(stat, STARTED);
+        assert_eq!(parse(&format!("7 (a) b (c)) {tail}")), Some(4242));
+        assert_eq!(parse("7 (x) S 1"), None);
         assert!(start_time(std::process::id()).is_some());
     }
 
@@ -195,6 +234,28 @@ mod tests {
         assert!(has_uuid(&line(&format!("qemu -uuid {uuid} -m 1")), uuid));
         assert!(!has_uuid(&line(&format!("grep {uuid}")), uuid));
         assert!(!has_uuid(&line("qemu -uuid"), uuid));
+    }
+
+    /// Whoever can start a program gives it any words.
+    #[test]
+    fn what_another_user_calls_so_is_no_qemu_of_ours() {
+        let uuid = Uuid::new_v4();
+        let words = ["-c", "echo up; sleep infinity; exit", "x", "-uuid"];
+        let start = |program: Program| {
+            let program = program.args(words).arg(uuid.to_string());
+            let mut running = program.spawn().unwrap();
+            // It has its user by then.
+            let mut up = [0; 3];
+            running.take_stdout().read_exact(&mut up).unwrap();
+            (Pid::from_raw(running.id() as i32).unwrap(), running)
+        };
+        let (own, running) = start(Program::new("sh"));
+        let other = (ours::me() == 0).then(|| start(Program::new("sh").as_user(12345)));
+        let all = 1 + other.iter().count();
+        assert_eq!(qemu_processes(uuid).len(), all);
+        assert_eq!(own_qemu(uuid, None), [own]);
+        assert_eq!(own_qemu(uuid, Some(running.id())), [own]);
+        assert_eq!(own_qemu(uuid, Some(std::process::id())).len(), all);
     }
 
     #[test]
