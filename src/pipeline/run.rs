@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::error::{Error, Kind, Result};
 use crate::host::layers;
 use crate::host::namespace::remove_tree;
+use crate::host::outlet::Folder;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
@@ -34,6 +35,7 @@ pub(super) struct Run<'a> {
     session: &'a Session,
     options: &'a Options,
     plan: &'a Plan,
+    output: Option<Folder>,
     // What the build uses is marked as used until it ends.
     held: Arc<Mutex<Vec<Lock>>>,
     _mark: Option<Running>,
@@ -73,6 +75,7 @@ pub(super) fn carry_out(
 impl<'a> Run<'a> {
     /// Prepares the host if some stage will run; a build without work touches nothing.
     fn start(session: &'a Session, options: &'a Options, plan: &'a Plan) -> Result<Self> {
+        let output = options.output.as_deref().map(output::open).transpose()?;
         for planned in plan.all() {
             if let (Some(why), Planned { label, image, .. }) = (&planned.unreadable, planned) {
                 session.ui.notice(format!(
@@ -116,6 +119,7 @@ impl<'a> Run<'a> {
             session,
             options,
             plan,
+            output,
             held: Arc::default(),
             _mark: mark,
         })
@@ -126,6 +130,7 @@ impl<'a> Run<'a> {
         let plan = self.plan.base.as_deref()?;
         Some(Run {
             plan,
+            output: None,
             held: Arc::clone(&self.held),
             _mark: None,
             ..*self
@@ -233,7 +238,7 @@ impl<'a> Run<'a> {
             let (image, stage) = (planned.image.clone(), planned.label.clone());
             self.session.ui.event(&Event::Waiting { image, stage, pid });
         })?;
-        let layer = match store.get(&planned.key) {
+        let layer = match store.get_unless_lost(&planned.key)? {
             Some(layer) => {
                 self.reuse(planned, &layer);
                 layer

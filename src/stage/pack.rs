@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::doctor::Need;
 use crate::error::{Context as _, Result};
-use crate::host::outlet::Outlet;
+use crate::host::outlet::{Folder, Over};
 use crate::pack;
 use crate::recipe::types::Pack;
 use crate::stage::plan::{Part, Request};
@@ -167,15 +167,13 @@ fn streamed(
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub fn copy(packed: &Layer<Packed>, dir: &Path) -> Result<PathBuf> {
+pub fn copy(packed: &Layer<Packed>, dir: &Folder) -> Result<PathBuf> {
     let facts = packed.facts();
-    let path = dir.join(&facts.file);
-    let doing = || format!("writing {}", path.display());
-    std::fs::create_dir_all(dir).doing(doing)?;
-    let same = std::fs::metadata(&path).is_ok_and(|meta| meta.len() == facts.size);
-    if same && crate::digest::file_sha512(&path)? == facts.sha512 {
-        return Ok(path);
+    let outlet = dir.outlet(facts.file.as_ref(), Over::Anything)?;
+    let there = outlet.real();
+    let same = std::fs::metadata(&there).is_ok_and(|meta| meta.len() == facts.size);
+    if !same || crate::digest::file_sha512(&there)? != facts.sha512 {
+        outlet.copy(&packed.xz())?;
     }
-    Outlet::of(&path)?.copy(&packed.xz())?;
-    Ok(path)
+    Ok(outlet.path().to_owned())
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Key;
+use crate::error::Error;
 use crate::host::ours;
 use crate::store::chain::Bytes;
 use crate::store::inputs::Inputs;
@@ -261,6 +262,23 @@ impl Store {
     /// As [`Store::look`]; what cannot be read counts as missing.
     pub fn get<F: Facts>(&self, key: &Key) -> Option<Layer<F>> {
         self.look(key).ok().flatten()
+    }
+
+    /// As [`Store::get`], for who makes what is missing.
+    ///
+    /// # Errors
+    /// When there was one since the build was planned, and `gc` has removed it: other bytes never get
+    /// its key.
+    pub fn get_unless_lost<F: Facts>(&self, key: &Key) -> crate::error::Result<Option<Layer<F>>> {
+        match self.get(key) {
+            None if self.was_made(key) => Err(Error::stage(format!(
+                "the result of the {} stage that this build was planned with is gone",
+                F::STAGE
+            ))
+            .cause("`imgforge gc`, or somebody else, removed it meanwhile")
+            .hint("build again: it is made anew, under another key")),
+            found => Ok(found),
+        }
     }
 
     /// Whether [`Store::look`] finds something.

@@ -2,6 +2,7 @@
 //! to the store, through the real binary.
 
 mod entries;
+mod meanwhile;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
