@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::*;
+use crate::host::exec::Program;
 use crate::sysprep::OPERATIONS;
 
 #[test]
@@ -347,4 +348,40 @@ fn an_archive_says_what_its_tree_says() {
         .map(|f| (f.rule.as_str(), f.path.as_str()))
         .collect();
     assert_eq!(said, [("setuid-file", "/opt/tool")]);
+}
+
+/// Disks and installers that somebody left in a guest; their own files are not read.
+#[test]
+fn what_lies_in_a_disk_or_an_iso_image_is_found_or_told() {
+    let value = "correct/horse battery+staple";
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let packed = gzip(value.as_bytes());
+    for (content, told) in [
+        (value.as_bytes(), &[KNOWN_SECRET, NOT_SEARCHED][..]),
+        (&packed, &[NOT_SEARCHED]),
+    ] {
+        let raw = [&[1; 1 << 20][..], content, &[1; 1 << 20]].concat();
+        std::fs::write(at("raw"), &raw[..raw.len() / 512 * 512]).unwrap();
+        let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O"]);
+        convert
+            .arg("vdi")
+            .args([at("raw"), at("vdi")])
+            .run()
+            .unwrap();
+        let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O"]);
+        convert
+            .arg("vpc")
+            .args([at("raw"), at("vhd")])
+            .run()
+            .unwrap();
+        let iso = Program::new("xorriso").args(["-as", "mkisofs", "-quiet", "-o"]);
+        iso.args([at("iso"), at("raw")]).run().unwrap();
+        for name in ["vdi", "vhd", "iso"] {
+            let bytes = std::fs::read(at(name)).unwrap();
+            let all = found(&[("srv/x", &bytes)], &secret(value));
+            let expected: Vec<String> = told.iter().map(|rule| format!("{rule} /srv/x")).collect();
+            assert_eq!(all, expected, "{name}");
+        }
+    }
 }

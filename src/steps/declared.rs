@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// What a recipe, the recipes below it, or a target puts into the image on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-// An unknown name is one that this version forgot: better no entry than one without it.
-#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+// A name that is unknown or missing is one that a version forgot: better no entry than one without it.
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Declared {
     /// The public keys of users, as lines of `authorized_keys`: those stay, and no others.
     pub keys: BTreeMap<String, BTreeSet<String>>,
@@ -18,7 +18,8 @@ pub struct Declared {
     /// Accounts whose password is part of the image.
     pub passwords: BTreeSet<String>,
     /// Whether the first boot of its machines is one for systemd as well.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    // Images that were published before there was this one lack it.
+    #[serde(default)]
     pub first_boot: bool,
 }
 
@@ -51,6 +52,20 @@ impl Declared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_missing_is_not_taken_for_nothing() {
+        let all = serde_json::to_value(Declared::default()).unwrap();
+        let read = serde_json::from_value::<Declared>;
+        assert_eq!(read(all.clone()).unwrap(), Declared::default());
+        let names: Vec<&String> = all.as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 5);
+        for name in names {
+            let mut other = all.clone();
+            other.as_object_mut().unwrap().remove(name);
+            assert_eq!(read(other).is_err(), name != "first-boot", "{name}");
+        }
+    }
 
     #[test]
     fn only_declared_lines_stay() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use imgforge::digest::{Key, file_blake3};
 use imgforge::host::exec::Program;
+use imgforge::sysprep::Declared;
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -72,8 +73,12 @@ pub(super) fn chain(world: &World, key: &str) -> Value {
 
 /// What sealing reports.
 pub(super) fn sealed() -> Value {
+    let declared = Declared {
+        files: ["/etc/motd".to_owned()].into(),
+        ..Declared::default()
+    };
     json!({
-        "install": {}, "declared": {"files": ["/etc/motd"]}, "note": "",
+        "install": {}, "declared": declared, "note": "",
         "os": {"root": "/dev/sda1", "distro": "debian", "major": 13, "minor": 0, "arch": "x86_64",
                "package_format": "deb", "mountpoints": [], "osinfo": "debian13", "product": "Debian"},
     })

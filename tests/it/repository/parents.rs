@@ -2,6 +2,7 @@
 
 use super::world::*;
 use imgforge::repository::Policy;
+use imgforge::sysprep::Declared;
 use imgforge::units::Span;
 
 const BUILD: [&str; 4] = ["build", "child", "--until", "install"];
@@ -203,7 +204,8 @@ fn a_disk_that_is_too_small_is_said_before_anything_is_fetched() {
 #[test]
 fn the_manifest_pins_the_parent_and_prune_keeps_it_for_the_child() {
     let site = site("{image: main#base}");
-    let declared = json!({"keys": {"ops": ["ssh-ed25519 AAAA ops"]}});
+    let mut declared = json!(Declared::default());
+    declared["keys"] = json!({"ops": ["ssh-ed25519 AAAA ops"]});
     let file = "base-0123456789ab.declared.json";
     let (one, _) = base(&site, "one", |p| {
         p.companions = vec![Companion::bytes(file, declared.to_string())];

@@ -1,6 +1,7 @@
 //! A recipe repository beside the repository of published images.
 
 use super::world::*;
+use imgforge::sysprep::Declared;
 
 impl World {
     /// With the image repository `repo`.
@@ -48,7 +49,7 @@ impl World {
             (
                 "seal",
                 json!({
-                    "install": {}, "declared": {}, "note": "",
+                    "install": {}, "declared": Declared::default(), "note": "",
                     "os": {"root": "/dev/sda1", "distro": "debian", "major": 13, "minor": 0,
                            "arch": "x86_64", "package_format": "deb", "mountpoints": [],
                            "osinfo": "debian13", "product": "Debian 13"},
