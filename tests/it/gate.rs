@@ -5,14 +5,12 @@ mod small;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use imgforge::guest::{Drive, Launch};
 use imgforge::host::accel::Setting;
 use imgforge::host::exec::Program;
 use serde_json::Value;
 
-use crate::patience::wait_for;
 use crate::slots;
 use crate::support::{Run as _, Said, World, names};
 
@@ -322,21 +320,12 @@ fn refused(world: &World, image: &str, said: Said, why: &str) {
 
 /// SIGKILL while both clones run; the next command clears up.
 fn a_kill_leaves_nothing(world: &World) {
-    let mut build = world.command(&["build", "unit", "--publish"]);
-    let mut killed = build
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
     let console =
         |clone: &str| world.path(&format!("state/logs/unit/unit-clone-{clone}-console.log"));
     let speaks = |clone| std::fs::metadata(console(clone)).is_ok_and(|meta| meta.len() > 0);
-    wait_for("the clones", || {
-        assert!(killed.try_wait().unwrap().is_none(), "no clones");
+    world.kill_when(&["build", "unit", "--publish"], || {
         speaks("a") && speaks("b")
     });
-    killed.kill().unwrap();
-    killed.wait().unwrap();
     world.ok(&["gc"]);
     assert_eq!(world.left_over(), [""; 0]);
 }

@@ -160,3 +160,31 @@ fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     assert!(!world.path("repo/images/panics").exists());
     assert_eq!(world.left_over(), [""; 0]);
 }
+
+/// The build is killed while the guest runs; the next one clears up, and goes on behind the last stage
+/// that was finished.
+#[test]
+#[ignore = "vm: src/stage/configure src/runner src/hypervisor src/pipeline src/store"]
+fn a_build_that_is_killed_in_its_guest_goes_on() {
+    slots::take(1);
+    let world = world("bios");
+    disk(&world, "unit", &guest());
+    let import = import(&world, "unit");
+    let configure = "configure: [{shell: {run: 'true'}}]\n";
+    world.image("unit", &format!("{import}{configure}"));
+    let build = ["build", "unit", "--until", "configure"];
+    let console = "state/logs/unit/configure-console.log";
+    world.kill_when(&build, || {
+        let text = std::fs::read(world.path(console)).unwrap_or_default();
+        memchr::memmem::find(&text, b"small: started").is_some()
+    });
+    let events = world.showing("json", &build).said().ok().events();
+    let stages = |wanted: &str| -> Vec<&str> {
+        let events = events.iter().filter(|event| event["event"] == wanted);
+        events.filter_map(|event| event["stage"].as_str()).collect()
+    };
+    assert_eq!(stages("cached"), ["install"]);
+    assert_eq!(stages("finished"), ["configure"]);
+    assert_eq!(world.left_over(), [""; 0]);
+    assert!(!world.stored().iter().any(|name| name.starts_with('.')));
+}

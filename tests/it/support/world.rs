@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use imgforge::gpg::Signer;
 use imgforge::ui::Ui;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::patience::wait_for;
 
 use super::program::{
     IMGFORGE, Run as _, Said, imgforge, imgforge_at, imgforge_with_guests, tool, under,
@@ -169,6 +171,21 @@ impl World {
     #[track_caller]
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         self.showing("plain", args)
+    }
+
+    /// Kills imgforge as soon as `ready`.
+    #[track_caller]
+    pub(crate) fn kill_when(&self, args: &[&str], mut ready: impl FnMut() -> bool) {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut killed = command.spawn().unwrap();
+        wait_for("the moment to kill imgforge", || {
+            let ended = killed.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended by itself: {ended:?}");
+            ready()
+        });
+        killed.kill().unwrap();
+        killed.wait().unwrap();
     }
 
     /// As [`World::command`], with this `--progress`.

@@ -144,21 +144,6 @@ fn kept(root: &Path) {
     assert!(list.contains("user:33:r--"), "{list}");
 }
 
-#[test]
-#[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
-fn the_same_disk_gives_the_same_bytes() {
-    let (one, other) = (World::new(), World::new());
-    let disk = machine().disk(one.dir.path(), "web.raw");
-    let sums: Vec<String> = [&one, &other]
-        .map(|world| {
-            world.exports(&disk, &["-t", "docker"]);
-            let sum = run("sha256sum", &[text(&world.path("out/web.oci.tar"))]);
-            sum.split(' ').next().unwrap().to_owned()
-        })
-        .into();
-    assert_eq!(sums[0], sums[1]);
-}
-
 /// podman takes the archive and gives the image its name; skopeo writes it back as it was.
 #[test]
 #[ignore = "vm: src/targets/docker src/targets/tree src/guest"]
