@@ -4,17 +4,14 @@ use std::path::Path;
 
 use super::App;
 use crate::error::Result;
-use crate::recipe::{Repo, SealWords};
-use crate::{scan, sysprep};
+use crate::recipe::Repo;
 
-/// Opens the recipe repository of the working directory, with the words that `seal` and `check`
-/// know.
+/// Opens the recipe repository of the working directory.
 ///
 /// # Errors
 /// When there is none, or it is not obeyed.
 pub fn open(app: &App) -> Result<Repo> {
-    let repo = Repo::open_trusting(Path::new("."), &app.globals.trust)?;
-    Ok(repo.with_seal_words(words()))
+    Repo::open_trusting(Path::new("."), &app.globals.trust)
 }
 
 /// As [`open`], for what needs none.
@@ -22,8 +19,7 @@ pub fn open(app: &App) -> Result<Repo> {
 /// # Errors
 /// When there is one that is not obeyed.
 pub fn find(app: &App) -> Result<Option<Repo>> {
-    let repo = Repo::find(Path::new("."), &app.globals.trust)?;
-    Ok(repo.map(|repo| repo.with_seal_words(words())))
+    Repo::find(Path::new("."), &app.globals.trust)
 }
 
 /// Opens the recipe repository around a file; without one, the file's folder is taken for it.
@@ -35,17 +31,7 @@ pub fn open_around(app: &App, file: &Path) -> Result<(Repo, bool)> {
     let alone = Repo::around(file)?;
     let found = Repo::find(alone.root(), &app.globals.trust)?;
     let is_alone = found.is_none();
-    let repo = found.unwrap_or(alone).with_seal_words(words());
-    Ok((repo, is_alone))
-}
-
-/// The words that `seal` and `check` know.
-fn words() -> SealWords {
-    SealWords {
-        known: sysprep::words().collect(),
-        refused: sysprep::REFUSED,
-        rules: scan::rule_names().collect(),
-    }
+    Ok((found.unwrap_or(alone), is_alone))
 }
 
 /// Parses `--var NAME=VALUE`.

@@ -22,6 +22,6 @@ pub mod variants;
 pub use crate::yaml::checker::{NamedFile, Role};
 pub use crate::yaml::problem::Problems;
 pub use config::Config;
-pub use repo::{Repo, SealWords};
+pub use repo::Repo;
 pub use resolve::Resolved;
 pub use schema::written as json_schema;

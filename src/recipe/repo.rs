@@ -16,22 +16,10 @@ use crate::yaml::walk;
 /// Folders of recipes may nest so deep.
 const MAX_FOLDERS: usize = 8;
 
-/// What may be said of `seal.operations` and `check.allow`.
-#[derive(Debug, Clone, Default)]
-pub struct SealWords {
-    /// Sets and operations; empty: any well-formed name passes.
-    pub known: Vec<&'static str>,
-    /// Names that are refused, each with the reason.
-    pub refused: &'static [(&'static str, &'static str)],
-    /// Names of the leftover scan's rules, for `check.allow`.
-    pub rules: Vec<&'static str>,
-}
-
 /// A recipe repository. A file of it is read once: what changes later is for the next command.
 #[derive(Debug, Clone)]
 pub struct Repo {
     root: PathBuf,
-    seal_words: SealWords,
     texts: Texts,
 }
 
@@ -78,7 +66,6 @@ impl Repo {
         obeyed::check(root, trusted, &Owners::obeyed())?;
         Ok(Some(Repo {
             root: root.to_path_buf(),
-            seal_words: SealWords::default(),
             texts: Texts::default(),
         }))
     }
@@ -93,19 +80,8 @@ impl Repo {
         let root = dir.canonicalize().map_err(|error| {
             Error::usage(format!("{} cannot be opened: {error}", dir.display()))
         })?;
-        let (seal_words, texts) = Default::default();
-        Ok(Repo {
-            root,
-            seal_words,
-            texts,
-        })
-    }
-
-    /// Tells the words that `seal` knows, so that others are mistakes.
-    #[must_use]
-    pub fn with_seal_words(mut self, words: SealWords) -> Repo {
-        self.seal_words = words;
-        self
+        let texts = Texts::default();
+        Ok(Repo { root, texts })
     }
 
     /// The repository's root, absolute.
@@ -213,7 +189,7 @@ impl Repo {
     }
 
     fn resolver<'a>(&'a self, images: &'a [Image], vars: &[(String, String)]) -> Resolver<'a> {
-        Resolver::new(&self.root, images, &self.seal_words, vars, &self.texts)
+        Resolver::new(&self.root, images, vars, &self.texts)
     }
 
     /// All images of all recipe files; mistakes are for others to report.

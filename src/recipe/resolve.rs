@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::check;
 use super::config::{self, Config};
-use super::repo::SealWords;
 use super::types::{Install, Recipe};
 use super::variants::{self, Image};
 use super::{desugar, schema};
@@ -65,7 +64,6 @@ impl Resolved {
 pub struct Resolver<'a> {
     root: &'a Path,
     images: &'a [Image],
-    seal_words: &'a SealWords,
     /// The reader, with all problems.
     pub reader: Reader,
     config: Config,
@@ -78,7 +76,6 @@ impl<'a> Resolver<'a> {
     pub fn new(
         root: &'a Path,
         images: &'a [Image],
-        seal_words: &'a SealWords,
         vars: &[(String, String)],
         texts: &Texts,
     ) -> Self {
@@ -100,7 +97,6 @@ impl<'a> Resolver<'a> {
         Resolver {
             root,
             images,
-            seal_words,
             reader,
             config,
             config_vars,
@@ -268,7 +264,6 @@ impl<'a> Resolver<'a> {
             install: install.as_ref(),
             below,
             config: &self.config,
-            seal_words: self.seal_words,
             has,
         };
         check::recipe(&mut cx, &recipe, &long);

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::config::Config;
 use super::types::Recipe;
 use crate::steps::{self, COMMON};
+use crate::sysprep;
 use crate::yaml::problem::list_words;
 
 /// Schema of a resolved recipe: long forms only.
@@ -46,6 +47,8 @@ pub fn written() -> Json {
         definitions.remove("Action");
     }
     loosen(&mut schema);
+    let words = sysprep::words().flat_map(|word| [word.to_owned(), format!("-{word}")]);
+    schema["$defs"]["Seal"]["properties"]["operations"]["items"]["enum"] = words.collect();
     schema
 }
 

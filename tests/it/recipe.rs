@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imgforge::recipe::{Problems, Repo, Role, SealWords, json_schema};
-
-const OPERATIONS: [&str; 4] = ["default", "logfiles", "machine-id", "ssh-hostkeys"];
+use imgforge::recipe::{Problems, Repo, Role, json_schema};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/recipes")
@@ -42,11 +40,7 @@ fn workshop() -> (tempfile::TempDir, Repo) {
 
 /// As the next command finds it.
 fn open(dir: &Path) -> Repo {
-    Repo::open(dir).unwrap().with_seal_words(SealWords {
-        known: OPERATIONS.to_vec(),
-        refused: imgforge::sysprep::REFUSED,
-        rules: vec![],
-    })
+    Repo::open(dir).unwrap()
 }
 
 fn validate(repo: &Repo, name: &str, text: &[u8]) -> Problems {
@@ -358,14 +352,7 @@ fn the_printed_reference_is_current() {
 #[test]
 fn the_shipped_recipes_validate() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let words = SealWords {
-        known: imgforge::sysprep::words().collect(),
-        refused: imgforge::sysprep::REFUSED,
-        rules: imgforge::scan::rule_names().collect(),
-    };
-    let repo = Repo::open(&root.join("recipes"))
-        .unwrap()
-        .with_seal_words(words);
+    let repo = Repo::open(&root.join("recipes")).unwrap();
     assert_eq!(repo.root(), root);
     assert!(repo.names().unwrap().contains(&"debian-mini".to_owned()));
     let problems = repo.validate_all(&[]).unwrap();

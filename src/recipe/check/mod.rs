@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use super::config::Config;
-use super::repo::SealWords;
 use super::types::{Install, Recipe, Step};
 use crate::steps;
 use crate::units::Size;
@@ -23,8 +22,6 @@ pub struct Context<'a> {
     pub checker: Checker<'a>,
     /// `imgforge.yaml`.
     pub config: &'a Config,
-    /// What `seal.operations` may say.
-    pub seal_words: &'a SealWords,
     /// How the base of the chain is made, as far as recipes tell.
     pub install: Option<&'a Install>,
     /// The disk of the image below, if a recipe of this repository makes it.

@@ -2,6 +2,8 @@
 
 use super::{Context, at, bad_word, steps};
 use crate::recipe::types::{Recipe, Secret};
+use crate::scan;
+use crate::sysprep::{self, REFUSED};
 use crate::units::Size;
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -105,13 +107,12 @@ pub(super) fn tail(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     for (allow, node) in recipe.check.allow.iter().zip(at(check, "allow").items()) {
         let rule = at(node, "rule");
         cx.not_blank("the rule", &allow.rule, rule);
-        let known = &cx.seal_words.rules;
         let blank = allow.rule.trim().is_empty() || rule.damaged;
-        if !blank && !known.is_empty() && !known.contains(&allow.rule.as_str()) {
+        if !blank && !scan::rule_names().any(|name| name == allow.rule) {
             let problem = Problem::new(rule.loc, format!("there is no rule `{}`", allow.rule));
             cx.problems.push(
                 problem
-                    .did_you_mean(&allow.rule, known.iter().copied())
+                    .did_you_mean(&allow.rule, scan::rule_names())
                     .help("`imgforge disk scan --list` lists the rules"),
             );
         }
@@ -158,7 +159,7 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
             Some(name) => (name, false),
             None => (written.as_str(), true),
         };
-        let mut refused = cx.seal_words.refused.iter();
+        let mut refused = REFUSED.iter();
         if let Some((_, reason)) = refused.find(|(refused, _)| *refused == name) {
             // What is refused may be left out all the same.
             if wanted {
@@ -168,14 +169,9 @@ fn seal(cx: &mut Context<'_>, recipe: &Recipe, node: &Node) {
             }
             continue;
         }
-        let shaped = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        let known = &cx.seal_words.known;
-        if !shaped || !(known.is_empty() || known.contains(&name)) {
+        if !sysprep::words().any(|word| word == name) {
             let problem = Problem::new(node.loc, format!("there is no operation `{name}`"));
-            let problem = problem.did_you_mean(name, known.iter().copied());
+            let problem = problem.did_you_mean(name, sysprep::words());
             cx.problems.push(problem);
         }
     }

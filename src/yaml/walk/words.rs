@@ -54,6 +54,7 @@ pub(super) fn unknown_key(
     let names: Vec<&str> = known.keys().map(String::as_str).chain(also).collect();
     match nearest(&entry.key, names.iter().copied()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None if names.is_empty() => problem.help("it has no keys"),
         None => problem.help(format!("the keys are {}", list_words(names))),
     }
 }
