@@ -203,7 +203,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let alive = Temporary::within(place.path()).unwrap();
         let Temporary { dir, _lock } = Temporary::within(place.path()).unwrap();
-        drop(_lock);
+        // As its end does: dropped, it may be held by a program that another thread starts.
+        flock(&_lock, FlockOperation::Unlock).unwrap();
         let dead = dir.keep();
         std::fs::write(dead.join("keyring"), "x").unwrap();
         let other = place.path().join("imgforge-other");

@@ -8,7 +8,7 @@ use std::path::Path;
 use imgforge::error::Kind;
 use imgforge::guest::{Guestfs, Os};
 use imgforge::host::accel::Accel;
-use imgforge::host::exec::Program;
+use imgforge::host::exec::{Program, write_program};
 use imgforge::runner::inject::{hold_instance, inject};
 
 pub(crate) use children::child;
@@ -298,7 +298,6 @@ fn nothing_is_written_to_stderr() {
 #[ignore = "vm: src/guest guestfs-sys"]
 fn an_appliance_that_qemu_aborts_starts_again() {
     let dir = tempfile::tempdir().unwrap();
-    let all = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let hypervisor = dir.path().join("qemu");
     // Does as it is told, once for each machine: nobody, who runs it for root, may read the orders.
     let orders = dir.path().join("orders");
@@ -307,10 +306,9 @@ fn an_appliance_that_qemu_aborts_starts_again() {
                   echo 'Assertion `true'\\'' failed.' >&2; kill -ABRT $$\nfi\n\
                   exec qemu-system-x86_64 \"$@\"\n";
     let script = script.replace("ORDERS", orders.to_str().unwrap());
-    std::fs::write(&hypervisor, script).unwrap();
-    for path in [&hypervisor, dir.path()] {
-        std::fs::set_permissions(path, all()).unwrap();
-    }
+    write_program(&hypervisor, &script).unwrap();
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), all).unwrap();
     let mkfifo = Program::new("mkfifo").args(["-m", "0644"]);
     mkfifo.arg(&orders).run().unwrap();
     let both = std::fs::File::options().read(true).write(true).open(orders);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use imgforge::error::{Kind, Result};
 use imgforge::http::{Client, Fetched, Limits, Url};
 
-use crate::server::{Answer, Server, Then};
+use crate::server::{Answer, Nobody, Server, Then};
 
 const LIMITS: Limits = Limits {
     stall: Duration::from_secs(2),
@@ -246,10 +246,8 @@ fn what_a_server_must_not_do_is_said_clearly() {
 
 #[test]
 fn a_server_that_is_not_there_or_speaks_otherwise_is_an_error() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+    let nobody = Nobody::new();
+    let url = Url::parse(&format!("http://{}/", nobody.address)).unwrap();
     let text = client().read(&url, 10).unwrap_err().render();
     assert!(
         text.contains("failed 3 times") && text.contains("refused"),

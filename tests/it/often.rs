@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use imgforge::guest::{Guestfs, Os};
-use imgforge::host::exec::{Program, Running};
+use imgforge::host::exec::{Program, Running, write_program};
 use imgforge::hypervisor::Outcome;
 use memchr::memmem;
 
@@ -82,11 +82,9 @@ fn every_appliance_starts_on_a_busy_host() {
     let script = "#!/bin/sh\ncase \" $* \" in *\" -append \"*) echo >STARTS;; esac\n\
                   exec qemu-system-x86_64 \"$@\"\n";
     let script = script.replace("STARTS", starts.to_str().unwrap());
-    std::fs::write(&hypervisor, script).unwrap();
-    for path in [&hypervisor, dir.path()] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(path, mode).unwrap();
-    }
+    write_program(&hypervisor, &script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), mode).unwrap();
     let both = std::fs::File::options().read(true).write(true).open(starts);
     let both = both.unwrap();
     let _busy = busy(4);

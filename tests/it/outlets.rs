@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use imgforge::host::exec::Program;
+use imgforge::host::exec::{Program, write_program};
 
 fn at(dir: &Path, words: &[&str]) {
     let qemu_img = Program::new("qemu-img").dir(dir);
@@ -25,9 +25,7 @@ fn witness(dir: &Path) -> PathBuf {
         dir.join("asked").display(),
         real.display()
     );
-    std::fs::write(bin.join("qemu-img"), script).unwrap();
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(bin.join("qemu-img"), executable).unwrap();
+    write_program(&bin.join("qemu-img"), &script).unwrap();
     bin
 }
 
@@ -96,9 +94,7 @@ fn the_disk_that_was_looked_at_is_the_one_that_is_read() {
         open.display(),
         real.display()
     );
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::write(dir.join("bin/qemu-img"), script).unwrap();
-    std::fs::set_permissions(dir.join("bin/qemu-img"), executable).unwrap();
+    write_program(&dir.join("bin/qemu-img"), &script).unwrap();
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
     let path = [
         dir.join("bin").to_str().unwrap(),

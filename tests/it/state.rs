@@ -55,7 +55,7 @@ fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
     let said = gc(&["gc", "--free", "1MiB"]);
     assert!(said.contains(&format!("removed {draft}")), "{said}");
     assert!(world.stored().contains(&newer));
-    drop(lock);
+    lock.unlock().unwrap();
     world.configure("store: {max-size: 2MiB}\n");
     let said = gc(&["gc"]);
     assert!(said.contains(&format!("removed {newer}")), "{said}");

@@ -38,9 +38,7 @@ impl Repo {
     pub(super) fn script(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).unwrap();
+        imgforge::host::exec::write_program(&path, text).unwrap();
         path.to_string_lossy().into_owned()
     }
 

@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::world::*;
-use crate::server::Tunnels;
+use crate::server::{Nobody, Tunnels};
 
 /// An authority of a site, and what it signs.
 struct Authority {
@@ -255,10 +255,8 @@ fn https_goes_through_the_tunnel_of_a_proxy() {
 fn no_proxy_names_what_is_reached_directly() {
     let (world, disk) = one_image();
     let server = Server::of(&world.path("repo"));
-    // Nobody answers there.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let nobody = Nobody::new();
+    let dead = format!("http://{}", nobody.address);
     for (no_proxy, proxy) in [
         ("localhost,127.0.0.0/8", dead.as_str()),
         ("127.0.0.1", "socks5://127.0.0.1:1"),

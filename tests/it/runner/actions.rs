@@ -60,8 +60,7 @@ fn puppet_8_gets_old_facts_when_asked_and_says_so_when_not() {
              case $* in *--include_legacy_facts*) exit 2;; esac\n\
              echo \"Error: Evaluation Error: Unknown variable: '::osfamily'. (line: 1)\"; exit 1\n"
         );
-        fs::write(&puppet, fake).unwrap();
-        fs::set_permissions(&puppet, fs::Permissions::from_mode(0o755)).unwrap();
+        imgforge::host::exec::write_program(&puppet, &fake).unwrap();
         fs::write(
             dir.path().join("puppet.sh"),
             format!("legacy_facts='{legacy}'\n"),

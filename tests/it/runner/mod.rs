@@ -74,14 +74,13 @@ impl Fake {
             fake.file(&format!("root/etc/{dir}/zz-imgforge.conf"), "");
         }
         for how in ["poweroff", "reboot"] {
-            let path = fake.file(
-                &format!("root/sbin/{how}"),
-                &format!(
-                    "#!/bin/sh\necho {how} >>{}\nkill -KILL $PPID\n",
-                    fake.path("left").display()
-                ),
+            let left = fake.path("left");
+            let script = format!(
+                "#!/bin/sh\necho {how} >>{}\nkill -KILL $PPID\n",
+                left.display()
             );
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+            let program = fake.file(&format!("root/sbin/{how}"), "");
+            imgforge::host::exec::write_program(&program, &script).unwrap();
         }
         fake.port(1, "org.imgforge.0");
         fake.port(2, "org.imgforge.1");

@@ -3,11 +3,33 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use imgforge::http::Url;
+
+/// A port where nobody listens: bound only. One that was listened on and dropped is listened on for as
+/// long as a program that another thread starts has a copy of it.
+pub(crate) struct Nobody {
+    pub(crate) address: SocketAddr,
+    _bound: OwnedFd,
+}
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
+        let (inet, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+        let bound = socket_with(inet, SocketType::STREAM, flags, None).unwrap();
+        bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = getsockname(&bound).unwrap().try_into().unwrap();
+        Nobody {
+            address,
+            _bound: bound,
+        }
+    }
+}
 
 /// What a client asked for.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 //! A recipe repository of a test, with its state directory, and imgforge in it.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use imgforge::gpg::Signer;
+use imgforge::host::exec;
 use imgforge::ui::Ui;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -159,12 +159,11 @@ impl World {
 
     /// Writes a script; the `PATH` on which it comes first.
     pub(crate) fn script(&self, name: &str, text: &str) -> String {
-        let path = format!("bin/{name}");
-        self.write(&path, format!("#!/bin/sh\n{text}\n"));
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(self.path(&path), mode).unwrap();
+        let bin = self.path("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        exec::write_program(&bin.join(name), &format!("#!/bin/sh\n{text}\n")).unwrap();
         let rest = std::env::var("PATH").unwrap();
-        format!("{}:{rest}", self.path("bin").display())
+        format!("{}:{rest}", bin.display())
     }
 
     /// imgforge in this directory.

@@ -65,8 +65,8 @@ fn proxmox_is_told_everything() {
     run("shellcheck", &["-s", "sh", text(&script)]);
     let bin = world.path("bin");
     std::fs::create_dir(&bin).unwrap();
-    std::fs::write(bin.join("qm"), "#!/bin/sh\nprintf '%s|' qm \"$@\"; echo\n").unwrap();
-    run("chmod", &["+x", text(&bin.join("qm"))]);
+    let script_of_qm = "#!/bin/sh\nprintf '%s|' qm \"$@\"; echo\n";
+    imgforge::host::exec::write_program(&bin.join("qm"), script_of_qm).unwrap();
     let line = format!(
         "cd / && PATH={}:$PATH sh {} 9000 pool",
         text(&bin),

@@ -63,8 +63,7 @@ impl Glance {
             "#!/bin/sh\ncase \"$*\" in *'server list'*) echo '{servers}' ;; \
              *) exec /usr/bin/openstack \"$@\" ;; esac\n"
         );
-        std::fs::write(self.path("bin/openstack"), script).unwrap();
-        run("chmod", &["+x", text(&self.path("bin/openstack"))]);
+        imgforge::host::exec::write_program(&self.path("bin/openstack"), &script).unwrap();
     }
 
     fn environment(&self, command: &mut Command) {
