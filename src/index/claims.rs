@@ -22,8 +22,9 @@ pub struct Claims {
     pub default: bool,
     /// After that time it does not count any more.
     pub valid_until: Option<Timestamp>,
-    /// The repository signs its state as a whole, too.
-    pub state: bool,
+    /// The repository signs its state as a whole, too; the transaction that signed this, counted from
+    /// the first one. An older imgforge always wrote 1.
+    pub state: Option<u64>,
     /// Nothing may be published to the channel.
     pub frozen: bool,
     /// The repository; an older imgforge has not named it.
@@ -62,7 +63,7 @@ impl Claims {
                     claims.valid_until = Some(time.parse().unwrap_or(Timestamp::UNIX_EPOCH));
                 }
                 Some(("frozen", _)) => claims.frozen = true,
-                Some(("state", _)) => claims.state = true,
+                Some(("state", number)) => claims.state = Some(number.parse().unwrap_or_default()),
                 Some(("repository", id)) => {
                     claims.owner.get_or_insert_default().repository = id.to_owned();
                 }
@@ -129,8 +130,8 @@ impl fmt::Display for Claims {
         if self.frozen {
             writeln!(f, "{MARK}frozen=yes")?;
         }
-        if self.state {
-            writeln!(f, "{MARK}state=1")?;
+        if let Some(number) = self.state {
+            writeln!(f, "{MARK}state={number}")?;
         }
         let Some(owner) = &self.owner else {
             return Ok(());
@@ -158,7 +159,7 @@ mod tests {
             default: false,
             valid_until: Some("2026-02-01T00:00:00Z".parse().unwrap()),
             frozen: true,
-            state: true,
+            state: Some(12),
             owner: Some(Owner {
                 repository: "5a".into(),
                 key: "AA".into(),
@@ -169,7 +170,7 @@ mod tests {
         let text = format!("{claims}{SECTION}");
         assert!(text.starts_with(
             "# imgforge channel=nightly\n# imgforge valid-until=2026-02-01T00:00:00Z\n\
-             # imgforge frozen=yes\n# imgforge state=1\n# imgforge repository=5a\n# imgforge key=AA\n# imgforge second-key=2027 BB\n\
+             # imgforge frozen=yes\n# imgforge state=12\n# imgforge repository=5a\n# imgforge key=AA\n# imgforge second-key=2027 BB\n\
              # imgforge retired-key=CC\n# imgforge retired-key=DD\n[web]\n"
         ));
         assert_eq!(Claims::parse(&text), claims);
@@ -180,6 +181,9 @@ mod tests {
         assert_eq!(crate::index::parse(&text).unwrap().len(), 1);
         let verdict = crate::index::clients::verdict(&text);
         assert_eq!((verdict.old, verdict.current), (Ok(()), Ok(())));
+        let state = |text: &str| Claims::parse(text).state;
+        assert_eq!(state("# imgforge state=1\n"), Some(1));
+        assert_eq!(state("# imgforge state=yes\n"), Some(0));
         let odd = Claims::parse("# imgforge valid-until=tomorrow\n");
         assert!(odd.expired(Timestamp::now()).is_some());
     }

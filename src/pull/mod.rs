@@ -200,8 +200,7 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     };
     let claims = Claims::parse(&verified.text);
     place.refuse_other(&claims, options.allow_older)?;
-    let named = claims.owner.as_ref().map(|owner| owner.repository.as_str());
-    trust.saw(&verified, &place.index, named, claims.valid_until.is_some())?;
+    trust.saw(&verified, &place.index)?;
     let text = verified.text;
     let sections = index::parse(&text).map_err(|problems| {
         Error::gate(format!(

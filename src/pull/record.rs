@@ -46,8 +46,6 @@ struct Companion {
 #[serde(rename_all = "kebab-case")]
 struct Record {
     name: String,
-    #[serde(default)]
-    repository: Option<String>,
     revisions: BTreeMap<String, Recorded>,
     #[serde(default)]
     valid_until: Option<Timestamp>,
@@ -136,8 +134,7 @@ fn read(
     match record.valid_until.filter(|end| *end <= Timestamp::now()) {
         Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
         _ => {
-            let named = record.repository.as_deref();
-            trust.saw(&verified, &url, named, record.valid_until.is_some())?;
+            trust.saw(&verified, &url)?;
             Ok(Some((url, record)))
         }
     }

@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gpg::{self, Keyring, Signer, Signers, Verified};
 use crate::http::Url;
 use crate::index::IndexEntry;
-use crate::repository::seen::{Mark, REPLAY, RememberedRepository, refuse_future};
+use crate::repository::seen::{Mark, Newer, REPLAY, RememberedRepository, refuse_future};
 use crate::repository::whom::{self, Whom};
 use crate::store::write_atomic;
 use crate::units::elapsed;
@@ -66,8 +66,7 @@ impl<'a> Trust<'a> {
         let named = Signers {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),
-            known: None,
-            memory: None,
+            ..Signers::default()
         };
         let by_command = named.is_named();
         let signers = named.or(place.signers.clone());
@@ -161,7 +160,7 @@ impl<'a> Trust<'a> {
                 return Ok(Some(verified));
             };
             if url.local().is_some() || asked == ASKED {
-                return Err(older(url, verified.when, seen));
+                return Err(older(url, &seen));
             }
             if asked == 1 {
                 self.session.ui.notice(format!(
@@ -225,30 +224,19 @@ impl<'a> Trust<'a> {
         Ok(changed)
     }
 
-    /// The time of the newest signature that was seen at this address, if this one is older.
-    fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Timestamp> {
-        let newer = self.seen.read().newer(url, verified.when);
+    /// The newest text that was seen at this address, if this one is older.
+    fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Newer> {
+        let mark = Mark::of(url, verified.when, &verified.text);
+        let newer = self.seen.read().newer(&mark);
         newer.filter(|_| !self.allow_older)
     }
 
     /// Refuses what is of another repository than what was here before, and remembers when the text
-    /// at an address was signed. Another channel's, which is refused, is none of this address: its
+    /// at an address was signed, and by which transaction. Another channel's, which is refused, is none of this address: its
     /// time would shut out the right one.
-    pub(super) fn saw(
-        &self,
-        verified: &Verified,
-        url: &Url,
-        repository: Option<&str>,
-        claims: bool,
-    ) -> Result<()> {
-        let mark = Mark {
-            address: url,
-            when: verified.when,
-            repository,
-            claims,
-            serial: None,
-        };
-        self.seen.take(&[mark], self.allow_older)
+    pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
+        let mark = Mark::of(url, verified.when, &verified.text);
+        self.seen.take(&[mark], None, self.allow_older)
     }
 
     /// Compares an entry's revision with what was seen before: an old index with a good signature
@@ -274,11 +262,12 @@ impl<'a> Trust<'a> {
 }
 
 /// An old text. Servers that copy a repository lag for hours; what is older for longer is no lag.
-fn older(url: &Url, when: Timestamp, seen: Timestamp) -> Error {
-    let age = now() - seen.as_second();
+fn older(url: &Url, newer: &Newer) -> Error {
+    let Newer { when, said, of } = newer;
+    let age = now() - when.as_second();
     let shown = elapsed(Duration::from_secs(age.max(0).unsigned_abs()));
     let error = Error::gate(format!(
-        "{url} was signed at {when:.0}, and a newer one, of {seen:.0}, was seen before"
+        "{url} {said}, and a newer one, of {of}, was seen before"
     ));
     let error = error.cause(REPLAY);
     match (url.local(), age < DAY) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::identity::Identity;
-use super::seen::{Mark, Memory, RememberedRepository, refuse_future};
+use super::seen::{Mark, Memory, Newer, RememberedRepository, number, refuse_future};
 use super::verify::{Signed, SignedClaims};
 use super::{Repository, identity, set};
 use crate::error::{Error, Result};
@@ -78,21 +78,6 @@ pub(super) fn refuse_old<'a>(
     }
     let Some(seen) = seen else { return Ok(()) };
     let mut memory = seen.read();
-    let whole = told().find(|(text, _)| text.path == set::PATH);
-    let serial_of = |text: &Signed, told: &SignedClaims| match text.path == set::PATH {
-        true => set::serial(&told.text),
-        false => None,
-    };
-    memory.overtake(whole.and_then(|(text, told)| serial_of(text, told)));
-    let mut addresses = Vec::new();
-    for (text, told) in told() {
-        let address = seen.address(&text.path)?;
-        let newer = memory.newer(&address, told.when);
-        if let Some(newer) = newer.filter(|_| age != Age::Any) {
-            return Err(older(&path(text), told.when, newer));
-        }
-        addresses.push((address, told, serial_of(text, told)));
-    }
     let indexes = told().filter(|(text, _)| text.channel.is_some());
     let owners: Vec<(String, Owner)> = indexes
         .filter_map(|(text, told)| Some((path(text), Claims::parse(&told.text).owner?)))
@@ -101,20 +86,24 @@ pub(super) fn refuse_old<'a>(
     if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
         return Err(signs_again(path, &owner.key, seen));
     }
-    if let Some((_, whole)) = whole.filter(|_| age != Age::Any) {
-        refuse_earlier(root, whole, &memory, seen)?;
+    let whole = told().find(|(text, _)| text.path == set::PATH);
+    let whole = whole.and_then(|(_, whole)| Some((whole, number(&whole.text)?)));
+    if let Some((whole, serial)) = whole.filter(|_| age != Age::Any) {
+        refuse_earlier(root, (whole, serial), &memory, seen)?;
     }
-    let marks: Vec<Mark<'_>> = addresses
-        .iter()
-        .map(|(address, told, serial)| Mark {
-            address,
-            when: told.when,
-            repository: told.repository.as_deref(),
-            claims: told.valid_until.is_some(),
-            serial: *serial,
-        })
-        .collect();
-    seen.take(&marks, age == Age::Any)?;
+    let whole = whole.map(|(_, serial)| serial);
+    memory.overtake(whole);
+    let addresses = told().map(|(text, told)| Ok((seen.address(&text.path)?, text, told)));
+    let addresses = addresses.collect::<Result<Vec<_>>>()?;
+    let mut marks = Vec::new();
+    for (address, text, told) in &addresses {
+        let mark = Mark::of(address, told.when, &told.text);
+        if let Some(newer) = memory.newer(&mark).filter(|_| age != Age::Any) {
+            return Err(older(&path(text), &newer));
+        }
+        marks.push(mark);
+    }
+    seen.take(&marks, whole, age == Age::Any)?;
     let retired = owners.into_iter().flat_map(|(_, owner)| owner.retired);
     seen.retire(retired.collect(), age == Age::Any)
 }
@@ -239,9 +228,10 @@ fn nameless(path: &str) -> Error {
     )
 }
 
-fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
+fn older(path: &str, newer: &Newer) -> Error {
+    let Newer { said, of, .. } = newer;
     Error::gate(format!(
-        "{path} was signed at {when:.0}, and this host has seen a newer one, of {newer:.0}"
+        "{path} {said}, and this host has seen a newer one, of {of}"
     ))
     .cause("somebody put an old state back, or restored a backup")
     .hint(
@@ -254,11 +244,11 @@ fn older(path: &str, when: Timestamp, newer: Timestamp) -> Error {
 /// the times say.
 fn refuse_earlier(
     root: &Path,
-    whole: &SignedClaims,
+    (whole, serial): (&SignedClaims, u64),
     memory: &Memory,
     seen: &RememberedRepository,
 ) -> Result<()> {
-    let (Some(serial), Some(last)) = (set::serial(&whole.text), memory.serial) else {
+    let Some(last) = memory.serial else {
         return Ok(());
     };
     // The numbers of another repository are others.
@@ -305,12 +295,12 @@ pub(super) fn await_clock(repository: &Repository, signed: &[Signed], age: Age) 
     );
     if matches!(age, Age::Urgent | Age::Any) {
         repository.ui.warning(format!(
-            "{what}: clients that have seen it refuse what is signed now, until then"
+            "{what}: clients of an older imgforge that have seen it refuse what is signed now, until then"
         ));
         return Ok(());
     }
     Err(Error::host(what)
-        .cause("clients that have seen it would refuse what is signed now")
+        .cause("clients of an older imgforge that have seen it would refuse what is signed now")
         .hint(
             "set the clocks of all hosts that publish; if this one's is right, try again after that \
              time, or sign everything all the same with `imgforge channel renew --allow-older`; \

@@ -13,7 +13,7 @@ use super::state::{Stamp, State};
 use super::transaction::Transaction;
 use super::views::revisions;
 use super::vouched::VerifiedState;
-use super::{Repository, below, set};
+use super::{Repository, below, seen, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
 use crate::units::Span;
@@ -71,7 +71,7 @@ impl Repository {
     }
 
     /// What a channel's index says of itself.
-    pub(super) fn claims(&self, state: &State, channel: &str, keys: &Keys) -> Claims {
+    pub(super) fn claims(&self, state: &State, channel: &str, keys: &Keys, serial: u64) -> Claims {
         let seconds = keys.seconds.iter();
         let seconds = seconds.map(|one| (one.suffix.clone(), one.fingerprint.clone()));
         Claims {
@@ -84,7 +84,7 @@ impl Repository {
             channel: Some(channel.to_owned()),
             default: channel == state.default_channel,
             frozen: state.is_frozen(channel),
-            state: true,
+            state: Some(serial),
             valid_until: Some(self.valid_until()),
         }
     }
@@ -139,7 +139,7 @@ fn names_all(path: &str, signed: &[u8]) -> bool {
         true => Claims::parse(&text).owner.is_some(),
         false => text.contains("\n  \"repository\": \""),
     };
-    named && set::is_claimed(path, &text)
+    named && seen::number(&text).is_some()
 }
 
 /// What a clear-signed text says, verified or not.

@@ -167,6 +167,7 @@ impl Replica {
             all: true,
             when: times.max().unwrap_or(Timestamp::UNIX_EPOCH),
             valid_until: Timestamp::UNIX_EPOCH,
+            serial: 0,
             fingerprint: &self.main,
         };
         for view in VIEWS {

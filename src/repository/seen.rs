@@ -1,103 +1,28 @@
 //! What this host has seen of a repository before, in `STATE/repositories/ID/`: whose it is, which
 //! one, and how new it was. Pulls, copies and publications ask it, and add to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod memory;
+
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::fresh::PATIENCE;
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Keyring;
 use crate::http::Url;
 use crate::store::{private_dir, write_atomic};
 use crate::ui::Ui;
+pub(crate) use memory::{Mark, Memory, Newer, is_to_come, number};
 
 /// The public key that is remembered.
 const KEY_FILE: &str = "imgforge.gpg";
 
-/// So far a signature's time may be ahead of this host's clock, in seconds.
-const AHEAD: i64 = 24 * 3600;
-
 /// What an old text with a good signature is.
 pub(crate) const REPLAY: &str =
     "an old index is served: by mistake, by a stale proxy, or on purpose";
-
-/// `memory.json`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub(crate) struct Memory {
-    pub(crate) url: String,
-    /// The keys that a command named, or that were there at first.
-    pub(crate) fingerprints: Vec<String>,
-    /// The highest revision by entry and architecture.
-    pub(crate) seen: BTreeMap<String, u64>,
-    /// When the newest signature at each address was made, seconds since 1970.
-    pub(crate) signed: BTreeMap<String, i64>,
-    /// When the certificates were last looked for, seconds since 1970.
-    pub(crate) refreshed: i64,
-    /// Which repository it is, as what was signed says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) repository: Option<String>,
-    /// The addresses whose texts said what they are, and until when they count.
-    pub(crate) claimed: BTreeSet<String>,
-    /// The addresses whose texts were ahead of this host's clock.
-    pub(crate) ahead: BTreeSet<String>,
-    /// The number of the transaction that signed last what was seen as a whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) serial: Option<u64>,
-    /// Fingerprints of keys that signed the repository once, and never do again.
-    pub(crate) retired: BTreeSet<String>,
-}
-
-impl Memory {
-    /// When the newest text at this address was signed, if this one is older: an old text has a good
-    /// signature for ever.
-    pub(crate) fn newer(&self, address: &Url, when: Timestamp) -> Option<Timestamp> {
-        let seen = *self.signed.get(&address.to_string())?;
-        let newer = seen > when.as_second();
-        newer.then(|| Timestamp::from_second(seen).unwrap_or_default())
-    }
-
-    /// Forgets when what is signed was signed by a clock that was wrong, if the transaction that has
-    /// `serial` came after all that was seen. Of all at once: not every text is looked at each time.
-    pub(crate) fn overtake(&mut self, serial: Option<u64>) {
-        if !matches!((serial, self.serial), (Some(found), Some(last)) if found > last) {
-            return;
-        }
-        let ahead = std::mem::take(&mut self.ahead);
-        self.signed.retain(|address, second| {
-            let when = Timestamp::from_second(*second).unwrap_or_default();
-            !ahead.contains(address) && !is_ahead(when)
-        });
-    }
-
-    fn note(&mut self, address: String, when: Timestamp) {
-        match is_ahead(when) {
-            true => self.ahead.insert(address.clone()),
-            false => self.ahead.remove(&address),
-        };
-        self.signed.insert(address, when.as_second());
-    }
-}
-
-/// Of a signed text, what tells an old or another one from the right one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark<'a> {
-    /// Where it is.
-    pub(crate) address: &'a Url,
-    /// When it was signed.
-    pub(crate) when: Timestamp,
-    /// The repository that it names.
-    pub(crate) repository: Option<&'a str>,
-    /// Whether it says what it is and until when it counts.
-    pub(crate) claims: bool,
-    /// Which transaction it is of, where it says so.
-    pub(crate) serial: Option<u64>,
-}
 
 /// The memory of the repository at one address.
 #[derive(Debug, Clone)]
@@ -215,45 +140,39 @@ impl RememberedRepository {
     /// Refuses what is of another repository than was here before, or does not say so any more, and
     /// what does not say how long it counts any more; remembers the rest, but for a time that is yet
     /// to come, or that is not the newest by now. `older` lets pass what an older imgforge may have
-    /// signed, and goes back.
+    /// signed, and goes back; `whole` is the number of the state as a whole, where that was verified.
     ///
     /// # Errors
     /// When it is refused, or cannot be remembered.
-    pub(crate) fn take(&self, marks: &[Mark<'_>], older: bool) -> Result<()> {
+    pub(crate) fn take(&self, marks: &[Mark<'_>], whole: Option<u64>, older: bool) -> Result<()> {
         let news = |memory: &Memory| {
             marks.iter().any(|mark| {
                 let address = mark.address.to_string();
                 memory.signed.get(&address) != Some(&mark.when.as_second())
                     || memory.claimed.contains(&address) != mark.claims
-                    || memory.repository.as_deref() != mark.repository
-                    || mark.serial > memory.serial
-            })
+                    || memory.repository != mark.repository
+                    || memory.numbers.get(&address).copied() != mark.number
+            }) || whole > memory.serial
         };
         if !news(&self.read()) {
             return Ok(());
         }
         self.update(|memory| {
-            let serial = marks.iter().find_map(|mark| mark.serial);
-            memory.overtake(serial);
+            memory.overtake(whole);
             // What is signed on demand goes on from the highest one.
-            memory.serial = memory.serial.max(serial);
+            memory.serial = memory.serial.max(whole);
             for mark in marks {
                 self.judge(memory, mark, older)?;
                 let address = mark.address.to_string();
                 if mark.claims {
                     memory.claimed.insert(address.clone());
                 }
-                if let Some(id) = mark.repository {
-                    memory.repository = Some(id.to_owned());
+                if mark.repository.is_some() {
+                    memory.repository.clone_from(&mark.repository);
                 }
                 // Somebody else may have seen a newer one since this one was compared.
-                let newer = memory.newer(mark.address, mark.when);
-                if newer.is_some() && !older && !is_to_come(mark.when) {
-                    continue;
-                }
-                match is_to_come(mark.when) {
-                    true => drop(memory.signed.remove(&address)),
-                    false => memory.note(address, mark.when),
+                if older || memory.newer(mark).is_none() {
+                    memory.note(address, mark.when, mark.number);
                 }
             }
             Ok(())
@@ -314,7 +233,7 @@ impl RememberedRepository {
                 if ends {
                     memory.claimed.insert(address.to_string());
                 }
-                memory.note(address.to_string(), when);
+                memory.note(address.to_string(), when, Some(serial));
             }
             Ok(())
         })
@@ -332,8 +251,8 @@ impl RememberedRepository {
                 "ask the repository's owner; if it was made anew, remove {dir}, and name its key again"
             )
         };
-        match (memory.repository.as_deref(), repository) {
-            (Some(known), Some(found)) if known != *found => {
+        match (&memory.repository, repository) {
+            (Some(known), Some(found)) if known != found => {
                 return Err(Error::gate(format!(
                     "{address} is of the repository {found}, and {known} was there before"
                 ))
@@ -379,16 +298,6 @@ pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
         "set this host's clock, if it is wrong; else the publisher's was: its owner signs \
                  everything anew with `imgforge channel renew --allow-older`",
     ))
-}
-
-/// Whether a time is so far ahead that one of the clocks is wrong.
-pub(crate) fn is_to_come(when: Timestamp) -> bool {
-    when.as_second() > Timestamp::now().as_second() + AHEAD
-}
-
-/// Whether a time is ahead of this host's clock, by more than the clocks of two hosts may differ.
-fn is_ahead(when: Timestamp) -> bool {
-    when.as_second() > Timestamp::now().as_second() + PATIENCE
 }
 
 fn read(dir: &Path) -> Memory {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 
+use super::seen::number;
 use super::state::{Channel, Image, State};
 use super::verify::{Signed, SignedClaims};
 use super::{below, check_name};
@@ -85,8 +86,8 @@ impl Set {
         Ok(Some((set, signed)))
     }
 
-    /// The one after the transaction `last`.
-    pub(super) fn next(last: u64, state: &State, indexes: &Digests, when: Timestamp) -> Self {
+    /// That of the transaction `serial`.
+    pub(super) fn of(serial: u64, state: &State, indexes: &Digests, when: Timestamp) -> Self {
         let member = |(name, channel): (&String, &Channel)| {
             let (channel, index) = (channel.clone(), indexes.get(name).cloned());
             (name.clone(), Member { channel, index })
@@ -95,7 +96,7 @@ impl Set {
         Set {
             version: 1,
             repository: state.id.clone(),
-            serial: last + 1,
+            serial,
             signed: when,
             channels: state.channels.iter().map(member).collect(),
             images: images
@@ -153,11 +154,6 @@ impl Set {
     }
 }
 
-/// Which transaction signed such a text, counted from the first one.
-pub(super) fn serial(text: &str) -> Option<u64> {
-    Some(serde_json::from_str::<Set>(text).ok()?.serial)
-}
-
 /// Of which repository such a text is.
 pub(super) fn repository(text: &str) -> Option<String> {
     Some(serde_json::from_str::<Set>(text).ok()?.repository)
@@ -210,19 +206,11 @@ fn of_record(image: &Image) -> String {
     hex::encode(Sha512::digest(text))
 }
 
-/// Whether a verified index or list says that there is a set with it.
-pub(super) fn is_claimed(path: &str, text: &str) -> bool {
-    match path.ends_with(".asc") {
-        true => Claims::parse(text).state,
-        false => text.contains("\n  \"state\": 1"),
-    }
-}
-
 /// The first of these texts that says there is a set, where none is.
 pub(super) fn missed(signed: &[Signed]) -> Option<String> {
     let claims = |one: &&Signed| {
         let told = one.result.as_ref();
-        told.is_ok_and(|told| is_claimed(&one.path, &told.text))
+        told.is_ok_and(|told| number(&told.text).is_some())
     };
     let path = &signed.iter().find(claims)?.path;
     Some(format!("{PATH} is not there, and {path} says that it is"))

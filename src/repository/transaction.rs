@@ -272,12 +272,14 @@ impl<'a> Transaction<'a> {
             }
         }
         let mut files = std::mem::take(&mut self.files);
-        files.extend(self.views()?);
-        let (indexes, texts) = self.indexes()?;
-        files.extend(indexes);
+        // After the one that this goes on from, and all that this host has seen.
         let seen = self.repository.seen.as_ref();
-        let seen = seen.and_then(|seen| seen.read().serial);
-        let set = self.state.next_set(&files, seen, self.stamp.when);
+        let seen = seen.and_then(|seen| seen.read().last());
+        let serial = self.state.serial().max(seen).unwrap_or_default() + 1;
+        files.extend(self.views(serial)?);
+        let (indexes, texts) = self.indexes(serial)?;
+        files.extend(indexes);
+        let set = self.state.next_set(&files, serial, self.stamp.when);
         files.push(ViewFile::new(set::PATH, files::json(&set)?).clearsigned());
         let (mut changes, mut made) = self.signed(&files, &texts)?;
         let (seconds, under_seconds) = self.second_indexes(&files, &changes, &made)?;
@@ -297,8 +299,7 @@ impl<'a> Transaction<'a> {
             changes.push((path, Some(bytes)));
         }
         journal::replace(&self.repository.root, &changes, &self.repository.steps)?;
-        self.repository
-            .note_made(&self.state.id, &made, set.serial)?;
+        self.repository.note_made(&self.state.id, &made, serial)?;
         if self.state.is_older() {
             self.repository.ui.notice(format!(
                 "{} is signed as a whole from now on: no older imgforge can publish there any more",
@@ -308,7 +309,7 @@ impl<'a> Transaction<'a> {
         Ok(self.state)
     }
 
-    fn views(&self) -> Result<Vec<ViewFile>> {
+    fn views(&self, serial: u64) -> Result<Vec<ViewFile>> {
         let change = Change {
             state: &self.state,
             names: &self.names,
@@ -316,6 +317,7 @@ impl<'a> Transaction<'a> {
             all: self.all,
             when: self.stamp.when,
             valid_until: self.repository.valid_until(),
+            serial,
             fingerprint: &self.fingerprint,
         };
         let mut files = Vec::new();
@@ -326,7 +328,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The indexes that changed, and the entries that each must give when it is read again.
-    fn indexes(&self) -> Result<(Vec<ViewFile>, ExpectedIndex)> {
+    fn indexes(&self, serial: u64) -> Result<(Vec<ViewFile>, ExpectedIndex)> {
         let (mut files, mut texts) = (Vec::new(), ExpectedIndex::new());
         for (channel, index) in &self.indexes {
             // An index that was emptied goes on to be signed.
@@ -344,7 +346,9 @@ impl<'a> Transaction<'a> {
             }
             let text = index::write(&entries)
                 .map_err(|problems| broken_index(&self.repository.root.join(&path), &problems))?;
-            let claims = self.repository.claims(&self.state, channel, &self.keys);
+            let claims = self
+                .repository
+                .claims(&self.state, channel, &self.keys, serial);
             let text = claims.before(&text)?;
             files.push(ViewFile::new(path.clone(), text).clearsigned());
             texts.insert(path, (claims, entries));

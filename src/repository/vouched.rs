@@ -162,9 +162,8 @@ impl VerifiedState {
         Ok((vouched, differences))
     }
 
-    /// What is to be signed of all, with these files in their places, after the transaction that this
-    /// one goes on from, and the last one that was `seen`.
-    pub(super) fn next_set(&self, files: &[ViewFile], seen: Option<u64>, when: Timestamp) -> Set {
+    /// What is to be signed of all by the transaction `serial`, with these files in their places.
+    pub(super) fn next_set(&self, files: &[ViewFile], serial: u64, when: Timestamp) -> Set {
         let mut digests = self.digests.clone();
         for channel in self.state.channels.keys() {
             let path = self.state.index_path(channel);
@@ -174,8 +173,7 @@ impl VerifiedState {
                 digests.insert(channel.clone(), digest);
             }
         }
-        let last = self.serial().max(seen).unwrap_or_default();
-        Set::next(last, &self.state, &digests, when)
+        Set::of(serial, &self.state, &digests, when)
     }
 
     /// Which transaction signed it as a whole.

@@ -11,9 +11,9 @@ fn what_somebody_else_has_seen_meanwhile_is_not_forgotten() {
             when: Timestamp::from_second(second).unwrap(),
             repository: None,
             claims: false,
-            serial: None,
+            number: None,
         };
-        seen.take(&[mark], older).unwrap();
+        seen.take(&[mark], None, older).unwrap();
         seen.read().signed[&address.to_string()]
     };
     assert_eq!(take(100, false), 100);
@@ -33,9 +33,43 @@ fn the_number_of_a_transaction_never_goes_back() {
             when: Timestamp::from_second(100).unwrap(),
             repository: None,
             claims: false,
-            serial: Some(serial),
+            number: Some(serial),
         };
-        seen.take(&[mark], older).unwrap();
+        seen.take(&[mark], Some(serial), older).unwrap();
         assert_eq!(seen.read().serial, Some(expected), "{serial} {older}");
     }
+}
+
+/// An imgforge that did not know numbers always wrote the same one; those of others are none of ours.
+#[test]
+fn of_two_transactions_the_later_one_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+    let address = seen.address("index.asc").unwrap();
+    let text = |repository: &str, state: &str| {
+        format!("# imgforge state={state}\n# imgforge repository={repository}\n")
+    };
+    let mark =
+        |second: i64, text: &str| Mark::of(&address, Timestamp::from_second(second).unwrap(), text);
+    let is_newer = |second, text: &str| seen.read().newer(&mark(second, text)).is_some();
+    let take = |second, text: &str| seen.take(&[mark(second, text)], None, false).unwrap();
+    take(300, &text("a", "1"));
+    assert!(is_newer(200, &text("a", "1")) && !is_newer(200, &text("a", "4")));
+    take(200, &text("a", "4"));
+    for (second, id, state, expected) in [
+        (400, "a", "3", true),
+        (400, "a", "1", true),
+        (400, "a", "x", true),
+        (400, "a", "4", false),
+        (100, "a", "4", true),
+        (100, "a", "5", false),
+        (400, "b", "3", false),
+        (100, "b", "5", true),
+    ] {
+        let newer = is_newer(second, &text(id, state));
+        assert_eq!(newer, expected, "{second} {id} {state}");
+    }
+    assert!(is_newer(400, "# imgforge repository=a\n"));
+    assert_eq!(seen.read().last(), Some(4));
+    assert_eq!(number("{\"state\": 7, \"repository\": \"a\"}"), Some(7));
 }

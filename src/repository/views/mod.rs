@@ -52,6 +52,8 @@ pub struct Change<'a> {
     pub when: Timestamp,
     /// After that time it does not count any more.
     pub valid_until: Timestamp,
+    /// The number of the transaction.
+    pub serial: u64,
     /// Fingerprint of the key that signs.
     pub fingerprint: &'a str,
 }

@@ -14,7 +14,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         .names()
         .filter_map(|name| change.state.images.get(name));
     let file = |image: &Image| {
-        let text = describe(&change.state.id, image, change.valid_until);
+        let text = describe(&change.state.id, image, change.valid_until, change.serial);
         ViewFile::new(path(&image.name), format!("{text:#}\n")).clearsigned()
     };
     Ok(images.map(file).collect())
@@ -29,7 +29,7 @@ pub(in crate::repository) fn path(name: &str) -> String {
 ///
 /// A list by an imgforge that did not sign all of this yet says nothing about the rest.
 pub(in crate::repository) fn agrees(id: &str, image: &Image, list: &Value) -> bool {
-    let ours = describe(id, image, Timestamp::UNIX_EPOCH);
+    let ours = describe(id, image, Timestamp::UNIX_EPOCH, 0);
     let all = |ours: &Value, signed: &Value, keys: &[&str]| {
         keys.iter().all(|key| ours[key] == signed[key])
     };
@@ -89,7 +89,7 @@ const WORDS: &[&str] = &["title", "osinfo", "expand", "notes"];
 /// What it says since a list names its repository: what else decides whether it goes.
 const FATE: &[&str] = &["built-on", "retired", "gone"];
 
-fn describe(id: &str, image: &Image, valid_until: Timestamp) -> Value {
+fn describe(id: &str, image: &Image, valid_until: Timestamp, serial: u64) -> Value {
     let revisions: Map<String, Value> = image
         .published()
         .map(|(number, revision)| (number.to_string(), one(revision)))
@@ -111,7 +111,7 @@ fn describe(id: &str, image: &Image, valid_until: Timestamp) -> Value {
         "version": 1,
         "name": image.name,
         "repository": id,
-        "state": 1,
+        "state": serial,
         "keep": image.keep,
         "valid-until": format!("{valid_until:.0}"),
         "revisions": revisions,

@@ -3,6 +3,7 @@
 mod basics;
 mod delta;
 mod faults;
+mod later;
 mod renewal;
 pub(crate) mod replay;
 mod rotation;

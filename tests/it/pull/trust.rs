@@ -166,7 +166,9 @@ fn an_old_index_brings_no_old_images_back() {
     machine.pull(&reference).unwrap();
     // With the time of a new one: an old text may be signed again.
     std::fs::write(&index, old).unwrap();
-    super::replay::sign_again(&world, "index.asc", 60, |text| text);
+    super::replay::sign_again(&world, "index.asc", 60, |text| {
+        text.replace("state=1\n", "state=2\n")
+    });
     let error = machine.pull(&reference).unwrap_err();
     assert_eq!(error.kind(), Kind::Gate);
     let text = error.render();

@@ -78,7 +78,7 @@ impl Keyed {
         let is_old = |line: &&str| {
             let claim = line.strip_prefix("# imgforge ");
             let is_new = claim.is_some_and(|claim| new.iter().any(|new| claim.starts_with(new)));
-            !is_new && !line.contains("\"state\": 1")
+            !is_new && !line.starts_with("  \"state\": ")
         };
         let lines: Vec<&str> = text.lines().filter(is_old).collect();
         let sign = [
