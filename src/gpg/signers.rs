@@ -16,6 +16,8 @@ pub struct Signers {
     pub known: Option<Keyring>,
     /// A directory that keeps what was seen of the certificates.
     pub memory: Option<PathBuf>,
+    /// They count only because they lay in the repository when this host looked for the first time.
+    pub first: bool,
 }
 
 impl Signers {

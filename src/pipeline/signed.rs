@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::gpg::{self, Key};
 use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
-use crate::repository::place;
 use crate::repository::verify::{self, Signed};
+use crate::repository::{place, whom};
 use crate::time::now;
 
 /// A key that expires so soon is warned of, in seconds: 30 days.
@@ -137,9 +137,14 @@ pub(super) fn look(
         let place = place::find(&session.config, session.repo.root(), Some(name))?;
         let signers = place.trusted(&session.config, session.store.state(), &session.ui)?;
         let signed = verify::indexes(state, &signers)?;
+        let lists = verify::lists(state, &signers)?;
+        let mut all = signed.iter().chain(&lists);
+        if !signed.is_empty() && all.all(|one| one.result.is_ok()) {
+            let seen = place.seen(session.store.state())?;
+            whom::proved(&signers, &seen, &session.ui);
+        }
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));
-        let lists = verify::lists(state, &signers)?.into_iter();
-        let lists = lists.map(|list| IndexStatus::of(name, list));
+        let lists = lists.into_iter().map(|list| IndexStatus::of(name, list));
         let at = now();
         indexes.extend(lists.filter(|list| list.refused(at).or(list.warning(at)).is_some()));
         let offered = state.read_file("imgforge.gpg").ok();

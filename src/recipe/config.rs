@@ -133,8 +133,7 @@ impl RepositoryPlace {
             None => Signers {
                 keys: self.key.as_ref().map(|key| root.join(key)),
                 fingerprint: self.fingerprint.clone(),
-                known: None,
-                memory: None,
+                ..Signers::default()
             },
         }
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::fresh::PATIENCE;
-use super::identity::Identity;
+use super::identity::{self, Identity};
+use super::renew::text_of;
 use super::replica::{Files, KEY_FILE, Replica};
 use super::seen::is_to_come;
 use super::served::{self, Names};
@@ -15,7 +16,7 @@ use super::state::State;
 use super::verify::Signed;
 use super::{below, journal, set};
 use crate::error::{Error, Result};
-use crate::gpg::{Keyring, Verified, verify, verify_all};
+use crate::gpg::{Keyring, Verified, verify_all};
 use crate::index::Claims;
 
 /// A copy never replaces another repository.
@@ -23,8 +24,16 @@ use crate::index::Claims;
 /// # Errors
 /// When it would.
 pub(super) fn refuse_other(to: &Path, ours: &str) -> Result<()> {
-    match Identity::read(to)? {
-        Some(theirs) if theirs.id != ours => Err(Error::usage(format!(
+    let theirs = match Identity::read(to)? {
+        Some(theirs) => Some(theirs.id),
+        // What only was served has none, and its indexes say which it is.
+        None => {
+            let mut told = indexes(to)?.into_iter();
+            told.find_map(|text| Some(Claims::parse(&text_of(&text)).owner?.repository))
+        }
+    };
+    match theirs {
+        Some(theirs) if theirs != ours => Err(Error::usage(format!(
             "{} is another repository",
             to.display()
         ))
@@ -33,12 +42,13 @@ pub(super) fn refuse_other(to: &Path, ours: &str) -> Result<()> {
     }
 }
 
-/// Neither nothing nor an older state replaces a newer one.
+/// Neither nothing nor an older state replaces a newer one. `first`: the key that signs counts only
+/// because it lies there.
 ///
 /// # Errors
 /// When it would.
-pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<()> {
-    let keyring = keyring_of(from, to, replica)?;
+pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica, first: bool) -> Result<()> {
+    let keyring = keyring_of(from, to, replica, first)?;
     let serial = match Set::read(&replica.state, to, &keyring) {
         Ok(Some((set, _))) => Some(set.serial),
         // Who has none has not signed anything as a whole yet.
@@ -47,8 +57,12 @@ pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<
         Err(_) => None,
     };
     let ours = replica.state.serial();
-    if ours < serial.filter(|serial| *serial > 0) {
-        return Err(overtaken(from, to, (ours, serial)));
+    let claims = claims(to, &keyring)?.into_iter();
+    let claims = claims.filter(|one| owner_is(one, &replica.state.id));
+    let last = claims.filter_map(|one| one.state).max();
+    let last = last.max(serial.filter(|serial| *serial > 0));
+    if ours < last {
+        return Err(overtaken(from, to, (ours, last)));
     }
     let follows = serial.is_some() && ours > serial;
     let theirs = beside(to, replica.state.signed(), &keyring)?;
@@ -58,6 +72,30 @@ pub(super) fn refuse_newer(from: &Path, to: &Path, replica: &Replica) -> Result<
         refuse_older(from, to, &theirs, follows)?;
     }
     Ok(())
+}
+
+/// The indexes in a directory, whatever its records say.
+fn indexes(to: &Path) -> Result<Vec<Vec<u8>>> {
+    let paths = identity::telling(to)?.into_iter();
+    let paths = paths.filter(|path| path != set::PATH);
+    // A link, or what else is no file, is replaced.
+    Ok(paths
+        .filter_map(|path| below::read(to, &path).ok().flatten())
+        .collect())
+}
+
+/// What the indexes in a directory say of themselves that these keys have signed.
+fn claims(to: &Path, keyring: &Keyring) -> Result<Vec<Claims>> {
+    let indexes = indexes(to)?;
+    let texts: Vec<&[u8]> = indexes.iter().map(Vec::as_slice).collect();
+    let verified = verify_all(&texts, keyring)?;
+    let right = verified.into_iter().flatten();
+    Ok(right.map(|one| Claims::parse(&one.text)).collect())
+}
+
+fn owner_is(claims: &Claims, repository: &str) -> bool {
+    let owner = claims.owner.as_ref();
+    owner.is_some_and(|owner| owner.repository == repository)
 }
 
 /// A text of the copy, and when that was signed which is to replace it.
@@ -125,7 +163,12 @@ fn was_to_come(to: &Path, path: &str, when: Timestamp) -> bool {
 
 /// The keys that verify what the copy has. Where it was signed by another than those that count, that
 /// is one which the repository says was retired: else the copy is newer than a change of the key.
-fn keyring_of<'a>(from: &Path, to: &Path, replica: &'a Replica) -> Result<Cow<'a, Keyring>> {
+fn keyring_of<'a>(
+    from: &Path,
+    to: &Path,
+    replica: &'a Replica,
+    first: bool,
+) -> Result<Cow<'a, Keyring>> {
     let there = below::read(to, KEY_FILE).ok().flatten();
     let Some(there) = there.and_then(|there| Keyring::read(&there, None).ok()) else {
         return Ok(Cow::Borrowed(&replica.keyring));
@@ -134,11 +177,24 @@ fn keyring_of<'a>(from: &Path, to: &Path, replica: &'a Replica) -> Result<Cow<'a
     let Some(key) = there.fingerprints.iter().find(|key| !counts(key)) else {
         return Ok(Cow::Borrowed(&replica.keyring));
     };
+    let claims = claims(to, &there)?;
     let over = match replica.state.owner() {
         Some(owner) => owner.retired.contains(key),
         // An older imgforge did not say so; nor did it sign the copy.
-        None => !names_owner(to, &there, replica),
+        None => claims.iter().all(|one| one.owner.is_none()),
     };
+    // A stranger's key would say that, too.
+    let known = |(_, key): &(String, String)| counts(&key);
+    let coming = |one: &Claims| {
+        owner_is(one, &replica.state.id)
+            && one
+                .owner
+                .iter()
+                .any(|owner| owner.seconds.iter().any(known))
+    };
+    if over && first && !claims.iter().any(coming) {
+        return Err(nobody_says(from, to, key));
+    }
     match over {
         true => Ok(Cow::Owned(there)),
         false => Err(Error::gate(format!(
@@ -156,13 +212,20 @@ fn keyring_of<'a>(from: &Path, to: &Path, replica: &'a Replica) -> Result<Cow<'a
     }
 }
 
-/// Whether an index of the copy says which keys sign.
-fn names_owner(to: &Path, keyring: &Keyring, replica: &Replica) -> bool {
-    let channels = replica.state.channels.keys();
-    let paths = channels.map(|channel| replica.state.index_path(channel));
-    let texts = paths.filter_map(|path| below::read(to, &path).ok().flatten());
-    let mut told = texts.filter_map(|text| verify(&text, keyring).ok());
-    told.any(|told| Claims::parse(&told.text).owner.is_some())
+/// Nobody but the key in question says that it took the place of the copy's.
+fn nobody_says(from: &Path, to: &Path, key: &str) -> Error {
+    Error::gate(format!(
+        "{} is signed by {key}, {} by another key, and the copy does not say that this one was to come",
+        to.display(),
+        from.display()
+    ))
+    .cause(
+        "its key was changed since the last copy, or somebody who can write there signs with his own",
+    )
+    .hint(
+        "if its owner has changed it, write the new key's fingerprint as `fingerprint:` of the \
+         repository in imgforge.yaml",
+    )
 }
 
 fn older(path: &Path, when: Timestamp, copy: &Path, newer: Timestamp) -> Error {

@@ -41,7 +41,10 @@ pub(super) fn is_told(root: &Path) -> Result<bool> {
 }
 
 /// The paths of the signed texts that say which repository it is, whatever the records say.
-fn telling(root: &Path) -> Result<Vec<String>> {
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn telling(root: &Path) -> Result<Vec<String>> {
     let mut channels = below::names(root, "channels")?;
     channels.retain(|name| check_name("channel", name).is_ok());
     let indexes = channels

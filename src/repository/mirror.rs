@@ -12,7 +12,7 @@ use super::replica::Replica;
 use super::seen::RememberedRepository;
 use super::served::{self, Names};
 use super::state::{Image, Revision, State};
-use super::{Repository, below, destination, files, journal, lock, records};
+use super::{Repository, below, destination, files, journal, lock, records, whom};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{Keyring, Signers, verify_detached};
 use crate::ui::{StageUi, Unit};
@@ -105,7 +105,8 @@ impl CopySource<'_> {
         let signed = replica.state.signed();
         refuse_gone((self.root, &replica.state.id), signed, seen, Age::Current)?;
         refuse_old(self.root, replica.signed(), seen, Age::Current)?;
-        destination::refuse_newer(self.root, &to, &replica)?;
+        let first = signers.first || !signers.is_named();
+        destination::refuse_newer(self.root, &to, &replica, first)?;
         let mut copied = Copied::default();
         let wanted = wanted(&replica.state, self.root)?;
         let total = wanted.iter().map(|file| file.size).sum();
@@ -120,6 +121,9 @@ impl CopySource<'_> {
         let changes = destination::changes(&state, &to, entry_points)?;
         journal::replace(&to, &changes, self.steps)?;
         copied.removed = destination::remove_gone(&state, &to)?;
+        if let Some(seen) = seen.filter(|_| state.has_index()) {
+            whom::proved(signers, seen, ui.ui());
+        }
         Ok(copied)
     }
 

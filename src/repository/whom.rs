@@ -7,7 +7,7 @@ use super::former::Former;
 use super::seen::RememberedRepository;
 use super::{State, below};
 use crate::error::Result;
-use crate::gpg::{Keyring, Signer, Signers, unless_host, verify};
+use crate::gpg::{Keyring, Signer, Signers, unless_host};
 use crate::ui::Ui;
 
 /// The public key in a repository.
@@ -92,7 +92,7 @@ fn signs(
 }
 
 /// Whose signatures on the repository in `root` count, as [`find`] says. What is there the first time
-/// is remembered once it has proved good.
+/// is remembered by [`proved`].
 ///
 /// # Errors
 /// As there.
@@ -105,16 +105,24 @@ pub(crate) fn signers(
     let Some((whom, keyring)) = find(root, signer, seen)? else {
         return Ok(Signers::default());
     };
-    match whom {
-        Whom::First if proves(root, &keyring) => {
-            if let Err(error) = seen.remember(&keyring, ui) {
-                ui.warning(format!("whose signatures count is not remembered: {error}"));
-            }
-        }
-        Whom::Stranger => ui.warning(stranger(root, &keyring)),
-        _ => {}
+    if whom == Whom::Stranger {
+        ui.warning(stranger(root, &keyring));
     }
-    Ok(Signers::of_keyring(keyring))
+    Ok(Signers {
+        first: whom == Whom::First,
+        ..Signers::of_keyring(keyring)
+    })
+}
+
+/// Remembers whose signatures count from now on, if that was looked for the first time: all that was
+/// asked of the repository has proved good.
+pub(crate) fn proved(signers: &Signers, seen: &RememberedRepository, ui: &Ui) {
+    let Some(keyring) = signers.known.as_ref().filter(|_| signers.first) else {
+        return;
+    };
+    if let Err(error) = seen.remember(keyring, ui) {
+        ui.warning(format!("whose signatures count is not remembered: {error}"));
+    }
 }
 
 /// What is told of a key that is not this host's.
@@ -125,16 +133,4 @@ pub(crate) fn stranger(root: &Path, ours: &Keyring) -> String {
         root.display(),
         ours.fingerprints.join(", ")
     )
-}
-
-/// Whether a keyring is that of the one who signed an index.
-fn proves(root: &Path, keyring: &Keyring) -> bool {
-    let Ok(state) = State::read(root) else {
-        return false;
-    };
-    let paths = state.channels.keys().map(|name| state.index_path(name));
-    let mut indexes = paths.filter_map(|path| below::read(root, &path).ok().flatten());
-    indexes
-        .next()
-        .is_some_and(|index| verify(&index, keyring).is_ok())
 }

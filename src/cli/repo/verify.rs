@@ -14,6 +14,7 @@ use crate::pull::configured_at;
 use crate::repository::place::LocalRepository;
 use crate::repository::seen::RememberedRepository;
 use crate::repository::verify::{VerifyReport, audit};
+use crate::repository::whom;
 use crate::units::Size;
 
 /// The most faults that are shown.
@@ -47,11 +48,14 @@ impl Verify {
         if let Some(file) = &self.index {
             return self.check_index(file);
         }
-        let (place, configured) = match &self.place {
-            Some(place) => (place.clone(), configured(app, place)?),
+        let (place, configured, seen) = match &self.place {
+            Some(place) => {
+                let (signers, seen) = configured(app, place)?;
+                (place.clone(), signers, seen)
+            }
             None => {
-                let (path, signers, _) = self.which.to_read(app)?;
-                (path.to_string_lossy().into_owned(), signers)
+                let (path, signers, seen) = self.which.to_read(app)?;
+                (path.to_string_lossy().into_owned(), signers, seen)
             }
         };
         let named = Signers {
@@ -59,7 +63,11 @@ impl Verify {
             ..Signers::default()
         };
         let ui = app.ui.stage("repository", "verify");
-        let report = audit(&place, &named.or(configured), &ui)?;
+        let signers = named.or(configured);
+        let report = audit(&place, &signers, &ui)?;
+        if report.faults.is_empty() && report.channels > 0 {
+            whom::proved(&signers, &seen, &app.ui);
+        }
         app.ui.close();
         report.notes.iter().for_each(|note| app.ui.notice(note));
         self.tell(&place, &report)
@@ -139,19 +147,21 @@ impl Verify {
 
 /// Whose signatures count for a repository that was named by its address: of imgforge.yaml, or one
 /// whose key `pull` was told.
-fn configured(app: &App, place: &str) -> Result<Signers> {
+fn configured(app: &App, place: &str) -> Result<(Signers, RememberedRepository)> {
     let (config, root, store) = session::plain(app)?;
     let root = root.unwrap_or_default();
     let url = Url::parse_or_path(place)?;
-    match configured_at(&config, &root, &url).map(|known| (known, url.local())) {
+    let seen = RememberedRepository::of(store.state(), &url);
+    let signers = match configured_at(&config, &root, &url).map(|known| (known, url.local())) {
         Some((known, Some(path))) => {
             let place = LocalRepository::at(known, place, path, &root);
-            place.trusted(&config, store.state(), &app.ui)
+            place.trusted(&config, store.state(), &app.ui)?
         }
-        Some((known, None)) if known.signers(&root).is_named() => Ok(known.signers(&root)),
+        Some((known, None)) if known.signers(&root).is_named() => known.signers(&root),
         _ => {
-            let known = RememberedRepository::of(store.state(), &url).remembered();
-            Ok(known.map_or_else(Signers::default, Signers::of_keyring))
+            let known = seen.remembered();
+            known.map_or_else(Signers::default, Signers::of_keyring)
         }
-    }
+    };
+    Ok((signers, seen))
 }

@@ -11,7 +11,7 @@ use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::machine::Arch;
 use crate::repository::state::{CompanionRecord, Revision};
-use crate::repository::{State, verify};
+use crate::repository::{State, verify, whom};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
 use crate::targets::openstack::Manifest;
 use crate::ui::summary::table;
@@ -75,6 +75,7 @@ impl OpenStack {
             for name in &self.names {
                 verify::record(&state, &signers, name, Some(&seen))?;
             }
+            whom::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let named = self.names.iter();
             return named

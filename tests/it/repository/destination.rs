@@ -196,6 +196,41 @@ fn who_has_seen_what_a_wrong_clock_signed_goes_on_at_once() {
     synced("cloud").unwrap();
 }
 
+/// Of what only was served, a copy has no records.
+#[test]
+fn nothing_replaces_no_copy_that_has_no_records() {
+    let world = World::new();
+    filled(&world);
+    copied(&world, "copy").unwrap();
+    std::fs::remove_dir_all(world.path("copy/.imgforge")).unwrap();
+    put(&world, "copy", "served");
+    put(&world, "repo", "kept");
+    for gone in ["images", "channels", ".imgforge/names"] {
+        std::fs::remove_dir_all(world.path("repo").join(gone)).unwrap();
+    }
+    for gone in [
+        "index.asc",
+        ".imgforge/state.sjson",
+        ".imgforge/channels.json",
+    ] {
+        std::fs::remove_file(world.path("repo").join(gone)).unwrap();
+    }
+    let text = copied(&world, "copy").unwrap_err().render();
+    assert!(text.contains("is gone, and its copy has it"), "{text}");
+    assert!(lists(&world, "copy", "revision=2"));
+    // Nor does another repository of the same key.
+    put(&world, "kept", "repo");
+    let other = Repository::open(world.settings(&world.path("other"))).unwrap();
+    publish(&other, &world.disk("one"));
+    put(&world, "other", "repo");
+    let text = copied(&world, "copy").unwrap_err().render();
+    assert!(text.contains("is another repository"), "{text}");
+    assert!(world.path("copy/images/other/revisions.sjson").exists());
+    put(&world, "kept", "repo");
+    copied(&world, "copy").unwrap();
+    assert_eq!(faults(&world, "copy"), Vec::<String>::new());
+}
+
 /// It was published to, and the repository was signed since.
 #[test]
 fn what_only_the_copy_listed_is_listed_no_more() {

@@ -94,6 +94,28 @@ fn where_this_host_signs_nothing_the_key_of_the_first_time_counts() {
     assert!(text.contains("was there before"), "{text}");
 }
 
+/// Else the right one would be refused afterwards.
+#[test]
+fn a_key_that_has_not_proved_good_is_not_remembered() {
+    let site = site();
+    let kept = site.path("kept");
+    std::fs::rename(site.path("repo"), &kept).unwrap();
+    std::fs::create_dir(site.path("repo")).unwrap();
+    take_over(&site);
+    let list = site.path("repo/images/web-node/revisions.sjson");
+    std::fs::write(list, "damaged").unwrap();
+    let readers = [READERS[1], READERS[2], READERS[3], READERS[4], READERS[5]];
+    for args in readers {
+        let said = site.run(&[&["--state", "new"], args].concat()).exits(4);
+        assert!(!said.err.contains("is trusted from now on"), "{}", said.err);
+    }
+    std::fs::remove_dir_all(site.path("repo")).unwrap();
+    std::fs::rename(kept, site.path("repo")).unwrap();
+    for args in [READERS[1], READERS[3]] {
+        site.ok(&[&["--state", "new"], args].concat());
+    }
+}
+
 /// A user's two keys, in one directory.
 fn two_keys(site: &World) -> (Home, String, String) {
     let home = |name: &str| Home::with_an_expired_key(site.path(name));
