@@ -111,8 +111,8 @@ impl Repository {
         for (second, owner) in signing.zip(std::iter::repeat(state.owner())) {
             let pair = (second.suffix.clone(), second.fingerprint.clone());
             let there = owner.map(|owner| seconds::read(state, owner, &pair, state.signed()));
-            // One whose key file is gone no renewal brings back.
-            if there.is_some_and(|there| there.is_ok_and(|there| !there.current)) {
+            // Where its key file is gone that is written again, too.
+            if there.is_some_and(|there| there.map_or(true, |there| !there.current)) {
                 return Ok(true);
             }
         }

@@ -63,6 +63,23 @@ impl Transaction<'_> {
         Ok((changes, made))
     }
 
+    /// The public keys of second URLs that are not there, nor among `files`.
+    pub(super) fn lost_keys(&self, files: &[ViewFile]) -> Result<Vec<ViewFile>> {
+        let mut lost = Vec::new();
+        let signing = self.keys.seconds.iter().filter(|one| one.resting.is_none());
+        for second in signing {
+            let path = format!("imgforge-{}.gpg", second.suffix);
+            let there = below::read(&self.repository.root, &path).ok().flatten();
+            let is_right = |key: Vec<u8>| Keyring::read(&key, Some(&second.fingerprint)).is_ok();
+            if there.is_some_and(is_right) || files.iter().any(|file| file.path == path) {
+                continue;
+            }
+            let signer = self.signer.with_key(&second.fingerprint, second.own);
+            lost.push(ViewFile::new(&path, signer.public_key()?));
+        }
+        Ok(lost)
+    }
+
     /// The files that clients verify, under their second URLs, signed by those URLs' keys, and when;
     /// `signed` and `made` are the first ones.
     pub(super) fn second_indexes(

@@ -272,6 +272,9 @@ impl<'a> Transaction<'a> {
             }
         }
         let mut files = std::mem::take(&mut self.files);
+        if self.all {
+            files.extend(self.lost_keys(&files)?);
+        }
         // After the one that this goes on from, and all that this host has seen.
         let seen = self.repository.seen.as_ref();
         let seen = seen.and_then(|seen| seen.read().last());

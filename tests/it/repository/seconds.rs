@@ -2,10 +2,11 @@
 
 use imgforge::repository::seen::RememberedRepository;
 
-use super::forged::copied;
+use super::forged::{copied, filled};
 use super::keyed::Keyed;
-use super::older::{in_another_second, put};
+use super::older::{in_another_second, put, site};
 use super::world::*;
+use crate::pull::replay::sign_again;
 
 const INDEX: &str = "index-2027.asc";
 const LIST: &str = "images/web-node/revisions-2027.sjson";
@@ -197,4 +198,78 @@ fn the_old_key_of_a_rotation_goes_on_where_the_public_key_is_gone() {
     publish(&keyed.open(1), &keyed.world.disk("two"));
     assert_eq!(keyed.signer_of("index.asc"), 0);
     assert_eq!(keyed.faults(), "");
+}
+
+/// Whoever can write to the repository can sign with a key of his own that another one was retired.
+#[test]
+fn a_key_that_nobody_knows_takes_no_place_by_its_own_word() {
+    let keyed = Keyed::new(2);
+    let world = &keyed.world;
+    publish(&keyed.open(0), &world.disk("one"));
+    copied(world, "copy").unwrap();
+    keyed.rotate(&keyed.open(0), 1, "2027").unwrap();
+    copied(world, "told").unwrap();
+    keyed.open(0).finish_rotation(&Stamp::now()).unwrap();
+    let index = std::fs::read(world.path("copy/index.asc")).unwrap();
+    let error = copied(world, "copy").unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    let text = error.render();
+    for words in [
+        "does not say that this one was to come",
+        "`fingerprint:`",
+        &keyed.keys[0],
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(std::fs::read(world.path("copy/index.asc")).unwrap(), index);
+    // A copy that was told so by its own key, and one whose owner says so.
+    copied(world, "told").unwrap();
+    let signers = Signers {
+        fingerprint: Some(keyed.keys[1].clone()),
+        ..Signers::default()
+    };
+    let (repo, to) = (world.path("repo"), world.path("copy"));
+    let ui = Ui::silent().stage("repository", "copy");
+    imgforge::repository::copy(&repo, &to, &signers, None, &ui).unwrap();
+    assert_ne!(std::fs::read(world.path("copy/index.asc")).unwrap(), index);
+}
+
+/// One key signs both, and an operator signs the first one again by hand.
+#[test]
+fn an_alias_in_an_index_is_no_other_text_under_its_second_url() {
+    let site = site();
+    filled(&site);
+    site.ok(&["repo", "rotate-key", "--suffix", "n"]);
+    site.ok(&["repo", "rotate-key", "--finish"]);
+    sign_again(&site, "index.asc", 0, |text| {
+        text.replacen("\nosinfo=", "\naliases=www\nosinfo=", 1)
+    });
+    site.ok(&["repo", "verify"]);
+    site.ok(&["repo", "copy", "copy"]);
+    // Any verb makes them equal again.
+    site.ok(&["channel", "freeze", "stable", "--why", "x"]);
+    let text = |path: &str| std::fs::read_to_string(site.path("repo").join(path)).unwrap();
+    assert!(text("index-n.asc").contains("aliases=www"));
+    assert_eq!(text("index-n.asc"), text("index.asc"));
+}
+
+#[test]
+fn a_lost_key_of_a_second_url_is_written_again() {
+    let site = site();
+    filled(&site);
+    site.ok(&["repo", "rotate-key", "--suffix", "n"]);
+    for finished in [false, true] {
+        let key = site.path("repo/imgforge-n.gpg");
+        let kept = Keyring::of_file(&key, None).unwrap().fingerprints;
+        std::fs::remove_file(&key).unwrap();
+        site.fails(4, &["repo", "verify"]);
+        site.ok(&["channel", "freeze", "stable", "--why", "x"]);
+        site.ok(&["channel", "thaw", "stable", "--why", "x"]);
+        site.ok(&["repo", "verify"]);
+        site.ok(&["repo", "copy", "copy"]);
+        assert_eq!(Keyring::of_file(&key, None).unwrap().fingerprints, kept);
+        if !finished {
+            site.ok(&["repo", "rotate-key", "--finish"]);
+        }
+    }
 }
