@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::identity::Identity;
 use super::seen::{Mark, Memory, Newer, RememberedRepository, number, refuse_future};
 use super::verify::{Signed, SignedClaims};
+use super::vouched::VerifiedState;
 use super::{Repository, identity, set};
 use crate::error::{Error, Result};
 use crate::index::{Claims, Owner};
@@ -151,39 +152,45 @@ pub(super) fn refuse_gone(
     }
 }
 
-/// Refuses to sign as the repository `id`, which is in another directory, as this host has seen: one key
-/// signs many, and whoever can write to the directory of one can put a copy of another there. One that
-/// was moved is there no more, and one that is reached by another path is the same directory.
+/// Refuses to sign as a repository that is in another directory, as this host has seen, or that was signed
+/// for another address: one key signs many, and whoever can write to the directory of one can put a copy
+/// of another there. One that was moved is there no more, and one that is reached by another path is the
+/// same directory.
 ///
 /// # Errors
-/// When it is in another one, and nothing was seen in this one.
+/// When it is another one's, and nothing was seen in this one.
 pub(super) fn refuse_elsewhere(
-    (root, id): (&Path, &str),
-    seen: Option<&RememberedRepository>,
+    repository: &Repository,
+    state: &VerifiedState,
     age: Age,
 ) -> Result<()> {
-    let Some(seen) = seen.filter(|_| age != Age::Any) else {
+    let seen = repository.seen.as_ref().filter(|_| age != Age::Any);
+    let Some(seen) = seen.filter(|seen| seen.read().repository.is_none()) else {
         return Ok(());
     };
-    if seen.read().repository.is_some() {
-        return Ok(());
-    }
+    let (root, id) = (repository.root.as_path(), state.id.as_str());
     let inode = |dir: &Path| dir.metadata().ok().map(|one| (one.dev(), one.ino()));
     let is_of = |dir: &&PathBuf| matches!(Identity::read(dir), Ok(Some(one)) if one.id == id);
     let others = seen.elsewhere(id);
     let known = others.iter().any(|dir| inode(dir) == inode(root));
-    let Some(other) = others.iter().find(is_of).filter(|_| !known) else {
+    let there = others.iter().find(is_of).filter(|_| !known);
+    let there = there.map(|dir| format!("which this host has seen in {}", dir.display()));
+    let signed = state
+        .signed_url()
+        .filter(|url| *url != repository.url && !known);
+    let signed =
+        signed.map(|url| format!("which was signed for {url}, not for {}", repository.url));
+    let Some(other) = there.or(signed) else {
         return Ok(());
     };
     Err(Error::gate(format!(
-        "{} says that it is the repository {id}, which this host has seen in {}",
-        root.display(),
-        other.display()
+        "{} says that it is the repository {id}, {other}",
+        root.display()
     ))
     .cause("somebody put a copy there, which would be signed as that one, or made one to publish to")
     .hint(
         "empty the directory if it is to be a repository of its own; if it is a copy that you publish \
-         to, `imgforge channel renew --allow-older` there says so, once",
+         to, or has another address now, `imgforge channel renew --allow-older` there says so, once",
     ))
 }
 

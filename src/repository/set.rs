@@ -27,6 +27,9 @@ pub(super) const PATH: &str = ".imgforge/state.sjson";
 pub(super) struct Set {
     version: u32,
     repository: String,
+    /// Where clients find it, but for a directory of one host; an older imgforge did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
     /// One more in each transaction.
     pub(super) serial: u64,
     signed: Timestamp,
@@ -96,6 +99,7 @@ impl Set {
         Set {
             version: 1,
             repository: state.id.clone(),
+            url: Some(state.url.clone()).filter(|url| !url.starts_with("file:")),
             serial,
             signed: when,
             channels: state.channels.iter().map(member).collect(),

@@ -93,7 +93,7 @@ impl<'a> Transaction<'a> {
         refuse_changed(&keys.main, repository)?;
         let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
         refuse_gone((root, &state.id), state.signed(), seen, age)?;
-        refuse_elsewhere((root, &state.id), seen, age)?;
+        refuse_elsewhere(repository, &state, age)?;
         refuse_old(root, state.signed().iter(), seen, age)?;
         await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;

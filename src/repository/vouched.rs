@@ -181,6 +181,11 @@ impl VerifiedState {
         self.set.as_ref().map(|set| set.serial)
     }
 
+    /// Where clients find it, as it was signed.
+    pub(super) fn signed_url(&self) -> Option<&str> {
+        self.set.as_ref()?.url.as_deref()
+    }
+
     /// Whether anything that is signed says which repository it is.
     fn is_named(&self) -> bool {
         let mut told = self.signed.iter().flat_map(|one| &one.result);

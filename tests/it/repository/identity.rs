@@ -177,6 +177,39 @@ fn a_copy_of_another_repository_is_signed_on_demand_only() {
     site.ok(&renew);
 }
 
+/// A host that has seen neither knows only what each is published for.
+#[test]
+fn a_copy_of_what_was_signed_for_another_address_is_signed_on_demand_only() {
+    let site = World::publishing();
+    let configure = |path: &str, url: &str| {
+        let place = format!("{{path: {path}, url: 'https://{url}.example.org/'}}");
+        site.configure(&format!("repositories: {{main: {place}}}\n"));
+    };
+    let forget = || std::fs::remove_dir_all(site.path("state/repositories")).unwrap();
+    publish(&site.repository(), &site.disk("one"));
+    let renew = ["channel", "renew"];
+    configure("repo", "prod");
+    site.ok(&renew);
+    site.ok(&["repo", "copy", "test"]);
+    // Who has seen the repository there may give it another address.
+    configure("repo", "other");
+    site.ok(&renew);
+    configure("test", "test");
+    forget();
+    for args in [&renew[..], &["channel", "freeze", "stable", "--why", "x"]] {
+        let text = site.fails(4, args);
+        let expected =
+            "which was signed for https://prod.example.org, not for https://test.example.org";
+        assert!(
+            text.contains(expected) && text.contains("--allow-older"),
+            "{text}"
+        );
+    }
+    site.ok(&["channel", "renew", "--allow-older"]);
+    forget();
+    site.ok(&renew);
+}
+
 /// Nothing that is signed says whose directory it is.
 #[test]
 fn an_id_that_nothing_confirms_is_made_anew() {
