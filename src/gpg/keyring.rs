@@ -1,13 +1,14 @@
 //! Public keys that a user trusts, as a file that `gpg` verifies with.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 use super::agent::gpg;
 use super::{is_of_host, listing, unless_host};
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::host::durable::write_atomic;
+use crate::host::durable::{create_dir, write_atomic};
 use crate::host::exec::Program;
 use crate::host::temporary::Temporary;
 
@@ -115,18 +116,27 @@ impl Keyring {
     }
 
     /// Adds what this host has seen of these certificates before, and keeps what there is now in the
-    /// directory `memory`: whoever offers an older copy takes back no revocation.
+    /// directory `memory`: whoever offers an older copy takes back no revocation. Who may not write
+    /// there only reads: it counts all the same.
     ///
     /// # Errors
-    /// When gpg cannot be run, or it cannot be kept.
+    /// When gpg cannot be run.
     pub(super) fn remember(&mut self, memory: &Path) -> Result<()> {
         let kept = memory.join(Self::kept_as(&self.fingerprints));
-        let seen = std::fs::read(&kept).unwrap_or_default();
-        self.renew(&[&seen])?;
-        if self.bytes == seen {
+        let seen = || std::fs::read(&kept).unwrap_or_default();
+        self.renew(&[&seen()])?;
+        if self.bytes == seen() {
             return Ok(());
         }
-        write_atomic(&kept, &self.bytes)
+        // Another process may keep what it has seen at the same time.
+        let lock = create_dir(memory, 0o700).and_then(|()| File::create(memory.join("lock")));
+        if let Ok(lock) = lock
+            && lock.lock().is_ok()
+        {
+            self.renew(&[&seen()])?;
+            drop(write_atomic(&kept, &self.bytes));
+        }
+        Ok(())
     }
 
     /// The name of a file that keeps what was seen of the certificates of these primary keys.

@@ -258,3 +258,14 @@ fn a_revocation_that_was_seen_holds() {
         site.fails(4, &["status"]);
     }
 }
+
+/// Who only reads need not be able to write what was seen.
+#[test]
+fn what_cannot_be_kept_ends_nobody_who_reads() {
+    let world = World::new();
+    publish(&world.repository(), &world.disk("one"));
+    let keyring = Keyring::of_file(&world.path("repo/imgforge.gpg"), None).unwrap();
+    std::fs::write(world.path("file"), "").unwrap();
+    let signers = Signers::of_keyring(keyring.clone()).remembered_in(&world.path("file/seen"));
+    assert_eq!(signers.keyring(None).unwrap(), keyring);
+}
