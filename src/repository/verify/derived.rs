@@ -49,7 +49,7 @@ impl Placed {
 impl Audit {
     /// Reads a clear-signed text of JSON; none where there is none, or it is a fault.
     pub(super) fn signed_json(&mut self, path: &str) -> Result<Option<Value>> {
-        let Some(signed) = self.read(path)? else {
+        let Some(signed) = self.read_settled(path)? else {
             return Ok(None);
         };
         self.report.signatures += 1;

@@ -11,7 +11,9 @@ impl Audit {
     /// The entries of an index whose signature and rules are right.
     pub(super) fn index(&mut self, channel: &str, path: &str) -> Result<Vec<IndexEntry>> {
         let Some(signed) = self.read(path)? else {
-            self.fault(path, format!("the index of `{channel}` is missing"));
+            if !self.is_coming(channel) {
+                self.fault(path, format!("the index of `{channel}` is missing"));
+            }
             return Ok(vec![]);
         };
         self.report.channels += 1;

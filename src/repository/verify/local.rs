@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Audit, Signed};
 use crate::error::{Context as _, Result};
@@ -34,10 +34,10 @@ impl Audit {
         let Some(root) = self.root.clone() else {
             return Ok(());
         };
-        let settled = match root.join(".imgforge").is_dir() {
-            true => self.records(&root)?,
-            false => None,
-        };
+        let settled = self.settled.clone();
+        if let Some(settled) = &settled {
+            self.records(&root, settled)?;
+        }
         let mut signed = Vec::new();
         collect(&root, Path::new(""), &mut signed)?;
         signed.retain(|(path, _)| !self.signed.contains(path));
@@ -60,26 +60,63 @@ impl Audit {
         Ok(())
     }
 
-    /// The records and what they are compared with; after a publication that was interrupted, as the
-    /// next one will find it, in the directory that is returned, if it can be finished. Until then the
-    /// indexes may be older, and readers see nothing wrong.
-    fn records(&mut self, root: &Path) -> Result<Option<PathBuf>> {
-        if !journal::is_left(root) {
-            return self.compare_records(root).map(|()| Some(root.to_owned()));
+    /// Finds what is compared, in which a publication that was interrupted is finished: until then
+    /// what is derived may be older than what it is made of, and readers see nothing wrong.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let root = self.root.clone();
+        let Some(root) = root.filter(|root| root.join(".imgforge").is_dir()) else {
+            return Ok(());
+        };
+        if !journal::is_left(&root) {
+            self.settled = Some(root);
+            return Ok(());
         }
-        let note = "a publication was interrupted; the next one finishes it";
+        let note =
+            "a publication was interrupted: the next one finishes it, or `imgforge channel renew`";
         self.report.notes.push(note.into());
         let finished = self.scratch.join("finished");
-        if let Err(error) = journal::finished(root, &finished) {
-            return self.blame(journal::JOURNAL, error).map(|()| None);
+        match journal::finished(&root, &finished) {
+            Ok(()) => self.settled = Some(finished),
+            Err(error) => self.blame(journal::JOURNAL, error)?,
         }
+        Ok(())
+    }
+
+    /// A signed file as the next publication will find it.
+    pub(super) fn read_settled(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
+        let settled = self.settled.clone().filter(|_| !self.is_settled());
+        let found = settled.map(|settled| below::read(&settled, path));
+        match found.transpose()? {
+            Some(Some(found)) => Ok(Some(found)),
+            // It goes; but what is no file is a fault.
+            Some(None) => self.read(path).map(|_| None),
+            None => self.read(path),
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled == self.root
+    }
+
+    /// Whether an interrupted publication has the index of a channel that has none yet.
+    pub(super) fn is_coming(&self, channel: &str) -> bool {
+        let (Some(root), Some(settled)) = (&self.root, &self.settled) else {
+            return false;
+        };
+        let own = format!("channels/{channel}/index.asc");
+        let mut paths = ["index.asc", &own].into_iter();
+        paths.any(|path| settled.join(path).exists() && !root.join(path).exists())
+    }
+
+    /// The records and what they are compared with.
+    fn records(&mut self, root: &Path, settled: &Path) -> Result<()> {
         let told = self.report.faults.len();
-        self.compare_records(&finished)?;
-        let (theirs, ours) = (root.display().to_string(), finished.display().to_string());
+        self.compare_records(settled)?;
+        let (theirs, ours) = (root.display().to_string(), settled.display().to_string());
         for fault in &mut self.report.faults[told..] {
             *fault = fault.replace(&ours, &theirs);
         }
-        Ok(Some(finished))
+        Ok(())
     }
 
     fn compare_records(&mut self, root: &Path) -> Result<()> {

@@ -62,6 +62,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<VerifyRepor
     let mut audit = Audit {
         client: Client::new()?,
         root: base.local(),
+        settled: None,
         base,
         keyring: Keyring::default(),
         scratch: scratch.path().to_owned(),
@@ -75,6 +76,7 @@ pub fn audit(place: &str, signers: &Signers, ui: &StageUi) -> Result<VerifyRepor
     // What is compared first is replaced together; blobs do not change.
     let held = audit.root.as_deref().map(lock::to_read).transpose()?;
     audit.take_keys(signers)?;
+    audit.settle()?;
     let channels = audit.channels()?;
     let mut names = BTreeSet::new();
     for (channel, path) in &channels {
@@ -98,6 +100,9 @@ struct Audit {
     base: Url,
     /// The directory, when it is one of this host.
     root: Option<PathBuf>,
+    /// What is signed there, and the records; after a publication that was interrupted, as the next one
+    /// will find it. None where that cannot be.
+    settled: Option<PathBuf>,
     keyring: Keyring,
     scratch: PathBuf,
     report: VerifyReport,
@@ -252,12 +257,11 @@ impl Audit {
                 self.revision(name, number, revision)?;
             }
         }
-        let channels = list["channels"].as_object().into_iter().flatten();
-        for (channel, current) in channels {
+        for (channel, current) in list["channels"].as_object().into_iter().flatten() {
             let has = current
                 .as_object()
                 .is_some_and(|current| !current.is_empty());
-            if has && !self.seen.contains(channel) {
+            if has && !self.seen.contains(channel) && !self.is_coming(channel) {
                 self.fault(&path, format!("`{channel}` has the image, and no index"));
             }
             for number in current

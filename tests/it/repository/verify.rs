@@ -232,3 +232,40 @@ fn a_journal_of_nothing_hides_nothing() {
     let faults = report(root.to_str().unwrap()).faults.join("\n");
     assert!(faults.contains("outside the repository"), "{faults}");
 }
+
+/// What is derived is compared with the lists as the next publication will find both.
+#[test]
+fn a_publication_that_was_interrupted_anywhere_is_no_fault() {
+    let world = World::new();
+    filled(&world);
+    let (root, moments) = (world.path("repo"), Arc::new(Mutex::new(0)));
+    let (from, count, to) = (root.clone(), Arc::clone(&moments), world.path("moment"));
+    let repository = world.repository().on_step(move |step| {
+        if step == "rename an entry point" || step == "remove the journal" {
+            let mut count = count.lock().unwrap();
+            let to = to.with_extension(count.to_string());
+            let copy = Program::new("cp").arg("-a").args([&from, &to]);
+            copy.run().unwrap();
+            *count += 1;
+        }
+    });
+    let (three, now, ui) = (world.disk("three"), Stamp::now(), Ui::silent());
+    publish_with(&repository, &three, |p| p.channel = "testing").unwrap();
+    repository.yank("web-node", 2, false, &now, &ui).unwrap();
+    let count = *moments.lock().unwrap();
+    assert!(count > 20, "{count}");
+    for moment in 0..count {
+        let found = report(world.path(&format!("moment.{moment}")).to_str().unwrap());
+        assert_eq!(found.faults, Vec::<String>::new(), "{moment}");
+        let notes = found.notes.join("\n");
+        let expected = "the next one finishes it, or `imgforge channel renew`";
+        assert!(notes.contains(expected), "{moment}: {notes}");
+    }
+    // What is no file is a fault, also then.
+    let last = world.path(&format!("moment.{}", count - 1));
+    let pointer = last.join("channels/stable/web-node/latest.sjson");
+    std::fs::remove_file(&pointer).unwrap();
+    std::os::unix::fs::symlink(root.join("index.asc"), &pointer).unwrap();
+    let found = report(last.to_str().unwrap()).faults.join("\n");
+    assert!(found.contains("latest.sjson"), "{found}");
+}
