@@ -18,6 +18,13 @@ use crate::error::{Context as _, Result};
 /// What is started in place of QEMU.
 const CONFINE: &str = include_str!("confine.sh");
 
+/// What an ordinary user's libguestfs starts: QEMU looks for its firmware where it starts, before it does
+/// where it is.
+const ELSEWHERE: &str = "#!/bin/sh\ncd / && exec @QEMU@ \"$@\"\n";
+
+/// The first of 2^24 user ids that no user has. A container that has none of them has 65534.
+const NOBODY: u32 = 0x7000_0000;
+
 /// What QEMU may do in a process of its own that starts no other program, for `-sandbox`.
 pub const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -25,8 +32,8 @@ pub const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,re
 /// elevating privileges.
 pub const SANDBOX_OF_PARENTS: &str = "on,obsolete=deny,resourcecontrol=deny";
 
-/// What starts the QEMU of one machine without a daemon: as nobody, where this user is root. Dropping
-/// it removes what that needs.
+/// What starts the QEMU of one machine without a daemon: as nobody, where this user is root, and what is
+/// libguestfs' where nobody else has left files. Dropping it removes what that needs.
 #[derive(Debug)]
 pub struct Confined {
     program: PathBuf,
@@ -35,23 +42,24 @@ pub struct Confined {
 
 impl Confined {
     /// For the machine that gets `-uuid` and this UUID, in place of `qemu`. `scratch` holds what QEMU
-    /// leaves; `disks` are those that libguestfs is told of, in this order, with their formats.
+    /// leaves; `disks` are those that libguestfs is told of, in this order, with their formats. A machine
+    /// that has none of those starts where its caller says.
     ///
     /// # Errors
     /// When `scratch` cannot be written, or a disk names what nobody may read for it.
     pub fn new(qemu: &Path, scratch: &Path, uuid: &str, disks: &[(&Path, &str)]) -> Result<Self> {
         let root = rustix::process::geteuid().is_root();
         // Who starts what is not there says so.
-        let Some(found) = fs::metadata(qemu).ok().filter(|_| root) else {
+        let started = |_: &fs::Metadata| root || !disks.is_empty();
+        let Some(found) = fs::metadata(qemu).ok().filter(started) else {
             let program = qemu.to_owned();
             return Ok(Confined {
                 program,
                 _dir: None,
             });
         };
-        let layers = disks
-            .iter()
-            .map(|(disk, format)| others::layers(disk, format));
+        let disks = disks.iter().filter(|_| root);
+        let layers = disks.map(|(disk, format)| others::layers(disk, format));
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let make = || -> io::Result<Confined> {
             let dir = tempfile::Builder::new()
@@ -70,7 +78,11 @@ impl Confined {
             // Messages name it.
             let program = dir.path().join(qemu.file_name().unwrap_or_default());
             let qemu = exec::quote(&std::path::absolute(qemu)?.to_string_lossy());
-            write(&program, &text("\"${0%/*}\"", &qemu, &[]))?;
+            let text = match root {
+                true => text("\"${0%/*}\"", &qemu, &[]),
+                false => ELSEWHERE.replace("@QEMU@", &qemu),
+            };
+            write(&program, &text)?;
             // By size and time libguestfs knows a QEMU that it has asked already.
             File::open(&program)?.set_modified(found.modified()?)?;
             Ok(Confined {
@@ -85,6 +97,22 @@ impl Confined {
     pub fn program(&self) -> &Path {
         &self.program
     }
+}
+
+/// Whether a user id is one of those that root's QEMU gets as nobody, and what is started for it.
+pub fn is_nobodys(user: u32) -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let given = || rustix::process::geteuid().is_root();
+    let another = || user == 65534 && !maps(&map, NOBODY);
+    (user >> 24 == NOBODY >> 24 || another()) && given()
+}
+
+/// Whether a user name space has a user id, by its uid_map.
+fn maps(map: &str, user: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
+        matches!(numbers[..], [first, _, count] if (first..first + count).contains(&user.into()))
+    })
 }
 
 /// Writes what a daemon of root starts in place of `runtime/qemu`, for guests that have their
@@ -164,6 +192,46 @@ fn home() -> PathBuf {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    /// QEMU takes `bios-256k.bin` of the directory in which it starts, whoever left it there. The web
+    /// server of a ramdisk's trial has its files there.
+    #[test]
+    fn qemu_starts_where_nobody_else_has_left_firmware() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let shared = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&dir, shared.clone()).unwrap();
+        let (qemu, disk, here) = (dir.join("qemu"), dir.join("disk"), dir.join("here"));
+        fs::create_dir(&here).unwrap();
+        fs::write(here.join("kernel"), "").unwrap();
+        fs::write(&qemu, "#!/bin/sh\npwd\n").unwrap();
+        fs::set_permissions(&qemu, shared).unwrap();
+        fs::write(&disk, [0; 512]).unwrap();
+        let uuid = "0badcafe-0000-4000-8000-000000000000";
+        let starts_in = |disks: &[_], more: &[&str]| {
+            let confined = Confined::new(&qemu, &dir, uuid, disks).unwrap();
+            let program = exec::Program::at(confined.program()).dir(&here);
+            program.args(["-uuid", uuid]).args(more).text().unwrap()
+        };
+        assert_eq!(starts_in(&[(&disk, "raw")], &[]), "/");
+        let served = starts_in(&[], &["-netdev", "user,id=n,guestfwd=x"]);
+        assert!(Path::new(&served).starts_with(&dir), "{served}");
+    }
+
+    #[test]
+    fn a_container_may_have_few_user_ids() {
+        assert!(maps("         0          0 4294967295\n", NOBODY));
+        assert!(!maps("0 1000 1\n1 100000 65536\n", NOBODY));
+    }
+
+    /// mountinfo says `a\0401`.
+    #[test]
+    fn a_mount_point_with_a_blank_before_a_digit_is_read_only() {
+        let words = CONFINE.lines().find(|line| line.contains("printf -v at"));
+        let script = format!("at='/a\\0401\\134b'; {}; printf %s \"$at\"", words.unwrap());
+        let bash = exec::Program::new("bash").args(["-c", &script]);
+        assert_eq!(bash.text().unwrap(), "/a 1\\b");
+    }
 
     /// `sudo` leaves root the `HOME` of whoever called it, on some hosts.
     #[test]

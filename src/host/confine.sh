@@ -102,8 +102,9 @@ start() {
   local groups=(--groups "$(stat -c %g /dev/kvm 2>/dev/null || echo 0)")
   if [ "${groups[1]}" = 0 ]; then groups=(--clear-groups); fi
   local nobody=(--reuid "$owner" --regid "$owner" "${groups[@]}")
-  # It ends with imgforge, as libguestfs' and the daemon's do by other means.
-  if [ -d "$guest/site" ]; then nothing+=(--pdeathsig KILL); fi
+  # It ends with imgforge, as libguestfs' and the daemon's do by other means. The others look for their
+  # firmware where they start, before they do where it is.
+  if [ -d "$guest/site" ]; then nothing+=(--pdeathsig KILL); else cd /; fi
   if [ "$owner" = 0 ]; then exec "${nothing[@]}" -- "$qemu" "$@"; fi
   if [ ${#between[@]} = 0 ]; then exec "${nothing[@]}" "${nobody[@]}" -- "$qemu" "$@"; fi
   exec setpriv "${nobody[@]}" --inh-caps=-all,+sys_admin --ambient-caps=-all,+sys_admin -- \
@@ -196,7 +197,8 @@ done
 
 mounts=$(cat /proc/self/mountinfo)
 while read -r _ _ _ _ at options _; do
-  at=$(printf '%b' "$at")
+  # It says \040 for a blank, where a digit may follow.
+  printf -v at '%b' "${at//\\/\\0}"
   case $at in
   # Its own, or out of sight in a moment.
   "$new" | "$new"/* | /dev | /dev/* | /run | /run/*) continue ;;
@@ -209,9 +211,8 @@ while read -r _ _ _ _ at options _; do
 done <<END
 $mounts
 END
-# Keys are not QEMU's business.
-# shellcheck disable=SC2043 # one word only here
-for hidden in @HIDDEN@; do
+# Keys are not QEMU's business. With sudo HOME may be another user's.
+for hidden in @HIDDEN@ ~root/.gnupg ~root/.ssh; do
   if [ -d "$hidden" ]; then mount -t tmpfs -o ro,size=4k hidden "$hidden"; fi
 done
 roomy "$new/runtime/${guest##*/}"

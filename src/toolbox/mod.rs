@@ -148,16 +148,12 @@ fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) 
     distro.check_keyring()?;
     let tree = dir.join("tree");
     unpack(request, distro, suite, dir, &tree)?;
-    let python = tree.join("python");
-    let doing = || format!("writing {}", python.display());
-    std::fs::write(&python, PYTHON).doing(doing)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&python, mode).doing(doing)?;
+    write_python(&tree)?;
     prune(&tree)?;
     // A guest without hardware acceleration would compile for minutes what it cannot keep.
     request.ui.step("compiling the toolbox's Python");
     for part in ["usr/lib/python3", &stdlib(&tree)?] {
-        Program::at(&python)
+        python(dir)
             .args([
                 "-m",
                 "compileall",
@@ -169,7 +165,7 @@ fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) 
             .arg(tree.join(part))
             .run()?;
     }
-    let version = Program::at(&python)
+    let version = python(dir)
         .arg(tree.join("usr/bin/ansible-playbook"))
         .arg("--version")
         .env("LC_ALL", "C.UTF-8")
@@ -180,6 +176,20 @@ fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) 
     write_disk(&tree, &dir.join(DISK))?;
     let ansible = version.lines().next().unwrap_or_default().to_owned();
     Ok(Ansible { ansible })
+}
+
+fn write_python(tree: &Path) -> Result<()> {
+    let python = tree.join("python");
+    let doing = || format!("writing {}", python.display());
+    std::fs::write(&python, PYTHON).doing(doing)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, mode).doing(doing)
+}
+
+/// The Python of the toolbox in `dir`: it takes modules, and Ansible its configuration, from where it
+/// starts.
+fn python(dir: &Path) -> Program {
+    Program::at(dir.join("tree/python")).dir(dir)
 }
 
 fn unpack(
@@ -287,4 +297,19 @@ fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
         .env("MKE2FS_CONFIG", "/dev/null")
         .hint("apt-get install e2fsprogs")
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_starts_where_nobody_else_has_left_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(dir.join("tree")).unwrap();
+        write_python(&dir.join("tree")).unwrap();
+        std::fs::write(dir.join("tree/python"), "#!/bin/sh\npwd\n").unwrap();
+        assert_eq!(python(&dir).text().unwrap(), dir.to_str().unwrap());
+    }
 }
