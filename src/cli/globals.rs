@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
+use crate::host::statedir;
 use crate::ui::{Renderer, Style};
 
 /// Options of every verb.
@@ -105,10 +106,12 @@ impl Globals {
         }
     }
 
-    /// The state directory: `--state`, else what imgforge.yaml says, else the user's default.
+    /// The state directory: `--state`, else what imgforge.yaml says, else the user's default. Nobody else
+    /// changes what is there.
     ///
     /// # Errors
-    /// When neither `XDG_STATE_HOME` nor `HOME` tells where a user's state belongs.
+    /// As [`statedir::check_whole`], and when neither `XDG_STATE_HOME` nor `HOME` tells where a user's state
+    /// belongs.
     pub fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf> {
         let chosen = self.state.as_deref().or(configured);
         let dir = match chosen {
@@ -119,9 +122,10 @@ impl Globals {
                 std::env::var_os("HOME").map(PathBuf::from),
             )?,
         };
-        std::path::absolute(&dir).map_err(|cause| {
+        let dir = std::path::absolute(&dir).map_err(|cause| {
             Error::usage(format!("{} cannot be the state directory", dir.display())).cause(cause)
-        })
+        })?;
+        statedir::check_whole(&dir, &self.trust)
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::{App, recipes};
 use crate::error::Result;
 use crate::gpg::Signers;
-use crate::host::statedir;
 use crate::recipe::{Config, Repo};
 use crate::repository::seen::RememberedRepository;
 use crate::repository::{Repository, Stamp, place};
@@ -60,7 +59,6 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check_whole(&state, &app.globals.trust)?;
     Ok((config, state))
 }
 

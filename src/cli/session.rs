@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::{App, recipes};
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
-use crate::host::statedir;
 use crate::pipeline::Session;
 use crate::pipeline::pins::Pins;
 use crate::recipe::Config;
@@ -22,7 +21,6 @@ pub fn open(app: &App) -> Result<Session> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check_whole(&state, &app.globals.trust)?;
     let accel = match app.globals.accel {
         Setting::Auto => config.accel,
         chosen => chosen,
@@ -61,7 +59,6 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
     let configured = config.state.as_ref().zip(root.as_ref());
     let configured = configured.map(|(state, root)| root.join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
-    statedir::check_whole(&state, &app.globals.trust)?;
     let store = Store::new(state);
     Ok((config, root, store))
 }

@@ -7,6 +7,7 @@ use std::{io, iter};
 use crate::error::{Error, Result};
 use crate::host::durable;
 use crate::host::ours::{self, Fault, Owners, Seen};
+use crate::host::taken;
 
 /// Every name that imgforge gives to something in a state directory, and what file systems have at
 /// their root.
@@ -80,25 +81,36 @@ pub fn check(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As [`check`], and whether nobody else may rename it or what it is in, and put another one there.
-/// Below one of `trusted` those may who may write there: its user has said so.
+/// As [`check`], and whether nobody else may rename it or what it is in, and put another one there; returns
+/// it without links, as that is what was looked at. Below one of `trusted` those may who may write there: its
+/// user has said so.
 ///
 /// # Errors
-/// As [`check`].
-pub fn check_whole(state: &Path, trusted: &[PathBuf]) -> Result<()> {
-    check(state)?;
+/// As [`check`]; also when somebody else made a link on the way to it.
+pub fn check_whole(state: &Path, trusted: &[PathBuf]) -> Result<PathBuf> {
+    // A `/` at its end would have a link followed.
+    let state: PathBuf = state.components().collect();
     // Where one that is missing will be made.
-    let whole = std::path::absolute(state).unwrap_or_else(|_| state.into());
-    let within = match whole.canonicalize() {
-        Ok(there) => there.parent().map(Path::to_path_buf),
-        Err(_) => whole.ancestors().find_map(|dir| dir.canonicalize().ok()),
+    let mut above = state.ancestors();
+    let found = above.find(|dir| dir.symlink_metadata().is_ok());
+    let found = found.unwrap_or(Path::new("/"));
+    let there = taken::named(found).map_err(|cause| {
+        Error::host(format!("the state directory cannot be {}", state.display()))
+            .cause(cause)
+            .hint(ANOTHER)
+    })?;
+    let missing = state.strip_prefix(found).unwrap_or(Path::new(""));
+    let state: PathBuf = there.iter().chain(missing).collect();
+    check(&state)?;
+    let within = match missing.iter().next() {
+        None => state.parent().unwrap_or(&state),
+        Some(_) => &there,
     };
-    let Some(within) = within else { return Ok(()) };
     let has_it = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| within.starts_with(dir));
-    let above = Owners::obeyed().and_of_the_root_directory();
-    match above.fault_at_or_above(&within) {
-        Some(fault) if !trusted.iter().any(has_it) => Err(changed(state, fault)),
-        _ => Ok(()),
+    let owners = Owners::obeyed().and_of_the_root_directory();
+    match owners.fault_at_or_above(within) {
+        Some(fault) if !trusted.iter().any(has_it) => Err(changed(&state, fault)),
+        _ => Ok(state),
     }
 }
 
@@ -138,6 +150,35 @@ mod tests {
     use super::*;
     use std::fs::{Permissions, create_dir, set_permissions};
     use std::os::unix::fs::PermissionsExt as _;
+
+    /// What a link of another user leads to, that user decides each time.
+    #[test]
+    fn a_state_directory_is_what_was_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let (there, link) = (real.join("there"), real.join("link"));
+        create_dir(&there).unwrap();
+        set_permissions(&there, Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        for missing in ["", "new/of/it"] {
+            let found = check_whole(&link.join(missing), &[]).unwrap();
+            assert_eq!(found, there.join(missing));
+        }
+        std::os::unix::fs::symlink(real.join("none"), real.join("dangling")).unwrap();
+        assert!(check_whole(&real.join("dangling/"), &[]).is_err());
+        let another = match ours::me() {
+            0 => {
+                std::os::unix::fs::lchown(&link, Some(65533), None).unwrap();
+                link
+            }
+            // One that only root can follow.
+            _ => "/proc/1/cwd".into(),
+        };
+        for missing in ["", "new"] {
+            let refused = check_whole(&another.join(missing), &[]).unwrap_err();
+            assert_eq!(refused.hint_text(), Some(ANOTHER), "{refused}");
+        }
+    }
 
     #[test]
     fn who_may_rename_a_state_directory_is_asked_for() {

@@ -106,3 +106,29 @@ fn a_directory_of_somebody_else_is_no_state_directory() {
     world.ok(&["--state", world.path("new").to_str().unwrap(), "gc"]);
     assert_eq!(mode("new"), 0o700);
 }
+
+/// Who may rename it puts another one there while a verb works.
+#[test]
+fn a_state_directory_that_others_can_rename_serves_no_verb() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::importing();
+    let shared = world.path("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let state = shared.join("state");
+    let disk = world.path("files/disk.raw");
+    let (disk, out) = (disk.to_str().unwrap(), world.path("out"));
+    let out = out.to_str().unwrap();
+    for verb in [
+        &["disk", "seal", disk, "-o", out][..],
+        &["disk", "export", "-t", "raw", disk, "-o", out],
+        &["disk", "pack", disk, "-o", out],
+        &["doctor"],
+        &["gc"],
+    ] {
+        let said = world.run(&[&["--state", state.to_str().unwrap()], verb].concat());
+        said.exits(3)
+            .says(&["everybody may write there", "--state DIR"]);
+        assert!(!state.exists(), "{verb:?}");
+    }
+}
