@@ -2,7 +2,7 @@
 //!
 //! `http://10.0.2.2:PORT/NAME/PATH` is a file of the mirrors that the recipe allows under NAME; so
 //! is a request for their own address when a client takes the proxy for one. Everything else is
-//! refused. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
+//! refused, and so is every user of this host but root, this one and what runs for a guest. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
 //! build (`Packages`, rpm's primary list) promises the digest of; index files are asked for again
 //! each time, with what is known about the kept one; everything else passes. The host's own
 //! `http_proxy` is the proxy's business and never the guest's.
@@ -19,6 +19,7 @@ mod cache;
 mod download;
 mod flight;
 mod log;
+mod peer;
 pub(crate) mod promises;
 mod reply;
 pub(crate) mod request;
@@ -193,11 +194,19 @@ impl Shared {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut told = false;
     for (id, stream) in (0u64..).zip(listener.incoming()) {
         if shared.ended() {
             return;
         }
         let Ok(stream) = stream else { continue };
+        if !peer::is_the_guests(&stream) {
+            if !std::mem::replace(&mut told, true) {
+                let why = "a connection of another user of this host, as are all such";
+                shared.log.refused(403, "-", why);
+            }
+            continue;
+        }
         if shared.connections().len() >= CONNECTIONS {
             reply::busy(stream);
             continue;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 mod doubt;
 mod kept;
 mod left;
+mod others;
 mod vouched;
 
 use sha2::{Digest as _, Sha256};
