@@ -226,8 +226,7 @@ impl<'a> Trust<'a> {
 
     /// The newest text that was seen at this address, if this one is older.
     fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Newer> {
-        let known = self.seen.known_as(url);
-        let mark = Mark::of(&known, verified.when, &verified.text);
+        let mark = Mark::of(url, verified.when, &verified.text);
         let newer = self.seen.read().newer(&mark);
         newer.filter(|_| !self.allow_older)
     }
@@ -236,8 +235,7 @@ impl<'a> Trust<'a> {
     /// at an address was signed, and by which transaction. Another channel's, which is refused, is none of this address: its
     /// time would shut out the right one.
     pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
-        let known = self.seen.known_as(url);
-        let mark = Mark::of(&known, verified.when, &verified.text);
+        let mark = Mark::of(url, verified.when, &verified.text);
         self.seen.take(&[mark], None, self.allow_older)
     }
 

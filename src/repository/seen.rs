@@ -29,26 +29,12 @@ pub(crate) const REPLAY: &str =
 pub struct RememberedRepository {
     dir: PathBuf,
     base: Url,
-    /// The address as it was typed.
-    given: Url,
 }
 
 impl RememberedRepository {
     /// That of the repository at `base`, its directory, in a state directory.
     pub fn of(state: &Path, base: &Url) -> Self {
-        let given = base.as_directory();
-        // A directory of this host has one memory, however its path is spelled.
-        let real = given.local().and_then(|dir| dir.canonicalize().ok());
-        let real = real.and_then(|dir| Url::of_path(&dir).ok());
-        let base = real.map_or_else(|| given.clone(), |real| real.as_directory());
-        let seen = Self::at(state, base, given);
-        if seen.base != seen.given {
-            seen.adopt(&Self::at(state, seen.given.clone(), seen.given.clone()));
-        }
-        seen
-    }
-
-    fn at(state: &Path, base: Url, given: Url) -> Self {
+        let base = base.as_directory();
         let (text, id) = (base.to_string(), Key::of(base.to_string().as_bytes()));
         let all = state.join("repositories");
         let (dir, older) = (all.join(id.as_str()), all.join(id.short()));
@@ -58,30 +44,7 @@ impl RememberedRepository {
             // Where that fails nothing is remembered, and trusted.
             drop(std::fs::rename(older, &dir));
         }
-        RememberedRepository { dir, base, given }
-    }
-
-    /// Goes on with what an older imgforge remembered under another spelling.
-    fn adopt(&self, other: &Self) {
-        if self.dir.exists() || std::fs::rename(&other.dir, &self.dir).is_err() {
-            return;
-        }
-        let (from, to) = (other.base.to_string(), self.base.to_string());
-        // Where that fails nothing is remembered, and trusted.
-        drop(self.update(|memory| {
-            memory.rebase(&from, &to);
-            Ok(())
-        }));
-    }
-
-    /// An address below the repository's as it is remembered.
-    pub(crate) fn known_as(&self, address: &Url) -> Url {
-        let (text, given) = (address.to_string(), self.given.to_string());
-        let known = text
-            .strip_prefix(&given)
-            .map(|rest| format!("{}{rest}", self.base));
-        let known = known.and_then(|known| Url::parse(&known).ok());
-        known.unwrap_or_else(|| address.clone())
+        RememberedRepository { dir, base }
     }
 
     /// That of the repository in a directory of this host.

@@ -71,23 +71,6 @@ impl Memory {
         }
     }
 
-    /// Moves what was seen at addresses that begin with `from` to those that begin with `to`.
-    pub(super) fn rebase(&mut self, from: &str, to: &str) {
-        let moved = |address: String| match address.strip_prefix(from) {
-            Some(rest) => format!("{to}{rest}"),
-            None => address,
-        };
-        let all = std::mem::take(&mut self.signed).into_iter();
-        self.signed = all.map(|(address, when)| (moved(address), when)).collect();
-        let all = std::mem::take(&mut self.numbers).into_iter();
-        self.numbers = all
-            .map(|(address, number)| (moved(address), number))
-            .collect();
-        for all in [&mut self.claimed, &mut self.ahead] {
-            *all = std::mem::take(all).into_iter().map(moved).collect();
-        }
-    }
-
     /// The last transaction that was seen.
     pub(crate) fn last(&self) -> Option<u64> {
         self.numbers.values().copied().chain(self.serial).max()

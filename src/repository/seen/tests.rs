@@ -73,25 +73,3 @@ fn of_two_transactions_the_later_one_counts() {
     assert_eq!(seen.read().last(), Some(4));
     assert_eq!(number("{\"state\": 7, \"repository\": \"a\"}"), Some(7));
 }
-
-#[test]
-fn what_was_seen_under_another_spelling_counts() {
-    let dir = tempfile::tempdir().unwrap();
-    let (state, link) = (dir.path().join("state"), dir.path().join("link"));
-    std::os::unix::fs::symlink("repo", &link).unwrap();
-    // It is not there yet.
-    let seen = RememberedRepository::of_dir(&state, &link).unwrap();
-    let when = Timestamp::from_second(100).unwrap();
-    let made = seen.address("index.asc").unwrap();
-    seen.made("a", 3, vec![(made, when, true)]).unwrap();
-    std::fs::create_dir(dir.path().join("repo")).unwrap();
-    let again = RememberedRepository::of_dir(&state, &link).unwrap();
-    let same = RememberedRepository::of_dir(&state, &dir.path().join("repo")).unwrap();
-    assert_eq!(again.dir, same.dir);
-    let address = same.address("index.asc").unwrap();
-    assert_eq!(again.known_as(&seen.address("index.asc").unwrap()), address);
-    let (memory, key) = (again.read(), address.to_string());
-    assert_eq!((memory.signed[&key], memory.numbers[&key]), (100, 3));
-    assert!(memory.claimed.contains(&key) && memory.url == same.base.to_string());
-    assert_eq!(memory.signed.len(), 1);
-}

@@ -114,28 +114,6 @@ fn an_older_state_than_this_host_has_seen_or_made_is_refused() {
     site.ok(&["repo", "copy", "copied"]);
 }
 
-/// What was seen of a directory was seen there, however its path is spelled.
-#[test]
-fn an_older_state_is_one_by_any_path() {
-    let site = site();
-    publish(&site.repository(), &site.disk("one"));
-    put(&site, "repo", "kept");
-    in_another_second();
-    let renew: &[&str] = &["channel", "renew"];
-    site.ok(renew);
-    put(&site, "kept", "repo");
-    std::os::unix::fs::symlink("repo", site.path("link")).unwrap();
-    for path in ["link", "recipes/../repo"] {
-        site.configure(&format!("repositories: {{main: {{path: {path}}}}}\n"));
-        let text = site.fails(4, renew);
-        assert!(text.contains("has seen a newer one"), "{path}: {text}");
-    }
-    site.ok(&["channel", "renew", "--allow-older"]);
-    site.ok(&["pull", "main#web-node", "-o", "pulled.raw"]);
-    let memories = site.path("state/repositories").read_dir().unwrap();
-    assert_eq!(memories.count(), 1);
-}
-
 #[test]
 fn an_older_state_replaces_no_newer_copy() {
     let world = World::new();
