@@ -30,6 +30,11 @@ impl Address {
         &self.0
     }
 
+    /// Whether it is that of a file of this host.
+    pub fn is_file(&self) -> bool {
+        self.0.starts_with("file:")
+    }
+
     /// What follows the scheme.
     pub fn rest(&self) -> &str {
         self.0.split_once("://").map_or("", |(_, rest)| rest)

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{App, out, recipes};
 use crate::error::Result;
-use crate::recipe::types::{Install, Parent};
+use crate::recipe::types::{Base, Install};
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge list`.
@@ -34,10 +34,7 @@ impl List {
             match repo.load(&name, &[]) {
                 Ok(resolved) => rows.push(Row {
                     name,
-                    base: base(
-                        resolved.recipe.from.as_ref(),
-                        resolved.recipe.install.as_ref(),
-                    ),
+                    base: base(&resolved.base),
                     summary: resolved.recipe.summary,
                 }),
                 Err(error) => {
@@ -61,13 +58,12 @@ impl List {
     }
 }
 
-fn base(from: Option<&Parent>, install: Option<&Install>) -> String {
-    match (from, install) {
-        (Some(Parent::Recipe(name)), _) => format!("from {name}"),
-        (Some(Parent::Published(published)), _) => format!("from {}", published.image),
-        (None, Some(Install::Bootstrap(bootstrap))) => format!("bootstrap {}", bootstrap.suite),
-        (None, Some(Install::VirtInstall(install))) => format!("virt-install {}", install.os),
-        (None, Some(Install::Import(_))) => "import".into(),
-        (None, None) => String::new(),
+fn base(base: &Base) -> String {
+    match base {
+        Base::Layer(name) => format!("from {name}"),
+        Base::Published(published) => format!("from {}", published.image),
+        Base::Install(Install::Bootstrap(method)) => format!("bootstrap {}", method.suite),
+        Base::Install(Install::VirtInstall(method)) => format!("virt-install {}", method.os),
+        Base::Install(Install::Import(_)) => "import".into(),
     }
 }

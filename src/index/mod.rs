@@ -8,6 +8,7 @@ mod check;
 mod claims;
 pub mod clients;
 mod parse;
+mod reference;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -15,6 +16,7 @@ mod write;
 pub use check::check;
 pub use claims::{Claims, Owner};
 pub use parse::{Field, Section, parse};
+pub use reference::Reference;
 pub use write::write;
 
 use crate::machine;

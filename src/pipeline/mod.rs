@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::run::{Run, Stop};
-use crate::recipe::types::Parent;
+use crate::recipe::types::Base;
 use crate::recipe::{Config, Repo};
 use crate::stage::host::Host;
 use crate::stage::plan::Plan;
@@ -45,8 +45,9 @@ fn stages(run: &Run<'_>) -> Result<(), Stop> {
 /// Its stages that make disks; an image on another recipe's begins with that one's.
 fn disk(run: &Run<'_>) -> Result<Layer<Sealed>, Stop> {
     let installed = match run.base() {
-        Some(base) => disk(&base)?.convert(),
-        None => run.stage(|cx| install::run(cx, run.pin()))?,
+        Base::Layer(plan) => disk(&run.below(plan))?.convert(),
+        Base::Published(pin) => run.stage(|cx| install::pulled(cx, pin))?,
+        Base::Install(method) => run.stage(|cx| install::run(cx, method))?,
     };
     let configured = run.configure(installed)?;
     run.stage(|cx| seal::run(cx, &configured))
@@ -123,7 +124,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         digests,
         vars,
         epochs,
-        pins: &|recipe| pins::find(session, recipe, epochs, *offline),
+        pins: &|recipe, image| pins::find(session, recipe, image, epochs, *offline),
         from: *from,
         until: *until,
         targets,
@@ -137,8 +138,8 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
     let node = |name: &String| {
         let resolved = session.repo.load(name, &options.vars).ok();
         let recipe = resolved.as_ref().map(|resolved| &resolved.recipe);
-        let parent = recipe.and_then(|recipe| match &recipe.from {
-            Some(Parent::Recipe(parent)) if names.contains(parent) => Some(parent.clone()),
+        let parent = resolved.as_ref().and_then(|resolved| match &resolved.base {
+            Base::Layer(parent) if names.contains(parent) => Some(parent.clone()),
             _ => None,
         });
         // The gate boots two clones at once; the rest is for QEMU and libguestfs.

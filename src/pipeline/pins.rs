@@ -12,8 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::http::Client;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::Session;
-use crate::pull::{self, Pin, Reference};
-use crate::recipe::types::{Import, Install, Parent, Recipe};
+use crate::pull::{self, Pin};
+use crate::recipe::types::{PublishedImage, Recipe};
 use crate::store::epoch::Mode;
 use crate::store::{Store, to_json, write_atomic};
 
@@ -23,28 +23,22 @@ pub struct Pins {
     known: Mutex<BTreeMap<Key, Pin>>,
 }
 
-/// The published image that a recipe names, and its channel.
-fn named(recipe: &Recipe) -> Option<(&str, Option<&str>)> {
-    match (&recipe.from, &recipe.install) {
-        (Some(Parent::Published(published)), _) => {
-            Some((&published.image, published.channel.as_deref()))
-        }
-        (_, Some(Install::Import(Import { image, .. }))) if image.contains('#') => {
-            Some((image, None))
-        }
-        _ => None,
-    }
-}
-
-/// Finds the revision that `recipe` builds on. `offline`, and of [`Mode::Last`], it is the one of
+/// Finds the revision of the `published` image that `recipe` builds on. `offline`, and of [`Mode::Last`], it is the one of
 /// the last build.
 ///
 /// # Errors
 /// When the repository cannot be read, nobody trusted has signed it, or it has no such image.
-pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Result<Option<Pin>> {
-    let Some((named, channel)) = named(recipe) else {
-        return Ok(None);
-    };
+pub fn find(
+    session: &Session,
+    recipe: &Recipe,
+    published: &PublishedImage,
+    mode: Mode,
+    offline: bool,
+) -> Result<Pin> {
+    let PublishedImage {
+        image: named,
+        channel,
+    } = published;
     let key = Key::of(
         json!([named, channel, recipe.machine.arch])
             .to_string()
@@ -52,7 +46,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
     );
     let mut known = session.pins.known.lock().unpoisoned();
     if let Some(pin) = known.get(&key) {
-        return Ok(Some(pin.clone()));
+        return Ok(pin.clone());
     }
     let path = path(&session.store, &key);
     let remembered = || {
@@ -69,7 +63,7 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
         if mode != Mode::Look && !session.store.is_prepared() {
             session.store.prepare()?;
         }
-        match ask(session, recipe, named, channel) {
+        match ask(session, recipe, published) {
             Ok(pin) => {
                 if mode != Mode::Look {
                     write_atomic(&path, &to_json(&pin)?)?;
@@ -92,12 +86,10 @@ pub fn find(session: &Session, recipe: &Recipe, mode: Mode, offline: bool) -> Re
         }
     };
     known.insert(key, pin.clone());
-    Ok(Some(pin))
+    Ok(pin)
 }
 
-fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -> Result<Pin> {
-    // The recipe was checked: it is one.
-    let reference: Reference = named.parse().map_err(Error::usage)?;
+fn ask(session: &Session, recipe: &Recipe, published: &PublishedImage) -> Result<Pin> {
     let arch = serde_json::to_value(recipe.machine.arch).unwrap_or_default();
     let ui = session.ui.clone();
     let client = Client::new()?.on_notice(move |text| ui.warning(text));
@@ -110,15 +102,15 @@ fn ask(session: &Session, recipe: &Recipe, named: &str, channel: Option<&str>) -
         ui: &session.ui,
     };
     let options = pull::Options {
-        channel,
+        channel: published.channel.as_deref(),
         arch: arch.as_str(),
         settled: true,
         ..pull::Options::default()
     };
     Ok(Pin {
-        named: named.to_owned(),
-        channel: channel.map(str::to_owned),
-        image: pull::find(&pulling, &reference, &options)?,
+        named: published.image.clone(),
+        channel: published.channel.clone(),
+        image: pull::find(&pulling, &published.image, &options)?,
     })
 }
 

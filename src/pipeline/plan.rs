@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::pull::Pin;
-use crate::recipe::types::{Parent, Recipe};
+use crate::recipe::types::{Base, PublishedImage, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
-use crate::stage::plan::{Part, Plan, Planned, Request};
+use crate::stage::plan::{Part, Plan, PlanBase, Planned, Request};
 use crate::stage::{Stage, StageId};
 use crate::store::Store;
 use crate::store::digests::Digests;
@@ -30,7 +30,7 @@ pub struct Planner<'a> {
     /// How epochs are treated.
     pub epochs: Mode,
     /// Says which revision of a published image a recipe builds on.
-    pub pins: &'a dyn Fn(&Recipe) -> Result<Option<Pin>>,
+    pub pins: &'a dyn Fn(&Recipe, &PublishedImage) -> Result<Pin>,
     /// `--from`: this stage and later ones run again, under new keys.
     pub from: Option<StageId>,
     /// `--until`: later stages are left out.
@@ -50,25 +50,28 @@ impl Planner<'_> {
 
     fn plan_until(&self, name: &str, until: StageId, from: Option<StageId>) -> Result<Plan> {
         let resolved = self.repo.load(name, self.vars)?;
-        let base = match &resolved.recipe.from {
-            Some(Parent::Recipe(parent)) => {
-                Some(Box::new(self.plan_until(parent, StageId::Seal, None)?))
+        let base = match &resolved.base {
+            Base::Layer(parent) => {
+                Base::Layer(Box::new(self.plan_until(parent, StageId::Seal, None)?))
             }
-            _ => None,
+            Base::Published(image) => Base::Published((self.pins)(&resolved.recipe, image)?),
+            Base::Install(install) => Base::Install(install.clone()),
         };
-        let below = base
-            .as_ref()
-            .and_then(|base| base.stages.last())
-            .map(|last| last.key.clone());
-        let pin = (self.pins)(&resolved.recipe)?;
+        let layer = match &base {
+            Base::Layer(plan) => plan
+                .stages
+                .last()
+                .map(|last| (plan.image(), last.key.clone())),
+            Base::Published(_) | Base::Install(_) => None,
+        };
         let mut draft = Draft {
             planner: self,
             resolved: &resolved,
-            pin: pin.as_ref(),
+            base: &base,
             from,
             anew: false,
-            base: base.as_deref().map(Plan::image).zip(below.clone()),
-            disk: below,
+            disk: layer.as_ref().map(|(_, disk)| disk.clone()),
+            layer,
             stages: vec![],
         };
         draft.add_all()?;
@@ -97,7 +100,6 @@ impl Planner<'_> {
         Ok(Plan {
             sources,
             base,
-            pin,
             stages,
             resolved,
         })
@@ -107,12 +109,12 @@ impl Planner<'_> {
 struct Draft<'a> {
     planner: &'a Planner<'a>,
     resolved: &'a Resolved,
-    pin: Option<&'a Pin>,
+    base: &'a PlanBase,
     from: Option<StageId>,
     /// The disk is one that `--from` asked for, so that all that is made of it has a new key.
     anew: bool,
     /// The image below, and its disk.
-    base: Option<(&'a str, Key)>,
+    layer: Option<(&'a str, Key)>,
     disk: Option<Key>,
     stages: Vec<Planned>,
 }
@@ -132,7 +134,7 @@ impl Draft<'_> {
         Request {
             resolved: self.resolved,
             config: self.planner.config,
-            pin: self.pin,
+            base: self.base,
             targets: self.planner.targets,
             digests: self.planner.digests,
             disk: self.disk.as_ref(),
@@ -143,7 +145,7 @@ impl Draft<'_> {
         let row = stage.row();
         let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
         // What a published image has does not age: its revision is an input.
-        let pinned = stage == StageId::Install && self.pin.is_some();
+        let pinned = stage == StageId::Install && matches!(self.base, Base::Published(_));
         let ages = row.fetches && !pinned;
         let mode = match self.planner.epochs {
             Mode::Renew if !ages => Mode::Keep,
@@ -193,7 +195,7 @@ impl Draft<'_> {
     /// Of another disk below, says of which image.
     fn of_base(&self, stage: &Stage, why: Vec<String>) -> Vec<String> {
         let base = self
-            .base
+            .layer
             .as_ref()
             .filter(|(_, disk)| self.disk.as_ref() == Some(disk));
         let Some((name, _)) = base else { return why };

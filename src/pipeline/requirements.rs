@@ -3,7 +3,7 @@
 use crate::distro;
 use crate::error::Result;
 use crate::pipeline::{Options, Session};
-use crate::recipe::types::{Action, Install};
+use crate::recipe::types::{Action, Base, Install};
 use crate::stage::StageId;
 use crate::stage::plan::{Plan, Planned};
 use crate::toolbox::{self, Request, collections};
@@ -13,7 +13,7 @@ use crate::toolbox::{self, Request, collections};
 /// # Errors
 /// When something cannot be fetched or written.
 pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<bool> {
-    let below = match plan.base.as_deref() {
+    let below = match plan.below() {
         Some(base) => lock(session, options, base)?,
         None => false,
     };
@@ -60,20 +60,16 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
 
 /// The code name of the release that the chain begins with, where the recipe tells it.
 fn codename(plan: &Plan) -> Option<&str> {
-    if let Some(base) = plan.base.as_deref() {
-        return codename(base);
-    }
     let by_osinfo = |osinfo: &str| {
         let mut suites = distro::all().map(|(_, suite)| suite);
         let of = suites.find(|suite| suite.osinfo == osinfo);
         of.map(|suite| suite.name)
     };
-    if let Some(pin) = &plan.pin {
-        return by_osinfo(pin.image.osinfo.as_deref()?);
-    }
-    match plan.resolved.recipe.install.as_ref()? {
-        Install::Bootstrap(method) => Some(&method.suite),
-        Install::VirtInstall(method) => by_osinfo(&method.os),
-        Install::Import(_) => None,
+    match &plan.base {
+        Base::Layer(below) => codename(below),
+        Base::Published(pin) => by_osinfo(pin.image.osinfo.as_deref()?),
+        Base::Install(Install::Bootstrap(method)) => Some(&method.suite),
+        Base::Install(Install::VirtInstall(method)) => by_osinfo(&method.os),
+        Base::Install(Install::Import(_)) => None,
     }
 }

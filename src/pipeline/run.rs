@@ -17,12 +17,11 @@ use crate::mutex::Unpoisoned as _;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Options, Session, log, records};
-use crate::pull::Pin;
 use crate::stage::check::Checked;
 use crate::stage::configure::Configured;
 use crate::stage::install::Installed;
 use crate::stage::pack::Packed;
-use crate::stage::plan::{Part, Plan, Planned};
+use crate::stage::plan::{Part, Plan, PlanBase, Planned};
 use crate::stage::seal::Sealed;
 use crate::stage::{self, Artifact, Context, OfSealed, StageId};
 use crate::store::lock::Lock;
@@ -125,21 +124,20 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The build of the image that this one builds on, if that is another recipe's.
-    pub(super) fn base(&self) -> Option<Run<'a>> {
-        let plan = self.plan.base.as_deref()?;
-        Some(Run {
+    /// What the image is made on.
+    pub(super) fn base(&self) -> &'a PlanBase {
+        &self.plan.base
+    }
+
+    /// The build of the image that this one builds on.
+    pub(super) fn below(&self, plan: &'a Plan) -> Run<'a> {
+        Run {
             plan,
             output: None,
             held: Arc::clone(&self.held),
             _mark: None,
             ..*self
-        })
-    }
-
-    /// The published image that this one builds on, or imports.
-    pub(super) fn pin(&self) -> Option<&Pin> {
-        self.plan.pin.as_ref()
+        }
     }
 
     /// The result of the stage that reports `F`.

@@ -17,15 +17,14 @@ mod pin;
 mod place;
 mod plain;
 mod record;
-mod reference;
 mod segments;
 mod trust;
 mod virt_builder;
 
+pub use crate::index::Reference;
 pub use pin::Pin;
 pub use place::configured_at;
 pub use record::beside;
-pub use reference::Reference;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

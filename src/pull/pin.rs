@@ -4,13 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Image, Reference};
-use crate::error::{Error, Result};
 
 /// A published image that a recipe builds on, in the revision that counts for this build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// How the recipe names it: `REPO#NAME`.
-    pub named: String,
+    pub named: Reference,
     /// The channel that the recipe names.
     pub channel: Option<String>,
     /// What the signed index said.
@@ -31,14 +30,6 @@ impl Pin {
             "sha512": image.sha512,
             "image-version": image.version,
         })
-    }
-
-    /// How it is pulled.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn reference(&self) -> Result<Reference> {
-        self.named.parse().map_err(Error::usage)
     }
 
     /// `NAME-VERSION`, as repositories know what images are built on; none of others' images.

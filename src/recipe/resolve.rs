@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check;
 use super::config::{self, Config};
-use super::types::{Install, Recipe};
+use super::types::{Base, Install, Recipe};
 use super::variants::{self, Image};
 use super::{desugar, schema};
 use crate::error::Result;
@@ -37,12 +37,12 @@ pub struct Resolved {
     pub file: PathBuf,
     /// Every file that it was read from or names, sorted.
     pub files: Vec<NamedFile>,
-    /// The image of this repository that it builds on.
-    pub parent: Option<String>,
+    /// What it is made on.
+    pub base: Base,
     /// The disk of that image: how large its recipe says it is.
     pub below: Option<Size>,
-    /// How the base of its chain is made, where a recipe of this repository says so.
-    pub install: Option<Install>,
+    /// What the base of its chain installs, libosinfo's short id, where a recipe tells.
+    os: Option<String>,
     /// What it was read from, variables expanded, short forms as written.
     pub(super) tree: Node,
     /// The texts that the places of `tree` mean.
@@ -251,8 +251,11 @@ impl<'a> Resolver<'a> {
                 return None;
             }
         };
-        let below = parent.as_ref().and_then(|parent| parent.install.clone());
-        let install = recipe.install.clone().or(below);
+        let base = recipe.base();
+        let os = match &base {
+            Some(Base::Install(Install::VirtInstall(method))) => Some(method.os.clone()),
+            _ => parent.as_ref().and_then(|parent| parent.os.clone()),
+        };
         let below = parent.as_ref().map(|parent| parent.recipe.machine.disk);
         let mut cx = check::Context {
             checker: Checker {
@@ -261,7 +264,7 @@ impl<'a> Resolver<'a> {
                 vars: &settled,
                 files: vec![],
             },
-            install: install.as_ref(),
+            os: os.as_deref(),
             below,
             config: &self.config,
             has,
@@ -283,9 +286,9 @@ impl<'a> Resolver<'a> {
             root: self.root.to_path_buf(),
             file: image.path.clone(),
             files,
-            parent: parent.map(|parent| parent.recipe.name),
+            base: base?,
             below,
-            install,
+            os,
             tree,
             sources: Sources::default(),
             var_locs: vars

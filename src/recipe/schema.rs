@@ -52,7 +52,8 @@ pub fn written() -> Json {
     schema
 }
 
-/// Texts in maps of texts may look like numbers: imgforge takes them verbatim.
+/// Texts in maps of texts may look like numbers: imgforge takes them verbatim. What is only for the
+/// walk goes.
 fn loosen(schema: &mut Json) {
     match schema {
         Json::Object(map) => {
@@ -60,6 +61,7 @@ fn loosen(schema: &mut Json) {
                 let any = json!({"type": ["string", "number", "boolean"]});
                 map.insert("additionalProperties".into(), any);
             }
+            map.retain(|key, _| !key.starts_with("x-"));
             map.values_mut().for_each(loosen);
         }
         Json::Array(items) => items.iter_mut().for_each(loosen),

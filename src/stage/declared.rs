@@ -35,12 +35,11 @@ pub fn published(session: &pull::Session<'_>, pin: &Pin) -> Result<Declared> {
     if pin.image.version.is_none() {
         return Ok(Declared::default());
     }
-    let reference = pin.reference()?;
     let options = pull::Options {
         channel: pin.channel.as_deref(),
         ..pull::Options::default()
     };
-    let Some(text) = pull::beside(session, &reference, &options, &pin.image, SUFFIX)? else {
+    let Some(text) = pull::beside(session, &pin.named, &options, &pin.image, SUFFIX)? else {
         return Ok(Declared::default());
     };
     serde_json::from_slice(&text).map_err(|cause| {

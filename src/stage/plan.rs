@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::digest::Key;
 use crate::pull::Pin;
-use crate::recipe::types::Install;
+use crate::recipe::types::{Base, Install};
 use crate::recipe::{Config, Resolved};
 use crate::stage::{Stage, StageId};
 use crate::store::digests::Digests;
@@ -21,8 +21,8 @@ pub struct Request<'a> {
     pub resolved: &'a Resolved,
     /// imgforge.yaml.
     pub config: &'a Config,
-    /// The published image that this one builds on, or imports.
-    pub pin: Option<&'a Pin>,
+    /// What the image is made on.
+    pub base: &'a PlanBase,
     /// `--target`: only these; none named means all of the recipe's.
     pub targets: &'a [String],
     /// The memory of file digests.
@@ -113,17 +113,27 @@ pub struct Planned {
 pub struct Plan {
     /// The recipe.
     pub resolved: Resolved,
-    /// The plan of the image that this one builds on, up to its sealed disk.
-    pub base: Option<Box<Plan>>,
-    /// The published image that this one builds on, or imports.
-    pub pin: Option<Pin>,
+    /// What the image is made on.
+    pub base: PlanBase,
     /// The image's own stages.
     pub stages: Vec<Planned>,
     /// The recipe, what it includes, imgforge.yaml, and the files that this names for publishing.
     pub sources: Vec<Walked>,
 }
 
+/// What a plan begins with: the plan of the image below, up to its sealed disk; a revision of a
+/// published image; or a base system of its own.
+pub type PlanBase = Base<Box<Plan>, Pin>;
+
 impl Plan {
+    /// The plan of the image that this one builds on.
+    pub fn below(&self) -> Option<&Plan> {
+        match &self.base {
+            Base::Layer(below) => Some(below),
+            Base::Published(_) | Base::Install(_) => None,
+        }
+    }
+
     /// The image's name.
     pub fn image(&self) -> &str {
         &self.resolved.recipe.name
@@ -140,25 +150,30 @@ impl Plan {
 
     /// All stages, those of the images below first.
     pub fn all(&self) -> Vec<&Planned> {
-        let below = self.base.iter().flat_map(|base| base.all());
+        let below = self.below().into_iter().flat_map(Plan::all);
         below.chain(&self.stages).collect()
     }
 
     /// The published image below everything, if there is one.
     pub fn pinned(&self) -> Option<&Pin> {
-        let below = || self.base.as_deref().and_then(Plan::pinned);
-        self.pin.as_ref().or_else(below)
+        match &self.base {
+            Base::Layer(below) => below.pinned(),
+            Base::Published(pin) => Some(pin),
+            Base::Install(_) => None,
+        }
     }
 
     /// Whether the image, or the one below everything, is made by an installer.
     pub fn runs_an_installer(&self) -> bool {
-        let own = matches!(self.resolved.recipe.install, Some(Install::VirtInstall(_)));
-        own || self.base.as_deref().is_some_and(Plan::runs_an_installer)
+        match &self.base {
+            Base::Layer(below) => below.runs_an_installer(),
+            base => matches!(base, Base::Install(Install::VirtInstall(_))),
+        }
     }
 
     /// Every file and directory that the keys of the whole chain are made of.
     pub fn read(&self) -> Vec<Walked> {
-        let below = self.base.iter().flat_map(|base| base.read());
+        let below = self.below().into_iter().flat_map(Plan::read);
         let named = self.stages.iter().flat_map(|stage| stage.inputs.read());
         below
             .chain(self.sources.iter().chain(named).cloned())

@@ -15,7 +15,7 @@ use crate::recipe::types::Recipe;
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State, place};
 use crate::stage::check::Checked;
 use crate::stage::companions::{self, Material};
-use crate::stage::install::Base;
+use crate::stage::install::BaseFacts;
 use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;
 use crate::stage::seal::Sealed;
@@ -158,7 +158,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
 
 /// The images that an image was built on, as `NAME-VERSION`.
 fn below(plan: &Plan) -> Vec<String> {
-    let bases = std::iter::successors(plan.base.as_deref(), |base| base.base.as_deref());
+    let bases = std::iter::successors(plan.below(), |plan| plan.below());
     let layers = bases.map(|base| format!("{}-{}", base.image(), base.version()));
     layers
         .chain(plan.pinned().and_then(Pin::built_on))
@@ -187,7 +187,7 @@ fn described(source: &RecipeCommit) -> String {
     format!("{}{dirty}", source.commit)
 }
 
-fn manifest(plan: &Plan, base: &Base) -> Map<String, Value> {
+fn manifest(plan: &Plan, base: &BaseFacts) -> Map<String, Value> {
     let stages: Vec<Value> = plan
         .all()
         .iter()

@@ -11,7 +11,7 @@ use crate::guest::{Drive, Guestfs, Key, Launch, Os};
 use crate::recipe::types::{Recipe, Step};
 use crate::sbom::Contents;
 use crate::stage::configure::{Configured, luks_keys};
-use crate::stage::install::{Base, Installed, SourcesFile};
+use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::stage::plan::{Part, Request};
 use crate::stage::{Context, Stage, declared, inputs};
 use crate::store::inputs::Inputs;
@@ -24,7 +24,7 @@ use crate::yaml::beneath;
 #[serde(deny_unknown_fields)]
 pub struct Sealed {
     /// What the disk below knows.
-    pub install: Base,
+    pub install: BaseFacts,
     /// What the recipe and those below it declare.
     pub declared: Declared,
     /// The operating system on the disk.
@@ -142,7 +142,7 @@ impl Open {
     pub(super) fn seal(
         &self,
         context: &Context<'_>,
-        below: &Base,
+        below: &BaseFacts,
         declared: &Declared,
     ) -> Result<SealProgress> {
         let recipe = context.recipe();

@@ -9,7 +9,7 @@ use super::plan::{Part, Request};
 use super::{check, configure, finish, install, pack, publish, seal};
 use crate::doctor::Need;
 use crate::error::Result;
-use crate::recipe::types::Recipe;
+use crate::recipe::Resolved;
 use crate::store::epoch::Has;
 use crate::store::inputs::Inputs;
 
@@ -31,7 +31,7 @@ pub struct Stage {
     /// What the result of a part depends on.
     pub inputs: fn(&Request<'_>, &Part) -> Result<Inputs>,
     /// What a part needs of the host.
-    pub needs: fn(&Recipe, &Part) -> &'static [Need],
+    pub needs: fn(&Resolved, &Part) -> &'static [Need],
     /// Whether a store has a result of it.
     pub has: Has,
 }

@@ -48,7 +48,7 @@ pub enum Source {
 /// `files:`.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Files")]
+#[schemars(rename = "Files", extend("x-either" = ["from", "content"]))]
 struct Written {
     /// A file or a directory of the recipe repository; or `content`, exactly one. A link is followed, within the repository; links in a directory stay links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,6 @@ impl From<Files> for Written {
 }
 
 pub(super) const ABOUT: About = About {
-    either: Some(["from", "content"]),
     script: Some(include_str!("files.sh")),
     declares: true,
     ..About::new(Form::Map)

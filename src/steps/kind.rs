@@ -21,8 +21,6 @@ use crate::yaml::source::Loc;
 pub struct About {
     /// How it may be written beside its long form.
     pub form: Form,
-    /// Two options of which it has exactly one.
-    pub either: Option<[&'static str; 2]>,
     /// What runs in the guest; without it, the runner itself does the work.
     pub script: Option<&'static str>,
     /// Whether [`Kind::declares`] says something, so that seal reads the files of the step again.
@@ -36,7 +34,6 @@ impl About {
     pub const fn new(form: Form) -> Self {
         About {
             form,
-            either: None,
             script: None,
             declares: false,
             only_builds: None,

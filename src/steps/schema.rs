@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::kind::Form;
 use super::{COMMON, KINDS};
-use crate::yaml::walk::{ALSO, EITHER, EXPECTS};
+use crate::yaml::walk::{ALSO, EXPECTS};
 
 /// Adds what messages say of each kind to a schema that has steps.
 pub fn annotate(schema: &mut Json) {
@@ -16,9 +16,6 @@ pub fn annotate(schema: &mut Json) {
         body[ALSO] = json!(COMMON);
         if let Some(expects) = about.form.expects() {
             body[EXPECTS] = json!(expects);
-        }
-        if let Some(either) = about.either {
-            body[EITHER] = json!(either);
         }
     }
 }
@@ -72,9 +69,6 @@ fn body(schema: &Json, action: &str, form: Form, common: &Json) -> Json {
         Some(name) => schema["$defs"][name].clone(),
         None => json!({"type": "object", "properties": {}, "additionalProperties": false}),
     };
-    for key in [ALSO, EXPECTS, EITHER] {
-        long.as_object_mut().map(|long| long.remove(key));
-    }
     for key in COMMON {
         long["properties"][key] = common[key].clone();
     }

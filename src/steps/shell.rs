@@ -30,7 +30,7 @@ pub enum Shell {
 /// `shell:`: `script` or `run`, exactly one.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Shell")]
+#[schemars(rename = "Shell", extend("x-either" = ["script", "run"]))]
 struct Written {
     /// A script of the recipe repository; its first line names the interpreter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,6 @@ impl From<Shell> for Written {
 }
 
 pub(super) const ABOUT: About = About {
-    either: Some(["script", "run"]),
     script: Some(include_str!("shell.sh")),
     ..About::new(Form::Text("script"))
 };

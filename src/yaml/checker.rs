@@ -140,22 +140,6 @@ impl Checker<'_> {
         self.problems.push(Problem::new(at, message).help(help));
     }
 
-    /// Exactly one of two keys.
-    pub fn exactly_one(&mut self, node: &Node, name: &str, one: &str, other: &str) {
-        self.problems.extend(exactly_one(node, name, one, other));
-    }
-
-    /// A download has a digest; `needed_by` is the address that has to have one.
-    pub fn sha256(&mut self, there: bool, needed_by: Option<&Node>) {
-        if let Some(url) = needed_by.filter(|url| !there && !url.damaged) {
-            self.wrong(
-                url.loc,
-                "a download needs its `sha256`",
-                "add `sha256: …`, 64 hex digits",
-            );
-        }
-    }
-
     /// A file of the repository. Relative to its root, inside of it.
     pub fn local(&mut self, node: &Node, text: &str, role: Role, wants: Wants) -> Option<PathBuf> {
         if node.damaged {

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json};
 
 use super::checker::exactly_one;
-use super::node::{Node, Value};
+use super::node::{MapEntry, Node, Value};
 use super::problem::{Problem, Problems, list_words, nearest};
 use super::source::Loc;
+use crate::address::Address;
 
 mod scalars;
 mod words;
@@ -21,7 +22,9 @@ pub const ALSO: &str = "x-also";
 pub const EXPECTS: &str = "x-expects";
 
 /// Extension of a schema: two keys of which a map has exactly one.
-pub const EITHER: &str = "x-either";
+const EITHER: &str = "x-either";
+/// Extension of a schema: the key whose value, if it is an address, has its `sha256` beside it.
+const DOWNLOAD: &str = "x-download";
 
 /// Checks `tree` against `schema` and cuts out what does not fit.
 pub fn check(problems: &mut Problems, tree: &mut Node, schema: &Json) -> bool {
@@ -218,20 +221,52 @@ impl<'a> Walker<'a> {
             });
             fits = false;
         }
-        self.either(node, schema, place.name) && fits
+        self.either(node, schema, place.name);
+        self.download(node, schema);
+        fits
     }
 
-    /// Whether a map that has exactly one of two keys has one; a second one is cut out.
-    fn either(&mut self, node: &mut Node, schema: &Json, name: &str) -> bool {
+    /// A map that has exactly one of two keys: a second one is cut out, and something stands in for
+    /// a missing one.
+    fn either(&mut self, node: &mut Node, schema: &'a Json, name: &str) {
         let [one, other] = [0, 1].map(|index| schema[EITHER][index].as_str());
         let Some((one, other)) = one.zip(other) else {
-            return true;
+            return;
         };
         self.problems.extend(exactly_one(node, name, one, other));
-        if node.entry(one).is_some() && node.remove(other).is_some() {
-            node.damaged = true;
+        match (node.entry(one).is_some(), node.entry(other).is_some()) {
+            (true, true) => drop(node.remove(other)),
+            (false, false) => self.put(node, one, &schema["properties"][one]),
+            _ => return,
         }
-        node.entry(one).or(node.entry(other)).is_some()
+        node.damaged = true;
+    }
+
+    /// A download has its digest.
+    fn download(&mut self, node: &mut Node, schema: &'a Json) {
+        let place = schema[DOWNLOAD].as_str().and_then(|key| node.get(key));
+        let Some(place) = place.filter(|_| !node.damaged && node.get("sha256").is_none()) else {
+            return;
+        };
+        let text = place.as_text().unwrap_or_default();
+        if text.parse::<Address>().is_ok() && !text.contains('#') {
+            let problem = Problem::new(place.loc, "a download needs its `sha256`");
+            self.problems
+                .push(problem.help("add `sha256: …`, 64 hex digits"));
+            self.put(node, "sha256", &schema["properties"]["sha256"]);
+        }
+    }
+
+    /// Puts a value that stands in for the right one.
+    fn put(&self, node: &mut Node, key: &str, schema: &'a Json) {
+        let mut value = Node::text(node.loc, "x");
+        scalars::stand_in(&mut value, self.resolve(schema));
+        value.damaged = true;
+        node.set(MapEntry {
+            key: key.into(),
+            key_loc: node.loc,
+            value,
+        });
     }
 
     fn array(&mut self, node: &mut Node, schema: &'a Json, place: Place<'_>) -> bool {

@@ -8,7 +8,7 @@ use imgforge::distro::{self, apt};
 use imgforge::host::exec::Program;
 use imgforge::machine::{Arch, Firmware};
 use imgforge::recipe::Repo;
-use imgforge::recipe::types::Install;
+use imgforge::recipe::types::{Base, Install};
 use imgforge::stage::install::virt_install::answers::{self, Known};
 use imgforge::stage::install::virt_install::kind::Kind;
 use imgforge::stage::install::virt_install::proof;
@@ -64,7 +64,7 @@ fn rendered(image: &str, firmware: Firmware) -> String {
 fn with_secrets(image: &str, firmware: Firmware, secrets: &BTreeMap<String, Vec<u8>>) -> String {
     let mut resolved = Repo::open(root()).unwrap().load(image, &[]).unwrap();
     resolved.recipe.machine.firmware = firmware;
-    let Some(Install::VirtInstall(method)) = &resolved.recipe.install else {
+    let Base::Install(Install::VirtInstall(method)) = &resolved.base else {
         panic!("{image} is not installed by virt-install");
     };
     let vars = answers::variables(&Known {

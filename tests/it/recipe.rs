@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use imgforge::recipe::types::Base;
 use imgforge::recipe::{Problems, Repo, Role, json_schema};
 
 fn fixtures() -> PathBuf {
@@ -96,7 +97,7 @@ fn an_image_is_resolved_with_its_variables_and_files() {
         .unwrap_or_else(|error| panic!("{}", error.render()));
     assert_eq!(web.recipe.summary, "Debian trixie web node");
     assert_eq!(web.vars["greeting"], "hello from ops@acme.org");
-    assert_eq!(web.parent.as_deref(), Some("debian-base"));
+    assert_eq!(web.base, Base::Layer("debian-base".into()));
     let scripts: Vec<&str> = web
         .files
         .iter()

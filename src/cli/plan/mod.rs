@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::host::accel::Accel;
 use crate::pipeline::{self, Options};
 use crate::pull::Pin;
-use crate::recipe::types::Install;
+use crate::recipe::types::{Base, Install};
 use crate::stage::StageId;
 use crate::stage::plan::{Plan as Planned, Planned as Stage};
 use crate::store::epoch::Mode;
@@ -108,9 +108,8 @@ fn text(plan: &Planned, explain: bool) -> String {
 
 /// How long an installer may take. Whether there is acceleration is measured when it runs.
 fn limits(plan: &Planned, stage: &Stage) -> Option<String> {
-    let of_base = plan.base.as_deref().and_then(|base| limits(base, stage));
-    let Some(Install::VirtInstall(method)) = &plan.resolved.recipe.install else {
-        return of_base;
+    let Base::Install(Install::VirtInstall(method)) = &plan.base else {
+        return plan.below().and_then(|below| limits(below, stage));
     };
     let slower = Accel::Tcg.time_factor();
     let times = |span: Span| units::elapsed(span.duration() * slower);

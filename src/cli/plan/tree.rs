@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::recipe::types::Parent;
+use crate::recipe::types::Base;
 use crate::stage::plan::Plan;
 
 /// One line an image, below the image that it builds on.
@@ -38,13 +38,12 @@ impl Row {
         };
         Row {
             name: plan.image().to_owned(),
-            parent: match &plan.resolved.recipe.from {
-                Some(Parent::Recipe(parent)) => Some(parent.clone()),
-                _ => None,
-            },
-            state: match &plan.pin {
-                Some(pin) => format!("{} {state}, on {}", plan.version(), pin.describe()),
-                None => format!("{} {state}", plan.version()),
+            parent: plan.below().map(|below| below.image().to_owned()),
+            state: match &plan.base {
+                Base::Published(pin) => {
+                    format!("{} {state}, on {}", plan.version(), pin.describe())
+                }
+                Base::Layer(_) | Base::Install(_) => format!("{} {state}", plan.version()),
             },
         }
     }

@@ -10,7 +10,7 @@ use crate::host::accel::Accel;
 use crate::host::memory;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::graph::{self, Node, Room};
-use crate::recipe::types::{Action, Install, PackageNames};
+use crate::recipe::types::{Action, Base, Install, PackageNames};
 use crate::stage::finish::{self, Finished};
 use crate::stage::pack::Packed;
 use crate::stage::plan::{Part, Plan, Planned};
@@ -91,13 +91,11 @@ impl Run<'_> {
 /// When a target needs the generic kernel and no recipe of the chain installs one.
 pub(super) fn preflight(plan: &Plan) -> Result<()> {
     let mut chain: Vec<&Plan> = vec![plan];
-    while let Some(base) = chain.last().and_then(|plan| plan.base.as_deref()) {
+    while let Some(base) = chain.last().and_then(|plan| plan.below()) {
         chain.push(base);
     }
-    let bottom = chain
-        .last()
-        .and_then(|plan| plan.resolved.recipe.install.as_ref());
-    let Some(Install::Bootstrap(bootstrap)) = bottom else {
+    let bottom = chain.last().map(|plan| &plan.base);
+    let Some(Base::Install(Install::Bootstrap(bootstrap))) = bottom else {
         return Ok(());
     };
     let steps = chain

@@ -6,7 +6,7 @@ use crate::doctor::preflight;
 use crate::error::{Error, Result};
 use crate::pipeline::clean;
 use crate::recipe::Resolved;
-use crate::recipe::types::Install;
+use crate::recipe::types::{Base, Install};
 use crate::stage::host::{Host, Settings};
 use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::{self, StageId};
@@ -29,11 +29,11 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
     }
     let mut needs = BTreeSet::new();
     let mut targets = vec![];
-    let chain = std::iter::successors(Some(plan), |plan| plan.base.as_deref());
+    let chain = std::iter::successors(Some(plan), |plan| plan.below());
     for plan in chain {
         for planned in plan.stages.iter().filter(|planned| !planned.cached) {
             let row = planned.stage.row();
-            needs.extend((row.needs)(&plan.resolved.recipe, &planned.part));
+            needs.extend((row.needs)(&plan.resolved, &planned.part));
             targets.extend(match &planned.part {
                 Part::Target(target) => Some(target),
                 Part::Whole | Part::Steps { .. } => None,
@@ -42,7 +42,7 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
     }
     if publish {
         let publishing = StageId::Publish.row();
-        needs.extend((publishing.needs)(&plan.resolved.recipe, &Part::Whole));
+        needs.extend((publishing.needs)(&plan.resolved, &Part::Whole));
     }
     targets::need_tools(targets)?;
     preflight(&needs, host.state())
@@ -50,14 +50,14 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
 
 /// A missing secret is told before the first stage works, not after it.
 pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
-    let below = plan.base.as_deref().map_or(Ok(()), have_secrets);
+    let below = plan.below().map_or(Ok(()), have_secrets);
     let Resolved { recipe, root, .. } = &plan.resolved;
     let mut runs = plan.stages.iter().filter(|planned| !planned.cached);
     if runs.clone().any(|planned| planned.stage.row().secrets) {
         stage::configure::secret_values(&recipe.secrets, root)?;
-    } else if let (true, Some(Install::VirtInstall(method))) = (
+    } else if let (true, Base::Install(Install::VirtInstall(method))) = (
         runs.any(|planned| planned.stage == StageId::Install),
-        &recipe.install,
+        &plan.base,
     ) {
         let text = std::fs::read_to_string(root.join(&method.answers)).unwrap_or_default();
         let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
@@ -68,14 +68,14 @@ pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
 
 /// Refuses `extra-args` that nobody has `allowed`: whoever writes them has the rights of who builds.
 pub(super) fn may_have_arguments(plan: &Plan, allowed: bool) -> Result<()> {
-    let below = plan.base.as_deref();
+    let below = plan.below();
     below.map_or(Ok(()), |base| may_have_arguments(base, allowed))?;
     let runs = plan
         .stages
         .iter()
         .any(|planned| !planned.cached && planned.stage == StageId::Install);
-    match &plan.resolved.recipe.install {
-        Some(Install::VirtInstall(method)) if runs => {
+    match &plan.base {
+        Base::Install(Install::VirtInstall(method)) if runs => {
             arguments_allowed(plan.image(), &method.extra_args, allowed)
         }
         _ => Ok(()),

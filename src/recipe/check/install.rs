@@ -2,8 +2,10 @@
 
 use super::{Context, Role, Wants, at, bad_word};
 use crate::address::Address;
-use crate::recipe::types::BELOW_MIRROR;
-use crate::recipe::types::{Bootstrap, Import, Install, Iso, Media, Parent, Recipe, VirtInstall};
+use crate::index::Reference;
+use crate::recipe::types::{
+    Bootstrap, Imported, Install, Media, MediaPlace, Parent, Recipe, VirtInstall,
+};
 use crate::steps::packages::check_names;
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -47,33 +49,23 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             virt_install(cx, recipe, options, at(node, "virt-install"));
         }
         Install::Bootstrap(options) => bootstrap(cx, options, at(node, "bootstrap")),
-        Install::Import(options) => import(cx, options, at(node, "import")),
+        Install::Import(imported) => import(cx, imported, at(at(node, "import"), "image")),
     }
 }
 
 /// `REPO#name`.
-fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
+fn published(cx: &mut Context<'_>, image: &Reference, node: &Node) {
     if node.damaged {
         return;
     }
-    let Some((repository, name)) = image.rsplit_once('#') else {
+    let Some(repository) = &image.repository else {
         return cx.wrong(
             node.loc,
             format!("`{image}` is no published image"),
             "write `REPO#name`",
         );
     };
-    let (name, revision) = name.split_once('@').unwrap_or((name, "1"));
-    if let Some(message) = bad_word(name, "an image") {
-        cx.problem(node.loc, message);
-    }
-    if revision.parse::<u64>().is_err() {
-        cx.problem(
-            node.loc,
-            format!("`{revision}` is not the number of a revision"),
-        );
-    }
-    if is_url(repository) {
+    if repository.parse::<Address>().is_ok() {
         return;
     }
     let known = cx.config.repositories.contains_key(repository);
@@ -85,11 +77,6 @@ fn published(cx: &mut Context<'_>, image: &str, node: &Node) {
             .help("repositories are declared in imgforge.yaml");
         cx.problems.push(problem);
     }
-}
-
-/// Whether a text is an address.
-fn is_url(text: &str) -> bool {
-    text.parse::<Address>().is_ok()
 }
 
 fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, node: &Node) {
@@ -115,40 +102,25 @@ fn virt_install(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall, no
     }
 }
 
-/// An address, or a place below the mirror that the build chooses.
-fn is_elsewhere(place: &str) -> bool {
-    let path = place.strip_prefix(BELOW_MIRROR);
-    is_url(place)
-        || path.is_some_and(|path| !path.is_empty() && !path.contains(char::is_whitespace))
-}
-
 fn media(cx: &mut Context<'_>, media: &Media, node: &Node) {
     match media {
         Media::Location(location) => {
-            let at = at(node, "location");
-            if !is_elsewhere(location) && !at.damaged {
-                cx.host(at, location, Role::Media, Wants::Directory);
-            }
+            here(cx, location, at(node, "location"), Wants::Directory);
         }
-        Media::Iso(iso) => self::iso(cx, iso, at(node, "iso")),
+        Media::Iso(iso) => here(cx, &iso.place(), at(at(node, "iso"), "path"), Wants::File),
         Media::Boot(boot) => {
             let node = at(node, "boot");
-            for (key, file) in [("kernel", &boot.kernel), ("initrd", &boot.initrd)] {
-                if !is_elsewhere(file) {
-                    cx.host(at(node, key), file, Role::Media, Wants::File);
-                }
-            }
+            here(cx, &boot.kernel, at(node, "kernel"), Wants::File);
+            here(cx, &boot.initrd, at(node, "initrd"), Wants::File);
         }
     }
 }
 
-fn iso(cx: &mut Context<'_>, iso: &Iso, node: &Node) {
-    cx.exactly_one(node, "iso", "url", "path");
-    if let Some(path) = &iso.path {
-        cx.host(at(node, "path"), path, Role::Media, Wants::File);
+/// What is on this host must be there.
+fn here(cx: &mut Context<'_>, place: &MediaPlace, node: &Node, wants: Wants) {
+    if let MediaPlace::Path(path) = place {
+        cx.host(node, path, Role::Media, wants);
     }
-    let needed = iso.url.as_ref().and(node.get("url"));
-    cx.sha256(iso.sha256.is_some(), needed);
 }
 
 fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
@@ -162,15 +134,9 @@ fn bootstrap(cx: &mut Context<'_>, options: &Bootstrap, node: &Node) {
     check_names(cx, &options.components, at(node, "components"));
 }
 
-fn import(cx: &mut Context<'_>, options: &Import, node: &Node) {
-    let image = at(node, "image");
-    if is_url(&options.image) && !options.image.contains('#') {
-        cx.sha256(options.sha256.is_some(), Some(image));
-        return;
-    }
-    if options.image.contains('#') {
-        published(cx, &options.image, image);
-    } else {
-        cx.host(image, &options.image, Role::Media, Wants::File);
+fn import(cx: &mut Context<'_>, imported: &Imported, node: &Node) {
+    match imported {
+        Imported::Published(image) => published(cx, image, node),
+        Imported::Image(source) => here(cx, &source.place(), node, Wants::File),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use super::config::Config;
-use super::types::{Install, Recipe, Step};
+use super::types::{Recipe, Step};
 use crate::steps;
 use crate::units::Size;
 use crate::yaml::checker::{Checker, Role, Wants, at, bad_word};
@@ -22,8 +22,8 @@ pub struct Context<'a> {
     pub checker: Checker<'a>,
     /// `imgforge.yaml`.
     pub config: &'a Config,
-    /// How the base of the chain is made, as far as recipes tell.
-    pub install: Option<&'a Install>,
+    /// What the base of the chain installs, as far as recipes tell.
+    pub os: Option<&'a str>,
     /// The disk of the image below, if a recipe of this repository makes it.
     pub below: Option<Size>,
     /// Whether the recipe has `from` and `install`, right or wrong.
@@ -62,16 +62,11 @@ pub fn recipe(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
 
 /// Checks a list of steps, which has the key `key` and is written at `node`.
 fn steps(cx: &mut Context<'_>, recipe: &Recipe, key: &str, list: &[Step], node: Option<&Node>) {
-    let os = cx.install.and_then(|install| match install {
-        // The others tell their release only in the guest.
-        Install::Bootstrap(_) | Install::Import(_) => None,
-        Install::VirtInstall(method) => Some(method.os.as_str()),
-    });
     let mut cx = steps::Check {
         checker: &mut cx.checker,
         secrets: recipe.secrets.keys().map(String::as_str).collect(),
         instance: key == "instance",
-        os,
+        os: cx.os,
         users: BTreeMap::new(),
     };
     steps::check(&mut cx, list, node);

@@ -3,20 +3,35 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PublishedImage;
 use crate::address::Address;
 use crate::digest::Sha256;
+use crate::index::Reference;
 use crate::units::Span;
+
+/// What an image is made on.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a recipe")]
+pub enum Base<L = String, P = PublishedImage> {
+    /// The image of another recipe of the repository: its name.
+    Layer(L),
+    /// A published image.
+    Published(P),
+    /// A base system of its own.
+    Install(Install),
+}
 
 /// How the base system gets onto the disk; exactly one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Install {
+#[schemars(rename = "Install")]
+pub enum Install<I = ImageSource> {
     /// The distribution's own installer, unattended, under libvirt.
     VirtInstall(VirtInstall),
     /// Packages straight onto a disk, without a virtual machine.
     Bootstrap(Bootstrap),
     /// An existing disk image.
-    Import(Import),
+    Import(I),
 }
 
 /// `install: {virt-install: …}`.
@@ -62,8 +77,40 @@ fn default_stall() -> Span {
     Span::seconds(10 * 60)
 }
 
-/// How a recipe names a place below the mirror that the build chooses: `mirror:PATH`.
-pub const BELOW_MIRROR: &str = "mirror:";
+/// Where something is that boots an installer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String", inline)]
+pub enum MediaPlace {
+    /// `mirror:PATH`: below the mirror that the build chooses.
+    Mirror(String),
+    /// An address.
+    Address(Address),
+    /// A file or directory of this host.
+    Path(String),
+}
+
+impl From<String> for MediaPlace {
+    fn from(text: String) -> Self {
+        let below = text.strip_prefix("mirror:");
+        match below.filter(|path| !path.is_empty() && !path.contains(char::is_whitespace)) {
+            Some(path) => MediaPlace::Mirror(path.to_owned()),
+            None => text
+                .parse()
+                .map_or(MediaPlace::Path(text), MediaPlace::Address),
+        }
+    }
+}
+
+impl From<MediaPlace> for String {
+    fn from(place: MediaPlace) -> Self {
+        match place {
+            MediaPlace::Mirror(path) => format!("mirror:{path}"),
+            MediaPlace::Address(address) => address.into(),
+            MediaPlace::Path(path) => path,
+        }
+    }
+}
 
 /// What boots an installer; exactly one. A place is a path, an address, or `mirror:PATH`: below the
 /// mirror that the build uses.
@@ -71,26 +118,92 @@ pub const BELOW_MIRROR: &str = "mirror:";
 #[serde(rename_all = "kebab-case")]
 pub enum Media {
     /// An install tree: an address, `mirror:PATH` or a directory.
-    Location(String),
+    Location(MediaPlace),
     /// An ISO image.
-    Iso(Iso),
+    Iso(ImageSource),
     /// A kernel and an initrd.
     Boot(BootFiles),
 }
 
-/// An ISO image: `url` or `path`, exactly one.
+/// The file of an image: on this host, or downloaded and then of a known digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Iso", into = "Iso")]
+#[schemars(
+    rename = "Iso",
+    description = "An ISO image: `url` or `path`, exactly one."
+)]
+pub enum ImageSource {
+    /// A file of this host.
+    File {
+        /// Where it is, absolute or below the root of the repository.
+        path: String,
+        /// What it must be, where the recipe says so.
+        sha256: Option<Sha256>,
+    },
+    /// A download.
+    Download {
+        /// Where it comes from.
+        url: Address,
+        /// What it must be.
+        sha256: Sha256,
+    },
+}
+
+impl ImageSource {
+    /// Where it is.
+    pub fn place(&self) -> MediaPlace {
+        match self {
+            ImageSource::File { path, .. } => MediaPlace::Path(path.clone()),
+            ImageSource::Download { url, .. } => MediaPlace::Address(url.clone()),
+        }
+    }
+
+    /// What it must be, in hex, where the recipe says so.
+    pub fn sha256(&self) -> Option<&Sha256> {
+        match self {
+            ImageSource::File { sha256, .. } => sha256.as_ref(),
+            ImageSource::Download { sha256, .. } => Some(sha256),
+        }
+    }
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Iso {
+#[schemars(extend("x-either" = ["url", "path"], "x-download" = "url"))]
+struct Iso {
     /// Where to download it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<Address>,
+    url: Option<Address>,
     /// A local file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    path: Option<String>,
     /// SHA-256, 64 hex digits; needed for `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Sha256>,
+    sha256: Option<Sha256>,
+}
+
+impl TryFrom<Iso> for ImageSource {
+    type Error = &'static str;
+
+    fn try_from(Iso { url, path, sha256 }: Iso) -> Result<Self, &'static str> {
+        match (url, path, sha256) {
+            (Some(url), None, Some(sha256)) => Ok(ImageSource::Download { url, sha256 }),
+            (None, Some(path), sha256) => Ok(ImageSource::File { path, sha256 }),
+            (Some(_), None, None) => Err("a download needs its `sha256`"),
+            _ => Err("an image has either `url` or `path`"),
+        }
+    }
+}
+
+impl From<ImageSource> for Iso {
+    fn from(source: ImageSource) -> Self {
+        let (url, path, sha256) = match source {
+            ImageSource::File { path, sha256 } => (None, Some(path), sha256),
+            ImageSource::Download { url, sha256 } => (Some(url), None, Some(sha256)),
+        };
+        Iso { url, path, sha256 }
+    }
 }
 
 /// An installer's kernel and initrd.
@@ -98,9 +211,9 @@ pub struct Iso {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BootFiles {
     /// The kernel: a path, an address or `mirror:PATH`.
-    pub kernel: String,
+    pub kernel: MediaPlace,
     /// The initrd: a path, an address or `mirror:PATH`.
-    pub initrd: String,
+    pub initrd: MediaPlace,
 }
 
 /// Digests of an installer's kernel and initrd.
@@ -133,13 +246,74 @@ pub struct Bootstrap {
     pub mirror: Option<Address>,
 }
 
-/// `install: {import: …}`.
+/// What an import takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Import", into = "Import")]
+#[schemars(rename = "Import", description = "`install: {import: …}`.")]
+pub enum Imported {
+    /// A published image.
+    Published(Reference),
+    /// A disk image.
+    Image(ImageSource),
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Import {
+#[schemars(extend("x-download" = "image"))]
+struct Import {
     /// A path, a URL, or `REPO#name`.
-    pub image: String,
+    #[schemars(extend("format" = "image"))]
+    image: String,
     /// SHA-256 of the file as it is (compressed or not), 64 hex digits; needed for a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Sha256>,
+    sha256: Option<Sha256>,
+}
+
+impl TryFrom<Import> for Imported {
+    type Error = String;
+
+    fn try_from(Import { image, sha256 }: Import) -> Result<Self, String> {
+        if image.contains('#') {
+            return image.parse().map(Imported::Published);
+        }
+        let url: Option<Address> = image.parse().ok();
+        let path = url.is_none().then_some(image);
+        Ok(Imported::Image(Iso { url, path, sha256 }.try_into()?))
+    }
+}
+
+impl From<Imported> for Import {
+    fn from(imported: Imported) -> Self {
+        let (image, sha256) = match imported {
+            Imported::Published(reference) => (reference.into(), None),
+            Imported::Image(source) => (source.place().into(), source.sha256().cloned()),
+        };
+        Import { image, sha256 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_import_is_a_file_a_reference_or_a_download_with_its_digest() {
+        let read = |value| serde_json::from_value::<Imported>(value);
+        let sum = "0".repeat(64);
+        for written in [
+            json!({"image": "disk.img"}),
+            json!({"image": "/srv/disk.img", "sha256": sum}),
+            json!({"image": "https://a.example/disk.img", "sha256": sum}),
+            json!({"image": "https://a.example/index.asc#web@7"}),
+        ] {
+            let imported = read(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(imported).unwrap(), written);
+        }
+        let error = read(json!({"image": "http://127.0.0.1:9/disk.img"})).unwrap_err();
+        assert_eq!(error.to_string(), "a download needs its `sha256`");
+        assert!(read(json!({"image": "main#a b"})).is_err());
+    }
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Mirror;
+use crate::index::Reference;
 use crate::machine::Machine;
 use crate::pack::{Filter, Profile};
 use crate::scan::Allow;
@@ -33,10 +34,10 @@ pub struct Recipe {
     pub summary: String,
     /// A layer on another recipe's image; or `install`, exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Parent>,
+    pub(super) from: Option<Parent>,
     /// How the base system gets onto the disk; or `from`, exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub install: Option<Install>,
+    pub(super) install: Option<Install<Imported>>,
     /// The virtual machine that builds the image, and the smallest that runs it.
     #[serde(default)]
     pub machine: Machine,
@@ -75,6 +76,27 @@ pub struct Recipe {
     pub publish: Option<Publish>,
 }
 
+impl Recipe {
+    /// What the image is made on, where the recipe says exactly one thing.
+    pub(super) fn base(&self) -> Option<Base> {
+        let install = match (self.from.clone(), self.install.clone()) {
+            (Some(Parent::Recipe(name)), None) => return Some(Base::Layer(name)),
+            (Some(Parent::Published(image)), None) => return Some(Base::Published(image)),
+            (None, Some(install)) => install,
+            _ => return None,
+        };
+        Some(match install {
+            Install::VirtInstall(method) => Base::Install(Install::VirtInstall(method)),
+            Install::Bootstrap(method) => Base::Install(Install::Bootstrap(method)),
+            Install::Import(Imported::Image(source)) => Base::Install(Install::Import(source)),
+            Install::Import(Imported::Published(image)) => Base::Published(PublishedImage {
+                image,
+                channel: None,
+            }),
+        })
+    }
+}
+
 /// A parent image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -90,7 +112,7 @@ pub enum Parent {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PublishedImage {
     /// `REPO#name`.
-    pub image: String,
+    pub image: Reference,
     /// The channel; default: the repository's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::guest::{Guestfs, Os, Partition};
 use crate::recipe::Resolved;
-use crate::recipe::types::{Install, Parent};
+use crate::recipe::types::{Base, Install};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -14,10 +14,11 @@ const BORDER: u64 = 1 << 20;
 
 /// Whether the machine's disk may be larger than what it began with.
 pub(super) fn wanted(resolved: &Resolved) -> bool {
-    let recipe = &resolved.recipe;
     resolved.grows()
-        || matches!(recipe.from, Some(Parent::Published(_)))
-        || matches!(recipe.install, Some(Install::Import(_)))
+        || matches!(
+            resolved.base,
+            Base::Published(_) | Base::Install(Install::Import(_))
+        )
 }
 
 /// Grows the root's partition, if it is the last one, to the end of its disk, and its file system

@@ -22,7 +22,7 @@ use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
 use crate::stage::Context;
-use crate::stage::install::{Base, Installed, SourcesFile};
+use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::steps;
 use crate::store::{Facts, Layer};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
@@ -221,7 +221,7 @@ fn machine<'a>(
 #[serde(deny_unknown_fields)]
 pub struct Configured {
     /// What the disk below knows.
-    pub install: Base,
+    pub install: BaseFacts,
     /// What the recipes below declare.
     pub declared: Declared,
 }

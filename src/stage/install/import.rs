@@ -15,7 +15,7 @@ use crate::host::imagefile::ImageFile;
 use crate::host::qemu_img::{qemu_img, resize};
 use crate::host::{opened, others, sparse, temporary};
 use crate::pack::read::streams;
-use crate::stage::install::{Base, BaseDisk, to_qcow2};
+use crate::stage::install::{BaseDisk, BaseFacts, to_qcow2};
 use crate::store::media::Media;
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
@@ -50,12 +50,6 @@ pub struct Input<'a> {
 /// When it is missing, has another digest, is no disk image, refers to other files, or is larger
 /// than the machine's disk.
 pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
-    if is_url(input.image) && input.sha256.is_none() {
-        return Err(
-            Error::usage(format!("the import of {} has no digest", input.image))
-                .hint("write `sha256:` beside `image:`"),
-        );
-    }
     let file = input.media.file(input.image, input.sha256)?;
     let plain = match input.format {
         Some(_) => file.path().to_owned(),
@@ -80,7 +74,7 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     Ok(BaseDisk {
         disk: input.disk.to_owned(),
         size: input.size,
-        facts: Base {
+        facts: BaseFacts {
             osinfo: None,
             product: None,
             expand: None,
@@ -88,11 +82,6 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
             fetched: vec![],
         },
     })
-}
-
-/// Whether an image is a URL.
-pub fn is_url(image: &str) -> bool {
-    image.starts_with("http://") || image.starts_with("https://")
 }
 
 /// Unpacks what is compressed, and copies what others could change while it is looked at; what is

@@ -2,10 +2,10 @@
 
 use super::stage::{STAGE, VERSION};
 use super::virt_install;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pull::Pin;
 use crate::recipe::Resolved;
-use crate::recipe::types::{BELOW_MIRROR, Import, Install, Media, Recipe, VirtInstall};
+use crate::recipe::types::{Base, ImageSource, Install, Media, MediaPlace, Recipe, VirtInstall};
 use crate::stage::plan::{Part, Request};
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
@@ -22,15 +22,15 @@ pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
     let Request {
         resolved,
         digests,
-        pin,
+        base,
         ..
     } = *request;
     let recipe = &resolved.recipe;
-    let install = match (&recipe.install, pin) {
-        (Some(install), _) => install,
-        (None, Some(pin)) => return Ok(published(recipe, pin)),
+    let install = match base {
+        Base::Install(install) => install,
+        Base::Published(pin) => return Ok(published(recipe, pin)),
         // It has no part of the stage.
-        (None, None) => return Err(Error::internal("an image on another one is not installed")),
+        Base::Layer(_) => return Ok(request.begin(&STAGE, VERSION)),
     };
     let mut inputs = request.begin(&STAGE, VERSION);
     match install {
@@ -41,16 +41,8 @@ pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
     inputs.value("machine.disk", recipe.machine.disk);
     inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs.value("name", &recipe.name);
-    if let Some(pin) = pin {
-        pinned(&mut inputs, pin);
-    }
-    if let Install::Import(Import {
-        image,
-        sha256: None,
-    }) = install
-        && !image.contains('#')
-    {
-        inputs.medium(image, &resolved.root.join(image), digests)?;
+    if let Install::Import(ImageSource::File { path, sha256: None }) = install {
+        inputs.medium(path, &resolved.root.join(path), digests)?;
     }
     Ok(inputs)
 }
@@ -62,14 +54,10 @@ fn published(recipe: &Recipe, pin: &Pin) -> Inputs {
     inputs.value("from.channel", &pin.channel);
     inputs.value("machine.arch", recipe.machine.arch);
     inputs.value("machine.disk", recipe.machine.disk);
-    pinned(&mut inputs, pin);
-    inputs
-}
-
-fn pinned(inputs: &mut Inputs, pin: &Pin) {
     let (named, image) = (&pin.named, &pin.image);
     inputs.value(format!("the revision of {named}"), image.revision);
     inputs.value(format!("the content of {named}"), &image.sha512);
+    inputs
 }
 
 /// The method but for its time limits, the whole machine, the answers with what they use, and
@@ -102,23 +90,25 @@ fn virt_install(
     virt_install::answers::used_secrets(&text, recipe)
         .iter()
         .for_each(|(name, from)| inputs.value(format!("secret {name}"), from));
-    for file in local_media(&method.media) {
-        inputs.medium(file, &virt_install::media::local(root, file), digests)?;
+    for place in local_media(&method.media) {
+        let path = virt_install::media::local(root, &place);
+        inputs.medium(&String::from(place), &path, digests)?;
     }
     Ok(())
 }
 
 /// Media whose content no digest in the recipe tells.
-fn local_media(media: &Media) -> Vec<&str> {
-    let named = match media {
-        Media::Location(tree) => vec![tree.as_str()],
-        Media::Iso(iso) if iso.sha256.is_some() => vec![],
-        Media::Iso(iso) => iso.path.as_deref().into_iter().collect(),
-        Media::Boot(boot) => vec![boot.kernel.as_str(), boot.initrd.as_str()],
+fn local_media(media: &Media) -> Vec<MediaPlace> {
+    let mut named = match media {
+        Media::Location(tree) => vec![tree.clone()],
+        Media::Iso(iso) if iso.sha256().is_some() => vec![],
+        Media::Iso(iso) => vec![iso.place()],
+        Media::Boot(boot) => vec![boot.kernel.clone(), boot.initrd.clone()],
     };
+    named.retain(|place| match place {
+        MediaPlace::Mirror(_) => false,
+        MediaPlace::Address(address) => address.is_file(),
+        MediaPlace::Path(_) => true,
+    });
     named
-        .into_iter()
-        .filter(|file| !file.starts_with(BELOW_MIRROR))
-        .filter(|file| !file.contains("://") || file.starts_with("file://"))
-        .collect()
 }

@@ -8,7 +8,7 @@ pub mod relay;
 mod stage;
 pub mod virt_install;
 
-pub use stage::{STAGE, run};
+pub use stage::{STAGE, pulled, run};
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ use crate::units::Size;
 #[serde(deny_unknown_fields)]
 pub struct Installed {
     /// What the method knows.
-    pub install: Base,
+    pub install: BaseFacts,
     /// What a published image has on purpose.
     pub declared: Declared,
 }
@@ -39,7 +39,7 @@ impl Facts for Installed {
 /// What is known about an installed disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Base {
+pub struct BaseFacts {
     /// libosinfo's short id, if the method knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub osinfo: Option<String>,
@@ -90,7 +90,7 @@ pub struct BaseDisk {
     /// Its virtual size.
     pub size: Size,
     /// What is known about it.
-    pub facts: Base,
+    pub facts: BaseFacts,
 }
 
 /// Converts a disk to qcow2 without holes' bytes.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::Url;
 use crate::machine::Network;
 use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
-use crate::recipe::types::BELOW_MIRROR;
+use crate::recipe::types::MediaPlace;
 use crate::stage::Context;
 
 /// What an installation fetches from.
@@ -48,14 +48,14 @@ impl Relay {
     pub fn start(
         context: &Context<'_>,
         os: &str,
-        tree: Option<&str>,
+        tree: Option<&MediaPlace>,
         scratch: &Path,
         vouched_only: bool,
     ) -> Result<Relay> {
         let machine = &context.recipe().machine;
-        let (mirrors, image) = choose(context, os, tree, scratch)?;
+        let (mirrors, image) = choose(context, os, tree.and_then(address), scratch)?;
         let tree = tree.map(|tree| mirrors.place(tree)).transpose()?;
-        let tree = tree.as_deref();
+        let tree = tree.as_ref().and_then(address);
         let routes = mirrors.routes(tree);
         let host_proxy = host_proxy();
         if machine.network != Network::User {
@@ -119,7 +119,7 @@ impl Relay {
     ///
     /// # Errors
     /// When it is below a mirror and none is known.
-    pub fn place(&self, place: &str) -> Result<String> {
+    pub fn place(&self, place: &MediaPlace) -> Result<MediaPlace> {
         self.mirrors.place(place)
     }
 
@@ -199,6 +199,14 @@ fn named(build: &Mirror, site: &[Address], ends: &[String], tree: Option<&str>) 
             };
             tree.as_ref().and_then(before).into_iter().collect()
         }
+    }
+}
+
+/// The text of a place that is an address.
+fn address(place: &MediaPlace) -> Option<&str> {
+    match place {
+        MediaPlace::Address(address) => Some(address.as_str()),
+        MediaPlace::Mirror(_) | MediaPlace::Path(_) => None,
     }
 }
 
@@ -285,13 +293,13 @@ fn host_proxy() -> Option<String> {
 }
 
 impl Mirrors {
-    fn place(&self, place: &str) -> Result<String> {
-        let Some(path) = place.strip_prefix(BELOW_MIRROR) else {
-            return Ok(place.to_owned());
-        };
-        match self.main.first() {
-            Some(mirror) => Ok(format!("{mirror}/{}", path.trim_start_matches('/'))),
-            None => Err(no_mirror(self.distro)),
+    fn place(&self, place: &MediaPlace) -> Result<MediaPlace> {
+        match (place, self.main.first()) {
+            (MediaPlace::Mirror(path), Some(mirror)) => {
+                Ok(format!("{mirror}/{}", path.trim_start_matches('/')).into())
+            }
+            (MediaPlace::Mirror(_), None) => Err(no_mirror(self.distro)),
+            (place, _) => Ok(place.clone()),
         }
     }
 
@@ -341,7 +349,7 @@ fn variables(
     };
     let first = |list: &[String]| list.first().map(|m| seen(m)).unwrap_or_default();
     let (main, security) = (first(&mirrors.main), first(&mirrors.security));
-    let tree = tree.filter(|tree| tree.contains("://")).map(trimmed);
+    let tree = tree.map(trimmed);
     let packages = mirrors.distro.map(|d| d.packages.join(" "));
     let proxy = host_proxy.filter(|_| port.is_none()).map(for_guest);
     let (main_host, main_path) = parts(&main);

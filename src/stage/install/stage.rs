@@ -9,7 +9,7 @@ use crate::doctor::Need;
 use crate::error::{Context as _, Result};
 use crate::host::namespace::remove_tree;
 use crate::pull::Pin;
-use crate::recipe::types::Install;
+use crate::recipe::types::{Base, ImageSource, Install};
 use crate::stage::plan::Part;
 use crate::stage::{Context, Stage};
 use crate::store::{DISK, Facts as _, Store};
@@ -25,17 +25,17 @@ pub const STAGE: Stage = Stage {
     fetches: true,
     secrets: false,
     below: "",
-    parts: |request| match request.resolved.recipe.install.is_some() || request.pin.is_some() {
-        true => vec![Part::Whole],
-        false => vec![],
+    parts: |request| match request.base {
+        Base::Layer(_) => vec![],
+        Base::Published(_) | Base::Install(_) => vec![Part::Whole],
     },
     inputs: inputs::of,
-    needs: |recipe, _| match &recipe.install {
-        Some(Install::Bootstrap(_)) => &[Need::Disks, Need::Bootstrap],
-        Some(Install::VirtInstall(_)) => {
+    needs: |resolved, _| match &resolved.base {
+        Base::Install(Install::Bootstrap(_)) => &[Need::Disks, Need::Bootstrap],
+        Base::Install(Install::VirtInstall(_)) => {
             &[Need::Disks, Need::Installer, Need::Guests, Need::Appliance]
         }
-        Some(Install::Import(_)) | None => &[Need::Disks],
+        _ => &[Need::Disks],
     },
     has: Store::has::<Installed>,
 };
@@ -44,10 +44,32 @@ pub const STAGE: Stage = Stage {
 ///
 /// # Errors
 /// As the method.
-pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Installed> {
+pub fn run(context: &Context<'_>, install: &Install) -> Result<Installed> {
+    made(context, |scratch, disk| {
+        Ok((
+            method(context, install, scratch, disk)?,
+            Declared::default(),
+        ))
+    })
+}
+
+/// Gets a published image, with what it has on purpose.
+///
+/// # Errors
+/// When it cannot be fetched, is another one, or needs a larger disk.
+pub fn pulled(context: &Context<'_>, pin: &Pin) -> Result<Installed> {
+    made(context, |scratch, disk| {
+        published::run(context, pin, scratch, disk)
+    })
+}
+
+fn made(
+    context: &Context<'_>,
+    work: impl FnOnce(&Path, &Path) -> Result<(BaseDisk, Declared)>,
+) -> Result<Installed> {
     let scratch = context.dir.join("scratch");
     std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
-    let made = install(context, pin, &scratch);
+    let made = work(&scratch, &context.dir.join(DISK));
     // What is left of a failure may belong to users of the guest.
     let removed = remove_tree(&scratch);
     let (disk, declared) = made?;
@@ -58,24 +80,15 @@ pub fn run(context: &Context<'_>, pin: Option<&Pin>) -> Result<Installed> {
     })
 }
 
-/// Installs, and tells what a published image has on purpose.
-fn install(
+fn method(
     context: &Context<'_>,
-    pin: Option<&Pin>,
+    install: &Install,
     scratch: &Path,
-) -> Result<(BaseDisk, Declared)> {
-    let Some(pin) = pin else {
-        return Ok((method(context, scratch)?, Declared::default()));
-    };
-    let disk = context.dir.join(DISK);
-    published::run(context, pin, scratch, &disk)
-}
-
-fn method(context: &Context<'_>, scratch: &Path) -> Result<BaseDisk> {
+    disk: &Path,
+) -> Result<BaseDisk> {
     let recipe = context.recipe();
-    let disk = context.dir.join(DISK);
-    match recipe.install.as_ref() {
-        Some(Install::Bootstrap(method)) => {
+    match install {
+        Install::Bootstrap(method) => {
             let (family, _) = distro::suite(&method.suite)?;
             let mirrors = context.config.mirrors.get(family.id);
             bootstrap::run(&bootstrap::Input {
@@ -86,37 +99,30 @@ fn method(context: &Context<'_>, scratch: &Path) -> Result<BaseDisk> {
                 site_mirrors: mirrors.map(Vec::as_slice).unwrap_or_default(),
                 seed: context.key.as_str(),
                 scratch,
-                disk: &disk,
+                disk,
                 ui: context.ui,
             })
         }
-        Some(Install::Import(method)) => {
-            let image = match import::is_url(&method.image) {
-                true => method.image.clone(),
-                false => {
-                    let path = context.resolved.root.join(&method.image);
-                    context
-                        .files
-                        .copy(&path)
-                        .unwrap_or(path)
-                        .display()
-                        .to_string()
+        Install::Import(source) => {
+            let image = match source {
+                ImageSource::Download { url, .. } => url.as_str().to_owned(),
+                ImageSource::File { path, .. } => {
+                    let path = context.resolved.root.join(path);
+                    let copy = context.files.copy(&path);
+                    copy.unwrap_or(path).display().to_string()
                 }
             };
             import::run(&import::Input {
                 image: &image,
-                sha256: method.sha256.as_ref().map(Sha256::as_str),
+                sha256: source.sha256().map(Sha256::as_str),
                 format: None,
                 media: context.media(&context.host.store())?,
                 size: recipe.machine.disk,
                 scratch,
-                disk: &disk,
+                disk,
                 ui: context.ui,
             })
         }
-        Some(Install::VirtInstall(method)) => virt_install::run(context, method, scratch, &disk),
-        None => Err(crate::error::Error::internal(
-            "a recipe without a method got through",
-        )),
+        Install::VirtInstall(method) => virt_install::run(context, method, scratch, disk),
     }
 }

@@ -51,7 +51,7 @@ pub struct Manifest {
 /// `puppet:`: `manifest` or `agent`, exactly one.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Puppet")]
+#[schemars(rename = "Puppet", extend("x-either" = ["manifest", "agent"]))]
 struct Written {
     /// A manifest, a file of the recipe repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,6 @@ impl From<Puppet> for Written {
 }
 
 pub(super) const ABOUT: About = About {
-    either: Some(["manifest", "agent"]),
     script: Some(include_str!("../puppet.sh")),
     ..About::new(Form::Map)
 };

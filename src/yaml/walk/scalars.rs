@@ -9,6 +9,7 @@ use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::address::{Address, Mirror};
 use crate::digest::Sha256;
+use crate::index::Reference;
 use crate::machine::Network;
 use crate::share::Share;
 use crate::units::{Size, Span};
@@ -18,6 +19,7 @@ use crate::units::{Size, Span};
 pub(super) fn stand_in(node: &mut Node, schema: &Json) -> bool {
     let good = match schema["format"].as_str() {
         Some("user") => "_",
+        Some("image" | "reference") => "x",
         Some("address") => "http://x/",
         Some("sha256") => "0000000000000000000000000000000000000000000000000000000000000000",
         _ => return false,
@@ -39,6 +41,8 @@ fn wrong(text: &str, format: &str) -> Option<(String, Option<String>)> {
         "mode" => text.parse::<Mode>().err(),
         "sha256" => text.parse::<Sha256>().err(),
         "address" => text.parse::<Address>().err(),
+        "image" if !text.contains('#') => None,
+        "image" | "reference" => text.parse::<Reference>().err(),
         "network" => text.parse::<Network>().err(),
         "mirror" => text.parse::<Mirror>().err(),
         _ => None,

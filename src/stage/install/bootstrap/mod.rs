@@ -14,7 +14,7 @@ use crate::host::exec::GuestTree;
 use crate::host::namespace::remove_tree;
 use crate::machine::Machine;
 use crate::recipe::types::{Bootstrap, Mirrors};
-use crate::stage::install::{Base, BaseDisk, SourcesFile, to_qcow2};
+use crate::stage::install::{BaseDisk, BaseFacts, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -72,7 +72,7 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     Ok(BaseDisk {
         disk: input.disk.to_owned(),
         size: input.machine.disk,
-        facts: Base {
+        facts: BaseFacts {
             osinfo: Some(suite.osinfo.into()),
             product: Some(suite.product.into()),
             expand: Some("/dev/sda3".into()),

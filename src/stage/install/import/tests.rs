@@ -159,17 +159,6 @@ fn a_disk_of_another_format_is_refused_by_its_name() {
     }
 }
 
-#[test]
-fn a_url_needs_a_digest() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = Path::new("http://127.0.0.1:9/disk.img");
-    let error = import(dir.path(), url, None, Size::mib(4)).unwrap_err();
-    assert_eq!(error.kind(), crate::error::Kind::Usage);
-    let digest = "0".repeat(64);
-    let error = import(dir.path(), url, Some(&digest), Size::mib(4)).unwrap_err();
-    assert!(error.message().starts_with("downloading"));
-}
-
 /// A guest writes its own first sector: it must not make its raw disk another format, or packed.
 #[test]
 fn a_format_that_is_known_is_not_probed() {

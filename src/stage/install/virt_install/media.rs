@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::kind::Kind;
-use crate::address::Address;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::http::Url;
-use crate::recipe::types::Media;
+use crate::recipe::types::{Media, MediaPlace};
 use crate::stage::install::relay::Relay;
 use crate::store;
 use crate::store::files::Files;
@@ -74,21 +73,21 @@ pub struct Places<'a> {
 }
 
 /// The address of an install tree, as the recipe writes it.
-pub fn tree(media: &Media) -> Option<&str> {
+pub fn tree(media: &Media) -> Option<&MediaPlace> {
     match media {
         Media::Location(tree) => Some(tree),
         Media::Iso(_) | Media::Boot(_) => None,
     }
 }
 
-/// How an address of this host begins.
-const FILE: &str = "file://";
-
 /// The path of a medium on this host, written as a path or an address.
-pub fn local(root: &Path, place: &str) -> PathBuf {
-    let address = place.starts_with(FILE).then(|| Url::parse(place).ok());
-    let path = address.flatten().and_then(|url| url.local());
-    path.unwrap_or_else(|| root.join(place))
+pub fn local(root: &Path, place: &MediaPlace) -> PathBuf {
+    let url = match place {
+        MediaPlace::Address(address) => Url::parse(address.as_str()).ok(),
+        MediaPlace::Mirror(_) | MediaPlace::Path(_) => None,
+    };
+    let path = url.and_then(|url| url.local());
+    path.unwrap_or_else(|| root.join(String::from(place.clone())))
 }
 
 /// Finds the media of a recipe; what is elsewhere is downloaded.
@@ -96,17 +95,19 @@ pub fn local(root: &Path, place: &str) -> PathBuf {
 /// # Errors
 /// When they are not there, cannot be had, or are not what they should be.
 pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
-    let resolve = |place: &str| {
+    let resolve = |place: &MediaPlace| {
         let place = places.relay.place(place)?;
-        if place.contains("://") && !place.starts_with(FILE) {
-            return Ok::<_, Error>(place);
+        if let MediaPlace::Address(address) = &place
+            && !address.is_file()
+        {
+            return Ok::<_, Error>(place.into());
         }
         let path = local(places.root, &place);
         let path = places.files.copy(&path).unwrap_or(path);
         Ok(path.display().to_string())
     };
     let (source, held) = match media {
-        Media::Location(tree) if places.relay.place(tree)?.contains("://") => {
+        Media::Location(tree) if matches!(places.relay.place(tree)?, MediaPlace::Address(_)) => {
             let at = resolve(tree)?;
             let Places {
                 kernel,
@@ -121,19 +122,13 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
         }
         Media::Location(directory) => (InstallSource::Tree(resolve(directory)?), vec![]),
         Media::Iso(iso) => {
-            let place = iso
-                .url
-                .as_ref()
-                .map(Address::as_str)
-                .or(iso.path.as_deref());
-            let file = resolve(place.unwrap_or_default())?;
-            let file = places
-                .store
-                .file(&file, iso.sha256.as_ref().map(Sha256::as_str))?;
+            let file = resolve(&iso.place())?;
+            let file = places.store.file(&file, iso.sha256().map(Sha256::as_str))?;
             (self::iso(file.path(), kind)?, vec![file])
         }
         Media::Boot(files) => {
-            let file = |place: &str, vouched| places.store.boot_file(&resolve(place)?, vouched);
+            let file =
+                |place: &MediaPlace, vouched| places.store.boot_file(&resolve(place)?, vouched);
             let kernel = file(&files.kernel, &places.kernel)?;
             let initrd = file(&files.initrd, &places.initrd)?;
             (boot(kernel.path(), initrd.path())?, vec![kernel, initrd])

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::relay::Relay;
-use super::{Base, BaseDisk};
+use super::{BaseDisk, BaseFacts};
 use crate::console::mask::Mask;
 use crate::digest::Sha256;
 use crate::distro;
@@ -318,7 +318,7 @@ impl<'a> Work<'a> {
 
     /// Opens the new disk: compares the sentinel, removes the installer's leftovers, and looks
     /// what was installed.
-    fn prove(&self) -> Result<Base> {
+    fn prove(&self) -> Result<BaseFacts> {
         self.context.ui.step("checking the new disk");
         let drives = [Drive {
             path: self.disk,
@@ -365,7 +365,7 @@ impl<'a> Work<'a> {
             }
         }
         guest.close()?;
-        Ok(Base {
+        Ok(BaseFacts {
             osinfo: Some(self.method.os.clone()),
             product,
             expand,

@@ -3,10 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::index::{MAX_REVISION, is_id};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_REVISION, is_id};
+use crate::text::as_text;
 
 /// An image in a repository, as a user names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", inline, extend("format" = "reference"))]
 pub struct Reference {
     /// A repository of imgforge.yaml or of virt-builder's configuration, an address or a directory.
     pub repository: Option<String>,
@@ -58,6 +64,8 @@ impl fmt::Display for Reference {
             .map_or(Ok(()), |revision| write!(f, "@{revision}"))
     }
 }
+
+as_text!(to_string: Reference);
 
 #[cfg(test)]
 mod tests {
