@@ -33,6 +33,8 @@ pub(super) struct Transaction<'a> {
     indexes: BTreeMap<String, Index>,
     pub(super) names: BTreeSet<String>,
     channels: BTreeSet<String>,
+    /// What came after the state that it goes on from is lost, and others may have seen that.
+    after_loss: bool,
     _held: &'a LockGuard,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Transaction<'a> {
             indexes: BTreeMap::new(),
             names: BTreeSet::new(),
             channels: BTreeSet::new(),
+            after_loss: age == Age::Any,
             _held: held,
         };
         let retired = transaction.keys.retired.clone();
@@ -278,7 +281,11 @@ impl<'a> Transaction<'a> {
         // After the one that this goes on from, and all that this host has seen.
         let seen = self.repository.seen.as_ref();
         let seen = seen.and_then(|seen| seen.read().last());
-        let serial = self.state.serial().max(seen).unwrap_or_default() + 1;
+        let mut serial = self.state.serial().max(seen).unwrap_or_default() + 1;
+        if self.after_loss {
+            // Nobody has counted so far: a transaction takes more than a second.
+            serial = serial.max(self.stamp.when.as_second().unsigned_abs());
+        }
         files.extend(self.views(serial)?);
         let (indexes, texts) = self.indexes(serial)?;
         files.extend(indexes);

@@ -50,3 +50,48 @@ fn a_later_transaction_counts_and_no_earlier_one_whatever_the_times_say() {
     machine.find(&current, &allowed).unwrap();
     assert_eq!(revision(&current), 2);
 }
+
+/// A host that has seen nothing goes on from a backup.
+#[test]
+fn what_is_signed_after_a_loss_comes_after_all_that_was_seen() {
+    let (world, _) = one_image();
+    let kept = world.path("kept");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copy = imgforge::host::exec::Program::new("cp").arg("-a");
+        copy.args([from, to]).run().unwrap();
+    };
+    copy(&world.path("repo"), &kept);
+    for seed in [7, 8, 9] {
+        publish(&world, &disk(&world, "more", &[seed]), "web", "stable");
+    }
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web", world.path("repo").display());
+    let find = |options: &Options<'_>| {
+        machine
+            .find(&reference, options)
+            .map(|image| image.revision)
+    };
+    assert_eq!(find(&machine.trusting()).unwrap(), 4);
+    std::fs::remove_dir_all(world.path("repo")).unwrap();
+    copy(&kept, &world.path("repo"));
+    world.repository().renew(&Stamp::now()).unwrap();
+    let text = find(&machine.trusting()).unwrap_err().render();
+    assert!(
+        text.contains("a newer one, of transaction 4, was seen before"),
+        "{text}"
+    );
+    world.repository().renew_older(&Stamp::now()).unwrap();
+    // It is the image that has gone back now, and no old text.
+    let text = find(&machine.trusting()).unwrap_err().render();
+    assert!(
+        text.contains("has gone back from revision 4 to 1"),
+        "{text}"
+    );
+    world.repository().renew(&Stamp::now()).unwrap();
+    let allowed = Options {
+        allow_older: true,
+        ..machine.trusting()
+    };
+    assert_eq!(find(&allowed).unwrap(), 1);
+    assert_eq!(find(&machine.trusting()).unwrap(), 1);
+}
