@@ -149,7 +149,7 @@ pub fn tool_default(scratch: &Path, distro: &Apt, suite: &Suite) -> Result<Optio
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])
         .args(["--quiet", "--skip=update", &hook, suite.name, "/dev/null"])
-        .env("TMPDIR", scratch)
+        .scratch(scratch)
         .run()?;
     let printed = std::fs::read_to_string(&file).doing(|| format!("reading {}", file.display()))?;
     let archive = apt::from_sources(&printed);

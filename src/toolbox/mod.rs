@@ -230,7 +230,7 @@ fn unpack(
     }
     let ui = request.ui.clone();
     program
-        .env("TMPDIR", dir)
+        .scratch(dir)
         .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
         .lines(move |line| ui.line(line))
         .doing(|| format!("fetching Ansible for {}", suite.product))?;

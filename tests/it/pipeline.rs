@@ -330,3 +330,25 @@ fn a_file_that_changed_since_the_plan_is_refused() {
     // The next plan is made of what is there.
     world.run(&BUILD).says(&["is not a disk image"]);
 }
+
+/// mmdebstrap takes a file that is called as a word of its options for what the word says.
+#[test]
+fn mmdebstrap_starts_where_nobody_else_has_left_files() {
+    let world = World::importing();
+    world.image("small", "install: {bootstrap: {suite: trixie}}\n");
+    let (log, real) = (world.path("started-in"), exec::find("mmdebstrap").unwrap());
+    let (log, real) = (log.display(), real.display());
+    // The one that asks for the mirror goes on; the one that installs has been seen by then.
+    let ask = format!("[ \"$1\" = --version ] || pwd >>{log}");
+    let ends = format!("case $* in *mode=root*) exit 1;; esac; exec {real} \"$@\"");
+    let path = world.script("mmdebstrap", &format!("{ask}\n{ends}"));
+    let mut build = world.command(&BUILD);
+    let said = build.env("PATH", &path).said();
+    said.exits(1).says(&["bootstrapping Debian"]);
+    let seen = world.read("started-in");
+    let state = world.path("state").canonicalize().unwrap();
+    let ours = seen
+        .lines()
+        .filter(|dir| std::path::Path::new(dir).starts_with(&state));
+    assert_eq!((ours.count(), seen.lines().count()), (2, 2), "{seen}");
+}

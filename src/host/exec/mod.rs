@@ -161,6 +161,13 @@ impl Program {
         self
     }
 
+    /// Works in `dir`, which is its place for temporary files, too: nobody else leaves files there that
+    /// it would take for its own.
+    #[must_use]
+    pub fn scratch(self, dir: &Path) -> Self {
+        self.dir(dir).env("TMPDIR", dir)
+    }
+
     /// Gives bytes on standard input.
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {

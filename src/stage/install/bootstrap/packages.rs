@@ -50,7 +50,7 @@ pub(super) fn install(
         .arg(suite.name)
         .arg(tree.data())
         .args(sources)
-        .env("TMPDIR", input.scratch)
+        .scratch(input.scratch)
         .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
         .lines(move |line| report(&ui, line))
         .doing(|| format!("bootstrapping {}", suite.product))?;
