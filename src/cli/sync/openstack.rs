@@ -121,11 +121,11 @@ fn of_channel(
             continue;
         };
         let version = revision.image_version.clone();
-        // Going back to a version takes away what came after it.
-        match versions.iter().position(|(known, _)| *known == version) {
-            Some(at) => versions.truncate(at + 1),
-            None => versions.push((version, number)),
+        // Going back to a version takes away what came after it; its bytes are those of now.
+        if let Some(at) = versions.iter().position(|(known, _)| *known == version) {
+            versions.truncate(at);
         }
+        versions.push((version, number));
     }
     let all: Vec<(&Revision, &CompanionRecord)> = versions
         .iter()

@@ -50,14 +50,14 @@ fn synced(site: &World) -> String {
     std::fs::read_to_string(told).unwrap_or_default()
 }
 
-#[test]
-fn what_was_pruned_keeps_no_yank_from_a_cloud() {
+/// A repository with a disk for OpenStack of each version, a revision each; their SHA-512.
+fn disks(versions: [&'static str; 2]) -> (World, Repository, Vec<String>) {
     let site = World::publishing();
     std::fs::create_dir(site.path("recipes")).unwrap();
-    let (repository, now, ui) = (site.repository(), Stamp::now(), Ui::silent());
+    let repository = site.repository();
     let mut digests = vec![];
-    for version in ["1", "2"] {
-        let disk = site.disk(version);
+    for (number, version) in (1..).zip(versions) {
+        let disk = site.disk(&number.to_string());
         let bytes = std::fs::read(&disk.raw).unwrap();
         digests.push(file_sha512(&disk.raw).unwrap());
         let manifest = json!({
@@ -74,6 +74,25 @@ fn what_was_pruned_keeps_no_yank_from_a_cloud() {
         })
         .unwrap();
     }
+    (site, repository, digests)
+}
+
+#[test]
+fn of_two_disks_of_one_version_a_cloud_gets_what_the_channel_has() {
+    let (site, _, digests) = disks(["1", "1"]);
+    cloud(&site, &digests);
+    let told = synced(&site);
+    assert!(
+        told.contains(&format!("image set --hidden {ID}1\n")),
+        "{told}"
+    );
+    assert!(!told.contains(&format!("--hidden {ID}2")), "{told}");
+}
+
+#[test]
+fn what_was_pruned_keeps_no_yank_from_a_cloud() {
+    let (site, repository, digests) = disks(["1", "2"]);
+    let (now, ui) = (Stamp::now(), Ui::silent());
     cloud(&site, &digests);
     assert_eq!(synced(&site), "");
     for _ in 0..2 {
