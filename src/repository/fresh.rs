@@ -159,12 +159,8 @@ pub(super) fn refuse_gone(
 ///
 /// # Errors
 /// When it is another one's, and nothing was seen in this one.
-pub(super) fn refuse_elsewhere(
-    repository: &Repository,
-    state: &VerifiedState,
-    age: Age,
-) -> Result<()> {
-    let seen = repository.seen.as_ref().filter(|_| age != Age::Any);
+pub(super) fn refuse_elsewhere(repository: &Repository, state: &VerifiedState) -> Result<()> {
+    let seen = repository.seen.as_ref();
     let Some(seen) = seen.filter(|seen| seen.read().repository.is_none()) else {
         return Ok(());
     };

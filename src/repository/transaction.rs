@@ -95,7 +95,12 @@ impl<'a> Transaction<'a> {
         refuse_changed(&keys.main, repository)?;
         let (root, seen) = (repository.root.as_path(), repository.seen.as_ref());
         refuse_gone((root, &state.id), state.signed(), seen, age)?;
-        refuse_elsewhere(repository, &state, age)?;
+        let elsewhere = refuse_elsewhere(repository, &state);
+        // Who says that a copy is meant has lost nothing: it counts on.
+        let after_loss = age == Age::Any && elsewhere.is_ok();
+        if age != Age::Any {
+            elsewhere?;
+        }
         refuse_old(root, state.signed().iter(), seen, age)?;
         await_clock(repository, state.signed(), age)?;
         let all = state.url != repository.url;
@@ -113,7 +118,7 @@ impl<'a> Transaction<'a> {
             indexes: BTreeMap::new(),
             names: BTreeSet::new(),
             channels: BTreeSet::new(),
-            after_loss: age == Age::Any,
+            after_loss,
             _held: held,
         };
         let retired = transaction.keys.retired.clone();

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::former::Former;
 use super::seen::RememberedRepository;
 use super::{State, below};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Signer, Signers, unless_host};
 use crate::ui::Ui;
 
@@ -57,7 +57,19 @@ pub(crate) fn find(
         };
         return Ok(Some((whom, keyring)));
     }
-    Ok(offered.map(|keyring| (Whom::First, keyring)))
+    match offered {
+        Some(keyring) if keyring.fingerprints.len() > 1 => Err(several(root, &keyring)),
+        offered => Ok(offered.map(|keyring| (Whom::First, keyring))),
+    }
+}
+
+/// One key signs a repository, and lies there alone.
+fn several(root: &Path, keyring: &Keyring) -> Error {
+    let file = root.join(KEY_FILE);
+    let keys = keyring.fingerprints.join(" and ");
+    Error::gate(format!("{} has more than one key", file.display()))
+        .cause(format!("it has {keys}, and nobody has said which one signs"))
+        .hint("find out who put the others there; write the right one's `fingerprint:` in imgforge.yaml")
 }
 
 /// The signing key of this host that is the one of the repository, by the rule of who publishes.

@@ -208,6 +208,10 @@ fn a_copy_of_what_was_signed_for_another_address_is_signed_on_demand_only() {
     site.ok(&["channel", "renew", "--allow-older"]);
     forget();
     site.ok(&renew);
+    // It has lost nothing, and counts on: its original's next transactions come after its own, too.
+    let index = site.read("test/index.asc");
+    let number = index.split_once("state=").unwrap().1.lines().next();
+    assert_eq!(number, Some("4"), "{index}");
 }
 
 /// Nothing that is signed says whose directory it is.

@@ -116,6 +116,25 @@ fn a_key_that_has_not_proved_good_is_not_remembered() {
     }
 }
 
+/// It would count beside the right one, and for its own repository alone later.
+#[test]
+fn of_two_keys_none_counts_the_first_time() {
+    let site = site();
+    let file = site.path("repo/imgforge.gpg");
+    let key = |dir: &str| std::fs::read(site.path(dir).join("imgforge.gpg")).unwrap();
+    let (ours, theirs) = (key("repo"), key("fake"));
+    std::fs::write(&file, [&ours[..], &theirs].concat()).unwrap();
+    for args in READERS {
+        let text = site.fails(4, &[&["--state", "new"], args].concat());
+        assert!(
+            text.contains("has more than one key") && text.contains("`fingerprint:`"),
+            "{args:?}: {text}"
+        );
+    }
+    std::fs::write(&file, ours).unwrap();
+    site.ok(&["--state", "new", "repo", "verify"]);
+}
+
 /// A user's two keys, in one directory.
 fn two_keys(site: &World) -> (Home, String, String) {
     let home = |name: &str| Home::with_an_expired_key(site.path(name));
