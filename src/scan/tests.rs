@@ -363,18 +363,10 @@ fn what_lies_in_a_disk_or_an_iso_image_is_found_or_told() {
     ] {
         let raw = [&[1; 1 << 20][..], content, &[1; 1 << 20]].concat();
         std::fs::write(at("raw"), &raw[..raw.len() / 512 * 512]).unwrap();
-        let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O"]);
-        convert
-            .arg("vdi")
-            .args([at("raw"), at("vdi")])
-            .run()
-            .unwrap();
-        let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O"]);
-        convert
-            .arg("vpc")
-            .args([at("raw"), at("vhd")])
-            .run()
-            .unwrap();
+        for (format, name) in [("vdi", "vdi"), ("vpc", "vhd")] {
+            let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O", format]);
+            convert.args([at("raw"), at(name)]).run().unwrap();
+        }
         let iso = Program::new("xorriso").args(["-as", "mkisofs", "-quiet", "-o"]);
         iso.args([at("iso"), at("raw")]).run().unwrap();
         for name in ["vdi", "vhd", "iso"] {
