@@ -88,7 +88,7 @@ added=$(LC_ALL=C comm -13 bare.files play.files)
 toolbox=$(meta "ansible-$suite" toolbox took)
 seconds=$(python3 -c 'import sys; a, b, c = map(float, sys.argv[1:]); print(round(a - b - c))' \
 	"$(meta play configure took)" "$(meta bare configure took)" "$toolbox")
-version=$(meta "ansible-$suite" toolbox facts.ansible)
+version=$(meta "ansible-$suite" toolbox facts.versions.ansible)
 size=$(($(du --block-size=1 "$(meta "ansible-$suite" toolbox dir)/toolbox.raw" | cut -f1) / 1000000))
 accel=$({ "$imgforge" doctor --json 2>/dev/null || :; } | python3 -c 'import json, sys
 print(next(it["level"] == "ok" and "KVM" or "TCG" for it in json.load(sys.stdin) if it["what"] == "acceleration"))')

@@ -19,7 +19,6 @@
 //!
 //! What stages are made of:
 //!
-//! * `toolbox`: read-only disks with programs for a guest's steps
 //! * `runner`: executes a recipe's steps in a guest
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
@@ -38,6 +37,7 @@
 //! * `console`: a guest's console, as everybody watches it
 //! * `guest`: disks, opened through libguestfs
 //! * `hypervisor`: guests under libvirt
+//! * `toolbox`: read-only disks with programs for a guest's steps
 //! * `store`: finished layers, and who owns what is unfinished
 //! * `proxy`: the package mirror of guests
 //! * `gpg`: who signs, and whose signatures count

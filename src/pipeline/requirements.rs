@@ -3,10 +3,11 @@
 use crate::distro;
 use crate::error::Result;
 use crate::pipeline::{Options, Session};
-use crate::recipe::types::{Action, Base, Install};
+use crate::recipe::types::{Base, Install};
 use crate::stage::StageId;
 use crate::stage::plan::{Plan, Planned};
-use crate::toolbox::{self, Request, collections};
+use crate::steps::{Step, Tools};
+use crate::toolbox::Request;
 
 /// Writes the locks that are missing; whether it wrote one, so that the plan is out of date.
 ///
@@ -19,16 +20,9 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
     };
     let runs = |stage: &Planned| stage.stage == StageId::Configure && !stage.cached;
     let (root, recipe) = (&plan.resolved.root, &plan.resolved.recipe);
-    let missing = recipe
-        .configure
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::Ansible(ansible) => ansible.requirements.as_deref(),
-            _ => None,
-        });
-    let missing: Vec<_> = missing
-        .map(|written| root.join(written))
-        .filter(|path| !collections::lock_path(path).exists())
+    let steps = recipe.configure.iter();
+    let missing: Vec<&Step> = steps
+        .filter(|step| step.action.kind().lacks_lock(root))
         .collect();
     let Some(codename) = codename(plan) else {
         return Ok(below);
@@ -41,19 +35,19 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
     let request = Request {
         store: &session.store,
         ledger: session.host.ledger()?,
-        config: &session.config,
+        mirrors: &session.config.mirrors,
         mirror: &recipe.mirrors.build,
         arch: recipe.machine.arch,
         ui: &ui,
     };
-    let toolbox = toolbox::ansible(&request, codename)?;
-    for path in missing {
-        let galaxy = collections::install(&request, &toolbox, &path)?;
-        let written = collections::lock(&path, &galaxy)?;
-        session.ui.notice(format!(
-            "wrote {}: keep it with the recipe",
-            written.display()
-        ));
+    let tools = Tools::prepare(&request, missing.iter().copied(), root, codename)?;
+    for step in missing {
+        if let Some(written) = step.action.kind().write_lock(root, &tools)? {
+            session.ui.notice(format!(
+                "wrote {}: keep it with the recipe",
+                written.display()
+            ));
+        }
     }
     Ok(true)
 }

@@ -18,7 +18,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
 use crate::host::exec::quote;
 use crate::steps::entry::{ArchiveEntry, Content};
-use crate::steps::{Scope, Step};
+use crate::steps::{self, Scope, Step, Tools};
 use crate::units::Span;
 
 /// Limit for one try of a step that names none, with hardware acceleration.
@@ -53,15 +53,6 @@ pub struct Request<'a> {
     pub root: &'a Path,
     /// What runs the guest; limits grow with it.
     pub accel: Accel,
-}
-
-/// What a job takes from toolboxes.
-#[derive(Debug, Clone, Default)]
-pub struct Tools {
-    /// The toolbox's disk, if some step needs one.
-    pub disk: Option<PathBuf>,
-    /// Where the collections of each requirements file are, by its path in the recipe.
-    pub galaxy: BTreeMap<String, PathBuf>,
 }
 
 /// A step as the host has to know it while it runs.
@@ -109,7 +100,7 @@ impl Job {
             root: request.root,
             vars: request.vars,
             secrets: request.secrets,
-            galaxy: &tools.galaxy,
+            tools,
         };
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         let factor = request.accel.time_factor();
@@ -133,6 +124,7 @@ impl Job {
             main.plan,
         );
         let mut core = embedded(RUNNER);
+        core.extend(steps::files().map(|(path, text)| ArchiveEntry::bytes(path, text)));
         core.push(ArchiveEntry::bytes("plan", plan));
         core.push(ArchiveEntry::bytes("vars.sh", variables(scope)));
         core.extend(main.files);
@@ -151,7 +143,7 @@ impl Job {
             nonce,
             steps,
             secrets,
-            toolbox: tools.disk.clone(),
+            toolbox: tools.disk(),
             archive,
         })
     }

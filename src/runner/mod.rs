@@ -19,9 +19,11 @@ pub mod report;
 mod script;
 pub mod watch;
 
-pub use job::{Job, Mode, Request, Tools};
+pub use job::{Job, Mode, Request};
 pub use report::Journal;
 pub use watch::{End, Limits, Session};
+
+use crate::steps;
 
 /// Serial of the disk with the job.
 pub const JOB_SERIAL: &str = "imgforge-job";
@@ -50,6 +52,7 @@ pub fn version() -> String {
     let more = more.iter().chain(inject::UNITS).chain(meanwhile::TEXTS);
     let texts = tables
         .map(text)
+        .chain(steps::files().map(|file| text(&file)))
         .chain(script::actions())
         .chain(more.map(text));
     let mut hasher = blake3::Hasher::new();

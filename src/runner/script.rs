@@ -17,7 +17,6 @@ pub(super) const RUNNER: &[(&str, &str)] = &[
     ("lib/runner.sh", include_str!("guest/lib/runner.sh")),
     ("lib/secrets.sh", include_str!("guest/lib/secrets.sh")),
     ("lib/step.sh", include_str!("guest/lib/step.sh")),
-    ("ansible/imgforge.py", steps::CALLBACK),
 ];
 
 /// Files of an image's own first-boot steps, relative to their directory.

@@ -1,11 +1,11 @@
 //! Inputs that several stages have. A wrong hit is worse than a miss: in doubt, it is an input.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::error::Result;
 use crate::recipe::Resolved;
-use crate::recipe::types::{Action, Secret, Step};
+use crate::recipe::types::Secret;
+use crate::steps::Step;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
 use crate::yaml::beneath;
@@ -34,19 +34,9 @@ pub(super) fn step(
     digests: &Digests,
 ) -> Result<()> {
     inputs.value(name, step);
-    for file in files(step, &resolved.root) {
+    for file in step.action.kind().files(&resolved.root) {
         let path = beneath::inside(&resolved.root, &file)?;
         inputs.path(&format!("{name} {file}"), &path, digests)?;
     }
     Ok(())
-}
-
-/// The files of the recipe repository that a step reads.
-pub(super) fn files(step: &Step, root: &Path) -> Vec<String> {
-    let mut files = step.action.kind().files(root);
-    if let Action::Ansible(ansible) = &step.action {
-        let requirements = ansible.requirements.as_deref().into_iter();
-        files.extend(requirements.flat_map(|it| crate::toolbox::collections::files(it, root)));
-    }
-    files
 }

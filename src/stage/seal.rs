@@ -13,7 +13,7 @@ use crate::sbom::Contents;
 use crate::stage::configure::{Configured, luks_keys};
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::stage::plan::{Part, Request};
-use crate::stage::{Context, Stage, declared, inputs};
+use crate::stage::{Context, Stage, declared};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::sysprep::{self, Declared, ImageIdentity, Seal, SealProgress};
@@ -104,7 +104,7 @@ fn depends_on(request: &Request<'_>, _: &Part) -> Result<Inputs> {
     // What the steps declare is read again; the configured disk was made of it.
     let declaring = |step: &&Step| step.action.about().declares;
     for step in recipe.configure.iter().filter(declaring) {
-        for file in inputs::files(step, &resolved.root) {
+        for file in step.action.kind().files(&resolved.root) {
             inputs.reads(&beneath::inside(&resolved.root, &file)?, digests)?;
         }
     }

@@ -8,6 +8,7 @@ use crate::error::Result;
 pub(super) struct Checkpoint;
 
 pub(super) const ABOUT: About = About {
+    keeps: true,
     only_builds: Some([
         "a `checkpoint` in `instance` keeps nothing",
         "remove it: these steps run on machines made from the image",

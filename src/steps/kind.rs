@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::Declared;
 use super::entry::ArchiveEntry;
-use super::packages::DISTRIBUTIONS;
+use super::packages::{DISTRIBUTIONS, PackageNames};
+use super::tools::{Fetched, Tools};
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
+use crate::toolbox::{Contents, Request, Toolbox};
 use crate::yaml::beneath;
 use crate::yaml::checker::Checker;
 use crate::yaml::node::Node;
@@ -23,6 +25,12 @@ pub struct About {
     pub form: Form,
     /// What runs in the guest; without it, the runner itself does the work.
     pub script: Option<&'static str>,
+    /// Further files of the runner in the guest: paths, and texts.
+    pub files: &'static [(&'static str, &'static str)],
+    /// The programs that the script runs, which are not installed in the guest.
+    pub toolbox: Option<&'static Contents>,
+    /// Whether what is done so far is kept: the steps that follow have a key of their own.
+    pub keeps: bool,
     /// Whether [`Kind::declares`] says something, so that seal reads the files of the step again.
     pub declares: bool,
     /// Why it is no step of `instance`: what is wrong, and what to do.
@@ -35,6 +43,9 @@ impl About {
         About {
             form,
             script: None,
+            files: &[],
+            toolbox: None,
+            keeps: false,
             declares: false,
             only_builds: None,
         }
@@ -95,6 +106,37 @@ pub trait Kind {
         vec![]
     }
 
+    /// The packages that the step installs.
+    fn packages(&self) -> Option<&PackageNames> {
+        None
+    }
+
+    /// Fetches with its [`About::toolbox`] what else the step is made of; its files are below `root`.
+    ///
+    /// # Errors
+    /// When something cannot be fetched.
+    fn fetch(
+        &self,
+        _request: &Request<'_>,
+        _toolbox: &Toolbox,
+        _root: &Path,
+    ) -> Result<Option<Fetched>> {
+        Ok(None)
+    }
+
+    /// Whether no lock below `root` says yet what exactly [`Kind::fetch`] fetches.
+    fn lacks_lock(&self, _root: &Path) -> bool {
+        false
+    }
+
+    /// Writes the lock of what was fetched; its path.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    fn write_lock(&self, _root: &Path, _tools: &Tools) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
     /// What the step puts into the image on purpose.
     ///
     /// # Errors
@@ -138,8 +180,8 @@ pub struct Scope<'a> {
     pub vars: &'a BTreeMap<String, String>,
     /// Names of the secrets that the guest will have.
     pub secrets: &'a [String],
-    /// Where the collections of each requirements file were put, by its path in the recipe.
-    pub galaxy: &'a BTreeMap<String, PathBuf>,
+    /// What was fetched for them.
+    pub tools: &'a Tools,
 }
 
 /// A step as the files that the guest's script reads.

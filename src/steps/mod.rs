@@ -22,6 +22,7 @@ mod step;
 mod system;
 #[cfg(test)]
 mod testing;
+mod tools;
 mod upgrade;
 mod users;
 
@@ -31,7 +32,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use ansible::{Ansible, CALLBACK};
+pub use ansible::Ansible;
 pub use cloud_init::CloudInit;
 pub use declared::Declared;
 pub use files::{Files, Source};
@@ -44,6 +45,7 @@ pub use shell::Shell;
 pub use short::{COMMON, lengthen};
 pub use step::{Step, When, check};
 pub use system::System;
+pub use tools::{Fetched, Tools};
 pub use users::{User, Users};
 
 use crate::error::Result;
@@ -123,6 +125,12 @@ pub fn scripts() -> BTreeMap<&'static str, &'static str> {
         .iter()
         .map(|(word, about)| Some((*word, about.script?)));
     scripts.flatten().collect()
+}
+
+/// Further files of all kinds in the runner's directory: paths, and texts.
+pub fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let files = KINDS.iter().flat_map(|(_, about)| about.files);
+    files.copied()
 }
 
 /// What steps put into the image on purpose.

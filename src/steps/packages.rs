@@ -54,6 +54,45 @@ pub enum PackageNames {
     ByDistro(BTreeMap<String, Vec<String>>),
 }
 
+impl Packages {
+    /// Packages that have other names on each distribution.
+    pub fn by_distro<'a, N: AsRef<[&'a str]>>(
+        lists: impl IntoIterator<Item = (&'a str, N)>,
+    ) -> Self {
+        let owned = |names: N| {
+            names
+                .as_ref()
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect()
+        };
+        let lists = lists.into_iter();
+        let lists = lists.map(|(distro, names)| (distro.to_owned(), owned(names)));
+        Packages {
+            names: PackageNames::ByDistro(lists.collect()),
+        }
+    }
+}
+
+impl PackageNames {
+    /// Every name, of every distribution.
+    pub fn all(&self) -> Vec<&str> {
+        let names: Vec<&Vec<String>> = match self {
+            PackageNames::All(names) => vec![names],
+            PackageNames::ByDistro(lists) => lists.values().collect(),
+        };
+        names.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// The distributions that have a list of their own; `None` where one is for all.
+    pub fn distributions(&self) -> Option<Vec<&str>> {
+        match self {
+            PackageNames::All(_) => None,
+            PackageNames::ByDistro(lists) => Some(lists.keys().map(String::as_str).collect()),
+        }
+    }
+}
+
 pub(super) const ABOUT: About = About {
     script: Some(include_str!("packages.sh")),
     ..About::new(Form::Names("names"))
@@ -85,6 +124,10 @@ impl Kind for Packages {
                 }
             }
         }
+    }
+
+    fn packages(&self) -> Option<&PackageNames> {
+        Some(&self.names)
     }
 
     fn translate(&self, _: Scope<'_>) -> Result<Option<Translated>> {

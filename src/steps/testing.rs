@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::entry::Content;
 use super::kind::{Check, Scope};
-use super::{Step, annotate, check, lengthen};
+use super::{Step, Tools, annotate, check, lengthen};
 use crate::yaml::checker::Checker;
 use crate::yaml::problem::Problems;
 use crate::yaml::{de, parse, walk};
@@ -46,12 +46,12 @@ pub(super) fn read(root: &Path, text: &str) -> Result<Vec<Step>, Vec<String>> {
 
 /// What the guest gets of the step: the texts of its small files by name, and the paths of its payload.
 pub(super) fn translate(root: &Path, step: &Step) -> (BTreeMap<String, String>, Vec<String>) {
-    let (vars, galaxy) = (BTreeMap::new(), BTreeMap::new());
+    let (vars, tools) = (BTreeMap::new(), Tools::default());
     let scope = Scope {
         root,
         vars: &vars,
         secrets: &["known".to_owned()],
-        galaxy: &galaxy,
+        tools: &tools,
     };
     let translated = step.translate(scope).unwrap().expect("work in the guest");
     let text = |content: &Content| match content {

@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 use crate::error::{Error, Result};
-use crate::steps::{Action, PackageNames, Step};
+use crate::steps::Step;
 
 /// The package managers that steps know.
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "yum", "zypper", "apk"];
@@ -29,7 +29,7 @@ pub(super) fn check(name: &str, tree: &Tree, steps: &[Step]) -> Result<()> {
 fn judge(name: &str, manager: bool, ids: &[&str], steps: &[Step]) -> Result<()> {
     // A condition may keep the others from running.
     for step in steps.iter().filter(|step| step.when.is_none()) {
-        let Action::Packages(packages) = &step.action else {
+        let Some(packages) = step.action.kind().packages() else {
             continue;
         };
         let hint = format!(
@@ -42,11 +42,10 @@ fn judge(name: &str, manager: bool, ids: &[&str], steps: &[Step]) -> Result<()> 
             .cause(format!("none of {} is in it", MANAGERS.join(", ")))
             .hint(hint));
         }
-        let PackageNames::ByDistro(lists) = &packages.names else {
+        let Some(known) = packages.distributions() else {
             continue;
         };
-        if !ids.iter().any(|id| lists.contains_key(*id)) {
-            let known: Vec<&str> = lists.keys().map(String::as_str).collect();
+        if !ids.iter().any(|id| known.contains(id)) {
             let this = ids.first().unwrap_or(&"a system without a name");
             return Err(Error::usage(format!(
                 "the target `{name}` does not know what its packages are called on {this}"

@@ -4,20 +4,18 @@
 //! brings its own loader, libc and Python, and finds the guest's configuration where it always is;
 //! so the release's package manager bindings read the guest's package database.
 
-pub mod collections;
-
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Mirror;
+use crate::address::{Address, Mirror};
 use crate::digest::Key;
 use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::namespace::{as_guest_root, remove_tree};
 use crate::machine::Arch;
-use crate::recipe::Config;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
@@ -25,7 +23,7 @@ use crate::store::{Entry, Facts, Meta, Store};
 use crate::ui::StageUi;
 
 /// Grows when a toolbox of the same packages comes out differently.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The toolbox's disk in its entry.
 const DISK: &str = "toolbox.raw";
@@ -34,15 +32,20 @@ const DISK: &str = "toolbox.raw";
 /// libraries, and programs that it starts find the guest's.
 const PYTHON: &str = include_str!("python");
 
-/// What Ansible and the modules that it brings need; they install nothing themselves.
-const PACKAGES: &[&str] = &[
-    "ansible-core",
-    "python3-apt",
-    "python3-debian",
-    "python3-jmespath",
-    "python3-netaddr",
-    "python3-passlib",
-];
+/// What a toolbox is there for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The word in names of entries, such as `ansible`.
+    pub word: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// Packages of the guest's release; what they need comes along.
+    pub packages: &'static [&'static str],
+    /// The Python program, below the toolbox's root, whose version is kept.
+    pub program: &'static str,
+    /// What to do for a release that has no toolbox.
+    pub otherwise: &'static str,
+}
 
 /// What a toolbox is made from.
 #[derive(Debug)]
@@ -51,8 +54,8 @@ pub struct Request<'a> {
     pub store: &'a Store,
     /// Where what is unfinished is written down.
     pub ledger: &'a Ledger,
-    /// The site's mirrors.
-    pub config: &'a Config,
+    /// The site's mirrors, by distribution.
+    pub mirrors: &'a BTreeMap<String, Vec<Address>>,
     /// `mirrors.build` of the recipe.
     pub mirror: &'a Mirror,
     /// What the guest's programs are built for.
@@ -64,90 +67,135 @@ pub struct Request<'a> {
 /// What the store knows of a toolbox.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Ansible {
-    /// What Ansible says its version is.
-    ansible: String,
+struct Made {
+    /// What each program says its version is, by the word of [`Contents`].
+    versions: BTreeMap<String, String>,
 }
 
-impl Facts for Ansible {
+impl Facts for Made {
     const STAGE: &'static str = "toolbox";
 }
 
-/// A toolbox that is in use: it stays in the store as long as this lives.
+/// An entry that is in use: it stays in the store as long as this lives.
 #[derive(Debug)]
-pub struct Toolbox {
+pub struct Kept {
     entry: Entry,
     _lock: Lock,
 }
 
+impl Kept {
+    /// The directory of the entry.
+    pub fn path(&self) -> &Path {
+        self.entry.path()
+    }
+}
+
+/// A toolbox that is in use.
+#[derive(Debug)]
+pub struct Toolbox(pub(crate) Kept);
+
 impl Toolbox {
     /// Its disk, raw, an ext4 file system as a whole.
     pub fn disk(&self) -> PathBuf {
-        self.entry.path().join(DISK)
+        self.0.path().join(DISK)
     }
 
     /// The key of what it was made from.
     pub fn key(&self) -> &Key {
-        &self.entry.meta().key
+        &self.0.entry.meta().key
     }
 }
 
-/// The toolbox with Ansible for the release whose code name is `codename`.
+/// The entry that is made of `inputs`, from the store or by `make`, which fills a draft. Another
+/// process that makes the same one is waited for.
+///
+/// # Errors
+/// When the store cannot be written, or as `make`.
+pub fn kept<F: Facts>(
+    request: &Request<'_>,
+    image: &str,
+    inputs: Inputs,
+    make: impl FnOnce(&Inputs, &Path) -> Result<F>,
+) -> Result<Kept> {
+    let (store, key) = (request.store, inputs.key()?);
+    let lock = store.lock(&key, |pid| {
+        let stage = F::STAGE;
+        request.ui.step(format!(
+            "waiting for process {pid}, which makes the same {stage}"
+        ));
+    })?;
+    let entry = match store.entry(&key) {
+        Some(entry) => {
+            entry.touch();
+            entry
+        }
+        None => {
+            let began = std::time::Instant::now();
+            let draft = store.draft(request.ledger)?;
+            let facts = make(&inputs, draft.path())?;
+            let meta = Meta::new(key, image, F::STAGE, inputs, began);
+            draft.commit_over(store, meta, facts)?.entry().clone()
+        }
+    };
+    let _lock = lock.downgrade()?;
+    Ok(Kept { entry, _lock })
+}
+
+/// The toolbox with all of `contents` for the release whose code name is `codename`.
 ///
 /// # Errors
 /// When there is none for this release, or its packages cannot be fetched.
-pub fn ansible(request: &Request<'_>, codename: &str) -> Result<Toolbox> {
+pub fn toolbox(
+    request: &Request<'_>,
+    contents: &[&'static Contents],
+    codename: &str,
+) -> Result<Toolbox> {
+    let title = joined(contents, " and ", |one| one.title);
     let (distro, suite) = distro::suite(codename).map_err(|_| {
-        Error::usage(format!(
-            "Ansible cannot be brought to the release `{codename}`: there is no toolbox for it"
-        ))
-        .hint(
-            "do the work with `shell` or `puppet`, or install Ansible in the guest with `packages`",
-        )
+        let said = format!(
+            "{title} cannot be brought to the release `{codename}`: there is no toolbox for it"
+        );
+        Error::usage(said).hint(joined(contents, "; ", |one| one.otherwise))
     })?;
-    let mut inputs = Inputs::new(Ansible::STAGE, VERSION);
+    let packages: Vec<&str> = contents
+        .iter()
+        .flat_map(|one| one.packages)
+        .copied()
+        .collect();
+    let mut inputs = Inputs::new(Made::STAGE, VERSION);
     inputs.value("arch", request.arch);
     inputs.value("suite", suite.name);
-    inputs.value("packages", PACKAGES);
+    inputs.value("packages", &packages);
     inputs.value("python", PYTHON);
     inputs.place("mirrors.build", request.mirror.as_str());
-    let key = inputs.key()?;
-    let store = request.store;
-    let lock = store.lock(&key, |pid| {
-        request.ui.step(format!(
-            "waiting for process {pid}, which makes the same toolbox"
-        ));
+    let image = format!("{}-{}", joined(contents, "-", |one| one.word), suite.name);
+    let made = kept(request, &image, inputs, |_, dir| {
+        let what = format!("{title} for {}", suite.product);
+        request.ui.step(format!("making the toolbox with {what}"));
+        let tree = dir.join("tree");
+        let made = unpack(request, &packages, distro, suite, dir)
+            .doing(|| format!("fetching {what}"))
+            .and_then(|()| make(request, contents, dir));
+        let removed = remove_tree(&tree);
+        let made = made?;
+        removed.map(|()| made)
     })?;
-    if let Some(entry) = store.entry(&key) {
-        entry.touch();
-        return Ok(Toolbox {
-            entry,
-            _lock: lock.downgrade()?,
-        });
-    }
-    let began = std::time::Instant::now();
-    let draft = store.draft(request.ledger)?;
-    request.ui.step(format!(
-        "making the toolbox with Ansible for {}",
-        suite.product
-    ));
-    let made = make(request, distro, suite, draft.path());
-    let removed = remove_tree(&draft.path().join("tree"));
-    let facts = made?;
-    removed?;
-    let image = format!("ansible-{}", suite.name);
-    let meta = Meta::new(key, &image, Ansible::STAGE, inputs, began);
-    let entry = draft.commit_over(store, meta, facts)?.entry().clone();
-    Ok(Toolbox {
-        entry,
-        _lock: lock.downgrade()?,
-    })
+    Ok(Toolbox(made))
 }
 
-fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) -> Result<Ansible> {
-    distro.check_keyring()?;
+/// One text of all, for people or names.
+fn joined(
+    contents: &[&'static Contents],
+    between: &str,
+    text: fn(&Contents) -> &'static str,
+) -> String {
+    let texts: Vec<&str> = contents.iter().map(|one| text(one)).collect();
+    texts.join(between)
+}
+
+/// Makes the disk in `dir` of the unpacked packages.
+fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Result<Made> {
     let tree = dir.join("tree");
-    unpack(request, distro, suite, dir, &tree)?;
     write_python(&tree)?;
     prune(&tree)?;
     // A guest without hardware acceleration would compile for minutes what it cannot keep.
@@ -165,17 +213,21 @@ fn make(request: &Request<'_>, distro: &'static Apt, suite: &Suite, dir: &Path) 
             .arg(tree.join(part))
             .run()?;
     }
-    let version = python(dir)
-        .arg(tree.join("usr/bin/ansible-playbook"))
-        .arg("--version")
-        .env("LC_ALL", "C.UTF-8")
-        .env("ANSIBLE_HOME", dir.join("home"))
-        .text()?;
+    let mut versions = BTreeMap::new();
+    for one in contents {
+        let version = python(dir)
+            .arg(tree.join(one.program))
+            .arg("--version")
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", dir.join("home"))
+            .text()?;
+        let first = version.lines().next().unwrap_or_default();
+        versions.insert(one.word.to_owned(), first.to_owned());
+    }
     drop(std::fs::remove_dir_all(dir.join("home")));
     request.ui.step("writing the toolbox's disk");
     write_disk(&tree, &dir.join(DISK))?;
-    let ansible = version.lines().next().unwrap_or_default().to_owned();
-    Ok(Ansible { ansible })
+    Ok(Made { versions })
 }
 
 fn write_python(tree: &Path) -> Result<()> {
@@ -186,20 +238,21 @@ fn write_python(tree: &Path) -> Result<()> {
     std::fs::set_permissions(&python, mode).doing(doing)
 }
 
-/// The Python of the toolbox in `dir`: it takes modules, and Ansible its configuration, from where it
-/// starts.
+/// The Python of the toolbox in `dir`: it takes modules, and programs their configuration, from where
+/// it starts.
 fn python(dir: &Path) -> Program {
     Program::at(dir.join("tree/python")).dir(dir)
 }
 
 fn unpack(
     request: &Request<'_>,
+    packages: &[&str],
     distro: &'static Apt,
     suite: &Suite,
     dir: &Path,
-    tree: &Path,
 ) -> Result<()> {
-    let site = request.config.mirrors.get(distro.id);
+    distro.check_keyring()?;
+    let site = request.mirrors.get(distro.id);
     let archive = mirror::choose(
         request.mirror,
         site.map(Vec::as_slice).unwrap_or_default(),
@@ -220,9 +273,9 @@ fn unpack(
         .arg(r#"--aptopt=Acquire::Languages "none""#)
         .arg(r#"--aptopt=APT::Install-Recommends "false""#)
         .arg("--aptopt=Acquire::Retries 3")
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(format!("--include={}", packages.join(",")))
         .arg(suite.name)
-        .arg(tree);
+        .arg(dir.join("tree"));
     if let Some(archive) = &archive {
         let text = apt::sources(distro, suite, archive, &[]);
         std::fs::write(&sources, text).doing(|| format!("writing {}", sources.display()))?;
@@ -232,8 +285,7 @@ fn unpack(
     program
         .scratch(dir)
         .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
-        .lines(move |line| ui.line(line))
-        .doing(|| format!("fetching Ansible for {}", suite.product))?;
+        .lines(move |line| ui.line(line))?;
     drop(std::fs::remove_file(sources));
     Ok(())
 }

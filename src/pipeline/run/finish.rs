@@ -10,7 +10,7 @@ use crate::host::accel::Accel;
 use crate::host::memory;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::graph::{self, Node, Room};
-use crate::recipe::types::{Action, Base, Install, PackageNames};
+use crate::recipe::types::{Base, Install};
 use crate::stage::finish::{self, Finished};
 use crate::stage::pack::Packed;
 use crate::stage::plan::{Part, Plan, Planned};
@@ -101,13 +101,8 @@ pub(super) fn preflight(plan: &Plan) -> Result<()> {
     let steps = chain
         .iter()
         .flat_map(|plan| &plan.resolved.recipe.configure);
-    let named = steps.flat_map(|step| match &step.action {
-        Action::Packages(packages) => match &packages.names {
-            PackageNames::All(names) => names.clone(),
-            PackageNames::ByDistro(map) => map.values().flatten().cloned().collect(),
-        },
-        _ => vec![],
-    });
+    let named = steps.filter_map(|step| step.action.kind().packages());
+    let named = named.flat_map(|names| names.all()).map(str::to_owned);
     let kernel = bootstrap.kernel.clone().into_iter();
     let all: Vec<String> = kernel
         .chain(bootstrap.packages.iter().cloned())
@@ -142,7 +137,7 @@ fn needs(target: &Wanted, guest: Size) -> Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steps::Step;
+    use crate::steps::{Action, Step};
     use crate::targets::{Docker, Targets};
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod grow;
 mod row;
-mod toolbox;
 
 pub use row::STAGE;
 
@@ -23,9 +22,10 @@ use crate::runner::{Job, Limits, Mode, Request, inject};
 use crate::scan::SHORTEST;
 use crate::stage::Context;
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
-use crate::steps;
+use crate::steps::{self, Step, Tools};
 use crate::store::{Facts, Layer};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
+use crate::toolbox;
 use crate::ui::StageUi;
 
 /// The secret that opens an encrypted disk: answer files encrypt with it, and boots ask for it.
@@ -276,9 +276,9 @@ pub fn run(
 #[derive(Debug)]
 pub(super) struct Work<'a> {
     /// The steps.
-    pub(super) steps: &'a [types::Step],
+    pub(super) steps: &'a [Step],
     /// Steps that are put in place for the first boot of each machine.
-    pub(super) instance: &'a [types::Step],
+    pub(super) instance: &'a [Step],
     /// What [`secrets`] gives.
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
     /// Start of the domain's name, and of its logs.
@@ -290,10 +290,7 @@ pub(super) struct Work<'a> {
 }
 
 /// Everything that steps may know and the image must not: the recipe's secrets and keys of agents.
-pub(super) fn secrets(
-    context: &Context<'_>,
-    steps: &[types::Step],
-) -> Result<BTreeMap<String, Vec<u8>>> {
+pub(super) fn secrets(context: &Context<'_>, steps: &[Step]) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut secrets = secret_values(&context.recipe().secrets, &context.resolved.root)?;
     secrets.extend(steps::secrets(steps, context.host.state())?);
     Ok(secrets)
@@ -314,8 +311,20 @@ pub(super) fn execute(
     let names: Vec<String> = work.secrets.keys().cloned().collect();
     let keys = luks_keys(recipe, &context.resolved.root);
     let codename = prepare(&disk, accel, context.ui, &keys, work)?;
-    let toolbox = toolbox::of(context, work.steps, &codename)?;
-    let root = context.files.root();
+    let (root, store) = (context.files.root(), context.host.store());
+    let tools = Tools::prepare(
+        &toolbox::Request {
+            store: &store,
+            ledger: context.host.ledger()?,
+            mirrors: &context.config.mirrors,
+            mirror: &recipe.mirrors.build,
+            arch: recipe.machine.arch,
+            ui: context.ui,
+        },
+        work.steps,
+        &root,
+        &codename,
+    )?;
     let request = Request {
         mode: Mode::Configure,
         steps: work.steps,
@@ -325,7 +334,7 @@ pub(super) fn execute(
         root: &root,
         accel,
     };
-    let job = Job::prepare_with(&request, &toolbox.tools())?;
+    let job = Job::prepare_with(&request, &tools)?;
     let machine = machine(context, disk, work.name.clone(), scratch)?;
     run_job(&machine, &job, &work.secrets, context.ui).map(drop)
 }

@@ -4,7 +4,6 @@ use super::Configured;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::recipe::Resolved;
-use crate::recipe::types::Action;
 use crate::stage::plan::{Part, Request};
 use crate::stage::{Stage, inputs};
 use crate::store::inputs::Inputs;
@@ -35,7 +34,7 @@ fn parts(request: &Request<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut start = 0;
     for (index, step) in steps.iter().enumerate() {
-        if step.action == Action::Checkpoint {
+        if step.action.about().keeps {
             parts.push(start..index);
             start = index + 1;
         }

@@ -1,12 +1,10 @@
 //! What every OpenStack image has inside.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::OpenStack;
 use crate::access::Mode;
-use crate::steps::{Action, Files, PackageNames, Packages, Shell, Source, Step, grow};
+use crate::steps::{Action, Files, Packages, Shell, Source, Step, grow};
 
 /// Where cloud-init is told what this image is; its files sort, and the last one wins.
 const CONFIG: &str = "/etc/cloud/cloud.cfg.d/90_imgforge.cfg";
@@ -58,21 +56,16 @@ pub(super) fn steps(options: &OpenStack) -> Vec<Step> {
         ("rhel", 1),
         ("suse", 2),
     ];
-    let by_distro: BTreeMap<String, Vec<String>> = lists
-        .into_iter()
-        .map(|(distro, kind)| {
-            let names = ["cloud-init", grow[kind], table[kind], "sudo"];
-            // sfdisk, which others have in util-linux.
-            let names = names.into_iter().chain((kind == 0).then_some("fdisk"));
-            (distro.to_owned(), names.map(str::to_owned).collect())
-        })
-        .collect();
+    let lists = lists.map(|(distro, kind)| {
+        let names = ["cloud-init", grow[kind], table[kind], "sudo"];
+        // sfdisk, which others have in util-linux.
+        let names = names.into_iter().chain((kind == 0).then_some("fdisk"));
+        (distro, names.collect::<Vec<_>>())
+    });
     let own = [
         (
             "install cloud-init",
-            Action::Packages(Packages {
-                names: PackageNames::ByDistro(by_distro),
-            }),
+            Action::Packages(Packages::by_distro(lists)),
         ),
         (
             "tell cloud-init where its data is",
@@ -133,19 +126,9 @@ mod tests {
     #[test]
     fn cloud_init_runs_where_no_data_is() {
         let steps = steps(&OpenStack::default());
-        let policy = steps.iter().find_map(|step| match &step.action {
-            Action::Files(Files {
-                source: Source::Content(text),
-                to,
-                ..
-            }) if to == IDENTIFY.0 => Some(text.as_str()),
-            _ => None,
-        });
-        let policy = policy.unwrap_or_default();
-        assert_eq!(
-            policy,
-            "policy: search,found=all,maybe=all,notfound=enabled\n"
-        );
+        let policy = "policy: search,found=all,maybe=all,notfound=enabled\n";
+        let wanted = file("/etc/cloud/ds-identify.cfg", policy.into());
+        assert!(steps.iter().any(|step| step.action == wanted));
     }
 
     #[test]

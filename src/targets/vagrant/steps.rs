@@ -1,9 +1,7 @@
 //! What a box needs and an image may not have, installed in the guest.
 
-use std::collections::BTreeMap;
-
 use super::{Vagrant, VagrantProvider};
-use crate::steps::{Action, PackageNames, Packages, Shell, Step};
+use crate::steps::{Action, Packages, Shell, Step};
 
 /// Where the distribution packages VirtualBox' guest additions, and the kernel has their half, they
 /// are installed. Everywhere else rsync copies the folder.
@@ -34,15 +32,9 @@ pub(super) fn steps(options: &Vagrant) -> Vec<Step> {
         ("rhel", ["sudo", "openssh-server", "rsync"]),
         ("suse", ["sudo", "openssh", "rsync"]),
     ];
-    let by_distro: BTreeMap<String, Vec<String>> = lists
-        .into_iter()
-        .map(|(distro, names)| (distro.to_owned(), names.map(str::to_owned).into()))
-        .collect();
     let mut own = vec![Step::named(
         "install what Vagrant logs in by",
-        Action::Packages(Packages {
-            names: PackageNames::ByDistro(by_distro),
-        }),
+        Action::Packages(Packages::by_distro(lists)),
     )];
     let providers = &options.providers;
     if providers.is_empty() || providers.contains(&VagrantProvider::Virtualbox) {

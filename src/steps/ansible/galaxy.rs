@@ -10,20 +10,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Request, Toolbox};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::store::digests::Digests;
 use crate::store::files::Files;
 use crate::store::inputs::Inputs;
-use crate::store::lock::Lock;
-use crate::store::{Entry, Facts, Meta, write_atomic};
+use crate::store::{Facts, write_atomic};
+use crate::toolbox::{Kept, Request, Toolbox, kept};
 use lock::{Installed, Requirements, parse};
 
 const VERSION: u32 = 2;
 
 /// The directory in an entry: `ansible_collections/` and `roles/` are below it.
-const DIR: &str = "galaxy";
+pub(super) const DIR: &str = "galaxy";
 
 /// What the store knows of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -37,22 +36,8 @@ impl Facts for Collections {
     const STAGE: &'static str = "galaxy";
 }
 
-/// Collections and roles that are in use: they stay in the store as long as this lives.
-#[derive(Debug)]
-pub struct Galaxy {
-    entry: Entry,
-    _lock: Lock,
-}
-
-impl Galaxy {
-    /// The directory with `ansible_collections` and `roles`.
-    pub fn path(&self) -> PathBuf {
-        self.entry.path().join(DIR)
-    }
-}
-
 /// The lock of `requirements`: `requirements.yml` has `requirements.lock.yml`.
-pub fn lock_path(requirements: &Path) -> PathBuf {
+pub(super) fn lock_path(requirements: &Path) -> PathBuf {
     requirements.with_extension("lock.yml")
 }
 
@@ -60,66 +45,58 @@ pub fn lock_path(requirements: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When Ansible's own program fails, or a file cannot be read.
-pub fn install(request: &Request<'_>, toolbox: &Toolbox, requirements: &Path) -> Result<Galaxy> {
+pub(super) fn install(
+    request: &Request<'_>,
+    toolbox: &Toolbox,
+    requirements: &Path,
+) -> Result<Kept> {
     let lock = lock_path(requirements);
     let from = if lock.is_file() { &lock } else { requirements };
     let text = std::fs::read_to_string(from).doing(|| format!("reading {}", from.display()))?;
     let mut inputs = Inputs::new(Collections::STAGE, VERSION);
     inputs.input("the toolbox", toolbox.key());
     inputs.value("requirements", &text);
-    let store = request.store;
-    let digests = Digests::open(store.state());
+    let digests = Digests::open(request.store.state());
     let dir = from.parent().unwrap_or(Path::new("."));
     let wanted = parse(&text, from)?;
     for name in local_sources(&wanted, dir) {
         inputs.path(&format!("source {name}"), &dir.join(&name), &digests)?;
     }
-    let key = inputs.key()?;
-    let held = store.lock(&key, |_| {})?;
-    if let Some(entry) = store.entry(&key) {
-        entry.touch();
-        let _lock = held.downgrade()?;
-        return Ok(Galaxy { entry, _lock });
-    }
-    let began = std::time::Instant::now();
-    let draft = store.draft(request.ledger)?;
-    let tree = draft.path().join("tree");
-    unpack(&toolbox.disk(), &tree)?;
-    // What the key is made of, and no later version of it.
-    let files = Files::take(inputs.read(), dir, draft.path().join("inputs"), false)?;
-    let copy = files.root().join(from.file_name().unwrap_or_default());
-    std::fs::write(&copy, &text).doing(|| format!("writing {}", copy.display()))?;
-    fetch(request, &tree, &copy, draft.path(), &wanted).map_err(|error| {
-        error.hint(format!("check the names and sources in {}", from.display()))
-    })?;
-    drop(files);
-    std::fs::remove_dir_all(&tree).doing(|| format!("removing {}", tree.display()))?;
-    let installed = Installed::read(&draft.path().join(DIR))?;
-    if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
-        request.ui.ui().warning(format!(
-            "{} has no digests: what is published again in the same version is taken for the same; \
-             remove it, and the next build locks them",
-            from.display()
-        ));
-    }
-    let collections = installed.versions();
-    let meta = Meta::new(key, "ansible", Collections::STAGE, inputs, began);
-    let facts = Collections { collections };
-    let entry = draft.commit_over(store, meta, facts)?.entry().clone();
-    let _lock = held.downgrade()?;
-    Ok(Galaxy { entry, _lock })
+    kept(request, "ansible", inputs, |inputs, draft| {
+        let tree = draft.join("tree");
+        unpack(&toolbox.disk(), &tree)?;
+        // What the key is made of, and no later version of it.
+        let files = Files::take(inputs.read(), dir, draft.join("inputs"), false)?;
+        let copy = files.root().join(from.file_name().unwrap_or_default());
+        std::fs::write(&copy, &text).doing(|| format!("writing {}", copy.display()))?;
+        fetch(request, &tree, &copy, draft, &wanted).map_err(|error| {
+            error.hint(format!("check the names and sources in {}", from.display()))
+        })?;
+        drop(files);
+        std::fs::remove_dir_all(&tree).doing(|| format!("removing {}", tree.display()))?;
+        let installed = Installed::read(&draft.join(DIR))?;
+        if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
+            request.ui.ui().warning(format!(
+                "{} has no digests: what is published again in the same version is taken for the \
+                 same; remove it, and the next build locks them",
+                from.display()
+            ));
+        }
+        let collections = installed.versions();
+        Ok(Collections { collections })
+    })
 }
 
-/// Writes the lock of `requirements`, which has none, from what was installed.
+/// Writes the lock of `requirements`, which has none, from what was installed in `galaxy`; its path.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn lock(requirements: &Path, galaxy: &Galaxy) -> Result<PathBuf> {
+pub(super) fn lock(requirements: &Path, galaxy: &Path) -> Result<PathBuf> {
     let doing = || format!("reading {}", requirements.display());
     let text = std::fs::read_to_string(requirements).doing(doing)?;
     let wanted = parse(&text, requirements)?;
     let dir = requirements.parent().unwrap_or(Path::new("."));
-    let locked = lock::locked(&wanted, &Installed::read(&galaxy.path())?, dir);
+    let locked = lock::locked(&wanted, &Installed::read(galaxy)?, dir);
     let path = lock_path(requirements);
     let yaml = serde_yaml::to_string(&locked)
         .map_err(|e| Error::internal(format!("the lock cannot be written: {e}")))?;
@@ -130,7 +107,7 @@ pub fn lock(requirements: &Path, galaxy: &Galaxy) -> Result<PathBuf> {
 
 /// What the step reads on this host for its `requirements`, relative to `root`: the lock, or the
 /// file itself where there is none, and the archives and directories that it names as sources.
-pub fn files(requirements: &str, root: &Path) -> Vec<String> {
+pub(super) fn files(requirements: &str, root: &Path) -> Vec<String> {
     let lock = lock_path(Path::new(requirements));
     let written = match root.join(&lock).is_file() {
         true => lock.to_string_lossy().into_owned(),

@@ -1,22 +1,39 @@
 //! `ansible`: a playbook with what belongs to it, and how the toolbox's Ansible is called.
 
+mod galaxy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{ArchiveEntry, collect};
 use super::kind::{About, Check, Form, Kind, Scope, Translated, settings};
+use super::tools::{Fetched, Tools};
 use crate::distro;
 use crate::error::{Error, Result};
+use crate::toolbox::{Contents, Request, Toolbox};
 use crate::yaml::beneath;
 use crate::yaml::checker::{Role, Wants, at};
 use crate::yaml::node::Node;
 
-/// Tells the runner about each task; a file of the runner, `ansible/imgforge.py`.
-pub const CALLBACK: &str = include_str!("ansible.py");
+/// What runs playbooks, and what the modules that it brings need; they install nothing themselves.
+const TOOLBOX: Contents = Contents {
+    word: "ansible",
+    title: "Ansible",
+    packages: &[
+        "ansible-core",
+        "python3-apt",
+        "python3-debian",
+        "python3-jmespath",
+        "python3-netaddr",
+        "python3-passlib",
+    ],
+    program: "usr/bin/ansible-playbook",
+    otherwise: "do the work with `shell` or `puppet`, or install Ansible with `packages`",
+};
 
 /// What Ansible finds next to a playbook without being told.
 const BESIDE: &[&str] = &[
@@ -77,7 +94,10 @@ pub struct Ansible {
 }
 
 pub(super) const ABOUT: About = About {
-    script: Some(include_str!("ansible.sh")),
+    script: Some(include_str!("../ansible.sh")),
+    // Tells the runner about each task.
+    files: &[("ansible/imgforge.py", include_str!("../ansible.py"))],
+    toolbox: Some(&TOOLBOX),
     only_builds: Some([
         "`ansible` cannot run in `instance`",
         "its toolbox is there only during a build: move it to `configure`",
@@ -109,8 +129,7 @@ impl Kind for Ansible {
             }
         }
         if let Some(message) = cx.os.and_then(no_toolbox) {
-            let help = "do the work with `shell` or `puppet`, or install Ansible with `packages`";
-            cx.wrong(node.loc, message, help);
+            cx.wrong(node.loc, message, TOOLBOX.otherwise);
         }
         if let Some(requirements) = &self.requirements {
             let named = at(node, "requirements");
@@ -121,9 +140,79 @@ impl Kind for Ansible {
         }
     }
 
+    fn files(&self, root: &Path) -> Vec<String> {
+        let mut files = self.tree(root);
+        let requirements = self.requirements.as_deref().into_iter();
+        files.extend(requirements.flat_map(|written| galaxy::files(written, root)));
+        files
+    }
+
+    fn fetch(
+        &self,
+        request: &Request<'_>,
+        toolbox: &Toolbox,
+        root: &Path,
+    ) -> Result<Option<Fetched>> {
+        let Some(written) = &self.requirements else {
+            return Ok(None);
+        };
+        let kept = galaxy::install(request, toolbox, &root.join(written))?;
+        let (name, dir) = (written.clone(), kept.path().join(galaxy::DIR));
+        Ok(Some(Fetched { name, dir, kept }))
+    }
+
+    fn lacks_lock(&self, root: &Path) -> bool {
+        let requirements = self.requirements.as_ref();
+        requirements.is_some_and(|written| !galaxy::lock_path(&root.join(written)).exists())
+    }
+
+    fn write_lock(&self, root: &Path, tools: &Tools) -> Result<Option<PathBuf>> {
+        let Some(written) = &self.requirements else {
+            return Ok(None);
+        };
+        let fetched = tools.fetched(written);
+        fetched
+            .map(|dir| galaxy::lock(&root.join(written), dir))
+            .transpose()
+    }
+
+    fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
+        if let Some(secret) = &self.vault_password
+            && !scope.secrets.contains(secret)
+        {
+            return Err(Error::usage(format!(
+                "the vault password is the secret `{secret}`, which is not known here"
+            ))
+            .hint("list it under `secrets`"));
+        }
+        let mut tree = vec![];
+        for path in self.tree(scope.root) {
+            collect(&beneath::inside(scope.root, &path)?, path, None, &mut tree)?;
+        }
+        let requirements = self.requirements.as_deref().unwrap_or_default();
+        if let Some(galaxy) = scope.tools.fetched(requirements) {
+            collect(galaxy, "galaxy".into(), None, &mut tree)?;
+        }
+        let mut inventory = String::from("localhost\n");
+        for group in &self.groups {
+            let _ = writeln!(inventory, "\n[{group}]\nlocalhost");
+        }
+        let vars = serde_json::to_string(&self.vars).unwrap_or_default();
+        Ok(Some(Translated {
+            payload: Some(tree),
+            files: vec![
+                ArchiveEntry::bytes("ansible.sh", self.settings()),
+                ArchiveEntry::bytes("inventory", inventory),
+                ArchiveEntry::bytes("vars.json", vars),
+            ],
+        }))
+    }
+}
+
+impl Ansible {
     /// The playbook, what Ansible finds beside it, neighbours whose names it or they mention, and
     /// what the step names.
-    fn files(&self, root: &Path) -> Vec<String> {
+    fn tree(&self, root: &Path) -> Vec<String> {
         let mut found = BTreeSet::from([self.playbook.clone()]);
         let dir = Path::new(&self.playbook).parent();
         let dir = dir.unwrap_or(Path::new(""));
@@ -151,40 +240,6 @@ impl Kind for Ansible {
         found.into_iter().collect()
     }
 
-    fn translate(&self, scope: Scope<'_>) -> Result<Option<Translated>> {
-        if let Some(secret) = &self.vault_password
-            && !scope.secrets.contains(secret)
-        {
-            return Err(Error::usage(format!(
-                "the vault password is the secret `{secret}`, which is not known here"
-            ))
-            .hint("list it under `secrets`"));
-        }
-        let mut tree = vec![];
-        for path in self.files(scope.root) {
-            collect(&beneath::inside(scope.root, &path)?, path, None, &mut tree)?;
-        }
-        let requirements = self.requirements.as_deref().unwrap_or_default();
-        if let Some(galaxy) = scope.galaxy.get(requirements) {
-            collect(galaxy, "galaxy".into(), None, &mut tree)?;
-        }
-        let mut inventory = String::from("localhost\n");
-        for group in &self.groups {
-            let _ = writeln!(inventory, "\n[{group}]\nlocalhost");
-        }
-        let vars = serde_json::to_string(&self.vars).unwrap_or_default();
-        Ok(Some(Translated {
-            payload: Some(tree),
-            files: vec![
-                ArchiveEntry::bytes("ansible.sh", self.settings()),
-                ArchiveEntry::bytes("inventory", inventory),
-                ArchiveEntry::bytes("vars.json", vars),
-            ],
-        }))
-    }
-}
-
-impl Ansible {
     fn settings(&self) -> String {
         settings(&[
             ("playbook", &self.playbook),
@@ -230,7 +285,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            ansible.files(root.path()),
+            ansible.tree(root.path()),
             [
                 "ansible/roles",
                 "ansible/site.yml",

@@ -1,10 +1,10 @@
 use super::*;
 use crate::host::exec::Program;
-use crate::recipe::Config;
+use crate::steps::ansible::galaxy::{self, Collections};
+use crate::store::Store;
+use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
-use crate::store::{Meta, Store};
-use crate::toolbox::collections::Collections;
-use crate::toolbox::{Request, Toolbox, collections};
+use crate::toolbox::{Request, Toolbox, kept};
 use crate::ui::Ui;
 
 fn installed(all: &[(&str, &str, Option<&str>)]) -> Installed {
@@ -149,26 +149,17 @@ impl World {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn toolbox(&self, ledger: &Ledger) -> Toolbox {
-        let draft = self.store.draft(ledger).unwrap();
-        let disk = draft.path().join("toolbox.raw");
-        Program::new("mke2fs")
-            .args(["-q", "-t", "ext4", "-d"])
-            .arg(self.dir.path().join("tree"))
-            .arg(&disk)
-            .arg("4M")
-            .run()
-            .unwrap();
-        let key = crate::digest::Key::of(b"toolbox");
-        let meta: Meta = serde_json::from_value(json!({
-            "key": key, "image": "ansible", "stage": "toolbox", "created": 0, "took": 0.0,
-            "inputs": [],
-        }))
-        .unwrap();
-        let entry = draft.commit_over(&self.store, meta, Collections::default());
-        let entry = entry.unwrap().entry().clone();
-        let _lock = self.store.share(&key).unwrap();
-        Toolbox { entry, _lock }
+    fn toolbox(&self, request: &Request<'_>) -> Toolbox {
+        let made = kept(request, "ansible", Inputs::new("toolbox", 1), |_, dir| {
+            Program::new("mke2fs")
+                .args(["-q", "-t", "ext4", "-d"])
+                .arg(self.dir.path().join("tree"))
+                .arg(dir.join("toolbox.raw"))
+                .arg("4M")
+                .run()?;
+            Ok(Collections::default())
+        });
+        Toolbox(made.unwrap())
     }
 }
 
@@ -177,23 +168,23 @@ impl World {
 fn what_is_published_again_under_the_same_version_is_refused() {
     let world = World::new();
     let ledger = Ledger::open(world.store.state()).unwrap();
-    let toolbox = world.toolbox(&ledger);
-    let (config, ui) = (Config::default(), Ui::silent().stage("web", "lock"));
+    let ui = Ui::silent().stage("web", "lock");
     let request = Request {
         store: &world.store,
         ledger: &ledger,
-        config: &config,
+        mirrors: &BTreeMap::new(),
         mirror: &crate::address::Mirror::Host,
         arch: crate::machine::Arch::default(),
         ui: &ui,
     };
+    let toolbox = world.toolbox(&request);
     let requirements = world.dir.path().join("ansible/requirements.yml");
     let install = || {
         world.store.evict(u64::MAX).unwrap();
-        collections::install(&request, &toolbox, &requirements)
+        galaxy::install(&request, &toolbox, &requirements)
     };
     let galaxy = install().unwrap();
-    let lock = collections::lock(&requirements, &galaxy).unwrap();
+    let lock = galaxy::lock(&requirements, &galaxy.path().join(galaxy::DIR)).unwrap();
     drop(galaxy);
     let text = std::fs::read_to_string(lock).unwrap();
     assert!(
