@@ -16,6 +16,8 @@ use imgforge::digest::file_sha512;
 use imgforge::gpg::{Keyring, Signer, verify};
 use imgforge::host::exec::Program;
 use imgforge::index::{self, IndexEntry};
+use imgforge::repository::gate::GateReport;
+use imgforge::repository::manifest::Origin;
 use imgforge::repository::{GateProof, Publication, Repository, Settings, Stamp, State};
 use imgforge::ui::Ui;
 use imgforge::units::Size;
@@ -110,7 +112,11 @@ fn publish(repository: &Repository, dir: &Path, name: &str, text: &str) {
     let xz = dir.join("blob");
     std::fs::write(&xz, format!("{text:<1024}")).unwrap();
     let sha512 = file_sha512(&xz).unwrap();
-    let gate = GateProof::of("sealed", true, json!({})).unwrap();
+    let passed = GateReport {
+        passed: true,
+        ..GateReport::default()
+    };
+    let gate = GateProof::new("sealed", passed).unwrap();
     let publication = Publication {
         name,
         channel: "stable",
@@ -126,7 +132,7 @@ fn publish(repository: &Repository, dir: &Path, name: &str, text: &str) {
         osinfo: Some("debian12"),
         expand: Some("/dev/sda1"),
         notes: None,
-        manifest: serde_json::Map::new(),
+        origin: Origin::default(),
         companions: vec![],
         built_on: vec![],
         keep: None,

@@ -10,6 +10,8 @@ use imgforge::gpg::Signer;
 use imgforge::pack::Profile;
 use imgforge::pack::{Options, compress};
 use imgforge::pull::blocks;
+use imgforge::repository::gate::GateReport;
+use imgforge::repository::manifest::Origin;
 use imgforge::repository::{Companion, GateProof, Publication, Repository, Settings, Stamp};
 use imgforge::ui::Ui;
 
@@ -110,7 +112,11 @@ impl Site {
         let ui = Ui::silent();
         let packed = compress(disk, &xz, &options, &ui.stage("bench", "pack")).unwrap();
         let map = blocks::of_file(&xz).unwrap();
-        let gate = GateProof::of("sealed", true, serde_json::json!({})).unwrap();
+        let passed = GateReport {
+            passed: true,
+            ..GateReport::default()
+        };
+        let gate = GateProof::new("sealed", passed).unwrap();
         let publication = Publication {
             name: "bench",
             channel: "stable",
@@ -126,7 +132,7 @@ impl Site {
             osinfo: None,
             expand: None,
             notes: None,
-            manifest: serde_json::Map::new(),
+            origin: Origin::default(),
             companions: vec![Companion::bytes("bench-0123456789ab.xz.blocks", map)],
             built_on: vec![],
             keep: None,

@@ -1,9 +1,9 @@
 //! A published image that others build on, pinned to a revision.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{Image, Reference};
+use crate::repository::manifest::ParentRecord;
 
 /// A published image that a recipe builds on, in the revision that counts for this build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,18 +18,18 @@ pub struct Pin {
 
 impl Pin {
     /// What the manifest of an image says about the one that it was built on.
-    pub fn manifest(&self) -> Value {
-        let image = &self.image;
-        json!({
-            "image": self.named,
-            "channel": self.channel,
-            "name": image.name,
-            "revision": image.revision,
-            "arch": image.arch,
-            "url": image.url.to_string(),
-            "sha512": image.sha512,
-            "image-version": image.version,
-        })
+    pub fn record(&self) -> ParentRecord {
+        let image = self.image.clone();
+        ParentRecord {
+            image: self.named.clone(),
+            channel: self.channel.clone(),
+            name: image.name,
+            revision: image.revision,
+            arch: image.arch,
+            url: image.url.to_string(),
+            sha512: image.sha512,
+            image_version: image.version,
+        }
     }
 
     /// `NAME-VERSION`, as repositories know what images are built on; none of others' images.

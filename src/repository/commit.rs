@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
 use super::bind::Number;
 use super::hooks::Happened;
 use super::incoming::Incoming;
+use super::manifest::{self, Manifest, Recorded};
 use super::publication::{Publication, Published};
 use super::state::{Action, Image, Revision};
 use super::transaction::{RevisionSlot, Transaction};
@@ -156,7 +155,7 @@ impl Transaction<'_> {
         if let Some(incoming) = incoming {
             self.move_in(publication, incoming, number)?;
         }
-        self.write_manifest(name, number, || publication.manifest())?;
+        self.write_manifest(name, number, |manifest| publication.describe(manifest))?;
         let changed = self.image(name).take_words(number, publication);
         if unchanged.is_none() {
             let (action, revision) = (Action::Publish, Some(number));
@@ -221,65 +220,29 @@ impl Transaction<'_> {
         files::rename(root, &incoming.inside(&own), &revision.file)
     }
 
-    /// The manifest of a revision is written once.
+    /// The manifest of a revision, with how it was made from `made`; it is written once.
     pub(super) fn write_manifest(
         &mut self,
         name: &str,
         number: u64,
-        more: impl FnOnce() -> Map<String, Value>,
+        made: impl FnOnce(Manifest) -> Result<Manifest>,
     ) -> Result<()> {
-        let (root, dir) = (&self.repository.root, format!("images/{name}/{number}"));
-        let path = format!("{dir}/manifest.json");
-        let manifest = self.manifest(name, number, more())?;
+        let image = self.state.images.get(name);
+        let revision = image.and_then(|image| image.revisions.get(&number));
+        let revision = revision
+            .ok_or_else(|| Error::internal(format!("`{name}` has no revision {number}")))?;
+        let manifest = made(Manifest::new(name, number, revision, &self.stamp))?;
+        let (root, path) = (&self.repository.root, manifest::path(name, number));
         // One that a killed publisher left may tell of a blob by another name.
         if let Some(old) = below::read(root, &path)?
-            && let Ok(old) = serde_json::from_slice::<Value>(&old)
-            && ["revision", "file", "sha512"]
-                .iter()
-                .all(|key| old[key] == manifest[key])
+            && let Ok(old) = serde_json::from_slice::<Manifest>(&old)
+            && old.is_about(number, &revision.file, &revision.sha512)
         {
             return Ok(());
         }
-        below::create_dir(root, &dir)?;
+        below::create_dir(root, &format!("images/{name}/{number}"))?;
         self.repository.step("write the manifest");
         files::write_json(root, &path, &manifest)
-    }
-
-    fn manifest(&self, name: &str, number: u64, more: Map<String, Value>) -> Result<Value> {
-        let revision = self
-            .state
-            .images
-            .get(name)
-            .and_then(|image| image.revisions.get(&number))
-            .ok_or_else(|| Error::internal(format!("`{name}` has no revision {number}")))?;
-        let own = json!({
-            "version": 1,
-            "name": name,
-            "revision": number,
-            "image-version": revision.image_version,
-            "arch": revision.arch,
-            "title": revision.title,
-            "file": revision.file,
-            "size": revision.size,
-            "sha512": revision.sha512,
-            "format": "raw",
-            "virtual-size": revision.virtual_size,
-            "published": self.stamp.when.to_string(),
-        });
-        let mut all = more;
-        if let Value::Object(own) = own {
-            all.extend(own);
-        }
-        let optional = [
-            ("commit", self.stamp.commit.clone().map(Value::from)),
-            ("same-as", revision.same_as.map(Value::from)),
-        ];
-        for (key, value) in optional {
-            if let Some(value) = value {
-                all.insert(key.into(), value);
-            }
-        }
-        Ok(Value::Object(all))
     }
 
     /// Two images must not meet under one name, such as `a-b` and `a` in the channel `b`.
@@ -353,7 +316,6 @@ impl Image {
 }
 
 impl Publication<'_> {
-    /// The blob's name in the revision's directory.
     /// The revision as it is before it has a number: `file` is a name only.
     fn revision(&self, incoming: Option<&Incoming>) -> Revision {
         Revision {
@@ -378,10 +340,13 @@ impl Publication<'_> {
         }
     }
 
-    fn manifest(&self) -> Map<String, Value> {
-        let mut manifest = self.manifest.clone();
-        manifest.insert("sealed".into(), self.sealed.into());
-        manifest.insert("gate".into(), self.gate.results().clone());
-        manifest
+    /// The manifest, with how the image was made, and what the gate found.
+    fn describe(&self, manifest: Manifest) -> Result<Manifest> {
+        Ok(Manifest {
+            origin: self.origin.clone(),
+            sealed: Some(self.sealed.to_owned()),
+            gate: Some(Recorded::new(self.gate.report())?),
+            ..manifest
+        })
     }
 }

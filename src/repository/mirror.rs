@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::fresh::{Age, refuse_gone, refuse_old};
 use super::identity::Identity;
+use super::manifest;
 use super::replica::Replica;
 use super::seen::RememberedRepository;
 use super::served::{self, Names};
@@ -239,10 +238,11 @@ fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
     for image in state.images.values() {
         for (number, revision) in present(image) {
             add(&revision.file, revision.size, Ok(&revision.sha512));
-            let manifest = format!("images/{}/{number}/manifest.json", image.name);
+            let manifest = manifest::path(&image.name, *number);
             let bytes = below::read_present(root, &manifest)?;
-            if !is_about(&bytes, *number, revision) {
-                let path = root.join(&manifest);
+            let path = root.join(&manifest);
+            let read = manifest::parse(&path, &bytes)?;
+            if !read.is_about(*number, &revision.file, &revision.sha512) {
                 return Err(Error::gate(format!(
                     "{} is about other bytes than the signed list",
                     path.display()
@@ -261,14 +261,6 @@ fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
         }
     }
     Ok(all.into_values().collect())
-}
-
-/// Whether a manifest is that of a revision.
-fn is_about(manifest: &[u8], number: u64, revision: &Revision) -> bool {
-    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
-    manifest["sha512"] == *revision.sha512
-        && manifest["file"] == *revision.file
-        && manifest["revision"] == number
 }
 
 /// The revisions whose files are there; one that a killed publisher only bound has none.

@@ -3,46 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::gate::GateProof;
+use super::manifest::Origin;
 use super::{Stamp, check_name};
 use crate::error::{Error, Result};
 use crate::units::Size;
-
-/// The gate has passed for one sealed disk. There is no other way to get one than [`GateProof::of`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GateProof {
-    sealed: String,
-    results: serde_json::Value,
-}
-
-impl GateProof {
-    /// What the check stage found out about the sealed disk with the digest `sealed`.
-    ///
-    /// # Errors
-    /// When the gate has not passed.
-    pub fn of(sealed: &str, passed: bool, results: serde_json::Value) -> Result<Self> {
-        if passed {
-            return Ok(GateProof {
-                sealed: sealed.to_owned(),
-                results,
-            });
-        }
-        Err(Error::gate("the gate has not passed for this disk")
-            .hint("`imgforge logs NAME check` shows what failed"))
-    }
-
-    /// The digest of the disk that passed.
-    pub fn sealed(&self) -> &str {
-        &self.sealed
-    }
-
-    /// What the gate measured, for the manifest.
-    pub fn results(&self) -> &serde_json::Value {
-        &self.results
-    }
-}
 
 /// One image for one architecture, to be published to one channel.
 #[derive(Debug, Clone)]
@@ -75,8 +42,8 @@ pub struct Publication<'a> {
     pub expand: Option<&'a str>,
     /// Text for people, possibly of several lines.
     pub notes: Option<&'a str>,
-    /// What else the manifest says: recipe, packages, …
-    pub manifest: serde_json::Map<String, serde_json::Value>,
+    /// How it was made, for the manifest.
+    pub origin: Origin,
     /// Other files that lie beside the blob.
     pub companions: Vec<Companion>,
     /// The images below it, as `NAME-VERSION`.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::identity::Identity;
 use super::state::{Channel, Image, State, VERSION};
@@ -94,20 +93,6 @@ impl State {
         let explained =
             |cause| below::explained(&self.root, &path.to_string_lossy(), "reading", cause);
         opened.map(drop).map_err(explained)
-    }
-
-    /// Reads the manifest of a revision.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn manifest(&self, name: &str, revision: u64) -> Result<Value> {
-        let path = format!("images/{name}/{revision}/manifest.json");
-        let bytes = self.read_file(&path)?;
-        serde_json::from_slice(&bytes).map_err(|cause| {
-            Error::stage(format!("{} is damaged", self.root.join(path).display()))
-                .cause(cause)
-                .hint("`imgforge repo verify` shows what else is")
-        })
     }
 
     pub(super) fn read_image(root: &Path, name: &str) -> Result<Option<Image>> {

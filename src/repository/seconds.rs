@@ -90,10 +90,7 @@ fn judge(
         let path = &first.path;
         return Err(Error::gate(format!("{path}, whose text it has, is wrong")));
     };
-    let said = match first.image {
-        Some(_) => said_of_list(&verified.text),
-        None => said_of_index(&verified.text),
-    };
+    let said = Said::of(first, &verified.text)?;
     if lines(&ours.text) != lines(&verified.text) {
         // An operator may add aliases to an index, and sign it again.
         let entries = |text: &str| first.image.is_none().then(|| set::of_index(text));
@@ -115,7 +112,6 @@ fn judge(
 }
 
 /// What a text says of itself, and what it offers.
-#[derive(Default)]
 struct Said {
     /// The image, or the channel with whether it is the default one.
     about: (Option<String>, bool),
@@ -123,6 +119,19 @@ struct Said {
     valid_until: Option<Timestamp>,
     /// Revisions with the SHA-512 of their blobs.
     offers: Vec<(u64, String)>,
+}
+
+impl Said {
+    /// What a text in the place of `first` says.
+    ///
+    /// # Errors
+    /// When it is there for a list, and none.
+    fn of(first: &Signed, text: &str) -> Result<Self> {
+        match first.image {
+            Some(_) => said_of_list(text),
+            None => Ok(said_of_index(text)),
+        }
+    }
 }
 
 fn said_of_index(text: &str) -> Said {
@@ -137,29 +146,27 @@ fn said_of_index(text: &str) -> Said {
     }
 }
 
-fn said_of_list(text: &str) -> Said {
-    let list: Value = serde_json::from_str(text).unwrap_or_default();
+fn said_of_list(text: &str) -> Result<Said> {
+    let list: Value = serde_json::from_str(text)
+        .map_err(|cause| Error::gate("it is not a list of revisions").cause(cause))?;
     let word = |key: &str| list[key].as_str().map(str::to_owned);
     let revisions = list["revisions"].as_object().into_iter().flatten();
     let offered = revisions.filter(|(_, one)| one["yanked"].is_null());
     let offer = |(number, one): (&String, &Value)| {
         Some((number.parse().ok()?, one["sha512"].as_str()?.to_owned()))
     };
-    Said {
+    Ok(Said {
         about: (word("name"), false),
         repository: word("repository"),
         valid_until: word("valid-until").and_then(|end| end.parse().ok()),
         offers: offered.filter_map(offer).collect(),
-    }
+    })
 }
 
 /// Refuses an earlier text that does not count.
 fn earlier(state: &State, first: &Signed, ours: &SignedClaims, said: &Said) -> Result<()> {
     let path = &first.path;
-    let wanted = match first.image {
-        Some(_) => said_of_list(&ours.text),
-        None => said_of_index(&ours.text),
-    };
+    let wanted = Said::of(first, &ours.text)?;
     if said.about != wanted.about || said.repository != wanted.repository {
         return Err(Error::gate(format!(
             "it is about something else than {path}"

@@ -2,9 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
-use crate::address;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::git::{self, RecipeCommit};
@@ -12,6 +9,7 @@ use crate::pull::Pin;
 use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
+use crate::repository::manifest::{Origin, Recorded, StageRecord};
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State, place};
 use crate::stage::check::Checked;
 use crate::stage::companions::{self, Material};
@@ -147,7 +145,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         osinfo: Some(system.osinfo.as_str()).filter(|id| *id != "unknown"),
         expand: Some(system.root.as_str()).filter(|root| is_partition(root)),
         notes: None,
-        manifest: manifest(request.plan, &request.sealed.facts().install),
+        origin: origin(request.plan, &request.sealed.facts().install)?,
         companions,
         built_on: below(request.plan),
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
@@ -187,26 +185,24 @@ fn described(source: &RecipeCommit) -> String {
     format!("{}{dirty}", source.commit)
 }
 
-fn manifest(plan: &Plan, base: &BaseFacts) -> Map<String, Value> {
-    let stages: Vec<Value> = plan
+/// How an image was made, for its manifest.
+fn origin(plan: &Plan, base: &BaseFacts) -> Result<Origin> {
+    let stages: Vec<StageRecord> = plan
         .all()
         .iter()
-        .map(|planned| json!({"image": planned.image, "stage": planned.label, "key": planned.key}))
+        .map(|planned| StageRecord {
+            image: planned.image.clone(),
+            stage: planned.label.clone(),
+            key: planned.key.clone(),
+        })
         .collect();
-    let mut manifest = Map::new();
-    let mut recipe = json!(plan.resolved.recipe);
-    address::hide_all(&mut recipe);
-    manifest.insert("recipe".into(), recipe);
-    manifest.insert("stages".into(), Value::Array(stages));
-    if let Some(pin) = plan.pinned() {
-        let mut from = pin.manifest();
-        address::hide_all(&mut from);
-        manifest.insert("from".into(), from);
-    }
-    // What the installer got, by address and digest.
-    if !base.fetched.is_empty() {
-        manifest.insert("fetched".into(), json!(base.fetched));
-    }
-    manifest.insert("imgforge".into(), json!(env!("CARGO_PKG_VERSION")));
-    manifest
+    let from = plan.pinned().map(Pin::record);
+    let fetched = Some(&base.fetched).filter(|fetched| !fetched.is_empty());
+    Ok(Origin {
+        recipe: Some(Recorded::new(&plan.resolved.recipe)?),
+        stages: Some(Recorded::new(&stages)?),
+        from: from.as_ref().map(Recorded::new).transpose()?,
+        fetched: fetched.map(Recorded::new).transpose()?,
+        imgforge: Some(env!("CARGO_PKG_VERSION").to_owned()),
+    })
 }

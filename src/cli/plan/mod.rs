@@ -65,7 +65,7 @@ impl Plan {
                 serde_json::json!({
                     "image": image,
                     "version": version,
-                    "from": plan.pinned().map(Pin::manifest),
+                    "from": plan.pinned().map(Pin::record),
                     "stages": plan.all(),
                 })
             };

@@ -7,8 +7,6 @@ mod rollback;
 
 pub(super) use rollback::previous;
 
-use serde_json::Map;
-
 use super::bind::Number;
 use super::hooks::Happened;
 use super::state::{Action, ChannelEvent, Revision, Stamp, State};
@@ -119,9 +117,18 @@ impl Transaction<'_> {
             }
         }
         if bound != number {
-            let old = self.state.manifest(name, number).unwrap_or_default();
-            let old = old.as_object().cloned().unwrap_or_else(Map::new);
-            self.write_manifest(name, bound, || old)?;
+            let old = self.state.manifest(name, number);
+            if let Err(error) = &old {
+                let ui = &self.repository.ui;
+                let why = error.message();
+                ui.warning(format!("the manifest of {name}@{bound} says little: {why}"));
+            }
+            self.write_manifest(name, bound, |manifest| {
+                Ok(match old {
+                    Ok(old) => manifest.made_as(old),
+                    Err(_) => manifest,
+                })
+            })?;
         }
         let place = RevisionSlot {
             revision: Some(bound),

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::manifest::Manifest;
 use super::{below, lock};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
@@ -302,15 +303,13 @@ impl Audit {
         }
         let manifest = self
             .read(&place)?
-            .map(|bytes| serde_json::from_slice::<Value>(&bytes));
+            .map(|bytes| serde_json::from_slice::<Manifest>(&bytes));
         match manifest {
             None => self.fault(&place, "the manifest is missing"),
             Some(Err(cause)) => self.fault(&place, cause),
             Some(Ok(manifest)) => {
-                let same = manifest["sha512"] == revision["sha512"]
-                    && manifest["file"] == revision["file"]
-                    && manifest["revision"].as_u64() == number.parse().ok();
-                if !same {
+                let number = number.parse().unwrap_or_default();
+                if !manifest.is_about(number, &file, &sha512) {
                     self.fault(
                         &place,
                         "the manifest is about other bytes than the signed list",

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::repository::below;
+use crate::repository::gate::GateReport;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::{self, Diff};
 use crate::sbom::{Kind, Package, cyclonedx};
@@ -280,19 +280,18 @@ fn changed(state: &State, image: &Image, number: u64, revision: &Revision) -> Ch
         since: before.map(|(number, _)| *number),
         packages: new.map(|(_, packages)| packages.len()),
         diff,
-        checks: checks(&gate(state, image, number, revision)),
+        checks: match gate(state, image, number) {
+            Ok(gate) => gate.as_ref().map(checks).unwrap_or_default(),
+            // It must not stop the next publication; `repo verify` tells of the manifest.
+            Err(_) => vec!["what the gate found cannot be read".into()],
+        },
     }
 }
 
-/// The gate's results; those of the first revision with these bytes where it has none of its own.
-fn gate(state: &State, image: &Image, number: u64, revision: &Revision) -> Value {
-    let read = |number: u64| {
-        let manifest = state.manifest(&image.name, number).ok()?;
-        Some(manifest["gate"].clone()).filter(|gate| !gate.is_null())
-    };
-    read(number)
-        .or_else(|| read(revision.same_as?))
-        .unwrap_or_default()
+/// What the gate found.
+fn gate(state: &State, image: &Image, number: u64) -> Result<Option<GateReport>> {
+    let gate = state.manifest(&image.name, number)?.gate;
+    gate.map(|gate| gate.read()).transpose()
 }
 
 /// The configuration files of a revision with their digests; none when it has no list.
@@ -303,31 +302,22 @@ pub fn config(root: &Path, revision: &Revision) -> Option<BTreeMap<String, Strin
     ))
 }
 
-/// What the gate's results say, for people.
-fn checks(gate: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+/// What the gate found, for people.
+fn checks(gate: &GateReport) -> Vec<String> {
     let mut lines = Vec::new();
-    for clone in gate["clones"].as_array().into_iter().flatten() {
-        let seconds = clone["healthy-after"]
-            .as_u64()
-            .map(|s| format!(" after {s} s"))
-            .unwrap_or_default();
-        let (firmware, nic) = (text(&clone["firmware"]), text(&clone["nic"]));
+    for clone in &gate.clones {
+        let seconds = clone.healthy_after.map(|s| format!(" after {s} s"));
+        let (firmware, nic, seconds) = (&clone.firmware, &clone.nic, seconds.unwrap_or_default());
         lines.push(format!("boots with {firmware} and {nic}, healthy{seconds}"));
     }
-    let commands = gate["clones"][0]["commands"].as_array();
-    for command in commands.into_iter().flatten() {
-        if command["code"] == 0 {
-            lines.push(format!("`{}` succeeds", text(&command["command"])));
-        }
-    }
-    if gate["clones"]
-        .as_array()
-        .is_some_and(|clones| clones.len() > 1)
-    {
+    let commands = gate.clones.first().map(|clone| clone.commands.as_slice());
+    let succeeded = commands.unwrap_or_default().iter();
+    let succeeded = succeeded.filter(|command| command.code == Some(0));
+    lines.extend(succeeded.map(|command| format!("`{}` succeeds", command.command)));
+    if gate.clones.len() > 1 {
         lines.push("two clones have machine ids and host keys of their own".into());
     }
-    if gate.get("scan").is_some_and(|scan| scan["passed"] != false) {
+    if gate.leftovers.files > 0 {
         lines.push("no credentials, keys or ids left in its bytes".into());
     }
     lines

@@ -20,6 +20,7 @@ use crate::host::accel::Accel;
 use crate::hypervisor::{Connection, Disk};
 use crate::machine::Machine;
 use crate::recipe::types::Check;
+use crate::repository::gate::{CloneReport, CommandReport, GateReport, Leftovers};
 use crate::scan;
 use crate::store::ledger::Ledger;
 use crate::store::to_json;
@@ -28,7 +29,6 @@ use crate::ui::StageUi;
 pub use basis::Basis;
 pub use boot::clone_disk;
 use boot::{Booted, boot, overlay, prepare};
-pub use report::{CloneReport, CommandReport, GateReport, Leftovers};
 pub use run::{Checked, GUESTS, STAGE, run};
 pub use subject::{known, subject, subject_with};
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Basis, Gate, GateReport, run_gate, subject};
+use super::{Basis, Gate, run_gate, subject};
 use crate::doctor::Need;
-use crate::error::{Error, Result};
-use crate::repository::GateProof;
+use crate::error::Result;
+use crate::repository::gate::{GateProof, GateReport};
 use crate::stage::plan::Part;
 use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, configure};
@@ -73,9 +73,7 @@ impl Checked {
     /// # Errors
     /// When the gate has not passed.
     pub fn proof(&self) -> Result<GateProof> {
-        let gate = serde_json::to_value(&self.gate);
-        let gate = gate.map_err(|cause| Error::internal("a gate's report is none").cause(cause))?;
-        GateProof::of(&self.sealed, self.passed, gate)
+        GateProof::new(&self.sealed, self.gate.clone())
     }
 }
 

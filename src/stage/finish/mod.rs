@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::types::Step;
+use crate::repository::gate::GateReport;
 use crate::scan::Subject;
-use crate::stage::check::{self, Basis, GateReport};
+use crate::stage::check::{self, Basis};
 use crate::stage::plan::{Part, Request};
 use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, inputs};

@@ -11,6 +11,7 @@ pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::http::{Client, Limits};
 pub(crate) use imgforge::pull::{self, Format, Image, Options, Output, Pulled, Session, blocks};
 use imgforge::recipe::Config;
+use imgforge::repository::manifest::Origin;
 use imgforge::repository::{Companion, Publication};
 pub(crate) use imgforge::repository::{Repository, Stamp};
 use imgforge::store::Store;
@@ -77,7 +78,7 @@ pub(crate) fn publish(world: &World, disk: &Disk, name: &str, channel: &str) -> 
 pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, channel: &str) -> u64 {
     let map = blocks::of_file(&disk.xz).unwrap();
     let map = Companion::bytes(format!("{name}-0123456789ab.xz.blocks"), map);
-    let (gate, manifest) = (proof("sealed"), serde_json::Map::new());
+    let gate = proof("sealed");
     let publication = Publication {
         name,
         channel,
@@ -93,7 +94,7 @@ pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, chann
         osinfo: None,
         expand: None,
         notes: None,
-        manifest,
+        origin: Origin::default(),
         companions: vec![map],
         built_on: vec![],
         keep: None,

@@ -82,14 +82,9 @@ fn a_promotion_keeps_its_number_where_it_is_higher() {
     assert_eq!(told(&moved), ["Some(4) promote x86_64"], "2 is below 3");
     world.fetched_equals(&repository, "stable", "web-node", &two);
     let manifest = repository.state().unwrap().manifest("web-node", 4).unwrap();
-    assert_eq!(
-        (
-            &manifest["same-as"],
-            &manifest["revision"],
-            &manifest["gate"]["boots"]
-        ),
-        (&json!(2), &json!(4), &json!(2))
-    );
+    assert_eq!((manifest.same_as, manifest.revision), (Some(2), 4));
+    let gate = manifest.gate.unwrap().read().unwrap();
+    assert_eq!(gate.clones[0].boots, 2);
 
     let error = repository
         .promote("web-node", ("stable", "stable"), &why("x"), &ui)
@@ -142,6 +137,60 @@ fn a_rollback_brings_old_bytes_under_a_higher_number_at_once() {
     let state = repository.state().unwrap();
     let last = state.images["web-node"].history.last().unwrap();
     assert_eq!(last.stamp.commit.as_deref(), Some("0123abc"));
+}
+
+#[test]
+fn a_rollback_keeps_all_that_the_old_manifest_says_and_warns_of_a_damaged_one() {
+    let world = World::new();
+    let warnings = Arc::default();
+    let settings = Settings {
+        ui: Ui::new(Notices(Arc::clone(&warnings))),
+        ..world.settings(&world.path("repo"))
+    };
+    let repository = Repository::open(settings).unwrap();
+    let (one, two) = (world.disk("one"), world.disk("two"));
+    publish(&repository, &one);
+    publish(&repository, &two);
+    let path = |number: u64| {
+        let root = repository.path();
+        root.join(format!("images/web-node/{number}/manifest.json"))
+    };
+    let read = |number| -> Value {
+        let bytes = std::fs::read(path(number)).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    let back = |to| {
+        repository.rollback(
+            "web-node",
+            "stable",
+            Some(to),
+            &why("it leaks"),
+            &Ui::silent(),
+        )
+    };
+    let mut newer = read(1);
+    newer["rating"] = json!({"stars": 5});
+    newer["gate"]["clones"][0]["colour"] = json!("blue");
+    std::fs::write(path(1), newer.to_string()).unwrap();
+    back(1).unwrap();
+    let again = read(3);
+    for key in ["imgforge", "sealed", "gate", "rating", "sha512", "file"] {
+        assert!(!again[key].is_null(), "{key}");
+        assert_eq!(again[key], newer[key], "{key}");
+    }
+    let numbers = (&again["revision"], &again["same-as"]);
+    assert_eq!(numbers, (&json!(3), &json!(1)));
+    assert_eq!(*warnings.lock().unwrap(), Vec::<String>::new());
+
+    std::fs::write(path(2), "{\"version\": 1, ").unwrap();
+    back(2).unwrap();
+    let told = warnings.lock().unwrap().join("\n");
+    let expected = format!("web-node@4 says little: {} is damaged", path(2).display());
+    assert!(told.contains(&expected), "{told}");
+    assert_eq!(
+        (&read(4)["revision"], &read(4)["gate"]),
+        (&json!(4), &Value::Null)
+    );
 }
 
 #[test]

@@ -52,8 +52,8 @@ fn virt_builder_lists_downloads_and_verifies_what_was_published() {
 
     let manifest = repository.path().join("images/web-node/1/manifest.json");
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
-    assert_eq!(manifest["commit"], "abc");
-    assert_eq!(manifest["gate"]["boots"], 2);
+    assert_eq!(manifest["imgforge"], "0.0.1");
+    assert_eq!(manifest["gate"]["clones"][0]["boots"], 2);
     assert_eq!(manifest["sha512"], disk.sha512.as_str());
     let usage = repository.usage("stable", "web-node");
     assert!(

@@ -41,7 +41,7 @@ fn only_a_tested_disk_of_the_right_bytes_is_published() {
     let world = World::new();
     let (repository, disk) = (world.repository(), world.disk("one"));
     assert_eq!(
-        GateProof::of("sealed", false, json!({}))
+        GateProof::new("sealed", GateReport::default())
             .unwrap_err()
             .kind(),
         Kind::Gate

@@ -11,6 +11,8 @@ pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detach
 pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::Profile;
 pub(crate) use imgforge::pack::{Options, compress};
+pub(crate) use imgforge::repository::gate::{CloneReport, CommandReport, GateReport};
+pub(crate) use imgforge::repository::manifest::Origin;
 pub(crate) use imgforge::repository::{
     Companion, GateProof, Publication, Published, Repository, Settings, Stamp,
 };
@@ -138,7 +140,16 @@ pub(crate) fn address(path: &Path) -> String {
 }
 
 pub(crate) fn proof(sealed: &str) -> GateProof {
-    GateProof::of(sealed, true, json!({"boots": 2})).unwrap()
+    let clone = CloneReport {
+        boots: 2,
+        ..CloneReport::default()
+    };
+    let report = GateReport {
+        passed: true,
+        clones: vec![clone],
+        ..GateReport::default()
+    };
+    GateProof::new(sealed, report).unwrap()
 }
 
 /// What the tests say about every image.
@@ -158,10 +169,10 @@ pub(crate) fn publication<'a>(disk: &'a Disk, gate: &'a GateProof) -> Publicatio
         osinfo: Some("debian12"),
         expand: Some("/dev/sda3"),
         notes: Some("A web node.\n\n  With an indented line.\n"),
-        manifest: json!({"commit": "abc"})
-            .as_object()
-            .cloned()
-            .unwrap_or_default(),
+        origin: Origin {
+            imgforge: Some("0.0.1".into()),
+            ..Origin::default()
+        },
         companions: vec![],
         built_on: vec![],
         keep: None,

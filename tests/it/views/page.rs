@@ -65,10 +65,22 @@ pub(crate) fn populated(world: &World) -> Repository {
             package("libstdc++6", "12.2.0-14", "gcc-12"),
             package(text, "1.0", ""),
         ];
-        let gate = GateProof::of("sealed", true, json!({"clones": [
-            {"firmware": "bios", "nic": "virtio", "healthy-after": 41, "commands": [{"command": "systemctl is-active nginx", "code": 0}]},
-            {"firmware": "uefi", "nic": "e1000", "healthy-after": 43, "commands": []},
-        ]})).unwrap();
+        let clone = |firmware: &str, nic: &str, seconds| CloneReport {
+            firmware: firmware.into(),
+            nic: nic.into(),
+            healthy_after: Some(seconds),
+            commands: vec![CommandReport {
+                command: "systemctl is-active nginx".into(),
+                code: Some(0),
+            }],
+            ..CloneReport::default()
+        };
+        let report = GateReport {
+            passed: true,
+            clones: vec![clone("bios", "virtio", 41), clone("uefi", "e1000", 43)],
+            ..GateReport::default()
+        };
+        let gate = GateProof::new("sealed", report).unwrap();
         for (name, channel, title) in [
             ("web-node", "stable", HOSTILE),
             (long, "nightly", "Debian 12"),
