@@ -111,34 +111,30 @@ fn of_channel(
         .channels
         .get(channel)
         .and_then(|placement| placement.current.get(Arch::default().as_str()));
-    let placed = image
+    let placed: Vec<&Revision> = image
         .history_of(channel)
         .filter_map(|moved| moved.revision)
-        .chain(current.copied());
-    let mut versions: Vec<(String, u64)> = vec![];
-    for number in placed {
-        let Some(revision) = image.revisions.get(&number) else {
-            continue;
-        };
-        let version = revision.image_version.clone();
+        .chain(current.copied())
+        .filter_map(|number| image.revisions.get(&number))
+        .collect();
+    let mut versions: Vec<&Revision> = vec![];
+    for revision in &placed {
+        let same = |known: &&Revision| known.image_version == revision.image_version;
         // Going back to a version takes away what came after it; its bytes are those of now.
-        if let Some(at) = versions.iter().position(|(known, _)| *known == version) {
+        if let Some(at) = versions.iter().position(same) {
             versions.truncate(at);
         }
-        versions.push((version, number));
+        versions.push(revision);
     }
-    let all: Vec<(&Revision, &CompanionRecord)> = versions
-        .iter()
-        .rev()
-        .filter_map(|(_, number)| image.revisions.get(number))
-        .filter_map(|one| Some((one, manifest(one)?)))
-        .collect();
-    let offered = all.iter().filter(|(one, _)| one.offered()).take(keep);
+    let offered = versions.iter().rev().filter(|one| one.offered());
     let wanted: Vec<DesiredImage> = offered
-        .map(|(_, file)| of_file(state, file))
+        .filter_map(|one| manifest(one))
+        .take(keep)
+        .map(|file| of_file(state, file))
         .collect::<Result<_>>()?;
-    // Where all was yanked, it must go out of sight.
-    if wanted.is_empty() && !all.iter().any(|(one, _)| one.yanked.is_some()) {
+    // A yanked disk must go out of sight, also where its version has none any more.
+    let yanked = |one: &&Revision| one.yanked.is_some() && manifest(one).is_some();
+    if wanted.is_empty() && !placed.iter().any(yanked) {
         return Err(Error::usage(format!(
             "the channel {channel} has no disk of `{name}` for OpenStack"
         ))

@@ -116,3 +116,23 @@ fn what_was_pruned_keeps_no_yank_from_a_cloud() {
         "{told}"
     );
 }
+
+#[test]
+fn a_version_without_a_disk_leaves_no_yanked_one_of_its_name_in_sight() {
+    let (site, repository, digests) = disks(["1", "1"]);
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    cloud(&site, &digests);
+    publish_with(&repository, &site.disk("3"), |p| p.version = "1").unwrap();
+    let error = site.fails(2, &["sync", "openstack", "web-node"]);
+    assert!(error.contains("has no disk of `web-node`"), "{error}");
+    for number in [1, 2] {
+        repository
+            .yank("web-node", number, false, &now, &ui)
+            .unwrap();
+    }
+    let told = synced(&site);
+    for number in [1, 2] {
+        let hidden = format!("image set --hidden {ID}{number}\n");
+        assert!(told.contains(&hidden), "{told}");
+    }
+}
