@@ -50,7 +50,9 @@ impl Session {
         let mut session = Self::open(Some(home))?;
         session.start_agent = true;
         // An agent of a killed imgforge may have some seconds left.
-        session.stop_agent()?;
+        if session.may_have_agent() {
+            session.stop_agent()?;
+        }
         Ok(session)
     }
 
@@ -106,6 +108,18 @@ impl Session {
     /// `gpg` for what needs public keys only.
     pub(super) fn public(&self) -> Program {
         gpg(self.home.as_deref()).arg("--no-autostart")
+    }
+
+    /// Whether an agent can listen for this key directory: in it, or below `/run/user` or the other
+    /// places that gpg prefers where they are (`_gnupg_socketdir_internal` of its `homedir.c`).
+    fn may_have_agent(&self) -> bool {
+        let own = |home: &PathBuf| home.join("S.gpg-agent").symlink_metadata().is_ok();
+        let user = rustix::process::getuid().as_raw();
+        let preferred = ["/run/gnupg", "/run", "/var/run/gnupg", "/var/run"];
+        let mut preferred = preferred
+            .map(|run| format!("{run}/user/{user}"))
+            .into_iter();
+        self.home.as_ref().is_none_or(own) || preferred.any(|dir| Path::new(&dir).exists())
     }
 
     fn stop_agent(&self) -> Result<()> {

@@ -5,6 +5,7 @@
 //! or virt-builder, fails.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
@@ -16,8 +17,10 @@ pub fn configured() -> Option<PathBuf> {
 
 /// Refuses to verify with a gpg that would ignore the keyring.
 pub(super) fn refuse() -> Result<()> {
-    // A key directory of imgforge's own has no such file.
-    let Some(file) = in_dirs(&["sysconfdir"]) else {
+    // Whoever changes it while imgforge runs has an error of gpg. A key directory of imgforge's own
+    // has no such file.
+    static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| in_dirs(&["sysconfdir"]));
+    let Some(file) = &*FOUND else {
         return Ok(());
     };
     Err(

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::agent::gpg;
+use super::memo::Memo;
 use super::{is_of_host, listing, unless_host};
 use crate::digest;
 use crate::error::{Error, Result};
@@ -96,19 +97,25 @@ impl Keyring {
     /// # Errors
     /// When gpg cannot be run.
     pub fn renew(&mut self, copies: &[&[u8]]) -> Result<bool> {
+        static RENEWED: Memo<Option<Vec<u8>>> = Memo::new();
         let keys: Vec<&str> = self.fingerprints.iter().map(String::as_str).collect();
         let mut new = false;
         for copy in copies.iter().filter(|copy| !copy.is_empty()) {
             if **copy == self.bytes {
                 continue;
             }
-            let scratch = Scratch::new()?;
-            scratch.add(&self.bytes)?;
-            unless_host(scratch.add(copy))?;
-            if let Some(Some(renewed)) = unless_host(scratch.certificates(&keys))?
-                && renewed.bytes != self.bytes
+            let wanted = keys.join(" ");
+            let renewed = RENEWED.answer(&[&self.bytes, copy, wanted.as_bytes()], || {
+                let scratch = Scratch::new()?;
+                scratch.add(&self.bytes)?;
+                unless_host(scratch.add(copy))?;
+                let renewed = unless_host(scratch.certificates(&keys))?.flatten();
+                Ok(renewed.map(|renewed| renewed.bytes))
+            })?;
+            if let Some(renewed) = renewed
+                && renewed != self.bytes
             {
-                self.bytes = renewed.bytes;
+                self.bytes = renewed;
                 new = true;
             }
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::agent::gpg;
+use super::memo::Memo;
 use crate::error::{Error, Result};
 use crate::host::temporary::Temporary;
 
@@ -35,14 +36,18 @@ pub(super) fn fingerprints(keys: Vec<Key>) -> Vec<String> {
     keys.into_iter().map(|key| key.fingerprint).collect()
 }
 
+/// What has expired meanwhile is not read from it: [`parse`] has the time itself.
 pub(super) fn listing(exported: &[u8]) -> Result<String> {
-    let home = Temporary::new()?;
-    gpg(Some(home.path()))
-        .args(["--no-autostart", "--no-keyring", "--with-colons"])
-        .args(["--fixed-list-mode", "--show-keys"])
-        .on_foreign_file()
-        .input(exported)
-        .text()
+    static LISTINGS: Memo<String> = Memo::new();
+    LISTINGS.answer(&[exported], || {
+        let home = Temporary::new()?;
+        gpg(Some(home.path()))
+            .args(["--no-autostart", "--no-keyring", "--with-colons"])
+            .args(["--fixed-list-mode", "--show-keys"])
+            .on_foreign_file()
+            .input(exported)
+            .text()
+    })
 }
 
 /// The certificates of a listing. One signs until its primary key expires, or the last of its parts

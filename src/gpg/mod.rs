@@ -7,6 +7,7 @@ mod key;
 pub mod keyboxd;
 mod keyring;
 mod listing;
+mod memo;
 mod signers;
 mod verify;
 
