@@ -23,7 +23,7 @@ fn virt_builder_lists_downloads_and_verifies_what_was_published() {
         "os-version": "web-node",
         "full-name": "Debian 13 web node",
         "arch": "x86_64",
-        "size": 3 << 20,
+        "size": SIZE,
         "compressed-size": disk.size.as_bytes().to_string(),
         "notes": {"C": "A web node.\n\n  With an indented line."},
         "osinfo": "debian12",

@@ -24,6 +24,9 @@ pub(crate) use tempfile::TempDir;
 pub(crate) use crate::support::World;
 use crate::support::{Run as _, external};
 
+/// Bytes of a disk. Every test packs some, and this is most of what a test does by itself.
+pub(crate) const SIZE: u64 = 256 << 10;
+
 /// Verifies with the public keys in a file.
 pub(crate) fn verify(signed: &[u8], keys: &Path) -> Result<Verified> {
     imgforge::gpg::verify(signed, &Keyring::of_file(keys, None)?)
@@ -52,7 +55,7 @@ impl World {
     pub(crate) fn disk(&self, text: &str) -> Disk {
         let raw = self.path(&format!("{text}.raw"));
         let file = File::create(&raw).unwrap();
-        file.set_len(3 << 20).unwrap();
+        file.set_len(SIZE).unwrap();
         file.write_all_at(text.as_bytes(), 0).unwrap();
         self.packed(raw)
     }
