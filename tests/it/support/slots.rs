@@ -95,7 +95,8 @@ fn all() -> usize {
         .trim()
         .parse()
         .unwrap();
-    processors.min((total / MEMORY) as usize).max(1)
+    // One more than processors: a guest waits for its disk, or for imgforge, for a part of its time.
+    (processors + 1).min((total / MEMORY) as usize).max(1)
 }
 
 /// Locks `wanted` of the `all` slots of `place`, however long others have them.
