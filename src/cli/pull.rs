@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use super::{App, out, session};
 use crate::error::Result;
+use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
 use crate::pipeline::clean;
-use crate::pull::{self, Format, Options, Output, Reference, Session};
+use crate::pull::{self, Options, Output, Reference, Session};
 use crate::store::ledger::Ledger;
 use crate::units::Size;
 
@@ -27,7 +28,7 @@ pub struct Pull {
     output: PathBuf,
     /// The format of the disk
     #[arg(long, value_name = "FORMAT", default_value = "raw")]
-    format: Format,
+    format: DiskFormat,
     /// Grows the disk to SIZE, as a guest sees it; file systems grow at its boot
     #[arg(long, value_name = "SIZE")]
     size: Option<Size>,

@@ -8,28 +8,9 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::imagefile::ImageFile;
 use crate::host::opened;
 use crate::host::outlet::{Folder, Outlet, Over};
-use crate::host::qemu_img::{is_lock, is_used, qemu_img};
+use crate::host::qemu_img::{DiskFormat, info, is_lock, is_used};
 use crate::host::space;
 use crate::host::taken::{self, PinnedFile};
-
-/// How a disk is written in its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DiskFormat {
-    /// Byte by byte.
-    Raw,
-    /// QEMU's own
-    Qcow2,
-}
-
-impl DiskFormat {
-    /// The word that QEMU knows.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DiskFormat::Raw => "raw",
-            DiskFormat::Qcow2 => "qcow2",
-        }
-    }
-}
 
 /// A disk in a file of the host; nobody else writes to it at the time of [`DiskFile::open`].
 #[derive(Debug, Clone)]
@@ -45,17 +26,6 @@ pub struct DiskFile {
     pub virtual_size: u64,
     /// Number of internal snapshots.
     pub snapshots: usize,
-}
-
-/// What `qemu-img info` tells.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    virtual_size: u64,
-    #[serde(default)]
-    encrypted: bool,
-    #[serde(default)]
-    snapshots: Vec<serde_json::Value>,
 }
 
 impl DiskFile {
@@ -77,13 +47,10 @@ impl DiskFile {
             None => detect(&path, &found)?,
         };
         unused(file, format, &found)?;
-        let taken = PinnedFile::disk(&path, format.name(), backing)
+        let taken = PinnedFile::disk(&path, format.as_str(), backing)
             .map_err(|error| refused(file, format, error))?;
-        let info: Info = qemu_img(["info", "--output=json", "-f", format.name()])
-            .on_foreign_file()
-            .on_image(taken.path(), format.name())?
-            .json()
-            .map_err(|error| refused(file, format, error))?;
+        let info =
+            info(taken.path(), format.as_str()).map_err(|error| refused(file, format, error))?;
         unused(file, format, taken.read())?;
         if info.encrypted {
             return Err(Error::usage(format!("{shown} is encrypted by QEMU")).hint(
@@ -179,7 +146,7 @@ fn refused(file: &Path, format: DiskFormat, error: Error) -> Error {
     }
     Error::usage(format!(
         "{shown} cannot be opened as a {} disk",
-        format.name()
+        format.as_str()
     ))
     .cause(error)
 }

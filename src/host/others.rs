@@ -8,11 +8,9 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::exec::quote;
 use super::opened;
-use super::qemu_img::qemu_img;
+use super::qemu_img::info;
 use super::vmdk::{Parts, parts_in_place};
 use crate::error::{Context as _, Error, Result};
 
@@ -33,15 +31,6 @@ impl Other {
     }
 }
 
-/// What `qemu-img info` tells.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    backing_filename: Option<String>,
-    backing_filename_format: Option<String>,
-    format_specific: Option<serde_json::Value>,
-}
-
 /// Whether anything that is not known is opened with a disk: nothing but it is read for that.
 ///
 /// # Errors
@@ -54,14 +43,12 @@ pub fn named_by(disk: &Path, format: &str) -> Result<Option<Other>> {
     if hidden_data(disk).doing(doing)? {
         return Ok(Some(Other::Data("which it names".into())));
     }
-    let info = qemu_img(["info", "--output=json", "-f", format]).on_foreign_file();
-    let info: Info = info.on_image(disk, format)?.json()?;
-    let data = info.format_specific.as_ref();
-    let data = data.and_then(|of| of.pointer("/data/data-file")?.as_str());
+    let info = info(disk, format)?;
+    if let Some(name) = info.data_file() {
+        return Ok(Some(Other::Data(name.into())));
+    }
     let backing = info.backing_filename;
-    Ok(data
-        .map(|name| Other::Data(name.into()))
-        .or_else(|| backing.map(|name| Other::Backing(name, info.backing_filename_format))))
+    Ok(backing.map(|name| Other::Backing(name, info.backing_filename_format)))
 }
 
 /// Data elsewhere, of which some versions of `qemu-img info` open the place: the flag of a qcow2,

@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::exec::Program;
 use super::{interrupt, others, vmdk};
 use crate::error::{Context as _, Error, Result};
@@ -14,6 +16,62 @@ use crate::units::Size;
 
 /// QEMU's usual cluster, in bytes.
 pub const CLUSTER: u64 = 64 << 10;
+
+/// How a disk is written in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum DiskFormat {
+    /// A sparse file of the disk's bytes
+    #[default]
+    Raw,
+    /// QEMU's own format
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// As QEMU calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// What `qemu-img info` says of a file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Info {
+    /// Size of the disk, in bytes.
+    pub virtual_size: u64,
+    /// The file below an overlay.
+    pub backing_filename: Option<String>,
+    /// The format that it is said to have.
+    pub backing_filename_format: Option<String>,
+    /// Whether QEMU's own encryption hides the content.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Internal snapshots.
+    #[serde(default)]
+    pub snapshots: Vec<serde_json::Value>,
+    format_specific: Option<serde_json::Value>,
+}
+
+impl Info {
+    /// The file that has the data instead.
+    pub fn data_file(&self) -> Option<&str> {
+        let specific = self.format_specific.as_ref()?;
+        specific.pointer("/data/data-file")?.as_str()
+    }
+}
+
+/// Asks what an image of others is: nothing but the file, and its parts, is read for that.
+///
+/// # Errors
+/// When it is none of this format, or damaged.
+pub fn info(image: &Path, format: &str) -> Result<Info> {
+    let info = qemu_img(["info", "--output=json", "-f", format]).on_foreign_file();
+    info.on_image(image, format)?.json()
+}
 
 /// A call of `qemu-img` with these words, to which the files are added.
 pub fn qemu_img<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Program {

@@ -31,4 +31,4 @@ pub use connect::{Connection, Options};
 pub use domain::Domain;
 pub use expected::Expected;
 pub use port::Port;
-pub use spec::{Boot, Counters, Disk, DomainEvent, Format, Nic, OnReboot, Outcome, Spec};
+pub use spec::{Boot, Counters, Disk, DomainEvent, Nic, OnReboot, Outcome, Spec};

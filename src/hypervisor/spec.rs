@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::host::accel::Accel;
+use crate::host::qemu_img::DiskFormat;
 use crate::machine::{Arch, Firmware, Network};
 use crate::units::Size;
 
@@ -44,30 +45,11 @@ pub struct Disk {
     /// Absolute path of the image.
     pub path: PathBuf,
     /// How the bytes of the image are to be read; never guessed.
-    pub format: Format,
+    pub format: DiskFormat,
     /// Serial number: the guest sees `/dev/disk/by-id/virtio-SERIAL`.
     pub serial: Option<String>,
     /// Whether the guest may write.
     pub readonly: bool,
-}
-
-/// Format of a disk image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Plain bytes.
-    Raw,
-    /// QEMU's format, for overlays.
-    Qcow2,
-}
-
-impl Format {
-    /// As QEMU calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Raw => "raw",
-            Format::Qcow2 => "qcow2",
-        }
-    }
 }
 
 /// A network card.

@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::spec::{Boot, Spec};
+use crate::host::qemu_img::DiskFormat;
 use crate::machine::Network;
 use crate::xml;
 
@@ -105,7 +106,7 @@ pub fn disk_target(index: usize) -> String {
 mod tests {
     use super::*;
     use crate::host::accel::Accel;
-    use crate::hypervisor::spec::{Disk, Format, Nic, OnReboot};
+    use crate::hypervisor::spec::{Disk, Nic, OnReboot};
     use crate::machine::{Arch, Firmware};
     use crate::units::Size;
 
@@ -118,7 +119,7 @@ mod tests {
             firmware: Firmware::Bios,
             disks: vec![Disk {
                 path: "/state/work/disk.qcow2".into(),
-                format: Format::Qcow2,
+                format: DiskFormat::Qcow2,
                 serial: None,
                 readonly: false,
             }],
@@ -214,7 +215,7 @@ mod tests {
         ];
         spec.disks.push(Disk {
             path: "/seed & <co>.img".into(),
-            format: Format::Raw,
+            format: DiskFormat::Raw,
             serial: Some("seed".into()),
             readonly: true,
         });

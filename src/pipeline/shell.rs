@@ -16,8 +16,9 @@ use crate::console::unlock::{Answer, Unlock};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
+use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::{CLUSTER, overlay};
-use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Format, Nic, OnReboot, Spec};
+use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
 use crate::stage::configure;
 use crate::stage::plan::Plan;
@@ -142,7 +143,7 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
         firmware: machine.firmware,
         disks: vec![Disk {
             path: disk,
-            format: Format::Qcow2,
+            format: DiskFormat::Qcow2,
             serial: None,
             readonly: false,
         }],

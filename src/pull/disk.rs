@@ -3,14 +3,12 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::{Format, Image, Output};
+use super::{Image, Output};
 use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
 use crate::host::outlet::Outlet;
-use crate::host::qemu_img::{self, qemu_img};
+use crate::host::qemu_img::{self, DiskFormat, qemu_img};
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
@@ -48,79 +46,69 @@ pub(super) fn finish(
     disk: PathBuf,
     ui: &StageUi,
 ) -> Result<(PathBuf, Size)> {
-    let found = inspect(image, &disk)?;
-    if found.virtual_size > image.disk_size {
+    let (format, virtual_size) = inspect(image, &disk)?;
+    if virtual_size > image.disk_size {
         return Err(
             Error::gate(format!("`{}` is not what the index says", image.name))
                 .cause(format!(
-                    "its disk has {} bytes, not {}",
-                    found.virtual_size, image.disk_size
+                    "its disk has {virtual_size} bytes, not {}",
+                    image.disk_size
                 ))
                 .hint("tell the repository's owner"),
         );
     }
-    let size = output.size.map_or(found.virtual_size, Size::as_bytes);
-    let wanted = output.format.name();
-    let result = if found.format == wanted {
+    let size = output.size.map_or(virtual_size, Size::as_bytes);
+    let result = if format == output.format {
         disk
     } else {
+        let (format, wanted) = (format.as_str(), output.format.as_str());
         ui.step(format!("converting to {wanted}"));
         let converted = disk.with_file_name("converted");
-        let words = [
-            "convert",
-            "-f",
-            &found.format,
-            "-O",
-            wanted,
-            "-m",
-            "4",
-            "-W",
-        ];
-        qemu_img(words)
-            .on_image(&disk, &found.format)?
+        qemu_img(["convert", "-f", format, "-O", wanted, "-m", "4", "-W"])
+            .on_image(&disk, format)?
             .into_image(&converted)
             .leaving_room(disk.parent().unwrap_or(&disk))
             .hint("`imgforge doctor` says whether qemu-img is usable here")
             .run()?;
         converted
     };
-    if size > found.virtual_size {
+    if size > virtual_size {
         grow(&result, output.format, size)?;
     }
     Ok((result, Size::bytes(size)))
 }
 
-fn grow(path: &Path, format: Format, size: u64) -> Result<()> {
+fn grow(path: &Path, format: DiskFormat, size: u64) -> Result<()> {
     match format {
-        Format::Raw => OpenOptions::new()
+        DiskFormat::Raw => OpenOptions::new()
             .write(true)
             .open(path)
             .and_then(|file| file.set_len(size))
             .doing(|| format!("writing {}", path.display())),
-        Format::Qcow2 => qemu_img::resize(path, Size::bytes(size)),
+        DiskFormat::Qcow2 => qemu_img::resize(path, Size::bytes(size)),
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    format: String,
-    virtual_size: u64,
-}
-
-/// What the disk is. One that refers to other files of this host is refused, whoever signed it.
-fn inspect(image: &Image, disk: &Path) -> Result<Info> {
+/// The format of the disk, and its size in bytes. One that refers to other files of this host is
+/// refused, whoever signed it.
+fn inspect(image: &Image, disk: &Path) -> Result<(DiskFormat, u64)> {
     let doing = || format!("reading {}", disk.display());
     if image.format.as_deref() == Some("raw") {
-        let size = std::fs::metadata(disk).doing(doing)?.len();
-        return Ok(Info {
-            format: "raw".into(),
-            virtual_size: size,
-        });
+        return Ok((DiskFormat::Raw, std::fs::metadata(disk).doing(doing)?.len()));
     }
     let kind = ImageFile::of(disk).doing(doing)?;
-    let format = image.format.as_deref().or(kind.qemu()).unwrap_or("raw");
-    if let Some(other) = others::named_by(disk, format)? {
+    let format = match image.format.as_deref().or(kind.qemu()) {
+        Some("raw") | None => DiskFormat::Raw,
+        Some("qcow2") => DiskFormat::Qcow2,
+        Some(other) => {
+            let name = &image.name;
+            let message = format!("`{name}` has the format {other}, which pull does not take");
+            return Err(
+                Error::stage(message).hint("a repository has raw and qcow2 disks; tell its owner")
+            );
+        }
+    };
+    if let Some(other) = others::named_by(disk, format.as_str())? {
         return Err(Error::gate(format!(
             "`{}` refers to another file, {}, and is refused",
             image.name,
@@ -128,14 +116,5 @@ fn inspect(image: &Image, disk: &Path) -> Result<Info> {
         ))
         .hint("tell the repository's owner"));
     }
-    let info = qemu_img(["info", "--output=json", "-f", format]).on_foreign_file();
-    let info: Info = info.on_image(disk, format)?.json()?;
-    if matches!(info.format.as_str(), "raw" | "qcow2") {
-        return Ok(info);
-    }
-    let message = format!(
-        "`{}` has the format {}, which pull does not take",
-        image.name, info.format
-    );
-    Err(Error::stage(message).hint("a repository has raw and qcow2 disks; tell its owner"))
+    Ok((format, qemu_img::info(disk, format.as_str())?.virtual_size))
 }

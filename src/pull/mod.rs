@@ -33,6 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::qemu_img::DiskFormat;
 use crate::http::{Client, Url};
 use crate::index::{self, Claims};
 use crate::pack::read::ReadOptions;
@@ -128,32 +129,13 @@ fn as_text<S: serde::Serializer>(url: &Url, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(url)
 }
 
-/// The format of the disk that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Format {
-    /// A sparse file of the disk's bytes
-    #[default]
-    Raw,
-    /// QEMU's own format
-    Qcow2,
-}
-
-impl Format {
-    fn name(self) -> &'static str {
-        match self {
-            Format::Raw => "raw",
-            Format::Qcow2 => "qcow2",
-        }
-    }
-}
-
 /// What [`fetch`] writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     /// The file; one that is there gives way in the end.
     pub path: &'a Path,
     /// Its format.
-    pub format: Format,
+    pub format: DiskFormat,
     /// The size that the disk grows to, as a guest sees it.
     pub size: Option<Size>,
     /// Whether the store keeps the blob.

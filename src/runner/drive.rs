@@ -12,7 +12,8 @@ use super::{EVENTS_PORT, JOB_SERIAL, Job, LOG_SERIAL, Mode, OUTPUT_PORT, TOOLS_S
 use crate::error::Result;
 use crate::guest::Key;
 use crate::host::accel::Accel;
-use crate::hypervisor::{Boot, Connection, Disk, Format, Nic, OnReboot, Outcome, Spec};
+use crate::host::qemu_img::DiskFormat;
+use crate::hypervisor::{Boot, Connection, Disk, Nic, OnReboot, Outcome, Spec};
 use crate::machine::{Arch, Firmware};
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
@@ -43,7 +44,7 @@ pub struct Machine<'a> {
     /// The disk with the runner's starter, absolute.
     pub disk: PathBuf,
     /// Format of `disk`.
-    pub format: Format,
+    pub format: DiskFormat,
     /// What is booted, usually the disk.
     pub boot: Boot,
     /// Architecture.
@@ -218,7 +219,7 @@ fn spec(
 ) -> Spec {
     let raw = |path: &Path, serial: &str, readonly| Disk {
         path: path.to_owned(),
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         serial: Some(serial.to_owned()),
         readonly,
     };

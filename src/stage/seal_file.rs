@@ -8,10 +8,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
-use crate::host::diskfile::{DiskFile, DiskFormat};
+use crate::host::diskfile::DiskFile;
 use crate::host::exec::Program;
 use crate::host::outlet::{Outlet, Over};
-use crate::host::qemu_img::{self, qemu_img};
+use crate::host::qemu_img::{self, DiskFormat, qemu_img};
 use crate::store::ledger::Ledger;
 use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress};
 use crate::ui::StageUi;
@@ -95,7 +95,7 @@ fn target(job: &Job<'_>) -> Result<(PathBuf, Outlet)> {
 /// The sealed disk, what was done, and a line for people.
 fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, SealProgress, String)> {
     let disk = job.disk;
-    let format = disk.format.name();
+    let format = disk.format.as_str();
     let made = scratch.join("sealed");
     let report = match disk.format == DiskFormat::Raw && takes_holes(scratch)? {
         true => on_copy(job, &made)?,
@@ -142,7 +142,7 @@ fn on_copy(job: &Job<'_>, made: &Path) -> Result<SealProgress> {
 /// Seals an overlay, and writes what it shows as a disk of its own.
 fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<SealProgress> {
     let disk = job.disk;
-    let format = disk.format.name();
+    let format = disk.format.as_str();
     let overlay = scratch.join("overlay.qcow2");
     let (name, below) = ("overlay.qcow2", disk.taken.path());
     qemu_img::overlay_of(scratch, below, format, name, OVERLAY_CLUSTER)?;

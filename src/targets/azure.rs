@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convert::{Form, convert, info, same};
+use super::convert::{Form, convert, same};
 use super::{CheckKind, MadeFile, Options, Target, TargetContext, identity, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img::info;
 
 /// The target.
 pub(super) const TARGET: Target = Target {

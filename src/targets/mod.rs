@@ -223,14 +223,6 @@ pub struct ArtifactRecord {
     pub proof: Option<Proof>,
 }
 
-/// The size of a finished disk, in bytes as a guest sees them.
-///
-/// # Errors
-/// When `qemu-img` cannot read it.
-pub fn size_of(disk: &Path, format: &str) -> Result<u64> {
-    Ok(convert::info(disk, format)?.virtual_size)
-}
-
 /// Asks whether the disk has what the target needs of it, before the long work.
 ///
 /// # Errors

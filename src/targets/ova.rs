@@ -7,12 +7,12 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convert::info;
 use super::ovf::{Machine, Reader, describe};
 use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::qemu_img::info;
 use crate::host::space::Frugal;
 
 /// The target.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgforge::host::accel::Accel;
-use imgforge::hypervisor::{Format, Nic};
+use imgforge::host::qemu_img::DiskFormat;
+use imgforge::hypervisor::Nic;
 use imgforge::machine::Firmware;
 use imgforge::recipe::types::{Action, Shell, Step};
 use imgforge::runner::drive::{Finished, Machine, drive};
@@ -66,7 +67,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
         accel: Accel::Tcg,
         name: "toy".into(),
         disk,
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         boot: toy::boot(dir.path(), "runner"),
         memory: Size::mib(256),
         cpus: 1,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
-use crate::host::diskfile::{DiskFile, DiskFormat};
+use crate::host::diskfile::DiskFile;
 use crate::host::outlet::{Folder, Over};
+use crate::host::qemu_img::DiskFormat;
 use crate::host::{interrupt, memory};
 use crate::machine::Machine;
 use crate::pipeline::graph::{self, Node, Room};
@@ -63,7 +64,7 @@ impl Export {
         let host = disk::host(app)?;
         let draft = host.store().draft(host.ledger()?)?;
         let ui = app.ui.stage(disk::name(&self.file), "export");
-        let (shared, format) = (draft.path().join("shared"), disk.format.name());
+        let (shared, format) = (draft.path().join("shared"), disk.format.as_str());
         std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
         let source = SystemDisk::new(disk.taken.path().to_owned(), format, shared, host.accel()?);
         let about = self.about(name, &source, &ui)?;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::cli::disk::words::Word;
 use crate::cli::{App, disk, out};
 use crate::error::{Error, Result};
-use crate::host::diskfile::{DiskFile, DiskFormat};
+use crate::host::diskfile::DiskFile;
+use crate::host::qemu_img::DiskFormat;
 use crate::stage::seal_file::{Job, seal_file};
 use crate::sysprep::{self, Declared};
 

@@ -7,8 +7,9 @@ use super::Gate;
 use super::plan::CloneMachine;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::qemu_img;
-use crate::hypervisor::{Boot, Format};
+use crate::hypervisor::Boot;
 use crate::recipe::types::{Action, Shell, Step};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -95,7 +96,7 @@ pub(super) fn boot<'a>(
         accel: gate.accel,
         name: format!("{}-{}-{}", gate.ui.image(), gate.named("clone"), plan.name),
         disk,
-        format: Format::Qcow2,
+        format: DiskFormat::Qcow2,
         boot: Boot::Disk,
         arch: gate.machine.arch,
         memory: gate.machine.memory,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Basis, Gate, run_gate, subject};
 use crate::doctor::Need;
 use crate::error::Result;
+use crate::host::qemu_img;
 use crate::repository::gate::{GateProof, GateReport};
 use crate::stage::plan::Part;
 use crate::stage::seal::Sealed;
@@ -92,7 +93,7 @@ pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Checked> {
     let mut check = basis.check.clone();
     // A root that grows has to: the clones' disks are larger than the image's.
     let size = match basis.machine.grow {
-        true => Some(targets::size_of(&sealed.entry().disk(), "qcow2")?),
+        true => Some(qemu_img::info(&sealed.entry().disk(), "qcow2")?.virtual_size),
         false => None,
     };
     check.commands.extend(size.map(grow::proof));

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
+use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::resize;
-use crate::hypervisor::{Boot, Format, Nic};
+use crate::hypervisor::{Boot, Nic};
 use crate::recipe::types::{self, Secret};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -199,7 +200,7 @@ fn machine<'a>(
         accel: context.host.accel()?,
         name,
         disk,
-        format: Format::Qcow2,
+        format: DiskFormat::Qcow2,
         boot: Boot::Disk,
         memory: recipe.machine.memory,
         cpus: recipe.machine.cpus,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img;
-use crate::hypervisor::{self, Format};
+use crate::host::qemu_img::DiskFormat;
+use crate::hypervisor::{self};
 use crate::recipe::types::{Check, Step};
 use crate::repository::gate::GateReport;
 use crate::scan::Subject;
@@ -121,7 +122,7 @@ fn seed(files: &[(String, String)], scratch: &Path) -> Result<hypervisor::Disk> 
     }
     Ok(hypervisor::Disk {
         path,
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         serial: Some("imgforge-seed".into()),
         readonly: true,
     })

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::qemu_img;
 use crate::recipe::types::Step;
 use crate::repository::gate::GateReport;
 use crate::scan::Subject;
@@ -207,7 +208,7 @@ fn run_trial(
         return Ok(None);
     };
     let disk = disk_of(site, first)?;
-    let size = targets::size_of(&disk, "qcow2")?;
+    let size = qemu_img::info(&disk, "qcow2")?.virtual_size;
     let inside = site.source.guests();
     let report = guest::gate(context, subject, &trial, (&disk, size), site.scratch)?;
     drop(inside);

@@ -7,12 +7,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::imagefile::ImageFile;
-use crate::host::qemu_img::{qemu_img, resize};
+use crate::host::qemu_img::{DiskFormat, info, resize};
 use crate::host::{opened, others, sparse, temporary};
 use crate::pack::read::streams;
 use crate::stage::install::{BaseDisk, BaseFacts, to_qcow2};
@@ -30,8 +28,8 @@ pub struct Input<'a> {
     pub image: &'a str,
     /// SHA-256 of the file as it is, 64 hex digits; needed for a URL.
     pub sha256: Option<&'a str>,
-    /// The format of the disk, where it is known and the file is not packed; else it is probed.
-    pub format: Option<&'a str>,
+    /// Whether the disk is known to be raw, and not packed; else it is probed.
+    pub raw: bool,
     /// Fetches and verifies it.
     pub media: Media<'a>,
     /// Virtual size of the disk to make; never less than the image's own.
@@ -51,12 +49,11 @@ pub struct Input<'a> {
 /// than the machine's disk.
 pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let file = input.media.file(input.image, input.sha256)?;
-    let plain = match input.format {
-        Some(_) => file.path().to_owned(),
-        None => unpack(input, file.path())?,
+    let plain = match input.raw {
+        true => file.path().to_owned(),
+        false => unpack(input, file.path())?,
     };
-    let info = inspect(&plain, input)?;
-    let size = Size::bytes(info.virtual_size);
+    let (format, size) = inspect(&plain, input)?;
     if size > input.size {
         return Err(Error::usage(format!(
             "the image {} has a disk of {size}, the machine's has {}",
@@ -67,7 +64,7 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
         )));
     }
     input.ui.step("converting the image");
-    to_qcow2(&plain, &info.format, input.disk)?;
+    to_qcow2(&plain, format.as_str(), input.disk)?;
     if size < input.size {
         resize(input.disk, input.size)?;
     }
@@ -135,54 +132,43 @@ fn fill(input: &Input<'_>, to: &Path, from: impl Read) -> Result<()> {
     .hint("write a larger `machine: {disk: …}`, or look at what the image is"))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    format: String,
-    virtual_size: u64,
-}
-
-/// What qemu-img says of the file; the formats are raw and qcow2, and nothing but the file counts.
-fn inspect(file: &Path, input: &Input<'_>) -> Result<Info> {
+/// The format of the disk and its size; the formats are raw and qcow2, and nothing but the file counts.
+fn inspect(file: &Path, input: &Input<'_>) -> Result<(DiskFormat, Size)> {
     let image = input.image;
-    if let Some(format) = input.format {
-        let doing = || format!("reading {}", file.display());
-        return Ok(Info {
-            format: format.to_owned(),
-            virtual_size: std::fs::metadata(file).doing(doing)?.len(),
-        });
+    let doing = || format!("reading {}", file.display());
+    if input.raw {
+        let size = std::fs::metadata(file).doing(doing)?.len();
+        return Ok((DiskFormat::Raw, Size::bytes(size)));
     }
-    let kind = ImageFile::of(file).doing(|| format!("reading {}", file.display()))?;
-    let (ImageFile::Raw | ImageFile::Qcow2, Some(format)) = (kind, kind.qemu()) else {
-        return Err(
-            Error::stage(format!("{image} is no disk image that import takes"))
-                .cause(format!("it is {}", kind.called()))
-                .hint(kind.remedy()),
-        );
+    let format = match ImageFile::of(file).doing(doing)? {
+        ImageFile::Raw => DiskFormat::Raw,
+        ImageFile::Qcow2 => DiskFormat::Qcow2,
+        other => {
+            return Err(
+                Error::stage(format!("{image} is no disk image that import takes"))
+                    .cause(format!("it is {}", other.called()))
+                    .hint(other.remedy()),
+            );
+        }
     };
-    if let Some(other) = others::named_by(file, format)? {
+    if let Some(other) = others::named_by(file, format.as_str())? {
         return Err(Error::stage(format!(
             "the image {image} refers to another file, {}, and is refused",
             printable(other.name())
         ))
         .hint("make it one file: qemu-img convert -O qcow2 IMAGE NEW"));
     }
-    let info: Info = qemu_img(["info", "--output=json", "-f", format])
-        .on_foreign_file()
-        .on_image(file, format)?
-        .hint("the image may be damaged: compare its digest")
-        .json()?;
-    match info.format.as_str() {
-        "qcow2" => Ok(info),
-        // Anything at all is "raw": a disk that boots has a boot signature in its first sector.
-        "raw" if has_boot_signature(file)? => Ok(info),
-        "raw" => Err(Error::stage(format!("{image} is not a disk image"))
+    let info = info(file, format.as_str())
+        .map_err(|error| error.hint("the image may be damaged: compare its digest"))?;
+    // Anything at all is "raw": a disk that boots has a boot signature in its first sector.
+    if format == DiskFormat::Raw && !has_boot_signature(file)? {
+        return Err(Error::stage(format!("{image} is not a disk image"))
             .cause("its first sector has no partition table")
             .hint(
                 "import takes raw and qcow2 disks, also compressed with xz, gzip, zstd or bzip2",
-            )),
-        other => Err(Error::internal(format!("QEMU calls {image} {other}"))),
+            ));
     }
+    Ok((format, Size::bytes(info.virtual_size)))
 }
 
 fn has_boot_signature(file: &Path) -> Result<bool> {

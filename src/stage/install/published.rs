@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::{BaseDisk, import};
 use crate::error::{Error, Result};
+use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
-use crate::pull::{self, Format, Output, Pin, Session};
+use crate::pull::{self, Output, Pin, Session};
 use crate::stage::{Context, declared};
 use crate::store::Store;
 use crate::sysprep::Declared;
@@ -49,7 +50,7 @@ pub(super) fn run(
     let path = scratch.join("published.raw");
     let output = Output {
         path: &path,
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         size: None,
         keep: true,
         threads: None,
@@ -59,7 +60,7 @@ pub(super) fn run(
         image: &path.display().to_string(),
         sha256: None,
         // What a guest has written into its first sector does not decide.
-        format: Some("raw"),
+        raw: true,
         media: context.media(&store)?,
         size,
         scratch,

@@ -115,7 +115,7 @@ fn method(
             import::run(&import::Input {
                 image: &image,
                 sha256: source.sha256().map(Sha256::as_str),
-                format: None,
+                raw: false,
                 media: context.media(&context.host.store())?,
                 size: recipe.machine.disk,
                 scratch,

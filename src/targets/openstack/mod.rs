@@ -12,12 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::convert::{convert, info};
+use super::convert::convert;
 use super::qcow2::{Clusters, form};
 use super::tree::Tree;
 use super::{About, CheckKind, MadeFile, Options, Target, TargetContext, Trial, proven, raw};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::host::qemu_img::info;
 use crate::host::tools::Tool;
 use crate::steps::Step;
 use crate::units::Size;

@@ -9,6 +9,7 @@ use super::bound::Bound;
 use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
+use crate::host::qemu_img;
 use crate::host::space::Frugal;
 use crate::targets::{self, SystemDisk};
 use crate::ui::StageUi;
@@ -44,7 +45,7 @@ pub(super) fn read(source: &SystemDisk, scratch: &Path, ui: &StageUi) -> Result<
     }
     ui.step("copying the files out of the disk");
     guest.pack_sparsely()?;
-    let disk = targets::size_of(source.disk(), source.format())?;
+    let disk = qemu_img::info(source.disk(), source.format())?.virtual_size;
     let most = disk.saturating_mul(LARGEST);
     let copy = |archive: &mut File| copied(archive, &path, most);
     let ((), written) = guest.packed("/", &[], copy)?;

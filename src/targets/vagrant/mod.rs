@@ -11,7 +11,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convert::{convert, info};
+use super::convert::convert;
 use super::qcow2::{Clusters, form};
 use super::tree::Tree;
 use super::vmdk;
@@ -203,7 +203,7 @@ fn one(site: &TargetContext<'_>, provider: VagrantProvider, additions: bool) -> 
     let machine = Machine {
         about: site.about,
         provider,
-        size: info(&path, format)?.virtual_size,
+        size: qemu_img::info(&path, format)?.virtual_size,
         cpus: site.machine.cpus,
         memory: site.machine.memory.as_bytes() >> 20,
         arch: site.machine.arch,

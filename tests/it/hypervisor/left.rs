@@ -87,7 +87,7 @@ fn fill(small: &Path) {
     let mut spec = toy::spec(bench.dir.path(), "fill");
     spec.disks = vec![Disk {
         path: disk,
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         serial: None,
         readonly: false,
     }];

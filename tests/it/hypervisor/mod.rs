@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
-use imgforge::hypervisor::{Boot, Disk, Format, Nic, Outcome, sweep};
+use imgforge::host::qemu_img::DiskFormat;
+use imgforge::hypervisor::{Boot, Disk, Nic, Outcome, sweep};
 use imgforge::machine::Firmware;
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,7 +59,7 @@ fn qemu_cannot_change_the_host() {
     let owner = ownership(&disk);
     spec.disks.push(Disk {
         path: disk.clone(),
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         serial: None,
         readonly: false,
     });
@@ -259,8 +260,8 @@ fn disks_and_cards_are_as_specified_and_no_layer_changes_its_owner() {
     let mut spec = toy::spec(bench.dir.path(), "disk");
     spec.firmware = Firmware::Uefi;
     spec.disks = vec![
-        disk(&overlay, Format::Qcow2, "system", false),
-        disk(&seed, Format::Raw, "seed", true),
+        disk(&overlay, DiskFormat::Qcow2, "system", false),
+        disk(&seed, DiskFormat::Raw, "seed", true),
     ];
     spec.nics = vec![
         Nic {
@@ -321,7 +322,7 @@ fn a_guest_that_cannot_start_leaves_nothing() {
     let mut spec = toy::spec(bench.dir.path(), "good");
     spec.disks = vec![Disk {
         path: "/nonexistent.raw".into(),
-        format: Format::Raw,
+        format: DiskFormat::Raw,
         serial: None,
         readonly: false,
     }];

@@ -48,10 +48,10 @@ fn the_disk_has_the_format_and_size_that_were_asked_for() {
     let machine = Machine::new(&world);
     let reference = format!("{}#web", world.path("repo").display());
     let (path, grown) = (machine.path("disk.qcow2"), Some(Size::mib(20)));
-    let to = |format: Format, size: Option<Size>| {
+    let to = |format: DiskFormat, size: Option<Size>| {
         machine.pull_as(&reference, &machine.trusting(), "disk.qcow2", format, size)
     };
-    assert_eq!(to(Format::Qcow2, grown).unwrap().size, 20 << 20);
+    assert_eq!(to(DiskFormat::Qcow2, grown).unwrap().size, 20 << 20);
     let info = Program::new("qemu-img")
         .args(["info", "--output=json"])
         .arg(&path);
@@ -63,9 +63,9 @@ fn the_disk_has_the_format_and_size_that_were_asked_for() {
     let compare = Program::new("qemu-img").args(["compare", "-f", "qcow2", "-F", "raw"]);
     compare.args([&path, &disk.raw]).run().unwrap();
 
-    to(Format::Raw, grown).unwrap();
+    to(DiskFormat::Raw, grown).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 20 << 20);
-    let error = to(Format::Raw, Some(Size::mib(7))).unwrap_err();
+    let error = to(DiskFormat::Raw, Some(Size::mib(7))).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(
         error.render().contains("a disk never shrinks"),
@@ -265,7 +265,7 @@ fn many_at_once_fetch_the_blob_once() {
             scope.spawn(move || {
                 let file = format!("disk{number}.raw");
                 let options = machine.trusting();
-                let pulled = machine.pull_as(reference, &options, &file, Format::Raw, None);
+                let pulled = machine.pull_as(reference, &options, &file, DiskFormat::Raw, None);
                 let metadata = std::fs::metadata(pulled.unwrap().path).unwrap();
                 assert_eq!(metadata.len(), 8 << 20);
             });

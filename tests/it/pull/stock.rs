@@ -325,7 +325,7 @@ fn a_blob_of_this_host_that_changes_after_it_was_compared_is_refused() {
         let image = pull::find(&session, &reference.parse().unwrap(), &options).unwrap();
         let output = Output {
             path: &machine.path("disk.raw"),
-            format: Format::Raw,
+            format: DiskFormat::Raw,
             size: None,
             keep: true,
             threads: None,

@@ -8,8 +8,9 @@ pub(crate) use std::time::Duration;
 
 pub(crate) use imgforge::error::{Kind, Result};
 pub(crate) use imgforge::host::exec::Program;
+pub(crate) use imgforge::host::qemu_img::DiskFormat;
 pub(crate) use imgforge::http::{Client, Limits};
-pub(crate) use imgforge::pull::{self, Format, Image, Options, Output, Pulled, Session, blocks};
+pub(crate) use imgforge::pull::{self, Image, Options, Output, Pulled, Session, blocks};
 use imgforge::recipe::Config;
 use imgforge::repository::manifest::Origin;
 use imgforge::repository::{Companion, Publication};
@@ -188,7 +189,7 @@ impl Machine {
     }
 
     pub(crate) fn pull_to(&self, reference: &str, options: &Options<'_>) -> Result<Pulled> {
-        self.pull_as(reference, options, "disk.raw", Format::Raw, None)
+        self.pull_as(reference, options, "disk.raw", DiskFormat::Raw, None)
     }
 
     pub(crate) fn pull_as(
@@ -196,7 +197,7 @@ impl Machine {
         reference: &str,
         options: &Options<'_>,
         file: &str,
-        format: Format,
+        format: DiskFormat,
         size: Option<Size>,
     ) -> Result<Pulled> {
         let output = Output {

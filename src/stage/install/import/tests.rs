@@ -17,7 +17,7 @@ fn raw_disk(dir: &Path) -> PathBuf {
 }
 
 fn import(dir: &Path, image: &Path, sha256: Option<&str>, size: Size) -> Result<BaseDisk> {
-    import_as(dir, image, sha256, size, None)
+    import_as(dir, image, sha256, size, false)
 }
 
 fn import_as(
@@ -25,7 +25,7 @@ fn import_as(
     image: &Path,
     sha256: Option<&str>,
     size: Size,
-    format: Option<&str>,
+    raw: bool,
 ) -> Result<BaseDisk> {
     let store = Store::new(dir.join("state"));
     store.prepare().unwrap();
@@ -38,7 +38,7 @@ fn import_as(
     run(&Input {
         image: image.to_str().unwrap(),
         sha256,
-        format,
+        raw,
         media: Media {
             store: &store,
             ledger: &ledger,
@@ -180,7 +180,7 @@ fn a_format_that_is_known_is_not_probed() {
         let image = dir.path().join("pulled.raw");
         std::fs::write(&image, &bytes).unwrap();
         let size = Size::mib(1);
-        let installed = import_as(dir.path(), &image, None, size, Some("raw")).unwrap();
+        let installed = import_as(dir.path(), &image, None, size, true).unwrap();
         assert_imported(dir.path(), &installed);
         let back = std::fs::read(dir.path().join("back.raw")).unwrap();
         assert!(back == bytes, "{:x?}", &start[..4]);

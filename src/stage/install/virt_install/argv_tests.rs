@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::host::accel::Accel;
-use crate::hypervisor::{Boot, Disk, Format, OnReboot};
+use crate::host::qemu_img::DiskFormat;
+use crate::hypervisor::{Boot, Disk, OnReboot};
 use crate::machine::{Arch, Firmware};
 use crate::units::Size;
 
@@ -15,7 +16,7 @@ fn spec() -> Spec {
         firmware: Firmware::Bios,
         disks: vec![Disk {
             path: "/state/work/disk.qcow2".into(),
-            format: Format::Qcow2,
+            format: DiskFormat::Qcow2,
             serial: None,
             readonly: false,
         }],

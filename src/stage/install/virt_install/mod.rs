@@ -34,9 +34,10 @@ use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
+use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
-use crate::hypervisor::{Boot, Connection, Disk, Domain, Format, Nic, OnReboot, Outcome, Spec};
+use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
 use crate::machine::Network;
 use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
@@ -253,7 +254,7 @@ impl<'a> Work<'a> {
             firmware: machine.firmware,
             disks: vec![Disk {
                 path: self.disk.to_owned(),
-                format: Format::Qcow2,
+                format: DiskFormat::Qcow2,
                 serial: None,
                 readonly: false,
             }],
