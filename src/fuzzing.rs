@@ -75,14 +75,10 @@ fn file(data: &[u8]) -> tempfile::NamedTempFile {
 
 fn answer_files(data: &[u8]) {
     let text = text(data);
-    if let Some((kind, _)) = answers::Kind::sniff(&text) {
+    if let Some((kind, _)) = answers::sniff(&text) {
         drop(answers::judge(kind, &text));
     }
-    for kind in [
-        answers::Kind::Preseed,
-        answers::Kind::Kickstart,
-        answers::Kind::Autoinstall,
-    ] {
+    for kind in distro::AnswerKind::ALL {
         drop(answers::judge(kind, &text));
     }
 }

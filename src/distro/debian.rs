@@ -1,6 +1,6 @@
 //! Debian.
 
-use super::{Apt, Distro, Family, Suite};
+use super::{AnswerKind, Apt, Distro, Family, Suite};
 use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
@@ -9,7 +9,7 @@ pub(super) const DEBIAN: Distro = Distro {
     id: "debian",
     name: "Debian",
     family: Family::Debian,
-    answers: &["cfg"],
+    answers: &[AnswerKind::Preseed],
     osinfo: &[
         "debian13", "debian12", "debian11", "debian10", "debian9", "debian8",
     ],

@@ -4,11 +4,14 @@ use crate::error::{Error, Result};
 use crate::machine::Arch;
 use crate::units::Size;
 
+mod answers;
 pub mod apt;
 mod debian;
 pub mod mirror;
 mod redhat;
 mod ubuntu;
+
+pub use answers::{AnswerFile, AnswerKind};
 
 /// A distribution: what the stages must know about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +22,8 @@ pub struct Distro {
     pub name: &'static str,
     /// What its packages are made of.
     pub family: Family,
-    /// The kinds of answer file that its installers read, by the files' ends.
-    pub answers: &'static [&'static str],
+    /// The kinds of answer file that its installers read.
+    pub answers: &'static [AnswerKind],
     /// libosinfo's short ids of its releases, newest first. All begin with the same word.
     pub osinfo: &'static [&'static str],
     /// What an installed system gets beside the installer's minimum.

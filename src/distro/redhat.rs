@@ -1,6 +1,6 @@
 //! Fedora, RHEL and what is rebuilt from it.
 
-use super::{Distro, Family};
+use super::{AnswerKind, Distro, Family};
 use crate::units::Size;
 
 /// What Anaconda needs in text mode: its own image and the packages' index are in memory.
@@ -16,7 +16,7 @@ pub(super) const FEDORA: Distro = Distro {
     id: "fedora",
     name: "Fedora",
     family: Family::RedHat,
-    answers: &["ks"],
+    answers: &[AnswerKind::Kickstart],
     osinfo: &[
         "fedora43", "fedora42", "fedora41", "fedora40", "fedora39", "fedora38", "fedora37",
         "fedora36", "fedora35",
@@ -50,7 +50,7 @@ pub(super) const ROCKY: Distro = Distro {
     id: "rocky",
     name: "Rocky Linux",
     family: Family::RedHat,
-    answers: &["ks"],
+    answers: &[AnswerKind::Kickstart],
     osinfo: &["rocky10", "rocky9", "rocky8"],
     packages: SERVER,
     installer_memory: MEMORY,

@@ -1,6 +1,6 @@
 //! Ubuntu.
 
-use super::{Apt, Distro, Family, Suite};
+use super::{AnswerKind, Apt, Distro, Family, Suite};
 use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
@@ -9,7 +9,7 @@ pub(super) const UBUNTU: Distro = Distro {
     id: "ubuntu",
     name: "Ubuntu",
     family: Family::Debian,
-    answers: &["yaml", "cfg"],
+    answers: &[AnswerKind::Autoinstall, AnswerKind::Preseed],
     osinfo: &[
         "ubuntu26.04",
         "ubuntu25.10",

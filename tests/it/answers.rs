@@ -70,14 +70,14 @@ fn with_secrets(image: &str, firmware: Firmware, secrets: &BTreeMap<String, Vec<
     let vars = answers::variables(&Known {
         recipe: &resolved.recipe,
         vars: &resolved.vars,
-        kind: Kind::of(&method.answers).unwrap(),
+        kind: Kind::reading(method.answers.kind()),
         key: &"0123456789abcdef".repeat(4),
         mirrors: &mirrors(&method.os),
         secrets,
     })
     .unwrap();
-    let text = std::fs::read_to_string(root().join(&method.answers)).unwrap();
-    template::render(&text, &vars, &method.answers).unwrap()
+    let text = std::fs::read_to_string(root().join(method.answers.path())).unwrap();
+    template::render(&text, &vars, method.answers.path()).unwrap()
 }
 
 /// Runs a judge on a file with `text`; says what it complains about.

@@ -59,7 +59,7 @@ pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
         runs.any(|planned| planned.stage == StageId::Install),
         &plan.base,
     ) {
-        let text = std::fs::read_to_string(root.join(&method.answers)).unwrap_or_default();
+        let text = std::fs::read_to_string(root.join(method.answers.path())).unwrap_or_default();
         let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
         stage::configure::secret_values(&used, root)?;
     }

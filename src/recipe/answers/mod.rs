@@ -5,20 +5,11 @@ mod autoinstall;
 mod kickstart;
 mod preseed;
 
+use crate::distro::AnswerKind;
+
 /// What the judge lets `imgforge_sentinel` expand to, or `imgforge_key` where an answer file
 /// writes the proof itself.
 pub const PROOF: &str = "imgforge-proof";
-
-/// What an answer file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// debian-installer's.
-    Preseed,
-    /// Anaconda's.
-    Kickstart,
-    /// subiquity's.
-    Autoinstall,
-}
 
 /// Something that the installer would fail at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,58 +22,28 @@ pub struct Finding {
     pub help: String,
 }
 
-impl Kind {
-    const ALL: [Kind; 3] = [Kind::Preseed, Kind::Kickstart, Kind::Autoinstall];
-
-    /// The kind that a file's name says.
-    pub fn of(path: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| {
-            path.strip_suffix(kind.end())
-                .is_some_and(|stem| stem.ends_with('.'))
-        })
-    }
-
-    /// What people call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Preseed => "preseed",
-            Kind::Kickstart => "kickstart",
-            Kind::Autoinstall => "autoinstall",
-        }
-    }
-
-    /// The end of its files' names, without the dot.
-    pub fn end(self) -> &'static str {
-        match self {
-            Kind::Preseed => "cfg",
-            Kind::Kickstart => "ks",
-            Kind::Autoinstall => "yaml",
-        }
-    }
-
-    /// The kind that a text is, whatever its name, and the line that shows it.
-    pub fn sniff(text: &str) -> Option<(Kind, usize)> {
-        let sections = ["%packages", "%post", "%pre", "%end"];
-        text.lines().enumerate().find_map(|(at, line)| {
-            let first = line.split_whitespace().next()?;
-            let kind = match first {
-                "d-i" => Kind::Preseed,
-                "#cloud-config" => Kind::Autoinstall,
-                "autoinstall:" if line.starts_with(first) => Kind::Autoinstall,
-                word if sections.contains(&word) => Kind::Kickstart,
-                _ => return None,
-            };
-            Some((kind, at + 1))
-        })
-    }
+/// The kind that a text is, whatever its name, and the line that shows it.
+pub fn sniff(text: &str) -> Option<(AnswerKind, usize)> {
+    let sections = ["%packages", "%post", "%pre", "%end"];
+    text.lines().enumerate().find_map(|(at, line)| {
+        let first = line.split_whitespace().next()?;
+        let kind = match first {
+            "d-i" => AnswerKind::Preseed,
+            "#cloud-config" => AnswerKind::Autoinstall,
+            "autoinstall:" if line.starts_with(first) => AnswerKind::Autoinstall,
+            word if sections.contains(&word) => AnswerKind::Kickstart,
+            _ => return None,
+        };
+        Some((kind, at + 1))
+    })
 }
 
 /// What is wrong with rendered answers of this kind.
-pub fn judge(kind: Kind, text: &str) -> Vec<Finding> {
+pub fn judge(kind: AnswerKind, text: &str) -> Vec<Finding> {
     match kind {
-        Kind::Preseed => preseed::judge(text),
-        Kind::Kickstart => kickstart::judge(text),
-        Kind::Autoinstall => autoinstall::judge(text),
+        AnswerKind::Preseed => preseed::judge(text),
+        AnswerKind::Kickstart => kickstart::judge(text),
+        AnswerKind::Autoinstall => autoinstall::judge(text),
     }
 }
 

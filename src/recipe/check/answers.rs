@@ -2,7 +2,7 @@
 
 use super::{Context, Role, Wants};
 use crate::distro;
-use crate::recipe::answers::{self, Finding, Kind, PROOF};
+use crate::recipe::answers::{self, Finding, PROOF};
 use crate::recipe::types::{Recipe, VirtInstall};
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -12,14 +12,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall
     if node.damaged {
         return;
     }
-    let name = &options.answers;
-    let Some(kind) = Kind::of(name) else {
-        return cx.wrong(
-            node.loc,
-            format!("`{name}` is not an answer file"),
-            "preseed ends in `.cfg`, kickstart in `.ks`, autoinstall in `.yaml`: rename the file",
-        );
-    };
+    let (name, kind) = (options.answers.path(), options.answers.kind());
     let Some(path) = cx.local(node, name, Role::Answers, Wants::File) else {
         return;
     };
@@ -28,7 +21,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall
     let Some(written) = cx.template_with(&path, node.loc, &stage.chain(secrets).collect()) else {
         return;
     };
-    if let Some(problem) = other_kind(options, kind, &written, node) {
+    if let Some(problem) = other_kind(options, &written, node) {
         return cx.problems.push(problem);
     }
     let rendered = match template::render(&written, &variables(recipe, cx.vars), name) {
@@ -82,11 +75,11 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
 }
 
 /// Answers of a kind that this installer does not read, by their name or by their content.
-fn other_kind(options: &VirtInstall, kind: Kind, text: &str, node: &Node) -> Option<Problem> {
-    let name = &options.answers;
+fn other_kind(options: &VirtInstall, text: &str, node: &Node) -> Option<Problem> {
+    let (name, kind) = (options.answers.path(), options.answers.kind());
     let stem = name.trim_end_matches(kind.end());
     let reads = distro::by_osinfo(&options.os).map(|distro| distro.answers);
-    if let Some((is, line)) = Kind::sniff(text)
+    if let Some((is, line)) = answers::sniff(text)
         && is != kind
     {
         let message = format!(
@@ -97,9 +90,8 @@ fn other_kind(options: &VirtInstall, kind: Kind, text: &str, node: &Node) -> Opt
         let help = format!("rename it to `{stem}{}`", is.end());
         return Some(Problem::new(node.loc, message).help(help));
     }
-    let reads = reads.filter(|ends| !ends.contains(&kind.end()))?;
-    let kinds = reads.iter().filter_map(|end| Kind::of(&format!("x.{end}")));
-    let kinds: Vec<&str> = kinds.map(Kind::name).collect();
+    let reads = reads.filter(|kinds| !kinds.contains(&kind))?;
+    let kinds: Vec<&str> = reads.iter().map(|kind| kind.name()).collect();
     let message = format!(
         "the installer of {} does not read {}",
         options.os,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::PublishedImage;
 use crate::address::Address;
 use crate::digest::Sha256;
+use crate::distro::AnswerFile;
 use crate::index::Reference;
 use crate::units::Span;
 
@@ -54,7 +55,7 @@ pub struct VirtInstall {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified_media: bool,
     /// Answer file: preseed (`.cfg`), kickstart (`.ks`) or autoinstall (`.yaml`); a strict template.
-    pub answers: String,
+    pub answers: AnswerFile,
     /// Added to the installer's kernel command line.
     #[serde(default)]
     pub kernel_args: Vec<String>,

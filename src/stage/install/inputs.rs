@@ -79,8 +79,8 @@ fn virt_install(
     inputs.value("install.kernel-args", &method.kernel_args);
     inputs.value("install.extra-args", &method.extra_args);
     inputs.fields("machine", &recipe.machine);
-    let answers = beneath::inside(root, &method.answers)?;
-    let text = inputs.text(&method.answers, &answers)?;
+    let answers = beneath::inside(root, method.answers.path())?;
+    let text = inputs.text(method.answers.path(), &answers)?;
     let used = virt_install::answers::used(&text);
     let vars = resolved
         .vars

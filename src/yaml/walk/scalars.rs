@@ -9,6 +9,7 @@ use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::address::{Address, Mirror};
 use crate::digest::Sha256;
+use crate::distro::AnswerFile;
 use crate::index::Reference;
 use crate::machine::Network;
 use crate::share::Share;
@@ -21,6 +22,7 @@ pub(super) fn stand_in(node: &mut Node, schema: &Json) -> bool {
         Some("user") => "_",
         Some("image" | "reference") => "x",
         Some("address") => "http://x/",
+        Some("answers") => "x.cfg",
         Some("sha256") => "0000000000000000000000000000000000000000000000000000000000000000",
         _ => return false,
     };
@@ -43,6 +45,7 @@ fn wrong(text: &str, format: &str) -> Option<(String, Option<String>)> {
         "address" => text.parse::<Address>().err(),
         "image" if !text.contains('#') => None,
         "image" | "reference" => text.parse::<Reference>().err(),
+        "answers" => text.parse::<AnswerFile>().err(),
         "network" => text.parse::<Network>().err(),
         "mirror" => text.parse::<Mirror>().err(),
         _ => None,

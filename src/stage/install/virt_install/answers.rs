@@ -184,13 +184,19 @@ fn seed(files: &Path, iso: &Path) -> Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::kind::KINDS;
     use super::*;
+    use crate::distro::AnswerKind;
 
     #[test]
     fn answers_are_private_and_gone_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = Answers::write("top secret\n", KINDS[0], "i-1", dir.path()).unwrap();
+        let answers = Answers::write(
+            "top secret\n",
+            Kind::reading(AnswerKind::Preseed),
+            "i-1",
+            dir.path(),
+        )
+        .unwrap();
         let file = answers.inject.clone().unwrap();
         assert!(file.ends_with("preseed.cfg"));
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -204,7 +210,13 @@ mod tests {
     #[test]
     fn a_seed_is_a_labelled_disk_that_stays_for_the_guest() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = Answers::write("#cloud-config\n", KINDS[2], "i-1", dir.path()).unwrap();
+        let answers = Answers::write(
+            "#cloud-config\n",
+            Kind::reading(AnswerKind::Autoinstall),
+            "i-1",
+            dir.path(),
+        )
+        .unwrap();
         let iso = answers.seed.clone().unwrap();
         let bytes = fs::read(&iso).unwrap();
         let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);

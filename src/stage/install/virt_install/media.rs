@@ -48,7 +48,7 @@ impl Medium {
     /// as the guest reaches it.
     pub fn kernel_args(&self, kind: &Kind, relay: &Relay) -> Option<String> {
         let tree = relay.vars().get("imgforge_tree")?;
-        let anaconda = kind.end == ".ks" && self.from_tree && !tree.is_empty();
+        let anaconda = kind.fetches && self.from_tree && !tree.is_empty();
         anaconda.then(|| format!("inst.repo={tree}"))
     }
 }

@@ -117,9 +117,7 @@ impl<'a> Work<'a> {
             distro::by_osinfo(&method.os),
             host::memory::free_with_swap(),
         )?;
-        let kind = Kind::of(&method.answers)
-            .ok_or_else(|| Error::internal("an answer file of no kind got through"))?;
-        let path = beneath::inside(&context.files.root(), &method.answers)?;
+        let path = beneath::inside(&context.files.root(), method.answers.path())?;
         let template = std::fs::read_to_string(&path)
             .doing(|| format!("reading the answer file {}", path.display()))?;
         let used = answers::used_secrets(&template, recipe);
@@ -130,7 +128,7 @@ impl<'a> Work<'a> {
         Ok(Work {
             context,
             method,
-            kind,
+            kind: Kind::reading(method.answers.kind()),
             connection,
             template,
             secrets: configure::secret_values(&used, root)?,
@@ -175,7 +173,7 @@ impl<'a> Work<'a> {
             mirrors: relay.vars(),
             secrets: &self.secrets,
         })?;
-        let text = template::render(&self.template, &vars, &self.method.answers)?;
+        let text = template::render(&self.template, &vars, self.method.answers.path())?;
         let repo = medium.kernel_args(self.kind, relay);
         plain::check(self.method, &text, repo.as_deref(), &relay.own())?;
         Answers::write(&text, self.kind, self.context.key.short(), self.scratch)

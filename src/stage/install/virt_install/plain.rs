@@ -17,8 +17,7 @@ const FETCH: [&str; 6] = [
 
 /// Whether the installer is one that verifies nothing, and the recipe does not take that.
 pub(super) fn is_watched(method: &VirtInstall) -> bool {
-    let anaconda = Kind::of(&method.answers).is_some_and(|kind| kind.end == ".ks");
-    anaconda && !method.unverified_media
+    Kind::reading(method.answers.kind()).fetches && !method.unverified_media
 }
 
 /// Looks for what the installer would fetch past the proxy, whose addresses begin with `own`; `more` is

@@ -3,10 +3,9 @@
 use super::{Kind, Progress};
 
 pub(super) const AUTOINSTALL: Kind = Kind {
-    name: "autoinstall",
-    end: ".yaml",
     injected: None,
     kernel_args: &["autoinstall"],
+    fetches: false,
     root: "/target",
     prompts: &[
         "Continue with autoinstall?",

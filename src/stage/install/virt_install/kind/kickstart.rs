@@ -3,10 +3,9 @@
 use super::{Kind, Progress, percent};
 
 pub(super) const KICKSTART: Kind = Kind {
-    name: "kickstart",
-    end: ".ks",
     injected: Some("ks.cfg"),
     kernel_args: &["inst.ks=file:/ks.cfg", "inst.text"],
+    fetches: true,
     root: "/",
     prompts: &[
         "Please make a selection from the above",

@@ -5,17 +5,17 @@ mod autoinstall;
 mod kickstart;
 mod preseed;
 
+use crate::distro::AnswerKind;
+
 /// An unattended installer. Its texts are as its console shows them.
 #[derive(Debug)]
 pub struct Kind {
-    /// What the answers are called: preseed, kickstart, autoinstall.
-    pub name: &'static str,
-    /// End of the answer file's name.
-    pub end: &'static str,
     /// The name of the answers in the installer's initrd; `None`: they come on a seed disk.
     pub injected: Option<&'static str>,
     /// Arguments of the installer's kernel; the recipe's own follow.
     pub kernel_args: &'static [&'static str],
+    /// Whether it fetches what it runs from the install tree, and verifies none of it over plain http.
+    pub fetches: bool,
     /// Where the new system is when the answers' last command runs.
     pub root: &'static str,
     /// What stands before the cursor when the installer waits for a human.
@@ -36,13 +36,6 @@ pub struct Progress {
     /// How much of that is done.
     pub percent: Option<u8>,
 }
-
-/// The table: adding a kind is one file and one line.
-pub const KINDS: &[&Kind] = &[
-    &preseed::PRESEED,
-    &kickstart::KICKSTART,
-    &autoinstall::AUTOINSTALL,
-];
 
 /// Prompts of what runs before and around every installer.
 const PROMPTS: &[&str] = &[
@@ -65,12 +58,13 @@ const DEADLY: &[&str] = &[
 ];
 
 impl Kind {
-    /// The kind of an answer file, by the end of its name.
-    pub fn of(answers: &str) -> Option<&'static Kind> {
-        KINDS
-            .iter()
-            .find(|kind| answers.ends_with(kind.end))
-            .copied()
+    /// The installer that reads such answers.
+    pub fn reading(answers: AnswerKind) -> &'static Kind {
+        match answers {
+            AnswerKind::Preseed => &preseed::PRESEED,
+            AnswerKind::Kickstart => &kickstart::KICKSTART,
+            AnswerKind::Autoinstall => &autoinstall::AUTOINSTALL,
+        }
     }
 
     /// Whether the text before the cursor waits for a human.
@@ -109,15 +103,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_the_name_tells_the_kind() {
-        let name = |file| Kind::of(file).map(|kind| kind.name);
-        assert_eq!(name("preseed/debian.cfg"), Some("preseed"));
-        assert_eq!(name("kickstart/rocky.ks"), Some("kickstart"));
-        assert_eq!(name("autoinstall/server.yaml"), Some("autoinstall"));
-        assert_eq!(name("answers.txt"), None);
-    }
-
-    #[test]
     fn every_kind_knows_what_waits_for_a_human() {
         for (kind, text) in [
             (0, "Prompt: '?' for help, default=1> "),
@@ -130,9 +115,12 @@ mod tests {
             (2, "Continue with autoinstall? (yes|no)"),
             (2, "(initramfs) "),
         ] {
-            assert!(KINDS[kind].is_prompt(text), "{text}");
+            assert!(
+                Kind::reading(AnswerKind::ALL[kind]).is_prompt(text),
+                "{text}"
+            );
         }
-        for kind in KINDS {
+        for kind in AnswerKind::ALL.map(Kind::reading) {
             for line in [
                 "Retrieving file 1 of 6",
                 "[    2.1] Run /init as init process",

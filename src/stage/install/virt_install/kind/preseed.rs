@@ -3,8 +3,6 @@
 use super::{Kind, Progress};
 
 pub(super) const PRESEED: Kind = Kind {
-    name: "preseed",
-    end: ".cfg",
     injected: Some("preseed.cfg"),
     kernel_args: &[
         "auto=true",
@@ -13,6 +11,7 @@ pub(super) const PRESEED: Kind = Kind {
         // Lines instead of a drawn screen: they can be logged and understood.
         "DEBIAN_FRONTEND=text",
     ],
+    fetches: false,
     root: "/target",
     prompts: &[
         "Prompt: '?' for help",
