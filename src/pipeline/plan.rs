@@ -119,25 +119,25 @@ struct Draft<'a> {
     stages: Vec<Planned>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     fn add_all(&mut self) -> Result<()> {
         for stage in StageId::ALL {
-            for part in (stage.row().parts)(&self.request()) {
-                let inputs = (stage.row().inputs)(&self.request(), &part)?;
+            for (part, inputs) in (stage.row().parts)(&self.request()) {
+                let inputs = inputs(&self.request())?;
                 self.add(*stage, part, inputs)?;
             }
         }
         Ok(())
     }
 
-    fn request(&self) -> Request<'_> {
+    fn request(&self) -> Request<'a> {
         Request {
             resolved: self.resolved,
             config: self.planner.config,
             base: self.base,
             targets: self.planner.targets,
             digests: self.planner.digests,
-            disk: self.disk.as_ref(),
+            disk: self.disk.clone(),
         }
     }
 

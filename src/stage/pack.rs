@@ -53,8 +53,7 @@ pub const STAGE: Stage = Stage {
     fetches: false,
     secrets: false,
     below: "the sealed disk",
-    parts: Part::whole,
-    inputs: |request, _| Ok(depends_on(request)),
+    parts: |_| Part::whole(|request| Ok(depends_on(request))),
     needs: |_, _| &[Need::Disks],
     has: Store::has::<Packed>,
 };

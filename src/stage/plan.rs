@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::digest::Key;
+use crate::error::Result;
 use crate::pull::Pin;
 use crate::recipe::types::{Base, Install};
 use crate::recipe::{Config, Resolved};
@@ -15,7 +16,7 @@ use crate::store::{Unreadable, epoch};
 use crate::targets::Wanted;
 
 /// What the parts of a stage, and what they depend on, are asked with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// The recipe.
     pub resolved: &'a Resolved,
@@ -28,14 +29,14 @@ pub struct Request<'a> {
     /// The memory of file digests.
     pub digests: &'a Digests,
     /// The disk of the stage before.
-    pub disk: Option<&'a Key>,
+    pub disk: Option<Key>,
 }
 
 impl Request<'_> {
     /// The inputs of a stage whose code has this version, with the disk that it begins with.
     pub fn begin(&self, stage: &Stage, version: u32) -> Inputs {
         let mut inputs = Inputs::new(stage.name, version);
-        if let Some(key) = self.disk {
+        if let Some(key) = &self.disk {
             inputs.input(stage.below, key);
         }
         inputs
@@ -60,10 +61,14 @@ pub enum Part {
     Target(Wanted),
 }
 
+/// The parts that an image has of a stage, in order, each with what its result depends on: asked when
+/// the disk of the part before is known.
+pub type Parts<'a> = Vec<(Part, Box<dyn FnOnce(&Request<'a>) -> Result<Inputs> + 'a>)>;
+
 impl Part {
-    /// Of a stage that every image has once.
-    pub fn whole(_: &Request<'_>) -> Vec<Part> {
-        vec![Part::Whole]
+    /// Of a stage that an image has once.
+    pub fn whole<'a>(inputs: impl FnOnce(&Request<'a>) -> Result<Inputs> + 'a) -> Parts<'a> {
+        vec![(Part::Whole, Box::new(inputs))]
     }
 
     /// Its name in a plan.

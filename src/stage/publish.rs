@@ -30,7 +30,6 @@ pub const STAGE: Stage = Stage {
     secrets: false,
     below: "",
     parts: |_| vec![],
-    inputs: |_, _| Err(Error::internal("publish has no key")),
     needs: |_, _| &[Need::Signing],
     has: |_, _| Ok(false),
 };

@@ -76,8 +76,7 @@ pub const STAGE: Stage = Stage {
     fetches: false,
     secrets: false,
     below: "the configured disk",
-    parts: Part::whole,
-    inputs: depends_on,
+    parts: |_| Part::whole(depends_on),
     needs: |_, _| &[Need::Disks, Need::Appliance],
     has: Store::has::<Sealed>,
 };
@@ -86,7 +85,7 @@ pub const STAGE: Stage = Stage {
 ///
 /// # Errors
 /// When the recipe names an operation that does not exist, or a file cannot be read.
-fn depends_on(request: &Request<'_>, _: &Part) -> Result<Inputs> {
+fn depends_on(request: &Request<'_>) -> Result<Inputs> {
     let Request {
         resolved, digests, ..
     } = *request;

@@ -5,13 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Part, Request};
+use super::plan::{Part, Parts, Request};
 use super::{check, configure, finish, install, pack, publish, seal};
 use crate::doctor::Need;
-use crate::error::Result;
 use crate::recipe::Resolved;
 use crate::store::epoch::Has;
-use crate::store::inputs::Inputs;
 
 /// What is known of a stage.
 #[derive(Debug)]
@@ -26,10 +24,8 @@ pub struct Stage {
     pub secrets: bool,
     /// What the input is called that is the disk of the stage before.
     pub below: &'static str,
-    /// The parts that an image has of it, in order; each has a key of its own.
-    pub parts: fn(&Request<'_>) -> Vec<Part>,
-    /// What the result of a part depends on.
-    pub inputs: fn(&Request<'_>, &Part) -> Result<Inputs>,
+    /// The parts that an image has of it; each has a key of its own.
+    pub parts: for<'a> fn(&Request<'a>) -> Parts<'a>,
     /// What a part needs of the host.
     pub needs: fn(&Resolved, &Part) -> &'static [Need],
     /// Whether a store has a result of it.

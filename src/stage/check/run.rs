@@ -49,11 +49,12 @@ pub const STAGE: Stage = Stage {
     fetches: false,
     secrets: true,
     below: "the sealed disk",
-    parts: Part::whole,
-    inputs: |request, _| {
-        let mut inputs = request.begin(&STAGE, VERSION);
-        Basis::of(request.resolved, request.config).add_to(&mut inputs, true);
-        Ok(inputs)
+    parts: |_| {
+        Part::whole(|request| {
+            let mut inputs = request.begin(&STAGE, VERSION);
+            Basis::of(request.resolved, request.config).add_to(&mut inputs, true);
+            Ok(inputs)
+        })
     },
     needs: |_, _| GUESTS,
     has: Store::has::<Checked>,

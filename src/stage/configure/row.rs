@@ -1,10 +1,12 @@
 //! The stage's row, its parts, and what each of them depends on.
 
+use std::ops::Range;
+
 use super::Configured;
 use crate::doctor::Need;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::Resolved;
-use crate::stage::plan::{Part, Request};
+use crate::stage::plan::{Part, Parts, Request};
 use crate::stage::{Stage, inputs};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts as _, Store};
@@ -20,14 +22,13 @@ pub const STAGE: Stage = Stage {
     secrets: true,
     below: "the disk below",
     parts,
-    inputs: of,
     needs: |_, _| &[Need::Disks, Need::Guests, Need::Appliance],
     has: Store::has::<Configured>,
 };
 
 /// The steps between checkpoints. Nothing to do in the guest is no part at all; a disk that `grows`
 /// does so before the first.
-fn parts(request: &Request<'_>) -> Vec<Part> {
+fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
     let Resolved { recipe, .. } = request.resolved;
     let grows = request.resolved.grows();
     let steps = &recipe.configure;
@@ -50,10 +51,15 @@ fn parts(request: &Request<'_>) -> Vec<Part> {
         .map(|(_, part)| part)
         .collect();
     let count = kept.len();
-    let part = |(number, steps)| Part::Steps {
-        number,
-        steps,
-        last: number == count,
+    let part = |(number, steps): (usize, Range<usize>)| {
+        let (last, range) = (number == count, steps.clone());
+        let inputs = move |request: &Request<'a>| inputs_of(request, range, last);
+        let part = Part::Steps {
+            number,
+            steps,
+            last,
+        };
+        (part, Box::new(inputs) as _)
     };
     (1..).zip(kept).map(part).collect()
 }
@@ -62,10 +68,7 @@ fn parts(request: &Request<'_>) -> Vec<Part> {
 ///
 /// # Errors
 /// When a file that a step names cannot be read.
-fn of(request: &Request<'_>, part: &Part) -> Result<Inputs> {
-    let Part::Steps { steps, last, .. } = part else {
-        return Err(Error::internal("configure runs steps"));
-    };
+fn inputs_of(request: &Request<'_>, steps: Range<usize>, last: bool) -> Result<Inputs> {
     let Request {
         resolved, digests, ..
     } = *request;
@@ -84,11 +87,11 @@ fn of(request: &Request<'_>, part: &Part) -> Result<Inputs> {
     inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs::variables(&mut inputs, &resolved.vars);
     inputs::secrets(&mut inputs, &recipe.secrets);
-    for index in steps.clone() {
+    for index in steps {
         let (name, each) = (format!("configure[{index}]"), &recipe.configure[index]);
         inputs::step(&mut inputs, resolved, &name, each, digests)?;
     }
-    if *last {
+    if last {
         for (index, each) in recipe.instance.iter().enumerate() {
             let name = format!("instance[{index}]");
             inputs::step(&mut inputs, resolved, &name, each, digests)?;

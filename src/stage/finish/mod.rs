@@ -12,7 +12,7 @@ use crate::recipe::types::Step;
 use crate::repository::gate::GateReport;
 use crate::scan::Subject;
 use crate::stage::check::{self, Basis};
-use crate::stage::plan::{Part, Request};
+use crate::stage::plan::{Part, Parts, Request};
 use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, inputs};
 use crate::store::inputs::Inputs;
@@ -52,7 +52,6 @@ pub const STAGE: Stage = Stage {
     secrets: true,
     below: "the sealed disk",
     parts,
-    inputs: depends_on,
     needs: |_, part| match part {
         Part::Target(target) if target.guests() > 0 => check::GUESTS,
         _ => &[],
@@ -61,11 +60,15 @@ pub const STAGE: Stage = Stage {
 };
 
 /// The targets that the recipe has and the command line wants.
-fn parts(request: &Request<'_>) -> Vec<Part> {
+fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
     let only = request.targets;
     let all = request.resolved.recipe.targets.wanted().into_iter();
     all.filter(|target| only.is_empty() || only.iter().any(|name| name == target.name))
-        .map(Part::Target)
+        .map(|target| {
+            let inputs = target.clone();
+            let inputs = move |request: &Request<'a>| depends_on(request, &inputs);
+            (Part::Target(target), Box::new(inputs) as _)
+        })
         .collect()
 }
 
@@ -73,10 +76,7 @@ fn parts(request: &Request<'_>) -> Vec<Part> {
 ///
 /// # Errors
 /// When a file that a step names cannot be read.
-fn depends_on(request: &Request<'_>, part: &Part) -> Result<Inputs> {
-    let Part::Target(target) = part else {
-        return Err(Error::internal("finish works for a target"));
-    };
+fn depends_on(request: &Request<'_>, target: &Wanted) -> Result<Inputs> {
     let Request {
         resolved, digests, ..
     } = *request;

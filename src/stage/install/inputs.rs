@@ -5,8 +5,8 @@ use super::virt_install;
 use crate::error::Result;
 use crate::pull::Pin;
 use crate::recipe::Resolved;
-use crate::recipe::types::{Base, ImageSource, Install, Media, MediaPlace, Recipe, VirtInstall};
-use crate::stage::plan::{Part, Request};
+use crate::recipe::types::{ImageSource, Install, Media, MediaPlace, VirtInstall};
+use crate::stage::plan::Request;
 use crate::store::digests::Digests;
 use crate::store::inputs::Inputs;
 use crate::yaml::beneath;
@@ -14,24 +14,15 @@ use crate::yaml::beneath;
 /// Grows when a published image comes out differently.
 const PUBLISHED: u32 = 1;
 
-/// Inputs of the stage.
+/// Inputs of a base system of its own.
 ///
 /// # Errors
 /// When a file that the recipe names cannot be read.
-pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
+pub(super) fn installed(request: &Request<'_>, install: &Install) -> Result<Inputs> {
     let Request {
-        resolved,
-        digests,
-        base,
-        ..
+        resolved, digests, ..
     } = *request;
     let recipe = &resolved.recipe;
-    let install = match base {
-        Base::Install(install) => install,
-        Base::Published(pin) => return Ok(published(recipe, pin)),
-        // It has no part of the stage.
-        Base::Layer(_) => return Ok(request.begin(&STAGE, VERSION)),
-    };
     let mut inputs = request.begin(&STAGE, VERSION);
     match install {
         Install::VirtInstall(method) => virt_install(&mut inputs, resolved, method, digests)?,
@@ -48,7 +39,8 @@ pub(super) fn of(request: &Request<'_>, _part: &Part) -> Result<Inputs> {
 }
 
 /// Inputs of getting a published image: all images on it share its result.
-fn published(recipe: &Recipe, pin: &Pin) -> Inputs {
+pub(super) fn published(request: &Request<'_>, pin: &Pin) -> Inputs {
+    let recipe = &request.resolved.recipe;
     let mut inputs = Inputs::new("published", PUBLISHED);
     inputs.value("from.image", &pin.named);
     inputs.value("from.channel", &pin.channel);

@@ -27,9 +27,9 @@ pub const STAGE: Stage = Stage {
     below: "",
     parts: |request| match request.base {
         Base::Layer(_) => vec![],
-        Base::Published(_) | Base::Install(_) => vec![Part::Whole],
+        Base::Published(pin) => Part::whole(move |request| Ok(inputs::published(request, pin))),
+        Base::Install(install) => Part::whole(move |request| inputs::installed(request, install)),
     },
-    inputs: inputs::of,
     needs: |resolved, _| match &resolved.base {
         Base::Install(Install::Bootstrap(_)) => &[Need::Disks, Need::Bootstrap],
         Base::Install(Install::VirtInstall(_)) => {
