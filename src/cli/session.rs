@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::{App, recipes};
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
+use crate::hypervisor::{Host, Settings};
 use crate::pipeline::Session;
 use crate::pipeline::pins::Pins;
 use crate::recipe::Config;
-use crate::stage::host::{Host, Settings};
 use crate::store::Store;
 use crate::store::digests::Digests;
 

@@ -17,12 +17,12 @@ pub mod status;
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
+use crate::hypervisor::Host;
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::run::{Run, Stop};
 use crate::recipe::types::Base;
 use crate::recipe::{Config, Repo};
-use crate::stage::host::Host;
 use crate::stage::plan::Plan;
 use crate::stage::seal::{self, Sealed};
 use crate::stage::{StageId, check, install, pack};

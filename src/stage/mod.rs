@@ -1,19 +1,14 @@
 //! The stages: each maps immutable inputs to one immutable output, in a private directory.
 
 pub mod check;
-pub mod companions;
 pub mod configure;
-pub mod declared;
 pub mod finish;
-pub mod host;
 mod inputs;
 pub mod install;
 pub mod pack;
 pub mod plan;
-pub mod provenance;
 pub mod publish;
 pub mod seal;
-pub mod seal_file;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -21,10 +16,10 @@ use std::path::{Path, PathBuf};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::host::qemu_img;
+use crate::hypervisor::Host;
 use crate::recipe::types::Recipe;
 use crate::recipe::{Config, Resolved};
 pub use crate::repository::Published;
-use crate::stage::host::Host;
 use crate::stage::seal::Sealed;
 use crate::store::files::Files;
 use crate::store::media::Media;

@@ -8,12 +8,13 @@ use crate::address::Mirror;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
-use crate::recipe::types::{Recipe, Step};
+use crate::recipe::types::{MachineId, Recipe};
 use crate::sbom::Contents;
 use crate::stage::configure::{Configured, luks_keys};
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::stage::plan::{Part, Request};
-use crate::stage::{Context, Stage, declared};
+use crate::stage::{Context, Stage};
+use crate::steps::{self, Step};
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::sysprep::{self, Declared, ImageIdentity, Seal, SealProgress};
@@ -97,9 +98,8 @@ fn depends_on(request: &Request<'_>) -> Result<Inputs> {
     inputs.value("seal.machine-id", recipe.seal.machine_id);
     inputs.value("mirrors.image", &recipe.mirrors.image);
     inputs.value("name", &recipe.name);
-    // What these declare or forbid changes what seal does.
-    inputs.value("targets.vagrant", recipe.targets.vagrant.is_some());
-    inputs.value("targets.ramdisk", recipe.targets.ramdisk.is_some());
+    inputs.value("accounts of targets", accounts(recipe).collect::<Vec<_>>());
+    inputs.value("labels itself", labels_itself(recipe));
     // What the steps declare is read again; the configured disk was made of it.
     let declaring = |step: &&Step| step.action.about().declares;
     for step in recipe.configure.iter().filter(declaring) {
@@ -166,7 +166,7 @@ impl Open {
                 declared,
                 files: &sources,
                 luks_keys: &self.keys,
-                relabel_at_boot: recipe.targets.ramdisk.is_none(),
+                relabel_at_boot: labels_itself(recipe),
                 ui: Some(context.ui),
             },
         )
@@ -188,7 +188,7 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     let disk = context.overlay_with(configured.entry(), sysprep::OVERLAY_CLUSTER)?;
     context.ui.step("opening the disk");
     let open = Open::of(context, &disk)?;
-    let declared = declared::all(recipe, &context.files.root(), &below.declared)?;
+    let declared = declared(recipe, &context.files.root(), &below.declared)?;
     context.ui.step("listing the packages");
     let mut contents = Contents::list(&open.guest, &open.os)?;
     let report = open.seal(context, &below.install, &declared)?;
@@ -213,6 +213,28 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
         os,
         note,
     })
+}
+
+/// What a recipe, whose key files are below `root`, declares together with those `below` it.
+fn declared(recipe: &Recipe, root: &Path, below: &Declared) -> Result<Declared> {
+    let mut declared = below.clone();
+    declared.add(steps::declared(&recipe.configure, root)?);
+    declared
+        .accounts
+        .extend(accounts(recipe).map(str::to_owned));
+    declared.first_boot = recipe.seal.machine_id == MachineId::Uninitialized;
+    Ok(declared)
+}
+
+/// The accounts that machines of the recipe's targets have.
+fn accounts(recipe: &Recipe) -> impl Iterator<Item = &'static str> {
+    let targets = recipe.targets.wanted().into_iter();
+    targets.filter_map(|target| target.account)
+}
+
+/// Whether the machines of all of the recipe's targets may label their files at the first boot.
+fn labels_itself(recipe: &Recipe) -> bool {
+    recipe.targets.wanted().iter().all(|target| target.writable)
 }
 
 /// What the finished image is told about package sources.

@@ -24,6 +24,9 @@ pub struct Declared {
 }
 
 impl Declared {
+    /// The end of the name of the file in which a published image tells what it declares.
+    pub const SUFFIX: &str = ".declared.json";
+
     /// Adds what another one declares.
     pub fn add(&mut self, other: Declared) {
         for (user, keys) in other.keys {

@@ -14,6 +14,7 @@
 mod accounts;
 mod allocated;
 mod ca_store;
+pub mod file;
 mod journals;
 mod list;
 mod locked;

@@ -35,6 +35,10 @@ pub struct Target {
     pub modules: Groups,
     /// Whether it reads the files of the image.
     pub reads: bool,
+    /// An account that its machines have, whose `authorized_keys` stays as it is.
+    pub account: Option<&'static str>,
+    /// Whether its machines keep what they write to their root, as one that labels itself has to.
+    pub writable: bool,
     /// Memory that making it needs, beside that of guests.
     pub memory: Size,
 }
@@ -51,6 +55,8 @@ impl Target {
             tools: &[Tool::QemuImg, Tool::Sfdisk],
             modules: &[],
             reads: true,
+            account: None,
+            writable: true,
             memory: Size::mib(256),
         }
     }

@@ -14,8 +14,8 @@ use clap::Subcommand;
 use super::App;
 use crate::error::{Context as _, Result};
 use crate::guest::Key;
+use crate::hypervisor::{Host, Settings};
 use crate::pipeline::clean;
-use crate::stage::host::{Host, Settings};
 use crate::store::Store;
 
 /// The arguments of `imgforge disk`.

@@ -7,7 +7,7 @@ use crate::cli::{App, disk, out};
 use crate::error::{Error, Result};
 use crate::host::diskfile::DiskFile;
 use crate::host::qemu_img::DiskFormat;
-use crate::stage::seal_file::{Job, seal_file};
+use crate::sysprep::file::{Job, seal_file};
 use crate::sysprep::{self, Declared};
 
 /// The arguments of `imgforge disk seal`.

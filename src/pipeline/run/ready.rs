@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::doctor::preflight;
 use crate::error::{Error, Result};
+use crate::hypervisor::{Host, Settings};
 use crate::pipeline::clean;
 use crate::recipe::Resolved;
 use crate::recipe::types::{Base, Install};
-use crate::stage::host::{Host, Settings};
 use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::{self, StageId};
 use crate::targets;

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use super::config::Config;
-use super::types::{Recipe, Step};
-use crate::steps;
+use super::types::Recipe;
+use crate::steps::{self, Step};
 use crate::units::Size;
 use crate::yaml::checker::{Checker, Role, Wants, at, bad_word};
 use crate::yaml::node::Node;

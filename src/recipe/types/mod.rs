@@ -13,15 +13,11 @@ use crate::index::Reference;
 use crate::machine::Machine;
 use crate::pack::{Filter, Profile};
 use crate::scan::Allow;
+use crate::steps::Step;
 use crate::targets::Targets;
 use crate::units::Span;
 
 pub use install::*;
-
-pub use crate::steps::{
-    Action, Ansible, CloudInit, Files, Manifest, PackageNames, Packages, Puppet, PuppetAgent,
-    Repository, Shell, Source, Step, System, User, Users, When,
-};
 
 /// One machine image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

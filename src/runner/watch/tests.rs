@@ -7,8 +7,8 @@ use super::*;
 use crate::console::SHOWN;
 use crate::host::accel::Accel;
 use crate::hypervisor::Counters;
-use crate::recipe::types::{Action, Step};
 use crate::runner::{Mode, Request};
+use crate::steps::{Action, Step};
 use crate::ui::{Event as UiEvent, Reporter, Ui};
 
 /// A guest that says what it is told to, when it is told to, then nothing. Its clock is its own.

@@ -10,9 +10,9 @@ use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::qemu_img;
 use crate::hypervisor::Boot;
-use crate::recipe::types::{Action, Shell, Step};
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
+use crate::steps::{Action, Shell, Step};
 
 /// Puts the runner into the overlay and says which network cards the guest's kernels drive.
 pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> {

@@ -7,11 +7,10 @@ use super::Basis;
 use crate::address::Mirror;
 use crate::error::Result;
 use crate::host::exec::Program;
-use crate::recipe::types::Step;
 use crate::scan::{Declared, Known, Subject};
 use crate::stage::seal::Sealed;
 use crate::stage::{Context, configure};
-use crate::steps;
+use crate::steps::{self, Step};
 use crate::store::Layer;
 
 /// Where a hash of a password belongs.

@@ -9,10 +9,10 @@ use super::*;
 use crate::hypervisor::Nic;
 use crate::hypervisor::Outcome;
 use crate::machine::Firmware;
-use crate::recipe::types::Step;
 use crate::runner::End;
 use crate::runner::drive::Finished;
 use crate::runner::{Job, Journal, Mode, Request};
+use crate::steps::Step;
 
 fn journal(facts: &[(&str, &str)]) -> Journal {
     let facts = facts

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::qemu_img;
-use crate::recipe::types::Step;
 use crate::repository::gate::GateReport;
 use crate::scan::Subject;
 use crate::stage::check::{self, Basis};
 use crate::stage::plan::{Part, Parts, Request};
 use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, inputs};
+use crate::steps::Step;
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::targets::{

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
 use crate::pull::{self, Output, Pin, Session};
-use crate::stage::{Context, declared};
+use crate::stage::Context;
 use crate::store::Store;
 use crate::sysprep::Declared;
 use crate::units::Size;
@@ -46,7 +46,7 @@ pub(super) fn run(
         client: &client,
         ui: context.ui.ui(),
     };
-    let declared = declared::published(&session, pin)?;
+    let declared = declared(&session, pin)?;
     let path = scratch.join("published.raw");
     let output = Output {
         path: &path,
@@ -69,4 +69,26 @@ pub(super) fn run(
     })?;
     installed.facts.osinfo.clone_from(&pin.image.osinfo);
     Ok((installed, declared))
+}
+
+/// What a published image declares; nothing where its repository does not tell.
+///
+/// # Errors
+/// When its signed record cannot be read, or has another digest of the file.
+fn declared(session: &Session<'_>, pin: &Pin) -> Result<Declared> {
+    // Only imgforge tells.
+    if pin.image.version.is_none() {
+        return Ok(Declared::default());
+    }
+    let options = pull::Options {
+        channel: pin.channel.as_deref(),
+        ..pull::Options::default()
+    };
+    let (named, image) = (&pin.named, &pin.image);
+    let Some(text) = pull::beside(session, named, &options, image, Declared::SUFFIX)? else {
+        return Ok(Declared::default());
+    };
+    serde_json::from_slice(&text).map_err(|cause| {
+        Error::gate(format!("what {named} declares cannot be understood")).cause(cause)
+    })
 }

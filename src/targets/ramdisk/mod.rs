@@ -34,6 +34,7 @@ use words::Names;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
+    writable: false,
     files: "`.vmlinuz`, `.initrd`, `.squashfs`; `.boot.ipxe`, `.grub.cfg`, `.SHA256SUMS`, `.ramdisk.json`",
     proven_by: "`unsquashfs`; the leftover scan; a boot without a disk, with the minimum of memory",
     tools: &[

@@ -8,7 +8,7 @@ use crate::host::accel::Accel;
 use crate::ui::StageUi;
 
 /// The account's name, which Vagrant expects.
-const NAME: &str = "vagrant";
+pub(super) const NAME: &str = "vagrant";
 
 /// Vagrant's public keys, whose other halves everybody has. Vagrant replaces them at the first
 /// `vagrant up`; versions before 2.4 know the first one only.

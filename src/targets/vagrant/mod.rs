@@ -37,6 +37,7 @@ pub(super) const TARGET: Target = Target {
     proven_by: "`qemu-img check`, `compare`; `tar`; in a recipe the leftover scan and two boots with a login",
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Supermin],
     modules: LIBVIRT,
+    account: Some(account::NAME),
     memory: Size::mib(1536),
     ..Target::new("vagrant", 3)
 };

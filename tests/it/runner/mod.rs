@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use imgforge::error::Result;
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::{Program, find};
-use imgforge::recipe::types::{Action, Files, Shell, Source, Step, When};
 use imgforge::runner::{Job, Journal, Mode, Request, protocol};
+use imgforge::steps::{Action, Files, Shell, Source, Step, When};
 use imgforge::units::Span;
 
 use crate::patience::HANG;

@@ -1,7 +1,7 @@
 //! SBOM and provenance, judged by the ecosystem's own libraries.
 
 use imgforge::git::RecipeCommit;
-use imgforge::stage::provenance::{self, File as Subject, Provenance, Stage};
+use imgforge::stage::publish::provenance::{self, File as Subject, Provenance, Stage};
 use imgforge::store::inputs::Inputs;
 
 use super::*;

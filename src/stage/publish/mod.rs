@@ -1,6 +1,11 @@
 //! Publish: the packed disk, with its gate's proof, into a signed repository.
 
+mod companions;
+pub mod provenance;
+
 use std::path::Path;
+
+use companions::Material;
 
 use crate::doctor::Need;
 use crate::error::{Error, Result};
@@ -12,7 +17,6 @@ use crate::recipe::types::Recipe;
 use crate::repository::manifest::{Origin, Recorded, StageRecord};
 use crate::repository::{Companion, Publication, Published, Repository, Stamp, State, place};
 use crate::stage::check::Checked;
-use crate::stage::companions::{self, Material};
 use crate::stage::install::BaseFacts;
 use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
+use super::{Connection, Options};
 use crate::error::Result;
 use crate::host::accel::{Accel, Setting};
-use crate::hypervisor::{self, Connection};
 use crate::mutex::Unpoisoned as _;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
@@ -115,7 +115,7 @@ impl Host {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
-        let connection = Connection::open(&hypervisor::Options {
+        let connection = Connection::open(&Options {
             uri,
             host_ports: &self.settings.host_ports,
             ledger,

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::provenance::{self, File, Provenance, Stage};
 use crate::address;
 use crate::error::Result;
 use crate::git::RecipeCommit;
@@ -10,9 +11,8 @@ use crate::repository::Companion;
 use crate::sbom::{Contents, cyclonedx};
 use crate::stage::pack::Packed;
 use crate::stage::plan::Plan;
-use crate::stage::provenance::{self, File, Provenance, Stage};
 use crate::stage::seal::Sealed;
-use crate::stage::{Artifact, OfSealed as _, declared};
+use crate::stage::{Artifact, OfSealed as _};
 use crate::store::{Layer, Store};
 use crate::sysprep::Declared;
 use crate::targets::gate;
@@ -64,7 +64,7 @@ pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
     }
     let mut byproducts = Vec::new();
     let declared =
-        declared(&material.sealed.facts().declared).map(|bytes| (declared::SUFFIX, bytes));
+        declared(&material.sealed.facts().declared).map(|bytes| (Declared::SUFFIX, bytes));
     for (end, bytes) in described(material).into_iter().chain(declared) {
         let name = format!("{stem}{end}");
         byproducts.push(File {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use super::{
+    Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress, allocated, empty_journals, seal,
+};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
@@ -13,7 +16,6 @@ use crate::host::exec::Program;
 use crate::host::outlet::{Outlet, Over};
 use crate::host::qemu_img::{self, DiskFormat, qemu_img};
 use crate::store::ledger::Ledger;
-use crate::sysprep::{self, Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress};
 use crate::ui::StageUi;
 
 /// What is sealed, and how.
@@ -104,8 +106,8 @@ fn in_scratch(job: &Job<'_>, scratch: &Path) -> Result<(PathBuf, SealProgress, S
     for warning in report.warnings() {
         job.ui.ui().warning(warning);
     }
-    let before = sysprep::allocated(disk.taken.path(), format)?;
-    let after = sysprep::allocated(&made, format)?;
+    let before = allocated(disk.taken.path(), format)?;
+    let after = allocated(&made, format)?;
     let note = report.note(before.saturating_sub(after));
     Ok((made, report, note))
 }
@@ -170,7 +172,7 @@ fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<SealProgress> 
     };
     let guest = Guestfs::launch_unlocked(&launch, job.luks_keys)?;
     let os = guest.mount_root()?;
-    let report = sysprep::seal(
+    let report = seal(
         &guest,
         &os,
         &Seal {
@@ -183,7 +185,7 @@ fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<SealProgress> 
             ui: Some(job.ui),
         },
     )?;
-    sysprep::empty_journals(&guest, &os)?;
+    empty_journals(&guest, &os)?;
     guest.close()?;
     Ok(report)
 }
