@@ -66,6 +66,28 @@ pub struct Drive<'a> {
     pub readonly: bool,
 }
 
+impl<'a> Drive<'a> {
+    /// One that is written to.
+    pub fn writable(path: &'a Path, format: &'a str) -> Self {
+        let readonly = false;
+        Drive {
+            path,
+            format,
+            readonly,
+        }
+    }
+
+    /// One that must not change.
+    pub fn readonly(path: &'a Path, format: &'a str) -> Self {
+        let readonly = true;
+        Drive {
+            path,
+            format,
+            readonly,
+        }
+    }
+}
+
 /// What a session is started with.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {

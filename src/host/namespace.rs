@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::exec::Program;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 
 /// Namespaces of root, and of an ordinary user.
 const OF_ROOT: &[&str] = &["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -30,6 +30,21 @@ pub fn as_guest_root(name: &'static str) -> Program {
         (OF_A_USER, hint)
     };
     Program::new(name).in_namespaces(namespaces).hint(hint)
+}
+
+/// What the files of a directory tree take on a disk, in bytes.
+///
+/// # Errors
+/// When one cannot be looked at.
+pub fn tree_size(tree: &Path) -> Result<u64> {
+    let printed = as_guest_root("du")
+        .args(["--summarize", "--block-size=1"])
+        .arg(tree)
+        .text()?;
+    let first = printed.split_whitespace().next();
+    first
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| Error::internal("du printed no size"))
 }
 
 /// Removes a directory tree, also one with files of the guest's users.

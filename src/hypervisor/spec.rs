@@ -52,6 +52,18 @@ pub struct Disk {
     pub readonly: bool,
 }
 
+impl Disk {
+    /// The qcow2 that a machine boots from.
+    pub fn system(path: impl Into<PathBuf>) -> Self {
+        Disk {
+            path: path.into(),
+            format: DiskFormat::Qcow2,
+            serial: None,
+            readonly: false,
+        }
+    }
+}
+
 /// A network card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
@@ -63,6 +75,16 @@ pub struct Nic {
     pub slot: Option<u8>,
     /// What the card is plugged into; absent: nothing that answers. The card has a link, and no DHCP.
     pub network: Option<Network>,
+}
+
+impl Nic {
+    /// The usual card, plugged into `network`.
+    pub fn on(network: &Network) -> Self {
+        Nic {
+            network: Some(network.clone()),
+            ..Nic::default()
+        }
+    }
 }
 
 impl Default for Nic {

@@ -6,7 +6,6 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::spec::{Boot, Spec};
-use crate::host::qemu_img::DiskFormat;
 use crate::machine::Network;
 use crate::xml;
 
@@ -103,26 +102,22 @@ pub fn disk_target(index: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::host::accel::Accel;
+    use crate::host::qemu_img::DiskFormat;
     use crate::hypervisor::spec::{Disk, Nic, OnReboot};
     use crate::machine::{Arch, Firmware};
     use crate::units::Size;
 
-    fn spec() -> Spec {
+    pub(crate) fn spec() -> Spec {
         Spec {
             name: "web-node".into(),
             memory: Size::gib(2),
             cpus: 2,
             arch: Arch::default(),
             firmware: Firmware::Bios,
-            disks: vec![Disk {
-                path: "/state/work/disk.qcow2".into(),
-                format: DiskFormat::Qcow2,
-                serial: None,
-                readonly: false,
-            }],
+            disks: vec![Disk::system("/state/work/disk.qcow2")],
             nics: vec![Nic::default()],
             relay: None,
             channels: vec!["org.imgforge.0".into()],
@@ -204,14 +199,8 @@ mod tests {
                 slot: Some(9),
                 network: Some(Network::User),
             },
-            Nic {
-                network: Some(Network::Bridge("br0".into())),
-                ..Nic::default()
-            },
-            Nic {
-                network: Some(Network::Named("default".into())),
-                ..Nic::default()
-            },
+            Nic::on(&Network::Bridge("br0".into())),
+            Nic::on(&Network::Named("default".into())),
         ];
         spec.disks.push(Disk {
             path: "/seed & <co>.img".into(),

@@ -16,7 +16,6 @@ use crate::console::unlock::{Answer, Unlock};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
-use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::{CLUSTER, overlay};
 use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
@@ -100,14 +99,9 @@ fn find(session: &Session, plan: &Plan, stage: Option<&str>) -> Result<PathBuf> 
 
 /// Opens encrypted volumes with the recipe's secrets, as its stages do.
 fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
-    let drives = [Drive {
-        path: disk,
-        format: "qcow2",
-        readonly: false,
-    }];
     let accel = session.host.accel()?;
     let launch = Launch {
-        drives: &drives,
+        drives: &[Drive::writable(disk, "qcow2")],
         accel,
         ui: None,
     };
@@ -141,16 +135,8 @@ fn spec(session: &Session, plan: &Plan, disk: PathBuf) -> Result<Spec> {
         cpus: machine.cpus,
         arch: machine.arch,
         firmware: machine.firmware,
-        disks: vec![Disk {
-            path: disk,
-            format: DiskFormat::Qcow2,
-            serial: None,
-            readonly: false,
-        }],
-        nics: vec![Nic {
-            network: Some(machine.network.clone()),
-            ..Nic::default()
-        }],
+        disks: vec![Disk::system(disk)],
+        nics: vec![Nic::on(&machine.network)],
         relay: None,
         channels: vec![],
         boot: Boot::Disk,

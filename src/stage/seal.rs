@@ -121,13 +121,8 @@ pub(super) struct Open {
 impl Open {
     /// Opens the qcow2 overlay `disk`.
     pub(super) fn of(context: &Context<'_>, disk: &Path) -> Result<Open> {
-        let drives = [Drive {
-            path: disk,
-            format: "qcow2",
-            readonly: false,
-        }];
         let launch = Launch {
-            drives: &drives,
+            drives: &[Drive::writable(disk, "qcow2")],
             accel: context.host.accel()?,
             ui: Some(context.ui),
         };

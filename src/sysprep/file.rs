@@ -159,14 +159,9 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<SealProgress
 }
 
 fn in_session(job: &Job<'_>, path: &Path, format: &str) -> Result<SealProgress> {
-    let drives = [Drive {
-        path,
-        format,
-        readonly: false,
-    }];
     job.ui.step("opening the disk");
     let launch = Launch {
-        drives: &drives,
+        drives: &[Drive::writable(path, format)],
         accel: job.accel,
         ui: Some(job.ui),
     };

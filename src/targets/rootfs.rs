@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter, Write};
 
-use super::tree::{Kind, Node, Tree};
+use super::tree::{Kind, NO_INODE, Node, Tree};
 use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 
@@ -53,9 +53,6 @@ pub(super) fn piped<T>(
         Ok(read)
     })
 }
-
-/// The inode of a file that is not on the disk.
-pub(super) const NO_INODE: (u32, u64) = (u32::MAX, 0);
 
 fn member<W: Write>(
     archive: &mut tar::Builder<W>,

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::docker::{Layer, run, scanned, shell, strip, tell_holes, write_layer};
-use super::rootfs::NO_INODE;
-use super::tree::{Content, Kind, Node, Tree};
+use super::tree::{Content, Kind, NO_INODE, Node, Tree};
 use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
@@ -108,18 +107,7 @@ fn without_root(shadow: &str) -> String {
 
 fn add(nodes: &mut Vec<Node>, path: &str, text: &str) {
     nodes.retain(|node| node.path != path.as_bytes());
-    nodes.push(Node {
-        path: path.as_bytes().to_vec(),
-        kind: Kind::File,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        mtime: 0,
-        size: text.len() as u64,
-        inode: NO_INODE,
-        xattrs: [].into(),
-        content: Content::Bytes(text.as_bytes().to_vec()),
-    });
+    nodes.push(Node::made(path, Kind::File, 0o644, text));
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::digest::Key;
 use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::host::namespace::{as_guest_root, remove_tree};
+use crate::host::namespace::{as_guest_root, remove_tree, tree_size};
 use crate::machine::Arch;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
@@ -325,15 +325,7 @@ fn stdlib(tree: &Path) -> Result<String> {
 
 /// An ext4 file system that is never written: without a journal, without room.
 fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
-    let printed = as_guest_root("du")
-        .args(["--summarize", "--block-size=1M"])
-        .arg(tree)
-        .text()?;
-    let used = printed
-        .split_whitespace()
-        .next()
-        .and_then(|n| n.parse::<u64>().ok());
-    let used = used.ok_or_else(|| Error::internal("du printed no size"))?;
+    let used = tree_size(tree)?.div_ceil(1 << 20);
     as_guest_root("mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-L", "imgforge-tools", "-m", "0"])
         .args([

@@ -35,11 +35,7 @@ fn break_copies(world: &World) {
         let copy = Program::new("cp").args(["--sparse=always"]);
         copy.arg(world.path("base.raw")).arg(disk).run().unwrap();
     }
-    let drives = disks.each_ref().map(|path| Drive {
-        path,
-        format: "raw",
-        readonly: false,
-    });
+    let drives = disks.each_ref().map(|path| Drive::writable(path, "raw"));
     let guest = slots::launch(&Launch {
         drives: &drives,
         accel: Setting::Auto.choose().accel,
@@ -220,13 +216,8 @@ fn below(disk: &Path) -> Vec<String> {
 /// Puts a leftover into the image `unit`.
 fn leave_a_password(world: &World) {
     let disk = world.path("unit.raw");
-    let drives = [Drive {
-        path: &disk,
-        format: "raw",
-        readonly: false,
-    }];
     let guest = slots::launch(&Launch {
-        drives: &drives,
+        drives: &[Drive::writable(&disk, "raw")],
         accel: Setting::Auto.choose().accel,
         ui: None,
     })

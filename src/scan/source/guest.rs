@@ -19,13 +19,8 @@ pub(super) fn read(
     host: &Host<'_>,
 ) -> Result<()> {
     host.ui.step("opening the disk in an appliance");
-    let drives = [Drive {
-        path: raw,
-        format: "raw",
-        readonly: true,
-    }];
     let launch = Launch {
-        drives: &drives,
+        drives: &[Drive::readonly(raw, "raw")],
         accel: host.accel,
         ui: Some(host.ui),
     };

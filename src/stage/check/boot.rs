@@ -17,13 +17,8 @@ use crate::steps::{Action, Shell, Step};
 /// Puts the runner into the overlay and says which network cards the guest's kernels drive.
 pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> {
     gate.ui.step("putting the runner into a throw-away overlay");
-    let drives = [Drive {
-        path: disk,
-        format: "qcow2",
-        readonly: false,
-    }];
     let launch = Launch {
-        drives: &drives,
+        drives: &[Drive::writable(disk, "qcow2")],
         accel: gate.accel,
         ui: Some(gate.ui),
     };

@@ -12,7 +12,6 @@ use crate::stage::seal::Sealed;
 use crate::stage::{Context, OfSealed, Stage, configure};
 use crate::steps::grow;
 use crate::store::{Facts, Layer, Store};
-use crate::targets;
 use crate::units::Size;
 
 /// How much larger the clones' disks are where the root grows with them.

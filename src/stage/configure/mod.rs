@@ -45,13 +45,8 @@ fn prepare(
     work: &Work<'_>,
 ) -> Result<String> {
     ui.step("putting the runner into the disk");
-    let drives = [Drive {
-        path: disk,
-        format: "qcow2",
-        readonly: false,
-    }];
     let launch = Launch {
-        drives: &drives,
+        drives: &[Drive::writable(disk, "qcow2")],
         accel,
         ui: Some(ui),
     };
@@ -206,10 +201,7 @@ fn machine<'a>(
         cpus: recipe.machine.cpus,
         arch: recipe.machine.arch,
         firmware: recipe.machine.firmware,
-        nics: vec![Nic {
-            network: Some(recipe.machine.network.clone()),
-            ..Nic::default()
-        }],
+        nics: vec![Nic::on(&recipe.machine.network)],
         more: vec![],
         passphrase: passphrase(recipe, &context.resolved.root),
         scratch,

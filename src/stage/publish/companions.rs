@@ -22,30 +22,30 @@ const BUILDER: &str = "urn:imgforge:builder";
 
 /// What the companions are made of.
 #[derive(Debug)]
-pub struct Material<'a> {
+pub(super) struct Material<'a> {
     /// What the image was made by.
-    pub plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// The sealed disk.
-    pub sealed: &'a Layer<Sealed>,
+    pub(super) sealed: &'a Layer<Sealed>,
     /// The compressed one.
-    pub packed: &'a Packed,
+    pub(super) packed: &'a Packed,
     /// What was made of it for targets.
-    pub artifacts: &'a [Artifact],
+    pub(super) artifacts: &'a [Artifact],
     /// Where the stages' results are.
-    pub store: &'a Store,
+    pub(super) store: &'a Store,
     /// The recipe repository's commit.
-    pub source: Option<&'a RecipeCommit>,
+    pub(super) source: Option<&'a RecipeCommit>,
     /// Who builds, as a URI.
-    pub builder: Option<&'a str>,
+    pub(super) builder: Option<&'a str>,
     /// Architecture in the kernel's spelling.
-    pub arch: &'a str,
+    pub(super) arch: &'a str,
 }
 
 /// Makes the companions of a publication. Equal material gives equal bytes.
 ///
 /// # Errors
 /// When an artifact cannot be read, or has not passed its gate.
-pub fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
+pub(super) fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
     let packed = material.packed;
     let stem = format!("{}-{}", material.plan.image(), material.plan.version());
     let mut companions = Vec::new();

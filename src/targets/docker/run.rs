@@ -77,11 +77,7 @@ fn unpack(layer: &Path, how: Layer, disk: &Path) -> Result<()> {
 fn run(site: &TargetContext<'_>, disk: &Path, config: &Value) -> Result<()> {
     let (command, user) = wanted(&config["config"]);
     let launch = Launch {
-        drives: &[Drive {
-            path: disk,
-            format: "raw",
-            readonly: true,
-        }],
+        drives: &[Drive::readonly(disk, "raw")],
         accel: site.source.accel(),
         ui: Some(site.ui),
     };

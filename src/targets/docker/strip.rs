@@ -1,7 +1,6 @@
 //! What a container must not have of a machine: the files, and what takes their place.
 
-use crate::targets::rootfs::NO_INODE;
-use crate::targets::tree::{Content, Kind, Node};
+use crate::targets::tree::{Content, Kind, NO_INODE, Node};
 
 /// Directories of which only the directory itself stays.
 const EMPTIED: &[&str] = &[
@@ -129,18 +128,7 @@ fn stays(node: &Node) -> bool {
 }
 
 fn mask(path: &str) -> Node {
-    Node {
-        path: path.as_bytes().to_vec(),
-        kind: Kind::Link(b"/dev/null".to_vec()),
-        mode: 0o777,
-        uid: 0,
-        gid: 0,
-        mtime: 0,
-        size: 0,
-        inode: NO_INODE,
-        xattrs: [].into(),
-        content: Content::Bytes(vec![]),
-    }
+    Node::made(path, Kind::Link(b"/dev/null".to_vec()), 0o777, "")
 }
 
 #[cfg(test)]

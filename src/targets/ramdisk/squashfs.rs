@@ -8,8 +8,8 @@ use super::kernel::Kernel;
 use crate::error::{Context as _, Error, Result};
 use crate::fstab;
 use crate::host::exec::Program;
-use crate::targets::rootfs::{self, NO_INODE};
-use crate::targets::tree::{Content, Kind, Node, Tree};
+use crate::targets::rootfs;
+use crate::targets::tree::{Kind, Node, Tree};
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::ui::StageUi;
 
@@ -56,7 +56,7 @@ pub(super) fn nodes(
         !gone && node.kind != Kind::Special && kernel.keeps(path)
     };
     let mut kept: Vec<Node> = tree.nodes.iter().filter(stays).cloned().collect();
-    kept.push(made("etc/fstab", Kind::File, 0o644, own_fstab(state)));
+    kept.push(Node::made("etc/fstab", Kind::File, 0o644, own_fstab(state)));
     let to = state
         .map(|state| state.to.trim_matches('/'))
         .unwrap_or_default();
@@ -64,7 +64,7 @@ pub(super) fn nodes(
     for dir in needed.iter().flat_map(|dir| parents(dir)) {
         if !kept.iter().any(|node| node.path == dir.as_bytes()) {
             let mode = if dir == "tmp" { 0o1777 } else { 0o755 };
-            kept.push(made(dir, Kind::Directory, mode, String::new()));
+            kept.push(Node::made(dir, Kind::Directory, mode, ""));
         }
     }
     kept.sort_by(|a, b| a.path.cmp(&b.path));
@@ -88,21 +88,6 @@ fn parents(path: &str) -> impl Iterator<Item = &str> {
         .map(|(at, _)| at)
         .chain([path.len()]);
     ends.map(|end| &path[..end]).filter(|path| !path.is_empty())
-}
-
-fn made(path: &str, kind: Kind, mode: u32, text: String) -> Node {
-    Node {
-        path: path.as_bytes().to_vec(),
-        kind,
-        mode,
-        uid: 0,
-        gid: 0,
-        mtime: 0,
-        size: text.len() as u64,
-        inode: NO_INODE,
-        xattrs: [].into(),
-        content: Content::Bytes(text.into_bytes()),
-    }
 }
 
 /// A machine without the disk for state boots all the same.
@@ -264,9 +249,9 @@ mod tests {
             [&[2, 0, 0, 0][..], &entries.concat()].concat()
         };
         let mut nodes = vec![
-            made("var/log/journal", Kind::Directory, 0o2775, String::new()),
-            made("srv/plain", Kind::File, 0o664, String::new()),
-            made("srv/shared", Kind::Directory, 0o770, String::new()),
+            Node::made("var/log/journal", Kind::Directory, 0o2775, ""),
+            Node::made("srv/plain", Kind::File, 0o664, ""),
+            Node::made("srv/shared", Kind::Directory, 0o770, ""),
         ];
         nodes[0].xattrs.insert(LISTS[0].into(), list(5));
         nodes[2].xattrs.insert(LISTS[1].into(), list(0));
@@ -284,9 +269,10 @@ mod tests {
     /// The root is the archive's, nothing tells of the run, and nothing is dropped in silence.
     #[test]
     fn the_root_is_the_disks_and_two_runs_give_equal_bytes() {
-        let mut root = made("", Kind::Directory, 0o1750, String::new());
+        let mut root = Node::made("", Kind::Directory, 0o1750, "");
         root.mtime = 1_600_000_000;
-        let files = (0..300).map(|n| made(&format!("f{n:03}"), Kind::File, 0o640, "x".repeat(n)));
+        let files =
+            (0..300).map(|n| Node::made(&format!("f{n:03}"), Kind::File, 0o640, "x".repeat(n)));
         let nodes: Vec<Node> = std::iter::once(root).chain(files).collect();
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::empty();

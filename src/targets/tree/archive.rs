@@ -11,7 +11,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::qemu_img;
 use crate::host::space::Frugal;
-use crate::targets::{self, SystemDisk};
+use crate::targets::SystemDisk;
 use crate::ui::StageUi;
 use crate::units::Size;
 
@@ -25,13 +25,8 @@ const XATTR: &str = "SCHILY.xattr.";
 pub(super) fn read(source: &SystemDisk, scratch: &Path, ui: &StageUi) -> Result<Tree> {
     let path = scratch.join("tree.tar");
     ui.step("opening the disk");
-    let drives = [Drive {
-        path: source.disk(),
-        format: source.format(),
-        readonly: true,
-    }];
     let guest = Guestfs::launch(&Launch {
-        drives: &drives,
+        drives: &[Drive::readonly(source.disk(), source.format())],
         accel: source.accel(),
         ui: Some(ui),
     })?;

@@ -84,6 +84,28 @@ pub(crate) struct Node {
     pub(crate) content: Content,
 }
 
+/// The inode of a file that is not on the disk.
+pub(super) const NO_INODE: (u32, u64) = (u32::MAX, 0);
+
+impl Node {
+    /// A file of root's that is not on the disk, with these bytes.
+    pub(super) fn made(path: &str, kind: Kind, mode: u32, bytes: impl Into<Vec<u8>>) -> Node {
+        let bytes = bytes.into();
+        Node {
+            path: path.as_bytes().to_vec(),
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            size: bytes.len() as u64,
+            inode: NO_INODE,
+            xattrs: BTreeMap::new(),
+            content: Content::Bytes(bytes),
+        }
+    }
+}
+
 /// All files of an image, sorted by path.
 #[derive(Debug)]
 pub(crate) struct Tree {

@@ -36,13 +36,8 @@ const LABELS: &str = "/etc/selinux/targeted/contexts/files/file_contexts";
 /// Adds the account, its keys and rights to the qcow2 disk.
 pub(super) fn add(disk: &std::path::Path, accel: Accel, ui: &StageUi) -> Result<()> {
     ui.step("adding the account `vagrant`");
-    let drives = [Drive {
-        path: disk,
-        format: "qcow2",
-        readonly: false,
-    }];
     let guest = Guestfs::launch(&Launch {
-        drives: &drives,
+        drives: &[Drive::writable(disk, "qcow2")],
         accel,
         ui: Some(ui),
     })?;

@@ -227,11 +227,7 @@ fn volumes_that_imgforge_does_not_read_itself_are_read_or_refused() {
 }
 
 fn appliance(disk: &Path) -> Guestfs {
-    let drives = &[Drive {
-        path: disk,
-        format: "raw",
-        readonly: false,
-    }];
+    let drives = &[Drive::writable(disk, "raw")];
     let launch = Launch {
         drives,
         accel: imgforge::host::accel::Accel::Tcg,

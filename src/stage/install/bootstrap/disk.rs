@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{GuestTree, Program};
-use crate::host::namespace::as_guest_root;
+use crate::host::namespace::{as_guest_root, tree_size};
 use crate::units::Size;
 
 use super::{SMALLEST, system, too_small};
@@ -122,15 +122,7 @@ pub(super) fn partition(raw: &Path, layout: &Layout) -> Result<()> {
 
 /// Checks that the tree fits, with room to work in.
 pub(super) fn check_fit(tree: &GuestTree, layout: &Layout) -> Result<()> {
-    let printed = as_guest_root("du")
-        .args(["--summarize", "--block-size=1"])
-        .arg(tree.data())
-        .text()?;
-    let used = printed
-        .split_whitespace()
-        .next()
-        .and_then(|n| n.parse::<u64>().ok());
-    let used = used.ok_or_else(|| Error::internal("du printed no size"))?;
+    let used = tree_size(tree.data())?;
     // Inode tables and the journal take about 3 %; the configuration needs some room of its own.
     let needed = used + used / 4 + (192 << 20);
     if needed <= layout.root_bytes() {

@@ -2,31 +2,15 @@
 
 use super::*;
 use crate::host::accel::Accel;
-use crate::host::qemu_img::DiskFormat;
-use crate::hypervisor::{Boot, Disk, OnReboot};
-use crate::machine::{Arch, Firmware};
-use crate::units::Size;
+use crate::hypervisor::OnReboot;
+use crate::machine::Firmware;
 
 fn spec() -> Spec {
     Spec {
         name: "install".into(),
-        memory: Size::gib(2),
-        cpus: 2,
-        arch: Arch::default(),
-        firmware: Firmware::Bios,
-        disks: vec![Disk {
-            path: "/state/work/disk.qcow2".into(),
-            format: DiskFormat::Qcow2,
-            serial: None,
-            readonly: false,
-        }],
-        nics: vec![Nic::default()],
-        relay: None,
-        channels: vec!["org.imgforge.0".into()],
-        boot: Boot::Disk,
-        accel: Accel::Tcg,
         console_log: None,
         on_reboot: OnReboot::Destroy,
+        ..crate::hypervisor::xml::tests::spec()
     }
 }
 

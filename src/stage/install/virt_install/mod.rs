@@ -34,7 +34,6 @@ use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
-use crate::host::qemu_img::DiskFormat;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
@@ -250,16 +249,8 @@ impl<'a> Work<'a> {
             cpus: machine.cpus,
             arch: machine.arch,
             firmware: machine.firmware,
-            disks: vec![Disk {
-                path: self.disk.to_owned(),
-                format: DiskFormat::Qcow2,
-                serial: None,
-                readonly: false,
-            }],
-            nics: vec![Nic {
-                network: Some(machine.network.clone()),
-                ..Nic::default()
-            }],
+            disks: vec![Disk::system(self.disk)],
+            nics: vec![Nic::on(&machine.network)],
             relay: relay.port(),
             channels: vec![EVENTS_PORT.into()],
             // virt-install chooses what is booted.
@@ -319,13 +310,8 @@ impl<'a> Work<'a> {
     /// what was installed.
     fn prove(&self) -> Result<BaseFacts> {
         self.context.ui.step("checking the new disk");
-        let drives = [Drive {
-            path: self.disk,
-            format: "qcow2",
-            readonly: false,
-        }];
         let launch = Launch {
-            drives: &drives,
+            drives: &[Drive::writable(self.disk, "qcow2")],
             accel: self.context.host.accel()?,
             ui: Some(self.context.ui),
         };
