@@ -59,6 +59,10 @@ pub struct Operation {
 /// The work of an operation.
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
+    /// Removes these files and trees, see [`GuestRoot::remove`].
+    Remove(&'static [&'static str]),
+    /// Removes what these match but for directories, see [`GuestRoot::remove_files`].
+    RemoveFiles(&'static [&'static str]),
     /// On the mounted file systems.
     Files(for<'s, 'g> fn(&'s mut GuestRoot<'g>) -> Result<()>),
     /// On the disks, after all others and while nothing is mounted.

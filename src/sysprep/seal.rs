@@ -107,10 +107,17 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
     }
     let mut site = GuestRoot::new(guest, os, seal.declared, seal.luks_keys)?;
     for (done, operation) in seal.operations.iter().enumerate() {
-        if let Run::Files(run) = operation.run {
-            announce(seal, operation, done)?;
-            run(&mut site).doing(|| format!("the operation {}", operation.name))?;
+        if matches!(operation.run, Run::Devices(_)) {
+            continue;
         }
+        announce(seal, operation, done)?;
+        let run = match operation.run {
+            Run::Remove(patterns) => site.remove(patterns),
+            Run::RemoveFiles(patterns) => site.remove_files(patterns),
+            Run::Files(run) => run(&mut site),
+            Run::Devices(_) => Ok(()),
+        };
+        run.doing(|| format!("the operation {}", operation.name))?;
     }
     ca_store::update(&mut site)?;
     for (path, content) in seal.files {

@@ -1,7 +1,6 @@
 //! Removes what `apt-get update` downloads, in `/var/lib/apt/lists`.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the package lists of apt",
     default: false,
     doc: "Removes what `apt-get update` downloads, in `/var/lib/apt/lists`. Off by default: a machine without network could then not even search for packages.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/lib/apt/lists/*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

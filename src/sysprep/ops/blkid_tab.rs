@@ -1,7 +1,6 @@
 //! Removes the caches of blkid(8), which name the build's disks.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the cache of block devices",
     default: true,
     doc: "Removes the caches of blkid(8), which name the build's disks.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -24,7 +23,3 @@ const PATHS: &[&str] = &[
     "/dev/.blkid.tab",
     "/dev/.blkid.tab.old",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

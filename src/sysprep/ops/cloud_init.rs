@@ -1,8 +1,7 @@
 //! Removes cloud-init's state of the build machine, its logs and the network configuration that
 //! it wrote, so that it treats every clone as new.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Make cloud-init start anew",
     default: true,
     doc: "Removes cloud-init's state of the build machine, its logs and the network configuration that it wrote, so that it treats every clone as new. A seed in the image stays.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -32,7 +31,3 @@ const PATHS: &[&str] = &[
     "/etc/ssh/sshd_config.d/50-cloud-init.conf",
     "/etc/udev/rules.d/70-persistent-net.rules",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

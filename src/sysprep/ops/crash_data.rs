@@ -1,7 +1,6 @@
 //! Removes kernel dumps and core dumps.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove crash dumps",
     default: true,
     doc: "Removes kernel dumps and core dumps.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -18,7 +17,3 @@ const PATHS: &[&str] = &[
     "/var/lib/systemd/coredump/*",
     "/var/lib/systemd/pstore/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

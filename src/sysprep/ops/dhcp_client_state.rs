@@ -1,8 +1,7 @@
 //! Removes leases and client identities of dhclient and dhcpcd, so that clones ask for
 //! addresses of their own.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of DHCP clients",
     default: true,
     doc: "Removes leases and client identities of dhclient and dhcpcd, so that clones ask for addresses of their own.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -21,7 +20,3 @@ const PATHS: &[&str] = &[
     "/etc/dhcpcd.duid",
     "/etc/dhcpcd.secret",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

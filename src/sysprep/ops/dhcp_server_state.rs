@@ -1,7 +1,6 @@
 //! Removes the leases that a DHCP server gave out.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the leases of a DHCP server",
     default: true,
     doc: "Removes the leases that a DHCP server gave out.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/lib/dhcpd/*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes what the mail server Dovecot generated.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of Dovecot",
     default: true,
     doc: "Removes what the mail server Dovecot generated.",
-    run: Run::Files(run),
+    run: Run::RemoveFiles(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/lib/dovecot/*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove_files(PATHS)
-}

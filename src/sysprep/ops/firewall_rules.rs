@@ -1,8 +1,7 @@
 //! Removes `/etc/sysconfig/iptables` and the zones and services of firewalld that were changed.
 //! Off by default, as it may open a machine to the network.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the rules of the firewall",
     default: false,
     doc: "Removes `/etc/sysconfig/iptables` and the zones and services of firewalld that were changed. Off by default, as it may open a machine to the network.",
-    run: Run::Files(run),
+    run: Run::RemoveFiles(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -18,7 +17,3 @@ const PATHS: &[&str] = &[
     "/etc/firewalld/services/*",
     "/etc/firewalld/zones/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove_files(PATHS)
-}

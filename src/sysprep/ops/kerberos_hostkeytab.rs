@@ -1,7 +1,6 @@
 //! Removes `/etc/krb5.keytab`.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the Kerberos host keys",
     default: true,
     doc: "Removes `/etc/krb5.keytab`.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/etc/krb5.keytab"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the mail that local programs sent to users.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove mail",
     default: true,
     doc: "Removes the mail that local programs sent to users.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/spool/mail/*", "/var/mail/*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,8 +1,7 @@
 //! Removes leases, seen networks and the host key of NetworkManager, and what systemd-networkd
 //! keeps.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the memory of network managers",
     default: true,
     doc: "Removes leases, seen networks and the host key of NetworkManager, and what systemd-networkd keeps.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -22,7 +21,3 @@ const PATHS: &[&str] = &[
     "/var/lib/systemd/network/*",
     "/var/lib/netplan/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

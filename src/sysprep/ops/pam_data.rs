@@ -1,7 +1,6 @@
 //! Removes failed logins and console locks.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state of PAM",
     default: true,
     doc: "Removes failed logins and console locks.",
-    run: Run::Files(run),
+    run: Run::RemoveFiles(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -21,7 +20,3 @@ const PATHS: &[&str] = &[
     "/run/sepermit/*",
     "/var/lib/faillock/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove_files(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the backups of the user database",
     default: true,
     doc: "Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -20,7 +19,3 @@ const PATHS: &[&str] = &[
     "/etc/subgid-",
     "/etc/subuid-",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,8 +1,7 @@
 //! Removes the agent's certificates, its state and its logs, so that every machine asks for a
 //! certificate of its own.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the state and certificates of Puppet",
     default: true,
     doc: "Removes the agent's certificates, its state and its logs, so that every machine asks for a certificate of its own.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -22,7 +21,3 @@ const PATHS: &[&str] = &[
     "/etc/puppetlabs/puppet/ssl/*",
     "/etc/puppet/ssl/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

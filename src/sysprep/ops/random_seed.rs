@@ -1,8 +1,7 @@
 //! Removes the seeds that would give clones equal random numbers, and the secret with which
 //! systemd encrypts credentials.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove random seeds",
     default: true,
     doc: "Removes the seeds that would give clones equal random numbers, and the secret with which systemd encrypts credentials.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -25,7 +24,3 @@ const PATHS: &[&str] = &[
     "/efi/loader/random-seed",
     "/root/.rnd",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the certificates of subscription-manager.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the registration with Red Hat",
     default: true,
     doc: "Removes the certificates of subscription-manager.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -17,7 +16,3 @@ const PATHS: &[&str] = &[
     "/etc/pki/entitlement/*",
     "/var/lib/rhsm/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the identity of the older Red Hat Network client.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,14 +8,10 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the registration with RHN",
     default: true,
     doc: "Removes the identity of the older Red Hat Network client.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
     "/etc/sysconfig/rhn/systemid",
     "/etc/sysconfig/rhn/osad-auth.conf",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

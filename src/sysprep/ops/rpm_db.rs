@@ -1,7 +1,6 @@
 //! Removes what belongs to the host that last opened the database; rpm makes it anew.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the lock files of the RPM database",
     default: true,
     doc: "Removes what belongs to the host that last opened the database; rpm makes it anew.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/lib/rpm/__db.*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes what configured the guest at its first boot.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove imgforge's runner",
     default: true,
     doc: "Removes what configured the guest at its first boot. Steps that the recipe wants at the first boot of every machine stay.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -29,7 +28,3 @@ const PATHS: &[&str] = &[
     "/etc/systemd/system/*.service.d/zz-imgforge.conf",
     "/etc/needrestart/conf.d/zz-imgforge.conf",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the server's identity and secrets.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the databases and logs of Samba",
     default: true,
     doc: "Removes the server's identity and secrets.",
-    run: Run::Files(run),
+    run: Run::RemoveFiles(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -19,7 +18,3 @@ const PATHS: &[&str] = &[
     "/var/lib/samba/*/*",
     "/var/cache/samba/*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove_files(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the UUID of the hardware profiler.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the identity of Smolt",
     default: true,
     doc: "Removes the UUID of the hardware profiler.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -17,7 +16,3 @@ const PATHS: &[&str] = &[
     "/etc/smolt/uuid",
     "/etc/smolt/hw-uuid",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

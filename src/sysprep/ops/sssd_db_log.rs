@@ -1,7 +1,6 @@
 //! Removes cached identities and credentials.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the databases and logs of SSSD",
     default: true,
     doc: "Removes cached identities and credentials.",
-    run: Run::Files(run),
+    run: Run::RemoveFiles(PATHS),
 };
 
 const PATHS: &[&str] = &["/var/log/sssd/*", "/var/lib/sss/db/*"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove_files(PATHS)
-}

@@ -1,8 +1,7 @@
 //! Removes the token and the credentials of an attached Ubuntu Pro machine, and the package
 //! sources that need them. Machines made from the image attach with a token of their own.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -10,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Detach from Ubuntu Pro",
     default: true,
     doc: "Removes the token and the credentials of an attached Ubuntu Pro machine, and the package sources that need them. Machines made from the image attach with a token of their own.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -29,7 +28,3 @@ const PATHS: &[&str] = &[
     "/etc/apt/sources.list.d/ubuntu-usg.*",
     "/etc/apt/sources.list.d/ubuntu-anbox-cloud.*",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes the rules that tie `eth0` to the build's network card.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,11 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the fixed names of network cards",
     default: true,
     doc: "Removes the rules that tie `eth0` to the build's network card.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &["/etc/udev/rules.d/*-persistent-net.rules"];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}

@@ -1,7 +1,6 @@
 //! Removes `.zsh_history` and `.zhistory` of root and of every user in `/home`.
 
-use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{Operation, Run};
 
 /// The table's entry.
 pub(super) static OPERATION: Operation = Operation {
@@ -9,7 +8,7 @@ pub(super) static OPERATION: Operation = Operation {
     heading: "Remove the history of zsh",
     default: true,
     doc: "Removes `.zsh_history` and `.zhistory` of root and of every user in `/home`.",
-    run: Run::Files(run),
+    run: Run::Remove(PATHS),
 };
 
 const PATHS: &[&str] = &[
@@ -18,7 +17,3 @@ const PATHS: &[&str] = &[
     "/home/*/.zsh_history",
     "/home/*/.zhistory",
 ];
-
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)
-}
