@@ -50,17 +50,44 @@ pub(super) struct Location {
 }
 
 /// A search through one content and what is packed in it.
+#[derive(Clone, Copy)]
 pub(super) struct Search<'s> {
     pub(super) finder: &'s Finder,
     /// Rules that are not asked.
     pub(super) skip: &'s [usize],
     /// How many bytes are held at most, of all that is packed in each other.
     pub(super) most: u64,
+    /// How often something packed may still be in the content.
+    pub(super) depth: u32,
+    /// What the content is called where it is not the file itself: the archives that it is in, and its
+    /// name, each with `: ` behind it.
+    pub(super) member: &'s str,
 }
 
 impl Search<'_> {
-    /// Searches all of it. `member` is what it is called where it is not the file itself.
-    pub(super) fn all(&self, content: &mut dyn Read, depth: u32, member: &str, found: &mut Found) {
+    /// The search of what is packed in this content, and called so.
+    pub(super) fn within<'m>(&'m self, member: &'m str) -> Search<'m> {
+        Search {
+            depth: self.depth - 1,
+            member,
+            ..*self
+        }
+    }
+
+    /// Searches a member of the archive that this content is.
+    pub(super) fn member(&self, name: &str, content: &mut dyn Read, found: &mut Found) {
+        let member = self.named(name);
+        self.within(&member).all(content, found);
+    }
+
+    /// What a member of the archive is called.
+    pub(super) fn named(&self, name: &str) -> String {
+        format!("{}{name}: ", self.member)
+    }
+
+    /// Searches all of it.
+    pub(super) fn all(&self, content: &mut dyn Read, found: &mut Found) {
+        let member = self.member;
         if !member.is_empty() && found.is_too_much() {
             found.close("", "it unpacks to more than 64 GiB".into());
             return;
@@ -71,7 +98,7 @@ impl Search<'_> {
             false => (MOST + 1).saturating_sub(found.bytes),
         };
         let mut bounded = content.take(left);
-        let result = self.decoded(&mut bounded, depth, member, found);
+        let result = self.decoded(&mut bounded, found);
         if bounded.limit() == 0 {
             found.close("", "it unpacks to more than 64 GiB".into());
         } else if let Err(cause) = result {
@@ -79,13 +106,8 @@ impl Search<'_> {
         }
     }
 
-    fn decoded(
-        &self,
-        content: &mut dyn Read,
-        depth: u32,
-        member: &str,
-        found: &mut Found,
-    ) -> io::Result<()> {
+    fn decoded(&self, content: &mut dyn Read, found: &mut Found) -> io::Result<()> {
+        let (depth, member) = (self.depth, self.member);
         let mut head = Vec::new();
         content.take(decode::HEAD as u64).read_to_end(&mut head)?;
         let form = decode::form(&head);
@@ -102,109 +124,84 @@ impl Search<'_> {
                     "it is an ISO image, whose files are not looked into".into(),
                 );
             }
-            return self.bytes(&mut Cursor::new(start).chain(all), member, found);
+            return self.bytes(&mut Cursor::new(start).chain(all), found);
         };
         if depth == 0 {
             found.close(member, "it is packed too often".into());
-            return self.bytes(&mut all, member, found);
+            return self.bytes(&mut all, found);
         }
         match form {
             Form::Journal | Form::Cpio | Form::Zip | Form::Squashfs => {
                 let left = self.most.saturating_sub(found.held);
                 let held = hold(&mut all, left)?;
-                self.bytes(&mut held.as_slice(), member, found)?;
+                self.bytes(&mut held.as_slice(), found)?;
                 let size = held.len() as u64;
                 if size > left {
                     drop(held);
                     found.close(member, LARGE.into());
                     // To its end, in plain bytes.
-                    return self.bytes(&mut all, member, found);
+                    return self.bytes(&mut all, found);
                 }
                 found.held += size;
-                let result = self.held(form, held, depth, member, found);
+                let result = self.held(form, held, found);
                 found.held -= size;
                 result
             }
-            Form::Tar => nested::tar(self, &mut all, depth, member, found),
-            Form::Ar => nested::ar(self, &mut all, depth, member, found),
-            Form::OldCpio => cpio::search(self, &mut all, depth, member, found),
-            Form::Rpm => nested::rpm(self, &mut all, depth, member, found),
+            Form::Tar => nested::tar(self, &mut all, found),
+            Form::Ar => nested::ar(self, &mut all, found),
+            Form::OldCpio => cpio::search(self, &mut all, found),
+            Form::Rpm => nested::rpm(self, &mut all, found),
             form => {
                 let frames = Frames::new(form, &mut all, depth < DEPTH);
-                self.frames(frames, form, depth, member, found)
+                self.frames(frames, form, found)
             }
         }
     }
 
     /// What is compressed, and whatever is between and behind its frames.
-    fn frames(
-        &self,
-        mut frames: Frames<'_>,
-        form: Form,
-        depth: u32,
-        member: &str,
-        found: &mut Found,
-    ) -> io::Result<()> {
-        self.decoded(&mut frames, depth - 1, member, found)?;
+    fn frames(&self, mut frames: Frames<'_>, form: Form, found: &mut Found) -> io::Result<()> {
+        self.within(self.member).decoded(&mut frames, found)?;
         // An archive may end before what it is in.
-        self.bytes(&mut frames, member, found)?;
+        self.bytes(&mut frames, found)?;
         let (aside, rest) = frames.rest()?;
-        self.bytes(&mut aside.as_slice(), member, found)?;
+        self.bytes(&mut aside.as_slice(), found)?;
         let Some(mut rest) = rest else {
             return Ok(());
         };
-        let behind = format!("{member}behind its end: ");
+        let behind = self.named("behind its end");
         if form == Form::Lz4 {
             // Its decoder ends at empty blocks, too, behind which there are others.
             found.close(&behind, UNKNOWN.into());
         }
-        self.behind(&mut rest, depth - 1, &behind, found)
+        self.within(&behind).behind(&mut rest, found)
     }
 
     /// What is behind something packed, where the kernel may go on with what no other program would.
-    pub(super) fn behind(
-        &self,
-        content: &mut dyn Read,
-        depth: u32,
-        member: &str,
-        found: &mut Found,
-    ) -> io::Result<()> {
+    pub(super) fn behind(&self, content: &mut dyn Read, found: &mut Found) -> io::Result<()> {
         let mut head = Vec::new();
         content.take(decode::HEAD as u64).read_to_end(&mut head)?;
         if decode::is_for_kernel(&head) && decode::form(&head).is_none() {
-            found.close(member, UNKNOWN.into());
+            found.close(self.member, UNKNOWN.into());
         }
-        self.decoded(&mut Cursor::new(head).chain(content), depth, member, found)
+        self.decoded(&mut Cursor::new(head).chain(content), found)
     }
 
     /// What must be seen at once.
-    fn held(
-        &self,
-        form: Form,
-        held: Vec<u8>,
-        depth: u32,
-        member: &str,
-        found: &mut Found,
-    ) -> io::Result<()> {
+    fn held(&self, form: Form, held: Vec<u8>, found: &mut Found) -> io::Result<()> {
         match form {
-            Form::Zip => nested::zip(self, &held, depth, member, found),
-            Form::Squashfs => squashfs::search(self, held, depth, member, found),
-            Form::Cpio => nested::cpio(self, &held, depth, member, found),
-            _ => journal::each(&held, &mut |text| self.bytes(text, member, found)),
+            Form::Zip => nested::zip(self, &held, found),
+            Form::Squashfs => squashfs::search(self, held, found),
+            Form::Cpio => nested::cpio(self, &held, found),
+            _ => journal::each(&held, &mut |text| self.bytes(text, found)),
         }
     }
 
     /// Searches bytes as they are.
-    pub(super) fn bytes(
-        &self,
-        content: &mut dyn Read,
-        member: &str,
-        found: &mut Found,
-    ) -> io::Result<()> {
+    pub(super) fn bytes(&self, content: &mut dyn Read, found: &mut Found) -> io::Result<()> {
         let hits = self.finder.search(content, self.skip)?;
         found.bytes += hits.bytes;
         let place = |at| Location {
-            member: member.to_owned(),
+            member: self.member.to_owned(),
             at,
         };
         let known = hits.known.into_iter();
@@ -286,9 +283,11 @@ mod tests {
             finder: &Finder::known_only(&known),
             skip: &[],
             most,
+            depth: DEPTH,
+            member: "",
         };
         let mut found = Found::default();
-        search.all(&mut &*content, DEPTH, "", &mut found);
+        search.all(&mut &*content, &mut found);
         assert_eq!(found.held, 0);
         found
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use super::content::{Found, Search};
-use super::nested::{behind_end, named};
+use super::nested::behind_end;
 
 /// How long the headers are.
 const BINARY: usize = 26;
@@ -89,8 +89,6 @@ pub(super) fn is_old(head: &[u8]) -> bool {
 pub(super) fn search(
     search: &Search<'_>,
     content: &mut dyn Read,
-    depth: u32,
-    outer: &str,
     found: &mut Found,
 ) -> io::Result<()> {
     let damaged = || io::Error::other("the archive is damaged, or breaks off");
@@ -112,9 +110,8 @@ pub(super) fn search(
         if name == END {
             break;
         }
-        let name = named(outer, &String::from_utf8_lossy(name));
         let mut member = (&mut *content).take(header.size);
-        search.all(&mut member, depth - 1, &name, found);
+        search.member(&String::from_utf8_lossy(name), &mut member, found);
         io::copy(&mut member, &mut io::sink())?;
         if member.limit() > 0 {
             return Err(damaged());
@@ -122,7 +119,7 @@ pub(super) fn search(
         let mut padding = (&mut *content).take(header.padding(header.size));
         io::copy(&mut padding, &mut io::sink())?;
     }
-    behind_end(search, content, depth, outer, found)
+    behind_end(search, content, found)
 }
 
 #[cfg(test)]

@@ -16,38 +16,29 @@ const MOST: u64 = 256 << 20;
 /// More members than this are a trap: each is noted before any is read.
 const MEMBERS: usize = 1 << 20;
 
-/// How a member of an archive is called, behind the archives that it is in.
-pub(super) fn named(outer: &str, name: &str) -> String {
-    format!("{outer}{name}: ")
-}
-
 /// An archive of tar, and what follows its end.
 pub(super) fn tar(
     search: &Search<'_>,
     content: &mut dyn Read,
-    depth: u32,
-    outer: &str,
     found: &mut Found,
 ) -> io::Result<()> {
     let mut archive = ::tar::Archive::new(content);
     for member in archive.entries()? {
         let mut member = member?;
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        search.all(&mut member, depth - 1, &named(outer, &name), found);
+        search.member(&name, &mut member, found);
     }
-    behind_end(search, archive.into_inner(), depth, outer, found)
+    behind_end(search, archive.into_inner(), found)
 }
 
 /// What follows the end of an archive and its zeroes.
 pub(super) fn behind_end(
     search: &Search<'_>,
     content: &mut dyn Read,
-    depth: u32,
-    outer: &str,
     found: &mut Found,
 ) -> io::Result<()> {
     if let Some(mut rest) = behind_zeroes(content)? {
-        search.all(&mut rest, depth - 1, &named(outer, "behind its end"), found);
+        search.member("behind its end", &mut rest, found);
         io::copy(&mut rest, &mut io::sink())?;
     }
     Ok(())
@@ -55,33 +46,24 @@ pub(super) fn behind_end(
 
 /// What of an archive for the kernel is packed itself, and what is behind it; plain bytes of members
 /// are bytes of the archive.
-pub(super) fn cpio(
-    search: &Search<'_>,
-    content: &[u8],
-    depth: u32,
-    outer: &str,
-    found: &mut Found,
-) -> io::Result<()> {
+pub(super) fn cpio(search: &Search<'_>, content: &[u8], found: &mut Found) -> io::Result<()> {
     let behind = decode::behind_cpio(content, &mut |name, mut member| {
         if decode::is_packed(member) {
             let name = String::from_utf8_lossy(name);
-            search.all(&mut member, depth - 1, &named(outer, &name), found);
+            search.member(&name, &mut member, found);
         }
     });
     match behind {
-        Some(at) => search.behind(&mut &content[at..], depth - 1, outer, found),
+        Some(at) => {
+            let search = search.within(search.member);
+            search.behind(&mut &content[at..], found)
+        }
         None => Ok(()),
     }
 }
 
 /// A zip archive.
-pub(super) fn zip(
-    search: &Search<'_>,
-    content: &[u8],
-    depth: u32,
-    outer: &str,
-    found: &mut Found,
-) -> io::Result<()> {
+pub(super) fn zip(search: &Search<'_>, content: &[u8], found: &mut Found) -> io::Result<()> {
     let members = memchr::memmem::find_iter(content, b"PK\x01\x02");
     if members.take(MEMBERS + 1).count() > MEMBERS {
         return Err(io::Error::other("it has more than a million members"));
@@ -93,23 +75,19 @@ pub(super) fn zip(
             Ok(member) => String::from_utf8_lossy(member.name_raw()).into_owned(),
             Err(_) => format!("member {}", index + 1),
         };
-        let name = named(outer, &name);
         match archive.by_index(index) {
-            Ok(mut member) => search.all(&mut member, depth - 1, &name, found),
-            Err(cause) => found.close(&name, format!("it cannot be unpacked: {cause}")),
+            Ok(mut member) => search.member(&name, &mut member, found),
+            Err(cause) => {
+                let why = format!("it cannot be unpacked: {cause}");
+                found.close(&search.named(&name), why);
+            }
         }
     }
     Ok(())
 }
 
 /// An archive of ar: a package of Debian, which has archives of tar, or a library.
-pub(super) fn ar(
-    search: &Search<'_>,
-    content: &mut dyn Read,
-    depth: u32,
-    outer: &str,
-    found: &mut Found,
-) -> io::Result<()> {
+pub(super) fn ar(search: &Search<'_>, content: &mut dyn Read, found: &mut Found) -> io::Result<()> {
     content.read_exact(&mut [0; 8])?;
     loop {
         let mut header = Vec::new();
@@ -124,7 +102,7 @@ pub(super) fn ar(
         };
         let name = name.trim_end().trim_end_matches('/');
         let mut member = content.take(size);
-        search.all(&mut member, depth - 1, &named(outer, name), found);
+        search.member(name, &mut member, found);
         io::copy(&mut member, &mut io::sink())?;
         if member.limit() > 0 {
             return Err(io::Error::other("the archive breaks off"));
@@ -139,8 +117,6 @@ pub(super) fn ar(
 pub(super) fn rpm(
     search: &Search<'_>,
     content: &mut dyn Read,
-    depth: u32,
-    outer: &str,
     found: &mut Found,
 ) -> io::Result<()> {
     io::copy(&mut content.take(LEAD), &mut io::sink())?;
@@ -158,9 +134,9 @@ pub(super) fn rpm(
         if padded {
             size = size.next_multiple_of(8);
         }
-        search.bytes(&mut content.take(size), outer, found)?;
+        search.bytes(&mut content.take(size), found)?;
     }
-    search.all(content, depth - 1, &named(outer, "its files"), found);
+    search.member("its files", content, found);
     Ok(())
 }
 

@@ -231,8 +231,10 @@ impl<'a> Scanner<'a> {
             finder: &self.finder,
             skip: &skip,
             most: stream::HELD,
+            depth: content::DEPTH,
+            member: "",
         };
-        search.all(&mut all, content::DEPTH, "", &mut found);
+        search.all(&mut all, &mut found);
         // A decoder may leave the end of the file unread, which belongs to the digest.
         io::copy(&mut all, &mut io::sink())?;
         let at = |place: &Location| match (pieces, place.member.as_str()) {

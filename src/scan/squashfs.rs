@@ -32,13 +32,7 @@ const SECONDS: u32 = 1800;
 ///
 /// # Errors
 /// When it cannot be unpacked, or imgforge is interrupted; then the program is ended.
-pub(super) fn search(
-    search: &Search<'_>,
-    held: Vec<u8>,
-    depth: u32,
-    outer: &str,
-    found: &mut Found,
-) -> io::Result<()> {
+pub(super) fn search(search: &Search<'_>, held: Vec<u8>, found: &mut Found) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(temporary::roomy())?;
     space::ask(file.as_file(), file.path())?;
     file.write_all(&held)?;
@@ -49,7 +43,7 @@ pub(super) fn search(
     let mut contents = Contents::new(&mut printed);
     for (name, size) in files {
         let mut member = (&mut contents).take(size);
-        search.all(&mut member, depth - 1, &format!("{outer}{name}: "), found);
+        search.member(&name, &mut member, found);
         if found.is_too_much() {
             return Ok(());
         }
@@ -265,10 +259,12 @@ mod tests {
             finder: &crate::scan::find::Finder::known_only(&known),
             skip: &[],
             most: 1 << 30,
+            depth: 8,
+            member: "",
         };
         let mut found = Found::default();
         let held = std::fs::read(&file).unwrap();
-        search.all(&mut held.as_slice(), 8, "", &mut found);
+        search.all(&mut held.as_slice(), &mut found);
         (found.known.len(), found.unsearched())
     }
 
