@@ -79,24 +79,7 @@ pub struct Layer {
 /// # Errors
 /// Of kind usage, when the disk names another one, or one of `backing` is none of its files.
 pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Vec<Layer>> {
-    chain(disk, format, backing)
-}
-
-/// As [`check`], of a disk that imgforge has unpacked into a directory of its own.
-///
-/// # Errors
-/// When the disk names another file, unless that is a part of it which came with it.
-pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
-    parts_in_place(disk, format, Parts::Beside)?;
-    match named_by(disk, format)? {
-        Some(other) => Err(foreign(disk, other.name())
-            .hint("unpack it and work on the disk itself, if you trust it")),
-        None => Ok(()),
-    }
-}
-
-fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<Vec<Layer>> {
-    let mut used = vec![false; named.len()];
+    let mut used = vec![false; backing.len()];
     let mut layers = vec![Layer {
         path: disk.to_owned(),
         real: disk.to_owned(),
@@ -113,7 +96,7 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<Vec<Layer>> {
             Some(Other::Data(name)) => return Err(data_elsewhere(at, &name)),
         };
         let (path, real) = backing_of(at, &name)?;
-        match named.iter().position(|one| *one == real) {
+        match backing.iter().position(|one| *one == real) {
             Some(index) if !used[index] => used[index] = true,
             Some(_) => return Err(foreign(at, "which is below itself")),
             None => {
@@ -135,11 +118,24 @@ fn chain(disk: &Path, format: &str, named: &[PathBuf]) -> Result<Vec<Layer>> {
     match used.iter().position(|used| !used) {
         Some(index) => Err(Error::usage(format!(
             "{} is not below {}",
-            named[index].display(),
+            backing[index].display(),
             disk.display()
         ))
         .hint("leave out --backing, or name the overlay that is on it")),
         None => Ok(layers),
+    }
+}
+
+/// As [`check`], of a disk that imgforge has unpacked into a directory of its own.
+///
+/// # Errors
+/// When the disk names another file, unless that is a part of it which came with it.
+pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
+    parts_in_place(disk, format, Parts::Beside)?;
+    match named_by(disk, format)? {
+        Some(other) => Err(foreign(disk, other.name())
+            .hint("unpack it and work on the disk itself, if you trust it")),
+        None => Ok(()),
     }
 }
 

@@ -74,20 +74,22 @@ impl PinnedFile {
             return PinnedFile::in_place(path);
         };
         let dir = Temporary::roomy()?;
-        let mut read = None;
-        // The lowest first: those above are told where it is.
-        for number in (0..=last).rev() {
+        let mut copy = |number: usize| -> Result<(File, Metadata)> {
             let Layer { real, format, .. } = &layers[number];
             let place = dir.path().join(number.to_string());
             std::fs::create_dir(&place).doing(|| format!("making {}", place.display()))?;
             let copy = place.join(real.file_name().unwrap_or_default());
-            read = Some(copied(real, &copy)?);
+            let read = copied(real, &copy)?;
             parts(real, &copy, format)?;
             connect(&copy, format, layers.get(number + 1))?;
             layers[number].real = copy;
+            Ok(read)
+        };
+        // The lowest first: those above are told where it is.
+        for number in (1..=last).rev() {
+            copy(number)?;
         }
-        let missing = || Error::internal("a disk has no layer");
-        let read = read.ok_or_else(missing)?;
+        let read = copy(0)?;
         Ok(PinnedFile::of(layers.swap_remove(0).real, read, Some(dir)))
     }
 

@@ -11,7 +11,7 @@ use super::blocks::{self, Map};
 use super::feeder::{Fed, Feeder, Verdict};
 use super::segments::{self, Earlier, Segment};
 use crate::digest::Key;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::http::{Piece, note_path};
 use crate::pack::read::{FOOTER_SIZE, Layout};
 use crate::store::inputs::Inputs;
@@ -47,9 +47,11 @@ impl Blob<'_> {
         let began = Instant::now();
         let part = self.session.store.part(key);
         let end = self.end_of_remote()?;
-        for attempt in 0.. {
+        let mut first = true;
+        loop {
             let have = self.have(&part)?;
-            let segments = self.segments(&part, have, end.as_deref(), attempt == 0);
+            let segments = self.segments(&part, have, end.as_deref(), first);
+            first = false;
             let helped = have > 0 || segments.len() > 1;
             let mut feeder = Feeder::new(self.expected(None), self.disk, self.options, end.clone());
             feeder.keep(&part)?;
@@ -71,7 +73,6 @@ impl Blob<'_> {
                 }
             }
         }
-        Err(Error::internal("a download was tried for ever"))
     }
 
     /// How many bytes of the blob an earlier call has left.
