@@ -6,6 +6,7 @@
 //! signal, a hang and the death of imgforge end the appliance.
 
 mod btrfs;
+mod drive;
 mod inspect;
 mod log;
 mod mounting;
@@ -31,6 +32,7 @@ use crate::host::layers::Layers;
 use crate::ui::StageUi;
 use crate::units;
 
+pub use drive::{Drive, Launch};
 pub(crate) use inspect::SUBVOLUME;
 pub use inspect::{Key, Os};
 pub(crate) use packing::literal;
@@ -54,50 +56,6 @@ const MEMORY: i32 = 1024;
 
 /// As much where keys are derived: LUKS takes up to 1 GiB for one.
 const MEMORY_WITH_KEYS: i32 = 2048;
-
-/// A disk of a session.
-#[derive(Debug, Clone, Copy)]
-pub struct Drive<'a> {
-    /// The image file.
-    pub path: &'a Path,
-    /// `raw` or `qcow2`; never guessed, as a guest chooses what a raw disk looks like.
-    pub format: &'a str,
-    /// Whether the file must not change.
-    pub readonly: bool,
-}
-
-impl<'a> Drive<'a> {
-    /// One that is written to.
-    pub fn writable(path: &'a Path, format: &'a str) -> Self {
-        let readonly = false;
-        Drive {
-            path,
-            format,
-            readonly,
-        }
-    }
-
-    /// One that must not change.
-    pub fn readonly(path: &'a Path, format: &'a str) -> Self {
-        let readonly = true;
-        Drive {
-            path,
-            format,
-            readonly,
-        }
-    }
-}
-
-/// What a session is started with.
-#[derive(Debug, Clone, Copy)]
-pub struct Launch<'a> {
-    /// The disks, `/dev/sda` first. Writable ones pass discards on.
-    pub drives: &'a [Drive<'a>],
-    /// What runs the appliance.
-    pub accel: Accel,
-    /// Who hears about progress and the appliance's messages.
-    pub ui: Option<&'a StageUi>,
-}
 
 /// Mode, owner and size of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
