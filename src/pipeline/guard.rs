@@ -6,8 +6,9 @@ use std::path::Path;
 use crate::console::mask::Mask;
 use crate::error::{Context as _, Error, Result};
 use crate::recipe::Resolved;
+use crate::recipe::secrets;
 use crate::scan::{self, Known};
-use crate::stage::{self, configure};
+use crate::stage;
 use crate::store::DISK;
 use crate::ui::StageUi;
 
@@ -106,7 +107,7 @@ impl Guard<'_> {
     /// What to look for. A stage that has no secrets could not leave one.
     fn secrets(&self) -> Result<Option<(Known, Mask)>> {
         let Resolved { recipe, root, .. } = self.resolved;
-        let values = configure::hidden(recipe, root, self.state);
+        let values = secrets::hidden(recipe, root, self.state);
         let known = stage::check::known(&values);
         Ok((!known.is_empty()).then(|| (known, Mask::new(&values))))
     }

@@ -19,7 +19,7 @@ use crate::host::interrupt;
 use crate::host::qemu_img::{CLUSTER, overlay};
 use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
-use crate::stage::configure;
+use crate::recipe::secrets;
 use crate::stage::plan::Plan;
 use crate::store::{DISK, Store, epoch};
 
@@ -63,7 +63,7 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
         .ui
         .notice("connected to the serial console; Ctrl-] ends the guest");
     let (recipe, root) = (&plan.resolved.recipe, &plan.resolved.root);
-    let ended = converse(&domain, configure::passphrase(recipe, root));
+    let ended = converse(&domain, secrets::passphrase(recipe, root));
     domain.destroy()?;
     ended
 }
@@ -106,12 +106,12 @@ fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
         ui: None,
     };
     let (recipe, root) = (&plan.resolved.recipe, &plan.resolved.root);
-    let keys = configure::luks_keys(recipe, root);
+    let keys = secrets::luks_keys(recipe, root);
     let opened = Guestfs::launch_unlocked(&launch, &keys);
     let mounted = opened.and_then(|guest| guest.mount_root().map(|_| guest));
     let guest = mounted.map_err(|error| match error.kind() {
         // The disk is encrypted, and no key was the right one.
-        Kind::Usage => configure::missing_secrets(recipe, root)
+        Kind::Usage => secrets::missing(recipe, root)
             .into_iter()
             .fold(error, |error, why| error.cause(why)),
         _ => error,

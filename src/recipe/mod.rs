@@ -16,6 +16,7 @@ mod render;
 pub mod repo;
 pub mod resolve;
 pub mod schema;
+pub mod secrets;
 pub mod types;
 pub mod variants;
 

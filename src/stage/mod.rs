@@ -41,8 +41,6 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// How this machine runs guests.
     pub host: &'a Host,
-    /// The state directory.
-    pub state: &'a Path,
     /// The private directory that becomes the entry.
     pub dir: &'a Path,
     /// Where logs and evidence stay when the stage fails.

@@ -104,10 +104,10 @@ pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Packed> {
     context.ui.step("flattening the disk");
     pack::flatten(&sealed.entry().disk(), "qcow2", &raw, context.ui)?;
     // What was read is what was sealed, and what the gate is asked about.
-    Store::new(context.state).verify(sealed.entry())?;
+    context.host.store().verify(sealed.entry())?;
     context.ui.step("compressing");
     let file = format!("{}-{}.xz", recipe.name, context.version);
-    let cache = pack::BlockCache::open(context.state, context.config.store.block_cache)?;
+    let cache = pack::BlockCache::open(context.host.state(), context.config.store.block_cache)?;
     let options = pack::Options {
         profile: recipe.pack.profile,
         filter: recipe.pack.filter,
@@ -143,15 +143,10 @@ fn streamed(
 ) -> Result<Vec<ArtifactRecord>> {
     let recipe = context.recipe();
     let os = &sealed.facts().os;
-    let title = if recipe.summary.is_empty() {
-        &recipe.name
-    } else {
-        &recipe.summary
-    };
     context.ui.step("compressing as qcow2");
     let about = streams::About {
         name: &recipe.name,
-        title,
+        title: recipe.title(),
         version: context.version,
         arch: recipe.machine.arch,
         os: &os.distro,

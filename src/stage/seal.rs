@@ -8,9 +8,10 @@ use crate::address::Mirror;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
+use crate::recipe::secrets;
 use crate::recipe::types::{MachineId, Recipe};
 use crate::sbom::Contents;
-use crate::stage::configure::{Configured, luks_keys};
+use crate::stage::configure::Configured;
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::stage::plan::{Part, Request};
 use crate::stage::{Context, Stage};
@@ -126,7 +127,7 @@ impl Open {
             accel: context.host.accel()?,
             ui: Some(context.ui),
         };
-        let keys = luks_keys(context.recipe(), &context.resolved.root);
+        let keys = secrets::luks_keys(context.recipe(), &context.resolved.root);
         let guest = Guestfs::launch_unlocked(&launch, &keys)?;
         let os = guest.mount_root()?;
         Ok(Open { guest, os, keys })

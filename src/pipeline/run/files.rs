@@ -48,7 +48,6 @@ impl Run<'_> {
             files,
             config: &self.session.config,
             host: &self.session.host,
-            state: self.session.store.state(),
             dir,
             logs,
             label,

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{Host, Settings};
 use crate::pipeline::clean;
 use crate::recipe::Resolved;
+use crate::recipe::secrets;
 use crate::recipe::types::{Base, Install};
 use crate::stage::plan::{Part, Plan, Planned};
 use crate::stage::{self, StageId};
@@ -54,14 +55,14 @@ pub(super) fn have_secrets(plan: &Plan) -> Result<()> {
     let Resolved { recipe, root, .. } = &plan.resolved;
     let mut runs = plan.stages.iter().filter(|planned| !planned.cached);
     if runs.clone().any(|planned| planned.stage.row().secrets) {
-        stage::configure::secret_values(&recipe.secrets, root)?;
+        secrets::values(&recipe.secrets, root)?;
     } else if let (true, Base::Install(Install::VirtInstall(method))) = (
         runs.any(|planned| planned.stage == StageId::Install),
         &plan.base,
     ) {
         let text = std::fs::read_to_string(root.join(method.answers.path())).unwrap_or_default();
         let used = stage::install::virt_install::answers::used_secrets(&text, recipe);
-        stage::configure::secret_values(&used, root)?;
+        secrets::values(&used, root)?;
     }
     below
 }

@@ -73,6 +73,14 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// What people call the image: its summary, or its name.
+    pub fn title(&self) -> &str {
+        match self.summary.as_str() {
+            "" => &self.name,
+            summary => summary,
+        }
+    }
+
     /// What the image is made on, where the recipe says exactly one thing.
     pub(super) fn base(&self) -> Option<Base> {
         let install = match (self.from.clone(), self.install.clone()) {

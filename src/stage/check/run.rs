@@ -6,10 +6,11 @@ use super::{Basis, Gate, run_gate, subject};
 use crate::doctor::Need;
 use crate::error::Result;
 use crate::host::qemu_img;
+use crate::recipe::secrets;
 use crate::repository::gate::{GateProof, GateReport};
 use crate::stage::plan::Part;
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, OfSealed, Stage, configure};
+use crate::stage::{Context, OfSealed, Stage};
 use crate::steps::grow;
 use crate::store::{Facts, Layer, Store};
 use crate::units::Size;
@@ -85,7 +86,7 @@ impl Checked {
 /// As [`run_gate`], and when a disk of the chain is another one.
 pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Checked> {
     let recipe = context.recipe();
-    let (scratch, store) = (context.scratch()?, Store::new(context.state));
+    let (scratch, store) = (context.scratch()?, context.host.store());
     context.ui.step("verifying the disk");
     store.verify(sealed.entry())?;
     let subject = subject(context, sealed)?;
@@ -107,7 +108,7 @@ pub fn run(context: &Context<'_>, sealed: &Layer<Sealed>) -> Result<Checked> {
         machine: basis.machine,
         check: &check,
         vars: basis.vars,
-        passphrase: configure::passphrase(recipe, &context.resolved.root),
+        passphrase: secrets::passphrase(recipe, &context.resolved.root),
         subject: &subject,
         scratch: scratch.path(),
         logs: context.logs,

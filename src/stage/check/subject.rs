@@ -7,9 +7,10 @@ use super::Basis;
 use crate::address::Mirror;
 use crate::error::Result;
 use crate::host::exec::Program;
+use crate::recipe::secrets;
 use crate::scan::{Declared, Known, Subject};
+use crate::stage::Context;
 use crate::stage::seal::Sealed;
-use crate::stage::{Context, configure};
 use crate::steps::{self, Step};
 use crate::store::Layer;
 
@@ -35,15 +36,15 @@ pub fn subject_with(
 ) -> Result<Subject> {
     let recipe = context.recipe();
     let basis = Basis::of(context.resolved, context.config);
-    let secrets = configure::secret_values(basis.secrets, &context.resolved.root)?;
+    let secrets = secrets::values(basis.secrets, &context.resolved.root)?;
     let facts = sealed.facts();
     let mut declared = facts.declared.clone();
     declared.add(steps::declared(steps, &context.files.root())?);
     let root = &context.resolved.root;
     let mut subject = Subject {
-        known: known(&configure::hidden(recipe, root, context.host.state())),
+        known: known(&secrets::hidden(recipe, root, context.host.state())),
         declared: Declared::from(&declared),
-        luks_keys: configure::luks_keys(recipe, &context.resolved.root),
+        luks_keys: secrets::luks_keys(recipe, &context.resolved.root),
     };
     let hashes = secrets.values().filter(|value| is_hash(value));
     let text = |value: &Vec<u8>| String::from_utf8_lossy(value).trim().to_owned();

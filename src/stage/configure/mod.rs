@@ -11,16 +11,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
-use crate::host::qemu_img::DiskFormat;
-use crate::host::qemu_img::resize;
+use crate::host::qemu_img::{DiskFormat, resize};
 use crate::hypervisor::{Boot, Nic};
-use crate::recipe::types::{self, Secret};
+use crate::recipe::secrets;
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
-use crate::scan::SHORTEST;
 use crate::stage::Context;
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::steps::{self, Step, Tools};
@@ -28,9 +26,6 @@ use crate::store::{Facts, Layer};
 use crate::sysprep::{Declared, OVERLAY_CLUSTER};
 use crate::toolbox;
 use crate::ui::StageUi;
-
-/// The secret that opens an encrypted disk: answer files encrypt with it, and boots ask for it.
-pub const PASSPHRASE: &str = "passphrase";
 
 /// Puts the runner into the qcow2 overlay `disk` of a machine, whose encrypted volumes one of these
 /// keys opens, and returns the code name of its release; empty when it has none.
@@ -91,93 +86,6 @@ pub fn run_job(
     }
 }
 
-/// What may open the encrypted volumes of a recipe's machine: the passphrase is one of its
-/// secrets, and nothing says which.
-pub fn luks_keys(recipe: &types::Recipe, root: &Path) -> Vec<Key> {
-    let value = |(name, secret): (&String, &Secret)| {
-        let one = [(name.clone(), secret.clone())].into();
-        secret_values(&one, root).ok()?.into_values().next()
-    };
-    let values = recipe.secrets.iter().filter_map(value);
-    values.map(Key::new).collect()
-}
-
-/// Why some of a recipe's secrets are no keys here: a sentence for each that has no value.
-pub fn missing_secrets(recipe: &types::Recipe, root: &Path) -> Vec<String> {
-    let why = |(name, secret): (&String, &Secret)| {
-        let one = [(name.clone(), secret.clone())].into();
-        let error = secret_values(&one, root).err()?;
-        let causes = error.causes().iter().map(String::as_str);
-        let said: Vec<&str> = std::iter::once(error.message()).chain(causes).collect();
-        Some(said.join(": "))
-    };
-    recipe.secrets.iter().filter_map(why).collect()
-}
-
-/// The passphrase of a recipe's encrypted machine, if it has a secret of that name.
-pub fn passphrase(recipe: &types::Recipe, root: &Path) -> Option<Key> {
-    let (name, secret) = recipe.secrets.get_key_value(PASSPHRASE)?;
-    let one = [(name.clone(), secret.clone())].into();
-    let value = secret_values(&one, root).ok()?.into_values().next();
-    value.map(Key::new)
-}
-
-/// Reads the values of a recipe's secrets. A file's last line end is not part of the value.
-///
-/// # Errors
-/// When a variable is not set or a file cannot be read.
-pub fn secret_values(
-    secrets: &BTreeMap<String, Secret>,
-    root: &Path,
-) -> Result<BTreeMap<String, Vec<u8>>> {
-    let value = |name: &str, secret: &Secret| match secret {
-        Secret::Env(variable) => std::env::var_os(variable)
-            .map(std::os::unix::ffi::OsStringExt::into_vec)
-            .ok_or_else(|| {
-                Error::usage(format!("the secret `{name}` is not there"))
-                    .cause(format!("the environment variable {variable} is not set"))
-                    .hint(format!(
-                        "set it, or change `secrets: {{{name}: …}}` in the recipe"
-                    ))
-            }),
-        Secret::File(file) => {
-            let path = root.join(file);
-            let mut bytes =
-                std::fs::read(&path).doing(|| format!("reading the secret `{name}`"))?;
-            bytes.truncate(bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len));
-            Ok(bytes)
-        }
-    };
-    let named = secrets
-        .iter()
-        .map(|(name, secret)| Ok((name.clone(), long_enough(name, value(name, secret)?)?)));
-    named.collect()
-}
-
-/// What no image may hold: the recipe's secrets, and the keys of its Puppet agents, which are in
-/// the state directory `state`. Secrets without a value are left out.
-pub fn hidden(recipe: &types::Recipe, root: &Path, state: &Path) -> BTreeMap<String, Vec<u8>> {
-    let value = |(name, secret): (&String, &Secret)| {
-        secret_values(&[(name.clone(), secret.clone())].into(), root).ok()
-    };
-    let values = recipe.secrets.iter().filter_map(value).flatten();
-    values
-        .chain(steps::kept_secrets(&recipe.configure, state))
-        .collect()
-}
-
-/// A value that is in every text by chance can be kept out of none.
-fn long_enough(name: &str, value: Vec<u8>) -> Result<Vec<u8>> {
-    if value.len() >= SHORTEST {
-        return Ok(value);
-    }
-    Err(Error::usage(format!("the secret `{name}` is too short"))
-        .cause(format!(
-            "a value of less than {SHORTEST} bytes cannot be kept out of logs and images"
-        ))
-        .hint("use a longer one"))
-}
-
 /// The recipe's machine with the qcow2 overlay `disk`, into which the runner was put.
 ///
 /// # Errors
@@ -203,7 +111,7 @@ fn machine<'a>(
         firmware: recipe.machine.firmware,
         nics: vec![Nic::on(&recipe.machine.network)],
         more: vec![],
-        passphrase: passphrase(recipe, &context.resolved.root),
+        passphrase: secrets::passphrase(recipe, &context.resolved.root),
         scratch,
         logs: context.logs,
     })
@@ -284,7 +192,7 @@ pub(super) struct Work<'a> {
 
 /// Everything that steps may know and the image must not: the recipe's secrets and keys of agents.
 pub(super) fn secrets(context: &Context<'_>, steps: &[Step]) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut secrets = secret_values(&context.recipe().secrets, &context.resolved.root)?;
+    let mut secrets = secrets::values(&context.recipe().secrets, &context.resolved.root)?;
     secrets.extend(steps::secrets(steps, context.host.state())?);
     Ok(secrets)
 }
@@ -302,7 +210,7 @@ pub(super) fn execute(
     let recipe = context.recipe();
     let accel = context.host.accel()?;
     let names: Vec<String> = work.secrets.keys().cloned().collect();
-    let keys = luks_keys(recipe, &context.resolved.root);
+    let keys = secrets::luks_keys(recipe, &context.resolved.root);
     let codename = prepare(&disk, accel, context.ui, &keys, work)?;
     let (root, store) = (context.files.root(), context.host.store());
     let tools = Tools::prepare(

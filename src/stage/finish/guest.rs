@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img;
-use crate::host::qemu_img::DiskFormat;
-use crate::hypervisor::{self};
+use crate::host::qemu_img::{self, DiskFormat};
+use crate::hypervisor;
+use crate::recipe::secrets;
 use crate::recipe::types::Check;
 use crate::repository::gate::GateReport;
 use crate::scan::Subject;
@@ -92,7 +92,7 @@ pub(super) fn gate(
         machine: basis.machine,
         check: &check,
         vars: basis.vars,
-        passphrase: configure::passphrase(recipe, &context.resolved.root),
+        passphrase: secrets::passphrase(recipe, &context.resolved.root),
         subject,
         scratch,
         logs: context.logs,

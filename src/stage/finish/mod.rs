@@ -112,10 +112,7 @@ fn about(context: &Context<'_>, sealed: &Layer<Sealed>) -> About {
     About {
         name: recipe.name.clone(),
         version: context.version.to_owned(),
-        title: match recipe.summary.as_str() {
-            "" => recipe.name.clone(),
-            summary => summary.to_owned(),
-        },
+        title: recipe.title().to_owned(),
         os: os.distro.clone(),
         os_version: targets::streams::release(os),
         created: sealed.entry().meta().created,

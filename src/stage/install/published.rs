@@ -8,7 +8,6 @@ use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
 use crate::pull::{self, Output, Pin, Session};
 use crate::stage::Context;
-use crate::store::Store;
 use crate::sysprep::Declared;
 use crate::units::Size;
 
@@ -35,7 +34,7 @@ pub(super) fn run(
         )));
     }
     context.ui.step(format!("pulling {}", pin.describe()));
-    let store = Store::new(context.host.state());
+    let store = context.host.store();
     let ui = context.ui.clone();
     let client = Client::new()?.on_notice(move |text| ui.line(text));
     let session = Session {

@@ -140,11 +140,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         virtual_size: Size::bytes(packed.virtual_size),
         sealed: packed.sealed(),
         gate: &proof,
-        title: if recipe.summary.is_empty() {
-            &recipe.name
-        } else {
-            &recipe.summary
-        },
+        title: recipe.title(),
         osinfo: Some(system.osinfo.as_str()).filter(|id| *id != "unknown"),
         expand: Some(system.root.as_str()).filter(|root| is_partition(root)),
         notes: None,

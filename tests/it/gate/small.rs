@@ -122,7 +122,7 @@ fn disk(world: &World, name: &str, phony: &Phony) {
 /// A leftover, a kill between two clones, a unit that failed, exceptions with their reasons, and a
 /// kernel that panics.
 #[test]
-#[ignore = "vm: src/stage/check src/scan src/console src/runner src/stage/publish.rs"]
+#[ignore = "vm: src/stage/check src/scan src/console src/runner src/stage/publish"]
 fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     slots::take(2);
     let world = world("bios");

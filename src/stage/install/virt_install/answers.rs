@@ -10,8 +10,8 @@ use super::kind::Kind;
 use super::proof;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::recipe::secrets::PASSPHRASE;
 use crate::recipe::types::{Recipe, Secret};
-use crate::stage::configure::PASSPHRASE;
 use crate::yaml::template::{self, Vars, secret_variable};
 
 /// What the stage knows that an answer file may ask for, beside the recipe's variables.

@@ -38,9 +38,10 @@ use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
 use crate::machine::Network;
+use crate::recipe::secrets;
 use crate::recipe::types::{self, VirtInstall};
 use crate::runner::EVENTS_PORT;
-use crate::stage::{Context, configure};
+use crate::stage::Context;
 use crate::store;
 use crate::store::media::InstallerDigests;
 use crate::sysprep::OVERLAY_CLUSTER;
@@ -130,7 +131,7 @@ impl<'a> Work<'a> {
             kind: Kind::reading(method.answers.kind()),
             connection,
             template,
-            secrets: configure::secret_values(&used, root)?,
+            secrets: secrets::values(&used, root)?,
             limits: Limits {
                 timeout: method.timeout.duration() * factor,
                 stall: method.stall.duration() * factor,
