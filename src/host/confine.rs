@@ -194,7 +194,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     /// QEMU takes `bios-256k.bin` of the directory in which it starts, whoever left it there. The web
-    /// server of a ramdisk's trial has its files there.
+    /// server of a ramdisk's boot test has its files there.
     #[test]
     fn qemu_starts_where_nobody_else_has_left_firmware() {
         let dir = tempfile::tempdir().unwrap();

@@ -256,8 +256,8 @@ impl Transaction<'_> {
         };
         let ids = |name: &str| -> Vec<String> {
             let own = channels().map(|channel| self.state.entry_id(name, channel));
-            let trials = channels().map(|channel| super::listing::canary_id(name, channel));
-            own.chain(trials).collect()
+            let canaries = channels().map(|channel| super::listing::canary_id(name, channel));
+            own.chain(canaries).collect()
         };
         let ours = ids(name);
         // Only a name that begins as ours, or as which ours begins, can clash.
@@ -283,22 +283,16 @@ impl Image {
             return (None, listed);
         };
         let current = placement.current.get(publication.arch).copied();
-        let trial = self.trial(publication.channel, publication.arch);
+        let canary = self.canary(publication.channel, publication.arch);
         let same = |number: &u64| {
             self.revisions
                 .get(number)
                 .is_some_and(|revision| revision.sha512 == publication.sha512)
         };
         // Whoever tried another revision must find a higher one, even with old bytes.
-        let unchanged = trial.or(current).filter(same);
-        let highest = current.into_iter().chain(trial).max().unwrap_or(0);
+        let unchanged = canary.or(current).filter(same);
+        let highest = current.into_iter().chain(canary).max().unwrap_or(0);
         (unchanged, highest.max(listed))
-    }
-
-    /// The revision on trial in a channel.
-    pub(super) fn trial(&self, channel: &str, arch: &str) -> Option<u64> {
-        let canary = self.channels.get(channel)?.canary.get(arch)?;
-        Some(canary.revision)
     }
 
     /// What people read about a revision may change; its bytes do not. Whether it does.

@@ -6,7 +6,7 @@ use super::{Repository, below};
 use crate::error::Result;
 use crate::index::{IndexEntry, PLACEHOLDER};
 
-/// The name of the entry of a revision on trial.
+/// The name of a canary's entry.
 pub(super) fn canary_id(name: &str, channel: &str) -> String {
     format!("{name}-{channel}-canary")
 }
@@ -84,15 +84,13 @@ impl Transaction<'_> {
     pub(super) fn tell_sharers(&mut self, name: &str, number: u64) -> Result<()> {
         let image = self.image(name);
         let one = image.revisions.get(&number);
-        let same = |number: &u64| {
-            let other = image.revisions.get(number);
+        let same = |number: u64| {
+            let other = image.revisions.get(&number);
             one.zip(other)
                 .is_some_and(|(one, other)| one.same_bytes(other))
         };
-        let places = image.channels.iter().filter(|(_, placement)| {
-            let mut trials = placement.canary.values().map(|canary| &canary.revision);
-            placement.current.values().any(same) || trials.any(same)
-        });
+        let places = image.channels.iter();
+        let places = places.filter(|(_, placement)| placement.revisions().any(same));
         for channel in places
             .map(|(channel, _)| channel.clone())
             .collect::<Vec<_>>()

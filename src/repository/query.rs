@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::below;
-use super::state::{Image, State};
+use super::state::{Image, Placement, State};
 use super::views::packages::{Packages, SBOM};
 use crate::error::{Error, Result};
 use crate::sbom::query::Query;
@@ -57,10 +57,7 @@ pub fn query(root: &Path, query: &Query, channel: Option<&str>) -> Result<Answer
                 .channels
                 .get(channel)
                 .into_iter()
-                .flat_map(|placement| {
-                    let trials = placement.canary.values().map(|canary| canary.revision);
-                    placement.current.values().copied().chain(trials)
-                })
+                .flat_map(Placement::revisions)
                 .collect(),
             None => image.revisions.keys().copied().collect(),
         };
@@ -123,12 +120,8 @@ fn ask(image: &Image, packages: &Packages, query: &Query, wanted: &[u64], answer
 fn channels(image: &Image, revisions: &[u64]) -> BTreeMap<String, Vec<u64>> {
     let mut channels = BTreeMap::new();
     for (channel, placement) in &image.channels {
-        let trials = placement.canary.values().map(|canary| canary.revision);
         let mut here: Vec<u64> = placement
-            .current
-            .values()
-            .copied()
-            .chain(trials)
+            .revisions()
             .filter(|number| revisions.contains(number))
             .collect();
         here.sort_unstable();

@@ -134,7 +134,7 @@ pub struct Placement {
     pub canary: BTreeMap<String, Canary>,
 }
 
-/// A revision on trial.
+/// A revision that a share of the machines gets first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Canary {
@@ -154,7 +154,7 @@ pub struct ChannelEvent {
     pub arch: String,
     /// What was done.
     pub action: Action,
-    /// The revision that the channel has since, or has on trial; none when it has nothing.
+    /// The revision that the channel has since, or has as canary; none when it has nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// The revision that everybody got until then.
@@ -174,9 +174,9 @@ pub struct ChannelEvent {
 pub enum Action {
     /// A build was published.
     Publish,
-    /// It was put on trial.
+    /// It became the canary.
     Canary,
-    /// A trial became what everybody gets.
+    /// The canary became what everybody gets.
     Complete,
     /// It came from another channel.
     Promote,
@@ -302,6 +302,12 @@ impl Image {
         self.channels.get(channel)?.current.get(arch).copied()
     }
 
+    /// The revision that a share of the machines gets from a channel.
+    pub(super) fn canary(&self, channel: &str, arch: &str) -> Option<u64> {
+        let canary = self.channels.get(channel)?.canary.get(arch)?;
+        Some(canary.revision)
+    }
+
     /// The revisions that were published. What the record says of one that was only bound, nobody
     /// has signed.
     pub fn published(&self) -> impl DoubleEndedIterator<Item = (&u64, &Revision)> + Clone {
@@ -321,18 +327,18 @@ impl Image {
             .filter(move |moved| moved.channel == channel)
     }
 
-    /// The revisions that some channel has now, on trial or for everybody.
+    /// The revisions that some channel has now, as canary or for everybody.
     pub fn placed(&self) -> BTreeSet<u64> {
-        let of = |placement: &Placement| -> Vec<u64> {
-            let canaries = placement.canary.values().map(|canary| canary.revision);
-            placement
-                .current
-                .values()
-                .copied()
-                .chain(canaries)
-                .collect()
-        };
-        self.channels.values().flat_map(of).collect()
+        let placements = self.channels.values();
+        placements.flat_map(Placement::revisions).collect()
+    }
+}
+
+impl Placement {
+    /// The revisions that machines get: those for everybody, then the canaries.
+    pub fn revisions(&self) -> impl Iterator<Item = u64> {
+        let canaries = self.canary.values().map(|canary| canary.revision);
+        self.current.values().copied().chain(canaries)
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Transaction<'a> {
             .ok_or_else(|| Error::internal("an index was read and is not there"))
     }
 
-    /// Gives a channel a revision, or puts it on trial there.
+    /// Gives a channel a revision, or makes it the canary there.
     pub(super) fn place(&mut self, place: &RevisionSlot<'_>) -> Result<()> {
         let share = self.repository.shares.get(place.channel).copied();
         let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
@@ -176,7 +176,7 @@ impl<'a> Transaction<'a> {
         let image = self.image(place.name);
         let replaced = image.current(&channel, &arch);
         let bytes = |number: Option<u64>| image.revisions.get(&number?).map(|one| &one.sha512);
-        // What everybody has needs no trial; given again, it ends one.
+        // What everybody has is no canary; given again, it ends one.
         let same = bytes(replaced) == bytes(place.revision);
         let placement = image.channels.entry(channel.clone()).or_default();
         if let Some(revision) = place.revision.and_then(|n| image.revisions.get_mut(&n)) {
@@ -217,7 +217,7 @@ impl<'a> Transaction<'a> {
     /// Makes the entries of a name in a channel's index say what the state says.
     pub(super) fn sync_index(&mut self, name: &str, channel: &str) -> Result<()> {
         let id = self.state.entry_id(name, channel);
-        let trial = canary_id(name, channel);
+        let canary = canary_id(name, channel);
         let image = self.image(name).clone();
         let up = "../".repeat(self.state.channel_dir(channel).matches('/').count());
         let entries = self.entries(channel)?;
@@ -226,7 +226,7 @@ impl<'a> Transaction<'a> {
             .map(|(_, revision)| index::normalize_arch(&revision.arch))
             .collect();
         let is_ours = |entry: &IndexEntry| {
-            (entry.id == id || entry.id == trial)
+            (entry.id == id || entry.id == canary)
                 && known.contains(index::normalize_arch(&entry.arch))
         };
         let (ours, mut new): (Vec<IndexEntry>, Vec<IndexEntry>) = std::mem::take(entries)
@@ -251,12 +251,12 @@ impl<'a> Transaction<'a> {
         for number in placement.current.values() {
             add(&id, *number, vec![])?;
         }
-        for canary in placement.canary.values() {
+        for one in placement.canary.values() {
             let more = vec![
-                ("imgforge_canary".into(), canary.share.percent()),
+                ("imgforge_canary".into(), one.share.percent()),
                 ("imgforge_canary_of".into(), id.clone()),
             ];
-            add(&trial, canary.revision, more)?;
+            add(&canary, one.revision, more)?;
         }
         new.sort_by(|a, b| (&a.id, &a.arch).cmp(&(&b.id, &b.arch)));
         *entries = new;

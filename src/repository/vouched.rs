@@ -275,8 +275,8 @@ fn agrees(state: &State, channel: &str, entries: &[IndexEntry]) -> Result<Option
         }
         let placement = image.channels.get(channel).cloned().unwrap_or_default();
         let current = placement.current.values().map(|number| (&ids[0], *number));
-        let trials = placement.canary.values().map(|one| (&ids[1], one.revision));
-        for (id, number) in current.chain(trials) {
+        let canaries = placement.canary.values().map(|one| (&ids[1], one.revision));
+        for (id, number) in current.chain(canaries) {
             let one = image.revisions.get(&number);
             let one = one.ok_or_else(|| format!("`{}` has no revision {number}", image.name))?;
             let key = (id.clone(), normalize_arch(&one.arch));

@@ -95,22 +95,21 @@ impl Transaction<'_> {
         let mut hit = Vec::new();
         for (channel, placement) in &self.image(name).channels {
             for (arch, current) in &placement.current {
-                let trial = placement.canary.get(arch).map(|canary| canary.revision);
+                let canary = placement.canary.get(arch);
                 let current = revisions.contains(current);
-                if current || trial.is_some_and(|trial| revisions.contains(&trial)) {
+                if current || canary.is_some_and(|canary| revisions.contains(&canary.revision)) {
                     hit.push((channel.clone(), arch.clone(), current));
                 }
             }
         }
         for (channel, arch, current_is_bad) in hit {
             let image = self.image(name);
-            let trial = image
-                .trial(&channel, &arch)
-                .filter(|trial| !revisions.contains(trial));
-            let target = match (current_is_bad, trial) {
+            let canary = image.canary(&channel, &arch);
+            let canary = canary.filter(|canary| !revisions.contains(canary));
+            let target = match (current_is_bad, canary) {
                 (false, _) => image.current(&channel, &arch),
-                // What was on trial is newer than what must go.
-                (true, Some(trial)) => Some(trial),
+                // The canary is newer than what must go.
+                (true, Some(canary)) => Some(canary),
                 (true, None) => previous(image, &channel, &arch),
             };
             let place = RevisionSlot {

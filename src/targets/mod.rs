@@ -48,7 +48,7 @@ pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
 pub use openstack::OpenStack;
 pub use ramdisk::{Ramdisk, RootForm, StateDisk};
 pub use source::SystemDisk;
-pub use target::{Options, Target, Trial, Wanted};
+pub use target::{BootTest, Options, Target, Wanted};
 pub use vagrant::Vagrant;
 
 /// Makes [`Targets`] and [`TARGETS`] of the list: documentation, module and type of the options.

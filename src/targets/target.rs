@@ -82,8 +82,8 @@ pub trait Options: Debug + Send + Sync {
         None
     }
 
-    /// How the first artifact, a disk, is tried out; `None` where making it proves it.
-    fn trial(&self, _about: &About) -> Option<Trial> {
+    /// How the first artifact, a disk, is booted to test it; `None` where making it proves it.
+    fn boot_test(&self, _about: &About) -> Option<BootTest> {
         None
     }
 
@@ -126,7 +126,7 @@ impl Wanted {
 
     /// How many guests run at once while it is made.
     pub fn guests(&self) -> u64 {
-        match self.options.trial(&About::default()) {
+        match self.options.boot_test(&About::default()) {
             // Its gate boots two machines.
             Some(_) => 2,
             None => u64::from(!self.options.steps().is_empty()),
@@ -136,7 +136,7 @@ impl Wanted {
 
 /// A boot as the target boots, and what must be so then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
+pub struct BootTest {
     /// Files of a disk with the label `CIDATA`.
     pub seed: Vec<(String, String)>,
     /// Commands that succeed in the guest.

@@ -29,7 +29,7 @@ impl Complete {
     /// Runs the verb.
     ///
     /// # Errors
-    /// When the channel is frozen, or nothing is on trial in it.
+    /// When the channel is frozen, or it has no canary.
     pub fn run(&self, app: &App) -> Result<()> {
         let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;

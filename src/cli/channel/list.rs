@@ -90,14 +90,14 @@ impl List {
 
 impl Placed {
     fn line(&self, channel: &str) -> [String; 7] {
-        let trial = |canary: Canary| format!("{} for {}", canary.revision, canary.share);
+        let canary = |canary: Canary| format!("{} for {}", canary.revision, canary.share);
         let since = self.since.as_ref();
         [
             channel.to_owned(),
             self.entry.clone(),
             self.arch.clone(),
             self.revision.to_string(),
-            self.canary.map(trial).unwrap_or_default(),
+            self.canary.map(canary).unwrap_or_default(),
             Size::bytes(self.size).human(),
             since
                 .map(|stamp| format!("{:.0}", stamp.when))

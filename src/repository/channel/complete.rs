@@ -1,4 +1,4 @@
-//! The end of a trial, or a larger share for it.
+//! The canary for everybody, or for a larger share.
 
 use super::place;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ impl Repository {
     /// Gives everybody what a share of the machines tried, or another share of them.
     ///
     /// # Errors
-    /// When the channel is frozen, or nothing is on trial in it.
+    /// When the channel is frozen, or it has no canary.
     pub fn complete(
         &self,
         name: &str,
@@ -26,7 +26,7 @@ impl Repository {
             let architectures = transaction.architectures(name, channel)?;
             let mut any = false;
             for arch in architectures {
-                let Some(trial) = transaction.image(name).trial(channel, &arch) else {
+                let Some(canary) = transaction.image(name).canary(channel, &arch) else {
                     continue;
                 };
                 any = true;
@@ -35,8 +35,8 @@ impl Repository {
                     None => {
                         // Its number is above what everybody has: it stays.
                         let mut place = place(name, channel, &arch, Action::Complete);
-                        transaction.usable(name, trial)?;
-                        place.revision = Some(trial);
+                        transaction.usable(name, canary)?;
+                        place.revision = Some(canary);
                         transaction.place(&place)?;
                     }
                 }

@@ -1,4 +1,4 @@
-//! What moves a channel without a build: promotion, rollback, the end of a trial, and a freeze.
+//! What moves a channel without a build: promotion, rollback, the end of a canary, and a freeze.
 
 mod complete;
 mod freeze;
@@ -101,7 +101,9 @@ impl Transaction<'_> {
         let mut revision = self.usable(name, number)?;
         revision.created = self.stamp.clone();
         let image = self.image(name);
-        let highest = image.current(channel, arch).max(image.trial(channel, arch));
+        let highest = image
+            .current(channel, arch)
+            .max(image.canary(channel, arch));
         let bound = match how {
             Number::Reuse if Some(number) > highest => number,
             _ => {

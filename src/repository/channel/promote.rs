@@ -47,8 +47,8 @@ impl Transaction<'_> {
         let Some(source) = image.current(from, arch) else {
             return Ok(());
         };
-        // What is on trial there stands for what the channel will have.
-        let target = image.trial(to, arch).or(image.current(to, arch));
+        // The canary there stands for what the channel will have.
+        let target = image.canary(to, arch).or(image.current(to, arch));
         let bytes = |number: u64| image.revisions.get(&number);
         if let (Some(target), Some(source)) = (target.and_then(bytes), bytes(source))
             && target.same_bytes(source)

@@ -10,7 +10,7 @@ use crate::ui::Ui;
 
 impl Repository {
     /// Gives a channel the bytes that it had before, or those of the revision `to`, under a new
-    /// number. Of a revision on trial, everybody gets what most have, and the trial ends.
+    /// number. A canary ends, and everybody gets what most have.
     ///
     /// # Errors
     /// When the channel is frozen, has no such image, or had nothing before.
@@ -61,7 +61,7 @@ impl Transaction<'_> {
     ) -> Vec<String> {
         let image = self.image(name);
         let goes = |arch: &String| {
-            image.trial(channel, arch).is_some() || previous(image, channel, arch).is_some()
+            image.canary(channel, arch).is_some() || previous(image, channel, arch).is_some()
         };
         let (go, stay): (Vec<String>, Vec<String>) = all.into_iter().partition(goes);
         if go.is_empty() {
@@ -78,8 +78,8 @@ impl Transaction<'_> {
     fn roll_back(&mut self, name: &str, channel: &str, arch: &str, to: Option<u64>) -> Result<()> {
         let image = self.image(name);
         let current = image.current(channel, arch);
-        let trial = image.trial(channel, arch);
-        let target = match (to, trial) {
+        let canary = image.canary(channel, arch);
+        let target = match (to, canary) {
             (Some(to), _) => Some(to),
             (None, Some(_)) => current,
             (None, None) => previous(image, channel, arch),
@@ -97,7 +97,7 @@ impl Transaction<'_> {
             (Some(current), Some(target)) => current.same_bytes(target),
             _ => false,
         };
-        if same && trial.is_none() {
+        if same && canary.is_none() {
             return Err(Error::usage(format!(
                 "the channel `{channel}` has the bytes of {name}@{target} already"
             )));

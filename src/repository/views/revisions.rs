@@ -99,11 +99,11 @@ fn describe(id: &str, image: &Image, valid_until: Timestamp, serial: u64) -> Val
         .iter()
         .map(|(channel, placement)| (channel.clone(), json!(placement.current)))
         .collect();
-    let trials = image
+    let placements = image
         .channels
         .iter()
         .filter(|(_, placement)| !placement.canary.is_empty());
-    let canaries: Map<String, Value> = trials
+    let canaries: Map<String, Value> = placements
         .map(|(channel, placement)| (channel.clone(), json!(placement.canary)))
         .collect();
     let history: Vec<Value> = image.history.iter().map(happened).collect();

@@ -17,7 +17,7 @@ use crate::stage::{Context, configure};
 use crate::steps::{Step, grow};
 use crate::store::Layer;
 use crate::sysprep::OVERLAY_CLUSTER;
-use crate::targets::Trial;
+use crate::targets::BootTest;
 use crate::units::Size;
 
 /// Runs `steps` on an overlay of the sealed disk, and seals it again; its path.
@@ -63,24 +63,24 @@ fn seal_again(context: &Context<'_>, sealed: &Sealed, disk: &Path, steps: &[Step
 }
 
 /// Asks the gate of the check stage about an artifact's own disk, whose clones boot as the
-/// target's machines do and are asked what the trial asks, too. `size` is the disk's, in bytes.
+/// target's machines do and are asked what the boot test asks, too. `size` is the disk's, in bytes.
 pub(super) fn gate(
     context: &Context<'_>,
     subject: &Subject,
-    trial: &Trial,
+    test: &BootTest,
     (disk, size): (&Path, u64),
     scratch: &Path,
 ) -> Result<GateReport> {
     let recipe = context.recipe();
     let basis = Basis::of(context.resolved, context.config);
     let mut check: Check = basis.check.clone();
-    check.commands.extend(trial.commands.iter().cloned());
-    if trial.grow > Size::bytes(0) {
+    check.commands.extend(test.commands.iter().cloned());
+    if test.grow > Size::bytes(0) {
         check.commands.push(grow::proof(size));
     }
-    let seed = match trial.seed.is_empty() {
+    let seed = match test.seed.is_empty() {
         true => vec![],
-        false => vec![seed(&trial.seed, scratch)?],
+        false => vec![seed(&test.seed, scratch)?],
     };
     run_gate(&Gate {
         connection: context.host.connection()?,
@@ -97,7 +97,7 @@ pub(super) fn gate(
         scratch,
         logs: context.logs,
         more: &seed,
-        size: Some(size + trial.grow.as_bytes()),
+        size: Some(size + test.grow.as_bytes()),
     })
 }
 

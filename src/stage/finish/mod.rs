@@ -201,13 +201,13 @@ fn run_trial(
     subject: &Subject,
     made: &mut [ArtifactRecord],
 ) -> Result<Option<GateReport>> {
-    let (Some(trial), Some(first)) = (target.options.trial(site.about), made.first()) else {
+    let (Some(test), Some(first)) = (target.options.boot_test(site.about), made.first()) else {
         return Ok(None);
     };
     let disk = disk_of(site, first)?;
     let size = qemu_img::info(&disk, "qcow2")?.virtual_size;
     let inside = site.source.guests();
-    let report = guest::gate(context, subject, &trial, (&disk, size), site.scratch)?;
+    let report = guest::gate(context, subject, &test, (&disk, size), site.scratch)?;
     drop(inside);
     let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());
     for proof in proofs.filter(|proof| !proof.passed()) {

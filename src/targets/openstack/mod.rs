@@ -15,7 +15,7 @@ use serde_json::json;
 use super::convert::convert;
 use super::qcow2::{Clusters, form};
 use super::tree::Tree;
-use super::{About, CheckKind, MadeFile, Options, Target, TargetContext, Trial, proven, raw};
+use super::{About, BootTest, CheckKind, MadeFile, Options, Target, TargetContext, proven, raw};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::qemu_img::info;
@@ -58,11 +58,11 @@ impl Options for OpenStack {
     }
 
     /// A machine with a seed of its own and a larger disk: what cloud-init made of it.
-    fn trial(&self, about: &About) -> Option<Trial> {
+    fn boot_test(&self, about: &About) -> Option<BootTest> {
         let user = user(self, about);
         let data = json!({"ssh_authorized_keys": [KEY]});
         let meta = json!({"instance-id": "imgforge-trial-1", "local-hostname": HOST});
-        Some(Trial {
+        Some(BootTest {
             seed: vec![
                 ("user-data".into(), format!("#cloud-config\n{data}\n")),
                 ("meta-data".into(), format!("{meta}\n")),

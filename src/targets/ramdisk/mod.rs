@@ -1,15 +1,15 @@
 //! A machine without a disk: a kernel, an initrd and the root as a squashfs, in memory.
 //!
 //! The root is fetched over HTTP or part of the initrd, checked by its SHA-256, and mounted with an
-//! overlay for changes. [`trial`] boots the very files with the memory that [`initrd::memory`]
+//! overlay for changes. [`boot_test`] boots the very files with the memory that [`initrd::memory`]
 //! computes, and no disk.
 
+mod boot_test;
 mod cpio;
 mod initrd;
 mod kernel;
 mod options;
 mod squashfs;
-mod trial;
 mod words;
 
 use std::collections::BTreeMap;
@@ -95,9 +95,9 @@ impl Options for Ramdisk {
                 gate.judge(crate::scan::tar(&scannable(&members)?[..], gate.subject)?)?;
             }
             let systemd = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
-            proof.push(trial::boot(
+            proof.push(boot_test::boot(
                 site,
-                &trial::Boot {
+                &boot_test::Boot {
                     files: [&names.kernel, &names.initrd],
                     cmdline: &cmdline,
                     memory: memory.minimum,

@@ -16,7 +16,7 @@ use super::qcow2::{Clusters, form};
 use super::tree::Tree;
 use super::vmdk;
 use super::{
-    About, CheckKind, DISK, MadeFile, Options, Target, TargetContext, Trial, kernel, proven,
+    About, BootTest, CheckKind, DISK, MadeFile, Options, Target, TargetContext, kernel, proven,
 };
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -86,9 +86,9 @@ impl Options for Vagrant {
         }
     }
 
-    /// The parts of a login as Vagrant's, with a key of the trial's own: nobody else's login works in
+    /// The parts of a login as Vagrant's, with a key of the boot test's own: nobody else's login works in
     /// a machine that has no address.
-    fn trial(&self, _: &About) -> Option<Trial> {
+    fn boot_test(&self, _: &About) -> Option<BootTest> {
         let key = "/run/imgforge-trial.key";
         let has = |key: &&str| format!("grep -qxF '{key}' ~vagrant/.ssh/authorized_keys");
         let mut commands: Vec<String> = account::KEYS.iter().map(has).collect();
@@ -103,7 +103,7 @@ impl Options for Vagrant {
                  -o UserKnownHostsFile=/dev/null vagrant@127.0.0.1 sudo -n id -u)\" = 0 ]; fi"
             ),
         ]);
-        Some(Trial {
+        Some(BootTest {
             seed: vec![],
             commands,
             grow: Size::bytes(0),

@@ -68,7 +68,7 @@ fn places(state: &State, image: &Image) -> Vec<Value> {
                 .map(|moved| moved.stamp.when)
                 .or(created)
                 .unwrap_or_default();
-            let trial = placement.canary.get(arch);
+            let canary = placement.canary.get(arch);
             places.push(json!({
                 "channel": channel,
                 "frozen": frozen,
@@ -77,9 +77,9 @@ fn places(state: &State, image: &Image) -> Vec<Value> {
                 "since": When::of(since),
                 "action": moved.map(|moved| moved.action.to_string()),
                 "why": moved.and_then(|moved| moved.stamp.why.clone()),
-                "trial": trial.map(|trial| json!({
-                    "revision": trial.revision,
-                    "share": format!("{} %", trial.share.percent()),
+                "canary": canary.map(|canary| json!({
+                    "revision": canary.revision,
+                    "share": format!("{} %", canary.share.percent()),
                 })),
             }));
         }

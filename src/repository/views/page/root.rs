@@ -68,11 +68,11 @@ fn image(image: &Image) -> Option<Value> {
             .current
             .iter()
             .map(|(arch, number)| (arch, *number, false));
-        let trials = placement
+        let canaries = placement
             .canary
             .iter()
             .map(|(arch, canary)| (arch, canary.revision, true));
-        places.extend(current.chain(trials).map(|(arch, revision, canary)| {
+        places.extend(current.chain(canaries).map(|(arch, revision, canary)| {
             let named = !machine::is_default(arch);
             json!({"channel": channel, "arch": arch, "named": named, "revision": revision, "canary": canary})
         }));

@@ -18,7 +18,7 @@ use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::units::Size;
 
 /// What tells, in the guest, what became of it.
-const SCRIPT: &str = include_str!("trial.sh");
+const SCRIPT: &str = include_str!("boot_test.sh");
 
 /// Starts the script when the system is up.
 const UNIT: &str =
@@ -40,7 +40,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// How many lines of the console an error shows.
 const SHOWN: usize = 25;
 
-/// How many lines of the trial's own are heard.
+/// How many lines of the boot test's own are heard.
 const HEARD: usize = 1000;
 
 /// What is booted.
@@ -66,7 +66,7 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
     let whole = |path: &Path| std::path::absolute(path).doing(|| "finding the files".into());
     let (dir, scratch) = (whole(site.dir)?, whole(site.scratch)?);
     let [kernel, initrd] = boot.files.map(|name| dir.join(name));
-    let tried = scratch.join("trial.initrd");
+    let tried = scratch.join("boot-test.initrd");
     append(&initrd, &extra(&token, boot.systemd)?, &tried)?;
     let uuid = Uuid::new_v4().to_string();
     tools::need([Tool::Qemu])?;
@@ -101,7 +101,7 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
 /// What is kept of a console, however much its guest writes.
 #[derive(Debug)]
 struct Console {
-    /// What the trial's lines begin with.
+    /// What the boot test's lines begin with.
     word: String,
     told: Vec<String>,
     last: VecDeque<String>,
@@ -158,7 +158,7 @@ fn readable(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// What lies over the root in a trial.
+/// What lies over the root in a boot test.
 fn extra(token: &str, systemd: bool) -> Result<Vec<u8>> {
     let script = SCRIPT.replacen("#!/bin/sh\n", &format!("#!/bin/sh\ntoken={token}\n"), 1);
     let file = |path: &str, mode: u32, text: &str| Member {
