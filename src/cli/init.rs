@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{App, out};
+use crate::distro::AnswerKind;
 use crate::error::{Context as _, Error, Result};
 
 /// The arguments of `imgforge init`.
@@ -14,15 +15,12 @@ pub struct Init {
     place: PathBuf,
 }
 
-/// What a new recipe repository contains. An empty text keeps a folder in git.
+/// What a new recipe repository contains, beside a folder for each kind of answers.
 const FILES: &[(&str, &str)] = &[
     ("imgforge.yaml", include_str!("init/imgforge.yaml")),
     ("recipes/_base/debian.yaml", include_str!("init/base.yaml")),
     ("recipes/example.yaml", include_str!("init/example.yaml")),
     ("firstboot/motd.sh", include_str!("init/motd.sh")),
-    ("preseed/.gitkeep", ""),
-    ("kickstart/.gitkeep", ""),
-    ("autoinstall/.gitkeep", ""),
     (".gitignore", include_str!("init/gitignore")),
 ];
 
@@ -39,10 +37,13 @@ impl Init {
                     .hint(format!("imgforge -C {} list", dir.display())),
             );
         }
-        for (name, text) in FILES {
-            if !create(&dir.join(name), text)? {
+        // An empty file keeps a folder in git.
+        let folders = AnswerKind::ALL.map(|kind| (format!("{}/.gitkeep", kind.name()), ""));
+        let files = FILES.iter().map(|(name, text)| ((*name).to_owned(), *text));
+        for (name, text) in files.chain(folders) {
+            if !create(&dir.join(&name), text)? {
                 app.ui
-                    .notice(format!("{} is left as it was", dir.join(name).display()));
+                    .notice(format!("{} is left as it was", dir.join(&name).display()));
             }
         }
         out::print(&format!(

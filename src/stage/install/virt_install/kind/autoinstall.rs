@@ -7,6 +7,16 @@ pub(super) const AUTOINSTALL: Kind = Kind {
     kernel_args: &["autoinstall"],
     fetches: false,
     root: "/target",
+    // Of curtin as well, which it calls.
+    leaves: &[
+        "/var/log/installer.tar*",
+        "/etc/apt/apt.conf.d/90curtin-aptproxy",
+        "/etc/cloud/cloud.cfg.d/99-installer.cfg",
+        "/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
+        "/var/lib/cloud/seed",
+        "/root/curtin-install.log",
+        "/root/curtin-install-cfg.yaml",
+    ],
     prompts: &[
         "Continue with autoinstall?",
         "Continue in rich mode",

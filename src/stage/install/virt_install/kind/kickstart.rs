@@ -7,6 +7,13 @@ pub(super) const KICKSTART: Kind = Kind {
     kernel_args: &["inst.ks=file:/ks.cfg", "inst.text"],
     fetches: true,
     root: "/",
+    // As the file was, and as it would be written.
+    leaves: &[
+        "/root/*-ks.cfg",
+        "/root/ks-*.log",
+        "/root/install.log*",
+        "/var/log/anaconda",
+    ],
     prompts: &[
         "Please make a selection from the above",
         "Please make your choice from above",

@@ -18,6 +18,9 @@ pub struct Kind {
     pub fetches: bool,
     /// Where the new system is when the answers' last command runs.
     pub root: &'static str,
+    /// What it leaves on the new disk, by pattern: copies of the answers with their passwords, logs,
+    /// and ways to the network that only the installation had. No installed system needs it.
+    pub leaves: &'static [&'static str],
     /// What stands before the cursor when the installer waits for a human.
     prompts: &'static [&'static str],
     /// Lines after which the installer does nothing any more.

@@ -13,6 +13,16 @@ pub(super) const PRESEED: Kind = Kind {
     ],
     fetches: false,
     root: "/target",
+    leaves: &[
+        "/var/log/installer",
+        "/var/lib/preseed",
+        "/preseed.cfg",
+        "/var/cache/debconf/passwords.dat",
+        "/var/cache/debconf/passwords.dat-old",
+        "/etc/apt/sources.list~",
+        "/etc/apt/apt.conf.d/00CDMountPoint",
+        "/etc/apt/apt.conf.d/00trustcdrom",
+    ],
     prompts: &[
         "Prompt: '?' for help",
         "[Press enter to continue]",
