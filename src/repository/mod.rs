@@ -72,7 +72,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::gpg::{self, Keyring, Signer, Signers};
 use crate::http::Url;
 use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
-use crate::share::Share;
+use crate::recipe::config::ChannelRules;
 use crate::ui::Ui;
 use crate::units::Span;
 use identity::Identity;
@@ -95,8 +95,8 @@ pub struct Settings {
     pub signers: Signers,
     /// How long what is signed counts.
     pub valid_for: Span,
-    /// Channels in which a share of the machines gets new revisions first.
-    pub shares: BTreeMap<String, Share>,
+    /// What imgforge.yaml says of channels.
+    pub channels: BTreeMap<String, ChannelRules>,
     /// Programs that are told of every change.
     pub hooks: Vec<hooks::Hook>,
     /// What this host has seen and made here before.
@@ -115,7 +115,7 @@ impl Settings {
             signer,
             signers: Signers::default(),
             valid_for: renew::VALID_FOR,
-            shares: BTreeMap::new(),
+            channels: BTreeMap::new(),
             hooks: vec![],
             seen: None,
             ui: Ui::silent(),
@@ -134,7 +134,7 @@ pub struct Repository {
     signers: Signers,
     trusted: OnceLock<Keyring>,
     valid_for: Span,
-    shares: BTreeMap<String, Share>,
+    channels: BTreeMap<String, ChannelRules>,
     hooks: Vec<hooks::Hook>,
     seen: Option<RememberedRepository>,
     ui: Ui,
@@ -161,7 +161,7 @@ impl Repository {
             signer,
             signers,
             valid_for,
-            shares,
+            channels,
             hooks,
             seen,
             ui,
@@ -185,7 +185,7 @@ impl Repository {
             signers,
             trusted: OnceLock::new(),
             valid_for,
-            shares,
+            channels,
             hooks,
             seen,
             ui,
@@ -228,8 +228,9 @@ impl Repository {
     pub fn state(&self) -> Result<State> {
         let mut state = State::read(&self.root)?;
         self.refuse_other_default(&state.default_channel)?;
-        for (channel, share) in &self.shares {
-            state.channels.entry(channel.clone()).or_default().canary = Some(*share);
+        let rules = self.channels.iter();
+        for (channel, _) in rules.filter(|(_, rules)| **rules != ChannelRules::default()) {
+            state.channels.entry(channel.clone()).or_default();
         }
         Ok(state)
     }

@@ -121,12 +121,7 @@ impl<'a> LocalRepository<'a> {
         settings.signers = self.signers().remembered_in(seen.dir());
         settings.seen = Some(seen);
         settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);
-        settings.shares = self
-            .config
-            .channels
-            .iter()
-            .filter_map(|(channel, rules)| Some((channel.clone(), rules.canary?)))
-            .collect();
+        settings.channels.clone_from(&self.config.channels);
         let hook = |hook: &HookCall| Hook {
             run: hook.run.clone(),
             dir: self.root.to_owned(),

@@ -222,9 +222,6 @@ pub struct Channel {
     /// Nothing may be published to it: since when, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Stamp>,
-    /// The share of machines that gets new revisions first, as imgforge.yaml says.
-    #[serde(skip)]
-    pub canary: Option<Share>,
     /// When it was frozen and thawed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<Frozen>,

@@ -169,7 +169,8 @@ impl<'a> Transaction<'a> {
 
     /// Gives a channel a revision, or makes it the canary there.
     pub(super) fn place(&mut self, place: &RevisionSlot<'_>) -> Result<()> {
-        let share = self.repository.shares.get(place.channel).copied();
+        let rules = self.repository.channels.get(place.channel);
+        let share = rules.and_then(|rules| rules.canary);
         let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
         let stamp = self.stamp.clone();
         let _ = self.channel(&channel);

@@ -134,7 +134,7 @@ fn a_revision_on_trial_is_for_its_share_of_the_machines() {
     let machine = Machine::new(&world);
     let reference = format!("{}#web", world.path("repo").display());
     let mut settings = world.settings(&world.path("repo"));
-    settings.shares = [("stable".to_owned(), "0%".parse().unwrap())].into();
+    settings.channels = [("stable".to_owned(), canary("0%"))].into();
     let repository = Repository::open(settings).unwrap();
     publish_to(&repository, &two, "web", "stable");
     // Going back to what the others have is no going back of the repository.

@@ -20,7 +20,7 @@ use imgforge::store::ledger::Ledger;
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;
 
-pub(crate) use crate::repository::world::{Disk, Home, World, proof};
+pub(crate) use crate::repository::world::{Disk, Home, World, canary, proof};
 pub(crate) use crate::server::{Answer, Request, Server, Then};
 
 const LIMITS: Limits = Limits {

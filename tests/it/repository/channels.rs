@@ -289,7 +289,7 @@ fn a_trial_gives_a_new_revision_to_some_and_ends_for_all() {
     let ui = Ui::silent();
     let [one, two, three] = ["one", "two", "three"].map(|text| world.disk(text));
     let mut settings = world.settings(&world.path("repo"));
-    settings.shares = [("stable".to_owned(), "10%".parse().unwrap())].into();
+    settings.channels = [("stable".to_owned(), canary("10%"))].into();
     let repository = Repository::open(settings).unwrap();
     let listed = || {
         let entries = repository.entries("stable").unwrap();

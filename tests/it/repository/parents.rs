@@ -113,7 +113,7 @@ fn a_canary_is_nothing_to_build_on() {
     let site = site("{image: main#base}");
     let (one, _) = base(&site, "one", |_| {});
     let mut settings = site.settings(&site.path("repo"));
-    settings.shares = [("stable".to_owned(), "99%".parse().unwrap())].into();
+    settings.channels = [("stable".to_owned(), canary("99%"))].into();
     let repository = Repository::open(settings).unwrap();
     let two = disk(&site, "two");
     publish_with(&repository, &two, |p| p.name = "base").unwrap();

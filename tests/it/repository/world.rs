@@ -11,6 +11,7 @@ pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detach
 pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::Profile;
 pub(crate) use imgforge::pack::{Options, compress};
+pub(crate) use imgforge::recipe::config::ChannelRules;
 pub(crate) use imgforge::repository::gate::{CloneReport, CommandReport, GateReport};
 pub(crate) use imgforge::repository::manifest::Origin;
 pub(crate) use imgforge::repository::{
@@ -140,6 +141,13 @@ impl World {
 /// The `file:` address of a path.
 pub(crate) fn address(path: &Path) -> String {
     imgforge::http::Url::of_path(path).unwrap().to_string()
+}
+
+/// A channel in which this share of the machines gets new revisions first.
+pub(crate) fn canary(share: &str) -> ChannelRules {
+    ChannelRules {
+        canary: Some(share.parse().unwrap()),
+    }
 }
 
 pub(crate) fn proof(sealed: &str) -> GateProof {
