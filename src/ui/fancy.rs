@@ -85,6 +85,7 @@ impl Reporter for Fancy {
                 done,
                 total,
                 unit,
+                ..
             } => {
                 let bar = self.bar(image, stage);
                 if bar.length() != Some(*total) {

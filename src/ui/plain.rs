@@ -57,6 +57,7 @@ impl Lines {
                 done,
                 total,
                 unit,
+                ..
             } => {
                 let began = self.began(image, stage, *total, now);
                 let pace = match unit {
@@ -170,6 +171,7 @@ pub(super) fn sentence(event: &Event) -> String {
             channel,
             revision,
             url,
+            ..
         } => {
             format!("==> {image}: published as revision {revision} in {channel}, {url}")
         }
@@ -224,13 +226,7 @@ mod tests {
             (14, 20),
             (24, 20),
         ] {
-            let event = Event::Progress {
-                image: "web".into(),
-                stage: "pack".into(),
-                done,
-                total: 100,
-                unit: Unit::Percent,
-            };
+            let event = samples::progress("pack", done, 100, Unit::Percent);
             if lines
                 .line(&event, Duration::from_secs(second), false)
                 .is_some()
@@ -245,13 +241,7 @@ mod tests {
     fn bytes_have_a_rate_and_a_rest() {
         let mut lines = Lines::default();
         let mut at = |second, done: u64| {
-            let event = Event::Progress {
-                image: "web".into(),
-                stage: "pack".into(),
-                done: done << 20,
-                total: 100 << 20,
-                unit: Unit::Bytes,
-            };
+            let event = samples::progress("pack", done << 20, 100 << 20, Unit::Bytes);
             lines.line(&event, Duration::from_secs(second), false)
         };
         assert_eq!(at(5, 0), None);

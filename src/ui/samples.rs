@@ -22,6 +22,17 @@ fn index(event: &Event) -> usize {
     }
 }
 
+/// How far a stage of `web` is.
+pub(super) fn progress(stage: &str, done: u64, total: u64, unit: Unit) -> Event {
+    Event::Progress {
+        image: "web".into(),
+        stage: stage.into(),
+        done,
+        total,
+        unit,
+    }
+}
+
 pub(crate) fn all() -> Vec<Event> {
     let (image, stage) = (String::from("web"), String::from("install"));
     let key = String::from("0123456789abcdef");
@@ -41,13 +52,7 @@ pub(crate) fn all() -> Vec<Event> {
             stage: stage.clone(),
             pid: 4242,
         },
-        Event::Progress {
-            image: image.clone(),
-            stage: stage.clone(),
-            done: 512 << 20,
-            total: 1 << 30,
-            unit: Unit::Bytes,
-        },
+        progress("install", 512 << 20, 1 << 30, Unit::Bytes),
         Event::Step {
             image: image.clone(),
             stage: stage.clone(),
