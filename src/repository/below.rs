@@ -143,14 +143,19 @@ pub(super) fn check_dir(root: &Path, path: &str) -> Result<()> {
     }
 }
 
-/// The names in a directory; none where there is none.
+/// The names in a directory, but those that are no UTF-8; none where there is none.
 pub(super) fn names(root: &Path, path: &str) -> Result<Vec<String>> {
     let read = dir(root, Path::new(path), false).and_then(|dir| {
-        let names = Dir::read_from(&dir)?.map(|entry| {
-            let name = entry?.file_name().to_str().map(str::to_owned);
-            Ok(name.unwrap_or_default())
-        });
-        names.collect::<std::io::Result<Vec<String>>>()
+        let mut names = vec![];
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().ok();
+            names.extend(
+                name.filter(|name| ![".", ".."].contains(name))
+                    .map(str::to_owned),
+            );
+        }
+        Ok(names)
     });
     match read {
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(vec![]),
@@ -265,6 +270,8 @@ mod tests {
         assert_eq!(std::fs::read(outside.join("7/file")).unwrap(), b"data");
         create_dir(&root, "b/c").unwrap();
         rename(&root, ours, Path::new("b/c/file")).unwrap();
+        assert_eq!(names(&root, "b").unwrap(), ["c"]);
+        assert!(names(&root, "link").is_err() && names(&root, "none").unwrap().is_empty());
         clear(&root, "b/c").unwrap();
         assert_eq!(std::fs::read_dir(root.join("b/c")).unwrap().count(), 0);
         assert!(remove_dir(&root, "b").unwrap() && !remove_dir(&root, "b").unwrap());

@@ -1,6 +1,7 @@
 //! Which revision some bytes get: a number is never used for other bytes.
 
 use super::files;
+use super::manifest::revision_dir;
 use super::state::{Image, Revision, State};
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
@@ -84,7 +85,7 @@ impl Transaction<'_> {
                     revision.companions = same.companions.clone();
                 }
                 None => {
-                    let dir = format!("images/{name}/{number}");
+                    let dir = revision_dir(name, number);
                     revision.file = format!("{dir}/{}", revision.file);
                     for (name, beside) in &mut revision.companions {
                         beside.path = format!("{dir}/{name}");

@@ -240,7 +240,7 @@ impl Transaction<'_> {
         {
             return Ok(());
         }
-        below::create_dir(root, &format!("images/{name}/{number}"))?;
+        below::create_dir(root, &manifest::revision_dir(name, number))?;
         self.repository.step("write the manifest");
         files::write_json(root, &path, &manifest)
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::fresh::PATIENCE;
 use super::identity::{self, Identity};
+use super::manifest::revision_dir;
 use super::renew::text_of;
 use super::replica::{Files, KEY_FILE, Replica};
 use super::seen::is_to_come;
@@ -279,7 +280,7 @@ pub(super) fn remove_gone(state: &State, to: &Path) -> Result<usize> {
         let used = image.directories();
         // Of what was only bound nobody has signed that it is gone.
         for (number, _) in image.published().filter(|(_, r)| r.removed.is_some()) {
-            let dir = format!("images/{}/{number}", image.name);
+            let dir = revision_dir(&image.name, number);
             if !used.contains(dir.as_str()) {
                 count += usize::from(below::remove_dir(to, &dir)?);
             }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use super::publication::{Companion, Source};
 use super::state::CompanionRecord;
 use super::{below, files, lock};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::gpg::{Sign, Signer};
 
 const INCOMING: &str = ".imgforge/incoming";
@@ -158,16 +158,8 @@ impl Drop for Incoming {
 
 /// Removes what killed publishers left; the caller holds the repository's lock.
 pub(super) fn clean(root: &Path) -> Result<()> {
-    below::check_dir(root, INCOMING)?;
-    let parent = root.join(INCOMING);
-    let doing = || format!("cleaning {}", parent.display());
-    let entries = match std::fs::read_dir(&parent) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        result => result.doing(doing)?,
-    };
-    for entry in entries {
-        let name = entry.doing(doing)?.file_name();
-        let dir = format!("{INCOMING}/{}", name.display());
+    for name in below::names(root, INCOMING)? {
+        let dir = format!("{INCOMING}/{name}");
         let lock = below::open(root, Path::new(&format!("{dir}/lock")));
         if !lock.is_ok_and(|file| !lock::try_now(&file)) {
             // Its owner may just be removing it, too.

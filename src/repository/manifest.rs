@@ -3,6 +3,7 @@
 //! What another version of imgforge has written beyond this stays as it is when the same bytes get
 //! another number.
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -226,8 +227,13 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
 }
 
 /// Where the manifest of a revision is, below the root.
-pub(super) fn path(name: &str, number: u64) -> String {
-    format!("images/{name}/{number}/manifest.json")
+pub(super) fn path(name: &str, number: impl Display) -> String {
+    format!("{}/manifest.json", revision_dir(name, number))
+}
+
+/// Where the files of a revision are, below the root.
+pub(super) fn revision_dir(name: &str, number: impl Display) -> String {
+    format!("images/{name}/{number}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::manifest::revision_dir;
 use super::state::{ChannelEvent, Image, Revision, Stamp, State};
 use super::transaction::Transaction;
 use super::vouched::VerifiedState;
@@ -97,7 +98,7 @@ impl Repository {
         for image in state.images.values() {
             let used = image.directories();
             for (number, revision) in &image.revisions {
-                let dir = format!("images/{}/{number}", image.name);
+                let dir = revision_dir(&image.name, number);
                 if revision.removed.is_none() || used.contains(dir.as_str()) {
                     continue;
                 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::identity::Identity;
 use super::state::{Channel, Image, State, VERSION};
 use super::{below, check_name, files, journal};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 
 const CHANNELS: &str = ".imgforge/channels.json";
 
@@ -169,23 +169,9 @@ fn record_path(name: &str) -> String {
 
 /// The names that have a record.
 fn names(root: &Path) -> Result<Vec<String>> {
-    let path = ".imgforge/names";
-    below::check_dir(root, path)?;
-    let dir = root.join(path);
-    let doing = || format!("reading {}", dir.display());
-    let mut names = Vec::new();
-    let entries = match std::fs::read_dir(&dir) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-        result => result.doing(doing)?,
-    };
-    for entry in entries {
-        let file = entry.doing(doing)?.file_name();
-        names.extend(
-            file.to_str()
-                .and_then(|name| name.strip_suffix(".json"))
-                .map(str::to_owned),
-        );
-    }
+    let files = below::names(root, ".imgforge/names")?;
+    let names = files.iter().filter_map(|file| file.strip_suffix(".json"));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
     names.sort();
     Ok(names)
 }

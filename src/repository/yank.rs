@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::bind::Number;
 use super::channel::previous;
 use super::fresh::Age;
+use super::manifest::revision_dir;
 use super::state::{Action, ChannelEvent, Stamp};
 use super::transaction::{RevisionSlot, Transaction};
 use super::{Repository, below};
@@ -74,7 +75,7 @@ impl Transaction<'_> {
             revisions.insert(*number);
             if purge {
                 other.removed.get_or_insert(stamp.when);
-                purged.push(format!("images/{name}/{number}"));
+                purged.push(revision_dir(name, *number));
             }
         }
         let before = image.history.len();

@@ -127,15 +127,7 @@ pub fn config(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn package(name: &str, version: &str) -> Package {
-        Package {
-            name: name.into(),
-            version: version.into(),
-            arch: "amd64".into(),
-            source: String::new(),
-        }
-    }
+    use crate::sbom::package::tests::package;
 
     #[test]
     fn packages_come_go_and_change() {

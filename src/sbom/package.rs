@@ -139,8 +139,18 @@ fn encode(text: &str) -> PercentEncode<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A package of Debian's for which only name and version matter.
+    pub(crate) fn package(name: &str, version: &str) -> Package {
+        Package {
+            name: name.into(),
+            version: version.into(),
+            arch: "amd64".into(),
+            source: String::new(),
+        }
+    }
 
     fn listed(name: &str, epoch: u32, version: &str, release: &str, source: &str) -> Package {
         Package::of(&guest::Package {

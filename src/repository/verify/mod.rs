@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::manifest::Manifest;
-use super::{below, lock};
+use super::manifest::{self, Manifest};
+use super::{below, lock, views};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
 use crate::host::temporary::Temporary;
@@ -235,7 +235,7 @@ impl Audit {
 
     /// Expects the files of all revisions of a name, as its signed list says.
     fn revisions(&mut self, name: &str) -> Result<()> {
-        let path = format!("images/{name}/revisions.sjson");
+        let path = views::revisions::path(name);
         let faults = self.report.faults.len();
         let Some(list) = self.signed_json(&path)? else {
             if self.report.faults.len() == faults {
@@ -284,7 +284,7 @@ impl Audit {
 
     fn revision(&mut self, name: &str, number: &str, revision: &Value) -> Result<()> {
         self.report.revisions += 1;
-        let place = format!("images/{name}/{number}/manifest.json");
+        let place = manifest::path(name, number);
         let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let (file, sha512) = (text(revision, "file"), text(revision, "sha512"));
         self.expect(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::KEY_FILE;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, Verified, verify_all};
 use crate::index::Claims;
 use crate::repository::fresh::{Age, refuse_old};
@@ -183,21 +183,12 @@ pub(in crate::repository) fn refuse_wrong(
 pub(super) fn listed(state: &State) -> Result<BTreeSet<String>> {
     let records = state.images.values().filter(|image| image.is_listed());
     let mut names: BTreeSet<String> = records.map(|image| image.name.clone()).collect();
-    below::check_dir(&state.root, "images")?;
-    let dir = state.root.join("images");
-    let doing = || format!("reading {}", dir.display());
-    let entries = match std::fs::read_dir(&dir) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-        entries => entries.doing(doing)?,
+    let has_list = |name: &String| {
+        let list = state.root.join(revisions::path(name));
+        check_name("image", name).is_ok() && list.exists()
     };
-    for entry in entries {
-        let name = entry.doing(doing)?.file_name();
-        let name = name
-            .to_str()
-            .filter(|name| check_name("image", name).is_ok());
-        let has_list = |name: &&str| dir.join(name).join("revisions.sjson").exists();
-        names.extend(name.filter(has_list).map(str::to_owned));
-    }
+    let there = below::names(&state.root, "images")?;
+    names.extend(there.into_iter().filter(has_list));
     Ok(names)
 }
 

@@ -326,15 +326,7 @@ fn checks(gate: &GateReport) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn package(name: &str, version: &str) -> Package {
-        Package {
-            name: name.into(),
-            version: version.into(),
-            arch: "amd64".into(),
-            source: String::new(),
-        }
-    }
+    use crate::sbom::package::tests::package;
 
     #[test]
     fn revisions_are_kept_as_ranges_and_taken_out_again() {
