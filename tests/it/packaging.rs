@@ -51,7 +51,11 @@ fn an_installed_tree_is_complete_and_its_recipes_are_good() {
 
 #[test]
 fn the_package_unpacks_to_the_same() {
-    run("scripts/deb.sh", &[PROGRAM]);
+    // A program with its symbols, which the package of a release has not, is not worth compressing.
+    let mut build = external("scripts/deb.sh");
+    build.env("DPKG_DEB_COMPRESSOR_TYPE", "none").arg(PROGRAM);
+    let build = build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.said().ok();
     let name = format!("dist/imgforge_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
     let dir = tempfile::tempdir().unwrap();
     run("dpkg-deb", &["-x", &name, dir.path().to_str().unwrap()]);

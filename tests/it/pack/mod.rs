@@ -253,16 +253,16 @@ fn a_failure_leaves_nothing_and_says_why() {
     assert!(!out.exists());
 }
 
-/// The real program on a file system of 4 MiB, in a name space of its own.
+/// The real program on a file system of 2 MiB, in a name space of its own.
 #[test]
 fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
     let dir = TempDir::new().unwrap();
-    let raw = raw(dir.path(), 8 << 20, &[(0, &noise(8 << 20))]);
+    let raw = raw(dir.path(), 4 << 20, &[(0, &noise(4 << 20))]);
     let (xz, _) = pack(&raw, Profile::Fast, 2);
     let small = dir.path().join("small");
     std::fs::create_dir(&small).unwrap();
-    for (verb, input) in [("pack", &raw), ("unpack", &xz)] {
-        let script = "mount -t tmpfs -o size=4m none \"$1\" || exit 99
+    for (verb, input) in [("pack --profile fast", &raw), ("unpack", &xz)] {
+        let script = "mount -t tmpfs -o size=2m none \"$1\" || exit 99
             \"$2\" --state \"$1/state\" -q disk $3 \"$4\" -o \"$1/out\" 2>&1
             echo \"exit $?\"; find \"$1\" -name 'out*' -o -name '.imgforge*'";
         let text = Program::new("sh")
@@ -283,10 +283,10 @@ fn a_full_disk_is_said_to_be_full_and_nothing_gets_the_name() {
 #[test]
 fn a_limit_on_file_sizes_is_told_and_nothing_gets_the_name() {
     let dir = TempDir::new().unwrap();
-    let raw = raw(dir.path(), 8 << 20, &[(0, &noise(8 << 20))]);
+    let raw = raw(dir.path(), 4 << 20, &[(0, &noise(4 << 20))]);
     // Units of 512 bytes.
     let script =
-        "ulimit -f 6000; cd \"$1\"; \"$2\" --state state -q disk pack \"$3\" -o out.xz 2>&1
+        "ulimit -f 6000; cd \"$1\"; \"$2\" --state state -q disk pack --profile fast \"$3\" -o out.xz 2>&1
         echo \"exit $?\"; find . -name 'out*' -o -name '.imgforge*'";
     let text = Program::new("dash")
         .args(["-c", script, "dash"])
