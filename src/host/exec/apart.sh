@@ -23,32 +23,31 @@ for new in /mnt /srv /media /run /opt /home /tmp /none; do
 done
 mount -t tmpfs -o mode=0755,nosuid,size=4m apart "$new"
 
+# Programs are started one by one, and that is all that takes time here: what can be done at once, is.
 show() {
-  local at=$new$2
-  if [ -d "$2" ]; then
-    mkdir -p "$at"
-  else
-    mkdir -p "${at%/*}"
-    [ -e "$at" ] || : >"$at"
-  fi
-  mount --bind "$2" "$at"
-  [ "$1" = w ] || mount -o remount,bind,ro "$at"
+  local at=$new$2 dir
+  if [ -d "$2" ]; then dir=$at; else dir=${at%/*}; fi
+  [ -d "$dir" ] || mkdir -p "$dir"
+  [ -e "$at" ] || : >"$at"
+  if [ "$1" = w ]; then mount --bind "$2" "$at"; else mount -o bind,ro "$2" "$at"; fi
 }
 
+mkdir -p "$new/dev/fd" "$new/etc" "$new/usr"
+links=()
 for name in bin sbin lib lib32 lib64 libx32; do
   if [ -L "/$name" ]; then
-    ln -s "$(readlink "/$name")" "$new/$name"
+    links+=("$name")
   elif [ -d "/$name" ]; then
     show r "/$name"
   fi
 done
+if [ ${#links[@]} != 0 ]; then cp -P "${links[@]/#//}" "$new"; fi
 for name in /usr /nix/store /gnu/store /etc/alternatives /etc/ld.so.cache /etc/ld.so.conf.d; do
   if [ -e "$name" ]; then show r "$name"; fi
 done
 for name in null zero full random urandom; do show w "/dev/$name"; done
 # What it may call /dev/stdout is its own: of /proc it sees what it has open, by the number that it has
 # in the one of this host. Not every container can have another.
-mkdir "$new/dev/fd"
 if { read -r self _ </proc/self/stat && mount --bind "/proc/$self/fd" "$new/dev/fd"; } 2>/dev/null; then
   ln -s fd/1 "$new/dev/stdout"
 fi
@@ -59,6 +58,6 @@ for mode in w r; do
   done
 done
 here=$PWD
-mkdir -p "$new$here"
+[ -d "$new$here" ] || mkdir -p "$new$here"
 mount -o remount,ro "$new"
 exec chroot "$new" env -C "$here" setpriv --bounding-set="$bound" --inh-caps=-all --ambient-caps=-all --no-new-privs -- "$@"
