@@ -133,6 +133,11 @@ pub fn suite(name: &str) -> Result<(&'static Apt, &'static Suite)> {
     })
 }
 
+/// The suite that libosinfo calls so, where it can be bootstrapped.
+pub fn suite_by_osinfo(id: &str) -> Option<(&'static Apt, &'static Suite)> {
+    all().find(|(_, suite)| suite.osinfo == id)
+}
+
 /// Every suite of every distribution that can be bootstrapped.
 pub fn all() -> impl Iterator<Item = (&'static Apt, &'static Suite)> {
     let apts = DISTROS.iter().filter_map(|distro| distro.apt);

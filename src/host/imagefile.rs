@@ -127,40 +127,35 @@ impl ImageFile {
         }
     }
 
+    /// How people call it, and QEMU's word for the format of a disk.
+    const fn words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            ImageFile::Raw => ("a raw disk", Some("raw")),
+            ImageFile::Qcow2 => ("a qcow2 disk", Some("qcow2")),
+            ImageFile::Qed => ("a QED file", Some("qed")),
+            ImageFile::Vmdk => ("a VMDK file", Some("vmdk")),
+            ImageFile::VmdkText => ("a VMDK description", Some("vmdk")),
+            ImageFile::Vdi => ("a VDI file", Some("vdi")),
+            ImageFile::Vhd => ("a VHD file", Some("vpc")),
+            ImageFile::Vhdx => ("a VHDX file", Some("vhdx")),
+            ImageFile::Parallels => ("a Parallels disk", Some("parallels")),
+            ImageFile::Tar => ("a tar archive", None),
+            ImageFile::Zip => ("a zip archive", None),
+            ImageFile::Xz => ("an .xz file", None),
+            ImageFile::Gzip => ("a .gz file", None),
+            ImageFile::Zstd => ("a .zst file", None),
+            ImageFile::Bzip2 => ("a .bz2 file", None),
+        }
+    }
+
     /// QEMU's word for the format of a disk.
     pub fn qemu(self) -> Option<&'static str> {
-        Some(match self {
-            ImageFile::Raw => "raw",
-            ImageFile::Qcow2 => "qcow2",
-            ImageFile::Qed => "qed",
-            ImageFile::Vmdk | ImageFile::VmdkText => "vmdk",
-            ImageFile::Vdi => "vdi",
-            ImageFile::Vhd => "vpc",
-            ImageFile::Vhdx => "vhdx",
-            ImageFile::Parallels => "parallels",
-            _ => return None,
-        })
+        self.words().1
     }
 
     /// How people call it.
     pub fn called(self) -> &'static str {
-        match self {
-            ImageFile::Raw => "a raw disk",
-            ImageFile::Qcow2 => "a qcow2 disk",
-            ImageFile::Qed => "a QED file",
-            ImageFile::Vmdk => "a VMDK file",
-            ImageFile::VmdkText => "a VMDK description",
-            ImageFile::Vdi => "a VDI file",
-            ImageFile::Vhd => "a VHD file",
-            ImageFile::Vhdx => "a VHDX file",
-            ImageFile::Parallels => "a Parallels disk",
-            ImageFile::Tar => "a tar archive",
-            ImageFile::Zip => "a zip archive",
-            ImageFile::Xz => "an .xz file",
-            ImageFile::Gzip => "a .gz file",
-            ImageFile::Zstd => "a .zst file",
-            ImageFile::Bzip2 => "a .bz2 file",
-        }
+        self.words().0
     }
 
     /// How a raw or qcow2 disk is made of it.

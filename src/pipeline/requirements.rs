@@ -1,4 +1,4 @@
-//! Locks what playbooks require, before the plan that depends on the lock is carried out.
+//! Locks what steps fetch, before the plan that depends on the locks is carried out.
 
 use crate::distro;
 use crate::error::Result;
@@ -54,11 +54,7 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
 
 /// The code name of the release that the chain begins with, where the recipe tells it.
 fn codename(plan: &Plan) -> Option<&str> {
-    let by_osinfo = |osinfo: &str| {
-        let mut suites = distro::all().map(|(_, suite)| suite);
-        let of = suites.find(|suite| suite.osinfo == osinfo);
-        of.map(|suite| suite.name)
-    };
+    let by_osinfo = |osinfo: &str| distro::suite_by_osinfo(osinfo).map(|(_, suite)| suite.name);
     match &plan.base {
         Base::Layer(below) => codename(below),
         Base::Published(pin) => by_osinfo(pin.image.osinfo.as_deref()?),

@@ -24,7 +24,7 @@ use crate::stage::seal::Sealed;
 use crate::store::files::Files;
 use crate::store::media::Media;
 use crate::store::{DISK, Entry, Facts, Layer, Store};
-use crate::targets::{ArtifactRecord, Proof};
+use crate::targets::ArtifactRecord;
 use crate::ui::StageUi;
 pub use table::{Stage, StageId};
 
@@ -127,26 +127,17 @@ impl<F: Facts + OfSealed> Layer<F> {
 /// A file made for a target.
 #[derive(Debug, Clone)]
 pub struct Artifact {
-    /// Its name in the repository.
-    pub name: String,
     /// Where it is.
     pub path: PathBuf,
-    /// Its SHA-512, in hex.
-    pub sha512: String,
-    /// What is known of it: `target`, `format`, …
-    pub about: std::collections::BTreeMap<String, String>,
-    /// What its gate proved.
-    pub proof: Option<Proof>,
+    /// What its stage reports of it.
+    pub record: ArtifactRecord,
 }
 
 /// The artifacts in an entry.
-pub fn artifacts(entry: &Entry, told: &[ArtifactRecord]) -> Vec<Artifact> {
-    let artifact = |told: &ArtifactRecord| Artifact {
-        name: told.file.clone(),
-        path: entry.path().join(&told.file),
-        sha512: told.sha512.clone(),
-        about: told.about.clone(),
-        proof: told.proof.clone(),
+pub fn artifacts(entry: &Entry, records: &[ArtifactRecord]) -> Vec<Artifact> {
+    let artifact = |record: &ArtifactRecord| Artifact {
+        path: entry.path().join(&record.file),
+        record: record.clone(),
     };
-    told.iter().map(artifact).collect()
+    records.iter().map(artifact).collect()
 }

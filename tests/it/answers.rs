@@ -47,10 +47,7 @@ fn mirrors(os: &str) -> BTreeMap<String, String> {
     if let Some(end) = distro.tree_ends(Arch::default()).first() {
         set("tree", &format!("{}/{end}", route(distro.id)));
     }
-    if let Some((archive, suite)) = distro
-        .apt
-        .and_then(|apt| Some((apt, apt.suites.iter().find(|suite| suite.osinfo == os)?)))
-    {
+    if let Some((archive, suite)) = distro::suite_by_osinfo(os) {
         let mirror = apt::Archive::at("http://mirror.example/archive");
         set("sources", &apt::sources(archive, suite, &mirror, &[]));
     }

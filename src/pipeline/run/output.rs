@@ -34,20 +34,20 @@ impl Run<'_> {
             size: packed.facts().size,
             sha512: packed.facts().sha512.clone(),
         });
-        for artifact in artifacts {
-            let mut path = artifact.path.clone();
+        for Artifact { path, record } in artifacts {
+            let mut path = path.clone();
             let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;
             if let Some(dir) = &self.output {
-                let to = dir.outlet(artifact.name.as_ref(), Over::Anything)?;
+                let to = dir.outlet(record.file.as_ref(), Over::Anything)?;
                 to.copy(&path)?;
                 path = to.path().to_owned();
             }
             self.session.ui.event(&Event::Artifact {
                 image: self.plan.image().into(),
-                kind: artifact.about.get("format").cloned().unwrap_or_default(),
+                kind: record.about.get("format").cloned().unwrap_or_default(),
                 path,
                 size: size.len(),
-                sha512: artifact.sha512.clone(),
+                sha512: record.sha512.clone(),
             });
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::{Context, Role, Wants};
 use crate::distro;
 use crate::recipe::answers::{self, Finding, PROOF};
+use crate::recipe::secrets::PASSPHRASE;
 use crate::recipe::types::{Recipe, VirtInstall};
 use crate::yaml::node::Node;
 use crate::yaml::problem::Problem;
@@ -55,7 +56,7 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
         all.insert((*name).to_owned(), "stand-in".to_owned());
     }
     let machine = &recipe.machine;
-    let secret = recipe.secrets.contains_key("passphrase");
+    let secret = recipe.secrets.contains_key(PASSPHRASE);
     for (name, value) in [
         ("imgforge_sentinel", PROOF),
         ("imgforge_key", PROOF),

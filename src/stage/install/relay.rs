@@ -151,11 +151,7 @@ fn choose(
     let (build, arch) = (&recipe.mirrors.build, recipe.machine.arch);
     let site = context.config.mirrors.get(distro.id);
     let site = site.map(Vec::as_slice).unwrap_or_default();
-    let suite = distro.apt.and_then(|apt| {
-        let suite = apt.suites.iter().find(|suite| suite.osinfo == os)?;
-        Some((apt, suite))
-    });
-    let Some((apt, suite)) = suite else {
+    let Some((apt, suite)) = distro::suite_by_osinfo(os) else {
         let main = named(build, site, &distro.tree_ends(arch), tree);
         let mirrors = Mirrors {
             distro: Some(distro),

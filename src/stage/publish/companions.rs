@@ -3,69 +3,46 @@
 
 use serde_json::{Value, json};
 
+use super::Request;
 use super::provenance::{self, File, Provenance, Stage};
 use crate::address;
 use crate::error::Result;
 use crate::git::RecipeCommit;
 use crate::repository::Companion;
 use crate::sbom::{Contents, cyclonedx};
-use crate::stage::pack::Packed;
-use crate::stage::plan::Plan;
-use crate::stage::seal::Sealed;
 use crate::stage::{Artifact, OfSealed as _};
-use crate::store::{Layer, Store};
 use crate::sysprep::Declared;
 use crate::targets::gate;
 
 /// Who builds, where imgforge.yaml does not say.
 const BUILDER: &str = "urn:imgforge:builder";
 
-/// What the companions are made of.
-#[derive(Debug)]
-pub(super) struct Material<'a> {
-    /// What the image was made by.
-    pub(super) plan: &'a Plan,
-    /// The sealed disk.
-    pub(super) sealed: &'a Layer<Sealed>,
-    /// The compressed one.
-    pub(super) packed: &'a Packed,
-    /// What was made of it for targets.
-    pub(super) artifacts: &'a [Artifact],
-    /// Where the stages' results are.
-    pub(super) store: &'a Store,
-    /// The recipe repository's commit.
-    pub(super) source: Option<&'a RecipeCommit>,
-    /// Who builds, as a URI.
-    pub(super) builder: Option<&'a str>,
-    /// Architecture in the kernel's spelling.
-    pub(super) arch: &'a str,
-}
-
-/// Makes the companions of a publication. Equal material gives equal bytes.
+/// Makes the companions of a publication. Equal requests give equal bytes. `source` is the recipe
+/// repository's commit.
 ///
 /// # Errors
 /// When an artifact cannot be read, or has not passed its gate.
-pub(super) fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
-    let packed = material.packed;
-    let stem = format!("{}-{}", material.plan.image(), material.plan.version());
+pub(super) fn of(request: &Request<'_>, source: Option<&RecipeCommit>) -> Result<Vec<Companion>> {
+    let packed = request.packed.facts();
+    let stem = format!("{}-{}", request.plan.image(), request.plan.version());
     let mut companions = Vec::new();
     let mut subjects = vec![File {
         name: format!("{stem}.xz"),
         sha512: packed.sha512.clone(),
     }];
-    for artifact in material.artifacts {
-        gate::admit(&artifact.path, artifact.proof.as_ref(), packed.sealed())?;
-        let name = artifact.name.clone();
+    for Artifact { path, record } in request.artifacts {
+        gate::admit(path, record.proof.as_ref(), packed.sealed())?;
+        let name = record.file.clone();
         subjects.push(File {
             name: name.clone(),
-            sha512: artifact.sha512.clone(),
+            sha512: record.sha512.clone(),
         });
-        companions.push(Companion::file(name, artifact.path.clone()).about(artifact.about.clone()));
+        companions.push(Companion::file(name, path.clone()).about(record.about.clone()));
     }
     let mut byproducts = Vec::new();
     let declared =
-        declared(&material.sealed.facts().declared).map(|bytes| (Declared::SUFFIX, bytes));
-    for (end, bytes) in described(material).into_iter().chain(declared) {
+        declared(&request.sealed.facts().declared).map(|bytes| (Declared::SUFFIX, bytes));
+    for (end, bytes) in described(request).into_iter().chain(declared) {
         let name = format!("{stem}{end}");
         byproducts.push(File {
             name: name.clone(),
@@ -73,7 +50,7 @@ pub(super) fn of(material: &Material<'_>) -> Result<Vec<Companion>> {
         });
         companions.push(Companion::bytes(name, bytes));
     }
-    let statement = statement(material, subjects, byproducts);
+    let statement = statement(request, source, subjects, byproducts);
     let bytes = format!("{statement:#}\n");
     companions.push(Companion::bytes(format!("{stem}.provenance.json"), bytes).signed());
     Ok(companions)
@@ -85,17 +62,17 @@ fn declared(declared: &Declared) -> Option<Vec<u8>> {
 }
 
 /// The SBOM and the lists, by the end of their names; none of a disk that an older imgforge sealed.
-fn described(material: &Material<'_>) -> Vec<(&'static str, Vec<u8>)> {
-    let sealed = material.sealed.entry();
+fn described(request: &Request<'_>) -> Vec<(&'static str, Vec<u8>)> {
+    let (plan, sealed) = (request.plan, request.sealed.entry());
     let Some(contents) = Contents::read(sealed.path()) else {
         return vec![];
     };
     let bill = cyclonedx::write(
         &cyclonedx::Subject {
-            name: material.plan.image(),
-            version: material.plan.version(),
-            arch: material.arch,
-            sha512: &material.packed.sha512,
+            name: plan.image(),
+            version: plan.version(),
+            arch: plan.resolved.recipe.machine.arch.as_str(),
+            sha512: &request.packed.facts().sha512,
             created: sealed.meta().created,
         },
         &contents,
@@ -107,11 +84,16 @@ fn described(material: &Material<'_>) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>) -> Value {
-    let plan = material.plan;
+fn statement(
+    request: &Request<'_>,
+    source: Option<&RecipeCommit>,
+    subjects: Vec<File>,
+    byproducts: Vec<File>,
+) -> Value {
+    let plan = request.plan;
     let all = plan.all();
     let stages = all.iter().map(|planned| {
-        let entry = material.store.entry(&planned.key);
+        let entry = request.store.entry(&planned.key);
         Stage {
             image: &planned.image,
             stage: &planned.label,
@@ -126,9 +108,9 @@ fn statement(material: &Material<'_>, subjects: Vec<File>, byproducts: Vec<File>
         image: plan.image(),
         recipe: json!(plan.resolved.recipe),
         stages: stages.collect(),
-        source: material.source,
+        source,
         base: plan.pinned(),
-        builder: material.builder.unwrap_or(BUILDER),
+        builder: request.config.builder.as_deref().unwrap_or(BUILDER),
     });
     address::hide_all(&mut statement);
     statement

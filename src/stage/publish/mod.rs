@@ -5,8 +5,6 @@ pub mod provenance;
 
 use std::path::Path;
 
-use companions::Material;
-
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::git::{self, RecipeCommit};
@@ -117,22 +115,12 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
     let proof = request.checked.facts().proof()?;
     let required = request.config.require_signed_commits;
     let source = git::publishable(request.root, required, &request.plan.read())?;
-    let arch = recipe.machine.arch.as_str();
-    let mut companions = companions::of(&Material {
-        plan: request.plan,
-        sealed: request.sealed,
-        packed,
-        artifacts: request.artifacts,
-        store: request.store,
-        source: source.as_ref(),
-        builder: request.config.builder.as_deref(),
-        arch,
-    })?;
+    let mut companions = companions::of(request, source.as_ref())?;
     companions.push(block_map(&request.packed.xz())?);
     let publication = Publication {
         name: &recipe.name,
         channel,
-        arch,
+        arch: recipe.machine.arch.as_str(),
         version: request.plan.version(),
         xz: request.packed.xz(),
         size: Size::bytes(packed.size),

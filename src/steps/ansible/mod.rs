@@ -254,8 +254,7 @@ impl Ansible {
 
 /// Why guests of `os`, in libosinfo's words, cannot have Ansible, if they cannot.
 fn no_toolbox(os: &str) -> Option<String> {
-    let mut suites = distro::all().map(|(_, suite)| suite.osinfo);
-    let has = suites.any(|suite| suite == os) || distro::by_osinfo(os).is_none();
+    let has = distro::suite_by_osinfo(os).is_some() || distro::by_osinfo(os).is_none();
     (!has).then(|| format!("Ansible cannot be brought to {os}: there is no toolbox for it"))
 }
 
