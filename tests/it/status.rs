@@ -91,7 +91,7 @@ fn metrics_are_what_prometheus_reads_and_count_builds() {
     let stage = "[('image', 'web-node'), ('stage', 'install')]";
     for expected in [
         format!("imgforge_image_revision {place} 1.0"),
-        format!("imgforge_image_virtual_size_bytes {place} 3145728.0"),
+        format!("imgforge_image_virtual_size_bytes {place} 262144.0"),
         format!("imgforge_stage_runs_total {stage} 1.0"),
         format!("imgforge_stage_cache_hits_total {stage} 1.0"),
         format!("imgforge_stage_failures_total {stage} 1.0"),
