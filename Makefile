@@ -56,7 +56,7 @@ e2e-clouds: deps-test ## Makes and publishes targets for real, and keeps a real 
 lint: deps-test check-docs ## Checks format, lints, scripts and generated documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck scripts/*.sh findings/*.sh src/host/*.sh src/hypervisor/*.sh .ci/run
+	shellcheck scripts/*.sh findings/*.sh src/guest/appliance/*.sh src/host/*.sh src/hypervisor/*.sh .ci/run
 	shellcheck -s sh firstboot/*.sh src/runner/guest/*.sh src/runner/guest/*/*.sh src/steps/*.sh src/steps/grow/*.sh src/targets/ramdisk/*.sh
 	scripts/proofs.py check
 	scripts/planted-faults.py check

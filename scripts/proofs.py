@@ -56,6 +56,7 @@ def fuzz(name, *paths):
 
 
 OTHERS = [
+    bench("appliance", "src/guest"),
     bench("build", "src/pipeline", "src/store"),
     bench("gate", "src/stage/check"),
     bench("pack", "src/pack"),

@@ -218,6 +218,9 @@ functions! {
     user_cancel(G) -> c_int;
     get_pid(G) -> c_int;
     set_identifier(G, Text) -> c_int;
+    get_path(G) -> Text;
+    set_path(G, Text) -> c_int;
+    get_cachedir(G) -> OwnedText;
     set_hv(G, Text) -> c_int;
     get_hv(G) -> OwnedText;
     set_backend(G, Text) -> c_int;

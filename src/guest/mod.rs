@@ -5,6 +5,7 @@
 //! is ever written to stderr: an error carries libguestfs' own text and what was being done. A
 //! signal, a hang and the death of imgforge end the appliance.
 
+mod appliance;
 mod btrfs;
 mod drive;
 mod inspect;
@@ -202,6 +203,9 @@ impl Guestfs {
         let starts = Setting::Hypervisor(confined.program());
         raw.set(starts).map_err(failed)?;
         configure(&raw, launch, memory, scratch.path(), &uuid).map_err(failed)?;
+        if launch.accel.is_emulated() {
+            appliance::start_own(&raw, launch.ui).map_err(failed)?;
+        }
         let canceller = raw.canceller();
         let guest = Guestfs {
             watch: Some(Watch::start(&clock, &uuid, move || canceller.cancel())),

@@ -195,7 +195,7 @@ unsafe fn bytes(pointer: *mut c_char) -> Option<Vec<u8>> {
 
 /// # Safety
 /// `pointer` is null or a valid string.
-unsafe fn borrowed(pointer: *const c_char) -> String {
+pub(super) unsafe fn borrowed(pointer: *const c_char) -> String {
     match pointer.is_null() {
         true => String::new(),
         // SAFETY: the caller's promise.

@@ -47,6 +47,8 @@ pub(super) enum Setting<'a> {
     Qemu(&'a str, &'a str),
     /// What is started as QEMU.
     Hypervisor(&'a Path),
+    /// Where the appliance is.
+    Appliance(&'a Path),
     /// A setting of libguestfs' own backend, turned on.
     OfBackend(&'static CStr),
 }
@@ -144,6 +146,7 @@ impl Raw {
             Setting::Backend(text) => self.set_text(lib.set_backend, text),
             Setting::Scratch(path) => self.set_text(lib.set_tmpdir, path),
             Setting::Hypervisor(path) => self.set_text(lib.set_hv, path),
+            Setting::Appliance(path) => self.set_text(lib.set_path, path),
             Setting::Qemu(option, value) => {
                 let (option, value) = (option.hold()?, value.hold()?);
                 // SAFETY: as for set_text.
@@ -174,6 +177,21 @@ impl Raw {
     pub(super) fn hypervisor(&self) -> Result<String, String> {
         // SAFETY: a valid handle.
         self.call(|lib, handle| unsafe { (lib.get_hv)(handle) })
+    }
+
+    /// Where the appliance is looked for: directories with colons between them.
+    pub(super) fn path(&self) -> String {
+        // SAFETY: the handle is valid; the text is copied before another call can replace it.
+        unsafe { convert::borrowed((self.lib.get_path)(self.handle.as_ptr())) }
+    }
+
+    /// Where an appliance that was made is kept.
+    ///
+    /// # Errors
+    /// With libguestfs' own text.
+    pub(super) fn cache_dir(&self) -> Result<String, String> {
+        // SAFETY: a valid handle.
+        self.call(|lib, handle| unsafe { (lib.get_cachedir)(handle) })
     }
 
     /// Adds a disk before launch. A writable one passes discards on, and its host cache is not
