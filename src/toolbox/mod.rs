@@ -23,7 +23,7 @@ use crate::store::{Entry, Facts, Meta, Store};
 use crate::ui::StageUi;
 
 /// Grows when a toolbox of the same packages comes out differently.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The toolbox's disk in its entry.
 const DISK: &str = "toolbox.raw";
@@ -31,6 +31,10 @@ const DISK: &str = "toolbox.raw";
 /// Who runs the toolbox's Python, on the host and in a guest: its own loader finds its own
 /// libraries, and programs that it starts find the guest's.
 const PYTHON: &str = include_str!("python");
+
+/// Merges `/usr` before anything is unpacked: no package of Debian 12 or Ubuntu 22.04 does that, and
+/// their loader lies in `/lib`, which nobody but a maintainer's script makes a link.
+const MERGED_USR: &str = r#"--setup-hook=set -e; for dir in bin sbin lib lib64; do mkdir -p "$1/usr/$dir"; ln -s "usr/$dir" "$1/$dir"; done"#;
 
 /// What a toolbox is there for.
 #[derive(Debug, PartialEq, Eq)]
@@ -267,6 +271,7 @@ fn unpack(
     let sources = dir.join("toolbox.sources");
     let mut program = as_guest_root("mmdebstrap")
         .args(["--mode=root", "--format=directory", "--variant=extract"])
+        .arg(MERGED_USR)
         .arg(format!("--architectures={}", request.arch.debian()))
         .arg(format!("--keyring={}", distro.keyring))
         .arg(format!("--components={}", distro.components.join(",")))
@@ -344,16 +349,4 @@ fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn python_starts_where_nobody_else_has_left_modules() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().canonicalize().unwrap();
-        std::fs::create_dir(dir.join("tree")).unwrap();
-        write_python(&dir.join("tree")).unwrap();
-        std::fs::write(dir.join("tree/python"), "#!/bin/sh\npwd\n").unwrap();
-        assert_eq!(python(&dir).text().unwrap(), dir.to_str().unwrap());
-    }
-}
+mod tests;
