@@ -122,6 +122,14 @@ pub fn kept<F: Facts>(
     make: impl FnOnce(&Inputs, &Path) -> Result<F>,
 ) -> Result<Kept> {
     let (store, key) = (request.store, inputs.key()?);
+    // Two steps of a job may want the same: who uses an entry cannot have it for himself.
+    if store.entry(&key).is_some() {
+        let _lock = store.share(&key)?;
+        if let Some(entry) = store.entry(&key) {
+            entry.touch();
+            return Ok(Kept { entry, _lock });
+        }
+    }
     let lock = store.lock(&key, |pid| {
         let stage = F::STAGE;
         request.ui.step(format!(

@@ -160,3 +160,31 @@ fn python_starts_where_nobody_else_has_left_modules() {
     std::fs::write(dir.join("tree/python"), "#!/bin/sh\npwd\n").unwrap();
     assert_eq!(python(&dir).text().unwrap(), dir.to_str().unwrap());
 }
+
+#[test]
+fn what_one_step_uses_another_gets_without_waiting_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    store.prepare().unwrap();
+    let ledger = Ledger::open(store.state()).unwrap();
+    let ui = Ui::silent().stage("web", "configure");
+    let request = Request {
+        store: &store,
+        ledger: &ledger,
+        mirrors: &BTreeMap::new(),
+        mirror: &Mirror::Default,
+        arch: Arch::default(),
+        ui: &ui,
+    };
+    let get = || {
+        let inputs = Inputs::new(Made::STAGE, VERSION);
+        let versions = BTreeMap::new();
+        kept(&request, "web", inputs, |_, _| Ok(Made { versions })).unwrap()
+    };
+    let first = get();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(get);
+        crate::patience::wait_for("the second step", || second.is_finished());
+        assert_eq!(second.join().unwrap().path(), first.path());
+    });
+}
