@@ -106,7 +106,11 @@ fn a_toolbox_has_one_usr_whatever_its_packages_bring() {
         r#"shift 4; exec "$@""#,
     );
     archive.package("libc", &[loader], &[]);
-    let python = ("usr/bin/python3", "echo phony 1.2");
+    // What the toolbox's Python starts is the guest's, and may be a Python, too.
+    let python = (
+        "usr/bin/python3",
+        "echo phony 1.2, $(env | grep -c ^PYTHON) variables",
+    );
     let later = ("usr/lib64/later", "echo later");
     let modules = ("usr/lib/python3.9/module", "");
     archive.package(
@@ -145,7 +149,7 @@ fn a_toolbox_has_one_usr_whatever_its_packages_bring() {
     let contents = &*Box::leak(Box::new(contents));
     unpack(&request, contents.packages, distro, &suite, dir.path()).unwrap();
     let made = make(&request, &[contents], dir.path()).unwrap();
-    assert_eq!(made.versions["tool"], "phony 1.2");
+    assert_eq!(made.versions["tool"], "phony 1.2, 0 variables");
     for path in ["lib64/later", "bin/python3", "sbin"] {
         assert!(dir.path().join("tree").join(path).exists(), "{path}");
     }
