@@ -213,7 +213,7 @@ fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Re
     // A guest without hardware acceleration would compile for minutes what it cannot keep.
     request.ui.step("compiling the toolbox's Python");
     for part in ["usr/lib/python3", &stdlib(&tree)?] {
-        python(dir)
+        python(&tree, dir)
             .args([
                 "-m",
                 "compileall",
@@ -227,7 +227,7 @@ fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Re
     }
     let mut versions = BTreeMap::new();
     for one in contents {
-        let version = python(dir)
+        let version = python(&tree, dir)
             .arg(tree.join(one.program))
             .arg("--version")
             .env("LC_ALL", "C.UTF-8")
@@ -250,10 +250,13 @@ fn write_python(tree: &Path) -> Result<()> {
     std::fs::set_permissions(&python, mode).doing(doing)
 }
 
-/// The Python of the toolbox in `dir`: it takes modules, and programs their configuration, from where
-/// it starts.
-fn python(dir: &Path) -> Program {
-    Program::at(dir.join("tree/python")).dir(dir)
+/// The Python of the toolbox that is unpacked as `tree`, started in `dir`: it takes modules, and programs
+/// their configuration, from there. On a host, unlike in a guest of its release, it would find no
+/// modules of OpenSSL, or those of another version.
+pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
+    let modules = tree.join("usr/lib/x86_64-linux-gnu/ossl-modules");
+    let python = Program::at(tree.join("python")).dir(dir);
+    python.env("OPENSSL_MODULES", modules)
 }
 
 fn unpack(

@@ -161,8 +161,11 @@ fn python_starts_where_nobody_else_has_left_modules() {
     let dir = dir.path().canonicalize().unwrap();
     std::fs::create_dir(dir.join("tree")).unwrap();
     write_python(&dir.join("tree")).unwrap();
-    std::fs::write(dir.join("tree/python"), "#!/bin/sh\npwd\n").unwrap();
-    assert_eq!(python(&dir).text().unwrap(), dir.to_str().unwrap());
+    let script = "#!/bin/sh\npwd\necho $OPENSSL_MODULES\n";
+    std::fs::write(dir.join("tree/python"), script).unwrap();
+    let said = python(&dir.join("tree"), &dir).text().unwrap();
+    let modules = "tree/usr/lib/x86_64-linux-gnu/ossl-modules";
+    assert_eq!(said, format!("{0}\n{0}/{modules}", dir.display()));
 }
 
 #[test]

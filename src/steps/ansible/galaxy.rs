@@ -16,7 +16,7 @@ use crate::store::digests::Digests;
 use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, write_atomic};
-use crate::toolbox::{Kept, Request, Toolbox, kept};
+use crate::toolbox::{Kept, Request, Toolbox, kept, python};
 use lock::{Installed, Requirements, parse};
 
 const VERSION: u32 = 2;
@@ -138,7 +138,7 @@ fn local_sources_of(value: &serde_json::Value, dir: &Path) -> Vec<String> {
 }
 
 /// Puts the toolbox's tree on the host, without being root.
-fn unpack(disk: &Path, tree: &Path) -> Result<()> {
+pub(super) fn unpack(disk: &Path, tree: &Path) -> Result<()> {
     std::fs::create_dir(tree).doing(|| format!("making {}", tree.display()))?;
     Program::new("debugfs")
         .args(["-R", &format!("rdump / {}", tree.display())])
@@ -165,14 +165,13 @@ fn fetch(
         }
         request.ui.step(format!("fetching the playbook's {kind}s"));
         let ui = request.ui.clone();
-        Program::at(tree.join("python"))
+        // Sources in the file are relative to it.
+        python(tree, from.parent().unwrap_or(Path::new("/")))
             .arg(tree.join("usr/bin/ansible-galaxy"))
             .args([kind, "install", "-r"])
             .arg(from)
             .arg("-p")
             .arg(dir.join(DIR).join(below))
-            // Sources in the file are relative to it.
-            .dir(from.parent().unwrap_or(Path::new("/")))
             .env("LC_ALL", "C.UTF-8")
             .env("ANSIBLE_HOME", dir.join("home"))
             .env("ANSIBLE_LOCAL_TEMP", dir.join("home/tmp"))
