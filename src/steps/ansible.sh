@@ -28,7 +28,7 @@ dir=$work/tree/$(dirname "$playbook")
 paths=$dir/roles
 for role in $roles; do paths=$paths:$work/tree/$role; done
 if [ -e "$dir/ansible.cfg" ]; then export ANSIBLE_CONFIG="$dir/ansible.cfg"; fi
-export LC_ALL=C.UTF-8 PYTHONPYCACHEPREFIX="$work/tmp/pyc" \
+export LC_ALL=C.UTF-8 \
 	ANSIBLE_HOME="$work/home" ANSIBLE_LOCAL_TEMP="$work/tmp" ANSIBLE_REMOTE_TEMP="$work/tmp" \
 	ANSIBLE_NOCOLOR=1 ANSIBLE_RETRY_FILES_ENABLED=0 ANSIBLE_PYTHON_INTERPRETER="$tools/python" \
 	ANSIBLE_CALLBACK_PLUGINS="$RUN/ansible" ANSIBLE_CALLBACKS_ENABLED=imgforge \
