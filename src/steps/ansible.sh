@@ -60,3 +60,5 @@ if [ -n "$idempotent" ]; then
 	fi
 fi
 rm -rf "$work"
+# Ansible before 2.14 knows no ANSIBLE_HOME.
+rmdir "$HOME/.ansible" 2>/dev/null || :
