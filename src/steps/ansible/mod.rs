@@ -1,6 +1,8 @@
 //! `ansible`: a playbook with what belongs to it, and how the toolbox's Ansible is called.
 
 mod galaxy;
+#[cfg(test)]
+mod releases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
