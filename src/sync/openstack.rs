@@ -109,11 +109,16 @@ struct There {
 }
 
 /// Makes the cloud have `wanted`, the newest first, of the image `name`, and nothing else of it in
-/// sight.
+/// sight. Where nothing is wanted, only disks with one of the SHA-512 `yanked` go out of sight.
 ///
 /// # Errors
 /// When the client fails, or Glance has other bytes than were uploaded.
-pub fn sync(name: &str, wanted: &[DesiredImage], settings: &Settings<'_>) -> Result<Vec<Done>> {
+pub fn sync(
+    name: &str,
+    wanted: &[DesiredImage],
+    yanked: &[String],
+    settings: &Settings<'_>,
+) -> Result<Vec<Done>> {
     let cloud = Cloud { settings };
     let there = cloud.list(name)?;
     let mut done = vec![];
@@ -130,7 +135,11 @@ pub fn sync(name: &str, wanted: &[DesiredImage], settings: &Settings<'_>) -> Res
         let version = manifest.version.clone();
         done.push(Done { id, version, what });
     }
-    for old in there.iter().filter(|there| !right.contains(&there.id)) {
+    let unwanted = |there: &&There| match wanted {
+        [] => yanked.contains(&property(&there.about, SHA512)),
+        _ => !right.contains(&there.id),
+    };
+    for old in there.iter().filter(unwanted) {
         let what = cloud.retire(old)?;
         done.push(Done {
             id: old.id.clone(),

@@ -56,19 +56,19 @@ impl OpenStack {
             ui: &app.ui,
         };
         let mut rows: Vec<[String; 4]> = vec![];
-        for (name, mut wanted) in self.wanted(app)? {
-            wanted.truncate(self.keep.get());
-            for done in sync(&name, &wanted, &settings)? {
+        for mut image in self.wanted(app)? {
+            image.disks.truncate(self.keep.get());
+            for done in sync(&image.name, &image.disks, &image.yanked, &settings)? {
                 let what = done.what.word().to_owned();
-                rows.push([name.clone(), done.version, done.id, what]);
+                rows.push([image.name.clone(), done.version, done.id, what]);
             }
         }
         app.ui.close();
         out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))
     }
 
-    /// What each image should have, the newest first.
-    fn wanted(&self, app: &App) -> Result<Vec<(String, Vec<DesiredImage>)>> {
+    /// What the cloud should have.
+    fn wanted(&self, app: &App) -> Result<Vec<Wanted>> {
         if self.manifests.is_empty() {
             let (path, signers, seen) = self.which.to_read(app)?;
             let state = State::read(&path)?;
@@ -82,27 +82,34 @@ impl OpenStack {
                 .map(|name| of_channel(&state, channel, name, self.keep.get()))
                 .collect();
         }
-        let mut all: Vec<(String, Vec<DesiredImage>)> = vec![];
+        let mut all: Vec<Wanted> = vec![];
         for path in self.manifests.iter().rev() {
-            let wanted = read(path)?;
-            let name = wanted.manifest.name.clone();
-            match all.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, list)) => list.push(wanted),
-                None => all.push((name, vec![wanted])),
+            let disk = read(path)?;
+            match all.iter_mut().find(|one| one.name == disk.manifest.name) {
+                Some(one) => one.disks.push(disk),
+                None => all.push(Wanted {
+                    name: disk.manifest.name.clone(),
+                    disks: vec![disk],
+                    yanked: vec![],
+                }),
             }
         }
         Ok(all)
     }
 }
 
+/// What a cloud should have of an image.
+struct Wanted {
+    name: String,
+    /// The newest first.
+    disks: Vec<DesiredImage>,
+    /// The SHA-512 of all files of yanked revisions, in hex.
+    yanked: Vec<String>,
+}
+
 /// The newest of what a channel has of an image and had before, without what it went back from, and
 /// what nobody is offered any more.
-fn of_channel(
-    state: &State,
-    channel: &str,
-    name: &str,
-    keep: usize,
-) -> Result<(String, Vec<DesiredImage>)> {
+fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<Wanted> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
@@ -127,20 +134,31 @@ fn of_channel(
         versions.push(revision);
     }
     let offered = versions.iter().rev().filter(|one| one.offered());
-    let wanted: Vec<DesiredImage> = offered
+    let disks: Vec<DesiredImage> = offered
         .filter_map(|one| manifest(one))
         .take(keep)
         .map(|file| of_file(state, file))
         .collect::<Result<_>>()?;
-    // A yanked disk must go out of sight, also where its version has none any more.
-    let yanked = |one: &&Revision| one.yanked.is_some() && manifest(one).is_some();
-    if wanted.is_empty() && !placed.iter().any(yanked) {
+    // A yanked disk must go out of sight, also where its version has none any more; one that is
+    // good stays, as nobody knows whether the target was lost by mistake.
+    let mut with_disk = placed.iter().filter(|one| manifest(one).is_some());
+    let yanked: Vec<String> = with_disk
+        .clone()
+        .filter(|one| one.yanked.is_some())
+        .flat_map(|one| one.companions.values().map(|file| file.sha512.clone()))
+        .collect();
+    let good = with_disk.any(|one| one.offered());
+    if disks.is_empty() && (good || yanked.is_empty()) {
         return Err(Error::usage(format!(
             "the channel {channel} has no disk of `{name}` for OpenStack"
         ))
         .hint("`targets: {openstack: {}}` in the recipe makes one"));
     }
-    Ok((name.to_owned(), wanted))
+    Ok(Wanted {
+        name: name.to_owned(),
+        disks,
+        yanked,
+    })
 }
 
 /// What tells OpenStack about a revision.

@@ -119,8 +119,10 @@ fn what_was_pruned_keeps_no_yank_from_a_cloud() {
 
 #[test]
 fn a_version_without_a_disk_leaves_no_yanked_one_of_its_name_in_sight() {
-    let (site, repository, digests) = disks(["1", "1"]);
+    let (site, repository, mut digests) = disks(["1", "1"]);
     let (now, ui) = (Stamp::now(), Ui::silent());
+    // The third one was made elsewhere.
+    digests.push("0".repeat(128));
     cloud(&site, &digests);
     publish_with(&repository, &site.disk("3"), |p| p.version = "1").unwrap();
     let error = site.fails(2, &["sync", "openstack", "web-node"]);
@@ -134,5 +136,19 @@ fn a_version_without_a_disk_leaves_no_yanked_one_of_its_name_in_sight() {
     for number in [1, 2] {
         let hidden = format!("image set --hidden {ID}{number}\n");
         assert!(told.contains(&hidden), "{told}");
+    }
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
+#[test]
+fn where_a_channel_lost_its_target_no_good_disk_goes_out_of_sight_because_of_a_yanked_one() {
+    for (versions, yanked) in [(["1", "1"], 1), (["1", "2"], 2)] {
+        let (site, repository, _) = disks(versions);
+        publish_with(&repository, &site.disk("3"), |p| p.version = "1").unwrap();
+        repository
+            .yank("web-node", yanked, false, &Stamp::now(), &Ui::silent())
+            .unwrap();
+        let error = site.fails(2, &["sync", "openstack", "web-node", "--delete"]);
+        assert!(error.contains("has no disk of `web-node`"), "{error}");
     }
 }
