@@ -97,18 +97,8 @@ fn inspect(image: &Image, disk: &Path) -> Result<(DiskFormat, u64)> {
         return Ok((DiskFormat::Raw, std::fs::metadata(disk).doing(doing)?.len()));
     }
     let kind = ImageFile::of(disk).doing(doing)?;
-    let format = match image.format.as_deref().or(kind.qemu()) {
-        Some("raw") | None => DiskFormat::Raw,
-        Some("qcow2") => DiskFormat::Qcow2,
-        Some(other) => {
-            let name = &image.name;
-            let message = format!("`{name}` has the format {other}, which pull does not take");
-            return Err(
-                Error::stage(message).hint("a repository has raw and qcow2 disks; tell its owner")
-            );
-        }
-    };
-    if let Some(other) = others::named_by(disk, format.as_str())? {
+    let format = image.format.as_deref().or(kind.qemu()).unwrap_or("raw");
+    if let Some(other) = others::named_by(disk, format)? {
         return Err(Error::gate(format!(
             "`{}` refers to another file, {}, and is refused",
             image.name,
@@ -116,5 +106,16 @@ fn inspect(image: &Image, disk: &Path) -> Result<(DiskFormat, u64)> {
         ))
         .hint("tell the repository's owner"));
     }
+    let format = match format {
+        "raw" => DiskFormat::Raw,
+        "qcow2" => DiskFormat::Qcow2,
+        other => {
+            let name = &image.name;
+            let message = format!("`{name}` has the format {other}, which pull does not take");
+            return Err(
+                Error::stage(message).hint("a repository has raw and qcow2 disks; tell its owner")
+            );
+        }
+    };
     Ok((format, qemu_img::info(disk, format.as_str())?.virtual_size))
 }

@@ -133,15 +133,13 @@ fn every_kind_of_blob_that_virt_builder_takes_is_taken() {
 fn a_signed_disk_that_refers_to_files_of_the_host_is_refused() {
     let (world, disk) = one_image();
     let mut stock = Stock::new();
-    let evil = stock.file("evil.qcow2");
-    let create = Program::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-    create.args([&disk.raw, &evil]).run().unwrap();
-    stock.entry(
-        "evil",
-        "evil.qcow2",
-        disk.virtual_size.as_bytes(),
-        "format=qcow2\n",
-    );
+    for format in ["qcow2", "qed"] {
+        let (name, size) = (format!("evil.{format}"), disk.virtual_size.as_bytes());
+        let create = Program::new("qemu-img").args(["create", "-q", "-F", "raw", "-f", format]);
+        let create = create.arg("-b").args([&disk.raw, &stock.file(&name)]);
+        create.run().unwrap();
+        stock.entry(format, &name, size, &format!("format={format}\n"));
+    }
     let bomb = world.path("bomb");
     File::create(&bomb).unwrap().set_len(64 << 20).unwrap();
     stock.xz(&bomb, &["-1"], "bomb.xz");
@@ -155,12 +153,14 @@ fn a_signed_disk_that_refers_to_files_of_the_host_is_refused() {
         ..machine.trusting()
     };
     for (id, expected) in [
-        ("evil", "refers to another file"),
+        ("qcow2", "refers to another file"),
+        ("qed", "refers to another file"),
         ("bomb", "as the index says"),
     ] {
         let reference = format!("{}#{id}", server.text("index.asc"));
         let error = machine.pull_to(&reference, &options).unwrap_err();
         assert!(error.render().contains(expected), "{}", error.render());
+        assert_eq!(error.kind(), Kind::Gate, "{id}");
         machine.has_nothing();
     }
 }
