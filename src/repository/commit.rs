@@ -5,7 +5,7 @@ use std::path::Path;
 use super::bind::Number;
 use super::hooks::Happened;
 use super::incoming::Incoming;
-use super::manifest::{self, Manifest, Recorded};
+use super::manifest::{self, Manifest, Recorded, Subject};
 use super::publication::{Publication, Published};
 use super::state::{Action, Image, Revision};
 use super::transaction::{RevisionSlot, Transaction};
@@ -235,8 +235,8 @@ impl Transaction<'_> {
         let (root, path) = (&self.repository.root, manifest::path(name, number));
         // One that a killed publisher left may tell of a blob by another name.
         if let Some(old) = below::read(root, &path)?
-            && let Ok(old) = serde_json::from_slice::<Manifest>(&old)
-            && old.is_about(number, &revision.file, &revision.sha512)
+            && let Ok(old) = serde_json::from_slice::<Subject>(&old)
+            && old.is(number, &revision.file, &revision.sha512)
         {
             return Ok(());
         }

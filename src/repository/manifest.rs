@@ -196,9 +196,19 @@ impl Manifest {
             ..self
         }
     }
+}
 
-    /// Whether it is that of a revision with these bytes.
-    pub(super) fn is_about(&self, number: u64, file: &str, sha512: &str) -> bool {
+/// Which bytes a manifest is about, whatever else its version of imgforge says of them.
+#[derive(Debug, Deserialize)]
+pub(super) struct Subject {
+    revision: u64,
+    file: String,
+    sha512: String,
+}
+
+impl Subject {
+    /// Whether these are the bytes of this revision.
+    pub(super) fn is(&self, number: u64, file: &str, sha512: &str) -> bool {
         self.revision == number && self.file == file && self.sha512 == sha512
     }
 }
@@ -214,11 +224,11 @@ impl State {
     }
 }
 
-/// Reads the manifest that was found at `path`.
+/// Reads the manifest that was found at `path`, or a part of it.
 ///
 /// # Errors
 /// When it is none.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|cause| {
         Error::gate(format!("{} is damaged", path.display()))
             .cause(cause)

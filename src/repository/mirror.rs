@@ -241,8 +241,8 @@ fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
             let manifest = manifest::path(&image.name, *number);
             let bytes = below::read_present(root, &manifest)?;
             let path = root.join(&manifest);
-            let read = manifest::parse(&path, &bytes)?;
-            if !read.is_about(*number, &revision.file, &revision.sha512) {
+            let subject: manifest::Subject = manifest::parse(&path, &bytes)?;
+            if !subject.is(*number, &revision.file, &revision.sha512) {
                 return Err(Error::gate(format!(
                     "{} is about other bytes than the signed list",
                     path.display()

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Subject};
 use super::{below, lock, views};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
@@ -303,13 +303,13 @@ impl Audit {
         }
         let manifest = self
             .read(&place)?
-            .map(|bytes| serde_json::from_slice::<Manifest>(&bytes));
+            .map(|bytes| serde_json::from_slice::<Subject>(&bytes));
         match manifest {
             None => self.fault(&place, "the manifest is missing"),
             Some(Err(cause)) => self.fault(&place, cause),
-            Some(Ok(manifest)) => {
+            Some(Ok(subject)) => {
                 let number = number.parse().unwrap_or_default();
-                if !manifest.is_about(number, &file, &sha512) {
+                if !subject.is(number, &file, &sha512) {
                     self.fault(
                         &place,
                         "the manifest is about other bytes than the signed list",

@@ -3,6 +3,7 @@
 use imgforge::repository::verify::{VerifyReport, audit};
 
 use super::super::server::Server;
+use super::forged::copied;
 use super::world::*;
 
 fn report(place: &str) -> VerifyReport {
@@ -160,6 +161,25 @@ fn whatever_is_wrong_is_found_with_its_place() {
         };
         let found = report(copy.to_str().unwrap()).faults.join("\n");
         assert!(found.contains(expected), "{expected}: {found}");
+    }
+}
+
+#[test]
+fn of_a_manifest_copies_and_audits_need_only_which_bytes_it_is_about() {
+    let world = World::new();
+    let path = filled(&world)
+        .path()
+        .join("images/web-node/1/manifest.json");
+    let old: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut little = json!({"version": 9, "title": {"en": "Web"}});
+    for key in ["revision", "file", "sha512"] {
+        little[key] = old[key].clone();
+    }
+    std::fs::write(&path, little.to_string()).unwrap();
+    copied(&world, "copy").unwrap();
+    for place in ["repo", "copy"] {
+        let found = report(world.path(place).to_str().unwrap());
+        assert_eq!(found.faults, Vec::<String>::new(), "{place}");
     }
 }
 
