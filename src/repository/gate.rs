@@ -43,7 +43,7 @@ impl GateProof {
 
 /// What the gate found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", default)]
 pub struct GateReport {
     /// Whether nothing was found wrong.
     pub passed: bool,
@@ -58,7 +58,7 @@ pub struct GateReport {
 
 /// One clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", default)]
 pub struct CloneReport {
     /// `a` or `b`.
     pub name: String,
@@ -85,7 +85,7 @@ pub struct CloneReport {
 
 /// One of the recipe's commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", default)]
 pub struct CommandReport {
     /// The command line.
     pub command: String,
@@ -95,7 +95,7 @@ pub struct CommandReport {
 
 /// The offline half.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", default)]
 pub struct Leftovers {
     /// What nobody accepts.
     pub refused: Vec<Finding>,

@@ -119,7 +119,11 @@ impl Transaction<'_> {
             }
         }
         if bound != number {
-            let old = self.state.manifest(name, number);
+            let read = |number| self.state.manifest(name, number);
+            let old = read(number).or_else(|error| match revision.same_as {
+                Some(older) => read(older).map_err(|_| error),
+                None => Err(error),
+            });
             if let Err(error) = &old {
                 let ui = &self.repository.ui;
                 let why = error.message();

@@ -22,6 +22,9 @@ pub const SBOM: &str = ".cdx.json";
 /// How the name of a list of configuration files ends.
 pub const CONFIG: &str = ".config.sha256";
 
+/// Stands for the checks of a revision whose manifest is damaged; each publication tries again.
+const UNREADABLE: &str = "what the gate found cannot be read";
+
 /// `packages.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Packages {
@@ -248,7 +251,7 @@ pub(super) fn changes(state: &State, image: &Image) -> Changes {
     }
     known
         .revisions
-        .retain(|number, _| image.revisions.contains_key(number));
+        .retain(|number, kept| image.revisions.contains_key(number) && kept.checks != [UNREADABLE]);
     for (number, revision) in image.published() {
         if !known.revisions.contains_key(number) && revision.removed.is_none() {
             let changed = changed(state, image, *number, revision);
@@ -280,18 +283,29 @@ fn changed(state: &State, image: &Image, number: u64, revision: &Revision) -> Ch
         since: before.map(|(number, _)| *number),
         packages: new.map(|(_, packages)| packages.len()),
         diff,
-        checks: match gate(state, image, number) {
+        checks: match gate(state, image, number, revision.same_as) {
             Ok(gate) => gate.as_ref().map(checks).unwrap_or_default(),
             // It must not stop the next publication; `repo verify` tells of the manifest.
-            Err(_) => vec!["what the gate found cannot be read".into()],
+            Err(_) => vec![UNREADABLE.into()],
         },
     }
 }
 
-/// What the gate found.
-fn gate(state: &State, image: &Image, number: u64) -> Result<Option<GateReport>> {
-    let gate = state.manifest(&image.name, number)?.gate;
-    gate.map(|gate| gate.read()).transpose()
+/// What the gate found; by the manifest of the revision `same_as` where its own does not say.
+fn gate(
+    state: &State,
+    image: &Image,
+    number: u64,
+    same_as: Option<u64>,
+) -> Result<Option<GateReport>> {
+    let read = |number| {
+        let gate = state.manifest(&image.name, number)?.gate;
+        gate.map(|gate| gate.read()).transpose()
+    };
+    match (read(number), same_as) {
+        (Ok(None) | Err(_), Some(older)) => read(older),
+        (own, _) => own,
+    }
 }
 
 /// The configuration files of a revision with their digests; none when it has no list.

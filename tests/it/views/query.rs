@@ -138,3 +138,48 @@ fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
         "no difference\n"
     );
 }
+
+#[test]
+fn what_the_gate_found_is_read_whichever_version_wrote_it_and_again_where_it_could_not_be() {
+    let world = World::new();
+    let repository = world.repository();
+    for text in ["one", "two"] {
+        publish(&repository, &world.disk(text));
+    }
+    let root = repository.path();
+    let path = |number| root.join(format!("images/web-node/{number}/manifest.json"));
+    let list = root.join("images/web-node/changes.json");
+    let (now, ui) = (Stamp::now().why(Some("a test")), Ui::silent());
+    let back = |to| {
+        let moved = repository.rollback("web-node", "stable", Some(to), &now, &ui);
+        let checks = &read(root, "images/web-node/changes.json")["revisions"];
+        (moved.unwrap()[0].revision, checks.clone())
+    };
+    let boots = |checks: &Value| checks["checks"][0].to_string().starts_with("\"boots with");
+
+    // One that an older version has written, and a damaged one.
+    let mut older = read(root, "images/web-node/1/manifest.json");
+    let clone = older["gate"]["clones"][0].as_object_mut().unwrap();
+    clone.remove("boots").unwrap();
+    std::fs::write(path(1), older.to_string()).unwrap();
+    let whole = std::fs::read(path(2)).unwrap();
+    std::fs::write(path(2), "{\"version\": 1, ").unwrap();
+    std::fs::remove_file(&list).unwrap();
+    let (number, revisions) = back(1);
+    assert_eq!(number, Some(3));
+    assert!(boots(&revisions["1"]), "{revisions}");
+    let unreadable = json!(["what the gate found cannot be read"]);
+    assert_eq!(revisions["2"]["checks"], unreadable);
+
+    // It is whole again; the one of a rollback is not, whose bytes' first one is.
+    std::fs::write(path(2), whole).unwrap();
+    std::fs::write(path(3), "{\"version\": 1, ").unwrap();
+    let (_, revisions) = back(2);
+    assert!(boots(&revisions["2"]), "{revisions}");
+    std::fs::remove_file(&list).unwrap();
+    let (number, revisions) = back(3);
+    assert_eq!(number, Some(5));
+    assert!(boots(&revisions["3"]), "{revisions}");
+    let manifest = repository.state().unwrap().manifest("web-node", 5).unwrap();
+    assert_eq!((manifest.same_as, manifest.gate.is_some()), (Some(1), true));
+}
