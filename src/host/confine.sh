@@ -5,6 +5,8 @@
 # writing; it sees its own devices and sockets, and everything else of the host is read-only or, where
 # it would help QEMU out, not there.
 set -eu -o pipefail
+# What is made here is for nobody to read, too.
+umask 022
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 runtime=@RUNTIME@

@@ -131,6 +131,34 @@ fn a_debian_is_mounted_read_written_and_closed() {
     assert_eq!(left.len(), 1, "scratch is left: {left:?}");
 }
 
+/// Its disks are told to the kernel by udev, one by one, through a device of btrfs' own.
+#[test]
+#[ignore = "vm: src/guest"]
+fn a_btrfs_of_two_disks_is_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let disks = ["one", "two"].map(|name| {
+        let disk = dir.path().join(name);
+        std::fs::File::create(&disk)
+            .unwrap()
+            .set_len(200 << 20)
+            .unwrap();
+        disk
+    });
+    let disks = disks.each_ref().map(std::path::PathBuf::as_path);
+    let guest = session(&disks);
+    let make = "mkfs.btrfs -q -d raid1 -m raid1 /dev/sda /dev/sdb";
+    guest.debug("sh", &[make]).unwrap();
+    guest.mount("/dev/sda", "/").unwrap();
+    guest.write("/file", "on both").unwrap();
+    guest.close().unwrap();
+
+    let guest = session(&disks);
+    assert!(guest.inspect_os().is_ok());
+    guest.mount("/dev/sdb", "/").unwrap();
+    assert_eq!(guest.read_file("/file").unwrap(), b"on both");
+    guest.close().unwrap();
+}
+
 #[test]
 #[ignore = "vm: src/guest guestfs-sys"]
 fn two_systems_none_and_one_on_lvm() {

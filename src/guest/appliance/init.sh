@@ -15,6 +15,10 @@ mount -t tmpfs -o nosuid,size=20%,mode=0755 tmpfs /run
 mkdir -p /run/lock /tmp/lvm
 chmod 1777 /tmp /var/tmp
 ln -s /proc/self/fd /dev/fd
+# Devices whose modules are loaded by whoever opens them. udev tells btrfs through its own of each disk.
+mknod -m 0600 /dev/btrfs-control c 10 234
+mknod -m 0600 /dev/loop-control c 10 237
+[ -e /dev/fuse ] || mknod -m 0666 /dev/fuse c 10 229
 ln -s ../run/lock /var/lock
 [ -e /etc/mtab ] || ln -s /proc/mounts /etc/mtab
 read -r id </proc/sys/kernel/random/uuid

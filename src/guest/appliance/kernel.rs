@@ -39,7 +39,8 @@ fn starts_by_pvh(elf: &[u8]) -> bool {
     const PHYS32_ENTRY: u32 = 18;
     let notes_of = |number: usize| {
         let size = usize::from(u16_at(elf, 0x36)?);
-        let header = elf.get(usize::try_from(u64_at(elf, 0x20)?).ok()? + number * size..)?;
+        let headers = elf.get(usize::try_from(u64_at(elf, 0x20)?).ok()?..)?;
+        let header = headers.get(number * size..)?;
         if u32_at(header, 0)? != NOTES {
             return Some(&elf[..0]);
         }

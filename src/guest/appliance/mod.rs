@@ -18,7 +18,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::durable;
 use crate::host::exec::Program;
 use crate::host::lock;
-use crate::host::ours::{self, Owners};
+use crate::host::ours::{self, Fault, Owners, Seen};
 use crate::ui::StageUi;
 
 use super::raw::{Raw, Setting};
@@ -43,7 +43,8 @@ pub(super) fn start_own(raw: &Raw, ui: Option<&StageUi>) -> Result<(), String> {
         Err(error) => {
             let text = "libguestfs' own appliance is used, which is slower";
             if let Some(ui) = ui {
-                ui.line(format!("{text}: {}", error.message()));
+                let causes = [&[error.message().to_owned()], error.causes()].concat();
+                ui.line(format!("{text}: {}", causes.join(": ")));
             }
             Ok(())
         }
@@ -58,9 +59,13 @@ pub(super) fn start_own(raw: &Raw, ui: Option<&StageUi>) -> Result<(), String> {
 fn made(libguestfs: &Path, cache: &Path) -> Result<PathBuf> {
     let dir = cache.join(format!(".imgforge-{}", ours::me()));
     let doing = || format!("making an appliance in {}", dir.display());
-    durable::create_dir(&dir, 0o755).doing(doing)?;
+    // QEMU, which is nobody's, gets its files open; and nobody else can keep root waiting for the lock.
+    durable::create_dir(&dir, 0o700).doing(doing)?;
+    let dir = dir.canonicalize().doing(doing)?;
+    let doing = || format!("making an appliance in {}", dir.display());
+    let others = |fault: Fault| Err(Error::host(doing()).cause(fault.why));
     if let Some(fault) = Owners::me_and_root().fault_at_or_above(&dir) {
-        return Err(Error::host(doing()).cause(fault.why));
+        return others(fault);
     }
     let lock = File::create(dir.join("lock")).doing(doing)?;
     lock::wait(&lock, FlockOperation::NonBlockingLockExclusive, doing)?;
@@ -71,6 +76,12 @@ fn made(libguestfs: &Path, cache: &Path) -> Result<PathBuf> {
         durable::write_atomic(&init, &packed)?;
     }
     let appliance = dir.join("appliance.d");
+    // Whoever could write here before may have left something.
+    if let Ok(seen) = Seen::at(&appliance)
+        && let Some(fault) = Owners::me_and_root().fault(&appliance, &seen, false)
+    {
+        return others(fault);
+    }
     // What was made is left where nothing has changed.
     Program::new("supermin")
         .args(["--build", "--if-newer", "--copy-kernel", "-f", "ext2"])
@@ -78,7 +89,8 @@ fn made(libguestfs: &Path, cache: &Path) -> Result<PathBuf> {
         .arg(&appliance)
         .args(parts(libguestfs).doing(doing)?)
         .arg(&init)
-        .run()?;
+        .run()
+        .and_then(|()| remove_leavings(&dir).doing(doing))?;
     let fixed = appliance.join(FIXED);
     if !fixed.exists() {
         let kernel = appliance.join("kernel");
@@ -90,6 +102,22 @@ fn made(libguestfs: &Path, cache: &Path) -> Result<PathBuf> {
         durable::write_atomic(&fixed, b"Made by imgforge with supermin.\n")?;
     }
     Ok(appliance)
+}
+
+/// Removes what a supermin has left that was killed, or that could not finish to remove what was there
+/// before: it does that in the background, and ends with imgforge's group of processes.
+fn remove_leavings(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(b"appliance.d.")
+        {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// What supermin makes an appliance of, but the first process.
@@ -142,10 +170,15 @@ mod tests {
         assert_eq!(made(libguestfs, cache.path()).unwrap(), dir);
         assert_eq!(numbers(), before);
 
-        // What a kill has left half made is made.
+        // What a kill has left half made is made, or removed.
         std::fs::remove_file(&files[3]).unwrap();
+        let left = dir.with_file_name("appliance.d.abcdefgh");
+        std::fs::create_dir(&left).unwrap();
         made(libguestfs, cache.path()).unwrap();
         assert!(std::fs::read(&files[0]).unwrap() == kernel);
+        assert!(!left.exists());
+        // Who may not look into it cannot keep others waiting for its lock.
+        assert_eq!(dir.parent().unwrap().metadata().unwrap().mode() & 0o077, 0);
 
         let others = Permissions::from_mode(0o777);
         std::fs::set_permissions(dir.parent().unwrap(), others).unwrap();

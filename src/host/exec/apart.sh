@@ -29,7 +29,9 @@ show() {
   if [ -d "$2" ]; then dir=$at; else dir=${at%/*}; fi
   [ -d "$dir" ] || mkdir -p "$dir"
   [ -e "$at" ] || : >"$at"
-  if [ "$1" = w ]; then mount --bind "$2" "$at"; else mount -o bind,ro "$2" "$at"; fi
+  mount --bind "$2" "$at"
+  # In two steps: a bind that is read-only at once loses nosuid and nodev, which may not be taken off here.
+  [ "$1" = w ] || mount -o remount,bind,ro "$at"
 }
 
 mkdir -p "$new/dev/fd" "$new/etc" "$new/usr"
