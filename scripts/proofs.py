@@ -165,6 +165,9 @@ BANNED = [
 ]
 
 
+# Lines of a file of Rust, at most.
+LONGEST = 400
+
 # A test, from its mark to its closing brace.
 WHOLE = re.compile(r"^( *)#\[test\]\n(?:[^\n]*\n)*?\1(?:pub(?:\([^)]*\))? )?fn (\w+)\(.*?^\1\}", re.M | re.S)
 
@@ -185,6 +188,8 @@ def bans():
     for path in paths:
         file = path.relative_to(ROOT).as_posix()
         text = path.read_text()
+        if (lines := text.count("\n")) > LONGEST:
+            faults.append(f"{file} has {lines} lines: {LONGEST} at most, and what does not fit goes to a file of its own")
         if file.startswith("src/") and "test" not in path.stem and "tests/" not in file:
             begin = re.search(r"#\[cfg\(test\)\]\s*mod \w+ \{", text)
             text = text[:begin.end()].count("\n") * "\n" + text[begin.end():] if begin else ""
