@@ -89,6 +89,8 @@ fn a_playbook_runs_on_every_release() {
             .args(["--mode=root", "--variant=apt", "--format=null"])
             .arg(format!("--keyring={}", apt.keyring))
             .arg(format!("--components={}", apt.components.join(",")))
+            // Ubuntu 25.10's apt asks for a solver that an older host's lacks.
+            .arg(r#"--aptopt=binary::apt-get::APT::Solver "internal""#)
             .arg("--include=python3-simplejson")
             .arg("--customize-hook=sh -e hook \"$1\"")
             .args([suite.name, "/dev/null"])
