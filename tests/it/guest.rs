@@ -146,7 +146,8 @@ fn a_btrfs_of_two_disks_is_mounted() {
     });
     let disks = disks.each_ref().map(std::path::PathBuf::as_path);
     let guest = session(&disks);
-    let make = "mkfs.btrfs -q -d raid1 -m raid1 /dev/sda /dev/sdb";
+    // The appliance's own disk may be any of the three.
+    let make = "cd /dev; mkfs.btrfs -q -d raid1 -m raid1 $(cd /sys/block; grep -lx 409600 sd*/size | cut -d/ -f1)";
     guest.debug("sh", &[make]).unwrap();
     guest.mount("/dev/sda", "/").unwrap();
     guest.write("/file", "on both").unwrap();
