@@ -18,7 +18,7 @@ declare -A packages=(
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
-    libcap2-bin acl openssl ipxe-qemu grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs"
+    libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
@@ -92,14 +92,15 @@ enable_backports() {
 privileged_write() { local text; text=$(cat); privileged sh -c 'printf "%s\n" "$2" > "$1"' sh "$1" "$text"; }
 
 install() {
-  local backports=${VERSION_CODENAME:-}-backports extra=
+  local backports=${VERSION_CODENAME:-}-backports extra='' qemu
   if ! fits install "$@"; then
     # TRAP: qemu-utils from backports makes the main suite's qemu-system-x86 uninstallable, so the
     # rest of QEMU comes from there, too. And some keyrings exist in backports only.
     enable_backports || true
-    if ! fits install "$@" && fits -t "$backports" install qemu-system-x86 qemu-utils; then
+    qemu=$(printf '%s\n' qemu-utils "$@" | grep -E '^qemu-(system|utils)' | sort -u | tr '\n' ' ')
+    if ! fits install "$@" && fits -t "$backports" install $qemu; then
       say "TRAP: parts of QEMU are newer than the main suite's: installing the rest from $backports"
-      apt -y --no-install-recommends -t "$backports" install qemu-system-x86 qemu-utils
+      apt -y --no-install-recommends -t "$backports" install $qemu
     fi
   fi
   if ! fits install "$@" && fits install "$@" "qemu-utils/$VERSION_CODENAME" --allow-downgrades; then
@@ -194,6 +195,37 @@ reader_validators() {
   printf '%s' "$want" >"$dir/installed"
 }
 
+# What the toy guests of other architectures are made of, below target/: kernels, their modules, busybox.
+# Nothing of it is started here.
+foreign_guests() {
+  local dir=${CARGO_TARGET_DIR:-target}/guests name debian kernel
+  while read -r name debian kernel; do
+    if [ "$name" = "$(uname -m)" ] || [ -d "$dir/$name" ]; then continue; fi
+    say "unpacking a kernel for $name below $dir"
+    rm -rf "$dir/$name.new"
+    mkdir -p "$dir/$name.new/all" "$dir/$name.new/lib"
+    if ! mmdebstrap --variant=extract --format=tar --skip=check/qemu --architectures="$debian" \
+      --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' \
+      --include="$kernel,busybox-static" trixie - 2>"$log" |
+      tar -x -C "$dir/$name.new/all" --no-same-owner --exclude='./dev/*'; then
+      cat "$log" >&2
+      die "a kernel for $name cannot be fetched"
+    fi
+    (
+      cd "$dir/$name.new"
+      mkdir -p usr/bin
+      mv all/boot .
+      mv all/usr/lib/modules lib
+      mv all/usr/bin/busybox usr/bin
+      rm -rf all
+      for modules in lib/modules/*; do /sbin/depmod -b . "${modules##*/}"; done
+    )
+    mv "$dir/$name.new" "$dir/$name"
+  done <<END
+aarch64 arm64 linux-image-cloud-arm64
+END
+}
+
 # The judge of deny.toml, below target/: it is in no Debian suite.
 cargo_deny() {
   local dir=${CARGO_TARGET_DIR:-target}/cargo-deny version=0.20.2
@@ -239,4 +271,5 @@ case $groups in *build*) check_rust ;; esac
 case $groups in *test*) validators ;; esac
 case $groups in *test*) detect_secrets ;; esac
 case $groups in *test*) reader_validators ;; esac
+case $groups in *test*) foreign_guests ;; esac
 case $groups in *audit*) check_rust; cargo_deny ;; esac

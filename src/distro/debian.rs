@@ -34,7 +34,6 @@ const APT: Apt = Apt {
     keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
     keyring_package: "debian-archive-keyring",
     components: &["main"],
-    kernel: "linux-image-cloud-{arch}",
     packages: super::apt::BOOT_PACKAGES,
     suites: &[
         suite(

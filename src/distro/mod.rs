@@ -60,8 +60,6 @@ pub struct Apt {
     pub keyring_package: &'static str,
     /// Components that a recipe gets when it names none.
     pub components: &'static [&'static str],
-    /// Kernel package for virtual machines.
-    pub kernel: &'static str,
     /// Packages that make a bootable, reachable machine, beside the kernel.
     pub packages: &'static [&'static str],
     /// The suites, oldest first.
@@ -173,8 +171,10 @@ impl Apt {
     /// What the image gets before the recipe's own packages.
     pub fn base_packages(&self, suite: &Suite, arch: Arch, kernel: Option<&str>) -> Vec<String> {
         let resolved = suite.resolved.then_some("systemd-resolved");
-        let usual = self.kernel.replace("{arch}", arch.debian());
-        std::iter::once(kernel.unwrap_or(&usual))
+        let usual = arch.cloud_kernel(self.id);
+        kernel
+            .or(usual)
+            .into_iter()
             .chain(self.packages.iter().copied())
             .chain(arch.boot_loader_packages().iter().copied())
             .chain(resolved)

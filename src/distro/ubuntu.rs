@@ -31,7 +31,6 @@ const APT: Apt = Apt {
     keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     keyring_package: "ubuntu-keyring",
     components: &["main", "universe"],
-    kernel: "linux-image-virtual",
     packages: super::apt::BOOT_PACKAGES,
     suites: &[
         suite("jammy", "Ubuntu 22.04 LTS (jammy)", "ubuntu22.04", false),

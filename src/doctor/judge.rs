@@ -179,6 +179,19 @@ pub(super) fn firmware(found: bool) -> Finding {
     )
 }
 
+/// Nobody has to build for another architecture.
+pub(super) fn foreign(arch: Arch, found: [Result<()>; 3]) -> Finding {
+    let missing = found.into_iter().find_map(Result::err);
+    let found = match missing {
+        None => "can be bootstrapped and run, by QEMU's translator".to_owned(),
+        Some(error) => {
+            let hint = error.hint_text().unwrap_or_default();
+            format!("cannot be built: {error} ({hint})")
+        }
+    };
+    Finding::ok(&format!("{} guests", arch.as_str()), found)
+}
+
 pub(super) fn writable(dir: &Path, found: std::io::Result<()>) -> Finding {
     match found {
         Ok(()) => Finding::ok("state directory", dir.display().to_string()),

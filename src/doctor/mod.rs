@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gpg::keyboxd;
 use crate::host::accel::Setting;
+use crate::host::foreign;
 use crate::host::tools::{self, Tool};
+use crate::machine::{Arch, Firmware, Machine};
 use crate::units::Size;
 
 /// How bad a finding is.
@@ -93,6 +95,8 @@ pub fn examine(wishes: &Wishes<'_>) -> Vec<Finding> {
     findings.extend(judge::user_ids(&probe::user_ids()));
     findings.extend(probe::apart().map(judge::apart));
     findings.push(judge::firmware(probe::firmware()));
+    let foreign = Arch::ALL.iter().filter(|arch| arch.is_foreign());
+    findings.extend(foreign.map(|arch| judge::foreign(*arch, probe::foreign(*arch))));
     findings.push(judge::writable(wishes.state, probe::writable(wishes.state)));
     for (what, dir, need) in space_wanted(wishes.state) {
         findings.push(judge::space(what, &dir, probe::space(&dir), need));
@@ -154,7 +158,7 @@ impl Need {
                 Tool::Mcopy,
             ],
             Need::Installer => &[Tool::VirtInstall, Tool::Cpio, Tool::Xorriso],
-            Need::Guests => &[Tool::Qemu, Tool::Pasta, Tool::Libvirtd],
+            Need::Guests => &[Tool::Qemu(Arch::DEFAULT), Tool::Pasta, Tool::Libvirtd],
             Need::Appliance => &[Tool::Supermin],
             Need::Signing => &[Tool::Gpg, Tool::GpgAgent],
         }
@@ -164,17 +168,24 @@ impl Need {
 /// What the state directory's file system must have free before anything long starts.
 const LEAST_SPACE: Size = Size::gib(1);
 
-/// Asks quickly for what a build needs, before anything long starts; `state` is the state directory.
+/// Asks quickly for what a build of an image for `machine` needs, before anything long starts; `state` is
+/// the state directory.
 ///
 /// # Errors
 /// [`Kind::Host`](crate::error::Kind::Host) with everything that is missing.
-pub fn preflight(needs: &BTreeSet<Need>, state: &Path) -> Result<()> {
+pub fn preflight(needs: &BTreeSet<Need>, machine: &Machine, state: &Path) -> Result<()> {
+    let arch = machine.arch;
     let bootstraps = needs.contains(&Need::Bootstrap);
     let maps_ids = bootstraps && !rustix::process::geteuid().is_root();
-    let tools = needs.iter().flat_map(|need| need.tools()).copied();
+    let tools = needs.iter().flat_map(|need| need.tools());
+    let tools = tools.map(|tool| tool.on(arch));
     tools::need(tools.chain(maps_ids.then_some(Tool::NewUidMap)))?;
     if bootstraps {
         judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
+        foreign::find(arch)?;
+    }
+    if needs.contains(&Need::Guests) && machine.firmware() != Firmware::Bios {
+        tools::uefi(arch)?;
     }
     if needs.contains(&Need::Appliance) {
         crate::guest::library_version()?;
@@ -287,6 +298,12 @@ mod tests {
             Need::Appliance,
             Need::Signing,
         ]);
-        preflight(&needs, Path::new("/var/tmp")).unwrap();
+        for arch in Arch::ALL {
+            let machine = Machine {
+                arch: *arch,
+                ..Machine::default()
+            };
+            preflight(&needs, &machine, Path::new("/var/tmp")).unwrap();
+        }
     }
 }

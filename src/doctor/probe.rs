@@ -9,6 +9,8 @@ use rustix::fs::{Access, access};
 use crate::error::{Context as _, Result};
 use crate::gpg::Signer;
 use crate::host::exec::{Program, apart};
+use crate::host::foreign;
+use crate::host::tools::{self, Tool};
 use crate::hypervisor::{Connection, Options};
 use crate::machine::{self, Arch};
 use crate::store::ledger::Ledger;
@@ -117,7 +119,17 @@ pub(super) fn apart() -> Option<Result<()>> {
 }
 
 pub(super) fn firmware() -> bool {
-    machine::find_ovmf(Arch::default()).is_some()
+    machine::find_uefi(Arch::default()).is_some()
+}
+
+/// What guests of another architecture need, each as an error where it is missing: QEMU, UEFI, and what
+/// runs packages' scripts.
+pub(super) fn foreign(arch: Arch) -> [Result<()>; 3] {
+    [
+        tools::need([Tool::Qemu(arch)]),
+        tools::uefi(arch).map(drop),
+        foreign::find(arch).map(drop),
+    ]
 }
 
 /// The directory itself, or the nearest one above it that exists.

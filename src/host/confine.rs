@@ -115,14 +115,18 @@ fn maps(map: &str, user: u32) -> bool {
     })
 }
 
-/// Writes what a daemon of root starts in place of `runtime/qemu`, for guests that have their
+/// Writes what a daemon of root starts in place of each QEMU, which is in `runtime` by its name, for guests that have their
 /// directories in `runtime`; none sees `keys`.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn for_daemon(program: &Path, runtime: &Path, keys: &[PathBuf]) -> io::Result<()> {
     let quoted = |path: &Path| exec::quote(&path.to_string_lossy());
-    let text = text(&quoted(runtime), &quoted(&runtime.join("qemu")), keys);
+    let text = text(
+        &quoted(runtime),
+        &format!("{}/${{0##*/}}", quoted(runtime)),
+        keys,
+    );
     write(program, &text)
 }
 

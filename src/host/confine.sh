@@ -174,8 +174,8 @@ mkdir -p "$new"
 mount -t tmpfs -o mode=0755 confined "$new"
 mkdir "$new/dev" "$new/dev/net" "$new/dev/shm" "$new/run" "$new/runtime"
 if daemon; then
-  : >"$new/runtime/qemu"
-  mount --bind "$runtime/qemu" "$new/runtime/qemu"
+  : >"$new/runtime/${0##*/}"
+  mount --bind "$runtime/${0##*/}" "$new/runtime/${0##*/}"
   cp "$runtime/libvirt/resolv.conf" "$new/runtime"
 fi
 if [ -d "$guest" ]; then

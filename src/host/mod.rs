@@ -7,6 +7,7 @@ mod disk_copy;
 pub mod diskfile;
 pub mod durable;
 pub mod exec;
+pub mod foreign;
 pub mod imagefile;
 pub mod interrupt;
 pub mod layers;

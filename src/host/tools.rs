@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::exec::{self, Program};
-use crate::machine::Arch;
+use crate::machine::{self, Arch, Uefi};
 
 /// A program of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +25,8 @@ pub enum Tool {
     Unshare,
     /// Makes, converts and checks disk images.
     QemuImg,
-    /// Runs guests.
-    Qemu,
+    /// Runs guests of an architecture.
+    Qemu(Arch),
     /// Connects guests to the network, and to nothing of this host.
     Pasta,
     /// Manages guests.
@@ -66,8 +66,6 @@ struct Facts {
     purpose: &'static str,
 }
 
-const QEMU: &[&str] = &[Arch::DEFAULT.qemu()];
-
 impl Tool {
     /// Every tool.
     pub const ALL: [Tool; 21] = [
@@ -79,7 +77,7 @@ impl Tool {
         Tool::Mcopy,
         Tool::Unshare,
         Tool::QemuImg,
-        Tool::Qemu,
+        Tool::Qemu(Arch::DEFAULT),
         Tool::Pasta,
         Tool::Libvirtd,
         Tool::VirtInstall,
@@ -125,12 +123,7 @@ impl Tool {
                 "qemu-utils",
                 "make and convert disks",
             ),
-            Tool::Qemu => facts(
-                QEMU,
-                Some((6, 0)),
-                Arch::DEFAULT.qemu_package(),
-                "run guests",
-            ),
+            Tool::Qemu(arch) => facts(arch.qemu(), Some((6, 0)), arch.qemu_package(), "run guests"),
             Tool::Pasta => facts(
                 &["pasta"],
                 None,
@@ -183,6 +176,15 @@ impl Tool {
                 "prove a ramdisk's root",
             ),
             Tool::Busybox => facts(&["busybox"], None, "busybox-static", "boot a ramdisk"),
+        }
+    }
+
+    /// The one for guests of `arch`, in place of another architecture's.
+    #[must_use]
+    pub fn on(self, arch: Arch) -> Tool {
+        match self {
+            Tool::Qemu(_) => Tool::Qemu(arch),
+            other => other,
         }
     }
 
@@ -299,6 +301,21 @@ fn judge(states: impl IntoIterator<Item = (Tool, State)>) -> Result<()> {
         n => Error::host(format!("{n} programs are missing or too old")).evidence(complaints),
     };
     Err(error.hint(format!("install it: {}", install_line(&packages))))
+}
+
+/// UEFI for guests of an architecture.
+///
+/// # Errors
+/// [`Kind::Host`](crate::error::Kind::Host) when none is installed.
+pub fn uefi(arch: Arch) -> Result<Uefi> {
+    machine::find_uefi(arch).ok_or_else(|| {
+        let package = install_line(&[arch.uefi_package()]);
+        Error::host(format!(
+            "UEFI for {} guests is not installed",
+            arch.as_str()
+        ))
+        .hint(format!("install it: {package}"))
+    })
 }
 
 /// The command that installs Debian packages on this host, as this user.

@@ -16,6 +16,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{self, Program, Running};
 use crate::host::interrupt;
 use crate::host::tools::{self, Tool};
+use crate::machine::Arch;
 
 /// How long pasta may take; 0.1 s is usual.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -156,9 +157,10 @@ pub(super) fn write_names(dir: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When QEMU is not installed, or the user's cache directory cannot be written.
-pub(super) fn emulator() -> Result<PathBuf> {
-    tools::need([Tool::Qemu])?;
-    let qemu = exec::find(Tool::Qemu.program()).unwrap_or_default();
+pub(super) fn emulator(arch: Arch) -> Result<PathBuf> {
+    let tool = Tool::Qemu(arch);
+    tools::need([tool])?;
+    let qemu = exec::find(tool.program()).unwrap_or_default();
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let dir = cache
@@ -166,7 +168,7 @@ pub(super) fn emulator() -> Result<PathBuf> {
         .or(home)
         .ok_or_else(|| Error::host("HOME is not set").hint("libvirt needs it, too"))?
         .join("imgforge");
-    let file = dir.join("qemu-system-x86_64");
+    let file = dir.join(tool.program());
     write_emulator(&dir, &file, &qemu).doing(|| format!("writing {}", file.display()))?;
     Ok(file)
 }

@@ -7,12 +7,11 @@
 //! stays for two minutes after the last connection. A system daemon in its default
 //! configuration, where guests run as a user of their own, runs ours as imgforge's user.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use virt::connect::Connect;
 
-use super::apart;
 use super::domain::Domain;
 use super::expected::Expected;
 use super::private::Daemon;
@@ -48,8 +47,8 @@ pub(super) struct Link {
     pub(super) connect: Arc<Held<Connect>>,
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
-    /// What a session starts in place of QEMU.
-    pub(super) emulator: Option<PathBuf>,
+    /// Whether it is an ordinary user's session, which starts a program of ours in place of QEMU.
+    pub(super) session: bool,
     pub(super) host_ports: Vec<u16>,
     uri: String,
     pub(super) private: Option<Daemon>,
@@ -112,17 +111,13 @@ impl Connection {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
-        let emulator = match label {
-            None => Some(apart::emulator()?),
-            Some(_) => None,
-        };
         let connect = Arc::new(Held::new(connect));
         Ok(Connection {
             link: Arc::new(Link {
                 events: raw::Hub::new(&connect),
                 connect,
+                session: label.is_none(),
                 label,
-                emulator,
                 host_ports: host_ports.to_vec(),
                 uri,
                 private,

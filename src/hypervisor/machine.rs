@@ -8,7 +8,7 @@ use uuid::Uuid;
 use virt::domain;
 use virt::sys;
 
-use super::apart::Pasta;
+use super::apart::{self, Pasta};
 use super::connect::{Link, failed};
 use super::private::Daemon;
 use super::raw::Held;
@@ -17,7 +17,8 @@ use super::sweep;
 use super::xml::{self, GuestPlace};
 use crate::error::{Context as _, Error, Result};
 use crate::host::layers::Layers;
-use crate::machine::{Arch, Network, find_ovmf};
+use crate::host::tools;
+use crate::machine::{Arch, Network, Uefi};
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// A created domain with its sockets. Dropping it destroys it.
@@ -46,6 +47,10 @@ impl Machine {
     pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
         let written = spec.disks.iter().filter(|disk| !disk.readonly);
         let layers = Layers::of(written.map(|disk| (&*disk.path, disk.format.as_str())))?;
+        let emulator = match link.session {
+            true => Some(apart::emulator(spec.arch)?),
+            false => None,
+        };
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();
         let name = format!("{}-{id}", spec.name);
@@ -59,7 +64,7 @@ impl Machine {
         let mut machine = Machine {
             place: GuestPlace {
                 label: link.label.clone(),
-                emulator: link.emulator.clone(),
+                emulator,
                 ..place(spec, name, uuid, &sockets)
             },
             handle: None,
@@ -103,7 +108,7 @@ impl Machine {
 
     /// Connects the guest, which has a network of its own, to the host's and to the proxy.
     pub(super) fn connect(&mut self, spec: &Spec) -> Result<()> {
-        let own = self.link.private.is_some() || self.link.emulator.is_some();
+        let own = self.link.private.is_some() || self.link.session;
         let user = |nic: &Nic| nic.network == Some(Network::User);
         if !own || !spec.nics.iter().any(user) {
             return Ok(());
@@ -197,11 +202,14 @@ fn mac(uuid: Uuid, index: usize) -> String {
 }
 
 /// Copies fresh UEFI variables to `to` and returns the code's path with it.
-fn prepare(arch: Arch, to: &Path) -> Result<(PathBuf, PathBuf)> {
-    let (code, variables) = find_ovmf(arch).ok_or_else(|| {
-        Error::host("UEFI firmware for guests is not installed")
-            .hint("install it: apt install ovmf")
-    })?;
-    std::fs::copy(variables, to).doing(|| "copying the UEFI variables".into())?;
-    Ok((code.to_owned(), to.to_owned()))
+fn prepare(arch: Arch, to: &Path) -> Result<Uefi> {
+    let Uefi { code, variables } = tools::uefi(arch)?;
+    let variables = match variables {
+        Some(variables) => {
+            std::fs::copy(variables, to).doing(|| "copying the UEFI variables".into())?;
+            Some(to.to_owned())
+        }
+        None => None,
+    };
+    Ok(Uefi { code, variables })
 }

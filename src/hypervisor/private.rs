@@ -39,7 +39,7 @@ stdio_handler = "file"
 "#;
 
 /// Runs as the first process of the namespaces, and reaps: `$1` is the private directory, `$2`
-/// the daemon. Images and virt-install's boot files under /var/lib/libvirt stay visible.
+/// the daemon, and the QEMU of each architecture follows. Images and virt-install's boot files under /var/lib/libvirt stay visible.
 /// virt-install has nowhere to put those where Debian's system daemon, whose package makes the
 /// directory, is not installed.
 /// libvirtd does not start without its default user, though it is told to use another, and Debian
@@ -64,13 +64,17 @@ for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/ca
   mkdir -p "${pair#*:}"
   mount --rbind "$1/${pair%%:*}" "${pair#*:}"
 done
-qemu=$(command -v "$3") || { echo "there is no $3 to confine"; exit 1; }
-: >"${1%/*}/qemu"
-mount --bind "$qemu" "${1%/*}/qemu"
-mount -o remount,bind,ro "${1%/*}/qemu"
-mount --bind "$1/confine" "$qemu"
-mount -o remount,bind,exec "$qemu"
-"$2" --pid-file /run/libvirt/daemon.pid &
+base=$1 daemon=$2
+shift 2
+for name; do
+  qemu=$(command -v "$name") || continue
+  : >"${base%/*}/$name"
+  mount --bind "$qemu" "${base%/*}/$name"
+  mount -o remount,bind,ro "${base%/*}/$name"
+  mount --bind "$base/confine" "$qemu"
+  mount -o remount,bind,exec "$qemu"
+done
+"$daemon" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
 
@@ -184,7 +188,7 @@ fn command(base: &Path, program: &Path) -> Program {
         .args(["-c", INIT, "imgforge-libvirt"])
         .arg(base)
         .arg(program)
-        .arg(Arch::default().qemu())
+        .args(Arch::ALL.iter().flat_map(|arch| arch.qemu()))
         // systemd-machined would take the namespace's process ids for the host's.
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
         .hint("namespaces need the right CAP_SYS_ADMIN; start the host's own libvirtd instead")

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::spec::{Boot, Spec};
-use crate::machine::Network;
+use crate::machine::{Network, Uefi};
 use crate::xml;
 
 /// Where a guest is put: what differs between two starts of one [`Spec`].
@@ -22,8 +22,8 @@ pub struct GuestPlace {
     pub channels: Vec<PathBuf>,
     /// Hardware addresses for cards of [`Spec::nics`] that name none, in their order.
     pub macs: Vec<String>,
-    /// OVMF's code and this guest's own variables; needed for UEFI.
-    pub uefi: Option<(PathBuf, PathBuf)>,
+    /// UEFI's code and this guest's own variables; needed for UEFI.
+    pub uefi: Option<Uefi>,
     /// `+UID:+GID` that QEMU runs as; `None` for a session, which has no choice. libvirt
     /// changes no owner either way.
     pub label: Option<String>,
@@ -75,13 +75,20 @@ pub fn render(spec: &Spec, place: &GuestPlace) -> String {
         "arch": spec.arch.as_str(),
         "machine": spec.arch.machine(),
         "features": spec.arch.features(),
+        "gic": spec.arch.gic(),
         "hpet": spec.arch.has_hpet(),
         "name": place.name,
         "uuid": place.uuid.to_string(),
         "memory": spec.memory.as_bytes(),
         "cpus": spec.cpus,
-        "uefi": uefi.map(|(code, variables)| [shown(code), shown(variables)]),
+        "uefi": uefi.map(|uefi| json!({
+            "code": shown(&uefi.code),
+            "variables": uefi.variables.as_deref().map(shown),
+        })),
         "kernel": kernel,
+        "serial": spec.arch.serial_target(),
+        "video": spec.arch.video(),
+        "panic": spec.arch.panic_device(),
         "emulator": place.emulator.as_deref().map(shown),
         "disks": disks.collect::<Vec<_>>(),
         "nics": nics.collect::<Vec<_>>(),
@@ -215,7 +222,10 @@ pub(crate) mod tests {
         };
         let mut place = place();
         place.macs = (1..=3).map(|n| format!("52:54:00:00:01:0{n}")).collect();
-        place.uefi = Some(("/ovmf/code.fd".into(), "/run/vars.fd".into()));
+        place.uefi = Some(Uefi {
+            code: "/ovmf/code.fd".into(),
+            variables: Some("/run/vars.fd".into()),
+        });
         place.label = None;
         place.emulator = Some("/home/ci/.cache/imgforge/qemu-system-x86_64".into());
         insta::assert_snapshot!(render(&spec, &place), @r#"

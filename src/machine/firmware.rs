@@ -1,6 +1,6 @@
 //! What starts a machine before its operating system, and where this host keeps it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ use super::Arch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Firmware {
-    /// SeaBIOS.
+    /// SeaBIOS; of 64-bit x86 only.
     Bios,
-    /// OVMF.
+    /// OVMF, on 64-bit x86; AAVMF on 64-bit ARM.
     Uefi,
-    /// The image boots with either; the gate tries both.
+    /// The image boots with either; the gate tries both. UEFI alone where machines have no BIOS.
     Both,
 }
 
@@ -42,10 +42,27 @@ impl Firmware {
     }
 }
 
+/// What a guest with UEFI starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uefi {
+    /// The firmware's code.
+    pub code: PathBuf,
+    /// Its variables; U-Boot keeps none, and is started as a kernel is.
+    pub variables: Option<PathBuf>,
+}
+
 /// UEFI's code and the template of its variables for an architecture, if installed.
-pub fn find(arch: Arch) -> Option<(&'static Path, &'static Path)> {
-    arch.uefi_files()
-        .iter()
-        .map(|(code, variables)| (Path::new(*code), Path::new(*variables)))
-        .find(|(code, variables)| code.is_file() && variables.is_file())
+pub fn find(arch: Arch) -> Option<Uefi> {
+    let mut all = arch.uefi_files().iter();
+    let found = all.find(|(code, variables)| {
+        let files = [code, variables].map(Path::new);
+        files.iter().all(|file| file.is_file())
+    });
+    let found = found.map(|(code, variables)| (*code, Some(variables.into())));
+    let u_boot = || arch.u_boot().filter(|code| Path::new(code).is_file());
+    let (code, variables) = found.or_else(|| Some((u_boot()?, None)))?;
+    Some(Uefi {
+        code: code.into(),
+        variables,
+    })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::Size;
 
 pub use arch::{Arch, canonical, debian_name, is_default, misspelled};
-pub use firmware::{Firmware, find as find_ovmf};
+pub use firmware::{Firmware, Uefi, find as find_uefi};
 pub use network::Network;
 
 /// The virtual machine.
@@ -29,8 +29,8 @@ pub struct Machine {
     pub memory: Size,
     /// Number of CPUs.
     pub cpus: u32,
-    /// Firmware that the image boots with.
-    pub firmware: Firmware,
+    /// Firmware that the image boots with; `bios` where the architecture has one, else `uefi`.
+    pub firmware: Option<Firmware>,
     /// `user`, the name of a libvirt network, or `bridge:NAME`.
     pub network: Network,
 }
@@ -43,8 +43,47 @@ impl Default for Machine {
             grow: false,
             memory: Size::gib(2),
             cpus: 2,
-            firmware: Firmware::Bios,
+            firmware: None,
             network: Network::User,
+        }
+    }
+}
+
+impl Machine {
+    /// The firmware that the recipe names, or the architecture's usual one; of both, what there is.
+    pub fn firmware(&self) -> Firmware {
+        match (self.firmware, self.arch.has_bios()) {
+            (None, true) => Firmware::Bios,
+            (None | Some(Firmware::Both), false) => Firmware::Uefi,
+            (Some(named), _) => named,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Firmware::{Bios, Both, Uefi};
+    use super::*;
+
+    #[test]
+    fn the_firmware_is_one_that_the_architecture_has() {
+        let firmware = |arch, firmware| {
+            let machine = Machine {
+                arch,
+                firmware,
+                ..Machine::default()
+            };
+            machine.firmware()
+        };
+        for (named, x86, arm) in [
+            (None, Bios, Uefi),
+            (Some(Both), Both, Uefi),
+            (Some(Uefi), Uefi, Uefi),
+            // Which a check of the recipe refuses.
+            (Some(Bios), Bios, Bios),
+        ] {
+            assert_eq!(firmware(Arch::X86_64, named), x86);
+            assert_eq!(firmware(Arch::Aarch64, named), arm);
         }
     }
 }

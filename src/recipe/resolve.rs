@@ -251,12 +251,14 @@ impl<'a> Resolver<'a> {
                 return None;
             }
         };
+        recipe.machine.firmware = Some(recipe.machine.firmware());
         let base = recipe.base();
         let os = match &base {
             Some(Base::Install(Install::VirtInstall(method))) => Some(method.os.clone()),
             _ => parent.as_ref().and_then(|parent| parent.os.clone()),
         };
-        let below = parent.as_ref().map(|parent| parent.recipe.machine.disk);
+        let machine = parent.as_ref().map(|parent| &parent.recipe.machine);
+        let below = machine.map(|machine| machine.disk);
         let mut cx = check::Context {
             checker: Checker {
                 problems,
@@ -265,7 +267,7 @@ impl<'a> Resolver<'a> {
                 files: vec![],
             },
             os: os.as_deref(),
-            below,
+            below: machine,
             config: &self.config,
             has,
         };

@@ -27,7 +27,7 @@ pub struct Incus {}
 impl Options for Incus {
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let (disk, metadata) = (site.file("incus.qcow2"), site.file("incus.tar.xz"));
-        if site.gate.is_some() && site.machine.firmware == Firmware::Bios {
+        if site.gate.is_some() && site.machine.firmware() == Firmware::Bios {
             site.ui.ui().warning(
                 "machines of Incus start by UEFI: this image needs `-c security.csm=true -c \
              security.secureboot=false`",

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
-use crate::machine::Machine;
+use crate::machine::{Arch, Machine};
 use crate::ui::StageUi;
 
 pub use docker::Docker;
@@ -192,7 +192,7 @@ impl TargetContext<'_> {
 
     /// Whether the machine boots by UEFI only.
     pub fn uefi(&self) -> bool {
-        self.machine.firmware.is_uefi()
+        self.machine.firmware().is_uefi()
     }
 }
 
@@ -284,13 +284,13 @@ pub(crate) fn modules(targets: &Targets) -> Vec<(&'static str, kernel::Groups)> 
     named.chain(more).collect()
 }
 
-/// Asks for the programs that these targets need.
+/// Asks for the programs that these targets of an image for `arch` need.
 ///
 /// # Errors
 /// When one is missing or too old.
-pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Wanted>) -> Result<()> {
+pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Wanted>, arch: Arch) -> Result<()> {
     let tools = targets.into_iter().flat_map(|target| target.tools);
-    crate::host::tools::need(tools.copied())
+    crate::host::tools::need(tools.map(|tool| tool.on(arch)))
 }
 
 /// A target that does not exist.

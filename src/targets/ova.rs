@@ -14,6 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::info;
 use crate::host::space::Frugal;
+use crate::machine::Arch;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
@@ -30,6 +31,10 @@ pub(super) const TARGET: Target = Target {
 pub struct Ova {}
 
 impl Options for Ova {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        (!arch.is_pc()).then_some("the machine that it describes is a PC")
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let stem = site.about.stem();
         let file = site.file("ova");

@@ -11,6 +11,7 @@ use super::kernel::Groups;
 use super::{About, MadeFile, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
+use crate::machine::Arch;
 use crate::steps::Step;
 use crate::units::Size;
 use crate::yaml::checker::Checker;
@@ -76,6 +77,11 @@ pub trait Options: Debug + Send + Sync {
 
     /// Checks the options, which are written at `node`.
     fn check(&self, _cx: &mut Checker<'_>, _node: &Node) {}
+
+    /// Why there is no such thing for an architecture, as the end of a sentence.
+    fn refuses(&self, _arch: Arch) -> Option<&'static str> {
+        None
+    }
 
     /// Modules that these options ask for beside the target's, and what needs them.
     fn modules(&self) -> Option<(&'static str, Groups)> {

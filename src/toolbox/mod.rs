@@ -14,6 +14,7 @@ use crate::digest::Key;
 use crate::distro::{self, Apt, Suite, apt, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::host::foreign;
 use crate::host::namespace::{as_guest_root, remove_tree, tree_size};
 use crate::machine::Arch;
 use crate::store::inputs::Inputs;
@@ -208,7 +209,7 @@ fn joined(
 /// Makes the disk in `dir` of the unpacked packages.
 fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Result<Made> {
     let tree = dir.join("tree");
-    write_python(&tree)?;
+    write_python(&tree, request.arch)?;
     prune(&tree)?;
     // A guest without hardware acceleration would compile for minutes what it cannot keep.
     request.ui.step("compiling the toolbox's Python");
@@ -242,10 +243,12 @@ fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Re
     Ok(Made { versions })
 }
 
-fn write_python(tree: &Path) -> Result<()> {
+fn write_python(tree: &Path, arch: Arch) -> Result<()> {
+    let text = PYTHON.replace("@LIBRARIES@", arch.libraries());
+    let text = text.replace("@LOADER@", arch.loader());
     let python = tree.join("python");
     let doing = || format!("writing {}", python.display());
-    std::fs::write(&python, PYTHON).doing(doing)?;
+    std::fs::write(&python, text).doing(doing)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&python, mode).doing(doing)
 }
@@ -254,9 +257,27 @@ fn write_python(tree: &Path) -> Result<()> {
 /// their configuration, from there. On a host, unlike in a guest of its release, it would find no
 /// modules of OpenSSL, or those of another version.
 pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
-    let modules = tree.join("usr/lib/x86_64-linux-gnu/ossl-modules");
-    let python = Program::at(tree.join("python")).dir(dir);
-    python.env("OPENSSL_MODULES", modules)
+    let libraries = |arch: &&Arch| tree.join("usr/lib").join(arch.libraries());
+    let mut all = Arch::ALL.iter();
+    let arch = all
+        .find(|arch| libraries(arch).is_dir())
+        .unwrap_or(&Arch::DEFAULT);
+    let (libraries, script) = (libraries(&arch), tree.join("python"));
+    let python = match foreign::user_mode(*arch).filter(|_| arch.is_foreign()) {
+        // What the script does, by QEMU.
+        Some(qemu) => Program::at(qemu)
+            .arg(libraries.join(arch.loader()))
+            .arg("--argv0")
+            .arg(&script)
+            .arg("--library-path")
+            .arg(&libraries)
+            .arg(tree.join("usr/bin/python3"))
+            .args(["-B", "-s"]),
+        None => Program::at(script),
+    };
+    python
+        .dir(dir)
+        .env("OPENSSL_MODULES", libraries.join("ossl-modules"))
 }
 
 fn unpack(
@@ -284,6 +305,8 @@ fn unpack(
         .args(["--mode=root", "--format=directory", "--variant=extract"])
         .arg(MERGED_USR)
         .arg(format!("--architectures={}", request.arch.debian()))
+        // No program of the packages is started.
+        .arg("--skip=check/qemu")
         .arg(format!("--keyring={}", distro.keyring))
         .arg(format!("--components={}", distro.components.join(",")))
         .arg(r#"--aptopt=Acquire::Languages "none""#)

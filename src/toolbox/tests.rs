@@ -160,7 +160,7 @@ fn python_starts_where_nobody_else_has_left_modules() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
     std::fs::create_dir(dir.join("tree")).unwrap();
-    write_python(&dir.join("tree")).unwrap();
+    write_python(&dir.join("tree"), Arch::default()).unwrap();
     let script = "#!/bin/sh\npwd\necho $OPENSSL_MODULES\n";
     std::fs::write(dir.join("tree/python"), script).unwrap();
     let said = python(&dir.join("tree"), &dir).text().unwrap();

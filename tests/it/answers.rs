@@ -60,7 +60,7 @@ fn rendered(image: &str, firmware: Firmware) -> String {
 
 fn with_secrets(image: &str, firmware: Firmware, secrets: &BTreeMap<String, Vec<u8>>) -> String {
     let mut resolved = Repo::open(root()).unwrap().load(image, &[]).unwrap();
-    resolved.recipe.machine.firmware = firmware;
+    resolved.recipe.machine.firmware = Some(firmware);
     let Base::Install(Install::VirtInstall(method)) = &resolved.base else {
         panic!("{image} is not installed by virt-install");
     };

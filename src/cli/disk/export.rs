@@ -9,6 +9,7 @@ use crate::host::diskfile::DiskFile;
 use crate::host::outlet::{Folder, Over};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::{interrupt, memory};
+use crate::machine::Arch;
 use crate::machine::Machine;
 use crate::pipeline::graph::{self, Node, Room};
 use crate::targets::{self, About, SystemDisk, Target, TargetContext, Wanted};
@@ -55,7 +56,7 @@ impl Export {
     pub fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
-        targets::need_tools(&self.targets)?;
+        targets::need_tools(&self.targets, Arch::DEFAULT)?;
         let dir = &self.output;
         let opened = std::fs::create_dir_all(dir).and_then(|()| Folder::open(dir));
         let folder = opened.map_err(|cause| {

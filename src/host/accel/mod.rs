@@ -99,6 +99,16 @@ impl Accel {
         self.backend().emulated
     }
 
+    /// What runs the instructions of a guest of this architecture, where this is what runs those of
+    /// the host's own: only a translator plays the processor of another one.
+    #[must_use]
+    pub fn on(self, arch: Arch) -> Accel {
+        match arch.is_foreign() {
+            true => Accel::Tcg,
+            false => self,
+        }
+    }
+
     /// Its name in options.
     pub fn as_str(self) -> &'static str {
         self.backend().name
@@ -180,6 +190,16 @@ mod tests {
     fn a_setting_that_is_not_auto_is_obeyed_unmeasured() {
         assert_eq!(Setting::Kvm.choose().accel, Accel::Kvm);
         assert_eq!(Setting::Tcg.choose().reason, "tcg was asked for");
+    }
+
+    #[test]
+    fn the_processor_of_another_architecture_is_never_the_hosts() {
+        for arch in Arch::ALL {
+            let own = arch.as_str() == std::env::consts::ARCH;
+            let (kvm, tcg) = (Accel::Kvm.on(*arch), Accel::Tcg.on(*arch));
+            assert_eq!(kvm, if own { Accel::Kvm } else { Accel::Tcg });
+            assert_eq!(tcg, Accel::Tcg);
+        }
     }
 
     #[test]

@@ -45,8 +45,9 @@ pub(super) fn prepare(host: &Host, plan: &Plan, publish: bool) -> Result<()> {
         let publishing = StageId::Publish.row();
         needs.extend((publishing.needs)(&plan.resolved, &Part::Whole));
     }
-    targets::need_tools(targets)?;
-    preflight(&needs, host.state())
+    let machine = &plan.resolved.recipe.machine;
+    targets::need_tools(targets, machine.arch)?;
+    preflight(&needs, machine, host.state())
 }
 
 /// A missing secret is told before the first stage works, not after it.

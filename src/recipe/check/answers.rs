@@ -60,7 +60,7 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
     for (name, value) in [
         ("imgforge_sentinel", PROOF),
         ("imgforge_key", PROOF),
-        ("imgforge_firmware", machine.firmware.as_str()),
+        ("imgforge_firmware", machine.firmware().as_str()),
         ("imgforge_disk", "vda"),
         ("imgforge_serial", machine.arch.serial()),
         ("imgforge_mirror", "http://mirror.example/path"),

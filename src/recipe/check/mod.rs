@@ -10,8 +10,8 @@ use std::ops::{Deref, DerefMut};
 
 use super::config::Config;
 use super::types::Recipe;
+use crate::machine::Machine;
 use crate::steps::{self, Step};
-use crate::units::Size;
 use crate::yaml::checker::{Checker, Role, Wants, at, bad_word};
 use crate::yaml::node::Node;
 
@@ -24,8 +24,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// What the base of the chain installs, as far as recipes tell.
     pub os: Option<&'a str>,
-    /// The disk of the image below, if a recipe of this repository makes it.
-    pub below: Option<Size>,
+    /// The machine of the image below, if a recipe of this repository makes it.
+    pub below: Option<&'a Machine>,
     /// Whether the recipe has `from` and `install`, right or wrong.
     pub has: (bool, bool),
 }

@@ -1,6 +1,7 @@
 //! Everything of a recipe but its base and its steps.
 
 use super::{Context, at, bad_word, steps};
+use crate::machine::Firmware;
 use crate::recipe::types::{Recipe, Secret};
 use crate::scan;
 use crate::sysprep::{self, REFUSED};
@@ -47,7 +48,29 @@ pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             "`disk` is not a multiple of 512 bytes",
         );
     }
-    if let Some(below) = cx.below.filter(|below| machine.disk < *below) {
+    let (arch, name) = (machine.arch, machine.arch.as_str());
+    if !arch.has_bios() && machine.firmware() != Firmware::Uefi {
+        cx.wrong(
+            at(node, "firmware").loc,
+            format!("machines of {name} have no BIOS"),
+            "leave `firmware` out: it is `uefi` there",
+        );
+    }
+    if let Some(below) = cx.below.filter(|below| arch != below.arch) {
+        cx.wrong(
+            at(node, "arch").loc,
+            format!(
+                "the image below is for {}, and not for {name}",
+                below.arch.as_str()
+            ),
+            "leave `arch` out, or build on an image of that architecture",
+        );
+    }
+    if let Some(below) = cx
+        .below
+        .map(|below| below.disk)
+        .filter(|below| machine.disk < *below)
+    {
         cx.wrong(
             at(node, "disk").loc,
             format!("the image below has a disk of {below}, and a disk never shrinks"),
@@ -201,6 +224,11 @@ pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             steps(cx, recipe, name, own, node.get("configure"));
         }
         target.options.check(&mut cx.checker, node);
+        let arch = recipe.machine.arch;
+        if let Some(why) = target.options.refuses(arch) {
+            let text = format!("there is no `{name}` of this kind for {}", arch.as_str());
+            cx.wrong(node.loc, text, why);
+        }
         if streams && target.streams {
             let text = format!("`publish: {{streams: true}}` makes the files of `{name}`, too");
             cx.wrong(node.loc, text, "leave one of them out");

@@ -23,10 +23,13 @@ pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> 
     };
     let guest = Guestfs::launch_unlocked(&launch, &gate.subject.luks_keys)?;
     match gate.os {
-        Some(os) => guest.mount_known(os)?,
-        None => drop(guest.mount_root()?),
+        Some(os) => {
+            os.runs_on(gate.machine.arch)?;
+            guest.mount_known(os)?;
+        }
+        None => guest.mount_root()?.runs_on(gate.machine.arch)?,
     }
-    inject::inject(&guest, gate.accel)?;
+    inject::inject(&guest, gate.guest_accel())?;
     let mut models = BTreeSet::new();
     if guest.is_dir("/lib/modules")? {
         for kernel in guest.ls("/lib/modules")? {
@@ -79,7 +82,7 @@ pub(super) fn boot<'a>(
         vars: gate.vars,
         secrets: &[],
         root: gate.scratch,
-        accel: gate.accel,
+        accel: gate.guest_accel(),
     })?;
     let mut nic = plan.nic.clone();
     nic.network = Some(gate.machine.network.clone());
@@ -87,7 +90,7 @@ pub(super) fn boot<'a>(
     let machine = Machine {
         connection: gate.connection,
         ledger: gate.ledger,
-        accel: gate.accel,
+        accel: gate.guest_accel(),
         name: format!("{}-{}-{}", gate.ui.image(), gate.named("clone"), plan.name),
         disk,
         format: DiskFormat::Qcow2,
@@ -103,7 +106,7 @@ pub(super) fn boot<'a>(
         logs: gate.logs,
     };
     let prefix = format!("clone {}: ", plan.name);
-    let limits = Limits::usual(gate.accel);
+    let limits = Limits::usual(machine.accel);
     let finished = drive(&machine, &job, gate.ui, &prefix, &BTreeMap::new(), limits)?;
     Ok(Booted {
         plan,

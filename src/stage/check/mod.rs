@@ -42,7 +42,7 @@ pub struct Gate<'a> {
     pub connection: &'a Connection,
     /// Where domains are written down.
     pub ledger: &'a Ledger,
-    /// What runs the guests.
+    /// What runs the appliance, and clones of the host's own architecture.
     pub accel: Accel,
     /// Who hears about it.
     pub ui: &'a StageUi,
@@ -71,6 +71,11 @@ pub struct Gate<'a> {
 }
 
 impl Gate<'_> {
+    /// What runs the clones.
+    fn guest_accel(&self) -> Accel {
+        self.accel.on(self.machine.arch)
+    }
+
     /// Start of the names of domains and evidence: gates of several targets run at once.
     fn named(&self, what: &str) -> String {
         match self.ui.stage() {
@@ -103,7 +108,7 @@ pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
         return refuse(gate, offline::problems(&leftovers), vec![], leftovers, &[]);
     }
     gate.ui.step("booting two clones");
-    let clones = plan::plan(gate.machine.firmware, &models);
+    let clones = plan::plan(gate.machine.firmware(), &models);
     let [first, second] = &clones;
     let (a, b) = std::thread::scope(|scope| {
         let other = scope.spawn(|| boot(gate, &common, second));

@@ -16,6 +16,7 @@ use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::qemu_img::{DiskFormat, resize};
 use crate::hypervisor::{Boot, Nic};
+use crate::machine::Arch;
 use crate::recipe::secrets;
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -31,10 +32,12 @@ use crate::ui::StageUi;
 /// keys opens, and returns the code name of its release; empty when it has none.
 ///
 /// # Errors
-/// When the disk holds no operating system that the runner knows, or no key opens its root.
+/// When the disk holds no operating system that the runner knows, or one of another architecture, or no
+/// key opens its root.
 fn prepare(
     disk: &Path,
     accel: Accel,
+    arch: Arch,
     ui: &StageUi,
     keys: &[Key],
     work: &Work<'_>,
@@ -47,10 +50,11 @@ fn prepare(
     };
     let guest = Guestfs::launch_unlocked(&launch, keys)?;
     let os = guest.mount_root()?;
+    os.runs_on(arch)?;
     if work.grow {
         grow::root(&guest, &os, ui)?;
     }
-    inject::inject(&guest, accel)?;
+    inject::inject(&guest, accel.on(arch))?;
     inject::hold_instance(&guest)?;
     if let Some(file) = &work.sources {
         guest.write(&file.path, file.build.as_bytes())?;
@@ -100,7 +104,7 @@ fn machine<'a>(
     Ok(Machine {
         connection: context.host.connection()?,
         ledger: context.host.ledger()?,
-        accel: context.host.accel()?,
+        accel: context.host.accel()?.on(recipe.machine.arch),
         name,
         disk,
         format: DiskFormat::Qcow2,
@@ -108,7 +112,7 @@ fn machine<'a>(
         memory: recipe.machine.memory,
         cpus: recipe.machine.cpus,
         arch: recipe.machine.arch,
-        firmware: recipe.machine.firmware,
+        firmware: recipe.machine.firmware(),
         nics: vec![Nic::on(&recipe.machine.network)],
         more: vec![],
         passphrase: secrets::passphrase(recipe, &context.resolved.root),
@@ -209,9 +213,10 @@ pub(super) fn execute(
 ) -> Result<()> {
     let recipe = context.recipe();
     let accel = context.host.accel()?;
+    let arch = recipe.machine.arch;
     let names: Vec<String> = work.secrets.keys().cloned().collect();
     let keys = secrets::luks_keys(recipe, &context.resolved.root);
-    let codename = prepare(&disk, accel, context.ui, &keys, work)?;
+    let codename = prepare(&disk, accel, arch, context.ui, &keys, work)?;
     let (root, store) = (context.files.root(), context.host.store());
     let tools = Tools::prepare(
         &toolbox::Request {
@@ -233,7 +238,7 @@ pub(super) fn execute(
         vars: &context.resolved.vars,
         secrets: &names,
         root: &root,
-        accel,
+        accel: accel.on(arch),
     };
     let job = Job::prepare_with(&request, &tools)?;
     let machine = machine(context, disk, work.name.clone(), scratch)?;

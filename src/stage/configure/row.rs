@@ -82,7 +82,7 @@ fn inputs_of(request: &Request<'_>, steps: Range<usize>, last: bool) -> Result<I
     let machine = &recipe.machine;
     inputs.value("machine.memory", machine.memory);
     inputs.value("machine.cpus", machine.cpus);
-    inputs.value("machine.firmware", machine.firmware);
+    inputs.value("machine.firmware", machine.firmware());
     inputs.value("machine.network", &machine.network);
     inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs::variables(&mut inputs, &resolved.vars);

@@ -69,8 +69,9 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
     let tried = scratch.join("boot-test.initrd");
     append(&initrd, &extra(&token, boot.systemd)?, &tried)?;
     let uuid = Uuid::new_v4().to_string();
-    tools::need([Tool::Qemu])?;
-    let qemu = exec::find(Tool::Qemu.program()).unwrap_or_default();
+    let tool = Tool::Qemu(site.machine.arch);
+    tools::need([tool])?;
+    let qemu = exec::find(tool.program()).unwrap_or_default();
     let qemu = Confined::new(&qemu, &scratch, &uuid, &[])?;
     let console = Arc::new(Mutex::new(Console::new(&token)));
     let said = Arc::clone(&console);
@@ -195,7 +196,8 @@ fn machine(
     initrd: &Path,
     qemu: Program,
 ) -> Program {
-    let (accel, arch) = (site.source.accel(), site.machine.arch);
+    let arch = site.machine.arch;
+    let accel = site.source.accel().on(arch);
     let mut cmdline = format!(
         "{} console={} panic=1 imgforge.base=http://{SERVER}/",
         boot.cmdline,

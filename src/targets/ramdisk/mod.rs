@@ -23,6 +23,7 @@ use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
+use crate::machine::Arch;
 use crate::steps::Step;
 use crate::units::Size;
 use crate::yaml::checker::Checker;
@@ -40,7 +41,7 @@ pub(super) const TARGET: Target = Target {
     tools: &[
         Tool::QemuImg,
         Tool::Sfdisk,
-        Tool::Qemu,
+        Tool::Qemu(Arch::DEFAULT),
         Tool::Sqfstar,
         Tool::Unshare,
         Tool::Unsquashfs,

@@ -71,6 +71,11 @@ impl Options for Vagrant {
         steps::steps(self)
     }
 
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let asked = self.providers.contains(&VagrantProvider::Virtualbox);
+        (asked && !arch.is_pc()).then_some("VirtualBox's boxes and guest additions are for x86_64")
+    }
+
     /// What the box for VirtualBox needs, if a recipe asks for it by name.
     fn modules(&self) -> Option<(&'static str, kernel::Groups)> {
         let asked = self.providers.contains(&VagrantProvider::Virtualbox);
@@ -162,6 +167,9 @@ const ADDITIONS: &[&str] = &[
 /// The providers that the recipe names, or those whose machines the kernel drives.
 fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantProvider>> {
     let virtualbox = || kernel::has(tree, "vagrant (virtualbox)", arch, VIRTUALBOX);
+    if options.providers.is_empty() && !arch.is_pc() {
+        return Ok(vec![VagrantProvider::Libvirt]);
+    }
     if options.providers.contains(&VagrantProvider::Virtualbox) {
         virtualbox()?;
     }

@@ -1,6 +1,7 @@
 //! Guests for real, under libvirt and TCG.
 
 mod bench;
+mod foreign;
 mod left;
 
 use std::fs::Permissions;

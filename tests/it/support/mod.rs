@@ -1,5 +1,6 @@
 //! The harness: a world to run imgforge in, made-up guests and servers, and the bound on guests.
 
+pub(crate) mod cpio;
 #[path = "../../../src/patience.rs"]
 pub(crate) mod patience;
 pub(crate) mod phony;

@@ -1,4 +1,5 @@
-//! A toy guest: the newest kernel of this host and an initial RAM disk that does as it is told.
+//! A toy guest: the newest kernel of this host, or one of another architecture, and an initial RAM disk that
+//! does as it is told.
 //!
 //! `toy=MODE` on the kernel's command line chooses:
 //!
@@ -24,16 +25,20 @@ use std::path::{Path, PathBuf};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::{self, Program};
 use imgforge::hypervisor::{Boot, OnReboot, Spec};
-use imgforge::machine::Firmware;
+use imgforge::machine::{Arch, Firmware};
 use imgforge::units::Size;
 
+use super::IMGFORGE;
+use super::cpio::Cpio;
+
 /// Modules that the toy loads, where they are not built in; what they need is loaded first.
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 7] = [
     "virtio_pci",
     "virtio_console",
     "virtio_blk",
     "virtio_net",
     "e1000",
+    "vmxnet3",
     "pvpanic-mmio",
 ];
 
@@ -47,7 +52,7 @@ const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox --install -s /bin
 export PATH=/bin
-exec </dev/ttyS0 >/dev/ttyS0 2>&1
+exec </dev/@SERIAL@ >/dev/@SERIAL@ 2>&1
 for module in $(cat /modules/order); do insmod "/modules/$module"; done
 for word in $(cat /proc/cmdline); do
   case $word in toy=*) mode=${word#toy=} ;; esac
@@ -118,17 +123,25 @@ esac
 
 /// A small machine that boots the toy in `mode`; its files and its console log are in `dir`.
 pub(crate) fn spec(dir: &Path, mode: &str) -> Spec {
+    spec_on(Arch::default(), dir, mode)
+}
+
+/// As [`spec`], for a machine of this architecture.
+pub(crate) fn spec_on(arch: Arch, dir: &Path, mode: &str) -> Spec {
     Spec {
-        arch: imgforge::machine::Arch::default(),
+        arch,
         name: format!("toy-{mode}"),
         memory: Size::mib(256),
         cpus: 1,
-        firmware: Firmware::Bios,
+        firmware: match arch.has_bios() {
+            true => Firmware::Bios,
+            false => Firmware::Uefi,
+        },
         disks: vec![],
         nics: vec![],
         relay: None,
         channels: vec!["org.imgforge.0".into()],
-        boot: boot(dir, mode),
+        boot: boot_on(arch, dir, mode),
         accel: Accel::Tcg,
         console_log: Some(dir.join("console.log")),
         on_reboot: OnReboot::Destroy,
@@ -189,45 +202,91 @@ esac
 
 /// Writes kernel and RAM disk of the toy installer below `dir`; `disk` is what it installs.
 pub(crate) fn installer(dir: &Path, disk: &[u8]) -> (PathBuf, PathBuf) {
-    let (kernel, version) = kernel();
+    let system = System::of(Arch::default());
     let initrd = dir.join("installer.img");
     let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
-    fs::write(&initrd, archive(&version, &modules, Some(disk))).unwrap();
-    (kernel, initrd)
+    fs::write(&initrd, archive(&system, &modules, Some(disk))).unwrap();
+    (system.kernel, initrd)
 }
 
 /// Kernel and initial RAM disk that boot the system on a disk's first partition.
 pub(crate) fn for_a_disk() -> (PathBuf, Vec<u8>) {
-    let (kernel, version) = kernel();
+    let system = System::of(Arch::default());
     let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
-    (kernel, archive(&version, &modules, None))
+    let archive = archive(&system, &modules, None);
+    (system.kernel, archive)
 }
 
 /// Writes the initial RAM disk below `dir`.
 pub(crate) fn boot(dir: &Path, mode: &str) -> Boot {
-    let (kernel, version) = kernel();
+    boot_on(Arch::default(), dir, mode)
+}
+
+/// As [`boot`], for a machine of this architecture.
+pub(crate) fn boot_on(arch: Arch, dir: &Path, mode: &str) -> Boot {
+    let system = System::of(arch);
     let initrd = dir.join("toy.img");
-    fs::write(&initrd, archive(&version, &MODULES, None)).unwrap();
+    fs::write(&initrd, archive(&system, &MODULES, None)).unwrap();
     Boot::Kernel {
-        kernel,
+        kernel: system.kernel,
         initrd,
-        cmdline: format!("console=ttyS0 quiet panic=0 no_timer_check toy={mode}"),
+        cmdline: format!(
+            "console={} quiet panic=0 no_timer_check toy={mode}",
+            arch.serial()
+        ),
     }
+}
+
+/// Where the toy's parts come from.
+struct System {
+    arch: Arch,
+    kernel: PathBuf,
+    /// The kernel's modules.
+    modules: PathBuf,
+    busybox: PathBuf,
+}
+
+impl System {
+    /// This host's own, or what `make deps` has unpacked for another architecture.
+    fn of(arch: Arch) -> System {
+        let root = match arch.is_foreign() {
+            false => PathBuf::from("/"),
+            true => target().join("guests").join(arch.as_str()),
+        };
+        let (kernel, version) = kernel_in(&root, arch);
+        let busybox = match arch.is_foreign() {
+            false => exec::find("busybox").expect("busybox-static: `make deps` installs it"),
+            true => root.join("usr/bin/busybox"),
+        };
+        System {
+            arch,
+            kernel,
+            modules: modules(&root, &version),
+            busybox,
+        }
+    }
+}
+
+/// Where this build's files are: the program lies in a directory of it.
+fn target() -> PathBuf {
+    let program = Path::new(IMGFORGE);
+    program.ancestors().nth(2).unwrap().to_owned()
 }
 
 /// The newest readable kernel that has its modules, as libguestfs' appliance takes it.
 pub(crate) fn kernel() -> (PathBuf, String) {
-    let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir("/boot")
-        .unwrap()
+    kernel_in(Path::new("/"), Arch::default())
+}
+
+fn kernel_in(root: &Path, arch: Arch) -> (PathBuf, String) {
+    let name = format!("{}-", arch.kernel_file());
+    let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir(root.join("boot"))
+        .expect("scripts/deps.sh unpacks a kernel of each architecture")
         .filter_map(|entry| {
             let path = entry.unwrap().path();
-            let version = path
-                .file_name()?
-                .to_str()?
-                .strip_prefix("vmlinuz-")?
-                .to_owned();
-            let usable =
-                fs::File::open(&path).is_ok() && modules(&version).join("modules.dep").is_file();
+            let version = path.file_name()?.to_str()?.strip_prefix(&name)?.to_owned();
+            let usable = fs::File::open(&path).is_ok()
+                && modules(root, &version).join("modules.dep").is_file();
             let numbers = version
                 .split(|c: char| !c.is_ascii_digit())
                 .filter_map(|n| n.parse().ok())
@@ -242,12 +301,11 @@ pub(crate) fn kernel() -> (PathBuf, String) {
     (path, version)
 }
 
-fn modules(version: &str) -> PathBuf {
-    Path::new("/lib/modules").join(version)
+fn modules(root: &Path, version: &str) -> PathBuf {
+    root.join("lib/modules").join(version)
 }
 
-fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
-    let busybox = exec::find("busybox").expect("busybox-static: `make deps` installs it");
+fn archive(system: &System, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     let mut archive = Cpio::default();
     for dir in [
         "bin",
@@ -260,8 +318,9 @@ fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     ] {
         archive.dir(dir);
     }
-    archive.file("init", 0o755, INIT.as_bytes());
-    archive.file("bin/busybox", 0o755, &fs::read(busybox).unwrap());
+    let init = INIT.replace("@SERIAL@", system.arch.serial());
+    archive.file("init", 0o755, init.as_bytes());
+    archive.file("bin/busybox", 0o755, &fs::read(&system.busybox).unwrap());
     let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runner/guest/start.sh");
     archive.file("usr/lib/imgforge/runner", 0o755, &fs::read(start).unwrap());
     archive.file(
@@ -273,7 +332,7 @@ fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
         archive.file("disk.gz", 0o644, disk);
     }
     let mut order = String::new();
-    for path in module_files(version, wanted) {
+    for path in files_below(&system.modules, wanted) {
         let file = path.file_name().unwrap().to_str().unwrap();
         let name = &file[..file.find(".ko").unwrap() + 3];
         archive.file(&format!("modules/{name}"), 0o644, &module(&path));
@@ -285,7 +344,10 @@ fn archive(version: &str, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
 
 /// Files of the wanted modules and what they need, in the order of loading.
 pub(crate) fn module_files(version: &str, wanted: &[&str]) -> Vec<PathBuf> {
-    let dir = modules(version);
+    files_below(&modules(Path::new("/"), version), wanted)
+}
+
+fn files_below(dir: &Path, wanted: &[&str]) -> Vec<PathBuf> {
     let dependencies = fs::read_to_string(dir.join("modules.dep")).unwrap();
     let mut files: Vec<PathBuf> = vec![];
     for module in wanted {
@@ -316,55 +378,4 @@ fn module(path: &Path) -> Vec<u8> {
         _ => return fs::read(path).unwrap(),
     };
     Program::new(tool).arg("-dc").arg(path).output().unwrap()
-}
-
-/// The kernel's archive format, `newc`.
-#[derive(Default)]
-struct Cpio(Vec<u8>);
-
-impl Cpio {
-    fn dir(&mut self, name: &str) {
-        self.entry(name, 0o040_755, &[]);
-    }
-
-    fn file(&mut self, name: &str, mode: u32, data: &[u8]) {
-        self.entry(name, 0o100_000 | mode, data);
-    }
-
-    fn entry(&mut self, name: &str, mode: u32, data: &[u8]) {
-        let inode = self.0.len() as u32 + 1;
-        let fields = [
-            inode,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            data.len() as u32,
-            0,
-            0,
-            0,
-            0,
-            name.len() as u32 + 1,
-            0,
-        ];
-        self.0.extend_from_slice(b"070701");
-        for field in fields {
-            self.0.extend_from_slice(format!("{field:08x}").as_bytes());
-        }
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.push(0);
-        self.pad();
-        self.0.extend_from_slice(data);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, &[]);
-        self.0
-    }
 }

@@ -23,10 +23,6 @@ const ESP_SECTORS: u64 = 131_072;
 /// The root partition comes last, so that it can grow.
 const ROOT_START: u64 = ESP_START + ESP_SECTORS;
 
-/// The root of an x86-64 machine, as the Discoverable Partitions Specification calls it: systemd's
-/// programs find it by that.
-const ROOT_TYPE: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
-
 /// What bookworm's mke2fs makes by default, for every suite and whatever the host's would. Trixie's
 /// adds `metadata_csum_seed` and `orphan_file`: GRUB of every suite reads those, 2.06 of bookworm
 /// among them, but an e2fsck before 1.47 does not check them.
@@ -98,12 +94,17 @@ fn script(layout: &Layout) -> String {
         root_partuuid,
         ..
     } = layout;
-    let root_sectors = layout.root_bytes() / SECTOR;
+    let (root_sectors, root_type) = (layout.root_bytes() / SECTOR, layout.arch.root_partition());
+    let bios = match layout.arch.has_bios() {
+        true => format!(
+            "start={BIOS_START}, size={BIOS_SECTORS}, type=21686148-6449-6E6F-744E-656564454649, name=bios\n"
+        ),
+        false => String::new(),
+    };
     format!(
-        "label: gpt\nlabel-id: {disk_uuid}\n\
-         start={BIOS_START}, size={BIOS_SECTORS}, type=21686148-6449-6E6F-744E-656564454649, name=bios\n\
+        "label: gpt\nlabel-id: {disk_uuid}\n{bios}\
          start={ESP_START}, size={ESP_SECTORS}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid={esp_partuuid}, name=esp\n\
-         start={ROOT_START}, size={root_sectors}, type={ROOT_TYPE}, uuid={root_partuuid}, name=root\n"
+         start={ROOT_START}, size={root_sectors}, type={root_type}, uuid={root_partuuid}, name=root\n"
     )
 }
 

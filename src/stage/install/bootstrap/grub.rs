@@ -25,11 +25,20 @@ fn cmdline(arch: Arch) -> String {
 
 /// mmdebstrap's customize hook: boot images and units, made with the guest's own programs.
 pub(super) fn hook(layout: &Layout) -> String {
-    let (uuid, efi) = (&layout.root_uuid, layout.arch.grub_efi());
+    let (uuid, efi, arch) = (&layout.root_uuid, layout.arch.grub_efi(), layout.arch);
+    let bios = arch.grub_bios().unwrap_or_default();
+    let bios_image = match arch.has_bios() {
+        true => format!(
+            r#"chroot "$1" grub-mkimage -O {bios} -o /boot/grub/{bios}/core.img -p /boot/grub \
+    -c /boot/grub/load.cfg biosdisk {MODULES}
+"#
+        ),
+        false => String::new(),
+    };
     format!(
         r#"# Runs on the host as the guest's root; $1 is the guest's tree.
 mkdir -p "$1/boot/grub" "$1/boot/efi"
-for platform in i386-pc {efi}; do
+for platform in {bios} {efi}; do
     mkdir -p "$1/boot/grub/$platform"
     cp "$1/usr/lib/grub/$platform"/*.mod "$1/usr/lib/grub/$platform"/*.lst "$1/boot/grub/$platform/"
 done
@@ -37,9 +46,7 @@ cat > "$1/boot/grub/load.cfg" <<'END'
 search.fs_uuid {uuid} root
 set prefix=($root)/boot/grub
 END
-chroot "$1" grub-mkimage -O i386-pc -o /boot/grub/i386-pc/core.img -p /boot/grub \
-    -c /boot/grub/load.cfg biosdisk {MODULES}
-chroot "$1" grub-mkimage -O {efi} -o /boot/grub/{efi}/core.efi -p /boot/grub \
+{bios_image}chroot "$1" grub-mkimage -O {efi} -o /boot/grub/{efi}/core.efi -p /boot/grub \
     -c /boot/grub/load.cfg efi_gop {MODULES}
 chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service
 rm "$1/boot/grub/load.cfg"
@@ -90,11 +97,17 @@ fn newest_kernel(tree: &Path, arch: Arch) -> Result<String> {
 fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
     let (uuid, file) = (&layout.root_uuid, layout.arch.kernel_file());
     let cmdline = cmdline(layout.arch);
+    // UEFI's console is on the serial port, too, where there is no other way to start.
+    let terminal = match layout.arch.has_bios() {
+        true => {
+            "serial --unit=0 --speed=115200\n\
+             terminal_input console serial\n\
+             terminal_output console serial\n"
+        }
+        false => "",
+    };
     format!(
-        "serial --unit=0 --speed=115200\n\
-         terminal_input console serial\n\
-         terminal_output console serial\n\
-         set timeout=1\n\
+        "{terminal}set timeout=1\n\
          menuentry '{}' {{\n\
          \tsearch --no-floppy --fs-uuid --set=root {uuid}\n\
          \tlinux /boot/{file}-{version} root=UUID={uuid} ro {cmdline}\n\
@@ -106,27 +119,36 @@ fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
 
 fn defaults(arch: Arch) -> String {
     let cmdline = cmdline(arch);
+    let terminal = match arch.has_bios() {
+        true => {
+            "GRUB_TERMINAL=\"console serial\"\n\
+             GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n"
+        }
+        false => "GRUB_TERMINAL=console\n",
+    };
     format!(
         "GRUB_TIMEOUT=1\n\
          GRUB_TIMEOUT_STYLE=menu\n\
          GRUB_RECORDFAIL_TIMEOUT=1\n\
          GRUB_CMDLINE_LINUX_DEFAULT=\"\"\n\
          GRUB_CMDLINE_LINUX=\"{cmdline}\"\n\
-         GRUB_TERMINAL=\"console serial\"\n\
-         GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n\
+         {terminal}\
          GRUB_DISABLE_OS_PROBER=true\n"
     )
 }
 
 /// Puts `boot.img` and `core.img` where a BIOS finds them.
 pub(super) fn write_boot_code(tree: &Path, raw: &Path, layout: &Layout) -> Result<()> {
+    let Some(platform) = layout.arch.grub_bios() else {
+        return Ok(());
+    };
     let read = |path: &str| {
         let path = tree.join(path);
         std::fs::read(&path).doing(|| format!("reading {}", path.display()))
     };
     let (boot, core) = link(
-        read("usr/lib/grub/i386-pc/boot.img")?,
-        read("boot/grub/i386-pc/core.img")?,
+        read(&format!("usr/lib/grub/{platform}/boot.img"))?,
+        read(&format!("boot/grub/{platform}/core.img"))?,
         BIOS_START,
     )?;
     let doing = || format!("writing {}", raw.display());

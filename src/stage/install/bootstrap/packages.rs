@@ -6,7 +6,8 @@ use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Result};
 use crate::host::exec::{GuestTree, quote};
-use crate::host::namespace::{as_guest_root, remove_tree};
+use crate::host::foreign;
+use crate::host::namespace::remove_tree;
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
@@ -35,14 +36,13 @@ pub(super) fn install(
         .map(|a| apt::sources(distro, suite, a, &input.bootstrap.components))
         .map(|text| write("build.sources", &text))
         .transpose()?;
-    let ui = input.ui.clone();
-    as_guest_root("mmdebstrap")
-        .args(arguments(
-            input.bootstrap,
-            distro,
-            suite,
-            input.machine.arch,
-        ))
+    let (ui, arch) = (input.ui.clone(), input.machine.arch);
+    let way = foreign::find(arch)?;
+    if let Some(told) = way.told() {
+        ui.step(format!("running programs of {} by {told}", arch.as_str()));
+    }
+    way.as_guest_root(arch, "mmdebstrap")
+        .args(arguments(input.bootstrap, distro, suite, arch))
         .arg(format!(
             "--customize-hook=sh -e {} \"$1\"",
             quote(&hook.to_string_lossy())
@@ -75,6 +75,8 @@ fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite, arch: Arch) -> 
         format!("--components={components}"),
         r#"--aptopt=Acquire::Languages "none""#.into(),
         "--aptopt=Acquire::Retries 3".into(),
+        // Whether its programs run here is known by now.
+        "--skip=check/qemu".into(),
         "--dpkgopt=force-unsafe-io".into(),
         format!("--include={}", packages.join(",")),
     ]
@@ -114,6 +116,7 @@ mod tests {
         --components=main,contrib
         --aptopt=Acquire::Languages "none"
         --aptopt=Acquire::Retries 3
+        --skip=check/qemu
         --dpkgopt=force-unsafe-io
         --include=linux-image-cloud-amd64,apt,systemd-sysv,udev,dbus,initramfs-tools,zstd,kmod,e2fsprogs,grub2-common,iproute2,ca-certificates,login,passwd,grub-pc-bin,grub-efi-amd64-bin,systemd-resolved,less,nano
         "#);

@@ -53,7 +53,7 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
         ("imgforge_hostname", hostname(&recipe.name)),
         ("imgforge_disk", "vda".to_owned()),
         ("imgforge_serial", machine.arch.serial().to_owned()),
-        ("imgforge_firmware", machine.firmware.as_str().to_owned()),
+        ("imgforge_firmware", machine.firmware().as_str().to_owned()),
     ] {
         vars.insert(name.to_owned(), value);
     }

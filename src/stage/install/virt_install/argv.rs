@@ -8,7 +8,7 @@ use std::path::Path;
 use super::media::InstallSource;
 use crate::hypervisor::xml::GuestPlace;
 use crate::hypervisor::{Nic, Spec};
-use crate::machine::Network;
+use crate::machine::{Network, Uefi};
 
 /// Everything that the command line depends on.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,11 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     if let Some(seed) = request.seed {
         argv.pair(
             "--disk",
-            format!("path={},device=cdrom,bus=sata", path(seed)),
+            format!(
+                "path={},device=cdrom,bus={}",
+                path(seed),
+                spec.arch.seed_bus()
+            ),
         );
     }
     for (nic, mac) in spec.nics.iter().zip(&place.macs) {
@@ -80,20 +84,23 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
         );
     }
     argv.pair("--rng", "type=random,device=/dev/urandom");
-    argv.pair("--video", "vga");
-    argv.pair("--panic", "isa");
+    argv.pair("--video", spec.arch.video());
+    if let Some(panic) = spec.arch.panic_device() {
+        argv.pair("--panic", panic);
+    }
     argv.pair("--controller", "usb,model=none");
     for absent in ["--graphics", "--sound", "--memballoon", "--tpm"] {
         argv.pair(absent, "none");
     }
     // A guest that crashed stays for its screenshot.
     argv.pair("--events", "on_crash=preserve");
-    let firmware = place.uefi.as_ref().map(|(code, variables)| {
-        format!(
+    // Without variables an installer's kernel is started without UEFI.
+    let firmware = place.uefi.as_ref().and_then(|Uefi { code, variables }| {
+        Some(format!(
             "loader={},loader.readonly=yes,loader.type=pflash,loader.secure=no,nvram={}",
             path(code),
-            path(variables)
-        )
+            path(variables.as_deref()?)
+        ))
     });
     let emulator = place.emulator.as_deref();
     let emulator = emulator.map(|file| format!("emulator={}", path(file)));

@@ -96,7 +96,10 @@ fn autoinstall_from_an_iso_under_uefi() {
     spec.firmware = Firmware::Uefi;
     spec.accel = Accel::Kvm;
     spec.nics[0].network = Some(Network::Bridge("br0".into()));
-    place.uefi = Some(("/ovmf/code.fd".into(), "/run/vars.fd".into()));
+    place.uefi = Some(Uefi {
+        code: "/ovmf/code.fd".into(),
+        variables: Some("/run/vars.fd".into()),
+    });
     place.label = None;
     let request = Request {
         uri: "qemu:///session",

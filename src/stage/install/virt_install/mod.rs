@@ -34,6 +34,7 @@ use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
+use crate::host::accel::Accel;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
@@ -97,6 +98,7 @@ struct Work<'a> {
     method: &'a VirtInstall,
     kind: &'static Kind,
     connection: &'a Connection,
+    accel: Accel,
     template: String,
     secrets: BTreeMap<String, Vec<u8>>,
     limits: Limits,
@@ -121,7 +123,7 @@ impl<'a> Work<'a> {
         let template = std::fs::read_to_string(&path)
             .doing(|| format!("reading the answer file {}", path.display()))?;
         let used = answers::used_secrets(&template, recipe);
-        let accel = context.host.accel()?;
+        let accel = context.host.accel()?.on(recipe.machine.arch);
         let factor = accel.time_factor();
         let connection = context.host.connection()?;
         check_network(connection, &recipe.machine.network)?;
@@ -130,6 +132,7 @@ impl<'a> Work<'a> {
             method,
             kind: Kind::reading(method.answers.kind()),
             connection,
+            accel,
             template,
             secrets: secrets::values(&used, root)?,
             limits: Limits {
@@ -249,14 +252,14 @@ impl<'a> Work<'a> {
             memory: machine.memory,
             cpus: machine.cpus,
             arch: machine.arch,
-            firmware: machine.firmware,
+            firmware: machine.firmware(),
             disks: vec![Disk::system(self.disk)],
             nics: vec![Nic::on(&machine.network)],
             relay: relay.port(),
             channels: vec![EVENTS_PORT.into()],
             // virt-install chooses what is booted.
             boot: Boot::Disk,
-            accel: self.context.host.accel()?,
+            accel: self.accel,
             // Where secrets are, only masked lines reach a file.
             console_log: self.secrets.is_empty().then(|| self.log()),
             on_reboot: OnReboot::Destroy,
@@ -298,7 +301,7 @@ impl<'a> Work<'a> {
             end: &end,
             timeout: self.limits.timeout,
             stall: self.limits.stall,
-            factor: self.context.host.accel()?.time_factor(),
+            factor: self.accel.time_factor(),
             step: watch.step(),
             lost,
             console: watch.console_tail(),

@@ -1,0 +1,243 @@
+//! Programs of other architectures on this host: by QEMU's user mode, which the kernel's `binfmt_misc`
+//! starts for them.
+//!
+//! Since Linux 6.7 a user name space has registrations of its own, which need no rights on the host, and
+//! end with it. Before, and where such name spaces are forbidden, the host's own registration does, which
+//! Debian's package makes.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::exec::{self, Program};
+use super::namespace::as_guest_root;
+use super::tools;
+use crate::error::{Error, Result};
+use crate::machine::Arch;
+
+/// Debian's package with QEMU's user mode.
+const PACKAGE: &str = "qemu-user-static";
+
+/// Where the kernel lists what it starts, and for what.
+const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Registers `$1` in this name space, and becomes the program that follows.
+const REGISTER: &str = r#"set -e
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+printf %s "$1" >/proc/sys/fs/binfmt_misc/register
+shift
+exec "$@""#;
+
+/// Root's name space has the ids of the host's users: who made it writes that, as `unshare` knows no such
+/// map. `$1` is what runs in it.
+const AS_ROOT: &str = r#"set -e
+inner=$1
+shift
+same() { while read -r first _ count; do echo "$first $first $count"; done; }
+exec 3> >(read -r _ && same </proc/self/uid_map >/proc/$$/uid_map && same </proc/self/gid_map >/proc/$$/gid_map ||
+  kill $$)
+exec unshare --user --mount --pid --fork --kill-child --mount-proc -- bash -c '
+echo made >&3
+exec 3>&-
+until read -r _ </proc/self/gid_map; do :; done
+eval "$0"' "$inner" "$@""#;
+
+/// How programs of an architecture run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// The processor runs them.
+    Natively,
+    /// By this program, registered in a name space of each call.
+    Registering(PathBuf),
+    /// By this program, which the host has registered.
+    Registered(PathBuf),
+}
+
+impl Way {
+    /// For people; `None` where there is nothing to say.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Way::Natively => None,
+            Way::Registering(qemu) => Some(format!(
+                "{}, registered in a name space of this build",
+                qemu.display()
+            )),
+            Way::Registered(qemu) => Some(format!(
+                "{}, which this host has registered",
+                qemu.display()
+            )),
+        }
+    }
+
+    /// A program of the host with the rights of the guest's root over a tree, as [`as_guest_root`]; what it
+    /// starts may be of `arch`.
+    pub fn as_guest_root(&self, arch: Arch, name: &'static str) -> Program {
+        let Way::Registering(qemu) = self else {
+            return as_guest_root(name);
+        };
+        let bash = match rustix::process::geteuid().is_root() {
+            true => Program::new("bash").args(["-c", AS_ROOT, "imgforge-foreign", REGISTER]),
+            false => as_guest_root("bash").args(["-c", REGISTER, "imgforge-foreign"]),
+        };
+        bash.arg(registration(arch, qemu)).arg(name)
+    }
+}
+
+/// Finds how programs of `arch` run here.
+///
+/// # Errors
+/// When they do not; the hint names Debian's package.
+pub fn find(arch: Arch) -> Result<Way> {
+    if !arch.is_foreign() {
+        return Ok(Way::Natively);
+    }
+    let mut causes = vec![];
+    if let Some(qemu) = user_mode(arch) {
+        let way = Way::Registering(qemu);
+        match way.as_guest_root(arch, "true").run() {
+            Ok(()) => return Ok(way),
+            Err(error) => causes.push(format!("no name space registers QEMU: {}", error.message())),
+        }
+    } else {
+        causes.push(format!("there is no {}", arch.qemu_user()));
+    }
+    if let Some(qemu) = of_host(arch, Path::new(REGISTERED)) {
+        return Ok(Way::Registered(qemu));
+    }
+    let error = Error::host(format!(
+        "this host does not run programs of {}, which a bootstrap has to",
+        arch.as_str()
+    ));
+    let error = causes.into_iter().fold(error, Error::cause);
+    Err(error.hint(format!(
+        "install it: {}, and let users make name spaces, or register it: update-binfmts --enable {}",
+        tools::install_line(&[PACKAGE]),
+        arch.qemu_user()
+    )))
+}
+
+/// QEMU's user mode, if it needs no library: a guest's tree has none for it.
+pub fn user_mode(arch: Arch) -> Option<PathBuf> {
+    let name = arch.qemu_user();
+    let found = [format!("{name}-static"), name.to_owned()].map(exec::find);
+    let mut found = found.into_iter().flatten();
+    found.find(|path| std::fs::read(path).is_ok_and(|bytes| is_static(&bytes)))
+}
+
+/// Whether a program names no dynamic loader, which stands at its head.
+fn is_static(program: &[u8]) -> bool {
+    let head = &program[..program.len().min(4096)];
+    memchr::memmem::find(head, b"/ld-").is_none()
+}
+
+/// `binfmt_misc`'s line for 64-bit ELF programs, little endian, of the architecture. `O`, `P` and `F`: QEMU
+/// gets them opened, learns by what name they were started, and is opened now, out of reach of a tree.
+fn registration(arch: Arch, qemu: &Path) -> String {
+    let mut magic = String::new();
+    for byte in magic_of(arch) {
+        let _ = write!(magic, r"\x{byte:02x}");
+    }
+    // The ABI counts for nothing, and what may be loaded anywhere is a program, too.
+    let mask = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff";
+    format!(
+        ":{}:M::{magic}:{mask}:{}:OPF",
+        arch.qemu_user(),
+        qemu.display()
+    )
+}
+
+fn magic_of(arch: Arch) -> [u8; 20] {
+    let mut magic = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\0\0";
+    magic[18] = arch.elf_machine();
+    magic
+}
+
+/// What the kernel of the host starts for programs of `arch`, out of reach of a tree, by its list.
+fn of_host(arch: Arch, list: &Path) -> Option<PathBuf> {
+    let magic = format!("magic {}", hex::encode(magic_of(arch)));
+    let entries = std::fs::read_dir(list).ok()?.flatten();
+    let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    let mut found = texts.filter_map(|text| {
+        let fits = text.starts_with("enabled\n") && text.lines().any(|line| line == magic);
+        let fixed = |line: &str| {
+            line.strip_prefix("flags: ")
+                .is_some_and(|it| it.contains('F'))
+        };
+        let interpreter = text
+            .lines()
+            .find_map(|line| line.strip_prefix("interpreter "));
+        interpreter
+            .filter(|_| fits && text.lines().any(fixed))
+            .map(PathBuf::from)
+    });
+    found.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_as_debians_own() {
+        let line = registration(Arch::Aarch64, Path::new("/usr/bin/qemu-aarch64-static"));
+        assert_eq!(
+            line,
+            r":qemu-aarch64:M::\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:OPF"
+        );
+    }
+
+    #[test]
+    fn only_a_registration_that_reaches_into_a_tree_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |flags: &str| {
+            format!(
+                "enabled\ninterpreter /usr/bin/q\nflags: {flags}\noffset 0\n\
+                 magic 7f454c460201010000000000000000000200b700\n\
+                 mask ffffffffffffff00fffffffffffffffffeffffff\n"
+            )
+        };
+        let put = |text: String| std::fs::write(dir.path().join("qemu-aarch64"), text).unwrap();
+        put(text("POF"));
+        assert_eq!(
+            of_host(Arch::Aarch64, dir.path()),
+            Some("/usr/bin/q".into())
+        );
+        assert_eq!(of_host(Arch::X86_64, dir.path()), None);
+        put(text("PO"));
+        assert_eq!(of_host(Arch::Aarch64, dir.path()), None);
+        put(text("POF").replace("enabled", "disabled"));
+        assert_eq!(of_host(Arch::Aarch64, dir.path()), None);
+        assert_eq!(of_host(Arch::Aarch64, &dir.path().join("none")), None);
+    }
+
+    #[test]
+    fn programs_of_this_hosts_own_need_nothing() {
+        let own = Arch::named(std::env::consts::ARCH).unwrap_or_default();
+        assert_eq!(find(own).unwrap(), Way::Natively);
+        assert_eq!(Way::Natively.told(), None);
+    }
+
+    /// `true` of every architecture must end well in a name space of its own, and leave the host alone.
+    #[test]
+    fn a_name_space_registers_and_the_host_keeps_its_list() {
+        let before: Vec<_> = std::fs::read_dir(REGISTERED)
+            .into_iter()
+            .flatten()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        for arch in Arch::ALL.iter().filter(|arch| arch.is_foreign()) {
+            let way = find(*arch).unwrap();
+            let seen = way
+                .as_guest_root(*arch, "cat")
+                .arg(format!("{REGISTERED}/{}", arch.qemu_user()));
+            assert!(seen.text().unwrap().starts_with("enabled"), "{way:?}");
+            let owner = way.as_guest_root(*arch, "id").arg("-u");
+            assert_eq!(owner.text().unwrap(), "0");
+        }
+        let after: Vec<_> = std::fs::read_dir(REGISTERED)
+            .into_iter()
+            .flatten()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(before, after);
+    }
+}
