@@ -170,6 +170,17 @@ pub fn toolbox(
         );
         Error::usage(said).hint(joined(contents, "; ", |one| one.otherwise))
     })?;
+    made_for(request, contents, distro, suite)
+}
+
+/// The toolbox for a release; the key of its archive is looked for before anything is fetched.
+fn made_for(
+    request: &Request<'_>,
+    contents: &[&'static Contents],
+    distro: &'static Apt,
+    suite: &Suite,
+) -> Result<Toolbox> {
+    let title = joined(contents, " and ", |one| one.title);
     let packages: Vec<&str> = contents
         .iter()
         .flat_map(|one| one.packages)
@@ -185,6 +196,7 @@ pub fn toolbox(
     let made = kept(request, &image, inputs, |_, dir| {
         let what = format!("{title} for {}", suite.product);
         request.ui.step(format!("making the toolbox with {what}"));
+        distro.check_keyring()?;
         let tree = dir.join("tree");
         let made = unpack(request, &packages, distro, suite, dir)
             .doing(|| format!("fetching {what}"))
@@ -287,7 +299,6 @@ fn unpack(
     suite: &Suite,
     dir: &Path,
 ) -> Result<()> {
-    distro.check_keyring()?;
     let site = request.mirrors.get(distro.id);
     let archive = mirror::choose(
         request.mirror,

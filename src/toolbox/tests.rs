@@ -156,6 +156,38 @@ fn a_toolbox_has_one_usr_whatever_its_packages_bring() {
 }
 
 #[test]
+fn a_missing_keyring_is_named_with_its_package_and_not_as_a_fetch_that_failed() {
+    let (debian, bookworm) = distro::suite("bookworm").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let distro: &'static Apt = Box::leak(Box::new(Apt {
+        keyring: "/nowhere/debian-archive-keyring.gpg",
+        ..*debian
+    }));
+    let store = Store::new(dir.path());
+    store.prepare().unwrap();
+    let request = Request {
+        store: &store,
+        ledger: &Ledger::open(store.state()).unwrap(),
+        mirrors: &BTreeMap::new(),
+        mirror: &Mirror::Default,
+        arch: Arch::default(),
+        ui: &Ui::silent().stage("phony", "configure"),
+    };
+    let contents = &Contents {
+        word: "tool",
+        title: "Tool",
+        packages: &[],
+        program: "usr/bin/tool",
+        otherwise: "",
+    };
+    let error = made_for(&request, &[contents], distro, bookworm).unwrap_err();
+    insta::assert_snapshot!(error.render(), @r"
+    error: /nowhere/debian-archive-keyring.gpg is needed to verify packages of Debian and was not found
+    hint: apt-get install debian-archive-keyring
+    ");
+}
+
+#[test]
 fn python_starts_where_nobody_else_has_left_modules() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
