@@ -1,6 +1,7 @@
 //! The entry points of a copy: the signed texts as they were verified, read once, and what else is
 //! made of what they vouch for. Whatever else lies in the repository, others may have written.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -169,6 +170,7 @@ impl Replica {
             valid_until: Timestamp::UNIX_EPOCH,
             serial: 0,
             fingerprint: &self.main,
+            changes: OnceCell::new(),
         };
         for view in VIEWS {
             for file in view(&change)? {

@@ -1,6 +1,7 @@
 //! A change of the repository: its state, the indexes and everything derived from them, replaced
 //! together.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fresh::{Age, await_clock, refuse_elsewhere, refuse_gone, refuse_old};
@@ -335,12 +336,10 @@ impl<'a> Transaction<'a> {
             valid_until: self.repository.valid_until(),
             serial,
             fingerprint: &self.fingerprint,
+            changes: OnceCell::new(),
         };
-        let mut files = Vec::new();
-        for view in VIEWS {
-            files.extend(view(&change)?);
-        }
-        Ok(files)
+        let files: Result<Vec<_>> = VIEWS.iter().map(|view| view(&change)).collect();
+        Ok(files?.concat())
     }
 
     /// The indexes that changed, and the entries that each must give when it is read again.

@@ -18,7 +18,7 @@ use crate::repository::state::{CompanionRecord, Image, State};
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let state = change.state;
     let mut files = Vec::new();
-    for image in change.names().filter_map(|name| state.images.get(name)) {
+    for image in change.images() {
         for channel in state.channels.keys() {
             let revisions = image.revisions.values();
             let archs: BTreeSet<&str> = revisions.map(|one| one.arch.as_str()).collect();

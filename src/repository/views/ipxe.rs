@@ -11,7 +11,7 @@ use crate::repository::state::{CompanionRecord, State};
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let state = change.state;
     let mut files = Vec::new();
-    for image in change.names().filter_map(|name| state.images.get(name)) {
+    for image in change.images() {
         for channel in state.channels.keys() {
             let path = format!("channels/{channel}/{}/boot.ipxe", image.name);
             let offers = offer::of_image(image, channel);

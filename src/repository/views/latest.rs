@@ -14,7 +14,7 @@ use crate::repository::state::{Image, State};
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let state = change.state;
     let mut files = Vec::new();
-    for image in change.names().filter_map(|name| state.images.get(name)) {
+    for image in change.images() {
         // One that has it no more may have had it until now.
         for channel in state.channels.keys() {
             let base = format!("channels/{channel}/{}/latest", image.name);

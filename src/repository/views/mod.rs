@@ -14,10 +14,12 @@ mod page;
 pub(in crate::repository) mod revisions;
 pub(in crate::repository) mod streams;
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::state::Image;
 use super::vouched::VerifiedState;
 use crate::error::Result;
 use crate::gpg::Sign;
@@ -56,11 +58,35 @@ pub struct Change<'a> {
     pub serial: u64,
     /// Fingerprint of the key that signs.
     pub fingerprint: &'a str,
+    /// What is new in the revisions of the images to render, which is read once.
+    pub changes: OnceCell<BTreeMap<&'a str, packages::Changes>>,
 }
 
-impl Change<'_> {
-    /// The images to render.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+impl<'a> Change<'a> {
+    /// The images to render, of which there are records.
+    pub fn images(&self) -> impl Iterator<Item = &'a Image> {
+        let (state, names) = (self.state, self.names());
+        names.filter_map(|name| state.images.get(name))
+    }
+
+    /// What is new in the revisions of an image; nothing of one that is not rendered.
+    fn changes(&self, image: &Image) -> &packages::Changes {
+        static NOTHING: packages::Changes = packages::Changes {
+            version: 1,
+            name: String::new(),
+            revisions: BTreeMap::new(),
+        };
+        let read = || {
+            let images = self.images();
+            images
+                .map(|image| (image.name.as_str(), packages::changes(self.state, image)))
+                .collect()
+        };
+        let all = self.changes.get_or_init(read);
+        all.get(image.name.as_str()).unwrap_or(&NOTHING)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'a str> {
         let all = self.all.then(|| self.state.images.keys());
         let some = (!self.all).then(|| self.names.iter());
         all.into_iter()
@@ -70,7 +96,7 @@ impl Change<'_> {
     }
 
     /// The channels to render.
-    pub fn channels(&self) -> impl Iterator<Item = &str> {
+    pub fn channels(&self) -> impl Iterator<Item = &'a str> {
         let all = self.all.then(|| self.state.channels.keys());
         let some = (!self.all).then(|| self.channels.iter());
         all.into_iter()

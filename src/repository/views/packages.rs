@@ -83,12 +83,8 @@ pub struct Changed {
 /// Renders both files of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let mut files = Vec::new();
-    for image in change
-        .names()
-        .filter_map(|name| change.state.images.get(name))
-    {
-        let changes = changes(change.state, image);
-        files.push(file(image, "changes", &changes));
+    for image in change.images() {
+        files.push(file(image, "changes", change.changes(image)));
         if image
             .revisions
             .values()

@@ -10,14 +10,11 @@ use crate::repository::state::{ChannelEvent, Image, Revision};
 
 /// Renders the file of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
-    let images = change
-        .names()
-        .filter_map(|name| change.state.images.get(name));
     let file = |image: &Image| {
         let text = describe(&change.state.id, image, change.valid_until, change.serial);
         ViewFile::new(path(&image.name), format!("{text:#}\n")).clearsigned()
     };
-    Ok(images.map(file).collect())
+    Ok(change.images().map(file).collect())
 }
 
 /// Where the list of an image is, below the root.

@@ -18,8 +18,7 @@ const LINES: usize = 120;
 
 pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
     let state = change.state;
-    // The same file was rendered for readers just before; it is quick the second time.
-    let changes = packages::changes(state, image);
+    let changes = change.changes(image);
     let none = Changed::default();
     let of = |number: &u64| changes.revisions.get(number).unwrap_or(&none);
     let placed = image.placed();

@@ -21,10 +21,7 @@ const SCRIPT: &str = include_str!("script.js");
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let templates = templates()?;
     let mut files = Vec::new();
-    for image in change
-        .names()
-        .filter_map(|name| change.state.images.get(name))
-    {
+    for image in change.images() {
         let page = templates.page("image.html", change, "../../", image::page(change, image))?;
         files.push(ViewFile::new(
             format!("images/{}/index.html", image.name),
