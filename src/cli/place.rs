@@ -49,7 +49,7 @@ impl Which {
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
         let signers = place.trusted(&config, &state, &app.ui)?;
-        let seen = place.seen(&state)?;
+        let seen = place.seen(&state, &app.ui)?;
         Ok((place.path, signers, seen))
     }
 }

@@ -140,7 +140,7 @@ pub(super) fn look(
         let lists = verify::lists(state, &signers)?;
         let mut all = signed.iter().chain(&lists);
         if !signed.is_empty() && all.all(|one| one.result.is_ok()) {
-            let seen = place.seen(session.store.state())?;
+            let seen = place.seen(session.store.state(), &session.ui)?;
             whom::proved(&signers, &seen, &session.ui);
         }
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));

@@ -85,8 +85,8 @@ impl<'a> LocalRepository<'a> {
     ///
     /// # Errors
     /// When its directory cannot be found.
-    pub fn seen(&self, state: &Path) -> Result<RememberedRepository> {
-        RememberedRepository::of_dir(state, &self.path)
+    pub fn seen(&self, state: &Path, ui: &Ui) -> Result<RememberedRepository> {
+        RememberedRepository::of_dir(state, &self.path, ui)
     }
 
     /// Whose signatures count for whoever reads it: of those who are named, else of this host's own
@@ -95,7 +95,7 @@ impl<'a> LocalRepository<'a> {
     /// # Errors
     /// When gpg cannot be asked, or the key file cannot be read.
     pub fn trusted(&self, config: &Config, state: &Path, ui: &Ui) -> Result<Signers> {
-        let (named, seen) = (self.signers(), self.seen(state)?);
+        let (named, seen) = (self.signers(), self.seen(state, ui)?);
         if named.is_named() {
             return Ok(named.remembered_in(seen.dir()));
         }
@@ -117,7 +117,7 @@ impl<'a> LocalRepository<'a> {
         settings.url = self.config.url.clone().map(String::from);
         self.default_channel()
             .clone_into(&mut settings.default_channel);
-        let seen = self.seen(state)?;
+        let seen = self.seen(state, ui)?;
         settings.signers = self.signers().remembered_in(seen.dir());
         settings.seen = Some(seen);
         settings.valid_for = self.config.valid_for.unwrap_or(settings.valid_for);

@@ -5,6 +5,7 @@ mod memory;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -20,6 +21,9 @@ pub(crate) use memory::{Mark, Memory, Newer, is_to_come, number};
 /// The public key that is remembered.
 const KEY_FILE: &str = "imgforge.gpg";
 
+/// What is remembered beside it.
+const MEMORY_FILE: &str = "memory.json";
+
 /// What an old text with a good signature is.
 pub(crate) const REPLAY: &str =
     "an old index is served: by mistake, by a stale proxy, or on purpose";
@@ -32,8 +36,9 @@ pub struct RememberedRepository {
 }
 
 impl RememberedRepository {
-    /// That of the repository at `base`, its directory, in a state directory.
-    pub fn of(state: &Path, base: &Url) -> Self {
+    /// That of the repository at `base`, its directory, in a state directory. One that cannot be
+    /// understood is put aside, which `ui` says: what is older passes for new from then on.
+    pub fn of(state: &Path, base: &Url, ui: &Ui) -> Self {
         let base = base.as_directory();
         let (text, id) = (base.to_string(), Key::of(base.to_string().as_bytes()));
         let all = state.join("repositories");
@@ -44,15 +49,40 @@ impl RememberedRepository {
             // Where that fails nothing is remembered, and trusted.
             drop(std::fs::rename(older, &dir));
         }
-        RememberedRepository { dir, base }
+        let seen = RememberedRepository { dir, base };
+        if let Err(cause) = parse(&seen.dir) {
+            seen.put_aside(&cause, ui);
+        }
+        seen
     }
 
     /// That of the repository in a directory of this host.
     ///
     /// # Errors
     /// When the directory cannot be found.
-    pub fn of_dir(state: &Path, root: &Path) -> Result<Self> {
-        Ok(Self::of(state, &Url::of_path(root)?))
+    pub fn of_dir(state: &Path, root: &Path, ui: &Ui) -> Result<Self> {
+        Ok(Self::of(state, &Url::of_path(root)?, ui))
+    }
+
+    fn put_aside(&self, cause: &io::Error, ui: &Ui) {
+        let file = self.dir.join(MEMORY_FILE);
+        let lock = File::create(self.dir.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
+        // Somebody else may have written it anew meanwhile.
+        if lock.is_ok() && parse(&self.dir).is_ok() {
+            return;
+        }
+        let aside = file.with_extension("json.damaged");
+        let moved = lock.and_then(|_held| std::fs::rename(&file, &aside));
+        let kept = match moved {
+            Ok(()) => format!("it is kept as {}", aside.display()),
+            Err(cause) => format!("it cannot be put aside: {cause}"),
+        };
+        ui.warning(format!(
+            "what this host remembers of {} is damaged ({}: {cause}) and counts for nothing: whose \
+             signatures count and what is the newest must be seen anew; {kept}",
+            self.base,
+            file.display()
+        ));
     }
 
     /// The address of a file below the repository's root.
@@ -85,7 +115,7 @@ impl RememberedRepository {
         memory.url = self.base.to_string();
         change(&mut memory)?;
         let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
-        write_atomic(&self.dir.join("memory.json"), &text)
+        write_atomic(&self.dir.join(MEMORY_FILE), &text)
     }
 
     /// Where the renewed certificates of these keys are kept.
@@ -300,9 +330,18 @@ pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
     ))
 }
 
+/// The memory in a directory; an empty one where there is none that can be understood, which
+/// [`RememberedRepository::of`] has said.
 fn read(dir: &Path) -> Memory {
-    let bytes = std::fs::read(dir.join("memory.json")).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    parse(dir).unwrap_or_default()
+}
+
+fn parse(dir: &Path) -> io::Result<Memory> {
+    match std::fs::read(dir.join(MEMORY_FILE)) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Memory::default()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,57 @@
+use std::sync::{Arc, Mutex};
+
 use super::*;
+use crate::ui::{Event, Reporter};
+
+fn remembered(dir: &Path, ui: &Ui) -> RememberedRepository {
+    RememberedRepository::of_dir(dir, &dir.join("repo"), ui).unwrap()
+}
+
+/// Keeps the warnings.
+#[derive(Default, Clone)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Reporter for Warnings {
+    fn event(&self, event: &Event) {
+        if let Event::Warning { text } = event {
+            self.0.lock().unwrap().push(text.clone());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_memory_is_told_once_and_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (warnings, count) = (Warnings::default(), |one: &Warnings| {
+        one.0.lock().unwrap().len()
+    });
+    let ui = Ui::new(warnings.clone());
+    let seen = remembered(dir.path(), &ui);
+    seen.made("5a", 7, vec![]).unwrap();
+    assert_eq!(
+        (remembered(dir.path(), &ui).read().serial, count(&warnings)),
+        (Some(7), 0)
+    );
+    let file = seen.dir().join(MEMORY_FILE);
+    std::fs::write(&file, r#"{"url": "file:"#).unwrap();
+    let seen = remembered(dir.path(), &ui);
+    assert_eq!((seen.read().serial, count(&warnings)), (None, 1));
+    let said = warnings.0.lock().unwrap()[0].clone();
+    for part in ["is damaged", "memory.json: ", "memory.json.damaged"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!file.exists() && file.with_extension("json.damaged").exists());
+    seen.made("5a", 8, vec![]).unwrap();
+    assert_eq!(
+        (remembered(dir.path(), &ui).read().serial, count(&warnings)),
+        (Some(8), 1)
+    );
+}
 
 #[test]
 fn what_somebody_else_has_seen_meanwhile_is_not_forgotten() {
     let dir = tempfile::tempdir().unwrap();
-    let seen = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+    let seen = remembered(dir.path(), &Ui::silent());
     let address = seen.address("index.asc").unwrap();
     let take = |second: i64, older: bool| {
         let mark = Mark {
@@ -25,7 +73,7 @@ fn what_somebody_else_has_seen_meanwhile_is_not_forgotten() {
 #[test]
 fn the_number_of_a_transaction_never_goes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let seen = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+    let seen = remembered(dir.path(), &Ui::silent());
     let address = seen.address(".imgforge/state.sjson").unwrap();
     for (serial, older, expected) in [(3, false, 3), (1, false, 3), (1, true, 3), (5, false, 5)] {
         let mark = Mark {
@@ -44,7 +92,7 @@ fn the_number_of_a_transaction_never_goes_back() {
 #[test]
 fn of_two_transactions_the_later_one_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let seen = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo")).unwrap();
+    let seen = remembered(dir.path(), &Ui::silent());
     let address = seen.address("index.asc").unwrap();
     let text = |repository: &str, state: &str| {
         format!("# imgforge state={state}\n# imgforge repository={repository}\n")

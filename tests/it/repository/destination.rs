@@ -136,7 +136,8 @@ fn who_has_seen_what_a_wrong_clock_signed_goes_on_at_once() {
     sign_ahead(&world);
     put(&world, "repo", "ahead");
     let root = world.path("repo");
-    let seen = |host: &str| RememberedRepository::of_dir(&world.path(host), &root).unwrap();
+    let seen =
+        |host: &str| RememberedRepository::of_dir(&world.path(host), &root, &Ui::silent()).unwrap();
     let open = |host: &str| {
         Repository::open(Settings {
             seen: Some(seen(host)),

@@ -38,7 +38,9 @@ fn a_key_that_was_rotated_away_signs_no_more() {
     let keyed = Keyed::new(2);
     let (world, now, root) = (&keyed.world, Stamp::now(), keyed.world.path("repo"));
     let settings = |key: usize| Settings {
-        seen: Some(RememberedRepository::of_dir(&world.path("seen"), &root).unwrap()),
+        seen: Some(
+            RememberedRepository::of_dir(&world.path("seen"), &root, &Ui::silent()).unwrap(),
+        ),
         ..Settings::new(
             &root,
             Signer::configured_in(&keyed.keys[key], &keyed.home.0).unwrap(),

@@ -141,7 +141,9 @@ fn what_a_resting_key_has_left_is_no_older_than_its_copy() {
     keyed.home.gpg(&["--delete-secret-keys", &keyed.keys[1]]);
     publish(&keyed.open(0), &world.disk("three"));
     assert_eq!(keyed.faults(), "");
-    let seen = RememberedRepository::of_dir(&world.path("seen"), &world.path("repo")).unwrap();
+    let seen =
+        RememberedRepository::of_dir(&world.path("seen"), &world.path("repo"), &Ui::silent())
+            .unwrap();
     let copied_to = |to: &str| {
         let ui = Ui::silent().stage("repository", "copy");
         let (repo, to) = (world.path("repo"), world.path(to));
