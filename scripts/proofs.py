@@ -76,7 +76,7 @@ OTHERS = [
          ["scripts/e2e-install.sh"], "scripts/e2e-install.sh"),
     Test("planted faults", "e2e", ["src/stage/check", "src/repository", "src/store", "tests/it/power", "scripts/proofs.py"],
          ["scripts/planted-faults.py"], "scripts/planted-faults.py"),
-    fuzz("answers", "src/recipe/answers"),
+    fuzz("answers", "src/installers"),
     fuzz("apt-sources", "src/distro"),
     fuzz("blocks", "src/pull/blocks.rs"),
     fuzz("cyclonedx", "src/sbom"),

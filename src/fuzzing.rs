@@ -15,14 +15,14 @@ use crate::http::{Url, exchange};
 use crate::machine::Arch;
 use crate::pack::read::{Layout, ReadOptions, unpack};
 use crate::proxy::{promises::Promises, request, rules::AllowedFile};
-use crate::recipe::{Repo, answers};
+use crate::recipe::Repo;
 use crate::runner::{protocol, report};
 use crate::scan::{self, Scanner, Subject};
 use crate::store::media::tree as install_tree;
 use crate::targets::tree;
 use crate::ui::Ui;
 use crate::units::Size;
-use crate::{distro, index, pull, sbom};
+use crate::{distro, index, installers, pull, sbom};
 
 /// A parser, and what feeds it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -75,11 +75,11 @@ fn file(data: &[u8]) -> tempfile::NamedTempFile {
 
 fn answer_files(data: &[u8]) {
     let text = text(data);
-    if let Some((kind, _)) = answers::sniff(&text) {
-        drop(answers::judge(kind, &text));
+    if let Some((installer, _)) = installers::sniff(&text) {
+        drop(installer.judge(&text));
     }
-    for kind in distro::AnswerKind::ALL {
-        drop(answers::judge(kind, &text));
+    for installer in installers::INSTALLERS {
+        drop(installer.judge(&text));
     }
 }
 

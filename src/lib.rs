@@ -42,6 +42,7 @@
 //! * `proxy`: the package mirror of guests
 //! * `gpg`: who signs, and whose signatures count
 //! * `distro`: what is known of distributions and their mirrors
+//! * `installers`: unattended installers, each with everything about it
 //! * `http`: the one HTTP client
 //! * `host`: this machine's programs, files, signals and acceleration
 //!
@@ -81,6 +82,7 @@ pub mod host;
 pub mod http;
 pub mod hypervisor;
 pub mod index;
+pub mod installers;
 pub mod machine;
 mod mutex;
 pub mod pack;

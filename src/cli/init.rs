@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{App, out};
-use crate::distro::AnswerKind;
 use crate::error::{Context as _, Error, Result};
+use crate::installers::INSTALLERS;
 
 /// The arguments of `imgforge init`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,8 @@ impl Init {
             );
         }
         // An empty file keeps a folder in git.
-        let folders = AnswerKind::ALL.map(|kind| (format!("{}/.gitkeep", kind.name()), ""));
+        let folders = INSTALLERS.iter();
+        let folders = folders.map(|one| (format!("{}/.gitkeep", one.name), ""));
         let files = FILES.iter().map(|(name, text)| ((*name).to_owned(), *text));
         for (name, text) in files.chain(folders) {
             if !create(&dir.join(&name), text)? {

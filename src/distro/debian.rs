@@ -1,6 +1,7 @@
 //! Debian.
 
-use super::{AnswerKind, Apt, Distro, Family, Suite};
+use super::{Apt, Distro, Suite};
+use crate::installers::preseed::PRESEED;
 use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
@@ -8,8 +9,7 @@ const POCKETS: &[&str] = &["-updates", "-security"];
 pub(super) const DEBIAN: Distro = Distro {
     id: "debian",
     name: "Debian",
-    family: Family::Debian,
-    answers: &[AnswerKind::Preseed],
+    installers: &[&PRESEED],
     osinfo: &[
         "debian13", "debian12", "debian11", "debian10", "debian9", "debian8",
     ],

@@ -1,17 +1,15 @@
 //! Distributions: one table that answers the same questions for every family. One file per family.
 
 use crate::error::{Error, Result};
+use crate::installers::Installer;
 use crate::machine::Arch;
 use crate::units::Size;
 
-mod answers;
 pub mod apt;
 mod debian;
 pub mod mirror;
 mod redhat;
 mod ubuntu;
-
-pub use answers::{AnswerFile, AnswerKind};
 
 /// A distribution: what the stages must know about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,10 +18,8 @@ pub struct Distro {
     pub id: &'static str,
     /// Its name for people.
     pub name: &'static str,
-    /// What its packages are made of.
-    pub family: Family,
-    /// The kinds of answer file that its installers read.
-    pub answers: &'static [AnswerKind],
+    /// Its installers, the newest first.
+    pub installers: &'static [&'static Installer],
     /// libosinfo's short ids of its releases, newest first. All begin with the same word.
     pub osinfo: &'static [&'static str],
     /// What an installed system gets beside the installer's minimum.
@@ -36,15 +32,6 @@ pub struct Distro {
     pub trees: &'static [&'static str],
     /// Its archive, where `bootstrap` can install from it.
     pub apt: Option<&'static Apt>,
-}
-
-/// Families of distributions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// `.deb` and apt.
-    Debian,
-    /// `.rpm` and dnf.
-    RedHat,
 }
 
 /// What `bootstrap` must know about a distribution of the Debian family.

@@ -1,6 +1,7 @@
 //! Fedora, RHEL and what is rebuilt from it.
 
-use super::{AnswerKind, Distro, Family};
+use super::Distro;
+use crate::installers::kickstart::KICKSTART;
 use crate::units::Size;
 
 /// What Anaconda needs in text mode: its own image and the packages' index are in memory.
@@ -15,8 +16,7 @@ const TREES: &[&str] = &["BaseOS/{arch}/os", "BaseOS/{arch}/kickstart"];
 pub(super) const FEDORA: Distro = Distro {
     id: "fedora",
     name: "Fedora",
-    family: Family::RedHat,
-    answers: &[AnswerKind::Kickstart],
+    installers: &[&KICKSTART],
     osinfo: &[
         "fedora43", "fedora42", "fedora41", "fedora40", "fedora39", "fedora38", "fedora37",
         "fedora36", "fedora35",
@@ -49,8 +49,7 @@ pub(super) const CENTOS: Distro = Distro {
 pub(super) const ROCKY: Distro = Distro {
     id: "rocky",
     name: "Rocky Linux",
-    family: Family::RedHat,
-    answers: &[AnswerKind::Kickstart],
+    installers: &[&KICKSTART],
     osinfo: &["rocky10", "rocky9", "rocky8"],
     packages: SERVER,
     installer_memory: MEMORY,

@@ -1,6 +1,8 @@
 //! Ubuntu.
 
-use super::{AnswerKind, Apt, Distro, Family, Suite};
+use super::{Apt, Distro, Suite};
+use crate::installers::autoinstall::AUTOINSTALL;
+use crate::installers::preseed::PRESEED;
 use crate::units::Size;
 
 const POCKETS: &[&str] = &["-updates", "-security"];
@@ -8,8 +10,7 @@ const POCKETS: &[&str] = &["-updates", "-security"];
 pub(super) const UBUNTU: Distro = Distro {
     id: "ubuntu",
     name: "Ubuntu",
-    family: Family::Debian,
-    answers: &[AnswerKind::Autoinstall, AnswerKind::Preseed],
+    installers: &[&AUTOINSTALL, &PRESEED],
     osinfo: &[
         "ubuntu26.04",
         "ubuntu25.10",

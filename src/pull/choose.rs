@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::index::{self, IndexEntry, Section, normalize_arch};
 use crate::share::Share;
-use crate::yaml::problem::nearest;
+use crate::text::nearest;
 
 /// What an entry must fit.
 #[derive(Debug, Clone, Copy)]

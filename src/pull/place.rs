@@ -12,7 +12,7 @@ use crate::http::Url;
 use crate::index::{self, Claims};
 use crate::recipe::Config;
 use crate::recipe::config::RepositoryPlace;
-use crate::yaml::problem::nearest;
+use crate::text::nearest;
 
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@
 //! [`types::Recipe`] whose meaning is checked last ([`check`]). Every phase reports all it finds
 //! to [`Problems`] and cuts out what is wrong, so that the next one can go on.
 
-pub mod answers;
 pub mod check;
 pub mod config;
 pub mod desugar;

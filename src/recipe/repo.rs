@@ -8,9 +8,10 @@ use super::variants::{self, Image};
 use super::{desugar, obeyed, schema};
 use crate::error::{Error, Result};
 use crate::host::ours::Owners;
+use crate::text::nearest;
 use crate::yaml::include::{Reader, Texts};
 use crate::yaml::node::{Node, Value};
-use crate::yaml::problem::{Problem, Problems, list_words, nearest};
+use crate::yaml::problem::{Problem, Problems, list_words};
 use crate::yaml::walk;
 
 /// Folders of recipes may nest so deep.

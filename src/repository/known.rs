@@ -2,7 +2,7 @@
 
 use super::state::{Image, State};
 use crate::error::{Error, Result};
-use crate::yaml::problem::nearest;
+use crate::text::nearest;
 
 impl State {
     /// The record of an image.

@@ -11,11 +11,12 @@ use super::packages::{DISTRIBUTIONS, PackageNames};
 use super::tools::{Fetched, Tools};
 use crate::error::{Error, Result};
 use crate::host::exec::quote;
+use crate::text::nearest;
 use crate::toolbox::{Contents, Request, Toolbox};
 use crate::yaml::beneath;
 use crate::yaml::checker::Checker;
 use crate::yaml::node::Node;
-use crate::yaml::problem::{Problem, list_words, nearest};
+use crate::yaml::problem::{Problem, list_words};
 use crate::yaml::source::Loc;
 
 /// What is known of a kind of step before one is read.

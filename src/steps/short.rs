@@ -4,8 +4,9 @@
 use super::KINDS;
 use super::kind::Form;
 use super::packages::DISTRIBUTIONS;
+use crate::text::nearest;
 use crate::yaml::node::{MapEntry, Node, Value};
-use crate::yaml::problem::{Problem, Problems, list_words, nearest};
+use crate::yaml::problem::{Problem, Problems, list_words};
 use crate::yaml::source::Loc;
 
 /// The options that every step has.

@@ -2,7 +2,7 @@
 
 use super::{OPERATIONS, Operation};
 use crate::error::{Error, Result};
-use crate::yaml::problem::nearest;
+use crate::text::nearest;
 
 /// Operations of virt-sysprep that there are not, each with the reason.
 pub const REFUSED: &[(&str, &str)] = &[

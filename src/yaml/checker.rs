@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use super::beneath;
 use super::include;
 use super::node::Node;
-use super::problem::{Problem, Problems, nearest};
+use super::problem::{Problem, Problems};
 use super::source::Loc;
 use super::template::{self, Vars};
 use super::vars::undefined;
+use crate::text::nearest;
 use crate::units::Span;
 
 /// What a file is to a recipe.

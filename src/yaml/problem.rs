@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 
 use super::source::{Loc, Sources};
 use crate::error::Error;
+use crate::text::nearest;
 
 /// Lines longer than this are named but not drawn.
 const LONGEST_LINE: usize = 400;
@@ -199,26 +200,6 @@ fn floor(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// The candidate nearest to a misspelt word, if one is near enough to be meant.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > 60 {
-        return None;
-    }
-    let plain = |text: &str| text.to_lowercase().replace('_', "-");
-    let word = plain(word);
-    candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let near = plain(candidate);
-            let distance = strsim::osa_distance(&word, &near);
-            let prefix = word.len() >= 3 && (near.starts_with(&word) || word.starts_with(&near));
-            (distance <= 1 + near.chars().count() / 4 && distance < near.chars().count() || prefix)
-                .then_some((distance, candidate))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 /// All mistakes found in one operation, and the texts they are in.

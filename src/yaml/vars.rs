@@ -239,7 +239,7 @@ fn value_of(problems: &mut Problems, expression: &str, loc: Loc, vars: &Vars) ->
 pub fn undefined(at: Loc, name: &str, vars: &Vars) -> Problem {
     let problem = Problem::new(at, format!("the variable `{name}` is not defined"));
     let names = || vars.keys().map(String::as_str);
-    if super::problem::nearest(name, names()).is_some() {
+    if crate::text::nearest(name, names()).is_some() {
         return problem.did_you_mean(name, names());
     }
     problem.help(format!("define it under `vars:`, or with --var {name}=…"))

@@ -7,9 +7,10 @@ use serde_json::{Map, Value as Json};
 
 use super::checker::exactly_one;
 use super::node::{MapEntry, Node, Value};
-use super::problem::{Problem, Problems, list_words, nearest};
+use super::problem::{Problem, Problems, list_words};
 use super::source::Loc;
 use crate::address::Address;
+use crate::text::nearest;
 
 mod scalars;
 mod words;

@@ -10,7 +10,6 @@ use imgforge::machine::{Arch, Firmware};
 use imgforge::recipe::Repo;
 use imgforge::recipe::types::{Base, Install};
 use imgforge::stage::install::virt_install::answers::{self, Known};
-use imgforge::stage::install::virt_install::kind::Kind;
 use imgforge::stage::install::virt_install::proof;
 use imgforge::yaml::template;
 
@@ -67,7 +66,7 @@ fn with_secrets(image: &str, firmware: Firmware, secrets: &BTreeMap<String, Vec<
     let vars = answers::variables(&Known {
         recipe: &resolved.recipe,
         vars: &resolved.vars,
-        kind: Kind::reading(method.answers.kind()),
+        installer: method.answers.installer(),
         key: &"0123456789abcdef".repeat(4),
         mirrors: &mirrors(&method.os),
         secrets,

@@ -2,7 +2,7 @@
 
 use super::{Context, Role, Wants};
 use crate::distro;
-use crate::recipe::answers::{self, Finding, PROOF};
+use crate::installers::{self, Finding, PROOF};
 use crate::recipe::secrets::PASSPHRASE;
 use crate::recipe::types::{Recipe, VirtInstall};
 use crate::yaml::node::Node;
@@ -13,7 +13,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall
     if node.damaged {
         return;
     }
-    let (name, kind) = (options.answers.path(), options.answers.kind());
+    let (name, installer) = (options.answers.path(), options.answers.installer());
     let Some(path) = cx.local(node, name, Role::Answers, Wants::File) else {
         return;
     };
@@ -29,7 +29,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, options: &VirtInstall
         Ok(rendered) => rendered,
         Err(error) => return cx.problem(node.loc, error.to_string()),
     };
-    let found = answers::judge(kind, &rendered);
+    let found = installer.judge(&rendered);
     if found.is_empty() {
         return;
     }
@@ -77,26 +77,24 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
 
 /// Answers of a kind that this installer does not read, by their name or by their content.
 fn other_kind(options: &VirtInstall, text: &str, node: &Node) -> Option<Problem> {
-    let (name, kind) = (options.answers.path(), options.answers.kind());
-    let stem = name.trim_end_matches(kind.end());
-    let reads = distro::by_osinfo(&options.os).map(|distro| distro.answers);
-    if let Some((is, line)) = answers::sniff(text)
-        && is != kind
+    let (name, installer) = (options.answers.path(), options.answers.installer());
+    let stem = name.trim_end_matches(installer.end);
+    let reads = distro::by_osinfo(&options.os).map(|distro| distro.installers);
+    if let Some((is, line)) = installers::sniff(text)
+        && is != installer
     {
         let message = format!(
             "{name} is {} by its line {line}, and its name says {}",
-            is.name(),
-            kind.name()
+            is.name, installer.name
         );
-        let help = format!("rename it to `{stem}{}`", is.end());
+        let help = format!("rename it to `{stem}{}`", is.end);
         return Some(Problem::new(node.loc, message).help(help));
     }
-    let reads = reads.filter(|kinds| !kinds.contains(&kind))?;
-    let kinds: Vec<&str> = reads.iter().map(|kind| kind.name()).collect();
+    let reads = reads.filter(|all| !all.contains(&installer))?;
+    let kinds: Vec<&str> = reads.iter().map(|one| one.name).collect();
     let message = format!(
         "the installer of {} does not read {}",
-        options.os,
-        kind.name()
+        options.os, installer.name
     );
     Some(Problem::new(node.loc, message).help(format!("it reads {}", kinds.join(" or "))))
 }

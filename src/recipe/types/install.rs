@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::PublishedImage;
 use crate::address::Address;
 use crate::digest::Sha256;
-use crate::distro::AnswerFile;
 use crate::index::Reference;
+use crate::installers::AnswerFile;
 use crate::units::Span;
 
 /// What an image is made on.
@@ -54,7 +54,8 @@ pub struct VirtInstall {
     /// Takes what the installer is made of over plain http although nothing vouches for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified_media: bool,
-    /// Answer file: preseed (`.cfg`), kickstart (`.ks`) or autoinstall (`.yaml`); a strict template.
+    /// Answer file of one of the installers; a strict template.
+    #[schemars(extend("description" = AnswerFile::about()))]
     pub answers: AnswerFile,
     /// Added to the installer's kernel command line.
     #[serde(default)]

@@ -3,16 +3,17 @@
 use serde_json::Value as Json;
 
 use super::super::node::{Node, Value};
-use super::super::problem::{Problem, list_words, nearest};
+use super::super::problem::{Problem, list_words};
 use super::words::{call, unit};
 use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::address::{Address, Mirror};
 use crate::digest::Sha256;
-use crate::distro::AnswerFile;
 use crate::index::Reference;
+use crate::installers::AnswerFile;
 use crate::machine::Network;
 use crate::share::Share;
+use crate::text::nearest;
 use crate::units::{Size, Span};
 
 /// Puts something good in the place of a wrong or unknown text, where all around it would be lost

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value as Json};
 
 use super::super::node::{MapEntry, Node, Value};
-use super::super::problem::{Problem, list_words, nearest};
+use super::super::problem::{Problem, list_words};
 use super::ALSO;
+use crate::text::nearest;
 
 /// The words and the one-key maps of a `oneOf`.
 pub(super) fn alternatives(branches: &[Json]) -> (Vec<&str>, Vec<(&str, &Json)>) {

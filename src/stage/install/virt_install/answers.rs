@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::kind::Kind;
 use super::proof;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::installers::{Delivery, Installer};
 use crate::recipe::secrets::PASSPHRASE;
 use crate::recipe::types::{Recipe, Secret};
 use crate::yaml::template::{self, Vars, secret_variable};
@@ -21,8 +21,8 @@ pub struct Known<'a> {
     pub recipe: &'a Recipe,
     /// Its variables.
     pub vars: &'a Vars,
-    /// The kind of the answers.
-    pub kind: &'a Kind,
+    /// Who reads the answers.
+    pub installer: &'a Installer,
     /// The stage's key.
     pub key: &'a str,
     /// Mirrors, proxies and packages, by their full names.
@@ -47,7 +47,7 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
         ("imgforge_key", known.key.to_owned()),
         (
             "imgforge_sentinel",
-            proof::sentinel(known.key, known.kind.root, machine.arch.serial()),
+            proof::sentinel(known.key, known.installer.root, machine.arch.serial()),
         ),
         ("imgforge_name", recipe.name.clone()),
         ("imgforge_hostname", hostname(&recipe.name)),
@@ -114,7 +114,12 @@ impl Answers {
     ///
     /// # Errors
     /// When they cannot be written, or no program makes the seed disk.
-    pub fn write(text: &str, kind: &Kind, instance: &str, scratch: &Path) -> Result<Answers> {
+    pub fn write(
+        text: &str,
+        delivery: &Delivery,
+        instance: &str,
+        scratch: &Path,
+    ) -> Result<Answers> {
         let dir = scratch.join("answers");
         let doing = || format!("writing the answers to {}", dir.display());
         fs::create_dir(&dir).doing(doing)?;
@@ -123,20 +128,20 @@ impl Answers {
             inject: None,
             seed: None,
         };
-        match kind.injected {
-            Some(name) => {
+        match delivery {
+            Delivery::Initrd(name) => {
                 write_private(&dir.join(name), text).doing(doing)?;
                 answers.inject = Some(dir.join(name));
             }
-            None => {
-                let files = dir.join("seed");
-                fs::create_dir(&files).doing(doing)?;
-                write_private(&files.join("user-data"), text).doing(doing)?;
-                let meta = format!("instance-id: {instance}\n");
-                write_private(&files.join("meta-data"), &meta).doing(doing)?;
+            Delivery::Seed { label, files } => {
+                let tree = dir.join("seed");
+                fs::create_dir(&tree).doing(doing)?;
+                for (name, content) in files(text, instance) {
+                    write_private(&tree.join(name), &content).doing(doing)?;
+                }
                 // The program keeps the mode of a file that is there.
                 write_private(&dir.join("seed.iso"), "").doing(doing)?;
-                seed(&files, &dir.join("seed.iso"))?;
+                seed(&tree, label, &dir.join("seed.iso"))?;
                 answers.seed = Some(dir.join("seed.iso"));
             }
         }
@@ -168,12 +173,11 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// A NoCloud seed: a file system with the label that cloud-init looks for.
-fn seed(files: &Path, iso: &Path) -> Result<()> {
+/// A seed: a file system with the label that the installer looks for.
+fn seed(files: &Path, label: &str, iso: &Path) -> Result<()> {
     Program::new("xorriso")
-        .args([
-            "-as", "mkisofs", "-quiet", "-volid", "CIDATA", "-joliet", "-rock", "-o",
-        ])
+        .args(["-as", "mkisofs", "-quiet", "-volid", label])
+        .args(["-joliet", "-rock", "-o"])
         .arg(iso)
         .arg(files)
         .hint("apt install xorriso")
@@ -185,18 +189,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::distro::AnswerKind;
+    use crate::installers::{autoinstall::AUTOINSTALL, preseed::PRESEED};
 
     #[test]
     fn answers_are_private_and_gone_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = Answers::write(
-            "top secret\n",
-            Kind::reading(AnswerKind::Preseed),
-            "i-1",
-            dir.path(),
-        )
-        .unwrap();
+        let answers = Answers::write("top secret\n", &PRESEED.delivery, "i-1", dir.path()).unwrap();
         let file = answers.inject.clone().unwrap();
         assert!(file.ends_with("preseed.cfg"));
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -210,13 +208,8 @@ mod tests {
     #[test]
     fn a_seed_is_a_labelled_disk_that_stays_for_the_guest() {
         let dir = tempfile::tempdir().unwrap();
-        let answers = Answers::write(
-            "#cloud-config\n",
-            Kind::reading(AnswerKind::Autoinstall),
-            "i-1",
-            dir.path(),
-        )
-        .unwrap();
+        let answers =
+            Answers::write("#cloud-config\n", &AUTOINSTALL.delivery, "i-1", dir.path()).unwrap();
         let iso = answers.seed.clone().unwrap();
         let bytes = fs::read(&iso).unwrap();
         let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);

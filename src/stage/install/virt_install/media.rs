@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kind::Kind;
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::http::Url;
+use crate::installers::Installer;
 use crate::recipe::types::{Media, MediaPlace};
 use crate::stage::install::relay::Relay;
 use crate::store;
@@ -44,12 +44,13 @@ pub struct Medium {
 }
 
 impl Medium {
-    /// What the kernel command line says about it: Anaconda is told where the rest of a tree is,
-    /// as the guest reaches it.
-    pub fn kernel_args(&self, kind: &Kind, relay: &Relay) -> Option<String> {
+    /// What the kernel command line says about it: where the rest of a tree is, as the guest reaches
+    /// it, to an installer that asks.
+    pub fn kernel_args(&self, installer: &Installer, relay: &Relay) -> Option<String> {
+        let asks = installer.unverified.as_ref()?;
         let tree = relay.vars().get("imgforge_tree")?;
-        let anaconda = kind.fetches && self.from_tree && !tree.is_empty();
-        anaconda.then(|| format!("inst.repo={tree}"))
+        let told = self.from_tree && !tree.is_empty();
+        told.then(|| format!("{}{tree}", asks.tree_arg))
     }
 }
 
@@ -94,7 +95,7 @@ pub fn local(root: &Path, place: &MediaPlace) -> PathBuf {
 ///
 /// # Errors
 /// When they are not there, cannot be had, or are not what they should be.
-pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
+pub fn find(media: &Media, installer: &Installer, places: &Places<'_>) -> Result<Medium> {
     let resolve = |place: &MediaPlace| {
         let place = places.relay.place(place)?;
         if let MediaPlace::Address(address) = &place
@@ -124,7 +125,7 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
         Media::Iso(iso) => {
             let file = resolve(&iso.place())?;
             let file = places.store.file(&file, iso.sha256().map(Sha256::as_str))?;
-            (self::iso(file.path(), kind)?, vec![file])
+            (self::iso(file.path(), installer)?, vec![file])
         }
         Media::Boot(files) => {
             let file =
@@ -141,20 +142,15 @@ pub fn find(media: &Media, kind: &Kind, places: &Places<'_>) -> Result<Medium> {
     })
 }
 
-/// Where Ubuntu's live media keep the kernel and the initrd, which virt-install does not know.
-const CASPER: (&str, &str) = ("casper/vmlinuz", "casper/initrd");
-
 /// The source of a verified ISO image.
 ///
 /// # Errors
 /// When it is not there.
-pub fn iso(file: &Path, kind: &Kind) -> Result<InstallSource> {
+pub fn iso(file: &Path, installer: &Installer) -> Result<InstallSource> {
     present(file, "the ISO image", "iso")?;
-    // Only media with subiquity take their answers from a seed.
-    let casper = kind.injected.is_none() && holds(file, CASPER.0);
     Ok(InstallSource::Iso {
         iso: file.to_owned(),
-        boot: casper.then_some(CASPER),
+        boot: installer.iso_boot.filter(|boot| holds(file, boot.0)),
     })
 }
 

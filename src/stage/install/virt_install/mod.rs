@@ -1,6 +1,5 @@
 //! virt-install: the distribution's own installer, unattended, under libvirt.
 //!
-//! * [`kind`]: preseed, kickstart, autoinstall: how answers get in and how consoles read
 //! * [`media`], [`answers`], [`argv`], [`osinfo`]: what virt-install is given
 //! * [`memory`]: whether there is enough of it
 //! * [`launch`]: virt-install creates the guest, which is ours before it exists
@@ -11,7 +10,6 @@
 pub mod answers;
 pub mod argv;
 pub mod failure;
-pub mod kind;
 pub mod launch;
 pub mod media;
 pub mod memory;
@@ -38,6 +36,7 @@ use crate::host::accel::Accel;
 use crate::host::qemu_img::{CLUSTER, qemu_img};
 use crate::hypervisor::patience;
 use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
+use crate::installers::Installer;
 use crate::machine::Network;
 use crate::recipe::secrets;
 use crate::recipe::types::{self, VirtInstall};
@@ -48,7 +47,6 @@ use crate::store::media::InstallerDigests;
 use crate::sysprep::OVERLAY_CLUSTER;
 use crate::yaml::{beneath, template};
 use answers::{Answers, Known};
-use kind::Kind;
 use media::Medium;
 use proof::InstallReport;
 use watch::{End, Limits, Watch, WatchConfig};
@@ -96,7 +94,7 @@ pub fn run(
 struct Work<'a> {
     context: &'a Context<'a>,
     method: &'a VirtInstall,
-    kind: &'static Kind,
+    installer: &'static Installer,
     connection: &'a Connection,
     accel: Accel,
     template: String,
@@ -130,7 +128,7 @@ impl<'a> Work<'a> {
         Ok(Work {
             context,
             method,
-            kind: Kind::reading(method.answers.kind()),
+            installer: method.answers.installer(),
             connection,
             accel,
             template,
@@ -164,22 +162,23 @@ impl<'a> Work<'a> {
                 unverified: self.method.unverified_media,
             },
         };
-        media::find(&self.method.media, self.kind, &places)
+        media::find(&self.method.media, self.installer, &places)
     }
 
     fn answers(&self, relay: &Relay, medium: &Medium) -> Result<Answers> {
         let vars = answers::variables(&Known {
             recipe: self.context.recipe(),
             vars: &self.context.resolved.vars,
-            kind: self.kind,
+            installer: self.installer,
             key: self.context.key.as_str(),
             mirrors: relay.vars(),
             secrets: &self.secrets,
         })?;
         let text = template::render(&self.template, &vars, self.method.answers.path())?;
-        let repo = medium.kernel_args(self.kind, relay);
+        let repo = medium.kernel_args(self.installer, relay);
         plain::check(self.method, &text, repo.as_deref(), &relay.own())?;
-        Answers::write(&text, self.kind, self.context.key.short(), self.scratch)
+        let instance = self.context.key.short();
+        Answers::write(&text, &self.installer.delivery, instance, self.scratch)
     }
 
     /// What is trimmed in whole clusters only is gone, and installers write their answers to the
@@ -213,13 +212,13 @@ impl<'a> Work<'a> {
         let spec = self.spec(relay)?;
         let expected = self.connection.expect(&spec, self.context.host.ledger()?)?;
         let mut kernel_args: Vec<String> = self
-            .kind
+            .installer
             .kernel_args
             .iter()
             .map(|arg| (*arg).to_owned())
             .collect();
         kernel_args.push(format!("console={},115200n8", spec.arch.serial()));
-        kernel_args.extend(medium.kernel_args(self.kind, relay));
+        kernel_args.extend(medium.kernel_args(self.installer, relay));
         kernel_args.extend(patience::kernel_args(spec.accel));
         kernel_args.extend(self.method.kernel_args.iter().cloned());
         let argv = argv::argv(&argv::Request {
@@ -276,7 +275,7 @@ impl<'a> Work<'a> {
         let screen = log.with_file_name(format!("{}-screen.png", self.context.label));
         drop(std::fs::remove_file(&screen));
         let setting = WatchConfig {
-            kind: self.kind,
+            installer: self.installer,
             key: self.context.key.as_str(),
             ui: self.context.ui,
             mask: &mask,

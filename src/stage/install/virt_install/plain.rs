@@ -1,23 +1,18 @@
-//! What Anaconda fetches over plain http: it verifies neither its second stage nor, by default, its
-//! packages. So the proxy gives it only what is vouched for, and what goes past the proxy is refused.
+//! What an installer fetches over plain http that verifies none of it: the proxy gives it only what is
+//! vouched for, and what goes past the proxy is refused.
 
-use super::kind::Kind;
 use crate::error::{Error, Result};
+use crate::installers::Unverified;
 use crate::recipe::types::VirtInstall;
-
-/// Commands of a kickstart that fetch.
-const FETCH: [&str; 6] = [
-    "url",
-    "repo",
-    "liveimg",
-    "ostreesetup",
-    "%include",
-    "%ksappend",
-];
 
 /// Whether the installer is one that verifies nothing, and the recipe does not take that.
 pub(super) fn is_watched(method: &VirtInstall) -> bool {
-    Kind::reading(method.answers.kind()).fetches && !method.unverified_media
+    watched(method).is_some()
+}
+
+fn watched(method: &VirtInstall) -> Option<&'static Unverified> {
+    let watched = method.answers.installer().unverified.as_ref();
+    watched.filter(|_| !method.unverified_media)
 }
 
 /// Looks for what the installer would fetch past the proxy, whose addresses begin with `own`; `more` is
@@ -31,20 +26,20 @@ pub(super) fn check(
     more: Option<&str>,
     own: &str,
 ) -> Result<()> {
-    if !is_watched(method) {
+    let Some(installer) = watched(method) else {
         return Ok(());
-    }
-    let commands = commands(answers);
+    };
+    let commands = (installer.fetching)(answers);
     let commands = commands.iter().flat_map(|line| line.split_whitespace());
     let args = method.kernel_args.iter().map(String::as_str).chain(more);
-    let args = args.filter(|arg| arg.starts_with("inst."));
-    let proxies = ["--proxy=", "inst.proxy="];
+    let args = args.filter(|arg| arg.starts_with(installer.args));
+    let is_proxy = |word: &str| installer.proxies.iter().any(|it| word.starts_with(it));
     for word in commands.chain(args) {
         let plain = ["http://", "ftp://"]
             .iter()
             .filter_map(|scheme| word.find(scheme))
             .min();
-        let Some(at) = plain.filter(|_| !proxies.iter().any(|it| word.starts_with(it))) else {
+        let Some(at) = plain.filter(|_| !is_proxy(word)) else {
             continue;
         };
         let address = word[at..].trim_matches(['"', '\'']);
@@ -54,7 +49,10 @@ pub(super) fn check(
         let shown = crate::address::hide(address);
         return Err(
             Error::gate(format!("the installer would fetch {shown} by itself"))
-                .cause("it comes over plain http, past the proxy, and Anaconda does not verify it")
+                .cause(format!(
+                    "it comes over plain http, past the proxy, and {} does not verify it",
+                    method.answers.installer().program
+                ))
                 .hint(
                     "take it over https, or on the network `user` by `{{ imgforge_tree }}` and \
                  `{{ imgforge_mirror }}`; \
@@ -63,23 +61,6 @@ pub(super) fn check(
         );
     }
     Ok(())
-}
-
-/// The lines of a kickstart that fetch something, outside of its sections.
-fn commands(answers: &str) -> Vec<String> {
-    let (mut found, mut section) = (vec![], false);
-    for line in answers.replace("\\\n", " ").lines() {
-        let first = line.split_whitespace().next().unwrap_or_default();
-        let fetches = FETCH.contains(&first);
-        if fetches && (!section || first.starts_with('%')) {
-            found.push(line.to_owned());
-        } else if first == "%end" {
-            section = false;
-        } else if first.starts_with('%') {
-            section = true;
-        }
-    }
-    found
 }
 
 #[cfg(test)]

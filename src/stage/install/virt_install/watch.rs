@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::kind::{Kind, Progress};
 use super::news::News;
 use super::proof::{InstallReport, Reports};
 use crate::console::dead_end::is_panic;
@@ -14,6 +13,7 @@ use crate::console::mask::Mask;
 use crate::console::{Console, Guest, LAST_WORDS, SAMPLE, Signs};
 use crate::error::Result;
 use crate::hypervisor::{DomainEvent, Outcome};
+use crate::installers::{Installer, Progress};
 use crate::runner::EVENTS_PORT;
 use crate::ui::{StageUi, Unit};
 
@@ -55,8 +55,8 @@ pub enum End {
 /// What the watch needs to know.
 #[derive(Debug)]
 pub struct WatchConfig<'a> {
-    /// The kind of the installer.
-    pub kind: &'static Kind,
+    /// The installer.
+    pub installer: &'static Installer,
     /// The stage's key.
     pub key: &'a str,
     /// Who hears about it.
@@ -193,7 +193,7 @@ impl<'a> Watch<'a> {
 
     fn console(&mut self, data: &[u8]) {
         let (lines, pending) = self.console.hear(data, self.news.is_new(data));
-        let pending = self.setting.kind.text(&pending).trim_end().to_owned();
+        let pending = self.setting.installer.text(&pending).trim_end().to_owned();
         for line in &lines {
             self.line(line);
         }
@@ -202,7 +202,7 @@ impl<'a> Watch<'a> {
     }
 
     fn line(&mut self, line: &str) {
-        let line = self.setting.kind.text(line);
+        let line = self.setting.installer.text(line);
         let line = line.trim_end();
         if line.trim().is_empty() {
             return;
@@ -211,7 +211,7 @@ impl<'a> Watch<'a> {
             self.panic.get_or_insert_with(|| line.to_owned());
             self.mark_failed(End::Panicked);
         }
-        if self.setting.kind.is_deadly(line) {
+        if self.setting.installer.is_deadly(line) {
             self.mark_failed(End::GaveUp(line.trim().to_owned()));
         }
         self.restarting |= line.contains("reboot: Restarting system");
@@ -226,7 +226,7 @@ impl<'a> Watch<'a> {
     }
 
     fn follow(&mut self, text: &str) {
-        let Some(now) = self.setting.kind.progress(text) else {
+        let Some(now) = self.setting.installer.progress(text) else {
             return;
         };
         if self.progress.as_ref() == Some(&now) {
@@ -247,7 +247,7 @@ impl<'a> Watch<'a> {
 
     fn track_prompt(&mut self, pending: String) {
         let ends_open = pending.ends_with([':', '?', '>']);
-        if !self.setting.kind.is_prompt(&pending) && !ends_open {
+        if !self.setting.installer.is_prompt(&pending) && !ends_open {
             self.prompt = None;
         } else if self
             .prompt
@@ -282,7 +282,7 @@ impl<'a> Watch<'a> {
             question,
         } = self.setting.limits;
         if let Some((text, since)) = &self.prompt {
-            let known = self.setting.kind.is_prompt(text);
+            let known = self.setting.installer.is_prompt(text);
             let stands = signs.ago(*since);
             let still = stands.min(signs.quiet());
             if (known && stands > PROMPT_STANDS) || still > question {

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::distro::AnswerKind;
 use crate::error::{Context as _, Result};
 use crate::hypervisor::Counters;
+use crate::installers::{INSTALLERS, kickstart::KICKSTART};
 use crate::ui::{Event, Reporter, Ui};
 
 /// Plays its events, one a call, and then is silent, as long as it may. Its clock is its own.
@@ -119,7 +119,7 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
     let ui = Ui::new(std::sync::Arc::clone(&seen)).stage("toy", "install");
     let mask = Mask::default();
     let setting = WatchConfig {
-        kind: Kind::reading(AnswerKind::ALL[kind]),
+        installer: INSTALLERS[kind],
         key: "c0ffee",
         ui: &ui,
         mask: &mask,
@@ -254,7 +254,7 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
     let began = Instant::now();
     let relayed = || script.now().duration_since(began).as_secs();
     let setting = WatchConfig {
-        kind: Kind::reading(AnswerKind::Kickstart),
+        installer: &KICKSTART,
         key: "c0ffee",
         ui: &ui,
         mask: &mask,

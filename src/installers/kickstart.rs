@@ -1,0 +1,287 @@
+//! Anaconda: Fedora, RHEL, Rocky, Alma. Its answers are commands, and sections from `%NAME` to `%end`:
+//! <https://pykickstart.readthedocs.io/en/latest/kickstart-docs.html>.
+
+use super::{
+    Delivery, Finding, Installer, PROOF, Progress, Unverified, carriage_return, first_word,
+    is_remote, percent,
+};
+
+/// The installer.
+pub const KICKSTART: Installer = Installer {
+    name: "kickstart",
+    end: ".ks",
+    program: "Anaconda",
+    shows: |line| ["%packages", "%post", "%pre", "%end"].contains(&first_word(line)),
+    judge,
+    delivery: Delivery::Initrd("ks.cfg"),
+    iso_boot: None,
+    // Neither its second stage nor, by default, its packages.
+    unverified: Some(Unverified {
+        tree_arg: "inst.repo=",
+        args: "inst.",
+        proxies: &["--proxy=", "inst.proxy="],
+        fetching,
+    }),
+    kernel_args: &["inst.ks=file:/ks.cfg", "inst.text"],
+    root: "/",
+    // As the file was, and as it would be written.
+    leaves: &[
+        "/root/*-ks.cfg",
+        "/root/ks-*.log",
+        "/root/install.log*",
+        "/var/log/anaconda",
+    ],
+    prompts: &[
+        "Please make a selection from the above",
+        "Please make your choice from above",
+        "Please respond 'yes' or 'no'",
+        "Press ENTER to continue",
+        "Press ENTER to quit",
+        "Use text mode",
+        "Password:",
+        "Password (confirm):",
+    ],
+    deadly: &[
+        "Pane is dead",
+        "The following problem occurred on line",
+        "Non interactive installation failed",
+        "An unknown error has occured",
+        "An unknown error has occurred",
+        "dracut-initqueue timeout - starting timeout scripts",
+        "Warning: anaconda: failed to fetch stage2",
+    ],
+    progress,
+    text: str::to_owned,
+};
+
+/// What Anaconda says at the beginning of a step.
+const STEPS: &[&str] = &[
+    "Starting installer",
+    "Starting automated install",
+    "Checking software",
+    "Checking storage",
+    "Setting up the installation",
+    "Configuring storage",
+    "Creating disklabel",
+    "Creating ",
+    "Running pre-installation",
+    "Starting package installation process",
+    "Downloading packages",
+    "Preparing transaction",
+    "Installing boot loader",
+    "Performing post-installation",
+    "Configuring ",
+    "Generating initramfs",
+    "Running post-installation",
+    "Storing configuration files",
+    "Installation complete",
+];
+
+/// `Installing bash.x86_64 (12/430)`, `Downloading 12 RPMs, 3 MiB / 9 MiB (33%) done`, and steps.
+fn progress(text: &str) -> Option<Progress> {
+    let text = text.trim();
+    let bracketed = text
+        .rsplit_once('(')
+        .and_then(|(_, rest)| Some(rest.split_once(')')?.0));
+    let share = bracketed.and_then(|inside| match inside.split_once('/') {
+        Some((done, total)) => percent(done.trim().parse().ok()?, total.trim().parse().ok()?),
+        None => inside.strip_suffix('%')?.parse().ok().filter(|n| *n <= 100),
+    });
+    let packages = [
+        ("Installing ", "installing packages"),
+        ("Upgrading ", "installing packages"),
+        ("Configuring ", "configuring packages"),
+        ("Verifying ", "verifying packages"),
+        ("Downloading ", "downloading packages"),
+    ];
+    let known = packages.iter().find(|(start, _)| text.starts_with(start));
+    if let (Some(percent), Some((_, step))) = (share, known) {
+        return Some(Progress {
+            step: (*step).to_owned(),
+            percent: Some(percent),
+        });
+    }
+    let step = STEPS.iter().any(|step| text.starts_with(step));
+    step.then(|| Progress {
+        step: text.trim_end_matches(['.', ' ']).to_owned(),
+        percent: None,
+    })
+}
+
+const SECTIONS: &[&str] = &[
+    "%packages",
+    "%pre",
+    "%pre-install",
+    "%post",
+    "%onerror",
+    "%traceback",
+    "%addon",
+    "%anaconda",
+    "%certificate",
+];
+
+/// What ends an installation without a key being pressed.
+const ENDS: &[&str] = &["poweroff", "shutdown", "reboot"];
+
+fn judge(text: &str) -> Vec<Finding> {
+    let mut found: Vec<Finding> = carriage_return(text).into_iter().collect();
+    let mut open: Option<(usize, &str)> = None;
+    let (mut ends, mut halts) = (false, None);
+    let (mut proven, mut elsewhere) = (false, None);
+    for (at, line) in text.lines().enumerate() {
+        let number = at + 1;
+        let words = line.trim();
+        let first = words.split_whitespace().next().unwrap_or_default();
+        let comment = words.starts_with('#');
+        if matches!(first, "%include" | "%ksappend") {
+            found.extend(included(number, words));
+        } else if SECTIONS.contains(&first) {
+            if let Some(before) = open.replace((number, words)) {
+                found.push(unclosed(before));
+            }
+        } else if first == "%end" {
+            open = None;
+        } else if words.contains(PROOF) && !comment {
+            let post = open.is_some_and(|(_, head)| is_post(head));
+            proven |= post;
+            elsewhere = elsewhere.or((!post).then_some(number));
+        } else if open.is_none() && !comment {
+            ends |= ENDS.contains(&first);
+            halts = halts.or((first == "halt").then_some(number));
+        }
+    }
+    found.extend(open.map(unclosed));
+    if !ends {
+        found.push(Finding::new(
+            halts.unwrap_or(0),
+            "the installation does not end by itself: Anaconda halts, or waits for a key",
+            "add the command `poweroff`",
+        ));
+    }
+    if !proven {
+        let place = "a `%post` section that runs in the new system";
+        let example = "`{{ imgforge_sentinel }}` as the end of `%post --erroronfail`";
+        found.push(Finding::no_proof(elsewhere.unwrap_or(0), place, example));
+    }
+    found
+}
+
+/// `%post` with the new system as its root.
+fn is_post(head: &str) -> bool {
+    let mut words = head.split_whitespace();
+    words.next() == Some("%post") && !words.any(|word| word == "--nochroot")
+}
+
+fn unclosed((line, head): (usize, &str)) -> Finding {
+    let name = head.split_whitespace().next().unwrap_or_default();
+    Finding::new(
+        line,
+        format!("the section `{name}` has no `%end`"),
+        "end it with a line `%end`",
+    )
+}
+
+/// A file that the installer has not got. What `%pre` writes has an absolute path.
+fn included(line: usize, words: &str) -> Option<Finding> {
+    let name = words.split_whitespace().nth(1).unwrap_or_default();
+    (!name.starts_with('/') && !is_remote(name)).then(|| {
+        Finding::new(
+            line,
+            format!("the installer finds no `{name}`: the answers are injected alone"),
+            "copy its lines into this file, give an address, or let `%pre` write it to /tmp",
+        )
+    })
+}
+
+/// Commands that fetch.
+const FETCH: [&str; 6] = [
+    "url",
+    "repo",
+    "liveimg",
+    "ostreesetup",
+    "%include",
+    "%ksappend",
+];
+
+/// The commands that fetch something, outside of sections.
+fn fetching(answers: &str) -> Vec<String> {
+    let (mut found, mut section) = (vec![], false);
+    for line in answers.replace("\\\n", " ").lines() {
+        let first = first_word(line);
+        let fetches = FETCH.contains(&first);
+        if fetches && (!section || first.starts_with('%')) {
+            found.push(line.to_owned());
+        } else if first == "%end" {
+            section = false;
+        } else if first.starts_with('%') {
+            section = true;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_counted_and_steps_are_named() {
+        let seen = |text| progress(text).map(|p| (p.step, p.percent));
+        let packages = |n| Some(("installing packages".to_owned(), Some(n)));
+        assert_eq!(seen("Installing bash.x86_64 (12/430)"), packages(2));
+        assert_eq!(seen("Installing zstd.x86_64 (430/430)"), packages(100));
+        assert_eq!(
+            seen("Downloading 12 RPMs, 3 MiB / 9 MiB (33%) done."),
+            Some(("downloading packages".to_owned(), Some(33)))
+        );
+        assert_eq!(
+            seen("Installing boot loader"),
+            Some(("Installing boot loader".to_owned(), None))
+        );
+        assert_eq!(seen("[   12.3] xfs filesystem (1/2)"), None);
+    }
+
+    fn lines(text: &str) -> Vec<usize> {
+        judge(text).into_iter().map(|f| f.line).collect()
+    }
+
+    const END: &str = "%post --erroronfail\nimgforge-proof\n%end\n";
+
+    #[test]
+    fn good_answers_are_good() {
+        let text = format!(
+            "text\nreboot --eject\n%pre\necho part / >/tmp/part\n%end\n%include /tmp/part\n\
+             %packages\n@core\n%end\n{END}"
+        );
+        assert_eq!(lines(&text), [0; 0]);
+    }
+
+    #[test]
+    fn what_anaconda_stops_at_is_named_with_its_line() {
+        for (text, line) in [
+            ("poweroff\r\n", 1),
+            ("poweroff\n%packages\n@core\n", 2),
+            ("poweroff\n%include common.ks\n", 2),
+            ("text\n", 0),
+            ("text\nhalt\n", 2),
+            ("text\n# poweroff\n", 0),
+            ("%pre\npoweroff\n%end\n", 0),
+        ] {
+            assert_eq!(lines(&format!("{text}{END}")), [line], "{text:?}");
+        }
+        assert_eq!(lines("poweroff\n%post\nimgforge-proof\n"), [2]);
+    }
+
+    #[test]
+    fn the_proof_comes_from_the_new_system() {
+        for (text, line) in [
+            ("%post\n%end\n", 0),
+            ("%post\n# imgforge-proof\n%end\n", 0),
+            ("%post --nochroot\nimgforge-proof\n%end\n", 3),
+            ("%pre\nimgforge-proof\n%end\n", 3),
+            ("%packages\nimgforge-proof\n%end\n", 3),
+        ] {
+            assert_eq!(lines(&format!("poweroff\n{text}")), [line], "{text:?}");
+        }
+    }
+}
