@@ -53,7 +53,7 @@
 //! * `fstab`: what a machine mounts
 //! * `mutex`: locks that a thread which panicked has left
 //! * `patience`: how tests wait
-//! * `share`: the part of a channel's machines that gets a revision first
+//! * `channels`: the rules of channels, each with everything about it
 //! * `time`: the wall clock
 //! * `xml`: documents by templates, in which no value becomes markup
 //! * `digest`: digests, and keys of stages
@@ -66,6 +66,7 @@
 
 pub mod access;
 pub mod address;
+pub mod channels;
 pub mod cli;
 pub mod console;
 pub mod digest;
@@ -96,7 +97,6 @@ pub mod repository;
 pub mod runner;
 pub mod sbom;
 pub mod scan;
-pub mod share;
 pub mod stage;
 pub mod steps;
 pub mod store;

@@ -145,6 +145,14 @@ fn text(report: &StatusReport) -> String {
         [false, false, false, false, true, true, false, false],
         rows,
     );
+    for image in &report.images {
+        for place in &image.places {
+            for note in &place.notes {
+                let (image, channel, arch) = (&image.image, &place.channel, &place.arch);
+                let _ = writeln!(text, "{image} in {channel} for {arch}: {note}");
+            }
+        }
+    }
     for image in report
         .images
         .iter()

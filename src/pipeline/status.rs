@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::channels::Placed;
 use crate::error::{Context as _, Kind, Result};
 use crate::git;
 use crate::pipeline::records::Record;
@@ -90,6 +91,9 @@ pub struct PlaceStatus {
     pub frozen: Option<String>,
     /// Whether it is what the recipe makes now.
     pub current: bool,
+    /// What the rules of the channel say of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl StatusReport {
@@ -207,15 +211,28 @@ fn one(
         let Some(image) = state.images.get(name) else {
             continue;
         };
+        let configured = session.config.repositories.get(repository);
+        let rules = |channel| configured.and_then(|place| place.channels.get(channel));
         for (channel, placement) in &image.channels {
-            places.extend(of_placement(
+            let mut found: Vec<PlaceStatus> = of_placement(
                 repository,
                 state,
                 image,
                 channel,
                 placement,
                 version.as_deref(),
-            ));
+            )
+            .collect();
+            for place in &mut found {
+                let rules = rules(channel).cloned().unwrap_or_default();
+                let notes = rules.notes(&Placed {
+                    revision: place.revision,
+                    since: place.since,
+                    canary: placement.canary.get(&place.arch).copied(),
+                });
+                place.notes = notes.iter().map(ToString::to_string).collect();
+            }
+            places.extend(found);
         }
     }
     places.retain(|place: &PlaceStatus| channel.is_none_or(|channel| place.channel == channel));
@@ -280,6 +297,7 @@ fn of_placement<'a>(
             virtual_size: revision.virtual_size,
             frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
             current: version == Some(&*revision.image_version),
+            notes: vec![],
         })
     })
 }

@@ -1,8 +1,8 @@
 //! Which entry of an index is meant.
 
+use crate::channels::Share;
 use crate::error::{Error, Result};
 use crate::index::{self, IndexEntry, Section, normalize_arch};
-use crate::share::Share;
 use crate::text::nearest;
 
 /// What an entry must fit.

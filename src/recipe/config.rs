@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 use crate::address::Address;
+use crate::channels::ChannelRules;
 use crate::gpg::Signers;
 use crate::host::accel::Setting;
-use crate::share::Share;
 use crate::units::{Size, Span};
 use crate::yaml::de;
 use crate::yaml::include::Reader;
@@ -137,15 +137,6 @@ impl RepositoryPlace {
             },
         }
     }
-}
-
-/// What is special about a channel.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ChannelRules {
-    /// The share of machines that gets a new revision first, until `channel complete`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub canary: Option<Share>,
 }
 
 /// A program that is told of changes.

@@ -68,11 +68,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::address;
+use crate::channels::ChannelRules;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{self, Keyring, Signer, Signers};
 use crate::http::Url;
 use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
-use crate::recipe::config::ChannelRules;
 use crate::ui::Ui;
 use crate::units::Span;
 use identity::Identity;

@@ -171,6 +171,7 @@ impl Replica {
             serial: 0,
             fingerprint: &self.main,
             changes: OnceCell::new(),
+            rules: &BTreeMap::new(),
         };
         for view in VIEWS {
             for file in view(&change)? {

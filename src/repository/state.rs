@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::share::Share;
+use crate::channels::Canary;
 
 /// Version of the records' format.
 pub(super) const VERSION: u32 = 1;
@@ -132,16 +132,6 @@ pub struct Placement {
     /// The revision that a share of the machines gets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub canary: BTreeMap<String, Canary>,
-}
-
-/// A revision that a share of the machines gets first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Canary {
-    /// The revision.
-    pub revision: u64,
-    /// How many machines get it.
-    pub share: Share,
 }
 
 /// One change of what a channel has.

@@ -8,10 +8,11 @@ use super::fresh::{Age, await_clock, refuse_elsewhere, refuse_gone, refuse_old};
 use super::identity::Identity;
 use super::listing::{canary_id, entry};
 use super::rotate::{Keys, Second};
-use super::state::{Action, Canary, Channel, ChannelEvent, Image, Stamp, State};
+use super::state::{Action, Channel, ChannelEvent, Image, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
 use super::vouched::VerifiedState;
 use super::{LockGuard, Repository, broken_index, files, journal, set};
+use crate::channels::Canary;
 use crate::error::{Error, Result};
 use crate::gpg::Signer;
 use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
@@ -170,33 +171,28 @@ impl<'a> Transaction<'a> {
 
     /// Gives a channel a revision, or makes it the canary there.
     pub(super) fn place(&mut self, place: &RevisionSlot<'_>) -> Result<()> {
-        let rules = self.repository.channels.get(place.channel);
-        let share = rules.and_then(|rules| rules.canary);
+        let share = self.admit(place)?;
         let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
         let stamp = self.stamp.clone();
         let _ = self.channel(&channel);
         let image = self.image(place.name);
         let replaced = image.current(&channel, &arch);
-        let bytes = |number: Option<u64>| image.revisions.get(&number?).map(|one| &one.sha512);
-        // What everybody has is no canary; given again, it ends one.
-        let same = bytes(replaced) == bytes(place.revision);
         let placement = image.channels.entry(channel.clone()).or_default();
         if let Some(revision) = place.revision.and_then(|n| image.revisions.get_mut(&n)) {
             revision.pending = false;
         }
         let mut action = place.action;
-        let share = share.filter(|_| matches!(action, Action::Publish | Action::Promote));
-        match (place.revision, share, replaced) {
-            (Some(revision), Some(share), Some(_)) if !same => {
+        match (place.revision, share) {
+            (Some(revision), Some(share)) => {
                 let canary = Canary { revision, share };
                 placement.canary.insert(arch.clone(), canary);
                 action = Action::Canary;
             }
-            (Some(revision), ..) => {
+            (Some(revision), None) => {
                 placement.canary.remove(&arch);
                 placement.current.insert(arch.clone(), revision);
             }
-            (None, ..) => {
+            (None, _) => {
                 placement.canary.remove(&arch);
                 placement.current.remove(&arch);
             }
@@ -337,6 +333,7 @@ impl<'a> Transaction<'a> {
             serial,
             fingerprint: &self.fingerprint,
             changes: OnceCell::new(),
+            rules: &self.repository.channels,
         };
         let files: Result<Vec<_>> = VIEWS.iter().map(|view| view(&change)).collect();
         Ok(files?.concat())

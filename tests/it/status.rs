@@ -73,6 +73,26 @@ fn status_says_what_drifted_and_its_exit_code_says_whether() {
 }
 
 #[test]
+fn status_says_what_is_on_trial() {
+    let world = world();
+    world.configure("repositories: {main: {path: repo, channels: {nightly: {canary: 10%}}}}\n");
+    let settings = Settings {
+        channels: [("nightly".to_owned(), canary("10%"))].into(),
+        ..world.settings(&world.path("repo"))
+    };
+    let repository = Repository::open(settings).unwrap();
+    published(&world, &repository, "nightly", "one");
+    let json = world.ok(&["status", "--json"]).json();
+    assert_eq!(json["images"][0]["places"][0].get("notes"), None);
+    published(&world, &repository, "nightly", "two");
+    let trial = "trial: 10 % of the machines get revision 2";
+    let line = format!("web-node in nightly for x86_64: {trial}\n");
+    world.ok(&["status"]).prints(&[&line]);
+    let json = world.ok(&["status", "--json"]).json();
+    assert_eq!(json["images"][0]["places"][0]["notes"], json!([trial]));
+}
+
+#[test]
 fn metrics_are_what_prometheus_reads_and_count_builds() {
     let world = world();
     let repository = world.repository();

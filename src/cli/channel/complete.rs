@@ -3,8 +3,8 @@
 use super::super::App;
 use super::super::place::{self, Which};
 use super::tell;
+use crate::channels::Share;
 use crate::error::Result;
-use crate::share::Share;
 
 /// The arguments of `imgforge channel complete`.
 #[derive(Debug, clap::Args)]

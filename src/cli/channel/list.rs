@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::super::place::Which;
 use super::super::{App, out};
+use crate::channels::Canary;
 use crate::error::Result;
-use crate::repository::state::{Canary, Channel, Image};
+use crate::repository::state::{Channel, Image};
 use crate::repository::{Stamp, State};
 use crate::ui::summary::table;
 use crate::units::Size;

@@ -1,11 +1,11 @@
 //! The canary for everybody, or for a larger share.
 
 use super::place;
+use crate::channels::Share;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::state::{Action, ChannelEvent, Stamp};
 use crate::repository::transaction::Transaction;
-use crate::share::Share;
 use crate::ui::Ui;
 
 impl Repository {

@@ -12,6 +12,7 @@ use super::hooks::Happened;
 use super::state::{Action, ChannelEvent, Revision, Stamp, State};
 use super::transaction::{RevisionSlot, Transaction};
 use super::{LockGuard, Repository, below};
+use crate::channels::{Arrival, Share};
 use crate::error::{Error, Result};
 use crate::ui::Ui;
 
@@ -142,6 +143,30 @@ impl Transaction<'_> {
         };
         self.place(&place)?;
         Ok(bound)
+    }
+
+    /// What the rules of a channel make of a revision that it gets: the share of the machines that
+    /// gets it first, if that is not everybody.
+    ///
+    /// # Errors
+    /// When a rule keeps it out.
+    pub(super) fn admit(&self, place: &RevisionSlot<'_>) -> Result<Option<Share>> {
+        let rules = self.repository.channels.get(place.channel);
+        let new = matches!(place.action, Action::Publish | Action::Promote);
+        let (Some(rules), Some(revision), true) = (rules, place.revision, new) else {
+            return Ok(None);
+        };
+        let image = self.state.images.get(place.name);
+        let replaces = image.and_then(|image| image.current(place.channel, place.arch));
+        let bytes = |number: u64| image?.revisions.get(&number).map(|one| &one.sha512);
+        rules.admit(&Arrival {
+            name: place.name,
+            channel: place.channel,
+            arch: place.arch,
+            revision,
+            replaces,
+            same: replaces.and_then(bytes) == bytes(revision),
+        })
     }
 
     /// The architectures of which a channel has an image.

@@ -11,7 +11,7 @@ mod latest;
 pub(crate) mod offer;
 pub mod packages;
 mod page;
-pub(in crate::repository) mod revisions;
+pub(crate) mod revisions;
 pub(in crate::repository) mod streams;
 
 use std::cell::OnceCell;
@@ -21,6 +21,7 @@ use jiff::Timestamp;
 
 use super::state::Image;
 use super::vouched::VerifiedState;
+use crate::channels::ChannelRules;
 use crate::error::Result;
 use crate::gpg::Sign;
 
@@ -60,6 +61,8 @@ pub struct Change<'a> {
     pub fingerprint: &'a str,
     /// What is new in the revisions of the images to render, which is read once.
     pub changes: OnceCell<BTreeMap<&'a str, packages::Changes>>,
+    /// The rules of channels; a copy knows none.
+    pub rules: &'a BTreeMap<String, ChannelRules>,
 }
 
 impl<'a> Change<'a> {

@@ -8,11 +8,11 @@ use super::words::{call, unit};
 use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::address::{Address, Mirror};
+use crate::channels::Share;
 use crate::digest::Sha256;
 use crate::index::Reference;
 use crate::installers::AnswerFile;
 use crate::machine::Network;
-use crate::share::Share;
 use crate::text::nearest;
 use crate::units::{Size, Span};
 

@@ -1,8 +1,8 @@
 //! Channels of one repository.
 
+use imgforge::channels::Share;
 use imgforge::repository::State;
 use imgforge::repository::state::ChannelEvent;
-use imgforge::share::Share;
 
 use super::world::*;
 

@@ -5,13 +5,13 @@ pub(crate) use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 pub(crate) use std::path::{Path, PathBuf};
 pub(crate) use std::sync::{Arc, Mutex};
 
+pub(crate) use imgforge::channels::{CanaryRule, ChannelRules};
 pub(crate) use imgforge::digest::file_sha512;
 pub(crate) use imgforge::error::{Error, Kind, Result};
 pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detached};
 pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::pack::Profile;
 pub(crate) use imgforge::pack::{Options, compress};
-pub(crate) use imgforge::recipe::config::ChannelRules;
 pub(crate) use imgforge::repository::gate::{CloneReport, CommandReport, GateReport};
 pub(crate) use imgforge::repository::manifest::Origin;
 pub(crate) use imgforge::repository::{
@@ -146,7 +146,7 @@ pub(crate) fn address(path: &Path) -> String {
 /// A channel in which this share of the machines gets new revisions first.
 pub(crate) fn canary(share: &str) -> ChannelRules {
     ChannelRules {
-        canary: Some(share.parse().unwrap()),
+        canary: Some(CanaryRule(share.parse().unwrap())),
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::Change;
 use super::super::offer::{self, Offer, word};
 use super::super::packages::{self, Changed};
 use super::{When, commands};
+use crate::channels::Placed;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::Diff;
 use crate::units::Size;
@@ -30,7 +31,7 @@ pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
     json!({
         "name": image.name,
         "title": image.published().next_back().map_or("", |(_, revision)| &revision.title),
-        "places": places(state, image),
+        "places": places(change, image),
         "commands": offer.as_ref().map(|offer| commands::of(state, offer, change.fingerprint)),
         "commands_channel": offer.as_ref().map(|offer| offer.channel),
         "revisions": shown.iter().map(|(number, one)| revision(image, **number, one, of(number))).collect::<Vec<_>>(),
@@ -47,7 +48,8 @@ fn first_offer<'a>(state: &'a State, image: &'a Image) -> Option<Offer<'a>> {
         .find_map(of)
 }
 
-fn places(state: &State, image: &Image) -> Vec<Value> {
+fn places(change: &Change<'_>, image: &Image) -> Vec<Value> {
+    let state = change.state;
     let mut places = Vec::new();
     for (channel, placement) in &image.channels {
         let frozen = state
@@ -67,7 +69,12 @@ fn places(state: &State, image: &Image) -> Vec<Value> {
                 .map(|moved| moved.stamp.when)
                 .or(created)
                 .unwrap_or_default();
-            let canary = placement.canary.get(arch);
+            let placed = Placed {
+                revision: *number,
+                since: u64::try_from(since.as_second()).unwrap_or_default(),
+                canary: placement.canary.get(arch).copied(),
+            };
+            let rules = change.rules.get(channel).cloned().unwrap_or_default();
             places.push(json!({
                 "channel": channel,
                 "frozen": frozen,
@@ -76,10 +83,7 @@ fn places(state: &State, image: &Image) -> Vec<Value> {
                 "since": When::of(since),
                 "action": moved.map(|moved| moved.action.to_string()),
                 "why": moved.and_then(|moved| moved.stamp.why.clone()),
-                "canary": canary.map(|canary| json!({
-                    "revision": canary.revision,
-                    "share": format!("{} %", canary.share.percent()),
-                })),
+                "notes": rules.notes(&placed),
             }));
         }
     }
