@@ -1,9 +1,6 @@
 //! Revisions that an index does not list any more: the signed record of all of a name.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha512};
 
 use super::choose::Requirement;
@@ -13,43 +10,7 @@ use super::{Image, LARGEST_INDEX, Options, Reference, Session};
 use crate::error::{Error, Result};
 use crate::http::Url;
 use crate::index;
-
-/// What `images/NAME/revisions.sjson` says of one revision.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Recorded {
-    arch: String,
-    file: String,
-    sha512: String,
-    size: u64,
-    virtual_size: u64,
-    #[serde(default)]
-    image_version: Option<String>,
-    #[serde(default)]
-    format: Option<String>,
-    #[serde(default)]
-    yanked: Option<String>,
-    #[serde(default)]
-    removed: bool,
-    #[serde(default)]
-    companions: BTreeMap<String, Companion>,
-}
-
-/// A file beside the blob.
-#[derive(Debug, Deserialize)]
-struct Companion {
-    path: String,
-    sha512: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Record {
-    name: String,
-    revisions: BTreeMap<String, Recorded>,
-    #[serde(default)]
-    valid_until: Option<Timestamp>,
-}
+use crate::repository::views::revisions::RevisionList;
 
 /// Reads the file beside the blob of `image` whose name ends in `suffix`, verified; none where the
 /// signed record has none.
@@ -69,7 +30,7 @@ pub fn beside(
     let Some((url, mut record)) = read(&place, &mut trust, name)? else {
         return Ok(None);
     };
-    let Some(found) = record.revisions.remove(&image.revision.to_string()) else {
+    let Some(found) = record.revisions.remove(&image.revision) else {
         return Ok(None);
     };
     if found.sha512 != image.sha512 {
@@ -105,7 +66,7 @@ fn read(
     place: &RemoteRepository,
     trust: &mut Trust<'_>,
     name: &str,
-) -> Result<Option<(Url, Record)>> {
+) -> Result<Option<(Url, RevisionList)>> {
     let at = |file: &str| place.base.join(&format!("images/{name}/{file}.sjson"));
     let mut url = at("revisions")?;
     let mut verified = None;
@@ -123,15 +84,15 @@ fn read(
     let Some(verified) = verified else {
         return Ok(None);
     };
-    let record: Record = serde_json::from_str(&verified.text)
-        .map_err(|cause| Error::gate(format!("{url} cannot be understood")).cause(cause))?;
+    let record = RevisionList::parse(&verified.text)
+        .map_err(|error| error.within(format!("{url} cannot be understood")))?;
     if record.name != name {
         return Err(
             Error::gate(format!("{url} is the record of `{}`", record.name))
                 .hint("tell the repository's owner"),
         );
     }
-    match record.valid_until.filter(|end| *end <= Timestamp::now()) {
+    match record.valid_until().filter(|end| *end <= Timestamp::now()) {
         Some(end) if !trust.allows_older() => Err(place::expired(&url.to_string(), end)),
         _ => {
             trust.saw(&verified, &url)?;
@@ -154,8 +115,8 @@ pub(super) fn at_revision(
             .cause("the index has another one, and the repository keeps no record of earlier ones")
             .hint("leave @REV out to take the current one"));
     };
-    let numbers: Vec<String> = record.revisions.keys().cloned().collect();
-    let Some(found) = record.revisions.remove(&revision.to_string()) else {
+    let numbers: Vec<String> = record.revisions.keys().map(u64::to_string).collect();
+    let Some(found) = record.revisions.remove(&revision) else {
         return Err(nowhere().hint(format!("it has {}", numbers.join(", "))));
     };
     if let Some(why) = &found.yanked {

@@ -3,11 +3,11 @@
 //! offer nothing that was yanked.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::rotate::second_path;
 use super::state::State;
 use super::verify::{Signed, SignedClaims};
+use super::views::revisions::RevisionList;
 use super::{below, check_name, set};
 use crate::error::{Error, Result};
 use crate::gpg::{Keyring, Verified, verify_all};
@@ -147,19 +147,15 @@ fn said_of_index(text: &str) -> Said {
 }
 
 fn said_of_list(text: &str) -> Result<Said> {
-    let list: Value = serde_json::from_str(text)
-        .map_err(|cause| Error::gate("it is not a list of revisions").cause(cause))?;
-    let word = |key: &str| list[key].as_str().map(str::to_owned);
-    let revisions = list["revisions"].as_object().into_iter().flatten();
-    let offered = revisions.filter(|(_, one)| one["yanked"].is_null());
-    let offer = |(number, one): (&String, &Value)| {
-        Some((number.parse().ok()?, one["sha512"].as_str()?.to_owned()))
-    };
+    let list = RevisionList::parse(text)?;
+    let valid_until = list.valid_until();
+    let revisions = list.revisions.into_iter();
+    let offered = revisions.filter(|(_, one)| one.yanked.is_none());
     Ok(Said {
-        about: (word("name"), false),
-        repository: word("repository"),
-        valid_until: word("valid-until").and_then(|end| end.parse().ok()),
-        offers: offered.filter_map(offer).collect(),
+        about: (Some(list.name), false),
+        repository: list.repository,
+        valid_until,
+        offers: offered.map(|(number, one)| (number, one.sha512)).collect(),
     })
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::KEY_FILE;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +12,7 @@ use crate::index::Claims;
 use crate::repository::fresh::{Age, refuse_old};
 use crate::repository::seen::RememberedRepository;
 use crate::repository::state::Image;
-use crate::repository::views::revisions;
+use crate::repository::views::revisions::{self, RevisionList};
 use crate::repository::{State, below, check_name, set};
 
 /// The index of a channel, or the list of an image's revisions.
@@ -217,26 +216,24 @@ pub(super) fn read_lists(
     let texts: Vec<&[u8]> = texts.collect();
     let verified = verify_all(&texts, keyring)?;
     let judge = |name: &str, image: Option<&Image>, verified: Verified, bytes: Vec<u8>| {
-        let list: Value = serde_json::from_str(&verified.text)
-            .map_err(|cause| Error::gate("it is not JSON").cause(cause))?;
+        let list = RevisionList::parse(&verified.text)?;
         let image = image.ok_or_else(|| {
             Error::gate(format!(
                 "it is there, and .imgforge/names/{name}.json is not"
             ))
         })?;
-        if list["repository"].as_str().is_some_and(|id| id != state.id) {
+        if list.repository.as_ref().is_some_and(|id| *id != state.id) {
             return Err(Error::gate("it is the list of another repository"));
         }
-        if !revisions::agrees(&state.id, image, &list) {
+        if !list.agrees(&state.id, image) {
             return Err(Error::gate(format!(
                 "the record of `{name}` says something else"
             )));
         }
-        let until = list["valid-until"].as_str();
         Ok(SignedClaims {
-            valid_until: until.map(|until| until.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
+            valid_until: list.valid_until(),
             when: verified.when,
-            repository: list["repository"].as_str().map(str::to_owned),
+            repository: list.repository,
             text: verified.text,
             bytes,
         })
