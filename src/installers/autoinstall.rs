@@ -27,6 +27,7 @@ pub const AUTOINSTALL: Installer = Installer {
     },
     // Of live media, of which virt-install does not know it.
     iso_boot: Some(("casper/vmlinuz", "casper/initrd")),
+    tree_arg: None,
     unverified: None,
     kernel_args: &["autoinstall"],
     root: "/target",

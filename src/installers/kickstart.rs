@@ -15,9 +15,9 @@ pub const KICKSTART: Installer = Installer {
     judge,
     delivery: Delivery::Initrd("ks.cfg"),
     iso_boot: None,
+    tree_arg: Some("inst.repo="),
     // Neither its second stage nor, by default, its packages.
     unverified: Some(Unverified {
-        tree_arg: "inst.repo=",
         args: "inst.",
         proxies: &["--proxy=", "inst.proxy="],
         fetching,

@@ -31,6 +31,9 @@ pub struct Installer {
     pub delivery: Delivery,
     /// Where its ISO images have kernel and initrd, if virt-install does not know.
     pub iso_boot: Option<(&'static str, &'static str)>,
+    /// The argument of its kernel that says where the rest of an install tree is, up to the address,
+    /// if it has to be told.
+    pub tree_arg: Option<&'static str>,
     /// How it fetches what it runs from the install tree, if it verifies none of it over plain http.
     pub unverified: Option<Unverified>,
     /// Arguments of its kernel; the recipe's own follow.
@@ -67,8 +70,6 @@ pub enum Delivery {
 /// How an installer that verifies nothing fetches what it runs.
 #[derive(Debug)]
 pub struct Unverified {
-    /// The argument of its kernel that says where the rest of a tree is, up to the address.
-    pub tree_arg: &'static str,
     /// How those arguments of its kernel begin that may fetch something.
     pub args: &'static str,
     /// How words begin that name a proxy, from which nothing is fetched.

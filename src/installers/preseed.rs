@@ -15,6 +15,7 @@ pub const PRESEED: Installer = Installer {
     judge,
     delivery: Delivery::Initrd("preseed.cfg"),
     iso_boot: None,
+    tree_arg: None,
     unverified: None,
     kernel_args: &[
         "auto=true",

@@ -45,12 +45,12 @@ pub struct Medium {
 
 impl Medium {
     /// What the kernel command line says about it: where the rest of a tree is, as the guest reaches
-    /// it, to an installer that asks.
+    /// it, to an installer that has to be told.
     pub fn kernel_args(&self, installer: &Installer, relay: &Relay) -> Option<String> {
-        let asks = installer.unverified.as_ref()?;
+        let arg = installer.tree_arg?;
         let tree = relay.vars().get("imgforge_tree")?;
         let told = self.from_tree && !tree.is_empty();
-        told.then(|| format!("{}{tree}", asks.tree_arg))
+        told.then(|| format!("{arg}{tree}"))
     }
 }
 
