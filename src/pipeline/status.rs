@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::channels::Placed;
+use crate::channels::{ChannelRules, Placed};
 use crate::error::{Context as _, Kind, Result};
 use crate::git;
 use crate::pipeline::records::Record;
@@ -212,27 +212,17 @@ fn one(
             continue;
         };
         let configured = session.config.repositories.get(repository);
-        let rules = |channel| configured.and_then(|place| place.channels.get(channel));
         for (channel, placement) in &image.channels {
-            let mut found: Vec<PlaceStatus> = of_placement(
+            let rules = configured.and_then(|place| place.channels.get(channel));
+            places.extend(of_placement(
                 repository,
                 state,
                 image,
                 channel,
                 placement,
+                rules.cloned().unwrap_or_default(),
                 version.as_deref(),
-            )
-            .collect();
-            for place in &mut found {
-                let rules = rules(channel).cloned().unwrap_or_default();
-                let notes = rules.notes(&Placed {
-                    revision: place.revision,
-                    since: place.since,
-                    canary: placement.canary.get(&place.arch).copied(),
-                });
-                place.notes = notes.iter().map(ToString::to_string).collect();
-            }
-            places.extend(found);
+            ));
         }
     }
     places.retain(|place: &PlaceStatus| channel.is_none_or(|channel| place.channel == channel));
@@ -270,6 +260,7 @@ fn of_placement<'a>(
     image: &'a Image,
     channel: &'a str,
     placement: &'a Placement,
+    rules: ChannelRules,
     version: Option<&'a str>,
 ) -> impl Iterator<Item = PlaceStatus> + 'a {
     let frozen = state
@@ -284,20 +275,26 @@ fn of_placement<'a>(
             .filter(|moved| moved.arch == *arch && moved.revision == Some(*number))
             .last();
         let commit = revision.created.commit.clone();
+        let since = seconds(moved.map_or(&revision.created, |moved| &moved.stamp));
+        let notes = rules.notes(&Placed {
+            revision: *number,
+            since,
+            canary: placement.canary.get(arch).copied(),
+        });
         Some(PlaceStatus {
             repository: repository.to_owned(),
             channel: channel.to_owned(),
             arch: arch.clone(),
             revision: *number,
             version: revision.image_version.clone(),
-            since: seconds(moved.map_or(&revision.created, |moved| &moved.stamp)),
+            since,
             created: seconds(&revision.created),
             commit,
             size: revision.size,
             virtual_size: revision.virtual_size,
             frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
             current: version == Some(&*revision.image_version),
-            notes: vec![],
+            notes: notes.iter().map(ToString::to_string).collect(),
         })
     })
 }
