@@ -18,7 +18,8 @@ declare -A packages=(
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
-    libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs"
+    libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static
+    u-boot-qemu opensbi grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network
@@ -109,6 +110,9 @@ install() {
   fi
   apt -y --no-install-recommends install "$@" $extra
 }
+
+# The package with QEMU for riscv64: one of its own only in newer suites.
+riscv() { if apt-cache show qemu-system-riscv >/dev/null 2>&1; then echo qemu-system-riscv; else echo qemu-system-misc; fi; }
 
 kernel() {
   local newest
@@ -206,7 +210,7 @@ foreign_guests() {
     mkdir -p "$dir/$name.new/all" "$dir/$name.new/lib"
     if ! mmdebstrap --variant=extract --format=tar --skip=check/qemu --architectures="$debian" \
       --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' \
-      --include="$kernel,busybox-static" trixie - 2>"$log" |
+      --setup-hook='sed -i "2,\$d" "$1/etc/apt/sources.list"' --include="$kernel,busybox-static" trixie - 2>"$log" |
       tar -x -C "$dir/$name.new/all" --no-same-owner --exclude='./dev/*'; then
       cat "$log" >&2
       die "a kernel for $name cannot be fetched"
@@ -223,6 +227,7 @@ foreign_guests() {
     mv "$dir/$name.new" "$dir/$name"
   done <<END
 aarch64 arm64 linux-image-cloud-arm64
+riscv64 riscv64 linux-image-riscv64
 END
 }
 
@@ -259,6 +264,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 
+case $groups in *test*) wanted="$wanted $(riscv)" ;; esac
 lack=$(missing $wanted)
 if [ -n "$lack" ]; then
   update_lists

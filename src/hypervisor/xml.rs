@@ -71,7 +71,7 @@ pub fn render(spec: &Spec, place: &GuestPlace) -> String {
     };
     let values = json!({
         "kind": spec.accel.libvirt_type(),
-        "cpu": spec.accel.libvirt_cpu(),
+        "cpu": if spec.arch.names_cpu() { spec.accel.libvirt_cpu() } else { &[] },
         "arch": spec.arch.as_str(),
         "machine": spec.arch.machine(),
         "features": spec.arch.features(),

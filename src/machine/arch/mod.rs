@@ -3,6 +3,7 @@
 //! One more is its file and a line of [`architectures`].
 
 mod aarch64;
+mod riscv64;
 mod x86_64;
 
 use schemars::JsonSchema;
@@ -118,6 +119,8 @@ architectures! {
     X86_64 = x86_64;
     /// 64-bit ARM, `arm64` in Debian's words; its machines have UEFI only.
     Aarch64 = aarch64;
+    /// 64-bit RISC-V; its machines have UEFI only, which Debian 12 has as U-Boot.
+    Riscv64 = riscv64;
 }
 
 impl Arch {
@@ -230,6 +233,11 @@ impl Arch {
         self.facts().translated_cpu
     }
 
+    /// Whether libvirt is told the processor: of some architectures older ones know none.
+    pub const fn names_cpu(self) -> bool {
+        matches!(self.translated_cpu().as_bytes(), b"max")
+    }
+
     /// The kernel's name of the serial console, such as `ttyS0`.
     pub const fn serial(self) -> &'static str {
         self.facts().serial
@@ -319,6 +327,7 @@ impl Arch {
 const NAMES: &[(&str, &str, &[&str])] = &[
     ("x86_64", "amd64", &["amd64"]),
     ("aarch64", "arm64", &[]),
+    ("riscv64", "riscv64", &[]),
     ("i386", "i386", &["i486", "i586", "i686"]),
     ("ppc", "powerpc", &["powerpc"]),
     ("ppc64", "ppc64", &["powerpc64"]),

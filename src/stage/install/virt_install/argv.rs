@@ -41,17 +41,18 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--name", &place.name);
     argv.pair("--uuid", place.uuid.to_string());
     argv.pair("--osinfo", format!("name={}", word(request.os)));
-    let cpu = spec.accel.libvirt_cpu().iter();
-    let cpu: Vec<String> = cpu.map(|(name, value)| format!("{name}={value}")).collect();
     argv.pair("--virt-type", spec.accel.libvirt_type());
     argv.pair("--arch", spec.arch.as_str());
     argv.pair("--machine", spec.arch.machine());
-    // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
-    let cores = format!(
-        "topology.sockets=1,topology.cores={},topology.threads=1",
-        spec.cpus
-    );
-    argv.pair("--cpu", format!("{},{cores}", cpu.join(",")));
+    if spec.arch.names_cpu() {
+        let cpu = spec.accel.libvirt_cpu().iter();
+        let mut cpu: Vec<String> = cpu.map(|(name, value)| format!("{name}={value}")).collect();
+        // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
+        cpu.push("topology.sockets=1".into());
+        cpu.push(format!("topology.cores={}", spec.cpus));
+        cpu.push("topology.threads=1".into());
+        argv.pair("--cpu", cpu.join(","));
+    }
     argv.pair("--vcpus", spec.cpus.to_string());
     argv.pair("--memory", (spec.memory.as_bytes() >> 20).to_string());
     for disk in &spec.disks {
