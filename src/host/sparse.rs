@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
 use super::{interrupt, space};
@@ -84,7 +84,7 @@ pub fn fill(path: &Path, mut from: impl Read, most: u64) -> Result<Option<u64>> 
 /// # Errors
 /// As [`write`]; when `from` cannot be read or becomes shorter, or imgforge is interrupted.
 pub fn copy(from: &File, to: &File, path: &Path) -> Result<()> {
-    if ioctl_ficlone(to, from).is_ok() {
+    if share(from, to) {
         return Ok(());
     }
     let doing = || format!("writing {}", path.display());
@@ -100,6 +100,29 @@ pub fn copy(from: &File, to: &File, path: &Path) -> Result<()> {
             write(to, path, at, some)?;
             at += some.len() as u64;
         }
+    }
+    Ok(())
+}
+
+/// Makes an empty file share the blocks of another one; whether the file system can.
+pub fn share(from: &File, to: &File) -> bool {
+    ioctl_ficlone(to, from).is_ok()
+}
+
+/// Makes `len` bytes of a file, which messages call `path`, a hole, or zeros where it has no holes.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn punch(file: &File, path: &Path, start: u64, len: u64) -> Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if fallocate(file, flags, start, len).is_ok() {
+        return Ok(());
+    }
+    let zeros = [0; PAGE];
+    for at in (0..len).step_by(PAGE) {
+        let some = &zeros[..PAGE.min((len - at) as usize)];
+        let written = file.write_all_at(some, start + at);
+        written.doing(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }

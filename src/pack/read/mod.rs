@@ -14,4 +14,4 @@ mod unpacker;
 pub use file::unpack;
 pub use layout::{FOOTER_SIZE, Layout, Place};
 pub use streams::streams;
-pub use unpacker::{ReadOptions, Unpacked, Unpacker};
+pub use unpacker::{BlockDigests, ReadOptions, Seed, Unpacked, Unpacker};

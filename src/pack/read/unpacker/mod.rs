@@ -1,5 +1,8 @@
 //! Takes blocks in any order, decodes them in parallel, and writes a sparse disk.
+//!
+//! Blocks that a [`Seed`] has are taken from there instead, if they are what they would decode to.
 
+mod seed;
 mod work;
 
 use std::collections::{HashSet, VecDeque};
@@ -17,6 +20,8 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::interrupt;
 use crate::pack::plan::available_memory;
 use crate::units::Size;
+use seed::Sown;
+pub use seed::{BlockDigests, Seed};
 
 /// How to unpack.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +49,12 @@ pub struct Unpacked {
     pub allocated: Size,
     /// SHA-512 of the disk, in hex, if it was asked for.
     pub sha512: Option<String>,
+    /// With a seed: the digests of each block.
+    pub blocks: Vec<BlockDigests>,
+    /// Bytes of the disk that the seed had.
+    pub copied: u64,
+    /// Bytes of the disk that it should have had, but they are others there.
+    pub changed: u64,
 }
 
 /// Where a block's bytes come from.
@@ -68,6 +79,7 @@ struct Shared {
     /// What waiting blocks may take, and each decoder.
     queue_limit: u64,
     decoder_limit: u64,
+    seed: Option<Sown>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -89,7 +101,12 @@ struct State {
     done: u64,
     leading: usize,
     told: Option<Sender<u64>>,
-    zeros: HashSet<[u8; 32]>,
+    /// Blocks that are only zeros: as they are stored, and how many bytes they have.
+    zeros: HashSet<(blake3::Hash, u64)>,
+    /// What is known of each block, with a seed.
+    digests: Vec<Option<BlockDigests>>,
+    copied: u64,
+    changed: u64,
     error: Option<Error>,
     closed: bool,
 }
@@ -101,6 +118,31 @@ impl Unpacker {
     /// # Errors
     /// When the disk is larger than what is allowed, or the file cannot be made as large.
     pub fn start(layout: Layout, file: File, path: &Path, options: &ReadOptions) -> Result<Self> {
+        Self::begin(layout, file, path, options, None)
+    }
+
+    /// As [`Unpacker::start`], where the file is empty and a seed may have some of its blocks.
+    ///
+    /// # Errors
+    /// As [`Unpacker::start`].
+    pub fn sown(
+        layout: Layout,
+        file: File,
+        path: &Path,
+        options: &ReadOptions,
+        seed: Arc<Seed>,
+    ) -> Result<Self> {
+        let sown = seed.sow(&file);
+        Self::begin(layout, file, path, options, Some(sown))
+    }
+
+    fn begin(
+        layout: Layout,
+        file: File,
+        path: &Path,
+        options: &ReadOptions,
+        seed: Option<Sown>,
+    ) -> Result<Self> {
         let largest = options.largest.unwrap_or(LARGEST);
         if layout.size() > largest.as_bytes() {
             let claimed = Size::bytes(layout.size()).human();
@@ -122,10 +164,12 @@ impl Unpacker {
             decoder_limit: memory / 4 * 3 / threads as u64,
             state: Mutex::new(State {
                 finished: vec![false; layout.blocks().len()],
+                digests: vec![None; layout.blocks().len()],
                 told: options.plain.then(|| sender.clone()),
                 ..State::default()
             }),
             changed: Condvar::new(),
+            seed,
             file,
             path: path.to_owned(),
             layout,
@@ -243,6 +287,9 @@ impl Unpacker {
             return Err(Error::internal("a block was never handed in"));
         }
         state.told = None;
+        let (copied, changed) = (state.copied, state.changed);
+        let blocks = std::mem::take(&mut state.digests).into_iter().flatten();
+        let blocks = blocks.collect();
         drop(state);
         let sha512 = match self.digest.take() {
             Some((sender, thread)) => {
@@ -260,6 +307,9 @@ impl Unpacker {
             size: Size::bytes(self.shared.layout.size()),
             allocated: Size::bytes(allocated),
             sha512,
+            blocks,
+            copied,
+            changed,
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::super::{Place, block};
-use super::{Input, Shared, State};
+use super::{BlockDigests, Input, Shared, State};
 use crate::error::{Error, Result};
 use crate::host::{interrupt, sparse};
 use crate::mutex::Unpoisoned as _;
@@ -34,7 +34,7 @@ impl Shared {
     /// One worker: decodes blocks until no more come, or somebody failed.
     pub(super) fn work(&self) {
         while let Some((index, input)) = self.claim() {
-            let result = self.decode(index, input);
+            let result = self.fill(index, input);
             if result.is_ok() {
                 self.finished(index);
             }
@@ -73,25 +73,42 @@ impl Shared {
         }
     }
 
-    fn decode(&self, index: usize, input: Input) -> Result<()> {
+    /// Writes a block to its place: what the seed has of it, or what it decodes to.
+    fn fill(&self, index: usize, input: Input) -> Result<()> {
         let place = self.place(index)?;
-        // Empty space is the same few bytes over and over.
-        let small = match &input {
-            Input::Bytes(bytes) if bytes.len() <= SMALL => {
-                let mut hasher = blake3::Hasher::new();
-                hasher.update(&place.len.to_le_bytes()).update(bytes);
-                Some(*hasher.finalize().as_bytes())
+        let stored = match &input {
+            Input::Bytes(bytes) if self.seed.is_some() || bytes.len() <= SMALL => {
+                Some(blake3::hash(bytes))
             }
             _ => None,
         };
-        if small.is_some_and(|digest| self.lock().zeros.contains(&digest)) {
-            return Ok(());
+        // Empty space is the same few bytes over and over.
+        let key = stored.map(|stored| (stored, place.len));
+        let zero = key.is_some_and(|key| self.lock().zeros.contains(&key));
+        let mut decoded = self.take(&place, stored.filter(|_| !zero))?;
+        if !zero && decoded.is_none() {
+            decoded = self.decode(index, &place, input)?;
         }
-        let mut zero = true;
+        let mut state = self.lock();
+        if let (Some(key), None) = (key, decoded) {
+            state.zeros.insert(key);
+        }
+        if self.seed.is_some() {
+            state.digests[index] = stored.map(|stored| BlockDigests { stored, decoded });
+        }
+        Ok(())
+    }
+
+    /// Decodes a block; the digest of its bytes, or nothing where these are only zeros.
+    fn decode(&self, index: usize, place: &Place, input: Input) -> Result<Option<blake3::Hash>> {
+        let (mut hasher, mut zero) = (blake3::Hasher::new(), true);
         let mut sink = |at, bytes: &[u8]| {
             interrupt::check()?;
             let written = sparse::write(&self.file, &self.path, place.start + at, bytes)?;
             zero &= written == 0;
+            if self.seed.is_some() {
+                hasher.update(bytes);
+            }
             Ok(())
         };
         let mut input: Box<dyn Read> = match input {
@@ -103,10 +120,7 @@ impl Shared {
         };
         let memory = self.decoder_limit;
         block::decode(&self.layout, index, &mut input, memory, &mut sink)?;
-        if let (Some(digest), true) = (small, zero) {
-            self.lock().zeros.insert(digest);
-        }
-        Ok(())
+        Ok((!zero).then(|| hasher.finalize()))
     }
 
     pub(super) fn finished(&self, index: usize) {
