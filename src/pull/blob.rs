@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::feeder::{Expected, Fed, Feeder, Verdict};
@@ -12,7 +13,7 @@ use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, opened};
 use crate::http::{Piece, read_note, write_note};
-use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions};
+use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions, Seed};
 use crate::ui::{Event, StageUi, Unit};
 
 /// The name of this work in events and in the store.
@@ -33,6 +34,10 @@ pub(super) struct Origin {
     pub(super) reused: u64,
     /// Size of the blob.
     pub(super) size: u64,
+    /// Bytes of the disk that were taken from the one that was there.
+    pub(super) copied: u64,
+    /// Bytes of the disk that were others there than they were once.
+    pub(super) changed: u64,
 }
 
 /// Work on one blob.
@@ -42,6 +47,8 @@ pub(super) struct Blob<'a> {
     /// The disk to write; an empty file.
     pub(super) disk: &'a Path,
     pub(super) options: ReadOptions,
+    /// The disk that was there, and what its blocks should be.
+    pub(super) seed: Arc<Seed>,
     /// Whether the store keeps it.
     pub(super) keep: bool,
     pub(super) ui: &'a StageUi,
@@ -53,7 +60,7 @@ impl Blob<'_> {
         if let Some(path) = self.image.url.local() {
             self.ui.step("verifying and unpacking");
             return match self.unpack_file(&path)? {
-                Ok(size) => Ok(origin(0, 0, size)),
+                Ok(fed) => Ok(origin(0, 0, &fed)),
                 Err(found) => Err(self.wrong(found)),
             };
         }
@@ -78,7 +85,7 @@ impl Blob<'_> {
             let result = self.unpack_file(&entry.path().join(BLOB))?;
             drop(shared);
             match result {
-                Ok(size) => return Ok(origin(0, size, size)),
+                Ok(fed) => return Ok(origin(0, fed.size, &fed)),
                 Err(found) => {
                     let path = entry.path().display();
                     self.ui
@@ -92,7 +99,7 @@ impl Blob<'_> {
     }
 
     /// Unpacks a complete blob, which may be another one than it should be.
-    fn unpack_file(&self, path: &Path) -> Result<Result<u64, String>> {
+    fn unpack_file(&self, path: &Path) -> Result<Result<Fed, String>> {
         let doing = || format!("reading {}", path.display());
         let file = match opened::open(path) {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
@@ -111,7 +118,8 @@ impl Blob<'_> {
             return Ok(Err(format!("it has {size} bytes, not {other}")));
         }
         let expected = self.expected(Some(size));
-        let mut feeder = Feeder::new(expected, self.disk, self.options, end_of_file(&file, size));
+        let end = end_of_file(&file, size);
+        let mut feeder = self.feeder(expected, end);
         let segment = Segment::File {
             path: path.to_owned(),
             offset: 0,
@@ -121,10 +129,14 @@ impl Blob<'_> {
         match feeder.finish()? {
             Verdict::Good(fed) => {
                 self.unpack_late(&fed, path)?;
-                Ok(Ok(size))
+                Ok(Ok(fed))
             }
             Verdict::Wrong(found) => Ok(Err(found)),
         }
+    }
+
+    pub(super) fn feeder<'a>(&'a self, expected: Expected<'a>, end: Option<Vec<u8>>) -> Feeder<'a> {
+        Feeder::new(expected, self.disk, self.options, &self.seed, end)
     }
 
     pub(super) fn expected(&self, size: Option<u64>) -> Expected<'_> {
@@ -252,11 +264,14 @@ fn key(sha512: &str) -> Key {
     Key::of(format!("blob sha512 {sha512}").as_bytes())
 }
 
-pub(super) fn origin(fetched: u64, reused: u64, size: u64) -> Origin {
+pub(super) fn origin(fetched: u64, reused: u64, fed: &Fed) -> Origin {
+    let unpacked = fed.unpacked.as_ref();
     Origin {
         fetched,
         reused,
-        size,
+        size: fed.size,
+        copied: unpacked.map_or(0, |unpacked| unpacked.copied),
+        changed: unpacked.map_or(0, |unpacked| unpacked.changed),
     }
 }
 

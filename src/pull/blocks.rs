@@ -41,12 +41,8 @@ pub(crate) struct Map {
     pub(super) blocks: Vec<(Digest, u64)>,
 }
 
-/// The digest of one block as it is stored.
-pub(super) fn digest(block: &[u8]) -> Digest {
-    half(blake3::hash(block))
-}
-
-fn half(hash: blake3::Hash) -> Digest {
+/// The digest of a block with this BLAKE3.
+pub(super) fn half(hash: &blake3::Hash) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(&hash.as_bytes()[..16]);
     digest
@@ -66,7 +62,7 @@ pub fn of_file(xz: &Path) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         let part = (&file).take(place.stored);
         hasher.update_reader(part).doing(doing)?;
-        blocks.push((half(hasher.finalize()), place.stored));
+        blocks.push((half(&hasher.finalize()), place.stored));
     }
     let size = layout.stored();
     Ok(Map { size, blocks }.text())
@@ -120,7 +116,7 @@ mod tests {
 
     #[test]
     fn maps_read_back_and_runs_are_short() {
-        let (one, two) = (digest(b"one"), digest(b"two"));
+        let [one, two] = ["one", "two"].map(|block| half(&blake3::hash(block.as_bytes())));
         let mut blocks = vec![(one, 100), (two, 32)];
         blocks.extend([(one, 40); 1000]);
         let map = Map {
@@ -134,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_no_map_is_refused() {
-        let digest = hex::encode(digest(b"x"));
+        let digest = hex::encode(half(&blake3::hash(b"x")));
         for bad in [
             String::new(),
             "imgforge-blocks 2\nsize 1\n".into(),

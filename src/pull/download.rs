@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::Session;
 use super::blob::{BLOB, Blob, Origin, STAGE, origin};
 use super::blocks::{self, Map};
-use super::feeder::{Fed, Feeder, Verdict};
+use super::feeder::{Fed, Verdict};
+use super::seed;
 use super::segments::{self, Earlier, Segment};
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
 use crate::http::{Piece, note_path};
 use crate::pack::read::{FOOTER_SIZE, Layout};
 use crate::store::inputs::Inputs;
-use crate::store::{Entry, Facts, Meta};
+use crate::store::{Facts, Meta, Store};
 use crate::units::Size;
 
 /// Bytes at the end of a blob that are fetched first: they mostly have its whole index.
@@ -53,13 +54,13 @@ impl Blob<'_> {
             let segments = self.segments(&part, have, end.as_deref(), first);
             first = false;
             let helped = have > 0 || segments.len() > 1;
-            let mut feeder = Feeder::new(self.expected(None), self.disk, self.options, end.clone());
+            let mut feeder = self.feeder(self.expected(None), end.clone());
             feeder.keep(&part)?;
             let fetched = self.run(&segments, &mut feeder, Some(&part))?;
             match feeder.finish()? {
                 Verdict::Good(fed) => {
                     self.unpack_late(&fed, &part)?;
-                    let origin = origin(fetched, fed.size.saturating_sub(fetched), fed.size);
+                    let origin = origin(fetched, fed.size.saturating_sub(fetched), &fed);
                     self.commit(key, &part, &fed, began)?;
                     return Ok(origin);
                 }
@@ -162,7 +163,11 @@ impl Blob<'_> {
     /// A plan with the blocks that earlier blobs have, if that spares much.
     fn delta(&self, have: u64) -> Option<Vec<Segment>> {
         let size = self.image.size?;
-        let earlier = self.earlier();
+        let earlier = earlier(self.session.store, &self.image.name, |path| {
+            let map = std::fs::read_to_string(with_suffix(&path)).ok()?;
+            let map = Map::parse(&map)?;
+            Some(Earlier { path, map })
+        });
         if earlier.is_empty() || have >= size {
             return None;
         }
@@ -191,30 +196,6 @@ impl Blob<'_> {
         Some(planned)
     }
 
-    /// Blobs of the store with their block maps; this image's own first, the newest first.
-    fn earlier(&self) -> Vec<Earlier> {
-        let mut entries: Vec<Entry> = self
-            .session
-            .store
-            .all()
-            .into_iter()
-            .filter(|entry| entry.meta().stage == STAGE)
-            .collect();
-        entries.sort_by_key(|entry| {
-            let other = entry.meta().image != self.image.name;
-            (other, std::cmp::Reverse(entry.meta().created))
-        });
-        let read = |entry: &Entry| {
-            let path = entry.path().join(BLOB);
-            let map = std::fs::read_to_string(with_suffix(&path)).ok()?;
-            Some(Earlier {
-                map: Map::parse(&map)?,
-                path,
-            })
-        };
-        entries.iter().filter_map(read).take(EARLIER).collect()
-    }
-
     fn commit(&self, key: &Key, part: &Path, fed: &Fed, began: Instant) -> Result<()> {
         let Session { store, ledger, .. } = self.session;
         drop(std::fs::remove_file(note_path(part)));
@@ -227,6 +208,9 @@ impl Blob<'_> {
         std::fs::rename(part, &blob).doing(doing)?;
         if let Some(map) = &fed.map {
             std::fs::write(with_suffix(&blob), map.text()).doing(doing)?;
+        }
+        if let Some(unpacked) = &fed.unpacked {
+            seed::write(&blob, &unpacked.blocks).doing(doing)?;
         }
         let inputs = Inputs::new(STAGE, 1);
         let meta = Meta::new(key.clone(), &self.image.name, STAGE, inputs, began);
@@ -242,6 +226,22 @@ impl Blob<'_> {
         }
         Ok(())
     }
+}
+
+/// What `read` finds beside the blobs of the store, an image's own first, the newest first.
+pub(super) fn earlier<T>(
+    store: &Store,
+    image: &str,
+    read: impl Fn(PathBuf) -> Option<T>,
+) -> Vec<T> {
+    let mut entries = store.all();
+    entries.retain(|entry| entry.meta().stage == STAGE);
+    entries.sort_by_key(|entry| {
+        let other = entry.meta().image != image;
+        (other, std::cmp::Reverse(entry.meta().created))
+    });
+    let blobs = entries.iter().map(|entry| entry.path().join(BLOB));
+    blobs.filter_map(read).take(EARLIER).collect()
 }
 
 fn with_suffix(blob: &Path) -> PathBuf {

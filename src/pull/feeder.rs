@@ -4,14 +4,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha512};
 
-use super::blocks::{self, Map};
+use super::blocks::{Map, half};
 use crate::error::{Context as _, DISK_FULL, Error, Kind, Result};
 use crate::host::ours;
 use crate::host::space::{self, NEARLY_FULL};
-use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions, Unpacked, Unpacker};
+use crate::pack::read::{FOOTER_SIZE, Layout, ReadOptions, Seed, Unpacked, Unpacker};
 
 /// A blob with a larger block than this, in bytes, is decoded when it is complete.
 const LARGEST_BLOCK: u64 = 32 << 20;
@@ -31,6 +32,8 @@ pub(super) struct Feeder<'a> {
     /// The disk in the making.
     disk: &'a Path,
     options: ReadOptions,
+    /// Where blocks may be that need not be decoded.
+    seed: &'a Arc<Seed>,
     /// The copy of the blob that a later call can go on with.
     part: Option<(&'a Path, File)>,
     /// The end of the blob, with the index of its blocks, if it could be had first.
@@ -65,12 +68,14 @@ impl<'a> Feeder<'a> {
         expected: Expected<'a>,
         disk: &'a Path,
         options: ReadOptions,
+        seed: &'a Arc<Seed>,
         end: Option<Vec<u8>>,
     ) -> Self {
         Feeder {
             expected,
             disk,
             options,
+            seed,
             part: None,
             end,
             digest: Sha512::new(),
@@ -161,14 +166,15 @@ impl<'a> Feeder<'a> {
             .doing(doing)?;
         // A file that begins anew must not show through the holes of the new one.
         file.set_len(0).doing(doing)?;
-        let unpacker = Unpacker::start(layout.clone(), file, self.disk, &self.options)?;
+        let seed = Arc::clone(self.seed);
+        let unpacker = Unpacker::sown(layout.clone(), file, self.disk, &self.options, seed)?;
         let cutter = self.cutter.insert(Cutter {
             layout,
             unpacker,
             end: end.clone(),
             at: 0,
             block: vec![],
-            digests: vec![],
+            next: 0,
         });
         cutter.take(&std::mem::take(&mut self.head))
     }
@@ -195,11 +201,14 @@ impl<'a> Feeder<'a> {
             unpacked: None,
         };
         if let Some(cutter) = self.cutter {
+            let unpacked = cutter.unpacker.finish()?;
+            let digests = unpacked.blocks.iter().map(|block| half(&block.stored));
+            let lengths = cutter.layout.blocks().iter().map(|place| place.stored);
             fed.map = Some(Map {
                 size: self.at,
-                blocks: cutter.digests,
+                blocks: digests.zip(lengths).collect(),
             });
-            fed.unpacked = Some(cutter.unpacker.finish()?);
+            fed.unpacked = Some(unpacked);
         }
         Ok(Verdict::Good(fed))
     }
@@ -226,14 +235,14 @@ struct Cutter {
     end: Vec<u8>,
     at: u64,
     block: Vec<u8>,
-    digests: Vec<(blocks::Digest, u64)>,
+    /// Which block comes next.
+    next: usize,
 }
 
 impl Cutter {
     fn take(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let index = self.digests.len();
-            let taken = match self.layout.blocks().get(index).copied() {
+            let taken = match self.layout.blocks().get(self.next).copied() {
                 Some(place) if self.at < place.offset => {
                     bytes.len().min((place.offset - self.at) as usize)
                 }
@@ -246,8 +255,8 @@ impl Cutter {
                     self.block.extend_from_slice(&bytes[..taken]);
                     if taken == missing {
                         let block = std::mem::take(&mut self.block);
-                        self.digests.push((blocks::digest(&block), place.stored));
-                        self.unpacker.hand(index, block)?;
+                        self.unpacker.hand(self.next, block)?;
+                        self.next += 1;
                     }
                     taken
                 }

@@ -4,7 +4,7 @@
 //! entry. [`fetch`] gets the blob: its blocks are decoded while they arrive, into a file beside
 //! the final one, which gets its name only when the SHA-512 of all bytes is the signed one. What
 //! an interrupt leaves is gone on with; complete blobs stay in the store, and of their successors
-//! only the blocks that changed are fetched. See [`blocks`].
+//! only the blocks that changed are fetched ([`blocks`]) and decoded (`seed`).
 
 mod blob;
 pub mod blocks;
@@ -17,6 +17,7 @@ mod pin;
 mod place;
 mod plain;
 mod record;
+mod seed;
 mod segments;
 mod trust;
 mod virt_builder;
@@ -28,6 +29,7 @@ pub use record::beside;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -132,7 +134,8 @@ fn as_text<S: serde::Serializer>(url: &Url, to: S) -> Result<S::Ok, S::Error> {
 /// What [`fetch`] writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
-    /// The file; one that is there gives way in the end.
+    /// The file. One that is there gives way in the end; of an earlier revision's disk, what is
+    /// still the same is taken over.
     pub path: &'a Path,
     /// Its format.
     pub format: DiskFormat,
@@ -162,6 +165,10 @@ pub struct Pulled {
     pub fetched: u64,
     /// Bytes of the blob that were here already.
     pub reused: u64,
+    /// Bytes of the disk that were taken from the one that was there.
+    pub copied: u64,
+    /// Bytes of the disk that were changed there, and decoded.
+    pub changed: u64,
     /// How many threads decoded.
     pub threads: usize,
     /// What decoders and waiting blocks could use at most, in bytes.
@@ -289,6 +296,7 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
         image,
         disk: &disk,
         options,
+        seed: Arc::new(seed::find(session, image, output)),
         keep: output.keep,
         ui: &ui,
     };
@@ -297,12 +305,27 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
     outlet.take(&made, None)?;
     drop(scratch);
     let human = |bytes| Size::bytes(bytes).human();
+    let mut there = String::new();
+    if origin.copied > 0 {
+        there += &format!("{} of the disk that was there kept, ", human(origin.copied));
+    }
+    if origin.changed > 0 {
+        there += &format!("{} changed there and decoded, ", human(origin.changed));
+    }
+    ui.ui().event(&Event::Pulled {
+        image: image.name.clone(),
+        revision: image.revision,
+        fetched: origin.fetched,
+        reused: origin.reused,
+        copied: origin.copied,
+        changed: origin.changed,
+    });
     ui.ui().event(&Event::Finished {
         image: image.name.clone(),
         stage: blob::STAGE.into(),
         took: began.elapsed(),
         note: Some(format!(
-            "{} fetched, {} here already, {threads} threads, at most {} of memory",
+            "{} fetched, {} here already, {there}{threads} threads, at most {} of memory",
             human(origin.fetched),
             human(origin.reused),
             memory.human()
@@ -316,6 +339,8 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
         blob_size: origin.size,
         fetched: origin.fetched,
         reused: origin.reused,
+        copied: origin.copied,
+        changed: origin.changed,
         threads,
         memory: memory.as_bytes(),
     })

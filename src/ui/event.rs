@@ -90,6 +90,15 @@ pub enum Event {
         revision: u64,
         url: String,
     },
+    /// A published image was written to a disk.
+    Pulled {
+        image: String,
+        revision: u64,
+        fetched: u64,
+        reused: u64,
+        copied: u64,
+        changed: u64,
+    },
     /// Something the user should know, once.
     Notice { text: String },
     /// Something is wrong, but the work goes on.
@@ -110,6 +119,7 @@ impl Event {
             | Event::Failed { image, stage, .. } => Some((image, stage)),
             Event::Artifact { .. }
             | Event::Published { .. }
+            | Event::Pulled { .. }
             | Event::Notice { .. }
             | Event::Warning { .. } => None,
         }

@@ -129,6 +129,7 @@ impl Reporter for Fancy {
                 ));
             }
             Event::Artifact { .. } | Event::Published { .. } => self.say(&sentence(event)),
+            Event::Pulled { .. } => {}
             Event::Notice { .. } => self.say(&sentence(event)),
             Event::Warning { .. } => {
                 self.say(&format!("{} {}", self.mark("!", 33), sentence(event)));

@@ -73,6 +73,8 @@ impl Lines {
             Event::Line { image, stage, text } => {
                 verbose.then(|| format!("{image} {stage} | {}", printable(text)))
             }
+            // When it is finished, it is said in words.
+            Event::Pulled { .. } => None,
             other => Some(match other.place() {
                 Some((image, stage)) => format!("{} {}", head(image, stage), sentence(other)),
                 None => sentence(other),
@@ -175,6 +177,7 @@ pub(super) fn sentence(event: &Event) -> String {
         } => {
             format!("==> {image}: published as revision {revision} in {channel}, {url}")
         }
+        Event::Pulled { revision, .. } => format!("revision {revision}"),
         Event::Notice { text } => format!("note: {}", printable(text)),
         Event::Warning { text } => format!("warning: {}", printable(text)),
     }

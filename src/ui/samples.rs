@@ -17,8 +17,9 @@ fn index(event: &Event) -> usize {
         Event::Failed { .. } => 7,
         Event::Artifact { .. } => 8,
         Event::Published { .. } => 9,
-        Event::Notice { .. } => 10,
-        Event::Warning { .. } => 11,
+        Event::Pulled { .. } => 10,
+        Event::Notice { .. } => 11,
+        Event::Warning { .. } => 12,
     }
 }
 
@@ -82,10 +83,18 @@ pub(crate) fn all() -> Vec<Event> {
             sha512: "c0ffee".into(),
         },
         Event::Published {
-            image,
+            image: image.clone(),
             channel: "nightly".into(),
             revision: 7,
             url: "https://images.example.org/".into(),
+        },
+        Event::Pulled {
+            image,
+            revision: 7,
+            fetched: 19 << 20,
+            reused: 258 << 20,
+            copied: 612 << 20,
+            changed: 3 << 20,
         },
         Event::Notice {
             text: "the key is new".into(),
@@ -99,5 +108,5 @@ pub(crate) fn all() -> Vec<Event> {
 #[test]
 fn there_is_a_sample_of_each() {
     let order: Vec<usize> = all().iter().map(index).collect();
-    assert_eq!(order, (0..12).collect::<Vec<_>>());
+    assert_eq!(order, (0..13).collect::<Vec<_>>());
 }

@@ -11,7 +11,7 @@ const AFTER: &[u64] = &[
 ];
 
 /// A machine that has the first revision, and a repository with the second.
-fn updated(server: impl Fn(&World) -> Server) -> (World, Server, Machine, Disk) {
+pub(super) fn updated(server: impl Fn(&World) -> Server) -> (World, Server, Machine, Disk) {
     let world = World::new();
     let before = disk(&world, "before", BEFORE);
     publish(&world, &before, "web", "stable");
@@ -114,4 +114,5 @@ fn an_interrupted_update_goes_on_as_an_update() {
     let pulled = machine.pull(&reference).unwrap();
     machine.has(&after);
     assert!(pulled.fetched < after.size.as_bytes() / 4, "{pulled:?}");
+    assert_eq!((pulled.copied, pulled.changed), (16 << 20, 0));
 }

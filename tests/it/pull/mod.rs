@@ -7,6 +7,7 @@ mod later;
 mod renewal;
 pub(crate) mod replay;
 mod rotation;
+mod seed;
 mod stock;
 mod tls;
 mod trust;
