@@ -1,17 +1,32 @@
 //! Threads that read a guest's console and ports into the bounded queue.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::spec::DomainEvent;
 use crate::error::{Context as _, Result};
 
 /// Most bytes of one event.
 const CHUNK: usize = 8 * 1024;
+
+/// Most bytes that are read ahead of a queue without room. QEMU's serial port of 64-bit ARM stops the whole
+/// machine, and with it what libvirt asks, until a byte is taken: who empties the queue may wait for that.
+const AHEAD: usize = 1 << 20;
+
+/// How long a byte more is awaited before the queue is asked again.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Errors of a read after which the next one may do.
+const PASSING: [ErrorKind; 3] = [
+    ErrorKind::Interrupted,
+    ErrorKind::WouldBlock,
+    ErrorKind::TimedOut,
+];
 
 /// Most bytes of a console log.
 const LOG_LIMIT: u64 = 64 << 20;
@@ -70,10 +85,8 @@ pub(super) fn console(
     mut log: Log,
     queue: SyncSender<DomainEvent>,
 ) -> Result<JoinHandle<()>> {
-    spawn("console", socket, move |data| {
-        log.write(&data);
-        queue.send(DomainEvent::Console(data)).is_ok()
-    })
+    let seen = move |data: &[u8]| log.write(data);
+    spawn("console", socket, queue, seen, DomainEvent::Console)
 }
 
 pub(super) fn port(
@@ -81,35 +94,71 @@ pub(super) fn port(
     name: String,
     queue: SyncSender<DomainEvent>,
 ) -> Result<JoinHandle<()>> {
-    spawn("port", socket, move |data| {
-        let name = name.clone();
-        queue.send(DomainEvent::Channel { name, data }).is_ok()
-    })
+    let event = move |data| DomainEvent::Channel {
+        name: name.clone(),
+        data,
+    };
+    spawn("port", socket, queue, |_| (), event)
 }
 
-/// Reads until the end of the stream, or until `take` wants no more.
+/// Reads until the end of the stream, or until nobody wants more. Where the queue has no room, it reads
+/// ahead.
 fn spawn(
     what: &str,
     mut socket: UnixStream,
-    mut take: impl FnMut(Vec<u8>) -> bool + Send + 'static,
+    queue: SyncSender<DomainEvent>,
+    mut seen: impl FnMut(&[u8]) + Send + 'static,
+    event: impl Fn(Vec<u8>) -> DomainEvent + Send + 'static,
 ) -> Result<JoinHandle<()>> {
+    let work = move || {
+        let (mut buffer, mut ahead) = ([0; CHUNK], vec![]);
+        let mut open = true;
+        while open {
+            let again = (!ahead.is_empty()).then_some(AGAIN);
+            open = socket.set_read_timeout(again).is_ok();
+            match socket.read(&mut buffer) {
+                Ok(n @ 1..) => {
+                    seen(&buffer[..n]);
+                    ahead.extend_from_slice(&buffer[..n]);
+                }
+                Err(cause) if PASSING.contains(&cause.kind()) => {}
+                _ => open = false,
+            }
+            let wait = !open || ahead.len() >= AHEAD;
+            if !hand_over(&mut ahead, &queue, &event, wait) {
+                break;
+            }
+        }
+    };
     std::thread::Builder::new()
         .name(format!("guest {what}"))
-        .spawn(move || {
-            let mut buffer = [0; CHUNK];
-            loop {
-                match socket.read(&mut buffer) {
-                    Ok(n @ 1..) => {
-                        if !take(buffer[..n].to_vec()) {
-                            break;
-                        }
-                    }
-                    Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
-                    _ => break,
-                }
-            }
-        })
+        .spawn(work)
         .doing(|| "starting a thread".into())
+}
+
+/// Gives the queue what was read, as far as it has room, or all of it if that is worth a `wait`; false when
+/// nobody wants it.
+fn hand_over(
+    ahead: &mut Vec<u8>,
+    queue: &SyncSender<DomainEvent>,
+    event: impl Fn(Vec<u8>) -> DomainEvent,
+    wait: bool,
+) -> bool {
+    while !ahead.is_empty() {
+        let size = ahead.len().min(CHUNK);
+        let next = event(ahead[..size].to_vec());
+        let gone = match (wait, queue.try_send(next)) {
+            (_, Ok(())) => false,
+            (false, Err(TrySendError::Full(_))) => return true,
+            (true, Err(TrySendError::Full(next))) => queue.send(next).is_err(),
+            (_, Err(TrySendError::Disconnected(_))) => true,
+        };
+        if gone {
+            return false;
+        }
+        ahead.drain(..size);
+    }
+    true
 }
 
 #[cfg(test)]
@@ -127,5 +176,28 @@ mod tests {
             std::fs::read_to_string(file.path()).unwrap(),
             "1234567812\n[imgforge: the log ends here, after 10 bytes]\n"
         );
+    }
+
+    /// A guest never waits for who empties the queue, however small the pieces are in which it writes.
+    #[test]
+    fn a_queue_without_room_stops_no_guest() {
+        let (mut guest, host) = UnixStream::pair().unwrap();
+        let (queue, events) = std::sync::mpsc::sync_channel(1);
+        let reader = port(host, "org.imgforge.0".into(), queue).unwrap();
+        let written: Vec<u8> = (0..AHEAD / 2).map(|n| (n / 7) as u8).collect();
+        for piece in written.chunks(501) {
+            guest.write_all(piece).unwrap();
+        }
+        drop(guest);
+        let mut read = vec![];
+        for event in events {
+            let DomainEvent::Channel { data, .. } = event else {
+                panic!("{event:?}")
+            };
+            assert!(data.len() <= CHUNK);
+            read.extend(data);
+        }
+        assert!(read == written);
+        reader.join().unwrap();
     }
 }

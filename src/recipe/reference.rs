@@ -237,7 +237,7 @@ mod tests {
         }
         for text in [
             "| `disk` | size |",
-            "* `uefi`: OVMF.",
+            "* `uefi`: OVMF, on 64-bit x86; AAVMF on 64-bit ARM.",
             "| `default-channel` | text |",
         ] {
             assert!(page.contains(text), "{text}\n{page}");
