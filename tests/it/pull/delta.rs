@@ -2,7 +2,7 @@
 
 use super::world::*;
 
-// Two alike fill a block of the nightly profile.
+// Two alike fill a block of 1 MiB.
 const BEFORE: &[u64] = &[
     1, 1, 2, 2, 3, 3, 4, 4, 0, 0, 0, 0, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10,
 ];
