@@ -171,6 +171,7 @@ fn state(place: &PlaceStatus) -> &'static str {
         (true, None) => "current",
         (true, Some(_)) => "current, frozen",
         (false, Some(_)) => "frozen",
+        (false, None) if place.on_trial => "on trial",
         (false, None) => "behind",
     }
 }

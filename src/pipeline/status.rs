@@ -91,6 +91,9 @@ pub struct PlaceStatus {
     pub frozen: Option<String>,
     /// Whether it is what the recipe makes now.
     pub current: bool,
+    /// Whether what the recipe makes now is what a share of the machines gets first.
+    #[serde(skip)]
+    pub on_trial: bool,
     /// What the rules of the channel say of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -276,11 +279,13 @@ fn of_placement<'a>(
             .last();
         let commit = revision.created.commit.clone();
         let since = seconds(moved.map_or(&revision.created, |moved| &moved.stamp));
+        let canary = placement.canary.get(arch).copied();
         let notes = rules.notes(&Placed {
             revision: *number,
             since,
-            canary: placement.canary.get(arch).copied(),
+            canary,
         });
+        let tried = canary.and_then(|canary| image.revisions.get(&canary.revision));
         Some(PlaceStatus {
             repository: repository.to_owned(),
             channel: channel.to_owned(),
@@ -294,12 +299,13 @@ fn of_placement<'a>(
             virtual_size: revision.virtual_size,
             frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
             current: version == Some(&*revision.image_version),
+            on_trial: tried.is_some_and(|tried| version == Some(&*tried.image_version)),
             notes: notes.iter().map(ToString::to_string).collect(),
         })
     })
 }
 
-/// A channel that is frozen is behind on purpose.
+/// A channel that is frozen, or tries the revision first, is behind on purpose.
 fn drifted(
     session: &Session,
     plan: &Plan,
@@ -308,7 +314,7 @@ fn drifted(
 ) -> Vec<String> {
     let mut drift: Vec<String> = places
         .iter()
-        .filter(|place| !place.current && place.frozen.is_none())
+        .filter(|place| !place.current && !place.on_trial && place.frozen.is_none())
         .map(|place| {
             format!(
                 "{} has {} as revision {}, and the recipe makes {}",

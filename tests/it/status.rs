@@ -84,10 +84,13 @@ fn status_says_what_is_on_trial() {
     published(&world, &repository, "nightly", "one");
     let json = world.ok(&["status", "--json"]).json();
     assert_eq!(json["images"][0]["places"][0].get("notes"), None);
+    // What the recipe makes is there, for some at first: nothing is to be published again.
+    world.write("recipes/web-node.yaml", RECIPE.replace("1GiB", "2GiB"));
+    world.run(&["status"]).exits(4).says(&["nightly has"]);
     published(&world, &repository, "nightly", "two");
     let trial = "trial: 10 % of the machines get revision 2";
     let line = format!("web-node in nightly for x86_64: {trial}\n");
-    world.ok(&["status"]).prints(&[&line]);
+    world.ok(&["status"]).prints(&["on trial", &line]);
     let json = world.ok(&["status", "--json"]).json();
     assert_eq!(json["images"][0]["places"][0]["notes"], json!([trial]));
 }
