@@ -167,7 +167,7 @@ impl Reader<'_> {
         } else if field.value.is_empty() || field.value.contains(char::is_whitespace) {
             let such = format!(
                 "this is not an architecture such as `{}`",
-                Arch::default().as_str()
+                Arch::DEFAULT.as_str()
             );
             self.wrong(field, &such);
         }

@@ -3,6 +3,7 @@
 //! The file is the disk and a footer of 512 bytes behind it. Without `force_size` QEMU rounds the
 //! disk to cylinders, which Azure refuses.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,14 @@ use super::{CheckKind, MadeFile, Options, Target, TargetContext, identity, prove
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::info;
+use crate::machine::Arch;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.vhd`, fixed, whole MiB",
     proven_by: "`qemu-img compare`; its footer",
     modules: &[&["hv_vmbus"], &["hv_storvsc"], &["hv_netvsc"]],
-    ..Target::new("azure", 2)
+    ..Target::new("azure", 3)
 };
 
 /// `targets: {azure: …}`.
@@ -29,7 +31,30 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Azure {}
 
+/// Architectures of its machines, as it names them.
+const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "x64"), (Arch::Aarch64, "Arm64")];
+
+/// What `az image create` is told: `--architecture` and `--hyper-v-generation`; the second generation
+/// starts by UEFI.
+fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
+    let named = ARCHITECTURES
+        .iter()
+        .find(|(arch, _)| *arch == site.machine.arch);
+    let named = named.map(|(_, name)| ("architecture", *name));
+    let generation = if site.uefi() { "V2" } else { "V1" };
+    let all = named
+        .into_iter()
+        .chain([("hyper-v-generation", generation)]);
+    all.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
 impl Options for Azure {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
+        (!has).then_some("Azure has no such machines")
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("vhd");
         let grown = whole(site, 1 << 20)?;
@@ -48,7 +73,7 @@ impl Options for Azure {
         Ok(vec![MadeFile {
             file,
             format: "vhd",
-            about: [].into(),
+            about: words(site),
             proof,
         }])
     }

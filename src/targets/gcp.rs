@@ -1,5 +1,6 @@
 //! Google Cloud: `disk.raw` of whole gibibytes in a sparse archive of GNU's old format.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -11,13 +12,14 @@ use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::qemu_img;
+use crate::machine::Arch;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.gcp.tar.gz` with `disk.raw` of whole GiB",
     proven_by: "`tar`; `qemu-img compare` of what it unpacks to",
     modules: &[&["virtio_scsi", "nvme"], &["virtio_net", "gve"]],
-    ..Target::new("gcp", 2)
+    ..Target::new("gcp", 3)
 };
 
 /// `targets: {gcp: …}`.
@@ -25,7 +27,15 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Gcp {}
 
+/// Architectures of its machines, as it names them.
+const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "X86_64"), (Arch::Aarch64, "ARM64")];
+
 impl Options for Gcp {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
+        (!has).then_some("Google Cloud has no such machines")
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("gcp.tar.gz");
         let disk = site.scratch.join(DISK);
@@ -55,13 +65,27 @@ impl Options for Gcp {
         Ok(vec![MadeFile {
             file,
             format: "gcp",
-            about: [].into(),
+            about: words(site),
             proof: vec![
                 proven(CheckKind::Validated, "tar"),
                 proven(CheckKind::SameDisk, "qemu-img compare"),
             ],
         }])
     }
+}
+
+/// What `gcloud compute images create` is told: `--architecture` and `--guest-os-features`.
+fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
+    let named = ARCHITECTURES
+        .iter()
+        .find(|(arch, _)| *arch == site.machine.arch);
+    let named = named.map(|(_, name)| ("architecture", *name));
+    let uefi = site
+        .uefi()
+        .then_some(("guest-os-features", "UEFI_COMPATIBLE"));
+    let all = named.into_iter().chain(uefi);
+    all.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// The only name that Google Cloud takes.

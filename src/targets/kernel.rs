@@ -145,11 +145,11 @@ mod tests {
         );
         let generic = ("6.12".to_owned(), list(&["mptspi", "e1000"]));
         let modules = find("ova").unwrap().modules;
-        let error = judge("ova", Arch::default(), modules, &[cloud.clone()].into()).unwrap_err();
+        let error = judge("ova", Arch::X86_64, modules, &[cloud.clone()].into()).unwrap_err();
         assert_eq!(error.evidence_lines(), ["6.12-cloud lacks mptspi, e1000"]);
         assert!(error.hint_text().unwrap().contains("linux-image-amd64"));
-        judge("ova", Arch::default(), modules, &[cloud, generic].into()).unwrap();
-        let error = judge("ova", Arch::default(), modules, &BTreeMap::new()).unwrap_err();
+        judge("ova", Arch::X86_64, modules, &[cloud, generic].into()).unwrap();
+        let error = judge("ova", Arch::X86_64, modules, &BTreeMap::new()).unwrap_err();
         assert!(error.message().contains("needs a kernel"), "{error}");
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let said = |target: &str, packages: &[&str]| {
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
             let modules = find(target).unwrap().modules;
-            preflight(&[(target, modules)], Arch::default(), &packages)
+            preflight(&[(target, modules)], Arch::X86_64, &packages)
         };
         for packages in [&[][..], &["linux-image-cloud-amd64"], &["nginx"]] {
             let error = said("ova", packages).unwrap_err();

@@ -4,6 +4,7 @@
 //! files made in a private directory and proven: by tools that are not ours, and by [`Proof`], which
 //! binds what was proven to the file's digest. Who wants the files takes them from there; nobody sees half of one.
 
+mod aws;
 mod azure;
 mod convert;
 mod docker;
@@ -92,6 +93,8 @@ targets! {
     vmdk::Vmdk,
     /// A whole machine in one file, for VMware and VirtualBox.
     ova::Ova,
+    /// A disk for Amazon EC2.
+    aws::Aws,
     /// A fixed VHD for Azure.
     azure::Azure,
     /// Google Cloud's archive of a disk.
@@ -227,7 +230,12 @@ pub struct ArtifactRecord {
 ///
 /// # Errors
 /// When it has not.
-pub fn ask(target: &Target, site: &TargetContext<'_>) -> Result<()> {
+pub fn ask(target: &Wanted, site: &TargetContext<'_>) -> Result<()> {
+    let arch = site.machine.arch;
+    if let Some(why) = target.options.refuses(arch) {
+        let text = format!("there is no `{}` for {}", target.name, arch.as_str());
+        return Err(Error::usage(text).cause(why));
+    }
     kernel::check(target, site)
 }
 

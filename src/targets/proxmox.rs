@@ -8,13 +8,14 @@ use super::qcow2::{Clusters, form};
 use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
+use crate::machine::Arch;
 
 /// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.proxmox.qcow2` and `.proxmox.sh`, which calls `qm`",
     proven_by: "`qemu-img check`, `compare`; `sh -n`",
     modules: &[&["virtio_scsi"], &["virtio_net"]],
-    ..Target::new("proxmox", 2)
+    ..Target::new("proxmox", 3)
 };
 
 /// `targets: {proxmox: …}`.
@@ -23,6 +24,11 @@ pub(super) const TARGET: Target = Target {
 pub struct Proxmox {}
 
 impl Options for Proxmox {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let has = [Arch::X86_64, Arch::Aarch64].contains(&arch);
+        (!has).then_some("Proxmox VE has no such machines")
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("proxmox.qcow2");
         let proof = convert(site, None, form(Clusters::Zlib), &file)?;
@@ -36,7 +42,8 @@ impl Options for Proxmox {
             file: &file,
             memory: site.machine.memory.as_bytes() >> 20,
             cpus: site.machine.cpus,
-            uefi: site.uefi().then(|| site.machine.arch.machine()),
+            arch: site.machine.arch,
+            uefi: site.uefi(),
             cloud_init: has("usr/bin/cloud-init"),
             agent: has("usr/sbin/qemu-ga") || has("usr/bin/qemu-ga"),
         });
@@ -74,8 +81,8 @@ struct Import<'a> {
     file: &'a str,
     memory: u64,
     cpus: u32,
-    /// The type of machine that starts it by UEFI.
-    uefi: Option<&'a str>,
+    arch: Arch,
+    uefi: bool,
     cloud_init: bool,
     agent: bool,
 }
@@ -92,13 +99,24 @@ fn text(import: &Import<'_>) -> String {
         .collect();
     let title = import.title.replace('\'', r"'\''");
     let mut more = String::new();
-    if let Some(machine) = import.uefi {
+    // Proxmox takes an architecture from root only, so it is not told that of its own host; `max` is the
+    // host's processor there, too. Machines without a BIOS have no IDE either.
+    let (processor, seed) = match import.arch.has_bios() {
+        true => ("host", "ide2"),
+        false => ("max", "scsi1"),
+    };
+    if !import.arch.has_bios() {
+        let name = import.arch.as_str();
+        more += &format!("[ \"$(uname -m)\" = {name} ] || qm set \"$id\" --arch {name}\n");
+    }
+    if import.uefi {
+        let machine = import.arch.machine();
         more += &format!(
             "qm set \"$id\" --bios ovmf --machine {machine} --efidisk0 \"$store:1,efitype=4m\"\n"
         );
     }
     if import.cloud_init {
-        more += "qm set \"$id\" --ide2 \"$store:cloudinit\" --ipconfig0 ip=dhcp\n";
+        more += &format!("qm set \"$id\" --{seed} \"$store:cloudinit\" --ipconfig0 ip=dhcp\n");
     }
     let agent = u8::from(import.agent);
     format!(
@@ -110,7 +128,7 @@ store=${{2:-local-lvm}}
 disk=$(cd "$(dirname "$0")" && pwd)/{file}
 [ -r "$disk" ] || {{ echo "$disk is missing" >&2; exit 1; }}
 qm create "$id" --name '{name}' --description '{title}' --ostype l26 \
-  --memory {memory} --cores {cpus} --cpu host --agent {agent} --net0 virtio,bridge=vmbr0 \
+  --memory {memory} --cores {cpus} --cpu {processor} --agent {agent} --net0 virtio,bridge=vmbr0 \
   --scsihw virtio-scsi-pci --serial0 socket --vga serial0 --rng0 source=/dev/urandom
 qm set "$id" --scsi0 "$store:0,import-from=$disk,discard=on"
 {more}qm set "$id" --boot order=scsi0
@@ -126,15 +144,30 @@ mod tests {
 
     #[test]
     fn the_script_is_stable() {
-        insta::assert_snapshot!(text(&Import {
+        let import = Import {
             name: "web_node",
             title: "Ann's web node",
             file: "web_node-1.proxmox.qcow2",
             memory: 1024,
             cpus: 2,
-            uefi: Some("q35"),
+            arch: Arch::X86_64,
+            uefi: true,
             cloud_init: true,
             agent: false,
-        }));
+        };
+        let pc = text(&import);
+        insta::assert_snapshot!(pc);
+        let arm = text(&Import {
+            arch: Arch::Aarch64,
+            ..import
+        });
+        let own = arm.lines().filter(|line| !pc.contains(line));
+        let own: Vec<&str> = own.map(str::trim).collect();
+        insta::assert_snapshot!(own.join("\n"), @r#"
+        --memory 1024 --cores 2 --cpu max --agent 0 --net0 virtio,bridge=vmbr0 \
+        [ "$(uname -m)" = aarch64 ] || qm set "$id" --arch aarch64
+        qm set "$id" --bios ovmf --machine virt --efidisk0 "$store:1,efitype=4m"
+        qm set "$id" --scsi1 "$store:cloudinit" --ipconfig0 ip=dhcp
+        "#);
     }
 }

@@ -10,6 +10,7 @@ use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
+use crate::machine::Arch;
 use crate::units::Size;
 
 /// The target.
@@ -27,6 +28,11 @@ pub(super) const TARGET: Target = Target {
 pub struct Wsl {}
 
 impl Options for Wsl {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let has = [Arch::X86_64, Arch::Aarch64].contains(&arch);
+        (!has).then_some("there is no such Windows")
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let tree = site.source.tree(site.ui)?;
         let nodes = nodes(&tree, &site.about.name);

@@ -88,14 +88,23 @@ pub(super) fn config(
         // What systemd takes for an order to shut down.
         inner["StopSignal"] = json!("SIGRTMIN+3");
     }
-    json!({
-        "created": created,
-        "architecture": arch.oci(),
-        "os": "linux",
-        "config": inner,
-        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.diff)]},
-        "history": [{"created": created, "created_by": "imgforge"}],
-    })
+    let mut config = json!({"created": created});
+    for (key, value) in platform(arch).as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    config["config"] = inner;
+    config["rootfs"] = json!({"type": "layers", "diff_ids": [format!("sha256:{}", layer.diff)]});
+    config["history"] = json!([{"created": created, "created_by": "imgforge"}]);
+    config
+}
+
+/// `platform` of the image specification, in whose order a configuration has it, too.
+fn platform(arch: Arch) -> Value {
+    let mut platform = json!({"architecture": arch.oci(), "os": "linux"});
+    if let Some(variant) = arch.oci_variant() {
+        platform["variant"] = json!(variant);
+    }
+    platform
 }
 
 fn time(seconds: u64) -> String {
@@ -110,12 +119,11 @@ pub(super) fn write(
     to: &Path,
     layer: (&Blob, &Path),
     compression: Layer,
-    config: &Value,
+    (config, arch): (&Value, Arch),
     reference: &str,
     created: u64,
 ) -> Result<String> {
     let (blob, path) = layer;
-    let arch = &config["architecture"];
     let config = config.to_string().into_bytes();
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let config_digest = digest(&config);
@@ -151,7 +159,7 @@ pub(super) fn write(
                 "io.containerd.image.name": reference,
                 "org.opencontainers.image.ref.name": reference,
             },
-            "platform": {"architecture": arch, "os": "linux"},
+            "platform": platform(arch),
         }],
     });
     let place = |digest: &str| format!("blobs/sha256/{digest}");
@@ -257,21 +265,22 @@ mod tests {
             labels: [("acme.team".to_owned(), "web".to_owned())].into(),
             ..Docker::default()
         };
-        let made = config(
-            &options,
-            &about("0123"),
-            Arch::default(),
-            &blob,
-            "/bin/bash",
-        );
+        let made = config(&options, &about("0123"), Arch::X86_64, &blob, "/bin/bash");
         insta::assert_snapshot!(format!("{made:#}"));
         let plain = config(
             &Docker::default(),
             &about(""),
-            Arch::default(),
+            Arch::Aarch64,
             &blob,
             "/bin/bash",
         );
+        for (key, value) in [
+            ("architecture", "arm64"),
+            ("variant", "v8"),
+            ("os", "linux"),
+        ] {
+            assert_eq!(plain[key], value);
+        }
         assert_eq!(plain["config"]["Cmd"], json!(["/bin/bash"]));
         assert!(plain["config"].get("StopSignal").is_none());
     }

@@ -41,7 +41,7 @@ pub(super) const TARGET: Target = Target {
         Tool::Skopeo,
     ],
     memory: Size::mib(1024),
-    ..Target::new("docker", 2)
+    ..Target::new("docker", 3)
 };
 
 /// `targets: {docker: …}`.
@@ -106,7 +106,7 @@ impl Options for Docker {
             &archive,
             (&blob, &path),
             compression,
-            &config,
+            (&config, site.machine.arch),
             &reference,
             created,
         )?;

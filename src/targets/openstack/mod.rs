@@ -30,7 +30,7 @@ pub(super) const TARGET: Target = Target {
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::MkfsFat, Tool::Mcopy],
     modules: &[&["virtio_blk", "virtio_scsi"], &["virtio_net"]],
     memory: Size::mib(1536),
-    ..Target::new("openstack", 4)
+    ..Target::new("openstack", 5)
 };
 
 /// `targets: {openstack: …}`.
@@ -114,16 +114,21 @@ impl Options for OpenStack {
         let name = site.file("openstack.json");
         let text = format!("{:#}\n", json!(manifest));
         std::fs::write(site.dir.join(&name), text).doing(|| format!("writing {name}"))?;
-        let words = [
+        let mut words: BTreeMap<String, String> = [
             ("min-disk".to_owned(), manifest.min_disk.to_string()),
             ("min-ram".to_owned(), manifest.min_ram.to_string()),
             ("user".to_owned(), user(self, site.about).to_owned()),
-        ];
+        ]
+        .into();
+        // What pages tell Glance, too.
+        let machine = manifest.properties.iter();
+        let machine = machine.filter(|(key, _)| MACHINE.contains(&key.as_str()));
+        words.extend(machine.map(|(key, value)| (key.clone(), value.clone())));
         Ok(vec![
             MadeFile {
                 file: manifest.file,
                 format: kind.format,
-                about: words.into(),
+                about: words,
                 proof,
             },
             MadeFile {
@@ -138,6 +143,9 @@ impl Options for OpenStack {
         ])
     }
 }
+
+/// Properties without which Nova starts another machine than the image is for.
+const MACHINE: [&str; 3] = ["hw_architecture", "hw_firmware_type", "hw_machine_type"];
 
 /// What cloud-init's program is called on the disk.
 const PROGRAMS: [&str; 2] = ["usr/bin/cloud-init", "bin/cloud-init"];
@@ -185,6 +193,13 @@ pub struct Manifest {
     pub create: String,
 }
 
+impl Manifest {
+    /// The architecture, as Glance names it, if it is told.
+    pub fn architecture(&self) -> Option<&str> {
+        self.properties.get("architecture").map(String::as_str)
+    }
+}
+
 /// What the image is, in Glance's own words; the recipe's win.
 fn properties(
     site: &TargetContext<'_>,
@@ -192,7 +207,9 @@ fn properties(
     tree: &Tree,
 ) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = [
+        // Glance's own name, and the one that Nova's scheduler asks.
         ("architecture", site.machine.arch.as_str()),
+        ("hw_architecture", site.machine.arch.as_str()),
         ("os_type", "linux"),
         ("os_distro", &site.about.os),
         ("os_version", &site.about.os_version),

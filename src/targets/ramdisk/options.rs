@@ -14,7 +14,7 @@ use crate::yaml::node::Node;
 pub struct Ramdisk {
     /// Where the root file system is.
     pub root: RootForm,
-    /// Kernel command line; default: `console=tty0 console=ttyS0,115200 panic=60`.
+    /// Kernel command line; default: `console=tty0 console=ttyS0,115200 panic=60`, with the first serial port of the architecture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
     /// Address of the directory where the files will be, https only with `root: initrd`; default: where `boot.ipxe` comes from.

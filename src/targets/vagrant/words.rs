@@ -25,13 +25,18 @@ pub(super) struct Machine<'a> {
 
 /// The file that Vagrant cannot do without.
 pub(super) fn metadata(machine: &Machine<'_>) -> Value {
+    // Vagrant before 2.4 does not read the architecture.
+    let architecture = machine.arch.debian();
     match machine.provider {
         VagrantProvider::Libvirt => json!({
             "provider": "libvirt",
+            "architecture": architecture,
             "format": "qcow2",
             "virtual_size": machine.size.div_ceil(1 << 30),
         }),
-        VagrantProvider::Virtualbox => json!({"provider": "virtualbox"}),
+        VagrantProvider::Virtualbox => {
+            json!({"provider": "virtualbox", "architecture": architecture})
+        }
     }
 }
 
@@ -79,9 +84,13 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
                 ),
                 false => String::new(),
             };
+            let hardware = match machine.arch.is_pc() {
+                true => String::new(),
+                false => unlike_a_pc(machine.arch),
+            };
             format!(
                 "  config.vm.provider :libvirt do |libvirt|\n    libvirt.disk_bus = \"virtio\"\n    \
-                 libvirt.cpus = {cpus}\n    libvirt.memory = {memory}\n{firmware}  end\n"
+                 libvirt.cpus = {cpus}\n    libvirt.memory = {memory}\n{firmware}{hardware}  end\n"
             )
         }
         VagrantProvider::Virtualbox => {
@@ -97,6 +106,24 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
         }
     };
     format!("Vagrant.configure(\"2\") do |config|\n{folder}{own}end\n")
+}
+
+/// What vagrant-libvirt takes for a PC's if it is not told otherwise: a mouse by PS/2, Cirrus' screen,
+/// an APIC. The processor is the host's, or one that QEMU's translator plays.
+fn unlike_a_pc(arch: Arch) -> String {
+    let gic = arch
+        .gic()
+        .map(|version| format!(", \"gic version='{version}'\""))
+        .unwrap_or_default();
+    let features = arch.features().join("\", \"");
+    let (name, video, cpu) = (arch.as_str(), arch.video(), arch.translated_cpu());
+    format!(
+        "    libvirt.machine_arch = \"{name}\"\n    libvirt.features = [\"{features}\"{gic}]\n    \
+         libvirt.input type: \"keyboard\", bus: \"virtio\"\n    libvirt.video_type = \"{video}\"\n    \
+         if RUBY_PLATFORM.start_with?(\"{name}\")\n      libvirt.cpu_mode = \"host-passthrough\"\n    \
+         else\n      libvirt.driver = \"qemu\"\n      libvirt.cpu_mode = \"custom\"\n      \
+         libvirt.cpu_model = \"{cpu}\"\n    end\n"
+    )
 }
 
 /// An address of VirtualBox's own range that stays the same for an image.
@@ -146,7 +173,7 @@ mod tests {
             size: (3 << 30) + 1,
             cpus: 2,
             memory: 1024,
-            arch: Arch::default(),
+            arch: Arch::X86_64,
             uefi: true,
             additions: false,
         };
@@ -156,8 +183,12 @@ mod tests {
             additions: true,
             ..machine
         };
+        let arm = Machine {
+            arch: Arch::Aarch64,
+            ..machine
+        };
         let mut all = String::new();
-        for machine in [&machine, &other] {
+        for machine in [&machine, &other, &arm] {
             all += &format!(
                 "{}\n{}\n{}",
                 metadata(machine),

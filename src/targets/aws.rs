@@ -1,0 +1,52 @@
+//! Amazon EC2: the disk byte by byte, whose kernel drives the machines of Nitro.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::convert::convert;
+use super::{MadeFile, Options, Target, TargetContext, raw};
+use crate::error::Result;
+use crate::machine::Arch;
+
+/// The target.
+pub(super) const TARGET: Target = Target {
+    files: "`.aws.raw`, sparse, for `aws ec2 import-snapshot`",
+    proven_by: "`qemu-img compare` with the sealed disk",
+    modules: &[&["nvme"], &["ena"]],
+    ..Target::new("aws", 1)
+};
+
+/// `targets: {aws: …}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Aws {}
+
+/// Architectures of its machines, as it names them.
+const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "x86_64"), (Arch::Aarch64, "arm64")];
+
+impl Options for Aws {
+    fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
+        (!has).then_some("Amazon EC2 has no such machines")
+    }
+
+    fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
+        let file = site.file("aws.raw");
+        let proof = convert(site, None, raw::FORM, &file)?;
+        // What `aws ec2 register-image` is told.
+        let mut known = ARCHITECTURES.iter();
+        let named = known.find(|(arch, _)| *arch == site.machine.arch);
+        let named = named.map(|(_, name)| ("architecture", *name));
+        let mode = if site.uefi() { "uefi" } else { "legacy-bios" };
+        let words = [("boot-mode", mode), ("ena-support", "true")];
+        let about = named.into_iter().chain(words);
+        Ok(vec![MadeFile {
+            file,
+            format: "raw",
+            about: about
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            proof,
+        }])
+    }
+}
