@@ -1,5 +1,6 @@
 //! `imgforge sync openstack`.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,6 @@ use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
-use crate::machine::Arch;
 use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, verify, whom};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
@@ -78,14 +78,20 @@ impl OpenStack {
             whom::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let named = self.names.iter();
-            return named
+            let wanted: Vec<Vec<Wanted>> = named
                 .map(|name| of_channel(&state, channel, name, self.keep.get()))
-                .collect();
+                .collect::<Result<_>>()?;
+            return Ok(wanted.into_iter().flatten().collect());
         }
         let mut all: Vec<Wanted> = vec![];
         for path in self.manifests.iter().rev() {
             let disk = read(path)?;
-            match all.iter_mut().find(|one| one.name == disk.manifest.name) {
+            let same = |one: &&mut Wanted| {
+                let first = one.disks.first();
+                let told = first.and_then(|disk| disk.manifest.architecture());
+                one.name == disk.manifest.name && told == disk.manifest.architecture()
+            };
+            match all.iter_mut().find(same) {
                 Some(one) => one.disks.push(disk),
                 None => all.push(Wanted {
                     name: disk.manifest.name.clone(),
@@ -98,7 +104,7 @@ impl OpenStack {
     }
 }
 
-/// What a cloud should have of an image.
+/// What a cloud should have of an image, for one architecture.
 struct Wanted {
     name: String,
     /// The newest first.
@@ -107,25 +113,46 @@ struct Wanted {
     yanked: Vec<String>,
 }
 
-/// The newest of what a channel has of an image and had before, without what it went back from, and
-/// what nobody is offered any more.
-fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<Wanted> {
+/// The newest of what a channel has of an image and had before, for each architecture, without what it
+/// went back from, and what nobody is offered any more.
+fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<Vec<Wanted>> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
     })?;
-    let current = image
-        .channels
-        .get(channel)
-        .and_then(|placement| placement.current.get(Arch::default().as_str()));
+    let current = image.channels.get(channel).into_iter();
+    let current = current.flat_map(|placement| placement.current.values().copied());
     let placed: Vec<&Revision> = image
         .history_of(channel)
         .filter_map(|moved| moved.revision)
-        .chain(current.copied())
+        .chain(current)
         .filter_map(|number| image.revisions.get(&number))
         .collect();
+    let with_disk = placed.iter().filter(|one| manifest(one).is_some());
+    let archs: BTreeSet<&str> = with_disk.map(|one| one.arch.as_str()).collect();
+    if archs.is_empty() {
+        return Err(no_disk(channel, name));
+    }
+    let each = archs.into_iter().map(|arch| {
+        let placed = placed.iter().copied().filter(|one| one.arch == arch);
+        let placed: Vec<&Revision> = placed.collect();
+        newest(state, name, &placed, keep)?.ok_or_else(|| no_disk(channel, name))
+    });
+    each.collect()
+}
+
+fn no_disk(channel: &str, name: &str) -> Error {
+    Error::usage(format!(
+        "the channel {channel} has no disk of `{name}` for OpenStack"
+    ))
+    .hint("`targets: {openstack: {}}` in the recipe makes one")
+}
+
+/// The newest of the revisions of one architecture, which were placed in this order; `None` where a cloud
+/// is better left as it is.
+fn newest(state: &State, name: &str, placed: &[&Revision], keep: usize) -> Result<Option<Wanted>> {
     let mut versions: Vec<&Revision> = vec![];
-    for revision in &placed {
+    for revision in placed {
         let same = |known: &&Revision| known.image_version == revision.image_version;
         // Going back to a version takes away what came after it; its bytes are those of now.
         if let Some(at) = versions.iter().position(same) {
@@ -149,16 +176,13 @@ fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<W
         .collect();
     let good = with_disk.any(|one| one.offered());
     if disks.is_empty() && (good || yanked.is_empty()) {
-        return Err(Error::usage(format!(
-            "the channel {channel} has no disk of `{name}` for OpenStack"
-        ))
-        .hint("`targets: {openstack: {}}` in the recipe makes one"));
+        return Ok(None);
     }
-    Ok(Wanted {
+    Ok(Some(Wanted {
         name: name.to_owned(),
         disks,
         yanked,
-    })
+    }))
 }
 
 /// What tells OpenStack about a revision.

@@ -16,14 +16,23 @@ const ID: &str = "0f3c5a2e-7c1d-4d5e-9a41-00000000000";
 
 /// A cloud that has the disks of two revisions in sight.
 fn cloud(site: &World, digests: &[String]) {
+    let disks: Vec<_> = digests.iter().map(|digest| (digest.as_str(), "")).collect();
+    cloud_of(site, &disks);
+}
+
+/// A cloud that has disks with these digests in sight, each for an architecture.
+fn cloud_of(site: &World, disks: &[(&str, &str)]) {
     let path = |name: &str| site.path(name);
     std::fs::create_dir(path("bin")).unwrap();
     let mut list = vec![];
-    for (number, digest) in (1..).zip(digests) {
-        let about = json!({
+    for (number, (digest, arch)) in (1..).zip(disks) {
+        let mut about = json!({
             "status": "active", "min_disk": 1, "min_ram": 1,
             "properties": {"imgforge_sha512": digest, "imgforge_version": number.to_string()},
         });
+        if !arch.is_empty() {
+            about["properties"]["architecture"] = (*arch).into();
+        }
         std::fs::write(path(&format!("bin/{ID}{number}")), about.to_string()).unwrap();
         list.push(json!({"ID": format!("{ID}{number}")}));
     }
@@ -52,18 +61,25 @@ fn synced(site: &World) -> String {
 
 /// A repository with a disk for OpenStack of each version, a revision each; their SHA-512.
 fn disks(versions: [&'static str; 2]) -> (World, Repository, Vec<String>) {
+    disks_on(versions.map(|version| (version, "x86_64", json!({}))))
+}
+
+/// As [`disks`], each for an architecture, with these properties.
+fn disks_on(
+    revisions: [(&'static str, &'static str, Value); 2],
+) -> (World, Repository, Vec<String>) {
     let site = World::publishing();
     std::fs::create_dir(site.path("recipes")).unwrap();
     let repository = site.repository();
     let mut digests = vec![];
-    for (number, version) in (1..).zip(versions) {
+    for (number, (version, arch, properties)) in (1..).zip(revisions) {
         let disk = site.disk(&number.to_string());
         let bytes = std::fs::read(&disk.raw).unwrap();
         digests.push(file_sha512(&disk.raw).unwrap());
         let manifest = json!({
             "name": "web-node", "version": version, "file": "web-node.raw",
             "sha512": digests.last(), "disk-format": "raw", "min-disk": 1, "min-ram": 1,
-            "properties": {}, "create": "",
+            "properties": properties, "create": "",
         });
         publish_with(&repository, &disk, |p| {
             let about = [("target", "openstack"), ("format", "openstack-manifest")];
@@ -71,6 +87,7 @@ fn disks(versions: [&'static str; 2]) -> (World, Repository, Vec<String>) {
             let manifest = Companion::bytes(name, manifest.to_string()).about(about);
             p.companions = vec![manifest, Companion::bytes("web-node.raw", bytes)];
             p.version = version;
+            p.arch = arch;
         })
         .unwrap();
     }
@@ -87,6 +104,27 @@ fn of_two_disks_of_one_version_a_cloud_gets_what_the_channel_has() {
         "{told}"
     );
     assert!(!told.contains(&format!("--hidden {ID}2")), "{told}");
+}
+
+#[test]
+fn a_cloud_gets_each_architecture_of_an_image_and_of_the_other_nothing_goes() {
+    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
+    let (site, repository, digests) = disks_on([of("x86_64"), of("aarch64")]);
+    let (old, older) = ("0".repeat(128), "1".repeat(128));
+    cloud_of(
+        &site,
+        &[
+            (&digests[0], "x86_64"),
+            (&digests[1], "aarch64"),
+            (&old, "aarch64"),
+            (&older, "riscv64"),
+        ],
+    );
+    assert_eq!(synced(&site), format!("image set --hidden {ID}3\n"));
+    // Without the one architecture the other is as it was.
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    repository.yank("web-node", 2, false, &now, &ui).unwrap();
+    assert_eq!(synced(&site), format!("image set --hidden {ID}2\n"));
 }
 
 #[test]
