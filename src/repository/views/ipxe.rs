@@ -15,9 +15,11 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         for channel in state.channels.keys() {
             let path = format!("channels/{channel}/{}/boot.ipxe", image.name);
             let offers = offer::of_image(image, channel);
-            // PXE knows one architecture an address.
-            let offer = offers.iter().find(|offer| machine::is_default(offer.arch));
-            match offer.and_then(|offer| script(state, offer)) {
+            let scripts: Vec<(&str, String)> = offers
+                .iter()
+                .filter_map(|offer| Some((offer.arch, script(state, offer)?)))
+                .collect();
+            match whole(&scripts) {
                 Some(text) => files.push(ViewFile::new(path, text)),
                 None if state.root.join(&path).exists() => files.push(ViewFile::remove(path)),
                 None => {}
@@ -25,6 +27,24 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         }
     }
     Ok(files)
+}
+
+/// One script for every machine: iPXE says for which architecture it was built, and a BIOS starts one for 32
+/// bits. `None` where there is none.
+fn whole(scripts: &[(&str, String)]) -> Option<String> {
+    let (_, first) = scripts.first()?;
+    if let [_] = scripts {
+        return Some(format!("#!ipxe\n{first}"));
+    }
+    let mut text = "#!ipxe\ngoto ${buildarch}\n".to_owned();
+    for (arch, script) in scripts {
+        let labels = match machine::is_default(arch) {
+            true => format!(":i386\n:{arch}\n"),
+            false => format!(":{}\n", machine::debian_name(arch)),
+        };
+        text += &format!("{labels}{script}");
+    }
+    Some(text)
 }
 
 /// Nothing without both a kernel and an initrd. All that iPXE has loaded becomes a part of the
@@ -43,7 +63,7 @@ fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
     }
     let Offer { image, channel, .. } = offer;
     Some(format!(
-        "#!ipxe\n# {} revision {} of {channel}\nimgfree\n\
+        "# {} revision {} of {channel}\nimgfree\n\
          kernel {url}/{} initrd={name} {cmdline}\ninitrd {url}/{}\nboot\n",
         image.name, offer.number, kernel.path, initrd.path
     ))

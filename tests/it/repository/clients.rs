@@ -74,6 +74,17 @@ fn architectures_live_beside_each_other() {
         Some(2)
     );
     world.fetched_equals(&repository, "stable", "web-node", &one);
+    let short = world.virt_builder(&repository, "stable");
+    let short = short.arg("--list").text().unwrap();
+    let archs: Vec<&str> = short
+        .lines()
+        .filter_map(|line| line.strip_prefix("web-node ")?.split_whitespace().next())
+        .collect();
+    assert_eq!(archs, ["aarch64", "x86_64"], "{short}");
+    for (arch, disk) in [("aarch64", &two), ("x86_64", &one)] {
+        let client = world.virt_builder(&repository, "stable");
+        world.unpacked_equals(client.args(["--arch", arch]), "web-node", disk);
+    }
 }
 
 #[test]

@@ -87,6 +87,43 @@ fn vagrant_itself_adds_updates_and_verifies_a_box_of_the_catalogue() {
     );
 }
 
+/// The newest revision is for another architecture, and the client, which does not look at that, takes
+/// each catalogue's own.
+#[test]
+fn vagrant_itself_takes_the_box_of_the_catalogues_architecture() {
+    let world = World::new();
+    let server = Server::of(&world.path("repo"));
+    let mut settings = world.settings(&world.path("repo"));
+    settings.url = Some(server.text("").trim_end_matches('/').to_owned());
+    let repository = Repository::open(settings).unwrap();
+    for (text, arch) in [("intel", "x86_64"), ("arm", "aarch64")] {
+        publish_with(&repository, &world.disk(text), |p| {
+            p.arch = arch;
+            p.companions = vec![real_box(&world, text)];
+        })
+        .unwrap();
+    }
+    for (catalogue, expected) in [
+        ("vagrant/web-node.json", "intel"),
+        ("vagrant/arm64/web-node.json", "arm"),
+    ] {
+        let home = world.path(expected);
+        Program::new("vagrant")
+            .args(["box", "add", "--provider", "libvirt"])
+            .arg(server.text(catalogue))
+            .env("VAGRANT_HOME", &home)
+            .env("VAGRANT_CHECKPOINT_DISABLE", "1")
+            .env("HOME", world.dir.path())
+            .timeout(crate::patience::HANG)
+            .run()
+            .unwrap();
+        let mut boxes = std::fs::read_dir(home.join("boxes/web-node")).unwrap();
+        let version = boxes.find_map(|file| Some(file.unwrap().path()).filter(|it| it.is_dir()));
+        let disk = version.unwrap().join("libvirt/box.img");
+        assert_eq!(std::fs::read_to_string(disk).unwrap(), expected);
+    }
+}
+
 /// Vagrant 2.3 does not look at architectures: it takes the newest version there is, and the last
 /// box in it.
 #[test]

@@ -112,6 +112,71 @@ fn a_kernel_and_its_initrd_are_booted_by_a_script_at_one_address() {
     assert!(!path.exists());
 }
 
+/// One address for all: iPXE knows for what it was built.
+#[test]
+fn two_architectures_share_one_script_one_pointer_and_one_page() {
+    let world = World::new();
+    let (repository, one, two) = (world.repository(), world.disk("one"), world.disk("two"));
+    for (disk, arch, serial) in [(&one, "x86_64", "ttyS0"), (&two, "aarch64", "ttyAMA0")] {
+        publish_with(&repository, disk, |p| {
+            let about = |format: &'static str| [("target", "ramdisk"), ("format", format)];
+            p.arch = arch;
+            p.companions = vec![
+                Companion::bytes("vmlinuz", arch)
+                    .about(about("kernel"))
+                    .about([("cmdline", format!("console={serial}"))]),
+                Companion::bytes("initrd.img", arch).about(about("initrd")),
+                Companion::bytes("web-node.openstack.qcow2", arch)
+                    .about([("target", "openstack"), ("format", "qcow2")])
+                    .about([("hw_architecture", arch), ("hw_firmware_type", "uefi")]),
+            ];
+        })
+        .unwrap();
+    }
+    let (root, url) = (repository.path(), address(repository.path()));
+    let script = |number: u64, serial: &str| {
+        format!(
+            "# web-node revision {number} of stable\nimgfree\n\
+             kernel {url}/images/web-node/{number}/vmlinuz initrd=initrd.img console={serial}\n\
+             initrd {url}/images/web-node/{number}/initrd.img\nboot\n"
+        )
+    };
+    let path = root.join("channels/stable/web-node/boot.ipxe");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        format!(
+            "#!ipxe\ngoto ${{buildarch}}\n:arm64\n{}:i386\n:x86_64\n{}",
+            script(2, "ttyAMA0"),
+            script(1, "ttyS0")
+        )
+    );
+    let pointer = read(root, "channels/stable/web-node/latest.json");
+    let revision = |arch: &str| pointer["architectures"][arch]["revision"].as_u64();
+    assert_eq!(
+        (revision("x86_64"), revision("aarch64")),
+        (Some(1), Some(2))
+    );
+    let page = std::fs::read_to_string(root.join("images/web-node/index.html")).unwrap();
+    for text in [
+        "virt-builder web-node -o web-node.img",
+        "virt-builder web-node --arch aarch64 -o web-node.img",
+        "#web-node' --arch aarch64",
+        "--property hw_architecture=aarch64 --property hw_firmware_type=uefi",
+        "--property hw_architecture=x86_64",
+    ] {
+        let escaped = text.replace('\'', "&#x27;");
+        assert!(
+            page.contains(text) || page.contains(&escaped),
+            "{text}: {page}"
+        );
+    }
+    let all = std::fs::read_to_string(root.join("index.html")).unwrap();
+    assert!(
+        all.contains("stable 2 aarch64") && all.contains("stable 1<"),
+        "{all}"
+    );
+}
+
 #[test]
 fn a_pointer_is_signed_names_every_file_and_goes_with_the_image() {
     let world = World::new();

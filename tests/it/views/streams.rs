@@ -1,5 +1,6 @@
 //! Streams as Incus' own verifier and the mirror of Glance read them.
 
+use imgforge::machine::Arch;
 use imgforge::targets::ArtifactRecord;
 use imgforge::targets::streams::{self, About};
 
@@ -7,13 +8,17 @@ use super::*;
 
 /// What the pack stage makes for `publish: {streams: true}`.
 fn artifacts(world: &World, disk: &Disk) -> Vec<Companion> {
-    let dir = world.path("artifacts");
+    artifacts_on(Arch::default(), world, disk)
+}
+
+fn artifacts_on(arch: Arch, world: &World, disk: &Disk) -> Vec<Companion> {
+    let dir = world.path(&format!("artifacts-{}", arch.as_str()));
     std::fs::create_dir_all(&dir).unwrap();
     let about = About {
         name: "web-node",
         title: "Debian 12 web node",
         version: "0123456789ab",
-        arch: imgforge::machine::Arch::default(),
+        arch,
         os: "debian",
         release: "12",
         created: 1_767_225_600,
@@ -102,6 +107,46 @@ fn incus_verifies_and_lists_the_streams_of_each_channel() {
         )
         .unwrap();
     assert_eq!(read(root, "streams/v1/images.json")["products"], json!({}));
+}
+
+#[test]
+fn incus_and_glances_mirror_take_the_architecture_that_they_want() {
+    let world = World::new();
+    let (repository, one, two) = (world.repository(), world.disk("one"), world.disk("two"));
+    for (arch, disk) in [(Arch::X86_64, &one), (Arch::Aarch64, &two)] {
+        publish_with(&repository, disk, |p| {
+            p.arch = arch.as_str();
+            p.companions = artifacts_on(arch, &world, disk);
+        })
+        .unwrap();
+    }
+    let root = repository.path();
+    incus(root, &["verify"]).unwrap();
+    let listed = incus(root, &["list", "--format", "json"]).unwrap();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let mut archs: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["architecture"].as_str().unwrap())
+        .collect();
+    archs.sort_unstable();
+    assert_eq!(archs, ["aarch64", "x86_64"], "{listed:#}");
+    for (wanted, number) in [("arch~(aarch64|arm64)", 2), ("arch~(x86_64|amd64)", 1)] {
+        let out = world.path("mirror");
+        tool("sstream-mirror")
+            .arg(format!("--keyring={}", repository.keyring().display()))
+            .arg("--path=streams/v1/index.sjson")
+            .arg(format!("file://{}", root.display()))
+            .arg(&out)
+            .args(["ftype~(disk1.img|disk.img)", wanted])
+            .run()
+            .unwrap();
+        let images = std::fs::read_dir(out.join("images/web-node")).unwrap();
+        let names: Vec<_> = images.flatten().map(|file| file.file_name()).collect();
+        assert_eq!(names, [number.to_string().as_str()]);
+        std::fs::remove_dir_all(out).unwrap();
+    }
 }
 
 #[test]

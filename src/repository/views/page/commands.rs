@@ -58,13 +58,18 @@ pub(super) fn of(state: &State, offer: &Offer<'_>, fingerprint: &str) -> Vec<Com
     ]
 }
 
+/// The option that asks for an architecture, where it is not the usual one.
+fn arch(offer: &Offer<'_>) -> String {
+    match machine::is_default(offer.arch) {
+        true => String::new(),
+        false => format!(" --arch {}", offer.arch),
+    }
+}
+
 fn virt_builder(state: &State, offer: &Offer<'_>) -> Command {
     let entry = state.entry_id(&offer.image.name, offer.channel);
     let setup = virt_builder_setup(state, offer.channel);
-    let arch = match machine::is_default(offer.arch) {
-        true => String::new(),
-        false => format!(" --arch {}", offer.arch),
-    };
+    let arch = arch(offer);
     Command {
         client: "virt-builder",
         note: Some("The first part is needed once on each machine.".into()),
@@ -81,7 +86,8 @@ fn pull(state: &State, offer: &Offer<'_>, fingerprint: &str, output: &str) -> St
         false => format!(" --channel {}", offer.channel),
     };
     let from = quote(&format!("{}#{}", state.url, offer.image.name));
-    format!("imgforge pull {from}{channel} \\\n  --fingerprint {fingerprint} \\\n  {output}")
+    let arch = arch(offer);
+    format!("imgforge pull {from}{channel}{arch} \\\n  --fingerprint {fingerprint} \\\n  {output}")
 }
 
 fn openstack(state: &State, offer: &Offer<'_>) -> Command {
@@ -89,9 +95,13 @@ fn openstack(state: &State, offer: &Offer<'_>) -> Command {
     let file = format!("{name}.qcow2");
     let gib = offer.revision.virtual_size.div_ceil(1 << 30);
     let text = offer.artifact("qcow2", &["openstack"]).map(|disk| {
+        let machine = disk.about.iter().filter(|(key, _)| key.starts_with("hw_"));
+        let machine: String = machine
+            .map(|(key, value)| format!("--property {} ", quote(&format!("{key}={value}"))))
+            .collect();
         format!(
             "{}\nopenstack image create --disk-format qcow2 --container-format bare \\\n  \
-             --min-disk {gib} --file {file} {name}",
+             --min-disk {gib} {machine}--file {file} {name}",
             download(state, disk, &file)
         )
     });

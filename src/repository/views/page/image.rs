@@ -7,6 +7,7 @@ use super::super::offer::{self, Offer, word};
 use super::super::packages::{self, Changed};
 use super::{When, commands};
 use crate::channels::Placed;
+use crate::machine;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::Diff;
 use crate::units::Size;
@@ -27,25 +28,33 @@ pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
     let mut shown: Vec<(&u64, &Revision)> = newest.by_ref().take(SHOWN).collect();
     let (still, older): (Vec<_>, Vec<_>) = newest.partition(|(number, _)| placed.contains(number));
     shown.extend(still);
-    let offer = first_offer(state, image);
+    let offers = offers(state, image);
     json!({
         "name": image.name,
         "title": image.published().next_back().map_or("", |(_, revision)| &revision.title),
         "places": places(change, image),
-        "commands": offer.as_ref().map(|offer| commands::of(state, offer, change.fingerprint)),
-        "commands_channel": offer.as_ref().map(|offer| offer.channel),
+        "commands": offers.iter().map(|offer| json!({
+            "arch": (offers.len() > 1).then_some(offer.arch),
+            "all": commands::of(state, offer, change.fingerprint),
+        })).collect::<Vec<_>>(),
+        "commands_channel": offers.first().map(|offer| offer.channel),
         "revisions": shown.iter().map(|(number, one)| revision(image, **number, one, of(number))).collect::<Vec<_>>(),
         "older": older.iter().map(|(number, revision)| line(**number, revision)).collect::<Vec<_>>(),
     })
 }
 
-/// The channel whose commands are shown: the default one, else the first that has the image.
-fn first_offer<'a>(state: &'a State, image: &'a Image) -> Option<Offer<'a>> {
-    let of = |channel: &'a str| offer::of_image(image, channel).into_iter().next();
+/// What the channel has whose commands are shown, the default one or else the first that has the image;
+/// the usual architecture first.
+fn offers<'a>(state: &'a State, image: &'a Image) -> Vec<Offer<'a>> {
     let others = image.channels.keys().map(String::as_str);
-    std::iter::once(state.default_channel.as_str())
-        .chain(others)
-        .find_map(of)
+    let mut channels = std::iter::once(state.default_channel.as_str()).chain(others);
+    let has = |channel: &'a str| {
+        let offers = offer::of_image(image, channel);
+        (!offers.is_empty()).then_some(offers)
+    };
+    let mut offers = channels.find_map(has).unwrap_or_default();
+    offers.sort_by_key(|offer| !machine::is_default(offer.arch));
+    offers
 }
 
 fn places(change: &Change<'_>, image: &Image) -> Vec<Value> {
