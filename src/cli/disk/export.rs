@@ -9,9 +9,9 @@ use crate::host::diskfile::DiskFile;
 use crate::host::outlet::{Folder, Over};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::{interrupt, memory};
-use crate::machine::Arch;
 use crate::machine::Machine;
 use crate::pipeline::graph::{self, Node, Room};
+use crate::targets::tree::Tree;
 use crate::targets::{self, About, SystemDisk, Target, TargetContext, Wanted};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -56,7 +56,6 @@ impl Export {
     pub fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
-        targets::need_tools(&self.targets, Arch::DEFAULT)?;
         let dir = &self.output;
         let opened = std::fs::create_dir_all(dir).and_then(|()| Folder::open(dir));
         let folder = opened.map_err(|cause| {
@@ -68,7 +67,15 @@ impl Export {
         let (shared, format) = (draft.path().join("shared"), disk.format.as_str());
         std::fs::create_dir(&shared).doing(|| "making a directory".into())?;
         let source = SystemDisk::new(disk.taken.path().to_owned(), format, shared, host.accel()?);
-        let about = self.about(name, &source, &ui)?;
+        // The system is looked at only where a target tells of it.
+        let tells = self.targets.iter().any(|target| target.reads);
+        let tree = tells.then(|| source.tree(&ui)).transpose()?;
+        let machine = Machine {
+            arch: tree.as_ref().and_then(|it| it.arch()).unwrap_or_default(),
+            ..Machine::default()
+        };
+        targets::need_tools(&self.targets, machine.arch)?;
+        let about = about(name, tree.as_deref());
         let place = |target: &Target, what: &str| {
             let path = draft.path().join(format!("{}-{what}", target.name));
             std::fs::create_dir_all(&path).doing(|| format!("making {}", path.display()))?;
@@ -82,7 +89,7 @@ impl Export {
                 about: &about,
                 gate: None,
                 proving: true,
-                machine: &Machine::default(),
+                machine: &machine,
                 dir: &made,
                 scratch: &scratch,
                 ui: &self.ui(app, target),
@@ -144,22 +151,19 @@ impl Export {
                 .hint("--name chooses one of letters, digits, `.`, `_`, `+` and `-`")),
         }
     }
+}
 
-    /// The system is looked at only where a target tells of it. Nothing is from the file's own
-    /// times, so that equal disks give equal files.
-    fn about(&self, name: String, source: &SystemDisk, ui: &StageUi) -> Result<About> {
-        let tells = self.targets.iter().any(|target| target.reads);
-        let tree = tells.then(|| source.tree(ui)).transpose()?;
-        let word = |key: &str| tree.as_ref().and_then(|tree| tree.os_release(key));
-        Ok(About {
-            title: name.clone(),
-            name,
-            // The name is the user's: no version is added to it.
-            version: String::new(),
-            os: word("ID").unwrap_or_else(|| "linux".into()),
-            os_version: word("VERSION_ID").unwrap_or_default(),
-            created: tree.as_ref().map_or(0, |tree| tree.newest()),
-        })
+/// Nothing is from the file's own times, so that equal disks give equal files.
+fn about(name: String, tree: Option<&Tree>) -> About {
+    let word = |key: &str| tree.and_then(|tree| tree.os_release(key));
+    About {
+        title: name.clone(),
+        name,
+        // The name is the user's: no version is added to it.
+        version: String::new(),
+        os: word("ID").unwrap_or_else(|| "linux".into()),
+        os_version: word("VERSION_ID").unwrap_or_default(),
+        created: tree.map_or(0, Tree::newest),
     }
 }
 

@@ -10,12 +10,14 @@ use super::Layer;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::exec::Program;
+use crate::host::{foreign, tools};
+use crate::machine::Arch;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven, rootfs};
 
 /// What a container says that runs.
 const SAYS: &str = "imgforge: the container runs";
 
-/// Looks for the command `$1` and the user `$2`.
+/// Looks for the command `$1` and the user `$2`, by nothing but the shell itself.
 const SCRIPT: &str = r#"PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 command -v "$1" >/dev/null || { echo "no command $1" >&2; exit 3; }
 case $2 in
@@ -23,10 +25,15 @@ case $2 in
 *) set -- "$1" '' ;;
 esac
 if [ -n "$2" ]; then
-  grep -q "^$2:" /etc/passwd || { echo "no user $2" >&2; exit 3; }
+  found=
+  while IFS=: read -r name _; do [ "$name" != "$2" ] || found=yes; done </etc/passwd
+  [ -n "$found" ] || { echo "no user $2" >&2; exit 3; }
 fi
 test -r /etc/os-release || { echo "no /etc/os-release" >&2; exit 3; }
 "#;
+
+/// Where QEMU's user mode is in the files of another architecture, beside the image's.
+const QEMU: &str = "imgforge-qemu";
 
 /// Memory of that machine, in MiB: it runs one shell.
 const MEMORY: i32 = 512;
@@ -40,27 +47,55 @@ pub(in crate::targets) fn try_out(
 ) -> Result<PassedCheck> {
     site.ui.step("running a command in the container");
     let disk = site.scratch.join("container.squashfs");
-    unpack(layer, how, &disk)?;
+    let qemu = qemu(site.machine.arch)?;
+    unpack(layer, how, qemu.as_deref(), &disk)?;
     let inside = site.source.guests();
-    let ran = run(site, &disk, config);
+    let ran = run(site, &disk, config, qemu.is_some());
     drop(inside);
     std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
     ran?;
     Ok(proven(CheckKind::Booted, "a machine with its files"))
 }
 
-/// A disk with the layer's files, as another program reads them. It holds them for a moment only,
-/// so they are not compressed.
-fn unpack(layer: &Path, how: Layer, disk: &Path) -> Result<()> {
+/// What plays the processor of another architecture in the machine, as an archive without an end: the
+/// layer follows.
+fn qemu(arch: Arch) -> Result<Option<Vec<u8>>> {
+    if !arch.is_foreign() {
+        return Ok(None);
+    }
+    let path = foreign::user_mode(arch).ok_or_else(|| {
+        let text = format!("{} is needed to try the container out", arch.qemu_user());
+        Error::host(text).hint(format!(
+            "install it: {}",
+            tools::install_line(&["qemu-user-static"])
+        ))
+    })?;
+    let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o755);
+    let mut archive = tar::Builder::new(vec![]);
+    let added = archive.append_data(&mut header, QEMU, &bytes[..]);
+    added.doing(|| "making an archive".into())?;
+    Ok(Some(archive.get_ref().clone()))
+}
+
+/// A disk with the layer's files behind `first`, as another program reads them. It holds them for a
+/// moment only, so they are not compressed.
+fn unpack(layer: &Path, how: Layer, first: Option<&[u8]>, disk: &Path) -> Result<()> {
     let doing = || format!("reading {}", layer.display());
     let file = BufReader::new(File::open(layer).doing(doing)?);
     let mut files: Box<dyn Read + Send> = match how {
         Layer::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
         Layer::Zstd => Box::new(zstd::Decoder::new(file).doing(doing)?),
     };
+    let first = first.unwrap_or_default().to_vec();
     let write = move |to| {
         let mut to = BufWriter::with_capacity(1 << 18, to);
-        let copied = io::copy(&mut files, &mut to).and_then(|_| to.flush());
+        let copied = to.write_all(&first);
+        let copied = copied
+            .and_then(|()| io::copy(&mut files, &mut to))
+            .and_then(|_| to.flush());
         copied.doing(|| "unpacking the container".into())
     };
     rootfs::piped(write, |archive| {
@@ -74,7 +109,7 @@ fn unpack(layer: &Path, how: Layer, disk: &Path) -> Result<()> {
 }
 
 /// The appliance has no network, and changes nothing but its own memory.
-fn run(site: &TargetContext<'_>, disk: &Path, config: &Value) -> Result<()> {
+fn run(site: &TargetContext<'_>, disk: &Path, config: &Value, played: bool) -> Result<()> {
     let (command, user) = wanted(&config["config"]);
     let launch = Launch {
         drives: &[Drive::readonly(disk, "raw")],
@@ -84,7 +119,9 @@ fn run(site: &TargetContext<'_>, disk: &Path, config: &Value) -> Result<()> {
     let machine = Guestfs::launch_with(&launch, MEMORY)?;
     machine.mount_ro("/dev/sda", "/")?;
     let script = format!("{SCRIPT}echo '{SAYS}'");
-    let said = machine.command(&["/bin/sh", "-c", &script, "sh", &command, &user]);
+    let qemu = format!("/{QEMU}");
+    let words = [&qemu, "/bin/sh", "-c", &script, "sh", &command, &user];
+    let said = machine.command(&words[usize::from(!played)..]);
     let refused = |error: Error| match error.kind() {
         Kind::Stage => Error::gate("nothing runs in the container").cause(error),
         _ => error,

@@ -1,7 +1,7 @@
 //! The initrd: busybox, a script, modules, and, if nothing is fetched, the root itself.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 
 use super::cpio::{Cpio, Kind, LARGEST, padding};
@@ -10,8 +10,9 @@ use super::options::{Ramdisk, RootForm, Verify};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::find;
 use crate::host::space::Frugal;
+use crate::machine::Arch;
 use crate::targets::gzip::Gzip;
-use crate::targets::tree::Tree;
+use crate::targets::tree::{self, Node, Tree};
 use crate::units::Size;
 
 const INIT: &str = include_str!("init.sh");
@@ -51,11 +52,20 @@ pub(super) struct Root {
 }
 
 /// The files of the initrd, without the settings that depend on its own size.
-pub(super) fn members(tree: &Tree, kernel: &Kernel<'_>, options: &Ramdisk) -> Result<Vec<Member>> {
+pub(super) fn members(
+    tree: &Tree,
+    arch: Arch,
+    kernel: &Kernel<'_>,
+    options: &Ramdisk,
+) -> Result<Vec<Member>> {
+    let busybox = match arch.is_foreign() {
+        false => busybox()?,
+        true => busybox_of(tree, arch)?,
+    };
     let mut all = vec![
         member("init", 0o755, INIT.as_bytes()),
         member("dhcp", 0o755, DHCP.as_bytes()),
-        member("bin/busybox", 0o755, &busybox()?),
+        member("bin/busybox", 0o755, &busybox),
     ];
     let mut names = first(kernel, options);
     if options.root == RootForm::Squashfs {
@@ -91,9 +101,7 @@ fn busybox() -> Result<Vec<u8>> {
     let hint = "apt-get install busybox-static";
     let path = find("busybox").ok_or_else(|| Error::host("`busybox` is needed").hint(hint))?;
     let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-    // A program that asks for a loader says so at its beginning.
-    let head = &bytes[..bytes.len().min(4096)];
-    match memchr::memmem::find(head, b"ld-linux").is_none() {
+    match is_static(&bytes) {
         true => Ok(bytes),
         false => Err(
             Error::host("a busybox without libraries is needed to boot a ramdisk")
@@ -101,6 +109,36 @@ fn busybox() -> Result<Vec<u8>> {
                 .hint(hint),
         ),
     }
+}
+
+/// Whether a program asks for no loader, which it says at its beginning.
+fn is_static(program: &[u8]) -> bool {
+    let head = &program[..program.len().min(4096)];
+    memchr::memmem::find(head, b"ld-linux").is_none()
+}
+
+/// The image's own busybox, where this host has none that its machines run.
+fn busybox_of(tree: &Tree, arch: Arch) -> Result<Vec<u8>> {
+    let places = ["usr/bin/", "bin/", "usr/sbin/", "sbin/"];
+    let mut nodes = places
+        .iter()
+        .filter_map(|place| tree.get(&format!("{place}busybox")));
+    let read = |node: &Node| {
+        let mut bytes = vec![];
+        let read = tree.open(node).read_to_end(&mut bytes);
+        read.doing(|| "reading the image's busybox".into())?;
+        Ok(bytes)
+    };
+    let found = nodes.find(|node| node.kind == tree::Kind::File);
+    let found = found.map(read).transpose()?;
+    found.filter(|bytes| is_static(bytes)).ok_or_else(|| {
+        Error::usage(format!(
+            "a ramdisk of {} needs a busybox without libraries in the image",
+            arch.as_str()
+        ))
+        .cause("the one of this host is for another architecture")
+        .hint("`targets: {ramdisk: {configure: [{packages: [busybox-static]}]}}` installs it")
+    })
 }
 
 /// Memory that the image needs.

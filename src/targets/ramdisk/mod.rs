@@ -13,8 +13,10 @@ mod squashfs;
 mod words;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
+
+use flate2::bufread::GzDecoder;
 
 use super::tree::Tree;
 use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven};
@@ -55,7 +57,7 @@ pub(super) const TARGET: Target = Target {
         &["virtio_net", "e1000"],
     ],
     memory: Size::mib(2048),
-    ..Target::new("ramdisk", 3)
+    ..Target::new("ramdisk", 4)
 };
 
 impl Options for Ramdisk {
@@ -78,7 +80,7 @@ impl Options for Ramdisk {
             site.ui.ui().warning(text);
         }
         // What the kernel's modules lack is told before the long work.
-        let members = initrd::members(&tree, &kernel, self)?;
+        let members = initrd::members(&tree, site.machine.arch, &kernel, self)?;
         let (root, nodes) = root(site, &tree, &kernel, self)?;
         let names = Names {
             kernel: site.file(site.machine.arch.kernel_file()),
@@ -175,10 +177,18 @@ fn initrd(
     Ok(memory)
 }
 
+/// The kernel as every boot loader starts it: some distributions compress one that cannot unpack itself,
+/// and UEFI starts none that is.
 fn copy(tree: &Tree, kernel: &Kernel<'_>, to: &Path) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut file = Frugal::create(to).doing(doing)?;
-    std::io::copy(&mut tree.open(kernel.image), &mut file).doing(doing)?;
+    let mut image = BufReader::new(tree.open(kernel.image));
+    let gzip = image.fill_buf().doing(doing)?.starts_with(&[0x1f, 0x8b]);
+    let copied = match gzip {
+        true => std::io::copy(&mut GzDecoder::new(image), &mut file),
+        false => std::io::copy(&mut image, &mut file),
+    };
+    copied.doing(doing)?;
     file.flush().and_then(|()| file.sync_all()).doing(doing)
 }
 

@@ -151,11 +151,16 @@ mod tests {
             (&inside, None),
         ] {
             let names = names(root);
-            let cmdline = cmdline(options, Arch::default(), root.is_none());
+            let cmdline = cmdline(options, Arch::X86_64, root.is_none());
             all += &ipxe(options, "web-1", &names, &cmdline, 512);
             all += &grub(options, "web-1", &names, &cmdline, 512);
         }
         insta::assert_snapshot!(all);
+        let arm = cmdline(&fetched, Arch::Aarch64, false);
+        assert_eq!(
+            arm,
+            "console=tty0 console=ttyAMA0,115200 panic=60 root=ramdisk"
+        );
         let parsed = crate::host::exec::Program::new("grub-script-check").input(grub(
             &fetched,
             "web-1",

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount};
+use crate::machine::Arch;
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::time::now;
 use crate::ui::StageUi;
@@ -182,6 +183,22 @@ impl Tree {
         let mut bytes = vec![];
         io::Read::read_to_end(&mut self.open(node), &mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The architecture of the first program that is for a known one.
+    pub(crate) fn arch(&self) -> Option<Arch> {
+        let places = ["usr/bin/", "usr/sbin/", "bin/", "sbin/"];
+        let program = |node: &&Node| {
+            let below = |place: &str| node.path.starts_with(place.as_bytes());
+            node.kind == Kind::File && places.iter().any(|place| below(place))
+        };
+        self.nodes.iter().filter(program).find_map(|node| {
+            let mut head = [0; 20];
+            io::Read::read_exact(&mut self.open(node), &mut head).ok()?;
+            let elf = head.starts_with(b"\x7fELF\x02\x01");
+            let mut all = Arch::ALL.iter().copied();
+            all.find(|arch| elf && head[18..] == [arch.elf_machine(), 0])
+        })
     }
 
     /// A value of os-release.

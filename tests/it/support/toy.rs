@@ -238,17 +238,17 @@ pub(crate) fn boot_on(arch: Arch, dir: &Path, mode: &str) -> Boot {
 }
 
 /// Where the toy's parts come from.
-struct System {
+pub(crate) struct System {
     arch: Arch,
-    kernel: PathBuf,
+    pub(crate) kernel: PathBuf,
     /// The kernel's modules.
-    modules: PathBuf,
-    busybox: PathBuf,
+    pub(crate) modules: PathBuf,
+    pub(crate) busybox: PathBuf,
 }
 
 impl System {
     /// This host's own, or what `make deps` has unpacked for another architecture.
-    fn of(arch: Arch) -> System {
+    pub(crate) fn of(arch: Arch) -> System {
         let root = match arch.is_foreign() {
             false => PathBuf::from("/"),
             true => target().join("guests").join(arch.as_str()),
@@ -274,10 +274,6 @@ fn target() -> PathBuf {
 }
 
 /// The newest readable kernel that has its modules, as libguestfs' appliance takes it.
-pub(crate) fn kernel() -> (PathBuf, String) {
-    kernel_in(Path::new("/"), Arch::default())
-}
-
 fn kernel_in(root: &Path, arch: Arch) -> (PathBuf, String) {
     let name = format!("{}-", arch.kernel_file());
     let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir(root.join("boot"))
@@ -343,11 +339,7 @@ fn archive(system: &System, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Files of the wanted modules and what they need, in the order of loading.
-pub(crate) fn module_files(version: &str, wanted: &[&str]) -> Vec<PathBuf> {
-    files_below(&modules(Path::new("/"), version), wanted)
-}
-
-fn files_below(dir: &Path, wanted: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files_below(dir: &Path, wanted: &[&str]) -> Vec<PathBuf> {
     let dependencies = fs::read_to_string(dir.join("modules.dep")).unwrap();
     let mut files: Vec<PathBuf> = vec![];
     for module in wanted {

@@ -1,15 +1,16 @@
-//! A small system with this host's kernel, and machines without a disk that boot one.
+//! A small system with this host's kernel, or another architecture's, and machines without a disk that boot one.
 
 use std::path::Path;
 
 use imgforge::host::exec::Program;
+use imgforge::machine::Arch;
 
 use super::text;
 use crate::phony::Phony;
 use crate::toy;
 
 const INIT: &str = r#"#!/bin/sh
-exec >/dev/ttyS0 2>&1
+exec >/dev/@SERIAL@ 2>&1
 busybox=/usr/bin/busybox
 files=$($busybox cat /srv/part-* | $busybox wc -l)
 root=$($busybox sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts | $busybox tail -n 1)
@@ -22,14 +23,22 @@ $busybox sleep 60
 
 /// A Debian of a few files that boots; its kernel has only these modules beside the root's.
 pub(super) fn machine(cards: &[&str]) -> Phony {
+    machine_on(Arch::default(), cards)
+}
+
+/// As [`machine`], for this architecture.
+pub(super) fn machine_on(arch: Arch, cards: &[&str]) -> Phony {
     let phony = Phony::debian();
-    let (kernel, release) = toy::kernel();
-    let modules = Path::new("/lib/modules").join(&release);
+    let system = toy::System::of(arch);
+    let modules = &system.modules;
+    let release = modules.file_name().unwrap().to_str().unwrap();
+    let busybox = std::fs::read(&system.busybox).unwrap();
+    phony.file("usr/bin/busybox", busybox);
     let wanted: Vec<&str> = ["loop", "squashfs", "overlay", "af_packet", "virtio_pci"]
         .into_iter()
         .chain(cards.iter().copied())
         .collect();
-    let files = toy::module_files(&release, &wanted);
+    let files = toy::files_below(modules, &wanted);
     let dir = format!("usr/lib/modules/{release}");
     let list = std::fs::read_to_string(modules.join("modules.dep")).unwrap();
     let mut dep = String::new();
@@ -49,7 +58,7 @@ pub(super) fn machine(cards: &[&str]) -> Phony {
             std::fs::read(modules.join(name)).unwrap(),
         );
     }
-    let config = format!("/boot/config-{release}");
+    let config = system.kernel.with_file_name(format!("config-{release}"));
     if let Ok(config) = std::fs::read(&config) {
         phony.file(&format!("boot/config-{release}"), config);
     }
@@ -57,10 +66,10 @@ pub(super) fn machine(cards: &[&str]) -> Phony {
         .file(&format!("{dir}/modules.dep"), dep)
         .file(
             &format!("boot/vmlinuz-{release}"),
-            std::fs::read(kernel).unwrap(),
+            std::fs::read(&system.kernel).unwrap(),
         )
         .file("usr/lib/modules/1.0-other/modules.order", "old")
-        .file("usr/sbin/init", INIT)
+        .file("usr/sbin/init", INIT.replace("@SERIAL@", arch.serial()))
         .mode("usr/sbin/init", 0o755);
     for part in 1..=7 {
         phony.file(&format!("srv/part-{part}"), format!("{part}\n"));

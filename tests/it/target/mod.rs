@@ -6,6 +6,7 @@ mod diskless;
 mod disks;
 mod docker;
 mod files;
+mod foreign;
 mod glance;
 mod incus;
 mod openstack;

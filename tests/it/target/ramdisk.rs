@@ -68,7 +68,9 @@ fn served(out: &Path) -> Server {
 /// The address of a script that comes to that of a machine as people's own do: something else is
 /// loaded already, which is no part of the initrd.
 fn by_another(server: &Server, out: &Path) -> String {
-    let text = "#!ipxe\nimgfetch web.SHA256SUMS\nchain web.boot.ipxe\n";
+    // As a repository's script for two architectures tells them apart.
+    let text = "#!ipxe\ngoto ${buildarch}\n:arm64\nexit\n:i386\n:x86_64\n\
+                imgfetch web.SHA256SUMS\nchain web.boot.ipxe\n";
     std::fs::write(out.join("own.ipxe"), text).unwrap();
     seen_by_guests(server, "own.ipxe")
 }
