@@ -198,6 +198,12 @@ impl Manifest {
     pub fn architecture(&self) -> Option<&str> {
         self.properties.get("architecture").map(String::as_str)
     }
+
+    /// Whether an image of this architecture is of the same one; who names none is of any.
+    pub fn is_for(&self, architecture: &str) -> bool {
+        let told = self.architecture();
+        architecture.is_empty() || told.is_none_or(|told| told == architecture)
+    }
 }
 
 /// What the image is, in Glance's own words; the recipe's win.
@@ -296,5 +302,18 @@ mod tests {
             "openstack image create --disk-format qcow2 --container-format bare --file \
              web-0123.openstack.qcow2 --min-disk 3 --min-ram 1024 --property os_distro=debian web"
         );
+        // Nobody is asked for the architecture of who names none.
+        let mut named = manifest.clone();
+        named
+            .properties
+            .insert("architecture".into(), "aarch64".into());
+        for (architecture, any, arm) in [
+            ("", true, true),
+            ("aarch64", true, true),
+            ("x86_64", true, false),
+        ] {
+            let is_for = [&manifest, &named].map(|one| one.is_for(architecture));
+            assert_eq!(is_for, [any, arm], "{architecture}");
+        }
     }
 }
