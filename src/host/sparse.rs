@@ -2,7 +2,7 @@
 //! others, which leaves the host room.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -84,10 +84,10 @@ pub fn fill(path: &Path, mut from: impl Read, most: u64) -> Result<Option<u64>> 
 /// # Errors
 /// As [`write`]; when `from` cannot be read or becomes shorter, or imgforge is interrupted.
 pub fn copy(from: &File, to: &File, path: &Path) -> Result<()> {
-    if share(from, to) {
+    let doing = || format!("writing {}", path.display());
+    if share(from, to).doing(doing)? {
         return Ok(());
     }
-    let doing = || format!("writing {}", path.display());
     let size = from.metadata().doing(doing)?.len();
     to.set_len(size).doing(doing)?;
     let (mut at, mut block) = (0, vec![0; BLOCK]);
@@ -104,9 +104,16 @@ pub fn copy(from: &File, to: &File, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty file share the blocks of another one; whether the file system can.
-pub fn share(from: &File, to: &File) -> bool {
-    ioctl_ficlone(to, from).is_ok()
+/// Makes an empty file share the blocks of another one; whether the file system can. Where it cannot,
+/// the file is empty still: one that runs out of space half-way (btrfs) leaves what it has shared so far.
+///
+/// # Errors
+/// When the file cannot be made empty again.
+pub fn share(from: &File, to: &File) -> io::Result<bool> {
+    match ioctl_ficlone(to, from) {
+        Ok(()) => Ok(true),
+        Err(_) => to.set_len(0).map(|()| false),
+    }
 }
 
 /// Makes `len` bytes of a file, which messages call `path`, a hole, or zeros where it has no holes.
@@ -163,6 +170,22 @@ mod tests {
             let mut bytes = [0; 5000];
             bytes[at] = 1;
             assert!(!is_zero(&bytes), "{at}");
+        }
+    }
+
+    /// A file whose blocks could not be shared has none, whatever was shared before that failed.
+    #[test]
+    fn a_file_that_shares_no_blocks_is_empty() {
+        let [from, to] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        from.write_all_at(&[1; 5000], 0).unwrap();
+        to.write_all_at(&[2; 9000], 0).unwrap();
+        let shared = share(&from, &to).unwrap();
+        let mut bytes = vec![];
+        (&to).read_to_end(&mut bytes).unwrap();
+        // What is shared goes up to the end of the other file.
+        match shared {
+            true => assert!(bytes[..5000] == [1; 5000]),
+            false => assert_eq!(bytes.len(), 0),
         }
     }
 

@@ -133,6 +133,7 @@ impl Unpacker {
         seed: Arc<Seed>,
     ) -> Result<Self> {
         let sown = seed.sow(&file);
+        let sown = sown.doing(|| format!("writing {}", path.display()))?;
         Self::begin(layout, file, path, options, Some(sown))
     }
 

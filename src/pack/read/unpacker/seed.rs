@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -38,10 +39,13 @@ pub(super) struct Sown {
 
 impl Seed {
     /// Lets the empty `file` begin as the seed, where the file system can do that without a copy.
-    pub(super) fn sow(self: Arc<Self>, file: &File) -> Sown {
+    ///
+    /// # Errors
+    /// As [`sparse::share`].
+    pub(super) fn sow(self: Arc<Self>, file: &File) -> io::Result<Sown> {
         let disk = self.disk.as_ref().filter(|_| !self.decoded.is_empty());
-        let shared = disk.is_some_and(|disk| sparse::share(disk, file));
-        Sown { seed: self, shared }
+        let shared = disk.map_or(Ok(false), |disk| sparse::share(disk, file))?;
+        Ok(Sown { seed: self, shared })
     }
 }
 
