@@ -1,6 +1,6 @@
 //! The directory with the system's packages, by mmdebstrap.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::distro::apt::{self, Archive};
 use crate::distro::{Apt, Suite};
@@ -13,9 +13,6 @@ use crate::ui::StageUi;
 
 use super::{Input, disk::Layout, grub};
 use crate::machine::Arch;
-
-/// Puts programs of the host in the place of the guest's while packages' scripts run, and takes them back.
-const NATIVE: &str = include_str!("native.sh");
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
@@ -34,8 +31,7 @@ pub(super) fn install(
         std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
         Ok(path)
     };
-    let shell = |script: &Path| format!("sh -e {}", quote(&script.to_string_lossy()));
-    let hook = shell(&write("customize.sh", &grub::hook(layout))?);
+    let hook = write("customize.sh", &grub::hook(layout))?;
     let sources = archive
         .map(|a| apt::sources(distro, suite, a, &input.bootstrap.components))
         .map(|text| write("build.sources", &text))
@@ -45,19 +41,12 @@ pub(super) fn install(
     if let Some(told) = way.told() {
         ui.step(format!("running programs of {} by {told}", arch.as_str()));
     }
-    let mut hooks = vec![format!("--customize-hook={hook} \"$1\"")];
-    if let (true, Some(host)) = (arch.is_foreign(), Arch::named(std::env::consts::ARCH)) {
-        let native = shell(&write("native.sh", NATIVE)?);
-        let libraries = host.libraries();
-        hooks.insert(
-            0,
-            format!("--essential-hook={native} put \"$1\" {libraries}"),
-        );
-        hooks.push(format!("--customize-hook={native} take \"$1\" {libraries}"));
-    }
     way.as_guest_root(arch, "mmdebstrap")
         .args(arguments(input.bootstrap, distro, suite, arch))
-        .args(hooks)
+        .arg(format!(
+            "--customize-hook=sh -e {} \"$1\"",
+            quote(&hook.to_string_lossy())
+        ))
         .arg(suite.name)
         .arg(tree.data())
         .args(sources)
