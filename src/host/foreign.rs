@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::exec::{self, Program};
 use super::namespace::as_guest_root;
@@ -16,6 +17,9 @@ use crate::machine::Arch;
 
 /// Debian's package with QEMU's user mode.
 const PACKAGE: &str = "qemu-user-static";
+
+/// How long the start of one program may take: a name space that is not made is none.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where the kernel lists what it starts, and for what.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
@@ -28,13 +32,13 @@ shift
 exec "$@""#;
 
 /// Root's name space has the ids of the host's users: who made it writes that, as `unshare` knows no such
-/// map. `$1` is what runs in it.
+/// map. The kernel takes a map, whatever its lines, by one write. `$1` is what runs in it.
 const AS_ROOT: &str = r#"set -e
 inner=$1
 shift
-same() { while read -r first _ count; do echo "$first $first $count"; done; }
+same() { while read -r first _ count; do echo "$first $first $count"; done | dd bs=64k iflag=fullblock status=none; }
 exec 3> >(read -r _ && same </proc/self/uid_map >/proc/$$/uid_map && same </proc/self/gid_map >/proc/$$/gid_map ||
-  kill $$)
+  kill -KILL $$)
 exec unshare --user --mount --pid --fork --kill-child --mount-proc -- bash -c '
 echo made >&3
 exec 3>&-
@@ -93,7 +97,8 @@ pub fn find(arch: Arch) -> Result<Way> {
     let mut causes = vec![];
     if let Some(qemu) = user_mode(arch) {
         let way = Way::Registering(qemu);
-        match way.as_guest_root(arch, "true").run() {
+        let probe = way.as_guest_root(arch, "true").timeout(PROBE_LIMIT);
+        match probe.run() {
             Ok(()) => return Ok(way),
             Err(error) => causes.push(format!("no name space registers QEMU: {}", error.message())),
         }
