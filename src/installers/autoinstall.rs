@@ -124,7 +124,8 @@ fn first_line(text: &str) -> Option<Finding> {
         let others = ["#cloud-config-archive", "#cloud-config-jsonp"];
         text.starts_with("#cloud-config") && !others.iter().any(|other| text.starts_with(other))
     };
-    // Only a template may not have an empty line before it.
+    // Only a template may not have an empty line before it:
+    // findings/cloud-init-empty-line-before-template.sh.
     let template = lower.split_once('\n');
     let template = template.filter(|(first, _)| first.trim_end() == "## template: jinja");
     if mime || is_config(&lower) || template.is_some_and(|(_, rest)| is_config(rest)) {

@@ -1,5 +1,6 @@
 //! debian-installer, and Ubuntu's until 20.04: <https://www.debian.org/releases/stable/amd64/apb>.
-//! Its answers are `OWNER QUESTION TYPE VALUE`, as debconf-set-selections(1) reads them.
+//! Its answers are `OWNER QUESTION TYPE VALUE`, as debconf-set-selections(1) reads them,
+//! whose `-c` is no check: `findings/debconf-set-selections-checks-nothing.sh`.
 
 use super::{
     Delivery, Finding, Installer, PROOF, Progress, carriage_return, first_word, is_remote,

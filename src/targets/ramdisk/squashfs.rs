@@ -120,7 +120,8 @@ pub(super) fn write(
 
 /// sqfstar does not read what an archive says of its root: it gives it to who runs it, at the time
 /// of the run. In 4.5.1 `-root-time`, `-root-uid` and `-root-gid` do nothing: there the variable,
-/// which bounds every time, and a name space in which we are root do.
+/// which bounds every time, and a name space in which we are root do. Shown by
+/// `findings/squashfs-tools-sqfstar-root-and-acls.sh`.
 fn arguments(nodes: &[Node], newest: u64, how: &str) -> Program {
     let mut sqfstar = Program::new("sqfstar");
     if !rustix::process::geteuid().is_root() {

@@ -4,7 +4,7 @@
 //! description, compressed grains by place, behind each 512 of them their table, then the
 //! directory, a footer (the header with the directory's place) and the end-of-stream marker. All
 //! numbers are little-endian, places count sectors. QEMU's own stream has its directory in front and
-//! neither footer nor end.
+//! neither footer nor end: `findings/qemu-img-stream-optimised-vmdk.sh`.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
