@@ -27,6 +27,9 @@ struct Facts {
     qemu_package: &'static str,
     /// QEMU's program that runs another architecture's programs, and what `binfmt_misc` calls it.
     qemu_user: &'static str,
+    /// The processor that it plays: what every machine of the architecture has, so that no program depends
+    /// on QEMU's version.
+    qemu_user_cpu: &'static str,
     /// QEMU's machine.
     machine: &'static str,
     /// Its properties where no libvirt starts it.
@@ -176,6 +179,11 @@ impl Arch {
     /// QEMU's program that runs another architecture's programs, which may end in `-static`.
     pub const fn qemu_user(self) -> &'static str {
         self.facts().qemu_user
+    }
+
+    /// The processor that it plays, in its words.
+    pub const fn qemu_user_cpu(self) -> &'static str {
+        self.facts().qemu_user_cpu
     }
 
     /// The type of its machines, in the words of QEMU, libvirt, Proxmox and Glance.

@@ -11,6 +11,7 @@ pub(super) const FACTS: Facts = Facts {
     qemu: "qemu-system-riscv64",
     qemu_package: "qemu-system-riscv",
     qemu_user: "qemu-riscv64",
+    qemu_user_cpu: "rv64",
     machine: "virt",
     machine_properties: "virt",
     // Its kernels read QEMU's device tree, also below UEFI.

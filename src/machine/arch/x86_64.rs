@@ -11,6 +11,7 @@ pub(super) const FACTS: Facts = Facts {
     qemu: "qemu-system-x86_64",
     qemu_package: "qemu-system-x86",
     qemu_user: "qemu-x86_64",
+    qemu_user_cpu: "max",
     machine: "q35",
     machine_properties: "q35,hpet=off",
     features: &["acpi", "apic"],

@@ -3,6 +3,7 @@
 use super::stage::{STAGE, VERSION};
 use super::virt_install;
 use crate::error::Result;
+use crate::host::foreign;
 use crate::pull::Pin;
 use crate::recipe::Resolved;
 use crate::recipe::types::{ImageSource, Install, Media, MediaPlace, VirtInstall};
@@ -28,7 +29,11 @@ pub(super) fn installed(request: &Request<'_>, install: &Install) -> Result<Inpu
         Install::VirtInstall(method) => virt_install(&mut inputs, resolved, method, digests)?,
         _ => inputs.fields("install", install),
     }
-    inputs.value("machine.arch", recipe.machine.arch);
+    let arch = recipe.machine.arch;
+    if matches!(install, Install::Bootstrap(_)) && arch.is_foreign() {
+        inputs.value("how foreign programs run", foreign::VERSION);
+    }
+    inputs.value("machine.arch", arch);
     inputs.value("machine.disk", recipe.machine.disk);
     inputs.place("mirrors.build", recipe.mirrors.build.as_str());
     inputs.value("name", &recipe.name);
