@@ -1,5 +1,7 @@
 //! Rollback: old bytes come back under a higher number, at once.
 
+use jiff::Timestamp;
+
 use super::place;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
@@ -51,7 +53,8 @@ impl Transaction<'_> {
         image.is_some_and(|image| image.history_of(channel).next().is_some())
     }
 
-    /// The architectures that had something before; those that stay are told. All, when none had.
+    /// The architectures that came last, together, and had something before; those that stay are
+    /// told. All, when none had anything.
     fn with_somewhere_to_go(
         &mut self,
         name: &str,
@@ -63,7 +66,7 @@ impl Transaction<'_> {
         let goes = |arch: &String| {
             image.canary(channel, arch).is_some() || previous(image, channel, arch).is_some()
         };
-        let (go, stay): (Vec<String>, Vec<String>) = all.into_iter().partition(goes);
+        let (mut go, stay): (Vec<String>, Vec<String>) = all.into_iter().partition(goes);
         if go.is_empty() {
             return stay;
         }
@@ -72,6 +75,19 @@ impl Transaction<'_> {
                 "`{name}` for {arch} stays: it had nothing else in the channel `{channel}` before"
             ));
         }
+        let last = go
+            .iter()
+            .filter_map(|arch| came(image, channel, arch))
+            .max();
+        go.retain(|arch| {
+            let came = came(image, channel, arch);
+            if came != last {
+                ui.notice(format!(
+                    "`{name}` for {arch} stays: it did not come with the last change"
+                ));
+            }
+            came == last
+        });
         go
     }
 
@@ -110,24 +126,10 @@ impl Transaction<'_> {
 /// The revision whose bytes a channel had before the ones that it has; never one that a rollback
 /// took back.
 pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) -> Option<u64> {
-    let history: Vec<(u64, &ChannelEvent)> = image
-        .history_of(channel)
-        .filter(|moved| moved.arch == arch && moved.action != Action::Canary)
-        .filter_map(|moved| Some((moved.revision?, moved)))
-        .collect();
-    let bytes = |number: u64| {
-        image
-            .revisions
-            .get(&number)
-            .map(|revision| &revision.sha512)
-    };
+    let history = history(image, channel, arch);
+    let bytes = |number: u64| bytes(image, number);
     let now = bytes(history.last()?.0);
-    let brought = |action| matches!(action, Action::Publish | Action::Promote | Action::Complete);
-    // A rollback does not bring bytes: what was before them is what counts.
-    let since = history
-        .iter()
-        .rposition(|(number, moved)| bytes(*number) == now && brought(moved.action))
-        .unwrap_or(0);
+    let since = brought(image, &history);
     let good = |number: u64| {
         image
             .revisions
@@ -139,4 +141,46 @@ pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) 
         .rev()
         .map(|(number, _)| *number)
         .find(|number| bytes(*number) != now && good(*number))
+}
+
+/// What a channel had for an architecture, but for canaries: numbers, oldest first.
+fn history<'a>(image: &'a Image, channel: &str, arch: &str) -> Vec<(u64, &'a ChannelEvent)> {
+    image
+        .history
+        .iter()
+        .filter(|moved| moved.channel == channel && moved.arch == arch)
+        .filter(|moved| moved.action != Action::Canary)
+        .filter_map(|moved| Some((moved.revision?, moved)))
+        .collect()
+}
+
+fn bytes(image: &Image, number: u64) -> Option<&str> {
+    let revision = image.revisions.get(&number)?;
+    Some(&revision.sha512)
+}
+
+/// Where in its history the bytes came that a channel has.
+fn brought(image: &Image, history: &[(u64, &ChannelEvent)]) -> usize {
+    let now = history.last().and_then(|(number, _)| bytes(image, *number));
+    let brings = |action| matches!(action, Action::Publish | Action::Promote | Action::Complete);
+    // A rollback does not bring bytes: what was before them is what counts.
+    let since = |(number, moved): &(u64, &ChannelEvent)| {
+        bytes(image, *number) == now && brings(moved.action)
+    };
+    history.iter().rposition(since).unwrap_or(0)
+}
+
+/// When what machines of an architecture have came, or is on trial since: one time for all that a
+/// transaction brings.
+fn came(image: &Image, channel: &str, arch: &str) -> Option<Timestamp> {
+    if let Some(canary) = image.canary(channel, arch) {
+        let mut all = image.history.iter().rev();
+        let canary = all.find(|moved| {
+            moved.channel == channel && moved.arch == arch && moved.revision == Some(canary)
+        });
+        return canary.map(|moved| moved.stamp.when);
+    }
+    let history = history(image, channel, arch);
+    let (_, moved) = history.get(brought(image, &history))?;
+    Some(moved.stamp.when)
 }
