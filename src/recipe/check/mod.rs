@@ -2,6 +2,7 @@
 //! check reports and goes on.
 
 mod answers;
+mod arch;
 mod install;
 mod rest;
 
@@ -49,6 +50,7 @@ pub fn recipe(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     rest::head(cx, recipe, tree);
     install::check(cx, recipe, tree);
     rest::machine(cx, recipe, tree);
+    arch::check(cx, recipe, tree);
     rest::secrets(cx, recipe, tree);
     for (key, list) in [
         ("configure", &recipe.configure),

@@ -1,7 +1,6 @@
 //! Everything of a recipe but its base and its steps.
 
 use super::{Context, at, bad_word, steps};
-use crate::machine::Firmware;
 use crate::recipe::types::{Recipe, Secret};
 use crate::scan;
 use crate::sysprep::{self, REFUSED};
@@ -46,24 +45,6 @@ pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         cx.problem(
             at(node, "disk").loc,
             "`disk` is not a multiple of 512 bytes",
-        );
-    }
-    let (arch, name) = (machine.arch, machine.arch.as_str());
-    if !arch.has_bios() && machine.firmware() != Firmware::Uefi {
-        cx.wrong(
-            at(node, "firmware").loc,
-            format!("machines of {name} have no BIOS"),
-            "leave `firmware` out: it is `uefi` there",
-        );
-    }
-    if let Some(below) = cx.below.filter(|below| arch != below.arch) {
-        cx.wrong(
-            at(node, "arch").loc,
-            format!(
-                "the image below is for {}, and not for {name}",
-                below.arch.as_str()
-            ),
-            "leave `arch` out, or build on an image of that architecture",
         );
     }
     if let Some(below) = cx
