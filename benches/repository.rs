@@ -138,8 +138,8 @@ fn publish(repository: &Repository, dir: &Path, name: &str, text: &str) {
         keep: None,
         stamp: Stamp::now(),
     };
-    let published = repository.publish(&publication, &Ui::silent()).unwrap();
-    assert!(published.changed);
+    let published = repository.publish(&[publication], &Ui::silent()).unwrap();
+    assert!(published[0].changed);
 }
 
 /// Gives every image as many revisions as wanted, all in the index, without publishing each.

@@ -141,7 +141,7 @@ impl Site {
         let settings = Settings::new(&self.root, self.signer.clone());
         Repository::open(settings)
             .unwrap()
-            .publish(&publication, &ui)
+            .publish(&[publication], &ui)
             .unwrap();
         packed.size.as_bytes()
     }

@@ -23,6 +23,7 @@ impl Attach {
         let session = session::open(app)?;
         let mut stdout = std::io::stdout().lock();
         let screen = stdout.is_terminal().then(Screen::default);
-        pipeline::shell::attach(&session.store, &self.name, screen, &mut stdout)
+        let image = session.repo.one(&self.name)?;
+        pipeline::shell::attach(&session.store, &image, screen, &mut stdout)
     }
 }

@@ -9,6 +9,7 @@ use super::{App, out, place, recipes, session};
 use crate::error::{Error, Kind, Result};
 use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
+use crate::pipeline::whole::{self, Wholes};
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
 use crate::targets;
@@ -93,6 +94,9 @@ impl Build {
             );
         }
         named(&self.targets)?;
+        if self.publish.is_some() {
+            whole::refuse_parts(&session.repo, &names)?;
+        }
         if !self.all {
             asked_for(&session, &options, &names)?;
         }
@@ -146,8 +150,9 @@ fn named(targets: &[String]) -> Result<()> {
 /// A single image's error is the command's; of several, each is told and counted, and what builds
 /// on a failed one is left out.
 fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Result<Vec<String>> {
+    let wholes = Wholes::new(names);
     if let [name] = names {
-        return pipeline::build(session, options, name).map(|_| vec![]);
+        return pipeline::build(session, options, name, &wholes).map(|()| vec![]);
     }
     let nodes = pipeline::nodes(session, options, names);
     let room = Room {
@@ -155,7 +160,7 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
         images: app.globals.jobs.map_or(nodes.len(), NonZeroUsize::get),
     };
     let results = graph::run(&nodes, room, |name| {
-        let built = pipeline::build(session, options, name).map(drop);
+        let built = pipeline::build(session, options, name, &wholes);
         if let Err(error) = &built
             && !matches!(error.kind(), Kind::Interrupted(_))
         {
@@ -163,6 +168,11 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
         }
         built
     })?;
+    for name in wholes.incomplete() {
+        app.ui.warning(format!(
+            "`{name}` was not handed over: not all its architectures are built"
+        ));
+    }
     let failed = results
         .into_iter()
         .filter_map(|(name, outcome)| match outcome {

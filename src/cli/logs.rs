@@ -23,7 +23,8 @@ impl Logs {
     /// When there is no such log.
     pub fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
-        let dir = session.store.logs(&self.name);
+        let image = session.repo.one(&self.name)?;
+        let dir = session.store.logs(&image);
         let files = std::fs::read_dir(&dir)
             .into_iter()
             .flatten()

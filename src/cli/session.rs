@@ -63,13 +63,21 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
     Ok((config, root, store))
 }
 
-/// The images that a verb was asked for: names, or all with `--all`.
+/// The images that a verb was asked for: of names each architecture, or all with `--all`.
 ///
 /// # Errors
 /// When neither names nor `--all` are given.
 pub fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
     match (names.is_empty(), all) {
-        (false, false) => Ok(names.to_vec()),
+        (false, false) => {
+            let mut all: Vec<String> = vec![];
+            for image in names.iter().flat_map(|name| session.repo.named(name)) {
+                if !all.contains(&image) {
+                    all.push(image);
+                }
+            }
+            Ok(all)
+        }
         (true, true) => session.repo.names(),
         (true, false) => {
             Err(Error::usage("no image is named").hint("name one of `imgforge list`, or use --all"))

@@ -28,7 +28,14 @@ impl Show {
     /// # Errors
     /// When there is no such recipe, or it is wrong.
     pub fn run(&self, app: &App) -> Result<()> {
-        let resolved = recipes::open(app)?.load(&self.name, &self.var)?;
+        let repo = recipes::open(app)?;
+        // As written, it is the same file for every architecture.
+        let images = repo.named(&self.name);
+        let name = match self.resolved || self.json {
+            true => &self.name,
+            false => &images[0],
+        };
+        let resolved = repo.load(name, &self.var)?;
         if self.resolved {
             return out::print(&address::hide(&resolved.render()));
         }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::{App, out, place, session};
 use crate::error::{Error, Result};
 use crate::host::outlet::Outlet;
-use crate::pipeline::metrics;
 use crate::pipeline::status::{ImageStatus, PlaceStatus, StatusReport, report};
+use crate::pipeline::{metrics, whole};
 use crate::ui::summary::table;
 
 /// The arguments of `imgforge status`.
@@ -86,7 +86,7 @@ impl Status {
         .evidence(lines)
         .hint(format!(
             "`imgforge build {} --publish` brings it up to date",
-            drifted[0].image
+            whole::name(&drifted[0].image)
         )))
     }
 }

@@ -17,7 +17,7 @@ pub use network::Network;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Machine {
-    /// CPU architecture.
+    /// CPU architecture; a list makes an image for each, published together under one name.
     pub arch: Arch,
     /// Virtual size of the disk; a root on its last partition grows with it above another image.
     pub disk: Size,

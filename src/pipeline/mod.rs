@@ -13,6 +13,7 @@ mod run;
 pub mod shell;
 pub mod signed;
 pub mod status;
+pub mod whole;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use crate::hypervisor::Host;
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::run::{Run, Stop};
+use crate::pipeline::whole::{Built, Results, Wholes};
 use crate::recipe::types::Base;
 use crate::recipe::{Config, Repo};
 use crate::stage::plan::Plan;
@@ -32,14 +34,17 @@ use crate::ui::Ui;
 use crate::units::Size;
 
 /// The pipeline: each stage from the store, or made of what the ones before it left.
-fn stages(run: &Run<'_>) -> Result<(), Stop> {
+fn stages(run: &Run<'_>) -> Result<Results, Stop> {
     let sealed = disk(run)?;
     let checked = run.on(&sealed, |cx| check::run(cx, &sealed))?;
     let packed = run.on(&sealed, |cx| pack::run(cx, &sealed))?;
     let artifacts = run.finish(&sealed, &packed)?;
-    run.copy_artifacts(&packed, &artifacts)?;
-    run.publish(&sealed, &checked, &packed, &artifacts)?;
-    Ok(())
+    Ok(Results {
+        sealed,
+        checked,
+        packed,
+        artifacts,
+    })
 }
 
 /// Its stages that make disks; an image on another recipe's begins with that one's.
@@ -154,11 +159,15 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
 }
 
 /// Builds one image. Finished stages are never redone; each stage commits its result on its own.
+/// What was made is handed over with the last architecture of its name among `wholes`.
 ///
 /// # Errors
 /// Of the first stage that fails; what was finished before stays finished.
-pub fn build(session: &Session, options: &Options, name: &str) -> Result<()> {
-    let built = build_stages(session, options, name);
+pub fn build(session: &Session, options: &Options, name: &str, wholes: &Wholes) -> Result<()> {
+    let built = build_stages(session, options, name).and_then(|built| {
+        let whole = built.and_then(|built| wholes.complete(built));
+        whole.map_or(Ok(()), |whole| whole::hand_over(session, options, whole))
+    });
     match &built {
         Ok(()) => records::ended(&session.store, name, None),
         // A wrong recipe, a host that is not ready, Ctrl-C: no build has failed.
@@ -170,7 +179,7 @@ pub fn build(session: &Session, options: &Options, name: &str) -> Result<()> {
     built
 }
 
-fn build_stages(session: &Session, options: &Options, name: &str) -> Result<()> {
+fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Option<Built>> {
     let epochs = if options.refresh {
         epoch::Mode::Renew
     } else {
@@ -180,10 +189,10 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<()> 
     if requirements::lock(session, options, &plan)? {
         plan = self::plan(session, options, name, epochs)?;
     }
-    run::carry_out(session, options, &plan, stages)
+    run::carry_out(session, options, plan, stages)
 }
 
-/// Publishes what the last build of an image made, and builds nothing.
+/// Publishes what the last build of an image made, in all its architectures, and builds nothing.
 ///
 /// # Errors
 /// When the store has no finished build of the recipe as it is now, or as `publish`.
@@ -193,15 +202,25 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
         publish: Some(channel.map(str::to_owned)),
         ..Options::default()
     };
-    let plan = plan(session, &options, name, epoch::Mode::Last)?;
-    if plan.has_work() {
-        return Err(Error::usage(format!(
-            "the store has no finished build of `{name}` as its recipe is now"
-        ))
-        .hint(format!(
-            "`imgforge plan {name} --explain` says what is missing, `imgforge build {name} \
-             --publish` makes it"
-        )));
+    let images = session.repo.named(name);
+    whole::refuse_parts(&session.repo, &images)?;
+    let mut plans = vec![];
+    for image in &images {
+        let plan = plan(session, &options, image, epoch::Mode::Last)?;
+        if plan.has_work() {
+            return Err(Error::usage(format!(
+                "the store has no finished build of `{image}` as its recipe is now"
+            ))
+            .hint(format!(
+                "`imgforge plan {image} --explain` says what is missing, `imgforge build {name} \
+                 --publish` makes it"
+            )));
+        }
+        plans.push(plan);
     }
-    run::carry_out(session, &options, &plan, stages)
+    let built = plans
+        .into_iter()
+        .map(|plan| run::carry_out(session, &options, plan, stages));
+    let built = built.collect::<Result<Vec<_>>>()?;
+    whole::hand_over(session, &options, built.into_iter().flatten().collect())
 }

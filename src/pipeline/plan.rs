@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
 
     fn add(&mut self, stage: StageId, part: Part, mut inputs: Inputs) -> Result<()> {
         let row = stage.row();
-        let (store, image) = (self.planner.store, self.resolved.recipe.name.clone());
+        let (store, image) = (self.planner.store, self.resolved.id.clone());
         // What a published image has does not age: its revision is an input.
         let pinned = stage == StageId::Install && matches!(self.base, Base::Published(_));
         let ages = row.fetches && !pinned;

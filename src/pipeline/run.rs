@@ -16,14 +16,13 @@ use crate::host::outlet::Folder;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
+use crate::pipeline::whole::{Built, Results};
 use crate::pipeline::{Options, Session, log, records};
-use crate::stage::check::Checked;
 use crate::stage::configure::Configured;
 use crate::stage::install::Installed;
-use crate::stage::pack::Packed;
 use crate::stage::plan::{Part, Plan, PlanBase, Planned};
 use crate::stage::seal::Sealed;
-use crate::stage::{self, Artifact, Context, OfSealed, StageId};
+use crate::stage::{self, Context, OfSealed, StageId};
 use crate::store::lock::Lock;
 use crate::store::{Draft, Facts, Layer, Meta, write_atomic};
 use crate::ui::Event;
@@ -36,9 +35,12 @@ pub(super) struct Run<'a> {
     plan: &'a Plan,
     output: Option<Folder>,
     // What the build uses is marked as used until it ends.
-    held: Arc<Mutex<Vec<Lock>>>,
-    _mark: Option<Running>,
+    held: Held,
+    mark: Option<Running>,
 }
+
+/// The locks of what a build uses.
+pub(super) type Held = Arc<Mutex<Vec<Lock>>>;
 
 /// Why a build ends early.
 #[derive(Debug)]
@@ -55,20 +57,31 @@ impl From<Error> for Stop {
     }
 }
 
-/// Carries out a plan by its `stages`, until they stop.
+/// Carries out a plan by its `stages`; nothing comes back where `--until` stops them.
 ///
 /// # Errors
 /// Of the stage that fails.
 pub(super) fn carry_out(
     session: &Session,
     options: &Options,
-    plan: &Plan,
-    stages: fn(&Run<'_>) -> Result<(), Stop>,
-) -> Result<()> {
-    match stages(&Run::start(session, options, plan)?) {
-        Ok(()) | Err(Stop::Until) => Ok(()),
-        Err(Stop::Failed(error)) => Err(error),
-    }
+    plan: Plan,
+    stages: fn(&Run<'_>) -> Result<Results, Stop>,
+) -> Result<Option<Built>> {
+    let run = Run::start(session, options, &plan)?;
+    let results = match stages(&run) {
+        Ok(results) => results,
+        Err(Stop::Until) => return Ok(None),
+        Err(Stop::Failed(error)) => return Err(error),
+    };
+    let Run {
+        output, held, mark, ..
+    } = run;
+    Ok(Some(Built {
+        plan,
+        results,
+        output,
+        _held: (held, mark),
+    }))
 }
 
 impl<'a> Run<'a> {
@@ -120,7 +133,7 @@ impl<'a> Run<'a> {
             plan,
             output,
             held: Arc::default(),
-            _mark: mark,
+            mark,
         })
     }
 
@@ -135,7 +148,7 @@ impl<'a> Run<'a> {
             plan,
             output: None,
             held: Arc::clone(&self.held),
-            _mark: None,
+            mark: None,
             ..*self
         }
     }
@@ -177,33 +190,6 @@ impl<'a> Run<'a> {
             })?;
         }
         Ok(disk)
-    }
-
-    /// Publishes, where that was asked for.
-    pub(super) fn publish(
-        &self,
-        sealed: &Layer<Sealed>,
-        checked: &Layer<Checked>,
-        packed: &Layer<Packed>,
-        artifacts: &[Artifact],
-    ) -> Result<()> {
-        let Some(channel) = &self.options.publish else {
-            return Ok(());
-        };
-        let Session { ui, repo, .. } = self.session;
-        let ui = ui.stage(self.plan.image(), StageId::Publish.name());
-        let request = stage::publish::Request {
-            plan: self.plan,
-            root: repo.root(),
-            config: &self.session.config,
-            store: &self.session.store,
-            channel: channel.as_deref(),
-            sealed,
-            checked,
-            packed,
-            artifacts,
-        };
-        stage::publish::run(&request, &ui).map(drop)
     }
 
     fn hold(&self, lock: Lock) {

@@ -10,7 +10,7 @@ use crate::error::{Context as _, Kind, Result};
 use crate::git;
 use crate::pipeline::records::Record;
 use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
-use crate::pipeline::{self, Options, Session};
+use crate::pipeline::{self, Options, Session, whole};
 use crate::repository::state::{Image, Placement};
 use crate::repository::{Stamp, State, place};
 use crate::stage::plan::Plan;
@@ -120,14 +120,16 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     let mut wanted = if all {
         session.repo.names()?
     } else {
-        names.to_vec()
+        let each = names.iter().flat_map(|name| session.repo.named(name));
+        each.collect()
     };
     let recipes = wanted.len();
     if all {
-        let published = repositories.values().flat_map(|state| state.images.keys());
+        let published = repositories
+            .values()
+            .flat_map(|state| state.images.values());
         let mut orphans: Vec<String> = published
-            .filter(|name| !wanted.contains(name))
-            .cloned()
+            .flat_map(|image| orphans(image, &wanted))
             .collect();
         orphans.sort();
         orphans.dedup();
@@ -188,6 +190,22 @@ fn repositories(session: &Session) -> Result<Repositories> {
     Ok(all)
 }
 
+/// What of a published image no recipe makes: all of it, or architectures that its recipe does not
+/// list.
+fn orphans(image: &Image, wanted: &[String]) -> Vec<String> {
+    let name = &image.name;
+    if wanted.contains(name) {
+        return vec![];
+    }
+    if !wanted.iter().any(|one| whole::name(one) == name) {
+        return vec![name.clone()];
+    }
+    let places = image.channels.values();
+    let archs = places.flat_map(|place| place.current.keys());
+    let ids = archs.map(|arch| format!("{name}:{arch}"));
+    ids.filter(|id| !wanted.contains(id)).collect()
+}
+
 fn one(
     session: &Session,
     repositories: &Repositories,
@@ -211,7 +229,7 @@ fn one(
     let version = plan.as_ref().map(|plan| plan.version().to_owned());
     let mut places = Vec::new();
     for (repository, state) in repositories {
-        let Some(image) = state.images.get(name) else {
+        let Some(image) = state.images.get(whole::name(name)) else {
             continue;
         };
         let configured = session.config.repositories.get(repository);
@@ -229,6 +247,9 @@ fn one(
         }
     }
     places.retain(|place: &PlaceStatus| channel.is_none_or(|channel| place.channel == channel));
+    if let Some((_, arch)) = name.split_once(':') {
+        places.retain(|place| place.arch == arch);
+    }
     if !recipe && !places.is_empty() {
         drift.push("it is published, and no recipe makes it".into());
     }

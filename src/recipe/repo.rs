@@ -107,26 +107,57 @@ impl Repo {
         reader.problems.or(Some(config))
     }
 
-    /// The names of all images, variants expanded, sorted. Files that cannot be read count under
+    /// What tells each image from all others, as [`Image::id`], variants expanded, sorted. Files that cannot be read count under
     /// their file's name.
     ///
     /// # Errors
     /// Of kind usage, when `recipes/` is missing.
     pub fn names(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = self.images()?.into_iter().map(|image| image.name).collect();
+        let mut names: Vec<String> = self.images()?.iter().map(Image::id).collect();
         names.sort();
         names.dedup();
         Ok(names)
     }
 
+    /// The images that a word names: all of a name, or the one of `NAME:ARCH`; the word itself where
+    /// there is none.
+    pub fn named(&self, word: &str) -> Vec<String> {
+        let images = self.images().unwrap_or_default();
+        let named = images.iter().filter(|image| image.is_named(word));
+        let mut ids: Vec<String> = named.map(Image::id).collect();
+        ids.dedup();
+        match ids.is_empty() {
+            true => vec![word.to_owned()],
+            false => ids,
+        }
+    }
+
+    /// The image that a word names.
+    ///
+    /// # Errors
+    /// Of kind usage, when there are several, for as many architectures.
+    pub fn one(&self, word: &str) -> Result<String> {
+        match self.named(word).as_slice() {
+            [one] => Ok(one.clone()),
+            several => {
+                let error = Error::usage(format!("`{word}` is built for several architectures"));
+                Err(error.hint(format!(
+                    "name one of {}",
+                    list_words(several.iter().map(|id| &**id))
+                )))
+            }
+        }
+    }
+
     /// Reads, resolves and checks the recipe of an image, with variables of the command line.
     ///
     /// # Errors
-    /// Of kind usage: no such image, or all mistakes of the recipe and of what it builds on.
+    /// Of kind usage: no such image, several, or all mistakes of the recipe and of what it builds on.
     pub fn load(&self, name: &str, vars: &[(String, String)]) -> Result<Resolved> {
         let images = self.images()?;
+        let id = self.one(name)?;
         let mut resolver = self.resolver(&images, vars);
-        let mut matching = images.iter().filter(|image| image.name == name);
+        let mut matching = images.iter().filter(|image| image.id() == id);
         let Some(image) = matching.next() else {
             return Err(unknown(name, &images));
         };
@@ -238,6 +269,7 @@ fn nameless(path: &Path, loc: crate::yaml::source::Loc) -> Image {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Image {
         name: stem.into_owned(),
+        arch: None,
         path: path.to_path_buf(),
         vars: vec![],
         loc,
@@ -247,10 +279,7 @@ fn nameless(path: &Path, loc: crate::yaml::source::Loc) -> Image {
 /// Reports images of one name.
 fn twins(problems: &mut Problems, (reader, images): &(Reader, Vec<Image>)) {
     for (index, image) in images.iter().enumerate() {
-        let Some(first) = images[..index]
-            .iter()
-            .find(|other| other.name == image.name)
-        else {
+        let Some(first) = images[..index].iter().find(|other| image.is_twin_of(other)) else {
             continue;
         };
         let mut place = |image: &Image| {

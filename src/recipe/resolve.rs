@@ -10,6 +10,7 @@ use super::types::{Base, Install, Recipe};
 use super::variants::{self, Image};
 use super::{desugar, schema};
 use crate::error::Result;
+use crate::machine::Arch;
 use crate::steps::grow;
 use crate::units::Size;
 use crate::yaml::checker::{Checker, NamedFile, Role};
@@ -29,6 +30,8 @@ const MAX_PARENTS: usize = 16;
 pub struct Resolved {
     /// The recipe.
     pub recipe: Recipe,
+    /// What tells the image from every other one, as [`Image::id`].
+    pub id: String,
     /// Its variables.
     pub vars: Vars,
     /// Root of the repository, absolute.
@@ -124,8 +127,14 @@ impl<'a> Resolver<'a> {
         let mut tree = written.tree.clone();
         // Again: the catalogue's places belong to texts of its own, and it reports nothing.
         let again = variants::images(&mut self.reader.problems, &image.path, &tree);
-        let image = again.iter().find(|other| other.name == image.name)?;
+        if let Some(list) = variants::listed(&tree).filter(|list| list.loc.file != written.file) {
+            let problem = Problem::new(list.loc, "a fragment has no list of architectures");
+            let help = "the list belongs into the recipe that includes it";
+            self.reader.problems.push(problem.help(help));
+        }
+        let image = again.iter().find(|other| other.id() == image.id())?;
         tree.remove("variants");
+        variants::choose(&mut tree, image);
         self.name(&mut tree, image);
 
         let own = self.variables(image, &tree, None);
@@ -203,17 +212,22 @@ impl<'a> Resolver<'a> {
         chain: &mut Vec<String>,
     ) -> Option<Resolved> {
         let from = tree.get("from").filter(|node| !node.is_null())?;
-        let text = from.as_text()?;
-        let name = if text.contains("{{") {
+        let expand = |node: &Node| {
+            let text = node.as_text()?;
+            if !text.contains("{{") {
+                return Some(text.to_owned());
+            }
             // The problems of the variables are reported when the whole tree is expanded.
             let mut silent = self.reader.problems.silent();
             let settled = vars::settle(&mut silent, vars);
-            vars::expand(&mut silent, text, from.loc, &settled)?
-        } else {
-            text.to_owned()
+            vars::expand(&mut silent, text, node.loc, &settled)
         };
+        let name = expand(from)?;
+        let own = tree.get("machine").and_then(|machine| machine.get("arch"));
+        let own = own.and_then(expand);
         let images = self.images;
-        let Some(image) = images.iter().find(|image| image.name == name) else {
+        let all: Vec<&Image> = images.iter().filter(|image| image.name == name).collect();
+        let Some(first) = all.first() else {
             let problem = Problem::new(from.loc, format!("there is no recipe `{name}`"));
             let names = images.iter().map(|image| image.name.as_str());
             self.reader
@@ -227,7 +241,29 @@ impl<'a> Resolver<'a> {
             self.reader.problems.push(Problem::new(from.loc, message));
             return None;
         }
-        self.resolve_below(image, chain)
+        let arch = own.as_deref().and_then(Arch::named);
+        match all
+            .iter()
+            .find(|image| image.arch.is_none() || image.arch == arch)
+        {
+            Some(image) => self.resolve_below(image, chain),
+            None => {
+                let has = all.iter().filter_map(|image| Some(image.arch?.as_str()));
+                let has: Vec<&str> = has.collect();
+                let problem = match own.as_deref() {
+                    Some(own) => format!("`{}` is not built for {own}", first.name),
+                    None => format!("`{}` is built for several architectures", first.name),
+                };
+                let help = format!(
+                    "write `machine: {{arch: [{}]}}`, or one of them",
+                    has.join(", ")
+                );
+                self.reader
+                    .problems
+                    .push(Problem::new(from.loc, problem).help(help));
+                None
+            }
+        }
     }
 
     fn typed(
@@ -252,7 +288,10 @@ impl<'a> Resolver<'a> {
             }
         };
         recipe.machine.firmware = Some(recipe.machine.firmware());
-        let base = recipe.base();
+        let mut base = recipe.base();
+        if let (Some(Base::Layer(below)), Some(parent)) = (&mut base, &parent) {
+            below.clone_from(&parent.id);
+        }
         let os = match &base {
             Some(Base::Install(Install::VirtInstall(method))) => Some(method.os.clone()),
             _ => parent.as_ref().and_then(|parent| parent.os.clone()),
@@ -284,6 +323,7 @@ impl<'a> Resolver<'a> {
         files.dedup();
         Some(Resolved {
             recipe,
+            id: image.id(),
             vars: settled,
             root: self.root.to_path_buf(),
             file: image.path.clone(),

@@ -42,6 +42,13 @@ pub fn written() -> Json {
         "type": "object",
         "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
     });
+    let arch = &mut schema["$defs"]["Machine"]["properties"]["arch"];
+    let one = arch["$ref"].take();
+    let list = json!({"type": "array", "items": {"$ref": one}, "minItems": 1, "uniqueItems": true});
+    if let Some(arch) = arch.as_object_mut() {
+        arch.remove("$ref");
+        arch.insert("anyOf".into(), json!([{"$ref": one}, list]));
+    }
     schema["$defs"]["Step"] = steps::schema(&schema);
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.remove("Action");

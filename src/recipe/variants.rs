@@ -1,11 +1,12 @@
-//! `variants:`: several images from one recipe, one for each combination of values.
+//! `variants:` and a list of architectures: several images from one recipe.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::machine::Arch;
 use crate::yaml::checker::bad_word;
-use crate::yaml::node::{Node, Value};
-use crate::yaml::problem::{Problem, Problems};
+use crate::yaml::node::{MapEntry, Node, Value};
+use crate::yaml::problem::{Problem, Problems, list_words};
 use crate::yaml::source::Loc;
 use crate::yaml::vars::{Var, bad_name};
 
@@ -17,6 +18,8 @@ const MOST: usize = 256;
 pub struct Image {
     /// Name of the image: NAME, or NAME-VALUE.
     pub name: String,
+    /// Its architecture, where the recipe lists several.
+    pub arch: Option<Arch>,
     /// The recipe file.
     pub path: PathBuf,
     /// Variables that the variant sets.
@@ -25,19 +28,65 @@ pub struct Image {
     pub loc: Loc,
 }
 
+impl Image {
+    /// What tells it from every other one: its name, and of several architectures `NAME:ARCH`.
+    pub fn id(&self) -> String {
+        match self.arch {
+            Some(arch) => format!("{}:{}", self.name, arch.as_str()),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Whether `word` names it: by its id, or by the name that several architectures have.
+    pub fn is_named(&self, word: &str) -> bool {
+        self.name == word || self.id() == word
+    }
+
+    /// Whether both claim one name, and not as two architectures of one recipe.
+    pub fn is_twin_of(&self, other: &Image) -> bool {
+        self.name == other.name && (self.path != other.path || self.arch == other.arch)
+    }
+}
+
 /// The images of a recipe; without a `name` the file's name stands in.
 pub fn images(problems: &mut Problems, path: &Path, tree: &Node) -> Vec<Image> {
     let name = tree.get("name").filter(|node| !node.is_null());
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut images = vec![Image {
         name: name.and_then(Node::as_text).unwrap_or(&stem).to_owned(),
+        arch: None,
         path: path.to_path_buf(),
         vars: vec![],
         loc: name.map_or(tree.loc, |node| node.loc),
     }];
-    let Some(variants) = tree.entry("variants") else {
+    if let Some(variants) = tree.entry("variants") {
+        images = expand(problems, images, variants);
+    }
+    let listed = architectures(problems, tree);
+    if listed.is_empty() {
         return images;
+    }
+    let each = |image: &Image| {
+        let image = image.clone();
+        listed.iter().map(move |(arch, var)| {
+            let mut vars = image.vars.clone();
+            let debian = Var {
+                text: arch.debian().into(),
+                loc: var.loc,
+            };
+            vars.extend([("arch".into(), var.clone()), ("debian_arch".into(), debian)]);
+            Image {
+                arch: Some(*arch),
+                vars,
+                ..image.clone()
+            }
+        })
     };
+    images.iter().flat_map(each).collect()
+}
+
+/// One image for each combination of values.
+fn expand(problems: &mut Problems, mut images: Vec<Image>, variants: &MapEntry) -> Vec<Image> {
     if !matches!(variants.value.value, Value::Map(_)) {
         problems.push(
             Problem::new(
@@ -76,6 +125,69 @@ pub fn images(problems: &mut Problems, path: &Path, tree: &Node) -> Vec<Image> {
             .collect();
     }
     images
+}
+
+/// The architectures of a list, each with its place; none where the recipe is for one.
+fn architectures(problems: &mut Problems, tree: &Node) -> Vec<(Arch, Var)> {
+    let mut all: Vec<(Arch, Var)> = vec![];
+    let Some(Node {
+        value: Value::Seq(items),
+        loc,
+        ..
+    }) = listed(tree)
+    else {
+        return all;
+    };
+    if items.is_empty() {
+        problems.push(Problem::new(*loc, "`arch` lists no architecture"));
+    }
+    for item in items {
+        let text = item.as_text().unwrap_or_default();
+        let names = || Arch::ALL.iter().map(|arch| arch.as_str());
+        match Arch::named(text) {
+            None => {
+                let problem = Problem::new(item.loc, format!("there is no architecture `{text}`"));
+                let known = format!("those that imgforge builds for are {}", list_words(names()));
+                let problem = problem.did_you_mean(text, names());
+                problems.push(problem.help(known));
+            }
+            Some(arch) if all.iter().any(|(known, _)| *known == arch) => {
+                problems.push(Problem::new(item.loc, format!("`{text}` is listed twice")));
+            }
+            Some(arch) => all.push((
+                arch,
+                Var {
+                    text: text.to_owned(),
+                    loc: item.loc,
+                },
+            )),
+        }
+    }
+    all
+}
+
+/// The recipe's `machine.arch`, where it is a list.
+pub(super) fn listed(tree: &Node) -> Option<&Node> {
+    let arch = tree.get("machine")?.get("arch")?;
+    matches!(arch.value, Value::Seq(_)).then_some(arch)
+}
+
+/// Gives the recipe of one architecture its word in the place of the list.
+pub(super) fn choose(tree: &mut Node, image: &Image) {
+    let machine = tree.get_mut("machine");
+    if let Some(list) = machine.and_then(|machine| machine.get_mut("arch"))
+        && matches!(list.value, Value::Seq(_))
+    {
+        let word = image.vars.iter().find(|(name, _)| name == "arch");
+        match (image.arch, word) {
+            (Some(arch), Some((_, var))) => *list = Node::text(var.loc, arch.as_str()),
+            // Nothing of the list is right, which was said.
+            _ => {
+                *list = Node::text(list.loc, Arch::DEFAULT.as_str());
+                list.damaged = true;
+            }
+        }
+    }
 }
 
 fn values(problems: &mut Problems, axis: &str, list: &Node) -> Vec<Var> {

@@ -18,56 +18,76 @@ use crate::ui::{Event, Ui};
 const FULL: &str = "the disk is full: `imgforge repo prune` shows what may go";
 
 impl Repository {
-    /// Publishes an image: its blob under a revision of its own, then the signed index.
+    /// Publishes an image, all its architectures or none: each blob under a revision of its own, then
+    /// the signed index.
     ///
     /// # Errors
-    /// When the gate's proof is about another disk, the packed disk is not what it is said to be,
+    /// When a gate's proof is about another disk, a packed disk is not what it is said to be,
     /// the channel is frozen, the bytes were yanked, or something cannot be written. Whatever
     /// happens, readers find a valid repository.
-    pub fn publish(&self, publication: &Publication<'_>, ui: &Ui) -> Result<Published> {
-        let published = self.publish_now(publication).map_err(|error| {
+    pub fn publish(&self, parts: &[Publication<'_>], ui: &Ui) -> Result<Vec<Published>> {
+        let published = self.publish_now(parts).map_err(|error| {
             let to = self.root.display();
+            let name = parts.first().map_or("", |part| part.name);
             error
-                .within(format!("publishing `{}` to {to} failed", publication.name))
+                .within(format!("publishing `{name}` to {to} failed"))
                 .better_hint(DISK_FULL, FULL)
         })?;
-        ui.event(&Event::Published {
-            image: publication.name.to_owned(),
-            channel: publication.channel.to_owned(),
-            revision: published.revision,
-            url: published.url.clone(),
-        });
-        if published.changed {
-            let happened = Happened {
-                revision: Some(published.revision),
-                arch: Some(publication.arch.to_owned()),
-                url: Some(published.url.clone()),
-                ..Happened::new("publish", publication.name, publication.channel)
-            };
-            self.run_hooks(&happened, &publication.stamp, ui);
+        for (published, part) in published.iter().zip(parts) {
+            ui.event(&Event::Published {
+                image: part.name.to_owned(),
+                channel: part.channel.to_owned(),
+                revision: published.revision,
+                url: published.url.clone(),
+            });
+            if published.changed {
+                let happened = Happened {
+                    revision: Some(published.revision),
+                    arch: Some(part.arch.to_owned()),
+                    url: Some(published.url.clone()),
+                    ..Happened::new("publish", part.name, part.channel)
+                };
+                self.run_hooks(&happened, &part.stamp, ui);
+            }
         }
         Ok(published)
     }
 
-    fn publish_now(&self, publication: &Publication<'_>) -> Result<Published> {
-        publication.check()?;
-        let stamp = || publication.stamp.clone();
+    fn publish_now(&self, parts: &[Publication<'_>]) -> Result<Vec<Published>> {
+        parts.iter().try_for_each(Publication::check)?;
+        let Some(first) = parts.first() else {
+            return Ok(vec![]);
+        };
+        let stamp = || first.stamp.clone();
         let mut held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp())?;
-        transaction.allow(publication)?;
-        let mut incoming = None;
-        if !transaction.has_blob(publication) {
-            let mut fresh = Incoming::new(&self.root)?;
+        parts.iter().try_for_each(|part| transaction.allow(part))?;
+        let mut incoming = Vec::new();
+        for part in parts {
+            let lacks = !transaction.has_blob(part);
+            incoming.push(lacks.then(|| Incoming::new(&self.root)).transpose()?);
+        }
+        if incoming.iter().any(Option::is_some) {
             // Copying takes long; others may publish meanwhile.
             drop(transaction);
             drop(held);
-            self.bring_in(publication, &mut fresh)?;
+            for (part, fresh) in parts.iter().zip(&mut incoming) {
+                if let Some(fresh) = fresh {
+                    self.bring_in(part, fresh)?;
+                }
+            }
             held = self.lock()?;
             transaction = Transaction::begin(self, &held, stamp())?;
-            transaction.allow(publication)?;
-            incoming = Some(fresh);
+            parts.iter().try_for_each(|part| transaction.allow(part))?;
         }
-        transaction.publish(publication, incoming.as_ref())
+        let published = parts.iter().zip(&incoming);
+        let published =
+            published.map(|(part, incoming)| transaction.publish(part, incoming.as_ref()));
+        let published = published.collect::<Result<Vec<_>>>()?;
+        if transaction.is_changed() || transaction.renewal {
+            transaction.commit()?;
+        }
+        Ok(published)
     }
 
     fn bring_in(&self, publication: &Publication<'_>, incoming: &mut Incoming) -> Result<()> {
@@ -124,7 +144,7 @@ impl Transaction<'_> {
     }
 
     fn publish(
-        mut self,
+        &mut self,
         publication: &Publication<'_>,
         incoming: Option<&Incoming>,
     ) -> Result<Published> {
@@ -136,6 +156,7 @@ impl Transaction<'_> {
         } = *publication;
         let id = self.state.entry_id(name, channel);
         let entries = self.entries(channel)?;
+        let before = entries.clone();
         let normal = index::normalize_arch(arch);
         // An index whose record was lost knows the number, too.
         let listed = entries
@@ -175,16 +196,12 @@ impl Transaction<'_> {
             self.tell_sharers(name, number)?;
         }
         let file = self.image(name).revisions[&number].file.clone();
-        let published = Published {
+        Ok(Published {
             revision: number,
             url: format!("{}/{file}", self.repository.url),
             entry: id,
-            changed: self.is_changed(),
-        };
-        if published.changed || self.renewal {
-            self.commit()?;
-        }
-        Ok(published)
+            changed: self.all || !self.files.is_empty() || *self.entries(channel)? != before,
+        })
     }
 
     fn move_in(

@@ -148,7 +148,7 @@ impl Companion {
     }
 }
 
-/// What [`Repository::publish`](super::Repository::publish) did.
+/// What [`Repository::publish`](super::Repository::publish) did with one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
     /// The image's revision.

@@ -139,8 +139,13 @@ impl Plan {
         }
     }
 
-    /// The image's name.
+    /// What tells the image from every other one: NAME, or of several architectures `NAME:ARCH`.
     pub fn image(&self) -> &str {
+        &self.resolved.id
+    }
+
+    /// The image's name, which its other architectures have, too.
+    pub fn name(&self) -> &str {
         &self.resolved.recipe.name
     }
 

@@ -44,7 +44,7 @@ use crate::host::interrupt;
 use crate::machine::{Arch, Machine};
 use crate::ui::StageUi;
 
-pub use docker::Docker;
+pub use docker::{Docker, join as join_containers};
 pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
 pub use openstack::OpenStack;
 pub use ramdisk::{Ramdisk, RootForm, StateDisk};

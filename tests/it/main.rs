@@ -2,6 +2,7 @@
 
 mod anew;
 mod answers;
+mod archs;
 mod cli;
 mod disk_seal;
 mod floors;

@@ -30,7 +30,7 @@ fn published(world: &World, repository: &Repository, channel: &str, text: &str) 
     let mut publication = publication(&disk, &gate);
     (publication.version, publication.channel) = (version, channel);
     publication.stamp = Stamp::now().commit(Some("c".repeat(40)));
-    repository.publish(&publication, &Ui::silent()).unwrap();
+    repository.publish(&[publication], &Ui::silent()).unwrap();
 }
 
 #[test]

@@ -24,7 +24,7 @@ const BUILDER: &str = "urn:imgforge:builder";
 /// When an artifact cannot be read, or has not passed its gate.
 pub(super) fn of(request: &Request<'_>, source: Option<&RecipeCommit>) -> Result<Vec<Companion>> {
     let packed = request.packed.facts();
-    let stem = format!("{}-{}", request.plan.image(), request.plan.version());
+    let stem = format!("{}-{}", request.plan.name(), request.plan.version());
     let mut companions = Vec::new();
     let mut subjects = vec![File {
         name: format!("{stem}.xz"),
@@ -69,7 +69,7 @@ fn described(request: &Request<'_>) -> Vec<(&'static str, Vec<u8>)> {
     };
     let bill = cyclonedx::write(
         &cyclonedx::Subject {
-            name: plan.image(),
+            name: plan.name(),
             version: plan.version(),
             arch: plan.resolved.recipe.machine.arch.as_str(),
             sha512: &request.packed.facts().sha512,
@@ -105,7 +105,7 @@ fn statement(
     let mut statement = provenance::statement(&Provenance {
         subjects,
         byproducts,
-        image: plan.image(),
+        image: plan.name(),
         recipe: json!(plan.resolved.recipe),
         stages: stages.collect(),
         source,

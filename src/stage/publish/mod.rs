@@ -13,7 +13,7 @@ use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
 use crate::repository::manifest::{Origin, Recorded, StageRecord};
-use crate::repository::{Companion, Publication, Published, Repository, Stamp, State, place};
+use crate::repository::{Companion, GateProof, Publication, Repository, Stamp, State, place};
 use crate::stage::check::Checked;
 use crate::stage::install::BaseFacts;
 use crate::stage::pack::Packed;
@@ -97,27 +97,54 @@ fn wanted_channel(recipe: &Recipe) -> Option<&str> {
     recipe.publish.as_ref()?.channel.as_deref()
 }
 
-/// Publishes; the same bytes again change nothing.
+/// Publishes all architectures of an image in one transaction; the same bytes again change nothing.
 ///
 /// # Errors
-/// When no repository is configured, the proof is about another disk, signing fails, or the
-/// repository cannot be written.
-pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
-    let recipe = &request.plan.resolved.recipe;
-    let place = place::find(request.config, request.root, asked(recipe))?;
-    let settings = place.settings(request.config, request.store.state(), ui.ui())?;
+/// When no repository is configured, a proof is about another disk, signing fails, the repository
+/// cannot be written, or the architectures would go to different places.
+pub fn run(requests: &[Request<'_>], ui: &StageUi) -> Result<()> {
+    let Some(first) = requests.first() else {
+        return Ok(());
+    };
+    let recipe = |request: &Request<'_>| request.plan.resolved.recipe.publish.clone();
+    if requests.iter().any(|other| recipe(other) != recipe(first)) {
+        return Err(
+            Error::usage("`publish` differs between the architectures of the image")
+                .hint("write it without `arch` and `debian_arch`"),
+        );
+    }
+    let recipe = &first.plan.resolved.recipe;
+    let place = place::find(first.config, first.root, asked(recipe))?;
+    let settings = place.settings(first.config, first.store.state(), ui.ui())?;
     let default_channel = settings.default_channel.clone();
-    let channel = request
+    let channel = first
         .channel
         .or(wanted_channel(recipe))
         .unwrap_or(&default_channel);
+    let proofs = requests.iter().map(|one| one.checked.facts().proof());
+    let proofs = proofs.collect::<Result<Vec<_>>>()?;
+    let stamp = Stamp::now();
+    let publications = requests.iter().zip(&proofs);
+    let publications = publications.map(|(one, proof)| publication(one, channel, proof, &stamp));
+    let publications = publications.collect::<Result<Vec<_>>>()?;
+    Repository::open(settings)?.publish(&publications, ui.ui())?;
+    Ok(())
+}
+
+/// What is published of one architecture.
+fn publication<'a>(
+    request: &'a Request<'_>,
+    channel: &'a str,
+    gate: &'a GateProof,
+    stamp: &Stamp,
+) -> Result<Publication<'a>> {
+    let recipe = &request.plan.resolved.recipe;
     let (system, packed) = (&request.sealed.facts().os, request.packed.facts());
-    let proof = request.checked.facts().proof()?;
     let required = request.config.require_signed_commits;
     let source = git::publishable(request.root, required, &request.plan.read())?;
     let mut companions = companions::of(request, source.as_ref())?;
     companions.push(block_map(&request.packed.xz())?);
-    let publication = Publication {
+    Ok(Publication {
         name: &recipe.name,
         channel,
         arch: recipe.machine.arch.as_str(),
@@ -127,7 +154,7 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         sha512: &packed.sha512,
         virtual_size: Size::bytes(packed.virtual_size),
         sealed: packed.sealed(),
-        gate: &proof,
+        gate,
         title: recipe.title(),
         osinfo: Some(system.osinfo.as_str()).filter(|id| *id != "unknown"),
         expand: Some(system.root.as_str()).filter(|root| is_partition(root)),
@@ -136,15 +163,14 @@ pub fn run(request: &Request<'_>, ui: &StageUi) -> Result<Published> {
         companions,
         built_on: below(request.plan),
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
-        stamp: Stamp::now().commit(source.as_ref().map(described)),
-    };
-    Repository::open(settings)?.publish(&publication, ui.ui())
+        stamp: stamp.clone().commit(source.as_ref().map(described)),
+    })
 }
 
 /// The images that an image was built on, as `NAME-VERSION`.
 fn below(plan: &Plan) -> Vec<String> {
     let bases = std::iter::successors(plan.below(), |plan| plan.below());
-    let layers = bases.map(|base| format!("{}-{}", base.image(), base.version()));
+    let layers = bases.map(|base| format!("{}-{}", base.name(), base.version()));
     layers
         .chain(plan.pinned().and_then(Pin::built_on))
         .collect()

@@ -114,6 +114,24 @@ fn time(seconds: u64) -> String {
         .to_string()
 }
 
+/// The file `oci-layout`.
+pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// An image index of these descriptors.
+pub(super) fn index(manifests: &[Value]) -> Value {
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+}
+
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Annotations of what an archive has; its readers take the whole reference for the image's name.
+pub(super) fn named(reference: &str) -> Value {
+    json!({
+        "io.containerd.image.name": reference,
+        "org.opencontainers.image.ref.name": reference,
+    })
+}
+
 /// Writes the archive `to`, with the layer in `blob`; returns the manifest's digest.
 pub(super) fn write(
     to: &Path,
@@ -147,21 +165,13 @@ pub(super) fn write(
     });
     let manifest = manifest.to_string().into_bytes();
     let manifest_digest = digest(&manifest);
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": format!("sha256:{manifest_digest}"),
-            "size": manifest.len(),
-            // Readers of archives take the whole reference for the image's name.
-            "annotations": {
-                "io.containerd.image.name": reference,
-                "org.opencontainers.image.ref.name": reference,
-            },
-            "platform": platform(arch),
-        }],
-    });
+    let index = index(&[json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha256:{manifest_digest}"),
+        "size": manifest.len(),
+        "annotations": named(reference),
+        "platform": platform(arch),
+    })]);
     let place = |digest: &str| format!("blobs/sha256/{digest}");
     let docker = json!([{
         "Config": place(&config_digest),
@@ -170,9 +180,7 @@ pub(super) fn write(
     }]);
     let doing = || format!("writing {}", to.display());
     let mut archive = Archive::create(to, created).doing(doing)?;
-    archive
-        .text("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
-        .doing(doing)?;
+    archive.text("oci-layout", LAYOUT).doing(doing)?;
     archive
         .text("index.json", index.to_string().as_bytes())
         .doing(doing)?;
@@ -193,13 +201,14 @@ pub(super) fn write(
     Ok(manifest_digest)
 }
 
-struct Archive {
+/// An archive in the making.
+pub(super) struct Archive {
     tar: tar::Builder<BufWriter<Frugal>>,
     time: u64,
 }
 
 impl Archive {
-    fn create(to: &Path, time: u64) -> io::Result<Self> {
+    pub(super) fn create(to: &Path, time: u64) -> io::Result<Self> {
         let file = BufWriter::with_capacity(1 << 20, Frugal::create(to)?);
         let tar = tar::Builder::new(file);
         Ok(Archive { tar, time })
@@ -215,22 +224,22 @@ impl Archive {
         header
     }
 
-    fn dir(&mut self, name: &str) -> io::Result<()> {
+    pub(super) fn dir(&mut self, name: &str) -> io::Result<()> {
         let mut header = self.header(0o755, 0);
         header.set_entry_type(tar::EntryType::Directory);
         self.tar.append_data(&mut header, name, io::empty())
     }
 
-    fn text(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn text(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.member(name, bytes.len() as u64, bytes)
     }
 
-    fn member(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
+    pub(super) fn member(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
         let mut header = self.header(0o644, size);
         self.tar.append_data(&mut header, name, from)
     }
 
-    fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         let file = self.tar.into_inner()?.into_inner();
         file.map_err(io::IntoInnerError::into_error)?.sync_all()
     }

@@ -4,6 +4,7 @@
 //! digest each time: files are sorted, owners are numbers, no time is newer than the disk.
 
 mod fits;
+mod joined;
 mod layout;
 pub(super) mod run;
 pub(super) mod strip;
@@ -27,6 +28,7 @@ use crate::host::tools::Tool;
 use crate::steps::Step;
 use crate::units::Size;
 pub(super) use fits::tell_holes;
+pub use joined::join;
 use layout::Blob;
 
 /// The target.
@@ -266,6 +268,28 @@ pub(super) fn scanned(
     Ok(Some(proven(CheckKind::Scanned, "imgforge disk scan")))
 }
 
+fn skopeo(scratch: &Path, words: &[&str]) -> Program {
+    Program::new("skopeo")
+        .arg("--tmpdir")
+        .arg(scratch)
+        .args(words)
+        .hint("apt-get install skopeo")
+}
+
+fn bad(error: Error) -> Error {
+    Error::gate("the archive is no container image").cause(error)
+}
+
+/// Refuses what skopeo reads, if it is not what was written.
+fn is_written(raw: &[u8], digest: &str) -> Result<()> {
+    match hex::encode(Sha256::digest(raw)) == digest {
+        true => Ok(()),
+        false => Err(Error::gate(
+            "the archive has another manifest than was written",
+        )),
+    }
+}
+
 /// skopeo reads both halves of the archive, and every digest in it is right.
 fn read_by_others(
     site: &TargetContext<'_>,
@@ -273,22 +297,11 @@ fn read_by_others(
     digest: &str,
 ) -> Result<Vec<PassedCheck>> {
     site.ui.step("reading it with skopeo");
-    let skopeo = |words: &[&str]| {
-        Program::new("skopeo")
-            .arg("--tmpdir")
-            .arg(site.scratch)
-            .args(words)
-            .hint("apt-get install skopeo")
-    };
-    let bad = |error: Error| Error::gate("the archive is no container image").cause(error);
+    let skopeo = |words: &[&str]| skopeo(site.scratch, words);
     let oci = format!("oci-archive:{}", archive.display());
     let docker = format!("docker-archive:{}", archive.display());
     let raw = skopeo(&["inspect", "--raw", &oci]).output().map_err(bad)?;
-    if hex::encode(Sha256::digest(&raw)) != digest {
-        return Err(Error::gate(
-            "the archive has another manifest than was written",
-        ));
-    }
+    is_written(&raw, digest)?;
     skopeo(&["inspect", &docker]).run().map_err(bad)?;
     let copy = tempfile::tempdir_in(site.scratch).doing(|| "making a directory".into())?;
     let to = format!("dir:{}", copy.path().display());

@@ -101,8 +101,8 @@ pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, chann
         keep: None,
         stamp: Stamp::now(),
     };
-    let published = repository.publish(&publication, &Ui::silent());
-    published.unwrap().revision
+    let published = repository.publish(&[publication], &Ui::silent());
+    published.unwrap()[0].revision
 }
 
 /// A repository with one image, `web`, of one disk.

@@ -275,9 +275,9 @@ fn hooks_are_told_and_undo_nothing() {
     let warnings = Arc::new(Mutex::new(vec![]));
     let ui = Ui::new(Notices(Arc::clone(&warnings)));
     let gate = proof("sealed");
-    let publication = publication(&disk, &gate);
-    repository.publish(&publication, &ui).unwrap();
-    repository.publish(&publication, &ui).unwrap();
+    let publications = [publication(&disk, &gate)];
+    repository.publish(&publications, &ui).unwrap();
+    repository.publish(&publications, &ui).unwrap();
     repository
         .promote(
             "web-node",

@@ -43,7 +43,8 @@ impl World {
     /// Puts into the store what a build of `name` that made `disk` leaves there: its later stages
     /// need guests.
     pub(crate) fn finish(&self, name: &str, disk: &Disk) {
-        let file = format!("{name}-{}.xz", self.version(name));
+        let plain = name.split(':').next().unwrap();
+        let file = format!("{plain}-{}.xz", self.version(name));
         let xz = std::fs::read(&disk.xz).unwrap();
         for (stage, facts) in [
             (

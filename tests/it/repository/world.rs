@@ -200,7 +200,8 @@ pub(crate) fn publish_with(
     let gate = proof("sealed");
     let mut publication = publication(disk, &gate);
     change(&mut publication);
-    repository.publish(&publication, &Ui::silent())
+    let published = repository.publish(&[publication], &Ui::silent());
+    published.map(|mut all| all.remove(0))
 }
 
 pub(crate) fn publish(repository: &Repository, disk: &Disk) -> Published {

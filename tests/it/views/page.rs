@@ -93,7 +93,7 @@ pub(crate) fn populated(world: &World) -> Repository {
                 .push(Companion::bytes("x.provenance.json", "{}\n").signed());
             publication.stamp =
                 Stamp::now().commit(Some("0123456789abcdef0123456789abcdef01234567".into()));
-            repository.publish(&publication, &Ui::silent()).unwrap();
+            repository.publish(&[publication], &Ui::silent()).unwrap();
         }
     }
     let stamp = Stamp::now().why(Some("a <b>leaked</b> secret"));

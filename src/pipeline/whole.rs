@@ -1,0 +1,206 @@
+//! What is handed over at once: an image, in all the architectures that its recipe lists.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::digest;
+use crate::error::{Context as _, Error, Result};
+use crate::host::outlet::Folder;
+use crate::mutex::Unpoisoned as _;
+use crate::pipeline::run::Held;
+use crate::pipeline::shell::Running;
+use crate::pipeline::{Options, Session};
+use crate::recipe::Repo;
+use crate::stage::check::Checked;
+use crate::stage::pack::Packed;
+use crate::stage::plan::Plan;
+use crate::stage::seal::Sealed;
+use crate::stage::{Artifact, OfSealed as _, StageId, publish};
+use crate::store::{Draft, Layer};
+use crate::targets::{self, gate};
+
+/// What the stages of an image made.
+#[derive(Debug)]
+pub(super) struct Results {
+    pub(super) sealed: Layer<Sealed>,
+    pub(super) checked: Layer<Checked>,
+    pub(super) packed: Layer<Packed>,
+    pub(super) artifacts: Vec<Artifact>,
+}
+
+/// An image whose stages have all ended well; what they made stays in the store as long as this is there.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) plan: Plan,
+    pub(super) results: Results,
+    /// `-o DIR`.
+    pub(super) output: Option<Folder>,
+    pub(super) _held: (Held, Option<Running>),
+}
+
+/// The images of one command, so that the last architecture of a name hands all of them over.
+#[derive(Debug)]
+pub struct Wholes {
+    images: Vec<String>,
+    built: Mutex<Vec<Built>>,
+}
+
+/// The name of an image, without its architecture.
+pub fn name(image: &str) -> &str {
+    image.split_once(':').map_or(image, |(name, _)| name)
+}
+
+impl Wholes {
+    /// Waits for these images.
+    pub fn new(images: &[String]) -> Self {
+        Wholes {
+            images: images.to_vec(),
+            built: Mutex::default(),
+        }
+    }
+
+    /// All architectures of a name, when `built` is the last one.
+    pub(super) fn complete(&self, built: Built) -> Option<Vec<Built>> {
+        let of_name = |image: &str| name(image) == built.plan.name();
+        let wanted = self.images.iter().filter(|image| of_name(image)).count();
+        let mut waiting = self.built.lock().unpoisoned();
+        let (mut all, others): (Vec<Built>, Vec<Built>) = std::mem::take(&mut *waiting)
+            .into_iter()
+            .partition(|other| other.plan.name() == built.plan.name());
+        *waiting = others;
+        all.push(built);
+        if all.len() < wanted {
+            waiting.append(&mut all);
+            return None;
+        }
+        all.sort_by(|one, other| one.plan.image().cmp(other.plan.image()));
+        Some(all)
+    }
+
+    /// The names of which an architecture is built, and others are not.
+    pub fn incomplete(&self) -> BTreeSet<String> {
+        let waiting = self.built.lock().unpoisoned();
+        let names = waiting.iter().map(|built| built.plan.name().to_owned());
+        names.collect()
+    }
+}
+
+/// Refuses to publish some of a name's architectures.
+///
+/// # Errors
+/// Of kind usage, when one is left out.
+pub fn refuse_parts(repo: &Repo, images: &[String]) -> Result<()> {
+    for image in images {
+        let name = name(image);
+        let all = repo.named(name);
+        if let Some(lacks) = all.iter().find(|one| !images.contains(one)) {
+            return Err(Error::usage(format!(
+                "`{name}` is published as a whole, and {lacks} is not named"
+            ))
+            .hint(format!("name `{name}` without an architecture")));
+        }
+    }
+    Ok(())
+}
+
+/// Copies the artifacts to where the command line wants them, and publishes all in one transaction.
+///
+/// # Errors
+/// When a file cannot be written, or as the publication.
+pub(super) fn hand_over(session: &Session, options: &Options, mut whole: Vec<Built>) -> Result<()> {
+    let joined = match options.publish.is_some() || options.output.is_some() {
+        // As long as the draft is there, so is the file.
+        true => join(session, &whole)?,
+        false => None,
+    };
+    for built in &whole {
+        built.copy_artifacts(&session.ui)?;
+    }
+    if let (Some((_, index)), Some(first)) = (&joined, whole.first()) {
+        first.copy_artifact(&index[0], first.plan.name(), &session.ui)?;
+    }
+    let Some(channel) = &options.publish else {
+        return Ok(());
+    };
+    let indexes = joined.iter().flat_map(|(_, indexes)| indexes);
+    for (built, index) in whole.iter_mut().zip(indexes) {
+        built.results.artifacts.push(index.clone());
+    }
+    let requests = whole
+        .iter()
+        .map(|Built { plan, results, .. }| publish::Request {
+            plan,
+            root: session.repo.root(),
+            config: &session.config,
+            store: &session.store,
+            channel: channel.as_deref(),
+            sealed: &results.sealed,
+            checked: &results.checked,
+            packed: &results.packed,
+            artifacts: &results.artifacts,
+        });
+    let requests: Vec<_> = requests.collect();
+    let image = match whole.as_slice() {
+        [one] => one.plan.image(),
+        all => all.first().map_or("", |first| first.plan.name()),
+    };
+    publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
+}
+
+/// One container image of those of all architectures, in a directory that is there as long as the draft;
+/// as an artifact of each. Nothing where the image has one architecture, or no container.
+fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Vec<Artifact>)>> {
+    let container = |built: &Built| {
+        let mut all = built.results.artifacts.iter();
+        let format = |it: &&Artifact| {
+            it.record
+                .about
+                .get("format")
+                .is_some_and(|it| it == "oci-archive")
+        };
+        all.find(format).cloned()
+    };
+    let containers: Vec<Artifact> = whole.iter().filter_map(container).collect();
+    let [first, _, ..] = containers.as_slice() else {
+        return Ok(None);
+    };
+    for (built, Artifact { path, record }) in whole.iter().zip(&containers) {
+        gate::admit(
+            path,
+            record.proof.as_ref(),
+            built.results.packed.facts().sealed(),
+        )?;
+    }
+    let draft = session.store.draft(session.host.ledger()?)?;
+    let scratch = draft.path().join("scratch");
+    std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
+    let paths: Vec<&Path> = containers.iter().map(|it| it.path.as_path()).collect();
+    let name = whole.first().map_or("", |built| built.plan.name());
+    let made = targets::join_containers(name, &paths, draft.path(), &scratch)?;
+    let path = draft.path().join(&made.file);
+    let sha512 = digest::file_sha512(&path)?;
+    let mut about = first.record.about.clone();
+    about.extend(made.about);
+    about.insert("format".into(), made.format.into());
+    let artifact = |(container, built): (&Artifact, &Built)| {
+        let own = container
+            .record
+            .proof
+            .iter()
+            .flat_map(|proof| proof.proven.clone());
+        let proven = own.chain(made.proof.clone()).collect();
+        let sealed = built.results.packed.facts().sealed();
+        Artifact {
+            path: path.clone(),
+            record: targets::ArtifactRecord {
+                file: made.file.clone(),
+                sha512: sha512.clone(),
+                about: about.clone(),
+                proof: Some(targets::Proof::new(&sha512, sealed, proven)),
+            },
+        }
+    };
+    let all = containers.iter().zip(whole).map(artifact).collect();
+    Ok(Some((draft, all)))
+}
