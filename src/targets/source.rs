@@ -33,7 +33,7 @@ impl SystemDisk {
             accel,
             flat: Mutex::default(),
             tree: Mutex::default(),
-            guests: Arc::new(Guests::of_host(accel)),
+            guests: Arc::new(Guests::of_host()),
         }
     }
 
@@ -46,9 +46,9 @@ impl SystemDisk {
         }
     }
 
-    /// Waits until guests may run; they may while the result lives.
-    pub fn guests(&self) -> Inside<'_> {
-        self.guests.enter()
+    /// Waits until guests may run by `accel`; they may while the result lives.
+    pub fn guests(&self, accel: Accel) -> Inside<'_> {
+        self.guests.enter(accel)
     }
 
     /// The disk.

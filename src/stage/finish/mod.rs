@@ -185,7 +185,8 @@ fn prepared(
         return Ok(None);
     }
     targets::preflight(target, below)?;
-    let inside = below.source.guests();
+    let accel = below.source.accel().on(below.machine.arch);
+    let inside = below.source.guests(accel);
     let disk = guest::prepare(context, sealed, steps, below.scratch)?;
     drop(inside);
     let shared = below.scratch.join("shared");
@@ -206,7 +207,8 @@ fn run_trial(
     };
     let disk = disk_of(site, first)?;
     let size = qemu_img::info(&disk, "qcow2")?.virtual_size;
-    let inside = site.source.guests();
+    let accel = site.source.accel().on(site.machine.arch);
+    let inside = site.source.guests(accel);
     let report = guest::gate(context, subject, &test, (&disk, size), site.scratch)?;
     drop(inside);
     let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());

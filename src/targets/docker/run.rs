@@ -49,7 +49,7 @@ pub(in crate::targets) fn try_out(
     let disk = site.scratch.join("container.squashfs");
     let qemu = qemu(site.machine.arch)?;
     unpack(layer, how, qemu.as_deref(), &disk)?;
-    let inside = site.source.guests();
+    let inside = site.source.guests(site.source.accel());
     let ran = run(site, &disk, config, qemu.is_some());
     drop(inside);
     std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;

@@ -75,7 +75,9 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
     let qemu = Confined::new(&qemu, &scratch, &uuid, &[])?;
     let console = Arc::new(Mutex::new(Console::new(&token)));
     let said = Arc::clone(&console);
-    let inside = site.source.guests();
+    let inside = site
+        .source
+        .guests(site.source.accel().on(site.machine.arch));
     let ran = machine(site, boot, &kernel, &tried, Program::at(qemu.program()))
         .args(["-uuid", &uuid])
         .lines(move |line| said.lock().unpoisoned().take(line));
