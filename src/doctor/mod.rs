@@ -184,8 +184,11 @@ pub fn preflight(needs: &BTreeSet<Need>, machine: &Machine, state: &Path) -> Res
         judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
         foreign::find(arch)?;
     }
-    if needs.contains(&Need::Guests) && machine.firmware() != Firmware::Bios {
-        tools::uefi(arch)?;
+    if needs.contains(&Need::Guests) {
+        tools::machine(arch)?;
+        if machine.firmware() != Firmware::Bios {
+            tools::uefi(arch)?;
+        }
     }
     if needs.contains(&Need::Appliance) {
         crate::guest::library_version()?;

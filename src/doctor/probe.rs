@@ -126,7 +126,7 @@ pub(super) fn firmware() -> bool {
 /// runs packages' scripts.
 pub(super) fn foreign(arch: Arch) -> [Result<()>; 3] {
     [
-        tools::need([Tool::Qemu(arch)]),
+        tools::need([Tool::Qemu(arch)]).and_then(|()| tools::machine(arch)),
         tools::uefi(arch).map(drop),
         foreign::find(arch).map(drop),
     ]

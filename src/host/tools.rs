@@ -1,10 +1,13 @@
 //! The programs that imgforge uses: their versions, packages, and what each is for.
 
+mod emulator;
+
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::exec::{self, Program};
 use crate::machine::{self, Arch, Uefi};
+pub use emulator::machine;
 
 /// A program of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
