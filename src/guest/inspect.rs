@@ -9,7 +9,6 @@ use super::Guestfs;
 use super::btrfs::Listed;
 use super::roots::Roots;
 use crate::error::{Context as _, Error, Result};
-use crate::machine::Arch;
 
 /// An operating system on the disks of a session.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,27 +38,6 @@ pub struct Os {
     /// What fstab names and is not mounted, and what no line names; a sentence each.
     #[serde(skip)]
     pub notes: Vec<String>,
-}
-
-impl Os {
-    /// Asks whether machines of this architecture run it, before one is started that never answers.
-    ///
-    /// # Errors
-    /// A usage error when it is of another one that imgforge knows.
-    pub fn runs_on(&self, arch: Arch) -> Result<()> {
-        match Arch::named(&self.arch).filter(|own| *own != arch) {
-            None => Ok(()),
-            Some(own) => Err(Error::usage(format!(
-                "the disk has a system of {}, and the recipe's machine is {}",
-                own.as_str(),
-                arch.as_str()
-            ))
-            .hint(format!(
-                "`machine: {{arch: {}}}` is its machine",
-                own.as_str()
-            ))),
-        }
-    }
 }
 
 /// The type of encrypted devices.
@@ -355,30 +333,5 @@ mod tests {
         assert_eq!(within(disk, "btrfsvol:/dev/sda11/root"), None);
         assert_eq!(behind_disk(root), behind_disk("btrfsvol:/dev/sdb1/root"));
         assert_ne!(behind_disk(root), behind_disk("btrfsvol:/dev/sdb2/root"));
-    }
-
-    #[test]
-    fn a_system_runs_on_its_own_architecture_or_on_one_that_nobody_knows() {
-        let os = |arch: &str| Os {
-            root: "/dev/sda1".into(),
-            distro: "debian".into(),
-            major: 13,
-            minor: 0,
-            arch: arch.into(),
-            package_format: "deb".into(),
-            mountpoints: vec![],
-            osinfo: "debian13".into(),
-            product: "Debian".into(),
-            filesystems: vec![],
-            notes: vec![],
-        };
-        os("aarch64").runs_on(Arch::Aarch64).unwrap();
-        os("unknown").runs_on(Arch::Aarch64).unwrap();
-        let error = os("x86_64").runs_on(Arch::Aarch64).unwrap_err();
-        assert_eq!(
-            error.render(),
-            "error: the disk has a system of x86_64, and the recipe's machine is aarch64\n\
-             hint: `machine: {arch: x86_64}` is its machine\n"
-        );
     }
 }

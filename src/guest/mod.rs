@@ -18,6 +18,7 @@ mod packing;
 )]
 mod raw;
 mod roots;
+mod runs;
 mod traces;
 mod watch;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Size;
 
-pub use arch::{Arch, canonical, debian_name, is_default, misspelled};
+pub use arch::{Arch, KERNEL_HEAD, canonical, debian_name, is_default, misspelled};
 pub use firmware::{Firmware, Uefi, find as find_uefi};
 pub use network::Network;
 

@@ -108,14 +108,15 @@ fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
     let (recipe, root) = (&plan.resolved.recipe, &plan.resolved.root);
     let keys = secrets::luks_keys(recipe, root);
     let opened = Guestfs::launch_unlocked(&launch, &keys);
-    let mounted = opened.and_then(|guest| guest.mount_root().map(|_| guest));
-    let guest = mounted.map_err(|error| match error.kind() {
+    let mounted = opened.and_then(|guest| guest.mount_root().map(|os| (guest, os)));
+    let (guest, os) = mounted.map_err(|error| match error.kind() {
         // The disk is encrypted, and no key was the right one.
         Kind::Usage => secrets::missing(recipe, root)
             .into_iter()
             .fold(error, |error, why| error.cause(why)),
         _ => error,
     })?;
+    guest.runs_on(&os, recipe.machine.arch)?;
     if guest.is_dir("/etc/systemd/system")? {
         let dir = format!(
             "/etc/systemd/system/serial-getty@{}.service.d",

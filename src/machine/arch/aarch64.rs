@@ -9,6 +9,7 @@ pub(super) const FACTS: Facts = Facts {
     // What every 64-bit ARM processor has, and what registries list.
     oci_variant: Some("v8"),
     elf_machine: 0xb7,
+    pe_machine: 0xaa64,
     qemu: "qemu-system-aarch64",
     qemu_package: "qemu-system-arm",
     qemu_user: "qemu-aarch64",

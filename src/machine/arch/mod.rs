@@ -3,11 +3,14 @@
 //! One more is its file and a line of [`architectures`].
 
 mod aarch64;
+mod kernel;
 mod riscv64;
 mod x86_64;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use kernel::KERNEL_HEAD;
 
 /// What is so for one architecture.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ struct Facts {
     oci_variant: Option<&'static str>,
     /// `e_machine` of its programs, as in elf(5).
     elf_machine: u8,
+    /// `Machine` of its programs for UEFI, as the PE format has it.
+    pe_machine: u16,
     /// QEMU's program, and Debian's package with it.
     qemu: &'static str,
     qemu_package: &'static str,

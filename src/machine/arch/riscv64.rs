@@ -8,6 +8,7 @@ pub(super) const FACTS: Facts = Facts {
     oci: "riscv64",
     oci_variant: None,
     elf_machine: 0xf3,
+    pe_machine: 0x5064,
     qemu: "qemu-system-riscv64",
     qemu_package: "qemu-system-riscv",
     qemu_user: "qemu-riscv64",

@@ -8,6 +8,7 @@ pub(super) const FACTS: Facts = Facts {
     oci: "amd64",
     oci_variant: None,
     elf_machine: 0x3e,
+    pe_machine: 0x8664,
     qemu: "qemu-system-x86_64",
     qemu_package: "qemu-system-x86",
     qemu_user: "qemu-x86_64",

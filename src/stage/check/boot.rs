@@ -24,10 +24,10 @@ pub(super) fn prepare(disk: &Path, gate: &Gate<'_>) -> Result<BTreeSet<String>> 
     let guest = Guestfs::launch_unlocked(&launch, &gate.subject.luks_keys)?;
     match gate.os {
         Some(os) => {
-            os.runs_on(gate.machine.arch)?;
             guest.mount_known(os)?;
+            guest.runs_on(os, gate.machine.arch)?;
         }
-        None => guest.mount_root()?.runs_on(gate.machine.arch)?,
+        None => guest.runs_on(&guest.mount_root()?, gate.machine.arch)?,
     }
     inject::inject(&guest, gate.guest_accel())?;
     let mut models = BTreeSet::new();

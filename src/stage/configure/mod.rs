@@ -50,7 +50,7 @@ fn prepare(
     };
     let guest = Guestfs::launch_unlocked(&launch, keys)?;
     let os = guest.mount_root()?;
-    os.runs_on(arch)?;
+    guest.runs_on(&os, arch)?;
     if work.grow {
         grow::root(&guest, &os, ui)?;
     }

@@ -1,12 +1,15 @@
 //! What boots the installer, as virt-install takes it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::http::Url;
 use crate::installers::Installer;
+use crate::machine::{Arch, KERNEL_HEAD};
 use crate::recipe::types::{Media, MediaPlace};
 use crate::stage::install::relay::Relay;
 use crate::store;
@@ -135,6 +138,9 @@ pub fn find(media: &Media, installer: &Installer, places: &Places<'_>) -> Result
             (boot(kernel.path(), initrd.path())?, vec![kernel, initrd])
         }
     };
+    if let InstallSource::Boot { kernel, .. } = &source {
+        starts(kernel, places.store.arch)?;
+    }
     Ok(Medium {
         source,
         from_tree: matches!(media, Media::Location(_)),
@@ -165,6 +171,29 @@ pub fn boot(kernel: &Path, initrd: &Path) -> Result<InstallSource> {
         kernel: kernel.to_owned(),
         initrd: initrd.to_owned(),
     })
+}
+
+/// Asks whether machines of this architecture start the installer's kernel: UEFI passes over another one
+/// without a word.
+fn starts(kernel: &Path, arch: Arch) -> Result<()> {
+    let mut head = vec![];
+    let read =
+        File::open(kernel).and_then(|file| file.take(KERNEL_HEAD.into()).read_to_end(&mut head));
+    read.doing(|| format!("reading {}", kernel.display()))?;
+    match Arch::of_kernel(&head).filter(|own| *own != arch) {
+        None => Ok(()),
+        Some(own) => Err(Error::usage(format!(
+            "the installer's kernel {} is for {}, and the recipe's machine is {}",
+            kernel.file_name().unwrap_or_default().to_string_lossy(),
+            own.as_str(),
+            arch.as_str()
+        ))
+        .hint(format!(
+            "take the media for {}, or write `machine: {{arch: {}}}`",
+            arch.as_str(),
+            own.as_str()
+        ))),
+    }
 }
 
 fn present(file: &Path, what: &str, key: &str) -> Result<()> {
