@@ -199,28 +199,29 @@ reader_validators() {
   printf '%s' "$want" >"$dir/installed"
 }
 
-# What the toy guests of other architectures are made of, below target/: kernels, their modules, busybox.
+# What the toy guests of other architectures are made of, below target/: kernels, their modules, busybox, GRUB.
 # Nothing of it is started here.
 foreign_guests() {
   local dir=${CARGO_TARGET_DIR:-target}/guests name debian kernel
   while read -r name debian kernel; do
-    if [ "$name" = "$(uname -m)" ] || [ -d "$dir/$name" ]; then continue; fi
+    if [ "$name" = "$(uname -m)" ] || [ -d "$dir/$name/usr/lib/grub" ]; then continue; fi
     say "unpacking a kernel for $name below $dir"
-    rm -rf "$dir/$name.new"
+    rm -rf "$dir/$name" "$dir/$name.new"
     mkdir -p "$dir/$name.new/all" "$dir/$name.new/lib"
     if ! mmdebstrap --variant=extract --format=tar --skip=check/qemu --architectures="$debian" \
       --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' \
-      --setup-hook='sed -i "2,\$d" "$1/etc/apt/sources.list"' --include="$kernel,busybox-static" trixie - 2>"$log" |
+      --setup-hook='sed -i "2,\$d" "$1/etc/apt/sources.list"' --include="$kernel,busybox-static,grub-efi-$debian-bin" trixie - 2>"$log" |
       tar -x -C "$dir/$name.new/all" --no-same-owner --exclude='./dev/*'; then
       cat "$log" >&2
       die "a kernel for $name cannot be fetched"
     fi
     (
       cd "$dir/$name.new"
-      mkdir -p usr/bin
+      mkdir -p usr/bin usr/lib
       mv all/boot .
       mv all/usr/lib/modules lib
       mv all/usr/bin/busybox usr/bin
+      mv all/usr/lib/grub usr/lib
       rm -rf all
       for modules in lib/modules/*; do /sbin/depmod -b . "${modules##*/}"; done
     )

@@ -1,6 +1,7 @@
 //! The gate with real machines: what does not boot is not published, a kill leaves nothing, and
 //! what is accepted is in the manifest with its reasons.
 
+mod foreign;
 mod small;
 
 use std::os::unix::fs::FileExt as _;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use crate::slots;
 use crate::support::{Run as _, Said, World, names};
 
-/// A recipe repository with an image repository, of machines with this firmware.
+/// A recipe repository with an image repository, of machines with this firmware, and what is said behind it.
 pub(crate) fn world(firmware: &str) -> World {
     let machine = format!("machine: {{disk: 2GiB, memory: 1GiB, firmware: {firmware}}}\n");
     let world = World::with_guests("gate").with_recipes_of(&machine);

@@ -356,5 +356,8 @@ mod tests {
         assert_eq!(initrd.path, "netboot/debian-installer/amd64/initrd.gz");
         assert_eq!(initrd.sha256.as_deref(), Some("33"));
         assert_eq!(sums("11  ./hd-media/vmlinuz\n", Arch::default()), None);
+        assert_eq!(sums(text, Arch::Aarch64), None);
+        let (kernel, _) = sums(&text.replace("amd64", "arm64"), Arch::Aarch64).unwrap();
+        assert_eq!(kernel.path, "netboot/debian-installer/arm64/linux");
     }
 }

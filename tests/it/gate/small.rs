@@ -1,5 +1,7 @@
 //! The gate's promises on a guest of a few files, which boots from its disk in seconds.
 
+use imgforge::machine::Arch;
+
 use super::*;
 use crate::phony::Phony;
 use crate::toy;
@@ -16,6 +18,10 @@ ip route add default via 10.0.2.2
 echo "<2>small: started" >/dev/kmsg # one line whatever else the kernel has to say
 [ ! -e /etc/panics ] || echo c >/proc/sysrq-trigger
 [ ! -e /usr/lib/imgforge/runner ] || setsid sh /usr/lib/imgforge/runner &
+while read -r line; do
+  echo "small: heard $line"
+  [ "$line" != bye ] || busybox poweroff -f
+done
 while :; do sleep 1000; done
 "#;
 
@@ -62,8 +68,13 @@ const BUSYBOX: &[&str] = &[
 
 /// A Debian of a few files that boots.
 fn guest() -> Phony {
-    let phony = Phony::debian();
-    let (kernel, initrd) = toy::for_a_disk();
+    guest_on(Arch::X86_64)
+}
+
+/// As [`guest`], on a machine of this architecture.
+pub(super) fn guest_on(arch: Arch) -> Phony {
+    let phony = Phony::debian().on(arch);
+    let (kernel, initrd) = toy::for_a_disk(arch);
     phony
         .file("boot/vmlinuz", std::fs::read(kernel).unwrap())
         .file("boot/initrd.img", initrd)
@@ -80,36 +91,16 @@ fn guest() -> Phony {
     phony
 }
 
+/// Where the root of a small disk begins, and its size.
+const START: u64 = 1 << 20;
+const SIZE: u64 = 200 << 20;
+
 /// Writes the disk of the image `name`: one ext4 partition, and GRUB in front of it.
 fn disk(world: &World, name: &str, phony: &Phony) {
-    const START: u64 = 1 << 20;
-    const SIZE: u64 = 200 << 20;
-    let disk = world.path(&format!("{name}.raw"));
-    let file = std::fs::File::create(&disk).unwrap();
-    file.set_len(START + SIZE).unwrap();
-    let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk);
-    let table = "label: dos\nstart=2048, type=83, bootable\n";
-    sfdisk.input(table).run().unwrap();
-    Program::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "small"])
-        .args(["-E", &format!("offset={START}"), "-d"])
-        .arg(phony.path())
-        .arg(&disk)
-        .arg(format!("{}k", SIZE >> 10))
-        .run()
-        .unwrap();
-    let (words, core) = (world.path("grub.cfg"), world.path("grub.img"));
-    let text = "linux (hd0,msdos1)/boot/vmlinuz console=ttyS0 quiet panic=0 no_timer_check toy=root\n\
-                initrd (hd0,msdos1)/boot/initrd.img\nboot\n";
-    std::fs::write(&words, text).unwrap();
-    Program::new("grub-mkimage")
-        .args(["-O", "i386-pc", "-p", "/boot", "-o"])
-        .arg(&core)
-        .arg("-c")
-        .arg(&words)
-        .args(["biosdisk", "part_msdos", "ext2", "linux"])
-        .run()
-        .unwrap();
+    let (disk, file) = partitioned(world, name, "label: dos\nstart=2048, type=83, bootable\n");
+    root(&disk, phony);
+    let modules = ["biosdisk", "part_msdos", "ext2", "linux"];
+    let core = grub(world, Arch::X86_64, "i386-pc", "(hd0,msdos1)", &modules);
     let core = std::fs::read(core).unwrap();
     assert!((core.len() as u64) < START - 512);
     // The first sector loads what follows it; the table stays.
@@ -117,6 +108,88 @@ fn disk(world: &World, name: &str, phony: &Phony) {
     file.write_all_at(&first[..440], 0).unwrap();
     file.write_all_at(&core, 512).unwrap();
     world.image(name, &import(world, name));
+}
+
+/// As [`disk`], for UEFI of this architecture: GRUB is in a partition of its own behind the root.
+pub(super) fn uefi_disk(world: &World, arch: Arch, name: &str, phony: &Phony) {
+    const ESP: u64 = 16 << 20;
+    let (root_sectors, esp_start) = (SIZE / 512, (START + SIZE) / 512);
+    let table = format!(
+        "label: gpt\nstart=2048, size={root_sectors}, type={}\nstart={esp_start}, size={}, type=U\n",
+        arch.root_partition(),
+        ESP / 512
+    );
+    let (disk, file) = partitioned(world, name, &table);
+    root(&disk, phony);
+    let modules = ["part_gpt", "ext2", "linux"];
+    let core = grub(world, arch, arch.grub_efi(), "(hd0,gpt1)", &modules);
+    let esp = world.path("esp.img");
+    let run = |program: &'static str, args: &[&str]| {
+        Program::new(program).args(args).run().unwrap();
+    };
+    run("mkfs.fat", &["-C", path(&esp), &(ESP >> 10).to_string()]);
+    run("mmd", &["-i", path(&esp), "::EFI", "::EFI/BOOT"]);
+    let to = format!("::EFI/BOOT/{}", arch.efi_file());
+    run("mcopy", &["-i", path(&esp), path(&core), &to]);
+    file.write_all_at(&std::fs::read(&esp).unwrap(), START + SIZE)
+        .unwrap();
+    std::fs::remove_file(esp).unwrap();
+    world.image(name, &import(world, name));
+}
+
+/// As [`disk`], without a boot loader.
+pub(super) fn plain_disk(world: &World, name: &str, phony: &Phony) {
+    let (disk, _) = partitioned(world, name, "label: dos\nstart=2048, type=83\n");
+    root(&disk, phony);
+    world.image(name, &import(world, name));
+}
+
+/// A disk with this table.
+fn partitioned(world: &World, name: &str, table: &str) -> (PathBuf, std::fs::File) {
+    let disk = world.path(&format!("{name}.raw"));
+    let file = std::fs::File::create(&disk).unwrap();
+    file.set_len(START + SIZE + (17 << 20)).unwrap();
+    let sfdisk = Program::new("sfdisk").arg("-q").arg(&disk);
+    sfdisk.input(table).run().unwrap();
+    (disk, file)
+}
+
+/// Writes the root.
+fn root(disk: &Path, phony: &Phony) {
+    Program::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "small"])
+        .args(["-E", &format!("offset={START}"), "-d"])
+        .arg(phony.path())
+        .arg(disk)
+        .arg(format!("{}k", SIZE >> 10))
+        .run()
+        .unwrap();
+}
+
+/// GRUB for a platform, which boots the root `from` there.
+fn grub(world: &World, arch: Arch, platform: &str, from: &str, modules: &[&str]) -> PathBuf {
+    let (words, core) = (world.path("grub.cfg"), world.path("grub.img"));
+    let serial = arch.serial();
+    let text = format!(
+        "linux {from}/boot/vmlinuz console={serial} quiet panic=0 no_timer_check toy=root\n\
+         initrd {from}/boot/initrd.img\nboot\n"
+    );
+    std::fs::write(&words, text).unwrap();
+    let files = match arch.is_foreign() {
+        true => toy::System::of(arch).grub,
+        false => Path::new("/usr/lib/grub").join(platform),
+    };
+    Program::new("grub-mkimage")
+        .args(["-O", platform, "-p", "/boot", "-d"])
+        .arg(files)
+        .arg("-o")
+        .arg(&core)
+        .arg("-c")
+        .arg(&words)
+        .args(modules)
+        .run()
+        .unwrap();
+    core
 }
 
 /// A leftover, a kill between two clones, a unit that failed, exceptions with their reasons, and a

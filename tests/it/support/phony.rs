@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use imgforge::host::exec::Program;
+use imgforge::machine::Arch;
+
+use super::toy::System;
 
 /// A tree of files that becomes a whole-disk ext4 image.
 #[derive(Debug)]
@@ -87,6 +90,13 @@ impl Phony {
         std::fs::copy("/bin/busybox", phony.dir.path().join("usr/bin/busybox")).unwrap();
         phony.link("usr/bin/sh", "busybox");
         phony
+    }
+
+    /// With a shell of this architecture.
+    pub(crate) fn on(self, arch: Arch) -> Self {
+        let busybox = std::fs::read(System::of(arch).busybox).unwrap();
+        self.file("usr/bin/busybox", busybox);
+        self
     }
 
     /// Adds a file, making its directories.

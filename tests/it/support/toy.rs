@@ -45,6 +45,9 @@ const MODULES: [&str; 7] = [
 /// What the toy installer needs to write into a file system.
 const FILE_SYSTEM: [&str; 2] = ["crc32c_generic", "ext4"];
 
+/// What it needs to read a CD-ROM.
+const CD: [&str; 3] = ["virtio_scsi", "sr_mod", "isofs"];
+
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /bin
 /bin/busybox mount -t proc proc /proc
@@ -148,9 +151,9 @@ pub(crate) fn spec_on(arch: Arch, dir: &Path, mode: &str) -> Spec {
     }
 }
 
-/// The toy installer: it reads `preseed.cfg` from its RAM disk, as debian-installer does, and
-/// does what `toy=install-MODE` says. `good` writes the disk that its RAM disk holds, and runs
-/// the answers' late command.
+/// The toy installer: it reads `preseed.cfg` from its RAM disk, as debian-installer does, or finds a
+/// CD-ROM with `user-data`, as cloud-init does, and does what `toy=install-MODE` says. `good` writes the
+/// disk that its RAM disk holds, and runs the answers' late command.
 const INSTALLER: &str = r#"
 answer() { sed -n "s|^d-i $1 string ||p" /preseed.cfg; }
 install() {
@@ -169,6 +172,11 @@ late() {
   umount /target
 }
 case $mode in install-*)
+  for disc in /dev/sr*; do
+    [ -s /preseed.cfg ] || ! mount -t iso9660 "$disc" /disc || cp /disc/user-data /preseed.cfg
+    umount /disc
+  done 2>/dev/null
+  sed -i 's/^# d-i/d-i/' /preseed.cfg
   [ -s /preseed.cfg ] || { echo "toy: no answers"; poweroff -f; }
   echo "toy: token $(answer toy/token) for $(answer toy/admin)" ;;
 esac
@@ -200,18 +208,19 @@ case $mode in
 esac
 "#;
 
-/// Writes kernel and RAM disk of the toy installer below `dir`; `disk` is what it installs.
-pub(crate) fn installer(dir: &Path, disk: &[u8]) -> (PathBuf, PathBuf) {
-    let system = System::of(Arch::default());
+/// Writes the RAM disk of the toy installer for this architecture below `dir`; `disk` is what it
+/// installs. The kernel and the RAM disk.
+pub(crate) fn installer(arch: Arch, dir: &Path, disk: &[u8]) -> (PathBuf, PathBuf) {
+    let system = System::of(arch);
     let initrd = dir.join("installer.img");
-    let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
+    let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).chain(CD).collect();
     fs::write(&initrd, archive(&system, &modules, Some(disk))).unwrap();
     (system.kernel, initrd)
 }
 
 /// Kernel and initial RAM disk that boot the system on a disk's first partition.
-pub(crate) fn for_a_disk() -> (PathBuf, Vec<u8>) {
-    let system = System::of(Arch::default());
+pub(crate) fn for_a_disk(arch: Arch) -> (PathBuf, Vec<u8>) {
+    let system = System::of(arch);
     let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
     let archive = archive(&system, &modules, None);
     (system.kernel, archive)
@@ -244,6 +253,8 @@ pub(crate) struct System {
     /// The kernel's modules.
     pub(crate) modules: PathBuf,
     pub(crate) busybox: PathBuf,
+    /// GRUB's files for UEFI.
+    pub(crate) grub: PathBuf,
 }
 
 impl System {
@@ -263,6 +274,7 @@ impl System {
             kernel,
             modules: modules(&root, &version),
             busybox,
+            grub: root.join("usr/lib/grub").join(arch.grub_efi()),
         }
     }
 }
@@ -306,6 +318,7 @@ fn archive(system: &System, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     for dir in [
         "bin",
         "dev",
+        "disc",
         "modules",
         "sbin",
         "usr",

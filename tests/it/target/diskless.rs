@@ -28,12 +28,10 @@ pub(super) fn machine(cards: &[&str]) -> Phony {
 
 /// As [`machine`], for this architecture.
 pub(super) fn machine_on(arch: Arch, cards: &[&str]) -> Phony {
-    let phony = Phony::debian();
+    let phony = Phony::debian().on(arch);
     let system = toy::System::of(arch);
     let modules = &system.modules;
     let release = modules.file_name().unwrap().to_str().unwrap();
-    let busybox = std::fs::read(&system.busybox).unwrap();
-    phony.file("usr/bin/busybox", busybox);
     let wanted: Vec<&str> = ["loop", "squashfs", "overlay", "af_packet", "virtio_pci"]
         .into_iter()
         .chain(cards.iter().copied())

@@ -6,14 +6,10 @@ use serde_json::Value;
 use super::diskless::machine_on;
 use super::{World, run, text};
 use crate::phony::Phony;
-use crate::toy;
 
 /// A Debian of a few files for this architecture, with a kernel that has these modules.
 fn debian_on(arch: Arch, modules: &[&str]) -> Phony {
-    let phony = super::debian(modules);
-    let busybox = std::fs::read(toy::System::of(arch).busybox).unwrap();
-    phony.file("usr/bin/busybox", busybox);
-    phony
+    super::debian(modules).on(arch)
 }
 
 /// The whole ramdisk boots in the export's own gate, by QEMU's translator: kernel, the image's busybox,

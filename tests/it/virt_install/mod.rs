@@ -1,6 +1,7 @@
 //! Installations for real: the toy installer through the real virt-install and libvirt.
 
 mod ends;
+mod foreign;
 mod mistakes;
 mod relay;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use imgforge::host::exec::Program;
+use imgforge::machine::Arch;
 
 use crate::phony::Phony;
 use crate::support::{Run as _, Said, World};
@@ -41,17 +43,24 @@ const TOKEN: &str = "correct-horse-battery";
 
 impl Installation {
     fn new(mode: &str, more: &str) -> Self {
+        Installation::on(Arch::X86_64, mode, more)
+    }
+
+    /// As [`Installation::new`], on a machine of this architecture.
+    fn on(arch: Arch, mode: &str, more: &str) -> Self {
         let alone = slots::alone("installation");
         let world = World::with_guests("install").with(&["--accel", "tcg"]);
         let world = world.with_env("TOY_TOKEN", TOKEN);
         fs::create_dir(world.path("media")).unwrap();
-        let (kernel, _) = toy::installer(&world.path("media"), &disk(world.dir.path()));
+        let disk = disk(arch, world.dir.path());
+        let (kernel, _) = toy::installer(arch, &world.path("media"), &disk);
+        let arch = arch.as_str();
         std::os::unix::fs::symlink(kernel, world.path("media/linux")).unwrap();
         world.write("preseed/toy.cfg", ANSWERS);
         let recipe = format!(
             "vars: {{admin: ops}}
 secrets: {{enrol: {{env: TOY_TOKEN}}}}
-machine: {{disk: 1GiB, memory: 512MiB, cpus: 1}}
+machine: {{disk: 1GiB, memory: 512MiB, cpus: 1, arch: {arch}}}
 install:
   virt-install:
     os: debian13
@@ -128,7 +137,7 @@ fn entries(dir: impl AsRef<Path>) -> Vec<PathBuf> {
 }
 
 /// The gzipped disk that the toy installs: one partition with the few files of a Debian.
-fn disk(dir: &Path) -> Vec<u8> {
+fn disk(arch: Arch, dir: &Path) -> Vec<u8> {
     let raw = dir.join("disk.raw");
     fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
     Program::new("sfdisk")
@@ -137,7 +146,7 @@ fn disk(dir: &Path) -> Vec<u8> {
         .input("label: dos\nstart=2048, type=83\n")
         .run()
         .unwrap();
-    let phony = Phony::debian();
+    let phony = Phony::debian().on(arch);
     phony.file("var/log/installer/syslog", "what the installer did\n");
     Program::new("mke2fs")
         .args([

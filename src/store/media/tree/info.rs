@@ -87,12 +87,9 @@ mod tests {
         assert_eq!(kernel.path, "images/pxeboot/vmlinuz");
         assert_eq!(kernel.sha256.as_deref(), Some("aa"));
         assert_eq!(initrd.sha256, None);
-        assert_eq!(
-            treeinfo(
-                "[images-aarch64]\nkernel = x\ninitrd = y\n",
-                Arch::default()
-            ),
-            None
-        );
+        let arm = "[images-aarch64]\nkernel = x\ninitrd = y\n";
+        assert_eq!(treeinfo(arm, Arch::default()), None);
+        let (kernel, initrd) = treeinfo(arm, Arch::Aarch64).unwrap();
+        assert_eq!((&*kernel.path, &*initrd.path), ("x", "y"));
     }
 }
