@@ -10,7 +10,6 @@ use super::types::{Base, Install, Recipe};
 use super::variants::{self, Image};
 use super::{desugar, schema};
 use crate::error::Result;
-use crate::machine::Arch;
 use crate::steps::grow;
 use crate::units::Size;
 use crate::yaml::checker::{Checker, NamedFile, Role};
@@ -227,40 +226,25 @@ impl<'a> Resolver<'a> {
         let own = own.and_then(expand);
         let images = self.images;
         let all: Vec<&Image> = images.iter().filter(|image| image.name == name).collect();
-        let Some(first) = all.first() else {
+        if all.is_empty() {
             let problem = Problem::new(from.loc, format!("there is no recipe `{name}`"));
             let names = images.iter().map(|image| image.name.as_str());
             self.reader
                 .problems
                 .push(problem.did_you_mean(&name, names));
             return None;
-        };
+        }
         if chain.contains(&name) || chain.len() >= MAX_PARENTS {
             let path = chain.join("` → `");
             let message = format!("the recipe builds on itself: `{path}` → `{name}`");
             self.reader.problems.push(Problem::new(from.loc, message));
             return None;
         }
-        let arch = own.as_deref().and_then(Arch::named);
-        match all
-            .iter()
-            .find(|image| image.arch.is_none() || image.arch == arch)
-        {
-            Some(image) => self.resolve_below(image, chain),
-            None => {
-                let has = all.iter().filter_map(|image| Some(image.arch?.as_str()));
-                let has: Vec<&str> = has.collect();
-                let problem = match own.as_deref() {
-                    Some(own) => format!("`{}` is not built for {own}", first.name),
-                    None => format!("`{}` is built for several architectures", first.name),
-                };
-                let help = format!(
-                    "write `machine: {{arch: [{}]}}`, or one of them",
-                    has.join(", ")
-                );
-                self.reader
-                    .problems
-                    .push(Problem::new(from.loc, problem).help(help));
+        match variants::parent(&all, own.as_deref()) {
+            Ok(image) => self.resolve_below(image, chain),
+            Err((problem, help)) => {
+                let problem = Problem::new(from.loc, problem).help(help);
+                self.reader.problems.push(problem);
                 None
             }
         }

@@ -172,6 +172,28 @@ pub(super) fn listed(tree: &Node) -> Option<&Node> {
     matches!(arch.value, Value::Seq(_)).then_some(arch)
 }
 
+/// Which of the images of a name one for the architecture `own` builds on; or what is wrong, and what
+/// to write.
+pub(super) fn parent<'a>(
+    all: &[&'a Image],
+    own: Option<&str>,
+) -> Result<&'a Image, (String, String)> {
+    let arch = own.and_then(Arch::named);
+    let fits = |image: &&&Image| image.arch.is_none() || image.arch == arch;
+    if let Some(image) = all.iter().find(fits) {
+        return Ok(image);
+    }
+    let name = all.first().map_or("", |image| &image.name);
+    let has = all.iter().filter_map(|image| Some(image.arch?.as_str()));
+    let has = has.collect::<Vec<_>>().join(", ");
+    let problem = match own {
+        Some(own) => format!("`{name}` is not built for {own}"),
+        None => format!("`{name}` is built for several architectures"),
+    };
+    let help = format!("write `machine: {{arch: [{has}]}}`, or one of them");
+    Err((problem, help))
+}
+
 /// Gives the recipe of one architecture its word in the place of the list.
 pub(super) fn choose(tree: &mut Node, image: &Image) {
     let machine = tree.get_mut("machine");

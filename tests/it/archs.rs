@@ -324,6 +324,12 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
     for (arch, disk) in [("x86_64", &intel), ("aarch64", &arm)] {
         let client = site.virt_builder(&repository, "stable");
         site.unpacked_equals(client.args(["--arch", arch]), "small", disk);
+        let (from, key) = (site.path("repo").display().to_string(), "repo/imgforge.gpg");
+        let from = format!("{from}#small");
+        let to = format!("{arch}.pulled");
+        site.ok(&["pull", &from, "--arch", arch, "--key", key, "-o", &to]);
+        let pulled = std::fs::read(site.path(&to)).unwrap();
+        assert!(pulled == std::fs::read(&disk.raw).unwrap(), "{arch}");
     }
     // The containers are one image, and its index the same each time.
     let joined = made

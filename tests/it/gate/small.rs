@@ -267,3 +267,37 @@ fn a_build_that_is_killed_in_its_guest_goes_on() {
     assert_eq!(world.left_over(), [""; 0]);
     assert!(!world.stored().iter().any(|name| name.starts_with('.')));
 }
+
+/// The disk is one for x86-64: what is said of the other architecture keeps that one out, too, until the
+/// recipe lists it alone.
+#[test]
+#[ignore = "vm: src/pipeline src/recipe/variants.rs src/hypervisor/machine.rs"]
+fn a_name_is_published_when_all_its_architectures_have_passed() {
+    slots::take(2);
+    let world = world("bios");
+    disk(&world, "unit", &guest());
+    let import = import(&world, "unit");
+    let recipe = |archs: &str| {
+        let machine = format!("{{disk: 2GiB, memory: 1GiB, arch: [{archs}]}}");
+        let text = format!("name: unit\nmachine: {machine}\n{import}pack: {{profile: fast}}\n");
+        world.write("recipes/unit.yaml", text);
+    };
+    recipe("x86_64, aarch64");
+    let publish = ["build", "unit", "--publish"];
+    let said = world.run(&publish).exits(1);
+    said.says(&[
+        "the disk has a system of x86_64, and the recipe's machine is aarch64",
+        "`unit` was not handed over",
+        "1 of 2 images failed",
+        "unit:aarch64",
+    ]);
+    assert!(!world.path("repo/index.asc").exists());
+    let plan = world.ok(&["plan", "unit:x86_64", "--json"]).json();
+    let stages = plan[0]["stages"].as_array().unwrap();
+    assert!(stages.iter().all(|stage| stage["cached"] == true), "{plan}");
+
+    recipe("x86_64");
+    world.ok(&publish).prints(&["revision 1"]);
+    world.ok(&["logs", "unit"]).prints(&["/unit:x86_64/check"]);
+    assert_eq!(world.left_over(), [""; 0]);
+}
