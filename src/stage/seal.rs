@@ -67,8 +67,8 @@ impl Layer<Sealed> {
     }
 }
 
-/// Grows when the stage makes other disks of the same inputs: so it does when an operation of
-/// sysprep removes more, or less.
+/// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
+/// own.
 const VERSION: u32 = 11;
 
 /// The stage's row.
@@ -93,9 +93,10 @@ fn depends_on(request: &Request<'_>) -> Result<Inputs> {
     } = *request;
     let recipe = &resolved.recipe;
     let mut inputs = request.begin(&STAGE, VERSION);
-    let operations = sysprep::select(&recipe.seal.operations)?;
-    let names: Vec<&str> = operations.iter().map(|operation| operation.name).collect();
-    inputs.value("seal.operations", names);
+    for operation in sysprep::select(&recipe.seal.operations)? {
+        let name = format!("seal.operations.{}", operation.name);
+        inputs.value(name, operation.input());
+    }
     inputs.value("seal.machine-id", recipe.seal.machine_id);
     inputs.value("mirrors.image", &recipe.mirrors.image);
     inputs.value("name", &recipe.name);

@@ -18,6 +18,7 @@ pub mod file;
 mod journals;
 mod list;
 mod locked;
+mod operation;
 pub mod ops;
 mod os_release;
 mod seal;
@@ -26,13 +27,12 @@ mod selinux;
 mod site;
 mod trim;
 
-use crate::error::Result;
-
 pub use crate::steps::Declared;
 pub use accounts::Account;
 pub use allocated::allocated;
 pub use journals::empty_journals;
 pub use list::{markdown, table};
+pub use operation::{OnFiles, Operation, Origin, Run};
 pub use ops::OPERATIONS;
 pub use os_release::ImageIdentity;
 pub use seal::{Seal, SealProgress, seal};
@@ -40,31 +40,3 @@ pub use select::{REFUSED, refused, select, words};
 pub use selinux::Labels;
 pub use site::GuestRoot;
 pub use trim::{How, OVERLAY_CLUSTER, TrimReport, Trimmed};
-
-/// One thing that sealing does.
-#[derive(Debug)]
-pub struct Operation {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// What it does, in a few words, for progress and lists.
-    pub heading: &'static str,
-    /// Whether `default` contains it.
-    pub default: bool,
-    /// What exactly it does, for the documentation.
-    pub doc: &'static str,
-    /// Does it.
-    pub run: Run,
-}
-
-/// The work of an operation.
-#[derive(Debug, Clone, Copy)]
-pub enum Run {
-    /// Removes these files and trees, see [`GuestRoot::remove`].
-    Remove(&'static [&'static str]),
-    /// Removes what these match but for directories, see [`GuestRoot::remove_files`].
-    RemoveFiles(&'static [&'static str]),
-    /// On the mounted file systems.
-    Files(for<'s, 'g> fn(&'s mut GuestRoot<'g>) -> Result<()>),
-    /// On the disks, after all others and while nothing is mounted.
-    Devices(for<'s, 'g> fn(&'s mut GuestRoot<'g>) -> Result<()>),
-}

@@ -107,7 +107,7 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
     }
     let mut site = GuestRoot::new(guest, os, seal.declared, seal.luks_keys)?;
     for (done, operation) in seal.operations.iter().enumerate() {
-        if matches!(operation.run, Run::Devices(_)) {
+        if matches!(operation.run, Run::Devices(_)) || !operation.is_for(&os.package_format) {
             continue;
         }
         announce(seal, operation, done)?;

@@ -9,31 +9,12 @@ use std::path::{Path, PathBuf};
 
 use imgforge::guest::Guestfs;
 use imgforge::host::exec::Program;
-use imgforge::sysprep::{Declared, OPERATIONS, Operation, Seal, seal, select};
+use imgforge::sysprep::{Declared, OPERATIONS, Operation, Origin, Seal, seal, select};
 
 use crate::guest::session;
 use crate::phony::Phony;
 use differences::{DIFFERENCES, Difference, Kind};
 use tree::Tree;
-
-/// Operations of later versions of virt-sysprep.
-const NOT_IN_1_48: &[&str] = &["lvm-system-devices", "zsh-history"];
-
-/// Operations that virt-sysprep has none of.
-const OURS: &[&str] = &[
-    "agent-ids",
-    "apt-lists",
-    "cloud-init",
-    "debconf-passwords",
-    "homes",
-    "network-leases",
-    "proxy",
-    "random-seed",
-    "runner",
-    "snap-device",
-    "storage-ids",
-    "ubuntu-pro",
-];
 
 /// The guests, each a disk; the last one is on LVM.
 const GUESTS: [&str; 4] = ["debian", "ubuntu", "rhel", "fedora"];
@@ -167,7 +148,7 @@ fn ours(disks: &[PathBuf], dir: &Path, operations: &[&'static Operation]) -> Res
 /// Virt-sysprep's operations among ours.
 fn of_virt_sysprep(words: &[&str]) -> Vec<&'static Operation> {
     let mut operations = select(words).unwrap();
-    operations.retain(|operation| !OURS.contains(&operation.name));
+    operations.retain(|operation| operation.origin != Origin::Imgforge);
     operations
 }
 
@@ -277,7 +258,7 @@ fn each_alike(words: &[&str]) {
     let disks = make_guests(dir.path());
     let mut unjustified = vec![];
     for operation in of_virt_sysprep(words) {
-        if NOT_IN_1_48.contains(&operation.name) {
+        if operation.origin != Origin::VirtSysprep {
             continue;
         }
         let work = tempfile::tempdir_in(dir.path()).unwrap();
@@ -324,7 +305,7 @@ fn every_operation_of_virt_sysprep_is_there_with_its_default() {
         let theirs = listed
             .lines()
             .any(|l| l.starts_with(&format!("{} ", operation.name)));
-        let known = OURS.contains(&operation.name) || NOT_IN_1_48.contains(&operation.name);
-        assert_ne!(theirs, known, "{}", operation.name);
+        let same = operation.origin == Origin::VirtSysprep;
+        assert_eq!(theirs, same, "{}: `.ours()`", operation.name);
     }
 }

@@ -1,20 +1,23 @@
 //! Every operation on planted trees, the identity, and that what was removed is gone from the disk.
 
-mod planted;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use imgforge::guest::{Guestfs, Os};
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
-    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Seal, SealProgress, empty_journals,
-    seal, select,
+    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Operation, Run, Seal, SealProgress,
+    empty_journals, seal, select,
 };
 
 use crate::phony::Phony;
-use planted::Fate::{Becomes, Empty, Gone};
-use planted::{BOUND, PLANTED, STAYING};
+
+/// Beside what the operations name.
+const STAYING: &[&str] = &[
+    "etc/hostname",
+    "home/ann/.ssh/authorized_keys",
+    "var/lib/dpkg/status",
+];
 
 /// In no file after sealing, and in no block.
 const MARKER: &str = "a secret that must leave the disk";
@@ -22,28 +25,68 @@ const MARKER: &str = "a secret that must leave the disk";
 /// An `authorized_keys` with a line that nobody declares.
 const KEYS: &str = "ssh-ed25519 AAAA declared\nssh-ed25519 BBBB of the build\n";
 
+/// A path, its content before and afterwards, and the operation.
+type Example = (
+    &'static str,
+    Option<String>,
+    Option<&'static str>,
+    &'static str,
+);
+
+/// The examples of operations.
+fn examples(wanted: impl Fn(&Operation) -> bool) -> Vec<Example> {
+    // Longer than an inode holds, so that it has a block of its own.
+    let secret = || Some(format!("{MARKER}\n").repeat(40));
+    let mut all = vec![];
+    for one in OPERATIONS.iter().filter(|one| wanted(one)) {
+        let name = one.name;
+        let edited = one.edited.iter();
+        all.extend(one.gone.iter().map(|path| (*path, secret(), None, name)));
+        all.extend(
+            one.emptied
+                .iter()
+                .map(|path| (*path, secret(), Some(""), name)),
+        );
+        all.extend(edited.map(|(path, a, b)| (*path, Some((*a).into()), Some(*b), name)));
+        all.extend(one.made.iter().map(|path| (*path, None, Some(""), name)));
+    }
+    all
+}
+
+/// Files that stay.
+fn staying() -> impl Iterator<Item = &'static str> {
+    let named = OPERATIONS.iter().flat_map(|one| one.stay);
+    STAYING.iter().chain(named).copied()
+}
+
+/// Those that are for a Debian, too.
+fn on_debian(operation: &Operation) -> bool {
+    operation.is_for("deb")
+}
+
+fn assert_sealed(guest: &Guestfs, examples: &[Example]) {
+    for (path, _, after, operation) in examples {
+        let path = format!("/{path}");
+        let exists = guest.exists(&path).unwrap();
+        let found = exists.then(|| String::from_utf8(guest.read_file(&path).unwrap()).unwrap());
+        assert_eq!(found.as_deref(), *after, "{operation}: {path}");
+    }
+}
+
 fn planted_debian() -> Phony {
     let phony = Phony::debian();
-    for (_, path, _) in PLANTED {
-        // Longer than an inode holds, so that it has a block of its own.
-        let content = match *path {
-            "etc/apt/apt.conf.d/90proxy" => "Acquire::http::Proxy \"http://10.0.2.2:1\";\n".into(),
-            BOUND => "[Match]\nMACAddress=52:54:00:12:34:56\n".into(),
-            _ => format!("{MARKER}\n").repeat(40),
-        };
-        phony.file(path, content);
+    for (path, before, ..) in examples(on_debian) {
+        if let Some(content) = before {
+            phony.file(path, content);
+        }
     }
-    for path in STAYING
-        .iter()
-        .filter(|path| !phony.path().join(path).exists())
-    {
+    for path in staying().filter(|path| !phony.path().join(path).exists()) {
         phony.file(path, format!("{path} stays\n"));
     }
     phony.file(
         "var/lib/dbus/machine-id",
         "0123456789abcdef0123456789abcdef\n",
     );
-    phony.file("etc/passwd", "pg:x:105:110::/var/lib/pg:/bin/sh\n");
     for home in ["home/bob", "var/lib/pg"] {
         phony.file(&format!("{home}/.ssh/authorized_keys"), KEYS);
     }
@@ -54,10 +97,9 @@ fn planted_debian() -> Phony {
     phony
 }
 
-/// Everything but what makes new UUIDs or asks questions.
+/// Everything but what makes new UUIDs.
 fn run_seal(guest: &Guestfs, os: &Os, declared: &Declared) -> SealProgress {
-    let words = ["all", "-fs-uuids", "-flag-reconfiguration", "-user-account"];
-    let operations = select(&words).unwrap();
+    let operations = select(&["all", "-fs-uuids"]).unwrap();
     let identity = ImageIdentity {
         id: "phony".into(),
         version: "0123456789ab".into(),
@@ -129,24 +171,26 @@ fn lock(disk: &Path) {
     }
 }
 
+/// Those on disks have tests of their own.
 #[test]
-fn every_operation_has_a_planted_file() {
-    // Tried with the Fedora below, and with guests that have what they change.
-    let elsewhere = [
-        "flag-reconfiguration",
-        "fs-uuids",
-        "lvm-uuids",
-        "net-hostname",
-        "net-hwaddr",
-        "net-nmconn",
-        "user-account",
-    ];
+fn every_operation_on_files_has_an_example_of_its_own() {
+    let all = examples(|_| true);
     for operation in OPERATIONS {
-        let planted = PLANTED.iter().any(|(name, ..)| *name == operation.name);
+        let name = operation.name;
+        let on_disks = matches!(operation.run, Run::Devices(_));
+        let named = all.iter().any(|(.., of)| *of == name);
+        assert!(named || on_disks, "{name} has no example");
+    }
+    for (path, ..) in &all {
+        let of: BTreeSet<_> = all
+            .iter()
+            .filter(|one| one.0 == *path)
+            .map(|one| one.3)
+            .collect();
+        assert_eq!(of.len(), 1, "{path}: {of:?}");
         assert!(
-            planted || elsewhere.contains(&operation.name),
-            "{}",
-            operation.name
+            staying().all(|other| other != *path),
+            "{path} stays, and does not"
         );
     }
 }
@@ -193,15 +237,8 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
             .contains('i')
     );
     assert!(report.freed() > 6 << 20, "{report:?}");
-    for (operation, path, fate) in PLANTED {
-        let path = format!("/{path}");
-        match fate {
-            Gone => assert!(!guest.exists(&path).unwrap(), "{operation} left {path}"),
-            Empty => assert_eq!(guest.read_file(&path).unwrap(), b"", "{operation}: {path}"),
-            Becomes(text) => assert_eq!(guest.read_file(&path).unwrap(), text.as_bytes(), "{path}"),
-        }
-    }
-    for path in STAYING {
+    assert_sealed(&guest, &examples(on_debian));
+    for path in staying() {
         let before = std::fs::read(phony.path().join(path)).unwrap();
         assert_eq!(
             guest.read_file(&format!("/{path}")).unwrap(),
@@ -297,16 +334,12 @@ fn assert_journal_is_empty(disk: &Path) {
 
 /// Seals a Fedora that is mounted already, as another session has one anyway.
 pub(crate) fn seal_fedora(guest: &Guestfs, os: &Os) {
-    let script = "/etc/sysconfig/network-scripts/ifcfg-eth0";
-    guest.mkdir_p("/etc/sysconfig/network-scripts").unwrap();
-    guest
-        .write(script, "HWADDR=52:54:00:00:00:01\nHOSTNAME=a\nONBOOT=yes\n")
-        .unwrap();
-    let connection = "/etc/NetworkManager/system-connections/wired.nmconnection";
-    guest
-        .mkdir_p("/etc/NetworkManager/system-connections")
-        .unwrap();
-    guest.write(connection, "[connection]\n").unwrap();
+    let planted = examples(|one| !on_debian(one));
+    for (path, before, ..) in &planted {
+        let path = format!("/{path}");
+        guest.mkdir_p(path.rsplit_once('/').unwrap().0).unwrap();
+        guest.write(&path, before.as_ref().unwrap()).unwrap();
+    }
     guest.mkdir_p("/var/lib/dbus").unwrap();
     guest.write("/var/lib/dbus/machine-id", "0123\n").unwrap();
     guest
@@ -314,8 +347,8 @@ pub(crate) fn seal_fedora(guest: &Guestfs, os: &Os) {
         .unwrap();
 
     run_seal(guest, os, &Declared::default());
-    assert_eq!(guest.read_file(script).unwrap(), b"ONBOOT=yes\n");
-    assert!(!guest.exists(connection).unwrap());
+    assert_sealed(guest, &planted);
+    assert!(!planted.is_empty());
     assert!(!guest.is_symlink("/etc/machine-id").unwrap());
     assert_eq!(guest.read_file("/etc/machine-id").unwrap(), b"");
     assert_eq!(

@@ -1,14 +1,7 @@
-//! Removes the reports in `/var/spool/abrt`.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "abrt-data",
-    heading: "Remove crash reports of ABRT",
-    default: true,
-    doc: "Removes the reports in `/var/spool/abrt`.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/var/spool/abrt/*"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "abrt-data",
+    "Remove crash reports of ABRT",
+    "Removes the reports in `/var/spool/abrt`.",
+    &["/var/spool/abrt/*"],
+)
+.gone(&["var/spool/abrt/ccpp-1/reason"]);

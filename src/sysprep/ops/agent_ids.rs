@@ -1,20 +1,21 @@
-//! Removes the identities, keys and registrations by which servers know a machine's agents:
-//! Landscape, Wazuh and OSSEC, Salt, Chef, Consul, Nomad, Teleport, Tailscale,
-//! ZeroTier, NetBird, Elastic's Beats and Agent, osquery, Netdata, Checkmk, Icinga, CrowdStrike,
-//! Qualys, Nessus, AWS' Systems Manager, GlusterFS, Docker, and the number of the package survey.
-//! Their settings stay.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "agent-ids",
-    heading: "Remove the identities of agents",
-    default: true,
-    doc: "Removes the identities, keys and registrations by which servers know a machine's agents: Landscape, Wazuh and OSSEC, Salt, Chef, Consul, Nomad, Teleport, Tailscale, ZeroTier, NetBird, Elastic's Beats and Agent, osquery, Netdata, Checkmk, Icinga, CrowdStrike, Qualys, Nessus, AWS' Systems Manager, GlusterFS, Docker, and the number of the package survey. Their settings stay.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "agent-ids",
+    "Remove the identities of agents",
+    "Removes the identities, keys and registrations by which servers know a machine's agents: \
+     Landscape, Wazuh and OSSEC, Salt, Chef, Consul, Nomad, Teleport, Tailscale, ZeroTier, \
+     NetBird, Elastic's Beats and Agent, osquery, Netdata, Checkmk, Icinga, CrowdStrike, \
+     Qualys, Nessus, AWS' Systems Manager, GlusterFS, Docker, and the number of the package \
+     survey. Their settings stay.",
+    run,
+)
+.ours()
+.gone(&[
+    "etc/salt/pki/minion/minion.pem",
+    "var/ossec/etc/client.keys",
+]);
 
 const PATHS: &[&str] = &[
     // Landscape: the registered computer.

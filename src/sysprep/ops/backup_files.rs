@@ -1,16 +1,14 @@
-//! Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "backup-files",
-    heading: "Remove editor backups",
-    default: true,
-    doc: "Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "backup-files",
+    "Remove editor backups",
+    "Removes `*~` and `*.bak` files in `/etc`, `/root`, `/srv`, `/tmp` and `/var`.",
+    run,
+)
+.gone(&["etc/ssh/sshd_config.bak", "srv/site/index.html~"])
+.stay(&["srv/site/index.html"]);
 
 const DIRS: &[&str] = &["/etc", "/root", "/srv", "/tmp", "/var"];
 

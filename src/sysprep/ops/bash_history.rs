@@ -1,14 +1,8 @@
-//! Removes `.bash_history` of root and of every user in `/home`.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "bash-history",
-    heading: "Remove the shell history of users",
-    default: true,
-    doc: "Removes `.bash_history` of root and of every user in `/home`.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/root/.bash_history", "/home/*/.bash_history"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "bash-history",
+    "Remove the shell history of users",
+    "Removes `.bash_history` of root and of every user in `/home`.",
+    &["/root/.bash_history", "/home/*/.bash_history"],
+)
+.gone(&["root/.bash_history", "home/ann/.bash_history"])
+.stay(&["home/ann/.bashrc"]);

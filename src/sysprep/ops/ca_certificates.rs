@@ -1,17 +1,16 @@
-//! Removes certificates and private keys in `/etc/pki/CA` and `/etc/pki/tls`, except the bundles
-//! of certificate authorities, and has the guest make its list of authorities anew.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "ca-certificates",
-    heading: "Remove certificates and keys of servers",
-    default: false,
-    doc: "Removes certificates and private keys in `/etc/pki/CA` and `/etc/pki/tls`, except the bundles of certificate authorities, and has the guest make its list of authorities anew.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "ca-certificates",
+    "Remove certificates and keys of servers",
+    "Removes certificates and private keys in `/etc/pki/CA` and `/etc/pki/tls`, except the \
+     bundles of certificate authorities, and has the guest make its list of authorities anew.",
+    run,
+)
+.off()
+.gone(&["etc/pki/tls/private/site.key"])
+.stay(&["etc/pki/tls/certs/ca-bundle.crt"]);
 
 const PATHS: &[&str] = &[
     "/etc/pki/CA/certs/*.crt",

@@ -1,19 +1,12 @@
-//! Removes kernel dumps and core dumps.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "crash-data",
-    heading: "Remove crash dumps",
-    default: true,
-    doc: "Removes kernel dumps and core dumps.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &[
-    "/var/crash/*",
-    "/var/log/dump/*",
-    "/var/lib/systemd/coredump/*",
-    "/var/lib/systemd/pstore/*",
-];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "crash-data",
+    "Remove crash dumps",
+    "Removes kernel dumps and core dumps.",
+    &[
+        "/var/crash/*",
+        "/var/log/dump/*",
+        "/var/lib/systemd/coredump/*",
+        "/var/lib/systemd/pstore/*",
+    ],
+)
+.gone(&["var/lib/systemd/coredump/core.1.zst"]);

@@ -1,19 +1,17 @@
-//! Removes the tables of crontab(1) and the jobs of at(1). Hidden files, such as at's counter,
-//! are the programs' own.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "cron-spool",
-    heading: "Remove users' scheduled jobs",
-    default: true,
-    doc: "Removes the tables of crontab(1) and the jobs of at(1); `/etc/cron.d` and its like stay.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "cron-spool",
+    "Remove users' scheduled jobs",
+    "Removes the tables of crontab(1) and the jobs of at(1); `/etc/cron.d` and its like stay.",
+    run,
+)
+.gone(&["var/spool/cron/crontabs/ann", "var/spool/cron/root"])
+.edited(&[("var/spool/cron/atjobs/.SEQ", "00017\n", "00000\n")])
+.stay(&["etc/cron.d/job"]);
 
-/// The number of the next job of at(1), where different systems keep it.
+/// The number of at(1)'s next job, where different systems keep it: a file of the program's own.
 const NEXT: &[&str] = &[
     "/var/spool/cron/atjobs/.SEQ",
     "/var/spool/atjobs/.SEQ",

@@ -1,16 +1,14 @@
-//! Empties debconf's database of passwords.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "debconf-passwords",
-    heading: "Remove passwords that packages asked for",
-    default: true,
-    doc: "Empties debconf's database of passwords.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "debconf-passwords",
+    "Remove passwords that packages asked for",
+    "Empties debconf's database of passwords.",
+    run,
+)
+.ours()
+.emptied(&["var/cache/debconf/passwords.dat"]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.truncate(&["/var/cache/debconf/passwords.dat"])?;

@@ -1,14 +1,7 @@
-//! Removes the leases that a DHCP server gave out.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "dhcp-server-state",
-    heading: "Remove the leases of a DHCP server",
-    default: true,
-    doc: "Removes the leases that a DHCP server gave out.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/var/lib/dhcpd/*"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "dhcp-server-state",
+    "Remove the leases of a DHCP server",
+    "Removes the leases that a DHCP server gave out.",
+    &["/var/lib/dhcpd/*"],
+)
+.gone(&["var/lib/dhcpd/dhcpd.leases"]);

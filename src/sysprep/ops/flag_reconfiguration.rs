@@ -1,17 +1,15 @@
-//! Makes `/.unconfigured`, which lets older Red Hat systems ask for a root password and more at
-//! the first boot. Off by default: an image that asks questions cannot start by itself.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "flag-reconfiguration",
-    heading: "Ask for settings at the first boot",
-    default: false,
-    doc: "Makes `/.unconfigured`, which lets older Red Hat systems ask for a root password and more at the first boot. Off by default: an image that asks questions cannot start by itself.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "flag-reconfiguration",
+    "Ask for settings at the first boot",
+    "Makes `/.unconfigured`, which lets older Red Hat systems ask for a root password and more \
+     at the first boot. Off by default: an image that asks questions cannot start by itself.",
+    run,
+)
+.off()
+.made(&[".unconfigured"]);
 
 const FLAG: &str = "/.unconfigured";
 

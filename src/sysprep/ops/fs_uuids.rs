@@ -1,19 +1,16 @@
-//! Gives file systems and swap spaces new UUIDs and writes them into `/etc/fstab`, `/etc/crypttab`
-//! and the configuration of boot loaders. FAT's cannot be changed. Off by default: an initrd or a
-//! boot loader's own program may have kept an old one.
-
 use crate::error::Result;
 use crate::guest::SUBVOLUME;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "fs-uuids",
-    heading: "Give file systems new UUIDs",
-    default: false,
-    doc: "Gives file systems and swap spaces new UUIDs and writes them into `/etc/fstab`, `/etc/crypttab` and the configuration of boot loaders. FAT's cannot be changed. Off by default: an initrd or a boot loader's own program may have kept an old one.",
-    run: Run::Devices(run),
-};
+pub(super) static OPERATION: Operation = Operation::devices(
+    "fs-uuids",
+    "Give file systems new UUIDs",
+    "Gives file systems and swap spaces new UUIDs and writes them into `/etc/fstab`, \
+     `/etc/crypttab` and the configuration of boot loaders. FAT's cannot be changed. Off by \
+     default: an initrd or a boot loader's own program may have kept an old one.",
+    run,
+)
+.off();
 
 /// Text files that name file systems by UUID.
 const FILES: &[&str] = &[

@@ -1,19 +1,21 @@
-//! Removes `.ssh` and the histories of shells of users whose home is neither `/root` nor in
-//! `/home`, except declared keys, and everywhere the histories of editors, database clients and
-//! other programs.
-
 use crate::error::Result;
 use crate::guest::literal;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "homes",
-    heading: "Remove what users outside /home leave",
-    default: true,
-    doc: "Removes `.ssh` and the histories of shells of users whose home is neither `/root` nor in `/home`, except declared keys, and everywhere the histories of editors, database clients and other programs.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "homes",
+    "Remove what users outside /home leave",
+    "Removes `.ssh` and the histories of shells of users whose home is neither `/root` nor in \
+     `/home`, except declared keys, and everywhere the histories of editors, database clients \
+     and other programs.",
+    run,
+)
+.ours()
+.gone(&[
+    "var/lib/pg/.ssh/id_ed25519",
+    "var/lib/pg/.bash_history",
+    "home/ann/.python_history",
+]);
 
 /// What belongs to operations of its own in `/root` and `/home`.
 const ELSEWHERE: &[&str] = &[".ssh", ".bash_history", ".zsh_history", ".zhistory"];

@@ -1,16 +1,14 @@
-//! Removes the client's files of an IPA domain and its certificate authority; the machine must be enrolled anew.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "ipa-client",
-    heading: "Remove the enrolment in IPA",
-    default: true,
-    doc: "Removes the client's files of an IPA domain and its certificate authority; the machine must be enrolled anew.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "ipa-client",
+    "Remove the enrolment in IPA",
+    "Removes the client's files of an IPA domain and its certificate authority; the machine \
+     must be enrolled anew.",
+    run,
+)
+.gone(&["etc/ipa/default.conf"]);
 
 const PATHS: &[&str] = &[
     "/etc/ipa/ca.crt",

@@ -1,16 +1,15 @@
-//! Removes what a Kerberos key distribution centre keeps, except its `kdc.conf` and `kadm5.acl`.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "kerberos-data",
-    heading: "Remove the database of a Kerberos server",
-    default: false,
-    doc: "Removes what a Kerberos key distribution centre keeps, except its `kdc.conf` and `kadm5.acl`.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "kerberos-data",
+    "Remove the database of a Kerberos server",
+    "Removes what a Kerberos key distribution centre keeps, except its `kdc.conf` and \
+     `kadm5.acl`.",
+    run,
+)
+.off()
+.gone(&["var/kerberos/krb5kdc/principal"]);
 
 const STAYING: &[&str] = &[
     "/var/kerberos/krb5kdc/kadm5.acl",

@@ -1,14 +1,7 @@
-//! Removes `/etc/krb5.keytab`.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "kerberos-hostkeytab",
-    heading: "Remove the Kerberos host keys",
-    default: true,
-    doc: "Removes `/etc/krb5.keytab`.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/etc/krb5.keytab"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "kerberos-hostkeytab",
+    "Remove the Kerberos host keys",
+    "Removes `/etc/krb5.keytab`.",
+    &["/etc/krb5.keytab"],
+)
+.gone(&["etc/krb5.keytab"]);

@@ -1,17 +1,21 @@
-//! Removes the journal, the logs of the installation, of well-known programs and of logins,
-//! rotated logs, and some caches, and empties all other files in `/var/log`.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "logfiles",
-    heading: "Remove logs",
-    default: true,
-    doc: "Removes the journal, the logs of the installation, of well-known programs and of logins, rotated logs, and some caches, and empties all other files in `/var/log`.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "logfiles",
+    "Remove logs",
+    "Removes the journal, the logs of the installation, of well-known programs and of logins, \
+     rotated logs, and some caches, and empties all other files in `/var/log`.",
+    run,
+)
+.gone(&[
+    "var/log/journal/0123/system.journal",
+    "var/log/syslog.1",
+    "var/log/installer/cdebconf/questions.dat",
+    "var/log/dpkg.log",
+    "var/log/wtmp",
+])
+.emptied(&["var/log/nginx/access.log"]);
 
 /// What goes as a whole.
 const TRACES: &[&str] = &[

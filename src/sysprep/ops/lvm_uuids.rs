@@ -1,18 +1,14 @@
-//! Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can be
-//! attached to one machine. Machines find their volumes by name; GRUB finds its own files by the
-//! group's UUID, which is in its core image.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "lvm-uuids",
-    heading: "Give LVM new UUIDs",
-    default: true,
-    doc: "Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can be attached to one machine. Machines find their volumes by name; a group that GRUB is started from keeps its UUID, by which GRUB finds itself.",
-    run: Run::Devices(run),
-};
+pub(super) static OPERATION: Operation = Operation::devices(
+    "lvm-uuids",
+    "Give LVM new UUIDs",
+    "Gives physical volumes and volume groups of LVM new UUIDs, so that two clones' disks can \
+     be attached to one machine. Machines find their volumes by name; a group that GRUB is \
+     started from keeps its UUID, by which GRUB finds itself.",
+    run,
+);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     let guest = site.guest;
@@ -53,7 +49,8 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The group whose logical volume holds GRUB's files; nothing is mounted.
+/// The group whose logical volume holds GRUB's files, which its core image finds by the group's
+/// UUID; nothing is mounted.
 fn group_of_grub(site: &GuestRoot<'_>) -> Result<Option<String>> {
     let guest = site.guest;
     let device = |at: &str| {

@@ -1,18 +1,17 @@
-//! Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it.
-
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(in crate::sysprep) static OPERATION: Operation = Operation {
-    name: "machine-id",
-    heading: "Empty the machine id",
-    default: true,
-    doc: "Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it. With `seal: {machine-id: uninitialized}` it writes that word, and where it stands already it stays.",
-    run: Run::Files(run),
-};
+pub(in crate::sysprep) static OPERATION: Operation = Operation::files(
+    "machine-id",
+    "Empty the machine id",
+    "Empties `/etc/machine-id`, which the first boot fills, and makes D-Bus' copy a link to it. \
+     With `seal: {machine-id: uninitialized}` it writes that word, and where it stands already \
+     it stays.",
+    run,
+)
+.emptied(&["etc/machine-id"]);
 
 const ID: &str = "/etc/machine-id";
 const DBUS: &str = "/var/lib/dbus/machine-id";

@@ -1,14 +1,7 @@
-//! Removes the mail that local programs sent to users.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "mail-spool",
-    heading: "Remove mail",
-    default: true,
-    doc: "Removes the mail that local programs sent to users.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/var/spool/mail/*", "/var/mail/*"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "mail-spool",
+    "Remove mail",
+    "Removes the mail that local programs sent to users.",
+    &["/var/spool/mail/*", "/var/mail/*"],
+)
+.gone(&["var/mail/ann"]);

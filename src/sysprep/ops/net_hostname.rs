@@ -1,16 +1,17 @@
-//! Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "net-hostname",
-    heading: "Remove the host name from network scripts",
-    default: true,
-    doc: "Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "net-hostname",
+    "Remove the host name from network scripts",
+    "Removes `HOSTNAME` and `DHCP_HOSTNAME` from Red Hat's `ifcfg-*` files.",
+    run,
+)
+.edited(&[(
+    "etc/sysconfig/network-scripts/ifcfg-eth0",
+    "HOSTNAME=a\nDHCP_HOSTNAME=b\nONBOOT=yes\n",
+    "ONBOOT=yes\n",
+)]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {

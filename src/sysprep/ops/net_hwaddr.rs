@@ -1,22 +1,34 @@
-//! Takes the hardware addresses of the build's network cards from the network's configuration:
-//! `HWADDR` and `MACADDR` of Red Hat's `ifcfg-*`, `hwaddress` of Debian's `interfaces`, and what
-//! binds a configuration to one card in files of netplan, systemd-networkd and NetworkManager.
-
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "net-hwaddr",
-    heading: "Remove hardware addresses from network scripts",
-    default: true,
-    doc: "Removes the hardware addresses of the build's network cards: `HWADDR` and `MACADDR` from Red Hat's `ifcfg-*`, `hwaddress` from Debian's `interfaces`, `mac-address` and `interface-name` from wired connections of NetworkManager; a `.network` of systemd that is for one address is for any wired card then, as is a netplan that has one card, and a `.link` that only names such a card is removed; so are their drop-ins, and the network that Ubuntu's installer writes into `/etc/cloud/cloud.cfg.d`. A netplan for several cards stays as it is, and the scan reports it.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "net-hwaddr",
+    "Remove hardware addresses from network scripts",
+    "Removes the hardware addresses of the build's network cards: `HWADDR` and `MACADDR` from \
+     Red Hat's `ifcfg-*`, `hwaddress` from Debian's `interfaces`, `mac-address` and \
+     `interface-name` from wired connections of NetworkManager; a `.network` of systemd that is \
+     for one address is for any wired card then, as is a netplan that has one card, and a \
+     `.link` that only names such a card is removed; so are their drop-ins, and the network \
+     that Ubuntu's installer writes into `/etc/cloud/cloud.cfg.d`. A netplan for several cards \
+     stays as it is, and the scan reports it.",
+    run,
+)
+.edited(&[
+    (
+        "etc/sysconfig/network-scripts/ifcfg-eth1",
+        "HWADDR=52:54:00:00:00:01\nONBOOT=yes\n",
+        "ONBOOT=yes\n",
+    ),
+    (
+        "etc/systemd/network/20-lan.network.d/card.conf",
+        "[Match]\nMACAddress=52:54:00:12:34:56\n",
+        "[Match]\nType=ether\n",
+    ),
+]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {

@@ -1,16 +1,13 @@
-//! Empties the logs of process accounting and removes rotated ones.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "pacct-log",
-    heading: "Empty process accounting",
-    default: true,
-    doc: "Empties the logs of process accounting and removes rotated ones.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "pacct-log",
+    "Empty process accounting",
+    "Empties the logs of process accounting and removes rotated ones.",
+    run,
+)
+.emptied(&["var/log/account/pacct"]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.remove(&["/var/account/pacct?*", "/var/log/account/pacct?*"])?;

@@ -1,16 +1,16 @@
-//! Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "package-manager-cache",
-    heading: "Remove the caches of package managers",
-    default: true,
-    doc: "Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "package-manager-cache",
+    "Remove the caches of package managers",
+    "Removes downloaded packages and metadata of apt, dnf, yum, zypper, apk and pacman.",
+    run,
+)
+.gone(&[
+    "var/cache/apt/archives/nginx_1.deb",
+    "var/cache/apt/pkgcache.bin",
+]);
 
 const PATHS: &[&str] = &[
     "/var/cache/apt/pkgcache.bin*",

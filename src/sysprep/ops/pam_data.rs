@@ -1,22 +1,15 @@
-//! Removes failed logins and console locks.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "pam-data",
-    heading: "Remove the state of PAM",
-    default: true,
-    doc: "Removes failed logins and console locks.",
-    run: Run::RemoveFiles(PATHS),
-};
-
-const PATHS: &[&str] = &[
-    "/var/run/console/*",
-    "/var/run/faillock/*",
-    "/var/run/sepermit/*",
-    "/run/console/*",
-    "/run/faillock/*",
-    "/run/sepermit/*",
-    "/var/lib/faillock/*",
-];
+pub(super) static OPERATION: super::Operation = super::Operation::removes_files(
+    "pam-data",
+    "Remove the state of PAM",
+    "Removes failed logins and console locks.",
+    &[
+        "/var/run/console/*",
+        "/var/run/faillock/*",
+        "/var/run/sepermit/*",
+        "/run/console/*",
+        "/run/faillock/*",
+        "/run/sepermit/*",
+        "/var/lib/faillock/*",
+    ],
+)
+.gone(&["run/faillock/ann"]);

@@ -1,21 +1,15 @@
-//! Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "passwd-backups",
-    heading: "Remove the backups of the user database",
-    default: true,
-    doc: "Removes `/etc/passwd-` and its like, which still name removed users and old password hashes.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &[
-    "/etc/group-",
-    "/etc/gshadow-",
-    "/etc/passwd-",
-    "/etc/shadow-",
-    "/etc/subgid-",
-    "/etc/subuid-",
-];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "passwd-backups",
+    "Remove the backups of the user database",
+    "Removes `/etc/passwd-` and its like, which still name removed users and old password \
+     hashes.",
+    &[
+        "/etc/group-",
+        "/etc/gshadow-",
+        "/etc/passwd-",
+        "/etc/shadow-",
+        "/etc/subgid-",
+        "/etc/subuid-",
+    ],
+)
+.gone(&["etc/shadow-"]);

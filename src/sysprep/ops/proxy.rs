@@ -1,17 +1,20 @@
-//! Removes lines that set a proxy from the configuration of apt, dnf and yum and from
-//! `/etc/environment`.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "proxy",
-    heading: "Remove the build's proxy",
-    default: true,
-    doc: "Removes lines that set a proxy from the configuration of apt, dnf and yum and from `/etc/environment`. A file that the recipe keeps is left alone.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "proxy",
+    "Remove the build's proxy",
+    "Removes lines that set a proxy from the configuration of apt, dnf and yum and from \
+     `/etc/environment`. A file that the recipe keeps is left alone.",
+    run,
+)
+.ours()
+.edited(&[(
+    "etc/apt/apt.conf.d/90proxy",
+    "Acquire::http::Proxy \"http://10.0.2.2:1\";\n",
+    "",
+)])
+.stay(&["etc/apt/apt.conf.d/10recommends"]);
 
 const FILES: &[&str] = &[
     "/etc/apt/apt.conf",

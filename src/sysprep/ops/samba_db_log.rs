@@ -1,20 +1,13 @@
-//! Removes the server's identity and secrets.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "samba-db-log",
-    heading: "Remove the databases and logs of Samba",
-    default: true,
-    doc: "Removes the server's identity and secrets.",
-    run: Run::RemoveFiles(PATHS),
-};
-
-const PATHS: &[&str] = &[
-    "/var/log/samba/*",
-    "/var/log/samba/old/*",
-    "/var/lib/samba/*",
-    "/var/lib/samba/*/*",
-    "/var/cache/samba/*",
-];
+pub(super) static OPERATION: super::Operation = super::Operation::removes_files(
+    "samba-db-log",
+    "Remove the databases and logs of Samba",
+    "Removes the server's identity and secrets.",
+    &[
+        "/var/log/samba/*",
+        "/var/log/samba/old/*",
+        "/var/lib/samba/*",
+        "/var/lib/samba/*/*",
+        "/var/cache/samba/*",
+    ],
+)
+.gone(&["var/lib/samba/secrets.tdb"]);

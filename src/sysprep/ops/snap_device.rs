@@ -1,17 +1,15 @@
-//! Removes the serial number and the keys under which snapd is registered with a store; installed
-//! snaps stay, and snapd registers every machine anew.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "snap-device",
-    heading: "Remove the identity of snapd",
-    default: true,
-    doc: "Removes the serial number and the keys under which snapd is registered with a store; installed snaps stay, and snapd registers every machine anew.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "snap-device",
+    "Remove the identity of snapd",
+    "Removes the serial number and the keys under which snapd is registered with a store; \
+     installed snaps stay, and snapd registers every machine anew.",
+    run,
+)
+.ours()
+.gone(&["var/lib/snapd/device/private-keys-v1/Xq"]);
 
 const KEYS: &[&str] = &[
     "/var/lib/snapd/device/*",

@@ -1,16 +1,18 @@
-//! Removes the host keys.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "ssh-hostkeys",
-    heading: "Remove the SSH host keys",
-    default: true,
-    doc: "Removes the host keys. On Debian and its kin, whose server does not make missing ones, a unit of the image makes them at the first boot.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "ssh-hostkeys",
+    "Remove the SSH host keys",
+    "Removes the host keys. On Debian and its kin, whose server does not make missing ones, a \
+     unit of the image makes them at the first boot.",
+    run,
+)
+.gone(&[
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
+])
+.stay(&["etc/ssh/sshd_config", "usr/sbin/sshd"]);
 
 const UNIT: &str = "/etc/systemd/system/imgforge-ssh-hostkeys.service";
 const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/imgforge-ssh-hostkeys.service";

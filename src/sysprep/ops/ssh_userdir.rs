@@ -1,17 +1,14 @@
-//! Removes `.ssh` of root and of every user in `/home`. Of an `authorized_keys` the lines stay
-//! that the recipe or a target declares.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "ssh-userdir",
-    heading: "Remove the SSH keys of users",
-    default: true,
-    doc: "Removes `.ssh` of root and of every user in `/home`. Of an `authorized_keys` the lines stay that the recipe or a target declares.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "ssh-userdir",
+    "Remove the SSH keys of users",
+    "Removes `.ssh` of root and of every user in `/home`. Of an `authorized_keys` the lines \
+     stay that the recipe or a target declares.",
+    run,
+)
+.gone(&["root/.ssh/id_ed25519", "home/ann/.ssh/id_ed25519"]);
 
 const PATHS: &[&str] = &["/root/.ssh", "/home/*/.ssh"];
 

@@ -1,14 +1,7 @@
-//! Removes cached identities and credentials.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "sssd-db-log",
-    heading: "Remove the databases and logs of SSSD",
-    default: true,
-    doc: "Removes cached identities and credentials.",
-    run: Run::RemoveFiles(PATHS),
-};
-
-const PATHS: &[&str] = &["/var/log/sssd/*", "/var/lib/sss/db/*"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes_files(
+    "sssd-db-log",
+    "Remove the databases and logs of SSSD",
+    "Removes cached identities and credentials.",
+    &["/var/log/sssd/*", "/var/lib/sss/db/*"],
+)
+.gone(&["var/lib/sss/db/cache.ldb"]);

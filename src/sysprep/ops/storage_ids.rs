@@ -1,17 +1,20 @@
-//! Removes the host's NVMe identity, its number for ZFS (`/etc/hostid`), the disks that multipath
-//! remembers, and makes the iSCSI initiator choose a name at its first start.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "storage-ids",
-    heading: "Remove the identities of storage clients",
-    default: true,
-    doc: "Removes the host's NVMe identity, its number for ZFS (`/etc/hostid`), the disks that multipath remembers, and makes the iSCSI initiator choose a name at its first start.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "storage-ids",
+    "Remove the identities of storage clients",
+    "Removes the host's NVMe identity, its number for ZFS (`/etc/hostid`), the disks that \
+     multipath remembers, and makes the iSCSI initiator choose a name at its first start.",
+    run,
+)
+.ours()
+.gone(&["etc/hostid", "etc/multipath/wwids", "etc/nvme/hostnqn"])
+.edited(&[(
+    "etc/iscsi/initiatorname.iscsi",
+    "InitiatorName=iqn.2004-10.com.example:1\n",
+    "GenerateName=yes\n",
+)]);
 
 const INITIATOR: &str = "/etc/iscsi/initiatorname.iscsi";
 

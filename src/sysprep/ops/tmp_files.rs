@@ -1,16 +1,13 @@
-//! Removes everything in `/tmp` and `/var/tmp`.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "tmp-files",
-    heading: "Remove temporary files",
-    default: true,
-    doc: "Removes everything in `/tmp` and `/var/tmp`.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "tmp-files",
+    "Remove temporary files",
+    "Removes everything in `/tmp` and `/var/tmp`.",
+    run,
+)
+.gone(&["tmp/.hidden/file", "var/tmp/[odd] name"]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.empty(&["/tmp", "/var/tmp"])

@@ -1,14 +1,7 @@
-//! Removes the rules that tie `eth0` to the build's network card.
-
-use crate::sysprep::{Operation, Run};
-
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "udev-persistent-net",
-    heading: "Remove the fixed names of network cards",
-    default: true,
-    doc: "Removes the rules that tie `eth0` to the build's network card.",
-    run: Run::Remove(PATHS),
-};
-
-const PATHS: &[&str] = &["/etc/udev/rules.d/*-persistent-net.rules"];
+pub(super) static OPERATION: super::Operation = super::Operation::removes(
+    "udev-persistent-net",
+    "Remove the fixed names of network cards",
+    "Removes the rules that tie `eth0` to the build's network card.",
+    &["/etc/udev/rules.d/*-persistent-net.rules"],
+)
+.gone(&["etc/udev/rules.d/70-persistent-net.rules"]);

@@ -1,18 +1,21 @@
-//! Removes every account with a number from `UID_MIN` to `UID_MAX` of `/etc/login.defs`, its home,
-//! mail and jobs, except accounts that the recipe or a target declares. Off by default.
-
 use super::super::accounts::Account;
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "user-account",
-    heading: "Remove the accounts of people",
-    default: false,
-    doc: "Removes every account with a number from `UID_MIN` to `UID_MAX` of `/etc/login.defs`, its home, mail and jobs, except accounts that the recipe or a target declares. Off by default.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "user-account",
+    "Remove the accounts of people",
+    "Removes every account with a number from `UID_MIN` to `UID_MAX` of `/etc/login.defs`, its \
+     home, mail and jobs, except accounts that the recipe or a target declares. Off by default.",
+    run,
+)
+.off()
+.gone(&["home/bea/work"])
+.edited(&[(
+    "etc/passwd",
+    "pg:x:105:110::/var/lib/pg:/bin/sh\nbea:x:1001:1001::/home/bea:/bin/sh\n",
+    "pg:x:105:110::/var/lib/pg:/bin/sh\n",
+)]);
 
 /// Where an account has a line of its own.
 const LINES: &[&str] = &["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid"];

@@ -1,16 +1,13 @@
-//! Empties the records of who logged in, when and from where.
-
 use crate::error::Result;
-use crate::sysprep::{GuestRoot, Operation, Run};
+use crate::sysprep::{GuestRoot, Operation};
 
-/// The table's entry.
-pub(super) static OPERATION: Operation = Operation {
-    name: "utmp",
-    heading: "Empty the records of logins",
-    default: true,
-    doc: "Empties the records of who logged in, when and from where.",
-    run: Run::Files(run),
-};
+pub(super) static OPERATION: Operation = Operation::files(
+    "utmp",
+    "Empty the records of logins",
+    "Empties the records of who logged in, when and from where.",
+    run,
+)
+.gone(&["var/run/utmp"]);
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     site.truncate(&[
