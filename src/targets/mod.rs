@@ -222,7 +222,7 @@ pub struct ArtifactRecord {
     /// What is known of it: `target`, `format`, …
     pub about: BTreeMap<String, String>,
     /// What its gate proved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub proof: Option<Proof>,
 }
 
@@ -336,5 +336,17 @@ mod tests {
         assert_eq!(about.stem(), "web-0123456789ab");
         about.version.clear();
         assert_eq!(about.stem(), "web");
+    }
+
+    #[test]
+    fn an_artifact_says_whether_anything_was_proven_of_it() {
+        let record = |proof: &str| {
+            let json = format!(r#"{{"file": "a", "sha512": "b", "about": {{}}{proof}}}"#);
+            serde_json::from_str::<ArtifactRecord>(&json)
+        };
+        let proof = r#", "proof": {"sha512": "b", "sealed": "c", "proven": []}"#;
+        assert!(record(proof).unwrap().proof.is_some());
+        assert!(record(r#", "proof": null"#).unwrap().proof.is_none());
+        record("").unwrap_err();
     }
 }
