@@ -327,7 +327,7 @@ impl<'a> Work<'a> {
         if let [device, ..] = guest.unlock(&keys)?.as_slice() {
             return Err(Error::stage("the new disk is encrypted, and no secret of its answers opens it")
                 .cause(format!("no key opens the encrypted {device}"))
-                .hint("the answers must take the passphrase from a secret of the recipe: `secrets: {passphrase: …}`"));
+                .hint("the answers must take the passphrase from a secret of the recipe, `secrets: {passphrase: …}`, and a kickstart in quotes"));
         }
         let os = guest.mount_root()?;
         let console = self.context.logs.join("install-console.log");

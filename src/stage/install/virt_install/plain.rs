@@ -80,7 +80,7 @@ mod tests {
         let own = "http://10.0.2.2:4000/";
         let good = "# http://m.example/ is a comment\n\
                     url --url=\"http://10.0.2.2:4000/rocky/os\" --proxy=\"http://p.example:3128\"\n\
-                    repo --name=a --baseurl=https://m.example/a\n\
+                    repo --name=a --baseurl=https://m.example/a # was http://m.example/a\n\
                     %post\nurl http://m.example/x\n%end\n";
         let args = [
             "inst.nosave=all",
@@ -97,7 +97,10 @@ mod tests {
         for bad in [
             "url --url=http://m.example/os\n",
             "url --url=\"http://10.0.2.2:40001/os\"\n",
-            "%packages\nx\n%end\nrepo --name=a \\\n --mirrorlist='http://m.example/list'\n",
+            "%packages\nx\n%end\nrepo --name=a --mirrorlist='http://m.example/list'\n",
+            // No line goes on behind its end.
+            "# a comment \\\nurl --url=http://m.example/os\n",
+            "%post\necho \\\n%end\nrepo --name=a --baseurl=http://m.example/a\n",
             "%include http://m.example/more.ks\n",
             "liveimg --url ftp://m.example/x.img\n",
         ] {
