@@ -1,18 +1,24 @@
 //! A whole build of `debian-mini`: from the recipe to the published image, pulled by the stock
-//! client and booted; then what a change, a kill and a second build cost.
+//! client and booted, for each architecture; then what a change, a kill and a second build cost.
+
+mod foreign;
 
 use std::path::Path;
 use std::process::Command;
 
+use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
+use imgforge::host::tools;
+use imgforge::machine::{Arch, Uefi};
 use serde_json::Value;
 
 use crate::patience::wait_for;
 use crate::support::{Run as _, World, external, tool};
 use crate::{repository, slots};
 
-/// A copy of the shipped recipes with a state directory and a repository of its own.
-fn shipped() -> World {
+/// A copy of the shipped recipes with a state directory and a repository of its own; `debian-mini` is for
+/// this architecture.
+fn shipped(arch: Arch) -> World {
     let world = World::with_guests("whole");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in [
@@ -33,6 +39,8 @@ fn shipped() -> World {
     // A whole build by the recipe's own profile is another test's.
     let recipe = "recipes/debian-mini.yaml";
     world.replace(recipe, "profile: publish", "profile: fast");
+    let machine = format!("machine: {{arch: {}, ", arch.as_str());
+    world.replace(recipe, "machine: {", &machine);
     world.configure("repositories: {main: {path: repo}}\n");
     world
 }
@@ -69,11 +77,11 @@ impl Drop for Guest {
 }
 
 /// Boots the disk, under UEFI, until `marker` appears on the serial console. Its clones in the gate
-/// booted under UEFI and BIOS.
-fn boots_to(world: &World, held: slots::Held, disk: &Path, marker: &str) {
+/// booted by all firmware that it has.
+fn boots_to(world: &World, held: slots::Held, arch: Arch, marker: &str) {
     // A busy host is late with timer interrupts, and Linux gives up before it begins.
     let starved = |seen: &String| !seen.contains("IO-APIC + timer doesn't work");
-    let mut attempts = (0..3).map(|_| boot(world, held, disk, marker));
+    let mut attempts = (0..3).map(|_| boot(world, held, arch, marker));
     let seen = attempts.find(starved).unwrap_or_default();
     assert!(
         seen.contains(marker),
@@ -81,64 +89,40 @@ fn boots_to(world: &World, held: slots::Held, disk: &Path, marker: &str) {
     );
 }
 
-/// What a throw-away overlay of `disk` says on its serial console, up to `marker`.
-fn boot(world: &World, held: slots::Held, disk: &Path, marker: &str) -> String {
-    let overlay = world.path("uefi.qcow2");
-    let (format, backing) = ("raw", path(disk));
+/// What a throw-away overlay of the pulled disk says on its serial console, up to `marker`.
+fn boot(world: &World, held: slots::Held, arch: Arch, marker: &str) -> String {
+    let (disk, overlay) = (world.path("pulled.raw"), world.path("uefi.qcow2"));
+    let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"];
     tool(
         "qemu-img",
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            format,
-            "-b",
-            backing,
-            path(&overlay),
-        ],
+        &[&create[..], &[path(&disk), path(&overlay)]].concat(),
     );
     let console = world.path("uefi.log");
-    let mut qemu = external(slots::qemu(held));
-    qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35,hpet=off"]);
-    qemu.args([
-        "-cpu",
-        "max",
-        "-m",
-        "1024",
-        "-smp",
-        "2",
-        "-display",
-        "none",
-        "-no-reboot",
-    ]);
+    std::fs::write(&console, "").unwrap();
+    let mut qemu = external(slots::qemu_on(held, arch));
+    qemu.args(["-machine", arch.qemu_machine()]);
+    qemu.args(Accel::Tcg.qemu_arguments(arch));
+    qemu.args(["-m", "1024", "-smp", "2", "-display", "none", "-no-reboot"]);
     qemu.args(["-serial", &format!("file:{}", path(&console))]);
-    qemu.args([
-        "-drive",
-        &format!(
-            "file={},format=qcow2,if=virtio,cache=unsafe",
-            path(&overlay)
-        ),
-    ]);
-    let code = [
-        "/usr/share/OVMF/OVMF_CODE_4M.fd",
-        "/usr/share/OVMF/OVMF_CODE.fd",
-    ];
-    let code = code
-        .into_iter()
-        .find(|file| Path::new(file).exists())
-        .unwrap();
-    let vars = world.path("vars.fd");
-    std::fs::copy(code.replace("CODE", "VARS"), &vars).unwrap();
-    qemu.args([
-        "-drive",
-        &format!("if=pflash,format=raw,readonly=on,file={code}"),
-    ]);
-    qemu.args([
-        "-drive",
-        &format!("if=pflash,format=raw,file={}", path(&vars)),
-    ]);
+    let drive = format!(
+        "file={},format=qcow2,if=virtio,cache=unsafe",
+        path(&overlay)
+    );
+    qemu.args(["-drive", &drive]);
+    let Uefi { code, variables } = tools::uefi(arch).unwrap();
+    match variables {
+        Some(template) => {
+            let vars = world.path("vars.fd");
+            std::fs::copy(template, &vars).unwrap();
+            let flash =
+                |more: &str, file: &Path| format!("if=pflash,format=raw,{more}file={}", path(file));
+            qemu.args(["-drive", &flash("readonly=on,", &code)]);
+            qemu.args(["-drive", &flash("", &vars)]);
+        }
+        None => {
+            qemu.arg("-kernel").arg(code);
+        }
+    }
     let mut guest = Guest(qemu.spawn().unwrap());
     let mut seen = String::new();
     wait_for("an end of the boot", || {
@@ -150,11 +134,10 @@ fn boot(world: &World, held: slots::Held, disk: &Path, marker: &str) -> String {
     seen
 }
 
-#[test]
-#[ignore = "vm: src firstboot recipes/debian-mini.yaml"]
-fn debian_mini_is_built_published_pulled_booted() {
+/// Builds, publishes, lists, unpacks and boots `debian-mini`.
+fn built_published_pulled_and_booted(arch: Arch) -> World {
     slots::take(1);
-    let world = shipped();
+    let world = shipped(arch);
     let built = events(&world, &["build", "debian-mini", "--until", "seal"]);
     assert_eq!(stages(&built, "finished"), ["install", "configure", "seal"]);
     // Two clones at once.
@@ -169,12 +152,17 @@ fn debian_mini_is_built_published_pulled_booted() {
         .unwrap();
     assert_eq!(published["revision"], 1);
 
-    the_stock_client_lists_and_unpacks_it(&world);
-    its_clones_are_two_machines(&world);
+    the_stock_client_lists_and_unpacks_it(&world, arch);
+    its_clones_are_two_machines(&world, arch);
     let held = slots::instead(1);
-    let disk = world.path("pulled.raw");
-    boots_to(&world, held, &disk, "debian-mini login:");
+    boots_to(&world, held, arch, "debian-mini login:");
+    world
+}
 
+#[test]
+#[ignore = "vm: src firstboot recipes/debian-mini.yaml"]
+fn debian_mini_is_built_published_pulled_booted() {
+    let world = built_published_pulled_and_booted(Arch::X86_64);
     nothing_is_done(world.showing("json", &["build", "debian-mini"]));
     let again = events(&world, &["build", "debian-mini", "--publish"]);
     assert!(stages(&again, "started").is_empty(), "{again:?}");
@@ -182,12 +170,18 @@ fn debian_mini_is_built_published_pulled_booted() {
     assert_eq!(again.map(|event| &event["revision"]), Some(&1.into()));
 }
 
-fn the_stock_client_lists_and_unpacks_it(world: &World) {
+fn the_stock_client_lists_and_unpacks_it(world: &World, arch: Arch) {
     let list = virt_builder(world).arg("--list").text().unwrap();
-    assert!(list.contains("debian-mini"), "{list}");
+    let mut lines = list.lines().map(str::split_whitespace);
+    let listed = |mut line: std::str::SplitWhitespace<'_>| {
+        line.next() == Some("debian-mini") && line.next() == Some(arch.as_str())
+    };
+    assert!(lines.any(listed), "{list}");
     let out = world.path("pulled.raw");
     let args = [
         "debian-mini",
+        "--arch",
+        arch.as_str(),
         "-o",
         path(&out),
         "--no-delete-on-failure",
@@ -210,12 +204,13 @@ fn the_stock_client_lists_and_unpacks_it(world: &World) {
 }
 
 /// The published manifest holds what the gate saw of two clones.
-fn its_clones_are_two_machines(world: &World) {
+fn its_clones_are_two_machines(world: &World, arch: Arch) {
     let manifest = world.path("repo/images/debian-mini/1/manifest.json");
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
     let clones = manifest["gate"]["clones"].as_array().unwrap();
     let of = |name: &str| -> Vec<&str> { clones.iter().flat_map(|c| c[name].as_str()).collect() };
-    assert_eq!(of("firmware"), ["bios", "uefi"]);
+    let first = if arch.has_bios() { "bios" } else { "uefi" };
+    assert_eq!(of("firmware"), [first, "uefi"]);
     assert_eq!(of("state"), ["running", "running"]);
     let ids = of("machine-id");
     assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
@@ -240,7 +235,7 @@ fn nothing_is_done(mut build: Command) {
 #[ignore = "e2e: src/stage/configure src/runner src/pipeline firstboot recipes/debian-mini.yaml"]
 fn a_changed_step_of_debian_mini_does_not_repeat_the_installation() {
     slots::take(1);
-    let world = shipped();
+    let world = shipped(Arch::X86_64);
     let build = ["build", "debian-mini", "--until", "configure"];
     world.ok(&build);
     let changed = "\nconfigure:\n  - shell: {run: \"echo changed\"}\n";

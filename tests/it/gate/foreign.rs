@@ -24,6 +24,14 @@ fn clones_of_64_bit_arm_boot_by_uefi_and_one_is_talked_to() {
     booted_and_talked_to(Arch::Aarch64);
 }
 
+/// U-Boot has as much of UEFI as GRUB needs.
+#[test]
+#[ignore = "vm: src/stage/check src/machine src/hypervisor src/runner src/pipeline/shell.rs"]
+fn clones_of_64_bit_risc_v_boot_by_uefi_and_one_is_talked_to() {
+    slots::take(2);
+    booted_and_talked_to(Arch::Riscv64);
+}
+
 /// Two clones boot from their disk, and say what runs them; a third is somebody's who types.
 fn booted_and_talked_to(arch: Arch) {
     let name = arch.as_str();

@@ -17,6 +17,7 @@ use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::hypervisor::private::Daemon;
 use imgforge::hypervisor::{Connection, Options};
+use imgforge::machine::Arch;
 use imgforge::store::ledger::Ledger;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
@@ -193,8 +194,13 @@ pub(crate) fn daemon(dir: &Path, ledger: &Ledger) -> Result<Daemon> {
 }
 
 /// What runs a machine, also on another thread than the one that has the slots.
-pub(crate) fn qemu(_: Held) -> &'static str {
-    "qemu-system-x86_64"
+pub(crate) fn qemu(held: Held) -> &'static str {
+    qemu_on(held, Arch::X86_64)
+}
+
+/// As [`qemu`], a machine of this architecture.
+pub(crate) fn qemu_on(_: Held, arch: Arch) -> &'static str {
+    arch.qemu()[0]
 }
 
 /// A program of others that starts an appliance, by TCG.
