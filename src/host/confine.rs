@@ -79,10 +79,10 @@ impl Confined {
             let program = dir.path().join(qemu.file_name().unwrap_or_default());
             let qemu = exec::quote(&std::path::absolute(qemu)?.to_string_lossy());
             let text = match root {
-                true => text("\"${0%/*}\"", &qemu, &[]),
+                true => text("\"${0%/*}\"", &qemu, None),
                 false => ELSEWHERE.replace("@QEMU@", &qemu),
             };
-            write(&program, &text)?;
+            exec::write_program(&program, &text).map_err(io::Error::other)?;
             // By size and time libguestfs knows a QEMU that it has asked already.
             File::open(&program)?.set_modified(found.modified()?)?;
             Ok(Confined {
@@ -115,39 +115,28 @@ fn maps(map: &str, user: u32) -> bool {
     })
 }
 
-/// Writes what a daemon of root starts in place of each QEMU, which is in `runtime` by its name, for guests that have their
-/// directories in `runtime`; none sees `keys`.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn for_daemon(program: &Path, runtime: &Path, keys: &[PathBuf]) -> io::Result<()> {
+/// What a daemon of root starts in place of `qemu`, for guests that have their directories in `runtime`; none
+/// sees `keys`.
+pub fn for_daemon(qemu: &Path, runtime: &Path, keys: &Path) -> String {
     let quoted = |path: &Path| exec::quote(&path.to_string_lossy());
-    let text = text(
-        &quoted(runtime),
-        &format!("{}/${{0##*/}}", quoted(runtime)),
-        keys,
-    );
-    write(program, &text)
+    text(&quoted(runtime), &quoted(qemu), Some(keys))
 }
 
 /// [`CONFINE`] with words of the shell put in; keys are hidden wherever root has them.
-fn text(runtime: &str, qemu: &str, keys: &[PathBuf]) -> String {
+fn text(runtime: &str, qemu: &str, keys: Option<&Path>) -> String {
     let home = home();
     let gpg = std::env::var_os("GNUPGHOME").map(PathBuf::from);
     let hidden: Vec<String> = [home.join(".gnupg"), home.join(".ssh")]
         .iter()
+        .map(PathBuf::as_path)
         .chain(keys)
-        .chain(&gpg)
+        .chain(gpg.as_deref())
         .map(|dir| exec::quote(&dir.to_string_lossy()))
         .collect();
     CONFINE
         .replace("@RUNTIME@", runtime)
         .replace("@QEMU@", qemu)
         .replace("@HIDDEN@", &hidden.join(" "))
-}
-
-fn write(program: &Path, text: &str) -> io::Result<()> {
-    exec::write_program(program, text).map_err(io::Error::other)
 }
 
 /// `dir`, or another directory where programs can be started: hardened hosts start none in places for

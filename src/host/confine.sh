@@ -173,11 +173,7 @@ new=$runtime/confined
 mkdir -p "$new"
 mount -t tmpfs -o mode=0755 confined "$new"
 mkdir "$new/dev" "$new/dev/net" "$new/dev/shm" "$new/run" "$new/runtime"
-if daemon; then
-  : >"$new/runtime/${0##*/}"
-  mount --bind "$runtime/${0##*/}" "$new/runtime/${0##*/}"
-  cp "$runtime/libvirt/resolv.conf" "$new/runtime"
-fi
+if daemon; then cp "$runtime/libvirt/resolv.conf" "$new/runtime"; fi
 if [ -d "$guest" ]; then
   mkdir "$new/runtime/${guest##*/}"
   mount --bind "$guest" "$new/runtime/${guest##*/}"

@@ -147,9 +147,15 @@ fn routed() -> bool {
     })
 }
 
-/// Writes pasta's name server as a resolv.conf(5) into `dir`.
-pub(super) fn write_names(dir: &Path) -> std::io::Result<()> {
-    fs::write(dir.join("resolv.conf"), format!("nameserver {NAMES}\n"))
+/// The QEMU of an architecture: what it is called, and where it is.
+///
+/// # Errors
+/// When it is not installed.
+pub(super) fn qemu(arch: Arch) -> Result<(&'static str, PathBuf)> {
+    let tool = Tool::Qemu(arch);
+    tools::need([tool])?;
+    let program = tool.program();
+    Ok((program, exec::find(program).unwrap_or_default()))
 }
 
 /// What a session's libvirt daemon starts in place of QEMU. Its path stays the same, as libvirt
@@ -158,9 +164,7 @@ pub(super) fn write_names(dir: &Path) -> std::io::Result<()> {
 /// # Errors
 /// When QEMU is not installed, or the user's cache directory cannot be written.
 pub(super) fn emulator(arch: Arch) -> Result<PathBuf> {
-    let tool = Tool::Qemu(arch);
-    tools::need([tool])?;
-    let qemu = exec::find(tool.program()).unwrap_or_default();
+    let (name, qemu) = qemu(arch)?;
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let dir = cache
@@ -168,12 +172,13 @@ pub(super) fn emulator(arch: Arch) -> Result<PathBuf> {
         .or(home)
         .ok_or_else(|| Error::host("HOME is not set").hint("libvirt needs it, too"))?
         .join("imgforge");
-    let file = dir.join(tool.program());
-    write_emulator(&dir, &file, &qemu).doing(|| format!("writing {}", file.display()))?;
+    let file = dir.join(name);
+    let written = text(&qemu).and_then(|text| write_emulator(&file, &text));
+    written.doing(|| format!("writing {}", file.display()))?;
     Ok(file)
 }
 
-fn write_emulator(dir: &Path, file: &Path, qemu: &Path) -> std::io::Result<()> {
+fn text(qemu: &Path) -> std::io::Result<String> {
     let found = fs::metadata(qemu)?;
     let changed = found.modified()?.duration_since(UNIX_EPOCH);
     let version = format!(
@@ -182,17 +187,22 @@ fn write_emulator(dir: &Path, file: &Path, qemu: &Path) -> std::io::Result<()> {
         changed.unwrap_or_default().as_secs()
     );
     let quoted = exec::quote(&qemu.to_string_lossy());
-    let text = APART
-        .replace("@QEMU@", &quoted)
-        .replace("@VERSION@", &version);
+    let text = APART.replace("@QEMU@", &quoted);
+    Ok(text.replace("@VERSION@", &version))
+}
+
+/// Writes what is started in place of QEMU, unless it is there, and beside it pasta's name server as a
+/// resolv.conf(5).
+pub(super) fn write_emulator(file: &Path, text: &str) -> std::io::Result<()> {
     if fs::read(file).is_ok_and(|bytes| bytes == text.as_bytes()) {
         return Ok(());
     }
+    let dir = file.parent().unwrap_or(file);
     fs::create_dir_all(dir)?;
-    write_names(dir)?;
+    fs::write(dir.join("resolv.conf"), format!("nameserver {NAMES}\n"))?;
     let new = tempfile::TempDir::new_in(dir)?;
     let program = new.path().join("program");
-    exec::write_program(&program, &text).map_err(std::io::Error::other)?;
+    exec::write_program(&program, text).map_err(std::io::Error::other)?;
     fs::rename(program, file)
 }
 

@@ -47,9 +47,10 @@ impl Machine {
     pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
         let written = spec.disks.iter().filter(|disk| !disk.readonly);
         let layers = Layers::of(written.map(|disk| (&*disk.path, disk.format.as_str())))?;
-        let emulator = match link.session {
-            true => Some(apart::emulator(spec.arch)?),
-            false => None,
+        let emulator = match &link.private {
+            Some(daemon) => Some(daemon.emulator(spec.arch)?),
+            None if link.session => Some(apart::emulator(spec.arch)?),
+            None => None,
         };
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();

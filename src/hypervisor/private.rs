@@ -38,15 +38,16 @@ namespaces = []
 stdio_handler = "file"
 "#;
 
-/// Runs as the first process of the namespaces, and reaps: `$1` is the private directory, `$2`
-/// the daemon, and the QEMU of each architecture follows. Images and virt-install's boot files under /var/lib/libvirt stay visible.
+/// Runs as the first process of the namespaces, and reaps: `$1` is the private directory, where programs
+/// can be started then, and `$2` the daemon. Images and virt-install's boot files under /var/lib/libvirt stay visible.
 /// virt-install has nowhere to put those where Debian's system daemon, whose package makes the
 /// directory, is not installed.
 /// libvirtd does not start without its default user, though it is told to use another, and Debian
 /// creates that user with the system daemon's package only: here it is another name of root.
-/// What the daemon takes for QEMU is [`confine`]'s program, which starts it.
 const INIT: &str = r#"set -e
 exec >&2
+mount --bind "$1" "$1"
+mount -o remount,bind,exec "$1"
 for list in passwd:0::/:/usr/sbin/nologin group:; do
   if ! getent "${list%%:*}" libvirt-qemu >/dev/null; then
     { cat "/etc/${list%%:*}"; echo "libvirt-qemu:x:0:${list#*:}"; } >"$1/${list%%:*}"
@@ -64,17 +65,7 @@ for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/ca
   mkdir -p "${pair#*:}"
   mount --rbind "$1/${pair%%:*}" "${pair#*:}"
 done
-base=$1 daemon=$2
-shift 2
-for name; do
-  qemu=$(command -v "$name") || continue
-  : >"${base%/*}/$name"
-  mount --bind "$qemu" "${base%/*}/$name"
-  mount -o remount,bind,ro "${base%/*}/$name"
-  mount --bind "$base/confine" "$qemu"
-  mount -o remount,bind,exec "$qemu"
-done
-"$daemon" --pid-file /run/libvirt/daemon.pid &
+"$2" --pid-file /run/libvirt/daemon.pid &
 wait $!
 "#;
 
@@ -84,6 +75,8 @@ pub struct Daemon {
     /// The process outside of the namespace; dropping it kills the group.
     running: Running,
     dir: PathBuf,
+    /// Private keys of imgforge's own, which no guest's QEMU sees.
+    keys: PathBuf,
     uri: String,
     _record: Record,
     /// Ends the thread that is the daemon's parent.
@@ -103,7 +96,7 @@ impl Daemon {
                     .hint("install it: apt install libvirt-daemon")
             })?;
         let base = dir.join("libvirt");
-        write_config(&base, dir, ledger.state())
+        write_config(&base)
             .doing(|| format!("preparing a libvirt daemon in {}", base.display()))?;
         let (running, parent) = apart::spawn_from_a_lasting_thread(command(&base, &program))?;
         let start = sweep::start_time(running.id()).unwrap_or_default();
@@ -121,6 +114,7 @@ impl Daemon {
             running,
             uri: format!("qemu:///system?socket={}", socket.display()),
             dir: base,
+            keys: ledger.state().join("gnupg"),
             _record: record,
             _parent: parent,
         };
@@ -136,6 +130,20 @@ impl Daemon {
     /// The URI that reaches this daemon, from any process of this user.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// What it starts in place of the QEMU of an architecture: [`confine`]'s program. A guest names it, as
+    /// QEMU may be installed, or replaced, while the daemon runs.
+    ///
+    /// # Errors
+    /// When QEMU is not installed, or the file cannot be written.
+    pub(super) fn emulator(&self, arch: Arch) -> Result<PathBuf> {
+        let (name, qemu) = apart::qemu(arch)?;
+        let file = self.dir.join(name);
+        let runtime = self.dir.parent().unwrap_or(&self.dir);
+        let text = confine::for_daemon(&qemu, runtime, &self.keys);
+        apart::write_emulator(&file, &text).doing(|| format!("writing {}", file.display()))?;
+        Ok(file)
     }
 
     /// Adds to an error what the daemon said last.
@@ -171,15 +179,13 @@ impl Drop for Daemon {
     }
 }
 
-fn write_config(base: &Path, runtime: &Path, state: &Path) -> std::io::Result<()> {
+fn write_config(base: &Path) -> std::io::Result<()> {
     for dir in ["etc", "run", "lib", "cache", "log"] {
         std::fs::create_dir_all(base.join(dir))?;
     }
     std::fs::write(base.join("etc/libvirtd.conf"), DAEMON_CONF)?;
     std::fs::write(base.join("etc/virtqemud.conf"), DAEMON_CONF)?;
-    std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)?;
-    apart::write_names(base)?;
-    confine::for_daemon(&base.join("confine"), runtime, &[state.join("gnupg")])
+    std::fs::write(base.join("etc/qemu.conf"), QEMU_CONF)
 }
 
 fn command(base: &Path, program: &Path) -> Program {
@@ -188,7 +194,6 @@ fn command(base: &Path, program: &Path) -> Program {
         .args(["-c", INIT, "imgforge-libvirt"])
         .arg(base)
         .arg(program)
-        .args(Arch::ALL.iter().flat_map(|arch| arch.qemu()))
         // systemd-machined would take the namespace's process ids for the host's.
         .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
         .hint("namespaces need the right CAP_SYS_ADMIN; start the host's own libvirtd instead")

@@ -37,7 +37,7 @@ fn root_without_a_daemon_gets_a_private_one_that_ends_with_it() {
     let names = dirs
         .each_ref()
         .map(|dir| dir.path().to_str().unwrap().to_owned());
-    assert_eq!(processes(&names[0]).len(), 3, "unshare, its shell and QEMU");
+    assert_eq!(processes(&names[0]).len(), 2, "unshare and its shell");
     // The daemon ends first, as if it had been killed: its guests end with it.
     drop(daemons);
     assert_eq!(sweep::qemu_processes(uuid), []);
