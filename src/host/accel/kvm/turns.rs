@@ -1,25 +1,36 @@
-//! A counting loop in a tiny real-mode machine, through KVM_RUN.
+//! A counting loop in a tiny machine, through KVM_RUN. A processor's own part is a file of [`turns`](self).
 #![allow(
     unsafe_code,
     reason = "the guest's memory is a mapping that KVM is told about by address"
 )]
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+mod others;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use kvm_bindings::{kvm_regs, kvm_userspace_memory_region};
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+#[cfg(target_arch = "aarch64")]
+use aarch64 as processor;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+use others as processor;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as processor;
 
 /// Turns of the loop in one round: 10 microseconds of a real processor.
 pub(super) const TURNS: u32 = 20_000;
 
-/// The guest's memory: one page of code at address 0x1000.
+/// The guest's memory: code at address 0x1000, which is at most one page.
 const CODE_AT: u64 = 0x1000;
 const MEMORY: usize = 0x2000;
-
-/// `dec ecx; jnz -4; hlt` in real mode.
-const CODE: [u8; 5] = [0x66, 0x49, 0x75, 0xfc, 0xf4];
 
 struct Memory(*mut u8);
 
@@ -36,8 +47,9 @@ impl Memory {
         }
         .map_err(|cause| cause.to_string())?
         .cast::<u8>();
+        let code = processor::CODE;
         // SAFETY: the code ends inside the mapping, which nothing else refers to.
-        unsafe { ptr::copy_nonoverlapping(CODE.as_ptr(), page.add(CODE_AT as usize), CODE.len()) };
+        unsafe { ptr::copy_nonoverlapping(code.as_ptr(), page.add(CODE_AT as usize), code.len()) };
         Ok(Memory(page))
     }
 
@@ -80,29 +92,14 @@ fn machine(memory: &Memory) -> Result<(VmFd, VcpuFd), kvm_ioctls::Error> {
     let vm = Kvm::new()?.create_vm()?;
     memory.give_to(&vm)?;
     let cpu = vm.create_vcpu(0)?;
-    let mut segments = cpu.get_sregs()?;
-    segments.cs.base = 0;
-    segments.cs.selector = 0;
-    cpu.set_sregs(&segments)?;
+    processor::prepare(&vm, &cpu)?;
     Ok((vm, cpu))
 }
 
 fn round(cpu: &mut VcpuFd) -> Result<Duration, String> {
-    cpu.set_regs(&kvm_regs {
-        rip: CODE_AT,
-        rcx: u64::from(TURNS),
-        rflags: 2,
-        ..kvm_regs::default()
-    })
-    .map_err(|cause| cause.to_string())?;
+    processor::rewind(cpu).map_err(|cause| cause.to_string())?;
     let started = Instant::now();
-    match cpu.run() {
-        Ok(VcpuExit::Hlt) => {}
-        other => return Err(format!("the loop ended with {other:?}")),
-    }
+    let ended = processor::run(cpu);
     let took = started.elapsed();
-    match cpu.get_regs() {
-        Ok(regs) if regs.rcx == 0 => Ok(took),
-        _ => Err("the loop counted wrong".into()),
-    }
+    ended.map(|()| took)
 }
