@@ -70,8 +70,13 @@ impl Export {
         // The system is looked at only where a target tells of it.
         let tells = self.targets.iter().any(|target| target.reads);
         let tree = tells.then(|| source.tree(&ui)).transpose()?;
+        let arch = tree.as_ref().map_or(Ok(None), |tree| tree.arch());
+        let unknown = |()| {
+            Error::usage("the disk's programs are for an architecture that imgforge does not know")
+                .hint("`-t raw`, `-t qcow2` and others that tell nothing of its system can be made")
+        };
         let machine = Machine {
-            arch: tree.as_ref().and_then(|it| it.arch()).unwrap_or_default(),
+            arch: arch.map_err(unknown)?.unwrap_or_default(),
             ..Machine::default()
         };
         targets::need_tools(&self.targets, machine.arch)?;

@@ -47,7 +47,7 @@ pub(crate) fn tar(archive: impl Read, scanner: &mut Scanner<'_>) -> Result<()> {
             let target = member.link_name_bytes().unwrap_or_default();
             let target = rooted(&String::from_utf8_lossy(&target));
             firsts.show(entry, &target, scanner)?;
-        } else if entry.kind == Kind::Link || entry.kind == Kind::File && entry.size <= SMALL {
+        } else if matches!(entry.kind, Kind::Link | Kind::File) && entry.size <= SMALL {
             let mut content = vec![];
             let doing = || format!("reading {} of the image", entry.path);
             member.read_to_end(&mut content).doing(doing)?;

@@ -1,7 +1,7 @@
 //! The initrd: busybox, a script, modules, and, if nothing is fetched, the root itself.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::cpio::{Cpio, Kind, LARGEST, padding};
@@ -12,7 +12,7 @@ use crate::host::exec::find;
 use crate::host::space::Frugal;
 use crate::machine::Arch;
 use crate::targets::gzip::Gzip;
-use crate::targets::tree::{self, Node, Tree};
+use crate::targets::tree::{self, Tree};
 use crate::units::Size;
 
 const INIT: &str = include_str!("init.sh");
@@ -29,6 +29,9 @@ const OF_SYSTEM: Size = Size::mib(256);
 
 /// Memory is sold in larger steps than this.
 const STEP: u64 = 16 << 20;
+
+/// The largest busybox, in bytes: it has 2 MiB.
+const LARGEST_BUSYBOX: u64 = 64 << 20;
 
 /// A file of an initrd.
 #[derive(Debug)]
@@ -123,14 +126,11 @@ fn busybox_of(tree: &Tree, arch: Arch) -> Result<Vec<u8>> {
     let mut nodes = places
         .iter()
         .filter_map(|place| tree.get(&format!("{place}busybox")));
-    let read = |node: &Node| {
-        let mut bytes = vec![];
-        let read = tree.open(node).read_to_end(&mut bytes);
-        read.doing(|| "reading the image's busybox".into())?;
-        Ok(bytes)
-    };
     let found = nodes.find(|node| node.kind == tree::Kind::File);
-    let found = found.map(read).transpose()?;
+    let read = found.map(|node| tree.bytes(node, LARGEST_BUSYBOX));
+    let found = read
+        .transpose()
+        .doing(|| "reading the image's busybox".into())?;
     found.filter(|bytes| is_static(bytes)).ok_or_else(|| {
         Error::usage(format!(
             "a ramdisk of {} needs a busybox without libraries in the image",
@@ -258,6 +258,16 @@ pub(super) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busybox_of_any_size_is_not_read() {
+        let mut tree = Tree::empty();
+        let mut node = tree::Node::made("bin/busybox", tree::Kind::File, 0o755, "x");
+        (node.size, node.content) = (1 << 42, tree::Content::Runs(vec![]));
+        tree.nodes.push(node);
+        let error = busybox_of(&tree, Arch::Aarch64).unwrap_err();
+        assert!(error.to_string().contains("it has 4.0 TiB"), "{error}");
+    }
 
     #[test]
     fn memory_is_for_the_larger_of_unpacking_and_running() {

@@ -13,7 +13,7 @@ mod squashfs;
 mod words;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
@@ -21,7 +21,7 @@ use flate2::bufread::GzDecoder;
 use super::tree::Tree;
 use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven};
 use crate::digest;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
@@ -87,7 +87,11 @@ impl Options for Ramdisk {
             initrd: site.file("initrd"),
             root: (self.root == RootForm::Squashfs).then(|| site.file("squashfs")),
         };
-        copy(&tree, &kernel, &site.dir.join(&names.kernel))?;
+        copy(
+            tree.open(kernel.image),
+            LARGEST_KERNEL,
+            &site.dir.join(&names.kernel),
+        )?;
         let memory = initrd(site, &kernel, self, &names, &members, &root)?;
         let cmdline = words::cmdline(self, site.machine.arch, selinux(&tree));
         let mut proof = vec![];
@@ -115,6 +119,9 @@ impl Options for Ramdisk {
         written(site, self, &names, &kernel, &cmdline, memory, proof)
     }
 }
+
+/// The largest kernel, in bytes: one that is unpacked has a tenth of it.
+const LARGEST_KERNEL: u64 = 512 << 20;
 
 /// Drivers that only kernels for every machine have.
 const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
@@ -177,18 +184,23 @@ fn initrd(
     Ok(memory)
 }
 
-/// The kernel as every boot loader starts it: some distributions compress one that cannot unpack itself,
-/// and UEFI starts none that is.
-fn copy(tree: &Tree, kernel: &Kernel<'_>, to: &Path) -> Result<()> {
+/// The kernel, of no more than `most` bytes, as every boot loader starts it: some distributions compress one
+/// that cannot unpack itself, and UEFI starts none that is.
+fn copy(image: impl Read, most: u64, to: &Path) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut file = Frugal::create(to).doing(doing)?;
-    let mut image = BufReader::new(tree.open(kernel.image));
+    let mut image = BufReader::new(image);
     let gzip = image.fill_buf().doing(doing)?.starts_with(&[0x1f, 0x8b]);
     let copied = match gzip {
-        true => std::io::copy(&mut GzDecoder::new(image), &mut file),
-        false => std::io::copy(&mut image, &mut file),
+        true => std::io::copy(&mut GzDecoder::new(image).take(most + 1), &mut file),
+        false => std::io::copy(&mut image.take(most + 1), &mut file),
     };
-    copied.doing(doing)?;
+    if copied.doing(doing)? > most {
+        let most = Size::bytes(most).human();
+        return Err(Error::usage(format!(
+            "the image's kernel has more than {most}"
+        )));
+    }
     file.flush().and_then(|()| file.sync_all()).doing(doing)
 }
 
@@ -286,4 +298,25 @@ fn written(
         .dir(site.dir)
         .run()?;
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_unpacked_as_far_as_one_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("kernel");
+        let kernel = [b'k'; 2000];
+        let mut packed = crate::targets::gzip::Gzip::new(vec![]).unwrap();
+        packed.write_all(&kernel).unwrap();
+        let packed = packed.finish().unwrap();
+        for image in [&kernel[..], &packed] {
+            copy(image, 2000, &to).unwrap();
+            assert_eq!(std::fs::read(&to).unwrap(), kernel);
+            let error = copy(image, 1999, &to).unwrap_err();
+            assert!(error.message().contains("has more than"), "{error}");
+        }
+    }
 }

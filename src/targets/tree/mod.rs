@@ -21,6 +21,7 @@ use crate::machine::Arch;
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::time::now;
 use crate::ui::StageUi;
+use crate::units::Size;
 
 use super::SystemDisk;
 
@@ -174,31 +175,47 @@ impl Tree {
         }
     }
 
+    /// The whole content of a regular file: an image may have one of any size.
+    ///
+    /// # Errors
+    /// When it has more than `most` bytes, or cannot be read.
+    pub(crate) fn bytes(&self, node: &Node, most: u64) -> io::Result<Vec<u8>> {
+        if node.size > most {
+            let [size, most] = [node.size, most].map(|bytes| Size::bytes(bytes).human());
+            let text = format!("it has {size}, and {most} is the most that is read");
+            return Err(io::Error::other(text));
+        }
+        let mut bytes = vec![];
+        io::Read::read_to_end(&mut self.open(node), &mut bytes).map(|_| bytes)
+    }
+
     /// The content of a small file as text; `None` if there is no such regular file.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let node = self.get(path).filter(|node| node.kind == Kind::File)?;
-        if node.size > LARGEST_TEXT {
-            return None;
-        }
-        let mut bytes = vec![];
-        io::Read::read_to_end(&mut self.open(node), &mut bytes).ok()?;
+        let bytes = self.bytes(node, LARGEST_TEXT).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The architecture of the first program that is for a known one.
-    pub(crate) fn arch(&self) -> Option<Arch> {
-        let places = ["usr/bin/", "usr/sbin/", "bin/", "sbin/"];
+    /// The architecture of the first program that is for a known one; `Err`, where there are only others.
+    pub(crate) fn arch(&self) -> Result<Option<Arch>, ()> {
         let program = |node: &&Node| {
-            let below = |place: &str| node.path.starts_with(place.as_bytes());
-            node.kind == Kind::File && places.iter().any(|place| below(place))
+            let path = node.path.strip_prefix(b"usr/").unwrap_or(&node.path);
+            let place = path.starts_with(b"bin/") || path.starts_with(b"sbin/");
+            node.kind == Kind::File && place
         };
-        self.nodes.iter().filter(program).find_map(|node| {
+        let mut any = false;
+        let known = self.nodes.iter().filter(program).find_map(|node| {
             let mut head = [0; 20];
             io::Read::read_exact(&mut self.open(node), &mut head).ok()?;
+            any |= head.starts_with(b"\x7fELF");
             let elf = head.starts_with(b"\x7fELF\x02\x01");
             let mut all = Arch::ALL.iter().copied();
             all.find(|arch| elf && head[18..] == [arch.elf_machine(), 0])
-        })
+        });
+        match (known, any) {
+            (None, true) => Err(()),
+            (known, _) => Ok(known),
+        }
     }
 
     /// A value of os-release.

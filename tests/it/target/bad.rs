@@ -53,6 +53,28 @@ fn a_target_that_cannot_be_made_is_told_of_before_the_others_work() {
     assert!(world.made().is_empty(), "{said}");
 }
 
+/// A container of it would say that it is for another one.
+#[test]
+fn nothing_is_told_of_a_system_for_an_architecture_that_nobody_knows() {
+    let world = World::new();
+    let phony = Phony::debian();
+    let s390x = [
+        &b"\x7fELF\x02\x02\x01"[..],
+        &[0; 9],
+        &[0, 2, 0, 22],
+        &[0; 64],
+    ]
+    .concat();
+    phony.file("usr/bin/busybox", s390x);
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let said = world.export(&disk, &["-t", "docker"]).exits(2).all();
+    assert!(
+        said.contains("an architecture that imgforge does not know"),
+        "{said}"
+    );
+    world.exports(&disk, &["-t", "qcow2"]);
+}
+
 /// What shows only at work stops nothing else; a target that is named twice is made once.
 #[test]
 fn a_target_that_fails_does_not_keep_the_others_from_being_made() {
