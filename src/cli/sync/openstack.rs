@@ -56,7 +56,15 @@ impl OpenStack {
             ui: &app.ui,
         };
         let mut rows: Vec<[String; 4]> = vec![];
-        for mut image in self.wanted(app)? {
+        let (wanted, lacking) = self.wanted(app)?;
+        if let (true, Some(lacks)) = (wanted.is_empty(), lacking.first()) {
+            return Err(no_disk(lacks));
+        }
+        for lacks in &lacking {
+            app.ui
+                .warning(format!("{lacks}; what the cloud has of it stays"));
+        }
+        for mut image in wanted {
             image.disks.truncate(self.keep.get());
             for done in sync(&image.name, &image.disks, &image.yanked, &settings)? {
                 let what = done.what.word().to_owned();
@@ -64,11 +72,12 @@ impl OpenStack {
             }
         }
         app.ui.close();
-        out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))
+        out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))?;
+        lacking.first().map_or(Ok(()), |lacks| Err(no_disk(lacks)))
     }
 
-    /// What the cloud should have.
-    fn wanted(&self, app: &App) -> Result<Vec<Wanted>> {
+    /// What the cloud should have, and a sentence on each that has no disk.
+    fn wanted(&self, app: &App) -> Result<(Vec<Wanted>, Vec<String>)> {
         if self.manifests.is_empty() {
             let (path, signers, seen) = self.which.to_read(app)?;
             let state = State::read(&path)?;
@@ -77,11 +86,16 @@ impl OpenStack {
             }
             whom::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
-            let named = self.names.iter();
-            let wanted: Vec<Vec<Wanted>> = named
-                .map(|name| of_channel(&state, channel, name, self.keep.get()))
-                .collect::<Result<_>>()?;
-            return Ok(wanted.into_iter().flatten().collect());
+            let (mut wanted, mut lacking) = (vec![], vec![]);
+            for name in &self.names {
+                for found in of_channel(&state, channel, name, self.keep.get())? {
+                    match found {
+                        Ok(image) => wanted.push(image),
+                        Err(lacks) => lacking.push(lacks),
+                    }
+                }
+            }
+            return Ok((wanted, lacking));
         }
         let mut all: Vec<Wanted> = vec![];
         for path in self.manifests.iter().rev() {
@@ -100,7 +114,7 @@ impl OpenStack {
                 }),
             }
         }
-        Ok(all)
+        Ok((all, vec![]))
     }
 }
 
@@ -114,8 +128,13 @@ struct Wanted {
 }
 
 /// The newest of what a channel has of an image and had before, for each architecture, without what it
-/// went back from, and what nobody is offered any more.
-fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<Vec<Wanted>> {
+/// went back from, and what nobody is offered any more; or a sentence on what has no disk.
+fn of_channel(
+    state: &State,
+    channel: &str,
+    name: &str,
+    keep: usize,
+) -> Result<Vec<Result<Wanted, String>>> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
@@ -130,22 +149,21 @@ fn of_channel(state: &State, channel: &str, name: &str, keep: usize) -> Result<V
         .collect();
     let with_disk = placed.iter().filter(|one| manifest(one).is_some());
     let archs: BTreeSet<&str> = with_disk.map(|one| one.arch.as_str()).collect();
+    let lacks = format!("the channel {channel} has no disk of `{name}` for OpenStack");
     if archs.is_empty() {
-        return Err(no_disk(channel, name));
+        return Ok(vec![Err(lacks)]);
     }
     let each = archs.into_iter().map(|arch| {
         let placed = placed.iter().copied().filter(|one| one.arch == arch);
         let placed: Vec<&Revision> = placed.collect();
-        newest(state, name, &placed, keep)?.ok_or_else(|| no_disk(channel, name))
+        let found = newest(state, name, &placed, keep)?;
+        Ok(found.ok_or_else(|| format!("{lacks} for {arch}")))
     });
     each.collect()
 }
 
-fn no_disk(channel: &str, name: &str) -> Error {
-    Error::usage(format!(
-        "the channel {channel} has no disk of `{name}` for OpenStack"
-    ))
-    .hint("`targets: {openstack: {}}` in the recipe makes one")
+fn no_disk(lacks: &str) -> Error {
+    Error::usage(lacks).hint("`targets: {openstack: {}}` in the recipe makes one")
 }
 
 /// The newest of the revisions of one architecture, which were placed in this order; `None` where a cloud

@@ -4,7 +4,7 @@ use imgforge::repository::Policy;
 use imgforge::units::Span;
 
 use super::world::*;
-use crate::support::program::Run as _;
+use crate::support::{Run as _, Said};
 
 const NOTHING_STAYS: Policy = Policy {
     keep: Some(1),
@@ -50,13 +50,20 @@ fn cloud_of(site: &World, disks: &[(&str, &str)]) {
 
 /// What is told the cloud.
 fn synced(site: &World) -> String {
+    let (said, told) = sync(site);
+    said.ok();
+    told
+}
+
+/// What `sync openstack` says, and what is told the cloud.
+fn sync(site: &World) -> (Said, String) {
     let told = site.path("bin/told");
     drop(std::fs::remove_file(&told));
     let path = std::env::var("PATH").unwrap();
     let bin = site.path("bin").display().to_string();
     let mut command = site.command(&["sync", "openstack", "web-node"]);
-    command.env("PATH", format!("{bin}:{path}")).said().ok();
-    std::fs::read_to_string(told).unwrap_or_default()
+    let said = command.env("PATH", format!("{bin}:{path}")).said();
+    (said, std::fs::read_to_string(told).unwrap_or_default())
 }
 
 /// A repository with a disk for OpenStack of each version, a revision each; their SHA-512.
@@ -125,6 +132,29 @@ fn a_cloud_gets_each_architecture_of_an_image_and_of_the_other_nothing_goes() {
     let (now, ui) = (Stamp::now(), Ui::silent());
     repository.yank("web-node", 2, false, &now, &ui).unwrap();
     assert_eq!(synced(&site), format!("image set --hidden {ID}2\n"));
+}
+
+#[test]
+fn an_architecture_without_a_disk_keeps_none_of_the_others_from_a_cloud() {
+    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
+    let (site, repository, digests) = disks_on([of("x86_64"), of("aarch64")]);
+    publish_with(&repository, &site.disk("3"), |p| {
+        (p.version, p.arch) = ("1", "aarch64");
+    })
+    .unwrap();
+    let old = "0".repeat(128);
+    cloud_of(
+        &site,
+        &[
+            (&digests[1], "aarch64"),
+            (&digests[0], "x86_64"),
+            (&old, "x86_64"),
+        ],
+    );
+    let (said, told) = sync(&site);
+    let lacks = "has no disk of `web-node` for OpenStack for aarch64";
+    said.exits(2).says(&["warning", lacks]);
+    assert_eq!(told, format!("image set --hidden {ID}3\n"));
 }
 
 #[test]
