@@ -15,7 +15,7 @@ use crate::pipeline::Session;
 use crate::pull::{self, Pin};
 use crate::recipe::types::{PublishedImage, Recipe};
 use crate::store::epoch::Mode;
-use crate::store::{Store, to_json, write_atomic};
+use crate::store::{Store, remembered, to_json, write_atomic};
 
 /// What one command has asked already: all its images build on the same revision.
 #[derive(Debug, Default)]
@@ -49,12 +49,9 @@ pub fn find(
         return Ok(pin.clone());
     }
     let path = path(&session.store, &key);
-    let remembered = || {
-        let text = std::fs::read(&path).ok()?;
-        serde_json::from_slice::<Pin>(&text).ok()
-    };
+    let remembered = || remembered(&path, |text| serde_json::from_slice::<Pin>(text));
     let pin = if offline || mode == Mode::Last {
-        remembered().ok_or_else(|| {
+        remembered()?.ok_or_else(|| {
             Error::host(format!("no build here has used {named} before"))
                 .hint("build once without --offline")
         })?
@@ -72,7 +69,7 @@ pub fn find(
             }
             // A plan is worth something without a network; a bad signature is not.
             Err(error) if mode == Mode::Look && error.kind() == Kind::Stage => {
-                let Some(pin) = remembered() else {
+                let Some(pin) = remembered()? else {
                     return Err(explain_failure(recipe, error));
                 };
                 session.ui.warning(format!(

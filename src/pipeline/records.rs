@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,9 +50,16 @@ pub struct Stage {
 
 impl Record {
     /// Reads that of an image; nothing happened to one without.
-    pub fn read(store: &Store, image: &str) -> Self {
-        let text = std::fs::read(path(store, image)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When it cannot be read; of the kind `InvalidData`, when it is damaged.
+    pub fn read(store: &Store, image: &str) -> io::Result<Self> {
+        match std::fs::read(path(store, image)) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|cause| io::Error::new(ErrorKind::InvalidData, cause)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(Record::default()),
+            Err(cause) => Err(cause),
+        }
     }
 }
 
@@ -106,9 +114,17 @@ fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
     if flock(&lock, FlockOperation::LockExclusive).is_err() {
         return;
     }
-    let mut record = Record::read(store, image);
+    let path = path(store, image);
+    let mut record = match Record::read(store, image) {
+        Ok(record) => record,
+        Err(cause) if cause.kind() == ErrorKind::InvalidData => {
+            drop(std::fs::rename(&path, path.with_extension("json.damaged")));
+            Record::default()
+        }
+        Err(_) => return,
+    };
     change(&mut record);
-    let written = to_json(&record).and_then(|text| write_atomic(&path(store, image), &text));
+    let written = to_json(&record).and_then(|text| write_atomic(&path, &text));
     drop(written);
 }
 
@@ -135,7 +151,7 @@ mod tests {
         failed(&store, "small", "seal");
         ended(&store, "small", Some("seal failed"));
         ended(&store, "small", None);
-        let record = Record::read(&store, "small");
+        let record = Record::read(&store, "small").unwrap();
         let install = &record.stages["install"];
         assert_eq!((install.hits, install.runs, install.seconds), (20, 2, 3.0));
         assert!((install.seconds_total - 5.0).abs() < 1e-9);
@@ -144,6 +160,20 @@ mod tests {
             (1, 1, 1)
         );
         assert_eq!(record.last_failure.as_deref(), Some("seal failed"));
+        // What is damaged counts anew, and stays.
+        let file = path(&store, "small");
+        std::fs::write(&file, "{").unwrap();
+        let damaged = Record::read(&store, "small").unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::InvalidData);
+        hit(&store, "small", "install");
+        assert_eq!(
+            Record::read(&store, "small").unwrap().stages["install"].hits,
+            1
+        );
+        assert_eq!(
+            std::fs::read(file.with_extension("json.damaged")).unwrap(),
+            b"{"
+        );
     }
 
     #[test]
@@ -152,6 +182,6 @@ mod tests {
         let store = Store::new(dir.path().join("missing"));
         hit(&store, "small", "install");
         assert!(!store.state().exists());
-        assert_eq!(Record::read(&store, "small"), Record::default());
+        assert_eq!(Record::read(&store, "small").unwrap(), Record::default());
     }
 }

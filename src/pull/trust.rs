@@ -62,7 +62,7 @@ impl<'a> Trust<'a> {
         place: &'a RemoteRepository,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let seen = RememberedRepository::of(session.store.state(), &place.base, session.ui);
+        let seen = RememberedRepository::of(session.store.state(), &place.base, session.ui)?;
         let named = Signers {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),

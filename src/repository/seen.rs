@@ -38,7 +38,10 @@ pub struct RememberedRepository {
 impl RememberedRepository {
     /// That of the repository at `base`, its directory, in a state directory. One that cannot be
     /// understood is put aside, which `ui` says: what is older passes for new from then on.
-    pub fn of(state: &Path, base: &Url, ui: &Ui) -> Self {
+    ///
+    /// # Errors
+    /// When it cannot be read: what it has may be right.
+    pub fn of(state: &Path, base: &Url, ui: &Ui) -> Result<Self> {
         let base = base.as_directory();
         let (text, id) = (base.to_string(), Key::of(base.to_string().as_bytes()));
         let all = state.join("repositories");
@@ -50,10 +53,10 @@ impl RememberedRepository {
             drop(std::fs::rename(older, &dir));
         }
         let seen = RememberedRepository { dir, base };
-        if let Err(cause) = parse(&seen.dir) {
+        if let Err(cause) = seen.known()? {
             seen.put_aside(&cause, ui);
         }
-        seen
+        Ok(seen)
     }
 
     /// That of the repository in a directory of this host.
@@ -61,17 +64,36 @@ impl RememberedRepository {
     /// # Errors
     /// When the directory cannot be found.
     pub fn of_dir(state: &Path, root: &Path, ui: &Ui) -> Result<Self> {
-        Ok(Self::of(state, &Url::of_path(root)?, ui))
+        Self::of(state, &Url::of_path(root)?, ui)
     }
 
-    fn put_aside(&self, cause: &io::Error, ui: &Ui) {
+    /// The memory, or why it is none.
+    fn known(&self) -> Result<serde_json::Result<Memory>> {
+        parse(&self.dir).map_err(|cause| {
+            Error::host(format!(
+                "what this host remembers of {} cannot be read",
+                self.base
+            ))
+            .cause(format!("{}: {cause}", self.dir.join(MEMORY_FILE).display()))
+            .hint("without it an old index would pass for a new one: let this user read it")
+        })
+    }
+
+    fn put_aside(&self, cause: &serde_json::Error, ui: &Ui) {
         let file = self.dir.join(MEMORY_FILE);
         let lock = File::create(self.dir.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
         // Somebody else may have written it anew meanwhile.
-        if lock.is_ok() && parse(&self.dir).is_ok() {
+        if lock.is_ok() && parse(&self.dir).is_ok_and(|known| known.is_ok()) {
             return;
         }
-        let aside = file.with_extension("json.damaged");
+        // An earlier one may have more in it.
+        let names = (1..).map(|number| match number {
+            1 => "json.damaged".to_owned(),
+            _ => format!("json.damaged.{number}"),
+        });
+        let mut free = names.map(|name| file.with_extension(name));
+        let aside = free.find(|aside| aside.symlink_metadata().is_err());
+        let aside = aside.unwrap_or_default();
         let moved = lock.and_then(|_held| std::fs::rename(&file, &aside));
         let kept = match moved {
             Ok(()) => format!("it is kept as {}", aside.display()),
@@ -111,7 +133,7 @@ impl RememberedRepository {
         private_dir(&self.dir).doing(doing)?;
         let lock = File::create(self.dir.join("lock")).doing(doing)?;
         lock.lock().doing(doing)?;
-        let mut memory = self.read();
+        let mut memory = self.known()?.unwrap_or_default();
         memory.url = self.base.to_string();
         change(&mut memory)?;
         let text = serde_json::to_vec_pretty(&memory).unwrap_or_default();
@@ -330,16 +352,17 @@ pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
     ))
 }
 
-/// The memory in a directory; an empty one where there is none that can be understood, which
+/// The memory in a directory; an empty one where there is none that can be read and understood, which
 /// [`RememberedRepository::of`] has said.
 fn read(dir: &Path) -> Memory {
-    parse(dir).unwrap_or_default()
+    let known = parse(dir).ok().and_then(serde_json::Result::ok);
+    known.unwrap_or_default()
 }
 
-fn parse(dir: &Path) -> io::Result<Memory> {
+fn parse(dir: &Path) -> io::Result<serde_json::Result<Memory>> {
     match std::fs::read(dir.join(MEMORY_FILE)) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Memory::default()),
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Memory::default())),
         Err(error) => Err(error),
     }
 }

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::store::inputs::Inputs;
-use crate::store::{Store, Unreadable, private_dir, write_atomic};
+use crate::store::{Store, Unreadable, private_dir, remembered, write_atomic};
 use crate::time::now;
 use crate::units::Span;
 
@@ -86,7 +86,7 @@ pub fn apply(
 ) -> Result<Applied> {
     let of = inputs.key()?;
     let note = Note::of(store, &of);
-    let before = note.read();
+    let before = note.read()?;
     if anew || mode == Mode::Renew {
         let epoch = next(before);
         add(inputs, Some(epoch));
@@ -118,7 +118,7 @@ pub fn apply(
         Mode::Look | Mode::Renew => Some(next(before)),
         Mode::Keep => {
             let _lock = note.lock(store)?;
-            match note.read() {
+            match note.read()? {
                 // Another build was quicker.
                 newer if newer != before && !stale(newer) && lost(newer)?.is_none() => newer,
                 newer => {
@@ -154,8 +154,10 @@ impl Note {
         Note(store.state().join("epochs").join(of.as_str()))
     }
 
-    fn read(&self) -> Option<u64> {
-        std::fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    fn read(&self) -> Result<Option<u64>> {
+        remembered(&self.0, |text| {
+            String::from_utf8_lossy(text).trim().parse::<u64>()
+        })
     }
 
     fn write(&self, epoch: u64) -> Result<()> {
@@ -202,6 +204,17 @@ mod tests {
             "the current result is what there is"
         );
         let file = dir.path().join("epochs").join(plain.as_str());
+        // Without its epoch a stage would have an old result.
+        std::fs::write(&file, "17x").unwrap();
+        let damaged = apply(
+            &store,
+            &mut Inputs::new("install", 1),
+            HAS,
+            None,
+            Mode::Keep,
+            false,
+        );
+        assert!(damaged.is_err_and(|error| error.message().contains("is damaged")));
         let old = (now() - 2000).to_string();
         std::fs::write(&file, &old).unwrap();
         let stale = key(None, Mode::Look);

@@ -31,6 +31,8 @@ pub mod media;
 mod place;
 pub mod strays;
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -273,6 +275,29 @@ impl Drop for Draft {
             std::mem::forget(self.record.take());
         }
     }
+}
+
+/// Reads what an earlier command has written down; nothing where none has.
+///
+/// # Errors
+/// When it cannot be read or understood: going on as if it were not there would be another result.
+pub fn remembered<T, E: Display>(
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<Option<T>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(cause).doing(|| format!("reading {}", path.display())),
+    };
+    parse(&bytes).map(Some).map_err(|cause| {
+        Error::host(format!(
+            "{}, which imgforge has written, is damaged",
+            path.display()
+        ))
+        .cause(cause.to_string())
+        .hint("remove it: what it remembered is found out anew, or asked for")
+    })
 }
 
 #[cfg(test)]

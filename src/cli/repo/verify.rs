@@ -151,7 +151,7 @@ fn configured(app: &App, place: &str) -> Result<(Signers, RememberedRepository)>
     let (config, root, store) = session::plain(app)?;
     let root = root.unwrap_or_default();
     let url = Url::parse_or_path(place)?;
-    let seen = RememberedRepository::of(store.state(), &url, &app.ui);
+    let seen = RememberedRepository::of(store.state(), &url, &app.ui)?;
     let signers = match configured_at(&config, &root, &url).map(|known| (known, url.local())) {
         Some((known, Some(path))) => {
             let place = LocalRepository::at(known, place, path, &root);

@@ -46,6 +46,35 @@ fn a_damaged_memory_is_told_once_and_begun_anew() {
         (remembered(dir.path(), &ui).read().serial, count(&warnings)),
         (Some(8), 1)
     );
+    // The next one leaves the first where it is.
+    std::fs::write(&file, "{").unwrap();
+    remembered(dir.path(), &ui);
+    let first = std::fs::read(file.with_extension("json.damaged")).unwrap();
+    assert_eq!(
+        (&first[..], count(&warnings)),
+        (&br#"{"url": "file:"#[..], 2)
+    );
+    assert!(file.with_extension("json.damaged.2").exists());
+}
+
+/// Of a user who may not read it, or a disk that fails, nobody knows what is in it.
+#[test]
+fn a_memory_that_cannot_be_read_is_no_damaged_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let ui = Ui::new(Warnings::default());
+    let seen = remembered(dir.path(), &ui);
+    seen.made("5a", 7, vec![]).unwrap();
+    let (file, kept) = (seen.dir().join(MEMORY_FILE), dir.path().join("kept"));
+    std::fs::rename(&file, &kept).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let error = RememberedRepository::of_dir(dir.path(), &dir.path().join("repo"), &ui);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+    assert!(seen.made("5a", 8, vec![]).is_err());
+    assert!(file.is_dir());
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&kept, &file).unwrap();
+    assert_eq!(remembered(dir.path(), &ui).read().serial, Some(7));
 }
 
 #[test]
