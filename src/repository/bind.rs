@@ -35,7 +35,13 @@ impl Image {
     }
 
     /// The number for these bytes in a channel that has `current`.
-    fn choose(&self, current: u64, arch: &str, sha512: &str, how: Number) -> Result<Bound> {
+    pub(super) fn choose(
+        &self,
+        current: u64,
+        arch: &str,
+        sha512: &str,
+        how: Number,
+    ) -> Result<Bound> {
         let fits = |revision: &Revision| {
             revision.arch == arch && revision.sha512 == sha512 && revision.yanked.is_none()
         };
@@ -64,20 +70,17 @@ impl Image {
 }
 
 impl Transaction<'_> {
-    /// Binds a revision to its bytes, written down at once: should the transaction be killed
+    /// Binds a revision to its bytes as [`Image::choose`] says, written down at once: should the transaction be killed
     /// later, the number still never gets other bytes. The path of a new revision's blob is made
     /// from `directory`, the blob's name, unless an older one has the same bytes.
     pub(super) fn bind(
         &mut self,
         name: &str,
-        current: u64,
+        Bound { number, new }: Bound,
         mut revision: Revision,
-        how: Number,
-    ) -> Result<Bound> {
+    ) -> Result<u64> {
         let image = self.image(name);
-        let bound = image.choose(current, &revision.arch, &revision.sha512, how)?;
-        let number = bound.number;
-        if bound.new {
+        if new {
             match image.with_bytes(&revision.arch, &revision.sha512) {
                 Some((older, same)) => {
                     revision.same_as = Some(same.same_as.unwrap_or(older));
@@ -95,7 +98,7 @@ impl Transaction<'_> {
             image.revisions.insert(number, revision.clone());
             self.write_down(name, number, revision)?;
         }
-        Ok(bound)
+        Ok(number)
     }
 
     fn write_down(&self, name: &str, number: u64, revision: Revision) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::bind::Number;
+use super::bind::{Bound, Number};
 use super::hooks::Happened;
 use super::incoming::Incoming;
 use super::manifest::{self, Manifest, Recorded, Subject};
@@ -103,7 +103,8 @@ impl Repository {
 }
 
 impl Transaction<'_> {
-    fn allow(&self, publication: &Publication<'_>) -> Result<()> {
+    /// Refuses what the channel must not get, before anything is copied or bound.
+    fn allow(&mut self, publication: &Publication<'_>) -> Result<()> {
         self.refuse_frozen(publication.channel)?;
         self.refuse_clash(publication.name, publication.channel)?;
         let yanked = self.state.images.get(publication.name).and_then(|image| {
@@ -114,21 +115,43 @@ impl Transaction<'_> {
                     && revision.arch == publication.arch
             })
         });
-        match yanked {
-            Some((number, revision)) => {
-                let why = revision
-                    .yanked
-                    .as_ref()
-                    .and_then(|stamp| stamp.why.as_deref());
-                let name = publication.name;
-                Err(Error::gate(format!(
-                    "these bytes are those of {name}@{number}, which was yanked: {}",
-                    why.unwrap_or("no reason was given")
-                ))
-                .hint(format!("remove the cause, then `imgforge build {name}`")))
-            }
-            None => Ok(()),
+        if let Some((number, revision)) = yanked {
+            let yanked = revision.yanked.as_ref();
+            let why = yanked.and_then(|stamp| stamp.why.as_deref());
+            let name = publication.name;
+            return Err(Error::gate(format!(
+                "these bytes are those of {name}@{number}, which was yanked: {}",
+                why.unwrap_or("no reason was given")
+            ))
+            .hint(format!("remove the cause, then `imgforge build {name}`")));
         }
+        let (unchanged, highest) = self.has_now(publication)?;
+        if unchanged.is_some() {
+            return Ok(());
+        }
+        let bound = self.image(publication.name).next(publication, highest)?;
+        let slot = publication.slot(bound.number);
+        self.admit(&slot, publication.sha512).map(drop)
+    }
+
+    /// The revision that the channel has already when it has these bytes, and the highest number
+    /// that its clients have seen: an index whose record was lost knows it, too.
+    fn has_now(&mut self, publication: &Publication<'_>) -> Result<(Option<u64>, u64)> {
+        let Publication {
+            name,
+            channel,
+            arch,
+            ..
+        } = *publication;
+        let (id, normal) = (
+            self.state.entry_id(name, channel),
+            index::normalize_arch(arch),
+        );
+        let mut entries = self.entries(channel)?.iter();
+        let listed = entries
+            .find(|entry| entry.id == id && index::normalize_arch(&entry.arch) == normal)
+            .map_or(0, |entry| entry.revision);
+        Ok(self.image(name).has_now(publication, listed))
     }
 
     /// Whether the repository has these bytes already.
@@ -148,29 +171,17 @@ impl Transaction<'_> {
         publication: &Publication<'_>,
         incoming: Option<&Incoming>,
     ) -> Result<Published> {
-        let Publication {
-            name,
-            channel,
-            arch,
-            ..
-        } = *publication;
-        let id = self.state.entry_id(name, channel);
-        let entries = self.entries(channel)?;
-        let before = entries.clone();
-        let normal = index::normalize_arch(arch);
-        // An index whose record was lost knows the number, too.
-        let listed = entries
-            .iter()
-            .find(|entry| entry.id == id && index::normalize_arch(&entry.arch) == normal)
-            .map_or(0, |entry| entry.revision);
-        let image = self.image(name);
-        image.keep = publication.keep;
-        let (unchanged, highest) = image.has_now(publication, listed);
+        let Publication { name, channel, .. } = *publication;
+        let before = self.entries(channel)?.clone();
+        let (unchanged, highest) = self.has_now(publication)?;
+        self.image(name).keep = publication.keep;
+        let mut share = None;
         let number = match unchanged {
             Some(number) => number,
             None => {
-                let revision = publication.revision(incoming);
-                self.bind(name, highest, revision, Number::Reuse)?.number
+                let bound = self.image(name).next(publication, highest)?;
+                share = self.admit(&publication.slot(bound.number), publication.sha512)?;
+                self.bind(name, bound, publication.revision(incoming))?
             }
         };
         if let Some(incoming) = incoming {
@@ -179,16 +190,7 @@ impl Transaction<'_> {
         self.write_manifest(name, number, |manifest| publication.describe(manifest))?;
         let changed = self.image(name).take_words(number, publication);
         if unchanged.is_none() {
-            let (action, revision) = (Action::Publish, Some(number));
-            let from = None;
-            self.place(&RevisionSlot {
-                name,
-                channel,
-                arch,
-                revision,
-                action,
-                from,
-            })?;
+            self.place(&publication.slot(number), share)?;
         } else {
             self.sync_index(name, channel)?;
         }
@@ -199,7 +201,7 @@ impl Transaction<'_> {
         Ok(Published {
             revision: number,
             url: format!("{}/{file}", self.repository.url),
-            entry: id,
+            entry: self.state.entry_id(name, channel),
             changed: self.all || !self.files.is_empty() || *self.entries(channel)? != before,
         })
     }
@@ -293,8 +295,7 @@ impl Transaction<'_> {
 }
 
 impl Image {
-    /// The revision that the channel has already when it has these bytes, and the highest number
-    /// that its clients have seen.
+    /// As [`Transaction::has_now`]; the index has the number `listed`.
     fn has_now(&self, publication: &Publication<'_>, listed: u64) -> (Option<u64>, u64) {
         let Some(placement) = self.channels.get(publication.channel) else {
             return (None, listed);
@@ -312,6 +313,12 @@ impl Image {
         (unchanged, highest.max(listed))
     }
 
+    /// The number that it gets above `highest`.
+    fn next(&self, publication: &Publication<'_>, highest: u64) -> Result<Bound> {
+        let Publication { arch, sha512, .. } = *publication;
+        self.choose(highest, arch, sha512, Number::Reuse)
+    }
+
     /// What people read about a revision may change; its bytes do not. Whether it does.
     fn take_words(&mut self, number: u64, publication: &Publication<'_>) -> bool {
         self.revisions.get_mut(&number).is_some_and(|revision| {
@@ -327,6 +334,18 @@ impl Image {
 }
 
 impl Publication<'_> {
+    /// Where it goes, as a revision.
+    fn slot(&self, number: u64) -> RevisionSlot<'_> {
+        RevisionSlot {
+            name: self.name,
+            channel: self.channel,
+            arch: self.arch,
+            revision: Some(number),
+            action: Action::Publish,
+            from: None,
+        }
+    }
+
     /// The revision as it is before it has a number: `file` is a name only.
     fn revision(&self, incoming: Option<&Incoming>) -> Revision {
         Revision {

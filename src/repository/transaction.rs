@@ -12,7 +12,7 @@ use super::state::{Action, Channel, ChannelEvent, Image, Stamp, State};
 use super::views::{Change, VIEWS, ViewFile};
 use super::vouched::VerifiedState;
 use super::{LockGuard, Repository, broken_index, files, journal, set};
-use crate::channels::Canary;
+use crate::channels::{Canary, Share};
 use crate::error::{Error, Result};
 use crate::gpg::Signer;
 use crate::index::{self, Claims, IndexEntry, PLACEHOLDER};
@@ -169,9 +169,9 @@ impl<'a> Transaction<'a> {
             .ok_or_else(|| Error::internal("an index was read and is not there"))
     }
 
-    /// Gives a channel a revision, or makes it the canary there.
-    pub(super) fn place(&mut self, place: &RevisionSlot<'_>) -> Result<()> {
-        let share = self.admit(place)?;
+    /// Gives a channel a revision, or makes it the canary of a `share` of the machines there, as
+    /// [`Transaction::admit`] says.
+    pub(super) fn place(&mut self, place: &RevisionSlot<'_>, share: Option<Share>) -> Result<()> {
         let (channel, arch) = (place.channel.to_owned(), place.arch.to_owned());
         let stamp = self.stamp.clone();
         let _ = self.channel(&channel);

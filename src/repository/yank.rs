@@ -125,7 +125,7 @@ impl Transaction<'_> {
                 Some(target) if self.usable(name, target).is_ok() => {
                     self.give(&place, target, Number::Fresh)?;
                 }
-                _ => self.place(&place)?,
+                _ => self.place(&place, None)?,
             }
         }
         Ok(())

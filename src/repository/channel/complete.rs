@@ -37,7 +37,7 @@ impl Repository {
                         let mut place = place(name, channel, &arch, Action::Complete);
                         transaction.usable(name, canary)?;
                         place.revision = Some(canary);
-                        transaction.place(&place)?;
+                        transaction.place(&place, None)?;
                     }
                 }
             }

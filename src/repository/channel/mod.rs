@@ -7,7 +7,7 @@ mod rollback;
 
 pub(super) use rollback::previous;
 
-use super::bind::Number;
+use super::bind::{Bound, Number};
 use super::hooks::Happened;
 use super::state::{Action, ChannelEvent, Revision, Stamp, State};
 use super::transaction::{RevisionSlot, Transaction};
@@ -86,6 +86,40 @@ impl Transaction<'_> {
         below::open(&self.repository.root, std::path::Path::new(path)).is_ok()
     }
 
+    /// What a channel would get of a revision: its bytes, under which number, and for which share of the
+    /// machines. Nothing is written.
+    ///
+    /// # Errors
+    /// When it cannot be used, or a rule keeps it out.
+    fn would_give(
+        &mut self,
+        place: &RevisionSlot<'_>,
+        number: u64,
+        how: Number,
+    ) -> Result<(Revision, Bound, Option<Share>)> {
+        let RevisionSlot {
+            name,
+            channel,
+            arch,
+            ..
+        } = *place;
+        let revision = self.usable(name, number)?;
+        let image = self.image(name);
+        let highest = image
+            .current(channel, arch)
+            .max(image.canary(channel, arch));
+        let bound = match how {
+            Number::Reuse if Some(number) > highest => Bound { number, new: false },
+            _ => image.choose(highest.unwrap_or(0), arch, &revision.sha512, how)?,
+        };
+        let place = RevisionSlot {
+            revision: Some(bound.number),
+            ..*place
+        };
+        let share = self.admit(&place, &revision.sha512)?;
+        Ok((revision, bound, share))
+    }
+
     /// Gives a channel the bytes of a revision, under its number or another one.
     pub(super) fn give(
         &mut self,
@@ -93,27 +127,14 @@ impl Transaction<'_> {
         number: u64,
         how: Number,
     ) -> Result<u64> {
-        let RevisionSlot {
-            name,
-            channel,
-            arch,
-            ..
-        } = *place;
-        let mut revision = self.usable(name, number)?;
+        let name = place.name;
+        let (mut revision, bound, share) = self.would_give(place, number, how)?;
         revision.created = self.stamp.clone();
-        let image = self.image(name);
-        let highest = image
-            .current(channel, arch)
-            .max(image.canary(channel, arch));
-        let bound = match how {
-            Number::Reuse if Some(number) > highest => number,
-            _ => {
-                let file = std::path::Path::new(&revision.file).file_name();
-                revision.file = file.unwrap_or_default().to_string_lossy().into_owned();
-                let highest = highest.unwrap_or(0);
-                self.bind(name, highest, revision.clone(), how)?.number
-            }
-        };
+        if bound.new {
+            let file = std::path::Path::new(&revision.file).file_name();
+            revision.file = file.unwrap_or_default().to_string_lossy().into_owned();
+        }
+        let bound = self.bind(name, bound, revision.clone())?;
         for other in self.image(name).revisions.values_mut() {
             if other.same_bytes(&revision) {
                 other.retired = None;
@@ -141,16 +162,16 @@ impl Transaction<'_> {
             revision: Some(bound),
             ..*place
         };
-        self.place(&place)?;
+        self.place(&place, share)?;
         Ok(bound)
     }
 
-    /// What the rules of a channel make of a revision that it gets: the share of the machines that
-    /// gets it first, if that is not everybody.
+    /// What the rules of a channel make of the bytes that it gets as a revision, which need not be bound
+    /// yet: the share of the machines that gets it first, if that is not everybody.
     ///
     /// # Errors
-    /// When a rule keeps it out.
-    pub(super) fn admit(&self, place: &RevisionSlot<'_>) -> Result<Option<Share>> {
+    /// When a rule keeps it out: nothing is to be bound then.
+    pub(super) fn admit(&self, place: &RevisionSlot<'_>, sha512: &str) -> Result<Option<Share>> {
         let rules = self.repository.channels.get(place.channel);
         let new = matches!(place.action, Action::Publish | Action::Promote);
         let (Some(rules), Some(revision), true) = (rules, place.revision, new) else {
@@ -158,14 +179,14 @@ impl Transaction<'_> {
         };
         let image = self.state.images.get(place.name);
         let replaces = image.and_then(|image| image.current(place.channel, place.arch));
-        let bytes = |number: u64| image?.revisions.get(&number).map(|one| &one.sha512);
+        let replaced = replaces.and_then(|number| image?.revisions.get(&number));
         rules.admit(&Arrival {
             name: place.name,
             channel: place.channel,
             arch: place.arch,
             revision,
             replaces,
-            same: replaces.and_then(bytes) == bytes(revision),
+            same: replaced.is_some_and(|replaced| replaced.sha512 == sha512),
         })
     }
 

@@ -32,33 +32,38 @@ impl Repository {
         self.change(name, stamp, ui, |transaction| {
             transaction.refuse_frozen(to)?;
             transaction.refuse_clash(name, to)?;
-            transaction
-                .architectures(name, from)?
-                .iter()
-                .try_for_each(|arch| transaction.promote_one(name, arch, (from, to)))
+            let all = transaction.architectures(name, from)?;
+            let wanted = all.iter().filter_map(|arch| {
+                let source = transaction.has_to_give(name, arch, (from, to))?;
+                let place = place(name, to, arch, Action::Promote);
+                let from = Some(from);
+                Some((RevisionSlot { from, ..place }, source))
+            });
+            let wanted: Vec<(RevisionSlot<'_>, u64)> = wanted.collect();
+            // One that is kept out leaves nothing of the others bound.
+            for (place, source) in &wanted {
+                transaction.would_give(place, *source, Number::Reuse)?;
+            }
+            for (place, source) in &wanted {
+                transaction.give(place, *source, Number::Reuse)?;
+            }
+            Ok(())
         })
         .map_err(|error| error.within(format!("promoting `{name}` to `{to}` failed")))
     }
 }
 
 impl Transaction<'_> {
-    fn promote_one(&mut self, name: &str, arch: &str, (from, to): (&str, &str)) -> Result<()> {
+    /// The revision whose bytes `to` gets; none where it has them.
+    fn has_to_give(&mut self, name: &str, arch: &str, (from, to): (&str, &str)) -> Option<u64> {
         let image = self.image(name);
-        let Some(source) = image.current(from, arch) else {
-            return Ok(());
-        };
+        let source = image.current(from, arch)?;
         // The canary there stands for what the channel will have.
         let target = image.canary(to, arch).or(image.current(to, arch));
         let bytes = |number: u64| image.revisions.get(&number);
-        if let (Some(target), Some(source)) = (target.and_then(bytes), bytes(source))
-            && target.same_bytes(source)
-        {
-            return Ok(());
+        match (target.and_then(bytes), bytes(source)) {
+            (Some(target), Some(source)) if target.same_bytes(source) => None,
+            _ => Some(source),
         }
-        let place = RevisionSlot {
-            from: Some(from),
-            ..place(name, to, arch, Action::Promote)
-        };
-        self.give(&place, source, Number::Reuse).map(drop)
     }
 }
