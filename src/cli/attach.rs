@@ -24,6 +24,7 @@ impl Attach {
         let mut stdout = std::io::stdout().lock();
         let screen = stdout.is_terminal().then(Screen::default);
         let image = session.repo.one(&self.name)?;
-        pipeline::shell::attach(&session.store, &image, screen, &mut stdout)
+        let shown = pipeline::shell::attach(&session.store, &image, screen, &mut stdout);
+        shown.map_err(|error| session.repo.know(&self.name).err().unwrap_or(error))
     }
 }

@@ -33,6 +33,7 @@ impl Logs {
         let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some()).collect();
         files.sort();
         if files.is_empty() {
+            session.repo.know(&self.name)?;
             return Err(
                 Error::usage(format!("there are no logs of {}", self.name)).hint(format!(
                     "`imgforge build {}` writes them below {}",

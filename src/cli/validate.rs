@@ -11,7 +11,8 @@ use crate::recipe::{Repo, Role};
 /// The arguments of `imgforge validate`.
 #[derive(Debug, clap::Args)]
 pub struct Validate {
-    /// Recipes, fragments or imgforge.yaml; default: all of them
+    /// Images, or files of recipes, fragments or imgforge.yaml; default: all of them
+    #[arg(value_name = "NAME|FILE")]
     files: Vec<PathBuf>,
     /// Sets a variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = recipes::variable)]
@@ -24,9 +25,14 @@ impl Validate {
     /// # Errors
     /// With all mistakes.
     pub fn run(&self, app: &App) -> Result<()> {
-        let repo = match self.files.first() {
-            None => recipes::open(app)?,
-            Some(file) => {
+        let file = self.files.iter().find(|word| word.exists());
+        let repo = match (self.files.first(), file) {
+            (None, _) => recipes::open(app)?,
+            (Some(word), None) => match recipes::find(app)? {
+                Some(repo) => repo,
+                None => Repo::around(word)?,
+            },
+            (_, Some(file)) => {
                 let (repo, alone) = recipes::open_around(app, file)?;
                 if alone {
                     app.ui.notice(format!(
@@ -37,13 +43,14 @@ impl Validate {
                 repo
             }
         };
-        let problems = if self.files.is_empty() {
-            repo.validate_all(&self.var)?
-        } else {
-            repo.validate_files(&self.files, &self.var)?
+        let files = self.files.iter().map(|word| repo.file_of(word));
+        let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
+        let problems = match files.is_empty() {
+            true => repo.validate_all(&self.var)?,
+            false => repo.validate_files(&files, &self.var)?,
         };
         problems.check()?;
-        for place in self.passwords(&repo)? {
+        for place in self.passwords(&repo, files)? {
             app.ui.warning(format!(
                 "{place}: an address with a password, which everybody has who reads the recipe; \
                  the site's mirrors belong into imgforge.yaml, and what a step needs into `secrets:`"
@@ -56,8 +63,7 @@ impl Validate {
     }
 
     /// Where recipes and fragments have passwords in addresses, as `FILE:LINE`.
-    fn passwords(&self, repo: &Repo) -> Result<BTreeSet<String>> {
-        let mut files = self.files.clone();
+    fn passwords(&self, repo: &Repo, mut files: Vec<PathBuf>) -> Result<BTreeSet<String>> {
         if files.is_empty() {
             for name in repo.names()? {
                 let named = repo.load(&name, &self.var)?.files;

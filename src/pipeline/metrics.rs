@@ -82,6 +82,11 @@ const PLACES: &[OfPlace] = &[
         |place, _| u64::from(place.current),
     ),
     (
+        "imgforge_image_on_trial",
+        "1 when a share of the machines gets what the recipe makes now.",
+        |place, _| u64::from(place.on_trial),
+    ),
+    (
         "imgforge_channel_frozen",
         "1 when the channel is frozen.",
         |place, _| u64::from(place.frozen.is_some()),

@@ -92,7 +92,6 @@ pub struct PlaceStatus {
     /// Whether it is what the recipe makes now.
     pub current: bool,
     /// Whether what the recipe makes now is what a share of the machines gets first.
-    #[serde(skip)]
     pub on_trial: bool,
     /// What the rules of the channel say of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,13 +116,19 @@ impl StatusReport {
 pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Result<StatusReport> {
     let repositories = repositories(session)?;
     let all = names.is_empty();
-    let mut wanted = if all {
-        session.repo.names()?
-    } else {
-        let each = names.iter().flat_map(|name| session.repo.named(name));
-        each.collect()
+    let recipes = session.repo.names()?;
+    let named = |name| session.repo.named(name);
+    let mut wanted = match all {
+        true => recipes.clone(),
+        false => names.iter().flat_map(|name| named(name)).collect(),
     };
-    let recipes = wanted.len();
+    for name in wanted.iter().filter(|name| !recipes.contains(name)) {
+        // What is published, and nothing makes any more, is asked about by its name, too.
+        let published = |state: &State| state.images.contains_key(whole::name(name));
+        if !repositories.values().any(published) {
+            session.repo.know(name)?;
+        }
+    }
     if all {
         let published = repositories
             .values()
@@ -136,10 +141,11 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
         wanted.extend(orphans);
     }
     let mut images = Vec::new();
-    for (index, name) in wanted.iter().enumerate() {
-        let status = one(session, &repositories, name, index < recipes, channel)?;
+    for name in &wanted {
+        let recipe = recipes.contains(name);
+        let status = one(session, &repositories, name, recipe, channel)?;
         // An image that has left every channel needs no recipe.
-        if index < recipes || !status.places.is_empty() {
+        if recipe || !status.places.is_empty() {
             images.push(status);
         }
     }
@@ -262,7 +268,11 @@ fn one(
         version,
         places,
         drift,
-        record: Record::read(&session.store, name),
+        record: Record::read(&session.store, name).unwrap_or_else(|cause| {
+            let text = format!("what builds of {name} did on this host cannot be read: {cause}");
+            session.ui.warning(text);
+            Record::default()
+        }),
     })
 }
 

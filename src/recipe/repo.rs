@@ -8,7 +8,6 @@ use super::variants::{self, Image};
 use super::{desugar, obeyed, schema};
 use crate::error::{Error, Result};
 use crate::host::ours::Owners;
-use crate::text::nearest;
 use crate::yaml::include::{Reader, Texts};
 use crate::yaml::node::{Node, Value};
 use crate::yaml::problem::{Problem, Problems, list_words};
@@ -149,6 +148,32 @@ impl Repo {
         }
     }
 
+    /// The file that a word of the command line means: a file, or the recipe of an image.
+    ///
+    /// # Errors
+    /// Of kind usage, when it is neither.
+    pub fn file_of(&self, word: &Path) -> Result<PathBuf> {
+        let is_name = word.extension().is_none_or(|end| end != "yaml");
+        match word.to_str().filter(|name| is_name && !name.contains('/')) {
+            Some(name) if !word.exists() => self.find_image(name).map(|image| image.path),
+            _ => Ok(word.to_path_buf()),
+        }
+    }
+
+    /// Refuses what is the name of no image, and says what is meant.
+    ///
+    /// # Errors
+    /// Of kind usage, when there is no recipe of that name.
+    pub fn know(&self, name: &str) -> Result<()> {
+        self.find_image(name).map(drop)
+    }
+
+    fn find_image(&self, name: &str) -> Result<Image> {
+        let images = self.images()?;
+        let found = images.iter().find(|image| image.is_named(name)).cloned();
+        found.ok_or_else(|| variants::unknown(name, &images))
+    }
+
     /// Reads, resolves and checks the recipe of an image, with variables of the command line.
     ///
     /// # Errors
@@ -159,7 +184,7 @@ impl Repo {
         let mut resolver = self.resolver(&images, vars);
         let mut matching = images.iter().filter(|image| image.id() == id);
         let Some(image) = matching.next() else {
-            return Err(unknown(name, &images));
+            return Err(variants::unknown(name, &images));
         };
         if let Some(twin) = matching.next() {
             let twin = resolver.reader.shown(&twin.path);
@@ -359,14 +384,4 @@ fn files(folder: &Path, fragments: bool) -> Vec<PathBuf> {
     found.retain(|path| is_fragment(path.strip_prefix(folder).unwrap_or(path)) == fragments);
     found.sort();
     found
-}
-
-fn unknown(name: &str, images: &[Image]) -> Error {
-    let error = Error::usage(format!("there is no recipe `{name}`"));
-    let names = || images.iter().map(|image| image.name.as_str());
-    match nearest(name, names()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None if images.is_empty() => error.hint("recipes/ has no recipe yet"),
-        None => error.hint(format!("the recipes are {}", list_words(names()))),
-    }
 }

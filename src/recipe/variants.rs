@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
 use crate::machine::Arch;
+use crate::text::nearest;
 use crate::yaml::checker::bad_word;
 use crate::yaml::node::{MapEntry, Node, Value};
 use crate::yaml::problem::{Problem, Problems, list_words};
@@ -245,4 +247,30 @@ fn values(problems: &mut Problems, axis: &str, list: &Node) -> Vec<Var> {
         }
     }
     values
+}
+
+/// That no recipe makes an image of this name, and what is meant.
+pub fn unknown(name: &str, images: &[Image]) -> Error {
+    let error = Error::usage(format!("there is no recipe `{name}`"));
+    let names = || images.iter().map(|image| image.name.as_str());
+    let path = Path::new(name);
+    let real = path.canonicalize();
+    let is_its = |image: &&Image| match &real {
+        Ok(real) => image.path.canonicalize().is_ok_and(|path| path == *real),
+        Err(_) => image.path.file_name() == path.file_name(),
+    };
+    let mut made: Vec<&str> = images
+        .iter()
+        .filter(is_its)
+        .map(|image| &*image.name)
+        .collect();
+    made.dedup();
+    if !made.is_empty() {
+        return error.hint(format!("name what that file makes: {}", list_words(made)));
+    }
+    match nearest(name, names()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None if images.is_empty() => error.hint("recipes/ has no recipe yet"),
+        None => error.hint(format!("the recipes are {}", list_words(names()))),
+    }
 }

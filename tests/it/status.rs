@@ -72,6 +72,27 @@ fn status_says_what_drifted_and_its_exit_code_says_whether() {
     status(&[]).exits(4).says(&["no recipe makes it"]);
 }
 
+/// Every verb takes the name of an image, and says so to who types the path of a recipe.
+#[test]
+fn a_recipe_is_named_by_its_image_and_validated_by_its_file_too() {
+    let world = world();
+    for word in ["web-node", "recipes/web-node.yaml"] {
+        world.ok(&["validate", word]).prints(&["1 files: all good"]);
+    }
+    let said = world.run(&["validate", "web-nod"]).exits(2);
+    said.says(&["there is no recipe `web-nod`", "did you mean `web-node`?"]);
+    for verb in [
+        "attach", "build", "logs", "plan", "publish", "shell", "show", "status",
+    ] {
+        for path in ["recipes/web-node.yaml", "web-node.yaml"] {
+            let said = world.run(&[verb, path]).exits(2);
+            said.says(&["name what that file makes: `web-node`"]);
+        }
+        let said = world.run(&[verb, "nothing"]).exits(2);
+        said.says(&["there is no recipe `nothing`"]);
+    }
+}
+
 #[test]
 fn status_says_what_is_on_trial() {
     let world = world();
@@ -83,7 +104,11 @@ fn status_says_what_is_on_trial() {
     let repository = Repository::open(settings).unwrap();
     published(&world, &repository, "nightly", "one");
     let json = world.ok(&["status", "--json"]).json();
-    assert_eq!(json["images"][0]["places"][0].get("notes"), None);
+    let place = &json["images"][0]["places"][0];
+    assert_eq!(
+        (place.get("notes"), &place["on-trial"]),
+        (None, &json!(false))
+    );
     // What the recipe makes is there, for some at first: nothing is to be published again.
     world.write("recipes/web-node.yaml", RECIPE.replace("1GiB", "2GiB"));
     world.run(&["status"]).exits(4).says(&["nightly has"]);
@@ -91,8 +116,19 @@ fn status_says_what_is_on_trial() {
     let trial = "trial: 10 % of the machines get revision 2";
     let line = format!("web-node in nightly for x86_64: {trial}\n");
     world.ok(&["status"]).prints(&["on trial", &line]);
-    let json = world.ok(&["status", "--json"]).json();
-    assert_eq!(json["images"][0]["places"][0]["notes"], json!([trial]));
+    let file = world.path("imgforge.prom");
+    let json = world.ok(&["status", "--json", "--metrics", file.to_str().unwrap()]);
+    let place = &json.json()["images"][0]["places"][0];
+    assert_eq!(
+        (&place["notes"], &place["on-trial"]),
+        (&json!([trial]), &json!(true))
+    );
+    let metrics = std::fs::read_to_string(file).unwrap();
+    for (name, value) in [("current", 0), ("on_trial", 1)] {
+        let of = |line: &&str| line.starts_with(&format!("imgforge_image_{name}{{"));
+        let line = metrics.lines().find(of).unwrap();
+        assert!(line.ends_with(&format!(" {value}")), "{line}");
+    }
 }
 
 #[test]
