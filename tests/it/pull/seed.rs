@@ -92,7 +92,7 @@ fn whatever_is_at_the_output_the_disk_is_right() {
                 file.set_len(5 * MIB + 100).unwrap();
             },
             4,
-            12,
+            0,
         ),
         ("longer", |disk| write(disk, b"more", &[40 * MIB]), 16, 0),
         (
@@ -104,7 +104,7 @@ fn whatever_is_at_the_output_the_disk_is_right() {
             0,
             16,
         ),
-        ("empty", |disk| drop(File::create(disk).unwrap()), 0, 16),
+        ("empty", |disk| drop(File::create(disk).unwrap()), 0, 0),
         (
             "not there",
             |disk| std::fs::remove_file(disk).unwrap(),
@@ -208,7 +208,7 @@ fn a_record_that_is_damaged_or_lies_costs_time_and_nothing_else() {
                 head + &lines.collect::<String>() + "\n"
             },
             0,
-            16,
+            0,
         ),
         ("cut short", |text| text[..text.len() - 30].into(), 0, 0),
         (

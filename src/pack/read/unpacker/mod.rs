@@ -49,11 +49,11 @@ pub struct Unpacked {
     pub allocated: Size,
     /// SHA-512 of the disk, in hex, if it was asked for.
     pub sha512: Option<String>,
-    /// With a seed: the digests of each block.
+    /// With a seed: the digests of each block, where they are known of all.
     pub blocks: Vec<BlockDigests>,
     /// Bytes of the disk that the seed had.
     pub copied: u64,
-    /// Bytes of the disk that it should have had, but they are others there.
+    /// Bytes of the disk that it should have had, but there are such as no earlier file had.
     pub changed: u64,
 }
 
@@ -289,8 +289,8 @@ impl Unpacker {
         }
         state.told = None;
         let (copied, changed) = (state.copied, state.changed);
-        let blocks = std::mem::take(&mut state.digests).into_iter().flatten();
-        let blocks = blocks.collect();
+        let blocks = std::mem::take(&mut state.digests).into_iter();
+        let blocks: Option<Vec<BlockDigests>> = blocks.collect();
         drop(state);
         let sha512 = match self.digest.take() {
             Some((sender, thread)) => {
@@ -308,7 +308,7 @@ impl Unpacker {
             size: Size::bytes(self.shared.layout.size()),
             allocated: Size::bytes(allocated),
             sha512,
-            blocks,
+            blocks: blocks.unwrap_or_default(),
             copied,
             changed,
         })

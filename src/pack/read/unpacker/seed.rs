@@ -1,6 +1,6 @@
 //! A disk that has some of the blocks already.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -33,6 +33,8 @@ pub struct Seed {
 /// A seed, and the disk that is made of it.
 pub(super) struct Sown {
     seed: Arc<Seed>,
+    /// What any block decodes to: what the disk has of an earlier file, nobody has changed there.
+    known: HashSet<blake3::Hash>,
     /// Whether the new disk shares all blocks of the old one, until they are written.
     shared: bool,
 }
@@ -45,7 +47,18 @@ impl Seed {
     pub(super) fn sow(self: Arc<Self>, file: &File) -> io::Result<Sown> {
         let disk = self.disk.as_ref().filter(|_| !self.decoded.is_empty());
         let shared = disk.map_or(Ok(false), |disk| sparse::share(disk, file))?;
-        Ok(Sown { seed: self, shared })
+        Ok(Sown::new(self, shared))
+    }
+}
+
+impl Sown {
+    fn new(seed: Arc<Seed>, shared: bool) -> Self {
+        let known = seed.decoded.values().copied().collect();
+        Sown {
+            seed,
+            known,
+            shared,
+        }
     }
 }
 
@@ -57,7 +70,12 @@ impl Shared {
         place: &Place,
         stored: Option<blake3::Hash>,
     ) -> Result<Option<blake3::Hash>> {
-        let Some(Sown { seed, shared }) = &self.seed else {
+        let Some(Sown {
+            seed,
+            known,
+            shared,
+        }) = &self.seed
+        else {
             return Ok(None);
         };
         let expected = stored.and_then(|stored| seed.decoded.get(&stored).copied());
@@ -68,7 +86,9 @@ impl Shared {
                 state.copied += place.len;
                 return Ok(expected);
             }
-            state.changed += place.len;
+            if found.is_some_and(|found| !known.contains(&found)) {
+                state.changed += place.len;
+            }
         } else if !shared {
             return Ok(None);
         }
@@ -77,11 +97,12 @@ impl Shared {
     }
 
     /// The digest of what the new disk has of a block now, or nothing where the seed ends or cannot
-    /// be read.
+    /// be read, or has only zeros.
     fn copy(&self, place: &Place, disk: &File, shared: bool) -> Result<Option<blake3::Hash>> {
         let from = if shared { &self.file } else { disk };
         let (mut at, end) = (place.start, place.start + place.len);
         let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; block::CHUNK]);
+        let mut zero = true;
         while at < end {
             interrupt::check()?;
             let some = &mut buffer[..block::CHUNK.min((end - at) as usize)];
@@ -89,12 +110,13 @@ impl Shared {
                 return Ok(None);
             }
             hasher.update(some);
+            zero &= sparse::is_zero(some);
             if !shared {
                 sparse::write(&self.file, &self.path, at, some)?;
             }
             at += some.len() as u64;
         }
-        Ok(Some(hasher.finalize()))
+        Ok((!zero).then(|| hasher.finalize()))
     }
 }
 
@@ -122,7 +144,7 @@ mod tests {
             .open(to)
             .unwrap();
         let seed = Arc::new(seed);
-        let sown = Some(Sown { seed, shared });
+        let sown = Some(Sown::new(seed, shared));
         let unpacker = Unpacker::begin(layout.clone(), file, to, &ReadOptions::default(), sown);
         let unpacker = unpacker.unwrap();
         for (index, place) in layout.blocks().iter().enumerate() {
