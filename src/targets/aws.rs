@@ -21,22 +21,18 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Aws {}
 
-/// Architectures of its machines, as it names them.
-const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "x86_64"), (Arch::Aarch64, "arm64")];
-
 impl Options for Aws {
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
-        (!has).then_some("Amazon EC2 has no such machines")
+        arch.ec2()
+            .is_none()
+            .then_some("Amazon EC2 has no such machines")
     }
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("aws.raw");
         let proof = convert(site, None, raw::FORM, &file)?;
         // What `aws ec2 register-image` is told.
-        let mut known = ARCHITECTURES.iter();
-        let named = known.find(|(arch, _)| *arch == site.machine.arch);
-        let named = named.map(|(_, name)| ("architecture", *name));
+        let named = site.machine.arch.ec2().map(|name| ("architecture", name));
         let mode = if site.uefi() { "uefi" } else { "legacy-bios" };
         let words = [("boot-mode", mode), ("ena-support", "true")];
         let about = named.into_iter().chain(words);

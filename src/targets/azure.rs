@@ -31,16 +31,11 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Azure {}
 
-/// Architectures of its machines, as it names them.
-const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "x64"), (Arch::Aarch64, "Arm64")];
-
 /// What `az image create` is told: `--architecture` and `--hyper-v-generation`; the second generation
 /// starts by UEFI.
 fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
-    let named = ARCHITECTURES
-        .iter()
-        .find(|(arch, _)| *arch == site.machine.arch);
-    let named = named.map(|(_, name)| ("architecture", *name));
+    let named = site.machine.arch.azure();
+    let named = named.map(|name| ("architecture", name));
     let generation = if site.uefi() { "V2" } else { "V1" };
     let all = named
         .into_iter()
@@ -51,8 +46,9 @@ fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
 
 impl Options for Azure {
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
-        (!has).then_some("Azure has no such machines")
+        arch.azure()
+            .is_none()
+            .then_some("Azure has no such machines")
     }
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {

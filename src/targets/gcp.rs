@@ -27,13 +27,11 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Gcp {}
 
-/// Architectures of its machines, as it names them.
-const ARCHITECTURES: &[(Arch, &str)] = &[(Arch::X86_64, "X86_64"), (Arch::Aarch64, "ARM64")];
-
 impl Options for Gcp {
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        let has = ARCHITECTURES.iter().any(|(known, _)| *known == arch);
-        (!has).then_some("Google Cloud has no such machines")
+        arch.google()
+            .is_none()
+            .then_some("Google Cloud has no such machines")
     }
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
@@ -76,10 +74,8 @@ impl Options for Gcp {
 
 /// What `gcloud compute images create` is told: `--architecture` and `--guest-os-features`.
 fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
-    let named = ARCHITECTURES
-        .iter()
-        .find(|(arch, _)| *arch == site.machine.arch);
-    let named = named.map(|(_, name)| ("architecture", *name));
+    let named = site.machine.arch.google();
+    let named = named.map(|name| ("architecture", name));
     let uefi = site
         .uefi()
         .then_some(("guest-os-features", "UEFI_COMPATIBLE"));

@@ -25,8 +25,7 @@ pub struct Proxmox {}
 
 impl Options for Proxmox {
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        let has = [Arch::X86_64, Arch::Aarch64].contains(&arch);
-        (!has).then_some("Proxmox VE has no such machines")
+        (!arch.has_proxmox()).then_some("Proxmox VE has no such machines")
     }
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {

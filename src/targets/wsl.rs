@@ -29,8 +29,7 @@ pub struct Wsl {}
 
 impl Options for Wsl {
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        let has = [Arch::X86_64, Arch::Aarch64].contains(&arch);
-        (!has).then_some("there is no such Windows")
+        (!arch.has_wsl()).then_some("there is no such Windows")
     }
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {

@@ -4,6 +4,7 @@
 
 mod aarch64;
 mod kernel;
+mod names;
 mod riscv64;
 mod x86_64;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use kernel::KERNEL_HEAD;
+pub use names::{canonical, debian_name, is_default, misspelled};
 
 /// What is so for one architecture.
 #[derive(Debug)]
@@ -53,8 +55,16 @@ struct Facts {
     serial_target: &'static str,
     /// The bus of the CD-ROM drive with an installer's answers.
     seed_bus: &'static str,
-    /// Whether it is what VirtualBox runs, and what an OVF describes.
+    /// Whether it is what VirtualBox runs, what an OVF describes, and whose code xz has a filter for
+    /// that all its readers know.
     pc: bool,
+    /// The names of Amazon EC2, Google Cloud and Azure for their machines, where they have such.
+    ec2: Option<&'static str>,
+    google: Option<&'static str>,
+    azure: Option<&'static str>,
+    /// Whether Proxmox VE has such machines, and Windows a subsystem for Linux.
+    proxmox: bool,
+    wsl: bool,
     /// The processor that QEMU's translator plays, in QEMU's words.
     translated_cpu: &'static str,
     /// The kernel's name of the first serial port.
@@ -236,7 +246,32 @@ impl Arch {
         self.facts().seed_bus
     }
 
-    /// Whether it is what VirtualBox runs, and what an OVF describes.
+    /// Amazon EC2's name of it.
+    pub const fn ec2(self) -> Option<&'static str> {
+        self.facts().ec2
+    }
+
+    /// Google Cloud's name of it.
+    pub const fn google(self) -> Option<&'static str> {
+        self.facts().google
+    }
+
+    /// Azure's name of it.
+    pub const fn azure(self) -> Option<&'static str> {
+        self.facts().azure
+    }
+
+    /// Whether Proxmox VE has such machines.
+    pub const fn has_proxmox(self) -> bool {
+        self.facts().proxmox
+    }
+
+    /// Whether there is a Windows with a subsystem for Linux.
+    pub const fn has_wsl(self) -> bool {
+        self.facts().wsl
+    }
+
+    /// Whether it is what VirtualBox runs, what an OVF describes, and whose code xz's filter is for.
     pub const fn is_pc(self) -> bool {
         self.facts().pc
     }
@@ -335,61 +370,9 @@ impl Arch {
     }
 }
 
-/// Names of architectures, which others' images may have as well: the kernel's, Debian's, and older
-/// or other ones that clients of virt-builder take for it.
-const NAMES: &[(&str, &str, &[&str])] = &[
-    ("x86_64", "amd64", &["amd64"]),
-    ("aarch64", "arm64", &[]),
-    ("riscv64", "riscv64", &[]),
-    ("i386", "i386", &["i486", "i586", "i686"]),
-    ("ppc", "powerpc", &["powerpc"]),
-    ("ppc64", "ppc64", &["powerpc64"]),
-    ("ppc64le", "ppc64el", &["powerpc64le"]),
-];
-
-/// Brings the spellings of an architecture together as clients of virt-builder do, which do not
-/// know Debian's name of every one.
-pub fn canonical(arch: &str) -> &str {
-    let known = NAMES.iter().find(|(.., others)| others.contains(&arch));
-    known.map_or(arch, |(name, ..)| name)
-}
-
-/// The kernel's name of an architecture, where `arch` is Debian's name and clients of virt-builder
-/// do not know that one.
-pub fn misspelled(arch: &str) -> Option<&'static str> {
-    let wrong = |(name, debian, _): &&(&'static str, &str, &[&str])| {
-        *debian == arch && *name != arch && canonical(arch) == arch
-    };
-    NAMES.iter().find(wrong).map(|(name, ..)| *name)
-}
-
-/// Debian's name of an architecture that the kernel calls `arch`.
-pub fn debian_name(arch: &str) -> &str {
-    let known = NAMES.iter().find(|(name, ..)| *name == arch);
-    known.map_or(arch, |(_, debian, _)| debian)
-}
-
-/// Whether `arch` is the one that need not be named.
-pub fn is_default(arch: &str) -> bool {
-    arch == Arch::default().as_str()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_vocabulary_has_its_own_name_of_an_architecture() {
-        assert_eq!(debian_name("x86_64"), "amd64");
-        assert_eq!(debian_name("aarch64"), "arm64");
-        assert_eq!(debian_name("s390x"), "s390x");
-        assert_eq!(canonical("i686"), "i386");
-        assert_eq!(canonical("amd64"), "x86_64");
-        assert_eq!(canonical("arm64"), "arm64");
-        assert_eq!(misspelled("arm64"), Some("aarch64"));
-        assert_eq!(misspelled("amd64"), None);
-        assert_eq!(misspelled("x86_64"), None);
-    }
 
     #[test]
     fn a_recipe_names_an_architecture_as_the_kernel_does() {
