@@ -74,7 +74,11 @@ impl Wholes {
             waiting.append(&mut all);
             return None;
         }
-        all.sort_by(|one, other| one.plan.image().cmp(other.plan.image()));
+        // As the recipe lists them, whichever ended last.
+        all.sort_by_key(|one| {
+            let mut images = self.images.iter();
+            images.position(|image| image == one.plan.image())
+        });
         Some(all)
     }
 

@@ -133,7 +133,7 @@ impl<'a> Resolver<'a> {
         }
         let image = again.iter().find(|other| other.id() == image.id())?;
         tree.remove("variants");
-        variants::choose(&mut tree, image);
+        variants::choose(&mut self.reader.problems, &mut tree, image);
         self.name(&mut tree, image);
 
         let own = self.variables(image, &tree, None);

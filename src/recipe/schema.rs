@@ -37,6 +37,12 @@ pub fn written() -> Json {
         "type": "array",
         "items": {"type": "string"},
     });
+    let text = json!({"type": "string"});
+    properties["vars"]["additionalProperties"] = json!({"anyOf": [text, {
+        "description": "A value for each architecture of a list.",
+        "type": "object",
+        "additionalProperties": text,
+    }]});
     properties["variants"] = json!({
         "description": "One image for each value: NAME-VALUE. The values are variables; several axes multiply.",
         "type": "object",

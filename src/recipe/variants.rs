@@ -196,8 +196,24 @@ pub(super) fn parent<'a>(
     Err((problem, help))
 }
 
-/// Gives the recipe of one architecture its word in the place of the list.
-pub(super) fn choose(tree: &mut Node, image: &Image) {
+/// Gives the recipe of one architecture its word in the place of the list, and its values of variables
+/// that have one for each.
+pub(super) fn choose(problems: &mut Problems, tree: &mut Node, image: &Image) {
+    let vars = tree.get_mut("vars").map(Node::entries_mut);
+    for entry in vars.unwrap_or_default() {
+        let (Some(arch), Value::Map(_)) = (image.arch, &entry.value.value) else {
+            continue;
+        };
+        match entry.value.get(arch.as_str()).cloned() {
+            Some(value) => entry.value = value,
+            None => {
+                let text = format!("`{}` has no value for {}", entry.key, arch.as_str());
+                problems.push(Problem::new(entry.key_loc, text));
+                entry.value = Node::text(entry.value.loc, "");
+                entry.value.damaged = true;
+            }
+        }
+    }
     let machine = tree.get_mut("machine");
     if let Some(list) = machine.and_then(|machine| machine.get_mut("arch"))
         && matches!(list.value, Value::Seq(_))

@@ -17,7 +17,8 @@ fn each_architecture_of_a_name_is_an_image_of_its_own() {
     let world = World::new();
     world.write("recipes/base.yaml", BASE);
     let web = "name: web\nfrom: base\nmachine: {arch: [aarch64, x86_64]}\n\
-        summary: for {{ arch }}, {{ debian_arch }}\n";
+        vars: {size: {x86_64: large, aarch64: small}}\n\
+        summary: for {{ arch }}, {{ debian_arch }}, {{ size }}\n";
     world.write("recipes/web.yaml", web);
     let arm = "name: arm\nfrom: base\nmachine: {arch: aarch64}\n";
     world.write("recipes/arm.yaml", arm);
@@ -34,7 +35,7 @@ fn each_architecture_of_a_name_is_an_image_of_its_own() {
     let web = repo.load("web:aarch64", &[]).unwrap();
     assert_eq!((&*web.recipe.name, &*web.id), ("web", "web:aarch64"));
     assert_eq!(web.recipe.machine.arch, Arch::Aarch64);
-    assert_eq!(web.recipe.summary, "for aarch64, arm64");
+    assert_eq!(web.recipe.summary, "for aarch64, arm64, small");
     assert_eq!(web.base, Base::Layer("base:aarch64".into()));
     assert_eq!(web.recipe.machine.disk, Size::gib(3));
     let arm = repo.load("arm", &[]).unwrap();
@@ -51,7 +52,12 @@ fn each_architecture_of_a_name_is_an_image_of_its_own() {
 fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
     let world = World::new();
     world.write("recipes/base.yaml", BASE);
-    for (name, machine) in [("lost", ""), ("other", "machine: {arch: riscv64}\n")] {
+    let some = "machine: {arch: [aarch64, x86_64]}\nvars: {size: {x86_64: large, arm64: small}}\n";
+    for (name, machine) in [
+        ("lost", ""),
+        ("other", "machine: {arch: riscv64}\n"),
+        ("some", some),
+    ] {
         let text = format!("name: {name}\nfrom: base\n{machine}");
         world.write(&format!("recipes/{name}.yaml"), text);
     }
@@ -84,6 +90,12 @@ fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
       |                 ^^^^^^^^
       |
       = help: the list belongs into the recipe that includes it
+
+    error: `size` has no value for aarch64
+     --> recipes/some.yaml:4:8
+      |
+    4 | vars: {size: {x86_64: large, arm64: small}}
+      |        ^^^^
     ");
 }
 
