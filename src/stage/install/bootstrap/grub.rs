@@ -23,10 +23,14 @@ fn cmdline(arch: Arch) -> String {
     format!("console=tty0 console={},115200", arch.serial())
 }
 
-/// mmdebstrap's customize hook: boot images and units, made with the guest's own programs.
+/// What the kernel's packages are told by the environment, who would make their initrd twice: first of all, and
+/// again when all else is there. The hook makes it then.
+pub(super) const NO_INITRD: (&str, &str) = ("INITRD", "No");
+
+/// mmdebstrap's customize hook: initrd, boot images and units, made with the guest's own programs.
 pub(super) fn hook(layout: &Layout) -> String {
     let (uuid, efi, arch) = (&layout.root_uuid, layout.arch.grub_efi(), layout.arch);
-    let bios = arch.grub_bios().unwrap_or_default();
+    let (bios, kernel) = (arch.grub_bios().unwrap_or_default(), arch.kernel_file());
     let bios_image = match arch.has_bios() {
         true => format!(
             r#"chroot "$1" grub-mkimage -O {bios} -o /boot/grub/{bios}/core.img -p /boot/grub \
@@ -48,6 +52,13 @@ set prefix=($root)/boot/grub
 END
 {bios_image}chroot "$1" grub-mkimage -O {efi} -o /boot/grub/{efi}/core.efi -p /boot/grub \
     -c /boot/grub/load.cfg efi_gop {MODULES}
+for modules in "$1"/lib/modules/*; do
+    version=${{modules##*/}}
+    if [ -e "$1/boot/{kernel}-$version" ] && ! [ -e "$1/boot/initrd.img-$version" ]; then
+        chroot "$1" update-initramfs -c -k "$version"
+        INITRD=Yes chroot "$1" linux-update-symlinks install "$version" "/boot/{kernel}-$version"
+    fi
+done
 chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service
 rm "$1/boot/grub/load.cfg"
 "#

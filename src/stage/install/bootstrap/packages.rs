@@ -50,6 +50,7 @@ pub(super) fn install(
         .arg(suite.name)
         .arg(tree.data())
         .args(sources)
+        .env(grub::NO_INITRD.0, grub::NO_INITRD.1)
         .scratch(input.scratch)
         .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
         .lines(move |line| report(&ui, line))
