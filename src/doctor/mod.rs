@@ -135,6 +135,8 @@ pub enum Need {
     Disks,
     /// It bootstraps a suite.
     Bootstrap,
+    /// It makes a toolbox.
+    Toolbox,
     /// It runs an installer.
     Installer,
     /// It boots guests.
@@ -157,6 +159,7 @@ impl Need {
                 Tool::MkfsFat,
                 Tool::Mcopy,
             ],
+            Need::Toolbox => &[Tool::MmDebstrap],
             Need::Installer => &[Tool::VirtInstall, Tool::Cpio, Tool::Xorriso],
             Need::Guests => &[Tool::Qemu(Arch::DEFAULT), Tool::Pasta, Tool::Libvirtd],
             Need::Appliance => &[Tool::Supermin],
@@ -183,6 +186,9 @@ pub fn preflight(needs: &BTreeSet<Need>, machine: &Machine, state: &Path) -> Res
     if bootstraps {
         judge::user_ids(&probe::user_ids()).map_or(Ok(()), refuse)?;
         foreign::find(arch)?;
+    }
+    if needs.contains(&Need::Toolbox) {
+        foreign::interpreter(arch)?;
     }
     if needs.contains(&Need::Guests) {
         tools::machine(arch)?;

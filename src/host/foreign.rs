@@ -133,8 +133,25 @@ pub fn find(arch: Arch) -> Result<Way> {
     )))
 }
 
+/// What runs programs of `arch` where nobody registers it: QEMU's user mode, or `None` where they run by
+/// themselves.
+///
+/// # Errors
+/// When this host has none; the hint names Debian's package.
+pub fn interpreter(arch: Arch) -> Result<Option<PathBuf>> {
+    if !arch.is_foreign() {
+        return Ok(None);
+    }
+    let missing = || {
+        let (program, arch) = (arch.qemu_user(), arch.as_str());
+        let text = format!("`{program}` is needed to run programs of {arch}, and is not installed");
+        Error::host(text).hint(format!("install it: {}", tools::install_line(&[PACKAGE])))
+    };
+    user_mode(arch).map(Some).ok_or_else(missing)
+}
+
 /// QEMU's user mode, if it needs no library: a guest's tree has none for it.
-pub fn user_mode(arch: Arch) -> Option<PathBuf> {
+fn user_mode(arch: Arch) -> Option<PathBuf> {
     let name = arch.qemu_user();
     let found = [format!("{name}-static"), name.to_owned()].map(exec::find);
     let mut found = found.into_iter().flatten();

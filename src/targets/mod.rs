@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
+use crate::host::tools::Tool;
 use crate::machine::{Arch, Machine};
 use crate::ui::StageUi;
 
@@ -292,13 +293,21 @@ pub(crate) fn modules(targets: &Targets) -> Vec<(&'static str, kernel::Groups)> 
     named.chain(more).collect()
 }
 
-/// Asks for the programs that these targets of an image for `arch` need.
+/// Asks for the programs that these targets of an image for `arch` need, QEMU's user mode among them.
 ///
 /// # Errors
 /// When one is missing or too old.
 pub fn need_tools<'t>(targets: impl IntoIterator<Item = &'t Wanted>, arch: Arch) -> Result<()> {
-    let tools = targets.into_iter().flat_map(|target| target.tools);
-    crate::host::tools::need(tools.map(|tool| tool.on(arch)))
+    let (mut tools, mut runs) = (Vec::<Tool>::new(), false);
+    for target in targets {
+        tools.extend(target.tools);
+        runs |= target.runs;
+    }
+    crate::host::tools::need(tools.into_iter().map(|tool| tool.on(arch)))?;
+    match runs {
+        true => crate::host::foreign::interpreter(arch).map(drop),
+        false => Ok(()),
+    }
 }
 
 /// A target that does not exist.

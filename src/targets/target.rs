@@ -32,6 +32,8 @@ pub struct Target {
     pub streams: bool,
     /// Programs that making it needs.
     pub tools: &'static [Tool],
+    /// Whether a program of the image runs to prove it.
+    pub runs: bool,
     /// Modules that a kernel of the image must have: one of each group.
     pub modules: Groups,
     /// Whether it reads the files of the image.
@@ -54,6 +56,7 @@ impl Target {
             proven_by: "",
             streams: false,
             tools: &[Tool::QemuImg, Tool::Sfdisk],
+            runs: false,
             modules: &[],
             reads: true,
             account: None,

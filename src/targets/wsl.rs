@@ -18,6 +18,7 @@ pub(super) const TARGET: Target = Target {
     files: "`.wsl` for WSL 2.4.4 and newer",
     proven_by: "`tar`; the leftover scan; a command in a machine that has its files (no network)",
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Sqfstar, Tool::Supermin],
+    runs: true,
     memory: Size::mib(1024),
     ..Target::new("wsl", 2)
 };

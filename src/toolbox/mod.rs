@@ -197,6 +197,7 @@ fn made_for(
         let what = format!("{title} for {}", suite.product);
         request.ui.step(format!("making the toolbox with {what}"));
         distro.check_keyring()?;
+        foreign::interpreter(request.arch)?;
         let tree = dir.join("tree");
         let made = unpack(request, &packages, distro, suite, dir)
             .doing(|| format!("fetching {what}"))
@@ -275,9 +276,10 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
         .find(|arch| libraries(arch).is_dir())
         .unwrap_or(&Arch::DEFAULT);
     let (libraries, script) = (libraries(&arch), tree.join("python"));
-    let python = match foreign::user_mode(*arch).filter(|_| arch.is_foreign()) {
+    let python = match foreign::interpreter(*arch) {
         // What the script does, by QEMU.
-        Some(qemu) => Program::at(qemu)
+        Ok(Some(qemu)) => Program::at(qemu)
+            .env("QEMU_CPU", arch.qemu_user_cpu())
             .arg(libraries.join(arch.loader()))
             .arg("--argv0")
             .arg(&script)
@@ -285,7 +287,8 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
             .arg(&libraries)
             .arg(tree.join("usr/bin/python3"))
             .args(["-B", "-s"]),
-        None => Program::at(script),
+        // Where QEMU is missing, that is said by now.
+        Ok(None) | Err(_) => Program::at(script),
     };
     python
         .dir(dir)

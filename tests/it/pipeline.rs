@@ -352,3 +352,32 @@ fn mmdebstrap_starts_where_nobody_else_has_left_files() {
         .filter(|dir| std::path::Path::new(dir).starts_with(&state));
     assert_eq!((ours.count(), seen.lines().count()), (2, 2), "{seen}");
 }
+
+/// A bootstrap, a toolbox and a container run programs of the image's architecture on this host.
+#[test]
+fn a_missing_user_mode_of_qemu_is_told_before_the_first_stage_works() {
+    let world = World::importing();
+    let machine = "machine: {disk: 1GiB, arch: aarch64}\n";
+    let import = "install: {import: {image: files/disk.raw}}\n";
+    world.write("ansible/site.yml", "- {hosts: all, tasks: []}\n");
+    let more = [
+        ("install: {bootstrap: {suite: trixie}}\n", ""),
+        (
+            import,
+            "configure: [{ansible: {playbook: ansible/site.yml}}]\n",
+        ),
+        (import, "targets: {docker: {}}\n"),
+    ];
+    let hidden =
+        "for qemu in /usr/bin/qemu-aarch64*; do mount --bind /dev/null $qemu; done\nexec \"$@\"";
+    let namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c"];
+    let apart = [&namespace[..], &[hidden, "sh"]].concat();
+    for (install, more) in more {
+        world.image("small", &format!("{install}{machine}{more}"));
+        let refused = under(&apart, &world.command(&["build", "small"])).said();
+        refused
+            .exits(3)
+            .says(&["programs of aarch64", "apt-get install qemu-user-static"]);
+        assert_eq!(world.stored(), [""; 0]);
+    }
+}

@@ -22,9 +22,20 @@ pub const STAGE: Stage = Stage {
     secrets: true,
     below: "the disk below",
     parts,
-    needs: |_, _| &[Need::Disks, Need::Guests, Need::Appliance],
+    needs: |resolved, part| match part {
+        Part::Steps { steps, .. } if takes_toolbox(resolved, steps) => {
+            &[Need::Disks, Need::Guests, Need::Appliance, Need::Toolbox]
+        }
+        _ => &[Need::Disks, Need::Guests, Need::Appliance],
+    },
     has: Store::has::<Configured>,
 };
+
+/// Whether one of these steps has its programs in a toolbox.
+fn takes_toolbox(resolved: &Resolved, steps: &Range<usize>) -> bool {
+    let mut steps = resolved.recipe.configure[steps.clone()].iter();
+    steps.any(|step| step.action.about().toolbox.is_some())
+}
 
 /// The steps between checkpoints. Nothing to do in the guest is no part at all; a disk that `grows`
 /// does so before the first.

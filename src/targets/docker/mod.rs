@@ -42,6 +42,7 @@ pub(super) const TARGET: Target = Target {
         Tool::Supermin,
         Tool::Skopeo,
     ],
+    runs: true,
     memory: Size::mib(1024),
     ..Target::new("docker", 3)
 };

@@ -10,7 +10,7 @@ use super::Layer;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::exec::Program;
-use crate::host::{foreign, tools};
+use crate::host::foreign;
 use crate::machine::Arch;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven, rootfs};
 
@@ -60,16 +60,9 @@ pub(in crate::targets) fn try_out(
 /// What plays the processor of another architecture in the machine, as an archive without an end: the
 /// layer follows.
 fn qemu(arch: Arch) -> Result<Option<Vec<u8>>> {
-    if !arch.is_foreign() {
+    let Some(path) = foreign::interpreter(arch)? else {
         return Ok(None);
-    }
-    let path = foreign::user_mode(arch).ok_or_else(|| {
-        let text = format!("{} is needed to try the container out", arch.qemu_user());
-        Error::host(text).hint(format!(
-            "install it: {}",
-            tools::install_line(&["qemu-user-static"])
-        ))
-    })?;
+    };
     let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
     let mut header = tar::Header::new_ustar();
     header.set_size(bytes.len() as u64);
