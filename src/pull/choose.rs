@@ -82,7 +82,11 @@ fn of_arch(entries: Vec<IndexEntry>, id: &str, arch: &str) -> Result<Option<Inde
             "`{id}` is not there for {arch}, only for {}",
             others.join(", ")
         ))
-        .hint(format!("--arch {} takes it all the same", others[0]))),
+        .hint(format!(
+            "--arch {0} takes it all the same; a recipe that builds on it is for that machine: \
+             `machine: {{arch: {0}}}`",
+            others[0]
+        ))),
     }
 }
 

@@ -42,6 +42,22 @@ fn install_is(site: &World, name: &str, disk: &Disk) {
 }
 
 #[test]
+fn a_parent_of_another_architecture_is_refused_with_what_to_write() {
+    let site = site("{image: main#base}");
+    base(&site, "one", |_| {});
+    site.replace(
+        "recipes/child.yaml",
+        "disk: 1GiB",
+        "disk: 1GiB, arch: aarch64",
+    );
+    site.run(&BUILD).exits(2).says(&[
+        "what child builds on cannot be found",
+        "`base` is not there for aarch64, only for x86_64",
+        "`machine: {arch: x86_64}`",
+    ]);
+}
+
+#[test]
 fn a_child_is_built_on_the_revision_that_the_channel_has_and_again_when_that_moves() {
     let site = site("{image: main#base, channel: nightly}");
     let nightly = |p: &mut Publication<'_>| p.channel = "nightly";
