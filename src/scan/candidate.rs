@@ -36,7 +36,7 @@ impl Candidate {
             path: self.path.clone(),
             detail: self.detail.clone(),
             why: rule.why.into(),
-            fix: rule.fix.to_string(),
+            fix: rule.fix.at(&self.path),
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::declared::Declared;
 use super::entry::FileEntry;
+use super::glob;
 use super::homes::Keys;
 
 /// What a rule protects.
@@ -97,14 +98,38 @@ impl std::fmt::Debug for Matcher {
 pub enum Fix {
     /// An operation of `seal`.
     Operation(&'static str),
+    /// Operations of `seal`, each with the paths from which it removes what was found; elsewhere nothing
+    /// does it.
+    Operations(&'static [(&'static str, &'static [&'static str])]),
     /// Anything else, as the rest of "to remove it, …".
     Setting(&'static str),
+}
+
+/// What to do where no operation of `seal` does it.
+const BY_HAND: &str = "remove it in the step that brought it";
+
+impl Fix {
+    /// What removes what was found at `path`.
+    pub(super) fn at(&self, path: &str) -> String {
+        let takes = |patterns: &[&str]| patterns.iter().any(|pattern| glob::matches(pattern, path));
+        match self {
+            Fix::Operations(rows) => match rows.iter().find(|(_, patterns)| takes(patterns)) {
+                Some((name, _)) => Fix::Operation(name).to_string(),
+                None => BY_HAND.to_owned(),
+            },
+            other => other.to_string(),
+        }
+    }
 }
 
 impl std::fmt::Display for Fix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fix::Operation(name) => write!(f, "seal with the operation `{name}`"),
+            Fix::Operations(rows) => {
+                let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+                write!(f, "seal with the operation `{}`", names.join("` or `"))
+            }
             Fix::Setting(text) => f.write_str(text),
         }
     }
@@ -130,4 +155,14 @@ pub struct Rule {
     /// What it looks for.
     #[serde(skip)]
     pub look: Matcher,
+}
+
+impl Rule {
+    /// The paths where it looks; none, where it looks into any file.
+    pub fn paths(&self) -> &'static [&'static str] {
+        match self.look {
+            Matcher::Present(paths) | Matcher::Judged(paths, _) | Matcher::Owned(paths, _) => paths,
+            Matcher::Bytes(_) | Matcher::Mode(_) | Matcher::Known | Matcher::Unseen => &[],
+        }
+    }
 }

@@ -26,11 +26,14 @@ fn the_table_is_whole() {
             word(rule.name) && rule.why.len() > 20 && !rule.why.ends_with('.'),
             "{rule:?}"
         );
-        if let rule::Fix::Operation(text) = rule.fix {
-            for name in text.split("` or `") {
-                let known = OPERATIONS.iter().any(|operation| operation.name == name);
-                assert!(known, "{}: {name}", rule.name);
-            }
+        let names = match rule.fix {
+            rule::Fix::Operation(name) => vec![name],
+            rule::Fix::Operations(rows) => rows.iter().map(|(name, _)| *name).collect(),
+            rule::Fix::Setting(_) => vec![],
+        };
+        for name in names {
+            let known = OPERATIONS.iter().any(|operation| operation.name == name);
+            assert!(known, "{}: {name}", rule.name);
         }
         match rule.look {
             rule::Matcher::Bytes(bytes) => {

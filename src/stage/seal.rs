@@ -69,7 +69,7 @@ impl Layer<Sealed> {
 
 /// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
 /// own.
-const VERSION: u32 = 11;
+const VERSION: u32 = 12;
 
 /// The stage's row.
 pub const STAGE: Stage = Stage {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::phony::Phony;
 use crate::support::{Run as _, Said, imgforge_with_guests};
 
+mod advice;
 mod clean;
 mod containers;
 mod independent;

@@ -69,7 +69,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "password-backup",
         "it holds the accounts and hashes of before the last change",
-        Fix::Operation("passwd-backups"),
+        Fix::Operations(&[
+            ("passwd-backups", &["/etc/*-"]),
+            ("backup-files", &["/etc/*.bak", "/var/backups/*.bak"]),
+        ]),
         Matcher::Judged(
             &[
                 "/etc/{shadow,gshadow,passwd,group}-",

@@ -21,7 +21,16 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "build-proxy",
         "a machine elsewhere cannot reach the proxy, or should not",
-        Fix::Operation("proxy"),
+        Fix::Operations(&[(
+            "proxy",
+            &[
+                "/etc/apt/apt.conf",
+                "/etc/apt/apt.conf.d/*",
+                "/etc/dnf/dnf.conf",
+                "/etc/yum.conf",
+                "/etc/environment",
+            ],
+        )]),
         Matcher::Judged(
             &[
                 "/etc/apt/apt.conf",
@@ -106,7 +115,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "installer-log",
         "it tells what the installation did, and with which answers",
-        Fix::Operation("logfiles"),
+        Fix::Operations(&[
+            ("logfiles", &["/var/log/**", "/root/*"]),
+            ("tmp-files", &["/tmp/*"]),
+        ]),
         Matcher::Present(&[
             "/var/log/installer/**",
             "/var/log/anaconda/**",
@@ -123,7 +135,16 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "installer-answers",
         "the answers of an installation hold hashes of passwords, and often more",
-        Fix::Operation("logfiles"),
+        Fix::Operations(&[
+            (
+                "logfiles",
+                &[
+                    "/root/{anaconda-ks,original-ks,initial-setup-ks}.cfg",
+                    "/var/log/installer/*",
+                ],
+            ),
+            ("tmp-files", &["/{tmp,var/tmp}/*"]),
+        ]),
         Matcher::Present(&[
             "/root/{anaconda-ks,original-ks,initial-setup-ks,ks}.cfg",
             "/{preseed,ks}.cfg",
@@ -147,7 +168,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "runner",
         "imgforge's runner would start again on every machine made from the image",
-        Fix::Operation("runner"),
+        Fix::Operations(&[(
+            "runner",
+            &["/usr/lib/**", "/var/lib/imgforge-runner/**", "/etc/**"],
+        )]),
         Matcher::Present(&[
             "/usr/lib/imgforge/**",
             "/var/lib/imgforge-runner/**",

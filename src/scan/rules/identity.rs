@@ -13,11 +13,15 @@ const fn rule(
     operation: &'static str,
     look: Matcher,
 ) -> Rule {
+    by(name, why, Fix::Operation(operation), look)
+}
+
+const fn by(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Identity,
         why,
-        fix: Fix::Operation(operation),
+        fix,
         look,
     }
 }
@@ -33,10 +37,10 @@ pub(super) const RULES: &[Rule] = &[
             (!text.is_empty() && text != "uninitialized").then(String::new)
         }),
     ),
-    rule(
+    by(
         "ssh-host-key",
         "whoever has the image can pretend to be any machine made from it",
-        "ssh-hostkeys",
+        Fix::Operations(&[("ssh-hostkeys", &["/etc/ssh/*"])]),
         Matcher::Present(&[
             "/etc/ssh/ssh_host_*_key",
             "/etc/ssh/ssh_host_*_key.pub",
@@ -106,20 +110,33 @@ pub(super) const RULES: &[Rule] = &[
             line_with(&case.text(), &ANY)
         }),
     ),
-    rule(
+    by(
         "cloud-init-state",
         "cloud-init would take a new machine for the one it has configured",
-        "cloud-init",
+        Fix::Operations(&[(
+            "cloud-init",
+            &[
+                "/var/lib/cloud/**",
+                "/etc/netplan/*",
+                "/etc/network/interfaces.d/50-cloud-init{,.cfg}",
+            ],
+        )]),
         Matcher::Present(&[
             "/var/lib/cloud/{instance,instances,data,sem}/**",
             "/etc/netplan/50-cloud-init.yaml",
             "/etc/network/interfaces.d/50-cloud-init*",
         ]),
     ),
-    rule(
+    by(
         "dhcp-lease",
         "machines would ask for one address",
-        "dhcp-client-state` or `network-leases",
+        Fix::Operations(&[
+            ("dhcp-client-state", &["/var/lib/dhc*/*"]),
+            (
+                "network-leases",
+                &["/var/lib/{NetworkManager,systemd/network,netplan}/**"],
+            ),
+        ]),
         Matcher::Present(&[
             "/var/lib/dhcp/*.lease*",
             "/var/lib/dhclient/*.lease*",
@@ -131,10 +148,13 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/connman/*/data",
         ]),
     ),
-    rule(
+    by(
         "dhcp-id",
         "machines would ask for one address",
-        "network-leases",
+        Fix::Operations(&[
+            ("dhcp-client-state", &["/var/lib/dhcpcd/*", "/etc/dhcpcd.*"]),
+            ("network-leases", &["/var/lib/NetworkManager/*"]),
+        ]),
         Matcher::Present(&[
             "/var/lib/dhcpcd/duid",
             "/var/lib/dhcpcd/secret",
@@ -144,25 +164,43 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/dhcpv6/*duid*",
         ]),
     ),
-    rule(
+    by(
         "dhcp-server-state",
         "it tells of the machines of another network",
-        "dhcp-server-state",
+        Fix::Operations(&[
+            ("dhcp-server-state", &["/var/lib/dhcpd/*"]),
+            ("dhcp-client-state", &["/var/lib/dhcp/*"]),
+        ]),
         Matcher::Present(&["/var/lib/dhcpd/*.leases*", "/var/lib/dhcp/dhcpd.leases"]),
     ),
-    rule(
+    by(
         "network-card",
         "the network of a machine with another card would not come up",
-        "udev-persistent-net",
+        Fix::Operations(&[
+            ("udev-persistent-net", &["/etc/udev/rules.d/*.rules"]),
+            ("backup-files", &["/etc/udev/rules.d/*.bak"]),
+        ]),
         Matcher::Present(&[
             "/etc/udev/rules.d/*-persistent-net.rules",
             "/etc/udev/rules.d/75-persistent-net-generator.rules.bak",
         ]),
     ),
-    rule(
+    by(
         "network-address",
         "the network of a machine with another card would not come up",
-        "net-hwaddr",
+        Fix::Operations(&[
+            (
+                "udev-persistent-net",
+                &["/etc/udev/rules.d/*-persistent-net.rules"],
+            ),
+            (
+                "net-hwaddr",
+                &[
+                    "/etc/{sysconfig,network,netplan,systemd,NetworkManager}/**",
+                    "/etc/cloud/cloud.cfg.d/*",
+                ],
+            ),
+        ]),
         Matcher::Judged(
             &[
                 "/etc/sysconfig/network-scripts/ifcfg-*",
@@ -189,10 +227,16 @@ pub(super) const RULES: &[Rule] = &[
             },
         ),
     ),
-    rule(
+    by(
         "subscription",
         "all machines would be one customer's one machine",
-        "rh-subscription-manager` or `rhn-systemid",
+        Fix::Operations(&[
+            (
+                "rh-subscription-manager",
+                &["/etc/pki/**", "/var/lib/rhsm/**"],
+            ),
+            ("rhn-systemid", &["/etc/sysconfig/rhn/*"]),
+        ]),
         Matcher::Present(&[
             "/etc/pki/consumer/*",
             "/etc/pki/entitlement/*.pem",
@@ -200,10 +244,14 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/rhsm/**",
         ]),
     ),
-    rule(
+    by(
         "survey-id",
         "a survey would count all machines as one",
-        "agent-ids` or `smolt-uuid` or `yum-uuid",
+        Fix::Operations(&[
+            ("agent-ids", &["/etc/popularity-contest.conf"]),
+            ("smolt-uuid", &["/etc/smolt/*"]),
+            ("yum-uuid", &["/var/lib/yum/*"]),
+        ]),
         Matcher::Judged(
             &[
                 "/etc/popularity-contest.conf",
@@ -219,10 +267,23 @@ pub(super) const RULES: &[Rule] = &[
             },
         ),
     ),
-    rule(
+    by(
         "agent-id",
         "the server of an agent would take all machines for one",
-        "agent-ids` or `puppet-data-log` or `ipa-client` or `samba-db-log` or `sssd-db-log",
+        Fix::Operations(&[
+            ("puppet-data-log", &["/**/puppet/ssl/**"]),
+            ("ipa-client", &["/etc/ipa/*"]),
+            ("samba-db-log", &["/var/lib/samba/**"]),
+            ("sssd-db-log", &["/var/lib/sss/db/*"]),
+            (
+                "agent-ids",
+                &[
+                    "/{var,opt}/**",
+                    "/etc/{salt,ossec,chef,cinc,netbird,qualys}/**",
+                    "/etc/tenable_tag",
+                ],
+            ),
+        ]),
         Matcher::Present(&[
             "/etc/salt/minion_id",
             "/etc/salt/pki/minion/**",

@@ -190,7 +190,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "keytab",
         "it lets its owner act as this machine or service in a Kerberos realm",
-        Fix::Operation("kerberos-hostkeytab"),
+        Fix::Operations(&[("kerberos-hostkeytab", &["/etc/krb5.keytab"])]),
         Matcher::Present(&["/**/*.keytab"]),
     ),
     rule(
@@ -225,7 +225,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "authorized-keys",
         "its owner can log in to every machine made from the image",
-        Fix::Operation("ssh-userdir` or `homes"),
+        Fix::Operations(&[
+            ("ssh-userdir", &["/{root,home/*}/.ssh/*"]),
+            ("homes", &["/var/lib/*/.ssh/*"]),
+        ]),
         Matcher::Owned(
             &[
                 "/**/.ssh/authorized_keys",

@@ -13,56 +13,77 @@ const fn rule(
     operation: &'static str,
     look: Matcher,
 ) -> Rule {
+    by(name, why, Fix::Operation(operation), look)
+}
+
+const fn by(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Traces,
         why,
-        fix: Fix::Operation(operation),
+        fix,
         look,
     }
 }
 
 pub(super) const RULES: &[Rule] = &[
-    rule(
+    by(
         "shell-history",
         "people type passwords",
-        "bash-history` or `zsh-history",
+        Fix::Operations(&[
+            ("bash-history", &["/{root,home/*}/.bash_history"]),
+            ("zsh-history", &["/{root,home/*}/.{zsh_history,zhistory}"]),
+            (
+                "homes",
+                &[
+                    "/{root,home/*,var/lib/*}/.{ash_history,sh_history,history}",
+                    "/var/lib/*/.{bash_history,zsh_history,zhistory}",
+                ],
+            ),
+        ]),
         Matcher::Present(&[
             "/**/{.bash_history,.zsh_history,.zhistory,.ash_history,.sh_history,.history,.ksh_history,.csh_history}",
             "/**/fish/fish_history",
         ]),
     ),
-    Rule {
-        fix: Fix::Setting("remove it in the step that ran the program"),
-        ..rule(
-            "tool-history",
-            "people type passwords",
-            "bash-history",
-            Matcher::Present(&[
-                "/**/{.python_history,.mysql_history,.psql_history,.sqlite_history,.rediscli_history,.node_repl_history,.lesshst,.viminfo,.wget-hsts,.irb_history,.dbshell,.mongosh_history}",
-                "/**/.local/state/less/history",
-            ]),
-        )
-    },
-    rule(
+    by(
+        "tool-history",
+        "people type passwords",
+        Fix::Setting("remove it in the step that ran the program"),
+        Matcher::Present(&[
+            "/**/{.python_history,.mysql_history,.psql_history,.sqlite_history,.rediscli_history,.node_repl_history,.lesshst,.viminfo,.wget-hsts,.irb_history,.dbshell,.mongosh_history}",
+            "/**/.local/state/less/history",
+        ]),
+    ),
+    by(
         "known-hosts",
         "it tells which machines the build has talked to, and trusts them",
-        "ssh-userdir` or `homes",
+        Fix::Operations(&[
+            ("ssh-userdir", &["/{root,home/*}/.ssh/*"]),
+            ("homes", &["/var/lib/*/.ssh/*"]),
+        ]),
         Matcher::Present(&[
             "/{root,home/*}/.ssh/known_hosts*",
             "/var/lib/*/.ssh/known_hosts*",
         ]),
     ),
-    rule(
+    by(
         "journal",
         "it tells everything that happened during the build",
-        "logfiles",
+        Fix::Operations(&[("logfiles", &["/var/log/**"])]),
         Matcher::Present(&["/var/log/journal/**", "/run/log/journal/**"]),
     ),
-    rule(
+    by(
         "login-record",
         "it tells who was logged in during the build",
-        "utmp",
+        Fix::Operations(&[(
+            "utmp",
+            &[
+                "/var/log/*",
+                "/var/lib/wtmpdb/wtmp.db",
+                "/var/lib/lastlog/lastlog2.db",
+            ],
+        )]),
         Matcher::Present(&[
             "/var/log/{wtmp,btmp,lastlog,faillog,tallylog}",
             "/var/log/{wtmp,btmp}.*",
@@ -82,10 +103,14 @@ pub(super) const RULES: &[Rule] = &[
         "mail-spool",
         Matcher::Present(&["/var/{mail,spool/mail}/*"]),
     ),
-    rule(
+    by(
         "crash-dump",
         "it holds the memory of a program, with what was secret in it",
-        "crash-data` or `abrt-data",
+        Fix::Operations(&[
+            ("crash-data", &["/var/crash/**", "/var/lib/systemd/**"]),
+            ("abrt-data", &["/var/spool/abrt/**"]),
+            ("tmp-files", &["/tmp/*"]),
+        ]),
         Matcher::Present(&[
             "/var/crash/**",
             "/var/lib/systemd/coredump/*",
@@ -101,10 +126,13 @@ pub(super) const RULES: &[Rule] = &[
         "tmp-files",
         Matcher::Present(&["/tmp/**", "/var/tmp/**"]),
     ),
-    rule(
+    by(
         "editor-backup",
         "it is a copy of a file that somebody has changed for a reason",
-        "backup-files",
+        Fix::Operations(&[(
+            "backup-files",
+            &["/{etc,root,srv}/**/*~", "/{etc,root,srv}/**/*.bak"],
+        )]),
         Matcher::Present(&[
             "/{etc,root,home,srv,opt}/**/*~",
             "/{etc,root,home,srv,opt}/**/*.{bak,swp,swo}",
