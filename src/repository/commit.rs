@@ -1,5 +1,6 @@
 //! One publication, from the packed disk to the signed index.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::bind::{Bound, Number};
@@ -59,26 +60,27 @@ impl Repository {
             return Ok(vec![]);
         };
         let stamp = || first.stamp.clone();
-        let mut held = self.lock()?;
-        let mut transaction = Transaction::begin(self, &held, stamp())?;
-        parts.iter().try_for_each(|part| transaction.allow(part))?;
-        let mut incoming = Vec::new();
-        for part in parts {
-            let lacks = !transaction.has_blob(part);
-            incoming.push(lacks.then(|| Incoming::new(&self.root)).transpose()?);
-        }
-        if incoming.iter().any(Option::is_some) {
-            // Copying takes long; others may publish meanwhile.
-            drop(transaction);
-            drop(held);
-            for (part, fresh) in parts.iter().zip(&mut incoming) {
-                if let Some(fresh) = fresh {
-                    self.bring_in(part, fresh)?;
-                }
-            }
+        let mut incoming: Vec<Option<Incoming>> = parts.iter().map(|_| None).collect();
+        let (mut held, mut transaction);
+        loop {
             held = self.lock()?;
             transaction = Transaction::begin(self, &held, stamp())?;
             parts.iter().try_for_each(|part| transaction.allow(part))?;
+            let mut lacking = Vec::new();
+            for (part, fresh) in parts.iter().zip(&mut incoming) {
+                if fresh.is_none() && !transaction.has_blob(part) {
+                    lacking.push((part, fresh.insert(Incoming::new(&self.root)?)));
+                }
+            }
+            if lacking.is_empty() {
+                break;
+            }
+            // Copying takes long; others may publish meanwhile, and prune what another part relies on.
+            drop(transaction);
+            drop(held);
+            for (part, fresh) in lacking {
+                self.bring_in(part, fresh)?;
+            }
         }
         let published = parts.iter().zip(&incoming);
         let published =
@@ -184,10 +186,13 @@ impl Transaction<'_> {
                 self.bind(name, bound, publication.revision(incoming))?
             }
         };
+        let mut there = BTreeSet::from([number]);
         if let Some(incoming) = incoming {
-            self.move_in(publication, incoming, number)?;
+            there.extend(self.move_in(publication, incoming, number)?);
         }
-        self.write_manifest(name, number, |manifest| publication.describe(manifest))?;
+        for number in there {
+            self.write_manifest(name, number, |manifest| publication.describe(manifest))?;
+        }
         let changed = self.image(name).take_words(number, publication);
         if unchanged.is_none() {
             self.place(&publication.slot(number), share)?;
@@ -206,12 +211,13 @@ impl Transaction<'_> {
         })
     }
 
+    /// Moves the files to where the revision has them; which other ones have theirs again by that.
     fn move_in(
         &mut self,
         publication: &Publication<'_>,
         incoming: &Incoming,
         number: u64,
-    ) -> Result<()> {
+    ) -> Result<Vec<u64>> {
         let image = self.image(publication.name);
         let Some(revision) = image.revisions.get(&number).cloned() else {
             return Err(Error::internal("a revision was bound and is not there"));
@@ -222,8 +228,10 @@ impl Transaction<'_> {
         for (name, beside) in &mut companions {
             beside.path = format!("{dir}/{name}");
         }
-        for other in image.revisions.values_mut() {
+        let mut back = Vec::new();
+        for (number, other) in &mut image.revisions {
             if other.same_bytes(&revision) {
+                back.extend(other.removed.map(|_| *number));
                 (other.removed, other.retired) = (None, None);
                 other.companions.clone_from(&companions);
             }
@@ -236,7 +244,8 @@ impl Transaction<'_> {
             files::rename(root, &incoming.inside(name), &format!("{dir}/{name}"))?;
         }
         self.repository.step("move the blob in");
-        files::rename(root, &incoming.inside(&own), &revision.file)
+        files::rename(root, &incoming.inside(&own), &revision.file)?;
+        Ok(back)
     }
 
     /// The manifest of a revision, with how it was made from `made`; it is written once.

@@ -7,6 +7,7 @@ use imgforge::recipe::Repo;
 use imgforge::recipe::types::Base;
 use sha2::Digest as _;
 
+use crate::repository::together::{listed, publish_both};
 use crate::repository::world::*;
 
 const BASE: &str = "name: base\ninstall: {bootstrap: {suite: trixie}}\n\
@@ -97,25 +98,6 @@ fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
     4 | vars: {size: {x86_64: large, arm64: small}}
       |        ^^^^
     ");
-}
-
-/// Both architectures, each with the disk of that text.
-fn publish_both(world: &World, repository: &Repository, texts: [&str; 2]) -> Vec<Published> {
-    let disks = texts.map(|text| world.disk(text));
-    let gate = proof("sealed");
-    let [mut intel, mut arm] = [&disks[0], &disks[1]].map(|disk| publication(disk, &gate));
-    (intel.arch, arm.arch) = ("x86_64", "aarch64");
-    arm.stamp = intel.stamp.clone();
-    repository.publish(&[intel, arm], &Ui::silent()).unwrap()
-}
-
-/// The digests that the index of a repository has.
-fn listed(repository: &Repository) -> BTreeSet<String> {
-    let entries = repository.entries("stable").unwrap();
-    entries
-        .into_iter()
-        .filter_map(|entry| entry.sha512)
-        .collect()
 }
 
 #[test]

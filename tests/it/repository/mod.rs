@@ -23,6 +23,7 @@ mod seconds;
 pub(crate) mod site;
 mod soak;
 mod synced;
+pub(crate) mod together;
 mod trusted;
 mod verbs;
 mod verify;

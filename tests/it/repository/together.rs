@@ -1,0 +1,78 @@
+//! Architectures that come and go together, and what happens between.
+
+use std::collections::BTreeSet;
+
+use imgforge::repository::Policy;
+use imgforge::repository::verify::audit;
+use imgforge::units::Span;
+
+use super::world::*;
+
+/// Both architectures, each with the disk of that text.
+pub(crate) fn publish_both(
+    world: &World,
+    repository: &Repository,
+    texts: [&str; 2],
+) -> Vec<Published> {
+    publish_both_by(world, repository, texts, &Ui::silent())
+}
+
+/// As [`publish_both`]; what is said goes to `ui`.
+pub(crate) fn publish_both_by(
+    world: &World,
+    repository: &Repository,
+    texts: [&str; 2],
+    ui: &Ui,
+) -> Vec<Published> {
+    let disks = texts.map(|text| world.disk(text));
+    let gate = proof("sealed");
+    let [mut intel, mut arm] = [&disks[0], &disks[1]].map(|disk| publication(disk, &gate));
+    (intel.arch, arm.arch) = ("x86_64", "aarch64");
+    arm.stamp = intel.stamp.clone();
+    repository.publish(&[intel, arm], ui).unwrap()
+}
+
+/// The digests that the index of a repository has.
+pub(crate) fn listed(repository: &Repository) -> BTreeSet<String> {
+    let entries = repository.entries("stable").unwrap();
+    entries
+        .into_iter()
+        .filter_map(|entry| entry.sha512)
+        .collect()
+}
+
+/// The digests of these disks.
+fn digests(world: &World, texts: [&str; 2]) -> BTreeSet<String> {
+    texts.map(|text| world.disk(text).sha512).into()
+}
+
+#[test]
+fn files_that_are_pruned_while_another_architecture_is_copied_are_brought_in_again() {
+    let world = World::new();
+    publish_both(&world, &world.repository(), ["intel one", "arm one"]);
+    publish_both(&world, &world.repository(), ["intel two", "arm two"]);
+    let (other, pruned) = (world.repository(), Arc::new(Mutex::new(0)));
+    let counted = Arc::clone(&pruned);
+    let repository = world.repository().on_step(move |step| {
+        let mut pruned = counted.lock().unwrap();
+        if step == "copy the blob" && *pruned == 0 {
+            let policy = Policy {
+                keep: Some(1),
+                window: Span::seconds(0),
+                grace: Span::seconds(0),
+            };
+            *pruned = other.prune(&policy, true, &Stamp::now()).unwrap().len();
+        }
+    });
+    let texts = ["intel three", "arm one"];
+    publish_both(&world, &repository, texts);
+    assert_eq!(*pruned.lock().unwrap(), 2, "both of the first");
+    assert_eq!(listed(&repository), digests(&world, texts));
+    let ui = Ui::silent().stage("repository", "verify");
+    let found = audit(
+        world.path("repo").to_str().unwrap(),
+        &Signers::default(),
+        &ui,
+    );
+    assert_eq!(found.unwrap().faults, Vec::<String>::new());
+}
