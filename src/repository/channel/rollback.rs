@@ -34,7 +34,7 @@ impl Repository {
                 _ => {
                     let all = transaction.architectures(name, channel)?;
                     match to {
-                        None => transaction.with_somewhere_to_go(name, channel, all, ui),
+                        None => transaction.came_last(name, channel, all, ui)?,
                         Some(_) => all,
                     }
                 }
@@ -55,40 +55,54 @@ impl Transaction<'_> {
 
     /// The architectures that came last, together, and had something before; those that stay are
     /// told. All, when none had anything.
-    fn with_somewhere_to_go(
+    ///
+    /// # Errors
+    /// Of kind usage, when none that came last had anything before, and another one had: that is not
+    /// what is to be taken back.
+    fn came_last(
         &mut self,
         name: &str,
         channel: &str,
         all: Vec<String>,
         ui: &Ui,
-    ) -> Vec<String> {
+    ) -> Result<Vec<String>> {
         let image = self.image(name);
         let goes = |arch: &String| {
             image.canary(channel, arch).is_some() || previous(image, channel, arch).is_some()
         };
-        let (mut go, stay): (Vec<String>, Vec<String>) = all.into_iter().partition(goes);
-        if go.is_empty() {
-            return stay;
+        if !all.iter().any(goes) {
+            return Ok(all);
         }
-        for arch in stay {
+        let last = all
+            .iter()
+            .filter_map(|arch| came(image, channel, arch))
+            .max();
+        let is_last = |arch: &String| came(image, channel, arch) == last;
+        let (newest, older): (Vec<String>, Vec<String>) = all.into_iter().partition(is_last);
+        let (go, first): (Vec<String>, Vec<String>) = newest.into_iter().partition(goes);
+        if go.is_empty() {
+            let archs = first.join(", ");
+            let new = first.iter().filter_map(|arch| image.current(channel, arch));
+            let yank = new.map(|number| format!("`imgforge repo yank {name}@{number}`"));
+            return Err(Error::usage(format!(
+                "`{name}` for {archs} came last, and had nothing else in the channel `{channel}` before"
+            ))
+            .hint(format!(
+                "{} takes it out; `--to REV` takes another architecture back",
+                yank.collect::<Vec<_>>().join(" and ")
+            )));
+        }
+        for arch in first {
             ui.notice(format!(
                 "`{name}` for {arch} stays: it had nothing else in the channel `{channel}` before"
             ));
         }
-        let last = go
-            .iter()
-            .filter_map(|arch| came(image, channel, arch))
-            .max();
-        go.retain(|arch| {
-            let came = came(image, channel, arch);
-            if came != last {
-                ui.notice(format!(
-                    "`{name}` for {arch} stays: it did not come with the last change"
-                ));
-            }
-            came == last
-        });
-        go
+        for arch in older {
+            ui.notice(format!(
+                "`{name}` for {arch} stays: it did not come with the last change"
+            ));
+        }
+        Ok(go)
     }
 
     fn roll_back(&mut self, name: &str, channel: &str, arch: &str, to: Option<u64>) -> Result<()> {

@@ -76,3 +76,40 @@ fn files_that_are_pruned_while_another_architecture_is_copied_are_brought_in_aga
     );
     assert_eq!(found.unwrap().faults, Vec::<String>::new());
 }
+
+/// One architecture alone, under the name of both.
+fn publish_intel(world: &World, repository: &Repository, text: &str) {
+    publish(repository, &world.disk(text));
+}
+
+#[test]
+fn a_rollback_does_not_take_back_the_wrong_architecture() {
+    let world = World::new();
+    let repository = world.repository();
+    publish_intel(&world, &repository, "intel one");
+    publish_intel(&world, &repository, "intel two");
+    publish_both(&world, &repository, ["intel two", "arm one"]);
+    let back = |to| repository.rollback("web-node", "stable", to, &Stamp::now(), &Ui::silent());
+    let error = back(None).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    let told = error.render();
+    for what in [
+        "for aarch64 came last, and had nothing else in the channel `stable` before",
+        "`imgforge repo yank web-node@3` takes it out; `--to REV` takes another architecture back",
+    ] {
+        assert!(told.contains(what), "{told}");
+    }
+    assert_eq!(
+        listed(&repository),
+        digests(&world, ["intel two", "arm one"])
+    );
+    // What it says works.
+    assert_eq!(back(Some(1)).unwrap()[0].arch, "x86_64");
+    assert_eq!(
+        listed(&repository),
+        digests(&world, ["intel one", "arm one"])
+    );
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    repository.yank("web-node", 3, false, &now, &ui).unwrap();
+    assert_eq!(listed(&repository), [world.disk("intel one").sha512].into());
+}
