@@ -27,7 +27,7 @@ impl Repository {
     /// the channel is frozen, the bytes were yanked, or something cannot be written. Whatever
     /// happens, readers find a valid repository.
     pub fn publish(&self, parts: &[Publication<'_>], ui: &Ui) -> Result<Vec<Published>> {
-        let published = self.publish_now(parts).map_err(|error| {
+        let published = self.publish_now(parts, ui).map_err(|error| {
             let to = self.root.display();
             let name = parts.first().map_or("", |part| part.name);
             error
@@ -54,7 +54,7 @@ impl Repository {
         Ok(published)
     }
 
-    fn publish_now(&self, parts: &[Publication<'_>]) -> Result<Vec<Published>> {
+    fn publish_now(&self, parts: &[Publication<'_>], ui: &Ui) -> Result<Vec<Published>> {
         parts.iter().try_for_each(Publication::check)?;
         let Some(first) = parts.first() else {
             return Ok(vec![]);
@@ -82,6 +82,7 @@ impl Repository {
                 self.bring_in(part, fresh)?;
             }
         }
+        parts.iter().for_each(|part| transaction.remark(part, ui));
         let published = parts.iter().zip(&incoming);
         let published =
             published.map(|(part, incoming)| transaction.publish(part, incoming.as_ref()));

@@ -6,9 +6,11 @@ mod promote;
 mod rollback;
 
 pub(super) use rollback::previous;
+use rollback::taken_back;
 
 use super::bind::{Bound, Number};
 use super::hooks::Happened;
+use super::publication::Publication;
 use super::state::{Action, ChannelEvent, Revision, Stamp, State};
 use super::transaction::{RevisionSlot, Transaction};
 use super::{LockGuard, Repository, below};
@@ -188,6 +190,32 @@ impl Transaction<'_> {
             replaces,
             same: replaced.is_some_and(|replaced| replaced.sha512 == sha512),
         })
+    }
+
+    /// Tells what a publication does to a channel that nobody may expect.
+    pub(super) fn remark(&self, publication: &Publication<'_>, ui: &Ui) {
+        let Publication {
+            name,
+            channel,
+            arch,
+            ..
+        } = *publication;
+        let Some(image) = self.state.images.get(name) else {
+            return;
+        };
+        if let Some(number) = taken_back(image, channel, arch, publication.sha512) {
+            ui.warning(format!(
+                "`{channel}` gets the bytes of {name}@{number} for {arch} again, which a rollback took \
+                 back: `imgforge repo yank {name}@{number}` keeps them out"
+            ));
+        }
+        let rules = self.repository.channels.get(channel);
+        let is_new = image.current(channel, arch).is_none() && image.channels.contains_key(channel);
+        if is_new && rules.is_some_and(|rules| rules.canary.is_some()) {
+            ui.notice(format!(
+                "`{name}` for {arch} is new in `{channel}`: all its machines get it, without a trial"
+            ));
+        }
     }
 
     /// The architectures of which a channel has an image.

@@ -157,6 +157,18 @@ pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) 
         .find(|number| bytes(*number) != now && good(*number))
 }
 
+/// The revision by which a channel last had these bytes, if a rollback took it back.
+pub(super) fn taken_back(image: &Image, channel: &str, arch: &str, sha512: &str) -> Option<u64> {
+    let moved = image.history_of(channel);
+    let moved: Vec<&ChannelEvent> = moved.filter(|moved| moved.arch == arch).collect();
+    let had = |moved: &&ChannelEvent| moved.revision.and_then(|n| bytes(image, n)) == Some(sha512);
+    let last = moved.iter().rposition(had)?;
+    let next = moved.get(last + 1)?;
+    moved[last]
+        .revision
+        .filter(|_| next.action == Action::Rollback)
+}
+
 /// What a channel had for an architecture, but for canaries: numbers, oldest first.
 fn history<'a>(image: &'a Image, channel: &str, arch: &str) -> Vec<(u64, &'a ChannelEvent)> {
     image

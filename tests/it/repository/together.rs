@@ -82,6 +82,17 @@ fn publish_intel(world: &World, repository: &Repository, text: &str) {
     publish(repository, &world.disk(text));
 }
 
+/// A repository that keeps what it says, and that.
+fn heard(world: &World, rules: ChannelRules) -> (Repository, Ui, Arc<Mutex<Vec<String>>>) {
+    let settings = Settings {
+        channels: [("stable".to_owned(), rules)].into(),
+        ..world.settings(&world.path("repo"))
+    };
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ui = Ui::new(Notices(Arc::clone(&said)));
+    (Repository::open(settings).unwrap(), ui, said)
+}
+
 #[test]
 fn a_rollback_does_not_take_back_the_wrong_architecture() {
     let world = World::new();
@@ -112,4 +123,36 @@ fn a_rollback_does_not_take_back_the_wrong_architecture() {
     let (now, ui) = (Stamp::now(), Ui::silent());
     repository.yank("web-node", 3, false, &now, &ui).unwrap();
     assert_eq!(listed(&repository), [world.disk("intel one").sha512].into());
+}
+
+#[test]
+fn bytes_that_a_rollback_took_back_return_with_a_warning() {
+    let world = World::new();
+    let (repository, ui, said) = heard(&world, ChannelRules::default());
+    let again = |texts| publish_both_by(&world, &repository, texts, &ui);
+    again(["intel one", "arm one"]);
+    again(["intel bad", "arm one"]);
+    let moved = repository.rollback("web-node", "stable", None, &Stamp::now(), &ui);
+    assert_eq!(moved.unwrap()[0].arch, "x86_64");
+    said.lock().unwrap().clear();
+    again(["intel one", "arm two"]);
+    assert_eq!(*said.lock().unwrap(), Vec::<String>::new());
+    again(["intel bad", "arm three"]);
+    let told = said.lock().unwrap().join("\n");
+    insta::assert_snapshot!(told, @"`stable` gets the bytes of web-node@3 for x86_64 again, which a rollback took back: `imgforge repo yank web-node@3` keeps them out");
+    again(["intel bad", "arm four"]);
+    assert_eq!(said.lock().unwrap().len(), 1, "once");
+}
+
+#[test]
+fn an_architecture_that_is_new_has_no_trial_and_that_is_told() {
+    let world = World::new();
+    let (repository, ui, said) = heard(&world, canary("10%"));
+    publish_intel(&world, &repository, "intel one");
+    publish_both_by(&world, &repository, ["intel two", "arm one"], &ui);
+    let told = said.lock().unwrap().join("\n");
+    assert_eq!(
+        told,
+        "`web-node` for aarch64 is new in `stable`: all its machines get it, without a trial"
+    );
 }
