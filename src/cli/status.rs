@@ -84,11 +84,27 @@ impl Status {
             report.images.len()
         ))
         .evidence(lines)
-        .hint(format!(
-            "`imgforge build {} --publish` brings it up to date",
-            whole::name(&drifted[0].image)
-        )))
+        .hint(hint(&drifted)))
     }
+}
+
+/// What to do about the first image that drifted.
+fn hint(drifted: &[&ImageStatus]) -> String {
+    if let Some(made) = drifted.iter().find(|image| image.made) {
+        let name = whole::name(&made.image);
+        return format!("`imgforge build {name} --publish` brings it up to date");
+    }
+    let places = drifted.iter().flat_map(|orphan| {
+        let name = whole::name(&orphan.image);
+        orphan
+            .places
+            .iter()
+            .map(move |place| format!("{name}@{}", place.revision))
+    });
+    let revision = places.take(1).collect::<String>();
+    format!(
+        "let a recipe make it again, or take it out: `imgforge repo yank {revision}`, and what the channel has then"
+    )
 }
 
 /// Readable for node_exporter, complete at every moment.

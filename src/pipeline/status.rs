@@ -1,7 +1,7 @@
 //! Recipes against store against every channel: what would be built and why, what is published
 //! from which commit, and what drifted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -49,6 +49,12 @@ pub struct ImageStatus {
     pub places: Vec<PlaceStatus>,
     /// What drifted, a sentence each.
     pub drift: Vec<String>,
+    /// The architecture that its recipe makes; none without a recipe, or with a wrong one.
+    #[serde(skip)]
+    pub arch: Option<&'static str>,
+    /// Whether a recipe makes it.
+    #[serde(skip)]
+    pub made: bool,
     /// What builds did on this host.
     #[serde(skip)]
     pub record: Record,
@@ -118,7 +124,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     let all = names.is_empty();
     let recipes = session.repo.names()?;
     let named = |name| session.repo.named(name);
-    let mut wanted = match all {
+    let wanted = match all {
         true => recipes.clone(),
         false => names.iter().flat_map(|name| named(name)).collect(),
     };
@@ -129,24 +135,21 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
             session.repo.know(name)?;
         }
     }
+    let look = |name: &String| -> Result<Option<ImageStatus>> {
+        let recipe = recipes.contains(name);
+        let status = one(session, &repositories, name, recipe, channel)?;
+        // An image that has left every channel needs no recipe.
+        Ok((recipe || !status.places.is_empty()).then_some(status))
+    };
+    let images = wanted.iter().filter_map(|name| look(name).transpose());
+    let mut images: Vec<ImageStatus> = images.collect::<Result<_>>()?;
     if all {
         let published = repositories
             .values()
             .flat_map(|state| state.images.values());
-        let mut orphans: Vec<String> = published
-            .flat_map(|image| orphans(image, &wanted))
-            .collect();
-        orphans.sort();
-        orphans.dedup();
-        wanted.extend(orphans);
-    }
-    let mut images = Vec::new();
-    for name in &wanted {
-        let recipe = recipes.contains(name);
-        let status = one(session, &repositories, name, recipe, channel)?;
-        // An image that has left every channel needs no recipe.
-        if recipe || !status.places.is_empty() {
-            images.push(status);
+        let orphans: BTreeSet<String> = published.flat_map(|it| orphans(it, &images)).collect();
+        for name in &orphans {
+            images.extend(look(name)?);
         }
     }
     let (keys, indexes) = signed::look(session, &repositories)?;
@@ -197,19 +200,28 @@ fn repositories(session: &Session) -> Result<Repositories> {
 }
 
 /// What of a published image no recipe makes: all of it, or architectures that its recipe does not
-/// list.
-fn orphans(image: &Image, wanted: &[String]) -> Vec<String> {
+/// make.
+fn orphans(image: &Image, made: &[ImageStatus]) -> Vec<String> {
     let name = &image.name;
-    if wanted.contains(name) {
-        return vec![];
-    }
-    if !wanted.iter().any(|one| whole::name(one) == name) {
+    let made = made.iter().filter(|one| whole::name(&one.image) == name);
+    let made: Vec<&ImageStatus> = made.collect();
+    if made.is_empty() {
         return vec![name.clone()];
     }
-    let places = image.channels.values();
-    let archs = places.flat_map(|place| place.current.keys());
-    let ids = archs.map(|arch| format!("{name}:{arch}"));
-    ids.filter(|id| !wanted.contains(id)).collect()
+    // A wrong recipe may make any.
+    let makes = |arch: &String| {
+        let id = format!("{name}:{arch}");
+        made.iter().any(|one| match one.arch {
+            Some(made) => made == arch,
+            None => one.image == *name || one.image == id,
+        })
+    };
+    let archs = image
+        .channels
+        .values()
+        .flat_map(|place| place.current.keys());
+    let dropped = archs.filter(|arch| !makes(arch));
+    dropped.map(|arch| format!("{name}:{arch}")).collect()
 }
 
 fn one(
@@ -233,6 +245,9 @@ fn one(
         },
     };
     let version = plan.as_ref().map(|plan| plan.version().to_owned());
+    let arch = plan
+        .as_ref()
+        .map(|plan| plan.resolved.recipe.machine.arch.as_str());
     let mut places = Vec::new();
     for (repository, state) in repositories {
         let Some(image) = state.images.get(whole::name(name)) else {
@@ -253,7 +268,7 @@ fn one(
         }
     }
     places.retain(|place: &PlaceStatus| channel.is_none_or(|channel| place.channel == channel));
-    if let Some((_, arch)) = name.split_once(':') {
+    if let Some(arch) = arch.or(name.split_once(':').map(|(_, arch)| arch)) {
         places.retain(|place| place.arch == arch);
     }
     if !recipe && !places.is_empty() {
@@ -268,6 +283,8 @@ fn one(
         version,
         places,
         drift,
+        arch,
+        made: recipe,
         record: Record::read(&session.store, name).unwrap_or_else(|cause| {
             let text = format!("what builds of {name} did on this host cannot be read: {cause}");
             session.ui.warning(text);
