@@ -375,6 +375,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn translated_programs_see_a_processor_that_does_not_change_with_qemu() {
+        for arch in Arch::ALL {
+            let cpu = arch.qemu_user_cpu();
+            assert!(!["max", "host", "base"].contains(&cpu), "{arch:?}: {cpu}");
+        }
+    }
+
+    #[test]
     fn a_recipe_names_an_architecture_as_the_kernel_does() {
         for arch in Arch::ALL {
             assert_eq!(serde_json::to_value(arch).unwrap(), arch.as_str());

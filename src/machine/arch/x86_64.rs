@@ -12,7 +12,7 @@ pub(super) const FACTS: Facts = Facts {
     qemu: "qemu-system-x86_64",
     qemu_package: "qemu-system-x86",
     qemu_user: "qemu-x86_64",
-    qemu_user_cpu: "max",
+    qemu_user_cpu: "qemu64",
     machine: "q35",
     machine_properties: "q35,hpet=off",
     features: &["acpi", "apic"],
