@@ -166,7 +166,7 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
 pub fn build(session: &Session, options: &Options, name: &str, wholes: &Wholes) -> Result<()> {
     let built = build_stages(session, options, name).and_then(|built| {
         let whole = built.and_then(|built| wholes.complete(built));
-        whole.map_or(Ok(()), |whole| whole::hand_over(session, options, whole))
+        whole.map_or(Ok(()), |whole| whole::hand_over(session, options, &whole))
     });
     match &built {
         Ok(()) => records::ended(&session.store, name, None),
@@ -222,5 +222,6 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
         .into_iter()
         .map(|plan| run::carry_out(session, &options, plan, stages));
     let built = built.collect::<Result<Vec<_>>>()?;
-    whole::hand_over(session, &options, built.into_iter().flatten().collect())
+    let whole: Vec<Built> = built.into_iter().flatten().collect();
+    whole::hand_over(session, &options, &whole)
 }

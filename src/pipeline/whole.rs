@@ -1,7 +1,6 @@
 //! What is handed over at once: an image, in all the architectures that its recipe lists.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Mutex;
 
 use crate::digest;
@@ -112,25 +111,21 @@ pub fn refuse_parts(repo: &Repo, images: &[String]) -> Result<()> {
 ///
 /// # Errors
 /// When a file cannot be written, or as the publication.
-pub(super) fn hand_over(session: &Session, options: &Options, mut whole: Vec<Built>) -> Result<()> {
-    let joined = match options.publish.is_some() || options.output.is_some() {
-        // As long as the draft is there, so is the file.
-        true => join(session, &whole)?,
-        false => None,
+pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {
+    let joined = match options.output {
+        Some(_) => join(session, whole)?,
+        None => None,
     };
-    for built in &whole {
+    for built in whole {
         built.copy_artifacts(&session.ui)?;
     }
-    if let (Some((_, index)), Some(first)) = (&joined, whole.first()) {
-        first.copy_artifact(&index[0], first.plan.name(), &session.ui)?;
+    // As long as the draft is there, so is the file.
+    if let (Some((_draft, index)), [first, ..]) = (&joined, whole) {
+        first.copy_artifact(index, first.plan.name(), &session.ui)?;
     }
     let Some(channel) = &options.publish else {
         return Ok(());
     };
-    let indexes = joined.iter().flat_map(|(_, indexes)| indexes);
-    for (built, index) in whole.iter_mut().zip(indexes) {
-        built.results.artifacts.push(index.clone());
-    }
     let requests = whole
         .iter()
         .map(|Built { plan, results, .. }| publish::Request {
@@ -145,66 +140,47 @@ pub(super) fn hand_over(session: &Session, options: &Options, mut whole: Vec<Bui
             artifacts: &results.artifacts,
         });
     let requests: Vec<_> = requests.collect();
-    let image = match whole.as_slice() {
+    let image = match whole {
         [one] => one.plan.image(),
         all => all.first().map_or("", |first| first.plan.name()),
     };
     publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
 }
 
-/// One container image of those of all architectures, in a directory that is there as long as the draft;
-/// as an artifact of each. Nothing where the image has one architecture, or no container.
-fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Vec<Artifact>)>> {
-    let container = |built: &Built| {
-        let mut all = built.results.artifacts.iter();
+/// One container image of those of all architectures, in a directory that is there as long as the
+/// draft. Nothing where the image has one architecture, or one of them has no container.
+fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Artifact)>> {
+    let [first, _, ..] = whole else {
+        return Ok(None);
+    };
+    let mut containers = vec![];
+    for Built { results, .. } in whole {
         let format = |it: &&Artifact| {
             it.record
                 .about
                 .get("format")
                 .is_some_and(|it| it == "oci-archive")
         };
-        all.find(format).cloned()
-    };
-    let containers: Vec<Artifact> = whole.iter().filter_map(container).collect();
-    let [first, _, ..] = containers.as_slice() else {
-        return Ok(None);
-    };
-    for (built, Artifact { path, record }) in whole.iter().zip(&containers) {
-        gate::admit(
-            path,
-            record.proof.as_ref(),
-            built.results.packed.facts().sealed(),
-        )?;
+        let Some(Artifact { path, record }) = results.artifacts.iter().find(format) else {
+            return Ok(None);
+        };
+        let sealed = results.packed.facts().sealed();
+        gate::admit(path, record.proof.as_ref(), sealed)?;
+        containers.push(path.as_path());
     }
     let draft = session.store.draft(session.host.ledger()?)?;
     let scratch = draft.path().join("scratch");
     std::fs::create_dir(&scratch).doing(|| format!("making {}", scratch.display()))?;
-    let paths: Vec<&Path> = containers.iter().map(|it| it.path.as_path()).collect();
-    let name = whole.first().map_or("", |built| built.plan.name());
-    let made = targets::join_containers(name, &paths, draft.path(), &scratch)?;
+    let name = first.plan.name();
+    let made = targets::join_containers(name, &containers, draft.path(), &scratch)?;
     let path = draft.path().join(&made.file);
-    let sha512 = digest::file_sha512(&path)?;
-    let mut about = first.record.about.clone();
-    about.extend(made.about);
+    let mut about = made.about;
     about.insert("format".into(), made.format.into());
-    let artifact = |(container, built): (&Artifact, &Built)| {
-        let own = container
-            .record
-            .proof
-            .iter()
-            .flat_map(|proof| proof.proven.clone());
-        let proven = own.chain(made.proof.clone()).collect();
-        let sealed = built.results.packed.facts().sealed();
-        Artifact {
-            path: path.clone(),
-            record: targets::ArtifactRecord {
-                file: made.file.clone(),
-                sha512: sha512.clone(),
-                about: about.clone(),
-                proof: Some(targets::Proof::new(&sha512, sealed, proven)),
-            },
-        }
+    let record = targets::ArtifactRecord {
+        sha512: digest::file_sha512(&path)?,
+        file: made.file,
+        about,
+        proof: None,
     };
-    let all = containers.iter().zip(whole).map(artifact).collect();
-    Ok(Some((draft, all)))
+    Ok(Some((draft, Artifact { path, record })))
 }

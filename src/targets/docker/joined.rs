@@ -18,7 +18,7 @@ use crate::targets::{CheckKind, MadeFile, proven};
 /// The longest index that an archive of ours has, in bytes.
 const LONGEST_INDEX: u64 = 1 << 16;
 
-/// Joins the archives of one image for several architectures as `NAME-DIGEST.oci.tar` in `dir`; equal
+/// Joins the archives of one image for several architectures as `NAME.oci.tar` in `dir`; equal
 /// archives give equal bytes, in whatever order. The tag is the beginning of the index's digest.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn join(name: &str, archives: &[&Path], dir: &Path, scratch: &Path) -> Resul
         "size": inner.len(),
         "annotations": named(&reference),
     })]);
-    let file = format!("{name}-{tag}.oci.tar");
+    let file = format!("{name}.oci.tar");
     let to = dir.join(&file);
     let doing = || format!("writing {}", to.display());
     let newest = heads.iter().map(|head| head.time).max().unwrap_or(0);
@@ -213,7 +213,7 @@ mod tests {
 
         let tag = &told.about["digest"]["sha256:".len()..][..12];
         assert_eq!(told.about["reference"], format!("acme/web:{tag}"));
-        assert_eq!(told.file, format!("web-{tag}.oci.tar"));
+        assert_eq!(told.file, "web.oci.tar");
         let oci = format!("oci-archive:{}:acme/web:{tag}", one.display());
         let raw = skopeo(dir, &["inspect", "--raw", &oci]).output().unwrap();
         assert_eq!(format!("sha256:{}", hex_of(&raw)), told.about["digest"]);
