@@ -13,8 +13,8 @@ use crate::units::Size;
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// The image that it builds on, if that is one of the graph.
-    pub parent: Option<String>,
+    /// What has to be done before, as far as it is in the graph.
+    pub parents: Vec<String>,
     /// What its guests need at most at one time.
     pub memory: Size,
 }
@@ -45,7 +45,7 @@ impl From<Result<()>> for Outcome {
     }
 }
 
-/// Runs `work` for every node after its parent. A failure skips only what builds on it; an
+/// Runs `work` for every node after its parents. A failure skips only what builds on it; an
 /// interrupt begins nothing more. Results are in the order of `nodes`.
 ///
 /// # Errors
@@ -163,12 +163,12 @@ impl Shared<'_> {
 
     /// What a free worker does now. What builds on a failure fails here.
     fn next(&self, state: &mut [State]) -> Next {
-        let position = |name: &str| self.nodes.iter().position(|node| node.name == name);
         loop {
-            let skipped = self.nodes.iter().enumerate().find_map(|(index, node)| {
-                let parent = position(node.parent.as_deref()?)?;
-                let lost = state[index] == State::Waiting && state[parent] == State::Failed;
-                lost.then(|| (index, self.nodes[parent].name.clone()))
+            let waiting = |(index, _): &(usize, &Node)| state[*index] == State::Waiting;
+            let mut all = self.nodes.iter().enumerate().filter(waiting);
+            let skipped = all.find_map(|(index, node)| {
+                let lost = self.parents(node).find(|it| state[*it] == State::Failed)?;
+                Some((index, self.nodes[lost].name.clone()))
             });
             let Some((index, parent)) = skipped else {
                 break;
@@ -189,10 +189,7 @@ impl Shared<'_> {
             });
         let fits =
             |node: &Node| used == 0 || used + node.memory.as_bytes() <= self.room.memory.as_bytes();
-        let ready = |node: &Node| {
-            let parent = node.parent.as_deref().and_then(position);
-            parent.is_none_or(|parent| state[parent] == State::Done)
-        };
+        let ready = |node: &Node| self.parents(node).all(|it| state[it] == State::Done);
         let mut waiting = false;
         for (index, node) in self.nodes.iter().enumerate() {
             if state[index] != State::Waiting {
@@ -203,8 +200,27 @@ impl Shared<'_> {
                 return Next::Run(index);
             }
         }
-        // Somebody's end may free memory, or let a child begin.
-        if waiting { Next::Wait } else { Next::End }
+        if !waiting {
+            return Next::End;
+        }
+        if state.contains(&State::Running) {
+            // Somebody's end may free memory, or let a child begin.
+            return Next::Wait;
+        }
+        for (index, state) in state.iter_mut().enumerate() {
+            if *state == State::Waiting {
+                *state = State::Failed;
+                let error = Error::usage("what it waits for waits for it");
+                let hint = "build its parents first, by a command of their own";
+                self.note(index, Outcome::Failed(error.hint(hint)));
+            }
+        }
+        Next::End
+    }
+
+    fn parents(&self, node: &Node) -> impl Iterator<Item = usize> {
+        let position = |name: &String| self.nodes.iter().position(|node| node.name == *name);
+        node.parents.iter().filter_map(position)
     }
 
     fn note(&self, index: usize, outcome: Outcome) {
@@ -220,10 +236,10 @@ mod tests {
 
     use super::*;
 
-    fn node(name: &str, parent: Option<&str>) -> Node {
+    fn node(name: &str, parents: &[&str]) -> Node {
         Node {
             name: name.into(),
-            parent: parent.map(str::to_owned),
+            parents: parents.iter().map(|it| (*it).to_owned()).collect(),
             memory: Size::mib(100),
         }
     }
@@ -243,11 +259,11 @@ mod tests {
     #[test]
     fn parents_come_first_and_a_failure_stops_only_what_builds_on_it() {
         let nodes = [
-            node("leaf", Some("middle")),
-            node("middle", Some("base")),
-            node("base", None),
-            node("other", None),
-            node("twig", Some("leaf")),
+            node("leaf", &["middle"]),
+            node("middle", &["base"]),
+            node("base", &[]),
+            node("other", &[]),
+            node("twig", &["leaf"]),
         ];
         let order = Mutex::new(vec![]);
         let room = Room {
@@ -278,8 +294,35 @@ mod tests {
     }
 
     #[test]
+    fn all_parents_come_first_and_nobody_waits_for_himself() {
+        let room = Room {
+            memory: Size::mib(1000),
+            images: 2,
+        };
+        let nodes = [
+            node("child", &["one", "other"]),
+            node("one", &[]),
+            node("other", &[]),
+            node("hen", &["egg"]),
+            node("egg", &["hen"]),
+        ];
+        let results = run(&nodes, room, |name| match name {
+            "other" => Err(Error::stage("no luck")),
+            _ => Ok(()),
+        });
+        let told = [
+            "child skipped for other",
+            "one done",
+            "other failed: no luck",
+            "hen failed: what it waits for waits for it",
+            "egg failed: what it waits for waits for it",
+        ];
+        assert_eq!(words(&results.unwrap()), told);
+    }
+
+    #[test]
     fn memory_and_number_bound_what_runs_at_once() {
-        let nodes: Vec<Node> = (0..12).map(|n| node(&format!("image-{n}"), None)).collect();
+        let nodes: Vec<Node> = (0..12).map(|n| node(&format!("image-{n}"), &[])).collect();
         let most = |room| {
             let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let results = run(&nodes, room, |_| {

@@ -138,20 +138,25 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
 }
 
 /// The graph of several images. A recipe that cannot be read is a node of its own: its build says
-/// what is wrong.
+/// what is wrong. What is published waits for all architectures of what it builds on, which are
+/// published together.
 pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<graph::Node> {
     let node = |name: &String| {
         let resolved = session.repo.load(name, &options.vars).ok();
         let recipe = resolved.as_ref().map(|resolved| &resolved.recipe);
         let parent = resolved.as_ref().and_then(|resolved| match &resolved.base {
-            Base::Layer(parent) if names.contains(parent) => Some(parent.clone()),
+            Base::Layer(parent) => Some(parent),
             _ => None,
         });
+        let is_before = |image: &&String| match options.publish {
+            Some(_) => parent.is_some_and(|parent| whole::name(parent) == whole::name(image)),
+            None => parent == Some(*image),
+        };
         // The gate boots two clones at once; the rest is for QEMU and libguestfs.
         let guest = recipe.map_or(0, |recipe| recipe.machine.memory.as_bytes());
         graph::Node {
             name: name.clone(),
-            parent,
+            parents: names.iter().filter(is_before).cloned().collect(),
             memory: Size::bytes(2 * guest + (1 << 30)),
         }
     };

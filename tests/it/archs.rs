@@ -1,5 +1,7 @@
 //! One name for several architectures: recipes, publications, clients.
 
+mod mistakes;
+
 use std::collections::BTreeSet;
 
 use imgforge::machine::Arch;

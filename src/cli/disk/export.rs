@@ -126,7 +126,7 @@ impl Export {
     fn nodes(&self) -> Vec<Node> {
         let node = |target: &&Wanted| Node {
             name: target.name.into(),
-            parent: None,
+            parents: vec![],
             memory: target.memory,
         };
         self.wanted().iter().map(node).collect()

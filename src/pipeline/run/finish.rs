@@ -120,7 +120,7 @@ pub(super) fn preflight(plan: &Plan) -> Result<()> {
 fn targets(planned: &[&Planned], guest: Size) -> Vec<Node> {
     let node = |planned: &&Planned| Node {
         name: planned.label.clone(),
-        parent: None,
+        parents: vec![],
         memory: match &planned.part {
             Part::Target(target) => needs(target, guest),
             Part::Whole | Part::Steps { .. } => Size::bytes(0),
@@ -164,7 +164,7 @@ mod tests {
             .iter()
             .map(|target| Node {
                 name: target.name.into(),
-                parent: None,
+                parents: vec![],
                 memory: needs(target, Size::gib(1)),
             })
             .collect();
