@@ -95,7 +95,7 @@ impl Build {
         }
         named(&self.targets)?;
         if self.publish.is_some() {
-            whole::refuse_parts(&session.repo, &names)?;
+            whole::refuse_parts(&session.repo, &names, &self.vars)?;
         }
         if !self.all {
             asked_for(&session, &options, &names)?;

@@ -1,8 +1,10 @@
 //! `imgforge publish`.
 
+use std::collections::BTreeSet;
+
 use super::{App, out, place, session};
 use crate::error::Result;
-use crate::pipeline;
+use crate::pipeline::{self, whole};
 
 /// The arguments of `imgforge publish`.
 #[derive(Debug, clap::Args)]
@@ -22,8 +24,13 @@ impl Publish {
     /// When the store has no finished build of a recipe as it is now, or it cannot be published.
     pub fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
-        for name in &self.names {
-            pipeline::publish(&session, self.to.as_deref(), name)?;
+        let images = session::names(&session, &self.names, false)?;
+        whole::refuse_parts(&session.repo, &images, &[])?;
+        let mut done = BTreeSet::new();
+        for name in images.iter().map(|image| whole::name(image)) {
+            if done.insert(name) {
+                pipeline::publish(&session, self.to.as_deref(), name)?;
+            }
         }
         app.ui.close();
         out::print(&app.summary.render())

@@ -66,14 +66,17 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
 /// The images that a verb was asked for: of names each architecture, or all with `--all`.
 ///
 /// # Errors
-/// When neither names nor `--all` are given.
+/// When neither names nor `--all` are given, or one is no image's.
 pub fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
     match (names.is_empty(), all) {
         (false, false) => {
             let mut all: Vec<String> = vec![];
-            for image in names.iter().flat_map(|name| session.repo.named(name)) {
-                if !all.contains(&image) {
-                    all.push(image);
+            for name in names {
+                session.repo.know(name)?;
+                for image in session.repo.named(name) {
+                    if !all.contains(&image) {
+                        all.push(image);
+                    }
                 }
             }
             Ok(all)

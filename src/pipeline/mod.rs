@@ -208,7 +208,6 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
         ..Options::default()
     };
     let images = session.repo.named(name);
-    whole::refuse_parts(&session.repo, &images)?;
     let mut plans = vec![];
     for image in &images {
         let plan = plan(session, &options, image, epoch::Mode::Last)?;

@@ -89,11 +89,11 @@ impl Wholes {
     }
 }
 
-/// Refuses to publish some of a name's architectures.
+/// Refuses to publish some of a name's architectures, or to several places.
 ///
 /// # Errors
-/// Of kind usage, when one is left out.
-pub fn refuse_parts(repo: &Repo, images: &[String]) -> Result<()> {
+/// Of kind usage, when one is left out, or they differ in `publish`.
+pub fn refuse_parts(repo: &Repo, images: &[String], vars: &[(String, String)]) -> Result<()> {
     for image in images {
         let name = name(image);
         let all = repo.named(name);
@@ -102,6 +102,18 @@ pub fn refuse_parts(repo: &Repo, images: &[String]) -> Result<()> {
                 "`{name}` is published as a whole, and {lacks} is not named"
             ))
             .hint(format!("name `{name}` without an architecture")));
+        }
+        if all.len() == 1 || all[0] != *image {
+            continue;
+        }
+        // What is wrong with a recipe, its build says.
+        let place = |one: &String| Some(repo.load(one, vars).ok()?.recipe.publish);
+        let places: Vec<_> = all.iter().filter_map(place).collect();
+        if places.iter().any(|other| *other != places[0]) {
+            return Err(Error::usage(format!(
+                "`publish` differs between the architectures of `{name}`"
+            ))
+            .hint("write it without `arch` and `debian_arch`"));
         }
     }
     Ok(())

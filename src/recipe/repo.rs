@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::host::ours::Owners;
 use crate::yaml::include::{Reader, Texts};
 use crate::yaml::node::{Node, Value};
-use crate::yaml::problem::{Problem, Problems, list_words};
+use crate::yaml::problem::{Problem, Problems};
 use crate::yaml::walk;
 
 /// Folders of recipes may nest so deep.
@@ -121,14 +121,7 @@ impl Repo {
     /// The images that a word names: all of a name, or the one of `NAME:ARCH`; the word itself where
     /// there is none.
     pub fn named(&self, word: &str) -> Vec<String> {
-        let images = self.images().unwrap_or_default();
-        let named = images.iter().filter(|image| image.is_named(word));
-        let mut ids: Vec<String> = named.map(Image::id).collect();
-        ids.dedup();
-        match ids.is_empty() {
-            true => vec![word.to_owned()],
-            false => ids,
-        }
+        variants::named(word, &self.images().unwrap_or_default())
     }
 
     /// The image that a word names.
@@ -136,16 +129,7 @@ impl Repo {
     /// # Errors
     /// Of kind usage, when there are several, for as many architectures.
     pub fn one(&self, word: &str) -> Result<String> {
-        match self.named(word).as_slice() {
-            [one] => Ok(one.clone()),
-            several => {
-                let error = Error::usage(format!("`{word}` is built for several architectures"));
-                Err(error.hint(format!(
-                    "name one of {}",
-                    list_words(several.iter().map(|id| &**id))
-                )))
-            }
-        }
+        variants::one(word, &self.images().unwrap_or_default())
     }
 
     /// The file that a word of the command line means: a file, or the recipe of an image.
@@ -180,7 +164,7 @@ impl Repo {
     /// Of kind usage: no such image, several, or all mistakes of the recipe and of what it builds on.
     pub fn load(&self, name: &str, vars: &[(String, String)]) -> Result<Resolved> {
         let images = self.images()?;
-        let id = self.one(name)?;
+        let id = variants::one(name, &images)?;
         let mut resolver = self.resolver(&images, vars);
         let mut matching = images.iter().filter(|image| image.id() == id);
         let Some(image) = matching.next() else {
@@ -205,9 +189,7 @@ impl Repo {
     pub fn validate_all(&self, vars: &[(String, String)]) -> Result<Problems> {
         let images = self.images()?;
         let mut resolver = self.resolver(&images, vars);
-        for image in &images {
-            resolver.resolve(image);
-        }
+        variants::resolve(&mut resolver, &images);
         for path in files(&self.recipes(), true) {
             fragment(&mut resolver.reader, &path);
         }
@@ -234,9 +216,8 @@ impl Repo {
                 fragment(&mut resolver.reader, &path);
                 continue;
             }
-            for image in images_of(&mut resolver.reader, &path) {
-                resolver.resolve(&image);
-            }
+            let made = images_of(&mut resolver.reader, &path);
+            variants::resolve(&mut resolver, &made);
         }
         Ok(resolver.reader.problems)
     }

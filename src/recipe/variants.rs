@@ -1,9 +1,10 @@
 //! `variants:` and a list of architectures: several images from one recipe.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use super::resolve::Resolver;
+use crate::error::{Error, Result};
 use crate::machine::Arch;
 use crate::text::nearest;
 use crate::yaml::checker::bad_word;
@@ -181,7 +182,8 @@ pub(super) fn parent<'a>(
     own: Option<&str>,
 ) -> Result<&'a Image, (String, String)> {
     let arch = own.and_then(Arch::named);
-    let fits = |image: &&&Image| image.arch.is_none() || image.arch == arch;
+    let only = own.is_none() && all.len() == 1;
+    let fits = |image: &&&Image| image.arch.is_none() || image.arch == arch || only;
     if let Some(image) = all.iter().find(fits) {
         return Ok(image);
     }
@@ -265,8 +267,61 @@ fn values(problems: &mut Problems, axis: &str, list: &Node) -> Vec<Var> {
     values
 }
 
+/// Resolves images. Those of one name go to one place.
+pub(super) fn resolve(resolver: &mut Resolver<'_>, images: &[Image]) {
+    let mut places = BTreeMap::new();
+    for image in images {
+        let Some(resolved) = resolver.resolve(image) else {
+            continue;
+        };
+        let publish = resolved.recipe.publish;
+        let first = places.entry(&image.name).or_insert_with(|| publish.clone());
+        if image.arch.is_some() && *first != publish {
+            let node = resolved.tree.get("publish");
+            let loc = node.map_or(image.loc, |node| node.loc);
+            let problem = Problem::new(loc, "`publish` differs between the architectures");
+            let problem = problem.help("write it without `arch` and `debian_arch`");
+            resolver.reader.problems.push(problem);
+        }
+    }
+}
+
+/// The ids of what a word names; the word itself where that is nothing.
+pub(super) fn named(word: &str, images: &[Image]) -> Vec<String> {
+    let named = images.iter().filter(|image| image.is_named(word));
+    let mut ids: Vec<String> = named.map(Image::id).collect();
+    ids.dedup();
+    match ids.is_empty() {
+        true => vec![word.to_owned()],
+        false => ids,
+    }
+}
+
+/// The id of the one image that a word names.
+///
+/// # Errors
+/// Of kind usage, when there are several, for as many architectures.
+pub(super) fn one(word: &str, images: &[Image]) -> Result<String> {
+    match named(word, images).as_slice() {
+        [one] => Ok(one.clone()),
+        several => {
+            let error = Error::usage(format!("`{word}` is built for several architectures"));
+            let ids = list_words(several.iter().map(|id| &**id));
+            Err(error.hint(format!("name one of {ids}")))
+        }
+    }
+}
+
 /// That no recipe makes an image of this name, and what is meant.
 pub fn unknown(name: &str, images: &[Image]) -> Error {
+    if let Some((plain, arch)) = name.split_once(':') {
+        let ids = named(plain, images);
+        if ids != [plain] || images.iter().any(|image| image.name == plain) {
+            let ids = list_words(ids.iter().map(|id| &**id));
+            return Error::usage(format!("`{plain}` is not listed for {arch}"))
+                .hint(format!("name one of {ids}"));
+        }
+    }
     let error = Error::usage(format!("there is no recipe `{name}`"));
     let names = || images.iter().map(|image| image.name.as_str());
     let path = Path::new(name);

@@ -52,57 +52,6 @@ fn each_architecture_of_a_name_is_an_image_of_its_own() {
 }
 
 #[test]
-fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
-    let world = World::new();
-    world.write("recipes/base.yaml", BASE);
-    let some = "machine: {arch: [aarch64, x86_64]}\nvars: {size: {x86_64: large, arm64: small}}\n";
-    for (name, machine) in [
-        ("lost", ""),
-        ("other", "machine: {arch: riscv64}\n"),
-        ("some", some),
-    ] {
-        let text = format!("name: {name}\nfrom: base\n{machine}");
-        world.write(&format!("recipes/{name}.yaml"), text);
-    }
-    world.write("recipes/_site.yaml", "machine: {arch: [x86_64]}\n");
-    let shared = "name: shared\ninclude: [_site.yaml]\nfrom: base\n";
-    world.write("recipes/shared.yaml", shared);
-    let repo = Repo::open(world.dir.path()).unwrap();
-    let problems = repo.validate_all(&[]).unwrap();
-    insta::assert_snapshot!(problems.render(false), @r"
-    error: `base` is built for several architectures
-     --> recipes/lost.yaml:2:7
-      |
-    2 | from: base
-      |       ^^^^
-      |
-      = help: write `machine: {arch: [x86_64, aarch64]}`, or one of them
-
-    error: `base` is not built for riscv64
-     --> recipes/other.yaml:2:7
-      |
-    2 | from: base
-      |       ^^^^
-      |
-      = help: write `machine: {arch: [x86_64, aarch64]}`, or one of them
-
-    error: a fragment has no list of architectures
-     --> recipes/_site.yaml:1:17
-      |
-    1 | machine: {arch: [x86_64]}
-      |                 ^^^^^^^^
-      |
-      = help: the list belongs into the recipe that includes it
-
-    error: `size` has no value for aarch64
-     --> recipes/some.yaml:4:8
-      |
-    4 | vars: {size: {x86_64: large, arm64: small}}
-      |        ^^^^
-    ");
-}
-
-#[test]
 fn a_publisher_killed_at_any_moment_has_published_all_architectures_or_none() {
     let world = World::new();
     let first = publish_both(&world, &world.repository(), ["intel one", "arm one"]);
@@ -325,9 +274,18 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
     );
     let error = site.fails(2, &["build", "small:aarch64", "--publish"]);
     assert!(error.contains("published as a whole"), "{error}");
+    for verb in [
+        &["publish", "small:riscv64"][..],
+        &["build", "small:riscv64", "--publish"],
+    ] {
+        site.run(verb).exits(2).says(&[
+            "`small` is not listed for riscv64",
+            "name one of `small:x86_64`, `small:aarch64`",
+        ]);
+    }
     assert!(!site.path("repo/index.asc").exists());
 
-    site.ok(&["publish", "small"])
+    site.ok(&["publish", "small:aarch64", "small:x86_64"])
         .prints(&["revision 1", "revision 2"]);
     let repository = site.repository();
     for (arch, disk) in [("x86_64", &intel), ("aarch64", &arm)] {

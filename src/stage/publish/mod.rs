@@ -97,22 +97,16 @@ fn wanted_channel(recipe: &Recipe) -> Option<&str> {
     recipe.publish.as_ref()?.channel.as_deref()
 }
 
-/// Publishes all architectures of an image in one transaction; the same bytes again change nothing.
+/// Publishes all architectures of an image in one transaction, to where the first one's recipe says;
+/// the same bytes again change nothing.
 ///
 /// # Errors
-/// When no repository is configured, a proof is about another disk, signing fails, the repository
-/// cannot be written, or the architectures would go to different places.
+/// When no repository is configured, a proof is about another disk, signing fails, or the
+/// repository cannot be written.
 pub fn run(requests: &[Request<'_>], ui: &StageUi) -> Result<()> {
     let Some(first) = requests.first() else {
         return Ok(());
     };
-    let recipe = |request: &Request<'_>| request.plan.resolved.recipe.publish.clone();
-    if requests.iter().any(|other| recipe(other) != recipe(first)) {
-        return Err(
-            Error::usage("`publish` differs between the architectures of the image")
-                .hint("write it without `arch` and `debian_arch`"),
-        );
-    }
     let recipe = &first.plan.resolved.recipe;
     let place = place::find(first.config, first.root, asked(recipe))?;
     let settings = place.settings(first.config, first.store.state(), ui.ui())?;
