@@ -19,7 +19,7 @@ use crate::ui::summary::table;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "An image is NAME@REV or NAME@CHANNEL for what is published, and NAME for what this\n\
-                        host has built."
+                        host has built; of several architectures NAME:ARCH@CHANNEL or NAME:ARCH."
 )]
 pub struct DiffImages {
     /// The old image
@@ -37,6 +37,7 @@ pub struct DiffImages {
 
 /// What is compared.
 struct Side {
+    arch: String,
     kind: Kind,
     packages: Vec<Package>,
     config: Option<BTreeMap<String, String>>,
@@ -46,9 +47,17 @@ impl DiffImages {
     /// Runs the verb.
     ///
     /// # Errors
-    /// When an image is not there, or nothing is known of its packages.
+    /// When an image is not there, nothing is known of its packages, or they are for different
+    /// architectures.
     pub fn run(&self, app: &App) -> Result<()> {
         let (old, new) = (self.side(app, &self.old)?, self.side(app, &self.new)?);
+        if old.arch != new.arch {
+            let said = format!(
+                "{} is for {}, and {} for {}",
+                self.old, old.arch, self.new, new.arch
+            );
+            return Err(Error::usage(said).hint("name two of one architecture"));
+        }
         let mut differences = diff::packages(new.kind, &old.packages, &new.packages);
         match (&old.config, &new.config) {
             (Some(old), Some(new)) => differences.config = diff::config(old, new),
@@ -72,22 +81,41 @@ impl DiffImages {
 
 fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
     let state = State::read(root)?;
+    let (plain, arch) = match name.split_once(':') {
+        Some((plain, arch)) => (plain, Some(arch)),
+        None => (name, None),
+    };
     let missing = |what: String| {
         Error::usage(what).hint(format!(
-            "`imgforge channel history {name}` shows its revisions"
+            "`imgforge channel history {plain}` shows its revisions"
         ))
     };
     let image = state
         .images
-        .get(name)
-        .ok_or_else(|| missing(format!("{} has no image `{name}`", root.display())))?;
-    let number = at.parse::<u64>().ok().or_else(|| {
-        let placement = image.channels.get(at)?;
-        placement.current.values().next().copied()
-    });
+        .get(plain)
+        .ok_or_else(|| missing(format!("{} has no image `{plain}`", root.display())))?;
+    let fits = |other: &str| arch.is_none_or(|arch| arch == other);
+    let number = match (at.parse::<u64>(), image.channels.get(at)) {
+        (Ok(number), _) => Some(number),
+        (Err(_), placement) => {
+            let current = placement.into_iter().flat_map(|it| &it.current);
+            let current: Vec<_> = current.filter(|(arch, _)| fits(arch)).collect();
+            if current.len() > 1 {
+                let names = current
+                    .iter()
+                    .map(|(arch, _)| format!("{plain}:{arch}@{at}"));
+                let names: Vec<String> = names.collect();
+                return Err(
+                    Error::usage(format!("{name}@{at} has several architectures"))
+                        .hint(format!("name one of {}", names.join(", "))),
+                );
+            }
+            current.first().map(|(_, number)| **number)
+        }
+    };
     let revision = number
         .and_then(|number| image.revisions.get(&number))
-        .filter(|revision| !revision.pending)
+        .filter(|revision| !revision.pending && fits(&revision.arch))
         .ok_or_else(|| missing(format!("`{name}` has no revision or channel `{at}`")))?;
     if revision.removed.is_some() {
         return Err(missing(format!(
@@ -97,6 +125,7 @@ fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
     let (kind, packages) = packages::of_revision(root, revision)?
         .ok_or_else(|| missing(format!("{name}@{at} has no SBOM")))?;
     Ok(Side {
+        arch: revision.arch.clone(),
         kind,
         packages,
         config: packages::config(root, revision),
@@ -119,6 +148,7 @@ fn built(app: &App, name: &str) -> Result<Side> {
             ))
         })?;
     Ok(Side {
+        arch: plan.resolved.recipe.machine.arch.as_str().to_owned(),
         kind: contents.kind,
         packages: contents.packages,
         config: Some(contents.config),

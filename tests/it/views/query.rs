@@ -137,6 +137,28 @@ fn the_command_line_prints_a_table_or_json_and_compares_revisions() {
         run(&["diff", "web-node@2", "web-node@stable"]),
         "no difference\n"
     );
+    let arm = world.disk("arm");
+    let packages = [package("openssl", "3.5.2-1", "")];
+    publish_with(&repository, &arm, |p| {
+        p.arch = "aarch64";
+        p.companions = companions(&arm, &contents(Kind::Deb, &packages));
+    })
+    .unwrap();
+    let refused = |args: &[&str], why: &str| {
+        world.run(args).exits(2).says(&[why]);
+    };
+    let apart = "web-node@2 is for x86_64, and web-node@3 for aarch64";
+    refused(&["diff", "web-node@2", "web-node@3"], apart);
+    let several = "name one of web-node:aarch64@stable, web-node:x86_64@stable";
+    refused(&["diff", "web-node@2", "web-node@stable"], several);
+    let other = "`web-node:x86_64` has no revision or channel `3`";
+    refused(&["diff", "web-node@2", "web-node:x86_64@3"], other);
+    for of_one in [
+        ["diff", "web-node@2", "web-node:x86_64@stable"],
+        ["diff", "web-node:aarch64@3", "web-node:aarch64@stable"],
+    ] {
+        assert_eq!(run(&of_one), "no difference\n");
+    }
 }
 
 #[test]
