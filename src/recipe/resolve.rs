@@ -124,13 +124,9 @@ impl<'a> Resolver<'a> {
     fn resolve_below(&mut self, image: &Image, chain: &mut Vec<String>) -> Option<Resolved> {
         let written = self.reader.read(&image.path)?;
         let mut tree = written.tree.clone();
+        variants::keep_own(&mut self.reader.problems, &mut tree, written.file);
         // Again: the catalogue's places belong to texts of its own, and it reports nothing.
         let again = variants::images(&mut self.reader.problems, &image.path, &tree);
-        if let Some(list) = variants::listed(&tree).filter(|list| list.loc.file != written.file) {
-            let problem = Problem::new(list.loc, "a fragment has no list of architectures");
-            let help = "the list belongs into the recipe that includes it";
-            self.reader.problems.push(problem.help(help));
-        }
         let image = again.iter().find(|other| other.id() == image.id())?;
         tree.remove("variants");
         variants::choose(&mut self.reader.problems, &mut tree, image);
@@ -292,6 +288,7 @@ impl<'a> Resolver<'a> {
             os: os.as_deref(),
             below: machine,
             config: &self.config,
+            listed: image.arch.is_some(),
             has,
         };
         check::recipe(&mut cx, &recipe, &long);

@@ -10,7 +10,7 @@ use crate::text::nearest;
 use crate::yaml::checker::bad_word;
 use crate::yaml::node::{MapEntry, Node, Value};
 use crate::yaml::problem::{Problem, Problems, list_words};
-use crate::yaml::source::Loc;
+use crate::yaml::source::{FileId, Loc};
 use crate::yaml::vars::{Var, bad_name};
 
 /// Images that one recipe may make.
@@ -68,6 +68,12 @@ pub fn images(problems: &mut Problems, path: &Path, tree: &Node) -> Vec<Image> {
     let listed = architectures(problems, tree);
     if listed.is_empty() {
         return images;
+    }
+    let maps = ["variants", "vars"].into_iter();
+    let named = maps.filter_map(|key| tree.get(key)).flat_map(Node::entries);
+    for entry in named.filter(|entry| ["arch", "debian_arch"].contains(&&*entry.key)) {
+        let text = format!("`{}` is set by the list of architectures", entry.key);
+        problems.push(Problem::new(entry.key_loc, text).help("give it another name"));
     }
     let each = |image: &Image| {
         let image = image.clone();
@@ -169,8 +175,28 @@ fn architectures(problems: &mut Problems, tree: &Node) -> Vec<(Arch, Var)> {
     all
 }
 
+/// Refuses what fragments have put into the list of the recipe, whose file is `own`.
+pub(super) fn keep_own(problems: &mut Problems, tree: &mut Node, own: FileId) {
+    let machine = tree.get_mut("machine");
+    let Some(list) = machine.and_then(|machine| machine.get_mut("arch")) else {
+        return;
+    };
+    let Value::Seq(items) = &mut list.value else {
+        return;
+    };
+    let others = items.iter().map(|item| item.loc);
+    let mut places = std::iter::once(list.loc).chain(others);
+    if let Some(loc) = places.find(|loc| loc.file != own) {
+        let problem = Problem::new(loc, "a fragment has no list of architectures");
+        problems.push(problem.help("the list belongs into the recipe that includes it"));
+    }
+    if list.loc.file == own {
+        items.retain(|item| item.loc.file == own);
+    }
+}
+
 /// The recipe's `machine.arch`, where it is a list.
-pub(super) fn listed(tree: &Node) -> Option<&Node> {
+fn listed(tree: &Node) -> Option<&Node> {
     let arch = tree.get("machine")?.get("arch")?;
     matches!(arch.value, Value::Seq(_)).then_some(arch)
 }

@@ -37,6 +37,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
 
 /// Kernels and boot loaders for other machines, which apt would not find, or an image not start by.
 fn packages(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
+    let wanted = recipe.targets.wanted();
     let mut named: Vec<(&str, &Node)> = vec![];
     if let Some(Install::Bootstrap(options)) = &recipe.install {
         let node = at(at(tree, "install"), "bootstrap");
@@ -47,7 +48,12 @@ fn packages(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         let items = at(node, "packages").items();
         named.extend(kernel.chain(options.packages.iter().map(|name| &**name).zip(items)));
     }
-    for (step, node) in recipe.configure.iter().zip(at(tree, "configure").items()) {
+    let own = wanted.iter().map(|target| {
+        let node = at(at(at(tree, "targets"), target.name), "configure");
+        (target.options.own_steps(), node)
+    });
+    let all = std::iter::once((&*recipe.configure, at(tree, "configure"))).chain(own);
+    for (step, node) in all.flat_map(|(steps, node)| steps.iter().zip(node.items())) {
         let names = step.action.kind().packages().into_iter();
         named.extend(names.flat_map(|names| names.all()).map(|name| (name, node)));
     }
@@ -59,21 +65,34 @@ fn packages(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
                 other.as_str(),
                 arch.as_str()
             );
-            let help = "`{{ debian_arch }}` stands for the name of each in a list of architectures";
+            let help = match cx.listed {
+                true => {
+                    "`{{ debian_arch }}` stands for the name of each in a list of architectures"
+                        .to_owned()
+                }
+                false => format!(
+                    "of an architecture that dpkg adds it is `{name}:{}`",
+                    other.debian()
+                ),
+            };
             cx.wrong(node.loc, text, help);
         }
     }
 }
 
-/// The machines that a package of the Debian family with a kernel or a boot loader is for.
+/// The machines that a package of the Debian family with a kernel, its headers or a boot loader is
+/// for; of one whose architecture is written behind it nothing is said.
 fn of_machine(package: &str) -> Option<Arch> {
     let mut all = Arch::ALL.iter().copied();
-    let kernel = package.strip_prefix("linux-image-").map(|kernel| {
-        let end = kernel.rsplit('-').next();
-        move |arch: &Arch| end == Some(arch.debian())
-    });
-    match kernel {
-        Some(of) => all.find(of),
-        None => all.find(|arch| arch.boot_loader_packages().contains(&package)),
+    if ["linux-image-", "linux-headers-"]
+        .iter()
+        .any(|of| package.starts_with(of))
+    {
+        return all.find(|arch| package.split('-').any(|word| word == arch.debian()));
     }
+    let parts = ["-bin", "-dbg", "-signed", "-unsigned"];
+    let whole = parts.iter().find_map(|part| package.strip_suffix(part));
+    let whole = whole.unwrap_or(package);
+    let is_own = |own: &&str| own.strip_suffix("-bin") == Some(whole);
+    all.find(|arch| arch.boot_loader_packages().iter().any(|own| is_own(own)))
 }

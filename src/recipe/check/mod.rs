@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub os: Option<&'a str>,
     /// The machine of the image below, if a recipe of this repository makes it.
     pub below: Option<&'a Machine>,
+    /// Whether the recipe lists several architectures, of which this is one.
+    pub listed: bool,
     /// Whether the recipe has `from` and `install`, right or wrong.
     pub has: (bool, bool),
 }

@@ -18,19 +18,14 @@ fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
     world.write("recipes/_site.yaml", "machine: {arch: [x86_64]}\n");
     let shared = "name: shared\ninclude: [_site.yaml]\nfrom: base\n";
     world.write("recipes/shared.yaml", shared);
+    let mixed = "name: mixed\ninclude: [_site.yaml]\n\
+        install: {bootstrap: {suite: trixie}}\nmachine: {arch: [aarch64, x86_64]}\n";
+    world.write("recipes/mixed.yaml", mixed);
     let repo = Repo::open(world.dir.path()).unwrap();
     let problems = repo.validate_all(&[]).unwrap();
     insta::assert_snapshot!(problems.render(false), @r"
     error: `base` is built for several architectures
      --> recipes/lost.yaml:2:7
-      |
-    2 | from: base
-      |       ^^^^
-      |
-      = help: write `machine: {arch: [x86_64, aarch64]}`, or one of them
-
-    error: `base` is not built for riscv64
-     --> recipes/other.yaml:2:7
       |
     2 | from: base
       |       ^^^^
@@ -45,6 +40,22 @@ fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
       |
       = help: the list belongs into the recipe that includes it
 
+    error: a fragment has no list of architectures
+     --> recipes/_site.yaml:1:18
+      |
+    1 | machine: {arch: [x86_64]}
+      |                  ^^^^^^
+      |
+      = help: the list belongs into the recipe that includes it
+
+    error: `base` is not built for riscv64
+     --> recipes/other.yaml:2:7
+      |
+    2 | from: base
+      |       ^^^^
+      |
+      = help: write `machine: {arch: [x86_64, aarch64]}`, or one of them
+
     error: `size` has no value for aarch64
      --> recipes/some.yaml:4:8
       |
@@ -56,15 +67,15 @@ fn a_parent_without_the_architecture_is_refused_where_it_is_named() {
 #[test]
 fn nothing_is_published_on_a_parent_that_is_not() {
     let site = World::publishing();
-    let recipe = "install: {import: {image: disk.raw}}\n\
+    let recipe = "install: {import: {image: \"disk-{{ arch }}.raw\"}}\n\
         machine: {disk: 1GiB, arch: [x86_64, aarch64]}\n";
     site.image("base", recipe);
     site.image("kid", "from: base\nmachine: {arch: aarch64}\n");
-    site.disk_file("disk.raw");
-    site.ok(&["build", "base", "--until", "install"]);
+    site.disk_file("disk-aarch64.raw");
+    site.ok(&["build", "base:aarch64", "--until", "install"]);
     site.finish("base:aarch64", &site.disk("base"));
     site.finish("kid", &site.disk("kid"));
-    // The other architecture of the base is not built, and cannot be here.
+    // There is no disk for the other architecture of the base.
     let said = site.run(&["build", "--all", "--publish"]).exits(1);
     said.says(&[
         "`base` was not handed over",
