@@ -93,6 +93,8 @@ fn of_machine(package: &str) -> Option<Arch> {
     let parts = ["-bin", "-dbg", "-signed", "-unsigned"];
     let whole = parts.iter().find_map(|part| package.strip_suffix(part));
     let whole = whole.unwrap_or(package);
-    let is_own = |own: &&str| own.strip_suffix("-bin") == Some(whole);
-    all.find(|arch| arch.boot_loader_packages().iter().any(|own| is_own(own)))
+    all.find(|arch| {
+        let mut own = arch.boot_loader_packages().iter();
+        own.any(|own| own.strip_suffix("-bin") == Some(whole))
+    })
 }
