@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Delivery, Finding, Installer, PROOF, Progress, first_word};
+use super::{Delivery, Finding, Installer, Leaves, PROOF, Progress, first_word};
 
 /// The installer.
 pub const AUTOINSTALL: Installer = Installer {
@@ -32,15 +32,20 @@ pub const AUTOINSTALL: Installer = Installer {
     kernel_args: &["autoinstall"],
     root: "/target",
     // Of curtin as well, which it calls.
-    leaves: &[
-        "/var/log/installer.tar*",
-        "/etc/apt/apt.conf.d/90curtin-aptproxy",
-        "/etc/cloud/cloud.cfg.d/99-installer.cfg",
-        "/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
-        "/var/lib/cloud/seed",
-        "/root/curtin-install.log",
-        "/root/curtin-install-cfg.yaml",
-    ],
+    leaves: Leaves {
+        answers: &[
+            "/autoinstall.yaml",
+            "/etc/cloud/cloud.cfg.d/99-installer.cfg",
+            "/root/curtin-install-cfg.yaml",
+            "/var/log/installer/autoinstall-user-data",
+        ],
+        logs: &["/root/curtin-install.log", "/var/log/installer.tar*"],
+        settings: &[
+            "/etc/apt/apt.conf.d/90curtin-aptproxy",
+            "/etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg",
+            "/var/lib/cloud/seed",
+        ],
+    },
     prompts: &[
         "Continue with autoinstall?",
         "Continue in rich mode",

@@ -2,7 +2,7 @@
 //! <https://pykickstart.readthedocs.io/en/latest/kickstart-docs.html>.
 
 use super::{
-    Delivery, Finding, Installer, PROOF, Progress, Unverified, carriage_return, first_word,
+    Delivery, Finding, Installer, Leaves, PROOF, Progress, Unverified, carriage_return, first_word,
     is_remote, percent,
 };
 
@@ -25,12 +25,16 @@ pub const KICKSTART: Installer = Installer {
     kernel_args: &["inst.ks=file:/ks.cfg", "inst.text"],
     root: "/",
     // As the file was, and as it would be written.
-    leaves: &[
-        "/root/*-ks.cfg",
-        "/root/ks-*.log",
-        "/root/install.log*",
-        "/var/log/anaconda",
-    ],
+    leaves: Leaves {
+        answers: &["/root/*-ks.cfg", "/{,root/,tmp/,var/tmp/}ks.cfg"],
+        logs: &[
+            "/root/{anaconda-post,ks-*}.log",
+            "/root/install.log*",
+            "/var/log/anaconda",
+            "/var/log/anaconda.*",
+        ],
+        settings: &[],
+    },
     prompts: &[
         "Please make a selection from the above",
         "Please make your choice from above",

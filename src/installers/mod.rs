@@ -40,9 +40,8 @@ pub struct Installer {
     pub kernel_args: &'static [&'static str],
     /// Where the new system is when the answers' last command runs.
     pub root: &'static str,
-    /// What it leaves on the new disk, by pattern: copies of the answers with their passwords, logs,
-    /// and ways to the network that only the installation had. No installed system needs it.
-    pub leaves: &'static [&'static str],
+    /// What it leaves on the new disk.
+    pub leaves: Leaves,
     /// What stands before the cursor when the installer waits for a human.
     prompts: &'static [&'static str],
     /// Lines after which the installer does nothing any more.
@@ -51,6 +50,26 @@ pub struct Installer {
     progress: fn(&str) -> Option<Progress>,
     /// The line without what the installer draws around its text.
     text: fn(&str) -> String,
+}
+
+/// What an installer leaves on the new disk, by pattern: files and trees, which no installed system
+/// needs. All of it goes when the installation has ended; traces are leftovers in any image.
+#[derive(Debug)]
+pub struct Leaves {
+    /// Copies of the answers, with their passwords.
+    pub answers: &'static [&'static str],
+    /// What it logged.
+    pub logs: &'static [&'static str],
+    /// What only the installation needed: ways to its network, caches, the seed of its cloud-init.
+    pub settings: &'static [&'static str],
+}
+
+/// Patterns of all installers' answers and logs.
+pub fn traces() -> Vec<&'static str> {
+    let leaves = INSTALLERS.iter().map(|one| &one.leaves);
+    leaves
+        .flat_map(|one| [one.answers, one.logs].concat())
+        .collect()
 }
 
 /// How answers get to an installer.

@@ -3,7 +3,7 @@
 //! whose `-c` is no check: `findings/debconf-set-selections-checks-nothing.sh`.
 
 use super::{
-    Delivery, Finding, Installer, PROOF, Progress, carriage_return, first_word, is_remote,
+    Delivery, Finding, Installer, Leaves, PROOF, Progress, carriage_return, first_word, is_remote,
 };
 use crate::text::nearest;
 
@@ -26,16 +26,17 @@ pub const PRESEED: Installer = Installer {
         "DEBIAN_FRONTEND=text",
     ],
     root: "/target",
-    leaves: &[
-        "/var/log/installer",
-        "/var/lib/preseed",
-        "/preseed.cfg",
-        "/var/cache/debconf/passwords.dat",
-        "/var/cache/debconf/passwords.dat-old",
-        "/etc/apt/sources.list~",
-        "/etc/apt/apt.conf.d/00CDMountPoint",
-        "/etc/apt/apt.conf.d/00trustcdrom",
-    ],
+    leaves: Leaves {
+        answers: &["/{,root/,tmp/,var/tmp/}preseed.cfg", "/var/lib/preseed"],
+        logs: &["/var/log/installer"],
+        settings: &[
+            "/var/cache/debconf/passwords.dat",
+            "/var/cache/debconf/passwords.dat-old",
+            "/etc/apt/sources.list~",
+            "/etc/apt/apt.conf.d/00CDMountPoint",
+            "/etc/apt/apt.conf.d/00trustcdrom",
+        ],
+    },
     prompts: &[
         "Prompt: '?' for help",
         "[Press enter to continue]",

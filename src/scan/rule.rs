@@ -6,6 +6,7 @@ use super::declared::Declared;
 use super::entry::FileEntry;
 use super::glob;
 use super::homes::Keys;
+use crate::installers::{INSTALLERS, Leaves};
 
 /// What a rule protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,6 +33,9 @@ pub enum Group {
 /// What a rule looks for.
 #[derive(Clone, Copy)]
 pub enum Matcher {
+    /// What any installer leaves: a regular file with content at or below such a path, or at one
+    /// of these.
+    Installed(fn(&Leaves) -> Patterns, Patterns),
     /// A regular file with content at such a path.
     Present(&'static [&'static str]),
     /// A regular file at such a path, judged by its content.
@@ -46,6 +50,29 @@ pub enum Matcher {
     Known,
     /// What could not be looked into; the scanner itself knows.
     Unseen,
+}
+
+/// See [`glob`](super::glob).
+type Patterns = &'static [&'static str];
+
+impl Matcher {
+    /// Patterns of files, and whether it is about them or not about them.
+    pub(super) fn paths(&self) -> (Vec<String>, bool) {
+        let (paths, about) = match *self {
+            Matcher::Present(paths) | Matcher::Judged(paths, _) | Matcher::Owned(paths, _) => {
+                (paths, true)
+            }
+            Matcher::Installed(_, others) => (others, true),
+            Matcher::Bytes(bytes) => (bytes.not_in, false),
+            Matcher::Mode(_) | Matcher::Known | Matcher::Unseen => (&[][..], true),
+        };
+        let mut paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+        if let Matcher::Installed(which, _) = self {
+            let left = INSTALLERS.iter().flat_map(|one| which(&one.leaves));
+            paths.extend(left.map(|path| format!("{path}{{,/**}}")));
+        }
+        (paths, about)
+    }
 }
 
 /// Bytes that a rule looks for.
@@ -82,6 +109,7 @@ impl Case<'_> {
 impl std::fmt::Debug for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Matcher::Installed(..) => "Installed",
             Matcher::Present(_) => "Present",
             Matcher::Judged(..) => "Judged",
             Matcher::Owned(..) => "Owned",

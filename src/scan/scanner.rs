@@ -40,15 +40,9 @@ struct Paths {
 static PATHS: LazyLock<Paths> = LazyLock::new(|| {
     let (mut set, mut rules) = (GlobSetBuilder::new(), vec![]);
     for (rule, each) in rules::all().iter().enumerate() {
-        let (paths, about) = match each.look {
-            Matcher::Present(paths) | Matcher::Judged(paths, _) | Matcher::Owned(paths, _) => {
-                (paths, true)
-            }
-            Matcher::Bytes(bytes) => (bytes.not_in, false),
-            Matcher::Mode(_) | Matcher::Known | Matcher::Unseen => (&[][..], true),
-        };
+        let (paths, about) = each.look.paths();
         for path in paths {
-            set.add(glob::pattern(path).expect("the table's paths are tested"));
+            set.add(glob::pattern(&path).expect("the table's paths are tested"));
             rules.push((rule, about));
         }
     }
@@ -186,7 +180,9 @@ impl<'a> Scanner<'a> {
         let mut misses = false;
         for rule in own.judged {
             match rules::all()[rule].look {
-                Matcher::Present(_) => self.candidate(rule, &entry.path, String::new()),
+                Matcher::Present(_) | Matcher::Installed(..) => {
+                    self.candidate(rule, &entry.path, String::new());
+                }
                 Matcher::Owned(..) => misses = true,
                 _ => misses |= !(is_seen && first.judged.contains(&rule)),
             }

@@ -35,26 +35,13 @@ fn the_table_is_whole() {
             let known = OPERATIONS.iter().any(|operation| operation.name == name);
             assert!(known, "{}: {name}", rule.name);
         }
-        match rule.look {
-            rule::Matcher::Bytes(bytes) => {
-                let pattern = find::compile(bytes.pattern);
-                assert!(!pattern.is_match(b""), "{}", rule.name);
-                assert!(
-                    !bytes.anchors.is_empty() && bytes.anchors.iter().all(|a| a.len() > 2),
-                    "{}",
-                    rule.name
-                );
-            }
-            rule::Matcher::Present(paths)
-            | rule::Matcher::Judged(paths, _)
-            | rule::Matcher::Owned(paths, _) => {
-                assert!(
-                    paths.iter().all(|path| path.starts_with('/')),
-                    "{}",
-                    rule.name
-                );
-            }
-            rule::Matcher::Mode(_) | rule::Matcher::Known | rule::Matcher::Unseen => {}
+        let (paths, _) = rule.look.paths();
+        assert!(paths.iter().all(|path| path.starts_with('/')), "{rule:?}");
+        if let rule::Matcher::Bytes(bytes) = rule.look {
+            let pattern = find::compile(bytes.pattern);
+            assert!(!pattern.is_match(b""), "{}", rule.name);
+            let long = bytes.anchors.iter().all(|anchor| anchor.len() > 2);
+            assert!(!bytes.anchors.is_empty() && long, "{}", rule.name);
         }
     }
     drop(Scanner::new(&Subject::default()));
@@ -74,6 +61,28 @@ pub(super) fn found(files: &[(&str, &[u8])], subject: &Subject) -> Vec<String> {
         .iter()
         .map(|f| format!("{} {}", f.rule, f.path));
     said.collect()
+}
+
+#[test]
+fn what_installers_leave_is_found_in_the_images_of_others() {
+    let answers = [
+        "autoinstall.yaml",
+        "root/anaconda-ks.cfg",
+        "ks.cfg",
+        "var/lib/preseed/log",
+        "var/log/installer/autoinstall-user-data",
+    ];
+    let logs = ["root/ks-post.log", "var/log/anaconda/packaging.log"];
+    let settings = ["etc/apt/apt.conf.d/00CDMountPoint"];
+    let all = [&answers[..], &logs, &settings].concat();
+    let files: Vec<_> = all.iter().map(|path| (*path, &b"a\n"[..])).collect();
+    let mut expected: Vec<_> = answers
+        .map(|path| format!("installer-answers /{path}"))
+        .into();
+    expected.extend(logs.map(|path| format!("installer-log /{path}")));
+    expected.push("installer-log /var/log/installer/autoinstall-user-data".into());
+    expected.sort();
+    assert_eq!(found(&files, &Subject::default()), expected);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Takes everything from a machine's disk that must not be in its clones.
 //!
-//! An operation is one file in `ops/` and one line in [`OPERATIONS`], by the names that
+//! An operation is one file in `ops/` and one name in [`OPERATIONS`], by the names that
 //! virt-sysprep uses where it has one. What an operation promises:
 //!
 //! * **Idempotent**: a second run changes nothing, not even a time stamp; only those that make new

@@ -22,6 +22,8 @@ pub struct Operation {
     /// Grows when the function of [`Run`] makes other disks than before. Images that use the
     /// operation are sealed again then, as they are when its patterns change.
     pub version: u32,
+    /// What its function takes from others' tables.
+    pub taking: fn() -> Vec<&'static str>,
     /// Whose operation it is.
     pub origin: Origin,
     /// Examples, without the `/` at their beginning and written down by hand, so that they judge
@@ -77,6 +79,7 @@ impl Operation {
             default: true,
             only: None,
             version: 1,
+            taking: Vec::new,
             origin: Origin::VirtSysprep,
             gone: &[],
             emptied: &[],
@@ -123,6 +126,11 @@ impl Operation {
         Operation { version, ..self }
     }
 
+    /// The function takes these patterns from others' tables.
+    pub(super) const fn taking(self, taking: fn() -> Vec<Text>) -> Self {
+        Operation { taking, ..self }
+    }
+
     /// virt-sysprep has none such.
     pub(super) const fn ours(self) -> Self {
         let origin = Origin::Imgforge;
@@ -162,14 +170,14 @@ impl Operation {
 
     /// What the disks depend on that it works on: its version, and its patterns with what is
     /// done to them.
-    pub fn input(&self) -> (u32, &'static str, &'static [&'static str]) {
+    pub fn input(&self) -> (u32, &'static str, Vec<&'static str>) {
         let (work, patterns) = match self.run {
             Run::Remove(patterns) => ("remove", patterns),
             Run::RemoveFiles(patterns) => ("remove files", patterns),
             Run::Files(_) => ("files", &[][..]),
             Run::Devices(_) => ("devices", &[][..]),
         };
-        (self.version, work, patterns)
+        (self.version, work, [patterns, &(self.taking)()].concat())
     }
 
     /// Whether it is for guests with packages of this format.
@@ -190,7 +198,8 @@ mod tests {
         assert_eq!(one, r#"(1, "remove", ["/a"])"#);
         let changed = operation(&["/a"]).version(2);
         let files = Operation::removes_files("a", "A", "Removes.", &["/a"]);
-        for other in [operation(&["/a", "/b"]), changed, files] {
+        let taking = operation(&["/a"]).taking(|| vec!["/c"]);
+        for other in [operation(&["/a", "/b"]), changed, files, taking] {
             assert_ne!(input(other), one);
         }
     }

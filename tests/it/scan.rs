@@ -186,6 +186,7 @@ fn planted() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("build-resolver", "etc/resolv.conf", text("nameserver 10.0.2.3\n".into())),
         ("installer-log", "var/log/installer/syslog", text("x\n".into())),
         ("installer-answers", "root/anaconda-ks.cfg", text("rootpw x\n".into())),
+        ("installer-answers", "autoinstall.yaml", text("identity: x\n".into())),
         ("debconf-password", "var/cache/debconf/passwords.dat", text("Name: a/b\nValue: hunter22\n".into())),
         ("runner", "usr/lib/imgforge/start", text("x".into())),
         ("other-builder", "usr/lib/virt-sysprep/firstboot.sh", text("x".into())),

@@ -119,41 +119,31 @@ pub(super) const RULES: &[Rule] = &[
             ("logfiles", &["/var/log/**", "/root/*"]),
             ("tmp-files", &["/tmp/*"]),
         ]),
-        Matcher::Present(&[
-            "/var/log/installer/**",
-            "/var/log/anaconda/**",
-            "/var/log/anaconda.*",
-            "/root/install.log",
-            "/root/install.log.syslog",
-            "/root/anaconda-post.log",
-            "/var/log/bootstrap.log",
-            "/var/log/cloud-init.log",
-            "/var/log/cloud-init-output.log",
-            "/tmp/builder.log",
-        ]),
+        Matcher::Installed(
+            |leaves| leaves.logs,
+            &[
+                "/var/log/bootstrap.log",
+                "/var/log/cloud-init.log",
+                "/var/log/cloud-init-output.log",
+                "/tmp/builder.log",
+            ],
+        ),
     ),
     rule(
         "installer-answers",
         "the answers of an installation hold hashes of passwords, and often more",
-        Fix::Operations(&[
-            (
-                "logfiles",
-                &[
-                    "/root/{anaconda-ks,original-ks,initial-setup-ks}.cfg",
-                    "/var/log/installer/*",
-                ],
-            ),
-            ("tmp-files", &["/{tmp,var/tmp}/*"]),
-        ]),
-        Matcher::Present(&[
-            "/root/{anaconda-ks,original-ks,initial-setup-ks,ks}.cfg",
-            "/{preseed,ks}.cfg",
-            "/{root,tmp,var/tmp}/{preseed,ks}.cfg",
-            "/autoinstall.yaml",
-            "/var/log/installer/autoinstall-user-data",
-            "/etc/cloud/cloud.cfg.d/99-installer.cfg",
-            "/var/lib/cloud/seed/**",
-        ]),
+        // An operation cannot tell an installer's seed from one that is there on purpose.
+        Fix::Operations(&[(
+            "logfiles",
+            &[
+                "/*",
+                "/{root,tmp,var/tmp}/*",
+                "/etc/cloud/cloud.cfg.d/*",
+                "/var/log/**",
+                "/var/lib/preseed/**",
+            ],
+        )]),
+        Matcher::Installed(|leaves| leaves.answers, &["/var/lib/cloud/seed/**"]),
     ),
     rule(
         "debconf-password",

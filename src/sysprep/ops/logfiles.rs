@@ -1,14 +1,20 @@
 use crate::error::Result;
+use crate::installers;
 use crate::sysprep::{GuestRoot, Operation};
 
 pub(super) static OPERATION: Operation = Operation::files(
     "logfiles",
     "Remove logs",
-    "Removes the journal, the logs of the installation, of well-known programs and of logins, \
-     rotated logs, and some caches, and empties all other files in `/var/log`.",
+    "Removes the journal, the logs of the installation and copies of its answers, the logs of \
+     well-known programs and of logins, rotated logs, and some caches, and empties all other \
+     files in `/var/log`.",
     run,
 )
+.taking(installers::traces)
 .gone(&[
+    "autoinstall.yaml",
+    "root/ks.cfg",
+    "var/lib/preseed/log",
     "var/log/journal/0123/system.journal",
     "var/log/syslog.1",
     "var/log/installer/cdebconf/questions.dat",
@@ -17,19 +23,13 @@ pub(super) static OPERATION: Operation = Operation::files(
 ])
 .emptied(&["var/log/nginx/access.log"]);
 
-/// What goes as a whole.
+/// What goes as a whole, beside what installers leave.
 const TRACES: &[&str] = &[
     "/etc/Pegasus/*.cnf",
     "/etc/Pegasus/*.crt",
     "/etc/Pegasus/*.csr",
     "/etc/Pegasus/*.pem",
     "/etc/Pegasus/*.srl",
-    "/root/anaconda-ks.cfg",
-    "/root/anaconda-post.log",
-    "/root/initial-setup-ks.cfg",
-    "/root/install.log",
-    "/root/install.log.syslog",
-    "/root/original-ks.cfg",
     "/var/cache/fontconfig/*",
     "/var/cache/gdm/*",
     "/var/cache/man/*",
@@ -41,8 +41,6 @@ const TRACES: &[&str] = &[
     "/var/log/*.log*",
     "/var/log/BackupPC/LOG",
     "/var/log/ConsoleKit/*",
-    "/var/log/anaconda",
-    "/var/log/anaconda.syslog",
     "/var/log/apache2/*_log",
     "/var/log/apache2/*_log-*",
     "/var/log/apt/*",
@@ -63,7 +61,6 @@ const TRACES: &[&str] = &[
     "/var/log/glusterfs/glusterfs.log",
     "/var/log/grubby*",
     "/var/log/httpd/*log",
-    "/var/log/installer",
     "/var/log/jetty/jetty-console.log",
     "/var/log/journal/*",
     "/var/log/lastlog*",
@@ -95,7 +92,9 @@ const TRACES: &[&str] = &[
 ];
 
 fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(TRACES)?;
+    let mut traces = installers::traces();
+    traces.extend(TRACES);
+    site.remove(&traces)?;
     if !site.guest.is_dir("/var/log")? {
         return Ok(());
     }

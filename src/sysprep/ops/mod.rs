@@ -58,64 +58,21 @@ mod zsh_history;
 
 use super::Operation;
 
+macro_rules! table {
+    ($($name:ident)*) => { &[$(&$name::OPERATION),*] };
+}
+
 /// All operations, in the order in which they run.
-pub static OPERATIONS: &[&Operation] = &[
-    &abrt_data::OPERATION,
-    &agent_ids::OPERATION,
-    &apt_lists::OPERATION,
-    &backup_files::OPERATION,
-    &bash_history::OPERATION,
-    &blkid_tab::OPERATION,
-    &ca_certificates::OPERATION,
-    &cloud_init::OPERATION,
-    &crash_data::OPERATION,
-    &cron_spool::OPERATION,
-    &debconf_passwords::OPERATION,
-    &dhcp_client_state::OPERATION,
-    &dhcp_server_state::OPERATION,
-    &dovecot_data::OPERATION,
-    &firewall_rules::OPERATION,
-    &flag_reconfiguration::OPERATION,
-    &fs_uuids::OPERATION,
-    &homes::OPERATION,
-    &ipa_client::OPERATION,
-    &kerberos_data::OPERATION,
-    &kerberos_hostkeytab::OPERATION,
-    &logfiles::OPERATION,
-    &lvm_system_devices::OPERATION,
-    &lvm_uuids::OPERATION,
-    &machine_id::OPERATION,
-    &mail_spool::OPERATION,
-    &net_hostname::OPERATION,
-    &net_hwaddr::OPERATION,
-    &net_nmconn::OPERATION,
-    &network_leases::OPERATION,
-    &pacct_log::OPERATION,
-    &package_manager_cache::OPERATION,
-    &pam_data::OPERATION,
-    &passwd_backups::OPERATION,
-    &proxy::OPERATION,
-    &puppet_data_log::OPERATION,
-    &random_seed::OPERATION,
-    &rh_subscription_manager::OPERATION,
-    &rhn_systemid::OPERATION,
-    &rpm_db::OPERATION,
-    &runner::OPERATION,
-    &samba_db_log::OPERATION,
-    &smolt_uuid::OPERATION,
-    &snap_device::OPERATION,
-    &ssh_hostkeys::OPERATION,
-    &ssh_userdir::OPERATION,
-    &sssd_db_log::OPERATION,
-    &storage_ids::OPERATION,
-    &tmp_files::OPERATION,
-    &ubuntu_pro::OPERATION,
-    &udev_persistent_net::OPERATION,
-    &user_account::OPERATION,
-    &utmp::OPERATION,
-    &yum_uuid::OPERATION,
-    &zsh_history::OPERATION,
-];
+pub static OPERATIONS: &[&Operation] = table! {
+    abrt_data agent_ids apt_lists backup_files bash_history blkid_tab ca_certificates cloud_init
+    crash_data cron_spool debconf_passwords dhcp_client_state dhcp_server_state dovecot_data
+    firewall_rules flag_reconfiguration fs_uuids homes ipa_client kerberos_data
+    kerberos_hostkeytab logfiles lvm_system_devices lvm_uuids machine_id mail_spool net_hostname
+    net_hwaddr net_nmconn network_leases pacct_log package_manager_cache pam_data passwd_backups
+    proxy puppet_data_log random_seed rh_subscription_manager rhn_systemid rpm_db runner
+    samba_db_log smolt_uuid snap_device ssh_hostkeys ssh_userdir sssd_db_log storage_ids
+    tmp_files ubuntu_pro udev_persistent_net user_account utmp yum_uuid zsh_history
+};
 
 /// Text without the lines for which `unwanted` says so.
 fn without_lines(text: &str, unwanted: impl Fn(&str) -> bool) -> String {

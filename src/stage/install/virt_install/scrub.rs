@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::guest::Guestfs;
-use crate::installers::INSTALLERS;
+use crate::installers::{self, INSTALLERS};
 
 /// Removes what any installer leaves from the mounted disk; says what was there.
 ///
@@ -10,7 +10,8 @@ use crate::installers::INSTALLERS;
 /// When something cannot be removed.
 pub fn scrub(guest: &Guestfs) -> Result<Vec<String>> {
     let mut removed = vec![];
-    for pattern in INSTALLERS.iter().flat_map(|one| one.leaves) {
+    let settings = INSTALLERS.iter().flat_map(|one| one.leaves.settings);
+    for pattern in installers::traces().iter().chain(settings) {
         for path in guest.glob_paths(pattern)? {
             guest.rm_rf_path(&path)?;
             removed.push(path.display().to_string());
