@@ -154,14 +154,6 @@ pub fn from_sources(text: &str) -> Option<Archive> {
     Some(Archive { main, security })
 }
 
-/// Where a guest's apt package keeps an example with the distribution's own addresses, best first.
-pub fn example_paths(distro: &Apt) -> [String; 2] {
-    [
-        format!("usr/share/doc/apt/examples/{}.sources", distro.id),
-        "usr/share/doc/apt/examples/sources.list".to_owned(),
-    ]
-}
-
 /// Where the guest keeps its sources, without the leading slash.
 pub fn sources_path(distro: &Apt) -> String {
     format!("etc/apt/sources.list.d/{}.sources", distro.id)

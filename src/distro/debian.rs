@@ -15,7 +15,6 @@ pub(super) const DEBIAN: Distro = Distro {
     ],
     packages: SERVER,
     installer_memory: Size::mib(512),
-    cloud_user: "debian",
     trees: &[],
     apt: Some(&APT),
 };

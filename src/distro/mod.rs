@@ -26,8 +26,6 @@ pub struct Distro {
     pub packages: &'static [&'static str],
     /// What its installer needs at least.
     pub installer_memory: Size,
-    /// The user that its own cloud images have.
-    pub cloud_user: &'static str,
     /// Ends of the addresses of its install trees, with `{arch}`: what stands before is the mirror.
     pub trees: &'static [&'static str],
     /// Its archive, where `bootstrap` can install from it.

@@ -23,7 +23,6 @@ pub(super) const FEDORA: Distro = Distro {
     ],
     packages: SERVER,
     installer_memory: MEMORY,
-    cloud_user: "fedora",
     trees: &["Everything/{arch}/os", "Server/{arch}/os"],
     apt: None,
 };
@@ -34,7 +33,6 @@ pub(super) const RHEL: Distro = Distro {
     osinfo: &[
         "rhel10.0", "rhel9.6", "rhel9.4", "rhel9.2", "rhel9.0", "rhel8.8", "rhel8.6",
     ],
-    cloud_user: "cloud-user",
     ..ROCKY
 };
 
@@ -42,7 +40,6 @@ pub(super) const CENTOS: Distro = Distro {
     id: "centos",
     name: "CentOS Stream",
     osinfo: &["centos-stream10", "centos-stream9", "centos-stream8"],
-    cloud_user: "cloud-user",
     ..ROCKY
 };
 
@@ -53,7 +50,6 @@ pub(super) const ROCKY: Distro = Distro {
     osinfo: &["rocky10", "rocky9", "rocky8"],
     packages: SERVER,
     installer_memory: MEMORY,
-    cloud_user: "rocky",
     trees: TREES,
     apt: None,
 };
@@ -62,6 +58,5 @@ pub(super) const ALMALINUX: Distro = Distro {
     id: "almalinux",
     name: "AlmaLinux",
     osinfo: &["almalinux10", "almalinux9", "almalinux8"],
-    cloud_user: "almalinux",
     ..ROCKY
 };

@@ -21,7 +21,6 @@ pub(super) const UBUNTU: Distro = Distro {
     ],
     packages: super::debian::SERVER,
     installer_memory: Size::mib(1536),
-    cloud_user: "ubuntu",
     trees: &[],
     apt: Some(&APT),
 };
