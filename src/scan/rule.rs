@@ -187,10 +187,10 @@ pub struct Rule {
 
 impl Rule {
     /// The paths where it looks; none, where it looks into any file.
-    pub fn paths(&self) -> &'static [&'static str] {
-        match self.look {
-            Matcher::Present(paths) | Matcher::Judged(paths, _) | Matcher::Owned(paths, _) => paths,
-            Matcher::Bytes(_) | Matcher::Mode(_) | Matcher::Known | Matcher::Unseen => &[],
+    pub fn paths(&self) -> Vec<String> {
+        match self.look.paths() {
+            (paths, true) => paths,
+            (_, false) => vec![],
         }
     }
 }

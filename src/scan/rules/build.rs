@@ -140,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
                 "/{root,tmp,var/tmp}/*",
                 "/etc/cloud/cloud.cfg.d/*",
                 "/var/log/**",
-                "/var/lib/preseed/**",
+                "/var/lib/preseed{,/**}",
             ],
         )]),
         Matcher::Installed(|leaves| leaves.answers, &["/var/lib/cloud/seed/**"]),
