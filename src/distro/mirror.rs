@@ -10,6 +10,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{Program, quote};
 use crate::host::tools;
 use crate::http::{Client, Limits, Url};
+use crate::machine::Arch;
 use crate::ui::StageUi;
 
 /// A mirror that does not answer soon is left for the next one.
@@ -24,7 +25,7 @@ const LIMITS: Limits = Limits {
 /// The largest list of mirrors, in bytes.
 const LARGEST_LIST: u64 = 1 << 20;
 
-/// Chooses the archive by what the recipe says, `build`, and the mirrors of imgforge.yaml, `site`;
+/// Chooses the archive of packages for `arch` by what the recipe says, `build`, and the mirrors of imgforge.yaml, `site`;
 /// `None` is the tool's default.
 ///
 /// # Errors
@@ -34,13 +35,17 @@ pub fn choose(
     site: &[Address],
     distro: &'static Apt,
     suite: &Suite,
+    arch: Arch,
     ui: &StageUi,
 ) -> Result<Option<Archive>> {
+    // Ubuntu has one archive for x86 and another for all else.
+    let own = distro.id != "ubuntu" || !arch.is_foreign();
     match build {
         Mirror::Default => Ok(None),
         Mirror::Host => Ok(match first_that_answers(site, suite)? {
             Some(archive) => Some(archive),
-            None => of_host(distro, ui),
+            None if own => of_host(distro, ui),
+            None => None,
         }),
         Mirror::At(address) => first_that_answers(std::slice::from_ref(address), suite),
     }
@@ -136,11 +141,16 @@ fn has(archive: &str, suite: &str, name: &str) -> Result<(), String> {
     })
 }
 
-/// The archive that mmdebstrap would use by itself: the distribution's own addresses.
+/// The archive that mmdebstrap would use by itself for `arch`: the distribution's own addresses.
 ///
 /// # Errors
 /// When mmdebstrap fails, or takes the suite for one of another distribution.
-pub fn tool_default(scratch: &Path, distro: &Apt, suite: &Suite) -> Result<Option<Archive>> {
+pub fn tool_default(
+    scratch: &Path,
+    distro: &Apt,
+    suite: &Suite,
+    arch: Arch,
+) -> Result<Option<Archive>> {
     let file = scratch.join("default.sources");
     let hook = format!(
         r#"--setup-hook=cat "$1"/etc/apt/sources.list >{}"#,
@@ -148,7 +158,9 @@ pub fn tool_default(scratch: &Path, distro: &Apt, suite: &Suite) -> Result<Optio
     );
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])
-        .args(["--quiet", "--skip=update", &hook, suite.name, "/dev/null"])
+        .arg(format!("--architectures={}", arch.debian()))
+        .args(["--quiet", "--skip=update", "--skip=check/qemu", &hook])
+        .args([suite.name, "/dev/null"])
         .scratch(scratch)
         .run()?;
     let printed = std::fs::read_to_string(&file).doing(|| format!("reading {}", file.display()))?;
@@ -179,6 +191,7 @@ fn other_vendor(distro: &Apt, archive: &Archive) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::distro::suite;
+    use crate::ui::Ui;
 
     #[test]
     fn no_distribution_is_told_the_archive_of_another() {
@@ -206,8 +219,33 @@ mod tests {
         let scratch = dir.path().join("it's here; false");
         std::fs::create_dir(&scratch).unwrap();
         let (debian, trixie) = suite("trixie").unwrap();
-        let archive = tool_default(&scratch, debian, trixie).unwrap().unwrap();
-        assert!(archive.main.starts_with("http"), "{archive:?}");
+        for arch in Arch::ALL {
+            let archive = tool_default(&scratch, debian, trixie, *arch);
+            let archive = archive.unwrap().unwrap();
+            assert!(archive.main.starts_with("http"), "{archive:?}");
+        }
+    }
+
+    #[test]
+    fn ubuntu_has_an_archive_for_x86_and_another_for_all_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ubuntu, noble) = suite("noble").unwrap();
+        let (ui, host) = (Ui::silent().stage("image", "install"), Mirror::Host);
+        for (arch, main) in [
+            (Arch::X86_64, "http://archive.ubuntu.com/ubuntu"),
+            (Arch::Aarch64, "http://ports.ubuntu.com/ubuntu-ports"),
+            (Arch::Riscv64, "http://ports.ubuntu.com/ubuntu-ports"),
+        ] {
+            let archive = tool_default(dir.path(), ubuntu, noble, arch).unwrap();
+            let archive = archive.unwrap();
+            assert_eq!(archive.main, main);
+            let sources = apt::sources(ubuntu, noble, &archive, &[]);
+            assert!(sources.contains(&format!("URIs: {main}\nSuites: noble ")));
+            if arch.is_foreign() {
+                let chosen = choose(&host, &[], ubuntu, noble, arch, &ui).unwrap();
+                assert_eq!(chosen, None);
+            }
+        }
     }
 
     #[test]

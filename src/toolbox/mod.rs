@@ -287,8 +287,7 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
             .arg(&libraries)
             .arg(tree.join("usr/bin/python3"))
             .args(["-B", "-s"]),
-        // Where QEMU is missing, that is said by now.
-        Ok(None) | Err(_) => Program::at(script),
+        Ok(None) | Err(_) => Program::at(script), // Without QEMU it has ended before.
     };
     python
         .dir(dir)
@@ -308,11 +307,12 @@ fn unpack(
         site.map(Vec::as_slice).unwrap_or_default(),
         distro,
         suite,
+        request.arch,
         request.ui,
     )?;
     if archive.is_none() {
         // mmdebstrap's own choice must be this distribution's.
-        mirror::tool_default(dir, distro, suite)?;
+        mirror::tool_default(dir, distro, suite, request.arch)?;
     }
     let sources = dir.join("toolbox.sources");
     let mut program = as_guest_root("mmdebstrap")

@@ -160,8 +160,8 @@ fn choose(
         };
         return Ok((mirrors, None));
     };
-    let default = mirror::tool_default(scratch, apt, suite)?;
-    let chosen = mirror::choose(build, site, apt, suite, context.ui)?;
+    let default = mirror::tool_default(scratch, apt, suite, arch)?;
+    let chosen = mirror::choose(build, site, apt, suite, arch, context.ui)?;
     let image = default.as_ref().map(|archive| SourcesFile {
         path: format!("/{}", apt::sources_path(apt)),
         text: apt::sources(apt, suite, archive, &[]),

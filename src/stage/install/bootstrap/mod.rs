@@ -56,12 +56,13 @@ pub struct Input<'a> {
 pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
     distro.check_keyring()?;
-    let layout = disk::Layout::new(input.machine.arch, input.machine.disk, input.seed)?;
+    let arch = input.machine.arch;
+    let layout = disk::Layout::new(arch, input.machine.disk, input.seed)?;
     let named = input.bootstrap.mirror.clone().map(Mirror::At);
     let build = named.as_ref().unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.
-    let default = mirror::tool_default(input.scratch, distro, suite)?;
-    let archive = mirror::choose(build, input.site_mirrors, distro, suite, input.ui)?;
+    let default = mirror::tool_default(input.scratch, distro, suite, arch)?;
+    let archive = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
     let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
     let archives = (archive, default);
     let sources = configure(input, distro, suite, archives, tree.data(), &layout)?;
