@@ -1,5 +1,5 @@
 #!/bin/bash
-# Takes QEMU's place where root starts it: for root's private daemon, for libguestfs, and to try a
+# Takes QEMU's place where root starts it (@VERSION@): for root's private daemon, for libguestfs, and to try a
 # ramdisk. A guest's QEMU is nobody: a user id of its own that no user has, without capabilities, in a
 # network without this host's services. Its disks are opened for it, those that its guest writes to for
 # writing; it sees its own devices and sockets, and everything else of the host is read-only or, where
@@ -177,6 +177,17 @@ if daemon; then cp "$runtime/libvirt/resolv.conf" "$new/runtime"; fi
 if [ -d "$guest" ]; then
   mkdir "$new/runtime/${guest##*/}"
   mount --bind "$guest" "$new/runtime/${guest##*/}"
+fi
+# QEMU in a directory of root's own, or in /run, would be out of reach.
+if daemon; then
+  reachable=(setpriv --reuid "$owner" --regid "$owner" --clear-groups test -x "$qemu")
+  case $(readlink -f -- "$qemu") in /run/*) reachable=(false) ;; esac
+  if ! "${reachable[@]}"; then
+    here=${qemu##*/}
+    : >"$new/runtime/$here"
+    mount --bind "$qemu" "$new/runtime/$here"
+    qemu=$runtime/$here
+  fi
 fi
 for device in null zero full random urandom kvm net/tun; do
   if [ -e "/dev/$device" ]; then

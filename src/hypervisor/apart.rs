@@ -8,11 +8,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
 use crate::error::{Context as _, Error, Result};
+use crate::host::confine;
 use crate::host::exec::{self, Program, Running};
 use crate::host::interrupt;
 use crate::host::tools::{self, Tool};
@@ -180,15 +181,9 @@ pub(super) fn emulator(arch: Arch) -> Result<PathBuf> {
 
 fn text(qemu: &Path) -> std::io::Result<String> {
     let found = fs::metadata(qemu)?;
-    let changed = found.modified()?.duration_since(UNIX_EPOCH);
-    let version = format!(
-        "{} bytes of {}",
-        found.len(),
-        changed.unwrap_or_default().as_secs()
-    );
     let quoted = exec::quote(&qemu.to_string_lossy());
     let text = APART.replace("@QEMU@", &quoted);
-    Ok(text.replace("@VERSION@", &version))
+    Ok(text.replace("@VERSION@", &confine::version(&found)?))
 }
 
 /// Writes what is started in place of QEMU, unless it is there, and beside it pasta's name server as a
@@ -199,8 +194,11 @@ pub(super) fn write_emulator(file: &Path, text: &str) -> std::io::Result<()> {
     }
     let dir = file.parent().unwrap_or(file);
     fs::create_dir_all(dir)?;
-    fs::write(dir.join("resolv.conf"), format!("nameserver {NAMES}\n"))?;
     let new = tempfile::TempDir::new_in(dir)?;
+    // Another guest may read it just now.
+    let names = new.path().join("resolv.conf");
+    fs::write(&names, format!("nameserver {NAMES}\n"))?;
+    fs::rename(names, dir.join("resolv.conf"))?;
     let program = new.path().join("program");
     exec::write_program(&program, text).map_err(std::io::Error::other)?;
     fs::rename(program, file)
@@ -222,4 +220,19 @@ pub(super) fn spawn_from_a_lasting_thread(program: Program) -> Result<(Running, 
         .recv()
         .map_err(|_| Error::internal("the thread of a program died"))??;
     Ok((running, stop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_the_name_servers_reads_all_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, names) = (dir.path().join("qemu"), dir.path().join("resolv.conf"));
+        write_emulator(&program, "one").unwrap();
+        let before = fs::metadata(&names).unwrap().ino();
+        write_emulator(&program, "another").unwrap();
+        assert_ne!(fs::metadata(&names).unwrap().ino(), before);
+    }
 }

@@ -142,7 +142,8 @@ impl Daemon {
         let file = self.dir.join(name);
         let runtime = self.dir.parent().unwrap_or(&self.dir);
         let text = confine::for_daemon(&qemu, runtime, &self.keys);
-        apart::write_emulator(&file, &text).doing(|| format!("writing {}", file.display()))?;
+        let written = text.and_then(|text| apart::write_emulator(&file, &text));
+        written.doing(|| format!("writing {}", file.display()))?;
         Ok(file)
     }
 
