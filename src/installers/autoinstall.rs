@@ -15,6 +15,7 @@ pub const AUTOINSTALL: Installer = Installer {
         word => word == "autoinstall:" && line.starts_with(word),
     },
     judge,
+    judge_values: |_| None,
     // A NoCloud seed, which cloud-init finds by its label.
     delivery: Delivery::Seed {
         label: "CIDATA",

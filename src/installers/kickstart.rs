@@ -13,6 +13,7 @@ pub const KICKSTART: Installer = Installer {
     program: "Anaconda",
     shows: |line| ["%packages", "%post", "%pre", "%end"].contains(&first_word(line)),
     judge,
+    judge_values: first_cut_off,
     delivery: Delivery::Initrd("ks.cfg"),
     iso_boot: None,
     tree_arg: Some("inst.repo="),
@@ -202,6 +203,20 @@ fn cut_off(number: usize, line: &str) -> Option<Finding> {
     })
 }
 
+/// The first [`cut_off`] outside of sections.
+fn first_cut_off(answers: &str) -> Option<Finding> {
+    let mut section = false;
+    answers.lines().enumerate().find_map(|(at, line)| {
+        let first = first_word(line);
+        section = match section {
+            true => first != "%end",
+            false => SECTIONS.contains(&first),
+        };
+        let command = !section && !first.starts_with(['#', '%']);
+        command.then(|| cut_off(at + 1, line)).flatten()
+    })
+}
+
 /// `%post` with the new system as its root.
 fn is_post(head: &str) -> bool {
     let mut words = head.split_whitespace();
@@ -310,6 +325,14 @@ mod tests {
             assert_eq!(lines(&format!("{text}{END}")), [line], "{text:?}");
         }
         assert_eq!(lines("poweroff\n%post\nimgforge-proof\n"), [2]);
+    }
+
+    #[test]
+    fn a_value_with_a_hash_outside_of_quotes_cuts_its_line_off() {
+        let line = |text: &str| first_cut_off(text).map(|found| found.line);
+        let sections = "%pre\na#b\n%end\n# a#b\n%include /tmp/a#b\n";
+        assert_eq!(line(&format!("{sections}rootpw pass#word\n")), Some(6));
+        assert_eq!(line(&format!("{sections}rootpw \"pass#word\"\n")), None);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Installer {
     shows: fn(&str) -> bool,
     /// What is wrong with rendered answers.
     judge: fn(&str) -> Vec<Finding>,
+    /// What a variable's value makes of them that its writer cannot have meant.
+    judge_values: fn(&str) -> Option<Finding>,
     /// How it gets them.
     pub delivery: Delivery,
     /// Where its ISO images have kernel and initrd, if virt-install does not know.
@@ -161,6 +163,12 @@ impl Installer {
     /// What is wrong with rendered answers, found in milliseconds instead of after an hour.
     pub fn judge(&self, answers: &str) -> Vec<Finding> {
         (self.judge)(answers)
+    }
+
+    /// What is wrong with answers by the real values of their variables, which [`Finding`]'s texts do not
+    /// show.
+    pub fn judge_values(&self, answers: &str) -> Option<Finding> {
+        (self.judge_values)(answers)
     }
 
     /// Whether the text before the cursor waits for a human.

@@ -14,6 +14,7 @@ pub const PRESEED: Installer = Installer {
     program: "debian-installer",
     shows: |line| first_word(line) == "d-i",
     judge,
+    judge_values: |_| None,
     delivery: Delivery::Initrd("preseed.cfg"),
     iso_boot: None,
     tree_arg: None,

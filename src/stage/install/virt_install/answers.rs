@@ -70,6 +70,19 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
     Ok(vars)
 }
 
+/// Looks at the rendered answers of the file `path`, with the values that `validate` had stand-ins for.
+///
+/// # Errors
+/// When the installer takes a value for something else; the error shows no value.
+pub fn check_values(installer: &Installer, path: &str, text: &str) -> Result<()> {
+    installer.judge_values(text).map_or(Ok(()), |found| {
+        let said = format!("{path}, line {} as it is installed: ", found.line);
+        Err(Error::usage(said + &found.message)
+            .cause("the value of a variable or secret has the `#`")
+            .hint(found.help))
+    })
+}
+
 /// The recipe's secrets that an answer file uses, with their sources.
 pub fn used_secrets(text: &str, recipe: &Recipe) -> BTreeMap<String, Secret> {
     let used = used(text);
@@ -189,7 +202,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::installers::{autoinstall::AUTOINSTALL, preseed::PRESEED};
+    use crate::installers::{autoinstall::AUTOINSTALL, kickstart::KICKSTART, preseed::PRESEED};
+
+    #[test]
+    fn a_secret_that_anaconda_would_cut_off_is_refused_and_not_shown() {
+        let check = |text| check_values(&KICKSTART, "a.ks", text);
+        check("rootpw --plaintext \"pass#word\"\n").unwrap();
+        check_values(&PRESEED, "a.cfg", "d-i a string pass#word\n").unwrap();
+        let error = check("text\nrootpw --plaintext pass#word\n").unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Usage);
+        let said = error.render();
+        assert!(said.contains("a.ks, line 2"), "{said}");
+        assert!(!said.contains("pass#word"), "{said}");
+    }
 
     #[test]
     fn answers_are_private_and_gone_when_dropped() {

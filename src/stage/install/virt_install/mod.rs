@@ -174,7 +174,9 @@ impl<'a> Work<'a> {
             mirrors: relay.vars(),
             secrets: &self.secrets,
         })?;
-        let text = template::render(&self.template, &vars, self.method.answers.path())?;
+        let path = self.method.answers.path();
+        let text = template::render(&self.template, &vars, path)?;
+        answers::check_values(self.installer, path, &text)?;
         let repo = medium.kernel_args(self.installer, relay);
         plain::check(self.method, &text, repo.as_deref(), &relay.own())?;
         let instance = self.context.key.short();
