@@ -19,8 +19,8 @@ pub struct Operation {
     pub default: bool,
     /// The package format of the guests that it is for (`deb`, `rpm`); `None`: all.
     pub only: Option<&'static str>,
-    /// Grows when the function of [`Run`] makes other disks than before. Images that use the
-    /// operation are sealed again then, as they are when its patterns change.
+    /// Grows when the function of [`Run`], or a pattern in it, makes other disks than before. Images that
+    /// use the operation are sealed again then, as they are when [`Run::Remove`]'s patterns change.
     pub version: u32,
     /// What its function takes from others' tables.
     pub taking: fn() -> Vec<&'static str>,
@@ -168,16 +168,18 @@ impl Operation {
         Operation { stay, ..self }
     }
 
-    /// What the disks depend on that it works on: its version, and its patterns with what is
-    /// done to them.
-    pub fn input(&self) -> (u32, &'static str, Vec<&'static str>) {
+    /// What the disks depend on that it works on: its version, the guests that it is for, and the
+    /// patterns that it removes or takes from others' tables, with what is done to them. Those in a
+    /// function are not seen.
+    pub fn input(&self) -> (u32, Option<Text>, Text, Vec<Text>) {
         let (work, patterns) = match self.run {
             Run::Remove(patterns) => ("remove", patterns),
             Run::RemoveFiles(patterns) => ("remove files", patterns),
             Run::Files(_) => ("files", &[][..]),
             Run::Devices(_) => ("devices", &[][..]),
         };
-        (self.version, work, [patterns, &(self.taking)()].concat())
+        let patterns = [patterns, &(self.taking)()].concat();
+        (self.version, self.only, work, patterns)
     }
 
     /// Whether it is for guests with packages of this format.
@@ -195,11 +197,12 @@ mod tests {
         let operation = |patterns| Operation::removes("a", "A", "Removes.", patterns);
         let input = |operation: Operation| format!("{:?}", operation.input());
         let one = input(operation(&["/a"]));
-        assert_eq!(one, r#"(1, "remove", ["/a"])"#);
+        assert_eq!(one, r#"(1, None, "remove", ["/a"])"#);
         let changed = operation(&["/a"]).version(2);
         let files = Operation::removes_files("a", "A", "Removes.", &["/a"]);
         let taking = operation(&["/a"]).taking(|| vec!["/c"]);
-        for other in [operation(&["/a", "/b"]), changed, files, taking] {
+        let narrowed = operation(&["/a"]).only("rpm");
+        for other in [operation(&["/a", "/b"]), changed, files, taking, narrowed] {
             assert_ne!(input(other), one);
         }
     }
