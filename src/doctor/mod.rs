@@ -188,7 +188,7 @@ pub fn preflight(needs: &BTreeSet<Need>, machine: &Machine, state: &Path) -> Res
         foreign::find(arch)?;
     }
     if needs.contains(&Need::Toolbox) {
-        foreign::interpreter(arch)?;
+        foreign::need(arch)?;
     }
     if needs.contains(&Need::Guests) {
         tools::machine(arch)?;

@@ -150,6 +150,18 @@ pub fn interpreter(arch: Arch) -> Result<Option<PathBuf>> {
     user_mode(arch).map(Some).ok_or_else(missing)
 }
 
+/// Asks whether programs of `arch` run here outside of trees: by [`interpreter`], or as the host has
+/// registered them.
+///
+/// # Errors
+/// As [`interpreter`].
+pub fn need(arch: Arch) -> Result<()> {
+    match interpreter(arch) {
+        Err(_) if of_host(arch, Path::new(REGISTERED)).is_some() => Ok(()),
+        found => found.map(drop),
+    }
+}
+
 /// QEMU's user mode, if it needs no library: a guest's tree has none for it.
 fn user_mode(arch: Arch) -> Option<PathBuf> {
     let name = arch.qemu_user();

@@ -197,7 +197,7 @@ fn made_for(
         let what = format!("{title} for {}", suite.product);
         request.ui.step(format!("making the toolbox with {what}"));
         distro.check_keyring()?;
-        foreign::interpreter(request.arch)?;
+        foreign::need(request.arch)?;
         let tree = dir.join("tree");
         let made = unpack(request, &packages, distro, suite, dir)
             .doing(|| format!("fetching {what}"))
@@ -287,7 +287,7 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
             .arg(&libraries)
             .arg(tree.join("usr/bin/python3"))
             .args(["-B", "-s"]),
-        Ok(None) | Err(_) => Program::at(script), // Without QEMU it has ended before.
+        Ok(None) | Err(_) => Program::at(script), // By itself, or as the host has registered it.
     };
     python
         .dir(dir)
