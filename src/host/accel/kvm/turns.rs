@@ -28,9 +28,11 @@ use x86_64 as processor;
 /// Turns of the loop in one round: 10 microseconds of a real processor.
 pub(super) const TURNS: u32 = 20_000;
 
-/// The guest's memory: code at address 0x1000, which is at most one page.
+/// Where the code is in the guest's memory.
 const CODE_AT: u64 = 0x1000;
-const MEMORY: usize = 0x2000;
+
+/// The guest's memory, in bytes: KVM takes whole pages, which have up to 64 KiB on ARM.
+const MEMORY: usize = 0x10000;
 
 struct Memory(*mut u8);
 
