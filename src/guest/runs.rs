@@ -33,13 +33,14 @@ impl Guestfs {
     /// A usage error when they do not; libguestfs' own text.
     pub fn runs_on(&self, os: &Os, arch: Arch) -> Result<()> {
         os.runs_on(arch)?;
-        for pattern in ["/boot/vmlinuz-*", "/boot/vmlinux-*"] {
-            for kernel in self.glob(pattern)? {
-                let head = match self.is_file(&kernel)? {
-                    true => self.read_part(&kernel, KERNEL_HEAD.into(), 0)?,
-                    false => continue,
-                };
-                started_by(arch, &kernel, &head)?;
+        for prefix in ["/boot/vmlinuz-", "/boot/vmlinux-", "/boot/Image-"] {
+            for kernel in self.glob(&format!("{prefix}*"))? {
+                let version = kernel.trim_start_matches(prefix);
+                // One without modules is another machine's, as on a server of kernels.
+                if self.is_file(&kernel)? && self.is_dir(&format!("/lib/modules/{version}"))? {
+                    let head = self.read_part(&kernel, KERNEL_HEAD.into(), 0)?;
+                    started_by(arch, &kernel, &head)?;
+                }
             }
         }
         Ok(())

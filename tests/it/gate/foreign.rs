@@ -87,6 +87,7 @@ fn a_kernel_or_a_system_of_another_architecture_is_refused_before_a_clone_boots(
         let phony = Phony::debian();
         let name = format!("boot/{}-6.12-other", arch.kernel_file());
         phony.file(&name, &kernel[..1 << 16]);
+        phony.file("usr/lib/modules/6.12-other/modules.dep", "");
         plain_disk(&world, "kernel", &phony);
         let refused = world.run(&["build", "kernel", "--until", "check"]).exits(2);
         let name = arch.as_str();

@@ -1,7 +1,7 @@
 //! What boots the installer, as virt-install takes it.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
@@ -138,8 +138,19 @@ pub fn find(media: &Media, installer: &Installer, places: &Places<'_>) -> Result
             (boot(kernel.path(), initrd.path())?, vec![kernel, initrd])
         }
     };
-    if let InstallSource::Boot { kernel, .. } = &source {
-        starts(kernel, places.store.arch)?;
+    let head = match &source {
+        InstallSource::Boot { kernel, .. } => Some((&**kernel, beginning(kernel, 0)?)),
+        InstallSource::Iso {
+            iso,
+            boot: Some((kernel, _)),
+        } => match offset(iso, kernel) {
+            Some(at) => Some((Path::new(*kernel), beginning(iso, at)?)),
+            None => None,
+        },
+        InstallSource::Iso { .. } | InstallSource::Tree(_) => None,
+    };
+    if let Some((kernel, head)) = head {
+        starts(kernel, &head, places.store.arch)?;
     }
     Ok(Medium {
         source,
@@ -156,7 +167,9 @@ pub fn iso(file: &Path, installer: &Installer) -> Result<InstallSource> {
     present(file, "the ISO image", "iso")?;
     Ok(InstallSource::Iso {
         iso: file.to_owned(),
-        boot: installer.iso_boot.filter(|boot| holds(file, boot.0)),
+        boot: installer
+            .iso_boot
+            .filter(|boot| offset(file, boot.0).is_some()),
     })
 }
 
@@ -175,12 +188,8 @@ pub fn boot(kernel: &Path, initrd: &Path) -> Result<InstallSource> {
 
 /// Asks whether machines of this architecture start the installer's kernel: UEFI passes over another one
 /// without a word.
-fn starts(kernel: &Path, arch: Arch) -> Result<()> {
-    let mut head = vec![];
-    let read =
-        File::open(kernel).and_then(|file| file.take(KERNEL_HEAD.into()).read_to_end(&mut head));
-    read.doing(|| format!("reading {}", kernel.display()))?;
-    match Arch::of_kernel(&head).filter(|own| *own != arch) {
+fn starts(kernel: &Path, head: &[u8], arch: Arch) -> Result<()> {
+    match Arch::of_kernel(head).filter(|own| *own != arch) {
         None => Ok(()),
         Some(own) => Err(Error::usage(format!(
             "the installer's kernel {} is for {}, and the recipe's machine is {}",
@@ -196,6 +205,17 @@ fn starts(kernel: &Path, arch: Arch) -> Result<()> {
     }
 }
 
+/// The first bytes of the kernel that begins at this byte of a file.
+fn beginning(file: &Path, at: u64) -> Result<Vec<u8>> {
+    let mut head = vec![];
+    let read = File::open(file).and_then(|mut file| {
+        file.seek(SeekFrom::Start(at))?;
+        file.take(KERNEL_HEAD.into()).read_to_end(&mut head)
+    });
+    read.doing(|| format!("reading {}", file.display()))?;
+    Ok(head)
+}
+
 fn present(file: &Path, what: &str, key: &str) -> Result<()> {
     if file.is_file() {
         return Ok(());
@@ -207,18 +227,47 @@ fn present(file: &Path, what: &str, key: &str) -> Result<()> {
     )
 }
 
-/// Whether an ISO image has a file. What cannot be read is for virt-install to complain about.
-fn holds(iso: &Path, file: &str) -> bool {
-    listing(iso, file)
-        .text()
-        .is_ok_and(|text| text.contains(file))
-}
-
-fn listing(iso: &Path, file: &str) -> Program {
-    Program::new("xorriso")
+/// The byte at which a file of an ISO image begins; `None` where it has none. What cannot be read is for
+/// virt-install to complain about.
+fn offset(iso: &Path, file: &str) -> Option<u64> {
+    let xorriso = Program::new("xorriso")
         .args(["-report_about", "SORRY", "-indev"])
         .arg(iso)
-        .args(["-find", &format!("/{file}"), "-exec", "echo"])
-        .on_foreign_file()
-        .seeing(iso)
+        .args(["-find", &format!("/{file}"), "-exec", "report_lba"]);
+    let text = xorriso.on_foreign_file().seeing(iso).text().ok()?;
+    // File data lba:  0 ,       33 ,        3 ,     5000 , '/casper/vmlinuz'
+    let mut lines = text.lines();
+    let numbers = lines.find_map(|line| line.strip_prefix("File data lba:"))?;
+    let block: u64 = numbers.split(',').nth(1)?.trim().parse().ok()?;
+    block.checked_mul(2048)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_in_an_iso_image_is_read_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, iso) = (dir.path().join("tree"), dir.path().join("a.iso"));
+        std::fs::create_dir_all(tree.join("casper")).unwrap();
+        let mut head = vec![0; 0x80];
+        head[..2].copy_from_slice(b"MZ");
+        head[0x3c] = 0x40;
+        head[0x40..0x46].copy_from_slice(b"PE\0\0\x64\xaa");
+        std::fs::write(tree.join("casper/vmlinuz"), &head).unwrap();
+        let made = Program::new("xorriso").args(["-as", "mkisofs", "-quiet", "-o"]);
+        made.arg(&iso).arg(&tree).run().unwrap();
+        assert_eq!(offset(&iso, "casper/initrd"), None);
+        let at = offset(&iso, "casper/vmlinuz").unwrap();
+        let found = beginning(&iso, at).unwrap();
+        assert!(found.starts_with(&head), "{at}");
+        let kernel = Path::new("casper/vmlinuz");
+        starts(kernel, &found, Arch::Aarch64).unwrap();
+        let error = starts(kernel, &found, Arch::X86_64).unwrap_err();
+        assert!(
+            error.to_string().contains("vmlinuz is for aarch64"),
+            "{error}"
+        );
+    }
 }
