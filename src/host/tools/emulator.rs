@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::machine::Arch;
 
+/// How long QEMU may take to list its machines: under a second, where nothing else runs.
+const LIST_LIMIT: Duration = Duration::from_secs(180);
+
 /// Asks whether QEMU for an architecture has the machine of its guests.
 ///
 /// # Errors
@@ -14,7 +17,7 @@ use crate::machine::Arch;
 pub fn machine(arch: Arch) -> Result<()> {
     let emulator = Tool::Qemu(arch).program();
     let asked = Program::new(emulator).args(["-machine", "help"]);
-    let help = asked.timeout(Duration::from_secs(20)).text();
+    let help = asked.timeout(LIST_LIMIT).text();
     has_machine(
         arch,
         &help.map_err(|cause| Error::host(format!("`{emulator}` does not run")).cause(cause))?,
