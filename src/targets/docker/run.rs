@@ -49,7 +49,9 @@ pub(in crate::targets) fn try_out(
     let disk = site.scratch.join("container.squashfs");
     let qemu = qemu(site.machine.arch)?;
     unpack(layer, how, qemu.as_deref(), &disk)?;
-    let inside = site.source.guests(site.source.accel());
+    // Programs of another architecture are translated, whatever runs the machine.
+    let accel = site.source.accel().on(site.machine.arch);
+    let inside = site.source.guests(accel);
     let ran = run(site, &disk, config, qemu.is_some());
     drop(inside);
     std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
