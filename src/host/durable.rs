@@ -4,7 +4,7 @@
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Result};
 
@@ -51,6 +51,23 @@ pub fn sync_tree(dir: &Path) -> io::Result<()> {
         }
     }
     sync_dir(dir)
+}
+
+/// Gives a damaged file another name, `NAME.damaged` or one with a number: an earlier one may have more in
+/// it. Who calls it holds a lock.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn put_aside(file: &Path) -> io::Result<PathBuf> {
+    let end = file.extension().unwrap_or_default().to_string_lossy();
+    let names = (1..).map(|number| match number {
+        1 => format!("{end}.damaged"),
+        _ => format!("{end}.damaged.{number}"),
+    });
+    let mut free = names.map(|name| file.with_extension(name));
+    let aside = free.find(|aside| aside.symlink_metadata().is_err());
+    let aside = aside.unwrap_or_default();
+    std::fs::rename(file, &aside).map(|()| aside)
 }
 
 /// Replaces a file by one rename, synced.

@@ -69,7 +69,11 @@ pub fn find(
             }
             // A plan is worth something without a network; a bad signature is not.
             Err(error) if mode == Mode::Look && error.kind() == Kind::Stage => {
-                let Some(pin) = remembered()? else {
+                let last = remembered().unwrap_or_else(|damaged| {
+                    session.ui.warning(damaged.render().trim_end().to_owned());
+                    None
+                });
+                let Some(pin) = last else {
                     return Err(explain_failure(recipe, error));
                 };
                 session.ui.warning(format!(

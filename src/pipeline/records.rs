@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::host::durable;
 use crate::store::{Store, private_dir, to_json, write_atomic};
 use crate::time::now;
 
@@ -118,7 +119,7 @@ fn note(store: &Store, image: &str, change: impl FnOnce(&mut Record)) {
     let mut record = match Record::read(store, image) {
         Ok(record) => record,
         Err(cause) if cause.kind() == ErrorKind::InvalidData => {
-            drop(std::fs::rename(&path, path.with_extension("json.damaged")));
+            drop(durable::put_aside(&path));
             Record::default()
         }
         Err(_) => return,
@@ -174,6 +175,12 @@ mod tests {
             std::fs::read(file.with_extension("json.damaged")).unwrap(),
             b"{"
         );
+        std::fs::write(&file, "").unwrap();
+        hit(&store, "small", "install");
+        for (name, text) in [("json.damaged", "{"), ("json.damaged.2", "")] {
+            let aside = file.with_extension(name);
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
+        }
     }
 
     #[test]

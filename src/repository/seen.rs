@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Keyring;
+use crate::host::durable;
 use crate::http::Url;
 use crate::store::{private_dir, write_atomic};
 use crate::ui::Ui;
@@ -86,17 +87,9 @@ impl RememberedRepository {
         if lock.is_ok() && parse(&self.dir).is_ok_and(|known| known.is_ok()) {
             return;
         }
-        // An earlier one may have more in it.
-        let names = (1..).map(|number| match number {
-            1 => "json.damaged".to_owned(),
-            _ => format!("json.damaged.{number}"),
-        });
-        let mut free = names.map(|name| file.with_extension(name));
-        let aside = free.find(|aside| aside.symlink_metadata().is_err());
-        let aside = aside.unwrap_or_default();
-        let moved = lock.and_then(|_held| std::fs::rename(&file, &aside));
+        let moved = lock.and_then(|_held| durable::put_aside(&file));
         let kept = match moved {
-            Ok(()) => format!("it is kept as {}", aside.display()),
+            Ok(aside) => format!("it is kept as {}", aside.display()),
             Err(cause) => format!("it cannot be put aside: {cause}"),
         };
         ui.warning(format!(

@@ -163,6 +163,15 @@ fn without_the_repository_a_plan_uses_the_last_revision_and_offline_builds_do() 
         "{error}"
     );
     site.ok(&["build", "child", "--until", "install", "--offline"]);
+    // A damaged memory does not hide why it was asked.
+    let pins = std::fs::read_dir(site.path("state/pins")).unwrap();
+    for pin in pins {
+        std::fs::write(pin.unwrap().path(), "{").unwrap();
+    }
+    let error = site.fails(1, &["plan", "child"]);
+    for part in ["is damaged", "what child builds on cannot be found"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]
