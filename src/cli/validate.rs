@@ -25,7 +25,7 @@ impl Validate {
     /// # Errors
     /// With all mistakes.
     pub fn run(&self, app: &App) -> Result<()> {
-        let file = self.files.iter().find(|word| word.exists());
+        let file = self.files.iter().find(|word| word.is_file());
         let repo = match (self.files.first(), file) {
             (None, _) => recipes::open(app)?,
             (Some(word), None) => match recipes::find(app)? {

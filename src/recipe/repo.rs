@@ -139,7 +139,7 @@ impl Repo {
     pub fn file_of(&self, word: &Path) -> Result<PathBuf> {
         let is_name = word.extension().is_none_or(|end| end != "yaml");
         match word.to_str().filter(|name| is_name && !name.contains('/')) {
-            Some(name) if !word.exists() => self.find_image(name).map(|image| image.path),
+            Some(name) if !word.is_file() => self.find_image(name).map(|image| image.path),
             _ => Ok(word.to_path_buf()),
         }
     }
