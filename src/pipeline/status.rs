@@ -138,6 +138,9 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
     let look = |name: &String| -> Result<Option<ImageStatus>> {
         let recipe = recipes.contains(name);
         let status = one(session, &repositories, name, recipe, channel)?;
+        if !all && !recipe && status.places.is_empty() {
+            session.repo.know(name)?;
+        }
         // An image that has left every channel needs no recipe.
         Ok((recipe || !status.places.is_empty()).then_some(status))
     };
@@ -236,9 +239,13 @@ fn one(
         false => None,
         true => match pipeline::plan(session, &Options::default(), name, Mode::Look) {
             Ok(plan) => Some(plan),
-            // A wrong recipe must not hide what is known of the others.
-            Err(error) if error.kind() == Kind::Usage => {
-                drift.push(format!("its recipe is wrong: {}", error.message()));
+            // A wrong recipe must not hide what is known of the others, nor must a damaged note.
+            Err(error) if matches!(error.kind(), Kind::Usage | Kind::Host) => {
+                let why = match error.kind() {
+                    Kind::Usage => "its recipe is wrong",
+                    _ => "it cannot be planned",
+                };
+                drift.push(format!("{why}: {}", error.message()));
                 None
             }
             Err(error) => return Err(error),

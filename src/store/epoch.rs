@@ -13,9 +13,12 @@ use rustix::fs::{FlockOperation, flock};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::store::inputs::Inputs;
-use crate::store::{Store, Unreadable, private_dir, remembered, write_atomic};
+use crate::store::{FOUND_ANEW, Store, Unreadable, private_dir, remembered, write_atomic};
 use crate::time::now;
 use crate::units::Span;
+
+/// Without its epoch a stage that does not age would have its oldest result again.
+const RENEW: &str = "`imgforge build NAME --refresh` writes that of what ages anew, `--from STAGE` that of another stage";
 
 /// How a plan treats epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +89,15 @@ pub fn apply(
 ) -> Result<Applied> {
     let of = inputs.key()?;
     let note = Note::of(store, &of);
-    let before = note.read()?;
+    let before = note.read();
     if anew || mode == Mode::Renew {
-        let epoch = next(before);
+        // A damaged one is written anew, too: now is none that it had.
+        let epoch = next(before.unwrap_or_default());
         add(inputs, Some(epoch));
         let asked = Some(NewEpoch { of, epoch });
         return Ok(Applied { lost: None, asked });
     }
+    let before = before?;
     let age = |epoch: u64| now().saturating_sub(epoch);
     let stale = |epoch: Option<u64>| {
         refresh.is_some_and(|span| epoch.is_none_or(|at| age(at) >= span.as_seconds()))
@@ -158,6 +163,7 @@ impl Note {
         remembered(&self.0, |text| {
             String::from_utf8_lossy(text).trim().parse::<u64>()
         })
+        .map_err(|error| error.better_hint(FOUND_ANEW, RENEW))
     }
 
     fn write(&self, epoch: u64) -> Result<()> {
@@ -214,7 +220,13 @@ mod tests {
             Mode::Keep,
             false,
         );
-        assert!(damaged.is_err_and(|error| error.message().contains("is damaged")));
+        let damaged = damaged.unwrap_err();
+        assert!(damaged.message().contains("is damaged"));
+        assert!(damaged.hint_text().unwrap().contains("--refresh"));
+        let (renewed, asked) = key(None, Mode::Renew);
+        assert_ne!(renewed, plain);
+        asked.unwrap().keep(&store).unwrap();
+        assert_eq!(key(None, Mode::Keep).0, renewed, "it is whole again");
         let old = (now() - 2000).to_string();
         std::fs::write(&file, &old).unwrap();
         let stale = key(None, Mode::Look);

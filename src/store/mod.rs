@@ -45,6 +45,9 @@ use entry::Written;
 pub use entry::{Entry, Facts, Layer, Meta, Unreadable, to_json};
 use ledger::{Item, Ledger, Record};
 
+/// What to do about a damaged note, if nothing hangs on what it said.
+const FOUND_ANEW: &str = "remove it: what it remembered is found out anew, or asked for";
+
 /// The name of a layer's disk in its entry.
 pub const DISK: &str = "disk.qcow2";
 
@@ -296,7 +299,7 @@ pub fn remembered<T, E: Display>(
             path.display()
         ))
         .cause(cause.to_string())
-        .hint("remove it: what it remembered is found out anew, or asked for")
+        .hint(FOUND_ANEW)
     })
 }
 

@@ -94,6 +94,30 @@ fn a_recipe_is_named_by_its_image_and_validated_by_its_file_too() {
 }
 
 #[test]
+fn what_channels_do_not_have_and_no_recipe_makes_is_unknown_and_a_damaged_note_drifts() {
+    let world = world();
+    let repository = world.repository();
+    published(&world, &repository, "nightly", "one");
+    world.ok(&["status", "web-node"]);
+    let said = world.run(&["status", "web-node:riscv64"]).exits(2);
+    said.says(&["there is no recipe `web-node:riscv64`"]);
+    // A folder of an image's name is no recipe.
+    std::fs::create_dir(world.path("web-node")).unwrap();
+    world.ok(&["validate", "web-node"]);
+
+    let planned = world.ok(&["plan", "web-node", "--json"]).json();
+    // Without an epoch the key is the note's name.
+    let key = planned[0]["stages"][0]["key"].as_str().unwrap();
+    std::fs::create_dir_all(world.path("state/epochs")).unwrap();
+    world.write(&format!("state/epochs/{key}"), "x");
+    let said = world.run(&["plan", "web-node"]).exits(3);
+    said.says(&["is damaged", "--from STAGE"]);
+    world.ok(&["plan", "web-node", "--from", "install"]);
+    let said = world.run(&["status"]).exits(4);
+    said.says(&["it cannot be planned: ", "is damaged"]);
+}
+
+#[test]
 fn status_says_what_is_on_trial() {
     let world = world();
     world.configure("repositories: {main: {path: repo, channels: {nightly: {canary: 10%}}}}\n");
