@@ -9,9 +9,9 @@ use crate::host::diskfile::DiskFile;
 use crate::host::outlet::{Folder, Over};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::{interrupt, memory};
-use crate::machine::Machine;
+use crate::machine::{Arch, Machine};
 use crate::pipeline::graph::{self, Node, Room};
-use crate::targets::tree::Tree;
+use crate::targets::tree::{Programs, Tree};
 use crate::targets::{self, About, SystemDisk, Target, TargetContext, Wanted};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -70,13 +70,10 @@ impl Export {
         // The system is looked at only where a target tells of it.
         let tells = self.targets.iter().any(|target| target.reads);
         let tree = tells.then(|| source.tree(&ui)).transpose()?;
-        let arch = tree.as_ref().map_or(Ok(None), |tree| tree.arch());
-        let unknown = |()| {
-            Error::usage("the disk's programs are for an architecture that imgforge does not know")
-                .hint("`-t raw`, `-t qcow2` and others that tell nothing of its system can be made")
-        };
         let machine = Machine {
-            arch: arch.map_err(unknown)?.unwrap_or_default(),
+            arch: tree
+                .as_ref()
+                .map_or(Ok(Arch::default()), |tree| self.arch(tree))?,
             ..Machine::default()
         };
         targets::need_tools(&self.targets, machine.arch)?;
@@ -111,6 +108,26 @@ impl Export {
             with(&target, &|site| make(&target, site, &folder))
         })?;
         graph::failures(outcomes, &app.ui)
+    }
+
+    /// The architecture of the machines that start the system.
+    fn arch(&self, tree: &Tree) -> Result<Arch> {
+        let error = match tree.programs() {
+            Some(Programs::For(arch)) => return Ok(arch),
+            Some(Programs::I386) => match self.targets.iter().find(|target| target.runs) {
+                None => return Ok(Arch::X86_64),
+                Some(target) => Error::usage(format!(
+                    "the disk's programs are for 32-bit x86, of which there is no `{}`",
+                    target.name
+                ))
+                .hint("the targets that are disks can be made: their machines are those of x86-64"),
+            },
+            None => Error::usage(
+                "the disk's programs are for an architecture that imgforge does not know",
+            )
+            .hint("`-t raw`, `-t qcow2` and others that tell nothing of its system can be made"),
+        };
+        Err(error)
     }
 
     /// Who hears about the work for a target; its name is told where there are several.

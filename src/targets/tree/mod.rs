@@ -8,6 +8,7 @@ mod bound;
 pub(crate) mod ext4;
 mod hollow;
 mod pax;
+mod programs;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,13 +18,13 @@ use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount};
-use crate::machine::Arch;
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::time::now;
 use crate::ui::StageUi;
 use crate::units::Size;
 
 use super::SystemDisk;
+pub(crate) use programs::Programs;
 
 /// The largest file that is read as a text, in bytes: lists of modules have less than one MiB.
 const LARGEST_TEXT: u64 = 16 << 20;
@@ -194,28 +195,6 @@ impl Tree {
         let node = self.get(path).filter(|node| node.kind == Kind::File)?;
         let bytes = self.bytes(node, LARGEST_TEXT).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// The architecture of the first program that is for a known one; `Err`, where there are only others.
-    pub(crate) fn arch(&self) -> Result<Option<Arch>, ()> {
-        let program = |node: &&Node| {
-            let path = node.path.strip_prefix(b"usr/").unwrap_or(&node.path);
-            let place = path.starts_with(b"bin/") || path.starts_with(b"sbin/");
-            node.kind == Kind::File && place
-        };
-        let mut any = false;
-        let known = self.nodes.iter().filter(program).find_map(|node| {
-            let mut head = [0; 20];
-            io::Read::read_exact(&mut self.open(node), &mut head).ok()?;
-            any |= head.starts_with(b"\x7fELF");
-            let elf = head.starts_with(b"\x7fELF\x02\x01");
-            let mut all = Arch::ALL.iter().copied();
-            all.find(|arch| elf && head[18..] == [arch.elf_machine(), 0])
-        });
-        match (known, any) {
-            (None, true) => Err(()),
-            (known, _) => Ok(known),
-        }
     }
 
     /// A value of os-release.

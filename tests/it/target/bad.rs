@@ -75,6 +75,27 @@ fn nothing_is_told_of_a_system_for_an_architecture_that_nobody_knows() {
     world.exports(&disk, &["-t", "qcow2"]);
 }
 
+#[test]
+fn machines_of_x86_64_start_a_system_of_32_bits_and_there_is_no_container_of_it() {
+    let world = World::new();
+    let phony = Phony::debian();
+    let i386 = [
+        &b"\x7fELF\x01\x01\x01"[..],
+        &[0; 9],
+        &[2, 0, 3, 0],
+        &[0; 64],
+    ]
+    .concat();
+    phony.file("usr/bin/busybox", i386);
+    let disk = phony.disk(world.dir.path(), "web.raw");
+    let said = world.export(&disk, &["-t", "openstack", "-t", "docker"]);
+    said.exits(2)
+        .says(&["for 32-bit x86, of which there is no `docker`"]);
+    // It is looked at as a disk of x86-64 is.
+    let said = world.export(&disk, &["-t", "openstack"]);
+    said.exits(2).says(&["needs a kernel in the image"]);
+}
+
 /// What shows only at work stops nothing else; a target that is named twice is made once.
 #[test]
 fn a_target_that_fails_does_not_keep_the_others_from_being_made() {
