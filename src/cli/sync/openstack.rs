@@ -10,6 +10,7 @@ use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
 use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, verify, whom};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
@@ -56,28 +57,45 @@ impl OpenStack {
             ui: &app.ui,
         };
         let mut rows: Vec<[String; 4]> = vec![];
-        let (wanted, lacking) = self.wanted(app)?;
-        if let (true, Some(lacks)) = (wanted.is_empty(), lacking.first()) {
-            return Err(no_disk(lacks));
-        }
-        for lacks in &lacking {
-            app.ui
-                .warning(format!("{lacks}; what the cloud has of it stays"));
-        }
-        for mut image in wanted {
-            image.disks.truncate(self.keep.get());
-            for done in sync(&image.name, &image.disks, &image.yanked, &settings)? {
-                let what = done.what.word().to_owned();
-                rows.push([image.name.clone(), done.version, done.id, what]);
+        // One image that fails keeps no other one away.
+        let mut failed: Vec<Error> = vec![];
+        let wanted = self.wanted(app)?;
+        let (all, ready) = (wanted.len(), wanted.iter().any(Result::is_ok));
+        for image in wanted {
+            interrupt::check()?;
+            let synced = image.and_then(|mut image| {
+                image.disks.truncate(self.keep.get());
+                let done = sync(&image.name, &image.disks, &image.yanked, &settings)?;
+                Ok((image.name, done))
+            });
+            match synced {
+                Ok((name, done)) => rows.extend(done.into_iter().map(|done| {
+                    let what = done.what.word().to_owned();
+                    [name.clone(), done.version, done.id, what]
+                })),
+                Err(error) => failed.push(error),
             }
         }
         app.ui.close();
-        out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))?;
-        lacking.first().map_or(Ok(()), |lacks| Err(no_disk(lacks)))
+        if ready {
+            out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))?;
+        }
+        match (failed.len(), failed.first().map(Error::kind)) {
+            (0 | 1, _) | (_, None) => failed.pop().map_or(Ok(()), Err),
+            (some, Some(kind)) => {
+                for error in failed {
+                    app.ui.warning(error.render().trim_end().to_owned());
+                }
+                Err(Error::new(
+                    kind,
+                    format!("{some} of {all} disks were not synced"),
+                ))
+            }
+        }
     }
 
-    /// What the cloud should have, and a sentence on each that has no disk.
-    fn wanted(&self, app: &App) -> Result<(Vec<Wanted>, Vec<String>)> {
+    /// What the cloud should have of each image for each architecture, or why it cannot be told.
+    fn wanted(&self, app: &App) -> Result<Vec<Result<Wanted>>> {
         if self.manifests.is_empty() {
             let (path, signers, seen) = self.which.to_read(app)?;
             let state = State::read(&path)?;
@@ -86,16 +104,11 @@ impl OpenStack {
             }
             whom::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
-            let (mut wanted, mut lacking) = (vec![], vec![]);
+            let mut wanted = vec![];
             for name in &self.names {
-                for found in of_channel(&state, channel, name, self.keep.get())? {
-                    match found {
-                        Ok(image) => wanted.push(image),
-                        Err(lacks) => lacking.push(lacks),
-                    }
-                }
+                wanted.extend(of_channel(&state, channel, name, self.keep.get())?);
             }
-            return Ok((wanted, lacking));
+            return Ok(wanted);
         }
         let mut all: Vec<Wanted> = vec![];
         for path in self.manifests.iter().rev() {
@@ -114,7 +127,7 @@ impl OpenStack {
                 }),
             }
         }
-        Ok((all, vec![]))
+        Ok(all.into_iter().map(Ok).collect())
     }
 }
 
@@ -128,42 +141,46 @@ struct Wanted {
 }
 
 /// The newest of what a channel has of an image and had before, for each architecture, without what it
-/// went back from, and what nobody is offered any more; or a sentence on what has no disk.
+/// went back from, and what nobody is offered any more; or an error where there is no disk, or a damaged one.
 fn of_channel(
     state: &State,
     channel: &str,
     name: &str,
     keep: usize,
-) -> Result<Vec<Result<Wanted, String>>> {
+) -> Result<Vec<Result<Wanted>>> {
     let image = state.images.get(name).ok_or_else(|| {
         Error::usage(format!("the repository has no image `{name}`"))
             .hint("`imgforge channel list` shows what there is")
     })?;
-    let current = image.channels.get(channel).into_iter();
-    let current = current.flat_map(|placement| placement.current.values().copied());
+    let placement = image.channels.get(channel);
+    let current = || placement.into_iter().flat_map(|it| &it.current);
     let placed: Vec<&Revision> = image
         .history_of(channel)
         .filter_map(|moved| moved.revision)
-        .chain(current)
+        .chain(current().map(|(_, number)| *number))
         .filter_map(|number| image.revisions.get(&number))
         .collect();
     let with_disk = placed.iter().filter(|one| manifest(one).is_some());
-    let archs: BTreeSet<&str> = with_disk.map(|one| one.arch.as_str()).collect();
+    let with_disk: BTreeSet<&str> = with_disk.map(|one| one.arch.as_str()).collect();
     let lacks = format!("the channel {channel} has no disk of `{name}` for OpenStack");
-    if archs.is_empty() {
-        return Ok(vec![Err(lacks)]);
+    if with_disk.is_empty() {
+        return Ok(vec![Err(no_disk(lacks))]);
     }
+    let mut archs = with_disk;
+    archs.extend(current().map(|(arch, _)| arch.as_str()));
     let each = archs.into_iter().map(|arch| {
         let placed = placed.iter().copied().filter(|one| one.arch == arch);
         let placed: Vec<&Revision> = placed.collect();
         let found = newest(state, name, &placed, keep)?;
-        Ok(found.ok_or_else(|| format!("{lacks} for {arch}")))
+        found.ok_or_else(|| no_disk(format!("{lacks} for {arch}")))
     });
-    each.collect()
+    Ok(each.collect())
 }
 
-fn no_disk(lacks: &str) -> Error {
-    Error::usage(lacks).hint("`targets: {openstack: {}}` in the recipe makes one")
+fn no_disk(lacks: String) -> Error {
+    Error::usage(lacks)
+        .cause("what the cloud has of it stays")
+        .hint("`targets: {openstack: {}}` in the recipe makes one")
 }
 
 /// The newest of the revisions of one architecture, which were placed in this order; `None` where a cloud

@@ -153,7 +153,36 @@ fn an_architecture_without_a_disk_keeps_none_of_the_others_from_a_cloud() {
     );
     let (said, told) = sync(&site);
     let lacks = "has no disk of `web-node` for OpenStack for aarch64";
-    said.exits(2).says(&["warning", lacks]);
+    said.exits(2).says(&[lacks]);
+    assert_eq!(told, format!("image set --hidden {ID}3\n"));
+    // Also one that never had a disk.
+    publish_with(&repository, &site.disk("4"), |p| {
+        (p.version, p.arch) = ("1", "riscv64");
+    })
+    .unwrap();
+    let (said, told) = sync(&site);
+    said.exits(2)
+        .says(&[lacks, "for riscv64", "2 of 3 disks were not synced"]);
+    assert_eq!(told, format!("image set --hidden {ID}3\n"));
+}
+
+#[test]
+fn a_damaged_manifest_keeps_no_other_disk_from_a_cloud() {
+    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
+    let (site, repository, digests) = disks_on([of("aarch64"), of("x86_64")]);
+    let old = "0".repeat(128);
+    cloud_of(
+        &site,
+        &[
+            (&digests[0], "aarch64"),
+            (&digests[1], "x86_64"),
+            (&old, "x86_64"),
+        ],
+    );
+    let path = "images/web-node/1/web-node.openstack.json";
+    std::fs::write(repository.path().join(path), "{}").unwrap();
+    let (said, told) = sync(&site);
+    said.exits(4).says(&["is not what was signed"]);
     assert_eq!(told, format!("image set --hidden {ID}3\n"));
 }
 
