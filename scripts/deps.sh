@@ -206,7 +206,7 @@ foreign_guests() {
   while read -r name debian kernel; do
     if [ "$name" = "$(uname -m)" ] || [ -d "$dir/$name/usr/lib/grub" ]; then continue; fi
     say "unpacking a kernel for $name below $dir"
-    rm -rf "$dir/$name" "$dir/$name.new"
+    rm -rf "${dir:?}/${name:?}" "$dir/$name.new"
     mkdir -p "$dir/$name.new/all" "$dir/$name.new/lib"
     if ! mmdebstrap --variant=extract --format=tar --skip=check/qemu --architectures="$debian" \
       --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' \
