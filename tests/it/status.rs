@@ -100,7 +100,7 @@ fn what_channels_do_not_have_and_no_recipe_makes_is_unknown_and_a_damaged_note_d
     published(&world, &repository, "nightly", "one");
     world.ok(&["status", "web-node"]);
     let said = world.run(&["status", "web-node:riscv64"]).exits(2);
-    said.says(&["there is no recipe `web-node:riscv64`"]);
+    said.says(&["`web-node` is not listed for riscv64"]);
     // A folder of an image's name is no recipe.
     std::fs::create_dir(world.path("web-node")).unwrap();
     world.ok(&["validate", "web-node"]);
