@@ -180,12 +180,15 @@ if [ -d "$guest" ]; then
 fi
 # QEMU in a directory of root's own, or in /run, would be out of reach.
 if daemon; then
+  # A link to it may lie in /run.
+  qemu=$(readlink -f -- "$qemu")
   reachable=(setpriv --reuid "$owner" --regid "$owner" --clear-groups test -x "$qemu")
-  case $(readlink -f -- "$qemu") in /run/*) reachable=(false) ;; esac
+  case $qemu in /run/*) reachable=(false) ;; esac
   if ! "${reachable[@]}"; then
     here=${qemu##*/}
     : >"$new/runtime/$here"
     mount --bind "$qemu" "$new/runtime/$here"
+    mount -o remount,bind,ro "$new/runtime/$here"
     qemu=$runtime/$here
   fi
 fi

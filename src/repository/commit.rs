@@ -232,7 +232,7 @@ impl Transaction<'_> {
         let mut back = Vec::new();
         for (number, other) in &mut image.revisions {
             if other.same_bytes(&revision) {
-                back.extend(other.removed.map(|_| *number));
+                back.extend(other.removed.filter(|_| !other.pending).map(|_| *number));
                 (other.removed, other.retired) = (None, None);
                 other.companions.clone_from(&companions);
             }

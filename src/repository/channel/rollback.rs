@@ -88,7 +88,7 @@ impl Transaction<'_> {
                 "`{name}` for {archs} came last, and had nothing else in the channel `{channel}` before"
             ))
             .hint(format!(
-                "{} takes it out; `--to REV` takes another architecture back",
+                "{} takes it out, of every channel and for good; `--to REV` takes another architecture back",
                 yank.collect::<Vec<_>>().join(" and ")
             )));
         }
@@ -200,7 +200,8 @@ fn brought(image: &Image, history: &[(u64, &ChannelEvent)]) -> usize {
 /// transaction brings.
 fn came(image: &Image, channel: &str, arch: &str) -> Option<Timestamp> {
     if let Some(canary) = image.canary(channel, arch) {
-        let mut all = image.history.iter().rev();
+        // The first of its moves: what its share was changed to later is no coming.
+        let mut all = image.history.iter();
         let canary = all.find(|moved| {
             moved.channel == channel && moved.arch == arch && moved.revision == Some(canary)
         });

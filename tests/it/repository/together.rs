@@ -106,7 +106,7 @@ fn a_rollback_does_not_take_back_the_wrong_architecture() {
     let told = error.render();
     for what in [
         "for aarch64 came last, and had nothing else in the channel `stable` before",
-        "`imgforge repo yank web-node@3` takes it out; `--to REV` takes another architecture back",
+        "`imgforge repo yank web-node@3` takes it out, of every channel and for good; `--to REV` takes another architecture back",
     ] {
         assert!(told.contains(what), "{told}");
     }
@@ -149,10 +149,20 @@ fn an_architecture_that_is_new_has_no_trial_and_that_is_told() {
     let world = World::new();
     let (repository, ui, said) = heard(&world, canary("10%"));
     publish_intel(&world, &repository, "intel one");
+    publish_intel(&world, &repository, "intel two");
     publish_both_by(&world, &repository, ["intel two", "arm one"], &ui);
     let told = said.lock().unwrap().join("\n");
     assert_eq!(
         told,
         "`web-node` for aarch64 is new in `stable`: all its machines get it, without a trial"
     );
+    // A trial came when it began, whatever its share is since.
+    let half = Some("50%".parse().unwrap());
+    let (now, ui) = (Stamp::now(), Ui::silent());
+    repository
+        .complete("web-node", "stable", half, &now, &ui)
+        .unwrap();
+    let back = repository.rollback("web-node", "stable", None, &Stamp::now(), &ui);
+    let error = back.unwrap_err().render();
+    assert!(error.contains("for aarch64 came last"), "{error}");
 }
