@@ -134,10 +134,14 @@ def long_tests():
     """The long tests of the sources, and what is wrong with their marks."""
     found, faults = [], []
     for path, file, modules in sources():
-        for reason, name in MARK.findall(path.read_text()):
+        text = path.read_text()
+        for mark in MARK.finditer(text):
+            reason, name = mark[1] or "", mark[2]
             tier, _, paths = reason.partition(":")
             paths = paths.split()
-            whole = "::".join([*modules, name])
+            # One that is indented stands in its file's own module of tests.
+            inner = [] if text[: mark.start()].endswith("\n") else ["tests"]
+            whole = "::".join([*modules, *inner, name])
             if tier not in TIERS:
                 faults.append(f"{file}: {name} names no tier ({', '.join(TIERS)}): {reason!r}")
                 continue
