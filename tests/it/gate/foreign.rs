@@ -26,7 +26,7 @@ fn clones_of_64_bit_arm_boot_by_uefi_and_one_is_talked_to() {
 
 /// U-Boot has as much of UEFI as GRUB needs.
 #[test]
-#[ignore = "vm: src/stage/check src/machine src/hypervisor src/runner src/pipeline/shell.rs"]
+#[ignore = "e2e: src/stage/check src/machine src/hypervisor src/runner src/pipeline/shell.rs"]
 fn clones_of_64_bit_risc_v_boot_by_uefi_and_one_is_talked_to() {
     slots::take(2);
     booted_and_talked_to(Arch::Riscv64);
@@ -79,7 +79,7 @@ fn talked(world: &World) -> String {
 
 /// A boot loader would list it, and firmware pass over it without a word.
 #[test]
-#[ignore = "vm: src/stage/check src/guest/runs.rs src/machine/arch/kernel.rs"]
+#[ignore = "e2e: src/stage/check src/guest/runs.rs src/machine/arch/kernel.rs"]
 fn a_kernel_or_a_system_of_another_architecture_is_refused_before_a_clone_boots() {
     let world = world("bios");
     for arch in foreign() {

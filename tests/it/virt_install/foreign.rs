@@ -59,7 +59,7 @@ fn debians_cd_for_64_bit_arm_installs_while_somebody_looks_on() {
 
 /// Its answers lie on a second CD-ROM, whose drive is one that machines of the architecture have.
 #[test]
-#[ignore = "vm: src/stage/install/virt_install src/hypervisor src/machine"]
+#[ignore = "e2e: src/stage/install/virt_install src/hypervisor src/machine"]
 fn ubuntus_cd_for_64_bit_arm_installs_by_answers_on_another_cd() {
     let world = Installation::on(Arch::Aarch64, "good", "");
     let about = "Ubuntu-Server 24.04 LTS - Toy arm64\n";
