@@ -69,18 +69,7 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
 /// When neither names nor `--all` are given, or one is no image's.
 pub fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
     match (names.is_empty(), all) {
-        (false, false) => {
-            let mut all: Vec<String> = vec![];
-            for name in names {
-                session.repo.know(name)?;
-                for image in session.repo.named(name) {
-                    if !all.contains(&image) {
-                        all.push(image);
-                    }
-                }
-            }
-            Ok(all)
-        }
+        (false, false) => session.repo.all_named(names),
         (true, true) => session.repo.names(),
         (true, false) => {
             Err(Error::usage("no image is named").hint("name one of `imgforge list`, or use --all"))

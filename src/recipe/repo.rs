@@ -124,6 +124,26 @@ impl Repo {
         variants::named(word, &self.images().unwrap_or_default())
     }
 
+    /// The images that words name, each once.
+    ///
+    /// # Errors
+    /// Of kind usage, when there is no recipe of one of the names.
+    pub fn all_named(&self, words: &[String]) -> Result<Vec<String>> {
+        let images = self.images()?;
+        let mut all: Vec<String> = vec![];
+        for word in words {
+            if !images.iter().any(|image| image.is_named(word)) {
+                return Err(variants::unknown(word, &images));
+            }
+            for id in variants::named(word, &images) {
+                if !all.contains(&id) {
+                    all.push(id);
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// The image that a word names.
     ///
     /// # Errors

@@ -58,19 +58,7 @@ fn a_publisher_killed_at_any_moment_has_published_all_architectures_or_none() {
     let numbers = |all: &[Published]| all.iter().map(|one| one.revision).collect::<Vec<_>>();
     assert_eq!(numbers(&first), [1, 2]);
     let old = listed(&world.repository());
-    let moments: Arc<Mutex<Vec<(String, PathBuf)>>> = Arc::default();
-    let (taken, root, copies) = (
-        Arc::clone(&moments),
-        world.path("repo"),
-        world.dir.path().to_owned(),
-    );
-    let repository = world.repository().on_step(move |step| {
-        let mut taken = taken.lock().unwrap();
-        let copy = copies.join(format!("killed-{}", taken.len()));
-        let cp = Program::new("cp").arg("-a").arg(&root).arg(&copy);
-        cp.run().unwrap();
-        taken.push((step.to_owned(), copy));
-    });
+    let (repository, moments) = world.copied_at_each_step();
     let second = publish_both(&world, &repository, ["intel two", "arm two"]);
     assert_eq!(numbers(&second), [3, 4]);
     let new = listed(&world.repository());

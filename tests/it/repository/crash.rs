@@ -176,24 +176,7 @@ fn a_publisher_killed_at_any_moment_leaves_a_valid_repository() {
     let (one, two) = (world.disk("one"), world.disk("two"));
     publish(&world.repository(), &one);
 
-    // A copy of the directory at each step is what a kill at that step would leave.
-    let moments = Arc::new(Mutex::new(vec![]));
-    let (taken, root, copies) = (
-        Arc::clone(&moments),
-        world.path("repo"),
-        world.dir.path().to_owned(),
-    );
-    let repository = world.repository().on_step(move |step| {
-        let mut taken = taken.lock().unwrap();
-        let copy = copies.join(format!("killed-{}", taken.len()));
-        Program::new("cp")
-            .arg("-a")
-            .arg(&root)
-            .arg(&copy)
-            .run()
-            .unwrap();
-        taken.push((step.to_owned(), copy));
-    });
+    let (repository, moments) = world.copied_at_each_step();
     assert_eq!(publish(&repository, &two).revision, 2);
 
     let moments = moments.lock().unwrap().clone();

@@ -43,6 +43,9 @@ pub(crate) struct Disk {
     pub(crate) sha512: String,
 }
 
+/// Steps, and the copy of the repository at each.
+pub(crate) type Moments = Arc<Mutex<Vec<(String, PathBuf)>>>;
+
 impl World {
     pub(crate) fn settings(&self, path: &Path) -> Settings {
         Settings::new(path, self.signer().clone())
@@ -50,6 +53,21 @@ impl World {
 
     pub(crate) fn repository(&self) -> Repository {
         Repository::open(self.settings(&self.path("repo"))).unwrap()
+    }
+
+    /// The repository, copied at each step that it takes: what a kill at that step would leave.
+    pub(crate) fn copied_at_each_step(&self) -> (Repository, Moments) {
+        let moments = Moments::default();
+        let taken = Arc::clone(&moments);
+        let (root, copies) = (self.path("repo"), self.dir.path().to_owned());
+        let repository = self.repository().on_step(move |step| {
+            let mut taken = taken.lock().unwrap();
+            let copy = copies.join(format!("killed-{}", taken.len()));
+            let cp = Program::new("cp").arg("-a").arg(&root).arg(&copy);
+            cp.run().unwrap();
+            taken.push((step.to_owned(), copy));
+        });
+        (repository, moments)
     }
 
     /// A disk that begins with `text`.
