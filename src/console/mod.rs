@@ -16,7 +16,6 @@ mod guest;
 pub mod lines;
 pub mod mask;
 mod signs;
-mod stuck;
 pub(crate) mod unlock;
 
 pub use guest::Guest;

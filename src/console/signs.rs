@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Guest;
-use super::stuck::Stuck;
 use crate::hypervisor::Counters;
+use crate::machine::Stuck;
 
 /// Signs of life.
 #[derive(Debug)]

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use super::raw::Message;
+use crate::machine::Stuck;
 use crate::mutex::Unpoisoned as _;
 use crate::ui::{StageUi, Unit};
 
@@ -18,6 +20,8 @@ struct State {
     lines: VecDeque<String>,
     rest: Vec<u8>,
     percent: Option<u64>,
+    /// What its kernel reports until the appliance is ready.
+    stuck: Option<Stuck>,
 }
 
 /// Keeps the last lines and passes everything on to the stage.
@@ -31,8 +35,23 @@ impl Log {
     pub(super) fn new(ui: Option<StageUi>) -> Self {
         Log {
             ui,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                stuck: Some(Stuck::default()),
+                ..State::default()
+            }),
         }
+    }
+
+    /// The appliance is ready: from now on what its kernel reports is its own affair.
+    pub(super) fn ready(&self) {
+        self.state.lock().unpoisoned().stuck = None;
+    }
+
+    /// Whether the kernel of an appliance that starts reports again that it gets no further. A host that
+    /// was busy for a while makes it report once.
+    pub(super) fn is_stuck(&self) -> bool {
+        let state = self.state.lock().unpoisoned();
+        (state.stuck.as_ref()).is_some_and(|stuck| stuck.reports() > 1)
     }
 
     /// The last lines, oldest first.
@@ -74,6 +93,11 @@ impl Log {
                     let line = clean(&std::mem::take(&mut state.rest));
                     if line.is_empty() {
                         continue;
+                    }
+                    if let Some(stuck) = &mut state.stuck
+                        && stuck.is_sign(&line, Instant::now())
+                    {
+                        *stuck = Stuck::default();
                     }
                     if let Some(ui) = &self.ui {
                         ui.line(line.clone());
@@ -128,5 +152,24 @@ mod tests {
         assert_eq!(tail.len(), KEPT + 1);
         assert_eq!(tail[0], "line 10 ends");
         assert_eq!(tail[KEPT], "no end \u{fffd}");
+    }
+
+    #[test]
+    fn a_kernel_that_reports_a_stall_again_is_stuck_unless_the_appliance_is_ready() {
+        let report = "[   43.17] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\n\
+                      [   43.17] rcu: rcu_preempt kthread timer wakeup didn't happen for 5253 jiffies!\n";
+        let say = |log: &Log, texts: &[&str]| {
+            for text in texts {
+                log.take(&Message::Text(text.as_bytes().to_vec()));
+            }
+            log.is_stuck()
+        };
+        let log = Log::new(None);
+        assert!(!say(&log, &[report]));
+        assert!(!say(&log, &["udevd started\n", report]));
+        assert!(say(&log, &[report]));
+        let log = Log::new(None);
+        log.ready();
+        assert!(!say(&log, &[report, report]));
     }
 }

@@ -31,6 +31,7 @@ use crate::host::accel::Accel;
 use crate::host::confine::{self, Confined};
 use crate::host::interrupt;
 use crate::host::layers::Layers;
+use crate::machine::Arch;
 use crate::ui::StageUi;
 use crate::units;
 
@@ -50,8 +51,11 @@ const LAUNCH_LIMIT: Duration = Duration::from_secs(60);
 /// How long a call may show no sign of life, with hardware acceleration.
 const CALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// How often the appliance is started when QEMU aborts.
+/// How often the appliance is started when QEMU aborts or its kernel gets no further.
 const STARTS: u32 = 3;
+
+/// What is said when it gets no further.
+const STUCK: &str = "the appliance's kernel reports that a processor or its timer stands still";
 
 /// Memory of the appliance, in MiB: enough for GRUB and package managers of a guest.
 const MEMORY: i32 = 1024;
@@ -162,20 +166,26 @@ impl Guestfs {
     /// # Errors
     /// As [`Guestfs::launch`].
     pub fn launch_with(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
+        let mut cpus = 2;
         for _ in 1..STARTS {
-            match Self::start(launch, memory) {
+            let why = match Self::start(launch, memory, cpus) {
                 Err(error) if aborted(&error) => {
-                    if let Some(ui) = launch.ui {
-                        ui.line("QEMU aborted while the appliance started: it starts again");
-                    }
+                    "QEMU aborted while the appliance started: it starts again"
+                }
+                Err(error) if error.message() == STUCK => {
+                    cpus = 1;
+                    "the appliance's kernel got no further: it starts again with one CPU"
                 }
                 result => return result,
+            };
+            if let Some(ui) = launch.ui {
+                ui.line(why);
             }
         }
-        Self::start(launch, memory)
+        Self::start(launch, memory, cpus)
     }
 
-    fn start(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
+    fn start(launch: &Launch<'_>, memory: i32, cpus: i32) -> Result<Guestfs> {
         interrupt::check()?;
         let lib = guestfs_sys::library().map_err(missing)?;
         let mut written = launch.drives.iter().filter(|drive| !drive.readonly);
@@ -193,6 +203,9 @@ impl Guestfs {
                     alive.alive();
                 }
                 heard.take(&message);
+                if heard.is_stuck() {
+                    alive.give_up();
+                }
             }),
         )
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))?;
@@ -203,7 +216,10 @@ impl Guestfs {
         let confined = Confined::new(qemu.as_ref(), scratch.path(), &uuid, &disks)?;
         let starts = Setting::Hypervisor(confined.program());
         raw.set(starts).map_err(failed)?;
-        configure(&raw, launch, memory, scratch.path(), &uuid).map_err(failed)?;
+        let size = [Setting::Memory(memory), Setting::Processors(cpus)];
+        (size.into_iter().try_for_each(|setting| raw.set(setting)))
+            .and_then(|()| configure(&raw, launch, scratch.path(), &uuid))
+            .map_err(failed)?;
         if launch.accel.is_emulated() {
             appliance::start_own(&raw, launch.ui).map_err(failed)?;
         }
@@ -225,6 +241,7 @@ impl Guestfs {
         };
         traces::noting(guest.scratch.path(), &guest.uuid, start)
             .map_err(|error| guest.launch_failed(error))?;
+        guest.log.ready();
         Ok(guest)
     }
 
@@ -272,6 +289,7 @@ impl Guestfs {
             }
             match exceeded {
                 None => Error::stage(format!("{} failed", doing())).cause(cause),
+                Some(_) if self.log.is_stuck() => Error::stage(STUCK),
                 Some(limit) => Error::stage(format!(
                     "{} showed no sign of life for {}, so the appliance was ended",
                     doing(),
@@ -340,13 +358,7 @@ fn missing(cause: &guestfs_sys::LoadError) -> Error {
         .hint("install it: `apt install libguestfs0`, or `make deps` in imgforge's source")
 }
 
-fn configure(
-    raw: &Raw,
-    launch: &Launch<'_>,
-    memory: i32,
-    scratch: &Path,
-    uuid: &str,
-) -> Result<(), String> {
+fn configure(raw: &Raw, launch: &Launch<'_>, scratch: &Path, uuid: &str) -> Result<(), String> {
     // The library takes letters, digits, `_` and `-` only; images are also called as their files.
     let plain = |c: char| match c {
         '_' | '0'..='9' | 'A'..='Z' | 'a'..='z' => c,
@@ -358,8 +370,6 @@ fn configure(
         Setting::Identifier(&name),
         // Not libvirt: nothing of a session must outlive it or depend on a daemon.
         Setting::Backend("direct"),
-        Setting::Memory(memory),
-        Setting::Processors(2),
         Setting::ProcessGroup,
         Setting::Recovery,
         Setting::Scratch(scratch),
@@ -367,6 +377,12 @@ fn configure(
         Setting::Qemu("-sandbox", confine::SANDBOX),
     ] {
         raw.set(setting)?;
+    }
+    // A kernel that takes the HPET for its timer waits for interrupts that do not come where the host is
+    // busy. libguestfs leaves it out by an option that QEMU has no more.
+    let host = Arch::named(std::env::consts::ARCH);
+    if launch.accel.is_emulated() && host.is_some_and(Arch::has_hpet) {
+        raw.set(Setting::Qemu("-machine", "hpet=off"))?;
     }
     if let Some(setting) = launch.accel.guestfs_setting() {
         raw.set(Setting::OfBackend(setting))?;

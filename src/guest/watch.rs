@@ -47,6 +47,15 @@ impl Clock {
         }
     }
 
+    /// The call that runs will never end: it is over now.
+    pub(super) fn give_up(&self) {
+        let mut state = self.lock();
+        if state.deadline.is_some() {
+            state.deadline = Some(Instant::now());
+            self.changed.notify_all();
+        }
+    }
+
     /// The call is over. The limit that it exceeded, if the appliance was ended for that.
     pub(super) fn end(&self) -> Option<Duration> {
         let mut state = self.lock();

@@ -3,6 +3,7 @@
 mod arch;
 mod firmware;
 mod network;
+mod stuck;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::units::Size;
 pub use arch::{Arch, KERNEL_HEAD, canonical, debian_name, is_default, misspelled};
 pub use firmware::{Firmware, Uefi, find as find_uefi};
 pub use network::Network;
+pub(crate) use stuck::Stuck;
 
 /// The virtual machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

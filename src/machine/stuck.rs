@@ -3,45 +3,55 @@
 
 use std::time::{Duration, Instant};
 
-/// What a line of such a report says, however it goes on.
+/// What the first line of such a report says, however it goes on.
 const REPORTED: &[&str] = &[
     "detected stalls on CPUs/tasks",
     "self-detected stall on CPU",
     "detected expedited stalls on CPUs/tasks",
-    "kthread timer wakeup didn't happen",
     "BUG: soft lockup",
     "BUG: workqueue lockup",
 ];
+
+/// What stands within one, or comes alone.
+const WITHIN: &str = "kthread timer wakeup didn't happen";
 
 /// The kernel gives its other processors so long for their part of a report.
 const PART: Duration = Duration::from_secs(10);
 
 /// Whether the kernel's last word was such a report.
 #[derive(Debug, Default)]
-pub(super) struct Stuck {
+pub(crate) struct Stuck {
     /// When the report's latest line came.
     reported: Option<Instant>,
+    reports: u32,
 }
 
 impl Stuck {
     /// Whether a line of the console is a sign of life: it belongs to no report.
-    pub(super) fn is_sign(&mut self, line: &str, now: Instant) -> bool {
+    pub(crate) fn is_sign(&mut self, line: &str, now: Instant) -> bool {
         let begins = REPORTED.iter().any(|said| line.contains(said));
         let within = |at| now.duration_since(at) <= PART;
-        let report = begins || (self.reported.is_some_and(within) && is_kernels(line));
+        let goes_on = self.reported.is_some_and(within) && is_kernels(line);
+        let report = begins || goes_on || line.contains(WITHIN);
         if report {
             self.reported = Some(now);
+            self.reports += u32::from(begins);
         }
         !report
     }
 
     /// Whether a line that has no end yet is a sign of life.
-    pub(super) fn may_be_sign(&self, pending: &str) -> bool {
+    pub(crate) fn may_be_sign(&self, pending: &str) -> bool {
         !self.is_reported() || !(pending.is_empty() || is_kernels(pending))
     }
 
+    /// How many reports began since the last reset.
+    pub(crate) fn reports(&self) -> u32 {
+        self.reports
+    }
+
     /// Whether there was a report, and no sign of life since.
-    pub(super) fn is_reported(&self) -> bool {
+    pub(crate) fn is_reported(&self) -> bool {
         self.reported.is_some()
     }
 }
@@ -73,6 +83,7 @@ mod tests {
         for line in report {
             assert!(!stuck.is_sign(line, now), "{line}");
         }
+        assert_eq!(stuck.reports(), 3);
         assert!(!stuck.may_be_sign("") && !stuck.may_be_sign("[  123.4"));
         assert!(
             stuck.may_be_sign("[ ***  ] A start job is running") && stuck.may_be_sign("login: ")
