@@ -7,6 +7,8 @@ IMAGE ?= debian-mini
 PREFIX ?= /usr/local
 DESTDIR ?=
 IMGFORGE := target/release/imgforge
+# A slow registry of crates is asked again.
+export CARGO_NET_RETRY ?= 10
 # Whoever types make here runs what is here, whoever owns the checkout.
 export IMGFORGE_TRUST ?= $(CURDIR)
 

@@ -53,9 +53,14 @@ privileged() {
   fi
 }
 
+apt_get() {
+  privileged apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@" 2>"$log" |
+    sed -n 's/^Setting up/deps: &/p' >&2
+}
 apt() {
-  privileged apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@" 2>"$log" |
-    sed -n 's/^Setting up/deps: &/p' >&2 && return
+  apt_get "$@" && return
+  # A mirror may have other packages by now than the lists say.
+  if [ "$1" != update ] && apt_get update && apt_get "$@"; then return; fi
   cat "$log" >&2
   die "apt-get failed: $*"
 }
@@ -149,7 +154,8 @@ validators() {
   if [ ! -x "$dir/bin/ksvalidator" ]; then
     say "installing ksvalidator below $dir"
     if ! { python3 -m venv "$dir" && "$dir/bin/pip" -q --disable-pip-version-check install \
-      "pykickstart==$kickstart" pyyaml jsonschema jinja2 configobj jsonpatch requests oauthlib pyserial; } \
+      "pykickstart==$kickstart" pyyaml==6.0.4 jsonschema==4.26.0 jinja2==3.1.6 configobj==5.0.9 \
+      jsonpatch==1.48 requests==2.34.2 oauthlib==4.0.1 pyserial==3.5; } \
       >"$log" 2>&1; then
       rm -rf "$dir"
       cat "$log" >&2
@@ -160,7 +166,7 @@ validators() {
     say "unpacking cloud-init below $dir"
     update_lists
     rm -f "$dir"/cloud-init_*.deb
-    if ! (cd "$dir" && apt-get -qq download cloud-init && dpkg-deb -x cloud-init_*.deb new) >"$log" 2>&1; then
+    if ! (cd "$dir" && apt-get -qq -o Acquire::Retries=5 download cloud-init && dpkg-deb -x cloud-init_*.deb new) >"$log" 2>&1; then
       cat "$log" >&2
       die "cloud-init cannot be downloaded"
     fi
@@ -209,7 +215,7 @@ foreign_guests() {
     rm -rf "${dir:?}/${name:?}" "$dir/$name.new"
     mkdir -p "$dir/$name.new/all" "$dir/$name.new/lib"
     if ! mmdebstrap --variant=extract --format=tar --skip=check/qemu --architectures="$debian" \
-      --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' \
+      --keyring=/usr/share/keyrings/debian-archive-keyring.gpg --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries 5' \
       --setup-hook='sed -i "2,\$d" "$1/etc/apt/sources.list"' --include="$kernel,busybox-static,grub-efi-$debian-bin" trixie - 2>"$log" |
       tar -x -C "$dir/$name.new/all" --no-same-owner --exclude='./dev/*'; then
       cat "$log" >&2
@@ -243,6 +249,8 @@ cargo_deny() {
   fi
 }
 
+# A slow index of packages is asked again.
+export PIP_RETRIES=10 PIP_DEFAULT_TIMEOUT=60
 groups=${*:-run build test}
 ID=unknown
 # shellcheck disable=SC1091 # not part of the project
