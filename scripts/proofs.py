@@ -300,8 +300,22 @@ def table(tests):
           "`scripts/proofs.py run --stale TIER` runs the others")
 
 
+# Lines of a failed test's output that are shown, from its beginning and from its end: what it did
+# first, and what it died of.
+SHOWN = (60, 140)
+
+
+def excerpt(text):
+    """The beginning and the end of an output, and how much lies between them."""
+    lines = text.splitlines()
+    head, tail = SHOWN
+    if len(lines) <= head + tail:
+        return "\n".join(lines)
+    return "\n".join([*lines[:head], f"[... {len(lines) - head - tail} lines more ...]", *lines[-tail:]])
+
+
 def run(test):
-    """Runs one; its output goes to a file, and the end of it to stderr if it failed."""
+    """Runs one; its output goes to a file, and beginning and end of it to stderr if it failed."""
     logs = ROOT / "target" / "proofs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / (re.sub(r"\W+", "-", test.name) + ".log")
@@ -319,7 +333,7 @@ def run(test):
     seconds = round(time.monotonic() - began)
     print(f"test {test.name} ... {'ok' if result == 'passed' else 'FAILED'} ({seconds} s)", flush=True)
     if result == "failed":
-        print("\n".join(text.splitlines()[-80:]), file=sys.stderr)
+        print(excerpt(text), file=sys.stderr)
         print(f"all of it: {log}\nagain: {' '.join(test.command)}", file=sys.stderr, flush=True)
     return result, seconds
 
