@@ -71,7 +71,7 @@ pub fn render(spec: &Spec, place: &GuestPlace) -> String {
     };
     let values = json!({
         "kind": spec.accel.libvirt_type(),
-        "cpu": if spec.arch.names_cpu() { spec.accel.libvirt_cpu() } else { &[] },
+        "cpu": spec.accel.libvirt_cpu(spec.arch),
         "arch": spec.arch.as_str(),
         "machine": spec.arch.machine(),
         "features": spec.arch.features(),
@@ -283,6 +283,24 @@ pub(crate) mod tests {
           </devices>
         </domain>
         "#);
+    }
+
+    #[test]
+    fn a_translated_processor_is_the_best_or_a_named_one_or_libvirts_own() {
+        let cpus = Arch::ALL.iter().map(|arch| {
+            let mut spec = spec();
+            (spec.arch, spec.accel) = (*arch, Accel::Tcg);
+            let domain = render(&spec, &place());
+            let (_, cpu) = domain.split_once("<cpu ")?;
+            let (cpu, _) = cpu.split_once("<topology")?;
+            Some(cpu.split_whitespace().collect::<Vec<_>>().join(" "))
+        });
+        let expected = [
+            Some("mode='maximum' check='none'>".into()),
+            Some("mode='custom' check='none'> <model>cortex-a57</model>".into()),
+            None,
+        ];
+        assert_eq!(cpus.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) const BACKEND: Backend = Backend {
     emulated: false,
     time_factor: 1,
     libvirt_type: "kvm",
-    libvirt_cpu: &[("mode", "host-passthrough"), ("migratable", "off")],
+    libvirt_cpu: |_| vec![("mode", "host-passthrough"), ("migratable", "off")],
     qemu: "kvm",
     qemu_cpu: |_| "host",
     guestfs: None,

@@ -25,8 +25,8 @@ struct Backend {
     time_factor: u32,
     /// The type of libvirt's domain, and virt-install's `--virt-type`.
     libvirt_type: &'static str,
-    /// The attributes of libvirt's `<cpu>`, and virt-install's `--cpu`.
-    libvirt_cpu: &'static [(&'static str, &'static str)],
+    /// The attributes of libvirt's `<cpu>` and its `model`, as virt-install's `--cpu` takes them.
+    libvirt_cpu: fn(Arch) -> Vec<(&'static str, &'static str)>,
     /// The value of QEMU's `-accel`.
     qemu: &'static str,
     /// The value of QEMU's `-cpu`.
@@ -119,9 +119,12 @@ impl Accel {
         self.backend().libvirt_type
     }
 
-    /// The attributes of libvirt's `<cpu>`.
-    pub fn libvirt_cpu(self) -> &'static [(&'static str, &'static str)] {
-        self.backend().libvirt_cpu
+    /// The attributes of libvirt's `<cpu>` and its `model`; empty where libvirt is told nothing.
+    pub fn libvirt_cpu(self, arch: Arch) -> Vec<(&'static str, &'static str)> {
+        match arch.names_cpu() {
+            true => (self.backend().libvirt_cpu)(arch),
+            false => vec![],
+        }
     }
 
     /// The arguments of QEMU.

@@ -8,7 +8,10 @@ pub(super) const BACKEND: Backend = Backend {
     emulated: true,
     time_factor: 6,
     libvirt_type: "qemu",
-    libvirt_cpu: &[("mode", "maximum"), ("check", "none")],
+    libvirt_cpu: |arch| match arch.translated_cpu() {
+        "max" => vec![("mode", "maximum"), ("check", "none")],
+        model => vec![("mode", "custom"), ("check", "none"), ("model", model)],
+    },
     qemu: "tcg,thread=multi",
     qemu_cpu: Arch::translated_cpu,
     guestfs: Some(c"force_tcg"),

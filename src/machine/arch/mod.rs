@@ -67,6 +67,8 @@ struct Facts {
     wsl: bool,
     /// The processor that QEMU's translator plays, in QEMU's words.
     translated_cpu: &'static str,
+    /// Whether libvirt is told the processor: of some architectures older ones know none.
+    names_cpu: bool,
     /// The kernel's name of the first serial port.
     serial: &'static str,
     /// What the files of kernels in `/boot` are called, before the version.
@@ -281,9 +283,9 @@ impl Arch {
         self.facts().translated_cpu
     }
 
-    /// Whether libvirt is told the processor: of some architectures older ones know none.
+    /// Whether libvirt is told the processor.
     pub const fn names_cpu(self) -> bool {
-        matches!(self.translated_cpu().as_bytes(), b"max")
+        self.facts().names_cpu
     }
 
     /// The kernel's name of the serial console, such as `ttyS0`.

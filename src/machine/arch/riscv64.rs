@@ -31,6 +31,7 @@ pub(super) const FACTS: Facts = Facts {
     wsl: false,
     // What libvirt starts that is told none: before 9.2 it has no words for these processors.
     translated_cpu: "rv64",
+    names_cpu: false,
     serial: "ttyS0",
     kernel: "vmlinux",
     kernels: &[

@@ -29,6 +29,7 @@ pub(super) const FACTS: Facts = Facts {
     proxmox: true,
     wsl: true,
     translated_cpu: "max",
+    names_cpu: true,
     serial: "ttyS0",
     kernel: "vmlinuz",
     kernels: &[

@@ -39,7 +39,7 @@ pub(super) const TARGET: Target = Target {
     modules: LIBVIRT,
     account: Some(account::NAME),
     memory: Size::mib(1536),
-    ..Target::new("vagrant", 4)
+    ..Target::new("vagrant", 5)
 };
 
 /// `targets: {vagrant: …}`.

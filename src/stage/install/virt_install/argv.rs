@@ -44,8 +44,9 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--virt-type", spec.accel.libvirt_type());
     argv.pair("--arch", spec.arch.as_str());
     argv.pair("--machine", spec.arch.machine());
-    if spec.arch.names_cpu() {
-        let cpu = spec.accel.libvirt_cpu().iter();
+    let cpu = spec.accel.libvirt_cpu(spec.arch);
+    if !cpu.is_empty() {
+        let cpu = cpu.iter();
         let mut cpu: Vec<String> = cpu.map(|(name, value)| format!("{name}={value}")).collect();
         // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
         cpu.push("topology.sockets=1".into());
