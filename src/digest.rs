@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
+use crate::holes;
 use crate::text::as_text;
 
 /// The key of a stage: the hash of everything its result depends on. 64 lower-case hex digits.
@@ -105,9 +106,10 @@ pub fn read(path: &Path, most: u64) -> io::Result<Read> {
 pub fn file_blake3(path: &Path) -> Result<String> {
     let doing = || format!("reading {}", path.display());
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(std::fs::File::open(path).doing(doing)?)
-        .doing(doing)?;
+    each(path, |bytes| {
+        hasher.update(bytes);
+    })
+    .doing(doing)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -129,15 +131,50 @@ pub fn file_sha512(path: &Path) -> Result<String> {
 
 fn file_sha<D: sha2::Digest>(path: &Path) -> Result<String> {
     let doing = || format!("reading {}", path.display());
-    let mut file = std::fs::File::open(path).doing(doing)?;
     let mut hasher = D::new();
-    let mut buffer = vec![0u8; 1 << 20];
+    each(path, |bytes| hasher.update(bytes)).doing(doing)?;
+    Ok(hex::encode(hasher.finalize()))
+}
+
+/// Gives `take` the bytes of a file; one that is none of a file system (a pipe, a device) has its end
+/// where reading ends.
+fn each(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut file = std::fs::File::open(path)?;
+    let about = file.metadata()?;
+    if about.is_file() && about.len() > 0 {
+        return holes::read(&file, 0..about.len(), take);
+    }
+    let mut buffer = vec![0u8; 1 << 16];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex::encode(hasher.finalize())),
-            Ok(n) => hasher.update(&buffer[..n]),
+            Ok(0) => return Ok(()),
+            Ok(n) => take(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e).doing(doing),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_of_all_bytes_of_a_file_whatever_size_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mut bytes = vec![0; 3 << 20];
+        bytes[2_000_000..2_000_004].copy_from_slice(b"data");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"data", 2_000_000).unwrap();
+        let version = std::fs::read("/proc/version").unwrap();
+        for (path, bytes) in [(&*path, bytes), (Path::new("/proc/version"), version)] {
+            use sha2::Digest as _;
+            let expected = blake3::hash(&bytes).to_hex().to_string();
+            assert_eq!(file_blake3(path).unwrap(), expected);
+            let expected = hex::encode(sha2::Sha512::digest(&bytes));
+            assert_eq!(file_sha512(path).unwrap(), expected);
         }
     }
 }

@@ -57,6 +57,7 @@
 //! * `time`: the wall clock
 //! * `xml`: documents by templates, in which no value becomes markup
 //! * `digest`: digests, and keys of stages
+//! * `holes`: where a file has data
 //! * `error`: what went wrong, for whom, and what to do next
 //! * `machine`: the machine that an image is made for, in every vocabulary
 //! * `units`: sizes and durations
@@ -79,6 +80,7 @@ pub mod fuzzing;
 pub mod git;
 pub mod gpg;
 pub mod guest;
+pub mod holes;
 pub mod host;
 pub mod http;
 pub mod hypervisor;

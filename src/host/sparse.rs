@@ -6,11 +6,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, ioctl_ficlone, seek};
-use rustix::io::Errno;
+use rustix::fs::{FallocateFlags, fallocate, ioctl_ficlone};
 
 use super::{interrupt, space};
 use crate::error::{Context as _, Result};
+use crate::holes::extent;
 
 /// Runs of zeros of this many bytes at such places become holes.
 const PAGE: usize = 4096;
@@ -132,21 +132,6 @@ pub fn punch(file: &File, path: &Path, start: u64, len: u64) -> Result<()> {
         written.doing(|| format!("writing {}", path.display()))?;
     }
     Ok(())
-}
-
-/// The next data at or after `from` in a file of `size` bytes; where the file system does not say,
-/// all is data.
-pub fn extent(file: &File, from: u64, size: u64) -> Option<(u64, u64)> {
-    if from >= size {
-        return None;
-    }
-    let start = match seek(file, SeekFrom::Data(from)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return None,
-        Err(_) => return Some((from, size)),
-    };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
-    (start < end).then_some((start, end))
 }
 
 /// Whether all bytes are zero.

@@ -9,8 +9,9 @@ use std::path::Path;
 use super::find::Finder;
 use super::known::Known;
 use crate::error::{Context as _, Result};
+use crate::holes::extent;
 use crate::host::interrupt;
-use crate::host::sparse::{self, extent};
+use crate::host::sparse;
 use crate::pack;
 use crate::ui::StageUi;
 
