@@ -29,7 +29,8 @@ for option in --strip-components=2 '--transform=s,^\./usr,./opt,'; do
 
   mmtarfilter "$option" <in.tar >out.tar 2>said || { echo "mmtarfilter refuses it now: $(cat said)"; exit 1; }
   [ ! -s said ] || { echo "there is a warning now: $(cat said)"; exit 1; }
-  tar -tf out.tar | grep -qx ".*$folder/first"
+  tar -tf out.tar >names
+  grep -qx ".*$folder/first" names || { echo "the member has another name now"; exit 1; }
   link=$(tar -tvf out.tar | sed -n 's/.*second link to //p')
   echo "mmtarfilter $option: second links to $link"
   [ "$link" = ./usr/bin/first ] || { echo "that has changed"; exit 1; }
