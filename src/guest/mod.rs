@@ -19,6 +19,7 @@ mod packing;
 mod raw;
 mod roots;
 mod runs;
+mod starts;
 mod traces;
 mod watch;
 
@@ -50,12 +51,6 @@ const LAUNCH_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a call may show no sign of life, with hardware acceleration.
 const CALL_LIMIT: Duration = Duration::from_secs(300);
-
-/// How often the appliance is started when QEMU aborts or its kernel gets no further.
-const STARTS: u32 = 3;
-
-/// What is said when it gets no further.
-const STUCK: &str = "the appliance's kernel reports that a processor or its timer stands still";
 
 /// Memory of the appliance, in MiB: enough for GRUB and package managers of a guest.
 const MEMORY: i32 = 1024;
@@ -134,8 +129,8 @@ impl Guestfs {
     /// Starts the appliance with these disks.
     ///
     /// # Errors
-    /// When libguestfs is missing, a disk cannot be opened, the appliance does not start within
-    /// a minute (six without hardware acceleration), or imgforge is interrupted.
+    /// When libguestfs is missing, a disk cannot be opened, the appliance does not start within a
+    /// minute (twice six without hardware acceleration), or imgforge is interrupted.
     pub fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
         Self::launch_with(launch, MEMORY)
     }
@@ -158,31 +153,6 @@ impl Guestfs {
             }
         }
         Ok(guest)
-    }
-
-    /// As [`Guestfs::launch`], with `memory` MiB for the appliance: opening a LUKS volume takes
-    /// as much as was chosen when it was made, often 1024 MiB.
-    ///
-    /// # Errors
-    /// As [`Guestfs::launch`].
-    pub fn launch_with(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
-        let mut cpus = 2;
-        for _ in 1..STARTS {
-            let why = match Self::start(launch, memory, cpus) {
-                Err(error) if aborted(&error) => {
-                    "QEMU aborted while the appliance started: it starts again"
-                }
-                Err(error) if error.message() == STUCK => {
-                    cpus = 1;
-                    "the appliance's kernel got no further: it starts again with one CPU"
-                }
-                result => return result,
-            };
-            if let Some(ui) = launch.ui {
-                ui.line(why);
-            }
-        }
-        Self::start(launch, memory, cpus)
     }
 
     fn start(launch: &Launch<'_>, memory: i32, cpus: i32) -> Result<Guestfs> {
@@ -289,10 +259,11 @@ impl Guestfs {
             }
             match exceeded {
                 None => Error::stage(format!("{} failed", doing())).cause(cause),
-                Some(_) if self.log.is_stuck() => Error::stage(STUCK),
+                Some(_) if self.log.is_stuck() => Error::stage(starts::STUCK),
                 Some(limit) => Error::stage(format!(
-                    "{} showed no sign of life for {}, so the appliance was ended",
+                    "{} {} for {}, so the appliance was ended",
                     doing(),
+                    starts::SILENT,
                     units::elapsed(limit)
                 ))
                 .evidence(self.log.tail()),
@@ -339,17 +310,6 @@ pub fn library_version() -> Result<String> {
     Raw::create(lib, Box::new(|_| ()))
         .map(|raw| raw.version().unwrap_or_default())
         .map_err(|cause| Error::host("libguestfs cannot be used").cause(cause))
-}
-
-/// QEMU's translator with several processors aborts now and then while a kernel sets up its devices
-/// (seen with 10.0: an assertion in `msix_table_mmio_write`). A processor keeps the number of a
-/// device's memory, and looks it up in the map that another one has just made anew by moving a
-/// device: the access goes elsewhere. QEMU 11.0 keeps a pointer (854cd16e318e); 10.0.4, 10.1 and
-/// Debian's 10.0.2 read the newest map (2865bf1c5795), those before one that may be gone. No disk was
-/// touched by then.
-fn aborted(error: &Error) -> bool {
-    let mut lines = error.evidence_lines().iter();
-    lines.any(|line| line.contains("Assertion"))
 }
 
 fn missing(cause: &guestfs_sys::LoadError) -> Error {
