@@ -109,10 +109,12 @@ fn roots(guest: &Guestfs, disks: &[PathBuf]) -> Vec<String> {
 /// What virt-sysprep makes of copies of the disks.
 fn theirs(disks: &[PathBuf], dir: &Path, operations: &str) -> Result {
     let disks = copies(disks, dir, &format!("theirs-{operations}"));
-    let mut program = Program::new("virt-sysprep")
-        .env("LIBGUESTFS_BACKEND", "direct")
-        .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
-        .args(["--operations", operations, "--format", "raw"]);
+    let mut program = crate::slots::appliance("virt-sysprep").args([
+        "--operations",
+        operations,
+        "--format",
+        "raw",
+    ]);
     for disk in &disks {
         program = program.arg("-a").arg(disk);
     }

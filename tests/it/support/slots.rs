@@ -203,6 +203,9 @@ pub(crate) fn qemu_on(_: Held, arch: Arch) -> &'static str {
     arch.qemu()[0]
 }
 
+/// Starts QEMU without an HPET, in place of it.
+const WITHOUT_HPET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/qemu.sh");
+
 /// A program of others that starts an appliance, by TCG.
 #[track_caller]
 pub(crate) fn appliance(program: &'static str) -> Program {
@@ -210,6 +213,7 @@ pub(crate) fn appliance(program: &'static str) -> Program {
     Program::new(program)
         .env("LIBGUESTFS_BACKEND", "direct")
         .env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+        .env("LIBGUESTFS_HV", WITHOUT_HPET)
 }
 
 /// A process that runs one test of this binary alone, with the slots of the one that starts it;
