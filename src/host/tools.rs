@@ -214,7 +214,7 @@ impl Tool {
             (Some(program), Some(_)) => State::Present(
                 Program::new(program)
                     .arg("--version")
-                    .timeout(Duration::from_secs(20))
+                    .timeout(Duration::from_secs(60))
                     .text()
                     .ok()
                     .and_then(|text| Version::parse(&text)),

@@ -20,7 +20,7 @@ use crate::host::tools::{self, Tool};
 use crate::machine::Arch;
 
 /// How long pasta may take; 0.1 s is usual.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -104,8 +104,8 @@ impl Connection {
         runtime: Runtime,
         host_ports: &[u16],
     ) -> Result<Connection> {
-        // A daemon that hangs is noticed after 5 x 3 seconds.
-        drop(connect.set_keep_alive(5, 3));
+        // A daemon that hangs is noticed after 5 x 24 seconds; a slow disk keeps one from answering for some.
+        drop(connect.set_keep_alive(5, 24));
         let label = label(
             &uri,
             rustix::process::geteuid().as_raw(),

@@ -30,7 +30,7 @@ use crate::store::ledger::Ledger;
 const QUEUE: usize = 64;
 
 /// How long libvirt may take to report the end of a guest whose console is closed.
-const END_WITHIN: Duration = Duration::from_secs(15);
+const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// The most of a screenshot that is read, in bytes.
 const LARGEST_SCREEN: u64 = 64 << 20;

@@ -16,7 +16,7 @@ use crate::machine::Arch;
 use crate::store::ledger::{Item, Ledger, Record};
 
 /// How long the daemon may take to answer; 0.2 s is usual.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// No network ports, no passwords: the socket is in a directory of mode 0700.
 const DAEMON_CONF: &str = r#"listen_tls = 0

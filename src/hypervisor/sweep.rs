@@ -13,7 +13,7 @@ use crate::host::ours;
 use crate::store::ledger::Item;
 
 /// How long a killed process may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+const GONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Clears one item of a ledger whose owner is gone; says what was done.
 ///

@@ -12,7 +12,7 @@ use crate::ui::StageUi;
 use crate::units;
 
 /// How long virt-install may take for its own clean-up.
-const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+const LEAVE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often a wait looks.
 const POLL: Duration = Duration::from_millis(20);
