@@ -240,7 +240,8 @@ mod tests {
     #[test]
     fn what_another_user_calls_so_is_no_qemu_of_ours() {
         let uuid = Uuid::new_v4();
-        let words = ["-c", "echo up; sleep infinity; exit", "x", "-uuid"];
+        // It starts nothing, which would have the same words for a moment.
+        let words = ["-c", "echo up; kill -STOP $$; exit", "x", "-uuid"];
         let start = |program: Program| {
             let program = program.args(words).arg(uuid.to_string());
             let mut running = program.spawn().unwrap();

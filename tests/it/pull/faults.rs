@@ -33,7 +33,7 @@ fn a_broken_connection_is_gone_on_with() {
         2 => good.cut(150_000, Then::Hang),
         _ => good,
     });
-    let machine = Machine::new(&world);
+    let machine = Machine::new(&world).impatient();
     let pulled = machine.pull(&format!("{}#web", server.text(""))).unwrap();
     machine.has(&disk);
     assert_eq!(pulled.fetched, disk.size.as_bytes());
@@ -206,7 +206,7 @@ fn a_server_that_fails_leaves_no_file() {
             0 => good,
             _ => change(good),
         });
-        let machine = Machine::new(&world);
+        let machine = Machine::new(&world).impatient();
         let error = machine
             .pull(&format!("{}#web", server.text("")))
             .unwrap_err();

@@ -20,16 +20,21 @@ use imgforge::store::ledger::Ledger;
 pub(crate) use imgforge::ui::Ui;
 pub(crate) use imgforge::units::Size;
 
+use crate::patience::HANG;
 pub(crate) use crate::repository::world::{Disk, Home, World, canary, proof};
 pub(crate) use crate::server::{Answer, Request, Server, Then};
 
-const LIMITS: Limits = Limits {
-    stall: Duration::from_secs(2),
-    connect: Duration::from_secs(5),
-    retries: 2,
-    pause: Duration::from_millis(10),
-    redirects: 5,
-};
+/// Gives a server up that sends nothing for so long.
+fn client(stall: Duration) -> Client {
+    let limits = Limits {
+        stall,
+        connect: HANG,
+        retries: 2,
+        pause: Duration::from_millis(10),
+        redirects: 5,
+    };
+    Client::with(limits).unwrap()
+}
 
 /// A disk of 1 MiB blocks: each has 120 kB made of its seed, or is empty when that is 0.
 pub(crate) fn disk(world: &World, name: &str, seeds: &[u64]) -> Disk {
@@ -148,12 +153,19 @@ impl Machine {
             config: Config::default(),
             store,
             ledger,
-            client: Client::with(LIMITS).unwrap(),
+            client: client(HANG),
             ui: Ui::new(Notices(Arc::clone(&notices))),
             notices,
             key: world.path("repo/imgforge.gpg"),
             dir,
         }
+    }
+
+    /// It soon gives up a server that sends nothing.
+    #[must_use]
+    pub(crate) fn impatient(mut self) -> Machine {
+        self.client = client(Duration::from_secs(2));
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

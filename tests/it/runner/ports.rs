@@ -125,13 +125,14 @@ fn secrets_come_over_the_port_into_files() {
 
 #[test]
 fn secrets_that_do_not_come_are_a_failure() {
-    let fake = Fake::with(
+    let mut fake = Fake::with(
         "dash",
         Mode::Configure,
         &[shell("echo never >>order")],
         &[],
         &["enrol".to_owned()],
     );
+    fake.patience = 5;
     assert!(fake.boot().is_err());
     let journal = fake.journal();
     assert_eq!(

@@ -18,6 +18,7 @@ fn a_clean_ubuntu_gives_no_alarm() {
     let tree = dir.path().join("noble.tar");
     Program::new("mmdebstrap")
         .args(["--quiet", "--variant=minbase"])
+        .arg("--aptopt=Acquire::Retries 3")
         .args(["--include=openssh-server,cloud-init", "noble"])
         .arg(&tree)
         .run()

@@ -12,11 +12,12 @@ use crate::toy;
 const INIT: &str = r#"#!/bin/sh
 exec >/dev/@SERIAL@ 2>&1
 busybox=/usr/bin/busybox
+say() { echo "<2>toy: $1" >/dev/kmsg; } # one line whatever else the kernel has to say
 files=$($busybox cat /srv/part-* | $busybox wc -l)
 root=$($busybox sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts | $busybox tail -n 1)
 echo changed >/etc/hostname && [ "$($busybox cat /etc/hostname)" = changed ] || root=none
-echo "toy: up on $root with $files of 7 in fstab: $($busybox head -n 1 /etc/fstab)"
-[ -z "$($busybox ls /sys/block | $busybox grep -v loop)" ] && echo "toy: no disk"
+say "up on $root with $files of 7 in fstab: $($busybox head -n 1 /etc/fstab)"
+[ -z "$($busybox ls /sys/block | $busybox grep -v loop)" ] && say "no disk"
 echo o >/proc/sysrq-trigger
 $busybox sleep 60
 "#;
