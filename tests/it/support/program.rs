@@ -183,17 +183,27 @@ impl Said {
         (self.code.unwrap_or(-1), self.all())
     }
 
-    /// The command line, the exit code and the last lines of both outputs.
+    /// The command line, the exit code, and how both outputs begin and end.
     pub(crate) fn evidence(&self) -> String {
-        let tail = |text: &str| {
-            let lines: Vec<&str> = text.lines().rev().take(80).collect();
-            lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-        };
-        let Said { code, line, .. } = self;
-        format!(
-            "{line}\nended with {code:?}\n{}\n{}",
-            tail(&self.out),
-            tail(&self.err)
-        )
+        let Said {
+            code,
+            line,
+            out,
+            err,
+        } = self;
+        let [out, err] = [out, err].map(|text| excerpt(text, 20, 80));
+        format!("{line}\nended with {code:?}\n{out}\n{err}")
     }
+}
+
+/// The first and the last lines of a text.
+pub(super) fn excerpt(text: &str, first: usize, last: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let Some(more @ 1..) = lines.len().checked_sub(first + last) else {
+        return lines.join("\n");
+    };
+    let cut = format!("[... {more} lines more ...]");
+    [&lines[..first], &[&cut], &lines[first + more..]]
+        .concat()
+        .join("\n")
 }

@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use crate::patience::wait_for;
 
 use super::program::{
-    IMGFORGE, Run as _, Said, imgforge, imgforge_at, imgforge_with_guests, tool, under,
+    IMGFORGE, Run as _, Said, excerpt, imgforge, imgforge_at, imgforge_with_guests, tool, under,
 };
+use super::toy::target;
 
 /// A stage that is the quickest of all, of the disk that [`World::importing`] has.
 pub(crate) const IMPORT: &str =
@@ -245,6 +246,51 @@ impl World {
     /// Processes whose command line names something in this directory.
     pub(crate) fn left_over(&self) -> Vec<String> {
         processes(self.dir.path().to_str().unwrap())
+    }
+}
+
+/// A failed test shows what its builds did last, and keeps all that they logged.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_logs();
+        }
+    }
+}
+
+/// How many of the newest logs are shown.
+const SHOWN: usize = 3;
+
+impl World {
+    #[allow(
+        clippy::print_stderr,
+        reason = "the harness shows what a failed test has printed"
+    )]
+    fn keep_logs(&self) {
+        let logs = self.path("state/logs");
+        let kept = target().join("proofs/left");
+        let name = self.dir.path().file_name().unwrap_or_default();
+        let kept = kept.join(name.to_string_lossy().trim_start_matches('.'));
+        let mut files = vec![];
+        for image in names(&logs) {
+            drop(std::fs::create_dir_all(kept.join(&image)));
+            for name in names(&logs.join(&image)) {
+                let name = Path::new(&image).join(name);
+                drop(std::fs::copy(logs.join(&name), kept.join(&name)));
+                let written = std::fs::metadata(logs.join(&name)).and_then(|file| file.modified());
+                files.push((written.ok(), name));
+            }
+        }
+        files.retain(|(_, name)| name.extension().is_some_and(|end| end == "log"));
+        files.sort();
+        for (_, name) in files.iter().rev().take(SHOWN).rev() {
+            let text = String::from_utf8_lossy(&std::fs::read(logs.join(name)).unwrap_or_default())
+                .into_owned();
+            eprintln!("---- {}\n{}", name.display(), excerpt(&text, 12, 24));
+        }
+        if !files.is_empty() {
+            eprintln!("all logs: {}", kept.display());
+        }
     }
 }
 
