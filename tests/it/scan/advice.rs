@@ -160,24 +160,30 @@ fn the_operation_that_an_advice_names_removes_what_was_found() {
     let all: Vec<_> = all.filter(|one| advised.contains(one.name)).collect();
     // What each operation changes by itself.
     let mut changed: BTreeSet<(&str, String)> = BTreeSet::new();
+    let before = digests(&guest);
     for operation in &all {
-        let before = digests(&guest);
         run(&[*operation]);
         let after = digests(&guest);
-        for (path, digest) in before {
-            if after.get(&path) == Some(&digest) {
+        for (path, digest) in &before {
+            if after.get(path) == Some(digest) {
                 continue;
             }
             let (dir, _) = path.rsplit_once('/').unwrap();
             guest
                 .mkdir_p(&format!("/{}", dir.trim_matches('/')))
                 .unwrap();
-            guest.rm_f(&path).unwrap();
+            guest.rm_f(path).unwrap();
             let bytes = std::fs::read(phony.path().join(&path[1..])).unwrap();
-            guest.write(&path, bytes).unwrap();
-            changed.insert((operation.name, path));
+            guest.write(path, bytes).unwrap();
+            changed.insert((operation.name, path.clone()));
         }
     }
+    let restored = digests(&guest);
+    assert!(
+        before
+            .iter()
+            .all(|(path, digest)| restored.get(path) == Some(digest))
+    );
     run(&all);
     guest.close().unwrap();
     let untrue: Vec<String> = found
