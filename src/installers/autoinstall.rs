@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Delivery, Finding, Installer, Leaves, PROOF, Progress, first_word};
+use super::{Delivery, Finding, Installer, Leaves, PROOF, Progress, Values, first_word};
 
 /// The installer.
 pub const AUTOINSTALL: Installer = Installer {
@@ -15,7 +15,7 @@ pub const AUTOINSTALL: Installer = Installer {
         word => word == "autoinstall:" && line.starts_with(word),
     },
     judge,
-    judge_values: |_| None,
+    judge_values: first_changed,
     // A NoCloud seed, which cloud-init finds by its label.
     delivery: Delivery::Seed {
         label: "CIDATA",
@@ -189,6 +189,51 @@ fn content(text: &str, tree: &Value) -> Vec<Finding> {
     found
 }
 
+/// The first text of which YAML makes another one, or something else than a text, because of a secret in it.
+fn first_changed(answers: &Values) -> Option<Finding> {
+    let marked: Value = serde_yaml::from_str(&answers.marked).ok()?;
+    let line = match serde_yaml::from_str::<Value>(&answers.real) {
+        Ok(real) => changed(answers, &marked, &real)?,
+        Err(error) => error
+            .location()
+            .map_or(0, |at| at.line())
+            .try_into()
+            .unwrap_or(0),
+    };
+    Some(Finding::new(
+        line,
+        "YAML does not take a secret in this line as it is: outside of quotes ` #` begins a comment, and other \
+         characters have a meaning, too",
+        "put the variable into single quotes, in which `{{ NAME|replace(\"'\", \"''\") }}` stands for any value",
+    ))
+}
+
+fn changed(answers: &Values, marked: &Value, real: &Value) -> Option<usize> {
+    match (marked, real) {
+        (Value::Object(marked), Value::Object(real)) => marked
+            .iter()
+            .find_map(|(key, marked)| changed(answers, marked, real.get(key)?)),
+        (Value::Array(marked), Value::Array(real)) => {
+            let mut both = marked.iter().zip(real);
+            both.find_map(|(marked, real)| changed(answers, marked, real))
+        }
+        (Value::String(text), real) => {
+            let same = |meant: String| match real {
+                Value::String(real) => *real == meant,
+                Value::Object(_) | Value::Array(_) => answers.filled(text).is_none(),
+                // As YAML writes it: `yes` is no `true`.
+                other => {
+                    let read = other.to_string();
+                    read == meant
+                }
+            };
+            let changed = !same(answers.filled_whole(text)?);
+            changed.then(|| answers.line_of(text))
+        }
+        _ => None,
+    }
+}
+
 fn contains(value: &Value) -> bool {
     match value {
         Value::String(text) => text
@@ -240,6 +285,35 @@ mod tests {
         assert_eq!(judge(&GOOD.replace("#cloud", "#Cloud")), []);
         let list = GOOD.replace("- imgforge-proof", "- [sh, -c, 'true; imgforge-proof']");
         assert_eq!(judge(&list), []);
+    }
+
+    #[test]
+    fn a_secret_arrives_as_it_is_or_is_refused() {
+        let refused = |template: &str, secret: &str| {
+            let values = Values::with(&format!("{GOOD}{template}"), secret);
+            first_changed(&values).map(|found| found.line)
+        };
+        let bare = "  identity: {a: b}\n  user-data:\n    passwords: [x]\n    token: {}\n";
+        for secret in [
+            "pass #word",
+            "#word",
+            "yes",
+            "&pass",
+            "a: b: c",
+            "0x10",
+            "[a",
+        ] {
+            assert_eq!(refused(bare, secret), Some(10), "{secret}");
+            let quoted = bare.replace("{}", "'{}'");
+            assert_eq!(refused(&quoted, secret), None, "{secret}");
+        }
+        for secret in ["pass#word", "$6$a.b/c$d", "12345", "{a: b}"] {
+            assert_eq!(refused(bare, secret), None, "{secret}");
+        }
+        let block = "  late: |\n    {}\n    x: {}\n";
+        assert_eq!(refused(block, "a: #b"), None);
+        assert_eq!(refused("  late: [echo {}]\n", "a: b"), Some(7));
+        assert_eq!(refused("  late: \"{}\"\n", r"a\tb"), Some(7));
     }
 
     #[test]

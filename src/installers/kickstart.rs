@@ -2,8 +2,8 @@
 //! <https://pykickstart.readthedocs.io/en/latest/kickstart-docs.html>.
 
 use super::{
-    Delivery, Finding, Installer, Leaves, PROOF, Progress, Unverified, carriage_return, first_word,
-    is_remote, percent,
+    Delivery, Finding, Installer, Leaves, PROOF, Progress, Unverified, Values, carriage_return,
+    first_word, is_remote, percent, shlex,
 };
 
 /// The installer.
@@ -13,7 +13,7 @@ pub const KICKSTART: Installer = Installer {
     program: "Anaconda",
     shows: |line| ["%packages", "%post", "%pre", "%end"].contains(&first_word(line)),
     judge,
-    judge_values: first_cut_off,
+    judge_values: |answers| first_cut_off(&answers.real).or_else(|| first_changed(answers)),
     delivery: Delivery::Initrd("ks.cfg"),
     iso_boot: None,
     tree_arg: Some("inst.repo="),
@@ -172,27 +172,9 @@ fn judge(text: &str) -> Vec<Finding> {
     found
 }
 
-/// A command's line without its comment: a `#` outside of quotes begins one, within a word as well, and no line
-/// goes on behind a `\`. Shown by `findings/pykickstart-comments-begin-within-words.sh`.
-fn command(line: &str) -> &str {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, char) in line.char_indices() {
-        match (quote, char) {
-            _ if escaped => escaped = false,
-            (None | Some('"'), '\\') => escaped = true,
-            (None, '#') => return &line[..at],
-            (None, '"' | '\'') => quote = Some(char),
-            (Some(open), _) if open == char => quote = None,
-            _ => {}
-        }
-    }
-    line
-}
-
 /// A word that goes on behind a `#`, which its writer took for a part of it.
 fn cut_off(number: usize, line: &str) -> Option<Finding> {
-    let kept = command(line);
+    let kept = shlex::command(line);
     let cut = kept.len() < line.len() && !kept.ends_with([' ', '\t']) && !kept.is_empty();
     cut.then(|| {
         Finding::new(
@@ -205,15 +187,41 @@ fn cut_off(number: usize, line: &str) -> Option<Finding> {
 
 /// The first [`cut_off`] outside of sections.
 fn first_cut_off(answers: &str) -> Option<Finding> {
+    commands(answers).find_map(|(number, line)| cut_off(number, line))
+}
+
+/// The lines of commands, with their numbers: those outside of sections.
+fn commands(answers: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut section = false;
-    answers.lines().enumerate().find_map(|(at, line)| {
+    answers.lines().enumerate().filter_map(move |(at, line)| {
         let first = first_word(line);
         section = match section {
             true => first != "%end",
             false => SECTIONS.contains(&first),
         };
         let command = !section && !first.starts_with(['#', '%']);
-        command.then(|| cut_off(at + 1, line)).flatten()
+        command.then_some((at + 1, line))
+    })
+}
+
+/// The first command to which Anaconda does not give a secret as it is: it is cut off at a `#`, or a `\` or a
+/// quote is gone from it. One that blanks make several words of is refused by Anaconda itself.
+fn first_changed(answers: &Values) -> Option<Finding> {
+    let real: Vec<&str> = answers.real.lines().collect();
+    commands(&answers.marked).find_map(|(number, marked)| {
+        let taken = shlex::words(real.get(number - 1)?);
+        let blanks = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Whole lines that are a secret have the syntax of lines.
+        answers.filled(marked)?;
+        let meant = answers.filled(&shlex::words(marked))?;
+        (blanks(&taken) != blanks(&meant)).then(|| {
+            Finding::new(
+                number,
+                "Anaconda does not take a secret in this line as it is: outside of quotes a `#` begins a \
+                 comment, and quotes and `\\` are no part of a word",
+                "put the variable into quotes that the secret does not have: '…' keeps all else as it is",
+            )
+        })
     })
 }
 
@@ -263,7 +271,7 @@ fn fetching(answers: &str) -> Vec<String> {
         if fetches && first.starts_with('%') {
             found.push(line.to_owned());
         } else if fetches && !section {
-            found.push(command(line).to_owned());
+            found.push(shlex::command(line).to_owned());
         } else if first == "%end" {
             section = false;
         } else if first.starts_with('%') {
@@ -333,6 +341,36 @@ mod tests {
         let sections = "%pre\na#b\n%end\n# a#b\n%include /tmp/a#b\n";
         assert_eq!(line(&format!("{sections}rootpw pass#word\n")), Some(6));
         assert_eq!(line(&format!("{sections}rootpw \"pass#word\"\n")), None);
+    }
+
+    #[test]
+    fn a_secret_arrives_as_it_is_or_is_refused() {
+        let refused = |template: &str, secret: &str| {
+            let values = Values::with(template, secret);
+            (KICKSTART.judge_values)(&values).map(|found| found.line)
+        };
+        let bare = "text # {}\nrootpw --plaintext {} # root's\n";
+        for secret in [
+            "pass #word",
+            "#word",
+            r"pa\ss",
+            r"pass\",
+            "pa\"s\"s",
+            "pass#word",
+        ] {
+            assert_eq!(refused(bare, secret), Some(2), "{secret}");
+            assert_eq!(refused("%post\necho {}\n%end\n", secret), None);
+            assert_eq!(refused("rootpw '{}'\n", secret), None, "{secret}");
+        }
+        assert_eq!(refused("rootpw \"{}\"\n", "pass #word"), None);
+        assert_eq!(refused("rootpw \"{}\"\n", "pa\"s\"s"), Some(1));
+        assert_eq!(refused("rootpw \"{}\"\n", r"pa\ss"), None);
+        assert_eq!(refused("rootpw \"{}\"\n", r"pa\\ss"), Some(1));
+        assert_eq!(refused("rootpw '{}'\n", "pa's's"), Some(1));
+        assert_eq!(refused(bare, "$6$a.b/c$d"), None);
+        // A secret of several options, and whole commands with their comment.
+        assert_eq!(refused("user {} # x\n", "--name=a --password=b"), None);
+        assert_eq!(refused("{}\n", "rootpw \"pass#word\" # ours"), None);
     }
 
     #[test]

@@ -4,8 +4,11 @@ mod answers;
 pub mod autoinstall;
 pub mod kickstart;
 pub mod preseed;
+mod shlex;
+mod values;
 
 pub use answers::AnswerFile;
+pub use values::Values;
 
 /// The table: adding an installer is one file and one line.
 pub const INSTALLERS: &[&Installer] = &[
@@ -27,8 +30,8 @@ pub struct Installer {
     shows: fn(&str) -> bool,
     /// What is wrong with rendered answers.
     judge: fn(&str) -> Vec<Finding>,
-    /// What a variable's value makes of them that its writer cannot have meant.
-    judge_values: fn(&str) -> Option<Finding>,
+    /// What the value of a variable or secret makes of them that its writer cannot have meant.
+    judge_values: fn(&Values) -> Option<Finding>,
     /// How it gets them.
     pub delivery: Delivery,
     /// Where its ISO images have kernel and initrd, if virt-install does not know.
@@ -165,9 +168,9 @@ impl Installer {
         (self.judge)(answers)
     }
 
-    /// What is wrong with answers by the real values of their variables, which [`Finding`]'s texts do not
-    /// show.
-    pub fn judge_values(&self, answers: &str) -> Option<Finding> {
+    /// What is wrong with answers by the real values of their variables and secrets, which [`Finding`]'s texts
+    /// do not show.
+    pub fn judge_values(&self, answers: &Values) -> Option<Finding> {
         (self.judge_values)(answers)
     }
 

@@ -2,8 +2,11 @@
 //! Its answers are `OWNER QUESTION TYPE VALUE`, as debconf-set-selections(1) reads them,
 //! whose `-c` is no check: `findings/debconf-set-selections-checks-nothing.sh`.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Delivery, Finding, Installer, Leaves, PROOF, Progress, carriage_return, first_word, is_remote,
+    Delivery, Finding, Installer, Leaves, PROOF, Progress, Values, carriage_return, first_word,
+    is_remote,
 };
 use crate::text::nearest;
 
@@ -14,7 +17,7 @@ pub const PRESEED: Installer = Installer {
     program: "debian-installer",
     shows: |line| first_word(line) == "d-i",
     judge,
-    judge_values: |_| None,
+    judge_values: first_changed,
     delivery: Delivery::Initrd("preseed.cfg"),
     iso_boot: None,
     tree_arg: None,
@@ -151,6 +154,26 @@ fn logical(text: &str) -> Vec<(usize, String)> {
     all
 }
 
+/// The first line that a secret makes another one of: by a `\\` at its end the next line goes on with it.
+fn first_changed(answers: &Values) -> Option<Finding> {
+    let real: BTreeMap<usize, String> = logical(&answers.real).into_iter().collect();
+    logical(&answers.marked)
+        .into_iter()
+        .find_map(|(line, marked)| {
+            let meant = answers.filled(&marked)?;
+            let same = real
+                .get(&line)
+                .is_some_and(|real| real.split_whitespace().eq(meant.split_whitespace()));
+            (!same).then(|| {
+            Finding::new(
+                line,
+                "a secret makes another line of it: at the end of a line `\\` joins the next one",
+                "choose another secret: debconf has no way to write it",
+            )
+        })
+        })
+}
+
 fn blank_behind_backslash((at, line): (usize, &str)) -> Option<Finding> {
     let line = line.trim_end_matches('\r');
     let blank = line.trim_end() != line && line.trim_end().ends_with('\\');
@@ -272,6 +295,21 @@ mod tests {
         ] {
             assert_eq!(lines(&format!("{text}{LATE}")), [line], "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_takes_the_next_line_is_refused() {
+        let refused = |template: &str, secret: &str| {
+            first_changed(&Values::with(template, secret)).map(|found| found.line)
+        };
+        let end = "d-i a/a string x\nd-i a/b password {}\nd-i a/c string y\n";
+        assert_eq!(refused(end, r"pass\"), Some(2));
+        assert_eq!(refused(end, r"pa\ss #word"), None);
+        assert_eq!(
+            refused("d-i a/b string '{}' y\nd-i a/c string y\n", r"pass\"),
+            None
+        );
+        assert_eq!(refused("{}\nd-i a/c string y\n", "# nothing"), None);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use super::proof;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::installers::{Delivery, Installer};
+use crate::installers::{Delivery, Installer, Values};
 use crate::recipe::secrets::PASSPHRASE;
 use crate::recipe::types::{Recipe, Secret};
-use crate::yaml::template::{self, Vars, secret_variable};
+use crate::yaml::template::{self, Piece, Vars, secret_variable};
 
 /// What the stage knows that an answer file may ask for, beside the recipe's variables.
 #[derive(Debug)]
@@ -70,16 +70,76 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
     Ok(vars)
 }
 
-/// Looks at the rendered answers of the file `path`, with the values that `validate` had stand-ins for.
+/// Renders the answer file `path`, and looks whether its installer takes the values for what they are, for
+/// which `validate` had stand-ins.
 ///
 /// # Errors
 /// When the installer takes a value for something else; the error shows no value.
-pub fn check_values(installer: &Installer, path: &str, text: &str) -> Result<()> {
-    installer.judge_values(text).map_or(Ok(()), |found| {
-        let said = format!("{path}, line {} as it is installed: ", found.line);
-        Err(Error::usage(said + &found.message)
-            .cause("the value of a variable or secret has the `#`")
-            .hint(found.help))
+pub fn render(known: &Known<'_>, path: &str, text: &str) -> Result<String> {
+    let secrets: Vec<&String> = known.secrets.keys().collect();
+    rendered(known.installer, &secrets, variables(known)?, path, text)
+}
+
+fn rendered(
+    installer: &Installer,
+    secrets: &[&String],
+    vars: Vars,
+    path: &str,
+    text: &str,
+) -> Result<String> {
+    let real = template::render(text, &vars, path)?;
+    let (marks, words) = marks(secrets, &vars, text);
+    let marked = template::render(text, &vars.into_iter().chain(marks).collect(), path)?;
+    let values = Values {
+        real,
+        marked,
+        words,
+    };
+    match installer.judge_values(&values) {
+        None => Ok(values.real),
+        Some(found) => {
+            let said = format!("{path}, line {} as it is installed: ", found.line);
+            Err(Error::usage(said + &found.message)
+                .cause("the value of a variable or secret is read so; it is not shown")
+                .hint(found.help))
+        }
+    }
+}
+
+/// A word in place of each line of each secret, and what the words stand for. A secret that a filter changes,
+/// or that decides something, has none: who wrote that has thought of what it may hold.
+fn marks(secrets: &[&String], vars: &Vars, text: &str) -> (Vars, Vec<(String, String)>) {
+    let (mut marks, mut words) = (Vars::new(), vec![]);
+    for secret in secrets {
+        let passphrase = (*secret == PASSPHRASE).then(|| "imgforge_passphrase".to_owned());
+        for name in passphrase.into_iter().chain([secret_variable(secret)]) {
+            let Some(value) = vars.get(&name).filter(|_| is_plain(text, &name)) else {
+                continue;
+            };
+            let lines = value.split('\n').map(|line| {
+                let word = format!("imgforgesecret{}x", words.len());
+                let empty = line.trim().is_empty();
+                words.extend((!empty).then(|| (word.clone(), line.to_owned())));
+                if empty { line.to_owned() } else { word }
+            });
+            let mark = lines.collect::<Vec<_>>().join("\n");
+            marks.insert(name, mark);
+        }
+    }
+    (marks, words)
+}
+
+/// Whether a template has this variable as `{{ NAME }}` only.
+fn is_plain(text: &str, name: &str) -> bool {
+    let has = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.any(|word| word == name)
+    };
+    template::pieces(text).is_ok_and(|pieces| {
+        pieces.into_iter().all(|piece| match piece {
+            Piece::Text(text) => !has(text),
+            Piece::Expression(inside) => inside.trim_matches('-').trim() == name || !has(inside),
+        })
     })
 }
 
@@ -205,15 +265,54 @@ mod tests {
     use crate::installers::{autoinstall::AUTOINSTALL, kickstart::KICKSTART, preseed::PRESEED};
 
     #[test]
-    fn a_secret_that_anaconda_would_cut_off_is_refused_and_not_shown() {
-        let check = |text| check_values(&KICKSTART, "a.ks", text);
-        check("rootpw --plaintext \"pass#word\"\n").unwrap();
-        check_values(&PRESEED, "a.cfg", "d-i a string pass#word\n").unwrap();
-        let error = check("text\nrootpw --plaintext pass#word\n").unwrap_err();
-        assert_eq!(error.kind(), crate::error::Kind::Usage);
-        let said = error.render();
-        assert!(said.contains("a.ks, line 2"), "{said}");
-        assert!(!said.contains("pass#word"), "{said}");
+    fn a_secret_that_an_installer_would_change_is_refused_and_not_shown() {
+        let judged = |installer, path, line: &str, secret: &str| {
+            let vars = [("plain", "a#b"), ("imgforge_secret_root_pw", secret)];
+            let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let text = format!("text: 0\n{line}\nend: 1\n");
+            rendered(
+                installer,
+                &[&"root-pw".to_owned()],
+                vars.into(),
+                path,
+                &text,
+            )
+        };
+        let ks = |line, secret| judged(&KICKSTART, "a.ks", line, secret);
+        let quoted = ks("rootpw '{{ imgforge_secret_root_pw }}'", "pass #word").unwrap();
+        assert_eq!(quoted, "text: 0\nrootpw 'pass #word'\nend: 1\n");
+        ks(
+            "rootpw {{ imgforge_secret_root_pw|replace('#', 'x') }}",
+            "pass #word",
+        )
+        .unwrap();
+        ks("# {{ imgforge_secret_root_pw }}", "pass #word").unwrap();
+        ks(
+            "{% if imgforge_secret_root_pw %}rootpw {{ imgforge_secret_root_pw }}{% endif %}",
+            "a #b",
+        )
+        .unwrap();
+        let bare = "rootpw {{ imgforge_secret_root_pw }}";
+        let yaml = "a: {{ imgforge_secret_root_pw }}";
+        for (error, line) in [
+            (ks(bare, "pass #word"), "a.ks, line 2"),
+            (ks(bare, "pass#word"), "a.ks, line 2"),
+            (ks("rootpw {{ plain }}", "pass"), "a.ks, line 2"),
+            (
+                judged(&PRESEED, "a.cfg", &format!("d-i a string {bare}"), r"pass\"),
+                "a.cfg, line 2",
+            ),
+            (
+                judged(&AUTOINSTALL, "a.yaml", yaml, "pass #word"),
+                "a.yaml, line 2",
+            ),
+        ] {
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::Usage);
+            let said = error.render();
+            assert!(said.contains(line), "{said}");
+            assert!(!said.contains("pass") && !said.contains("a#b"), "{said}");
+        }
     }
 
     #[test]

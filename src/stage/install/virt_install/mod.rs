@@ -45,7 +45,7 @@ use crate::stage::Context;
 use crate::store;
 use crate::store::media::InstallerDigests;
 use crate::sysprep::OVERLAY_CLUSTER;
-use crate::yaml::{beneath, template};
+use crate::yaml::beneath;
 use answers::{Answers, Known};
 use media::Medium;
 use proof::InstallReport;
@@ -166,17 +166,15 @@ impl<'a> Work<'a> {
     }
 
     fn answers(&self, relay: &Relay, medium: &Medium) -> Result<Answers> {
-        let vars = answers::variables(&Known {
+        let known = Known {
             recipe: self.context.recipe(),
             vars: &self.context.resolved.vars,
             installer: self.installer,
             key: self.context.key.as_str(),
             mirrors: relay.vars(),
             secrets: &self.secrets,
-        })?;
-        let path = self.method.answers.path();
-        let text = template::render(&self.template, &vars, path)?;
-        answers::check_values(self.installer, path, &text)?;
+        };
+        let text = answers::render(&known, self.method.answers.path(), &self.template)?;
         let repo = medium.kernel_args(self.installer, relay);
         plain::check(self.method, &text, repo.as_deref(), &relay.own())?;
         let instance = self.context.key.short();
