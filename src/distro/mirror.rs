@@ -29,7 +29,7 @@ const LARGEST_LIST: u64 = 1 << 20;
 /// `None` is the tool's default.
 ///
 /// # Errors
-/// When mirrors are named and none of them carries the suite.
+/// When mirrors are named and none of them carries the suite for the architecture.
 pub fn choose(
     build: &Mirror,
     site: &[Address],
@@ -42,18 +42,18 @@ pub fn choose(
     let own = distro.id != "ubuntu" || !arch.is_foreign();
     match build {
         Mirror::Default => Ok(None),
-        Mirror::Host => Ok(match first_that_answers(site, suite)? {
+        Mirror::Host => Ok(match first_that_answers(site, suite, arch)? {
             Some(archive) => Some(archive),
-            None if own => of_host(distro, ui),
+            None if own => of_host(distro, suite, arch, ui),
             None => None,
         }),
-        Mirror::At(address) => first_that_answers(std::slice::from_ref(address), suite),
+        Mirror::At(address) => first_that_answers(std::slice::from_ref(address), suite, arch),
     }
 }
 
-/// The host's own archive; a host without apt has none. Says so where apt has one that no build can
+/// The host's own archive; a host without apt has none. Says so where apt has one that this build cannot
 /// use.
-fn of_host(distro: &Apt, ui: &StageUi) -> Option<Archive> {
+fn of_host(distro: &Apt, suite: &Suite, arch: Arch, ui: &StageUi) -> Option<Archive> {
     let printed = Program::new("apt-get")
         .args(["indextargets", "--format", apt::INDEXTARGETS_FORMAT])
         .text()
@@ -74,7 +74,20 @@ fn of_host(distro: &Apt, ui: &StageUi) -> Option<Archive> {
             distro.origin
         ));
     }
-    found
+    // What the host's own apt uses has the host's own architecture.
+    found.filter(|archive| {
+        let lacks = (arch
+            .is_foreign()
+            .then(|| answers(&archive.main, suite.name, arch)))
+        .and_then(Result::err);
+        if let Some(why) = &lacks {
+            ui.ui().notice(format!(
+                "the host's own mirror has nothing for {}: the default is used ({why})",
+                arch.as_str()
+            ));
+        }
+        lacks.is_none()
+    })
 }
 
 /// A list of mirrors, as apt-transport-mirror(1) finds it.
@@ -89,17 +102,17 @@ fn mirror_list(place: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
-/// The first of `addresses` that carries the suite; an error when there are some and none does.
-fn first_that_answers(addresses: &[Address], suite: &Suite) -> Result<Option<Archive>> {
+/// The first of `addresses` that carries the suite for `arch`; an error when there are some and none does.
+fn first_that_answers(addresses: &[Address], suite: &Suite, arch: Arch) -> Result<Option<Archive>> {
     let mut causes = vec![];
     for address in addresses {
         let main = address.as_str().trim_end_matches('/').to_owned();
-        match answers(&main, suite.name) {
+        match answers(&main, suite.name, arch) {
             Ok(()) => {
                 // By convention the security archive lies beside the archive itself.
                 let security = format!("{main}-security");
                 let there = main.ends_with("/debian")
-                    && answers(&security, &format!("{}-security", suite.name)).is_ok();
+                    && answers(&security, &format!("{}-security", suite.name), arch).is_ok();
                 return Ok(Some(Archive {
                     main,
                     security: there.then_some(security),
@@ -111,16 +124,36 @@ fn first_that_answers(addresses: &[Address], suite: &Suite) -> Result<Option<Arc
     if causes.is_empty() {
         return Ok(None);
     }
-    let error = Error::stage(format!("no mirror serves the suite `{}`", suite.name))
-        .hint("check `mirrors:` in the recipe and in imgforge.yaml, and http_proxy");
+    let error = Error::stage(format!(
+        "no mirror serves the suite `{}` for {}",
+        suite.name,
+        arch.as_str()
+    ))
+    .hint("check `mirrors:` in the recipe and in imgforge.yaml, and http_proxy");
     Err(causes
         .into_iter()
         .fold(error, |error, cause| error.cause(cause)))
 }
 
-/// Whether the archive has the suite's index, signed inside or beside.
-fn answers(archive: &str, suite: &str) -> Result<(), String> {
-    has(archive, suite, "InRelease").or_else(|why| has(archive, suite, "Release").map_err(|_| why))
+/// How lists of packages are compressed, by the ends of their names, the usual one first.
+const COMPRESSED: &[&str] = &[".xz", ".gz", "", ".bz2", ".zst", ".lz4", ".lzma"];
+
+/// Whether the archive has the suite's index, signed inside or beside, and packages of `arch`: a partial mirror has the
+/// whole one's index, which names all architectures.
+fn answers(archive: &str, suite: &str, arch: Arch) -> Result<(), String> {
+    has(archive, suite, "InRelease")
+        .or_else(|why| has(archive, suite, "Release").map_err(|_| why))?;
+    let list = |end: &&str| format!("main/binary-{}/Packages{end}", arch.debian());
+    let mut lists = COMPRESSED.iter().map(list);
+    let first = lists
+        .next()
+        .map_or(Ok(()), |list| has(archive, suite, &list));
+    first.or_else(
+        |why| match lists.any(|list| has(archive, suite, &list).is_ok()) {
+            true => Ok(()),
+            false => Err(why),
+        },
+    )
 }
 
 fn has(archive: &str, suite: &str, name: &str) -> Result<(), String> {
@@ -254,17 +287,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = format!("file://{}", dir.path().display());
         let here: Address = address.parse().unwrap();
-        let error = first_that_answers(std::slice::from_ref(&here), trixie).unwrap_err();
-        assert!(
-            error
-                .render()
-                .contains(&format!("caused by: {address}: no file"))
-        );
+        let find = |addresses: &[Address], arch| first_that_answers(addresses, trixie, arch);
+        let only_here = std::slice::from_ref(&here);
+        let error = find(only_here, Arch::X86_64).unwrap_err().render();
+        assert!(error.contains(&format!("caused by: {address}: no file")));
         let release = dir.path().join("dists/trixie");
         std::fs::create_dir_all(&release).unwrap();
         std::fs::write(release.join("InRelease"), "").unwrap();
-        let found = first_that_answers(&["file:///nowhere".parse().unwrap(), here], trixie);
-        assert_eq!(found.unwrap(), Some(Archive::at(address)));
-        assert_eq!(first_that_answers(&[], trixie).unwrap(), None);
+        let lists = |arch: &str| {
+            let lists = release.join(format!("main/binary-{arch}"));
+            std::fs::create_dir_all(&lists).unwrap();
+            lists
+        };
+        std::fs::write(lists("amd64").join("Packages.gz"), "").unwrap();
+        let two = ["file:///nowhere".parse().unwrap(), here.clone()];
+        let found = Some(Archive::at(address));
+        assert_eq!(find(&two, Arch::X86_64).unwrap(), found);
+        assert_eq!(find(&[], Arch::X86_64).unwrap(), None);
+        // It has the index of the whole archive, and not all of its architectures.
+        let error = find(only_here, Arch::Aarch64).unwrap_err().render();
+        assert!(error.contains("`trixie` for aarch64"), "{error}");
+        assert!(error.contains("main/binary-arm64/Packages.xz"), "{error}");
+        std::fs::write(lists("arm64").join("Packages.xz"), "").unwrap();
+        assert_eq!(find(&two, Arch::Aarch64).unwrap(), found);
     }
 }
