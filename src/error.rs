@@ -31,6 +31,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of several failures together, for whoever looks at the exit code only: what needs somebody most. An
+    /// interrupt ends all; what is damaged or a bug is no input's fault, and a wrong input is told last, as it would
+    /// be told again.
+    pub fn of_several(kinds: impl IntoIterator<Item = Kind>) -> Option<Kind> {
+        kinds.into_iter().min_by_key(|kind| match kind {
+            Kind::Interrupted(_) => 0,
+            Kind::Internal => 1,
+            Kind::Breach => 2,
+            Kind::Gate => 3,
+            Kind::Host => 4,
+            Kind::Stage => 5,
+            Kind::Usage => 6,
+        })
+    }
+
     /// The exit code of the process, as documented in the man page.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -258,6 +273,15 @@ impl<T> Context<T> for Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_failures_the_one_that_needs_somebody_most_counts() {
+        let code = |kinds: &[Kind]| Kind::of_several(kinds.iter().copied()).map(Kind::exit_code);
+        assert_eq!(code(&[Kind::Usage, Kind::Gate, Kind::Stage]), Some(4));
+        assert_eq!(code(&[Kind::Usage, Kind::Stage, Kind::Usage]), Some(1));
+        assert_eq!(code(&[Kind::Gate, Kind::Interrupted(2)]), Some(130));
+        assert_eq!(code(&[]), None);
+    }
 
     #[test]
     fn an_error_is_drawn_with_causes_evidence_and_the_first_hint() {

@@ -112,7 +112,7 @@ struct There {
 
 /// Makes the cloud have `wanted`, the newest first, of the image `name`, and nothing else of it for
 /// their architecture in sight. Where nothing is wanted, only disks with one of the SHA-512 `yanked` go
-/// out of sight.
+/// out of sight. `done` gets what was done, also before a failure.
 ///
 /// # Errors
 /// When the client fails, or Glance has other bytes than were uploaded.
@@ -121,10 +121,10 @@ pub fn sync(
     wanted: &[DesiredImage],
     yanked: &[String],
     settings: &Settings<'_>,
-) -> Result<Vec<Done>> {
+    done: &mut Vec<Done>,
+) -> Result<()> {
     let cloud = Cloud { settings };
     let there = cloud.list(name)?;
-    let mut done = vec![];
     let mut right: Vec<String> = vec![];
     // The newest is made last: clouds show images in the order of their making.
     for each in wanted.iter().rev() {
@@ -156,7 +156,7 @@ pub fn sync(
             what,
         });
     }
-    Ok(done)
+    Ok(())
 }
 
 #[derive(Debug)]

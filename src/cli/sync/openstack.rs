@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use crate::cli::place::{self, Which};
 use crate::cli::{App, out};
 use crate::digest;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::interrupt;
 use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, verify, whom};
@@ -62,36 +62,46 @@ impl OpenStack {
         let wanted = self.wanted(app)?;
         let (all, ready) = (wanted.len(), wanted.iter().any(Result::is_ok));
         for image in wanted {
-            interrupt::check()?;
-            let synced = image.and_then(|mut image| {
+            let synced = interrupt::check().and(image).and_then(|mut image| {
                 image.disks.truncate(self.keep.get());
-                let done = sync(&image.name, &image.disks, &image.yanked, &settings)?;
-                Ok((image.name, done))
-            });
-            match synced {
-                Ok((name, done)) => rows.extend(done.into_iter().map(|done| {
+                let mut done = vec![];
+                let synced = sync(
+                    &image.name,
+                    &image.disks,
+                    &image.yanked,
+                    &settings,
+                    &mut done,
+                );
+                rows.extend(done.into_iter().map(|done| {
                     let what = done.what.word().to_owned();
-                    [name.clone(), done.version, done.id, what]
-                })),
-                Err(error) => failed.push(error),
+                    [image.name.clone(), done.version, done.id, what]
+                }));
+                synced
+            });
+            failed.extend(synced.err());
+            if interrupt::raised() {
+                break;
             }
         }
         app.ui.close();
         if ready {
             out::print(&table(["IMAGE", "VERSION", "ID", ""], [false; 4], rows))?;
         }
-        match (failed.len(), failed.first().map(Error::kind)) {
-            (0 | 1, _) | (_, None) => failed.pop().map_or(Ok(()), Err),
-            (some, Some(kind)) => {
-                for error in failed {
-                    app.ui.warning(error.render().trim_end().to_owned());
-                }
-                Err(Error::new(
-                    kind,
-                    format!("{some} of {all} disks were not synced"),
-                ))
-            }
+        let kind = Kind::of_several(failed.iter().map(Error::kind));
+        let last = match kind {
+            None => return interrupt::check(),
+            // Whoever interrupts knows that not all was done.
+            Some(Kind::Interrupted(_)) => failed.pop(),
+            Some(_) if failed.len() == 1 => failed.pop(),
+            Some(kind) => Some(Error::new(
+                kind,
+                format!("{} of {all} disks were not synced", failed.len()),
+            )),
+        };
+        for error in failed {
+            app.ui.warning(error.render().trim_end().to_owned());
         }
+        last.map_or(Ok(()), Err)
     }
 
     /// What the cloud should have of each image for each architecture, or why it cannot be told.

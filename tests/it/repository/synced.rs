@@ -187,6 +187,57 @@ fn a_damaged_manifest_keeps_no_other_disk_from_a_cloud() {
 }
 
 #[test]
+fn of_several_failures_a_damaged_file_is_the_exit_code() {
+    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
+    let (site, repository, digests) = disks_on([of("aarch64"), of("x86_64")]);
+    publish_with(&repository, &site.disk("3"), |p| {
+        (p.version, p.arch) = ("1", "aarch64");
+    })
+    .unwrap();
+    cloud_of(&site, &[(&digests[1], "x86_64")]);
+    let path = "images/web-node/2/web-node.openstack.json";
+    std::fs::write(repository.path().join(path), "{}").unwrap();
+    let (said, told) = sync(&site);
+    said.exits(4).says(&[
+        "has no disk of `web-node` for OpenStack for aarch64",
+        "is not what was signed",
+        "2 of 2 disks were not synced",
+    ]);
+    assert_eq!(told, "");
+}
+
+#[test]
+fn an_interrupt_tells_what_was_done() {
+    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
+    let (site, _, digests) = disks_on([of("aarch64"), of("x86_64")]);
+    let old = "0".repeat(128);
+    cloud_of(
+        &site,
+        &[
+            (&digests[0], "aarch64"),
+            (&digests[1], "x86_64"),
+            (&old, "x86_64"),
+        ],
+    );
+    // What hides the last one waits for ever, and its user does not.
+    let client = site.path("bin/openstack");
+    let script = std::fs::read_to_string(&client).unwrap();
+    let waiting = script.replace(
+        "echo \"$*\" >> told",
+        "mkfifo never; kill -INT $PPID; read _ < never",
+    );
+    assert_ne!(script, waiting);
+    std::fs::write(&client, waiting).unwrap();
+    let (said, _) = sync(&site);
+    let out = said.exits(130).out.clone();
+    for (number, arch) in [(1, "aarch64"), (2, "x86_64")] {
+        let row = format!("{ID}{number}  unchanged");
+        assert!(out.contains(&row), "{arch}: {out}");
+    }
+    assert!(!out.contains(&format!("{ID}3")), "{out}");
+}
+
+#[test]
 fn what_was_pruned_keeps_no_yank_from_a_cloud() {
     let (site, repository, digests) = disks(["1", "2"]);
     let (now, ui) = (Stamp::now(), Ui::silent());
