@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{App, out, place, recipes, session};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::whole::{self, Wholes};
@@ -159,15 +159,9 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
         memory: memory::free().unwrap_or(Size::bytes(0)),
         images: app.globals.jobs.map_or(nodes.len(), NonZeroUsize::get),
     };
-    let results = graph::run(&nodes, room, |name| {
-        let built = pipeline::build(session, options, name, &wholes);
-        if let Err(error) = &built
-            && !matches!(error.kind(), Kind::Interrupted(_))
-        {
-            app.ui.warning(error.render().trim_end().to_owned());
-        }
-        built
-    })?;
+    let work = |name: &str| pipeline::build(session, options, name, &wholes);
+    let tell = |error: &Error| app.ui.warning(error.render().trim_end().to_owned());
+    let results = graph::run_telling(&nodes, room, work, tell)?;
     for name in wholes.incomplete() {
         app.ui.warning(format!(
             "`{name}` was not handed over: not all its architectures are built"

@@ -55,9 +55,23 @@ pub fn run(
     room: Room,
     work: impl Fn(&str) -> Result<()> + Sync,
 ) -> Result<Vec<(String, Outcome)>> {
+    run_telling(nodes, room, work, |_| {})
+}
+
+/// As [`run`]; every failure but an interrupt is told at once, also of what was never begun.
+///
+/// # Errors
+/// The interrupt.
+pub fn run_telling(
+    nodes: &[Node],
+    room: Room,
+    work: impl Fn(&str) -> Result<()> + Sync,
+    tell: impl Fn(&Error) + Sync,
+) -> Result<Vec<(String, Outcome)>> {
     let shared = Shared {
         nodes,
         room,
+        tell: &tell,
         state: Mutex::new(vec![State::Waiting; nodes.len()]),
         results: Mutex::default(),
         changed: Condvar::new(),
@@ -99,7 +113,8 @@ pub fn failures(outcomes: Vec<(String, Outcome)>, ui: &Ui) -> Result<()> {
     if failed.len() < 2 {
         return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
     }
-    let kind = failed[0].1.kind();
+    let kind = Kind::of_several(failed.iter().map(|(_, error)| error.kind()));
+    let kind = kind.unwrap_or(Kind::Internal);
     let names: Vec<String> = failed.iter().map(|(label, _)| label.clone()).collect();
     for (_, error) in failed {
         ui.warning(error.render().trim_end().to_owned());
@@ -124,6 +139,7 @@ enum Next {
 struct Shared<'a> {
     nodes: &'a [Node],
     room: Room,
+    tell: &'a (dyn Fn(&Error) + Sync),
     state: Mutex<Vec<State>>,
     results: Mutex<BTreeMap<String, Outcome>>,
     changed: Condvar,
@@ -207,13 +223,25 @@ impl Shared<'_> {
             // Somebody's end may free memory, or let a child begin.
             return Next::Wait;
         }
-        for (index, state) in state.iter_mut().enumerate() {
-            if *state == State::Waiting {
-                *state = State::Failed;
-                let error = Error::usage("what it waits for waits for it");
-                let hint = "build its parents first, by a command of their own";
-                self.note(index, Outcome::Failed(error.hint(hint)));
-            }
+        let open = |index: &usize| state[*index] == State::Waiting;
+        let waits = |node: &Node| {
+            let on: Vec<usize> = self.parents(node).filter(open).collect();
+            let on: Vec<&str> = on.iter().map(|on| self.nodes[*on].name.as_str()).collect();
+            format!("{} waits for {}", node.name, on.join(" and "))
+        };
+        let ring: Vec<usize> = (0..self.nodes.len()).filter(open).collect();
+        let causes = ring.iter().map(|index| waits(&self.nodes[*index]));
+        let causes: Vec<String> = causes.collect();
+        for index in ring {
+            state[index] = State::Failed;
+            let name = &self.nodes[index].name;
+            let error = Error::usage(format!(
+                "{name} was not begun: what it waits for waits for it"
+            ));
+            let error = causes.iter().fold(error, Error::cause);
+            let hint = "all architectures of a name are published at once: build the parents first, by a \
+                        command of their own";
+            self.note(index, Outcome::Failed(error.hint(hint)));
         }
         Next::End
     }
@@ -224,6 +252,11 @@ impl Shared<'_> {
     }
 
     fn note(&self, index: usize, outcome: Outcome) {
+        if let Outcome::Failed(error) = &outcome
+            && !matches!(error.kind(), Kind::Interrupted(_))
+        {
+            (self.tell)(error);
+        }
         if let Ok(mut results) = self.results.lock() {
             results.insert(self.nodes[index].name.clone(), outcome);
         }
@@ -306,18 +339,25 @@ mod tests {
             node("hen", &["egg"]),
             node("egg", &["hen"]),
         ];
-        let results = run(&nodes, room, |name| match name {
+        let told = Mutex::new(vec![]);
+        let work = |name: &str| match name {
             "other" => Err(Error::stage("no luck")),
             _ => Ok(()),
-        });
-        let told = [
+        };
+        let tell = |error: &Error| told.lock().unwrap().push(error.render());
+        let results = run_telling(&nodes, room, work, tell);
+        let outcomes = [
             "child skipped for other",
             "one done",
             "other failed: no luck",
-            "hen failed: what it waits for waits for it",
-            "egg failed: what it waits for waits for it",
+            "hen failed: hen was not begun: what it waits for waits for it",
+            "egg failed: egg was not begun: what it waits for waits for it",
         ];
-        assert_eq!(words(&results.unwrap()), told);
+        assert_eq!(words(&results.unwrap()), outcomes);
+        let told = told.into_inner().unwrap();
+        assert_eq!(told.len(), 3);
+        let ring = "caused by: hen waits for egg\ncaused by: egg waits for hen\nhint: ";
+        assert!(told[1].contains(ring) && told[2].contains(ring), "{told:?}");
     }
 
     #[test]
