@@ -206,7 +206,7 @@ impl Transaction<'_> {
         if let Some(number) = taken_back(image, channel, arch, publication.sha512) {
             ui.warning(format!(
                 "`{channel}` gets the bytes of {name}@{number} for {arch} again, which a rollback took \
-                 back: `imgforge repo yank {name}@{number}` keeps them out"
+                 back: `imgforge repo yank {name}@{number} --why TEXT` keeps them out"
             ));
         }
         let rules = self.repository.channels.get(channel);

@@ -1,12 +1,14 @@
 //! Rollback: old bytes come back under a higher number, at once.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::place;
 use crate::error::{Error, Result};
 use crate::repository::Repository;
 use crate::repository::bind::Number;
-use crate::repository::state::{Action, ChannelEvent, Image, Stamp};
+use crate::repository::state::{Action, ChannelEvent, Image, Revision, Stamp};
 use crate::repository::transaction::Transaction;
 use crate::ui::Ui;
 
@@ -83,9 +85,12 @@ impl Transaction<'_> {
         if go.is_empty() {
             let archs = first.join(", ");
             let new = first.iter().filter_map(|arch| image.current(channel, arch));
-            let yank = new.map(|number| format!("`imgforge repo yank {name}@{number}`"));
+            let yank = new.map(|number| format!("`imgforge repo yank {name}@{number} --why TEXT`"));
+            let why = first.iter().map(|arch| lacks(image, channel, arch));
+            let why: BTreeSet<String> = why.collect();
             return Err(Error::usage(format!(
-                "`{name}` for {archs} came last, and had nothing else in the channel `{channel}` before"
+                "`{name}` for {archs} came last, and {}",
+                why.into_iter().collect::<Vec<_>>().join("; ")
             ))
             .hint(format!(
                 "{} takes it out, of every channel and for good; `--to REV` takes another architecture back",
@@ -93,9 +98,8 @@ impl Transaction<'_> {
             )));
         }
         for arch in first {
-            ui.notice(format!(
-                "`{name}` for {arch} stays: it had nothing else in the channel `{channel}` before"
-            ));
+            let why = lacks(image, channel, &arch);
+            ui.notice(format!("`{name}` for {arch} stays: it {why}"));
         }
         for arch in older {
             ui.notice(format!(
@@ -115,10 +119,8 @@ impl Transaction<'_> {
             (None, None) => previous(image, channel, arch),
         };
         let target = target.ok_or_else(|| {
-            Error::usage(format!(
-                "`{name}` for {arch} had nothing else in the channel `{channel}` before"
-            ))
-            .hint(format!(
+            let why = lacks(image, channel, arch);
+            Error::usage(format!("`{name}` for {arch} {why}")).hint(format!(
                 "`imgforge channel history {name}` shows the revisions that --to can name"
             ))
         })?;
@@ -140,21 +142,35 @@ impl Transaction<'_> {
 /// The revision whose bytes a channel had before the ones that it has; never one that a rollback
 /// took back.
 pub(in crate::repository) fn previous(image: &Image, channel: &str, arch: &str) -> Option<u64> {
+    let good = |revision: &Revision| revision.yanked.is_none() && revision.removed.is_none();
+    let before = before(image, channel, arch);
+    before
+        .into_iter()
+        .find(|number| image.revisions.get(number).is_some_and(good))
+}
+
+/// The revisions with other bytes that a channel had before those that it has, the newest first.
+fn before(image: &Image, channel: &str, arch: &str) -> Vec<u64> {
     let history = history(image, channel, arch);
     let bytes = |number: u64| bytes(image, number);
-    let now = bytes(history.last()?.0);
-    let since = brought(image, &history);
-    let good = |number: u64| {
-        image
-            .revisions
-            .get(&number)
-            .is_some_and(|revision| revision.yanked.is_none() && revision.removed.is_none())
+    let now = history.last().and_then(|(number, _)| bytes(*number));
+    let before = history[..brought(image, &history)].iter().rev();
+    let numbers = before.map(|(number, _)| *number);
+    numbers.filter(|number| bytes(*number) != now).collect()
+}
+
+/// Why there is no [`previous`] one: a sentence's end.
+fn lacks(image: &Image, channel: &str, arch: &str) -> String {
+    let gone = before(image, channel, arch);
+    let Some(last) = gone.first() else {
+        return format!("had nothing else in the channel `{channel}` before");
     };
-    history[..since]
-        .iter()
-        .rev()
-        .map(|(number, _)| *number)
-        .find(|number| bytes(*number) != now && good(*number))
+    let yanked = image
+        .revisions
+        .get(last)
+        .is_some_and(|one| one.yanked.is_some());
+    let how = if yanked { "was yanked" } else { "was pruned" };
+    format!("had revision {last} in the channel `{channel}` before, which {how}")
 }
 
 /// The revision by which a channel last had these bytes, if a rollback took it back.

@@ -106,7 +106,7 @@ fn a_rollback_does_not_take_back_the_wrong_architecture() {
     let told = error.render();
     for what in [
         "for aarch64 came last, and had nothing else in the channel `stable` before",
-        "`imgforge repo yank web-node@3` takes it out, of every channel and for good; `--to REV` takes another architecture back",
+        "`imgforge repo yank web-node@3 --why TEXT` takes it out, of every channel and for good; `--to REV` takes another architecture back",
     ] {
         assert!(told.contains(what), "{told}");
     }
@@ -126,6 +126,24 @@ fn a_rollback_does_not_take_back_the_wrong_architecture() {
 }
 
 #[test]
+fn what_was_pruned_is_not_said_to_have_never_been() {
+    let world = World::new();
+    let repository = world.repository();
+    publish_intel(&world, &repository, "intel one");
+    publish_intel(&world, &repository, "intel two");
+    let policy = Policy {
+        keep: Some(1),
+        window: Span::seconds(0),
+        grace: Span::seconds(0),
+    };
+    repository.prune(&policy, true, &Stamp::now()).unwrap();
+    let back = || repository.rollback("web-node", "stable", None, &Stamp::now(), &Ui::silent());
+    let error = back().unwrap_err().render();
+    let pruned = "for x86_64 had revision 1 in the channel `stable` before, which was pruned";
+    assert!(error.contains(pruned), "{error}");
+}
+
+#[test]
 fn bytes_that_a_rollback_took_back_return_with_a_warning() {
     let world = World::new();
     let (repository, ui, said) = heard(&world, ChannelRules::default());
@@ -139,7 +157,7 @@ fn bytes_that_a_rollback_took_back_return_with_a_warning() {
     assert_eq!(*said.lock().unwrap(), Vec::<String>::new());
     again(["intel bad", "arm three"]);
     let told = said.lock().unwrap().join("\n");
-    insta::assert_snapshot!(told, @"`stable` gets the bytes of web-node@3 for x86_64 again, which a rollback took back: `imgforge repo yank web-node@3` keeps them out");
+    insta::assert_snapshot!(told, @"`stable` gets the bytes of web-node@3 for x86_64 again, which a rollback took back: `imgforge repo yank web-node@3 --why TEXT` keeps them out");
     again(["intel bad", "arm four"]);
     assert_eq!(said.lock().unwrap().len(), 1, "once");
 }
