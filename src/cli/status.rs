@@ -90,9 +90,13 @@ impl Status {
 
 /// What to do about the first image that drifted.
 fn hint(drifted: &[&ImageStatus]) -> String {
-    if let Some(made) = drifted.iter().find(|image| image.made) {
+    let planned = |image: &&&ImageStatus| image.made && image.unplanned.is_none();
+    if let Some(made) = drifted.iter().find(planned) {
         let name = whole::name(&made.image);
         return format!("`imgforge build {name} --publish` brings it up to date");
+    }
+    if let Some(hint) = drifted.iter().find_map(|image| image.unplanned.clone()) {
+        return hint;
     }
     let places = drifted.iter().flat_map(|orphan| {
         let name = whole::name(&orphan.image);
@@ -103,7 +107,8 @@ fn hint(drifted: &[&ImageStatus]) -> String {
     });
     let revision = places.take(1).collect::<String>();
     format!(
-        "let a recipe make it again, or take it out: `imgforge repo yank {revision}`, and what the channel has then"
+        "let a recipe make it again, or take it out: `imgforge repo yank {revision} --why TEXT`, and again while the \
+         channel goes back to an older one"
     )
 }
 

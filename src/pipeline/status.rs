@@ -1,18 +1,20 @@
 //! Recipes against store against every channel: what would be built and why, what is published
 //! from which commit, and what drifted.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use places::{known, not_in, of_placement};
 use serde::Serialize;
 
-use crate::channels::{ChannelRules, Placed};
 use crate::error::{Context as _, Kind, Result};
 use crate::git;
 use crate::pipeline::records::Record;
 use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
 use crate::pipeline::{self, Options, Session, whole};
-use crate::repository::state::{Image, Placement};
-use crate::repository::{Stamp, State, place};
+use crate::repository::state::Image;
+use crate::repository::{State, place};
 use crate::stage::plan::Plan;
 use crate::store::epoch::Mode;
 use crate::time::now;
@@ -55,6 +57,9 @@ pub struct ImageStatus {
     /// Whether a recipe makes it.
     #[serde(skip)]
     pub made: bool,
+    /// What to do where its recipe cannot be planned.
+    #[serde(skip)]
+    pub unplanned: Option<String>,
     /// What builds did on this host.
     #[serde(skip)]
     pub record: Record,
@@ -139,6 +144,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
         let recipe = recipes.contains(name);
         let status = one(session, &repositories, name, recipe, channel)?;
         if !all && !recipe && status.places.is_empty() {
+            not_in(&repositories, name, channel)?;
             session.repo.know(name)?;
         }
         // An image that has left every channel needs no recipe.
@@ -154,6 +160,13 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
         for name in &orphans {
             images.extend(look(name)?);
         }
+    }
+    if let Some(channel) = channel
+        && images
+            .iter()
+            .all(|image| image.places.is_empty() && image.drift.is_empty())
+    {
+        known(session, &repositories, channel)?;
     }
     let (keys, indexes) = signed::look(session, &repositories)?;
     let source = git::source(session.repo.root())?;
@@ -235,6 +248,7 @@ fn one(
     channel: Option<&str>,
 ) -> Result<ImageStatus> {
     let mut drift = Vec::new();
+    let mut unplanned = None;
     let plan = match recipe {
         false => None,
         true => match pipeline::plan(session, &Options::default(), name, Mode::Look) {
@@ -246,6 +260,14 @@ fn one(
                     _ => "it cannot be planned",
                 };
                 drift.push(format!("{why}: {}", error.message()));
+                let own = error.hint_text().map(str::to_owned);
+                unplanned = Some(match error.kind() {
+                    Kind::Usage => format!(
+                        "`imgforge validate {}` shows what is wrong",
+                        whole::name(name)
+                    ),
+                    _ => own.unwrap_or_else(|| format!("`imgforge plan {name}` shows why")),
+                });
                 None
             }
             Err(error) => return Err(error),
@@ -292,6 +314,7 @@ fn one(
         drift,
         arch,
         made: recipe,
+        unplanned,
         record: Record::read(&session.store, name).unwrap_or_else(|cause| {
             let text = format!("what builds of {name} did on this host cannot be read: {cause}");
             session.ui.warning(text);
@@ -310,54 +333,6 @@ fn rebuild(plan: &Plan) -> Vec<Rebuild> {
         why: planned.why.clone(),
     })
     .collect()
-}
-
-fn of_placement<'a>(
-    repository: &'a str,
-    state: &'a State,
-    image: &'a Image,
-    channel: &'a str,
-    placement: &'a Placement,
-    rules: ChannelRules,
-    version: Option<&'a str>,
-) -> impl Iterator<Item = PlaceStatus> + 'a {
-    let frozen = state
-        .channels
-        .get(channel)
-        .and_then(|channel| channel.frozen.as_ref());
-    let seconds = |stamp: &Stamp| u64::try_from(stamp.when.as_second()).unwrap_or_default();
-    placement.current.iter().filter_map(move |(arch, number)| {
-        let revision = image.revisions.get(number)?;
-        let moved = image
-            .history_of(channel)
-            .filter(|moved| moved.arch == *arch && moved.revision == Some(*number))
-            .last();
-        let commit = revision.created.commit.clone();
-        let since = seconds(moved.map_or(&revision.created, |moved| &moved.stamp));
-        let canary = placement.canary.get(arch).copied();
-        let notes = rules.notes(&Placed {
-            revision: *number,
-            since,
-            canary,
-        });
-        let tried = canary.and_then(|canary| image.revisions.get(&canary.revision));
-        Some(PlaceStatus {
-            repository: repository.to_owned(),
-            channel: channel.to_owned(),
-            arch: arch.clone(),
-            revision: *number,
-            version: revision.image_version.clone(),
-            since,
-            created: seconds(&revision.created),
-            commit,
-            size: revision.size,
-            virtual_size: revision.virtual_size,
-            frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
-            current: version == Some(&*revision.image_version),
-            on_trial: tried.is_some_and(|tried| version == Some(&*tried.image_version)),
-            notes: notes.iter().map(ToString::to_string).collect(),
-        })
-    })
 }
 
 /// A channel that is frozen, or tries the revision first, is behind on purpose.
@@ -393,7 +368,9 @@ fn drifted(
                 "{channel}, to which its recipe publishes, does not have it"
             ));
         }
-        None if places.is_empty() && plan.has_work() => drift.push("it is not built".into()),
+        None if only.is_none() && places.is_empty() && plan.has_work() => {
+            drift.push("it is not built".into())
+        }
         _ => {}
     }
     drift

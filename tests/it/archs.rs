@@ -254,7 +254,6 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
     let first = file_sha512(&joined).unwrap();
     site.ok(&args);
     assert_eq!(file_sha512(&joined).unwrap(), first);
-
     let error = site.fails(2, &["publish", "small:aarch64"]);
     assert!(
         error.contains("published as a whole, and small:x86_64"),
@@ -321,7 +320,7 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
         status.says(&[
             "1 of 2 images drifted",
             "small:aarch64: it is published, and no recipe makes it",
-            "take it out: `imgforge repo yank small@2`",
+            "take it out: `imgforge repo yank small@2 --why TEXT`",
         ]);
     }
     site.ok(&["repo", "yank", "small@2", "--why", "dropped"]);

@@ -114,7 +114,33 @@ fn what_channels_do_not_have_and_no_recipe_makes_is_unknown_and_a_damaged_note_d
     said.says(&["is damaged", "--from STAGE"]);
     world.ok(&["plan", "web-node", "--from", "install"]);
     let said = world.run(&["status"]).exits(4);
-    said.says(&["it cannot be planned: ", "is damaged"]);
+    said.says(&["it cannot be planned: ", "is damaged", "--from STAGE"]);
+    // Nothing of a wrong recipe can be built.
+    world.write("recipes/web-node.yaml", RECIPE.replace("1GiB", "1Gib"));
+    let said = world.run(&["status"]).exits(4);
+    said.says(&[
+        "its recipe is wrong",
+        "hint: `imgforge validate web-node` shows",
+    ]);
+}
+
+#[test]
+fn a_channel_that_is_asked_about_is_one_that_there_is() {
+    let world = world();
+    let repository = world.repository();
+    published(&world, &repository, "nightly", "one");
+    let said = world.run(&["status", "--channel", "nightyl"]).exits(2);
+    said.says(&["no channel `nightyl`", "did you mean `nightly`?"]);
+    // It is told by the other channels' names where no recipe makes it any more.
+    world.ok(&["status", "web-node", "--channel", "stable"]);
+    std::fs::remove_file(world.path("recipes/web-node.yaml")).unwrap();
+    let said = world.run(&["status", "web-node", "--channel", "stable"]);
+    said.exits(2).says(&[
+        "the channel `stable` has no image `web-node`",
+        "it is in nightly",
+    ]);
+    let said = world.run(&["status", "web-node", "--channel", "nightly"]);
+    said.exits(4).says(&["no recipe makes it"]);
 }
 
 #[test]
