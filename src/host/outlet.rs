@@ -127,6 +127,24 @@ impl Outlet {
         dir.map_or_else(|_| self.path.clone(), |dir| dir.join(&self.name))
     }
 
+    /// Removes the regular file of the name where `judge` says so; whether it did. What cannot be read is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_if(&self, judge: impl FnOnce(&File) -> bool) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from) else {
+            return Ok(false);
+        };
+        let regular = file.metadata().is_ok_and(|about| about.is_file());
+        if !regular || !judge(&file) {
+            return Ok(false);
+        }
+        let removed = unlinkat(&self.dir, &self.name, AtFlags::empty()).map_err(io::Error::from);
+        removed.doing(|| format!("removing {}", self.path.display()))?;
+        Ok(true)
+    }
+
     /// Makes a file that gets the name by [`Unfinished::appear`]. The umask takes from `mode`.
     ///
     /// # Errors

@@ -135,6 +135,9 @@ pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -
     if let (Some((_draft, index)), [first, ..]) = (&joined, whole) {
         first.copy_artifact(index, first.plan.name(), &session.ui)?;
     }
+    if let (None, [first, ..]) = (&joined, whole) {
+        first.remove_joined(&session.ui)?;
+    }
     let Some(channel) = &options.publish else {
         return Ok(());
     };

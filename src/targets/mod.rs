@@ -45,7 +45,7 @@ use crate::host::tools::Tool;
 use crate::machine::{Arch, Machine};
 use crate::ui::StageUi;
 
-pub use docker::{Docker, join as join_containers};
+pub use docker::{Docker, is_joined, join as join_containers, joined_name};
 pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
 pub use openstack::OpenStack;
 pub use ramdisk::{Ramdisk, RootForm, StateDisk};

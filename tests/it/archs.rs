@@ -254,6 +254,15 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
     let first = file_sha512(&joined).unwrap();
     site.ok(&args);
     assert_eq!(file_sha512(&joined).unwrap(), first);
+    // One that is not of this build is no result of it; a file of somebody else's is.
+    let alone = ["build", "small:aarch64", "-o", "out"];
+    let gone = site.ok(&alone);
+    assert!(gone.err.contains("was an earlier build's"), "{}", gone.err);
+    assert!(!joined.exists());
+    std::fs::write(&joined, "another's").unwrap();
+    site.ok(&alone);
+    assert_eq!(std::fs::read(&joined).unwrap(), b"another's");
+
     let error = site.fails(2, &["publish", "small:aarch64"]);
     assert!(
         error.contains("published as a whole, and small:x86_64"),

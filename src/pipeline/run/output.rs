@@ -6,6 +6,7 @@ use crate::error::{Context as _, Result};
 use crate::host::outlet::{Folder, Over};
 use crate::pipeline::whole::Built;
 use crate::stage::{Artifact, pack};
+use crate::targets;
 use crate::ui::{Event, Ui};
 
 /// Makes and opens `-o DIR`, before anything runs: what the name leads to later is of no account.
@@ -31,6 +32,25 @@ impl Built {
         });
         let mut all = self.results.artifacts.iter();
         all.try_for_each(|artifact| self.copy_artifact(artifact, self.plan.image(), ui))
+    }
+
+    /// Takes the container of all architectures that an earlier build made from `-o DIR`: it has no version in its
+    /// name, and whoever feeds a registry from it would take it for this build's.
+    pub(in crate::pipeline) fn remove_joined(&self, ui: &Ui) -> Result<()> {
+        let Some(dir) = &self.output else {
+            return Ok(());
+        };
+        let old = dir.outlet(
+            targets::joined_name(self.plan.name()).as_ref(),
+            Over::Anything,
+        )?;
+        if old.remove_if(targets::is_joined)? {
+            ui.notice(format!(
+                "{} was an earlier build's, and is gone: this one has not all containers to join",
+                old.path().display()
+            ));
+        }
+        Ok(())
     }
 
     /// Copies one artifact of `image` and tells about it.

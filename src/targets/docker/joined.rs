@@ -41,7 +41,7 @@ pub fn join(name: &str, archives: &[&Path], dir: &Path, scratch: &Path) -> Resul
         "size": inner.len(),
         "annotations": named(&reference),
     })]);
-    let file = format!("{name}.oci.tar");
+    let file = file_name(name);
     let to = dir.join(&file);
     let doing = || format!("writing {}", to.display());
     let newest = heads.iter().map(|head| head.time).max().unwrap_or(0);
@@ -90,20 +90,40 @@ pub fn join(name: &str, archives: &[&Path], dir: &Path, scratch: &Path) -> Resul
     })
 }
 
+/// What the archive of all architectures of an image is called.
+pub fn file_name(name: &str) -> String {
+    format!("{name}.oci.tar")
+}
+
 /// What an archive says of itself.
 struct Head<'a> {
     path: &'a Path,
     /// The descriptor of its manifest, with the platform.
     manifest: Value,
-    /// The image's name, without a tag.
+    /// The image's name, and its tag.
     name: String,
+    tag: String,
     /// When it was made, seconds since 1970.
     time: u64,
 }
 
+/// Whether a file is what [`join`] made, of whatever name.
+pub fn is_joined(file: &File) -> bool {
+    read(file, Path::new("an archive")).is_ok_and(|head| {
+        let digest = head.manifest["digest"].as_str().unwrap_or_default();
+        let digest = digest.strip_prefix("sha256:").and_then(|hex| hex.get(..12));
+        head.manifest["mediaType"] == INDEX && digest == Some(&*head.tag)
+    })
+}
+
 fn head(path: &Path) -> Result<Head<'_>> {
+    let file = File::open(path).doing(|| format!("reading {}", path.display()))?;
+    read(&file, path)
+}
+
+fn read<'a>(file: &File, path: &'a Path) -> Result<Head<'a>> {
     let doing = || format!("reading {}", path.display());
-    let mut archive = tar::Archive::new(File::open(path).doing(doing)?);
+    let mut archive = tar::Archive::new(file);
     for entry in archive.entries().doing(doing)? {
         let entry = entry.doing(doing)?;
         if *entry.path_bytes() != *b"index.json" {
@@ -130,14 +150,13 @@ fn head(path: &Path) -> Result<Head<'_>> {
             )
         });
         let reference = reference.unwrap_or_default();
-        let name = reference
-            .rsplit_once(':')
-            .map_or(&*reference, |(name, _)| name);
-        let name = name.to_owned();
+        let (name, tag) = reference.rsplit_once(':').unwrap_or((&reference, ""));
+        let (name, tag) = (name.to_owned(), tag.to_owned());
         return Ok(Head {
             path,
             manifest,
             name,
+            tag,
             time,
         });
     }

@@ -28,7 +28,7 @@ use crate::host::tools::Tool;
 use crate::steps::Step;
 use crate::units::Size;
 pub(super) use fits::tell_holes;
-pub use joined::join;
+pub use joined::{file_name as joined_name, is_joined, join};
 use layout::Blob;
 
 /// The target.
