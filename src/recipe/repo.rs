@@ -1,6 +1,7 @@
 //! A recipe repository: a directory with `recipes/` and, at its root, `imgforge.yaml`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::config::{self, Config};
 use super::resolve::{Resolved, Resolver};
@@ -21,6 +22,8 @@ const MAX_FOLDERS: usize = 8;
 pub struct Repo {
     root: PathBuf,
     texts: Texts,
+    /// All images, once they were read.
+    images: Arc<OnceLock<Vec<Image>>>,
 }
 
 impl Repo {
@@ -64,10 +67,7 @@ impl Repo {
             .find(|dir| dir.join(config::FILE).is_file() || dir.join("recipes").is_dir());
         let Some(root) = root else { return Ok(None) };
         obeyed::check(root, trusted, &Owners::obeyed())?;
-        Ok(Some(Repo {
-            root: root.to_path_buf(),
-            texts: Texts::default(),
-        }))
+        Ok(Some(Self::at(root.to_path_buf())))
     }
 
     /// A recipe that lies in no repository: its folder is taken for one.
@@ -80,8 +80,15 @@ impl Repo {
         let root = dir.canonicalize().map_err(|error| {
             Error::usage(format!("{} cannot be opened: {error}", dir.display()))
         })?;
-        let texts = Texts::default();
-        Ok(Repo { root, texts })
+        Ok(Self::at(root))
+    }
+
+    fn at(root: PathBuf) -> Repo {
+        Repo {
+            root,
+            texts: Texts::default(),
+            images: Arc::default(),
+        }
     }
 
     /// The repository's root, absolute.
@@ -121,7 +128,7 @@ impl Repo {
     /// The images that a word names: all of a name, or the one of `NAME:ARCH`; the word itself where
     /// there is none.
     pub fn named(&self, word: &str) -> Vec<String> {
-        variants::named(word, &self.images().unwrap_or_default())
+        variants::named(word, self.images().unwrap_or_default())
     }
 
     /// The images that words name, each once.
@@ -133,9 +140,9 @@ impl Repo {
         let mut all: Vec<String> = vec![];
         for word in words {
             if !images.iter().any(|image| image.is_named(word)) {
-                return Err(variants::unknown(word, &images));
+                return Err(variants::unknown(word, images));
             }
-            for id in variants::named(word, &images) {
+            for id in variants::named(word, images) {
                 if !all.contains(&id) {
                     all.push(id);
                 }
@@ -149,7 +156,7 @@ impl Repo {
     /// # Errors
     /// Of kind usage, when there are several, for as many architectures.
     pub fn one(&self, word: &str) -> Result<String> {
-        variants::one(word, &self.images().unwrap_or_default())
+        variants::one(word, self.images().unwrap_or_default())
     }
 
     /// The file that a word of the command line means: a file, or the recipe of an image.
@@ -175,7 +182,7 @@ impl Repo {
     fn find_image(&self, name: &str) -> Result<Image> {
         let images = self.images()?;
         let found = images.iter().find(|image| image.is_named(name)).cloned();
-        found.ok_or_else(|| variants::unknown(name, &images))
+        found.ok_or_else(|| variants::unknown(name, images))
     }
 
     /// Reads, resolves and checks the recipe of an image, with variables of the command line.
@@ -184,11 +191,11 @@ impl Repo {
     /// Of kind usage: no such image, several, or all mistakes of the recipe and of what it builds on.
     pub fn load(&self, name: &str, vars: &[(String, String)]) -> Result<Resolved> {
         let images = self.images()?;
-        let id = variants::one(name, &images)?;
-        let mut resolver = self.resolver(&images, vars);
+        let id = variants::one(name, images)?;
+        let mut resolver = self.resolver(images, vars);
         let mut matching = images.iter().filter(|image| image.id() == id);
         let Some(image) = matching.next() else {
-            return Err(variants::unknown(name, &images));
+            return Err(variants::unknown(name, images));
         };
         if let Some(twin) = matching.next() {
             let twin = resolver.reader.shown(&twin.path);
@@ -208,13 +215,13 @@ impl Repo {
     /// Of kind usage, when `recipes/` is missing.
     pub fn validate_all(&self, vars: &[(String, String)]) -> Result<Problems> {
         let images = self.images()?;
-        let mut resolver = self.resolver(&images, vars);
-        variants::resolve(&mut resolver, &images);
+        let mut resolver = self.resolver(images, vars);
+        variants::resolve(&mut resolver, images);
         for path in files(&self.recipes(), true) {
             fragment(&mut resolver.reader, &path);
         }
         let mut problems = resolver.reader.problems;
-        twins(&mut problems, &self.reread(&images));
+        twins(&mut problems, &self.reread(images));
         Ok(problems)
     }
 
@@ -224,10 +231,11 @@ impl Repo {
     /// Of kind usage, when `recipes/` is missing or a file does not exist.
     pub fn validate_files(&self, files: &[PathBuf], vars: &[(String, String)]) -> Result<Problems> {
         let images = self.images().unwrap_or_default();
-        let mut resolver = self.resolver(&images, vars);
+        let mut resolver = self.resolver(images, vars);
         for file in files {
             let path = file.canonicalize().map_err(|error| {
                 Error::usage(format!("{} cannot be read: {error}", file.display()))
+                    .hint(variants::instead_of(file, images))
             })?;
             if path == self.root.join(config::FILE) {
                 continue;
@@ -250,8 +258,11 @@ impl Repo {
         Resolver::new(&self.root, images, vars, &self.texts)
     }
 
-    /// All images of all recipe files; mistakes are for others to report.
-    fn images(&self) -> Result<Vec<Image>> {
+    /// All images of all recipe files, read once; mistakes are for others to report.
+    fn images(&self) -> Result<&[Image]> {
+        if let Some(images) = self.images.get() {
+            return Ok(images);
+        }
         let folder = self.recipes();
         if !folder.is_dir() {
             return Err(
@@ -260,10 +271,10 @@ impl Repo {
             );
         }
         let mut reader = Reader::new(&self.root, &self.texts);
-        Ok(files(&folder, false)
-            .iter()
-            .flat_map(|path| images_of(&mut reader, path))
-            .collect())
+        let files = files(&folder, false);
+        let images = files.iter().flat_map(|path| images_of(&mut reader, path));
+        let images: Vec<Image> = images.collect();
+        Ok(self.images.get_or_init(|| images))
     }
 
     /// The images with a reader that knows their texts, for drawing.

@@ -338,6 +338,27 @@ pub(super) fn one(word: &str, images: &[Image]) -> Result<String> {
     }
 }
 
+/// What is meant by a recipe's file that is not there.
+pub fn instead_of(file: &Path, images: &[Image]) -> String {
+    let stem = |path: &Path| {
+        path.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let known: Vec<(String, &Path)> = images
+        .iter()
+        .map(|one| (stem(&one.path), &*one.path))
+        .collect();
+    let near = nearest(&stem(file), known.iter().map(|(stem, _)| stem.as_str()));
+    match near.and_then(|near| known.iter().find(|(stem, _)| stem == near)) {
+        Some((_, path)) => format!("did you mean {}?", path.display()),
+        None => {
+            "`imgforge list` shows the images, which can be named instead of their files".into()
+        }
+    }
+}
+
 /// That no recipe makes an image of this name, and what is meant.
 pub fn unknown(name: &str, images: &[Image]) -> Error {
     if let Some((plain, arch)) = name.split_once(':') {

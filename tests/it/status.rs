@@ -91,6 +91,13 @@ fn a_recipe_is_named_by_its_image_and_validated_by_its_file_too() {
         let said = world.run(&[verb, "nothing"]).exits(2);
         said.says(&["there is no recipe `nothing`"]);
     }
+    for (file, hint) in [
+        ("web-nod.yaml", "recipes/web-node.yaml?"),
+        ("recipes/zzz.yaml", "`imgforge list` shows the images"),
+    ] {
+        let said = world.run(&["validate", file]).exits(2);
+        said.says(&["cannot be read", "hint: ", hint]);
+    }
 }
 
 #[test]
