@@ -27,7 +27,10 @@ pub const KICKSTART: Installer = Installer {
     root: "/",
     // As the file was, and as it would be written.
     leaves: Leaves {
-        answers: &["/root/*-ks.cfg", "/{,root/,tmp/,var/tmp/}ks.cfg"],
+        answers: &[
+            "/root/{anaconda,initial-setup,original}-ks.cfg",
+            "/{,root/,tmp/,var/tmp/}ks.cfg",
+        ],
         logs: &[
             "/root/{anaconda-post,ks-*}.log",
             "/root/install.log*",

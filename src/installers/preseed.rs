@@ -31,7 +31,7 @@ pub const PRESEED: Installer = Installer {
     ],
     root: "/target",
     leaves: Leaves {
-        answers: &["/{,root/,tmp/,var/tmp/}preseed.cfg", "/var/lib/preseed"],
+        answers: &["/{,root/,tmp/,var/tmp/}preseed.cfg", "/var/lib/preseed/log"],
         logs: &["/var/log/installer"],
         settings: &[
             "/var/cache/debconf/passwords.dat",

@@ -21,7 +21,15 @@ pub(super) static OPERATION: Operation = Operation::files(
     "var/log/dpkg.log",
     "var/log/wtmp",
 ])
-.emptied(&["var/log/nginx/access.log"]);
+.emptied(&["var/log/nginx/access.log"])
+// What a machine serves that installs others.
+.stay(&[
+    "root/web-ks.cfg",
+    "srv/tftp/preseed.cfg",
+    "var/lib/preseed/web.cfg",
+    "var/lib/tftpboot/preseed.cfg",
+    "var/www/html/ks.cfg",
+]);
 
 /// What goes as a whole, beside what installers leave.
 const TRACES: &[&str] = &[
