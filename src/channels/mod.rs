@@ -90,6 +90,10 @@ macro_rules! rules {
                 #[serde(skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$rule>,
             )+
+            /// A number that no revision may have: for tests of what is asked, and when.
+            #[cfg(test)]
+            #[serde(skip)]
+            pub refused: Option<u64>,
         }
 
         impl ChannelRules {
@@ -99,6 +103,10 @@ macro_rules! rules {
             /// When a rule keeps it out.
             pub fn admit(&self, arrival: &Arrival<'_>) -> Result<Option<Share>> {
                 let mut share: Option<Share> = None;
+                #[cfg(test)]
+                if self.refused == Some(arrival.revision) {
+                    return Err(crate::error::Error::gate("refused by its number"));
+                }
                 $(if let Some(rule) = &self.$name {
                     share = share.into_iter().chain(rule.admit(arrival)?).min();
                 })+

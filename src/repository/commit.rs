@@ -6,10 +6,10 @@ use std::path::Path;
 use super::bind::{Bound, Number};
 use super::hooks::Happened;
 use super::incoming::Incoming;
-use super::manifest::{self, Manifest, Recorded, Subject};
+use super::manifest::{self, Manifest, Subject};
 use super::publication::{Publication, Published};
-use super::state::{Action, Image, Revision};
-use super::transaction::{RevisionSlot, Transaction};
+use super::state::Image;
+use super::transaction::Transaction;
 use super::{Repository, below, files};
 use crate::error::{DISK_FULL, Error, Result};
 use crate::index;
@@ -65,7 +65,7 @@ impl Repository {
         loop {
             held = self.lock()?;
             transaction = Transaction::begin(self, &held, stamp())?;
-            parts.iter().try_for_each(|part| transaction.allow(part))?;
+            transaction.allow_all(parts)?;
             let mut lacking = Vec::new();
             for (part, fresh) in parts.iter().zip(&mut incoming) {
                 if fresh.is_none() && !transaction.has_blob(part) {
@@ -106,8 +106,21 @@ impl Repository {
 }
 
 impl Transaction<'_> {
-    /// Refuses what the channel must not get, before anything is copied or bound.
-    fn allow(&mut self, publication: &Publication<'_>) -> Result<()> {
+    /// Refuses what the channel must not get, before anything is copied or bound; tells the rules of the channel
+    /// which number each part will have, and returns those.
+    fn allow_all(&mut self, parts: &[Publication<'_>]) -> Result<Vec<Option<u64>>> {
+        let mut last = 0;
+        let numbers = parts.iter().map(|part| {
+            let number = self.allow(part, last)?;
+            last = number.unwrap_or(0).max(last);
+            Ok(number)
+        });
+        numbers.collect()
+    }
+
+    /// As [`Transaction::allow_all`]; the parts before this one will have numbers up to `last`. None where nothing
+    /// changes.
+    fn allow(&mut self, publication: &Publication<'_>, last: u64) -> Result<Option<u64>> {
         self.refuse_frozen(publication.channel)?;
         self.refuse_clash(publication.name, publication.channel)?;
         let yanked = self.state.images.get(publication.name).and_then(|image| {
@@ -130,11 +143,16 @@ impl Transaction<'_> {
         }
         let (unchanged, highest) = self.has_now(publication)?;
         if unchanged.is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let bound = self.image(publication.name).next(publication, highest)?;
-        let slot = publication.slot(bound.number);
-        self.admit(&slot, publication.sha512).map(drop)
+        let image = self.image(publication.name);
+        let number = match image.next(publication, highest)?.number {
+            // Some were bound to these bytes before.
+            known if image.revisions.contains_key(&known) => known,
+            new => new.max(last + 1),
+        };
+        self.admit(&publication.slot(number), publication.sha512)?;
+        Ok(Some(number))
     }
 
     /// The revision that the channel has already when it has these bytes, and the highest number
@@ -343,50 +361,5 @@ impl Image {
     }
 }
 
-impl Publication<'_> {
-    /// Where it goes, as a revision.
-    fn slot(&self, number: u64) -> RevisionSlot<'_> {
-        RevisionSlot {
-            name: self.name,
-            channel: self.channel,
-            arch: self.arch,
-            revision: Some(number),
-            action: Action::Publish,
-            from: None,
-        }
-    }
-
-    /// The revision as it is before it has a number: `file` is a name only.
-    fn revision(&self, incoming: Option<&Incoming>) -> Revision {
-        Revision {
-            arch: self.arch.to_owned(),
-            sha512: self.sha512.to_owned(),
-            file: self.file_name(),
-            size: self.size.as_bytes(),
-            virtual_size: self.virtual_size.as_bytes(),
-            image_version: self.version.to_owned(),
-            title: self.title.trim().to_owned(),
-            osinfo: self.osinfo.map(str::to_owned),
-            expand: self.expand.map(str::to_owned),
-            notes: self.notes.map(str::to_owned),
-            companions: incoming.map(Incoming::companions).unwrap_or_default(),
-            built_on: self.built_on.clone(),
-            same_as: None,
-            pending: false,
-            created: self.stamp.clone(),
-            yanked: None,
-            retired: None,
-            removed: None,
-        }
-    }
-
-    /// The manifest, with how the image was made, and what the gate found.
-    fn describe(&self, manifest: Manifest) -> Result<Manifest> {
-        Ok(Manifest {
-            origin: self.origin.clone(),
-            sealed: Some(self.sealed.to_owned()),
-            gate: Some(Recorded::new(self.gate.report())?),
-            ..manifest
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

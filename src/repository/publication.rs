@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::gate::GateProof;
-use super::manifest::Origin;
+use super::incoming::Incoming;
+use super::manifest::{Manifest, Origin, Recorded};
+use super::state::{Action, Revision};
+use super::transaction::RevisionSlot;
 use super::{Stamp, check_name};
 use crate::error::{Error, Result};
 use crate::units::Size;
@@ -98,6 +101,52 @@ impl Publication<'_> {
                 .hint("`imgforge build NAME --from check` tests this one"));
         }
         Ok(())
+    }
+
+    /// Where it goes, as a revision.
+    pub(super) fn slot(&self, number: u64) -> RevisionSlot<'_> {
+        RevisionSlot {
+            name: self.name,
+            channel: self.channel,
+            arch: self.arch,
+            revision: Some(number),
+            action: Action::Publish,
+            from: None,
+        }
+    }
+
+    /// The revision as it is before it has a number: `file` is a name only.
+    pub(super) fn revision(&self, incoming: Option<&Incoming>) -> Revision {
+        Revision {
+            arch: self.arch.to_owned(),
+            sha512: self.sha512.to_owned(),
+            file: self.file_name(),
+            size: self.size.as_bytes(),
+            virtual_size: self.virtual_size.as_bytes(),
+            image_version: self.version.to_owned(),
+            title: self.title.trim().to_owned(),
+            osinfo: self.osinfo.map(str::to_owned),
+            expand: self.expand.map(str::to_owned),
+            notes: self.notes.map(str::to_owned),
+            companions: incoming.map(Incoming::companions).unwrap_or_default(),
+            built_on: self.built_on.clone(),
+            same_as: None,
+            pending: false,
+            created: self.stamp.clone(),
+            yanked: None,
+            retired: None,
+            removed: None,
+        }
+    }
+
+    /// The manifest, with how the image was made, and what the gate found.
+    pub(super) fn describe(&self, manifest: Manifest) -> Result<Manifest> {
+        Ok(Manifest {
+            origin: self.origin.clone(),
+            sealed: Some(self.sealed.to_owned()),
+            gate: Some(Recorded::new(self.gate.report())?),
+            ..manifest
+        })
     }
 
     /// The name of the blob.
