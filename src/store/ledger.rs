@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error, Result};
@@ -111,19 +112,14 @@ impl Ledger {
     /// When the directory cannot be written, or is another user's.
     pub fn open(state: &Path) -> Result<Self> {
         statedir::check(state)?;
-        let dir = state
-            .join("ledger")
-            .join(uuid::Uuid::new_v4().simple().to_string());
+        let (dir, lock) = loop {
+            let page = uuid::Uuid::new_v4().simple().to_string();
+            let dir = state.join("ledger").join(page);
+            if let Some(lock) = own_page(state, &dir)? {
+                break (dir, lock);
+            }
+        };
         let doing = || format!("writing the ledger {}", dir.display());
-        let mut private = std::fs::DirBuilder::new();
-        private.recursive(true).mode(0o700);
-        private.create(&dir).doing(doing)?;
-        // Somebody else may have been faster to make what was missing.
-        statedir::check(state)?;
-        let lock = new_file(&dir.join("lock")).doing(doing)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(std::io::Error::from)
-            .doing(doing)?;
         sync_dir(&state.join("ledger")).doing(doing)?;
         Ok(Ledger {
             state: std::path::absolute(state).doing(doing)?,
@@ -174,6 +170,24 @@ impl Ledger {
             path,
             _record: record,
         })
+    }
+}
+
+/// Makes a page and locks it. None where somebody who clears up saw it before it was locked: it is taken
+/// for a dead process' then, and goes.
+fn own_page(state: &Path, dir: &Path) -> Result<Option<File>> {
+    let doing = || format!("writing the ledger {}", dir.display());
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    private.create(dir).doing(doing)?;
+    // Somebody else may have been faster to make what was missing.
+    statedir::check(state)?;
+    let path = dir.join("lock");
+    let lock = new_file(&path).doing(doing)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(cause) => Err(std::io::Error::from(cause)).doing(doing),
+        Ok(()) => Ok(path.exists().then_some(lock)),
     }
 }
 

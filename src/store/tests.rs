@@ -75,6 +75,29 @@ fn what_a_dead_process_left_is_found_and_what_a_living_one_has_is_not() {
     assert_eq!(items, [Item::Scratch { path }]);
 }
 
+/// A page is there for a moment before it is locked.
+#[test]
+fn who_clears_up_takes_nobodys_page_away() {
+    let (_dir, store, _ledger) = store();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                store.orphans().into_iter().for_each(gc::Orphan::close);
+            }
+        });
+        for _ in 0..200 {
+            let ledger = Ledger::open(store.state());
+            let kept = ledger.and_then(|ledger| store.draft(&ledger).map(drop));
+            if kept.is_err() {
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            kept.unwrap();
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn eviction_takes_the_oldest_leaf_and_never_a_parent_or_an_entry_in_use() {
     let (_dir, store, ledger) = store();
