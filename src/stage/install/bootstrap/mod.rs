@@ -20,6 +20,7 @@ use crate::units::Size;
 
 mod disk;
 mod grub;
+mod native;
 mod packages;
 mod system;
 #[cfg(test)]

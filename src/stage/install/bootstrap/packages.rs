@@ -11,7 +11,7 @@ use crate::host::namespace::remove_tree;
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
-use super::{Input, disk::Layout, grub};
+use super::{Input, disk::Layout, grub, native};
 use crate::machine::Arch;
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
@@ -31,17 +31,22 @@ pub(super) fn install(
         std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
         Ok(path)
     };
-    let hook = write("customize.sh", &grub::hook(layout))?;
+    let (ui, arch) = (input.ui.clone(), input.machine.arch);
+    let way = foreign::find(arch)?;
+    let mut hook = grub::hook(layout);
+    let mut program = way.as_guest_root(arch, "mmdebstrap");
+    if let Some(told) = way.told() {
+        ui.step(format!("running programs of {} by {told}", arch.as_str()));
+        let script = write("native.sh", include_str!("native.sh"))?;
+        program = native::first(program, &script);
+        hook.insert_str(0, &native::removal());
+    }
+    let hook = write("customize.sh", &hook)?;
     let sources = archive
         .map(|a| apt::sources(distro, suite, a, &input.bootstrap.components))
         .map(|text| write("build.sources", &text))
         .transpose()?;
-    let (ui, arch) = (input.ui.clone(), input.machine.arch);
-    let way = foreign::find(arch)?;
-    if let Some(told) = way.told() {
-        ui.step(format!("running programs of {} by {told}", arch.as_str()));
-    }
-    way.as_guest_root(arch, "mmdebstrap")
+    program
         .args(arguments(input.bootstrap, distro, suite, arch))
         .arg(format!(
             "--customize-hook=sh -e {} \"$1\"",
