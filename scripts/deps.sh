@@ -155,7 +155,7 @@ validators() {
     say "installing ksvalidator below $dir"
     if ! { python3 -m venv "$dir" && "$dir/bin/pip" -q --disable-pip-version-check install \
       "pykickstart==$kickstart" pyyaml==6.0.4 jsonschema==4.26.0 jinja2==3.1.6 configobj==5.0.9 \
-      jsonpatch==1.48 requests==2.34.2 oauthlib==4.0.1 pyserial==3.5; } \
+      jsonpatch==1.33 requests==2.34.2 oauthlib==4.0.1 pyserial==3.5; } \
       >"$log" 2>&1; then
       rm -rf "$dir"
       cat "$log" >&2

@@ -6,28 +6,38 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{SeekFrom, fstatfs, seek};
 use rustix::io::Errno;
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 
+/// File systems that have told of holes where data was not written yet: ZFS (openzfs/zfs#15526) and what
+/// FUSE stands before. As in statfs(2).
+const UNSURE: [u64; 2] = [0x2fc1_2fc1, 0x6573_5546];
+
 /// What stands for a hole.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// The next data at or after `from` in a file of `size` bytes; where the file system does not say,
-/// all is data. Moves the file's position.
+/// all is data, as on those that are not to be believed. Moves the file's position.
 pub fn extent(file: &File, from: u64, size: u64) -> Option<(u64, u64)> {
     if from >= size {
         return None;
+    }
+    let unsure = |about: rustix::fs::StatFs| UNSURE.contains(&(about.f_type as u64));
+    if !fstatfs(file).is_ok_and(|about| !unsure(about)) {
+        return Some((from, size));
     }
     let start = match seek(file, SeekFrom::Data(from)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return None,
         Err(_) => return Some((from, size)),
     };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
-    (start < end).then_some((start, end))
+    // A hole that was just punched at the start is read as data.
+    let hole = |end: &u64| *end > start;
+    let end = seek(file, SeekFrom::Hole(start)).ok().filter(hole);
+    (start < size).then(|| (start, end.unwrap_or(size).min(size)))
 }
 
 /// Gives `take` the bytes of a part of a file, in order. Moves the file's position.

@@ -79,7 +79,7 @@ impl OpenStack {
                 synced
             });
             failed.extend(synced.err());
-            if interrupt::raised() {
+            if (failed.last()).is_some_and(|error| matches!(error.kind(), Kind::Interrupted(_))) {
                 break;
             }
         }

@@ -31,10 +31,16 @@ pub(super) fn first(mmdebstrap: Program, script: &Path) -> Program {
         ))
 }
 
-/// What takes them out of the tree `$1` again.
+/// What takes them out of the tree `$1` again, and fails where a package's files are in their place: one of this
+/// host's architecture, where the other is foreign.
 pub(super) fn removal() -> String {
     format!(
-        "while read -r link; do rm \"$1$link\"; done <\"$1{PLACE}/LINKS\"\nrm -r \"$1{PLACE}\"\n"
+        "here=$1{PLACE}\n\
+         if ! (cd \"$here/lib\" && cksum -- *) | cmp -s - \"$here/SUMS\"; then\n\
+         echo 'packages of the host'\\''s architecture cannot be bootstrapped: install them in `configure`' >&2\n\
+         exit 1\nfi\n\
+         while read -r link; do if [ -L \"$1$link\" ]; then rm \"$1$link\"; fi; done <\"$here/LINKS\"\n\
+         rm -r \"$here\"\n"
     )
 }
 
@@ -67,11 +73,20 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(names, ["LINKS", "basename", "lib", "sed"]);
+        assert_eq!(names, ["LINKS", "SUMS", "basename", "lib", "sed"]);
         let name = as_guest_root("sh").args(["-c", "chroot \"$0\" \"$1/basename\" usr/bin"]);
         assert_eq!(name.arg(&tree).arg(PLACE).text().unwrap(), "bin");
-        let remove = as_guest_root("sh").args(["-e", "-c", &removal(), "sh"]);
-        remove.arg(&tree).run().unwrap();
+        let remove = || {
+            as_guest_root("sh")
+                .args(["-e", "-c", &removal(), "sh"])
+                .arg(&tree)
+        };
+        let foreign = native.join("lib/libforeign.so.1");
+        std::fs::write(&foreign, "").unwrap();
+        let refused = remove().run().unwrap_err().render();
+        assert!(refused.contains("install them in `configure`"), "{refused}");
+        std::fs::remove_file(&foreign).unwrap();
+        remove().run().unwrap();
         assert_eq!(listed(&tree), before);
     }
 }

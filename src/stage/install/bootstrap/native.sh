@@ -22,6 +22,10 @@ for name in "$@"; do
     cp -L "$dir/$name" "$tree$native/$name"
     for library in $(printf %s "$libraries" | grep -o '/[^ ]*'); do
         dir=${library%/*} file=${library##*/}
+        # Before glibc 2.34 names of accounts are read by a library that only libc knows.
+        case $file in
+        libc.so.*) [ -e "$dir/libnss_files.so.2" ] && cp -L "$dir/libnss_files.so.2" "$tree$native/lib" ;;
+        esac
         cp -L "$library" "$tree$native/lib/$file"
         # `/lib64` is a link to `usr/lib64`: scripts look.
         [ -L "$dir" ] && link "$(readlink "$dir")" "$dir"
@@ -31,3 +35,5 @@ for name in "$@"; do
     done
     chroot "$tree" "$native/$name" --version >/dev/null 2>&1 </dev/null || rm "$tree$native/$name"
 done
+# What packages put there instead would go with it.
+(cd "$tree$native/lib" && cksum -- *) >"$tree$native/SUMS"
