@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::outlet::Folder;
 use crate::mutex::Unpoisoned as _;
@@ -17,7 +16,7 @@ use crate::stage::plan::Plan;
 use crate::stage::seal::Sealed;
 use crate::stage::{Artifact, OfSealed as _, StageId, publish};
 use crate::store::{Draft, Layer};
-use crate::targets::{self, gate};
+use crate::targets::{self, Format, gate};
 
 /// What the stages of an image made.
 #[derive(Debug)]
@@ -170,13 +169,9 @@ fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Artifact)>>
     };
     let mut containers = vec![];
     for Built { results, .. } in whole {
-        let format = |it: &&Artifact| {
-            it.record
-                .about
-                .get("format")
-                .is_some_and(|it| it == "oci-archive")
-        };
-        let Some(Artifact { path, record }) = results.artifacts.iter().find(format) else {
+        let mut artifacts = results.artifacts.iter();
+        let container = artifacts.find(|it| it.record.about.format == Format::OciArchive);
+        let Some(Artifact { path, record }) = container else {
             return Ok(None);
         };
         let sealed = results.packed.facts().sealed();
@@ -189,13 +184,6 @@ fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Artifact)>>
     let name = first.plan.name();
     let made = targets::join_containers(name, &containers, draft.path(), &scratch)?;
     let path = draft.path().join(&made.file);
-    let mut about = made.about;
-    about.insert("format".into(), made.format.into());
-    let record = targets::ArtifactRecord {
-        sha512: digest::file_sha512(&path)?,
-        file: made.file,
-        about,
-        proof: None,
-    };
+    let record = made.record("docker", draft.path(), None)?;
     Ok(Some((draft, Artifact { path, record })))
 }

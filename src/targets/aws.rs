@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::convert;
-use super::{MadeFile, Options, Target, TargetContext, raw};
+use super::{Format, MadeFile, Options, Target, TargetContext, raw};
 use crate::error::Result;
 use crate::machine::Arch;
 
@@ -13,6 +13,11 @@ pub(super) const TARGET: Target = Target {
     files: "`.aws.raw`, sparse, for `aws ec2 import-snapshot`",
     proven_by: "`qemu-img compare` with the sealed disk",
     modules: &[&["nvme"], &["ena"]],
+    architectures: &[
+        (Arch::X86_64, Arch::X86_64.as_str()),
+        (Arch::Aarch64, "arm64"),
+    ],
+    elsewhere: "Amazon EC2 has no such machines",
     ..Target::new("aws", 1)
 };
 
@@ -22,27 +27,16 @@ pub(super) const TARGET: Target = Target {
 pub struct Aws {}
 
 impl Options for Aws {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        arch.ec2()
-            .is_none()
-            .then_some("Amazon EC2 has no such machines")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("aws.raw");
         let proof = convert(site, None, raw::FORM, &file)?;
         // What `aws ec2 register-image` is told.
-        let named = site.machine.arch.ec2().map(|name| ("architecture", name));
+        let named = TARGET
+            .word(site.machine.arch)
+            .map(|word| ("architecture", word));
         let mode = if site.uefi() { "uefi" } else { "legacy-bios" };
         let words = [("boot-mode", mode), ("ena-support", "true")];
-        let about = named.into_iter().chain(words);
-        Ok(vec![MadeFile {
-            file,
-            format: "raw",
-            about: about
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            proof,
-        }])
+        let made = MadeFile::new(file, Format::Raw, proof);
+        Ok(vec![made.about(named).about(words)])
     }
 }

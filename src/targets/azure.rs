@@ -3,7 +3,6 @@
 //! The file is the disk and a footer of 512 bytes behind it. Without `force_size` QEMU rounds the
 //! disk to cylinders, which Azure refuses.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::{Form, convert, same};
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, identity, proven};
+use super::{CheckKind, Format, MadeFile, Options, Target, TargetContext, identity, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::info;
@@ -23,6 +22,8 @@ pub(super) const TARGET: Target = Target {
     files: "`.vhd`, fixed, whole MiB",
     proven_by: "`qemu-img compare`; its footer",
     modules: &[&["hv_vmbus"], &["hv_storvsc"], &["hv_netvsc"]],
+    architectures: &[(Arch::X86_64, "x64"), (Arch::Aarch64, "Arm64")],
+    elsewhere: "Azure has no such machines",
     ..Target::new("azure", 3)
 };
 
@@ -31,26 +32,7 @@ pub(super) const TARGET: Target = Target {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Azure {}
 
-/// What `az image create` is told: `--architecture` and `--hyper-v-generation`; the second generation
-/// starts by UEFI.
-fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
-    let named = site.machine.arch.azure();
-    let named = named.map(|name| ("architecture", name));
-    let generation = if site.uefi() { "V2" } else { "V1" };
-    let all = named
-        .into_iter()
-        .chain([("hyper-v-generation", generation)]);
-    all.map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
-}
-
 impl Options for Azure {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        arch.azure()
-            .is_none()
-            .then_some("Azure has no such machines")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("vhd");
         let grown = whole(site, 1 << 20)?;
@@ -66,12 +48,13 @@ impl Options for Azure {
         if let Some(grown) = grown {
             std::fs::remove_file(&grown).doing(|| format!("removing {}", grown.display()))?;
         }
-        Ok(vec![MadeFile {
-            file,
-            format: "vhd",
-            about: words(site),
-            proof,
-        }])
+        // What `az image create` is told; the second generation starts by UEFI.
+        let named = TARGET
+            .word(site.machine.arch)
+            .map(|word| ("architecture", word));
+        let generation = if site.uefi() { "V2" } else { "V1" };
+        let made = MadeFile::new(file, Format::Vhd, proof).about(named);
+        Ok(vec![made.about([("hyper-v-generation", generation)])])
     }
 }
 

@@ -72,6 +72,12 @@ pub fn proven(part: CheckKind, by: impl Into<String>) -> PassedCheck {
     }
 }
 
+/// What is proven of words about the image, whose form `by` has read.
+pub(super) fn described(by: &str) -> Vec<PassedCheck> {
+    let words = proven(CheckKind::Words, "imgforge");
+    vec![proven(CheckKind::Validated, by), words]
+}
+
 /// How many leftovers an error shows.
 const SHOWN: usize = 20;
 

@@ -1,6 +1,5 @@
 //! Google Cloud: `disk.raw` of whole gibibytes in a sparse archive of GNU's old format.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::azure::whole;
 use super::convert::same;
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
+use super::{CheckKind, Format, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::qemu_img::qemu_img;
@@ -19,6 +18,8 @@ pub(super) const TARGET: Target = Target {
     files: "`.gcp.tar.gz` with `disk.raw` of whole GiB",
     proven_by: "`tar`; `qemu-img compare` of what it unpacks to",
     modules: &[&["virtio_scsi", "nvme"], &["virtio_net", "gve"]],
+    architectures: &[(Arch::X86_64, "X86_64"), (Arch::Aarch64, "ARM64")],
+    elsewhere: "Google Cloud has no such machines",
     ..Target::new("gcp", 3)
 };
 
@@ -28,12 +29,6 @@ pub(super) const TARGET: Target = Target {
 pub struct Gcp {}
 
 impl Options for Gcp {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        arch.google()
-            .is_none()
-            .then_some("Google Cloud has no such machines")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("gcp.tar.gz");
         let disk = site.scratch.join(DISK);
@@ -60,28 +55,19 @@ impl Options for Gcp {
         site.ui.step("unpacking it again");
         unpacks_to(site, &path, &disk)?;
         std::fs::remove_file(&disk).doing(|| format!("removing {}", disk.display()))?;
-        Ok(vec![MadeFile {
-            file,
-            format: "gcp",
-            about: words(site),
-            proof: vec![
-                proven(CheckKind::Validated, "tar"),
-                proven(CheckKind::SameDisk, "qemu-img compare"),
-            ],
-        }])
+        let proof = vec![
+            proven(CheckKind::Validated, "tar"),
+            proven(CheckKind::SameDisk, "qemu-img compare"),
+        ];
+        // What `gcloud compute images create` is told.
+        let named = TARGET
+            .word(site.machine.arch)
+            .map(|word| ("architecture", word));
+        let uefi = site.uefi();
+        let uefi = uefi.then_some(("guest-os-features", "UEFI_COMPATIBLE"));
+        let made = MadeFile::new(file, Format::Gcp, proof);
+        Ok(vec![made.about(named).about(uefi)])
     }
-}
-
-/// What `gcloud compute images create` is told: `--architecture` and `--guest-os-features`.
-fn words(site: &TargetContext<'_>) -> BTreeMap<String, String> {
-    let named = site.machine.arch.google();
-    let named = named.map(|name| ("architecture", name));
-    let uefi = site
-        .uefi()
-        .then_some(("guest-os-features", "UEFI_COMPATIBLE"));
-    let all = named.into_iter().chain(uefi);
-    all.map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
 }
 
 /// The only name that Google Cloud takes.

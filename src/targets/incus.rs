@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::convert::convert;
 use super::qcow2::{Clusters, form};
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven, streams};
+use super::{
+    Command, Format, MadeFile, Offered, OfferedFile, Options, Target, TargetContext, described,
+    streams,
+};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{Program, quote};
 use crate::machine::Firmware;
 
 /// The target.
@@ -16,6 +19,7 @@ pub(super) const TARGET: Target = Target {
     proven_by: "`qemu-img check`, `compare`; `tar`",
     streams: true,
     modules: &[&["virtio_scsi"], &["virtio_net"]],
+    command: Some(command),
     ..Target::new("incus", 2)
 };
 
@@ -55,25 +59,51 @@ impl Options for Incus {
             return Err(Error::gate(format!("{metadata} does not hold metadata")));
         }
         let combined = streams::combined(&[path, site.dir.join(&disk)])?;
+        let described = described("tar");
         Ok(vec![
-            MadeFile {
-                file: disk,
-                format: "qcow2",
-                about: [].into(),
-                proof,
-            },
-            MadeFile {
-                file: metadata,
-                format: "incus-metadata",
-                about: [("combined-sha256".to_owned(), combined)].into(),
-                proof: vec![
-                    proven(CheckKind::Validated, "tar"),
-                    proven(CheckKind::Words, "imgforge"),
-                ],
-            },
+            MadeFile::new(disk, Format::Qcow2, proof),
+            MadeFile::new(metadata, Format::IncusMetadata, described)
+                .about([("combined-sha256", combined)]),
         ])
     }
 }
 
 /// What a firmware that asks for signatures starts.
 const SHIM: &str = "usr/lib/shim";
+
+/// Adds the channel as a remote, or imports the files.
+fn command(offered: &Offered<'_>) -> Command {
+    let Offered { name, streams, .. } = offered;
+    let metadata = offered.file(TARGET.name, Format::IncusMetadata);
+    let secure = streams.starts_with("https://");
+    let added = |_| {
+        format!(
+            "incus remote add imgforge {} --protocol simplestreams\nincus launch imgforge:{name} {name} --vm",
+            quote(streams),
+        )
+    };
+    let imported = |metadata: &OfferedFile<'_>| {
+        let mut targets = [TARGET.name, "openstack", "disk"].into_iter();
+        let disk = targets.find_map(|target| offered.file(target, Format::Qcow2))?;
+        let (about, file) = (format!("{name}.tar.xz"), format!("{name}.qcow2"));
+        Some(format!(
+            "{}\n{}\nincus image import {about} {file} --alias {name}\nincus launch {name} {name} --vm",
+            metadata.download(&about),
+            disk.download(&file)
+        ))
+    };
+    let text = match secure {
+        true => metadata.map(added),
+        false => metadata.and_then(imported),
+    };
+    let note = match (metadata, secure) {
+        (None, _) => Some("Its recipe does not ask for it: `publish: {streams: true}`."),
+        (_, true) => None,
+        (_, false) => Some("As a remote, Incus takes servers with https only."),
+    };
+    Command {
+        client: "Incus and LXD",
+        note: note.map(str::to_owned),
+        text,
+    }
+}

@@ -4,8 +4,10 @@
 //! files made in a private directory and proven: by tools that are not ours, and by [`Proof`], which
 //! binds what was proven to the file's digest. Who wants the files takes them from there; nobody sees half of one.
 
+mod artifact;
 mod aws;
 mod azure;
+mod command;
 mod convert;
 mod docker;
 pub mod gate;
@@ -32,20 +34,21 @@ mod vagrant;
 mod vmdk;
 mod wsl;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::digest;
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::host::tools::Tool;
 use crate::machine::{Arch, Machine};
 use crate::ui::StageUi;
 
+pub use artifact::{ArtifactRecord, Description, Format, MadeFile};
+pub use command::{Command, Offered, OfferedFile};
 pub use docker::{Docker, is_joined, join as join_containers, joined_name};
+use gate::described;
 pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
 pub use openstack::OpenStack;
 pub use ramdisk::{Ramdisk, RootForm, StateDisk};
@@ -200,40 +203,13 @@ impl TargetContext<'_> {
     }
 }
 
-/// A file that a target made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeFile {
-    /// Its name in [`TargetContext::dir`].
-    pub file: String,
-    /// What it is, as `qcow2`.
-    pub format: &'static str,
-    /// What is known of it beside target and format.
-    pub about: BTreeMap<String, String>,
-    /// What was proven of it.
-    pub proof: Vec<PassedCheck>,
-}
-
-/// One artifact in a stage's facts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ArtifactRecord {
-    /// Its name in the stage's entry.
-    pub file: String,
-    /// Its SHA-512, in hex.
-    pub sha512: String,
-    /// What is known of it: `target`, `format`, …
-    pub about: BTreeMap<String, String>,
-    /// What its gate proved.
-    #[serde(deserialize_with = "Option::deserialize")]
-    pub proof: Option<Proof>,
-}
-
 /// Asks whether the disk has what the target needs of it, before the long work.
 ///
 /// # Errors
 /// When it has not.
 pub fn ask(target: &Wanted, site: &TargetContext<'_>) -> Result<()> {
     let arch = site.machine.arch;
-    if let Some(why) = target.options.refuses(arch) {
+    if let Some(why) = target.refuses(arch) {
         let text = format!("there is no `{}` for {}", target.name, arch.as_str());
         return Err(Error::usage(text).cause(why));
     }
@@ -251,24 +227,13 @@ pub fn make(
     sealed: Option<&str>,
 ) -> Result<Vec<ArtifactRecord>> {
     interrupt::check()?;
-    let made = target.options.make(site)?;
-    let told = made.into_iter().map(|made| {
-        interrupt::check()?;
-        let sha512 = digest::file_sha512(&site.dir.join(&made.file))?;
-        let mut about = made.about;
-        about.insert("target".into(), target.name.into());
-        about.insert("format".into(), made.format.into());
-        about.insert("os".into(), site.about.os.clone());
-        about.insert("os-version".into(), site.about.os_version.clone());
-        let proof = sealed.map(|sealed| Proof::new(&sha512, sealed, made.proof));
-        Ok(ArtifactRecord {
-            file: made.file,
-            sha512,
-            about,
-            proof,
-        })
-    });
-    told.collect()
+    let made = target.options.make(site)?.into_iter();
+    let system = [
+        ("os", &site.about.os),
+        ("os-version", &site.about.os_version),
+    ];
+    made.map(|file| file.about(system).record(target.name, site.dir, sealed))
+        .collect()
 }
 
 /// Asks, before the target's steps run in a guest, whether they can, and whether what they give
@@ -345,17 +310,5 @@ mod tests {
         assert_eq!(about.stem(), "web-0123456789ab");
         about.version.clear();
         assert_eq!(about.stem(), "web");
-    }
-
-    #[test]
-    fn an_artifact_says_whether_anything_was_proven_of_it() {
-        let record = |proof: &str| {
-            let json = format!(r#"{{"file": "a", "sha512": "b", "about": {{}}{proof}}}"#);
-            serde_json::from_str::<ArtifactRecord>(&json)
-        };
-        let proof = r#", "proof": {"sha512": "b", "sealed": "c", "proven": []}"#;
-        assert!(record(proof).unwrap().proof.is_some());
-        assert!(record(r#", "proof": null"#).unwrap().proof.is_none());
-        record("").unwrap_err();
     }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ovf::{Machine, Reader, describe};
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven, vmdk};
+use super::{CheckKind, Format, MadeFile, Options, Target, TargetContext, proven, vmdk};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -22,6 +22,8 @@ pub(super) const TARGET: Target = Target {
     proven_by: "`qemu-img check`, `compare`; `tar`",
     // What the description promises.
     modules: &[&["mptspi"], &["e1000"]],
+    architectures: &[(Arch::X86_64, Arch::X86_64.as_str())],
+    elsewhere: "the machine that it describes is a PC",
     ..Target::new("ova", 2)
 };
 
@@ -31,10 +33,6 @@ pub(super) const TARGET: Target = Target {
 pub struct Ova {}
 
 impl Options for Ova {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        (!arch.is_pc()).then_some("the machine that it describes is a PC")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let stem = site.about.stem();
         let file = site.file("ova");
@@ -83,12 +81,7 @@ impl Options for Ova {
             )));
         }
         proof.push(proven(CheckKind::Validated, "tar"));
-        Ok(vec![MadeFile {
-            file,
-            format: "ova",
-            about: [].into(),
-            proof,
-        }])
+        Ok(vec![MadeFile::new(file, Format::Ova, proof)])
     }
 }
 

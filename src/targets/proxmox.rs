@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::convert::convert;
 use super::qcow2::{Clusters, form};
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
+use super::{Format, MadeFile, Options, Target, TargetContext, described};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::machine::Arch;
@@ -15,6 +15,11 @@ pub(super) const TARGET: Target = Target {
     files: "`.proxmox.qcow2` and `.proxmox.sh`, which calls `qm`",
     proven_by: "`qemu-img check`, `compare`; `sh -n`",
     modules: &[&["virtio_scsi"], &["virtio_net"]],
+    architectures: &[
+        (Arch::X86_64, Arch::X86_64.as_str()),
+        (Arch::Aarch64, Arch::Aarch64.as_str()),
+    ],
+    elsewhere: "Proxmox VE has no such machines",
     ..Target::new("proxmox", 3)
 };
 
@@ -24,10 +29,6 @@ pub(super) const TARGET: Target = Target {
 pub struct Proxmox {}
 
 impl Options for Proxmox {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        (!arch.has_proxmox()).then_some("Proxmox VE has no such machines")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("proxmox.qcow2");
         let proof = convert(site, None, form(Clusters::Zlib), &file)?;
@@ -52,22 +53,10 @@ impl Options for Proxmox {
             .arg(&path)
             .run()
             .map_err(|error| Error::internal("the script for Proxmox is no script").cause(error))?;
+        let described = described("sh -n");
         Ok(vec![
-            MadeFile {
-                file,
-                format: "qcow2",
-                about: [].into(),
-                proof,
-            },
-            MadeFile {
-                file: script,
-                format: "proxmox-script",
-                about: [].into(),
-                proof: vec![
-                    proven(CheckKind::Validated, "sh -n"),
-                    proven(CheckKind::Words, "imgforge"),
-                ],
-            },
+            MadeFile::new(file, Format::Qcow2, proof),
+            MadeFile::new(script, Format::ProxmoxScript, described),
         ])
     }
 }

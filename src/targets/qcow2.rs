@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::{Form, convert};
-use super::{MadeFile, Options, Target, TargetContext};
+use super::{Format, MadeFile, Options, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 
@@ -43,12 +43,7 @@ impl Options for Qcow2 {
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("qcow2");
         let proof = convert(site, None, form(self.compression), &file)?;
-        Ok(vec![MadeFile {
-            file,
-            format: "qcow2",
-            about: [].into(),
-            proof,
-        }])
+        Ok(vec![MadeFile::new(file, Format::Qcow2, proof)])
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convert::{Form, convert};
-use super::{MadeFile, Options, Target, TargetContext};
+use super::{Format, MadeFile, Options, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 use crate::units::Size;
@@ -28,12 +28,7 @@ impl Options for Raw {
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("raw");
         let proof = convert(site, None, FORM, &file)?;
-        Ok(vec![MadeFile {
-            file,
-            format: "raw",
-            about: [].into(),
-            proof,
-        }])
+        Ok(vec![MadeFile::new(file, Format::Raw, proof)])
     }
 }
 

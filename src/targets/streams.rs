@@ -1,7 +1,6 @@
 //! The artifacts of simplestreams: the disk as compressed qcow2, for Incus, LXD and Glance, and
 //! the metadata that Incus and LXD want beside it.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use xz2::write::XzEncoder;
 
-use super::{ArtifactRecord, CheckKind, Proof, proven};
+use super::{ArtifactRecord, CheckKind, Format, MadeFile, described, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::Os;
 use crate::host::qemu_img::qemu_img;
@@ -61,42 +60,19 @@ pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<ArtifactRec
     let path = dir.join(&metadata);
     std::fs::write(&path, archive(about, &[])?).doing(|| format!("writing {}", path.display()))?;
     let combined = combined(&[path, dir.join(&disk)])?;
-    let words = |target: &str, format: &str| {
-        let words = [
-            ("target", target),
-            ("format", format),
-            ("os", about.os),
-            ("os-version", about.release),
-        ];
-        let words = words
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        words.collect::<BTreeMap<_, _>>()
-    };
-    let mut incus = words("incus", "incus-metadata");
-    incus.insert("combined-sha256".into(), combined);
-    let same = [
+    let same = vec![
         proven(CheckKind::Validated, "qemu-img compare"),
         proven(CheckKind::SameDisk, "qemu-img compare"),
     ];
-    let described = [
-        proven(CheckKind::Validated, "imgforge"),
-        proven(CheckKind::Words, "imgforge"),
-    ];
+    let described = described("imgforge");
+    let metadata = MadeFile::new(metadata, Format::IncusMetadata, described);
     let made = [
-        (disk, words("disk", "qcow2"), same),
-        (metadata, incus, described),
+        ("disk", MadeFile::new(disk, Format::Qcow2, same)),
+        ("incus", metadata.about([("combined-sha256", combined)])),
     ];
-    made.into_iter()
-        .map(|(file, words, parts)| {
-            let sha512 = crate::digest::file_sha512(&dir.join(&file))?;
-            Ok(ArtifactRecord {
-                file,
-                proof: Some(Proof::new(&sha512, about.sealed, parts.to_vec())),
-                sha512,
-                about: words,
-            })
-        })
+    let system = [("os", about.os), ("os-version", about.release)];
+    let made = made.into_iter();
+    made.map(|(target, file)| file.about(system).record(target, dir, Some(about.sealed)))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::kernel::Groups;
-use super::{About, MadeFile, TargetContext};
+use super::{About, Command, MadeFile, Offered, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 use crate::machine::Arch;
@@ -30,6 +30,12 @@ pub struct Target {
     pub proven_by: &'static str,
     /// Whether `publish: {streams: true}` makes the same files.
     pub streams: bool,
+    /// The architectures that the place has machines of, each with the place's word for it; empty for all.
+    pub architectures: &'static [(Arch, &'static str)],
+    /// Why there is none for others, as the end of a sentence.
+    pub elsewhere: &'static str,
+    /// What a repository's page tells its readers to type.
+    pub command: Option<fn(&Offered<'_>) -> Command>,
     /// Programs that making it needs.
     pub tools: &'static [Tool],
     /// Whether a program of the image runs to prove it.
@@ -55,6 +61,9 @@ impl Target {
             files: "",
             proven_by: "",
             streams: false,
+            architectures: &[],
+            elsewhere: "",
+            command: None,
             tools: &[Tool::QemuImg, Tool::Sfdisk],
             runs: false,
             modules: &[],
@@ -63,6 +72,12 @@ impl Target {
             writable: true,
             memory: Size::mib(256),
         }
+    }
+
+    /// The place's word for an architecture, where it has machines of it.
+    pub(super) fn word(&self, arch: Arch) -> Option<&'static str> {
+        let mut all = self.architectures.iter();
+        all.find(|(known, _)| *known == arch).map(|(_, word)| *word)
     }
 }
 
@@ -81,7 +96,7 @@ pub trait Options: Debug + Send + Sync {
     /// Checks the options, which are written at `node`.
     fn check(&self, _cx: &mut Checker<'_>, _node: &Node) {}
 
-    /// Why there is no such thing for an architecture, as the end of a sentence.
+    /// Why these options give no such thing for an architecture, as the end of a sentence.
     fn refuses(&self, _arch: Arch) -> Option<&'static str> {
         None
     }
@@ -130,6 +145,14 @@ impl Wanted {
             target,
             options: Arc::new(options.clone()),
             written: json!(options),
+        }
+    }
+
+    /// Why there is no such thing for an architecture, as the end of a sentence.
+    pub fn refuses(&self, arch: Arch) -> Option<&'static str> {
+        match self.architectures.is_empty() || self.word(arch).is_some() {
+            true => self.options.refuses(arch),
+            false => Some(self.elsewhere),
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::docker::{Layer, run, scanned, shell, strip, tell_holes, write_layer};
 use super::tree::{Content, Kind, NO_INODE, Node, Tree};
-use super::{CheckKind, MadeFile, Options, Target, TargetContext, proven};
+use super::{CheckKind, Format, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
 use crate::host::tools::Tool;
@@ -20,6 +20,11 @@ pub(super) const TARGET: Target = Target {
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::Sqfstar, Tool::Supermin],
     runs: true,
     memory: Size::mib(1024),
+    architectures: &[
+        (Arch::X86_64, Arch::X86_64.as_str()),
+        (Arch::Aarch64, Arch::Aarch64.as_str()),
+    ],
+    elsewhere: "there is no such Windows",
     ..Target::new("wsl", 2)
 };
 
@@ -29,10 +34,6 @@ pub(super) const TARGET: Target = Target {
 pub struct Wsl {}
 
 impl Options for Wsl {
-    fn refuses(&self, arch: Arch) -> Option<&'static str> {
-        (!arch.has_wsl()).then_some("there is no such Windows")
-    }
-
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let tree = site.source.tree(site.ui)?;
         let nodes = nodes(&tree, &site.about.name);
@@ -52,12 +53,7 @@ impl Options for Wsl {
         proof.extend(scanned(site, &path, Layer::Gzip)?);
         let config = json!({"config": {"Cmd": [shell]}});
         proof.push(run::try_out(site, &path, Layer::Gzip, &config)?);
-        Ok(vec![MadeFile {
-            file,
-            format: "wsl",
-            about: [].into(),
-            proof,
-        }])
+        Ok(vec![MadeFile::new(file, Format::Wsl, proof)])
     }
 }
 

@@ -58,13 +58,6 @@ struct Facts {
     /// Whether it is what VirtualBox runs, what an OVF describes, and whose code xz has a filter for
     /// that all its readers know.
     pc: bool,
-    /// The names of Amazon EC2, Google Cloud and Azure for their machines, where they have such.
-    ec2: Option<&'static str>,
-    google: Option<&'static str>,
-    azure: Option<&'static str>,
-    /// Whether Proxmox VE has such machines, and Windows a subsystem for Linux.
-    proxmox: bool,
-    wsl: bool,
     /// The processor that QEMU's translator plays, in QEMU's words.
     translated_cpu: &'static str,
     /// Whether libvirt is told the processor: of some architectures older ones know none.
@@ -246,31 +239,6 @@ impl Arch {
     /// The bus of the drive with an installer's answers.
     pub const fn seed_bus(self) -> &'static str {
         self.facts().seed_bus
-    }
-
-    /// Amazon EC2's name of it.
-    pub const fn ec2(self) -> Option<&'static str> {
-        self.facts().ec2
-    }
-
-    /// Google Cloud's name of it.
-    pub const fn google(self) -> Option<&'static str> {
-        self.facts().google
-    }
-
-    /// Azure's name of it.
-    pub const fn azure(self) -> Option<&'static str> {
-        self.facts().azure
-    }
-
-    /// Whether Proxmox VE has such machines.
-    pub const fn has_proxmox(self) -> bool {
-        self.facts().proxmox
-    }
-
-    /// Whether there is a Windows with a subsystem for Linux.
-    pub const fn has_wsl(self) -> bool {
-        self.facts().wsl
     }
 
     /// Whether it is what VirtualBox runs, what an OVF describes, and whose code xz's filter is for.

@@ -24,11 +24,6 @@ pub(super) const FACTS: Facts = Facts {
     serial_target: "system-serial",
     seed_bus: "scsi",
     pc: false,
-    ec2: None,
-    google: None,
-    azure: None,
-    proxmox: false,
-    wsl: false,
     // What libvirt starts that is told none: before 9.2 it has no words for these processors.
     translated_cpu: "rv64",
     names_cpu: false,

@@ -70,7 +70,7 @@ impl Built {
         }
         ui.event(&Event::Artifact {
             image: image.into(),
-            kind: record.about.get("format").cloned().unwrap_or_default(),
+            kind: record.about.format.as_str().into(),
             path,
             size: size.len(),
             sha512: record.sha512.clone(),

@@ -206,7 +206,7 @@ pub(super) fn targets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         }
         target.options.check(&mut cx.checker, node);
         let arch = recipe.machine.arch;
-        if let Some(why) = target.options.refuses(arch) {
+        if let Some(why) = target.refuses(arch) {
             let text = format!("there is no `{name}` of this kind for {}", arch.as_str());
             cx.wrong(node.loc, text, why);
         }

@@ -13,6 +13,7 @@ use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine::{self, debian_name};
 use crate::repository::state::{CompanionRecord, Image, State};
+use crate::targets::Format;
 
 /// Renders the catalogues of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -91,7 +92,7 @@ fn versions(state: &State, image: &Image, channel: &str, arch: &str) -> Vec<Valu
                 .get(number)
                 .filter(|revision| revision.offered() && revision.arch == arch)?;
             let boxes = revision.artifacts().map(|(_, file)| file);
-            let boxes = boxes.filter(|file| file.word(word::FORMAT) == "box");
+            let boxes = boxes.filter(|file| file.is(Format::VagrantBox));
             let once: BTreeMap<&str, &CompanionRecord> = boxes
                 .map(|file| (file.word(word::PROVIDER), file))
                 .collect();

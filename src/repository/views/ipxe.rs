@@ -6,6 +6,7 @@ use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine;
 use crate::repository::state::{CompanionRecord, State};
+use crate::targets::Format;
 
 /// Renders the script of each image that changes.
 pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
@@ -50,14 +51,14 @@ fn whole(scripts: &[(&str, String)]) -> Option<String> {
 /// Nothing without both a kernel and an initrd. All that iPXE has loaded becomes a part of the
 /// initrd, in that order: what other scripts loaded before goes.
 fn script(state: &State, offer: &Offer<'_>) -> Option<String> {
-    let artifact = |format: &str| -> Option<&CompanionRecord> {
+    let artifact = |format: Format| -> Option<&CompanionRecord> {
         let mut all = offer.revision.artifacts().map(|(_, file)| file);
-        all.find(|file| file.word(word::FORMAT) == format)
+        all.find(|file| file.is(format))
     };
-    let (kernel, initrd) = (artifact("kernel")?, artifact("initrd")?);
+    let (kernel, initrd) = (artifact(Format::Kernel)?, artifact(Format::Initrd)?);
     let name = initrd.path.rsplit('/').next()?;
     let (url, mut cmdline) = (&state.url, kernel.word(word::CMDLINE).to_owned());
-    if let Some(root) = artifact("squashfs") {
+    if let Some(root) = artifact(Format::Squashfs) {
         // The initrd fetches its root from beside this address.
         cmdline += &format!(" imgforge.base={url}/{}", root.path);
     }

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::repository::state::{CompanionRecord, Image, Revision, State};
+use crate::targets::Format;
 
 /// Words of a companion's `about`.
 pub(crate) mod word {
     /// Where an artifact runs: `openstack`, `vagrant`, `incus`, `disk`, …
     pub(crate) const TARGET: &str = "target";
-    /// What the file is: `qcow2`, `box`, `incus-metadata`, `oci-archive`, …
+    /// What the file is, a [`Format`](crate::targets::Format).
     pub(crate) const FORMAT: &str = "format";
     /// Vagrant's provider.
     pub(crate) const PROVIDER: &str = "provider";
     /// Of a metadata file: SHA-256 of it and the disk together.
     pub(crate) const COMBINED: &str = "combined-sha256";
-    /// Of a container: `NAME:TAG` in its archive.
-    pub(crate) const REFERENCE: &str = "reference";
     /// Of a kernel: its command line.
     pub(crate) const CMDLINE: &str = "cmdline";
     /// The distribution, as `debian`.
@@ -91,9 +90,9 @@ impl<'a> Offer<'a> {
     }
 
     /// The first artifact of a format, those for one of these targets first.
-    pub(super) fn artifact(&self, format: &str, targets: &[&str]) -> Option<&'a CompanionRecord> {
+    pub(super) fn artifact(&self, format: Format, targets: &[&str]) -> Option<&'a CompanionRecord> {
         let fits = |file: &CompanionRecord, target: &str| {
-            file.word(word::FORMAT) == format && file.word(word::TARGET) == target
+            file.is(format) && file.word(word::TARGET) == target
         };
         targets.iter().find_map(|target| {
             self.artifacts()
@@ -139,6 +138,11 @@ impl Revision {
 }
 
 impl CompanionRecord {
+    /// Whether it is in this format.
+    pub fn is(&self, format: Format) -> bool {
+        self.word(word::FORMAT) == format.as_str()
+    }
+
     /// A word about it; empty when nothing is known.
     pub fn word(&self, name: &str) -> &str {
         self.about.get(name).map_or("", String::as_str)

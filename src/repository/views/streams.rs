@@ -18,6 +18,7 @@ use super::{Change, ViewFile};
 use crate::error::Result;
 use crate::machine::debian_name;
 use crate::repository::state::{CompanionRecord, State};
+use crate::targets::Format;
 
 /// Whose qcow2 goes into the streams, if there are several: first the one that metadata is about.
 pub(in crate::repository) const DISKS: &[&str] = &["incus", "disk", "openstack"];
@@ -37,7 +38,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let mut files = Vec::new();
     for channel in change.channels() {
         let offers: Vec<Offer<'_>> = offer::of_channel(state, channel)
-            .filter(|offer| offer.artifact("qcow2", DISKS).is_some())
+            .filter(|offer| offer.artifact(Format::Qcow2, DISKS).is_some())
             .collect();
         for tree in trees(state, channel) {
             let there = |end: &str| {
@@ -157,7 +158,7 @@ fn product_name(offer: &Offer<'_>) -> String {
 }
 
 fn product(offer: &Offer<'_>, up: &str) -> Option<Value> {
-    let disk = offer.artifact("qcow2", DISKS)?;
+    let disk = offer.artifact(Format::Qcow2, DISKS)?;
     let (os, release) = offer.system();
     let name = &offer.image.name;
     let arch = debian_name(offer.arch);
@@ -172,7 +173,7 @@ fn product(offer: &Offer<'_>, up: &str) -> Option<Value> {
     };
     let mut items = Map::new();
     items.insert("disk1.img".into(), item("disk1.img", disk));
-    if let Some(metadata) = offer.artifact("incus-metadata", &["incus"]) {
+    if let Some(metadata) = offer.artifact(Format::IncusMetadata, &["incus"]) {
         for ftype in ["incus.tar.xz", "lxd.tar.xz"] {
             let mut item = item(ftype, metadata);
             item["combined_disk1-img_sha256"] = metadata.word(word::COMBINED).into();

@@ -18,7 +18,7 @@ use crate::steps::Step;
 use crate::store::inputs::Inputs;
 use crate::store::{Facts, Layer, Store};
 use crate::targets::{
-    self, About, ArtifactRecord, LeftoverPolicy, SystemDisk, TargetContext, Wanted, proven,
+    self, About, ArtifactRecord, Format, LeftoverPolicy, SystemDisk, TargetContext, Wanted, proven,
 };
 
 /// What the stage reports, of each target.
@@ -226,10 +226,7 @@ fn run_trial(
 
 /// The disk in an artifact, as a qcow2 by its absolute path.
 fn disk_of(site: &TargetContext<'_>, first: &ArtifactRecord) -> Result<PathBuf> {
-    let qcow2 = first
-        .about
-        .get("format")
-        .is_some_and(|format| format == "qcow2");
+    let qcow2 = first.about.format == Format::Qcow2;
     let edited = site.scratch.join(targets::DISK);
     let disk = match (qcow2, edited.exists()) {
         (true, _) => site.dir.join(&first.file),

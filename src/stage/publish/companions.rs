@@ -37,7 +37,7 @@ pub(super) fn of(request: &Request<'_>, source: Option<&RecipeCommit>) -> Result
             name: name.clone(),
             sha512: record.sha512.clone(),
         });
-        companions.push(Companion::file(name, path.clone()).about(record.about.clone()));
+        companions.push(Companion::file(name, path.clone()).about(record.about.words()));
     }
     let mut byproducts = Vec::new();
     let declared =

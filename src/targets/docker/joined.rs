@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::layout::{Archive, INDEX, LAYOUT, index, named};
 use super::{bad, is_written, skopeo};
 use crate::error::{Context as _, Error, Result};
-use crate::targets::{CheckKind, MadeFile, proven};
+use crate::targets::{CheckKind, Format, MadeFile, proven};
 
 /// The longest index that an archive of ours has, in bytes.
 const LONGEST_INDEX: u64 = 1 << 16;
@@ -78,16 +78,10 @@ pub fn join(name: &str, archives: &[&Path], dir: &Path, scratch: &Path) -> Resul
     let copy = format!("dir:{}", copy.path().display());
     let words = ["copy", "--quiet", "--insecure-policy", "--all", &oci, &copy];
     skopeo(scratch, &words).run().map_err(bad)?;
-    Ok(MadeFile {
-        file,
-        format: "oci-index",
-        about: [
-            ("reference".to_owned(), reference),
-            ("digest".to_owned(), format!("sha256:{digest}")),
-        ]
-        .into(),
-        proof: vec![proven(CheckKind::Validated, "skopeo")],
-    })
+    let read = vec![proven(CheckKind::Validated, "skopeo")];
+    let digest = format!("sha256:{digest}");
+    Ok(MadeFile::new(file, Format::OciIndex, read)
+        .about([("reference", reference), ("digest", digest)]))
 }
 
 /// What the archive of all architectures of an image is called.

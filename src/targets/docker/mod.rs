@@ -20,9 +20,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::gzip::Gzip;
 use super::tree::{Node, Tree};
-use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven, rootfs};
+use super::{
+    CheckKind, Command, Format, MadeFile, Offered, Options, PassedCheck, Target, TargetContext,
+    proven, rootfs,
+};
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{Program, quote};
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
 use crate::steps::Step;
@@ -44,6 +47,7 @@ pub(super) const TARGET: Target = Target {
     ],
     runs: true,
     memory: Size::mib(1024),
+    command: Some(command),
     ..Target::new("docker", 3)
 };
 
@@ -120,16 +124,11 @@ impl Options for Docker {
             proof.push(run::try_out(site, &path, compression, &config)?);
         }
         std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-        let mut made = vec![MadeFile {
-            file,
-            format: "oci-archive",
-            about: [
-                ("reference".to_owned(), reference),
-                ("digest".to_owned(), format!("sha256:{digest}")),
-            ]
-            .into(),
-            proof: proof.clone(),
-        }];
+        let digest = format!("sha256:{digest}");
+        let mut made = vec![
+            MadeFile::new(file, Format::OciArchive, proof.clone())
+                .about([("reference", reference), ("digest", digest)]),
+        ];
         if self.rootfs {
             made.push(plain(site, &tree, &nodes, &blob, proof)?);
         }
@@ -156,12 +155,7 @@ fn plain(
         return Err(Error::internal("the same files gave two archives"));
     }
     proof.push(proven(CheckKind::Validated, "the layer's digest"));
-    Ok(MadeFile {
-        file,
-        format: "rootfs",
-        about: [].into(),
-        proof,
-    })
+    Ok(MadeFile::new(file, Format::Rootfs, proof))
 }
 
 /// The shell of the image, which is its command if the recipe names none.
@@ -310,4 +304,64 @@ fn read_by_others(
         .run()
         .map_err(bad)?;
     Ok(vec![proven(CheckKind::Validated, "skopeo")])
+}
+
+/// Loads the archive and runs a container.
+fn command(offered: &Offered<'_>) -> Command {
+    let archive = offered.file(TARGET.name, Format::OciArchive);
+    let reference = archive.map(|file| {
+        let told = file.about.get("reference");
+        told.map_or(offered.name, String::as_str)
+    });
+    let text = archive.zip(reference).map(|(file, reference)| {
+        let name = format!("{}.tar", offered.name);
+        format!(
+            "{}\npodman load -i {name}\npodman run --rm -it {}",
+            file.download(&name),
+            quote(&loaded(reference))
+        )
+    });
+    let note = match reference {
+        Some(reference) if loaded(reference) == reference => None,
+        Some(reference) => Some(format!("Docker calls it `{reference}`.")),
+        None => {
+            Some("Its recipe does not ask for a container: `targets: {docker: {}}`.".to_owned())
+        }
+    };
+    Command {
+        client: "podman and Docker",
+        note,
+        text,
+    }
+}
+
+/// What `podman load` calls an image: without a registry in front, which a dot, a port or
+/// `localhost` makes, it is one of the host.
+fn loaded(reference: &str) -> String {
+    let registry = reference
+        .split_once('/')
+        .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+    match registry {
+        true => reference.to_owned(),
+        false => format!("localhost/{reference}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As podman 4.3.1 and 5.4.2 say it: `Loaded image: …`.
+    #[test]
+    fn a_loaded_container_is_the_hosts_unless_a_registry_is_named() {
+        assert_eq!(loaded("web:0123"), "localhost/web:0123");
+        assert_eq!(loaded("acme/web:0123"), "localhost/acme/web:0123");
+        for same in [
+            "localhost/web:1",
+            "registry.example.org/acme/web:1",
+            "host:5000/web:1",
+        ] {
+            assert_eq!(loaded(same), same);
+        }
+    }
 }

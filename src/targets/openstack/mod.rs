@@ -15,9 +15,13 @@ use serde_json::json;
 use super::convert::convert;
 use super::qcow2::{Clusters, form};
 use super::tree::Tree;
-use super::{About, BootTest, CheckKind, MadeFile, Options, Target, TargetContext, proven, raw};
+use super::{
+    About, BootTest, CheckKind, Command, Format, MadeFile, Offered, Options, Target, TargetContext,
+    described, raw,
+};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::host::exec::quote;
 use crate::host::qemu_img::info;
 use crate::host::tools::Tool;
 use crate::steps::Step;
@@ -30,6 +34,7 @@ pub(super) const TARGET: Target = Target {
     tools: &[Tool::QemuImg, Tool::Sfdisk, Tool::MkfsFat, Tool::Mcopy],
     modules: &[&["virtio_blk", "virtio_scsi"], &["virtio_net"]],
     memory: Size::mib(1536),
+    command: Some(command),
     ..Target::new("openstack", 5)
 };
 
@@ -87,9 +92,9 @@ impl Options for OpenStack {
             return Err(Error::usage("the image has no cloud-init")
                 .hint("`targets: {openstack: {}}` in a recipe installs it"));
         }
-        let (end, kind) = match self.compression {
-            Clusters::None => ("openstack.raw", raw::FORM),
-            other => ("openstack.qcow2", form(other)),
+        let (end, format, kind) = match self.compression {
+            Clusters::None => ("openstack.raw", Format::Raw, raw::FORM),
+            other => ("openstack.qcow2", Format::Qcow2, form(other)),
         };
         let file = site.file(end);
         let mut proof = convert(site, None, kind, &file)?;
@@ -103,7 +108,7 @@ impl Options for OpenStack {
             name: site.about.name.clone(),
             version: site.about.version.clone(),
             sha512: digest::file_sha512(&path)?,
-            disk_format: kind.format.to_owned(),
+            disk_format: format.as_str().to_owned(),
             min_disk: size.div_ceil(1 << 30),
             min_ram: site.machine.memory.as_bytes().div_ceil(1 << 20),
             properties: properties(site, self, &tree),
@@ -114,32 +119,19 @@ impl Options for OpenStack {
         let name = site.file("openstack.json");
         let text = format!("{:#}\n", json!(manifest));
         std::fs::write(site.dir.join(&name), text).doing(|| format!("writing {name}"))?;
-        let mut words: BTreeMap<String, String> = [
-            ("min-disk".to_owned(), manifest.min_disk.to_string()),
-            ("min-ram".to_owned(), manifest.min_ram.to_string()),
-            ("user".to_owned(), user(self, site.about).to_owned()),
-        ]
-        .into();
+        let words = [
+            ("min-disk", manifest.min_disk.to_string()),
+            ("min-ram", manifest.min_ram.to_string()),
+            ("user", user(self, site.about).to_owned()),
+        ];
         // What pages tell Glance, too.
         let machine = manifest.properties.iter();
         let machine = machine.filter(|(key, _)| MACHINE.contains(&key.as_str()));
-        words.extend(machine.map(|(key, value)| (key.clone(), value.clone())));
+        let disk = MadeFile::new(&manifest.file, format, proof).about(words);
+        let described = described("imgforge");
         Ok(vec![
-            MadeFile {
-                file: manifest.file,
-                format: kind.format,
-                about: words,
-                proof,
-            },
-            MadeFile {
-                file: name,
-                format: "openstack-manifest",
-                about: [].into(),
-                proof: vec![
-                    proven(CheckKind::Validated, "imgforge"),
-                    proven(CheckKind::Words, "imgforge"),
-                ],
-            },
+            disk.about(machine),
+            MadeFile::new(name, Format::OpenstackManifest, described),
         ])
     }
 }
@@ -278,6 +270,31 @@ fn create_line(manifest: &Manifest) -> String {
     let mut program = crate::host::exec::Program::new("openstack");
     program = program.args(create_arguments(manifest, &manifest.file));
     program.line()
+}
+
+/// Uploads the disk to Glance.
+fn command(offered: &Offered<'_>) -> Command {
+    let name = offered.name;
+    let gib = offered.virtual_size.div_ceil(1 << 30);
+    let disk = offered.file(TARGET.name, Format::Qcow2);
+    let text = disk.map(|disk| {
+        let machine = disk.about.iter().filter(|(key, _)| key.starts_with("hw_"));
+        let machine: String = machine
+            .map(|(key, value)| format!("--property {} ", quote(&format!("{key}={value}"))))
+            .collect();
+        let file = format!("{name}.qcow2");
+        format!(
+            "{}\nopenstack image create --disk-format qcow2 --container-format bare \\\n  \
+             --min-disk {gib} {machine}--file {file} {name}",
+            disk.download(&file)
+        )
+    });
+    let missing = "Its recipe does not ask for it: `targets: {openstack: {}}`.";
+    Command {
+        client: "OpenStack",
+        note: text.is_none().then(|| missing.into()),
+        text,
+    }
 }
 
 #[cfg(test)]

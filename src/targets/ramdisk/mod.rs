@@ -12,14 +12,13 @@ mod options;
 mod squashfs;
 mod words;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
 
 use super::tree::Tree;
-use super::{CheckKind, MadeFile, Options, PassedCheck, Target, TargetContext, proven};
+use super::{Format, MadeFile, Options, PassedCheck, Target, TargetContext, described};
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
@@ -241,56 +240,41 @@ fn written(
         .collect();
     let manifest = words::manifest(&title, names, cmdline, minimum, &kernel.release, &sums);
     let texts = [
-        ("SHA256SUMS", "sha256sums", list),
+        ("SHA256SUMS", Format::Sha256sums, list),
         (
             "boot.ipxe",
-            "ipxe",
+            Format::Ipxe,
             words::ipxe(options, &title, names, cmdline, minimum),
         ),
         (
             "grub.cfg",
-            "grub",
+            Format::Grub,
             words::grub(options, &title, names, cmdline, minimum),
         ),
         (
             "ramdisk.json",
-            "ramdisk-manifest",
+            Format::RamdiskManifest,
             format!("{manifest:#}\n"),
         ),
     ];
-    let about: BTreeMap<String, String> = [
-        ("cmdline".to_owned(), cmdline.to_owned()),
-        ("min-ram".to_owned(), minimum.to_string()),
-    ]
-    .into();
-    let formats = ["kernel", "initrd", "squashfs"];
-    let files = names
-        .all()
-        .into_iter()
-        .zip(formats)
-        .map(|(name, format)| MadeFile {
-            file: name.to_owned(),
-            format,
-            about: if format == "kernel" {
-                about.clone()
-            } else {
-                [].into()
-            },
-            proof: proof.clone(),
-        });
+    let formats = [Format::Kernel, Format::Initrd, Format::Squashfs];
+    let files = names.all().into_iter().zip(formats);
+    let files = files.map(|(name, format)| {
+        let file = MadeFile::new(name, format, proof.clone());
+        match format {
+            Format::Kernel => file.about([
+                ("cmdline", cmdline.to_owned()),
+                ("min-ram", minimum.to_string()),
+            ]),
+            _ => file,
+        }
+    });
     let mut made: Vec<MadeFile> = files.collect();
     for (end, format, text) in texts {
         let file = site.file(end);
         std::fs::write(site.dir.join(&file), text).doing(|| format!("writing {file}"))?;
-        made.push(MadeFile {
-            file,
-            format,
-            about: [].into(),
-            proof: vec![
-                proven(CheckKind::Validated, "imgforge"),
-                proven(CheckKind::Words, "imgforge"),
-            ],
-        });
+        let described = described("imgforge");
+        made.push(MadeFile::new(file, format, described));
     }
     let sums = site.file("SHA256SUMS");
     Program::new("sha256sum")

@@ -16,10 +16,11 @@ use super::qcow2::{Clusters, form};
 use super::tree::Tree;
 use super::vmdk;
 use super::{
-    About, BootTest, CheckKind, DISK, MadeFile, Options, Target, TargetContext, kernel, proven,
+    About, BootTest, CheckKind, Command, DISK, Format, MadeFile, Offered, Options, Target,
+    TargetContext, kernel, proven,
 };
 use crate::error::{Context as _, Error, Result};
-use crate::host::exec::Program;
+use crate::host::exec::{Program, quote};
 use crate::host::qemu_img;
 use crate::host::space::Frugal;
 use crate::host::tools::Tool;
@@ -39,6 +40,7 @@ pub(super) const TARGET: Target = Target {
     modules: LIBVIRT,
     account: Some(account::NAME),
     memory: Size::mib(1536),
+    command: Some(command),
     ..Target::new("vagrant", 5)
 };
 
@@ -242,12 +244,7 @@ fn one(site: &TargetContext<'_>, provider: VagrantProvider, additions: bool) -> 
         return Err(Error::gate(format!("{file} does not hold what a box has")));
     }
     proof.push(proven(CheckKind::Validated, "tar"));
-    Ok(MadeFile {
-        file,
-        format: "box",
-        about: [("provider".to_owned(), word.to_owned())].into(),
-        proof,
-    })
+    Ok(MadeFile::new(file, Format::VagrantBox, proof).about([("provider", word)]))
 }
 
 /// A plain archive: the disk in it is compressed.
@@ -275,4 +272,23 @@ fn pack(to: &Path, time: u64, texts: &[(&str, String)], disk: (&str, &Path)) -> 
         file.map_err(io::IntoInnerError::into_error)?.sync_all()
     };
     packed().doing(doing)
+}
+
+/// Adds the box by its catalogue.
+fn command(offered: &Offered<'_>) -> Command {
+    let Offered { entry, boxes, .. } = offered;
+    let boxed = offered.files.iter().any(|file| file.is(Format::VagrantBox));
+    let text = boxed.then(|| {
+        format!(
+            "vagrant box add {}\nvagrant init {entry}\nvagrant up",
+            quote(boxes)
+        )
+    });
+    let missing =
+        "Its recipe does not ask for a box: `targets: {vagrant: {providers: [libvirt]}}`.";
+    Command {
+        client: "Vagrant",
+        note: text.is_none().then(|| missing.into()),
+        text,
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::azure::whole;
 use super::convert::prove;
-use super::{MadeFile, Options, PassedCheck, Target, TargetContext};
+use super::{Format, MadeFile, Options, PassedCheck, Target, TargetContext};
 use crate::error::{Context as _, Result};
 
 /// The target.
@@ -27,12 +27,7 @@ impl Options for Vmdk {
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("vmdk");
         let proof = write(site, &file)?;
-        Ok(vec![MadeFile {
-            file,
-            format: "vmdk",
-            about: [].into(),
-            proof,
-        }])
+        Ok(vec![MadeFile::new(file, Format::Vmdk, proof)])
     }
 }
 

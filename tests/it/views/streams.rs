@@ -31,7 +31,7 @@ fn artifacts_on(arch: Arch, world: &World, disk: &Disk) -> Vec<Companion> {
         "the metadata is the same each time"
     );
     let companion = |told: &ArtifactRecord| {
-        Companion::file(told.file.clone(), dir.join(&told.file)).about(told.about.clone())
+        Companion::file(told.file.clone(), dir.join(&told.file)).about(told.about.words())
     };
     made.iter().map(companion).collect()
 }

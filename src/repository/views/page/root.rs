@@ -7,6 +7,7 @@ use super::super::offer;
 use super::{When, commands};
 use crate::machine;
 use crate::repository::state::{Image, State};
+use crate::targets::Format;
 use crate::units::Size;
 
 pub(super) fn page(change: &Change<'_>) -> Value {
@@ -33,11 +34,8 @@ fn channel(state: &State, name: &str) -> Value {
     let count = state
         .placements(name)
         .filter(|(_, placement)| !placement.current.is_empty());
-    let streams = offer::of_channel(state, name).any(|offer| {
-        offer
-            .artifacts()
-            .any(|(_, file)| file.word(offer::word::FORMAT) == "qcow2")
-    });
+    let streams = offer::of_channel(state, name)
+        .any(|offer| offer.artifacts().any(|(_, file)| file.is(Format::Qcow2)));
     json!({
         "name": name,
         "default": name == state.default_channel,
