@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::super::fresh::PATIENCE;
 use crate::http::Url;
@@ -135,13 +134,14 @@ impl<'a> Mark<'a> {
     /// Of an index, a list, or the state as a whole that was verified.
     pub(crate) fn of(address: &'a Url, when: Timestamp, text: &str) -> Self {
         let (claims, list) = (Claims::parse(text), parsed(text));
-        let repository = list["repository"].as_str().map(str::to_owned);
         Mark {
             address,
             when,
-            claims: claims.valid_until.is_some() || !list["valid-until"].is_null(),
+            claims: claims.valid_until.is_some() || list.valid_until.is_some(),
             number: number_of(&claims, &list),
-            repository: repository.or(claims.owner.map(|owner| owner.repository)),
+            repository: list
+                .repository
+                .or(claims.owner.map(|owner| owner.repository)),
         }
     }
 
@@ -156,13 +156,22 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     number_of(&Claims::parse(text), &parsed(text))
 }
 
-fn number_of(claims: &Claims, list: &Value) -> Option<u64> {
-    let said = |key: &str| list[key].as_u64();
-    claims.state.or(said("state")).or(said("serial"))
+fn number_of(claims: &Claims, list: &ListClaims) -> Option<u64> {
+    claims.state.or(list.state).or(list.serial)
 }
 
-/// A list, or the state as a whole; an index is no JSON.
-fn parsed(text: &str) -> Value {
+/// What a list, or the state as a whole, says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct ListClaims {
+    repository: Option<String>,
+    valid_until: Option<String>,
+    state: Option<u64>,
+    serial: Option<u64>,
+}
+
+/// An index is no JSON, and claims nothing here.
+fn parsed(text: &str) -> ListClaims {
     serde_json::from_str(text).unwrap_or_default()
 }
 

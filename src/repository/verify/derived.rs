@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::Audit;
 use crate::error::{Error, Result};
 use crate::gpg::verify;
+use crate::repository::views::offer::word;
+use crate::repository::views::revisions::{ListedRevision, RevisionList};
 use crate::repository::views::streams::DISKS;
+use crate::targets::Format;
 
 /// A revision that a channel has, as the signed list of its image says.
 #[derive(Debug)]
@@ -17,47 +20,38 @@ pub(super) struct Placed {
     name: String,
     arch: String,
     number: u64,
-    revision: Value,
+    revision: ListedRevision,
 }
 
 impl Placed {
-    fn files(&self) -> impl Iterator<Item = &Value> {
-        let files = self.revision["companions"].as_object();
-        files.into_iter().flatten().map(|(_, file)| file)
-    }
-
     /// Whether one of its files is this one.
     fn has(&self, path: &Value, sha512: &Value) -> bool {
-        self.files()
-            .any(|file| file["path"] == *path && file["sha512"] == *sha512)
+        let mut files = self.revision.companions.values();
+        files.any(|file| *path == *file.path && *sha512 == *file.sha512)
     }
 
     /// The paths of the disks that streams can offer.
-    fn disks(&self) -> Vec<&Value> {
-        let is_disk = |file: &&Value| {
-            let about = &file["about"];
-            let target = about["target"].as_str().unwrap_or_default();
-            about["format"] == "qcow2" && DISKS.contains(&target)
-        };
-        self.files()
-            .filter(is_disk)
-            .map(|file| &file["path"])
-            .collect()
+    fn disks(&self) -> Vec<&str> {
+        let files = self.revision.companions.values();
+        let disks =
+            files.filter(|file| file.is(Format::Qcow2) && DISKS.contains(&file.word(word::TARGET)));
+        disks.map(|file| file.path.as_str()).collect()
     }
 }
 
 impl Audit {
-    /// Reads a clear-signed text of JSON; none where there is none, or it is a fault.
-    pub(super) fn signed_json(&mut self, path: &str) -> Result<Option<Value>> {
+    /// Reads a clear-signed text; none where there is none, or it is a fault.
+    pub(super) fn signed<T>(
+        &mut self,
+        path: &str,
+        parse: impl FnOnce(&str) -> Result<T>,
+    ) -> Result<Option<T>> {
         let Some(signed) = self.read_settled(path)? else {
             return Ok(None);
         };
         self.report.signatures += 1;
         self.signed.insert(path.to_owned());
-        let read = verify(&signed, &self.keyring).and_then(|verified| {
-            serde_json::from_str::<Value>(&verified.text)
-                .map_err(|cause| Error::gate("it is not JSON").cause(cause))
-        });
+        let read = verify(&signed, &self.keyring).and_then(|verified| parse(&verified.text));
         match read {
             Ok(value) => Ok(Some(value)),
             Err(error) => self.blame(path, error).map(|()| None),
@@ -65,21 +59,18 @@ impl Audit {
     }
 
     /// Notes what the channels have of an image.
-    pub(super) fn note_places(&mut self, name: &str, list: &Value) {
-        for (channel, current) in list["channels"].as_object().into_iter().flatten() {
-            for (arch, number) in current.as_object().into_iter().flatten() {
-                let revision = list["revisions"][number.to_string()].clone();
-                let offered = revision["yanked"].is_null() && revision["removed"] != true;
-                let Some(number) = number.as_u64().filter(|_| offered) else {
-                    continue;
-                };
-                self.placed.push(Placed {
+    pub(super) fn note_places(&mut self, name: &str, list: &RevisionList) {
+        for (channel, current) in &list.channels {
+            for (arch, number) in current {
+                let revision = list.revisions.get(number);
+                let offered = revision.filter(|one| one.yanked.is_none() && !one.removed);
+                self.placed.extend(offered.map(|revision| Placed {
                     channel: channel.clone(),
                     name: name.to_owned(),
                     arch: arch.clone(),
-                    number,
-                    revision,
-                });
+                    number: *number,
+                    revision: revision.clone(),
+                }));
             }
         }
     }
@@ -95,7 +86,7 @@ impl Audit {
         );
         for (channel, name) in pointers {
             let path = format!("channels/{channel}/{name}/latest.sjson");
-            if let Some(pointer) = self.signed_json(&path)? {
+            if let Some(pointer) = self.signed(&path, json)? {
                 let here = placed
                     .iter()
                     .filter(|one| one.channel == channel && one.name == name);
@@ -108,7 +99,7 @@ impl Audit {
                 _ => format!("{channel}/"),
             };
             let path = format!("streams/v1/{dir}images.sjson");
-            if let Some(stream) = self.signed_json(&path)? {
+            if let Some(stream) = self.signed(&path, json)? {
                 let here = placed.iter().filter(|one| one.channel == *channel);
                 self.stream(&path, &stream, &here.collect::<Vec<_>>());
             }
@@ -124,9 +115,10 @@ impl Audit {
             let same = of_list.is_some_and(|placed| {
                 let mut files = one["files"].as_object().into_iter().flatten();
                 one["revision"].as_u64() == Some(placed.number)
-                    && one["sha512"] == placed.revision["sha512"]
+                    && one["sha512"] == *placed.revision.sha512
                     && files.all(|(name, file)| {
-                        file["sha512"] == placed.revision["companions"][name]["sha512"]
+                        let listed = placed.revision.companions.get(name);
+                        listed.is_some_and(|listed| file["sha512"] == *listed.sha512)
                     })
             });
             if !same {
@@ -156,9 +148,17 @@ impl Audit {
         }
         for one in placed {
             let disks = one.disks();
-            if !disks.is_empty() && !disks.iter().any(|disk| offered.contains(disk)) {
+            if !disks.is_empty()
+                && !disks
+                    .iter()
+                    .any(|disk| offered.iter().any(|file| *file == disk))
+            {
                 self.fault(path, format!("it lacks `{}` for {}", one.name, one.arch));
             }
         }
     }
+}
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|cause| Error::gate("it is not JSON").cause(cause))
 }

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::manifest::{self, Subject};
+use super::views::channels::ChannelList;
+use super::views::revisions::{ListedRevision, RevisionList};
 use super::{below, lock, views};
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{Keyring, Signers, verify_all};
@@ -171,32 +172,24 @@ impl Audit {
 
     /// Each channel and the path of its index.
     fn channels(&mut self) -> Result<Vec<(String, String)>> {
-        let path = "channels/index.json";
-        let list = self
-            .read(path)?
-            .map(|bytes| serde_json::from_slice::<Value>(&bytes));
-        let list = match list {
-            Some(Ok(list)) => list,
-            Some(Err(cause)) => {
-                self.fault(path, cause);
-                Value::Null
-            }
-            None => Value::Null,
-        };
-        let word = |one: &Value, key: &str| one[key].as_str().map(str::to_owned);
-        let (mut channels, wrong): (Vec<_>, Vec<_>) = list["channels"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|one| Some((word(one, "name")?, word(one, "index")?)))
-            .partition(|(_, index)| self.base.below(index).is_ok());
+        let path = views::channels::PATH;
+        let list = self.read(path)?.map(|bytes| serde_json::from_slice(&bytes));
+        let list: ChannelList =
+            list.unwrap_or(Ok(ChannelList::default()))
+                .unwrap_or_else(|cause| {
+                    self.fault(path, cause);
+                    ChannelList::default()
+                });
+        let all = list.channels.into_iter().map(|one| (one.name, one.index));
+        let (mut channels, wrong): (Vec<_>, Vec<_>) =
+            all.partition(|(_, index)| self.base.below(index).is_ok());
         for (_, index) in wrong {
             self.fault(path, format!("`{index}` leads out of the repository"));
         }
         // A repository whose default channel never had anything has no index at its top.
         let told = !channels.is_empty() && self.read("index.asc")?.is_none();
         if !told && !channels.iter().any(|(_, path)| path == "index.asc") {
-            let default = word(&list, "default").unwrap_or_else(|| "the default channel".into());
+            let default = list.default.unwrap_or_else(|| "the default channel".into());
             channels.insert(0, (default, "index.asc".into()));
         }
         Ok(channels)
@@ -237,44 +230,31 @@ impl Audit {
     fn revisions(&mut self, name: &str) -> Result<()> {
         let path = views::revisions::path(name);
         let faults = self.report.faults.len();
-        let Some(list) = self.signed_json(&path)? else {
+        let Some(list) = self.signed(&path, RevisionList::parse)? else {
             if self.report.faults.len() == faults {
                 self.fault(&path, "the list of revisions is missing");
             }
             return Ok(());
         };
-        if let Some(id) = list["repository"].as_str() {
+        if let Some(id) = &list.repository {
             self.of_repository(&path, id);
         }
         self.note_places(name, &list);
-        let end = list["valid-until"].as_str();
-        let end = end.map(|end| end.parse().unwrap_or(Timestamp::UNIX_EPOCH));
-        if let Some(end) = end.filter(|end| *end <= Timestamp::now()) {
+        if let Some(end) = list.valid_until().filter(|end| *end <= Timestamp::now()) {
             self.fault(&path, expired(end));
         }
-        let revisions = list["revisions"].as_object().cloned().unwrap_or_default();
-        for (number, revision) in &revisions {
-            if revision["removed"] != true {
-                self.revision(name, number, revision)?;
+        for (number, revision) in &list.revisions {
+            if !revision.removed {
+                self.revision(name, *number, revision)?;
             }
         }
-        for (channel, current) in list["channels"].as_object().into_iter().flatten() {
-            let has = current
-                .as_object()
-                .is_some_and(|current| !current.is_empty());
-            if has && !self.seen.contains(channel) && !self.is_coming(channel) {
+        for (channel, current) in &list.channels {
+            if !current.is_empty() && !self.seen.contains(channel) && !self.is_coming(channel) {
                 self.fault(&path, format!("`{channel}` has the image, and no index"));
             }
-            for number in current
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(_, n)| n.to_string())
-            {
-                if revisions
-                    .get(&number)
-                    .is_none_or(|one| one.get("yanked").is_some())
-                {
+            for number in current.values() {
+                let known = list.revisions.get(number);
+                if known.is_none_or(|one| one.yanked.is_some()) {
                     self.fault(&path, format!("`{channel}` has {number}, which was yanked"));
                 }
             }
@@ -282,24 +262,16 @@ impl Audit {
         Ok(())
     }
 
-    fn revision(&mut self, name: &str, number: &str, revision: &Value) -> Result<()> {
+    fn revision(&mut self, name: &str, number: u64, revision: &ListedRevision) -> Result<()> {
         self.report.revisions += 1;
         let place = manifest::path(name, number);
-        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-        let (file, sha512) = (text(revision, "file"), text(revision, "sha512"));
-        self.expect(
-            &file,
-            Expected::new(revision["size"].as_u64(), &sha512).of(&place),
-        );
-        for one in revision["companions"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(_, one)| one)
-        {
-            let mut expected = Expected::new(one["size"].as_u64(), &text(one, "sha512")).of(&place);
-            expected.signed = one["signed"] == true;
-            self.expect(&text(one, "path"), expected);
+        let ListedRevision { file, sha512, .. } = revision;
+        let disk = Expected::new(Some(revision.size), sha512);
+        self.expect(file, disk.of(&place));
+        for one in revision.companions.values() {
+            let mut expected = Expected::new(Some(one.size), &one.sha512).of(&place);
+            expected.signed = one.signed;
+            self.expect(&one.path, expected);
         }
         let manifest = self
             .read(&place)?
@@ -308,8 +280,7 @@ impl Audit {
             None => self.fault(&place, "the manifest is missing"),
             Some(Err(cause)) => self.fault(&place, cause),
             Some(Ok(subject)) => {
-                let number = number.parse().unwrap_or_default();
-                if !subject.is(number, &file, &sha512) {
+                if !subject.is(number, file, sha512) {
                     self.fault(
                         &place,
                         "the manifest is about other bytes than the signed list",

@@ -5,7 +5,7 @@
 //! [`VerifiedState`] one: whatever a view makes of it may be signed.
 
 mod boxes;
-mod channels;
+pub(in crate::repository) mod channels;
 mod ipxe;
 mod latest;
 pub(crate) mod offer;

@@ -41,8 +41,9 @@ pub(crate) struct RevisionList {
     keep: Option<u32>,
     valid_until: Option<String>,
     pub(crate) revisions: BTreeMap<u64, ListedRevision>,
+    /// The revision that everybody gets, by channel and architecture.
     #[serde(default)]
-    channels: BTreeMap<String, BTreeMap<String, u64>>,
+    pub(in crate::repository) channels: BTreeMap<String, BTreeMap<String, u64>>,
     canaries: Option<BTreeMap<String, BTreeMap<String, Canary>>>,
     history: Option<Vec<ListedEvent>>,
 }
