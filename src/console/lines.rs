@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::mask::Mask;
-use crate::ui::is_direction;
+use crate::ui::{Escapes, is_unseen};
 
 /// A longer line is cut, in bytes.
 const LONGEST: usize = 4096;
@@ -55,24 +55,17 @@ impl Lines {
     }
 }
 
-/// The text without escape codes and control characters, as it would be seen on a terminal.
+/// The text without escape codes and control characters, as it would be seen on a terminal: what a carriage
+/// return starts again is seen alone.
 pub fn plain(text: &str) -> String {
+    let mut escapes = Escapes::default();
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars().filter(|c| escapes.is_text(*c)).peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\u{1b}' => match chars.next() {
-                Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
-                Some(']' | 'P' | '^' | '_') => {
-                    while chars.next().is_some_and(|c| c != '\u{7}' && c != '\u{1b}') {}
-                    chars.next_if_eq(&'\\');
-                }
-                Some('(' | ')' | '#' | '%') => drop(chars.next()),
-                _ => {}
-            },
             '\r' if chars.peek().is_some() => out.clear(),
             '\t' => out.push(' '),
-            c if c.is_control() || is_direction(c) => {}
+            c if is_unseen(c) => {}
             c => out.push(c),
         }
     }
@@ -83,22 +76,9 @@ pub fn plain(text: &str) -> String {
 /// and begin again.
 #[derive(Debug, Default)]
 pub struct Screen {
-    escape: Escape,
+    escapes: Escapes,
     /// The beginning of a character.
     rest: Vec<u8>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Escape {
-    #[default]
-    None,
-    Begun,
-    /// A sequence with parameters.
-    Parameters,
-    /// A text for the terminal itself, such as its title.
-    Text,
-    /// One more character.
-    One,
 }
 
 impl Screen {
@@ -112,27 +92,11 @@ impl Screen {
         };
         self.rest = bytes[whole..].to_vec();
         let text = String::from_utf8_lossy(&bytes[..whole]);
-        text.chars().filter(|c| self.shows(*c)).collect()
-    }
-
-    fn shows(&mut self, c: char) -> bool {
-        let (next, shown) = match (self.escape, c) {
-            (_, '\n') => (Escape::None, true),
-            (_, '\u{1b}') => (Escape::Begun, false),
-            (Escape::None, '\u{9b}') | (Escape::Begun, '[') => (Escape::Parameters, false),
-            (Escape::None, '\u{90}' | '\u{9d}' | '\u{9e}' | '\u{9f}')
-            | (Escape::Begun, ']' | 'P' | '^' | '_') => (Escape::Text, false),
-            (Escape::Begun, '(' | ')' | '#' | '%') => (Escape::One, false),
-            (Escape::Parameters, '@'..='~') | (Escape::Text, '\u{7}' | '\u{9c}') => {
-                (Escape::None, false)
-            }
-            (Escape::Parameters | Escape::Text, _) => (self.escape, false),
-            (Escape::Begun | Escape::One, _) => (Escape::None, false),
-            (Escape::None, '\r' | '\t') => (Escape::None, true),
-            (Escape::None, c) => (Escape::None, !c.is_control() && !is_direction(c)),
+        let shown = |c: &char| {
+            let is_text = self.escapes.is_text(*c);
+            is_text && (matches!(c, '\n' | '\r' | '\t') || !is_unseen(*c))
         };
-        self.escape = next;
-        shown
+        text.chars().filter(shown).collect()
     }
 }
 
@@ -179,6 +143,7 @@ mod tests {
             ("\u{1b}]0;title\u{1b}\\text", "text"),
             ("10%\r50%\r100%", "100%"),
             ("text\r", "text"),
+            ("text\r\u{1b}[0m", "text"),
             ("\u{1b}[unfinished 1;2;3", "nfinished 1;2;3"),
             ("a\u{8}\u{0}b\u{202e}c", "abc"),
             ("\u{1b}", ""),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::raw::Message;
 use crate::machine::Stuck;
 use crate::mutex::Unpoisoned as _;
-use crate::ui::{StageUi, Unit};
+use crate::ui::{StageUi, Unit, printable};
 
 /// How many lines an error can show.
 const KEPT: usize = 40;
@@ -116,24 +116,8 @@ impl Log {
 
 /// Text without control characters and terminal sequences.
 fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\x1b' => {
-                if chars.next_if(|c| *c == '[' || *c == '(').is_some() {
-                    while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {}
-                } else {
-                    chars.next();
-                }
-            }
-            '\t' => out.push(' '),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out.trim_end().to_owned()
+    let text = printable(&String::from_utf8_lossy(bytes));
+    text.trim_end().to_owned()
 }
 
 #[cfg(test)]

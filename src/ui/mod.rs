@@ -1,5 +1,6 @@
 //! What happens during a command, as events; the command line chooses who draws them.
 
+mod escape;
 mod event;
 pub mod fancy;
 pub mod json;
@@ -11,6 +12,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use crate::error::Error;
+pub use escape::{Escapes, is_unseen, printable};
 pub use event::{Event, Unit};
 use summary::Summary;
 
@@ -103,34 +105,6 @@ pub fn write_error(error: &Error, as_json: bool) {
         let lines: Vec<String> = error.render().lines().map(printable).collect();
         write_line(&lines.join("\n"));
     }
-}
-
-/// The text without escape sequences and control characters: a guest must not drive the terminal.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => match chars.next() {
-                Some('[') => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
-                Some(']' | 'P' | '^' | '_') => {
-                    let _ = chars.by_ref().find(|c| matches!(c, '\u{7}' | '\u{1b}'));
-                    chars.next_if_eq(&'\\');
-                }
-                _ => {}
-            },
-            '\u{9b}' => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
-            '\t' => out.push_str("    "),
-            c if c.is_control() || is_direction(c) => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Characters that change the direction of text could make a line say something else.
-pub(crate) const fn is_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// The text of an event, without the passwords of addresses.

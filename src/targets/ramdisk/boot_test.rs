@@ -15,6 +15,7 @@ use crate::host::tools::{self, Tool};
 use crate::hypervisor::patience;
 use crate::mutex::Unpoisoned as _;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven};
+use crate::ui::printable;
 use crate::units::Size;
 
 /// What tells, in the guest, what became of it.
@@ -126,7 +127,7 @@ impl Console {
             self.told.push(told.to_owned());
         }
         if !line.trim().is_empty() {
-            self.last.push_back(readable(line));
+            self.last.push_back(printable(line));
             if self.last.len() > SHOWN {
                 self.last.pop_front();
             }
@@ -154,11 +155,6 @@ fn judge(console: &Console, memory: u64) -> Result<Vec<String>> {
     ))
     .evidence(&console.last)
     .hint("`targets: {ramdisk: {memory: 512MiB}}` gives its system more memory"))
-}
-
-/// A line of a console without what only a terminal understands.
-fn readable(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// What lies over the root in a boot test.

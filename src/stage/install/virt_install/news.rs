@@ -6,6 +6,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::ui::Escapes;
+
 /// How many stretches are remembered: text that repeats itself after more letters is new.
 const REMEMBERED: usize = 32 << 10;
 
@@ -15,26 +17,12 @@ const DIGITS: usize = 3;
 /// What a console said lately. Digits do not count, they are the clock's; but a percentage does.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    escape: Escape,
+    escapes: Escapes,
     digits: Vec<u8>,
     /// The latest 16 letters.
     stretch: u128,
     known: HashSet<u128>,
     order: VecDeque<u128>,
-}
-
-/// Where the stream is in an escape sequence.
-#[derive(Debug, Default, Clone, Copy)]
-enum Escape {
-    #[default]
-    None,
-    Begun,
-    /// Up to a letter.
-    Control,
-    /// Up to a bell or the next escape.
-    Title,
-    /// One more byte.
-    Charset,
 }
 
 impl News {
@@ -45,17 +33,13 @@ impl News {
     }
 
     fn byte(&mut self, byte: u8) -> bool {
-        self.escape = match (self.escape, byte) {
-            (Escape::None | Escape::Title, 0x1b) => Escape::Begun,
-            (Escape::None, _) => return self.text(byte),
-            (Escape::Begun, b'[') => Escape::Control,
-            (Escape::Begun, b']' | b'P' | b'^' | b'_') => Escape::Title,
-            (Escape::Begun, b'(' | b')' | b'#' | b'%') => Escape::Charset,
-            (Escape::Control, b'@'..=b'~') | (Escape::Title, 0x07) => Escape::None,
-            (same @ (Escape::Control | Escape::Title), _) => same,
-            (Escape::Begun | Escape::Charset, _) => Escape::None,
+        // A part of a character is no control character.
+        let c = if byte.is_ascii() {
+            char::from(byte)
+        } else {
+            char::REPLACEMENT_CHARACTER
         };
-        false
+        self.escapes.is_text(c) && self.text(byte)
     }
 
     fn text(&mut self, byte: u8) -> bool {
