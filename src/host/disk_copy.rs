@@ -5,8 +5,7 @@ use std::path::{Component, Path};
 
 use super::opened::open_straight;
 use super::others::{self, Layer, Other};
-use super::qemu_img::qemu_img;
-use super::{sparse, vmdk};
+use super::{qemu_img, sparse, vmdk};
 use crate::error::{Context as _, Error, Result};
 
 /// Copies what is opened once, and returns that, and what it was before.
@@ -38,9 +37,7 @@ pub(super) fn connect(copy: &Path, format: &str, below: Option<&Layer>) -> Resul
     match (others::named_by(copy, format)?, below) {
         (None, None) => Ok(()),
         (Some(Other::Backing(..)), Some(below)) => {
-            let rebase = ["rebase", "-u", "-f", format, "-F", &below.format, "-b"];
-            let rebase = qemu_img(rebase).seeing(&below.real).arg(&below.real);
-            rebase.changing(copy).arg(copy).run()
+            qemu_img::rebase(copy, format, (&below.real, &below.format))
         }
         _ => Err(Error::stage(format!(
             "{} changed while it was read",

@@ -74,16 +74,13 @@ pub fn info(image: &Path, format: &str) -> Result<Info> {
 }
 
 /// A call of `qemu-img` with these words, to which the files are added.
-pub fn qemu_img<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Program {
+fn qemu_img<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Program {
     Program::new("qemu-img").args(words).apart()
 }
 
 impl Program {
     /// Names a disk that it reads, with all that this is on.
-    ///
-    /// # Errors
-    /// When one of those cannot be read, keeps its data elsewhere, or names what is no file.
-    pub fn on_disk(self, disk: &Path, format: &str) -> Result<Self> {
+    fn on_disk(self, disk: &Path, format: &str) -> Result<Self> {
         Ok(self.seeing_below(disk, format)?.arg(disk))
     }
 
@@ -91,13 +88,12 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn on_image(self, disk: &Path, format: &str) -> Result<Self> {
+    fn on_image(self, disk: &Path, format: &str) -> Result<Self> {
         Ok(self.seeing_parts(disk, format)?.arg(disk))
     }
 
     /// Names the disk that it makes.
-    #[must_use]
-    pub fn into_image(self, disk: &Path) -> Self {
+    fn into_image(self, disk: &Path) -> Self {
         self.making(disk).arg(disk)
     }
 
@@ -105,7 +101,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::on_disk`].
-    pub fn seeing_below(mut self, disk: &Path, format: &str) -> Result<Self> {
+    fn seeing_below(mut self, disk: &Path, format: &str) -> Result<Self> {
         if !disk.exists() {
             return Ok(self);
         }
@@ -133,31 +129,109 @@ pub fn percent(line: &str) -> Option<u64> {
     number.parse::<f64>().ok().map(|percent| percent as u64)
 }
 
-/// Makes `dir/name` as a qcow2 overlay of `backing`, a path as `dir` sees it.
+/// Makes the qcow2 `disk` of `size` bytes, or as an overlay of a file in a format, with clusters of `cluster` bytes. The
+/// path of what is below is as the disk's directory sees it.
 ///
 /// # Errors
 /// When `qemu-img` fails.
-pub fn overlay(dir: &Path, backing: &Path, name: &str, cluster: u64) -> Result<()> {
-    overlay_of(dir, backing, "qcow2", name, cluster)
+pub fn create(
+    disk: &Path,
+    below: Option<(&Path, &str)>,
+    cluster: Option<u64>,
+    size: Option<u64>,
+) -> Result<()> {
+    let mut program = qemu_img(["create", "-q", "-f", "qcow2"]);
+    if let Some((backing, format)) = below {
+        let seen = disk.parent().unwrap_or(Path::new("/")).join(backing);
+        program = program.args(["-F", format, "-b"]).arg(backing);
+        program = program.seeing_below(&seen, format)?;
+    }
+    if let Some(cluster) = cluster {
+        program = program.args(["-o", &format!("cluster_size={cluster}")]);
+    }
+    let program = program.into_image(disk);
+    program.args(size.map(|size| size.to_string())).run()
 }
 
-/// As [`overlay`], of a backing file in this format.
+/// Changes what the overlay `disk` in `format` is on, without a look at the content.
 ///
 /// # Errors
 /// When `qemu-img` fails.
-pub fn overlay_of(
-    dir: &Path,
-    backing: &Path,
-    format: &str,
-    name: &str,
-    cluster: u64,
-) -> Result<()> {
-    qemu_img(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .arg(backing)
-        .args(["-o", &format!("cluster_size={cluster}")])
-        .seeing_below(&dir.join(backing), format)?
-        .into_image(&dir.join(name))
-        .run()
+pub fn rebase(disk: &Path, format: &str, below: (&Path, &str)) -> Result<()> {
+    let (backing, of) = below;
+    let program = qemu_img(["rebase", "-u", "-f", format, "-F", of, "-b"]);
+    let program = program.seeing(backing).arg(backing);
+    program.changing(disk).arg(disk).run()
+}
+
+/// The call that writes `from`, a file and its format, as `to`: with all that it is on.
+///
+/// # Errors
+/// When one of those cannot be read, keeps its data elsewhere, or names what is no file.
+pub fn convert(from: (&Path, &str), to: (&Path, &str), words: &[&str]) -> Result<Program> {
+    let program = conversion(from.1, to.1, words).on_disk(from.0, from.1)?;
+    Ok(into(program, to.0))
+}
+
+/// As [`convert`], of a disk that is on no other: nothing else is shown to the program.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn convert_alone(from: (&Path, &str), to: (&Path, &str), words: &[&str]) -> Result<Program> {
+    let program = conversion(from.1, to.1, words).on_image(from.0, from.1)?;
+    Ok(into(program, to.0))
+}
+
+fn conversion(from: &str, to: &str, words: &[&str]) -> Program {
+    let program = qemu_img(["convert", "-f", from, "-O", to]);
+    program.args(words).arg("--")
+}
+
+fn into(program: Program, to: &Path) -> Program {
+    program
+        .into_image(to)
+        .leaving_room(to.parent().unwrap_or(to))
+        .hint("`imgforge doctor` says whether qemu-img is usable here")
+}
+
+/// Compares what a guest sees of two disks, the first with all that it is on; `words` as of the command.
+///
+/// # Errors
+/// When they differ, or one cannot be read.
+pub fn compare(disk: (&Path, &str), image: (&Path, &str), words: &[&str]) -> Result<()> {
+    let program = qemu_img(["compare", "-q", "-f", disk.1, "-F", image.1]);
+    let program = program.args(words).on_disk(disk.0, disk.1)?;
+    program.on_image(image.0, image.1)?.run()
+}
+
+/// Checks the tables of an image; a damaged cluster passes.
+///
+/// # Errors
+/// When they are damaged.
+pub fn check(image: &Path, format: &str) -> Result<()> {
+    let program = qemu_img(["check", "-q", "-f", format]);
+    program.on_image(image, format)?.run()
+}
+
+/// The bytes of a disk that hold data, over its whole chain of backing files: what neither is a
+/// hole nor reads as zero without being looked at.
+///
+/// # Errors
+/// When `qemu-img` cannot read the disk.
+pub fn allocated(disk: &Path, format: &str) -> Result<u64> {
+    /// One stretch in `qemu-img map --output=json`.
+    #[derive(Deserialize)]
+    struct Stretch {
+        length: u64,
+        zero: bool,
+        data: bool,
+    }
+    let stretches: Vec<Stretch> = qemu_img(["map", "--output=json", "-f", format])
+        .on_disk(disk, format)?
+        .json()
+        .doing(|| format!("measuring {}", disk.display()))?;
+    let data = stretches.iter().filter(|one| one.data && !one.zero);
+    Ok(data.map(|one| one.length).sum())
 }
 
 /// Gives the qcow2 `disk` another virtual size.
@@ -239,17 +313,19 @@ mod tests {
         std::fs::write(&base, vec![7; 1 << 20]).unwrap();
         let name = base.file_name().unwrap();
         let backing = Path::new("../link").join(name);
-        overlay_of(&at("two"), &backing, "raw", "disk", CLUSTER).unwrap();
-        overlay(&at("three"), Path::new("../two/disk"), "disk", CLUSTER).unwrap();
+        let below = (&*backing, "raw");
+        create(&at("two/disk"), Some(below), Some(CLUSTER), None).unwrap();
+        let below = (Path::new("../two/disk"), "qcow2");
+        create(&at("three/disk"), Some(below), None, None).unwrap();
         resize(&at("three/disk"), Size::mib(2)).unwrap();
         let out = at("out.raw");
-        let convert = qemu_img(["convert", "-f", "qcow2", "-O", "raw"]);
-        let convert = convert.on_disk(&at("three/disk"), "qcow2").unwrap();
-        convert.into_image(&out).run().unwrap();
+        let (disk, raw) = (at("three/disk"), (&*out, "raw"));
+        let copy = convert((&disk, "qcow2"), raw, &[]).unwrap();
+        copy.run().unwrap();
+        compare((&disk, "qcow2"), raw, &[]).unwrap();
         let bytes = std::fs::read(&out).unwrap();
         assert!(bytes[..1 << 20].iter().all(|byte| *byte == 7) && bytes.len() == 2 << 20);
-        let error = qemu_img(["check", "-f", "qcow2"]).on_disk(&at("none"), "qcow2");
-        let error = error.unwrap().run().unwrap_err();
+        let error = check(&at("none"), "qcow2").unwrap_err();
         assert!(error.render().contains("none"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Context as _, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img::{percent, qemu_img};
+use crate::host::qemu_img::{self, percent};
 use crate::ui::{StageUi, Unit};
 use crate::units::Size;
 
@@ -52,14 +52,8 @@ fn convert(disk: &Path, format: &str, raw: &Path, ui: &StageUi) -> Result<Flatte
 }
 
 fn arguments(disk: &Path, format: &str, raw: &Path) -> Result<Program> {
-    let words = [
-        "convert", "-p", "-f", format, "-O", "raw", "-S", "4k", "-t", "unsafe", "--",
-    ];
-    Ok(qemu_img(words)
-        .on_disk(disk, format)?
-        .into_image(raw)
-        .leaving_room(raw.parent().unwrap_or(Path::new(".")))
-        .hint("`imgforge doctor` says whether qemu-img is usable here"))
+    let words = ["-p", "-S", "4k", "-t", "unsafe"];
+    qemu_img::convert((disk, format), (raw, "raw"), &words)
 }
 
 #[cfg(test)]
@@ -72,7 +66,7 @@ mod tests {
         let line = line.unwrap().line();
         assert_eq!(
             line,
-            "qemu-img convert -p -f qcow2 -O raw -S 4k -t unsafe -- 'a b.qcow2' out"
+            "qemu-img convert -f qcow2 -O raw -p -S 4k -t unsafe -- 'a b.qcow2' out"
         );
     }
 

@@ -16,7 +16,7 @@ use crate::console::unlock::{Answer, Unlock};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::interrupt;
-use crate::host::qemu_img::{CLUSTER, overlay};
+use crate::host::qemu_img;
 use crate::hypervisor::{Boot, Disk, Domain, DomainEvent, Nic, OnReboot, Spec};
 use crate::pipeline::{Options, Session, plan};
 use crate::recipe::secrets;
@@ -43,13 +43,9 @@ pub fn shell(session: &Session, options: &Options, target: &str) -> Result<()> {
     let below = find(session, &plan, stage)?;
     session.store.prepare()?;
     let draft = session.store.draft(session.host.ledger()?)?;
-    overlay(
-        draft.path(),
-        &Path::new("..").join(below).join(DISK),
-        DISK,
-        CLUSTER,
-    )?;
+    let below = Path::new("..").join(below).join(DISK);
     let disk = draft.path().join(DISK);
+    qemu_img::create(&disk, Some((&below, "qcow2")), None, None)?;
     session
         .ui
         .notice("preparing a throw-away copy; nothing of it is kept");

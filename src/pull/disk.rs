@@ -8,7 +8,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::imagefile::ImageFile;
 use crate::host::others;
 use crate::host::outlet::Outlet;
-use crate::host::qemu_img::{self, DiskFormat, qemu_img};
+use crate::host::qemu_img::{self, DiskFormat};
 use crate::ui::{StageUi, printable};
 use crate::units::Size;
 
@@ -64,12 +64,8 @@ pub(super) fn finish(
         let (format, wanted) = (format.as_str(), output.format.as_str());
         ui.step(format!("converting to {wanted}"));
         let converted = disk.with_file_name("converted");
-        qemu_img(["convert", "-f", format, "-O", wanted, "-m", "4", "-W"])
-            .on_image(&disk, format)?
-            .into_image(&converted)
-            .leaving_room(disk.parent().unwrap_or(&disk))
-            .hint("`imgforge doctor` says whether qemu-img is usable here")
-            .run()?;
+        let words = ["-m", "4", "-W"];
+        qemu_img::convert_alone((&disk, format), (&converted, wanted), &words)?.run()?;
         converted
     };
     if size > virtual_size {

@@ -98,7 +98,13 @@ impl Context<'_> {
     /// # Errors
     /// When `qemu-img` fails.
     pub fn overlay_with(&self, below: &Entry, cluster: u64) -> Result<PathBuf> {
-        qemu_img::overlay(self.dir, &below.disk_from_sibling(), DISK, cluster)?;
+        let below = below.disk_from_sibling();
+        qemu_img::create(
+            &self.dir.join(DISK),
+            Some((&below, "qcow2")),
+            Some(cluster),
+            None,
+        )?;
         Ok(self.dir.join(DISK))
     }
 }

@@ -8,6 +8,7 @@ use crate::address::Mirror;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch, Os};
+use crate::host::qemu_img;
 use crate::recipe::secrets;
 use crate::recipe::types::{MachineId, Recipe};
 use crate::sbom::Contents;
@@ -209,8 +210,8 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     for warning in report.warnings() {
         context.ui.ui().warning(warning);
     }
-    let before = sysprep::allocated(&configured.entry().disk(), "qcow2")?;
-    let after = sysprep::allocated(&disk, "qcow2")?;
+    let before = qemu_img::allocated(&configured.entry().disk(), "qcow2")?;
+    let after = qemu_img::allocated(&disk, "qcow2")?;
     let note = report.note(before.saturating_sub(after));
     Ok(Sealed {
         install: below.install.clone(),

@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{
-    Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress, allocated, empty_journals, seal,
-};
+use super::{Declared, OVERLAY_CLUSTER, Operation, Seal, SealProgress, empty_journals, seal};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::diskfile::DiskFile;
 use crate::host::exec::Program;
 use crate::host::outlet::{Outlet, Over};
-use crate::host::qemu_img::{self, DiskFormat, qemu_img};
+use crate::host::qemu_img::{self, DiskFormat, allocated};
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
 
@@ -146,15 +144,11 @@ fn on_overlay(job: &Job<'_>, scratch: &Path, made: &Path) -> Result<SealProgress
     let disk = job.disk;
     let format = disk.format.as_str();
     let overlay = scratch.join("overlay.qcow2");
-    let (name, below) = ("overlay.qcow2", disk.taken.path());
-    qemu_img::overlay_of(scratch, below, format, name, OVERLAY_CLUSTER)?;
+    let below = disk.taken.path();
+    qemu_img::create(&overlay, Some((below, format)), Some(OVERLAY_CLUSTER), None)?;
     let report = in_session(job, &overlay, "qcow2")?;
     job.ui.step("writing the sealed disk");
-    qemu_img(["convert", "-f", "qcow2", "-O", format])
-        .on_disk(&overlay, "qcow2")?
-        .into_image(made)
-        .leaving_room(scratch)
-        .run()?;
+    qemu_img::convert((&overlay, "qcow2"), (made, format), &[])?.run()?;
     Ok(report)
 }
 

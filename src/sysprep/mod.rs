@@ -12,7 +12,6 @@
 //! * It leaves alone what the image [declares](Declared).
 
 mod accounts;
-mod allocated;
 mod ca_store;
 pub mod file;
 mod journals;
@@ -29,7 +28,6 @@ mod trim;
 
 pub use crate::steps::Declared;
 pub use accounts::Account;
-pub use allocated::allocated;
 pub use journals::empty_journals;
 pub use list::{markdown, table};
 pub use operation::{OnFiles, Operation, Origin, Run};

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{CheckKind, PassedCheck, TargetContext, proven};
 use crate::error::{Error, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img::{info, percent, qemu_img};
+use crate::host::qemu_img::{self, info, percent};
 use crate::ui::Unit;
 
 /// What `qemu-img convert` makes.
@@ -47,21 +47,15 @@ pub(super) fn convert(
 }
 
 fn arguments(disk: &Path, format: &str, form: Form, path: &Path) -> Result<Program> {
-    let mut program = qemu_img(["convert", "-p", "-f", format, "-O", form.format, "-m", "8"])
-        .leaving_room(path.parent().unwrap_or(path))
-        .args(["-S", "4k"]);
+    // Without `-W`: writing out of order gives other bytes each time.
+    let mut words = vec!["-p", "-m", "8", "-S", "4k"];
     if form.compressed {
-        // Without `-W`: writing out of order gives other bytes each time.
-        program = program.arg("-c");
+        words.push("-c");
     }
     if !form.options.is_empty() {
-        program = program.args(["-o", form.options]);
+        words.extend(["-o", form.options]);
     }
-    Ok(program
-        .arg("--")
-        .on_disk(disk, format)?
-        .into_image(path)
-        .hint("`imgforge doctor` says whether qemu-img is usable here"))
+    qemu_img::convert((disk, format), (path, form.format), &words)
 }
 
 /// The comparison with the disk that the gate tested, byte by byte, and before it the format's own
@@ -76,9 +70,7 @@ pub(super) fn prove(
     site.ui.step("comparing with the sealed disk");
     let mut all = vec![];
     if checked {
-        qemu_img(["check", "-q", "-f", format])
-            .on_image(path, format)?
-            .run()
+        qemu_img::check(path, format)
             .map_err(|error| Error::gate("the artifact is damaged").cause(error))?;
         all.push(proven(CheckKind::Validated, "qemu-img check"));
     }
@@ -113,13 +105,9 @@ pub(super) fn same(
         Some(raw) => (raw, "raw"),
         None => (site.source.disk(), site.source.format()),
     };
-    qemu_img(["compare", "-q", "-f", own, "-F", format])
-        .on_disk(disk, own)?
-        .on_image(path, format)?
-        .run()
-        .map_err(|error| {
-            Error::gate("the artifact is not the disk that the gate tested").cause(error)
-        })
+    qemu_img::compare((disk, own), (path, format), &[]).map_err(|error| {
+        Error::gate("the artifact is not the disk that the gate tested").cause(error)
+    })
 }
 
 #[cfg(test)]
@@ -148,7 +136,7 @@ mod tests {
         .line();
         assert_eq!(
             line,
-            "qemu-img convert -p -f qcow2 -O qcow2 -m 8 -S 4k -c -o compat=1.1 -- /s/disk \
+            "qemu-img convert -f qcow2 -O qcow2 -p -m 8 -S 4k -c -o compat=1.1 -- /s/disk \
              /d/web.qcow2"
         );
     }

@@ -10,7 +10,7 @@ use super::convert::same;
 use super::{CheckKind, Format, MadeFile, Options, Target, TargetContext, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
-use crate::host::qemu_img::qemu_img;
+use crate::host::qemu_img;
 use crate::machine::Arch;
 
 /// The target.
@@ -100,9 +100,7 @@ fn unpacks_to(site: &TargetContext<'_>, archive: &Path, disk: &Path) -> Result<(
         .arg("-C")
         .arg(dir.path())
         .run()?;
-    qemu_img(["compare", "-q", "-s", "-f", "raw", "-F", "raw"])
-        .on_image(disk, "raw")?
-        .on_image(&dir.path().join(DISK), "raw")?
-        .run()
+    let unpacked = dir.path().join(DISK);
+    qemu_img::compare((disk, "raw"), (&unpacked, "raw"), &["-s"])
         .map_err(|error| Error::gate("the archive does not unpack to the disk").cause(error))
 }

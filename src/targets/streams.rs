@@ -12,7 +12,7 @@ use xz2::write::XzEncoder;
 use super::{ArtifactRecord, CheckKind, Format, MadeFile, described, proven};
 use crate::error::{Context as _, Error, Result};
 use crate::guest::Os;
-use crate::host::qemu_img::qemu_img;
+use crate::host::qemu_img;
 use crate::machine::Arch;
 
 /// What the files say about the image.
@@ -43,20 +43,13 @@ pub struct About<'a> {
 pub fn make(dir: &Path, raw: &Path, about: &About<'_>) -> Result<Vec<ArtifactRecord>> {
     let stem = format!("{}-{}", about.name, about.version);
     let (disk, metadata) = (format!("{stem}.qcow2"), format!("{stem}.incus.tar.xz"));
-    qemu_img(["convert", "-f", "raw", "-O", "qcow2", "-c", "-m", "4"])
-        .args(["-o", "compression_type=zlib"])
-        .on_disk(raw, "raw")?
-        .into_image(&dir.join(&disk))
-        .leaving_room(dir)
-        .run()?;
+    let (from, to) = ((raw, "raw"), dir.join(&disk));
+    let words = ["-c", "-m", "4", "-o", "compression_type=zlib"];
+    qemu_img::convert(from, (&to, "qcow2"), &words)?.run()?;
     // The gate's proof is about the disk's content: the copy must be the same to a guest.
-    qemu_img(["compare", "-q", "-f", "raw", "-F", "qcow2"])
-        .on_disk(raw, "raw")?
-        .on_image(&dir.join(&disk), "qcow2")?
-        .run()
-        .map_err(|error| {
-            Error::gate("the qcow2 is not the disk that the gate tested").cause(error)
-        })?;
+    qemu_img::compare(from, (&to, "qcow2"), &[]).map_err(|error| {
+        Error::gate("the qcow2 is not the disk that the gate tested").cause(error)
+    })?;
     let path = dir.join(&metadata);
     std::fs::write(&path, archive(about, &[])?).doing(|| format!("writing {}", path.display()))?;
     let combined = combined(&[path, dir.join(&disk)])?;

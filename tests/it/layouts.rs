@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
-use imgforge::sysprep::{
-    Declared, How, Labels, Seal, SealProgress, Trimmed, allocated, seal, select,
-};
+use imgforge::host::qemu_img::allocated;
+use imgforge::sysprep::{Declared, How, Labels, Seal, SealProgress, Trimmed, seal, select};
 
 use crate::gate::world;
 use crate::phony::Phony;

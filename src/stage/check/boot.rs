@@ -7,7 +7,7 @@ use super::Gate;
 use super::plan::CloneMachine;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Launch};
-use crate::host::qemu_img::{DiskFormat, qemu_img};
+use crate::host::qemu_img::{self, DiskFormat};
 use crate::hypervisor::Boot;
 use crate::runner::drive::{Finished, Machine, drive};
 use crate::runner::{Job, Limits, Mode, Request, inject};
@@ -68,7 +68,7 @@ pub(super) fn boot<'a>(
     plan: &'a CloneMachine,
 ) -> Result<Booted<'a>> {
     let disk = clone_disk(gate.scratch, &plan.name);
-    overlay(common, &disk, None)?;
+    qemu_img::create(&disk, Some((common, "qcow2")), None, None)?;
     let steps: Vec<Step> = gate
         .check
         .commands
@@ -121,18 +121,6 @@ pub(super) fn command(line: &str) -> Step {
         timeout: Some(crate::units::Span::seconds(300)),
         ..Step::named(line, Action::Shell(shell))
     }
-}
-
-/// Makes a throw-away overlay, of another size in bytes if one is given.
-pub(super) fn overlay(backing: &Path, path: &Path, size: Option<u64>) -> Result<()> {
-    // A path that is not absolute starts where the overlay is.
-    let below = path.parent().unwrap_or(Path::new("/")).join(backing);
-    qemu_img(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .arg(backing)
-        .seeing_below(&below, "qcow2")?
-        .into_image(path)
-        .args(size.map(|size| size.to_string()))
-        .run()
 }
 
 /// Where a clone's overlay is, for somebody who wants to look at a failed gate.

@@ -17,6 +17,7 @@ use std::time::Instant;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Key, Os};
 use crate::host::accel::Accel;
+use crate::host::qemu_img;
 use crate::hypervisor::{Connection, Disk};
 use crate::machine::Machine;
 use crate::recipe::types::Check;
@@ -28,7 +29,7 @@ use crate::ui::StageUi;
 
 pub use basis::Basis;
 pub use boot::clone_disk;
-use boot::{Booted, boot, overlay, prepare};
+use boot::{Booted, boot, prepare};
 pub use run::{Checked, GUESTS, STAGE, run};
 pub use subject::{known, subject, subject_with};
 
@@ -95,7 +96,7 @@ const CHECK: &str = "check";
 /// console logs, screenshots and journals stay in `logs` then.
 pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
     let common = gate.scratch.join("gate.qcow2");
-    overlay(gate.disk, &common, gate.size)?;
+    qemu_img::create(&common, Some((gate.disk, "qcow2")), None, gate.size)?;
     let began = Instant::now();
     // The scan and the appliance use one processor each.
     let (leftovers, models) = std::thread::scope(|scope| {

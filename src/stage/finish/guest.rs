@@ -29,8 +29,9 @@ pub(super) fn prepare(
 ) -> Result<PathBuf> {
     let below =
         std::path::absolute(sealed.entry().disk()).doing(|| "finding the sealed disk".into())?;
-    qemu_img::overlay(scratch, &below, "prepared.qcow2", OVERLAY_CLUSTER)?;
+    let below = Some((&*below, "qcow2"));
     let disk = scratch.join("prepared.qcow2");
+    qemu_img::create(&disk, below, Some(OVERLAY_CLUSTER), None)?;
     let work = configure::Work {
         steps,
         instance: &[],

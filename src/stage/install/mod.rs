@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Mirror;
 use crate::error::Result;
-use crate::host::qemu_img::qemu_img;
+use crate::host::qemu_img;
 use crate::proxy::Fetched;
 use crate::store::Facts;
 use crate::sysprep::Declared;
@@ -95,11 +95,6 @@ pub struct BaseDisk {
 
 /// Converts a disk to qcow2 without holes' bytes.
 fn to_qcow2(from: &Path, format: &str, to: &Path) -> Result<()> {
-    qemu_img(["convert", "-f", format, "-O", "qcow2", "-m", "4", "-W"])
-        .args(["-o", "lazy_refcounts=on"])
-        .on_disk(from, format)?
-        .into_image(to)
-        .leaving_room(to.parent().unwrap_or(to))
-        .hint("apt-get install qemu-utils")
-        .run()
+    let words = ["-m", "4", "-W", "-o", "lazy_refcounts=on"];
+    qemu_img::convert((from, format), (to, "qcow2"), &words)?.run()
 }

@@ -186,9 +186,9 @@ fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantPr
 fn edited(site: &TargetContext<'_>) -> Result<std::path::PathBuf> {
     let absolute = |path: &Path| std::path::absolute(path).doing(|| "finding the disk".into());
     let (below, scratch) = (absolute(site.source.disk())?, absolute(site.scratch)?);
-    let cluster = OVERLAY_CLUSTER;
-    qemu_img::overlay_of(&scratch, &below, site.source.format(), DISK, cluster)?;
     let disk = scratch.join(DISK);
+    let below = (&*below, site.source.format());
+    qemu_img::create(&disk, Some(below), Some(OVERLAY_CLUSTER), None)?;
     account::add(&disk, site.source.accel(), site.ui)?;
     Ok(disk)
 }

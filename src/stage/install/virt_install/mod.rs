@@ -33,7 +33,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host;
 use crate::host::accel::Accel;
-use crate::host::qemu_img::{CLUSTER, qemu_img};
+use crate::host::qemu_img::{self, CLUSTER};
 use crate::hypervisor::patience;
 use crate::hypervisor::{Boot, Connection, Disk, Domain, Nic, OnReboot, Outcome, Spec};
 use crate::installers::Installer;
@@ -188,11 +188,8 @@ impl<'a> Work<'a> {
             true => CLUSTER,
             false => OVERLAY_CLUSTER,
         };
-        qemu_img(["create", "-q", "-f", "qcow2", "-o"])
-            .arg(format!("cluster_size={cluster}"))
-            .into_image(self.disk)
-            .arg(self.context.recipe().machine.disk.as_bytes().to_string())
-            .run()
+        let size = self.context.recipe().machine.disk.as_bytes();
+        qemu_img::create(self.disk, None, Some(cluster), Some(size))
     }
 
     fn launch(&self, medium: &Medium, answers: &Answers, relay: &Relay) -> Result<Domain> {
