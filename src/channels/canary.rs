@@ -23,6 +23,8 @@ pub struct Canary {
 }
 
 impl Rule for CanaryRule {
+    const EXAMPLE: &str = "10%";
+
     /// What everybody has is no canary; neither is a channel's first revision.
     fn admit(&self, arrival: &Arrival<'_>) -> Result<Option<Share>> {
         let tried = arrival.replaces.is_some() && !arrival.same;

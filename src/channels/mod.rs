@@ -15,6 +15,9 @@ use crate::error::Result;
 
 /// What a rule does. What it does not mention goes on as without it.
 trait Rule: Sized {
+    /// A value of it, as imgforge.yaml has it.
+    const EXAMPLE: &str;
+
     /// What becomes of a revision that a channel gets: the share of the machines that gets it
     /// first, or nothing special.
     ///
@@ -97,6 +100,9 @@ macro_rules! rules {
         }
 
         impl ChannelRules {
+            /// Every rule's name with a value.
+            pub const EXAMPLES: &[(&str, &str)] = &[$((stringify!($name), <$rule>::EXAMPLE)),+];
+
             /// The share of the machines that gets a revision first; none where everybody gets it.
             ///
             /// # Errors

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::Canary;
+use crate::channels::{Canary, Placed};
 
-/// Version of the records' format.
 pub(super) const VERSION: u32 = 1;
 
 /// A repository as a whole.
@@ -33,7 +32,6 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Image {
-    /// Version of this record's format.
     pub(super) version: u32,
     /// The name.
     pub name: String,
@@ -289,7 +287,6 @@ impl Image {
         self.channels.get(channel)?.current.get(arch).copied()
     }
 
-    /// The revision that a share of the machines gets from a channel.
     pub(super) fn canary(&self, channel: &str, arch: &str) -> Option<u64> {
         let canary = self.channels.get(channel)?.canary.get(arch)?;
         Some(canary.revision)
@@ -301,8 +298,7 @@ impl Image {
         self.revisions.iter().filter(|(_, one)| !one.pending)
     }
 
-    /// Whether it says that it has ever been published, so that there is a signed list of its
-    /// revisions.
+    /// Whether it says that it has ever been published: there is a signed list then.
     pub(super) fn is_listed(&self) -> bool {
         !self.channels.is_empty() || !self.history.is_empty() || self.published().next().is_some()
     }
@@ -312,6 +308,27 @@ impl Image {
         self.history
             .iter()
             .filter(move |moved| moved.channel == channel)
+    }
+
+    /// How a channel last got a revision for an architecture.
+    pub fn came(&self, channel: &str, arch: &str, number: u64) -> Option<&ChannelEvent> {
+        let mut last = self.history.iter().rev();
+        last.find(|moved| {
+            moved.channel == channel && moved.arch == arch && moved.revision == Some(number)
+        })
+    }
+
+    /// What a channel has for an architecture, as its rules see it.
+    pub fn place(&self, channel: &str, arch: &str) -> Option<Placed> {
+        let placement = self.channels.get(channel)?;
+        let revision = *placement.current.get(arch)?;
+        let came = self.came(channel, arch, revision).map(|moved| &moved.stamp);
+        let since = came.or_else(|| Some(&self.revisions.get(&revision)?.created))?;
+        Some(Placed {
+            revision,
+            since: u64::try_from(since.when.as_second()).unwrap_or_default(),
+            canary: placement.canary.get(arch).copied(),
+        })
     }
 
     /// The revisions that some channel has now, as canary or for everybody.

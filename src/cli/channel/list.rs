@@ -123,10 +123,7 @@ fn row(state: &State, name: &str, channel: &Channel) -> Row {
 fn placed(state: &State, image: &Image, channel: &str, arch: &str, number: u64) -> Option<Placed> {
     let revision = image.revisions.get(&number)?;
     let placement = image.channels.get(channel)?;
-    let came = image
-        .history_of(channel)
-        .filter(|moved| moved.arch == arch && moved.revision == Some(number))
-        .last();
+    let came = image.came(channel, arch, number);
     Some(Placed {
         name: image.name.clone(),
         entry: state.entry_id(&image.name, channel),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{PlaceStatus, Repositories};
-use crate::channels::{ChannelRules, Placed};
+use crate::channels::ChannelRules;
 use crate::error::{Error, Result};
 use crate::pipeline::Session;
 use crate::repository::state::{Image, Placement};
@@ -26,26 +26,19 @@ pub(super) fn of_placement<'a>(
     let seconds = |stamp: &Stamp| u64::try_from(stamp.when.as_second()).unwrap_or_default();
     placement.current.iter().filter_map(move |(arch, number)| {
         let revision = image.revisions.get(number)?;
-        let moved = image
-            .history_of(channel)
-            .filter(|moved| moved.arch == *arch && moved.revision == Some(*number))
-            .last();
+        let placed = image.place(channel, arch)?;
         let commit = revision.created.commit.clone();
-        let since = seconds(moved.map_or(&revision.created, |moved| &moved.stamp));
-        let canary = placement.canary.get(arch).copied();
-        let notes = rules.notes(&Placed {
-            revision: *number,
-            since,
-            canary,
-        });
-        let tried = canary.and_then(|canary| image.revisions.get(&canary.revision));
+        let notes = rules.notes(&placed);
+        let tried = placed
+            .canary
+            .and_then(|canary| image.revisions.get(&canary.revision));
         Some(PlaceStatus {
             repository: repository.to_owned(),
             channel: channel.to_owned(),
             arch: arch.clone(),
             revision: *number,
             version: revision.image_version.clone(),
-            since,
+            since: placed.since,
             created: seconds(&revision.created),
             commit,
             size: revision.size,

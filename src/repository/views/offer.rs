@@ -70,13 +70,8 @@ pub(super) fn of_image<'a>(image: &'a Image, channel: &'a str) -> Vec<Offer<'a>>
 impl<'a> Offer<'a> {
     /// The day on which the channel got it, `20260131`.
     pub(super) fn day(&self) -> String {
-        let moved = self
-            .image
-            .history_of(self.channel)
-            .filter(|moved| moved.arch == self.arch && moved.revision == Some(self.number));
-        let when = moved
-            .last()
-            .map_or(self.revision.created.when, |moved| moved.stamp.when);
+        let came = self.image.came(self.channel, self.arch, self.number);
+        let when = came.map_or(self.revision.created.when, |moved| moved.stamp.when);
         when.to_string()
             .chars()
             .take(10)

@@ -19,6 +19,7 @@ mod publish;
 mod readonly;
 mod retired;
 mod rotations;
+mod rules;
 mod seconds;
 pub(crate) mod site;
 mod soak;

@@ -5,7 +5,7 @@ pub(crate) use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 pub(crate) use std::path::{Path, PathBuf};
 pub(crate) use std::sync::{Arc, Mutex};
 
-pub(crate) use imgforge::channels::{CanaryRule, ChannelRules};
+pub(crate) use imgforge::channels::ChannelRules;
 pub(crate) use imgforge::digest::file_sha512;
 pub(crate) use imgforge::error::{Error, Kind, Result};
 pub(crate) use imgforge::gpg::{Keyring, Signer, Signers, Verified, verify_detached};
@@ -163,9 +163,12 @@ pub(crate) fn address(path: &Path) -> String {
 
 /// A channel in which this share of the machines gets new revisions first.
 pub(crate) fn canary(share: &str) -> ChannelRules {
-    ChannelRules {
-        canary: Some(CanaryRule(share.parse().unwrap())),
-    }
+    rules("canary", share)
+}
+
+/// A channel with this rule only.
+pub(crate) fn rules(name: &str, value: &str) -> ChannelRules {
+    serde_json::from_value(serde_json::json!({name: value})).unwrap()
 }
 
 pub(crate) fn proof(sealed: &str) -> GateProof {

@@ -1,12 +1,12 @@
 //! `images/NAME/index.html`: where an image is, how to get it, and each of its revisions.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::Change;
 use super::super::offer::{self, Offer, word};
 use super::super::packages::{self, Changed};
 use super::{When, commands};
-use crate::channels::Placed;
 use crate::machine;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::Diff;
@@ -65,25 +65,13 @@ fn places(change: &Change<'_>, image: &Image) -> Vec<Value> {
             .channels
             .get(channel)
             .is_some_and(|channel| channel.frozen.is_some());
+        let rules = change.rules.get(channel).cloned().unwrap_or_default();
         for (arch, number) in &placement.current {
-            let moved = image
-                .history_of(channel)
-                .filter(|moved| moved.arch == *arch && moved.revision == Some(*number))
-                .last();
-            let created = image
-                .revisions
-                .get(number)
-                .map(|revision| revision.created.when);
-            let since = moved
-                .map(|moved| moved.stamp.when)
-                .or(created)
-                .unwrap_or_default();
-            let placed = Placed {
-                revision: *number,
-                since: u64::try_from(since.as_second()).unwrap_or_default(),
-                canary: placement.canary.get(arch).copied(),
+            let Some(placed) = image.place(channel, arch) else {
+                continue;
             };
-            let rules = change.rules.get(channel).cloned().unwrap_or_default();
+            let moved = image.came(channel, arch, *number);
+            let since = Timestamp::from_second(placed.since.cast_signed()).unwrap_or_default();
             places.push(json!({
                 "channel": channel,
                 "frozen": frozen,
