@@ -7,19 +7,14 @@ use crate::console::lines::Screen;
 use crate::error::Result;
 use crate::pipeline;
 
-/// The arguments of `imgforge attach`.
 #[derive(Debug, clap::Args)]
-pub struct Attach {
+pub(crate) struct Attach {
     /// Image whose running build's guest is watched
     name: String,
 }
 
 impl Attach {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When no build of the image runs.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let mut stdout = std::io::stdout().lock();
         let screen = stdout.is_terminal().then(Screen::default);

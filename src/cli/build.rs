@@ -17,7 +17,7 @@ use crate::units::Size;
 
 /// The arguments of `imgforge build`.
 #[derive(Debug, clap::Args)]
-pub struct Build {
+pub(crate) struct Build {
     /// Images to build
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -70,7 +70,7 @@ impl Build {
     ///
     /// # Errors
     /// As the stages; with `--all` or several names after every image was tried.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let names = session::names(&session, &self.names, self.all)?;
         let options = Options {

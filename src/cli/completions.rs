@@ -5,16 +5,15 @@ use clap::ValueEnum;
 use super::out;
 use crate::error::Result;
 
-/// The arguments of `imgforge completions`.
 #[derive(Debug, clap::Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 /// Shells with completion scripts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Shell {
+pub(crate) enum Shell {
     /// bash
     Bash,
     /// zsh
@@ -28,7 +27,7 @@ impl Completions {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let mut script = Vec::new();
         let shell = match self.shell {
             Shell::Bash => clap_complete::Shell::Bash,

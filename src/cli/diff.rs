@@ -15,13 +15,12 @@ use crate::stage::StageId;
 use crate::store::epoch::Mode;
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge diff`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "An image is NAME@REV or NAME@CHANNEL for what is published, and NAME for what this\n\
                         host has built; of several architectures NAME:ARCH@CHANNEL or NAME:ARCH."
 )]
-pub struct DiffImages {
+pub(crate) struct DiffImages {
     /// The old image
     #[arg(value_name = "A")]
     old: String,
@@ -44,12 +43,7 @@ struct Side {
 }
 
 impl DiffImages {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When an image is not there, nothing is known of its packages, or they are for different
-    /// architectures.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (old, new) = (self.side(app, &self.old)?, self.side(app, &self.new)?);
         if old.arch != new.arch {
             let said = format!(

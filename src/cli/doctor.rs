@@ -4,9 +4,8 @@ use super::{App, out, recipes};
 use crate::doctor::{self, Wishes};
 use crate::error::Result;
 
-/// The arguments of `imgforge doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Prints the findings as JSON
     #[arg(long)]
     json: bool,
@@ -17,7 +16,7 @@ impl Doctor {
     ///
     /// # Errors
     /// When the host is not ready.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         // A recipe repository is welcome, not needed.
         let repo = recipes::find(app)?;
         let config = repo

@@ -9,9 +9,8 @@ use crate::store::Store;
 use crate::store::gc::Gone;
 use crate::units::Size;
 
-/// The arguments of `imgforge gc`.
 #[derive(Debug, clap::Args)]
-pub struct Gc {
+pub(crate) struct Gc {
     /// Frees at least SIZE: downloads, packed blocks, then layers, least recently used first;
     /// never what a kept layer builds on
     #[arg(long, value_name = "SIZE")]
@@ -22,11 +21,7 @@ pub struct Gc {
 }
 
 impl Gc {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (config, _, store) = session::plain(app)?;
         store.prepare()?;
         for cleared in clean::sweep(&store, &app.ui)? {

@@ -13,10 +13,10 @@ use crate::ui::{Renderer, Style};
 /// Options of every verb.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Globals {
+pub(crate) struct Globals {
     /// Works as if started in DIR
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
     /// Keeps layers, logs and locks in DIR
     #[arg(
         long,
@@ -25,7 +25,7 @@ pub struct Globals {
         env = "IMGFORGE_STATE",
         hide_env = true
     )]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// Obeys the recipe repository in DIR, whoever may write it; can be given often
     #[arg(
         long,
@@ -35,7 +35,7 @@ pub struct Globals {
         env = crate::recipe::obeyed::TRUST,
         hide_env = true
     )]
-    pub trust: Vec<PathBuf>,
+    pub(crate) trust: Vec<PathBuf>,
     /// Libvirt connection to use instead of the one that fits this user
     #[arg(
         long,
@@ -44,7 +44,7 @@ pub struct Globals {
         env = "IMGFORGE_CONNECT",
         hide_env = true
     )]
-    pub connect: Option<String>,
+    pub(crate) connect: Option<String>,
     /// What runs the guests' instructions
     #[arg(
         long,
@@ -54,10 +54,10 @@ pub struct Globals {
         env = "IMGFORGE_ACCEL",
         hide_env = true
     )]
-    pub accel: Setting,
+    pub(crate) accel: Setting,
     /// Works on at most N images or targets at a time
     #[arg(short, long, global = true, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// How progress is shown, on standard error
     #[arg(
         long,
@@ -67,18 +67,18 @@ pub struct Globals {
         env = "IMGFORGE_PROGRESS",
         hide_env = true
     )]
-    pub progress: Progress,
+    pub(crate) progress: Progress,
     /// Shows what guests and programs print
     #[arg(short, long, global = true)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// Shows warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// The values of `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// `fancy` on a terminal, else `plain`
     #[default]
     Auto,
@@ -92,7 +92,7 @@ pub enum Progress {
 
 impl Globals {
     /// How events are drawn.
-    pub fn look(&self) -> Renderer {
+    pub(crate) fn look(&self) -> Renderer {
         let style = match self.progress {
             Progress::Auto => Style::Auto,
             Progress::Fancy => Style::Fancy,
@@ -112,7 +112,7 @@ impl Globals {
     /// # Errors
     /// As [`statedir::check_whole`], and when neither `XDG_STATE_HOME` nor `HOME` tells where a user's state
     /// belongs.
-    pub fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf> {
+    pub(crate) fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf> {
         let chosen = self.state.as_deref().or(configured);
         let dir = match chosen {
             Some(dir) => dir.to_owned(),

@@ -7,9 +7,8 @@ use super::{App, out};
 use crate::error::{Context as _, Error, Result};
 use crate::installers::INSTALLERS;
 
-/// The arguments of `imgforge init`.
 #[derive(Debug, clap::Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// Directory of the new recipe repository; made if need be
     #[arg(value_name = "DIR")]
     place: PathBuf,
@@ -29,7 +28,7 @@ impl Init {
     ///
     /// # Errors
     /// When the directory is a recipe repository already, or cannot be written.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let dir = &self.place;
         if dir.join("imgforge.yaml").exists() {
             return Err(

@@ -7,9 +7,8 @@ use crate::error::Result;
 use crate::recipe::types::{Base, Install};
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge list`.
 #[derive(Debug, clap::Args)]
-pub struct List {
+pub(crate) struct List {
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -27,7 +26,7 @@ impl List {
     ///
     /// # Errors
     /// When there is no repository here, or it has a wrong recipe (the others are printed).
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let repo = recipes::open(app)?;
         let (mut rows, mut wrong) = (vec![], None);
         for name in repo.names()? {

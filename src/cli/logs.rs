@@ -7,9 +7,8 @@ use super::{App, out, session};
 use crate::console::lines::plain;
 use crate::error::{Error, Result};
 
-/// The arguments of `imgforge logs`.
 #[derive(Debug, clap::Args)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// Image whose last build is asked about
     name: String,
     /// Stage whose log is printed, such as `configure`; without it all logs are listed
@@ -17,11 +16,7 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no such log.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let image = session.repo.one(&self.name)?;
         let dir = session.store.logs(&image);

@@ -10,9 +10,8 @@ use super::out;
 use crate::error::{Context as _, Error, Result};
 use crate::host::outlet::Outlet;
 
-/// The arguments of `imgforge man`.
 #[derive(Debug, clap::Args)]
-pub struct Man {
+pub(crate) struct Man {
     /// Verb whose page is printed; without it the page of imgforge itself
     #[arg(conflicts_with = "output")]
     verb: Option<String>,
@@ -84,7 +83,7 @@ impl Man {
     ///
     /// # Errors
     /// When the verb is unknown or a file cannot be written.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let mut pages = pages().doing(|| "making the manual pages".into())?;
         if let Some(dir) = &self.output {
             return write(&pages, dir);

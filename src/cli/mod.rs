@@ -1,32 +1,32 @@
 //! The command line: one file a verb, and the one place that draws errors.
 
-pub mod attach;
-pub mod build;
-pub mod channel;
-pub mod completions;
-pub mod diff;
-pub mod disk;
-pub mod doctor;
-pub mod gc;
-pub mod globals;
-pub mod init;
-pub mod list;
-pub mod logs;
-pub mod man;
-pub mod out;
-pub mod place;
-pub mod plan;
-pub mod publish;
-pub mod pull;
-pub mod recipes;
-pub mod repo;
-pub mod schema;
-pub mod session;
-pub mod shell;
-pub mod show;
-pub mod status;
-pub mod sync;
-pub mod validate;
+mod attach;
+mod build;
+mod channel;
+mod completions;
+mod diff;
+mod disk;
+mod doctor;
+mod gc;
+mod globals;
+mod init;
+mod list;
+mod logs;
+mod man;
+mod out;
+mod place;
+mod plan;
+mod publish;
+mod pull;
+mod recipes;
+mod repo;
+mod schema;
+mod session;
+mod shell;
+mod show;
+mod status;
+mod sync;
+mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,18 +50,18 @@ use globals::Globals;
     after_help = "Results go to standard output, everything else to standard error.\n\
                   `imgforge VERB --help` explains a verb; `imgforge doctor` checks the host."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Options of every verb.
     #[command(flatten)]
-    pub globals: Globals,
+    pub(crate) globals: Globals,
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// The verbs. Adding one is a file in this folder, a line here and a line in [`Verb::run`].
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Checks recipes and the files that they name
     Validate(validate::Validate),
     /// Lists the images of the recipe repository
@@ -139,13 +139,13 @@ impl Verb {
 
 /// What a verb gets: the options of all verbs and a way to the screen.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     /// Options of every verb.
-    pub globals: Globals,
+    pub(crate) globals: Globals,
     /// Who draws events.
-    pub ui: Ui,
+    pub(crate) ui: Ui,
     /// What the events of this command add up to.
-    pub summary: Arc<Summary>,
+    pub(crate) summary: Arc<Summary>,
 }
 
 /// Runs the program with this process' arguments.
@@ -225,7 +225,7 @@ fn install_panic_hook() {
 ///
 /// # Errors
 /// When it cannot be read; that is the command line's fault.
-pub fn read_named(path: &std::path::Path) -> Result<String> {
+pub(crate) fn read_named(path: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|cause| Error::usage(format!("{} cannot be read", path.display())).cause(cause))
 }

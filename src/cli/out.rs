@@ -6,14 +6,14 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::ui::printable;
 
 /// The signal of a pipe whose reader has gone.
-pub const SIGPIPE: i32 = 13;
+pub(crate) const SIGPIPE: i32 = 13;
 
 /// Prints a result.
 ///
 /// # Errors
 /// When standard output cannot be written. A reader that has gone (`| head`) gives
 /// [`Kind::Interrupted`] with [`SIGPIPE`], which ends the command quietly.
-pub fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     bytes(text.as_bytes())
 }
 
@@ -22,7 +22,7 @@ pub fn print(text: &str) -> Result<()> {
 ///
 /// # Errors
 /// As [`print()`].
-pub fn bytes(bytes: &[u8]) -> Result<()> {
+pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     let written = match stdout.is_terminal() {
         true => stdout.write_all(for_terminal(&String::from_utf8_lossy(bytes)).as_bytes()),
@@ -42,7 +42,7 @@ pub fn bytes(bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// As [`print`].
-pub fn json(value: &impl serde::Serialize) -> Result<()> {
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|cause| Error::internal("a result has no JSON form").cause(cause))?;
     print(&format!("{text}\n"))

@@ -12,10 +12,10 @@ use crate::stage::publish::commit;
 
 /// Which of imgforge.yaml's repositories.
 #[derive(Debug, clap::Args)]
-pub struct Which {
+pub(crate) struct Which {
     /// The repository, by its name in imgforge.yaml (default: the only one, or `main`)
     #[arg(long, value_name = "NAME")]
-    pub repository: Option<String>,
+    pub(crate) repository: Option<String>,
 }
 
 impl Which {
@@ -23,7 +23,7 @@ impl Which {
     ///
     /// # Errors
     /// When there is no such repository, no key, or it cannot be written.
-    pub fn open(&self, app: &App) -> Result<Repository> {
+    pub(crate) fn open(&self, app: &App) -> Result<Repository> {
         let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
@@ -34,7 +34,7 @@ impl Which {
     ///
     /// # Errors
     /// When there is no such repository.
-    pub fn path(&self, app: &App) -> Result<PathBuf> {
+    pub(crate) fn path(&self, app: &App) -> Result<PathBuf> {
         let repo = recipes::open(app)?;
         let config = repo.config()?;
         Ok(place::find(&config, repo.root(), self.repository.as_deref())?.path)
@@ -44,7 +44,7 @@ impl Which {
     ///
     /// # Errors
     /// When there is no such repository, or gpg cannot be asked.
-    pub fn to_read(&self, app: &App) -> Result<(PathBuf, Signers, RememberedRepository)> {
+    pub(crate) fn to_read(&self, app: &App) -> Result<(PathBuf, Signers, RememberedRepository)> {
         let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
@@ -66,7 +66,7 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
 ///
 /// # Errors
 /// When there is no recipe repository here.
-pub fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
+pub(crate) fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
     let repo = recipes::open(app)?;
     Ok(Stamp::now().why(why).commit(commit(repo.root())))
 }
@@ -75,7 +75,7 @@ pub fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
 ///
 /// # Errors
 /// When it breaks that rule.
-pub fn channel(text: &str) -> Result<String, String> {
+pub(crate) fn channel(text: &str) -> Result<String, String> {
     let bad = crate::yaml::checker::bad_word(text, "a channel");
     bad.map_or_else(|| Ok(text.to_owned()), Err)
 }

@@ -8,7 +8,7 @@ use crate::pipeline::{self, whole};
 
 /// The arguments of `imgforge publish`.
 #[derive(Debug, clap::Args)]
-pub struct Publish {
+pub(crate) struct Publish {
     /// Images whose last build is published
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
@@ -22,7 +22,7 @@ impl Publish {
     ///
     /// # Errors
     /// When the store has no finished build of a recipe as it is now, or it cannot be published.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let images = session::names(&session, &self.names, false)?;
         whole::refuse_parts(&session.repo, &images, &[])?;

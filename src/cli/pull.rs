@@ -11,7 +11,6 @@ use crate::pull::{self, Options, Output, Reference, Session};
 use crate::store::ledger::Ledger;
 use crate::units::Size;
 
-/// The arguments of `imgforge pull`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "REPO is a repository of imgforge.yaml, a source of virt-builder's configuration, an\n\
@@ -19,7 +18,7 @@ use crate::units::Size;
                   `main`. The first time, name the key that its owner signs with (--fingerprint or\n\
                   --key); it is remembered. Proxies: http_proxy, https_proxy, no_proxy."
 )]
-pub struct Pull {
+pub(crate) struct Pull {
     /// The image, and its revision if it has to be a certain one
     #[arg(value_name = "[REPO#]NAME[@REV]")]
     image: Reference,
@@ -56,11 +55,7 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the image cannot be found, fetched, verified or written.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (config, root, store) = session::plain(app)?;
         store.prepare()?;
         clean::sweep(&store, &app.ui)?;

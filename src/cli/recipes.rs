@@ -10,7 +10,7 @@ use crate::recipe::Repo;
 ///
 /// # Errors
 /// When there is none, or it is not obeyed.
-pub fn open(app: &App) -> Result<Repo> {
+pub(crate) fn open(app: &App) -> Result<Repo> {
     Repo::open_trusting(Path::new("."), &app.globals.trust)
 }
 
@@ -18,7 +18,7 @@ pub fn open(app: &App) -> Result<Repo> {
 ///
 /// # Errors
 /// When there is one that is not obeyed.
-pub fn find(app: &App) -> Result<Option<Repo>> {
+pub(crate) fn find(app: &App) -> Result<Option<Repo>> {
     Repo::find(Path::new("."), &app.globals.trust)
 }
 
@@ -27,7 +27,7 @@ pub fn find(app: &App) -> Result<Option<Repo>> {
 ///
 /// # Errors
 /// When the file's folder cannot be opened, or lies in a repository that is not obeyed.
-pub fn open_around(app: &App, file: &Path) -> Result<(Repo, bool)> {
+pub(crate) fn open_around(app: &App, file: &Path) -> Result<(Repo, bool)> {
     let alone = Repo::around(file)?;
     let found = Repo::find(alone.root(), &app.globals.trust)?;
     let is_alone = found.is_none();
@@ -38,7 +38,7 @@ pub fn open_around(app: &App, file: &Path) -> Result<(Repo, bool)> {
 ///
 /// # Errors
 /// When there is no `=` or no name.
-pub fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("`{text}` is not NAME=VALUE")),

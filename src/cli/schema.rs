@@ -5,9 +5,8 @@ use crate::error::Result;
 use crate::recipe::{reference, schema};
 use crate::{sysprep, targets};
 
-/// The arguments of `imgforge schema`.
 #[derive(Debug, clap::Args)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// The schema of imgforge.yaml instead of a recipe's
     #[arg(long)]
     config: bool,
@@ -24,7 +23,7 @@ impl Schema {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         if self.markdown {
             let page = reference::render() + &sysprep::markdown();
             return out::print(&page);

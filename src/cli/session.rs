@@ -16,7 +16,7 @@ use crate::store::digests::Digests;
 ///
 /// # Errors
 /// When there is no recipe repository here, or its imgforge.yaml is wrong.
-pub fn open(app: &App) -> Result<Session> {
+pub(crate) fn open(app: &App) -> Result<Session> {
     let repo = recipes::open(app)?;
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
@@ -51,7 +51,7 @@ pub fn open(app: &App) -> Result<Session> {
 ///
 /// # Errors
 /// When imgforge.yaml is wrong or not obeyed, or there is no place for the state.
-pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
+pub(crate) fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
     let (config, root) = match recipes::find(app)? {
         Some(repo) => (repo.config()?, Some(repo.root().to_owned())),
         None => (Config::default(), None),
@@ -67,7 +67,7 @@ pub fn plain(app: &App) -> Result<(Config, Option<PathBuf>, Store)> {
 ///
 /// # Errors
 /// When neither names nor `--all` are given, or one is no image's.
-pub fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
+pub(crate) fn names(session: &Session, names: &[String], all: bool) -> Result<Vec<String>> {
     match (names.is_empty(), all) {
         (false, false) => session.repo.all_named(names),
         (true, true) => session.repo.names(),

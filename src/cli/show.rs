@@ -6,9 +6,8 @@ use super::{App, out, recipes};
 use crate::address;
 use crate::error::{Context as _, Result};
 
-/// The arguments of `imgforge show`.
 #[derive(Debug, clap::Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// Image
     name: String,
     /// Prints the recipe as one file, each value with the place it comes from
@@ -27,7 +26,7 @@ impl Show {
     ///
     /// # Errors
     /// When there is no such recipe, or it is wrong.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let repo = recipes::open(app)?;
         // As written, it is the same file for every architecture.
         let images = repo.named(&self.name);

@@ -12,7 +12,7 @@ use crate::ui::summary::table;
 
 /// The arguments of `imgforge status`.
 #[derive(Debug, clap::Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Images to look at; default: all
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -32,7 +32,7 @@ impl Status {
     ///
     /// # Errors
     /// [`Kind::Gate`](crate::error::Kind::Gate) when something drifted, after everything was told.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let report = report(&session, &self.names, self.channel.as_deref())?;
         if let Some(path) = &self.metrics {

@@ -10,7 +10,7 @@ use crate::recipe::{Repo, Role};
 
 /// The arguments of `imgforge validate`.
 #[derive(Debug, clap::Args)]
-pub struct Validate {
+pub(crate) struct Validate {
     /// Images, or files of recipes, fragments or imgforge.yaml; default: all of them
     #[arg(value_name = "NAME|FILE")]
     files: Vec<PathBuf>,
@@ -24,7 +24,7 @@ impl Validate {
     ///
     /// # Errors
     /// With all mistakes.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let file = self.files.iter().find(|word| word.is_file());
         let repo = match (self.files.first(), file) {
             (None, _) => recipes::open(app)?,

@@ -134,7 +134,6 @@ fn is_in(address: IpAddr, network: &str, bits: &str) -> Option<bool> {
     }))
 }
 
-/// A request without a body.
 pub(crate) type Builder = ureq::RequestBuilder<ureq::typestate::WithoutBody>;
 
 /// The agents for each way to a server.

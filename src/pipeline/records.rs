@@ -81,7 +81,6 @@ pub(super) fn hit(store: &Store, image: &str, stage: &str) {
     });
 }
 
-/// A stage failed.
 pub(super) fn failed(store: &Store, image: &str, stage: &str) {
     note(store, image, |record| {
         record.stages.entry(stage.to_owned()).or_default().failures += 1;

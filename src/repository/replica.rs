@@ -142,7 +142,6 @@ impl Replica {
         Ok(())
     }
 
-    /// The records.
     fn records(&mut self) -> Result<()> {
         let all = [Identity::file(&self.state)?, self.state.channels_file()?];
         self.files.extend(all);

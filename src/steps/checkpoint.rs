@@ -3,7 +3,6 @@
 use super::kind::{About, Form, Kind, Scope, Translated};
 use crate::error::Result;
 
-/// `checkpoint`.
 #[derive(Debug)]
 pub(super) struct Checkpoint;
 

@@ -3,7 +3,6 @@
 use super::kind::{About, Form, Kind, Scope, Translated};
 use crate::error::Result;
 
-/// `reboot`.
 #[derive(Debug)]
 pub(super) struct Reboot;
 

@@ -8,7 +8,6 @@ use super::{Format, MadeFile, Options, Target, TargetContext, raw};
 use crate::error::Result;
 use crate::machine::Arch;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.aws.raw`, sparse, for `aws ec2 import-snapshot`",
     proven_by: "`qemu-img compare` with the sealed disk",

@@ -17,7 +17,6 @@ use crate::host::exec::Program;
 use crate::host::qemu_img::info;
 use crate::machine::Arch;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.vhd`, fixed, whole MiB",
     proven_by: "`qemu-img compare`; its footer",

@@ -13,7 +13,6 @@ use crate::host::exec::Program;
 use crate::host::qemu_img;
 use crate::machine::Arch;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.gcp.tar.gz` with `disk.raw` of whole GiB",
     proven_by: "`tar`; `qemu-img compare` of what it unpacks to",

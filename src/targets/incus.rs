@@ -13,7 +13,6 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{Program, quote};
 use crate::machine::Firmware;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.incus.qcow2` and `.incus.tar.xz`, its metadata: a virtual machine for Incus and LXD",
     proven_by: "`qemu-img check`, `compare`; `tar`",

@@ -16,7 +16,6 @@ use crate::host::qemu_img::info;
 use crate::host::space::Frugal;
 use crate::machine::Arch;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.ova`: description, SHA-256 list, disk",
     proven_by: "`qemu-img check`, `compare`; `tar`",

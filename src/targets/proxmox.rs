@@ -10,7 +10,6 @@ use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::machine::Arch;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.proxmox.qcow2` and `.proxmox.sh`, which calls `qm`",
     proven_by: "`qemu-img check`, `compare`; `sh -n`",

@@ -8,7 +8,6 @@ use super::{Format, MadeFile, Options, Target, TargetContext};
 use crate::error::Result;
 use crate::host::tools::Tool;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.qcow2`, version 3; `compression: zlib`, `zstd` or `none`",
     proven_by: "`qemu-img check`, `info`, `compare`",

@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::host::tools::Tool;
 use crate::units::Size;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.raw`, sparse",
     proven_by: "`qemu-img compare` with the sealed disk",

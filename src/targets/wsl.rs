@@ -13,7 +13,6 @@ use crate::host::tools::Tool;
 use crate::machine::Arch;
 use crate::units::Size;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.wsl` for WSL 2.4.4 and newer",
     proven_by: "`tar`; the leftover scan; a command in a machine that has its files (no network)",

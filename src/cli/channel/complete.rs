@@ -6,9 +6,8 @@ use super::tell;
 use crate::channels::Share;
 use crate::error::Result;
 
-/// The arguments of `imgforge channel complete`.
 #[derive(Debug, clap::Args)]
-pub struct Complete {
+pub(crate) struct Complete {
     /// The image
     #[arg(value_name = "NAME")]
     name: String,
@@ -26,11 +25,7 @@ pub struct Complete {
 }
 
 impl Complete {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the channel is frozen, or it has no canary.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channel = self.channel.as_deref();

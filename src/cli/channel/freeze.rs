@@ -4,16 +4,14 @@ use super::super::place::{self, Which};
 use super::super::{App, out};
 use crate::error::Result;
 
-/// The arguments of `imgforge channel freeze`.
 #[derive(Debug, clap::Args)]
-pub struct Freeze {
+pub(crate) struct Freeze {
     #[command(flatten)]
     change: Change,
 }
 
-/// The arguments of `imgforge channel thaw`.
 #[derive(Debug, clap::Args)]
-pub struct Thaw {
+pub(crate) struct Thaw {
     #[command(flatten)]
     change: Change,
 }
@@ -31,21 +29,13 @@ struct Change {
 }
 
 impl Freeze {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no such channel, or it is frozen already.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         self.change.run(app, true)
     }
 }
 
 impl Thaw {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the channel is not frozen.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         self.change.run(app, false)
     }
 }

@@ -9,9 +9,8 @@ use crate::repository::State;
 use crate::repository::state::{ChannelEvent, Frozen};
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge channel history`.
 #[derive(Debug, clap::Args)]
-pub struct History {
+pub(crate) struct History {
     /// The image (default: all)
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -46,7 +45,7 @@ impl History {
     ///
     /// # Errors
     /// When there is no repository, or no such image or channel.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let state = State::read(&self.which.path(app)?)?;
         if let Some(name) = &self.name {
             let _ = state.known_image(name)?;

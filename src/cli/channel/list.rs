@@ -11,9 +11,8 @@ use crate::repository::{Stamp, State};
 use crate::ui::summary::table;
 use crate::units::Size;
 
-/// The arguments of `imgforge channel list`.
 #[derive(Debug, clap::Args)]
-pub struct List {
+pub(crate) struct List {
     /// Only this channel
     #[arg(value_name = "CHANNEL")]
     channel: Option<String>,
@@ -55,7 +54,7 @@ impl List {
     ///
     /// # Errors
     /// When there is no repository, or no such channel.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let state = State::read(&self.which.path(app)?)?;
         if let Some(channel) = &self.channel {
             state.known_channel(channel)?;

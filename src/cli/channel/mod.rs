@@ -1,12 +1,12 @@
 //! `imgforge channel`: moves channels without a build.
 
-pub mod complete;
-pub mod freeze;
-pub mod history;
-pub mod list;
-pub mod promote;
-pub mod renew;
-pub mod rollback;
+pub(crate) mod complete;
+pub(crate) mod freeze;
+pub(crate) mod history;
+pub(crate) mod list;
+pub(crate) mod promote;
+pub(crate) mod renew;
+pub(crate) mod rollback;
 
 use clap::Subcommand;
 
@@ -14,9 +14,8 @@ use super::{App, out};
 use crate::error::Result;
 use crate::repository::state::ChannelEvent;
 
-/// The arguments of `imgforge channel`.
 #[derive(Debug, clap::Args)]
-pub struct Channel {
+pub(crate) struct Channel {
     /// What to do.
     #[command(subcommand)]
     verb: Verb,
@@ -45,11 +44,7 @@ enum Verb {
 }
 
 impl Channel {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As what it was asked to do.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::List(verb) => verb.run(app),
             Verb::History(verb) => verb.run(app),

@@ -5,9 +5,8 @@ use super::super::{App, out};
 use super::tell;
 use crate::error::Result;
 
-/// The arguments of `imgforge channel promote`.
 #[derive(Debug, clap::Args)]
-pub struct Promote {
+pub(crate) struct Promote {
     /// The image
     #[arg(value_name = "NAME")]
     name: String,
@@ -25,11 +24,7 @@ pub struct Promote {
 }
 
 impl Promote {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When FROM has no such image, or TO is frozen.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channels = (self.from.as_str(), self.to.as_str());

@@ -5,9 +5,8 @@ use super::super::place::{self, Which};
 use super::tell;
 use crate::error::Result;
 
-/// The arguments of `imgforge channel rollback`.
 #[derive(Debug, clap::Args)]
-pub struct Rollback {
+pub(crate) struct Rollback {
     /// The image
     #[arg(value_name = "NAME")]
     name: String,
@@ -25,11 +24,7 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the channel is frozen, or had nothing before.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         let channel = self.channel.as_deref();

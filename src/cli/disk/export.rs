@@ -16,9 +16,8 @@ use crate::targets::{self, About, SystemDisk, Target, TargetContext, Wanted};
 use crate::ui::StageUi;
 use crate::units::Size;
 
-/// The arguments of `imgforge disk export`.
 #[derive(Debug, clap::Args)]
-pub struct Export {
+pub(crate) struct Export {
     /// Disk to export: raw or qcow2; it is not changed
     file: PathBuf,
     /// Target; can be given often: several are made at once
@@ -48,12 +47,7 @@ fn known(name: &str) -> Result<Wanted, String> {
 }
 
 impl Export {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the file is no disk, lacks what a target needs, or a target fails; there is no half
-    /// file then. A target that fails does not keep the others from being made.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
         let dir = &self.output;

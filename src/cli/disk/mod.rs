@@ -1,11 +1,11 @@
 //! `imgforge disk`: each stage's work on any image file, without a recipe.
 
-pub mod export;
-pub mod pack;
-pub mod scan;
-pub mod seal;
-pub mod unpack;
-pub mod words;
+pub(crate) mod export;
+pub(crate) mod pack;
+pub(crate) mod scan;
+pub(crate) mod seal;
+pub(crate) mod unpack;
+pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -18,9 +18,8 @@ use crate::hypervisor::{Host, Settings};
 use crate::pipeline::clean;
 use crate::store::Store;
 
-/// The arguments of `imgforge disk`.
 #[derive(Debug, clap::Args)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// What to do with the file.
     #[command(subcommand)]
     verb: Verb,
@@ -43,11 +42,7 @@ enum Verb {
 }
 
 impl Disk {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As what it was asked to do.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Export(verb) => verb.run(app),
             Verb::Pack(verb) => verb.run(app),
@@ -62,7 +57,7 @@ impl Disk {
 ///
 /// # Errors
 /// When the state directory cannot be used.
-pub fn host(app: &App) -> Result<Host> {
+pub(crate) fn host(app: &App) -> Result<Host> {
     let state = app.globals.state_dir(None)?;
     let store = Store::new(&state);
     store.prepare()?;
@@ -81,7 +76,7 @@ pub fn host(app: &App) -> Result<Host> {
 }
 
 /// What events call a file.
-pub fn name(file: &Path) -> String {
+pub(crate) fn name(file: &Path) -> String {
     let name = file.file_name().unwrap_or(file.as_os_str());
     name.to_string_lossy().into_owned()
 }

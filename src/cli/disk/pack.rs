@@ -15,9 +15,8 @@ use crate::pack::{Filter, Profile};
 use crate::ui::StageUi;
 use crate::units::Size;
 
-/// The arguments of `imgforge disk pack`.
 #[derive(Debug, clap::Args)]
-pub struct Pack {
+pub(crate) struct Pack {
     /// Disk to pack, raw or qcow2
     file: PathBuf,
     /// Where the packed disk goes
@@ -44,11 +43,7 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As [`pack::flatten`] and [`pack::compress`].
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let cache = match self.no_cache {
             true => None,
             false => Some(cache(app)?),

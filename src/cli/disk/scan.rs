@@ -16,9 +16,8 @@ use crate::scan::{
 /// Why an entry of `--allow` accepts something: somebody wrote it there.
 const ASKED: &str = "accepted on the command line";
 
-/// The arguments of `imgforge disk scan`.
 #[derive(Debug, clap::Args)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// Disk of any format, also compressed or in an OVA or a box; tar archive or directory of files
     #[arg(required_unless_present = "list")]
     file: Option<PathBuf>,
@@ -59,12 +58,7 @@ struct Printed<'a> {
 }
 
 impl Scan {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// [`Kind::Gate`](crate::error::Kind::Gate) when something was found; else when the file
-    /// cannot be read.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let Some(file) = self.file.as_ref().filter(|_| !self.list) else {
             return self.rules();
         };

@@ -10,9 +10,8 @@ use crate::host::qemu_img::DiskFormat;
 use crate::sysprep::file::{Job, seal_file};
 use crate::sysprep::{self, Declared};
 
-/// The arguments of `imgforge disk seal`.
 #[derive(Debug, clap::Args)]
-pub struct Seal {
+pub(crate) struct Seal {
     /// Disk to seal: raw or qcow2, with one operating system
     #[arg(required_unless_present = "list")]
     file: Option<PathBuf>,
@@ -50,11 +49,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the file is no disk that can be sealed, or sealing fails; the file is as before then.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let Some(file) = self.file.as_ref().filter(|_| !self.list) else {
             return out::print(&sysprep::table());
         };

@@ -7,9 +7,8 @@ use crate::error::Result;
 use crate::pack::read::{ReadOptions, unpack};
 use crate::units::Size;
 
-/// The arguments of `imgforge disk unpack`.
 #[derive(Debug, clap::Args)]
-pub struct Unpack {
+pub(crate) struct Unpack {
     /// Packed disk, a .xz file
     file: PathBuf,
     /// Where the disk goes
@@ -27,11 +26,7 @@ pub struct Unpack {
 }
 
 impl Unpack {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As [`unpack`].
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let options = ReadOptions {
             threads: app.globals.jobs,
             memory: self.memory,

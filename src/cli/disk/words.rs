@@ -8,11 +8,11 @@ use crate::sysprep;
 
 /// A word that [`sysprep::select`] knows.
 #[derive(Debug, Clone)]
-pub struct Word(String);
+pub(crate) struct Word(String);
 
 impl Word {
     /// The word, possibly with `-` before it.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -26,7 +26,7 @@ impl ValueParserFactory for Word {
 
 /// Parses a [`Word`].
 #[derive(Debug, Clone)]
-pub struct Words;
+pub(crate) struct Words;
 
 impl TypedValueParser for Words {
     type Value = Word;

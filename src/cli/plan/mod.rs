@@ -15,9 +15,8 @@ use crate::stage::plan::{Plan as Planned, Planned as Stage};
 use crate::store::epoch::Mode;
 use crate::units::{self, Span};
 
-/// The arguments of `imgforge plan`.
 #[derive(Debug, clap::Args)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Images to plan
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -46,7 +45,7 @@ impl Plan {
     ///
     /// # Errors
     /// When a recipe is wrong.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let (from, until, vars) = (self.from, self.until, self.vars.clone());
         let options = Options {

@@ -10,7 +10,7 @@ use crate::units::Size;
 
 /// The arguments of `imgforge repo copy`.
 #[derive(Debug, clap::Args)]
-pub struct CopyRepository {
+pub(crate) struct CopyRepository {
     /// The directory that gets the copy
     #[arg(value_name = "DEST")]
     dest: PathBuf,
@@ -23,7 +23,7 @@ impl CopyRepository {
     ///
     /// # Errors
     /// When a file is damaged, or something cannot be written; the same command goes on.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
         let (from, signers, seen) = self.which.to_read(app)?;
         let copied = repository::copy(&from, &self.dest, &signers, Some(&seen), &ui)?;

@@ -1,11 +1,11 @@
 //! `imgforge repo`: looks after a repository.
 
-pub mod copy;
-pub mod prune;
-pub mod query;
-pub mod rotate_key;
-pub mod verify;
-pub mod yank;
+pub(crate) mod copy;
+pub(crate) mod prune;
+pub(crate) mod query;
+pub(crate) mod rotate_key;
+pub(crate) mod verify;
+pub(crate) mod yank;
 
 use clap::Subcommand;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 
 /// The arguments of `imgforge repo`.
 #[derive(Debug, clap::Args)]
-pub struct Repo {
+pub(crate) struct Repo {
     /// What to do.
     #[command(subcommand)]
     verb: Verb,
@@ -43,7 +43,7 @@ impl Repo {
     ///
     /// # Errors
     /// As what it was asked to do.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Verify(verb) => verb.run(app),
             Verb::Prune(verb) => verb.run(app),

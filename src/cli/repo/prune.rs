@@ -8,7 +8,7 @@ use crate::units::{Size, Span};
 
 /// The arguments of `imgforge repo prune`.
 #[derive(Debug, clap::Args)]
-pub struct Prune {
+pub(crate) struct Prune {
     /// Keeps the last N images of each channel (default: the recipe's `keep`, or 10)
     #[arg(long, value_name = "N")]
     keep: Option<u32>,
@@ -30,7 +30,7 @@ impl Prune {
     ///
     /// # Errors
     /// When there is no repository, or something cannot be removed.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let policy = Policy {
             keep: self.keep,
             window: Span::seconds(u64::from(self.keep_days) * 86_400),

@@ -14,7 +14,7 @@ use crate::ui::summary::table;
                         `openssl<3.5.2`, `lib*>=1.0<2`. Packages made from a source package of that name\n\
                         count, too. Versions are compared as dpkg, RPM or apk do."
 )]
-pub struct Query {
+pub(crate) struct Query {
     /// What to look for
     #[arg(value_name = "PACKAGE")]
     question: Question,
@@ -33,7 +33,7 @@ impl Query {
     ///
     /// # Errors
     /// When there is no repository, or one of its lists is damaged.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let root = self.which.path(app)?;
         let answer = query::query(&root, &self.question, self.channel.as_deref())?;
         warn(app, &answer);

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// The arguments of `imgforge repo rotate-key`.
 #[derive(Debug, clap::Args)]
-pub struct RotateKey {
+pub(crate) struct RotateKey {
     /// The new key, anything that gpg knows (default: a new one of imgforge's own)
     #[arg(value_name = "KEY", conflicts_with_all = ["finish", "cancel"])]
     key: Option<String>,
@@ -31,7 +31,7 @@ impl RotateKey {
     ///
     /// # Errors
     /// When there is no such key, or rotations do not follow each other.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let stamp = place::stamp(app, self.why.as_deref())?;
         let repository = self.which.open(app)?;
         if self.finish {

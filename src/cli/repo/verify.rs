@@ -22,7 +22,7 @@ const SHOWN: usize = 50;
 
 /// The arguments of `imgforge repo verify`.
 #[derive(Debug, clap::Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// The repository (default: the one of imgforge.yaml)
     #[arg(value_name = "DIR|URL", conflicts_with = "repository")]
     place: Option<String>,
@@ -44,7 +44,7 @@ impl Verify {
     ///
     /// # Errors
     /// When something is wrong with the repository, or it cannot be read.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         if let Some(file) = &self.index {
             return self.check_index(file);
         }

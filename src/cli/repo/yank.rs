@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// The arguments of `imgforge repo yank`.
 #[derive(Debug, clap::Args)]
-pub struct Yank {
+pub(crate) struct Yank {
     /// The image and its revision
     #[arg(value_name = "NAME@REV", value_parser = revision)]
     revision: (String, u64),
@@ -25,7 +25,7 @@ impl Yank {
     ///
     /// # Errors
     /// When there is no such revision, or its files cannot be removed.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (name, revision) = &self.revision;
         let stamp = place::stamp(app, Some(&self.why))?;
         let repository = self.which.open(app)?;

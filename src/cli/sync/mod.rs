@@ -1,6 +1,6 @@
 //! `imgforge sync`: keeps a cloud at what a channel has.
 
-pub mod openstack;
+pub(crate) mod openstack;
 
 use clap::Subcommand;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// The arguments of `imgforge sync`.
 #[derive(Debug, clap::Args)]
-pub struct SyncCloud {
+pub(crate) struct SyncCloud {
     /// The kind of cloud.
     #[command(subcommand)]
     cloud: Cloud,
@@ -27,7 +27,7 @@ impl SyncCloud {
     ///
     /// # Errors
     /// As what it was asked to do.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.cloud {
             Cloud::Openstack(cloud) => cloud.run(app),
         }

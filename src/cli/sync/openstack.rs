@@ -22,7 +22,7 @@ use crate::ui::summary::table;
 #[command(
     after_help = "The official client `openstack` does the work, with the user's clouds.yaml."
 )]
-pub struct OpenStack {
+pub(crate) struct OpenStack {
     /// Images of the repository
     #[arg(value_name = "NAME", required_unless_present = "manifests")]
     names: Vec<String>,
@@ -50,7 +50,7 @@ impl OpenStack {
     ///
     /// # Errors
     /// When there is no such image, its files are damaged, or the client fails.
-    pub fn run(&self, app: &App) -> Result<()> {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
         let settings = Settings {
             cloud: self.cloud.as_deref(),
             delete: self.delete,

@@ -19,7 +19,6 @@ pub(crate) mod word {
     pub(crate) const CMDLINE: &str = "cmdline";
     /// The distribution, as `debian`.
     pub(crate) const OS: &str = "os";
-    /// Its version, as `12`.
     pub(crate) const OS_VERSION: &str = "os-version";
 }
 

@@ -14,7 +14,6 @@ const MODELS: &[&str] = &["e1000e", "e1000", "vmxnet3", "igb"];
 pub(super) struct CloneMachine {
     /// `a` or `b`.
     pub(super) name: String,
-    /// Its firmware.
     pub(super) firmware: Firmware,
     /// Its network card.
     pub(super) nic: Nic,

@@ -180,7 +180,6 @@ pub fn run(
 /// What runs in one guest.
 #[derive(Debug)]
 pub(super) struct Work<'a> {
-    /// The steps.
     pub(super) steps: &'a [Step],
     /// Steps that are put in place for the first boot of each machine.
     pub(super) instance: &'a [Step],

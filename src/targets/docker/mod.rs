@@ -34,7 +34,6 @@ pub(super) use fits::tell_holes;
 pub use joined::{file_name as joined_name, is_joined, join};
 use layout::Blob;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.oci.tar`: an OCI layout that `docker load` takes, too; `.rootfs.tar.zst` with `rootfs: true`",
     proven_by: "`skopeo`; the leftover scan; a command in a machine that has its files (no network)",

@@ -14,7 +14,6 @@ use crate::host::foreign;
 use crate::machine::Arch;
 use crate::targets::{CheckKind, PassedCheck, TargetContext, proven, rootfs};
 
-/// What a container says that runs.
 const SAYS: &str = "imgforge: the container runs";
 
 /// Looks for the command `$1` and the user `$2`, by nothing but the shell itself.

@@ -27,7 +27,6 @@ use crate::host::tools::Tool;
 use crate::steps::Step;
 use crate::units::Size;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.openstack.qcow2` (`compression: none`: `.openstack.raw`), `.openstack.json`",
     proven_by: "`qemu-img check`, `compare`; in a recipe the leftover scan and two boots with a NoCloud seed",

@@ -10,7 +10,6 @@ use crate::targets::tree::{Kind, Node, Tree};
 /// Where modules are; `/lib` is usually a link.
 const PLACES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 
-/// Where firmware is.
 const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
 
 /// What the root needs, in the order of loading.

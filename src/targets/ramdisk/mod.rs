@@ -34,7 +34,6 @@ use kernel::Kernel;
 pub use options::{Ramdisk, RootForm, StateDisk};
 use words::Names;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     writable: false,
     files: "`.vmlinuz`, `.initrd`, `.squashfs`; `.boot.ipxe`, `.grub.cfg`, `.SHA256SUMS`, `.ramdisk.json`",

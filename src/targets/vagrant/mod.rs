@@ -32,7 +32,6 @@ use crate::yaml::checker::{Checker, at};
 use crate::yaml::node::Node;
 use words::Machine;
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.libvirt.box`, `.virtualbox.box`",
     proven_by: "`qemu-img check`, `compare`; `tar`; in a recipe the leftover scan and two boots with a login",

@@ -10,7 +10,6 @@ use super::convert::prove;
 use super::{Format, MadeFile, Options, PassedCheck, Target, TargetContext};
 use crate::error::{Context as _, Result};
 
-/// The target.
 pub(super) const TARGET: Target = Target {
     files: "`.vmdk`, stream-optimised, for hardware 13",
     proven_by: "`qemu-img check`, `compare`",

@@ -151,7 +151,6 @@ impl System {
     }
 }
 
-/// The entries of a table.
 fn entries(table: &[u8], bits: u64, count: usize) -> Vec<u32> {
     let two = |at: usize| u32::from(u16::from_le_bytes([table[at], table[at + 1]]));
     let entry = |n: usize| match bits {
