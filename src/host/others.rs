@@ -131,7 +131,7 @@ pub fn check(disk: &Path, format: &str, backing: &[PathBuf]) -> Result<Vec<Layer
 /// # Errors
 /// When the disk names another file, unless that is a part of it which came with it.
 pub fn check_unpacked(disk: &Path, format: &str) -> Result<()> {
-    parts_in_place(disk, format, Parts::Beside)?;
+    parts_in_place(disk, format, Parts::Siblings)?;
     match named_by(disk, format)? {
         Some(other) => Err(foreign(disk, other.name())
             .hint("unpack it and work on the disk itself, if you trust it")),

@@ -17,7 +17,7 @@ pub(super) enum Parts {
     /// Beside it, with names that begin as its own.
     OfItsName,
     /// Beside it.
-    Beside,
+    Siblings,
 }
 
 /// Makes sure that what a user's disk consists of lies beside it.
@@ -40,7 +40,7 @@ pub(super) fn parts_in_place(disk: &Path, format: &str, where_: Parts) -> Result
     for part in named {
         let beside = disk.with_file_name(&part);
         let ours = !part.contains(['/', ':'])
-            && (where_ == Parts::Beside || part.starts_with(&*stem))
+            && (where_ == Parts::Siblings || part.starts_with(&*stem))
             && beside.symlink_metadata().is_ok_and(|meta| meta.is_file());
         if !ours {
             return Err(foreign(disk, &part).hint(

@@ -75,21 +75,21 @@ pub(super) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let told = self.listeners.lock().remove(&self.number);
+        let registered = self.listeners.lock().remove(&self.number);
         // The lock is free again.
-        drop(told);
+        drop(registered);
     }
 }
 
 /// Who is told, about which domain.
-type Told = (uuid::Uuid, Arc<dyn Listener>);
+type Registered = (uuid::Uuid, Arc<dyn Listener>);
 
 /// Everybody who listens on one connection.
 #[derive(Default)]
-struct Listeners(Mutex<BTreeMap<u64, Told>>);
+struct Listeners(Mutex<BTreeMap<u64, Registered>>);
 
 impl Listeners {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Told>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Registered>> {
         self.0.lock().unpoisoned()
     }
 

@@ -125,7 +125,7 @@ fn spawn(
                 _ => open = false,
             }
             let wait = !open || ahead.len() >= AHEAD;
-            if !hand_over(&mut ahead, &queue, &event, wait) {
+            if !enqueue(&mut ahead, &queue, &event, wait) {
                 break;
             }
         }
@@ -138,7 +138,7 @@ fn spawn(
 
 /// Gives the queue what was read, as far as it has room, or all of it if that is worth a `wait`; false when
 /// nobody wants it.
-fn hand_over(
+fn enqueue(
     ahead: &mut Vec<u8>,
     queue: &SyncSender<DomainEvent>,
     event: impl Fn(Vec<u8>) -> DomainEvent,

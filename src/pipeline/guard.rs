@@ -23,7 +23,7 @@ pub(super) struct Guard<'a> {
     pub(super) draft: &'a Path,
     /// The logs of the image's build.
     pub(super) logs: &'a Path,
-    /// Who hears about it.
+    /// Where progress goes.
     pub(super) ui: &'a StageUi,
 }
 

@@ -56,7 +56,7 @@ mod yank;
 
 pub use gate::GateProof;
 pub use mirror::{Copied, copy};
-pub use prune::{Fate, Policy, PruneCandidate, doomed};
+pub use prune::{Fate, Policy, PruneCandidate, prune_candidates};
 pub use publication::{Companion, Publication, Published};
 pub use rotate::Rotation;
 pub use state::{Stamp, State};

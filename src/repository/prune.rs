@@ -59,7 +59,11 @@ pub enum Fate {
 ///
 /// # Errors
 /// When there is no repository, or a record is damaged.
-pub fn doomed(root: &Path, policy: &Policy, when: Timestamp) -> Result<Vec<PruneCandidate>> {
+pub fn prune_candidates(
+    root: &Path,
+    policy: &Policy,
+    when: Timestamp,
+) -> Result<Vec<PruneCandidate>> {
     let held = lock::to_read(root)?;
     let state = State::read(root)?;
     drop(held);
@@ -79,9 +83,9 @@ impl Repository {
     ) -> Result<Vec<PruneCandidate>> {
         let held = self.lock()?;
         let mut transaction = Transaction::begin(self, &held, stamp.clone())?;
-        let doomed = judge(&transaction.state, policy, stamp.when);
-        if really && (!doomed.is_empty() || transaction.renewal) {
-            for one in &doomed {
+        let candidates = judge(&transaction.state, policy, stamp.when);
+        if really && (!candidates.is_empty() || transaction.renewal) {
+            for one in &candidates {
                 transaction.carry_out(one);
             }
             let state = transaction.commit()?;
@@ -89,7 +93,7 @@ impl Repository {
         } else if really {
             self.sweep(&transaction.state)?;
         }
-        Ok(doomed)
+        Ok(candidates)
     }
 
     /// Removes the directories of revisions whose files are to be gone: those of this run, and
@@ -127,13 +131,13 @@ impl Image {
 }
 
 impl Transaction<'_> {
-    fn carry_out(&mut self, doomed: &PruneCandidate) {
+    fn carry_out(&mut self, candidate: &PruneCandidate) {
         let when = self.stamp.when;
-        let image = self.image(&doomed.name);
-        for number in &doomed.revisions {
+        let image = self.image(&candidate.name);
+        for number in &candidate.revisions {
             if let Some(revision) = image.revisions.get_mut(number) {
                 revision.retired.get_or_insert(when);
-                if doomed.fate == Fate::Remove {
+                if candidate.fate == Fate::Remove {
                     revision.removed = Some(when);
                 }
             }
@@ -144,7 +148,7 @@ impl Transaction<'_> {
 /// Which blobs a policy lets go of, by name and revision.
 fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<PruneCandidate> {
     let below = still_built_on(state);
-    let mut doomed = Vec::new();
+    let mut candidates = Vec::new();
     for image in state.images.values() {
         let kept = kept_bytes(image, policy, now);
         for ((arch, sha512, _), numbers) in by_bytes(image) {
@@ -170,7 +174,7 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<PruneCandidate> 
                 let beside = revision.companions.values().map(|file| file.size);
                 revision.size + beside.sum::<u64>()
             });
-            doomed.push(PruneCandidate {
+            candidates.push(PruneCandidate {
                 name: image.name.clone(),
                 revisions: numbers,
                 size,
@@ -178,8 +182,8 @@ fn judge(state: &State, policy: &Policy, now: Timestamp) -> Vec<PruneCandidate> 
             });
         }
     }
-    doomed.sort_by(|a, b| (&a.name, &a.revisions).cmp(&(&b.name, &b.revisions)));
-    doomed
+    candidates.sort_by(|a, b| (&a.name, &a.revisions).cmp(&(&b.name, &b.revisions)));
+    candidates
 }
 
 /// An architecture and a SHA-512: what a blob is.

@@ -227,21 +227,21 @@ impl<'a> Session<'a> {
             }
         };
         if let Some(meaning) = meaning {
-            self.lose(End::DeadEnd(meaning));
+            self.mark_failed(End::DeadEnd(meaning));
         }
     }
 
-    fn lose(&mut self, end: End) {
+    fn mark_failed(&mut self, end: End) {
         self.lost.get_or_insert((end, self.console.signs.now));
     }
 
     fn console_line(&mut self, line: &str) {
         if is_panic(line) {
-            self.lose(End::Panicked);
+            self.mark_failed(End::Panicked);
         }
         // Behind the greeting, words like these are a step's.
         if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
-            self.lose(End::DeadEnd(meaning));
+            self.mark_failed(End::DeadEnd(meaning));
         }
         if let Phase::Booting(since) = self.phase {
             self.late |= self.console.signs.ago(since) < self.limits.device && is_late(line);

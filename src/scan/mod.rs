@@ -103,7 +103,7 @@ pub struct Host<'a> {
     pub scratch: &'a Path,
     /// What runs the appliance that reads file systems which imgforge itself cannot read.
     pub accel: Accel,
-    /// Who hears about it.
+    /// Where progress goes.
     pub ui: &'a StageUi,
 }
 

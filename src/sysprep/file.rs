@@ -33,7 +33,7 @@ pub struct Job<'a> {
     pub accel: Accel,
     /// Where scratch files are written down.
     pub ledger: &'a Ledger,
-    /// Who hears about it.
+    /// Where progress goes.
     pub ui: &'a StageUi,
 }
 

@@ -60,7 +60,7 @@ impl<W: Write> Gzip<W> {
         })
     }
 
-    fn hand_over(&mut self) -> io::Result<()> {
+    fn queue_part(&mut self) -> io::Result<()> {
         let (done, result) = channel();
         if self.part.len() == PART && self.part.iter().all(|byte| *byte == 0) {
             self.part.clear();
@@ -87,7 +87,7 @@ impl<W: Write> Gzip<W> {
     /// Writes everything and returns what was written to.
     pub(super) fn finish(mut self) -> io::Result<W> {
         if !self.part.is_empty() {
-            self.hand_over()?;
+            self.queue_part()?;
         }
         while !self.pending.is_empty() {
             self.take()?;
@@ -105,7 +105,7 @@ impl<W: Write> Write for Gzip<W> {
         self.part.extend_from_slice(&bytes[..count]);
         self.crc.update(&bytes[..count]);
         if self.part.len() == PART {
-            self.hand_over()?;
+            self.queue_part()?;
         }
         Ok(count)
     }

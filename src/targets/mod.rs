@@ -187,7 +187,7 @@ pub struct TargetContext<'a> {
     pub dir: &'a Path,
     /// For what is needed only meanwhile.
     pub scratch: &'a Path,
-    /// Who hears about it.
+    /// Where progress goes.
     pub ui: &'a StageUi,
 }
 

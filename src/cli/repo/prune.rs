@@ -37,16 +37,16 @@ impl Prune {
             grace: self.grace,
         };
         let stamp = place::stamp(app, None)?;
-        let doomed = match self.yes {
+        let candidates = match self.yes {
             true => self.which.open(app)?.prune(&policy, true, &stamp)?,
-            false => repository::doomed(&self.which.path(app)?, &policy, stamp.when)?,
+            false => repository::prune_candidates(&self.which.path(app)?, &policy, stamp.when)?,
         };
-        for one in &doomed {
+        for one in &candidates {
             out::print(&line(one, self.yes))?;
         }
-        let removed = doomed.iter().filter(|one| one.fate == Fate::Remove);
+        let removed = candidates.iter().filter(|one| one.fate == Fate::Remove);
         let size = Size::bytes(removed.map(|one| one.size).sum()).human();
-        out::print(&match (doomed.is_empty(), self.yes) {
+        out::print(&match (candidates.is_empty(), self.yes) {
             (true, _) => "nothing may go\n".to_owned(),
             (false, true) => format!("{size} freed\n"),
             (false, false) => format!("this would free {size}; --yes does it\n"),
@@ -54,11 +54,11 @@ impl Prune {
     }
 }
 
-fn line(doomed: &PruneCandidate, done: bool) -> String {
-    let numbers: Vec<String> = doomed.revisions.iter().map(u64::to_string).collect();
-    let (name, numbers) = (&doomed.name, numbers.join(", "));
-    let size = Size::bytes(doomed.size).human();
-    match (doomed.fate, done) {
+fn line(candidate: &PruneCandidate, done: bool) -> String {
+    let numbers: Vec<String> = candidate.revisions.iter().map(u64::to_string).collect();
+    let (name, numbers) = (&candidate.name, numbers.join(", "));
+    let size = Size::bytes(candidate.size).human();
+    match (candidate.fate, done) {
         (Fate::Retire(until), true) => {
             format!("{name} {numbers}: off every list; its files ({size}) stay until {until:.0}\n")
         }

@@ -45,7 +45,7 @@ pub struct Gate<'a> {
     pub ledger: &'a Ledger,
     /// What runs the appliance, and clones of the host's own architecture.
     pub accel: Accel,
-    /// Who hears about it.
+    /// Where progress goes.
     pub ui: &'a StageUi,
     /// The sealed disk, qcow2, absolute; it is not changed.
     pub disk: &'a Path,

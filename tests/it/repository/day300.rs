@@ -126,8 +126,8 @@ fn a_pruned_revision_leaves_the_lists_first_and_its_files_later() {
             .prune(&policy(1), really, &in_days(days))
             .unwrap()
     };
-    let numbers = |doomed: &[imgforge::repository::PruneCandidate]| {
-        doomed
+    let numbers = |candidates: &[imgforge::repository::PruneCandidate]| {
+        candidates
             .iter()
             .flat_map(|one| one.revisions.clone())
             .collect::<Vec<_>>()

@@ -280,12 +280,12 @@ fn the_manifest_pins_the_parent_and_prune_keeps_it_for_the_child() {
         .when
         .saturating_add(jiff::SignedDuration::from_hours(24))
         .unwrap();
-    let doomed = repository.prune(&policy, false, &later).unwrap();
-    let doomed: Vec<_> = doomed
+    let candidates = repository.prune(&policy, false, &later).unwrap();
+    let candidates: Vec<_> = candidates
         .iter()
         .map(|one| (one.name.as_str(), &one.revisions))
         .collect();
-    assert_eq!(doomed, [("base", &vec![2])]);
+    assert_eq!(candidates, [("base", &vec![2])]);
     // Who yanks it learns of the child.
     let yanked = repository
         .yank("base", 1, false, &later, &Ui::silent())

@@ -59,7 +59,7 @@ pub struct WatchConfig<'a> {
     pub installer: &'static Installer,
     /// The stage's key.
     pub key: &'a str,
-    /// Who hears about it.
+    /// Where progress goes.
     pub ui: &'a StageUi,
     /// Hides the secrets.
     pub mask: &'a Mask,
