@@ -134,7 +134,12 @@ pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -
     if let (Some((_draft, index)), [first, ..]) = (&joined, whole) {
         first.copy_artifact(index, first.plan.name(), &session.ui)?;
     }
-    if let (None, [first, ..]) = (&joined, whole) {
+    // A build for other targets leaves it.
+    if let (None, [first, ..], true) = (
+        &joined,
+        whole,
+        whole.iter().any(|built| container(built).is_some()),
+    ) {
         first.remove_joined(&session.ui)?;
     }
     let Some(channel) = &options.publish else {
@@ -161,6 +166,12 @@ pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -
     publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
 }
 
+/// The container image among a build's artifacts.
+fn container(built: &Built) -> Option<&Artifact> {
+    let mut artifacts = built.results.artifacts.iter();
+    artifacts.find(|it| it.record.about.format == Format::OciArchive)
+}
+
 /// One container image of those of all architectures, in a directory that is there as long as the
 /// draft. Nothing where the image has one architecture, or one of them has no container.
 fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Artifact)>> {
@@ -168,13 +179,11 @@ fn join(session: &Session, whole: &[Built]) -> Result<Option<(Draft, Artifact)>>
         return Ok(None);
     };
     let mut containers = vec![];
-    for Built { results, .. } in whole {
-        let mut artifacts = results.artifacts.iter();
-        let container = artifacts.find(|it| it.record.about.format == Format::OciArchive);
-        let Some(Artifact { path, record }) = container else {
+    for built in whole {
+        let Some(Artifact { path, record }) = container(built) else {
             return Ok(None);
         };
-        let sealed = results.packed.facts().sealed();
+        let sealed = built.results.packed.facts().sealed();
         gate::admit(path, record.proof.as_ref(), sealed)?;
         containers.push(path.as_path());
     }

@@ -103,10 +103,6 @@ fn depends_on(request: &Request<'_>) -> Result<Inputs> {
     inputs.value("name", &recipe.name);
     inputs.value("accounts of targets", accounts(recipe).collect::<Vec<_>>());
     inputs.value("labels itself", labels_itself(recipe));
-    let accepted: Vec<_> = accepted(recipe).collect();
-    if !accepted.is_empty() {
-        inputs.value("check.allow of installers", accepted);
-    }
     // What the steps declare is read again; the configured disk was made of it.
     let declaring = |step: &&Step| step.action.about().declares;
     for step in recipe.configure.iter().filter(declaring) {
@@ -193,11 +189,7 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     let declared = declared(recipe, &context.files.root(), &below.declared)?;
     context.ui.step("listing the packages");
     let mut contents = Contents::list(&open.guest, &open.os)?;
-    let mut stays = declared.clone();
-    for pattern in accepted(recipe) {
-        stays.files.extend(open.guest.glob(pattern)?);
-    }
-    let report = open.seal(context, &below.install, &stays)?;
+    let report = open.seal(context, &below.install, &declared)?;
     contents.read_config(&open.guest, context.dir)?;
     // The file systems are those of this session.
     let os = Os {
@@ -230,18 +222,6 @@ fn declared(recipe: &Recipe, root: &Path, below: &Declared) -> Result<Declared> 
         .extend(accounts(recipe).map(str::to_owned));
     declared.first_boot = recipe.seal.machine_id == MachineId::Uninitialized;
     Ok(declared)
-}
-
-/// The paths at which the recipe accepts answers and logs of an installation: those of a machine that installs others
-/// look like its own, and must not be gone before the scan looks.
-fn accepted(recipe: &Recipe) -> impl Iterator<Item = &str> {
-    let about = |rule: &str| ["installer-answers", "installer-log"].contains(&rule);
-    let allowed = recipe
-        .check
-        .allow
-        .iter()
-        .filter(move |one| about(&one.rule));
-    allowed.filter_map(|one| one.path.as_deref())
 }
 
 /// The accounts that machines of the recipe's targets have.
