@@ -115,15 +115,19 @@ pub fn drive(
         let untouched = before.is_some() && before == written(&machine.disk);
         let report = Journal::read(&journal, &job.nonce, job.count())
             .map_err(|error| error.evidence(session.console_tail()))?;
-        let late = session.late() || matches!(end, End::Stuck(_));
+        // Where a processor hears of no interrupt any more, the kernel may not even say so.
+        let deaf = matches!(end, End::Stuck(_)) || (matches!(end, End::Stalled(_)) && cpus > 1);
+        let late = session.late() || deaf;
         let late = late && machine.accel.is_emulated();
         if boots_again(end, &report, late, untouched, &mut free) {
             let why = match end {
                 End::Ended(Outcome::Failed) => "the hypervisor lost it before it wrote anything",
                 End::Panicked => "the host was too busy for it",
                 End::DeadEnd(_) => "a device did not come in time, perhaps of a busy host",
-                End::Stuck(_) => {
-                    // Every kernel trusts the TSC of a single CPU, which loses no time.
+                End::Stuck(_) | End::Stalled(_) => {
+                    // Every kernel trusts the TSC of a single CPU, which loses no time; and what an access
+                    // that goes elsewhere loses (see `crate::guest`) may be the end of an interrupt, after
+                    // which its processor gets no other.
                     cpus = 1;
                     "a timer's interrupt did not come, perhaps of a busy host; now with one CPU"
                 }
@@ -180,7 +184,10 @@ fn boots_again(
     if restarted && report.restarting {
         return true;
     }
-    let ended = matches!(end, End::Panicked | End::DeadEnd(_) | End::Stuck(_));
+    let ended = matches!(
+        end,
+        End::Panicked | End::DeadEnd(_) | End::Stuck(_) | End::Stalled(_)
+    );
     let starved = late && ended && report.boots == 0;
     // QEMU's translator with several processors aborts now and then while the guest sets up its
     // devices: as in `crate::guest`.
@@ -192,7 +199,7 @@ fn boots_again(
     let unasked = starved || (restarted && report.open.is_none());
     free.own += u32::from(unasked);
     let limit = match end {
-        End::DeadEnd(_) | End::Panicked | End::Stuck(_) => LATE_RESTARTS,
+        End::DeadEnd(_) | End::Panicked | End::Stuck(_) | End::Stalled(_) => LATE_RESTARTS,
         _ if free.gate => GATE_RESTARTS,
         _ => FREE_RESTARTS,
     };

@@ -15,9 +15,11 @@ fn a_guest_boots_again_when_asked_or_when_it_had_not_begun() {
     let emergency = End::DeadEnd("systemd gave up");
     assert!(again(rebooted, &fresh) && again(End::Panicked, &fresh) && again(emergency, &fresh));
     let stuck = End::Stuck(std::time::Duration::from_secs(540));
-    assert!(again(stuck, &fresh));
-    assert!(!boots_again(stuck, &fresh, false, true, &mut none()));
-    assert!(!boots_again(stuck, &fresh, true, true, &mut had(1)));
+    for stuck in [stuck, End::Stalled(std::time::Duration::from_secs(1080))] {
+        assert!(again(stuck, &fresh));
+        assert!(!boots_again(stuck, &fresh, false, true, &mut none()));
+        assert!(!boots_again(stuck, &fresh, true, true, &mut had(1)));
+    }
     assert!(!boots_again(emergency, &fresh, false, true, &mut none()));
     assert!(!boots_again(emergency, &fresh, true, true, &mut had(1)));
     assert!(!boots_again(
