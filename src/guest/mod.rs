@@ -130,7 +130,7 @@ impl Guestfs {
     ///
     /// # Errors
     /// When libguestfs is missing, a disk cannot be opened, the appliance does not start within a
-    /// minute (twice six without hardware acceleration), or imgforge is interrupted.
+    /// minute (six without hardware acceleration), or imgforge is interrupted.
     pub fn launch(launch: &Launch<'_>) -> Result<Guestfs> {
         Self::launch_with(launch, MEMORY)
     }
@@ -261,9 +261,8 @@ impl Guestfs {
                 None => Error::stage(format!("{} failed", doing())).cause(cause),
                 Some(_) if self.log.is_stuck() => Error::stage(starts::STUCK),
                 Some(limit) => Error::stage(format!(
-                    "{} {} for {}, so the appliance was ended",
+                    "{} showed no sign of life for {}, so the appliance was ended",
                     doing(),
-                    starts::SILENT,
                     units::elapsed(limit)
                 ))
                 .evidence(self.log.tail()),
