@@ -37,7 +37,7 @@ FAULTS = [
           GATE, FAILED),
     Fault("the gate does not report what it accepted", "src/stage/check/offline.rs",
           "        accepted: verdict.accepted,\n", "        accepted: vec![],\n", GATE, FAILED),
-    Fault("the gate's report is not in the manifest", "src/repository/commit.rs",
+    Fault("the gate's report is not in the manifest", "src/repository/publication.rs",
           "            gate: Some(Recorded::new(self.gate.report())?),\n", "",
           one("repository::clients::virt_builder_lists_downloads_and_verifies_what_was_published"), FAILED),
     Fault("the name of a build's result is not synced", "src/store/mod.rs",
