@@ -341,6 +341,9 @@ impl<'a> Work<'a> {
                 os.root
             ));
         }
+        // As in `sysprep::trim`: ext4 gives the blocks of removed files free a moment after a sync.
+        guest.umount_all()?;
+        guest.mount_again(&os)?;
         for (at, _) in &os.mountpoints {
             // File systems that cannot be trimmed keep what was removed from them.
             if let Err(error) = guest.fstrim(at) {
