@@ -163,7 +163,7 @@ install() {
   blockdev --rereadpt /dev/vda
   mount -t ext4 /dev/vda1 /target
   echo "... 100%"
-  cp /preseed.cfg /target/root/toy-ks.cfg
+  cp /preseed.cfg /target/root/original-ks.cfg
 }
 late() {
   answer preseed/late_command >/late
