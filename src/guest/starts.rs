@@ -17,14 +17,8 @@ impl Guestfs {
     /// # Errors
     /// As [`Guestfs::launch`].
     pub fn launch_with(launch: &Launch<'_>, memory: i32) -> Result<Guestfs> {
-        // What an access that goes elsewhere loses (see `aborted`) may be the end of an interrupt, after which
-        // its processor gets no other. A single one loses none, and starts in three quarters of the time.
-        let cpus = match launch.accel.is_emulated() {
-            true => 1,
-            false => 2,
-        };
         for _ in 1..STARTS {
-            let why = match Self::start(launch, memory, cpus) {
+            let why = match Self::start(launch, memory) {
                 Err(error) if aborted(&error) => {
                     "QEMU aborted while the appliance started: it starts again"
                 }
@@ -37,7 +31,7 @@ impl Guestfs {
                 ui.line(why);
             }
         }
-        Self::start(launch, memory, cpus)
+        Self::start(launch, memory)
     }
 }
 

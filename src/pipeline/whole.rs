@@ -130,17 +130,16 @@ pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -
     for built in whole {
         built.copy_artifacts(&session.ui)?;
     }
-    // As long as the draft is there, so is the file.
-    if let (Some((_draft, index)), [first, ..]) = (&joined, whole) {
-        first.copy_artifact(index, first.plan.name(), &session.ui)?;
-    }
-    // A build for other targets leaves it.
-    if let (None, [first, ..], true) = (
-        &joined,
-        whole,
-        whole.iter().any(|built| container(built).is_some()),
-    ) {
-        first.remove_joined(&session.ui)?;
+    match (&joined, whole) {
+        // As long as the draft is there, so is the file.
+        (Some((_draft, index)), [first, ..]) => {
+            first.copy_artifact(index, first.plan.name(), &session.ui)?;
+        }
+        // A build for other targets leaves it.
+        (None, [first, ..]) if whole.iter().any(|built| container(built).is_some()) => {
+            first.remove_joined(&session.ui)?;
+        }
+        _ => {}
     }
     let Some(channel) = &options.publish else {
         return Ok(());

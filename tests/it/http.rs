@@ -5,26 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use imgforge::error::{Kind, Result};
-use imgforge::http::{Client, Fetched, Limits, Url};
+use imgforge::http::{Client, Fetched, Url};
 
 use crate::patience::HANG;
-use crate::server::{Answer, Nobody, Server, Then};
+use crate::server::{self, Answer, Nobody, Server, Then};
 
 /// Gives a server up only where it fails.
 fn client() -> Client {
-    waiting(HANG)
-}
-
-/// Gives a server up that sends nothing for so long.
-fn waiting(stall: Duration) -> Client {
-    let limits = Limits {
-        stall,
-        connect: HANG,
-        retries: 2,
-        pause: Duration::from_millis(10),
-        redirects: 5,
-    };
-    Client::with(limits).unwrap()
+    server::client(HANG)
 }
 
 /// For who waits until it is over.
@@ -118,7 +106,8 @@ fn a_broken_transfer_goes_on_where_it_stopped() {
     });
     let notices = Arc::new(Mutex::new(vec![]));
     let heard = Arc::clone(&notices);
-    let client = waiting(STALL).on_notice(move |text| heard.lock().unwrap().push(text.to_owned()));
+    let client =
+        server::client(STALL).on_notice(move |text| heard.lock().unwrap().push(text.to_owned()));
     let fetched = place.fetch(&client, &server.url("x")).unwrap();
     assert_eq!((fetched.size, fetched.resumed), (whole.len() as u64, 0));
     assert!(place.content() == whole);
@@ -243,7 +232,9 @@ fn what_a_server_must_not_do_is_said_clearly() {
     ];
     for (expected, answer) in cases {
         let server = Server::start(move |_, number| answer(number));
-        let error = waiting(STALL).read(&server.url("x"), 1000).unwrap_err();
+        let error = server::client(STALL)
+            .read(&server.url("x"), 1000)
+            .unwrap_err();
         let text = error.render();
         assert!(text.contains(expected), "{expected}: {text}");
         assert!(text.contains("hint: "), "{text}");

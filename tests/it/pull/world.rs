@@ -9,7 +9,7 @@ pub(crate) use std::time::Duration;
 pub(crate) use imgforge::error::{Kind, Result};
 pub(crate) use imgforge::host::exec::Program;
 pub(crate) use imgforge::host::qemu_img::DiskFormat;
-pub(crate) use imgforge::http::{Client, Limits};
+pub(crate) use imgforge::http::Client;
 pub(crate) use imgforge::pull::{self, Image, Options, Output, Pulled, Session, blocks};
 use imgforge::recipe::Config;
 use imgforge::repository::manifest::Origin;
@@ -22,19 +22,8 @@ pub(crate) use imgforge::units::Size;
 
 use crate::patience::HANG;
 pub(crate) use crate::repository::world::{Disk, Home, World, canary, proof};
+use crate::server::client;
 pub(crate) use crate::server::{Answer, Request, Server, Then};
-
-/// Gives a server up that sends nothing for so long.
-fn client(stall: Duration) -> Client {
-    let limits = Limits {
-        stall,
-        connect: HANG,
-        retries: 2,
-        pause: Duration::from_millis(10),
-        redirects: 5,
-    };
-    Client::with(limits).unwrap()
-}
 
 /// A disk of 1 MiB blocks: each has 120 kB made of its seed, or is empty when that is 0.
 pub(crate) fn disk(world: &World, name: &str, seeds: &[u64]) -> Disk {

@@ -71,6 +71,11 @@ fn disks(versions: [&'static str; 2]) -> (World, Repository, Vec<String>) {
     disks_on(versions.map(|version| (version, "x86_64", json!({}))))
 }
 
+/// As [`disks`], of one version for two architectures.
+fn disks_for(archs: [&'static str; 2]) -> (World, Repository, Vec<String>) {
+    disks_on(archs.map(|arch| ("1", arch, json!({"architecture": arch}))))
+}
+
 /// As [`disks`], each for an architecture, with these properties.
 fn disks_on(
     revisions: [(&'static str, &'static str, Value); 2],
@@ -115,8 +120,7 @@ fn of_two_disks_of_one_version_a_cloud_gets_what_the_channel_has() {
 
 #[test]
 fn a_cloud_gets_each_architecture_of_an_image_and_of_the_other_nothing_goes() {
-    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
-    let (site, repository, digests) = disks_on([of("x86_64"), of("aarch64")]);
+    let (site, repository, digests) = disks_for(["x86_64", "aarch64"]);
     let (old, older) = ("0".repeat(128), "1".repeat(128));
     cloud_of(
         &site,
@@ -136,8 +140,7 @@ fn a_cloud_gets_each_architecture_of_an_image_and_of_the_other_nothing_goes() {
 
 #[test]
 fn an_architecture_without_a_disk_keeps_none_of_the_others_from_a_cloud() {
-    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
-    let (site, repository, digests) = disks_on([of("x86_64"), of("aarch64")]);
+    let (site, repository, digests) = disks_for(["x86_64", "aarch64"]);
     publish_with(&repository, &site.disk("3"), |p| {
         (p.version, p.arch) = ("1", "aarch64");
     })
@@ -166,19 +169,23 @@ fn an_architecture_without_a_disk_keeps_none_of_the_others_from_a_cloud() {
     assert_eq!(told, format!("image set --hidden {ID}3\n"));
 }
 
-#[test]
-fn a_damaged_manifest_keeps_no_other_disk_from_a_cloud() {
-    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
-    let (site, repository, digests) = disks_on([of("aarch64"), of("x86_64")]);
+/// A cloud with the disks of aarch64 and x86_64, and one of x86_64 that is no longer offered.
+fn cloud_with_an_old_disk(site: &World, digests: &[String]) {
     let old = "0".repeat(128);
     cloud_of(
-        &site,
+        site,
         &[
             (&digests[0], "aarch64"),
             (&digests[1], "x86_64"),
             (&old, "x86_64"),
         ],
     );
+}
+
+#[test]
+fn a_damaged_manifest_keeps_no_other_disk_from_a_cloud() {
+    let (site, repository, digests) = disks_for(["aarch64", "x86_64"]);
+    cloud_with_an_old_disk(&site, &digests);
     let path = "images/web-node/1/web-node.openstack.json";
     std::fs::write(repository.path().join(path), "{}").unwrap();
     let (said, told) = sync(&site);
@@ -188,8 +195,7 @@ fn a_damaged_manifest_keeps_no_other_disk_from_a_cloud() {
 
 #[test]
 fn of_several_failures_a_damaged_file_is_the_exit_code() {
-    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
-    let (site, repository, digests) = disks_on([of("aarch64"), of("x86_64")]);
+    let (site, repository, digests) = disks_for(["aarch64", "x86_64"]);
     publish_with(&repository, &site.disk("3"), |p| {
         (p.version, p.arch) = ("1", "aarch64");
     })
@@ -208,17 +214,8 @@ fn of_several_failures_a_damaged_file_is_the_exit_code() {
 
 #[test]
 fn an_interrupt_tells_what_was_done() {
-    let of = |arch: &'static str| ("1", arch, json!({"architecture": arch}));
-    let (site, _, digests) = disks_on([of("aarch64"), of("x86_64")]);
-    let old = "0".repeat(128);
-    cloud_of(
-        &site,
-        &[
-            (&digests[0], "aarch64"),
-            (&digests[1], "x86_64"),
-            (&old, "x86_64"),
-        ],
-    );
+    let (site, _, digests) = disks_for(["aarch64", "x86_64"]);
+    cloud_with_an_old_disk(&site, &digests);
     // What hides the last one waits for ever, and its user does not.
     let client = site.path("bin/openstack");
     let script = std::fs::read_to_string(&client).unwrap();

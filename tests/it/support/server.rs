@@ -7,8 +7,23 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
-use imgforge::http::Url;
+use imgforge::http::{Client, Limits, Url};
+
+use crate::patience::HANG;
+
+/// A client that gives up a server which sends nothing for `stall`.
+pub(crate) fn client(stall: Duration) -> Client {
+    let limits = Limits {
+        stall,
+        connect: HANG,
+        retries: 2,
+        pause: Duration::from_millis(10),
+        redirects: 5,
+    };
+    Client::with(limits).unwrap()
+}
 
 /// A port where nobody listens: bound only. One that was listened on and dropped is listened on for as
 /// long as a program that another thread starts has a copy of it.
