@@ -10,9 +10,9 @@ use crate::digest;
 use crate::error::Result;
 use crate::host::interrupt;
 
-/// Makes [`Format`] of lines with the word that records and events have, and QEMU's where the file is a disk.
+/// Makes [`Format`] of lines with the word that records and events have.
 macro_rules! formats {
-    ($($name:ident = $word:literal $(disk $qemu:literal)?;)+) => {
+    ($($name:ident = $word:literal;)+) => {
         /// What a file is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Format {
@@ -24,27 +24,15 @@ macro_rules! formats {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Format::$name => $word,)+ }
             }
-
-            /// The format with this word; `None` for one of another version of imgforge.
-            pub fn named(word: &str) -> Option<Format> {
-                match word { $($word => Some(Format::$name),)+ _ => None }
-            }
-
-            /// QEMU's name of it, if the file is a disk.
-            pub const fn disk(self) -> Option<&'static str> {
-                match self { $(Format::$name => formats!(@ $($qemu)?),)+ }
-            }
         }
     };
-    (@) => { None };
-    (@ $qemu:literal) => { Some($qemu) };
 }
 
 formats! {
-    Raw = "raw" disk "raw";
-    Qcow2 = "qcow2" disk "qcow2";
-    Vmdk = "vmdk" disk "vmdk";
-    Vhd = "vhd" disk "vpc";
+    Raw = "raw";
+    Qcow2 = "qcow2";
+    Vmdk = "vmdk";
+    Vhd = "vhd";
     Ova = "ova";
     Gcp = "gcp";
     OciArchive = "oci-archive";
@@ -179,6 +167,5 @@ mod tests {
         let unknown = OLD.replace(r#""format": "qcow2""#, r#""format": "qcow9""#);
         serde_json::from_str::<ArtifactRecord>(&format!(r#"{unknown}, "proof": null}}"#))
             .unwrap_err();
-        assert_eq!(Format::named("qcow9"), None);
     }
 }

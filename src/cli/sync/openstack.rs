@@ -14,6 +14,7 @@ use crate::host::interrupt;
 use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, verify, whom};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
+use crate::targets::Format;
 use crate::targets::openstack::Manifest;
 use crate::ui::summary::table;
 
@@ -233,7 +234,7 @@ fn newest(state: &State, name: &str, placed: &[&Revision], keep: usize) -> Resul
 /// What tells OpenStack about a revision.
 fn manifest(revision: &Revision) -> Option<&CompanionRecord> {
     let mut files = revision.artifacts().map(|(_, file)| file);
-    files.find(|file| file.word("format") == "openstack-manifest")
+    files.find(|file| file.is(Format::OpenstackManifest))
 }
 
 /// As [`read`], of what a repository has.
