@@ -45,4 +45,4 @@ mod views;
 mod virt_install;
 mod whole;
 
-use support::{patience, phony, server, slots, toy};
+use support::{patience, phony, server, slots, toy, tunnels};

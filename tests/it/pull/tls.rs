@@ -7,7 +7,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::world::*;
-use crate::server::{Nobody, Tunnels};
+use crate::server::Nobody;
+use crate::tunnels::Tunnels;
 
 /// An authority of a site, and what it signs.
 struct Authority {

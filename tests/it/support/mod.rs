@@ -8,6 +8,7 @@ pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod slots;
 pub(crate) mod toy;
+pub(crate) mod tunnels;
 pub(crate) mod world;
 
 pub(crate) use program::{
