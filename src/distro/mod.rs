@@ -52,7 +52,7 @@ pub struct Apt {
 }
 
 /// One release of a distribution.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suite {
     /// Code name, such as `trixie`.
     pub name: &'static str,

@@ -42,8 +42,13 @@ fn shipped(arch: Arch) -> World {
     let machine = format!("machine: {{arch: {}, ", arch.as_str());
     world.replace(recipe, "machine: {", &machine);
     if arch == Arch::Riscv64 {
-        // Mirrors have been seen whose updates for it are not those of the signed lists; sid has none.
-        world.replace(recipe, "\nmachine: {", "\nvars: {release: sid}\nmachine: {");
+        // Mirrors have been seen whose updates for it are not those of their signed lists.
+        let base = "recipes/_base/debian.yaml";
+        world.replace(
+            base,
+            "\"{{ release }}\"",
+            "\"{{ release }}\"\n    updates: false",
+        );
     }
     world.configure("repositories: {main: {path: repo}}\n");
     world

@@ -246,6 +246,14 @@ pub struct Bootstrap {
     /// The archive's address; default: the host's own mirror of the same distribution, else the tool's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Address>,
+    /// With the suite's updates and security updates, while building and in the image; `false` for a mirror
+    /// that has the suite alone.
+    #[serde(default = "with_updates", skip_serializing_if = "Clone::clone")]
+    pub updates: bool,
+}
+
+fn with_updates() -> bool {
+    true
 }
 
 /// What an import takes.

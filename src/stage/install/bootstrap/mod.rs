@@ -56,6 +56,7 @@ pub struct Input<'a> {
 /// or the finished disk does not hold what was written.
 pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let (distro, suite) = distro::suite(&input.bootstrap.suite)?;
+    let suite = &with_pockets(suite, input.bootstrap);
     distro.check_keyring()?;
     let arch = input.machine.arch;
     let layout = disk::Layout::new(arch, input.machine.disk, input.seed)?;
@@ -63,7 +64,11 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let build = named.as_ref().unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.
     let default = mirror::tool_default(input.scratch, distro, suite, arch)?;
-    let archive = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
+    let mut archive = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
+    if !input.bootstrap.updates {
+        // mmdebstrap's own list of sources has the updates.
+        archive = archive.or_else(|| default.clone());
+    }
     let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
     let archives = (archive, default);
     let sources = configure(input, distro, suite, archives, tree.data(), &layout)?;
@@ -82,6 +87,19 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
             fetched: vec![],
         },
     })
+}
+
+/// The suite with the updates that the recipe wants.
+fn with_pockets(suite: &Suite, bootstrap: &Bootstrap) -> Suite {
+    let pockets = if bootstrap.updates {
+        suite.pockets
+    } else {
+        &[]
+    };
+    Suite {
+        pockets,
+        ..suite.clone()
+    }
 }
 
 /// Writes the system's configuration into the tree; returns the distribution's own sources.

@@ -28,6 +28,33 @@ fn bootstrap(suite: &str, out: &Path) -> BaseDisk {
 }
 
 #[test]
+fn a_suite_alone_has_no_updates() {
+    let (debian, trixie) = distro::suite("trixie").unwrap();
+    let archive = Archive {
+        main: "http://a.example/debian".into(),
+        security: Some("http://a.example/debian-security".into()),
+    };
+    let suites = |more: serde_json::Value| -> Vec<String> {
+        let mut written = serde_json::json!({"suite": "trixie"});
+        written
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let bootstrap: Bootstrap = serde_json::from_value(written).unwrap();
+        let suite = with_pockets(trixie, &bootstrap);
+        let text = distro::apt::sources(debian, &suite, &archive, &[]);
+        let lines = text.lines().filter(|line| line.starts_with("Suites:"));
+        lines.map(str::to_owned).collect()
+    };
+    let all = ["Suites: trixie trixie-updates", "Suites: trixie-security"];
+    assert_eq!(suites(serde_json::json!({})), all);
+    assert_eq!(
+        suites(serde_json::json!({"updates": false})),
+        ["Suites: trixie"]
+    );
+}
+
+#[test]
 #[ignore = "e2e: src/stage/install/bootstrap"]
 fn a_bootstrapped_disk_has_its_partitions_and_knows_its_sources() {
     let kept = std::env::var_os("IMGFORGE_TEST_KEEP").map(PathBuf::from);
