@@ -143,7 +143,7 @@ const COMPRESSED: &[&str] = &[".xz", ".gz", "", ".bz2", ".zst", ".lz4", ".lzma"]
 fn answers(archive: &str, suite: &str, arch: Arch) -> Result<(), String> {
     has(archive, suite, "InRelease")
         .or_else(|why| has(archive, suite, "Release").map_err(|_| why))?;
-    let list = |end: &&str| format!("main/binary-{}/Packages{end}", arch.debian());
+    let list = |end: &&str| format!("main/binary-{}/Packages{end}", arch.debian);
     let mut lists = COMPRESSED.iter().map(list);
     let first = lists
         .next()
@@ -191,7 +191,7 @@ pub fn tool_default(
     );
     Program::new("mmdebstrap")
         .args(["--mode=chrootless", "--variant=custom", "--format=null"])
-        .arg(format!("--architectures={}", arch.debian()))
+        .arg(format!("--architectures={}", arch.debian))
         .args(["--quiet", "--skip=update", "--skip=check/qemu", &hook])
         .args([suite.name, "/dev/null"])
         .scratch(scratch)

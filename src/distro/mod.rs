@@ -161,7 +161,7 @@ impl Apt {
             .or(usual)
             .into_iter()
             .chain(self.packages.iter().copied())
-            .chain(arch.boot_loader_packages().iter().copied())
+            .chain(arch.boot_loader.iter().copied())
             .chain(resolved)
             .map(str::to_owned)
             .collect()

@@ -347,7 +347,7 @@ fn configure(
     // A kernel that takes the HPET for its timer waits for interrupts that do not come where the host is
     // busy. libguestfs leaves it out by an option that QEMU has no more.
     let host = Arch::named(std::env::consts::ARCH);
-    if launch.accel.is_emulated() && host.is_some_and(Arch::has_hpet) {
+    if launch.accel.is_emulated() && host.is_some_and(|arch| arch.hpet) {
         raw.set(Setting::Qemu("-machine", "hpet=off"))?;
     }
     if let Some(setting) = launch.accel.guestfs_setting() {

@@ -83,7 +83,7 @@ impl Way {
     /// starts may be of `arch`.
     pub fn as_guest_root(&self, arch: Arch, name: &'static str) -> Program {
         let translated = |program: Program| {
-            let program = program.env("QEMU_CPU", arch.qemu_user_cpu());
+            let program = program.env("QEMU_CPU", arch.qemu_user_cpu);
             program.env(NO_LOCALE.0, NO_LOCALE.1)
         };
         let qemu = match self {
@@ -116,7 +116,7 @@ pub fn find(arch: Arch) -> Result<Way> {
             Err(error) => causes.push(format!("no name space registers QEMU: {}", error.message())),
         }
     } else {
-        causes.push(format!("there is no {}", arch.qemu_user()));
+        causes.push(format!("there is no {}", arch.qemu_user));
     }
     if let Some(qemu) = of_host(arch, Path::new(REGISTERED)) {
         return Ok(Way::Registered(qemu));
@@ -129,7 +129,7 @@ pub fn find(arch: Arch) -> Result<Way> {
     Err(error.hint(format!(
         "install it: {}, and let users make name spaces, or register it: update-binfmts --enable {}",
         tools::install_line(&[PACKAGE]),
-        arch.qemu_user()
+        arch.qemu_user
     )))
 }
 
@@ -143,7 +143,7 @@ pub fn interpreter(arch: Arch) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let missing = || {
-        let (program, arch) = (arch.qemu_user(), arch.as_str());
+        let (program, arch) = (arch.qemu_user, arch.as_str());
         let text = format!("`{program}` is needed to run programs of {arch}, and is not installed");
         Error::host(text).hint(format!("install it: {}", tools::install_line(&[PACKAGE])))
     };
@@ -164,7 +164,7 @@ pub fn need(arch: Arch) -> Result<()> {
 
 /// QEMU's user mode, if it needs no library: a guest's tree has none for it.
 fn user_mode(arch: Arch) -> Option<PathBuf> {
-    let name = arch.qemu_user();
+    let name = arch.qemu_user;
     let found = [format!("{name}-static"), name.to_owned()].map(exec::find);
     let mut found = found.into_iter().flatten();
     found.find(|path| std::fs::read(path).is_ok_and(|bytes| is_static(&bytes)))
@@ -187,14 +187,14 @@ fn registration(arch: Arch, qemu: &Path) -> String {
     let mask = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff";
     format!(
         ":{}:M::{magic}:{mask}:{}:OPF",
-        arch.qemu_user(),
+        arch.qemu_user,
         qemu.display()
     )
 }
 
 fn magic_of(arch: Arch) -> [u8; 20] {
     let mut magic = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\0\0";
-    magic[18] = arch.elf_machine();
+    magic[18] = arch.elf_machine;
     magic
 }
 
@@ -312,10 +312,10 @@ mod tests {
             let script = r#""$0"; echo "$? $QEMU_CPU $(id -u)""#;
             let shell = way.as_guest_root(*arch, "sh").args(["-c", script]);
             let said = shell.arg(ends_with_42(*arch, dir.path())).text().unwrap();
-            assert_eq!(said, format!("42 {} 0", arch.qemu_user_cpu()));
+            assert_eq!(said, format!("42 {} 0", arch.qemu_user_cpu));
             let list = way.as_guest_root(*arch, "ls").arg(REGISTERED);
             let inside = list.text().unwrap();
-            let only = [arch.qemu_user(), "register", "status"].join("\n");
+            let only = [arch.qemu_user, "register", "status"].join("\n");
             assert_eq!(inside == only, own, "{inside}");
         }
         assert_eq!(before, listed());

@@ -126,7 +126,7 @@ impl Tool {
                 "qemu-utils",
                 "make and convert disks",
             ),
-            Tool::Qemu(arch) => facts(arch.qemu(), Some((6, 0)), arch.qemu_package(), "run guests"),
+            Tool::Qemu(arch) => facts(arch.qemu, Some((6, 0)), arch.qemu_package, "run guests"),
             Tool::Pasta => facts(
                 &["pasta"],
                 None,
@@ -312,7 +312,7 @@ fn judge(states: impl IntoIterator<Item = (Tool, State)>) -> Result<()> {
 /// [`Kind::Host`](crate::error::Kind::Host) when none is installed.
 pub fn uefi(arch: Arch) -> Result<Uefi> {
     machine::find_uefi(arch).ok_or_else(|| {
-        let package = install_line(&[arch.uefi_package()]);
+        let package = install_line(&[arch.uefi_package]);
         Error::host(format!(
             "UEFI for {} guests is not installed",
             arch.as_str()

@@ -53,13 +53,13 @@ pub struct Uefi {
 
 /// UEFI's code and the template of its variables for an architecture, if installed.
 pub fn find(arch: Arch) -> Option<Uefi> {
-    let mut all = arch.uefi_files().iter();
+    let mut all = arch.uefi.iter();
     let found = all.find(|(code, variables)| {
         let files = [code, variables].map(Path::new);
         files.iter().all(|file| file.is_file())
     });
     let found = found.map(|(code, variables)| (*code, Some(variables.into())));
-    let u_boot = || arch.u_boot().filter(|code| Path::new(code).is_file());
+    let u_boot = || arch.u_boot.filter(|code| Path::new(code).is_file());
     let (code, variables) = found.or_else(|| Some((u_boot()?, None)))?;
     Some(Uefi {
         code: code.into(),

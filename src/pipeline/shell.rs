@@ -116,7 +116,7 @@ fn log_root_in(session: &Session, plan: &Plan, disk: &Path) -> Result<()> {
     if guest.is_dir("/etc/systemd/system")? {
         let dir = format!(
             "/etc/systemd/system/serial-getty@{}.service.d",
-            recipe.machine.arch.serial()
+            recipe.machine.arch.serial
         );
         guest.mkdir_p(&dir)?;
         guest.write(&format!("{dir}/autologin.conf"), AUTOLOGIN.as_bytes())?;

@@ -80,7 +80,7 @@ pub fn images(problems: &mut Problems, path: &Path, tree: &Node) -> Vec<Image> {
         listed.iter().map(move |(arch, var)| {
             let mut vars = image.vars.clone();
             let debian = Var {
-                text: arch.debian().into(),
+                text: arch.debian.into(),
                 loc: var.loc,
             };
             vars.extend([("arch".into(), var.clone()), ("debian_arch".into(), debian)]);

@@ -97,7 +97,7 @@ fn text(import: &Import<'_>) -> String {
         more += &format!("[ \"$(uname -m)\" = {name} ] || qm set \"$id\" --arch {name}\n");
     }
     if import.uefi {
-        let machine = import.arch.machine();
+        let machine = import.arch.machine;
         more += &format!(
             "qm set \"$id\" --bios ovmf --machine {machine} --efidisk0 \"$store:1,efitype=4m\"\n"
         );

@@ -257,8 +257,8 @@ fn make(request: &Request<'_>, contents: &[&'static Contents], dir: &Path) -> Re
 }
 
 fn write_python(tree: &Path, arch: Arch) -> Result<()> {
-    let text = PYTHON.replace("@LIBRARIES@", arch.libraries());
-    let text = text.replace("@LOADER@", arch.loader());
+    let text = PYTHON.replace("@LIBRARIES@", arch.libraries);
+    let text = text.replace("@LOADER@", arch.loader);
     let python = tree.join("python");
     let doing = || format!("writing {}", python.display());
     std::fs::write(&python, text).doing(doing)?;
@@ -270,7 +270,7 @@ fn write_python(tree: &Path, arch: Arch) -> Result<()> {
 /// their configuration, from there. On a host, unlike in a guest of its release, it would find no
 /// modules of OpenSSL, or those of another version.
 pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
-    let libraries = |arch: &&Arch| tree.join("usr/lib").join(arch.libraries());
+    let libraries = |arch: &&Arch| tree.join("usr/lib").join(arch.libraries);
     let mut all = Arch::ALL.iter();
     let arch = all
         .find(|arch| libraries(arch).is_dir())
@@ -279,8 +279,8 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
     let python = match foreign::interpreter(*arch) {
         // What the script does, by QEMU.
         Ok(Some(qemu)) => Program::at(qemu)
-            .env("QEMU_CPU", arch.qemu_user_cpu())
-            .arg(libraries.join(arch.loader()))
+            .env("QEMU_CPU", arch.qemu_user_cpu)
+            .arg(libraries.join(arch.loader))
             .arg("--argv0")
             .arg(&script)
             .arg("--library-path")
@@ -318,7 +318,7 @@ fn unpack(
     let mut program = as_guest_root("mmdebstrap")
         .args(["--mode=root", "--format=directory", "--variant=extract"])
         .arg(MERGED_USR)
-        .arg(format!("--architectures={}", request.arch.debian()))
+        .arg(format!("--architectures={}", request.arch.debian))
         // No program of the packages is started.
         .arg("--skip=check/qemu")
         .arg(format!("--keyring={}", distro.keyring))

@@ -119,7 +119,7 @@ fn boot(world: &World, held: slots::Held, arch: Arch, marker: &str) -> String {
     let console = world.path("uefi.log");
     std::fs::write(&console, "").unwrap();
     let mut qemu = external(slots::qemu_on(held, arch));
-    qemu.args(["-machine", arch.qemu_machine()]);
+    qemu.args(["-machine", arch.machine_properties]);
     qemu.args(Accel::Tcg.qemu_arguments(arch));
     // With several, QEMU's translator aborts now and then, or a timer is lost: as in `imgforge::guest`.
     qemu.args(["-m", "1024", "-smp", "1", "-display", "none", "-no-reboot"]);

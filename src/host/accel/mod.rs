@@ -121,13 +121,13 @@ impl Accel {
 
     /// The attributes of libvirt's `<cpu>` and its `model`; empty where libvirt is told nothing.
     pub fn libvirt_cpu(self, arch: Arch) -> Vec<(&'static str, &'static str)> {
-        match arch.names_cpu() {
+        match arch.names_cpu {
             true => (self.backend().libvirt_cpu)(arch),
             false => vec![],
         }
     }
 
-    /// The arguments of QEMU.
+    /// `-accel` and `-cpu` with their values.
     pub fn qemu_arguments(self, arch: Arch) -> [&'static str; 4] {
         let Backend { qemu, qemu_cpu, .. } = self.backend();
         ["-accel", qemu, "-cpu", qemu_cpu(arch)]

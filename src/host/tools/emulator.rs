@@ -26,7 +26,7 @@ pub fn machine(arch: Arch) -> Result<()> {
 
 /// Looks for the machine in what QEMU lists: a line each, which begins with the name.
 fn has_machine(arch: Arch, help: &str) -> Result<()> {
-    let (emulator, machine) = (Tool::Qemu(arch).program(), arch.machine());
+    let (emulator, machine) = (Tool::Qemu(arch).program(), arch.machine);
     let mut named = help.lines().map(|line| line.split_whitespace().next());
     if named.any(|name| name == Some(machine)) {
         return Ok(());
@@ -37,7 +37,7 @@ fn has_machine(arch: Arch, help: &str) -> Result<()> {
     ))
     .hint(format!(
         "`{emulator} -machine help` lists those of the one on PATH; the distribution's has it: {}",
-        install_line(&[arch.qemu_package()])
+        install_line(&[arch.qemu_package])
     )))
 }
 

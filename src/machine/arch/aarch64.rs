@@ -1,12 +1,12 @@
 //! 64-bit ARM, on QEMU's `virt` machine.
 
-use super::{Facts, Kernels};
+use super::{Kernels, Properties};
 
 /// ARMv8.0, which distributions are made for, in QEMU's words and libvirt's. `max` signs pointers (PAC),
 /// which before QEMU 10.0 takes several times as long as all else.
 const CPU: &str = "cortex-a57";
 
-pub(super) const FACTS: Facts = Facts {
+pub(super) const PROPERTIES: Properties = Properties {
     name: "aarch64",
     debian: "arm64",
     oci: "arm64",
@@ -14,7 +14,7 @@ pub(super) const FACTS: Facts = Facts {
     oci_variant: Some("v8"),
     elf_machine: 0xb7,
     pe_machine: 0xaa64,
-    qemu: "qemu-system-aarch64",
+    qemu: &["qemu-system-aarch64"],
     qemu_package: "qemu-system-arm",
     qemu_user: "qemu-aarch64",
     qemu_user_cpu: CPU,

@@ -28,7 +28,7 @@ impl Arch {
         let machine = u16::from_le_bytes([header[4], header[5]]);
         let portable = head.starts_with(b"MZ") && header.starts_with(b"PE\0\0");
         let mut all = Self::ALL.iter();
-        let found = all.find(|arch| portable && arch.facts().pe_machine == machine);
+        let found = all.find(|arch| portable && arch.pe_machine == machine);
         found.copied()
     }
 }

@@ -1,15 +1,15 @@
 //! 64-bit RISC-V, on QEMU's `virt` machine.
 
-use super::{Facts, Kernels};
+use super::{Kernels, Properties};
 
-pub(super) const FACTS: Facts = Facts {
+pub(super) const PROPERTIES: Properties = Properties {
     name: "riscv64",
     debian: "riscv64",
     oci: "riscv64",
     oci_variant: None,
     elf_machine: 0xf3,
     pe_machine: 0x5064,
-    qemu: "qemu-system-riscv64",
+    qemu: &["qemu-system-riscv64"],
     qemu_package: "qemu-system-riscv",
     qemu_user: "qemu-riscv64",
     qemu_user_cpu: "rv64",

@@ -1,15 +1,15 @@
 //! 64-bit x86.
 
-use super::{Facts, Kernels};
+use super::{Kernels, Properties};
 
-pub(super) const FACTS: Facts = Facts {
+pub(super) const PROPERTIES: Properties = Properties {
     name: "x86_64",
     debian: "amd64",
     oci: "amd64",
     oci_variant: None,
     elf_machine: 0x3e,
     pe_machine: 0x8664,
-    qemu: "qemu-system-x86_64",
+    qemu: &["qemu-system-x86_64"],
     qemu_package: "qemu-system-x86",
     qemu_user: "qemu-x86_64",
     qemu_user_cpu: "qemu64",

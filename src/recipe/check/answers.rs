@@ -62,7 +62,7 @@ fn variables(recipe: &Recipe, vars: &Vars) -> Vars {
         ("imgforge_key", PROOF),
         ("imgforge_firmware", machine.firmware().as_str()),
         ("imgforge_disk", "vda"),
-        ("imgforge_serial", machine.arch.serial()),
+        ("imgforge_serial", machine.arch.serial),
         ("imgforge_mirror", "http://mirror.example/path"),
         ("imgforge_proxy", "http://mirror.example:3128"),
         ("imgforge_passphrase", if secret { "stand-in" } else { "" }),

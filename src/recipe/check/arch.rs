@@ -27,7 +27,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             "leave `arch` out, or build on an image of that architecture",
         );
     }
-    if recipe.pack.filter == Filter::X86 && !arch.is_pc() {
+    if recipe.pack.filter == Filter::X86 && !arch.pc {
         let node = at(at(tree, "pack"), "filter");
         let text = format!("the filter `x86` is for other programs than those of {name}");
         cx.wrong(node.loc, text, "leave `filter` out");
@@ -72,7 +72,7 @@ fn packages(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
                 }
                 false => format!(
                     "of an architecture that dpkg adds it is `{name}:{}`",
-                    other.debian()
+                    other.debian
                 ),
             };
             cx.wrong(node.loc, text, help);
@@ -88,13 +88,13 @@ fn of_machine(package: &str) -> Option<Arch> {
         .iter()
         .any(|of| package.starts_with(of))
     {
-        return all.find(|arch| package.split('-').any(|word| word == arch.debian()));
+        return all.find(|arch| package.split('-').any(|word| word == arch.debian));
     }
     let parts = ["-bin", "-dbg", "-signed", "-unsigned"];
     let whole = parts.iter().find_map(|part| package.strip_suffix(part));
     let whole = whole.unwrap_or(package);
     all.find(|arch| {
-        let mut own = arch.boot_loader_packages().iter();
+        let mut own = arch.boot_loader.iter();
         own.any(|own| own.strip_suffix("-bin") == Some(whole))
     })
 }

@@ -148,7 +148,7 @@ impl Media<'_> {
             ));
         }
         for images in DEBIAN {
-            let base = url.join(&images.replace("{arch}", self.arch.debian()))?;
+            let base = url.join(&images.replace("{arch}", self.arch.debian))?;
             if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
                 let (kernel, initrd) = sums(&text, self.arch)
                     .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
@@ -326,7 +326,7 @@ fn no_tree(url: &Url, why: &str) -> Error {
 /// Kernel and initrd of the network installer in a `SHA256SUMS`.
 pub(crate) fn sums(text: &str, arch: Arch) -> Option<(Promise, Promise)> {
     let promise = |name: &str| {
-        let path = NETBOOT.replace("{arch}", arch.debian()) + name;
+        let path = NETBOOT.replace("{arch}", arch.debian) + name;
         let sha256 = Some(promised(text, &path)?);
         Some(Promise { path, sha256 })
     };

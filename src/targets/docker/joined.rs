@@ -176,9 +176,9 @@ mod tests {
     fn container(dir: &Path, arch: Arch) -> PathBuf {
         let mut files = tar::Builder::new(vec![]);
         let mut header = tar::Header::new_ustar();
-        header.set_size(arch.oci().len() as u64);
+        header.set_size(arch.oci.len() as u64);
         files
-            .append_data(&mut header, "arch", arch.oci().as_bytes())
+            .append_data(&mut header, "arch", arch.oci.as_bytes())
             .unwrap();
         let files = files.into_inner().unwrap();
         let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());

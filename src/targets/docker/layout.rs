@@ -100,8 +100,8 @@ pub(super) fn config(
 
 /// `platform` of the image specification, in whose order a configuration has it, too.
 fn platform(arch: Arch) -> Value {
-    let mut platform = json!({"architecture": arch.oci(), "os": "linux"});
-    if let Some(variant) = arch.oci_variant() {
+    let mut platform = json!({"architecture": arch.oci, "os": "linux"});
+    if let Some(variant) = arch.oci_variant {
         platform["variant"] = json!(variant);
     }
     platform

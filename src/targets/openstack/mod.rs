@@ -222,7 +222,7 @@ fn properties(
     .collect();
     if site.uefi() {
         all.insert("hw_firmware_type".into(), "uefi".into());
-        all.insert("hw_machine_type".into(), site.machine.arch.machine().into());
+        all.insert("hw_machine_type".into(), site.machine.arch.machine.into());
     }
     if ["usr/sbin/qemu-ga", "usr/bin/qemu-ga"]
         .iter()

@@ -198,8 +198,7 @@ fn machine(
     let accel = site.source.accel().on(arch);
     let mut cmdline = format!(
         "{} console={} panic=1 imgforge.base=http://{SERVER}/",
-        boot.cmdline,
-        arch.serial()
+        boot.cmdline, arch.serial
     );
     if accel.is_emulated() {
         // On a busy host the kernel takes QEMU's timer for a broken one.
@@ -226,7 +225,7 @@ fn machine(
         ])
         // With several processors, QEMU's translator aborts now and then, as in `crate::guest`; on a
         // busy host a kernel with an HPET waits for timer interrupts that do not come.
-        .args(["-machine", arch.qemu_machine(), "-smp", "1"])
+        .args(["-machine", arch.machine_properties, "-smp", "1"])
         .args(accel.qemu_arguments(arch))
         .args(["-m", &format!("{}M", boot.memory)])
         .args(["-device", "virtio-rng-pci"])

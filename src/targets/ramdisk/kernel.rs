@@ -124,7 +124,7 @@ impl<'t> Kernel<'t> {
     }
 
     fn read(tree: &'t Tree, arch: Arch, dir: String, release: String) -> Option<Kernel<'t>> {
-        let file = arch.kernel_file();
+        let file = arch.kernel;
         let places = [format!("boot/{file}-{release}"), format!("{dir}/{file}")];
         let image = places
             .iter()

@@ -81,7 +81,7 @@ impl Options for Ramdisk {
         let members = initrd::members(&tree, site.machine.arch, &kernel, self)?;
         let (root, nodes) = root(site, &tree, &kernel, self)?;
         let names = Names {
-            kernel: site.file(site.machine.arch.kernel_file()),
+            kernel: site.file(site.machine.arch.kernel),
             initrd: site.file("initrd"),
             root: (self.root == RootForm::Squashfs).then(|| site.file("squashfs")),
         };

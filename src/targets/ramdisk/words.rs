@@ -7,7 +7,7 @@ use crate::machine::Arch;
 
 /// What the command line says if the recipe says nothing.
 fn usual(arch: Arch) -> String {
-    format!("console=tty0 console={},115200 panic=60", arch.serial())
+    format!("console=tty0 console={},115200 panic=60", arch.serial)
 }
 
 /// The names of the files.

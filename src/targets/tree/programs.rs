@@ -27,7 +27,7 @@ impl Tree {
         let usual = heads(true).next().is_some();
         let arch = |head: [u8; 20]| {
             let all = Arch::ALL.iter().copied();
-            let mut same = all.filter(|arch| head[18..] == [arch.elf_machine(), 0]);
+            let mut same = all.filter(|arch| head[18..] == [arch.elf_machine, 0]);
             same.next()
                 .filter(|_| head[4..6] == [2, 1])
                 .map(Programs::For)

@@ -74,7 +74,7 @@ impl Options for Vagrant {
 
     fn refuses(&self, arch: Arch) -> Option<&'static str> {
         let asked = self.providers.contains(&VagrantProvider::Virtualbox);
-        (asked && !arch.is_pc()).then_some("VirtualBox's boxes and guest additions are for x86_64")
+        (asked && !arch.pc).then_some("VirtualBox's boxes and guest additions are for x86_64")
     }
 
     /// What the box for VirtualBox needs, if a recipe asks for it by name.
@@ -168,7 +168,7 @@ const ADDITIONS: &[&str] = &[
 /// The providers that the recipe names, or those whose machines the kernel drives.
 fn providers(options: &Vagrant, arch: Arch, tree: &Tree) -> Result<Vec<VagrantProvider>> {
     let virtualbox = || kernel::has(tree, "vagrant (virtualbox)", arch, VIRTUALBOX);
-    if options.providers.is_empty() && !arch.is_pc() {
+    if options.providers.is_empty() && !arch.pc {
         return Ok(vec![VagrantProvider::Libvirt]);
     }
     if options.providers.contains(&VagrantProvider::Virtualbox) {

@@ -26,7 +26,7 @@ pub(super) struct Machine<'a> {
 /// The file that Vagrant cannot do without.
 pub(super) fn metadata(machine: &Machine<'_>) -> Value {
     // Vagrant before 2.4 does not read the architecture.
-    let architecture = machine.arch.debian();
+    let architecture = machine.arch.debian;
     match machine.provider {
         VagrantProvider::Libvirt => json!({
             "provider": "libvirt",
@@ -79,12 +79,11 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
             let firmware = match machine.uefi {
                 true => format!(
                     "    libvirt.machine_type = \"{}\"\n    libvirt.loader = \"{}\"\n",
-                    machine.arch.machine(),
-                    machine.arch.uefi_in_one_file()
+                    machine.arch.machine, machine.arch.uefi_in_one
                 ),
                 false => String::new(),
             };
-            let hardware = match machine.arch.is_pc() {
+            let hardware = match machine.arch.pc {
                 true => String::new(),
                 false => unlike_a_pc(machine.arch),
             };
@@ -112,11 +111,11 @@ pub(super) fn vagrantfile(machine: &Machine<'_>) -> String {
 /// an APIC. The processor is the host's, or one that QEMU's translator plays.
 fn unlike_a_pc(arch: Arch) -> String {
     let gic = arch
-        .gic()
+        .gic
         .map(|version| format!(", \"gic version='{version}'\""))
         .unwrap_or_default();
-    let features = arch.features().join("\", \"");
-    let (name, video, cpu) = (arch.as_str(), arch.video(), arch.translated_cpu());
+    let features = arch.features.join("\", \"");
+    let (name, video, cpu) = (arch.as_str(), arch.video, arch.translated_cpu);
     format!(
         "    libvirt.machine_arch = \"{name}\"\n    libvirt.features = [\"{features}\"{gic}]\n    \
          libvirt.input type: \"keyboard\", bus: \"virtio\"\n    libvirt.video_type = \"{video}\"\n    \

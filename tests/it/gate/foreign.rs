@@ -85,7 +85,7 @@ fn a_kernel_or_a_system_of_another_architecture_is_refused_before_a_clone_boots(
     for arch in foreign() {
         let kernel = std::fs::read(toy::System::of(arch).kernel).unwrap();
         let phony = Phony::debian();
-        let name = format!("boot/{}-6.12-other", arch.kernel_file());
+        let name = format!("boot/{}-6.12-other", arch.kernel);
         phony.file(&name, &kernel[..1 << 16]);
         phony.file("usr/lib/modules/6.12-other/modules.dep", "");
         plain_disk(&world, "kernel", &phony);

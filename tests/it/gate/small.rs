@@ -116,20 +116,20 @@ pub(super) fn uefi_disk(world: &World, arch: Arch, name: &str, phony: &Phony) {
     let (root_sectors, esp_start) = (SIZE / 512, (START + SIZE) / 512);
     let table = format!(
         "label: gpt\nstart=2048, size={root_sectors}, type={}\nstart={esp_start}, size={}, type=U\n",
-        arch.root_partition(),
+        arch.root_partition,
         ESP / 512
     );
     let (disk, file) = partitioned(world, name, &table);
     root(&disk, phony);
     let modules = ["part_gpt", "ext2", "linux"];
-    let core = grub(world, arch, arch.grub_efi(), "(hd0,gpt1)", &modules);
+    let core = grub(world, arch, arch.grub_efi, "(hd0,gpt1)", &modules);
     let esp = world.path("esp.img");
     let run = |program: &'static str, args: &[&str]| {
         Program::new(program).args(args).run().unwrap();
     };
     run("mkfs.fat", &["-C", path(&esp), &(ESP >> 10).to_string()]);
     run("mmd", &["-i", path(&esp), "::EFI", "::EFI/BOOT"]);
-    let to = format!("::EFI/BOOT/{}", arch.efi_file());
+    let to = format!("::EFI/BOOT/{}", arch.efi_file);
     run("mcopy", &["-i", path(&esp), path(&core), &to]);
     file.write_all_at(&std::fs::read(&esp).unwrap(), START + SIZE)
         .unwrap();
@@ -169,7 +169,7 @@ fn root(disk: &Path, phony: &Phony) {
 /// GRUB for a platform, which boots the root `from` there.
 fn grub(world: &World, arch: Arch, platform: &str, from: &str, modules: &[&str]) -> PathBuf {
     let (words, core) = (world.path("grub.cfg"), world.path("grub.img"));
-    let serial = arch.serial();
+    let serial = arch.serial;
     let text = format!(
         "linux {from}/boot/vmlinuz console={serial} quiet panic=0 no_timer_check toy=root\n\
          initrd {from}/boot/initrd.img\nboot\n"

@@ -200,7 +200,7 @@ pub(crate) fn qemu(held: Held) -> &'static str {
 
 /// As [`qemu`], a machine of this architecture.
 pub(crate) fn qemu_on(_: Held, arch: Arch) -> &'static str {
-    arch.qemu()[0]
+    arch.qemu[0]
 }
 
 /// Starts QEMU without an HPET, in place of it.

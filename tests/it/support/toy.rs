@@ -241,7 +241,7 @@ pub(crate) fn boot_on(arch: Arch, dir: &Path, mode: &str) -> Boot {
         initrd,
         cmdline: format!(
             "console={} quiet panic=0 no_timer_check toy={mode}",
-            arch.serial()
+            arch.serial
         ),
     }
 }
@@ -274,7 +274,7 @@ impl System {
             kernel,
             modules: modules(&root, &version),
             busybox,
-            grub: root.join("usr/lib/grub").join(arch.grub_efi()),
+            grub: root.join("usr/lib/grub").join(arch.grub_efi),
         }
     }
 }
@@ -287,7 +287,7 @@ pub(super) fn target() -> PathBuf {
 
 /// The newest readable kernel that has its modules, as libguestfs' appliance takes it.
 fn kernel_in(root: &Path, arch: Arch) -> (PathBuf, String) {
-    let name = format!("{}-", arch.kernel_file());
+    let name = format!("{}-", arch.kernel);
     let mut found: Vec<(Vec<u64>, PathBuf, String)> = fs::read_dir(root.join("boot"))
         .expect("scripts/deps.sh unpacks a kernel of each architecture")
         .filter_map(|entry| {
@@ -327,7 +327,7 @@ fn archive(system: &System, wanted: &[&str], disk: Option<&[u8]>) -> Vec<u8> {
     ] {
         archive.dir(dir);
     }
-    let init = INIT.replace("@SERIAL@", system.arch.serial());
+    let init = INIT.replace("@SERIAL@", system.arch.serial);
     archive.file("init", 0o755, init.as_bytes());
     archive.file("bin/busybox", 0o755, &fs::read(&system.busybox).unwrap());
     let start = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/runner/guest/start.sh");

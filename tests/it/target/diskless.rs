@@ -68,7 +68,7 @@ pub(super) fn machine_on(arch: Arch, cards: &[&str]) -> Phony {
             std::fs::read(&system.kernel).unwrap(),
         )
         .file("usr/lib/modules/1.0-other/modules.order", "old")
-        .file("usr/sbin/init", INIT.replace("@SERIAL@", arch.serial()))
+        .file("usr/sbin/init", INIT.replace("@SERIAL@", arch.serial))
         .mode("usr/sbin/init", 0o755);
     for part in 1..=7 {
         phony.file(&format!("srv/part-{part}"), format!("{part}\n"));

@@ -94,7 +94,7 @@ fn script(layout: &Layout) -> String {
         root_partuuid,
         ..
     } = layout;
-    let (root_sectors, root_type) = (layout.root_bytes() / SECTOR, layout.arch.root_partition());
+    let (root_sectors, root_type) = (layout.root_bytes() / SECTOR, layout.arch.root_partition);
     let bios = match layout.arch.has_bios() {
         true => format!(
             "start={BIOS_START}, size={BIOS_SECTORS}, type=21686148-6449-6E6F-744E-656564454649, name=bios\n"
@@ -207,9 +207,9 @@ pub(super) fn make_esp(tree: &GuestTree, raw: &Path, layout: &Layout) -> Result<
     mtool("mcopy")
         .arg(
             tree.data()
-                .join(format!("boot/grub/{}/core.efi", layout.arch.grub_efi())),
+                .join(format!("boot/grub/{}/core.efi", layout.arch.grub_efi)),
         )
-        .arg(format!("::/EFI/BOOT/{}", layout.arch.efi_file()))
+        .arg(format!("::/EFI/BOOT/{}", layout.arch.efi_file))
         .run()
 }
 

@@ -20,7 +20,7 @@ const MODULES: &str = "part_gpt ext2 fat search search_fs_uuid normal configfile
                        serial terminal echo test ls all_video";
 /// Kernel command line of the image; the last console is the one that `init` writes to.
 fn cmdline(arch: Arch) -> String {
-    format!("console=tty0 console={},115200", arch.serial())
+    format!("console=tty0 console={},115200", arch.serial)
 }
 
 /// What the kernel's packages are told by the environment, who would make their initrd twice: first of all, and
@@ -29,8 +29,8 @@ pub(super) const NO_INITRD: (&str, &str) = ("INITRD", "No");
 
 /// mmdebstrap's customize hook: initrd, boot images and units, made with the guest's own programs.
 pub(super) fn hook(layout: &Layout) -> String {
-    let (uuid, efi, arch) = (&layout.root_uuid, layout.arch.grub_efi(), layout.arch);
-    let (bios, kernel) = (arch.grub_bios().unwrap_or_default(), arch.kernel_file());
+    let (uuid, efi, arch) = (&layout.root_uuid, layout.arch.grub_efi, layout.arch);
+    let (bios, kernel) = (arch.grub_bios.unwrap_or_default(), arch.kernel);
     let bios_image = match arch.has_bios() {
         true => format!(
             r#"chroot "$1" grub-mkimage -O {bios} -o /boot/grub/{bios}/core.img -p /boot/grub \
@@ -84,7 +84,7 @@ pub(super) fn write_config(tree: &Path, suite: &Suite, layout: &Layout) -> Resul
 fn newest_kernel(tree: &Path, arch: Arch) -> Result<String> {
     let boot = tree.join("boot");
     let doing = || format!("listing {}", boot.display());
-    let start = format!("{}-", arch.kernel_file());
+    let start = format!("{}-", arch.kernel);
     let mut versions = vec![];
     for entry in std::fs::read_dir(&boot).doing(doing)? {
         let name = entry
@@ -106,7 +106,7 @@ fn newest_kernel(tree: &Path, arch: Arch) -> Result<String> {
 }
 
 fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
-    let (uuid, file) = (&layout.root_uuid, layout.arch.kernel_file());
+    let (uuid, file) = (&layout.root_uuid, layout.arch.kernel);
     let cmdline = cmdline(layout.arch);
     // UEFI's console is on the serial port, too, where there is no other way to start.
     let terminal = match layout.arch.has_bios() {
@@ -150,7 +150,7 @@ fn defaults(arch: Arch) -> String {
 
 /// Puts `boot.img` and `core.img` where a BIOS finds them.
 pub(super) fn write_boot_code(tree: &Path, raw: &Path, layout: &Layout) -> Result<()> {
-    let Some(platform) = layout.arch.grub_bios() else {
+    let Some(platform) = layout.arch.grub_bios else {
         return Ok(());
     };
     let read = |path: &str| {

@@ -76,7 +76,7 @@ fn arguments(bootstrap: &Bootstrap, distro: &Apt, suite: &Suite, arch: Arch) -> 
         "--mode=root".into(),
         "--format=directory".into(),
         "--variant=minbase".into(),
-        format!("--architectures={}", arch.debian()),
+        format!("--architectures={}", arch.debian),
         format!("--keyring={}", distro.keyring),
         format!("--components={components}"),
         r#"--aptopt=Acquire::Languages "none""#.into(),

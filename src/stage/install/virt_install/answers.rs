@@ -47,12 +47,12 @@ pub fn variables(known: &Known<'_>) -> Result<Vars> {
         ("imgforge_key", known.key.to_owned()),
         (
             "imgforge_sentinel",
-            proof::sentinel(known.key, known.installer.root, machine.arch.serial()),
+            proof::sentinel(known.key, known.installer.root, machine.arch.serial),
         ),
         ("imgforge_name", recipe.name.clone()),
         ("imgforge_hostname", hostname(&recipe.name)),
         ("imgforge_disk", "vda".to_owned()),
-        ("imgforge_serial", machine.arch.serial().to_owned()),
+        ("imgforge_serial", machine.arch.serial.to_owned()),
         ("imgforge_firmware", machine.firmware().as_str().to_owned()),
     ] {
         vars.insert(name.to_owned(), value);

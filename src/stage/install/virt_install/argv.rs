@@ -43,7 +43,7 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--osinfo", format!("name={}", word(request.os)));
     argv.pair("--virt-type", spec.accel.libvirt_type());
     argv.pair("--arch", spec.arch.as_str());
-    argv.pair("--machine", spec.arch.machine());
+    argv.pair("--machine", spec.arch.machine);
     let cpu = spec.accel.libvirt_cpu(spec.arch);
     if !cpu.is_empty() {
         let cpu = cpu.iter();
@@ -69,7 +69,7 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
             format!(
                 "path={},device=cdrom,bus={}",
                 path(seed),
-                spec.arch.seed_bus()
+                spec.arch.seed_bus
             ),
         );
     }
@@ -86,8 +86,8 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
         );
     }
     argv.pair("--rng", "type=random,device=/dev/urandom");
-    argv.pair("--video", spec.arch.video());
-    if let Some(panic) = spec.arch.panic_device() {
+    argv.pair("--video", spec.arch.video);
+    if let Some(panic) = spec.arch.panic_device {
         argv.pair("--panic", panic);
     }
     argv.pair("--controller", "usb,model=none");

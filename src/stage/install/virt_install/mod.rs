@@ -214,7 +214,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|arg| (*arg).to_owned())
             .collect();
-        kernel_args.push(format!("console={},115200n8", spec.arch.serial()));
+        kernel_args.push(format!("console={},115200n8", spec.arch.serial));
         kernel_args.extend(medium.kernel_args(self.installer, relay));
         kernel_args.extend(patience::kernel_args(spec.accel));
         kernel_args.extend(self.method.kernel_args.iter().cloned());
