@@ -58,7 +58,7 @@ impl Gc {
             "the store has {} entries, {}\nthe block cache has {} blocks, {}\n",
             store.all().len(),
             Size::bytes(store.size()).human(),
-            cached.blocks,
+            cached.files,
             Size::bytes(cached.bytes).human()
         ))?;
         out::print(&unusable(&store))

@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod layers;
 pub mod listening;
 pub(crate) mod lock;
+pub mod lru;
 pub mod memory;
 pub mod namespace;
 pub mod opened;

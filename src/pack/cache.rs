@@ -1,7 +1,6 @@
 //! Blocks that were encoded before, in `STATE/blocks`: of equal bytes and settings, equal blocks.
 //!
-//! Every entry is a file of its own, made by one rename and never changed, so that any number of
-//! processes use the cache at once without a lock. Nothing in it is needed: an entry that is
+//! Every entry is a file of its own, which never changes. Nothing in it is needed: an entry that is
 //! damaged, or gone, is encoded again.
 
 use std::fs::File;
@@ -9,11 +8,12 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::container::Record;
 use super::encode::Block;
 use crate::error::Result;
+use crate::host::lru::{self, Usage};
 use crate::host::statedir;
 use crate::units::Size;
 
@@ -36,15 +36,6 @@ pub struct BlockCache {
     limit: Size,
     damaged: AtomicU64,
     grown: AtomicU64,
-}
-
-/// How much a cache holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// How many blocks.
-    pub blocks: u64,
-    /// How many bytes they take.
-    pub bytes: u64,
 }
 
 /// What decides the bytes of an encoded block.
@@ -86,12 +77,10 @@ impl BlockCache {
         let block = read.ok().and_then(|_| parse(key, &content));
         if block.is_none() {
             self.damaged.fetch_add(1, Ordering::Relaxed);
-            // Without it the next pack finds a sound one.
             drop(std::fs::remove_file(&path));
             return None;
         }
-        // Who may only read the cache uses it all the same.
-        drop(file.set_modified(SystemTime::now()));
+        lru::touch(&file);
         block
     }
 
@@ -129,66 +118,28 @@ impl BlockCache {
         if self.grown.swap(0, Ordering::Relaxed) == 0 {
             return 0;
         }
-        let used = self.usage().bytes;
-        self.free(used.saturating_sub(self.limit.as_bytes()))
+        self.free(self.usage().bytes.saturating_sub(self.limit.as_bytes()))
     }
 
     /// Removes the least recently used blocks until the cache is within its limit, and what
     /// killed processes left. Returns the bytes freed.
     pub fn shrink(&self) -> u64 {
-        for path in self.files(true) {
-            let age = path.metadata().and_then(|meta| meta.modified());
-            let age = age.ok().and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age > STALE) {
+        for path in lru::files(&self.dir).filter(|path| lru::is_unfinished(path)) {
+            if lru::is_older(&path, STALE) {
                 drop(std::fs::remove_file(path));
             }
         }
-        let used = self.usage().bytes;
-        self.free(used.saturating_sub(self.limit.as_bytes()))
+        self.free(self.usage().bytes.saturating_sub(self.limit.as_bytes()))
     }
 
     /// Removes the least recently used blocks until `goal` bytes are free; returns the bytes freed.
     pub fn free(&self, goal: u64) -> u64 {
-        let mut freed = 0;
-        if goal == 0 {
-            return freed;
-        }
-        let used = |path: PathBuf| {
-            let meta = path.metadata().ok()?;
-            Some((meta.modified().ok()?, meta.len(), path))
-        };
-        let mut entries: Vec<_> = self.files(false).filter_map(used).collect();
-        entries.sort();
-        for (_, size, path) in entries {
-            if freed >= goal {
-                break;
-            }
-            // Another process may have been faster.
-            if std::fs::remove_file(path).is_ok() {
-                freed += size;
-            }
-        }
-        freed
+        lru::evict(&self.dir, goal).0
     }
 
     /// How much the cache holds.
     pub fn usage(&self) -> Usage {
-        self.files(false)
-            .filter_map(|path| path.metadata().ok())
-            .fold(Usage::default(), |usage, meta| Usage {
-                blocks: usage.blocks + 1,
-                bytes: usage.bytes + meta.len(),
-            })
-    }
-
-    fn files(&self, unfinished: bool) -> impl Iterator<Item = PathBuf> + use<> {
-        let list = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
-        list(&self.dir)
-            .flat_map(move |dir| list(&dir.path()))
-            .filter(move |file| {
-                file.file_name().to_string_lossy().starts_with(UNFINISHED) == unfinished
-            })
-            .map(|file| file.path())
+        lru::usage(&self.dir)
     }
 
     fn path(&self, key: &BlockKey) -> PathBuf {
@@ -232,6 +183,8 @@ fn parse(key: &BlockKey, content: &[u8]) -> Option<Block> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn block(fill: u8, len: usize) -> Block {
@@ -300,7 +253,7 @@ mod tests {
         assert_eq!(cache.tidy(), 0);
         let there = [1, 2, 3].map(|n| cache.path(&key(n)).exists());
         assert_eq!(there, [true, false, true]);
-        assert_eq!(cache.usage().blocks, 2);
+        assert_eq!(cache.usage().files, 2);
         assert_eq!(cache.free(1), each);
         assert_eq!(cache.usage().bytes, each);
     }
@@ -319,6 +272,6 @@ mod tests {
             .unwrap();
         cache.shrink();
         assert!(path.exists() && fresh.exists() && !old.exists());
-        assert_eq!(cache.usage().blocks, 1);
+        assert_eq!(cache.usage().files, 1);
     }
 }

@@ -17,7 +17,7 @@ pub mod read;
 mod source;
 mod xz;
 
-pub use cache::{BlockCache, Usage};
+pub use cache::BlockCache;
 pub use flatten::{Flattened, flatten};
 pub use plan::{Filter, Options, Profile, Settings};
 pub use xz::{Packed, compress, compress_open};

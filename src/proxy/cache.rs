@@ -6,13 +6,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Result};
-use crate::host::statedir;
+use crate::host::{lru, statedir};
 use crate::units::Size;
 
 /// Unfinished files of dead processes go after so long.
@@ -92,8 +92,7 @@ impl Cache {
             drop(std::fs::remove_file(&note));
             return None;
         }
-        // For least recently used; a cache that we may only read keeps working.
-        drop(file.set_modified(SystemTime::now()));
+        lru::touch(&file);
         Some((known, file))
     }
 
@@ -139,8 +138,7 @@ impl Cache {
     /// # Errors
     /// When a file cannot be removed.
     pub fn shrink(&self) -> Result<u64> {
-        let size: u64 = self.blobs().iter().map(|blob| blob.size).sum();
-        self.evict(size.saturating_sub(self.limit.as_bytes()))
+        self.evict(self.size().saturating_sub(self.limit.as_bytes()))
     }
 
     /// Removes the least recently used files until `goal` bytes are free or nothing is left;
@@ -149,24 +147,11 @@ impl Cache {
     /// # Errors
     /// When a file cannot be removed.
     pub fn evict(&self, goal: u64) -> Result<u64> {
-        let mut blobs = self.blobs();
-        blobs.sort_by_key(|blob| blob.used);
-        let mut freed = 0;
-        for blob in blobs {
-            if freed >= goal {
-                break;
-            }
-            match std::fs::remove_file(&blob.path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).doing(|| format!("removing {}", blob.path.display()));
-                }
-                _ => freed += blob.size,
-            }
-        }
+        let (freed, failed) = lru::evict(&self.dir.join("blobs"), goal);
         if freed > 0 {
             self.forget();
         }
-        Ok(freed)
+        failed.map_or(Ok(freed), Err)
     }
 
     /// Removes everything; returns the freed bytes.
@@ -174,72 +159,38 @@ impl Cache {
     /// # Errors
     /// When a file cannot be removed.
     pub fn clear(&self) -> Result<u64> {
-        for note in files(&self.dir.join("urls")) {
-            match std::fs::remove_file(&note) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).doing(|| format!("removing {}", note.display()));
-                }
-                _ => {}
-            }
+        for note in lru::files(&self.dir.join("urls")) {
+            lru::remove(&note)?;
         }
         self.evict(u64::MAX)
     }
 
     /// Size of all files, in bytes.
     pub fn size(&self) -> u64 {
-        self.blobs().iter().map(|blob| blob.size).sum()
+        lru::usage(&self.dir.join("blobs")).bytes
     }
 
     /// Drops what refers to nothing.
     fn forget(&self) {
-        for note in files(&self.dir.join("urls")) {
+        for note in lru::files(&self.dir.join("urls")) {
             let known = std::fs::read(&note)
                 .ok()
                 .and_then(|text| serde_json::from_slice::<Known>(&text).ok());
             let there = known.is_some_and(|known| {
                 known.sha256.is_char_boundary(2) && self.blob(&known.sha256).exists()
             });
-            let age = std::fs::metadata(&note).and_then(|meta| meta.modified());
-            let old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE));
             // A fresh one may be about to get its blob back.
-            if !there && old {
+            if !there && lru::is_older(&note, STALE) {
                 drop(std::fs::remove_file(note));
             }
         }
     }
-
-    fn blobs(&self) -> Vec<Blob> {
-        let blob = |path: PathBuf| {
-            let meta = std::fs::metadata(&path).ok()?;
-            Some(Blob {
-                path,
-                size: meta.len(),
-                used: meta.modified().ok()?,
-            })
-        };
-        let all = files(&self.dir.join("blobs"));
-        all.into_iter().filter_map(blob).collect()
-    }
-}
-
-#[derive(Debug)]
-struct Blob {
-    path: PathBuf,
-    size: u64,
-    used: SystemTime,
-}
-
-/// Files two levels down.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let list = |dir: &Path| {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect::<Vec<_>>()
-    };
-    list(dir).iter().flat_map(|dir| list(dir)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn put(cache: &Cache, url: &str, text: &str) -> Known {
@@ -291,7 +242,7 @@ mod tests {
         assert!(cache.get("http://a.example/large").is_none());
         assert!(cache.clear().unwrap() > 0);
         assert_eq!(cache.size(), 0);
-        assert_eq!(files(&cache.dir.join("urls")), Vec::<PathBuf>::new());
+        assert_eq!(lru::files(&cache.dir.join("urls")).count(), 0);
     }
 
     #[test]
