@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::place::Which;
+use super::place::RepositoryArgs;
 use super::{App, out, session};
 use crate::error::{Error, Result};
 use crate::pipeline::{self, Options};
@@ -31,7 +31,7 @@ pub(crate) struct DiffImages {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 /// What is compared.
@@ -67,7 +67,7 @@ impl DiffImages {
 
     fn side(&self, app: &App, name: &str) -> Result<Side> {
         match name.split_once('@') {
-            Some((name, at)) => published(&self.which.path(app)?, name, at),
+            Some((name, at)) => published(&self.repository.path(app)?, name, at),
             None => built(app, name),
         }
     }

@@ -12,22 +12,27 @@ use crate::stage::publish::commit;
 
 /// Which of imgforge.yaml's repositories.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Which {
+pub(crate) struct RepositoryArgs {
     /// The repository, by its name in imgforge.yaml (default: the only one, or `main`)
     #[arg(long, value_name = "NAME")]
-    pub(crate) repository: Option<String>,
+    repository: Option<String>,
 }
 
-impl Which {
-    /// Opens it to be changed, with the signing key.
+impl RepositoryArgs {
+    /// Opens it to be changed, with the signing key; the stamp says who does it now, why, and from which
+    /// commit of the recipe repository.
     ///
     /// # Errors
     /// When there is no such repository, no key, or it cannot be written.
-    pub(crate) fn open(&self, app: &App) -> Result<Repository> {
+    pub(crate) fn open(&self, app: &App, why: Option<&str>) -> Result<(Repository, Stamp)> {
         let repo = recipes::open(app)?;
         let (config, state) = with_state(app, &repo)?;
         let place = place::find(&config, repo.root(), self.repository.as_deref())?;
-        Repository::open(place.settings(&config, &state, &app.ui)?)
+        let stamp = Stamp::now().why(why).commit(commit(repo.root()));
+        Ok((
+            Repository::open(place.settings(&config, &state, &app.ui)?)?,
+            stamp,
+        ))
     }
 
     /// Its directory, to be read only.
@@ -60,15 +65,6 @@ fn with_state(app: &App, repo: &Repo) -> Result<(Config, PathBuf)> {
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
     Ok((config, state))
-}
-
-/// Who does it now, why, and from which commit of the recipe repository.
-///
-/// # Errors
-/// When there is no recipe repository here.
-pub(crate) fn stamp(app: &App, why: Option<&str>) -> Result<Stamp> {
-    let repo = recipes::open(app)?;
-    Ok(Stamp::now().why(why).commit(commit(repo.root())))
 }
 
 /// Parses a channel of the command line by the rule that recipes' channels keep.

@@ -1,6 +1,6 @@
 //! `imgforge channel freeze` and `imgforge channel thaw`.
 
-use super::super::place::{self, Which};
+use super::super::place::{self, RepositoryArgs};
 use super::super::{App, out};
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ struct Change {
     #[arg(long, value_name = "TEXT")]
     why: String,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Freeze {
@@ -42,10 +42,8 @@ impl Thaw {
 
 impl Change {
     fn run(&self, app: &App, frozen: bool) -> Result<()> {
-        let stamp = place::stamp(app, Some(&self.why))?;
-        self.which
-            .open(app)?
-            .freeze(&self.channel, frozen, &stamp)?;
+        let (repository, stamp) = self.repository.open(app, Some(&self.why))?;
+        repository.freeze(&self.channel, frozen, &stamp)?;
         let (channel, word) = (&self.channel, if frozen { "frozen" } else { "open" });
         out::print(&format!("{channel}: {word}\n"))
     }

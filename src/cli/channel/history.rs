@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::place::{self, Which};
+use super::super::place::{self, RepositoryArgs};
 use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::State;
@@ -21,7 +21,7 @@ pub(crate) struct History {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 /// One line of the history.
@@ -46,7 +46,7 @@ impl History {
     /// # Errors
     /// When there is no repository, or no such image or channel.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let state = State::read(&self.which.path(app)?)?;
+        let state = State::read(&self.repository.path(app)?)?;
         if let Some(name) = &self.name {
             let _ = state.known_image(name)?;
         }

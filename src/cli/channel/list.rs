@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::place::Which;
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::channels::Canary;
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub(crate) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ impl List {
     /// # Errors
     /// When there is no repository, or no such channel.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let state = State::read(&self.which.path(app)?)?;
+        let state = State::read(&self.repository.path(app)?)?;
         if let Some(channel) = &self.channel {
             state.known_channel(channel)?;
         }

@@ -10,9 +10,11 @@ pub(crate) mod rollback;
 
 use clap::Subcommand;
 
+use super::place::{self, RepositoryArgs};
 use super::{App, out};
 use crate::error::Result;
 use crate::repository::state::ChannelEvent;
+use crate::repository::{Repository, Stamp};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Channel {
@@ -58,8 +60,34 @@ impl Channel {
     }
 }
 
+/// An image, the channel of it that is moved, and why.
+#[derive(Debug, clap::Args)]
+struct ChannelArgs {
+    /// The image
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The channel (default: the repository's)
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel)]
+    channel: Option<String>,
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    repository: RepositoryArgs,
+}
+
+impl ChannelArgs {
+    /// Opens the repository to be changed.
+    fn open(&self, app: &App) -> Result<(Repository, String, Stamp)> {
+        let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
+        let channel = self.channel.as_deref();
+        let channel = channel.unwrap_or(repository.default_channel()).to_owned();
+        Ok((repository, channel, stamp))
+    }
+}
+
 /// Prints what a channel has now.
-pub(in crate::cli) fn tell(name: &str, moved: &[ChannelEvent]) -> Result<()> {
+pub(in crate::cli) fn print_moves(name: &str, moved: &[ChannelEvent]) -> Result<()> {
     for one in moved {
         let (channel, arch) = (&one.channel, &one.arch);
         let replaced = one

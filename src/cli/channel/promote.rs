@@ -1,8 +1,8 @@
 //! `imgforge channel promote`.
 
-use super::super::place::{self, Which};
+use super::super::place::{self, RepositoryArgs};
 use super::super::{App, out};
-use super::tell;
+use super::print_moves;
 use crate::error::Result;
 
 #[derive(Debug, clap::Args)]
@@ -20,19 +20,18 @@ pub(crate) struct Promote {
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Promote {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(app, self.why.as_deref())?;
-        let repository = self.which.open(app)?;
+        let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
         let channels = (self.from.as_str(), self.to.as_str());
         let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;
         if moved.is_empty() {
             let (name, to) = (&self.name, &self.to);
             out::print(&format!("{to}: {name} is the same already\n"))?;
         }
-        tell(&self.name, &moved)
+        print_moves(&self.name, &moved)
     }
 }

@@ -1,6 +1,6 @@
 //! `imgforge channel renew`.
 
-use super::super::place::{self, Which};
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 
@@ -10,12 +10,12 @@ pub(crate) struct Renew {
     #[arg(long)]
     allow_older: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Renew {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let (repository, stamp) = (self.which.open(app)?, place::stamp(app, None)?);
+        let (repository, stamp) = self.repository.open(app, None)?;
         let until = match self.allow_older {
             true => repository.renew_older(&stamp)?,
             false => repository.renew(&stamp)?,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::place::Which;
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 use crate::repository;
@@ -15,7 +15,7 @@ pub(crate) struct CopyRepository {
     #[arg(value_name = "DEST")]
     dest: PathBuf,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl CopyRepository {
@@ -25,7 +25,7 @@ impl CopyRepository {
     /// When a file is damaged, or something cannot be written; the same command goes on.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
-        let (from, signers, seen) = self.which.to_read(app)?;
+        let (from, signers, seen) = self.repository.to_read(app)?;
         let copied = repository::copy(&from, &self.dest, &signers, Some(&seen), &ui)?;
         app.ui.close();
         out::print(&format!(

@@ -1,6 +1,8 @@
 //! `imgforge repo prune`.
 
-use super::super::place::{self, Which};
+use jiff::Timestamp;
+
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::{self, Fate, Policy, PruneCandidate};
@@ -22,7 +24,7 @@ pub(crate) struct Prune {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Prune {
@@ -36,10 +38,12 @@ impl Prune {
             window: Span::seconds(u64::from(self.keep_days) * 86_400),
             grace: self.grace,
         };
-        let stamp = place::stamp(app, None)?;
-        let candidates = match self.yes {
-            true => self.which.open(app)?.prune(&policy, true, &stamp)?,
-            false => repository::prune_candidates(&self.which.path(app)?, &policy, stamp.when)?,
+        let candidates = if self.yes {
+            let (repository, stamp) = self.repository.open(app, None)?;
+            repository.prune(&policy, true, &stamp)?
+        } else {
+            let root = self.repository.path(app)?;
+            repository::prune_candidates(&root, &policy, Timestamp::now())?
         };
         for one in &candidates {
             out::print(&line(one, self.yes))?;

@@ -1,6 +1,6 @@
 //! `imgforge repo query`.
 
-use super::super::place::{self, Which};
+use super::super::place::{self, RepositoryArgs};
 use super::super::{App, out};
 use crate::error::Result;
 use crate::repository::query::{self, Answer, ranges};
@@ -25,7 +25,7 @@ pub(crate) struct Query {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Query {
@@ -34,7 +34,7 @@ impl Query {
     /// # Errors
     /// When there is no repository, or one of its lists is damaged.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let root = self.which.path(app)?;
+        let root = self.repository.path(app)?;
         let answer = query::query(&root, &self.question, self.channel.as_deref())?;
         warn(app, &answer);
         if self.json {

@@ -1,6 +1,6 @@
 //! `imgforge repo rotate-key`.
 
-use super::super::place::{self, Which};
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 
@@ -23,7 +23,7 @@ pub(crate) struct RotateKey {
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl RotateKey {
@@ -32,8 +32,7 @@ impl RotateKey {
     /// # Errors
     /// When there is no such key, or rotations do not follow each other.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let stamp = place::stamp(app, self.why.as_deref())?;
-        let repository = self.which.open(app)?;
+        let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
         if self.finish {
             let done = repository.finish_rotation(&stamp)?;
             return out::print(&format!(

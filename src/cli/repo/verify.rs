@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::super::place::Which;
+use super::super::place::RepositoryArgs;
 use super::super::{App, out, read_named, session};
 use crate::error::{Error, Result};
 use crate::gpg::{self, Keyring, Signers};
@@ -36,7 +36,7 @@ pub(crate) struct Verify {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Verify {
@@ -54,7 +54,7 @@ impl Verify {
                 (place.clone(), signers, seen)
             }
             None => {
-                let (path, signers, seen) = self.which.to_read(app)?;
+                let (path, signers, seen) = self.repository.to_read(app)?;
                 (path.to_string_lossy().into_owned(), signers, seen)
             }
         };

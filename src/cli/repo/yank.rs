@@ -1,6 +1,6 @@
 //! `imgforge repo yank`.
 
-use super::super::place::{self, Which};
+use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 
@@ -17,7 +17,7 @@ pub(crate) struct Yank {
     #[arg(long)]
     purge: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl Yank {
@@ -27,12 +27,11 @@ impl Yank {
     /// When there is no such revision, or its files cannot be removed.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (name, revision) = &self.revision;
-        let stamp = place::stamp(app, Some(&self.why))?;
-        let repository = self.which.open(app)?;
+        let (repository, stamp) = self.repository.open(app, Some(&self.why))?;
         let yanked = repository.yank(name, *revision, self.purge, &stamp, &app.ui)?;
         let numbers: Vec<String> = yanked.revisions.iter().map(u64::to_string).collect();
         out::print(&format!("yanked {name} {}\n", numbers.join(", ")))?;
-        super::super::channel::tell(name, &yanked.moved)?;
+        super::super::channel::print_moves(name, &yanked.moved)?;
         for dir in &yanked.purged {
             out::print(&format!("removed {dir}\n"))?;
         }

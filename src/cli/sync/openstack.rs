@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha512};
 
-use crate::cli::place::{self, Which};
+use crate::cli::place::{self, RepositoryArgs};
 use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -43,7 +43,7 @@ pub(crate) struct OpenStack {
     #[arg(long)]
     delete: bool,
     #[command(flatten)]
-    which: Which,
+    repository: RepositoryArgs,
 }
 
 impl OpenStack {
@@ -108,7 +108,7 @@ impl OpenStack {
     /// What the cloud should have of each image for each architecture, or why it cannot be told.
     fn wanted(&self, app: &App) -> Result<Vec<Result<Wanted>>> {
         if self.manifests.is_empty() {
-            let (path, signers, seen) = self.which.to_read(app)?;
+            let (path, signers, seen) = self.repository.to_read(app)?;
             let state = State::read(&path)?;
             for name in &self.names {
                 verify::record(&state, &signers, name, Some(&seen))?;
