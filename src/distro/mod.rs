@@ -11,6 +11,13 @@ pub mod mirror;
 mod redhat;
 mod ubuntu;
 
+/// A value of an os-release(5), without its quotes.
+pub fn os_release<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.map(|value| value.trim_matches(['"', '\'']))
+}
+
 /// A distribution: what the stages must know about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Distro {

@@ -7,20 +7,23 @@ pub struct Account {
     pub name: String,
     /// Number of the user.
     pub uid: u32,
+    /// Number of the user's own group.
+    pub gid: u32,
     /// Home directory.
     pub home: String,
 }
 
 /// The accounts in a passwd(5); lines that are none are passed over.
-pub(super) fn parse(passwd: &str) -> Vec<Account> {
+pub(crate) fn parse(passwd: &str) -> Vec<Account> {
     let account = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
-        let [name, _, uid, _, _, home, _] = fields.as_slice() else {
+        let [name, _, uid, gid, _, home, _] = fields.as_slice() else {
             return None;
         };
         Some(Account {
             name: (*name).to_owned(),
             uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
             home: home.trim_end_matches('/').to_owned(),
         })
     };
@@ -37,6 +40,6 @@ mod tests {
         let accounts = parse(text);
         assert_eq!(accounts.len(), 2);
         assert_eq!(accounts[1].home, "/var/lib/pg");
-        assert_eq!(accounts[1].uid, 105);
+        assert_eq!((accounts[1].uid, accounts[1].gid), (105, 1));
     }
 }

@@ -11,7 +11,7 @@
 //! * **Final**: nothing fills again what another operation emptied; [`seal`] looks at the end.
 //! * It leaves alone what the image [declares](Declared).
 
-mod accounts;
+pub(crate) mod accounts;
 mod ca_store;
 pub mod file;
 mod journals;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::distro;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
@@ -61,14 +62,9 @@ fn prepare(
     }
     let release = guest.read_file("/etc/os-release").unwrap_or_default();
     guest.close()?;
-    Ok(codename(&String::from_utf8_lossy(&release)))
-}
-
-fn codename(release: &str) -> String {
-    let value = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    value.unwrap_or_default().trim_matches('"').to_owned()
+    let release = String::from_utf8_lossy(&release);
+    let codename = distro::os_release(&release, "VERSION_CODENAME");
+    Ok(codename.unwrap_or_default().to_owned())
 }
 
 /// Runs `job` on `machine`, whose disk was prepared.

@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use crate::distro;
 use crate::error::{Context as _, Error, Result};
 use crate::fstab::{FileSystem, Layout, Machine, Mount};
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
@@ -202,10 +203,7 @@ impl Tree {
         let text = self
             .text("etc/os-release")
             .or_else(|| self.text("usr/lib/os-release"))?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.map(|value| value.trim_matches(['"', '\'']).to_owned())
+        distro::os_release(&text, key).map(str::to_owned)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Context as _, Error, Result};
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::accel::Accel;
+use crate::sysprep::{Account, accounts};
 use crate::ui::StageUi;
 
 /// The account's name, which Vagrant expects.
@@ -54,14 +55,6 @@ pub(super) fn add(disk: &std::path::Path, accel: Accel, ui: &StageUi) -> Result<
     guest.close()
 }
 
-/// A line of passwd(5), as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Account {
-    uid: u32,
-    gid: u32,
-    home: String,
-}
-
 fn account(guest: &Guestfs) -> Result<Account> {
     let passwd = text(guest, "/etc/passwd")?;
     if let Some(account) = find(&passwd) {
@@ -104,6 +97,7 @@ fn account(guest: &Guestfs) -> Result<Account> {
         guest.chown(id as i32, id as i32, &home)?;
     }
     Ok(Account {
+        name: NAME.to_owned(),
         uid: id,
         gid: id,
         home,
@@ -172,18 +166,8 @@ fn with_line(old: &str, line: &str) -> String {
 }
 
 fn find(passwd: &str) -> Option<Account> {
-    let line = passwd
-        .lines()
-        .find(|line| line.starts_with(&format!("{NAME}:")))?;
-    let fields: Vec<&str> = line.split(':').collect();
-    let [_, _, uid, gid, _, home, _] = fields.as_slice() else {
-        return None;
-    };
-    Some(Account {
-        uid: uid.parse().ok()?,
-        gid: gid.parse().ok()?,
-        home: home.trim_end_matches('/').to_owned(),
-    })
+    let mut all = accounts::parse(passwd).into_iter();
+    all.find(|account| account.name == NAME)
 }
 
 /// The first number of a person that neither a user nor a group has.

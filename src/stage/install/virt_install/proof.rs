@@ -1,6 +1,7 @@
 //! The proof that an installation succeeded: the stage's key, written by the installer's last act
 //! to the new disk and to a port of the guest. Nothing else counts.
 
+use crate::distro;
 use crate::error::{Error, Result};
 use crate::guest::{Guestfs, Os};
 use crate::runner::EVENTS_PORT;
@@ -123,10 +124,7 @@ pub fn wrong_key(found: &str) -> Error {
 pub fn product(guest: &Guestfs, os: &Os) -> Option<String> {
     let text = guest.read_file("/etc/os-release").unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    let name = line.map_or(os.product.as_str(), |name| name.trim_matches('"'));
+    let name = distro::os_release(&text, "PRETTY_NAME").unwrap_or(&os.product);
     (!name.is_empty() && name != "unknown").then(|| name.to_owned())
 }
 
