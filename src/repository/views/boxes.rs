@@ -1,8 +1,9 @@
 //! `vagrant/NAME.json`: Vagrant's box catalogue, one a channel and image that has boxes.
 //!
 //! A catalogue has boxes of one architecture and each provider once in a version: Vagrant before
-//! 2.4 does not look at `architecture`, and takes the newest version and the last box in it. So
-//! architectures other than x86_64 have catalogues of their own, `vagrant/arm64/NAME.json`.
+//! 2.4 does not look at `architecture`, and takes the newest version and the last box in it
+//! (`findings/vagrant-last-provider-whatever-the-architecture.sh`). So architectures other than x86_64
+//! have catalogues of their own, `vagrant/arm64/NAME.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

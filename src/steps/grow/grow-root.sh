@@ -27,7 +27,8 @@ resize() {
 	start=$4 size=$5
 	new=$(($3 / 2048 * 2048 - start))
 	if [ "$new" -le "$size" ]; then return 0; fi
-	# With both numbers: left to itself, sfdisk takes the end of a large disk modulo 2 TiB.
+	# With both numbers: left to itself, sfdisk takes the end of a large disk modulo 2 TiB, see
+	# findings/sfdisk-grows-a-dos-partition-smaller.sh.
 	echo "$start, $new" | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$2" "$1"
 	if [ -b "$1" ]; then partx --update --nr "$2" "$1"; fi
 	say "partition $2 of $1 has $new sectors now, $size before"
