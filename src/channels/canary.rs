@@ -16,8 +16,7 @@ pub struct CanaryRule(pub Share);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Canary {
-    /// The revision.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// How many machines get it.
     pub share: Share,
 }

@@ -39,11 +39,11 @@ trait Rule: Sized {
 pub struct Arrival<'a> {
     /// The image.
     pub name: &'a str,
-    /// The channel.
+    /// The channel that gets it.
     pub channel: &'a str,
     /// The architecture.
     pub arch: &'a str,
-    /// The revision.
+    /// The revision that arrives.
     pub revision: u64,
     /// What everybody has until then; none where the channel does not have the image.
     pub replaces: Option<u64>,

@@ -6,7 +6,6 @@ use super::{App, out, place, session};
 use crate::error::Result;
 use crate::pipeline::{self, whole};
 
-/// The arguments of `imgforge publish`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Publish {
     /// Images whose last build is published
@@ -18,10 +17,6 @@ pub(crate) struct Publish {
 }
 
 impl Publish {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When the store has no finished build of a recipe as it is now, or it cannot be published.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let session = session::open(app)?;
         let images = session::names(&session, &self.names, false)?;

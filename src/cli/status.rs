@@ -10,7 +10,6 @@ use crate::pipeline::status::{ImageStatus, PlaceStatus, StatusReport, report};
 use crate::pipeline::{metrics, whole};
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     /// Images to look at; default: all

@@ -8,7 +8,6 @@ use crate::address;
 use crate::error::Result;
 use crate::recipe::{Repo, Role};
 
-/// The arguments of `imgforge validate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
     /// Images, or files of recipes, fragments or imgforge.yaml; default: all of them

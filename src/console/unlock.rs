@@ -17,7 +17,6 @@ const MOST: u32 = 8;
 pub(crate) enum Answer<'a> {
     /// It asks nothing, or has its answer.
     None,
-    /// This is typed.
     Type(&'a Key),
     /// Only a person could go on.
     Never(&'static str),

@@ -71,8 +71,7 @@ pub struct Wishes<'a> {
     pub state: &'a Path,
     /// The URI of `--connect`.
     pub connect: Option<&'a str>,
-    /// `--accel`.
-    pub accel: Setting,
+    pub(crate) accel: Setting,
     /// The configuration's `signing-key`.
     pub signing_key: Option<&'a str>,
     /// Addresses of package mirrors to ask.

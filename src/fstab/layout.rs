@@ -14,10 +14,8 @@ pub struct FileSystem {
     pub place: Option<(usize, u32)>,
     /// Its type, such as `ext4`.
     pub kind: String,
-    /// Its UUID.
-    pub uuid: String,
-    /// Its label.
-    pub label: String,
+    pub(crate) uuid: String,
+    pub(crate) label: String,
     /// The unique id of its partition.
     pub partuuid: String,
     /// The name of its partition.

@@ -21,8 +21,7 @@ pub struct Line {
     pub at: Option<String>,
     /// The type of the file system; `auto` where none is named.
     pub kind: String,
-    /// The options.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 impl Line {

@@ -94,12 +94,11 @@ pub struct Partition {
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Its name.
+    /// Its name, as the package manager has it.
     pub name: String,
     /// The epoch of its version, usually 0.
     pub epoch: u32,
-    /// The version.
-    pub version: String,
+    pub(crate) version: String,
     /// The release, possibly empty.
     pub release: String,
     /// The architecture, possibly empty.

@@ -20,8 +20,7 @@ pub struct DiskFile {
     folder: Folder,
     /// What is read instead of it, which others cannot change.
     pub taken: PinnedFile,
-    /// Its format.
-    pub format: DiskFormat,
+    pub(crate) format: DiskFormat,
     /// Size of the disk, in bytes.
     pub virtual_size: u64,
     /// Number of internal snapshots.

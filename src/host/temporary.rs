@@ -114,8 +114,7 @@ impl Temporary {
         Ok(Temporary { dir, _lock: lock })
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 }

@@ -29,12 +29,9 @@ pub struct Host {
 pub struct Settings {
     /// The state directory.
     pub state: PathBuf,
-    /// `--connect`.
-    pub connect: Option<String>,
-    /// `--accel`.
-    pub accel: Setting,
-    /// `host-ports`.
-    pub host_ports: Vec<u16>,
+    pub(crate) connect: Option<String>,
+    pub(crate) accel: Setting,
+    pub(crate) host_ports: Vec<u16>,
     /// `store.max-size`.
     pub max_size: Option<Size>,
     /// Who is told.

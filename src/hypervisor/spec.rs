@@ -14,11 +14,11 @@ pub struct Spec {
     pub name: String,
     /// Architecture.
     pub arch: Arch,
-    /// Memory.
+    /// What it has of it.
     pub memory: Size,
     /// Number of CPUs.
     pub cpus: u32,
-    /// Firmware.
+    /// What it starts with.
     pub firmware: Firmware,
     /// Disks, the one to boot from first.
     pub disks: Vec<Disk>,

@@ -16,8 +16,7 @@ const MARK: &str = "# imgforge ";
 /// What an index says of itself; nothing, where others made it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims {
-    /// The channel.
-    pub channel: Option<String>,
+    pub(crate) channel: Option<String>,
     /// It is the default channel, whose index lies at the top.
     pub default: bool,
     /// After that time it does not count any more.

@@ -21,8 +21,7 @@ pub struct Section {
 pub struct Field {
     /// Line of the key, from 1.
     pub line: usize,
-    /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// What stands between brackets behind the key.
     pub subkey: Option<String>,
     /// Everything behind the first `=`, untrimmed; continuation lines after `\n`.

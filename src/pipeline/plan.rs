@@ -25,8 +25,7 @@ pub struct Planner<'a> {
     pub store: &'a Store,
     /// The memory of file digests.
     pub digests: &'a Digests,
-    /// `--var`.
-    pub vars: &'a [(String, String)],
+    pub(crate) vars: &'a [(String, String)],
     /// How epochs are treated.
     pub epochs: Mode,
     /// Says which revision of a published image a recipe builds on.

@@ -22,7 +22,6 @@ const EXPIRING: u64 = 2 * 24 * 3600;
 pub struct KeyStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
-    /// The key.
     #[serde(flatten)]
     pub key: Key,
 }
@@ -34,7 +33,6 @@ pub struct KeyStatus {
 pub struct IndexStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
-    /// The channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// The image whose revisions are listed.
@@ -62,7 +60,6 @@ impl IndexStatus {
         }
     }
 
-    /// What it is.
     fn what(&self) -> String {
         let of = &self.repository;
         match (&self.channel, &self.image) {

@@ -70,8 +70,7 @@ pub struct ImageStatus {
 pub struct Rebuild {
     /// The stage, with its image where it is another one.
     pub stage: String,
-    /// Why.
-    pub why: Vec<String>,
+    pub(crate) why: Vec<String>,
 }
 
 /// One image in one channel for one architecture.
@@ -80,12 +79,10 @@ pub struct Rebuild {
 pub struct PlaceStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
-    /// The channel.
-    pub channel: String,
+    pub(crate) channel: String,
     /// The architecture.
     pub arch: String,
-    /// The revision.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// Its `IMAGE_VERSION`.
     pub version: String,
     /// Since when the channel has it, seconds since 1970.

@@ -137,7 +137,7 @@ pub struct Output<'a> {
     /// The file. One that is there gives way in the end; of an earlier revision's disk, what is
     /// still the same is taken over.
     pub path: &'a Path,
-    /// Its format.
+    /// What is written.
     pub format: DiskFormat,
     /// The size that the disk grows to, as a guest sees it.
     pub size: Option<Size>,

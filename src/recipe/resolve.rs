@@ -27,7 +27,7 @@ const MAX_PARENTS: usize = 16;
 /// A recipe, completely resolved and checked.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// The recipe.
+    /// The recipe, with all its variables set.
     pub recipe: Recipe,
     /// What tells the image from every other one, as [`Image::id`].
     pub id: String,

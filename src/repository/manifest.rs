@@ -20,7 +20,7 @@ use crate::index::Reference;
 use crate::proxy::Fetched;
 use crate::recipe::types::Recipe;
 
-/// A manifest.
+/// `manifest.json`: how a revision was made, and its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Manifest {
@@ -37,10 +37,9 @@ pub struct Manifest {
     pub version: u32,
     /// The image.
     pub name: String,
-    /// The revision.
+    /// Its number.
     pub revision: u64,
-    /// `IMAGE_VERSION`.
-    pub image_version: String,
+    pub(crate) image_version: String,
     /// Architecture of the image.
     pub arch: String,
     /// One line for people.
@@ -92,12 +91,10 @@ pub struct Origin {
 /// A stage of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageRecord {
-    /// The image.
-    pub image: String,
+    pub(crate) image: String,
     /// The stage's label.
     pub stage: String,
-    /// Its key.
-    pub key: Key,
+    pub(crate) key: Key,
 }
 
 /// The published image that another one was built on.
@@ -110,8 +107,7 @@ pub struct ParentRecord {
     pub channel: Option<String>,
     /// The name of its entry in the index.
     pub name: String,
-    /// Its revision.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// Its architecture.
     pub arch: String,
     /// Where its blob is.

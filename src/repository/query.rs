@@ -15,13 +15,13 @@ use crate::sbom::query::Query;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Found {
-    /// The image.
+    /// Name of the image.
     pub image: String,
     /// The revisions that have it, in their order.
     pub revisions: Vec<u64>,
     /// Those of them that a channel has now.
     pub channels: BTreeMap<String, Vec<u64>>,
-    /// The package.
+    /// Name of the package.
     pub package: String,
     /// Its source package.
     pub source: String,

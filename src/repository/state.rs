@@ -33,8 +33,7 @@ pub struct State {
 #[serde(rename_all = "kebab-case")]
 pub struct Image {
     pub(super) version: u32,
-    /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// How many revisions `repo prune` keeps, as the recipe of the last publication says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,
@@ -62,8 +61,7 @@ pub struct Revision {
     pub size: u64,
     /// Size of the disk as a guest sees it, in bytes.
     pub virtual_size: u64,
-    /// `IMAGE_VERSION`.
-    pub image_version: String,
+    pub(crate) image_version: String,
     /// One line for people.
     pub title: String,
     /// Short id in the libosinfo database.
@@ -136,7 +134,7 @@ pub struct Placement {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ChannelEvent {
-    /// The channel.
+    /// The channel that changed.
     pub channel: String,
     /// The architecture.
     pub arch: String,
@@ -191,11 +189,11 @@ impl fmt::Display for Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Stamp {
-    /// When.
+    /// When it was done.
     pub when: Timestamp,
-    /// Who.
+    /// Who did it, `USER@HOST`.
     pub who: String,
-    /// Why.
+    /// The reason that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The commit of the recipe repository; `-dirty` behind it says that files were changed.
@@ -203,7 +201,7 @@ pub struct Stamp {
     pub commit: Option<String>,
 }
 
-/// A channel.
+/// Whether a channel may move.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Channel {

@@ -49,11 +49,11 @@ pub struct Machine<'a> {
     pub boot: Boot,
     /// Architecture.
     pub arch: Arch,
-    /// Memory.
+    /// What it has of it.
     pub memory: Size,
     /// Number of CPUs.
     pub cpus: u32,
-    /// Firmware.
+    /// What it starts with.
     pub firmware: Firmware,
     /// Network cards.
     pub nics: Vec<Nic>,

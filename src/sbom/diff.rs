@@ -24,8 +24,7 @@ pub struct Diff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Changed {
-    /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its architecture.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub arch: String,

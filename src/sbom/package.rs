@@ -47,7 +47,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Package {
-    /// Its name.
+    /// Its name, as the package manager has it.
     pub name: String,
     /// Its version as its own package manager writes it: `EPOCH:VERSION-RELEASE`.
     pub version: String,

@@ -8,7 +8,6 @@ use crate::host::imagefile::{self, ImageFile};
 pub(super) enum Form {
     /// gzip, of any number of members.
     Gzip,
-    /// xz.
     Xz,
     /// The older format of xz' authors.
     Lzma,
@@ -16,7 +15,6 @@ pub(super) enum Form {
     Zlib,
     /// Zstandard.
     Zstd,
-    /// bzip2.
     Bzip2,
     /// LZ4's frames.
     Lz4,

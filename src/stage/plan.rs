@@ -86,8 +86,7 @@ impl Part {
 pub struct Planned {
     /// The image that the stage belongs to: the planned one, or one that it builds on.
     pub image: String,
-    /// The stage.
-    pub stage: StageId,
+    pub(crate) stage: StageId,
     /// The stage's name in this plan: `configure`, after a checkpoint `configure-2`.
     pub label: String,
     /// The stage's key.

@@ -43,8 +43,7 @@ impl ArchiveEntry {
         }
     }
 
-    /// An archive.
-    pub fn archive(path: impl Into<String>, entries: Vec<ArchiveEntry>) -> Self {
+    pub(crate) fn archive(path: impl Into<String>, entries: Vec<ArchiveEntry>) -> Self {
         let (path, content) = (path.into(), Content::Archive(entries));
         ArchiveEntry {
             path,

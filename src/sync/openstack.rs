@@ -43,10 +43,8 @@ pub struct Settings<'a> {
 /// What was done to one image of the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: String,
+    pub(crate) id: String,
+    pub(crate) version: String,
     /// What was done.
     pub what: What,
 }

@@ -19,8 +19,7 @@ use crate::ui::StageUi;
 /// What is sealed, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// The disk.
-    pub disk: &'a DiskFile,
+    pub(crate) disk: &'a DiskFile,
     /// Where the result goes; `None` means the disk's own place.
     pub output: Option<&'a Path>,
     /// What is done.

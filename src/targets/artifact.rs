@@ -125,8 +125,7 @@ pub struct ArtifactRecord {
 pub struct Description {
     /// The target; `disk` of what `publish: {streams: true}` makes.
     pub target: String,
-    /// The format.
-    pub format: Format,
+    pub(crate) format: Format,
     /// The rest, such as `os` and `provider`.
     #[serde(flatten)]
     pub more: BTreeMap<String, String>,

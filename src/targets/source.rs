@@ -51,8 +51,7 @@ impl SystemDisk {
         self.guests.enter(accel)
     }
 
-    /// The disk.
-    pub fn disk(&self) -> &Path {
+    pub(crate) fn disk(&self) -> &Path {
         &self.disk
     }
 

@@ -122,8 +122,7 @@ pub trait Options: Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Wanted {
     target: &'static Target,
-    /// Its options.
-    pub options: Arc<dyn Options>,
+    pub(crate) options: Arc<dyn Options>,
     /// The options as recipes write them; a part of the stage's key.
     pub written: Value,
 }

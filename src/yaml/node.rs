@@ -7,8 +7,7 @@ use super::source::Loc;
 pub struct Node {
     /// The place.
     pub loc: Loc,
-    /// The value.
-    pub value: Value,
+    pub(crate) value: Value,
     /// Something in this very value was wrong and is reported: later checks say nothing about it.
     pub damaged: bool,
 }
@@ -32,12 +31,10 @@ pub enum Value {
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MapEntry {
-    /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// Place of the key.
     pub key_loc: Loc,
-    /// The value.
-    pub value: Node,
+    pub(crate) value: Node,
 }
 
 impl Node {

@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::repository;
 use crate::units::Size;
 
-/// The arguments of `imgforge repo copy`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CopyRepository {
     /// The directory that gets the copy
@@ -19,10 +18,6 @@ pub(crate) struct CopyRepository {
 }
 
 impl CopyRepository {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When a file is damaged, or something cannot be written; the same command goes on.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let ui = app.ui.stage("repository", "copy");
         let (from, signers, seen) = self.repository.to_read(app)?;

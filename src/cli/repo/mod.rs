@@ -12,7 +12,6 @@ use clap::Subcommand;
 use super::App;
 use crate::error::Result;
 
-/// The arguments of `imgforge repo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repo {
     /// What to do.
@@ -39,10 +38,6 @@ enum Verb {
 }
 
 impl Repo {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As what it was asked to do.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Verify(verb) => verb.run(app),

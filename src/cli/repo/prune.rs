@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::repository::{self, Fate, Policy, PruneCandidate};
 use crate::units::{Size, Span};
 
-/// The arguments of `imgforge repo prune`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
     /// Keeps the last N images of each channel (default: the recipe's `keep`, or 10)
@@ -28,10 +27,6 @@ pub(crate) struct Prune {
 }
 
 impl Prune {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no repository, or something cannot be removed.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let policy = Policy {
             keep: self.keep,

@@ -7,7 +7,6 @@ use crate::repository::query::{self, Answer, ranges};
 use crate::sbom::query::Query as Question;
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge repo query`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "PACKAGE is a name, which may have stars, with or without bounds: `openssl`,\n\
@@ -29,10 +28,6 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no repository, or one of its lists is damaged.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let root = self.repository.path(app)?;
         let answer = query::query(&root, &self.question, self.channel.as_deref())?;

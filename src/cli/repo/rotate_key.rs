@@ -4,7 +4,6 @@ use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 
-/// The arguments of `imgforge repo rotate-key`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RotateKey {
     /// The new key, anything that gpg knows (default: a new one of imgforge's own)
@@ -27,10 +26,6 @@ pub(crate) struct RotateKey {
 }
 
 impl RotateKey {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no such key, or rotations do not follow each other.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
         if self.finish {

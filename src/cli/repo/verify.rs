@@ -20,7 +20,6 @@ use crate::units::Size;
 /// The most faults that are shown.
 const SHOWN: usize = 50;
 
-/// The arguments of `imgforge repo verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
     /// The repository (default: the one of imgforge.yaml)
@@ -40,10 +39,6 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When something is wrong with the repository, or it cannot be read.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         if let Some(file) = &self.index {
             return self.check_index(file);

@@ -4,7 +4,6 @@ use super::super::place::RepositoryArgs;
 use super::super::{App, out};
 use crate::error::Result;
 
-/// The arguments of `imgforge repo yank`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Yank {
     /// The image and its revision
@@ -21,10 +20,6 @@ pub(crate) struct Yank {
 }
 
 impl Yank {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no such revision, or its files cannot be removed.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (name, revision) = &self.revision;
         let (repository, stamp) = self.repository.open(app, Some(&self.why))?;

@@ -7,7 +7,6 @@ use clap::Subcommand;
 use super::App;
 use crate::error::Result;
 
-/// The arguments of `imgforge sync`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncCloud {
     /// The kind of cloud.
@@ -15,7 +14,6 @@ pub(crate) struct SyncCloud {
     cloud: Cloud,
 }
 
-/// The clouds.
 #[derive(Debug, Subcommand)]
 enum Cloud {
     /// Uploads to Glance what a channel has, and hides what it had
@@ -23,10 +21,6 @@ enum Cloud {
 }
 
 impl SyncCloud {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// As what it was asked to do.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.cloud {
             Cloud::Openstack(cloud) => cloud.run(app),

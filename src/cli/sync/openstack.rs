@@ -18,7 +18,6 @@ use crate::targets::Format;
 use crate::targets::openstack::Manifest;
 use crate::ui::summary::table;
 
-/// The arguments of `imgforge sync openstack`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The official client `openstack` does the work, with the user's clouds.yaml."
@@ -47,10 +46,6 @@ pub(crate) struct OpenStack {
 }
 
 impl OpenStack {
-    /// Runs the verb.
-    ///
-    /// # Errors
-    /// When there is no such image, its files are damaged, or the client fails.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let settings = Settings {
             cloud: self.cloud.as_deref(),

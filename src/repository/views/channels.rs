@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 /// Where the list is, below the root.
 pub(in crate::repository) const PATH: &str = "channels/index.json";
 
-/// The list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::repository) struct ChannelList {

@@ -51,8 +51,7 @@ pub struct Change<'a> {
     pub channels: &'a BTreeSet<String>,
     /// Everything is rendered again: another key, another URL.
     pub all: bool,
-    /// When.
-    pub when: Timestamp,
+    pub(crate) when: Timestamp,
     /// After that time it does not count any more.
     pub valid_until: Timestamp,
     /// The number of the transaction.

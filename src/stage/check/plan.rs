@@ -9,7 +9,6 @@ use crate::machine::{Firmware, Network};
 /// the image's kernel has.
 const MODELS: &[&str] = &["e1000e", "e1000", "vmxnet3", "igb"];
 
-/// A clone's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CloneMachine {
     /// `a` or `b`.

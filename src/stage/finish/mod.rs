@@ -26,8 +26,7 @@ use crate::targets::{
 #[serde(deny_unknown_fields)]
 pub struct Finished {
     sealed: String,
-    /// The target.
-    pub target: String,
+    pub(crate) target: String,
     /// Its files.
     pub artifacts: Vec<ArtifactRecord>,
     /// What the gate measured of its own disk, where it has one.

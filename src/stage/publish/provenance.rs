@@ -30,7 +30,7 @@ pub struct Stage<'a> {
     pub image: &'a str,
     /// Its name.
     pub stage: &'a str,
-    /// Its key.
+    /// The stage's key.
     pub key: &'a Key,
     /// What the key was made of.
     pub inputs: &'a Inputs,

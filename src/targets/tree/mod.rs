@@ -35,7 +35,6 @@ const LARGEST_TEXT: u64 = 16 << 20;
 pub(crate) enum Kind {
     /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A symbolic link and where it points.
     Link(Vec<u8>),

@@ -17,7 +17,7 @@ use crate::yaml::template::{self, Piece, Vars, secret_variable};
 /// What the stage knows that an answer file may ask for, beside the recipe's variables.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// The recipe.
+    /// Whose answers they are.
     pub recipe: &'a Recipe,
     /// Its variables.
     pub vars: &'a Vars,

@@ -55,8 +55,7 @@ pub enum End {
 /// What the watch needs to know.
 #[derive(Debug)]
 pub struct WatchConfig<'a> {
-    /// The installer.
-    pub installer: &'static Installer,
+    pub(crate) installer: &'static Installer,
     /// The stage's key.
     pub key: &'a str,
     /// Where progress goes.
