@@ -42,9 +42,9 @@ impl Guestfs {
         }
         let mut devices = vec![];
         for (name, _) in wholes {
-            let told = pairs(&self.blkid(name).unwrap_or_default());
+            let all = pairs(&self.blkid(name).unwrap_or_default());
             let tag = |tag: &str| {
-                let mut tags = told.iter().filter(|(name, _)| name == tag);
+                let mut tags = all.iter().filter(|(name, _)| name == tag);
                 tags.next().map(|(_, value)| value.clone())
             };
             if let (Some(uuid), Some(part)) = (tag("UUID"), tag("UUID_SUB")) {

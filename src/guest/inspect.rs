@@ -268,8 +268,8 @@ impl Guestfs {
 
 /// Whether a key opened its volume, by what cryptsetup said and its exit code, which comes last:
 /// 2 is a wrong key, 1 none at all, and everything else (3: too little memory, 5: busy) no answer.
-fn is_key(told: &str) -> Result<bool> {
-    let mut lines: Vec<&str> = told.lines().collect();
+fn is_key(output: &str) -> Result<bool> {
+    let mut lines: Vec<&str> = output.lines().collect();
     match lines.pop().and_then(|last| last.strip_prefix("exit code ")) {
         Some("0") => Ok(true),
         Some("1" | "2") => Ok(false),

@@ -71,15 +71,15 @@ impl Guestfs {
             .filter(|(name, _)| !name.starts_with(SUBVOLUME))
         {
             // Some file systems have nothing that blkid knows.
-            let told = self.blkid(name).unwrap_or_default();
-            let told = told
+            let tags = self.blkid(name).unwrap_or_default();
+            let tags = tags
                 .chunks_exact(2)
                 .map(|pair| (pair[0].as_str(), pair[1].as_str()));
             let system = FileSystem {
                 name: name.clone(),
                 place: kernel_name(name),
                 kind: kind.clone(),
-                ..FileSystem::of_blkid(told)
+                ..FileSystem::of_blkid(tags)
             };
             match name == root || self.within(name, root)?.is_some() {
                 true => all[0] = system,

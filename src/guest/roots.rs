@@ -105,11 +105,11 @@ impl Guestfs {
     fn told_by_btrfs(&self, root: &str) -> Result<(String, Vec<String>)> {
         self.mount_ro(root, "/")?;
         let line = "btrfs subvolume get-default /sysroot && btrfs subvolume list -s /sysroot";
-        let told = self.debug("sh", &[line]);
+        let output = self.debug("sh", &[line]);
         self.umount_all()?;
-        let told = told?;
+        let output = output?;
         let path = |line: &str| line.split_once(" path ").map(|(_, path)| path.to_owned());
-        let mut lines = told.lines();
+        let mut lines = output.lines();
         let default = lines.next().and_then(path).unwrap_or_default();
         Ok((default, lines.filter_map(path).collect()))
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::imagefile::ImageFile;
 use crate::host::opened;
-use crate::host::outlet::{Folder, Outlet, Over};
+use crate::host::outlet::{Folder, Outlet, Overwrite};
 use crate::host::qemu_img::{DiskFormat, info, is_lock, is_used};
 use crate::host::space;
 use crate::host::taken::{self, PinnedFile};
@@ -73,7 +73,7 @@ impl DiskFile {
     pub fn outlet(&self) -> Result<Outlet> {
         let name = self.path.file_name().unwrap_or_default();
         let was = self.taken.data().clone();
-        self.folder.outlet(name, Over::This(was))
+        self.folder.outlet(name, Overwrite::This(was))
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
             (b"\xfd7zXZ\0....", "is an .xz file", Some("disk unpack")),
             (b"KDMV....", "is a VMDK file", Some("qemu-img convert")),
         ] {
-            let error = told(file(content).path()).unwrap_err();
+            let error = format_of(file(content).path()).unwrap_err();
             assert!(error.message().contains(message), "{error}");
             assert_eq!(error.kind().exit_code(), 2);
             if let Some(hint) = hint {
@@ -238,16 +238,16 @@ mod tests {
         }
     }
 
-    fn told(path: &Path) -> Result<DiskFormat> {
+    fn format_of(path: &Path) -> Result<DiskFormat> {
         let path = path.canonicalize().unwrap();
         detect(&path, &open(&path)?)
     }
 
     #[test]
     fn raw_and_qcow2_are_told_apart() {
-        assert_eq!(told(file(&[0; 512]).path()).unwrap(), DiskFormat::Raw);
+        assert_eq!(format_of(file(&[0; 512]).path()).unwrap(), DiskFormat::Raw);
         assert_eq!(
-            told(file(b"QFI\xfb\0\0\0\x03").path()).unwrap(),
+            format_of(file(b"QFI\xfb\0\0\0\x03").path()).unwrap(),
             DiskFormat::Qcow2
         );
     }

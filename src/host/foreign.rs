@@ -54,7 +54,7 @@ eval "$0"' "$inner" "$@""#;
 
 /// How programs of an architecture run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Execution {
     /// The processor runs them.
     Natively,
     /// By this program, registered in a name space of each call.
@@ -63,16 +63,16 @@ pub enum Way {
     Registered(PathBuf),
 }
 
-impl Way {
+impl Execution {
     /// For people; `None` where there is nothing to say.
-    pub fn told(&self) -> Option<String> {
+    pub fn describe(&self) -> Option<String> {
         match self {
-            Way::Natively => None,
-            Way::Registering(qemu) => Some(format!(
+            Execution::Natively => None,
+            Execution::Registering(qemu) => Some(format!(
                 "{}, registered in a name space of this build",
                 qemu.display()
             )),
-            Way::Registered(qemu) => Some(format!(
+            Execution::Registered(qemu) => Some(format!(
                 "{}, which this host has registered",
                 qemu.display()
             )),
@@ -87,9 +87,9 @@ impl Way {
             program.env(NO_LOCALE.0, NO_LOCALE.1)
         };
         let qemu = match self {
-            Way::Natively => return as_guest_root(name),
-            Way::Registered(_) => return translated(as_guest_root(name)),
-            Way::Registering(qemu) => qemu,
+            Execution::Natively => return as_guest_root(name),
+            Execution::Registered(_) => return translated(as_guest_root(name)),
+            Execution::Registering(qemu) => qemu,
         };
         let bash = match rustix::process::geteuid().is_root() {
             true => Program::new("bash").args(["-c", AS_ROOT, "imgforge-foreign", REGISTER]),
@@ -103,13 +103,13 @@ impl Way {
 ///
 /// # Errors
 /// When they do not; the hint names Debian's package.
-pub fn find(arch: Arch) -> Result<Way> {
+pub fn find(arch: Arch) -> Result<Execution> {
     if !arch.is_foreign() {
-        return Ok(Way::Natively);
+        return Ok(Execution::Natively);
     }
     let mut causes = vec![];
     if let Some(qemu) = user_mode(arch) {
-        let way = Way::Registering(qemu);
+        let way = Execution::Registering(qemu);
         let probe = way.as_guest_root(arch, "true").timeout(PROBE_LIMIT);
         match probe.run() {
             Ok(()) => return Ok(way),
@@ -119,7 +119,7 @@ pub fn find(arch: Arch) -> Result<Way> {
         causes.push(format!("there is no {}", arch.qemu_user));
     }
     if let Some(qemu) = of_host(arch, Path::new(REGISTERED)) {
-        return Ok(Way::Registered(qemu));
+        return Ok(Execution::Registered(qemu));
     }
     let error = Error::host(format!(
         "this host does not run programs of {}, which a bootstrap has to",
@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn programs_of_this_hosts_own_need_nothing() {
         let own = Arch::named(std::env::consts::ARCH).unwrap_or_default();
-        assert_eq!(find(own).unwrap(), Way::Natively);
-        assert_eq!(Way::Natively.told(), None);
+        assert_eq!(find(own).unwrap(), Execution::Natively);
+        assert_eq!(Execution::Natively.describe(), None);
     }
 
     /// A program that ends with 42.
@@ -307,7 +307,7 @@ mod tests {
         let before = listed();
         for arch in Arch::ALL.iter().filter(|arch| arch.is_foreign()) {
             let way = find(*arch).unwrap();
-            let own = matches!(way, Way::Registering(_));
+            let own = matches!(way, Execution::Registering(_));
             assert_eq!(own, release >= tools::Version(6, 7), "{way:?}");
             let script = r#""$0"; echo "$? $QEMU_CPU $(id -u)""#;
             let shell = way.as_guest_root(*arch, "sh").args(["-c", script]);

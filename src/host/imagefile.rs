@@ -209,12 +209,12 @@ pub fn is_tar(head: &[u8]) -> bool {
     let digits: String = String::from_utf8_lossy(sum)
         .trim_matches([' ', '\0'])
         .to_owned();
-    let Ok(told) = u64::from_str_radix(&digits, 8) else {
+    let Ok(stated) = u64::from_str_radix(&digits, 8) else {
         return false;
     };
     let bytes = header.iter().map(|byte| u64::from(*byte)).sum::<u64>();
     let of_sum = sum.iter().map(|byte| u64::from(*byte)).sum::<u64>();
-    header[0] != 0 && bytes - of_sum + 8 * u64::from(b' ') == told
+    header[0] != 0 && bytes - of_sum + 8 * u64::from(b' ') == stated
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ impl Owners {
 
     /// Whose program says what there is of this file, if that is none of these: of FUSE, where owners
     /// and modes are its words.
-    pub fn told_by_other(&self, seen: &Seen) -> Option<String> {
+    pub fn foreign_teller(&self, seen: &Seen) -> Option<String> {
         match seen.teller {
             Teller::User(user) if !self.users.contains(&user) => Some(format!("the user {user}")),
             Teller::Unknown => Some("an unknown user".into()),
@@ -176,7 +176,7 @@ impl Owners {
         let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
         let (shown, word) = (path.display(), quote(&path.to_string_lossy()));
         let fault = |why, mend| Some(Fault { why, mend });
-        if let Some(user) = self.told_by_other(seen) {
+        if let Some(user) = self.foreign_teller(seen) {
             let why = format!("{shown} is what a program of {user} says, by FUSE");
             return fault(why, None);
         }
@@ -221,7 +221,7 @@ impl Owners {
 /// is, in other words, and not of a program of this host.
 fn teller(mounts: &str, device: u64) -> Teller {
     let device = format!("{}:{}", major(device), minor(device));
-    let told = mounts.lines().find_map(|line| {
+    let teller = mounts.lines().find_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
         if place.split(' ').nth(2) != Some(&device) {
             return None;
@@ -235,7 +235,7 @@ fn teller(mounts: &str, device: u64) -> Teller {
         let user = user.and_then(|user| user.parse().ok());
         Some(user.map_or(Teller::Unknown, Teller::User))
     });
-    told.unwrap_or(Teller::Unknown)
+    teller.unwrap_or(Teller::Unknown)
 }
 
 /// Opens a file for reading that only this user can have written: a link, a pipe, or a file that
@@ -292,17 +292,17 @@ mod tests {
         let (mine, other) = ([me()], [me() + 1]);
         assert_eq!(fault(&mine, 0o644, false), None);
         assert_eq!(fault(&mine, 0o1666, true), None);
-        let told = fault(&mine, 0o646, false).unwrap();
-        assert!(told.why.starts_with("everybody may write"), "{told:?}");
+        let found = fault(&mine, 0o646, false).unwrap();
+        assert!(found.why.starts_with("everybody may write"), "{found:?}");
         assert_eq!(
-            told.mend.unwrap(),
+            found.mend.unwrap(),
             format!("chmod go-w '{}'", file.display())
         );
         assert_eq!(fault(&mine, 0o1646, false).unwrap().mend, None);
-        let told = fault(&other, 0o600, true).unwrap();
-        assert!(told.why.contains("belongs to another user"), "{told:?}");
+        let found = fault(&other, 0o600, true).unwrap();
+        assert!(found.why.contains("belongs to another user"), "{found:?}");
         assert_eq!(
-            told.mend.unwrap(),
+            found.mend.unwrap(),
             format!("chown -R {}: '{}'", me(), file.display())
         );
         // Root's group has members; a user's own has that user.
@@ -362,12 +362,12 @@ mod tests {
         ] {
             let data = Path::new("/").metadata().unwrap();
             let target = None;
-            let told = mine.told_by_other(&Seen {
+            let found = mine.foreign_teller(&Seen {
                 data,
                 teller,
                 target,
             });
-            assert_eq!(told.is_some(), is_fault, "{teller:?}");
+            assert_eq!(found.is_some(), is_fault, "{teller:?}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl Folder {
     ///
     /// # Errors
     /// When nothing may be made in it.
-    pub fn outlet(&self, name: &OsStr, over: Over) -> Result<Outlet> {
+    pub fn outlet(&self, name: &OsStr, over: Overwrite) -> Result<Outlet> {
         let path = self.path.join(name);
         let access = Access::WRITE_OK | Access::EXEC_OK;
         let may = accessat(&self.dir, ".", access, AtFlags::EACCESS).map_err(io::Error::from);
@@ -72,7 +72,7 @@ impl Folder {
 
 /// What a result may take the place of.
 #[derive(Debug, Clone)]
-pub enum Over {
+pub enum Overwrite {
     /// Whatever has its name by then.
     Anything,
     /// Nothing: whatever has its name by then stays.
@@ -87,7 +87,7 @@ pub struct Outlet {
     dir: Arc<OwnedFd>,
     name: OsString,
     path: PathBuf,
-    over: Over,
+    over: Overwrite,
 }
 
 impl Outlet {
@@ -96,14 +96,14 @@ impl Outlet {
     /// # Errors
     /// When there is none, or nothing may be made in it.
     pub fn of(path: &Path) -> Result<Self> {
-        Self::over(path, Over::Anything)
+        Self::over(path, Overwrite::Anything)
     }
 
     /// As [`Outlet::of`], in the place of `over`.
     ///
     /// # Errors
     /// As [`Outlet::of`].
-    pub fn over(path: &Path, over: Over) -> Result<Self> {
+    pub fn over(path: &Path, over: Overwrite) -> Result<Self> {
         let doing = || format!("writing {}", path.display());
         let none = || io::Error::new(io::ErrorKind::InvalidInput, "it names no file");
         let name = path.file_name().ok_or_else(none).doing(doing)?;
@@ -222,8 +222,8 @@ impl Outlet {
     /// Gives what is called `from` in `dir` the name.
     fn rename(&self, dir: impl AsFd, from: &Path) -> rustix::io::Result<()> {
         match &self.over {
-            Over::Anything => renameat(dir, from, &self.dir, &self.name),
-            Over::Nothing => {
+            Overwrite::Anything => renameat(dir, from, &self.dir, &self.name),
+            Overwrite::Nothing => {
                 match renameat_with(&dir, from, &self.dir, &self.name, RenameFlags::NOREPLACE) {
                     Err(Errno::INVAL | Errno::NOSYS) => {
                         linkat(&dir, from, &self.dir, &self.name, AtFlags::empty())?;
@@ -232,7 +232,7 @@ impl Outlet {
                     renamed => renamed,
                 }
             }
-            Over::This(was) => {
+            Overwrite::This(was) => {
                 let now = statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
                 // Its owner can set the time of the last write back, not that of the last change.
                 let time = (now.st_ctime, now.st_ctime_nsec as i64, now.st_size as u64);
@@ -254,16 +254,16 @@ impl Outlet {
                 self.sync();
                 Ok(())
             }
-            Err(Errno::STALE | Errno::NOENT) if matches!(self.over, Over::This(_)) => {
+            Err(Errno::STALE | Errno::NOENT) if matches!(self.over, Overwrite::This(_)) => {
                 Err(Error::stage(format!(
                     "{shown} is not what was read, and was left as it is"
                 ))
                 .cause("somebody wrote to it meanwhile, or put another file there")
                 .hint("find out who works on it, and do it again when nobody does"))
             }
-            Err(Errno::EXIST) if matches!(self.over, Over::Nothing) => Err(Error::stage(format!(
-                "{shown} was made by somebody else meanwhile, and was left as it is"
-            ))
+            Err(Errno::EXIST) if matches!(self.over, Overwrite::Nothing) => Err(Error::stage(
+                format!("{shown} was made by somebody else meanwhile, and was left as it is"),
+            )
             .hint("do it again with another name")),
             Err(errno) => Err(io::Error::from(errno)).doing(self.doing()),
         }

@@ -58,7 +58,7 @@ pub fn beside(path: &Path) -> PathBuf {
 /// mean, and what is there. Stricter than [`ours::Owners`], as nobody is refused for it.
 pub fn is_ours(path: &Path) -> bool {
     let owners = ours::Owners::me_and_root();
-    let others_tell = |seen: &Seen| owners.told_by_other(seen).is_some();
+    let others_tell = |seen: &Seen| owners.foreign_teller(seen).is_some();
     let of = |seen: &Seen| (seen.data().uid(), seen.data().mode());
     Seen::on_the_way_to(path)
         .is_ok_and(|seen| !seen.iter().any(others_tell) && decide(seen.iter().map(of), ours::me()))

@@ -15,7 +15,7 @@ use virt::connect::Connect;
 use super::domain::Domain;
 use super::expected::Expected;
 use super::private::Daemon;
-use super::raw::{self, Held};
+use super::raw::{self, Handle};
 use super::runtime::Runtime;
 use super::spec::Spec;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ pub struct Connection {
 /// Fields are dropped in this order: the events, the connection, the daemon, the sockets.
 pub(super) struct Link {
     pub(super) events: raw::Hub,
-    pub(super) connect: Arc<Held<Connect>>,
+    pub(super) connect: Arc<Handle<Connect>>,
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
     /// Whether it is an ordinary user's session, which starts a program of ours in place of QEMU.
@@ -111,7 +111,7 @@ impl Connection {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
-        let connect = Arc::new(Held::new(connect));
+        let connect = Arc::new(Handle::new(connect));
         Ok(Connection {
             link: Arc::new(Link {
                 events: raw::Hub::new(&connect),
@@ -145,7 +145,7 @@ impl Connection {
         let domains = self.link.connect.list_all_domains(0).map_err(fail)?;
         domains
             .into_iter()
-            .map(|domain| Held::new(domain).name().map_err(fail))
+            .map(|domain| Handle::new(domain).name().map_err(fail))
             .collect()
     }
 

@@ -11,7 +11,7 @@ use virt::sys;
 use super::apart::{self, Pasta};
 use super::connect::{Link, failed};
 use super::private::Daemon;
-use super::raw::Held;
+use super::raw::Handle;
 use super::spec::{Nic, Spec};
 use super::sweep;
 use super::xml::{self, GuestPlace};
@@ -24,7 +24,7 @@ use crate::store::ledger::{Item, Ledger, Record};
 /// A created domain with its sockets. Dropping it destroys it.
 pub(super) struct Machine {
     pub(super) place: GuestPlace,
-    handle: Option<Held<domain::Domain>>,
+    handle: Option<Handle<domain::Domain>>,
     pub(super) sockets: PathBuf,
     /// What its disks stood on before it ran.
     layers: Layers,
@@ -84,16 +84,16 @@ impl Machine {
     /// Takes over the domain that another program created; false when there is none yet.
     pub(super) fn find(&mut self) -> bool {
         if let Ok(domain) = self.link.connect.lookup_domain_by_uuid(self.place.uuid) {
-            self.handle = Some(Held::new(domain));
+            self.handle = Some(Handle::new(domain));
         }
         self.handle.is_some()
     }
 
-    fn start_paused(&self, spec: &Spec) -> Result<Held<domain::Domain>> {
+    fn start_paused(&self, spec: &Spec) -> Result<Handle<domain::Domain>> {
         let flags = sys::VIR_DOMAIN_START_PAUSED | sys::VIR_DOMAIN_START_AUTODESTROY;
         let xml = xml::render(spec, &self.place);
         match self.link.connect.create_domain_xml(&xml, flags) {
-            Ok(domain) => Ok(Held::new(domain)),
+            Ok(domain) => Ok(Handle::new(domain)),
             Err(cause) => {
                 let what = format!("the guest {} does not start", self.place.name);
                 let named = |nic: &Nic| matches!(nic.network, Some(Network::Named(_)));

@@ -24,7 +24,7 @@ pub(super) trait Free {
 
 impl Free for connect::Connect {
     fn free(&self) {
-        // SAFETY: the pointer is valid and this reference is given back once, by `Held::drop`.
+        // SAFETY: the pointer is valid and this reference is given back once, by `Handle::drop`.
         unsafe { sys::virConnectClose(self.as_ptr()) };
     }
 }
@@ -37,15 +37,15 @@ impl Free for domain::Domain {
 }
 
 /// A handle of `virt` whose end never panics.
-pub(super) struct Held<T: Free>(ManuallyDrop<T>);
+pub(super) struct Handle<T: Free>(ManuallyDrop<T>);
 
-impl<T: Free> Held<T> {
+impl<T: Free> Handle<T> {
     pub(super) fn new(handle: T) -> Self {
-        Held(ManuallyDrop::new(handle))
+        Handle(ManuallyDrop::new(handle))
     }
 }
 
-impl<T: Free> Deref for Held<T> {
+impl<T: Free> Deref for Handle<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -53,7 +53,7 @@ impl<T: Free> Deref for Held<T> {
     }
 }
 
-impl<T: Free> Drop for Held<T> {
+impl<T: Free> Drop for Handle<T> {
     fn drop(&mut self) {
         self.0.free();
     }
@@ -98,22 +98,24 @@ impl Listeners {
         // SAFETY: libvirt gives the callback a valid domain, and writes 16 bytes.
         let known = unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) } == 0;
         let uuid = uuid::Uuid::from_bytes(uuid);
-        let told = self.lock();
-        let about = told.values().filter(|(about, _)| known && *about == uuid);
+        let listeners = self.lock();
+        let about = listeners
+            .values()
+            .filter(|(about, _)| known && *about == uuid);
         about.map(|(_, listener)| Arc::clone(listener)).collect()
     }
 }
 
 /// The events of all domains of a connection: libvirt refuses to call one function twice for them.
 pub(super) struct Hub {
-    connect: Arc<Held<connect::Connect>>,
+    connect: Arc<Handle<connect::Connect>>,
     listeners: Arc<Listeners>,
     ids: Mutex<Vec<c_int>>,
 }
 
 impl Hub {
     /// Asks libvirt for nothing yet.
-    pub(super) fn new(connect: &Arc<Held<connect::Connect>>) -> Self {
+    pub(super) fn new(connect: &Arc<Handle<connect::Connect>>) -> Self {
         Hub {
             connect: Arc::clone(connect),
             listeners: Arc::default(),
@@ -131,8 +133,8 @@ impl Hub {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         self.ask()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let told = (uuid, Arc::clone(listener));
-        self.listeners.lock().insert(number, told);
+        let registered = (uuid, Arc::clone(listener));
+        self.listeners.lock().insert(number, registered);
         Ok(Registration {
             listeners: Arc::clone(&self.listeners),
             number,

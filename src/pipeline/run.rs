@@ -35,12 +35,12 @@ pub(super) struct Run<'a> {
     plan: &'a Plan,
     output: Option<Folder>,
     // What the build uses is marked as used until it ends.
-    held: Held,
+    held: HeldLocks,
     mark: Option<Running>,
 }
 
 /// The locks of what a build uses.
-pub(super) type Held = Arc<Mutex<Vec<Lock>>>;
+pub(super) type HeldLocks = Arc<Mutex<Vec<Lock>>>;
 
 /// Why a build ends early.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::gpg::{self, Key};
 use crate::pipeline::Session;
 use crate::pipeline::status::Repositories;
 use crate::repository::verify::{self, Signed};
-use crate::repository::{place, whom};
+use crate::repository::{place, trust};
 use crate::time::now;
 
 /// A key that expires so soon is warned of, in seconds: 30 days.
@@ -23,7 +23,7 @@ pub struct KeyStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
     #[serde(flatten)]
-    pub key: Key,
+    pub(crate) key: Key,
 }
 
 /// The signed index of a channel, or the signed list of an image's revisions; of the lists only
@@ -34,7 +34,7 @@ pub struct IndexStatus {
     /// The repository, by its name in imgforge.yaml.
     pub repository: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
+    pub(crate) channel: Option<String>,
     /// The image whose revisions are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -48,7 +48,7 @@ pub struct IndexStatus {
 impl IndexStatus {
     fn of(repository: &str, index: Signed) -> Self {
         let (until, fault) = match index.result {
-            Ok(told) => (told.valid_until, None),
+            Ok(claims) => (claims.valid_until, None),
             Err(error) => (None, Some(error.message().to_owned())),
         };
         IndexStatus {
@@ -138,7 +138,7 @@ pub(super) fn look(
         let mut all = signed.iter().chain(&lists);
         if !signed.is_empty() && all.all(|one| one.result.is_ok()) {
             let seen = place.seen(session.store.state(), &session.ui)?;
-            whom::proved(&signers, &seen, &session.ui);
+            trust::proved(&signers, &seen, &session.ui);
         }
         indexes.extend(signed.into_iter().map(|index| IndexStatus::of(name, index)));
         let lists = lists.into_iter().map(|list| IndexStatus::of(name, list));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::error::{Context as _, Error, Result};
 use crate::host::outlet::Folder;
 use crate::mutex::Unpoisoned as _;
-use crate::pipeline::run::Held;
+use crate::pipeline::run::HeldLocks;
 use crate::pipeline::shell::Running;
 use crate::pipeline::{Options, Session};
 use crate::recipe::Repo;
@@ -34,7 +34,7 @@ pub(super) struct Built {
     pub(super) results: Results,
     /// `-o DIR`.
     pub(super) output: Option<Folder>,
-    pub(super) _held: (Held, Option<Running>),
+    pub(super) _held: (HeldLocks, Option<Running>),
 }
 
 /// The images of one command, so that the last architecture of a name hands all of them over.

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::Shared;
 use super::cache::Known;
 use super::flight::{Begun, Flight};
-use super::log::How;
+use super::log::CacheResult;
 use super::rules::AllowedFile;
 use super::upstream::{Ask, NOBODY, Response, header, known};
 use crate::host::space;
@@ -112,14 +112,14 @@ impl Download<'_> {
 
     /// Whether a file can be kept: verified, or one that the mirror vouches for when it is asked
     /// again. Who reads to the end of a connection does not know whether it is the file's end.
-    fn keeps(&self, known: &Known, response: &Response) -> How {
+    fn keeps(&self, known: &Known, response: &Response) -> CacheResult {
         let framed = length(response).is_some() || header(response, "transfer-encoding").is_some();
         let page = known.content_type.as_deref().unwrap_or_default();
         let page = page.trim().to_ascii_lowercase().starts_with("text/html");
         let asked_again = !self.wanted.immutable && known.strong().is_some() && framed && !page;
         match self.wanted.promise.is_some() || asked_again {
-            true => How::Miss,
-            false => How::Passed,
+            true => CacheResult::Miss,
+            false => CacheResult::Passed,
         }
     }
 
@@ -160,7 +160,7 @@ impl Download<'_> {
             .promises
             .learn(self.wanted, &known.sha256, &file);
         // Whoever waits for the file has it, kept or not.
-        if how == How::Miss
+        if how == CacheResult::Miss
             && let Err(error) = self.shared.cache.put(&known, &path)
         {
             self.shared.log.fell_back(url, &error.to_string());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Shared;
 use super::cache::Known;
 use super::download::Download;
-use super::log::How;
+use super::log::CacheResult;
 use super::request::Request;
 use super::rules::AllowedFile;
 use super::upstream::{Ask, NOBODY, header, known};
@@ -28,9 +28,9 @@ const UNREAD: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) enum Source {
     /// A file of the cache.
-    Kept(Box<Known>, File, How),
+    Kept(Box<Known>, File, CacheResult),
     /// A file that arrives.
-    Arriving(Reading, Box<Known>, How),
+    Arriving(Reading, Box<Known>, CacheResult),
     /// Only what a mirror said about the file.
     Told(Box<Known>),
     /// No file.
@@ -44,7 +44,7 @@ pub(super) struct Flights {
     pub(super) next: AtomicU64,
     flying: Mutex<HashMap<String, Arc<Flight>>>,
     /// What was asked for in this build.
-    told: Mutex<HashSet<String>>,
+    asked: Mutex<HashSet<String>>,
 }
 
 impl Flights {
@@ -53,14 +53,14 @@ impl Flights {
             scratch,
             next: AtomicU64::new(0),
             flying: Mutex::default(),
-            told: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
     /// Whether a client did not take what it got in this build: it asks anew, and has nothing.
     fn is_doubted(&self, name: &str, request: &Request) -> bool {
-        let mut told = self.told.lock().unpoisoned();
-        let again = !told.insert(name.to_owned());
+        let mut asked = self.asked.lock().unpoisoned();
+        let again = !asked.insert(name.to_owned());
         again && request.if_none_match.is_none() && request.if_modified_since.is_none()
     }
 
@@ -109,7 +109,7 @@ impl Drop for Reading {
 #[derive(Debug, Clone)]
 pub(super) enum Begun {
     /// It arrives, and may be kept; the size is known if the mirror told it.
-    Body(Box<Known>, Option<u64>, How),
+    Body(Box<Known>, Option<u64>, CacheResult),
     /// What the cache has is current.
     Current(String),
     /// There is no file.
@@ -234,7 +234,7 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
             .iter()
             .find_map(|url| shared.cache.get(url).filter(promised));
         if let Some((known, file)) = kept {
-            return found(shared, wanted, known, file, How::Hit);
+            return found(shared, wanted, known, file, CacheResult::Hit);
         }
     }
     if request.method == "HEAD" {
@@ -252,10 +252,10 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
     let begun = flight.wait(shared, |state| state.begun.clone());
     match begun {
         Some(Begun::Body(known, _, how)) => {
-            Source::Arriving(flight, known, if joined { How::Hit } else { how })
+            Source::Arriving(flight, known, if joined { CacheResult::Hit } else { how })
         }
         Some(Begun::Current(url)) => match shared.cache.get(&url) {
-            Some((known, file)) => found(shared, wanted, known, file, How::Revalidated),
+            Some((known, file)) => found(shared, wanted, known, file, CacheResult::Revalidated),
             None => Source::Nothing(502, "the cache lost the file".into()),
         },
         Some(Begun::Nothing(status, why)) => Source::Nothing(status, why),
@@ -263,7 +263,13 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
     }
 }
 
-fn found(shared: &Shared, wanted: &AllowedFile, known: Known, file: File, how: How) -> Source {
+fn found(
+    shared: &Shared,
+    wanted: &AllowedFile,
+    known: Known,
+    file: File,
+    how: CacheResult,
+) -> Source {
     shared.log.note(&known.url, &known.sha256, known.size);
     shared.promises.learn(wanted, &known.sha256, &file);
     Source::Kept(Box::new(known), file, how)
@@ -310,8 +316,8 @@ fn begin(
         }
         drop(flying);
         flight.update(|state| match run {
-            Ok(told) => {
-                state.begun = told.or(state.begun.take());
+            Ok(begun) => {
+                state.begun = begun.or(state.begun.take());
                 state.end = Some(Ok(()));
             }
             Err(why) => state.end = Some(Err(why)),

@@ -25,7 +25,7 @@ pub struct Fetched {
 
 /// How a file came to a client; the first word of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum CacheResult {
     /// From the cache, without a question.
     Hit,
     /// From the cache, after the mirror said that it is current.
@@ -36,13 +36,13 @@ pub(super) enum How {
     Passed,
 }
 
-impl How {
+impl CacheResult {
     const fn word(self) -> &'static str {
         match self {
-            How::Hit => "hit",
-            How::Revalidated => "revalidated",
-            How::Miss => "miss",
-            How::Passed => "passed",
+            CacheResult::Hit => "hit",
+            CacheResult::Revalidated => "revalidated",
+            CacheResult::Miss => "miss",
+            CacheResult::Passed => "passed",
         }
     }
 }
@@ -77,7 +77,7 @@ impl Log {
     }
 
     /// A client got a file, or was told that it has it already.
-    pub(super) fn served(&self, how: How, status: u16, bytes: u64, address: &str) {
+    pub(super) fn served(&self, how: CacheResult, status: u16, bytes: u64, address: &str) {
         self.line(how.word(), status, bytes, address, "");
     }
 

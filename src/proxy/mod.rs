@@ -194,14 +194,14 @@ impl Shared {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut told = false;
+    let mut warned = false;
     for (id, stream) in (0u64..).zip(listener.incoming()) {
         if shared.ended() {
             return;
         }
         let Ok(stream) = stream else { continue };
         if !peer::is_the_guests(&stream) {
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut warned, true) {
                 let why = "a connection of another user of this host, as are all such";
                 shared.log.refused(403, "-", why);
             }

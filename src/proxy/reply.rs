@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use super::cache::Known;
 use super::flight::Source;
-use super::log::How;
+use super::log::CacheResult;
 use super::request::{ByteRange, Request, part};
 use super::rules::AllowedFile;
 
@@ -73,7 +73,7 @@ pub(super) fn send(
             status(to, code, &why, request.keep_alive, request.method == "HEAD")
         }
         Source::Told(known) => {
-            shared.log.served(How::Passed, 200, 0, &known.url);
+            shared.log.served(CacheResult::Passed, 200, 0, &known.url);
             head(to, &known, known.size, ByteRange::All, request).map(drop)
         }
         Source::Kept(known, file, how) => {
@@ -108,7 +108,7 @@ fn body(
     shared: &Shared,
     known: &Known,
     size: u64,
-    how: How,
+    how: CacheResult,
     request: &Request,
     read: impl Fn(&mut [u8], u64) -> Result<usize>,
 ) -> Result<()> {
@@ -148,7 +148,7 @@ fn body(
     Ok(())
 }
 
-fn end_of(shared: &Shared, how: How, code: u16, bytes: u64, known: &Known) {
+fn end_of(shared: &Shared, how: CacheResult, code: u16, bytes: u64, known: &Known) {
     shared.log.served(how, code, bytes, &known.url);
 }
 

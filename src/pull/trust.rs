@@ -23,7 +23,7 @@ use crate::gpg::{self, Keyring, Signer, Signers, Verified};
 use crate::http::Url;
 use crate::index::IndexEntry;
 use crate::repository::seen::{Mark, Newer, REPLAY, RememberedRepository, refuse_future};
-use crate::repository::whom::{self, Whom};
+use crate::repository::trust::{self, TrustSource};
 use crate::store::write_atomic;
 use crate::units::elapsed;
 
@@ -124,19 +124,22 @@ impl<'a> Trust<'a> {
             Some(root) => {
                 let key = session.config.signing_key.as_deref();
                 let signer = Signer::known(key, session.store.state())?;
-                let found = whom::find(&root, signer.as_ref(), &seen)?;
-                if let Some((Whom::Stranger, ours)) = &found {
-                    session.ui.warning(whom::stranger(&root, ours));
+                let found = trust::find(&root, signer.as_ref(), &seen)?;
+                if let Some((TrustSource::Stranger, ours)) = &found {
+                    session.ui.warning(trust::stranger(&root, ours));
                 }
                 found
             }
-            None => seen.remembered().map(|keyring| (Whom::Remembered, keyring)),
+            None => seen
+                .remembered()
+                .map(|keyring| (TrustSource::Remembered, keyring)),
         };
-        let (whom, keyring) = found.ok_or_else(|| first_use(session, place))?;
-        let keep = matches!(whom, Whom::Remembered | Whom::First);
+        let (source, keyring) = found.ok_or_else(|| first_use(session, place))?;
+        let keep = matches!(source, TrustSource::Remembered | TrustSource::First);
         let mut trust = Self::with(session, place, options, (seen, keyring), keep)?;
-        trust.fresh = whom == Whom::First;
-        trust.stale = whom == Whom::Remembered && now() - trust.seen.read().refreshed >= DAY;
+        trust.fresh = source == TrustSource::First;
+        trust.stale =
+            source == TrustSource::Remembered && now() - trust.seen.read().refreshed >= DAY;
         Ok(trust)
     }
 

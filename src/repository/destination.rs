@@ -29,8 +29,8 @@ pub(super) fn refuse_other(to: &Path, ours: &str) -> Result<()> {
         Some(theirs) => Some(theirs.id),
         // What only was served has none, and its indexes say which it is.
         None => {
-            let mut told = indexes(to)?.into_iter();
-            told.find_map(|text| Some(Claims::parse(&text_of(&text)).owner?.repository))
+            let mut claims = indexes(to)?.into_iter();
+            claims.find_map(|text| Some(Claims::parse(&text_of(&text)).owner?.repository))
         }
     };
     match theirs {
@@ -110,8 +110,8 @@ struct Counterpart<'a> {
 fn beside<'a>(to: &Path, signed: &'a [Signed], keyring: &Keyring) -> Result<Vec<Counterpart<'a>>> {
     let mut there = Vec::new();
     for signed in signed {
-        if let (Ok(told), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
-            there.push((signed.path.as_str(), told.when, bytes));
+        if let (Ok(claims), Ok(Some(bytes))) = (&signed.result, below::read(to, &signed.path)) {
+            there.push((signed.path.as_str(), claims.when, bytes));
         }
     }
     let texts: Vec<&[u8]> = there.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();

@@ -51,17 +51,17 @@ pub(super) fn refuse_old<'a>(
     seen: Option<&RememberedRepository>,
     age: Age,
 ) -> Result<()> {
-    let told = || {
+    let claims = || {
         let all = signed.clone();
-        all.flat_map(|text| text.result.as_ref().map(|told| (text, told)))
+        all.flat_map(|text| text.result.as_ref().map(|claims| (text, claims)))
     };
     let path = |text: &Signed| root.join(&text.path).display().to_string();
     let now = Timestamp::now();
-    for (text, told) in told() {
+    for (text, claims) in claims() {
         if age != Age::Any {
-            refuse_future(&path(text), told.when)?;
+            refuse_future(&path(text), claims.when)?;
         }
-        let end = told.valid_until.filter(|end| *end <= now);
+        let end = claims.valid_until.filter(|end| *end <= now);
         if let Some(end) = end.filter(|_| !age.may_have_expired()) {
             return Err(Error::gate(format!("{} was valid until {end:.0}", path(text)))
                 .cause("nobody has signed anything here since, or somebody put an old state back")
@@ -71,34 +71,34 @@ pub(super) fn refuse_old<'a>(
                 ));
         }
     }
-    let named = told().any(|(_, told)| told.repository.is_some());
+    let named = claims().any(|(_, claims)| claims.repository.is_some());
     let mut without =
-        told().filter(|(text, told)| text.image.is_some() && told.repository.is_none());
+        claims().filter(|(text, claims)| text.image.is_some() && claims.repository.is_none());
     if let Some((text, _)) = without.next().filter(|_| named && age != Age::Any) {
         return Err(nameless(&path(text)));
     }
     let Some(seen) = seen else { return Ok(()) };
     let mut memory = seen.read();
-    let indexes = told().filter(|(text, _)| text.channel.is_some());
+    let indexes = claims().filter(|(text, _)| text.channel.is_some());
     let owners: Vec<(String, Owner)> = indexes
-        .filter_map(|(text, told)| Some((path(text), Claims::parse(&told.text).owner?)))
+        .filter_map(|(text, claims)| Some((path(text), Claims::parse(&claims.text).owner?)))
         .collect();
     let again = |(_, owner): &&(String, Owner)| memory.retired.contains(&owner.key);
     if let Some((path, owner)) = owners.iter().find(again).filter(|_| age != Age::Any) {
         return Err(signs_again(path, &owner.key, seen));
     }
-    let whole = told().find(|(text, _)| text.path == set::PATH);
+    let whole = claims().find(|(text, _)| text.path == set::PATH);
     let whole = whole.and_then(|(_, whole)| Some((whole, number(&whole.text)?)));
     if let Some((whole, serial)) = whole.filter(|_| age != Age::Any) {
         refuse_earlier(root, (whole, serial), &memory, seen)?;
     }
     let whole = whole.map(|(_, serial)| serial);
     memory.overtake(whole);
-    let addresses = told().map(|(text, told)| Ok((seen.address(&text.path)?, text, told)));
+    let addresses = claims().map(|(text, claims)| Ok((seen.address(&text.path)?, text, claims)));
     let addresses = addresses.collect::<Result<Vec<_>>>()?;
     let mut marks = Vec::new();
-    for (address, text, told) in &addresses {
-        let mark = Mark::of(address, told.when, &told.text);
+    for (address, text, claims) in &addresses {
+        let mark = Mark::of(address, claims.when, &claims.text);
         if let Some(newer) = memory.newer(&mark).filter(|_| age != Age::Any) {
             return Err(older(&path(text), &newer));
         }

@@ -11,7 +11,7 @@ use super::replica::Replica;
 use super::seen::RememberedRepository;
 use super::served::{self, Names};
 use super::state::{Image, Revision, State};
-use super::{Repository, below, destination, files, journal, lock, records, whom};
+use super::{Repository, below, destination, files, journal, lock, records, trust};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::{Keyring, Signers, verify_detached};
 use crate::ui::{StageUi, Unit};
@@ -121,7 +121,7 @@ impl CopySource<'_> {
         journal::replace(&to, &changes, self.steps)?;
         copied.removed = destination::remove_gone(&state, &to)?;
         if let Some(seen) = seen.filter(|_| state.has_index()) {
-            whom::proved(signers, seen, ui.ui());
+            trust::proved(signers, seen, ui.ui());
         }
         Ok(copied)
     }

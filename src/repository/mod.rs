@@ -47,11 +47,11 @@ mod set;
 mod signing;
 pub mod state;
 mod transaction;
+pub(crate) mod trust;
 mod usage;
 pub mod verify;
 pub mod views;
 mod vouched;
-pub(crate) mod whom;
 mod yank;
 
 pub use gate::GateProof;

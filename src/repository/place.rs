@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::hooks::{Hook, TIMEOUT};
 use super::seen::RememberedRepository;
-use super::{Settings, whom};
+use super::{Settings, trust};
 use crate::error::{Error, Result};
 use crate::gpg::{Signer, Signers};
 use crate::recipe::Config;
@@ -100,7 +100,7 @@ impl<'a> LocalRepository<'a> {
             return Ok(named.remembered_in(seen.dir()));
         }
         let signer = Signer::known(config.signing_key.as_deref(), state)?;
-        let signers = whom::signers(&self.path, signer.as_ref(), &seen, ui)?;
+        let signers = trust::signers(&self.path, signer.as_ref(), &seen, ui)?;
         Ok(signers.remembered_in(seen.dir()))
     }
 

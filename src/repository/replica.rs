@@ -50,8 +50,8 @@ impl Replica {
         let main = main_key(root, &fingerprints_of(&offered)?, &keyring, &state)?;
         let mut files = Files::new();
         for signed in state.signed() {
-            let told = signed.result.as_ref().ok();
-            files.extend(told.map(|told| (signed.path.clone(), told.bytes.clone())));
+            let claims = signed.result.as_ref().ok();
+            files.extend(claims.map(|claims| (signed.path.clone(), claims.bytes.clone())));
         }
         let certificate = match keyring.is_of(&[&main]) {
             true => keyring.bytes.clone(),
@@ -114,9 +114,9 @@ impl Replica {
     /// Copies texts as they are.
     fn take(&mut self, signed: &[Signed]) {
         for one in signed {
-            let told = one.result.as_ref().ok();
+            let claims = one.result.as_ref().ok();
             self.files
-                .extend(told.map(|told| (one.path.clone(), told.bytes.clone())));
+                .extend(claims.map(|claims| (one.path.clone(), claims.bytes.clone())));
         }
     }
 
@@ -159,7 +159,7 @@ impl Replica {
     pub(super) fn entry_points(mut self, to: &Path) -> Result<(VerifiedState, Files)> {
         let root = std::mem::replace(&mut self.state.root, to.to_owned());
         let signed = self.state.signed().iter();
-        let times = signed.flat_map(|text| text.result.as_ref().map(|told| told.when));
+        let times = signed.flat_map(|text| text.result.as_ref().map(|claims| claims.when));
         let change = Change {
             state: &self.state,
             names: &BTreeSet::new(),

@@ -53,7 +53,7 @@ pub(super) fn read(
     let (mut signed, mut current) = (Vec::new(), 0);
     for ((first, path, bytes), verified) in there.into_iter().zip(verified) {
         let result = verified.and_then(|verified| judge(state, first, both, verified, bytes));
-        let text = |one: &Result<SignedClaims>| one.as_ref().ok().map(|told| lines(&told.text));
+        let text = |one: &Result<SignedClaims>| one.as_ref().ok().map(|claims| lines(&claims.text));
         current += usize::from(result.is_ok() && text(&result) == text(&first.result));
         signed.push(Signed {
             channel: first.channel.clone(),

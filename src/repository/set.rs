@@ -73,7 +73,7 @@ impl Set {
             Ok((set, verified))
         };
         let (set, verified) = read().map_err(|error| untrusted(state, error))?;
-        let told = SignedClaims {
+        let claims = SignedClaims {
             valid_until: None,
             when: verified.when,
             repository: Some(set.repository.clone()),
@@ -84,7 +84,7 @@ impl Set {
             channel: None,
             image: None,
             path: PATH.into(),
-            result: Ok(told),
+            result: Ok(claims),
         };
         Ok(Some((set, signed)))
     }
@@ -169,8 +169,8 @@ pub(super) type Digests = BTreeMap<String, String>;
 /// The digests of indexes that were verified.
 pub(super) fn digests(indexes: &[Signed]) -> Digests {
     let one = |signed: &Signed| {
-        let told = signed.result.as_ref().ok()?;
-        Some((signed.channel.clone()?, of_index(&told.text)))
+        let claims = signed.result.as_ref().ok()?;
+        Some((signed.channel.clone()?, of_index(&claims.text)))
     };
     indexes.iter().filter_map(one).collect()
 }
@@ -213,8 +213,8 @@ fn of_record(image: &Image) -> String {
 /// The first of these texts that says there is a set, where none is.
 pub(super) fn missed(signed: &[Signed]) -> Option<String> {
     let claims = |one: &&Signed| {
-        let told = one.result.as_ref();
-        told.is_ok_and(|told| number(&told.text).is_some())
+        let claims = one.result.as_ref();
+        claims.is_ok_and(|claims| number(&claims.text).is_some())
     };
     let path = &signed.iter().find(claims)?.path;
     Some(format!("{PATH} is not there, and {path} says that it is"))

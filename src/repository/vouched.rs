@@ -115,10 +115,10 @@ impl VerifiedState {
         let read = verify::refuse_wrong(&state, read)?;
         for channel in state.channels.keys() {
             let path = state.root.join(state.index_path(channel));
-            let told = read
+            let claims = read
                 .iter()
                 .find(|index| index.channel.as_ref() == Some(channel));
-            let text = told.and_then(|index| Some(index.result.as_ref().ok()?.text.as_str()));
+            let text = claims.and_then(|index| Some(index.result.as_ref().ok()?.text.as_str()));
             let entries = text.map(|text| entries_of(&path, text)).transpose()?;
             let claims = text.map(Claims::parse).unwrap_or_default();
             let says = claims.owner;
@@ -188,8 +188,8 @@ impl VerifiedState {
 
     /// Whether anything that is signed says which repository it is.
     fn is_named(&self) -> bool {
-        let mut told = self.signed.iter().flat_map(|one| &one.result);
-        told.any(|told| told.repository.is_some())
+        let mut claims = self.signed.iter().flat_map(|one| &one.result);
+        claims.any(|claims| claims.repository.is_some())
     }
 
     /// Whether something was signed, but not yet all of it as a whole.

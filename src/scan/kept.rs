@@ -160,11 +160,11 @@ mod tests {
             assert!(kept.bytes <= 1 << 20 && kept.bytes > (1 << 20) - 1000);
             let all = kept.finish(&declared);
             assert!(all.len() <= 1 + (1 << 20) / RECORD, "{}", all.len());
-            let told = |each: &&Candidate| rules::all()[each.rule].name == NOT_SEARCHED;
-            assert_eq!(all.iter().filter(told).count(), 1);
+            let unsearched = |each: &&Candidate| rules::all()[each.rule].name == NOT_SEARCHED;
+            assert_eq!(all.iter().filter(unsearched).count(), 1);
             let mut kept = bounded(1 << 30);
             fill(&mut kept);
-            assert_eq!(kept.finish(&declared).iter().filter(told).count(), 0);
+            assert_eq!(kept.finish(&declared).iter().filter(unsearched).count(), 0);
         }
     }
 

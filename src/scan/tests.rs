@@ -368,7 +368,7 @@ fn what_lies_in_a_disk_or_an_iso_image_is_found_or_told() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let packed = gzip(value.as_bytes());
-    for (content, told) in [
+    for (content, rules) in [
         (value.as_bytes(), &[KNOWN_SECRET, NOT_SEARCHED][..]),
         (&packed, &[NOT_SEARCHED]),
     ] {
@@ -383,7 +383,7 @@ fn what_lies_in_a_disk_or_an_iso_image_is_found_or_told() {
         for name in ["vdi", "vhd", "iso"] {
             let bytes = std::fs::read(at(name)).unwrap();
             let all = found(&[("srv/x", &bytes)], &secret(value));
-            let expected: Vec<String> = told.iter().map(|rule| format!("{rule} /srv/x")).collect();
+            let expected: Vec<String> = rules.iter().map(|rule| format!("{rule} /srv/x")).collect();
             assert_eq!(all, expected, "{name}");
         }
     }

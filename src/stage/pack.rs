@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::doctor::Need;
 use crate::error::{Context as _, Result};
-use crate::host::outlet::{Folder, Over};
+use crate::host::outlet::{Folder, Overwrite};
 use crate::pack;
 use crate::recipe::types::Pack;
 use crate::stage::plan::{Part, Request};
@@ -163,7 +163,7 @@ fn streamed(
 /// When the directory cannot be written.
 pub fn copy(packed: &Layer<Packed>, dir: &Folder) -> Result<PathBuf> {
     let facts = packed.facts();
-    let outlet = dir.outlet(facts.file.as_ref(), Over::Anything)?;
+    let outlet = dir.outlet(facts.file.as_ref(), Overwrite::Anything)?;
     let there = outlet.real();
     let same = std::fs::metadata(&there).is_ok_and(|meta| meta.len() == facts.size);
     if !same || crate::digest::file_sha512(&there)? != facts.sha512 {

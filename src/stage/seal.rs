@@ -237,6 +237,6 @@ fn labels_itself(recipe: &Recipe) -> bool {
 
 /// What the finished image is told about package sources.
 fn sources(file: Option<&SourcesFile>, recipe: &Recipe) -> Option<(String, String)> {
-    let text = file?.told(&recipe.mirrors.image)?;
+    let text = file?.in_image(&recipe.mirrors.image)?;
     Some((file?.path.clone(), text))
 }

@@ -89,20 +89,20 @@ mod tests {
 
     #[test]
     fn every_other_format_is_named_with_the_way_out() {
-        let told = |text: &str| {
+        let message = |text: &str| {
             let (sentence, help) = mistake("files/key", text).unwrap();
             format!("{sentence}: {help}")
         };
         let pem = |name: &str| format!("-----BEGIN {name}-----\nAAAA\n-----END {name}-----\n");
-        assert!(told(&pem("OPENSSH PRIVATE KEY")).contains("files/key.pub"));
-        assert!(told("PuTTY-User-Key-File-3: ssh-ed25519\n").contains("is a private key"));
-        assert!(told(&pem("PUBLIC KEY")).contains("-m PKCS8"));
+        assert!(message(&pem("OPENSSH PRIVATE KEY")).contains("files/key.pub"));
+        assert!(message("PuTTY-User-Key-File-3: ssh-ed25519\n").contains("is a private key"));
+        assert!(message(&pem("PUBLIC KEY")).contains("-m PKCS8"));
         assert!(
-            told("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n")
+            message("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n")
                 .contains("`ssh-keygen -i -f files/key`")
         );
         assert_eq!(mistake("x", "# nobody yet\n\n"), None);
-        assert!(told(&format!("{KEY}\nssh-ed25519\n")).contains("[options]"));
+        assert!(message(&format!("{KEY}\nssh-ed25519\n")).contains("[options]"));
         assert_eq!(
             mistake("x", &format!("\u{feff}# me\r\n{KEY} me\r\n\r\n")),
             None

@@ -46,12 +46,12 @@ pub struct Done {
     pub(crate) id: String,
     pub(crate) version: String,
     /// What was done.
-    pub what: What,
+    pub what: SyncAction,
 }
 
 /// What can be done to an image of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum SyncAction {
     /// It was there and right.
     Unchanged,
     /// It was uploaded.
@@ -68,17 +68,16 @@ pub enum What {
     Kept,
 }
 
-impl What {
-    /// In a word.
-    pub fn word(self) -> &'static str {
+impl SyncAction {
+    pub(crate) fn word(self) -> &'static str {
         match self {
-            What::Unchanged => "unchanged",
-            What::Uploaded => "uploaded",
-            What::Changed => "changed",
-            What::Shown => "shown",
-            What::Hidden => "hidden",
-            What::Deleted => "deleted",
-            What::Kept => "kept",
+            SyncAction::Unchanged => "unchanged",
+            SyncAction::Uploaded => "uploaded",
+            SyncAction::Changed => "changed",
+            SyncAction::Shown => "shown",
+            SyncAction::Hidden => "hidden",
+            SyncAction::Deleted => "deleted",
+            SyncAction::Kept => "kept",
         }
     }
 }
@@ -130,7 +129,7 @@ pub fn sync(
         let same = |there: &&There| there.active && has_bytes(&there.about, &manifest.sha512);
         let (id, what) = match there.iter().find(same) {
             Some(there) => (there.id.clone(), cloud.adjust(there, manifest)?),
-            None => (cloud.upload(each)?, What::Uploaded),
+            None => (cloud.upload(each)?, SyncAction::Uploaded),
         };
         right.push(id.clone());
         let version = manifest.version.clone();
@@ -243,7 +242,7 @@ impl Cloud<'_> {
     }
 
     /// Sets what is not as the manifest says, and shows the image.
-    fn adjust(&self, there: &There, manifest: &Manifest) -> Result<What> {
+    fn adjust(&self, there: &There, manifest: &Manifest) -> Result<SyncAction> {
         let mut words: Vec<String> = vec![];
         for (key, value) in &manifest.properties {
             if property(&there.about, key) != *value {
@@ -270,9 +269,9 @@ impl Cloud<'_> {
                 .run()?;
         }
         Ok(match (there.hidden, changed) {
-            (true, _) => What::Shown,
-            (false, true) => What::Changed,
-            (false, false) => What::Unchanged,
+            (true, _) => SyncAction::Shown,
+            (false, true) => SyncAction::Changed,
+            (false, false) => SyncAction::Unchanged,
         })
     }
 
@@ -280,23 +279,23 @@ impl Cloud<'_> {
         self.client().args(["image", "set", "--hidden", id]).run()
     }
 
-    fn retire(&self, old: &There) -> Result<What> {
+    fn retire(&self, old: &There) -> Result<SyncAction> {
         if !old.hidden {
             self.hide(&old.id)?;
         }
         if self.settings.delete {
             return Ok(match self.delete(old) {
-                Ok(()) => What::Deleted,
+                Ok(()) => SyncAction::Deleted,
                 Err(why) => {
                     let text = format!("{} stays, hidden: {}", old.id, why.message());
                     self.settings.ui.warning(text);
-                    What::Kept
+                    SyncAction::Kept
                 }
             });
         }
         Ok(match old.hidden {
-            true => What::Unchanged,
-            false => What::Hidden,
+            true => SyncAction::Unchanged,
+            false => SyncAction::Hidden,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::diskfile::DiskFile;
 use crate::host::exec::Program;
-use crate::host::outlet::{Outlet, Over};
+use crate::host::outlet::{Outlet, Overwrite};
 use crate::host::qemu_img::{self, DiskFormat, allocated};
 use crate::store::ledger::Ledger;
 use crate::ui::StageUi;
@@ -85,7 +85,7 @@ fn target(job: &Job<'_>) -> Result<(PathBuf, Outlet)> {
         Ok(_) => Err(Error::usage(format!("{} exists already", output.display()))
             .hint("remove it, or leave out -o to replace the disk itself")),
         Err(_) => {
-            let outlet = Outlet::over(&output, Over::Nothing)?;
+            let outlet = Outlet::over(&output, Overwrite::Nothing)?;
             Ok((output, outlet))
         }
     }

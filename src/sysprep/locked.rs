@@ -28,7 +28,7 @@ impl GuestRoot<'_> {
             return Ok(());
         };
         if let Some(at) = self.read_only(path, &error) {
-            self.tell(format!("{at} is read-only: its files are left as they are"));
+            self.note(format!("{at} is read-only: its files are left as they are"));
             return Ok(());
         }
         let lifted = self.lift(path);
@@ -53,7 +53,7 @@ impl GuestRoot<'_> {
             let line = format!("chattr -R -f -i -a -- {quoted} || true");
             self.guest.debug("sh", &[&line])?;
             if self.changing(path, remove).is_ok() {
-                self.tell(format!("files below {text} were locked by flags (chattr)"));
+                self.note(format!("files below {text} were locked by flags (chattr)"));
                 return Ok(());
             }
         }
@@ -66,10 +66,10 @@ impl GuestRoot<'_> {
         self.changing(Path::new(path), || self.guest.write(path, content))
     }
 
-    fn tell(&self, note: String) {
-        let mut told = self.told.borrow_mut();
-        if !told.contains(&note) {
-            told.push(note);
+    fn note(&self, note: String) {
+        let mut notes = self.locked_notes.borrow_mut();
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     }
 
@@ -125,7 +125,7 @@ impl GuestRoot<'_> {
                 }
                 false => "the file is gone",
             };
-            self.tell(format!(
+            self.note(format!(
                 "{path} was locked by `chattr +{flags}`: taken off, {then}"
             ));
         }

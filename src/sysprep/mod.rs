@@ -37,4 +37,4 @@ pub use seal::{Seal, SealProgress, seal};
 pub use select::{REFUSED, refused, select, words};
 pub use selinux::Labels;
 pub use site::GuestRoot;
-pub use trim::{How, OVERLAY_CLUSTER, TrimReport, Trimmed};
+pub use trim::{OVERLAY_CLUSTER, TrimMethod, TrimReport, Trimmed};

@@ -2,7 +2,7 @@
 
 use super::ops::{fs_uuids, machine_id};
 use super::selinux::{self, Labels};
-use super::trim::{self, How, TrimReport};
+use super::trim::{self, TrimMethod, TrimReport};
 use super::{Declared, GuestRoot, ImageIdentity, Operation, Run, ca_store, os_release};
 use crate::error::{Context as _, Result};
 use crate::guest::{Guestfs, Key, Os};
@@ -71,7 +71,7 @@ impl SealProgress {
             .given
             .filesystems
             .iter()
-            .filter(|fs| fs.how == How::Untouched);
+            .filter(|fs| fs.how == TrimMethod::Untouched);
         let mut all: Vec<String> = untouched
             .map(|fs| format!("the free space of {} may hold what was removed", fs.at))
             .collect();
@@ -145,7 +145,7 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
         used_before,
         given: trim::trim(guest, os)?,
         labels,
-        notes: [site.notes, site.told.into_inner()].concat(),
+        notes: [site.notes, site.locked_notes.into_inner()].concat(),
     })
 }
 

@@ -33,7 +33,7 @@ pub struct GuestRoot<'g> {
     /// What the user should know in the end, a sentence each.
     pub notes: Vec<String>,
     /// What operations said of files that were locked.
-    pub(super) told: std::cell::RefCell<Vec<String>>,
+    pub(super) locked_notes: std::cell::RefCell<Vec<String>>,
     /// Whether the guest's own list of certificate authorities must be made anew.
     pub(super) ca_store_changed: bool,
     /// Old and new UUIDs of file systems.
@@ -63,7 +63,7 @@ impl<'g> GuestRoot<'g> {
             declared,
             luks_keys,
             notes: os.notes.clone(),
-            told: std::cell::RefCell::default(),
+            locked_notes: std::cell::RefCell::default(),
             ca_store_changed: false,
             renamed: vec![],
             accounts: accounts::parse(&String::from_utf8_lossy(&passwd)),

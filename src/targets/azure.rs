@@ -136,14 +136,15 @@ fn footer(path: &Path) -> Result<()> {
     let mut footer = [0; FOOTER as usize];
     file.read_exact_at(&mut footer, all.saturating_sub(FOOTER))
         .doing(doing)?;
-    let told = u64::from_be_bytes(footer[48..56].try_into().unwrap_or_default());
+    let stated = u64::from_be_bytes(footer[48..56].try_into().unwrap_or_default());
     let fixed = footer[60..64] == 2u32.to_be_bytes();
-    if footer.starts_with(b"conectix") && fixed && told == all - FOOTER && told % (1 << 20) == 0 {
+    if footer.starts_with(b"conectix") && fixed && stated == all - FOOTER && stated % (1 << 20) == 0
+    {
         return Ok(());
     }
     Err(
         Error::gate(format!("{} is no VHD that Azure takes", path.display())).cause(format!(
-            "its footer tells a disk of {told} bytes, the file has {all}"
+            "its footer tells a disk of {stated} bytes, the file has {all}"
         )),
     )
 }

@@ -14,7 +14,7 @@ use imgforge::guest::{Drive, Guestfs, Launch, Os};
 use imgforge::host::accel::Accel;
 use imgforge::host::exec::Program;
 use imgforge::host::qemu_img::allocated;
-use imgforge::sysprep::{Declared, How, Labels, Seal, SealProgress, Trimmed, seal, select};
+use imgforge::sysprep::{Declared, Labels, Seal, SealProgress, TrimMethod, Trimmed, seal, select};
 
 use crate::gate::world;
 use crate::phony::Phony;
@@ -116,7 +116,7 @@ fn partitions_lvm_and_swap_are_sealed_and_trimmed() {
         ["/swapfile", "/dev/sda3", "/dev/vg/swap"]
     );
     let how = |fs: &Trimmed| (fs.at.clone(), fs.how);
-    let [discarded, zeroed] = [How::Discarded, How::Zeroed];
+    let [discarded, zeroed] = [TrimMethod::Discarded, TrimMethod::Zeroed];
     assert_eq!(
         report.given.filesystems.iter().map(how).collect::<Vec<_>>(),
         [
@@ -197,7 +197,7 @@ fn subvolumes_and_luks_are_scanned_sealed_labelled_and_trimmed() {
     guest.umount_all().unwrap();
     assert_eq!(
         report.given.filesystems[0].how,
-        How::Discarded,
+        TrimMethod::Discarded,
         "{report:?}"
     );
     guest.close().unwrap();

@@ -6,8 +6,8 @@ use std::path::Path;
 use imgforge::guest::{Guestfs, Os};
 use imgforge::host::exec::Program;
 use imgforge::sysprep::{
-    Declared, How, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Operation, Run, Seal, SealProgress,
-    empty_journals, seal, select,
+    Declared, ImageIdentity, OPERATIONS, OVERLAY_CLUSTER, Operation, Run, Seal, SealProgress,
+    TrimMethod, empty_journals, seal, select,
 };
 
 use crate::phony::Phony;
@@ -228,7 +228,7 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
 
     let report = run_seal(&guest, &os, &keep);
     assert_eq!(report.given.filesystems.len(), 1);
-    assert_eq!(report.given.filesystems[0].how, How::Discarded);
+    assert_eq!(report.given.filesystems[0].how, TrimMethod::Discarded);
     insta::assert_snapshot!(report.warnings().join("\n"), @r"
     /root/.bash_history was locked by `chattr +a`: taken off, the file is gone
     /var/log/nginx/access.log was locked by `chattr +i`: taken off, put back

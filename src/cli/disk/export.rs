@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cli::{App, disk, out};
 use crate::error::{Context as _, Error, Result};
 use crate::host::diskfile::DiskFile;
-use crate::host::outlet::{Folder, Over};
+use crate::host::outlet::{Folder, Overwrite};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::{interrupt, memory};
 use crate::machine::{Arch, Machine};
@@ -185,17 +185,17 @@ fn about(name: String, tree: Option<&Tree>) -> About {
 
 /// Makes the target's files, and gives each its place by one rename.
 fn make(target: &Wanted, site: &TargetContext<'_>, folder: &Folder) -> Result<()> {
-    for told in targets::make(target, site, None)? {
-        let made = site.dir.join(&told.file);
+    for artifact in targets::make(target, site, None)? {
+        let made = site.dir.join(&artifact.file);
         let name = made.file_name().unwrap_or_default();
-        let outlet = folder.outlet(name, Over::Anything)?;
+        let outlet = folder.outlet(name, Overwrite::Anything)?;
         outlet.copy(&made)?;
         let size = made.metadata().map_or(0, |meta| meta.len());
         out::print(&format!(
             "{}: {}, sha512 {}\n",
             outlet.path().display(),
             Size::bytes(size).human(),
-            told.sha512
+            artifact.sha512
         ))?;
     }
     Ok(())

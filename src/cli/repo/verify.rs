@@ -13,8 +13,8 @@ use crate::index::{self, clients};
 use crate::pull::configured_at;
 use crate::repository::place::LocalRepository;
 use crate::repository::seen::RememberedRepository;
+use crate::repository::trust;
 use crate::repository::verify::{VerifyReport, audit};
-use crate::repository::whom;
 use crate::units::Size;
 
 /// The most faults that are shown.
@@ -61,7 +61,7 @@ impl Verify {
         let signers = named.or(configured);
         let report = audit(&place, &signers, &ui)?;
         if report.faults.is_empty() && report.channels > 0 {
-            whom::proved(&signers, &seen, &app.ui);
+            trust::proved(&signers, &seen, &app.ui);
         }
         app.ui.close();
         report.notes.iter().for_each(|note| app.ui.notice(note));

@@ -12,7 +12,7 @@ use crate::digest;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::interrupt;
 use crate::repository::state::{CompanionRecord, Revision};
-use crate::repository::{State, verify, whom};
+use crate::repository::{State, trust, verify};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
 use crate::targets::Format;
 use crate::targets::openstack::Manifest;
@@ -108,7 +108,7 @@ impl OpenStack {
             for name in &self.names {
                 verify::record(&state, &signers, name, Some(&seen))?;
             }
-            whom::proved(&signers, &seen, &app.ui);
+            trust::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);
             let mut wanted = vec![];
             for name in &self.names {
@@ -121,8 +121,8 @@ impl OpenStack {
             let disk = read(path)?;
             let same = |one: &&mut Wanted| {
                 let first = one.disks.first();
-                let told = first.and_then(|disk| disk.manifest.architecture());
-                one.name == disk.manifest.name && told == disk.manifest.architecture()
+                let own = first.and_then(|disk| disk.manifest.architecture());
+                one.name == disk.manifest.name && own == disk.manifest.architecture()
             };
             match all.iter_mut().find(same) {
                 Some(one) => one.disks.push(disk),

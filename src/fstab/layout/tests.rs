@@ -79,11 +79,11 @@ fn every_name_finds_its_file_system() {
         let layout = lay(&format!("{spec} /there ext4 defaults 0 2\n"));
         let there = layout.mounts.iter().find(|mount| mount.at == "/there");
         assert_eq!(there.map(|mount| mount.system), found, "{spec}");
-        let told = layout
+        let noted = layout
             .notes
             .iter()
             .any(|note| note.contains("not on the disk"));
-        assert_eq!(told, found.is_none(), "{spec}: {:?}", layout.notes);
+        assert_eq!(noted, found.is_none(), "{spec}: {:?}", layout.notes);
     }
 }
 

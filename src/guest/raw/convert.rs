@@ -207,16 +207,16 @@ pub(super) unsafe fn borrowed(pointer: *const c_char) -> String {
 
 /// Arguments as C wants them, held until the call is over.
 pub(in crate::guest) trait Argument {
-    type Held;
+    type Owned;
     type C;
     /// # Errors
     /// When a string contains a null byte.
-    fn hold(self) -> Result<Self::Held, String>;
-    fn pass(held: &Self::Held) -> Self::C;
+    fn hold(self) -> Result<Self::Owned, String>;
+    fn pass(held: &Self::Owned) -> Self::C;
 }
 
 impl Argument for &str {
-    type Held = CString;
+    type Owned = CString;
     type C = *const c_char;
     fn hold(self) -> Result<CString, String> {
         CString::new(self).map_err(|_| format!("{self:?} contains a null byte"))
@@ -227,7 +227,7 @@ impl Argument for &str {
 }
 
 impl Argument for &Path {
-    type Held = CString;
+    type Owned = CString;
     type C = *const c_char;
     fn hold(self) -> Result<CString, String> {
         CString::new(self.as_os_str().as_bytes())
@@ -239,27 +239,27 @@ impl Argument for &Path {
 }
 
 /// Strings and the null-terminated list of pointers to them.
-pub(in crate::guest) struct HeldTexts {
+pub(in crate::guest) struct OwnedTexts {
     _strings: Vec<CString>,
     pointers: Vec<*mut c_char>,
 }
 
 impl Argument for &[&str] {
-    type Held = HeldTexts;
+    type Owned = OwnedTexts;
     type C = *const *mut c_char;
-    fn hold(self) -> Result<HeldTexts, String> {
+    fn hold(self) -> Result<OwnedTexts, String> {
         let strings = self
             .iter()
             .map(|text| text.hold())
             .collect::<Result<Vec<_>, _>>()?;
         let pointers = strings.iter().map(|text| text.as_ptr().cast_mut());
         let pointers = pointers.chain([ptr::null_mut()]).collect();
-        Ok(HeldTexts {
+        Ok(OwnedTexts {
             _strings: strings,
             pointers,
         })
     }
-    fn pass(held: &HeldTexts) -> *const *mut c_char {
+    fn pass(held: &OwnedTexts) -> *const *mut c_char {
         held.pointers.as_ptr()
     }
 }
@@ -267,7 +267,7 @@ impl Argument for &[&str] {
 macro_rules! numbers {
     ($($type:ty)*) => {$(
         impl Argument for $type {
-            type Held = $type;
+            type Owned = $type;
             type C = $type;
             fn hold(self) -> Result<$type, String> { Ok(self) }
             fn pass(held: &$type) -> $type { *held }
@@ -277,7 +277,7 @@ macro_rules! numbers {
 numbers!(i32 i64);
 
 impl Argument for bool {
-    type Held = bool;
+    type Owned = bool;
     type C = c_int;
     fn hold(self) -> Result<bool, String> {
         Ok(self)

@@ -161,7 +161,7 @@ fn a_file_that_changed_since_it_was_read_stays() {
     }];
     for change in changes {
         let was = file.metadata().unwrap();
-        let outlet = Outlet::over(&at("disk"), Over::This(was.clone())).unwrap();
+        let outlet = Outlet::over(&at("disk"), Overwrite::This(was.clone())).unwrap();
         wait_for("another time", || {
             change();
             set_back(&was);
@@ -172,7 +172,7 @@ fn a_file_that_changed_since_it_was_read_stays() {
         assert_ne!(std::fs::read(at("disk")).unwrap(), b"sealed");
     }
     let was = file.metadata().unwrap();
-    let outlet = Outlet::over(&at("disk"), Over::This(was)).unwrap();
+    let outlet = Outlet::over(&at("disk"), Overwrite::This(was)).unwrap();
     outlet.take(&at("made"), None).unwrap();
     assert_eq!(std::fs::read(at("disk")).unwrap(), b"sealed");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Context as _, Result};
-use crate::host::outlet::{Folder, Over};
+use crate::host::outlet::{Folder, Overwrite};
 use crate::pipeline::whole::Built;
 use crate::stage::{Artifact, pack};
 use crate::targets;
@@ -42,7 +42,7 @@ impl Built {
         };
         let old = dir.outlet(
             targets::joined_name(self.plan.name()).as_ref(),
-            Over::Anything,
+            Overwrite::Anything,
         )?;
         if old.remove_if(targets::is_joined)? {
             ui.notice(format!(
@@ -64,7 +64,7 @@ impl Built {
         let mut path = path.clone();
         let size = std::fs::metadata(&path).doing(|| format!("reading {}", path.display()))?;
         if let Some(dir) = &self.output {
-            let to = dir.outlet(record.file.as_ref(), Over::Anything)?;
+            let to = dir.outlet(record.file.as_ref(), Overwrite::Anything)?;
             to.copy(&path)?;
             path = to.path().to_owned();
         }

@@ -110,10 +110,10 @@ impl Audit {
 
     /// The records and what they are compared with.
     fn records(&mut self, root: &Path, settled: &Path) -> Result<()> {
-        let told = self.report.faults.len();
+        let before = self.report.faults.len();
         self.compare_records(settled)?;
         let (theirs, ours) = (root.display().to_string(), settled.display().to_string());
-        for fault in &mut self.report.faults[told..] {
+        for fault in &mut self.report.faults[before..] {
             *fault = fault.replace(&ours, &theirs);
         }
         Ok(())
@@ -127,9 +127,9 @@ impl Audit {
         firsts.extend(lists);
         self.seconds(&state, &firsts)?;
         for list in firsts.into_iter().filter(|one| one.image.is_some()) {
-            let mut told = self.report.faults.iter();
+            let mut faults = self.report.faults.iter();
             if let Err(error) = list.result
-                && !told.any(|fault| fault.starts_with(&list.path))
+                && !faults.any(|fault| fault.starts_with(&list.path))
             {
                 self.blame(&list.path, error)?;
             }
@@ -165,9 +165,9 @@ impl Audit {
 impl Audit {
     /// What lies under second URLs, as the indexes say.
     fn seconds(&mut self, state: &State, firsts: &[Signed]) -> Result<()> {
-        let told = firsts.iter().filter(|one| one.channel.is_some());
-        let mut told = told.filter_map(|one| one.result.as_ref().ok());
-        let Some(owner) = told.find_map(|told| Claims::parse(&told.text).owner) else {
+        let claims = firsts.iter().filter(|one| one.channel.is_some());
+        let mut claims = claims.filter_map(|one| one.result.as_ref().ok());
+        let Some(owner) = claims.find_map(|claims| Claims::parse(&claims.text).owner) else {
             return Ok(());
         };
         for pair in &owner.seconds {

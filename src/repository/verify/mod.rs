@@ -187,8 +187,8 @@ impl Audit {
             self.fault(path, format!("`{index}` leads out of the repository"));
         }
         // A repository whose default channel never had anything has no index at its top.
-        let told = !channels.is_empty() && self.read("index.asc")?.is_none();
-        if !told && !channels.iter().any(|(_, path)| path == "index.asc") {
+        let missing = !channels.is_empty() && self.read("index.asc")?.is_none();
+        if !missing && !channels.iter().any(|(_, path)| path == "index.asc") {
             let default = list.default.unwrap_or_else(|| "the default channel".into());
             channels.insert(0, (default, "index.asc".into()));
         }

@@ -118,12 +118,12 @@ pub(super) fn account(
     guest: &Guestfs,
     raw: &Path,
     volumes: &[Volume],
-    told: &[String],
+    known: &[String],
     scanner: &mut Scanner<'_>,
 ) -> Result<()> {
     let printed = guest.debug("sh", &[LEAVES])?;
     let leaves: Vec<Leaf> = printed.lines().filter_map(Leaf::read).collect();
-    let devices = told.iter().map(|name| Device::of(guest, name));
+    let devices = known.iter().map(|name| Device::of(guest, name));
     let devices: Vec<Device> = devices.collect::<Result<_>>()?;
     let is_told = |leaf: &Leaf| leaf.devices().iter().any(|own| devices.contains(own));
     for leaf in &leaves {

@@ -217,11 +217,11 @@ fn pieces(raw: &Path, start: u64, path: &[u8], size: u64) -> Option<Pieces> {
     if name.contains(['"', '\n', '\r']) {
         return None;
     }
-    let told = |request: String| debugfs(raw, start, &request).text().ok();
-    let block = told("stats -h".into())?
+    let ask = |request: String| debugfs(raw, start, &request).text().ok();
+    let block = ask("stats -h".into())?
         .lines()
         .find_map(|line| line.strip_prefix("Block size:")?.trim().parse().ok())?;
-    let pieces = Pieces::new(size, runs(&told(format!("stat \"{name}\""))?, block)?);
+    let pieces = Pieces::new(size, runs(&ask(format!("stat \"{name}\""))?, block)?);
     (pieces.saved() >= holes::WORTH).then_some(pieces)
 }
 

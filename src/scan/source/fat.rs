@@ -39,7 +39,7 @@ pub(super) fn walk(raw: &Path, volume: &Volume, at: &str, scanner: &mut Scanner<
         let entry = FileEntry::new(format!("{at}{path}"), mode, (0, 0), item.size);
         scanner.take(&entry, &mut Runs::new(&file, runs).take(item.size))
     })?;
-    if let Some(why) = faults.told() {
+    if let Some(why) = faults.damage_report() {
         scanner.unsearched(if at.is_empty() { "/" } else { at }, why);
     }
     Ok(())
@@ -54,7 +54,7 @@ pub(super) fn account(file: &dyn At, scanner: &mut Scanner<'_>) -> Result<()> {
     let result = known(file, 0).and_then(|mut system| visit(file, &mut system, |_, _, _| Ok(())));
     interrupt::check()?;
     let why = match result {
-        Ok(faults) => faults.shadowed().or(faults.told()),
+        Ok(faults) => faults.shadowed().or(faults.damage_report()),
         Err(error) => Some(error.message().to_owned()),
     };
     if let Some(why) = why {
@@ -93,7 +93,7 @@ impl Faults {
         self.damaged.get_or_insert_with(|| (path.to_owned(), 0)).1 += 1;
     }
 
-    fn told(&self) -> Option<String> {
+    fn damage_report(&self) -> Option<String> {
         let damaged = self.damaged.as_ref().map(|(path, count)| {
             format!("{count} of its files and directories are damaged, or share clusters with others, the first is {path}")
         });

@@ -47,9 +47,9 @@ pub(super) fn read(
         }
         guest.umount_all()?;
     }
-    let told = each(&guest, &systems, &seen, scanner)?;
+    let known = each(&guest, &systems, &seen, scanner)?;
     fats(&guest, &systems, scanner)?;
-    devices::account(&guest, raw, volumes, &told, scanner)?;
+    devices::account(&guest, raw, volumes, &known, scanner)?;
     guest.close()
 }
 
@@ -67,13 +67,13 @@ fn each(
     seen: &[String],
     scanner: &mut Scanner<'_>,
 ) -> Result<Vec<String>> {
-    let mut told_of = vec![];
+    let mut known = vec![];
     for (name, kind) in systems {
         if kind.is_empty() || NO_FILES.contains(&kind.as_str()) {
             continue;
         }
         if !name.starts_with(SUBVOLUME) {
-            told_of.push(name.clone());
+            known.push(name.clone());
         }
         if is_seen(guest, seen, name)? {
             continue;
@@ -89,7 +89,7 @@ fn each(
             interrupt::check()?;
             scanner.unsearched(
                 "/",
-                format!("its {kind} cannot be mounted: {}", told(&error)),
+                format!("its {kind} cannot be mounted: {}", innermost_cause(&error)),
             );
             continue;
         }
@@ -101,7 +101,7 @@ fn each(
         guest.umount_all()?;
     }
     scanner.enter("");
-    Ok(told_of)
+    Ok(known)
 }
 
 /// What the appliance's kernel passes over in silence, wherever a FAT lies: in a partition, a RAID,
@@ -126,7 +126,7 @@ fn fats(guest: &Guestfs, systems: &[(String, String)], scanner: &mut Scanner<'_>
 }
 
 /// The innermost reason of an error.
-fn told(error: &Error) -> String {
+fn innermost_cause(error: &Error) -> String {
     let causes = error.causes().last();
     causes.map_or_else(|| error.message().to_owned(), Clone::clone)
 }
@@ -159,7 +159,10 @@ fn packed(guest: &Guestfs, at: &str, others: &[String], scanner: &mut Scanner<'_
     let (_, written) = guest.packed("/", others, move |archive| super::tar(archive, shown))?;
     if let Err(error) = written {
         // tar(1) goes on behind what it cannot read, and says so at its end.
-        scanner.unsearched(at, format!("not all of it could be read: {}", told(&error)));
+        scanner.unsearched(
+            at,
+            format!("not all of it could be read: {}", innermost_cause(&error)),
+        );
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(super) fn prepare(
         // Only where sealing put those of the finished image, and will put them again.
         sources: sealed.facts().install.sources.clone().filter(|file| {
             let image = &context.recipe().mirrors.image;
-            !file.build.is_empty() && file.told(image).is_some()
+            !file.build.is_empty() && file.in_image(image).is_some()
         }),
         grow: false,
     };

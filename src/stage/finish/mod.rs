@@ -154,15 +154,15 @@ pub fn run(
     targets::ask(target, &site)?;
     let mut made = targets::make(target, &site, Some(sealed.digest()?))?;
     let report = run_trial(context, target, &site, &subject, &mut made)?;
-    for told in &made {
-        if !told.proof.as_ref().is_some_and(targets::Proof::passed) {
+    for artifact in &made {
+        if !artifact.proof.as_ref().is_some_and(targets::Proof::passed) {
             return Err(Error::internal(format!(
                 "the target {} did not prove {}",
-                target.name, told.file
+                target.name, artifact.file
             )));
         }
     }
-    let names: Vec<&str> = made.iter().map(|told| told.file.as_str()).collect();
+    let names: Vec<&str> = made.iter().map(|artifact| artifact.file.as_str()).collect();
     Ok(Finished {
         sealed: sealed.digest()?.to_owned(),
         target: target.name.to_owned(),
@@ -210,7 +210,9 @@ fn run_trial(
     let inside = site.source.guests(accel);
     let report = guest::gate(context, subject, &test, (&disk, size), site.scratch)?;
     drop(inside);
-    let proofs = made.iter_mut().filter_map(|told| told.proof.as_mut());
+    let proofs = made
+        .iter_mut()
+        .filter_map(|artifact| artifact.proof.as_mut());
     for proof in proofs.filter(|proof| !proof.passed()) {
         proof.proven.extend([
             proven(targets::CheckKind::Scanned, "imgforge disk scan"),

@@ -73,7 +73,7 @@ pub struct SourcesFile {
 impl SourcesFile {
     /// What an image is told when its recipe's `mirrors.image` is `image`; `None` leaves it as the
     /// build had it.
-    pub fn told(&self, image: &Mirror) -> Option<String> {
+    pub fn in_image(&self, image: &Mirror) -> Option<String> {
         match image {
             Mirror::Host => None,
             Mirror::Default => Some(self.text.clone()),

@@ -41,8 +41,8 @@ impl World {
 
     fn refused(&self, read: &[Walked], words: &str) {
         let error = self.take(read).unwrap_err().render();
-        let told = "changed since the build was planned";
-        assert!(error.contains(words) && error.contains(told), "{error}");
+        let advice = "changed since the build was planned";
+        assert!(error.contains(words) && error.contains(advice), "{error}");
         assert!(error.contains("build again"), "{error}");
         assert!(!self.dir.path().join("inputs").exists(), "nothing is left");
     }

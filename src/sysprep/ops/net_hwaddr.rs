@@ -92,7 +92,7 @@ fn sections(text: &str) -> impl Iterator<Item = (String, &str)> {
 
 /// A `.network` for any wired card, where it was for one.
 fn networkd(text: &str) -> String {
-    let mut told = !is_bound(text);
+    let mut narrowed = !is_bound(text);
     let matches = |key: &str| {
         sections(text).any(|(section, line)| {
             section == "[match]" && assigned(line).is_some_and(|(found, _)| found == key)
@@ -101,15 +101,15 @@ fn networkd(text: &str) -> String {
     let narrow = ["name", "type", "driver", "path", "kernelcommandline"]
         .iter()
         .any(|key| matches(key));
-    told |= narrow;
+    narrowed |= narrow;
     let mut out = String::new();
     for (section, line) in sections(text) {
         let address = (section == "[match]" || section == "[link]") && is_address(line);
-        match (address, told) {
+        match (address, narrowed) {
             (false, _) => out += line,
             (true, false) if section == "[match]" => {
                 out += "Type=ether\n";
-                told = true;
+                narrowed = true;
             }
             _ => {}
         }

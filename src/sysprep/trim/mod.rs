@@ -16,7 +16,7 @@ pub const OVERLAY_CLUSTER: u64 = 4096;
 
 /// How the free blocks of a file system became zeroes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum TrimMethod {
     /// Given back to the host (fstrim).
     Discarded,
     /// Filled with zeroes, where the file system knows no discard.
@@ -35,7 +35,7 @@ pub struct Trimmed {
     /// Its size.
     pub total: u64,
     /// How its free blocks became zeroes.
-    pub how: How,
+    pub how: TrimMethod,
 }
 
 /// What was given back.
@@ -147,14 +147,14 @@ impl Trim<'_> {
         let fine = self.guest.statvfs(at)?.block >= OVERLAY_CLUSTER;
         let zeroed = !later && !fine && fill(self.guest, at).is_ok();
         let how = if (fine || !later) && self.guest.fstrim(at).is_ok() {
-            How::Discarded
+            TrimMethod::Discarded
         } else if later {
             self.zero_later.push((name.to_owned(), device.to_owned()));
-            How::Zeroed
+            TrimMethod::Zeroed
         } else if zeroed || fill(self.guest, at).is_ok() {
-            How::Zeroed
+            TrimMethod::Zeroed
         } else {
-            How::Untouched
+            TrimMethod::Untouched
         };
         interrupt::check()?;
         let space = self.guest.statvfs(at)?;
@@ -176,21 +176,21 @@ impl Trim<'_> {
             at: device.to_owned(),
             used: 0,
             total: 0,
-            how: How::Untouched,
+            how: TrimMethod::Untouched,
         })
     }
 }
 
 /// Fills the free blocks of an ext file system with zeroes, and gives them back where that is
 /// possible: zeroes of an encrypted one are none on the disk. Nothing is mounted afterwards.
-fn zero_unmounted(guest: &Guestfs, device: &str) -> Result<How> {
+fn zero_unmounted(guest: &Guestfs, device: &str) -> Result<TrimMethod> {
     guest.umount_all()?;
     if guest.zerofree(device).is_err() || guest.mount(device, "/").is_err() {
-        return Ok(How::Untouched);
+        return Ok(TrimMethod::Untouched);
     }
     let how = match guest.fstrim("/") {
-        Ok(()) => How::Discarded,
-        Err(_) => How::Zeroed,
+        Ok(()) => TrimMethod::Discarded,
+        Err(_) => TrimMethod::Zeroed,
     };
     guest.umount_all()?;
     Ok(how)

@@ -220,16 +220,16 @@ mod tests {
             let made = join("web", archives, &to, dir)?;
             Ok::<_, Error>((to.join(&made.file), made))
         };
-        let (one, told) = made(&[&intel, &arm], "one").unwrap();
+        let (one, artifact) = made(&[&intel, &arm], "one").unwrap();
         let (other, _) = made(&[&arm, &intel], "other").unwrap();
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(other).unwrap());
 
-        let tag = &told.about["digest"]["sha256:".len()..][..12];
-        assert_eq!(told.about["reference"], format!("acme/web:{tag}"));
-        assert_eq!(told.file, "web.oci.tar");
+        let tag = &artifact.about["digest"]["sha256:".len()..][..12];
+        assert_eq!(artifact.about["reference"], format!("acme/web:{tag}"));
+        assert_eq!(artifact.file, "web.oci.tar");
         let oci = format!("oci-archive:{}:acme/web:{tag}", one.display());
         let raw = skopeo(dir, &["inspect", "--raw", &oci]).output().unwrap();
-        assert_eq!(format!("sha256:{}", hex_of(&raw)), told.about["digest"]);
+        assert_eq!(format!("sha256:{}", hex_of(&raw)), artifact.about["digest"]);
         let index: Value = serde_json::from_slice(&raw).unwrap();
         let platforms: Vec<&Value> = index["manifests"]
             .as_array()

@@ -309,8 +309,8 @@ fn read_by_others(
 fn command(offered: &Offered<'_>) -> Command {
     let archive = offered.file(TARGET.name, Format::OciArchive);
     let reference = archive.map(|file| {
-        let told = file.about.get("reference");
-        told.map_or(offered.name, String::as_str)
+        let reference = file.about.get("reference");
+        reference.map_or(offered.name, String::as_str)
     });
     let text = archive.zip(reference).map(|(file, reference)| {
         let name = format!("{}.tar", offered.name);

@@ -192,8 +192,8 @@ impl Manifest {
 
     /// Whether an image of this architecture is of the same one; who names none is of any.
     pub fn is_for(&self, architecture: &str) -> bool {
-        let told = self.architecture();
-        architecture.is_empty() || told.is_none_or(|told| told == architecture)
+        let own = self.architecture();
+        architecture.is_empty() || own.is_none_or(|own| own == architecture)
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn boot(site: &TargetContext<'_>, boot: &Boot<'_>) -> Result<PassedCh
 struct Console {
     /// What the boot test's lines begin with.
     word: String,
-    told: Vec<String>,
+    reports: Vec<String>,
     last: VecDeque<String>,
 }
 
@@ -115,16 +115,16 @@ impl Console {
     fn new(token: &str) -> Self {
         Console {
             word: format!("imgforge-trial: {token} "),
-            told: vec![],
+            reports: vec![],
             last: VecDeque::new(),
         }
     }
 
     fn take(&mut self, line: &str) {
-        if let Some((_, told)) = line.split_once(&self.word)
-            && self.told.len() < HEARD
+        if let Some((_, report)) = line.split_once(&self.word)
+            && self.reports.len() < HEARD
         {
-            self.told.push(told.to_owned());
+            self.reports.push(report.to_owned());
         }
         if !line.trim().is_empty() {
             self.last.push_back(printable(line));
@@ -137,9 +137,9 @@ impl Console {
 
 /// The units that failed, if the system came up.
 fn judge(console: &Console, memory: u64) -> Result<Vec<String>> {
-    let told = console.told.iter().map(String::as_str);
+    let reports = console.reports.iter().map(String::as_str);
     let (failed, state): (Vec<&str>, Vec<&str>) =
-        told.partition(|line| line.starts_with("failed "));
+        reports.partition(|line| line.starts_with("failed "));
     let up = ["running on overlay;", "degraded on overlay;"];
     if state
         .iter()
@@ -286,7 +286,7 @@ mod tests {
         for number in 0..100_000 {
             kept.take(&format!("imgforge-trial: t failed {number}"));
         }
-        assert_eq!((kept.told.len(), kept.last.len()), (HEARD, SHOWN));
+        assert_eq!((kept.reports.len(), kept.last.len()), (HEARD, SHOWN));
         let error = judge(&kept, 512).unwrap_err();
         assert!(error.evidence_lines()[SHOWN - 1].ends_with(" 99999"));
     }

@@ -181,10 +181,10 @@ pub(super) fn complete(nodes: &[Node], path: &Path) -> Result<PassedCheck> {
         .arg(path)
         .output();
     let listed = listed.map_err(|error| Error::gate("the squashfs is damaged").cause(error))?;
-    let told = String::from_utf8_lossy(&listed[..listed.len().min(200)]).into_owned();
-    let words: Vec<&str> = told.split_whitespace().take(2).collect();
+    let listing = String::from_utf8_lossy(&listed[..listed.len().min(200)]).into_owned();
+    let words: Vec<&str> = listing.split_whitespace().take(2).collect();
     if words != [letters(root(nodes)).as_str(), "0/0"] {
-        return Err(Error::gate("the root of the squashfs is not the disk's").cause(told));
+        return Err(Error::gate("the root of the squashfs is not the disk's").cause(listing));
     }
     let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
     let wanted: usize = nodes.iter().map(|node| 1 + lines(&node.path)).sum();

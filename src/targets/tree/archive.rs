@@ -100,16 +100,16 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
             tar::EntryType::XGlobalHeader => continue,
             _ => {}
         }
-        let told = std::mem::take(&mut extended);
-        if told.contains_key("size") {
+        let pax = std::mem::take(&mut extended);
+        if pax.contains_key("size") {
             return Err(Error::usage("a file of the image is larger than 8 GiB")
                 .cause("only a disk with nothing but ext4 can have such files here"));
         }
-        let path = match told.get(SPARSE_NAME).or_else(|| told.get("path")) {
+        let path = match pax.get(SPARSE_NAME).or_else(|| pax.get("path")) {
             Some(path) => name(path),
             None => name(&member.path_bytes()),
         };
-        let link = match told.get("linkpath") {
+        let link = match pax.get("linkpath") {
             Some(link) => link.clone(),
             None => member.link_name_bytes().unwrap_or_default().into_owned(),
         };
@@ -133,10 +133,10 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
             continue;
         }
         let (size, runs) = match kind {
-            Kind::File => content(&mut member, &told).doing(doing)?,
+            Kind::File => content(&mut member, &pax).doing(doing)?,
             _ => (0, vec![]),
         };
-        let xattrs = xattrs(&told);
+        let xattrs = xattrs(&pax);
         let header = member.header();
         let node = Node {
             kind,
@@ -171,21 +171,21 @@ fn other_holes() -> Error {
 /// block.
 fn content(
     member: &mut tar::Entry<'_, impl Read>,
-    told: &BTreeMap<String, Vec<u8>>,
+    pax: &BTreeMap<String, Vec<u8>>,
 ) -> io::Result<(u64, Vec<Run>)> {
     let first = member.raw_file_position();
-    if !told.keys().any(|key| key.starts_with(SPARSE)) {
+    if !pax.keys().any(|key| key.starts_with(SPARSE)) {
         let (at, len) = (0, member.size());
         let place = first;
         return Ok((len, vec![Run { at, place, len }]));
     }
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
-    let told = |name: &str| number(told.get(name)?);
+    let pax = |name: &str| number(pax.get(name)?);
     let other = || io::Error::other("a file's holes are stored in another form");
     let (Some(1), Some(0), Some(size)) = (
-        told("GNU.sparse.major"),
-        told("GNU.sparse.minor"),
-        told(SPARSE_SIZE),
+        pax("GNU.sparse.major"),
+        pax("GNU.sparse.minor"),
+        pax(SPARSE_SIZE),
     ) else {
         return Err(other());
     };
@@ -232,9 +232,9 @@ fn name(path: &[u8]) -> Vec<u8> {
 }
 
 /// Extended attributes, among them the lists that an archive has as texts.
-fn xattrs(told: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+fn xattrs(pax: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
-    for (key, value) in told {
+    for (key, value) in pax {
         match (key.strip_prefix(XATTR), key.as_str()) {
             (Some("security.selinux"), _) => {}
             (Some(name), _) => drop(all.insert(name.to_owned(), value.clone())),

@@ -100,7 +100,7 @@ struct State {
     finished: Vec<bool>,
     done: u64,
     leading: usize,
-    told: Option<Sender<u64>>,
+    progress: Option<Sender<u64>>,
     /// Blocks that are only zeros: as they are stored, and how many bytes they have.
     zeros: HashSet<(blake3::Hash, u64)>,
     /// What is known of each block, with a seed.
@@ -166,7 +166,7 @@ impl Unpacker {
             state: Mutex::new(State {
                 finished: vec![false; layout.blocks().len()],
                 digests: vec![None; layout.blocks().len()],
-                told: options.plain.then(|| sender.clone()),
+                progress: options.plain.then(|| sender.clone()),
                 ..State::default()
             }),
             changed: Condvar::new(),
@@ -287,7 +287,7 @@ impl Unpacker {
         if state.leading < state.finished.len() {
             return Err(Error::internal("a block was never handed in"));
         }
-        state.told = None;
+        state.progress = None;
         let (copied, changed) = (state.copied, state.changed);
         let blocks = std::mem::take(&mut state.digests).into_iter();
         let blocks: Option<Vec<BlockDigests>> = blocks.collect();
@@ -331,7 +331,7 @@ impl Drop for Unpacker {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.queue.clear();
-        state.told = None;
+        state.progress = None;
         drop(state);
         self.close();
         if let Some((sender, thread)) = self.digest.take() {

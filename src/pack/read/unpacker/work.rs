@@ -132,10 +132,10 @@ impl Shared {
         while state.finished.get(state.leading) == Some(&true) {
             state.leading += 1;
         }
-        if let (Some(told), Some(last)) = (&state.told, state.leading.checked_sub(1)) {
+        if let (Some(progress), Some(last)) = (&state.progress, state.leading.checked_sub(1)) {
             let last = &self.layout.blocks()[last];
             // A digest thread that failed says so when it is joined.
-            told.send(last.start + last.len).ok();
+            progress.send(last.start + last.len).ok();
         }
     }
 }

@@ -65,7 +65,7 @@ impl Image {
             Ok(())
         });
         let faults = faults.unwrap();
-        assert_eq!((faults.told(), faults.shadowed()), (None, None));
+        assert_eq!((faults.damage_report(), faults.shadowed()), (None, None));
         all
     }
 
@@ -77,7 +77,7 @@ impl Image {
     }
 
     /// What is not searched, and the paths of keys.
-    fn told(&self) -> (Vec<String>, Vec<String>) {
+    fn found(&self) -> (Vec<String>, Vec<String>) {
         let (unsearched, keys): (Vec<_>, Vec<_>) = self
             .walked()
             .findings
@@ -150,7 +150,7 @@ fn all_of_a_clean_fat_is_read_and_nothing_is_lost() {
             wanted.keys().collect::<Vec<_>>()
         );
         assert!(all == wanted, "{bits}");
-        assert_eq!(image.told(), (vec![], vec![]), "{bits}");
+        assert_eq!(image.found(), (vec![], vec![]), "{bits}");
         assert_eq!(image.accounted(), None);
     }
 }
@@ -162,9 +162,9 @@ fn what_mtools_leave_out_is_searched() {
         image.put("FIRST.TXT", b"");
         image.put("SITE.KEY", KEY.as_bytes());
         let all = |keys: &[&str]| (vec![], keys.iter().map(|key| (*key).to_owned()).collect());
-        assert_eq!(image.told(), all(&["/SITE.KEY"]));
+        assert_eq!(image.found(), all(&["/SITE.KEY"]));
         image.write(image.find(b"FIRST   TXT"), &[0; 32]);
-        assert_eq!(image.told(), all(&["/SITE.KEY"]), "{bits}");
+        assert_eq!(image.found(), all(&["/SITE.KEY"]), "{bits}");
         // A directory with the long name of the one above it; mtools take what is behind zeroes
         // for free.
         let image = Image::new(bits);
@@ -173,7 +173,11 @@ fn what_mtools_leave_out_is_searched() {
         image.put("Ab/OTHER.KEY", KEY.as_bytes());
         assert_eq!(image.accounted(), None);
         image.write(image.find(b"A\0b\0\0\0\xff\xff"), b".\0.\0");
-        assert_eq!(image.told(), all(&["/../OTHER.KEY", "/SITE.KEY"]), "{bits}");
+        assert_eq!(
+            image.found(),
+            all(&["/../OTHER.KEY", "/SITE.KEY"]),
+            "{bits}"
+        );
         let why = image.accounted().unwrap();
         assert!(why.starts_with("the name of /.. is that of"), "{why}");
     }
@@ -199,19 +203,19 @@ fn clusters_that_are_no_files_are_told() {
         ] {
             image.write(at, change);
             let why = format!("{lost} clusters of its FAT are in use");
-            let told = image.told().0;
+            let found = image.found().0;
             assert!(
-                told.len() == 1 && told[0].starts_with(&why),
-                "{bits}: {told:?}"
+                found.len() == 1 && found[0].starts_with(&why),
+                "{bits}: {found:?}"
             );
-            assert_eq!(image.accounted().as_ref(), Some(&told[0]));
+            assert_eq!(image.accounted().as_ref(), Some(&found[0]));
         }
         // It has less than its size.
         image.write(big + 28, &(2u32 << 20).to_le_bytes());
-        let told = image.told().0;
+        let found = image.found().0;
         assert!(
-            told[0].starts_with("1 of its files") && told[0].contains("/BIG.BIN; 1 "),
-            "{told:?}"
+            found[0].starts_with("1 of its files") && found[0].contains("/BIG.BIN; 1 "),
+            "{found:?}"
         );
     }
 }
@@ -230,13 +234,13 @@ fn bad_clusters_are_no_finding() {
         let at = short(14) * short(11) + 500 * bits.parse::<usize>().unwrap() / 8;
         image.write(at as u64, bad);
         assert_eq!(
-            image.told(),
+            image.found(),
             (vec![], vec!["/SITE.KEY".to_owned()]),
             "{bits}"
         );
         // Any other mark is of a file.
         image.write(at as u64, &vec![0xff; bad.len() - 1]);
-        assert_eq!(image.told().0.len(), 1, "{bits}");
+        assert_eq!(image.found().0.len(), 1, "{bits}");
     }
 }
 
@@ -259,10 +263,10 @@ fn names_that_share_their_clusters_are_told_and_read_once() {
     let first = u32::from(u16::from_le_bytes([own[26], own[27]]));
     let (_, system) = open(&image.path(), &image.volume()).unwrap();
     image.write(system.place(first) + 64, &own);
-    let told = image.told().0;
+    let found = image.found().0;
     assert!(
-        told[0].starts_with("9 of its files and directories are damaged"),
-        "{told:?}"
+        found[0].starts_with("9 of its files and directories are damaged"),
+        "{found:?}"
     );
     assert_eq!(image.walked().bytes, once.bytes);
 }

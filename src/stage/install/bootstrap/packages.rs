@@ -35,8 +35,8 @@ pub(super) fn install(
     let way = foreign::find(arch)?;
     let mut hook = grub::hook(layout);
     let mut program = way.as_guest_root(arch, "mmdebstrap");
-    if let Some(told) = way.told() {
-        ui.step(format!("running programs of {} by {told}", arch.as_str()));
+    if let Some(how) = way.describe() {
+        ui.step(format!("running programs of {} by {how}", arch.as_str()));
         let script = write("native.sh", include_str!("native.sh"))?;
         program = native::first(program, &script);
         hook.insert_str(0, &native::removal());

@@ -12,11 +12,11 @@ use super::disk::Layout;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TreeEntry {
     path: String,
-    what: What,
+    kind: EntryKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+enum EntryKind {
     File { mode: u32, text: String },
     Link { to: &'static str },
     Gone,
@@ -27,21 +27,21 @@ impl TreeEntry {
         let text = text.into();
         TreeEntry {
             path: path.into(),
-            what: What::File { mode, text },
+            kind: EntryKind::File { mode, text },
         }
     }
 
     fn link(path: &str, to: &'static str) -> Self {
         TreeEntry {
             path: path.into(),
-            what: What::Link { to },
+            kind: EntryKind::Link { to },
         }
     }
 
     fn gone(path: &str) -> Self {
         TreeEntry {
             path: path.into(),
-            what: What::Gone,
+            kind: EntryKind::Gone,
         }
     }
 }
@@ -118,22 +118,22 @@ pub(super) fn clear_devices(tree: &Path) -> Result<()> {
 pub(super) fn write(tree: &Path, entries: &[TreeEntry]) -> Result<()> {
     entries.iter().try_for_each(|entry| {
         let path = tree.join(&entry.path);
-        put(&path, &entry.what).doing(|| format!("writing {}", path.display()))
+        put(&path, &entry.kind).doing(|| format!("writing {}", path.display()))
     })
 }
 
-fn put(path: &Path, what: &What) -> std::io::Result<()> {
+fn put(path: &Path, kind: &EntryKind) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    if let (Some(parent), false) = (path.parent(), *what == What::Gone) {
+    if let (Some(parent), false) = (path.parent(), *kind == EntryKind::Gone) {
         std::fs::create_dir_all(parent)?;
     }
-    match what {
-        What::Gone => Ok(()),
-        What::Link { to } => std::os::unix::fs::symlink(to, path),
-        What::File { mode, text } => {
+    match kind {
+        EntryKind::Gone => Ok(()),
+        EntryKind::Link { to } => std::os::unix::fs::symlink(to, path),
+        EntryKind::File { mode, text } => {
             use std::io::Write as _;
             let mut options = std::fs::File::options();
             let mut file = options

@@ -52,8 +52,8 @@ impl Medium {
     pub fn kernel_args(&self, installer: &Installer, relay: &Relay) -> Option<String> {
         let arg = installer.tree_arg?;
         let tree = relay.vars().get("imgforge_tree")?;
-        let told = self.from_tree && !tree.is_empty();
-        told.then(|| format!("{arg}{tree}"))
+        let named = self.from_tree && !tree.is_empty();
+        named.then(|| format!("{arg}{tree}"))
     }
 }
 

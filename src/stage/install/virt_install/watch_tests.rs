@@ -170,7 +170,7 @@ fn progress_becomes_steps_and_hundredths() {
         (seen.end, seen.report),
         (End::Ended(Outcome::ShutDown), InstallReport::Right)
     );
-    let told: Vec<String> = seen
+    let watched: Vec<String> = seen
         .events
         .iter()
         .filter_map(|event| match event {
@@ -180,7 +180,7 @@ fn progress_becomes_steps_and_hundredths() {
         })
         .collect();
     assert_eq!(
-        told,
+        watched,
         ["Installing the base system", "10", "90", "Finishing", "5"]
     );
     assert_eq!(seen.tail.len(), 2);
@@ -329,16 +329,20 @@ fn a_panics_own_line_is_shown_however_long_its_trace_is() {
         vec!["[    1.0] Kernel panic - not syncing: Attempted to kill init!\n".to_owned()];
     lines.extend((0..60).map(|n| format!("[    1.1]  function_{n}+0x10/0x20\n")));
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let told = watch(0, &says(&texts), PATIENT);
-    assert_eq!(told.end, End::Panicked);
-    assert_eq!(told.tail.len(), 41);
+    let watched = watch(0, &says(&texts), PATIENT);
+    assert_eq!(watched.end, End::Panicked);
+    assert_eq!(watched.tail.len(), 41);
     assert!(
-        told.tail[0].contains("Attempted to kill init!"),
+        watched.tail[0].contains("Attempted to kill init!"),
         "{:?}",
-        told.tail
+        watched.tail
     );
-    assert!(told.tail[40].contains("function_59"), "{:?}", told.tail);
+    assert!(
+        watched.tail[40].contains("function_59"),
+        "{:?}",
+        watched.tail
+    );
     // Not twice where it is among the last lines anyway.
-    let told = watch(0, &says(&texts[..5]), PATIENT);
-    assert_eq!(told.tail.len(), 5);
+    let watched = watch(0, &says(&texts[..5]), PATIENT);
+    assert_eq!(watched.tail.len(), 5);
 }

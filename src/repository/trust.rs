@@ -15,7 +15,7 @@ const KEY_FILE: &str = "imgforge.gpg";
 
 /// Why a keyring counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whom {
+pub(crate) enum TrustSource {
     /// This host signs the repository with it.
     Signs,
     /// It was there at first, or a command named it.
@@ -35,7 +35,7 @@ pub(crate) fn find(
     root: &Path,
     signer: Option<&Signer>,
     seen: &RememberedRepository,
-) -> Result<Option<(Whom, Keyring)>> {
+) -> Result<Option<(TrustSource, Keyring)>> {
     let offered = below::read(root, KEY_FILE)?;
     let offered = offered.map(|bytes| unless_host(Keyring::read(&bytes, None)));
     let offered = offered.transpose()?.flatten();
@@ -43,23 +43,23 @@ pub(crate) fn find(
         && let Some(signer) = signs(root, signer, offered, seen)?
     {
         let keyring = Keyring::read(&signer.public_key()?, None)?;
-        return Ok(Some((Whom::Signs, keyring)));
+        return Ok(Some((TrustSource::Signs, keyring)));
     }
     if seen.has_key() {
         let known = seen.remembered();
-        return Ok(known.map(|keyring| (Whom::Remembered, keyring)));
+        return Ok(known.map(|keyring| (TrustSource::Remembered, keyring)));
     }
     if let Some(signer) = signer {
         let keyring = Keyring::read(&signer.public_key()?, None)?;
-        let whom = match offered {
-            Some(_) => Whom::Stranger,
-            None => Whom::Signs,
+        let source = match offered {
+            Some(_) => TrustSource::Stranger,
+            None => TrustSource::Signs,
         };
-        return Ok(Some((whom, keyring)));
+        return Ok(Some((source, keyring)));
     }
     match offered {
         Some(keyring) if keyring.fingerprints.len() > 1 => Err(several(root, &keyring)),
-        offered => Ok(offered.map(|keyring| (Whom::First, keyring))),
+        offered => Ok(offered.map(|keyring| (TrustSource::First, keyring))),
     }
 }
 
@@ -114,14 +114,14 @@ pub(crate) fn signers(
     seen: &RememberedRepository,
     ui: &Ui,
 ) -> Result<Signers> {
-    let Some((whom, keyring)) = find(root, signer, seen)? else {
+    let Some((source, keyring)) = find(root, signer, seen)? else {
         return Ok(Signers::default());
     };
-    if whom == Whom::Stranger {
+    if source == TrustSource::Stranger {
         ui.warning(stranger(root, &keyring));
     }
     Ok(Signers {
-        first: whom == Whom::First,
+        first: source == TrustSource::First,
         ..Signers::of_keyring(keyring)
     })
 }
