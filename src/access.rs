@@ -58,7 +58,7 @@ fn account(name: &str, what: &str) -> Result<String, String> {
     match name.starts_with(first) && name.len() <= 32 && name.chars().all(more) {
         true => Ok(name.to_owned()),
         false => Err(format!(
-            "`{name}` is no name for a {what}; at most 32 letters, digits, `.`, `_`, `-`, a letter or `_` first"
+            "`{name}` is not a valid name for a {what}; at most 32 letters, digits, `.`, `_`, `-`, a letter or `_` first"
         )),
     }
 }
@@ -155,8 +155,8 @@ mod tests {
             assert_eq!(text.parse::<Owner>().unwrap().to_string(), text);
         }
         let refused = |text: &str| text.parse::<Owner>().unwrap_err();
-        assert!(refused("1st").starts_with("`1st` is no name for a user; "));
-        assert!(refused("root:").starts_with("`` is no name for a group; "));
-        assert!(refused("a:b:c").starts_with("`b:c` is no name for a group; "));
+        assert!(refused("1st").starts_with("`1st` is not a valid name for a user; "));
+        assert!(refused("root:").starts_with("`` is not a valid name for a group; "));
+        assert!(refused("a:b:c").starts_with("`b:c` is not a valid name for a group; "));
     }
 }

@@ -215,7 +215,7 @@ pub fn command() -> clap::Command {
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!(
-            "error: imgforge has met a bug of its own: {panic}\n\
+            "error: this is a bug in imgforge: {panic}\n\
              hint: please report it with the command line and the output of `imgforge doctor --json`"
         );
     }));

@@ -38,7 +38,7 @@ pub(crate) struct Console<'a> {
     ui: &'a StageUi,
     /// Stands before what is shown.
     prefix: String,
-    /// Who says too much.
+    /// Who writes, in the words of a message.
     who: &'static str,
     /// Hides the secrets.
     pub(crate) mask: Mask,
@@ -128,7 +128,7 @@ impl<'a> Console<'a> {
         self.shown += line.len() as u64 + 1;
         if before <= SHOWN && self.shown > SHOWN {
             self.ui.line(format!(
-                "{}({} says too much; the rest is not shown)",
+                "{}({} writes too much; the rest is not shown)",
                 self.prefix, self.who
             ));
         }

@@ -306,7 +306,7 @@ impl<'a> Session<'a> {
 
     fn deliver(&mut self, guest: &impl Guest) {
         if self.delivered >= DELIVERIES || self.secrets.is_empty() {
-            return self.events.breach("a wish for secrets that are not due");
+            return self.events.breach("a request for secrets that are not due");
         }
         self.delivered += 1;
         if let Err(error) = guest.send(EVENTS_PORT, protocol::secrets(self.secrets).as_bytes()) {

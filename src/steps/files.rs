@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(refused("mode: 0644"), "permissions are written in quotes");
         assert_eq!(
             refused("owner: \"root:a b\""),
-            "`a b` is no name for a group"
+            "`a b` is not a valid name for a group"
         );
     }
 }

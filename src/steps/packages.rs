@@ -146,7 +146,7 @@ impl Kind for Packages {
     }
 }
 
-/// Reports what is no name of a package.
+/// Reports what is not a valid name of a package.
 pub fn check_names(cx: &mut Checker<'_>, names: &[String], node: &Node) {
     for (name, node) in names.iter().zip(node.items()) {
         let shaped = !name.is_empty()
@@ -155,7 +155,10 @@ pub fn check_names(cx: &mut Checker<'_>, names: &[String], node: &Node) {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "+-._:=~^@*/()".contains(c));
         if !shaped && !node.damaged {
-            let problem = Problem::new(node.loc, format!("`{name}` is no name for a package"));
+            let problem = Problem::new(
+                node.loc,
+                format!("`{name}` is not a valid name for a package"),
+            );
             cx.problems.push(if name.trim().contains(' ') {
                 problem.help("each name is its own item of the list")
             } else {

@@ -146,7 +146,7 @@ fn variable(name: &str) -> Result<&str> {
     match name.starts_with(first) && name.chars().all(more) {
         true => Ok(name),
         false => Err(Error::usage(format!(
-            "`{name}` is no name of an environment variable"
+            "`{name}` is not a valid name of an environment variable"
         ))),
     }
 }
@@ -210,7 +210,10 @@ fn name_of_variable(cx: &mut Check<'_, '_>, pair: &Pair) {
     if variable(&pair.key).is_err() {
         cx.problem(
             pair.key_loc,
-            format!("`{}` is no name for an environment variable", pair.key),
+            format!(
+                "`{}` is not a valid name for an environment variable",
+                pair.key
+            ),
         );
     } else if pair.key.starts_with("IMGFORGE_") {
         cx.problem(pair.key_loc, format!("`{}` is a reserved name", pair.key));

@@ -107,7 +107,7 @@ pub fn bad_word(word: &str, what: &str) -> Option<String> {
             .all(|c| good(c) || matches!(c, '.' | '_' | '-'));
     (!shaped).then(|| {
         format!(
-            "`{word}` is no name for {what}: at most 64 lower-case letters, digits, `.`, `_`, `-`, a letter or digit first"
+            "`{word}` is not a valid name for {what}: at most 64 lower-case letters, digits, `.`, `_`, `-`, a letter or digit first"
         )
     })
 }

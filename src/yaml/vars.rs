@@ -50,11 +50,11 @@ pub fn bad_name(name: &str) -> Option<String> {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !shaped {
         return Some(format!(
-            "`{name}` is no name for a variable: lower-case letters, digits and `_`, a letter first"
+            "`{name}` is not a valid name for a variable: lower-case letters, digits and `_`, a letter first"
         ));
     }
     (RESERVED.contains(&name) || name.starts_with("imgforge"))
-        .then(|| format!("`{name}` is a reserved word and no name for a variable"))
+        .then(|| format!("`{name}` is a reserved word and not a valid name for a variable"))
 }
 
 /// Adds the variables of a `vars:` map over those in `into`.

@@ -141,8 +141,8 @@ fn steps_that_only_a_build_has_are_refused_in_an_image_s_own() {
             "`ansible` cannot run in `instance`",
             "`cloud-init` cannot run in `instance`",
             "Puppet's agent cannot run in `instance`",
-            "`Node` is no name for a certificate",
-            "`puppet.example:x` is no name of a server",
+            "`Node` is not a valid name for a certificate",
+            "`puppet.example:x` is not a valid name of a server",
             "a step of `instance` has no secrets",
         ]);
 }

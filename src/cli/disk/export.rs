@@ -163,8 +163,10 @@ impl Export {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         match !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(plain) {
             true => Ok(name),
-            false => Err(Error::usage(format!("`{name}` is no name for files"))
-                .hint("--name chooses one of letters, digits, `.`, `_`, `+` and `-`")),
+            false => Err(
+                Error::usage(format!("`{name}` is not a valid name for files"))
+                    .hint("--name chooses one of letters, digits, `.`, `_`, `+` and `-`"),
+            ),
         }
     }
 }

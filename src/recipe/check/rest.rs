@@ -83,7 +83,7 @@ pub(super) fn secrets(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         if (value.is_empty() || !shaped) && !at.damaged {
             cx.wrong(
                 at.loc,
-                format!("`{value}` is no name for an environment variable"),
+                format!("`{value}` is not a valid name for an environment variable"),
                 "`env` names the variable that holds the secret, it does not hold it",
             );
         }

@@ -126,7 +126,7 @@ impl Kind for Ansible {
             if group.is_empty() || !group.chars().all(word) {
                 cx.problem(
                     node.loc,
-                    format!("`{group}` is no name for a group of Ansible's"),
+                    format!("`{group}` is not a valid name for a group of Ansible's"),
                 );
             }
         }

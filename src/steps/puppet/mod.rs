@@ -262,13 +262,13 @@ impl PuppetAgent {
         }
         let named = at(node, "server");
         if !is_server(&self.server) && !named.damaged {
-            let message = format!("`{}` is no name of a server", self.server);
+            let message = format!("`{}` is not a valid name of a server", self.server);
             cx.wrong(named.loc, message, "write `HOST` or `HOST:PORT`");
         }
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
         let name = at(node, "certname");
         if (self.certname.is_empty() || !self.certname.chars().all(word)) && !name.damaged {
-            let message = format!("`{}` is no name for a certificate", self.certname);
+            let message = format!("`{}` is not a valid name for a certificate", self.certname);
             let help = "use lower-case letters, digits, `.`, `_` and `-`";
             cx.wrong(name.loc, message, help);
         }
@@ -336,14 +336,14 @@ fn is_server(text: &str) -> bool {
     host.starts_with(first) && host.chars().all(word) && port.parse().is_ok_and(|n: u16| n > 0)
 }
 
-/// Reports what is no name of a fact.
+/// Reports what is not a valid name of a fact.
 fn check_facts(cx: &mut Check<'_, '_>, node: Option<&Node>) {
     for entry in node.map_or(&[][..], Node::entries) {
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if !entry.key.chars().all(word) {
             cx.problem(
                 entry.key_loc,
-                format!("`{}` is no name for a fact", entry.key),
+                format!("`{}` is not a valid name for a fact", entry.key),
             );
         }
     }

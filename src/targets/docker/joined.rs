@@ -255,6 +255,6 @@ mod tests {
         bytes[end] ^= 1;
         std::fs::write(&arm, bytes).unwrap();
         let error = made(&[&intel, &arm], "bad").unwrap_err().render();
-        assert!(error.contains("no container image"), "{error}");
+        assert!(error.contains("not a container image"), "{error}");
     }
 }

@@ -271,7 +271,7 @@ fn skopeo(scratch: &Path, words: &[&str]) -> Program {
 }
 
 fn bad(error: Error) -> Error {
-    Error::gate("the archive is no container image").cause(error)
+    Error::gate("the archive is not a container image").cause(error)
 }
 
 /// Refuses what skopeo reads, if it is not what was written.

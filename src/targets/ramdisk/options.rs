@@ -95,7 +95,7 @@ pub(super) fn check(cx: &mut Checker<'_>, options: &Ramdisk, node: &Node) {
     };
     for (module, node) in options.modules.iter().zip(at(node, "modules").items()) {
         if !plain(module, "_-") {
-            cx.problem(node.loc, "this is no name of a module");
+            cx.problem(node.loc, "this is not a valid name of a module");
         }
     }
     if let Some(state) = &options.state {

@@ -363,7 +363,7 @@ impl<'a> Fs<'a> {
             if inode != 0 && text != b"." && text != b".." {
                 if text.is_empty() || text.iter().any(|byte| matches!(byte, 0 | b'/')) {
                     let shown = String::from_utf8_lossy(text);
-                    return Err(damaged(&format!("{shown:?} is no name of a file")));
+                    return Err(damaged(&format!("{shown:?} is not a valid name of a file")));
                 }
                 self.bound.borrow_mut().charge(NAMED + name)?;
                 all.push((text.to_vec(), u64::from(inode)));

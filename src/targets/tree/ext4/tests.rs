@@ -103,10 +103,10 @@ fn a_name_is_one_part_of_a_path() {
     bytes[at + 3] = b'/';
     std::fs::write(&image, &bytes).unwrap();
     let why = refused(&image);
-    assert!(why.contains(r#""s/ash" is no name"#), "{why}");
+    assert!(why.contains(r#""s/ash" is not a valid name"#), "{why}");
     bytes[at + 3] = 0;
     std::fs::write(&image, &bytes).unwrap();
-    assert!(refused(&image).contains("is no name"));
+    assert!(refused(&image).contains("is not a valid name"));
 }
 
 #[test]
