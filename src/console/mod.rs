@@ -17,11 +17,13 @@ pub mod lines;
 pub mod mask;
 mod signs;
 pub(crate) mod unlock;
+mod watcher;
 
 pub use guest::Guest;
 use lines::{Lines, Tail};
 use mask::Mask;
 pub(crate) use signs::Signs;
+pub(crate) use watcher::Watcher;
 
 /// How much of a guest's words is shown, and of its console logged, in bytes.
 pub(crate) const SHOWN: u64 = 64 << 20;
@@ -30,11 +32,11 @@ pub(crate) const SHOWN: u64 = 64 << 20;
 pub(crate) const SAMPLE: Duration = Duration::from_secs(10);
 
 /// A guest that is lost says so and where; then it is ended.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The console of one guest.
+/// The console of one guest, which ends with an `End`.
 #[derive(Debug)]
-pub(crate) struct Console<'a> {
+pub(crate) struct Console<'a, End> {
     ui: &'a StageUi,
     /// Stands before what is shown.
     prefix: String,
@@ -49,9 +51,11 @@ pub(crate) struct Console<'a> {
     log: Option<File>,
     logged: u64,
     shown: u64,
+    /// What the guest does not come back from, and since when that is known.
+    failure: Option<(End, Instant)>,
 }
 
-impl<'a> Console<'a> {
+impl<'a, End> Console<'a, End> {
     /// The console of a guest that is called `who`, with `prefix` before its lines and steps.
     pub(crate) fn new(
         ui: &'a StageUi,
@@ -70,7 +74,24 @@ impl<'a> Console<'a> {
             log: None,
             logged: 0,
             shown: 0,
+            failure: None,
         }
+    }
+
+    /// Notes what the guest does not come back from; what came first counts.
+    pub(crate) fn mark_failed(&mut self, end: End) {
+        self.failure.get_or_insert((end, self.signs.now));
+    }
+
+    /// What the guest does not come back from.
+    pub(crate) fn failure(&self) -> Option<&End> {
+        self.failure.as_ref().map(|(end, _)| end)
+    }
+
+    /// The same, once the guest had time for its last words.
+    pub(crate) fn final_failure(&self) -> Option<&End> {
+        let (end, since) = self.failure.as_ref()?;
+        (self.signs.ago(*since) > LAST_WORDS).then_some(end)
     }
 
     /// Writes the lines that are kept, masked, to a new file.

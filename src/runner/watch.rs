@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::evidence::Evidence;
 use super::protocol::{self, Event, Parser};
-use super::{EVENTS_PORT, Job, OUTPUT_PORT};
+use super::{EVENTS_PORT, Job};
 use crate::console::dead_end::{dead_end, is_late, is_panic};
 use crate::console::lines::{Lines, Tail};
 use crate::console::mask::Mask;
 use crate::console::unlock::{Answer, Unlock};
-use crate::console::{Console, Guest, Signs};
+use crate::console::{Console, Guest, Watcher};
 use crate::error::Result;
 use crate::guest::Key;
-use crate::hypervisor::{DomainEvent, Outcome};
+use crate::hypervisor::Outcome;
 use crate::ui::StageUi;
 
+mod follow;
 mod limits;
-mod overdue;
 
 pub use limits::Limits;
 
@@ -59,12 +59,11 @@ pub struct Session<'a> {
     secrets: &'a BTreeMap<String, Vec<u8>>,
     limits: Limits,
     events: Parser,
-    console: Console<'a>,
+    console: Console<'a, End>,
     output: (Lines, Tail),
     delivered: u32,
     trusted: bool,
     step: Option<u32>,
-    lost: Option<(End, Instant)>,
     late: bool,
     unlock: Unlock,
     evidence: Option<Evidence>,
@@ -101,7 +100,6 @@ impl<'a> Session<'a> {
             delivered: 0,
             trusted: false,
             step: None,
-            lost: None,
             late: false,
             unlock: Unlock::default(),
             evidence: None,
@@ -134,29 +132,9 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When imgforge is interrupted.
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
-        let now = guest.now();
-        (self.phase, self.trusted, self.late) = (Phase::Booting(now), false, false);
-        (self.lost, self.console.signs) = (None, Signs::since(now));
+        (self.phase, self.trusted, self.late) = (Phase::Booting(guest.now()), false, false);
         self.unlock.begin();
-        loop {
-            let event = guest.next_event(Duration::from_millis(500))?;
-            self.console.signs.now = guest.now();
-            match event {
-                Some(DomainEvent::Ended(outcome)) => {
-                    self.flush();
-                    return Ok(match self.lost {
-                        Some((End::Panicked, _)) => End::Panicked,
-                        _ => End::Ended(outcome),
-                    });
-                }
-                Some(event) => self.take(guest, event),
-                None => {}
-            }
-            if let Some(end) = self.overdue(guest) {
-                self.flush();
-                return Ok(end);
-            }
-        }
+        self.follow(guest)
     }
 
     /// The last lines of the console.
@@ -180,40 +158,6 @@ impl<'a> Session<'a> {
         self.events.breaches()
     }
 
-    fn take(&mut self, guest: &impl Guest, event: DomainEvent) {
-        // The runner probes its port with NULs; that says nothing about the step.
-        if matches!(&event, DomainEvent::Channel { data, .. } if data.iter().any(|b| *b != 0)) {
-            self.console.signs.alive();
-        }
-        match event {
-            DomainEvent::Console(data) => {
-                let (lines, pending) = self.console.hear(&data, true);
-                for line in lines {
-                    self.console_line(&line);
-                    self.unlock.line();
-                }
-                if !self.trusted {
-                    self.question(guest, &pending);
-                }
-            }
-            DomainEvent::Channel { name, data } if name == OUTPUT_PORT => {
-                let lines = self.output.0.push(&data, &self.console.mask);
-                for line in lines {
-                    match line.strip_prefix(PROGRESS) {
-                        Some(what) => self.progress(what),
-                        None => self.output_line(&line),
-                    }
-                }
-            }
-            DomainEvent::Channel { name, data } if name == EVENTS_PORT => {
-                for event in self.events.push(&data) {
-                    self.event(guest, event);
-                }
-            }
-            DomainEvent::Channel { .. } | DomainEvent::Ended(_) => {}
-        }
-    }
-
     /// Looks at a line that waits: for a passphrase, or for a person.
     fn question(&mut self, guest: &impl Guest, pending: &str) {
         let meaning = match self.unlock.answer(pending) {
@@ -227,21 +171,17 @@ impl<'a> Session<'a> {
             }
         };
         if let Some(meaning) = meaning {
-            self.mark_failed(End::DeadEnd(meaning));
+            self.console.mark_failed(End::DeadEnd(meaning));
         }
-    }
-
-    fn mark_failed(&mut self, end: End) {
-        self.lost.get_or_insert((end, self.console.signs.now));
     }
 
     fn console_line(&mut self, line: &str) {
         if is_panic(line) {
-            self.mark_failed(End::Panicked);
+            self.console.mark_failed(End::Panicked);
         }
         // Behind the greeting, words like these are a step's.
         if let Some(meaning) = dead_end(line).filter(|_| !self.trusted) {
-            self.mark_failed(End::DeadEnd(meaning));
+            self.console.mark_failed(End::DeadEnd(meaning));
         }
         if let Phase::Booting(since) = self.phase {
             self.late |= self.console.signs.ago(since) < self.limits.device && is_late(line);
@@ -312,15 +252,6 @@ impl<'a> Session<'a> {
         if let Err(error) = guest.send(EVENTS_PORT, protocol::secrets(self.secrets).as_bytes()) {
             self.console
                 .show(&format!("the secrets were not delivered: {error}"));
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Some(line) = self.console.finish() {
-            self.console_line(&line);
-        }
-        if let Some(line) = self.output.0.finish(&self.console.mask) {
-            self.output_line(&line);
         }
     }
 

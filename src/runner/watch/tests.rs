@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::*;
 use crate::console::SHOWN;
 use crate::host::accel::Accel;
-use crate::hypervisor::Counters;
-use crate::runner::{Mode, Request};
+use crate::hypervisor::{Counters, DomainEvent};
+use crate::runner::{Mode, OUTPUT_PORT, Request};
 use crate::steps::{Action, Step};
 use crate::ui::{Event as UiEvent, Reporter, Ui};
 

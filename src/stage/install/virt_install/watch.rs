@@ -10,7 +10,7 @@ use super::news::News;
 use super::proof::{InstallReport, Reports};
 use crate::console::dead_end::is_panic;
 use crate::console::mask::Mask;
-use crate::console::{Console, Guest, LAST_WORDS, SAMPLE, Signs};
+use crate::console::{Console, Guest, SAMPLE, Watcher};
 use crate::error::Result;
 use crate::hypervisor::{DomainEvent, Outcome};
 use crate::installers::{Installer, Progress};
@@ -75,12 +75,11 @@ pub struct Watch<'a> {
     setting: WatchConfig<'a>,
     relayed: &'a dyn Fn() -> u64,
     reports: Reports,
-    console: Console<'a>,
+    console: Console<'a, End>,
     progress: Option<Progress>,
     news: News,
     began: Instant,
     moved: u64,
-    lost: Option<(End, Instant)>,
     panic: Option<String>,
     prompt: Option<(String, Instant)>,
     restarting: bool,
@@ -115,7 +114,6 @@ impl<'a> Watch<'a> {
             progress: None,
             news: News::default(),
             moved: 0,
-            lost: None,
             panic: None,
             prompt: None,
             restarting: false,
@@ -129,28 +127,7 @@ impl<'a> Watch<'a> {
     /// When imgforge is interrupted.
     pub fn run(&mut self, guest: &impl Guest) -> Result<End> {
         self.began = guest.now();
-        self.console.signs = Signs::since(self.began);
-        loop {
-            let event = guest.next_event(Duration::from_millis(250))?;
-            self.console.signs.now = guest.now();
-            match event {
-                Some(DomainEvent::Ended(outcome)) => {
-                    self.flush();
-                    return Ok(self.ended(outcome));
-                }
-                Some(DomainEvent::Console(data)) => self.console(&data),
-                Some(DomainEvent::Channel { name, data }) if name == EVENTS_PORT => {
-                    self.console.signs.alive();
-                    self.reports.port(&data);
-                }
-                Some(DomainEvent::Channel { .. }) | None => {}
-            }
-            if let Some(end) = self.due(guest) {
-                self.flush();
-                self.take_screenshot(guest);
-                return Ok(end);
-            }
-        }
+        self.follow(guest)
     }
 
     /// What the installer reported.
@@ -181,22 +158,13 @@ impl<'a> Watch<'a> {
             .map(|progress| progress.step.as_str())
     }
 
-    fn ended(&self, outcome: Outcome) -> End {
-        match (&self.lost, self.reports.seen(), outcome) {
-            (_, InstallReport::Wrong(key), _) => End::WrongKey(key.clone()),
-            (Some((end, _)), ..) => end.clone(),
-            (_, _, Outcome::ShutDown) if self.restarting => End::Rebooted,
-            (_, _, outcome) => End::Ended(outcome),
-        }
-    }
-
-    fn console(&mut self, data: &[u8]) {
+    fn hear(&mut self, data: &[u8]) {
         let (lines, pending) = self.console.hear(data, self.news.is_new(data));
         let pending = self.setting.installer.text(&pending).trim_end().to_owned();
         for line in &lines {
             self.line(line);
         }
-        self.follow(&pending);
+        self.track_progress(&pending);
         self.track_prompt(pending);
     }
 
@@ -208,23 +176,20 @@ impl<'a> Watch<'a> {
         }
         if is_panic(line) {
             self.panic.get_or_insert_with(|| line.to_owned());
-            self.mark_failed(End::Panicked);
+            self.console.mark_failed(End::Panicked);
         }
         if self.setting.installer.is_deadly(line) {
-            self.mark_failed(End::GaveUp(line.trim().to_owned()));
+            self.console
+                .mark_failed(End::GaveUp(line.trim().to_owned()));
         }
         self.restarting |= line.contains("reboot: Restarting system");
         self.reports.line(line);
-        self.follow(line);
+        self.track_progress(line);
         self.console.keep(line);
         self.console.show(line);
     }
 
-    fn mark_failed(&mut self, end: End) {
-        self.lost.get_or_insert((end, self.console.signs.now));
-    }
-
-    fn follow(&mut self, text: &str) {
+    fn track_progress(&mut self, text: &str) {
         let Some(now) = self.setting.installer.progress(text) else {
             return;
         };
@@ -267,14 +232,12 @@ impl<'a> Watch<'a> {
             return Some(End::WrongKey(key.clone()));
         }
         if guest.crashed() {
-            self.mark_failed(End::Panicked);
+            self.console.mark_failed(End::Panicked);
         }
-        let signs = &self.console.signs;
-        if let Some((end, at)) = &self.lost
-            && signs.ago(*at) > LAST_WORDS
-        {
+        if let Some(end) = self.console.final_failure() {
             return Some(end.clone());
         }
+        let signs = &self.console.signs;
         let Limits {
             timeout,
             stall,
@@ -339,11 +302,49 @@ impl<'a> Watch<'a> {
             false => format!("{above} / {prompt}"),
         }
     }
+}
+
+impl<'a> Watcher<'a> for Watch<'a> {
+    type End = End;
+
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    fn console(&mut self) -> &mut Console<'a, End> {
+        &mut self.console
+    }
+
+    fn take(&mut self, _: &impl Guest, event: DomainEvent) {
+        match event {
+            DomainEvent::Console(data) => self.hear(&data),
+            DomainEvent::Channel { name, data } if name == EVENTS_PORT => {
+                self.console.signs.alive();
+                self.reports.port(&data);
+            }
+            DomainEvent::Channel { .. } | DomainEvent::Ended(_) => {}
+        }
+    }
 
     fn flush(&mut self) {
         if let Some(line) = self.console.finish() {
             self.line(&line);
         }
+    }
+
+    fn ended(&self, outcome: Outcome) -> End {
+        match (self.console.failure(), self.reports.seen(), outcome) {
+            (_, InstallReport::Wrong(key), _) => End::WrongKey(key.clone()),
+            (Some(end), ..) => end.clone(),
+            (_, _, Outcome::ShutDown) if self.restarting => End::Rebooted,
+            (_, _, outcome) => End::Ended(outcome),
+        }
+    }
+
+    fn overdue(&mut self, guest: &impl Guest) -> Option<End> {
+        let end = self.due(guest);
+        if end.is_some() {
+            self.take_screenshot(guest);
+        }
+        end
     }
 }
 
