@@ -24,9 +24,6 @@ pub(crate) enum Shell {
 
 impl Completions {
     /// Prints the script.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
     pub(crate) fn run(&self) -> Result<()> {
         let mut script = Vec::new();
         let shell = match self.shell {

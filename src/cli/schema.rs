@@ -20,9 +20,6 @@ pub(crate) struct Schema {
 
 impl Schema {
     /// Prints the JSON schema, for editors.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
     pub(crate) fn run(&self) -> Result<()> {
         if self.markdown {
             let page = reference::render() + &sysprep::markdown();

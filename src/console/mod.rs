@@ -95,9 +95,6 @@ impl<'a, End> Console<'a, End> {
     }
 
     /// Writes the lines that are kept, masked, to a new file.
-    ///
-    /// # Errors
-    /// When the file cannot be made.
     pub(crate) fn log_to(&mut self, path: &Path) -> Result<()> {
         let file = File::create(path).doing(|| format!("writing the log {}", path.display()))?;
         self.log = Some(file);

@@ -29,9 +29,6 @@ pub(crate) trait Watcher<'a> {
     fn overdue(&mut self, guest: &impl Guest) -> Option<Self::End>;
 
     /// Follows one boot of the guest. The caller ends a guest that did not end itself.
-    ///
-    /// # Errors
-    /// When imgforge is interrupted.
     fn follow(&mut self, guest: &impl Guest) -> Result<Self::End> {
         let console = self.console();
         (console.failure, console.signs) = (None, Signs::since(guest.now()));

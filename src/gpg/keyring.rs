@@ -125,9 +125,6 @@ impl Keyring {
     /// Adds what this host has seen of these certificates before, and keeps what there is now in the
     /// directory `memory`: whoever offers an older copy takes back no revocation. Who may not write
     /// there only reads: it counts all the same.
-    ///
-    /// # Errors
-    /// When gpg cannot be run.
     pub(super) fn remember(&mut self, memory: &Path) -> Result<()> {
         let kept = memory.join(Self::kept_as(&self.fingerprints));
         let seen = || std::fs::read(&kept).unwrap_or_default();

@@ -27,9 +27,6 @@ struct Device {
 
 impl Guestfs {
     /// Lists every file system and subvolume once.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(crate) fn listed(&self) -> Result<Listed> {
         let systems = pairs(&self.list_filesystems()?);
         let is_whole = |name: &str, kind: &str| kind == "btrfs" && !name.starts_with(SUBVOLUME);

@@ -113,9 +113,6 @@ impl Guestfs {
     }
 
     /// Where in the file system or subvolume `outer` the subvolume `inner` is, if it is there.
-    ///
-    /// # Errors
-    /// When a UUID cannot be read.
     pub(crate) fn within<'a>(&self, outer: &str, inner: &'a str) -> Result<Option<&'a str>> {
         if outer.starts_with(SUBVOLUME) || !inner.starts_with(SUBVOLUME) {
             return Ok(within(outer, inner));

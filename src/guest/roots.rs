@@ -31,9 +31,6 @@ impl Roots {
 impl Guestfs {
     /// Looks for operating systems on the file systems `listed`. Of a btrfs that has snapshots of its root, and of logical
     /// volumes that have, only the root counts.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(crate) fn roots(&self, listed: &Listed) -> Result<Roots> {
         let mut found = self.inspect_os()?;
         found.retain(|root| !listed.again.contains(root));

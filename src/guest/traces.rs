@@ -32,9 +32,6 @@ const RETRY: Duration = Duration::from_millis(20);
 /// A session's scratch directory: beside the disk that it writes to, as that place is the caller's
 /// scratch, where nobody else can rename what is there; else where temporary files go. Root starts a
 /// program in it.
-///
-/// # Errors
-/// When it cannot be made.
 pub(super) fn scratch(disk: Option<&Path>) -> Result<TempDir> {
     let mut make = tempfile::Builder::new();
     make.prefix(SCRATCH);

@@ -85,9 +85,6 @@ impl Program {
     }
 
     /// Names a disk of which it reads nothing but the file itself, and its parts.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     fn on_image(self, disk: &Path, format: &str) -> Result<Self> {
         Ok(self.seeing_parts(disk, format)?.arg(disk))
     }

@@ -10,9 +10,6 @@ use crate::steps::{Step, Tools};
 use crate::toolbox::Request;
 
 /// Writes the locks that are missing; whether it wrote one, so that the plan is out of date.
-///
-/// # Errors
-/// When something cannot be fetched or written.
 pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<bool> {
     let below = match plan.below() {
         Some(base) => lock(session, options, base)?,

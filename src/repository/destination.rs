@@ -243,9 +243,6 @@ fn older(path: &Path, when: Timestamp, copy: &Path, newer: Timestamp) -> Error {
 }
 
 /// What is to change in the copy; the indexes last.
-///
-/// # Errors
-/// When it cannot be read.
 pub(super) fn changes(state: &State, to: &Path, files: Files) -> Result<Vec<journal::Replacement>> {
     let ours = Names::of(state).and_of_copy(to)?;
     let mut there = served::entry_points(to)?;
@@ -271,9 +268,6 @@ fn rank(path: &str) -> u8 {
 }
 
 /// Removes what the records say is gone.
-///
-/// # Errors
-/// When it cannot be removed.
 pub(super) fn remove_gone(state: &State, to: &Path) -> Result<usize> {
     let mut count = 0;
     for image in state.images.values() {

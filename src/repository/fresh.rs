@@ -111,9 +111,6 @@ pub(super) fn refuse_old<'a>(
 
 /// Refuses a repository, `id`, in whose place another one was before, or without what was signed
 /// there as a whole.
-///
-/// # Errors
-/// When that is so, or cannot be asked.
 pub(super) fn refuse_gone(
     (root, id): (&Path, &str),
     signed: &[Signed],

@@ -33,17 +33,11 @@ pub(super) fn new_id() -> String {
 }
 
 /// Whether there is such a file in `root`, readable or not, or a signed text that says the same.
-///
-/// # Errors
-/// When the directory cannot be read.
 pub(super) fn is_told(root: &Path) -> Result<bool> {
     Ok(root.join(PATH).symlink_metadata().is_ok() || !telling(root)?.is_empty())
 }
 
 /// The paths of the signed texts that say which repository it is, whatever the records say.
-///
-/// # Errors
-/// When the directory cannot be read.
 pub(super) fn telling(root: &Path) -> Result<Vec<String>> {
     let mut channels = below::names(root, "channels")?;
     channels.retain(|name| check_name("channel", name).is_ok());
@@ -85,9 +79,6 @@ impl Identity {
     }
 
     /// That of a repository that was read, as a file.
-    ///
-    /// # Errors
-    /// Never, in fact.
     pub(super) fn file(state: &State) -> Result<(String, Vec<u8>)> {
         let identity = Identity {
             version: 1,

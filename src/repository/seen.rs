@@ -155,9 +155,6 @@ impl RememberedRepository {
     }
 
     /// Remembers whose signatures count from now on.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(crate) fn remember(&self, keyring: &Keyring, ui: &Ui) -> Result<()> {
         let known = self.read().fingerprints == keyring.fingerprints;
         if std::fs::read(self.dir.join(KEY_FILE)).ok().as_ref() != Some(&keyring.bytes) {
@@ -226,9 +223,6 @@ impl RememberedRepository {
 
     /// Remembers that these keys sign the repository no more; `only` they, where a newer state is
     /// lost.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(crate) fn retire(&self, keys: BTreeSet<String>, only: bool) -> Result<()> {
         let known = self.read().retired;
         if known == keys || (!only && keys.is_subset(&known)) {
@@ -262,9 +256,6 @@ impl RememberedRepository {
 
     /// Remembers what this host has signed of a repository in a transaction, when, and whether it says
     /// until when it counts.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(crate) fn made(
         &self,
         repository: &str,

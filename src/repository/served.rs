@@ -25,9 +25,6 @@ impl Names {
 
     /// And those of a directory that gets a copy: what its own records have, and of which it has an
     /// index or a list without a record. What of them is not copied counts for nothing any more.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
     pub(super) fn and_of_copy(mut self, to: &Path) -> Result<Self> {
         // Where its records are damaged, they are replaced.
         if let Ok(earlier) = State::read(to) {
@@ -100,9 +97,6 @@ fn keyed(file: &str, stem: &str, end: &str) -> bool {
 }
 
 /// The files below a root but those of revisions, the lock and what is unfinished.
-///
-/// # Errors
-/// When a directory cannot be read.
 pub(super) fn entry_points(root: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     walk(root, Path::new(""), &mut found)?;

@@ -105,9 +105,6 @@ fn signs(
 
 /// Whose signatures on the repository in `root` count, as [`find`] says. What is there the first time
 /// is remembered by [`proved`].
-///
-/// # Errors
-/// As there.
 pub(crate) fn signers(
     root: &Path,
     signer: Option<&Signer>,

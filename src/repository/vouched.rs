@@ -84,9 +84,6 @@ impl VerifiedState {
     }
 
     /// As [`VerifiedState::read`], of records and keys that were read already.
-    ///
-    /// # Errors
-    /// As there.
     pub(super) fn of(state: State, keyring: &Keyring) -> Result<Self> {
         let (vouched, differences) = Self::compared(state, keyring, None)?;
         set::refuse(&vouched, differences)?;

@@ -105,9 +105,6 @@ impl Finder {
     }
 
     /// Searches a stream to its end. Rules of the table that are in `skip` are not asked.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(super) fn search(&self, content: &mut dyn Read, skip: &[usize]) -> io::Result<Hits> {
         let mut hits = Hits::default();
         let behind = BEHIND.max(self.longest);

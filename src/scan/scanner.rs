@@ -164,9 +164,6 @@ impl<'a> Scanner<'a> {
 
     /// Takes another name of the file `target`, whose content is not there any more. Where it has
     /// to be looked at by this name, too, that is told; by its own it was if `is_seen`.
-    ///
-    /// # Errors
-    /// When imgforge is interrupted.
     pub(super) fn take_name(
         &mut self,
         entry: &FileEntry,

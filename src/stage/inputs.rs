@@ -23,9 +23,6 @@ pub(super) fn secrets(inputs: &mut Inputs, from: &BTreeMap<String, Secret>) {
 }
 
 /// A step, with the files of the recipe repository that it reads.
-///
-/// # Errors
-/// When one cannot be read.
 pub(super) fn step(
     inputs: &mut Inputs,
     resolved: &Resolved,

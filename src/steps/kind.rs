@@ -113,9 +113,6 @@ pub trait Kind {
     }
 
     /// Fetches with its [`About::toolbox`] what else the step is made of; its files are below `root`.
-    ///
-    /// # Errors
-    /// When something cannot be fetched.
     fn fetch(
         &self,
         _request: &Request<'_>,
@@ -131,9 +128,6 @@ pub trait Kind {
     }
 
     /// Writes the lock of what was fetched; its path.
-    ///
-    /// # Errors
-    /// When a file cannot be read or written.
     fn write_lock(&self, _root: &Path, _tools: &Tools) -> Result<Option<PathBuf>> {
         Ok(None)
     }

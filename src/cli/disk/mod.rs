@@ -54,9 +54,6 @@ impl Disk {
 }
 
 /// The host, for work that needs a session or a guest; clears first what dead processes left.
-///
-/// # Errors
-/// When the state directory cannot be used.
 pub(crate) fn host(app: &App) -> Result<Host> {
     let state = app.globals.state_dir(None)?;
     let store = Store::new(&state);

@@ -128,9 +128,6 @@ impl Raw {
     }
 
     /// Sets one of the handle's options before launch.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn set(&self, option: Setting<'_>) -> Result<(), String> {
         let number = |setter: Setter<c_int>, value| {
             // SAFETY: a setter of the table with an integer.
@@ -171,9 +168,6 @@ impl Raw {
     }
 
     /// What would be started as QEMU.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn hypervisor(&self) -> Result<String, String> {
         // SAFETY: a valid handle.
         self.call(|lib, handle| unsafe { (lib.get_hv)(handle) })
@@ -186,9 +180,6 @@ impl Raw {
     }
 
     /// Where an appliance that was made is kept.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn cache_dir(&self) -> Result<String, String> {
         // SAFETY: a valid handle.
         self.call(|lib, handle| unsafe { (lib.get_cachedir)(handle) })
@@ -196,9 +187,6 @@ impl Raw {
 
     /// Adds a disk before launch. A writable one passes discards on, and its host cache is not
     /// flushed: the caller syncs the file once it is done.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn add_drive(
         &self,
         path: &Path,
@@ -221,18 +209,12 @@ impl Raw {
     }
 
     /// Starts the appliance.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn launch(&self) -> Result<(), String> {
         // SAFETY: a valid handle.
         self.call(|lib, handle| unsafe { (lib.launch)(handle) })
     }
 
     /// Unmounts, ends the appliance and reports whether the disks were written.
-    ///
-    /// # Errors
-    /// With libguestfs' own text.
     pub(super) fn shutdown(&self) -> Result<(), String> {
         // SAFETY: a valid handle.
         self.call(|lib, handle| unsafe { (lib.shutdown)(handle) })

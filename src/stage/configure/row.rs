@@ -76,9 +76,6 @@ fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
 }
 
 /// Inputs of one part.
-///
-/// # Errors
-/// When a file that a step names cannot be read.
 fn inputs_of(request: &Request<'_>, steps: Range<usize>, last: bool) -> Result<Inputs> {
     let Request {
         resolved, digests, ..

@@ -72,9 +72,6 @@ fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
 }
 
 /// Inputs of one target.
-///
-/// # Errors
-/// When a file that a step names cannot be read.
 fn depends_on(request: &Request<'_>, target: &Wanted) -> Result<Inputs> {
     let Request {
         resolved, digests, ..

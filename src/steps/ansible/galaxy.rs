@@ -88,9 +88,6 @@ pub(super) fn install(
 }
 
 /// Writes the lock of `requirements`, which has none, from what was installed in `galaxy`; its path.
-///
-/// # Errors
-/// When a file cannot be read or written.
 pub(super) fn lock(requirements: &Path, galaxy: &Path) -> Result<PathBuf> {
     let doing = || format!("reading {}", requirements.display());
     let text = std::fs::read_to_string(requirements).doing(doing)?;

@@ -38,9 +38,6 @@ pub(super) struct Chain {
 impl System {
     /// Reads the table of the volume that begins at `start`; nothing where the boot sector says what
     /// Linux does not take, too much, or that one of several tables is used alone.
-    ///
-    /// # Errors
-    /// When the disk cannot be read.
     pub(super) fn read(file: &dyn At, start: u64) -> io::Result<Option<Self>> {
         let mut boot = [0; 512];
         file.fill(&mut boot, start)?;

@@ -66,9 +66,6 @@ pub(super) struct Installed {
 
 impl Installed {
     /// Looks at `galaxy`, the directory with `ansible_collections` and `roles`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub(super) fn read(galaxy: &Path) -> Result<Installed> {
         let root = galaxy.join("ansible_collections");
         let mut collections = BTreeMap::new();
