@@ -192,12 +192,11 @@ fn refused(uri: &str, cause: &str) -> Error {
     } else {
         Error::host(format!("libvirt does not answer at {uri}"))
     };
-    error.cause(cause).hint(match forbidden {
-        true => {
-            "leave --connect away (an ordinary user's guests run under qemu:///session), or join the group: \
-             sudo usermod -aG libvirt $USER"
-        }
-        false => "`imgforge doctor` says what is missing; --connect URI names another daemon",
+    error.cause(cause).hint(if forbidden {
+        "leave --connect away (an ordinary user's guests run under qemu:///session), or join the group: \
+         sudo usermod -aG libvirt $USER"
+    } else {
+        "`imgforge doctor` says what is missing; --connect URI names another daemon"
     })
 }
 

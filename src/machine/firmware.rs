@@ -27,10 +27,7 @@ impl Firmware {
 
     /// What a machine is started with: `bios` or `uefi`.
     pub fn as_str(self) -> &'static str {
-        match self.is_uefi() {
-            true => "uefi",
-            false => "bios",
-        }
+        if self.is_uefi() { "uefi" } else { "bios" }
     }
 
     /// What two machines of an image are started with, so that all that it boots with is tried.

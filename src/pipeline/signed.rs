@@ -110,16 +110,13 @@ impl KeyStatus {
             .expires
             .filter(|end| end.saturating_sub(at) < SOON)?;
         let (key, of) = (&self.key.fingerprint, &self.repository);
-        Some(match end <= at {
-            true => {
-                format!("the key {key} of {of} has expired: clients refuse everything it signed")
-            }
-            false => {
-                let days = (end - at) / 86_400;
-                format!(
-                    "the key {key} of {of} expires in {days} days; extend it with gpg and publish, or `imgforge repo rotate-key`"
-                )
-            }
+        Some(if end <= at {
+            format!("the key {key} of {of} has expired: clients refuse everything it signed")
+        } else {
+            let days = (end - at) / 86_400;
+            format!(
+                "the key {key} of {of} expires in {days} days; extend it with gpg and publish, or `imgforge repo rotate-key`"
+            )
         })
     }
 }

@@ -47,14 +47,13 @@ pub fn resolve(root: &Path, named: &Path) -> Result<Real, String> {
             return Err(format!("it leads through more than {LINKS} links"));
         }
         real.path.pop();
-        let to = match to.is_absolute() {
-            true => {
-                let inside = to.strip_prefix(&whole).or_else(|_| to.strip_prefix(root));
-                let inside = inside.map_err(|_| out(&real))?.to_owned();
-                real.path = PathBuf::new();
-                inside
-            }
-            false => to,
+        let to = if to.is_absolute() {
+            let inside = to.strip_prefix(&whole).or_else(|_| to.strip_prefix(root));
+            let inside = inside.map_err(|_| out(&real))?.to_owned();
+            real.path = PathBuf::new();
+            inside
+        } else {
+            to
         };
         for part in parts(&to).into_iter().rev() {
             todo.push_front(part);

@@ -103,10 +103,7 @@ impl Accel {
     /// the host's own: only a translator plays the processor of another one.
     #[must_use]
     pub fn on(self, arch: Arch) -> Accel {
-        match arch.is_foreign() {
-            true => Accel::Tcg,
-            false => self,
-        }
+        if arch.is_foreign() { Accel::Tcg } else { self }
     }
 
     /// Its name in options.

@@ -109,13 +109,12 @@ fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
     let (uuid, file) = (&layout.root_uuid, layout.arch.kernel);
     let cmdline = cmdline(layout.arch);
     // UEFI's console is on the serial port, too, where there is no other way to start.
-    let terminal = match layout.arch.has_bios() {
-        true => {
-            "serial --unit=0 --speed=115200\n\
-             terminal_input console serial\n\
-             terminal_output console serial\n"
-        }
-        false => "",
+    let terminal = if layout.arch.has_bios() {
+        "serial --unit=0 --speed=115200\n\
+         terminal_input console serial\n\
+         terminal_output console serial\n"
+    } else {
+        ""
     };
     format!(
         "{terminal}set timeout=1\n\
@@ -130,12 +129,11 @@ fn menu(suite: &Suite, layout: &Layout, version: &str) -> String {
 
 fn defaults(arch: Arch) -> String {
     let cmdline = cmdline(arch);
-    let terminal = match arch.has_bios() {
-        true => {
-            "GRUB_TERMINAL=\"console serial\"\n\
-             GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n"
-        }
-        false => "GRUB_TERMINAL=console\n",
+    let terminal = if arch.has_bios() {
+        "GRUB_TERMINAL=\"console serial\"\n\
+         GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n"
+    } else {
+        "GRUB_TERMINAL=console\n"
     };
     format!(
         "GRUB_TIMEOUT=1\n\

@@ -81,12 +81,11 @@ fn acl(stored: &[u8]) -> Option<Vec<u8>> {
         let named = matches!(u16_at(rest.get(..4)?, 0), 2 | 8);
         list.extend(&rest[..4]);
         rest = &rest[4..];
-        match named {
-            true => {
-                list.extend(rest.get(..4)?);
-                rest = &rest[4..];
-            }
-            false => list.extend(u32::MAX.to_le_bytes()),
+        if named {
+            list.extend(rest.get(..4)?);
+            rest = &rest[4..];
+        } else {
+            list.extend(u32::MAX.to_le_bytes())
         }
     }
     Some(list)
