@@ -25,7 +25,7 @@ impl Candidate {
         }
         // Without packages nobody can vouch for a setuid program, nor against it.
         let unknown = self.digests.is_none() || owned.is_empty();
-        let setuid = matches!(rules::all()[self.rule].look, Matcher::Mode(_));
+        let setuid = matches!(rules::all()[self.rule].matcher, Matcher::Mode(_));
         !(owned.vouches_for(self.digests.as_ref()) || setuid && unknown)
     }
 

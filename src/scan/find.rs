@@ -42,7 +42,7 @@ struct ByteRule {
 /// Those of the table, compiled once for all scans.
 static BYTE_RULES: LazyLock<Vec<ByteRule>> = LazyLock::new(|| {
     let rules = rules::all().iter().enumerate();
-    let of_bytes = rules.filter_map(|(rule, each)| match each.look {
+    let of_bytes = rules.filter_map(|(rule, each)| match each.matcher {
         Matcher::Bytes(bytes) => Some(ByteRule {
             rule,
             bytes,

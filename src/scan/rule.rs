@@ -182,13 +182,13 @@ pub struct Rule {
     pub fix: Fix,
     /// What it looks for.
     #[serde(skip)]
-    pub look: Matcher,
+    pub matcher: Matcher,
 }
 
 impl Rule {
     /// The paths where it looks; none, where it looks into any file.
     pub fn paths(&self) -> Vec<String> {
-        match self.look.paths() {
+        match self.matcher.paths() {
             (paths, true) => paths,
             (_, false) => vec![],
         }

@@ -40,7 +40,7 @@ struct Paths {
 static PATHS: LazyLock<Paths> = LazyLock::new(|| {
     let (mut set, mut rules) = (GlobSetBuilder::new(), vec![]);
     for (rule, each) in rules::all().iter().enumerate() {
-        let (paths, about) = each.look.paths();
+        let (paths, about) = each.matcher.paths();
         for path in paths {
             set.add(glob::pattern(&path).expect("the table's paths are tested"));
             rules.push((rule, about));
@@ -176,7 +176,7 @@ impl<'a> Scanner<'a> {
         let (own, first) = (self.about(&entry.path), self.about(target));
         let mut misses = false;
         for rule in own.judged {
-            match rules::all()[rule].look {
+            match rules::all()[rule].matcher {
                 Matcher::Present(_) | Matcher::Installed(..) => {
                     self.candidate(rule, &entry.path, String::new());
                 }
@@ -279,7 +279,7 @@ impl<'a> Scanner<'a> {
 
     fn judge_mode(&mut self, entry: &FileEntry) {
         for (rule, each) in rules::all().iter().enumerate() {
-            if let Matcher::Mode(judge) = each.look
+            if let Matcher::Mode(judge) = each.matcher
                 && let Some(detail) = judge(entry)
             {
                 // Well-known programs are setuid: their packages' own, nobody else's.
@@ -304,7 +304,7 @@ impl<'a> Scanner<'a> {
             declared: &self.subject.declared,
         };
         for rule in about.judged {
-            match rules::all()[rule].look {
+            match rules::all()[rule].matcher {
                 Matcher::Judged(_, judge) => {
                     if let Some(detail) = judge(&case) {
                         self.candidate(rule, &entry.path, detail);

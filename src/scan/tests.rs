@@ -35,9 +35,9 @@ fn the_table_is_whole() {
             let known = OPERATIONS.iter().any(|operation| operation.name == name);
             assert!(known, "{}: {name}", rule.name);
         }
-        let (paths, _) = rule.look.paths();
+        let (paths, _) = rule.matcher.paths();
         assert!(paths.iter().all(|path| path.starts_with('/')), "{rule:?}");
-        if let rule::Matcher::Bytes(bytes) = rule.look {
+        if let rule::Matcher::Bytes(bytes) = rule.matcher {
             let pattern = find::compile(bytes.pattern);
             assert!(!pattern.is_match(b""), "{}", rule.name);
             let long = bytes.anchors.iter().all(|anchor| anchor.len() > 2);

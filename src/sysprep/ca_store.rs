@@ -11,18 +11,18 @@ const PROGRAMS: &[&str] = &[
 
 /// Has the guest make its list anew, if an operation took something from it. Only the guest's own
 /// program can; where that cannot run, the user is told.
-pub(super) fn update(site: &mut GuestRoot<'_>) -> Result<()> {
-    if !site.ca_store_changed {
+pub(super) fn update(root: &mut GuestRoot<'_>) -> Result<()> {
+    if !root.ca_store_changed {
         return Ok(());
     }
     for program in PROGRAMS {
-        if !site.guest.is_file(program)? {
+        if !root.guest.is_file(program)? {
             continue;
         }
-        let runs = site.guest.runs_programs_of(site.os);
-        let done = runs && site.guest.command(&[program]).is_ok();
+        let runs = root.guest.runs_programs_of(root.os);
+        let done = runs && root.guest.command(&[program]).is_ok();
         if !done {
-            site.notes.push(format!(
+            root.notes.push(format!(
                 "{program} did not run, so the image may still trust a removed certificate authority"
             ));
         }

@@ -118,12 +118,11 @@ impl GuestRoot<'_> {
     fn put_back(&self, lifted: &[Lifted]) -> Result<()> {
         for Lifted { path, flags } in lifted {
             let there = self.guest.exists(path)? && !self.guest.is_symlink(path)?;
-            let then = match there {
-                true => {
-                    self.guest.set_flags(path, flags)?;
-                    "put back"
-                }
-                false => "the file is gone",
+            let then = if there {
+                self.guest.set_flags(path, flags)?;
+                "put back"
+            } else {
+                "the file is gone"
             };
             self.note(format!(
                 "{path} was locked by `chattr +{flags}`: taken off, {then}"

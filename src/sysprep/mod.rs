@@ -14,6 +14,7 @@
 pub(crate) mod accounts;
 mod ca_store;
 pub mod file;
+mod guest_root;
 mod journals;
 mod list;
 mod locked;
@@ -23,11 +24,11 @@ mod os_release;
 mod seal;
 mod select;
 mod selinux;
-mod site;
 mod trim;
 
 pub use crate::steps::Declared;
 pub use accounts::Account;
+pub use guest_root::GuestRoot;
 pub use journals::empty_journals;
 pub use list::{markdown, table};
 pub use operation::{OnFiles, Operation, Origin, Run};
@@ -36,5 +37,4 @@ pub use os_release::ImageIdentity;
 pub use seal::{Seal, SealProgress, seal};
 pub use select::{REFUSED, refused, select, words};
 pub use selinux::Labels;
-pub use site::GuestRoot;
 pub use trim::{OVERLAY_CLUSTER, TrimMethod, TrimReport, Trimmed};

@@ -13,8 +13,8 @@ pub struct ImageIdentity {
 }
 
 /// Writes the identity; the file behind a symbolic link is the one that changes.
-pub(super) fn write(site: &GuestRoot<'_>, image: &ImageIdentity) -> Result<()> {
-    let guest = site.guest;
+pub(super) fn write(root: &GuestRoot<'_>, image: &ImageIdentity) -> Result<()> {
+    let guest = root.guest;
     let found = ["/etc/os-release", "/usr/lib/os-release"]
         .into_iter()
         .find_map(|path| match guest.is_file(path) {
@@ -26,7 +26,7 @@ pub(super) fn write(site: &GuestRoot<'_>, image: &ImageIdentity) -> Result<()> {
     let old = guest.read_file(&found)?;
     let new = with_identity(&String::from_utf8_lossy(&old), image);
     if new.as_bytes() != old {
-        site.write(&found, new)?;
+        root.write(&found, new)?;
     }
     Ok(())
 }

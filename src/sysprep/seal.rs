@@ -105,38 +105,38 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
         let space = guest.statvfs(&at)?;
         used_before += space.total - space.free;
     }
-    let mut site = GuestRoot::new(guest, os, seal.declared, seal.luks_keys)?;
+    let mut root = GuestRoot::new(guest, os, seal.declared, seal.luks_keys)?;
     for (done, operation) in seal.operations.iter().enumerate() {
         if matches!(operation.run, Run::Devices(_)) || !operation.is_for(&os.package_format) {
             continue;
         }
         announce(seal, operation, done)?;
         let run = match operation.run {
-            Run::Remove(patterns) => site.remove(patterns),
-            Run::RemoveFiles(patterns) => site.remove_files(patterns),
-            Run::Files(run) => run(&mut site),
+            Run::Remove(patterns) => root.remove(patterns),
+            Run::RemoveFiles(patterns) => root.remove_files(patterns),
+            Run::Files(run) => run(&mut root),
             Run::Devices(_) => Ok(()),
         };
         run.doing(|| format!("the operation {}", operation.name))?;
     }
-    ca_store::update(&mut site)?;
+    ca_store::update(&mut root)?;
     for (path, content) in seal.files {
-        site.install(path, content, 0o644)?;
+        root.install(path, content, 0o644)?;
     }
     if let Some(identity) = seal.identity {
-        os_release::write(&site, identity)?;
+        os_release::write(&root, identity)?;
     }
     if let Some(ui) = seal.ui {
         ui.step("looking at SELinux' labels");
     }
-    let labels = selinux::relabel(&site, seal.relabel_at_boot)?;
-    on_devices(seal, &mut site)?;
+    let labels = selinux::relabel(&root, seal.relabel_at_boot)?;
+    on_devices(seal, &mut root)?;
     if seal
         .operations
         .iter()
         .any(|operation| operation.name == machine_id::OPERATION.name)
     {
-        machine_id::verify(&site)?;
+        machine_id::verify(&root)?;
     }
     if let Some(ui) = seal.ui {
         ui.step("Giving free space back");
@@ -145,31 +145,31 @@ pub fn seal(guest: &Guestfs, os: &Os, seal: &Seal<'_>) -> Result<SealProgress> {
         used_before,
         given: trim::trim(guest, os)?,
         labels,
-        notes: [site.notes, site.locked_notes.into_inner()].concat(),
+        notes: [root.notes, root.locked_notes.into_inner()].concat(),
     })
 }
 
 /// The operations on disks: nothing may be mounted meanwhile.
-fn on_devices(seal: &Seal<'_>, site: &mut GuestRoot<'_>) -> Result<()> {
+fn on_devices(seal: &Seal<'_>, root: &mut GuestRoot<'_>) -> Result<()> {
     let chosen = seal.operations.iter().enumerate();
     let devices: Vec<_> = chosen
         .filter(|(_, operation)| matches!(operation.run, Run::Devices(_)))
         .collect();
     // Unmounting and mounting again takes a while, so not for what has nothing to do.
     let only_lvm = devices.iter().all(|(_, o)| o.name == "lvm-uuids");
-    if devices.is_empty() || (only_lvm && !has_lvm(site.guest)?) {
+    if devices.is_empty() || (only_lvm && !has_lvm(root.guest)?) {
         return Ok(());
     }
-    site.guest.sync()?;
-    site.guest.umount_all()?;
+    root.guest.sync()?;
+    root.guest.umount_all()?;
     for (done, operation) in devices {
         if let Run::Devices(run) = operation.run {
             announce(seal, operation, done)?;
-            run(site).doing(|| format!("the operation {}", operation.name))?;
+            run(root).doing(|| format!("the operation {}", operation.name))?;
         }
     }
-    site.guest.mount_again(site.os)?;
-    fs_uuids::follow(site)
+    root.guest.mount_again(root.os)?;
+    fs_uuids::follow(root)
 }
 
 fn has_lvm(guest: &Guestfs) -> Result<bool> {

@@ -23,12 +23,12 @@ pub enum Labels {
 
 /// Labels the guest's files as its policy says. `first_boot`: whether the guest may do it itself
 /// where that fails; one whose root is in RAM would do it at each boot, and restart, for ever.
-pub(super) fn relabel(site: &GuestRoot<'_>, first_boot: bool) -> Result<Labels> {
-    let Some(contexts) = contexts(site)? else {
+pub(super) fn relabel(root: &GuestRoot<'_>, first_boot: bool) -> Result<Labels> {
+    let Some(contexts) = contexts(root)? else {
         return Ok(Labels::Unused);
     };
-    let guest = site.guest;
-    if offline(site, &contexts)? {
+    let guest = root.guest;
+    if offline(root, &contexts)? {
         guest.rm_f(FLAG)?;
         return Ok(Labels::Renewed);
     }
@@ -43,17 +43,17 @@ pub(super) fn relabel(site: &GuestRoot<'_>, first_boot: bool) -> Result<Labels> 
 }
 
 /// The file that says which label a path gets, if the guest uses SELinux.
-fn contexts(site: &GuestRoot<'_>) -> Result<Option<String>> {
+fn contexts(root: &GuestRoot<'_>) -> Result<Option<String>> {
     const CONFIG: &str = "/etc/selinux/config";
-    if !site.guest.is_file(CONFIG)? {
+    if !root.guest.is_file(CONFIG)? {
         return Ok(None);
     }
-    let config = site.guest.read_file(CONFIG)?;
+    let config = root.guest.read_file(CONFIG)?;
     let Some(policy) = policy(&String::from_utf8_lossy(&config)) else {
         return Ok(None);
     };
     let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
-    Ok(site.guest.is_file(&contexts)?.then_some(contexts))
+    Ok(root.guest.is_file(&contexts)?.then_some(contexts))
 }
 
 /// The policy's name in selinux(8)'s configuration, unless SELinux is off.
@@ -82,9 +82,9 @@ fn policy(config: &str) -> Option<String> {
 
 /// By the appliance's setfiles(8), else by the guest's own. It follows no mounts, so it gets the
 /// root of each file system; FAT has no labels to set.
-fn offline(site: &GuestRoot<'_>, contexts: &str) -> Result<bool> {
-    let guest = site.guest;
-    let labelled = site
+fn offline(root: &GuestRoot<'_>, contexts: &str) -> Result<bool> {
+    let guest = root.guest;
+    let labelled = root
         .os
         .mountpoints
         .iter()
@@ -94,7 +94,7 @@ fn offline(site: &GuestRoot<'_>, contexts: &str) -> Result<bool> {
     if guest.feature_available(&["selinuxrelabel"])? && roots.iter().all(relabel) {
         return Ok(true);
     }
-    if !guest.runs_programs_of(site.os) {
+    if !guest.runs_programs_of(root.os) {
         return Ok(false);
     }
     for program in SETFILES {

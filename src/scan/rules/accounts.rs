@@ -7,13 +7,13 @@ use regex::Regex;
 use super::text::line_with;
 use crate::scan::rule::{Bytes, Case, Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Accounts,
         why,
         fix,
-        look,
+        matcher,
     }
 }
 

@@ -7,13 +7,13 @@ use regex::Regex;
 use super::text::{line_with, lines};
 use crate::scan::rule::{Case, Fix, Group, Matcher, Rule};
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Build,
         why,
         fix,
-        look,
+        matcher,
     }
 }
 

@@ -14,13 +14,13 @@ const SETTING: Fix =
     Fix::Setting("remove it in the step that brought it; a machine gets its keys when it starts");
 const WHY: &str = "whoever has the image has the key";
 
-const fn rule(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: Fix, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Keys,
         why,
         fix,
-        look,
+        matcher,
     }
 }
 

@@ -27,7 +27,7 @@ static KNOWN: Rule = Rule {
     group: Group::Tokens,
     why: "a secret of the build would reach everyone who has the image",
     fix: Fix::Setting("do not let the step write it, or remove the file in the same step"),
-    look: Matcher::Known,
+    matcher: Matcher::Known,
 };
 
 static UNSEEN: Rule = Rule {
@@ -35,7 +35,7 @@ static UNSEEN: Rule = Rule {
     group: Group::Unseen,
     why: "nobody has looked at what is in there",
     fix: Fix::Setting("remove it, keep it in a form that can be read, or accept it with a reason"),
-    look: Matcher::Unseen,
+    matcher: Matcher::Unseen,
 };
 
 static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {

@@ -6,13 +6,13 @@ use crate::scan::rule::{Fix, Group, Matcher, Rule};
 /// The rule about setuid programs.
 pub(super) const SETUID: &str = "setuid-file";
 
-const fn rule(name: &'static str, why: &'static str, fix: &'static str, look: Matcher) -> Rule {
+const fn rule(name: &'static str, why: &'static str, fix: &'static str, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Modes,
         why,
         fix: Fix::Setting(fix),
-        look,
+        matcher,
     }
 }
 

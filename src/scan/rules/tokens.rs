@@ -15,13 +15,13 @@ const FIX: Fix = Fix::Setting(
 );
 const WHY: &str = "whoever has the image can use the service as its owner";
 
-const fn rule(name: &'static str, look: Matcher) -> Rule {
+const fn rule(name: &'static str, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Tokens,
         why: WHY,
         fix: FIX,
-        look,
+        matcher,
     }
 }
 

@@ -11,18 +11,18 @@ const fn rule(
     name: &'static str,
     why: &'static str,
     operation: &'static str,
-    look: Matcher,
+    matcher: Matcher,
 ) -> Rule {
-    by(name, why, Fix::Operation(operation), look)
+    by(name, why, Fix::Operation(operation), matcher)
 }
 
-const fn by(name: &'static str, why: &'static str, fix: Fix, look: Matcher) -> Rule {
+const fn by(name: &'static str, why: &'static str, fix: Fix, matcher: Matcher) -> Rule {
     Rule {
         name,
         group: Group::Traces,
         why,
         fix,
-        look,
+        matcher,
     }
 }
 

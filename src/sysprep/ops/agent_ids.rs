@@ -69,9 +69,9 @@ const PATHS: &[&str] = &[
 /// The number by which Debian's survey of packages counts a machine.
 const SURVEY: &str = "/etc/popularity-contest.conf";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)?;
-    site.edit(&[SURVEY], |text| {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(PATHS)?;
+    root.edit(&[SURVEY], |text| {
         super::without_lines(text, |line| line.trim_start().starts_with("MY_HOSTID="))
     })
 }

@@ -12,16 +12,16 @@ pub(super) static OPERATION: Operation = Operation::files(
 
 const DIRS: &[&str] = &["/etc", "/root", "/srv", "/tmp", "/var"];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     for dir in DIRS {
-        if !site.guest.is_dir(dir)? {
+        if !root.guest.is_dir(dir)? {
             continue;
         }
-        for name in site.guest.find(dir)? {
+        for name in root.guest.find(dir)? {
             let path = format!("{dir}/{name}");
             // A directory of that name is somebody's data, not an editor's.
-            if is_backup(&name) && site.is_regular(&path)? {
-                site.remove_path(&path)?;
+            if is_backup(&name) && root.is_regular(&path)? {
+                root.remove_path(&path)?;
             }
         }
     }

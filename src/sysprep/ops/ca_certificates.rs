@@ -26,12 +26,12 @@ const STAYING: &[&str] = &[
     "/etc/pki/tls/certs/ca-bundle.trust.crt",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     for pattern in PATHS {
-        for path in site.guest.glob(pattern)? {
+        for path in root.guest.glob(pattern)? {
             if !STAYING.contains(&path.as_str()) {
-                site.remove_path(&path)?;
-                site.ca_store_changed = true;
+                root.remove_path(&path)?;
+                root.ca_store_changed = true;
             }
         }
     }

@@ -27,11 +27,11 @@ const DIRS: &[&str] = &[
 
 const FIRST: &str = "00000\n";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     let mut counters = Vec::new();
     for path in NEXT {
-        if site.guest.is_file(path)? {
-            counters.push((*path, site.guest.read_file(path)?));
+        if root.guest.is_file(path)? {
+            counters.push((*path, root.guest.read_file(path)?));
         }
     }
     let numbers: Vec<String> = counters
@@ -39,10 +39,10 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
         .map(|(path, _)| (*path).to_owned())
         .collect();
     // Debian's sub-directories have owners that the programs insist on.
-    site.remove_files_below(DIRS, &numbers)?;
+    root.remove_files_below(DIRS, &numbers)?;
     for (path, number) in counters {
         if number != FIRST.as_bytes() {
-            site.write(path, FIRST)?;
+            root.write(path, FIRST)?;
         }
     }
     Ok(())

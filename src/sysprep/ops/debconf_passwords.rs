@@ -10,7 +10,7 @@ pub(super) static OPERATION: Operation = Operation::files(
 .ours()
 .emptied(&["var/cache/debconf/passwords.dat"]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.truncate(&["/var/cache/debconf/passwords.dat"])?;
-    site.remove(&["/var/cache/debconf/passwords.dat-old"])
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.truncate(&["/var/cache/debconf/passwords.dat"])?;
+    root.remove(&["/var/cache/debconf/passwords.dat-old"])
 }

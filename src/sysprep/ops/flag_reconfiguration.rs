@@ -13,9 +13,9 @@ pub(super) static OPERATION: Operation = Operation::files(
 
 const FLAG: &str = "/.unconfigured";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    match site.guest.exists(FLAG)? {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    match root.guest.exists(FLAG)? {
         true => Ok(()),
-        false => site.guest.touch(FLAG),
+        false => root.guest.touch(FLAG),
     }
 }

@@ -29,9 +29,9 @@ const FILES: &[&str] = &[
     "/boot/efi/loader/entries/*.conf",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    let guest = site.guest;
-    for (device, kind) in &site.os.filesystems {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    let guest = root.guest;
+    for (device, kind) in &root.os.filesystems {
         if kind == "unknown" || device.starts_with(SUBVOLUME) {
             continue;
         }
@@ -42,11 +42,11 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
             guest.e2fsck(device)?;
         }
         match guest.set_uuid(device, &new) {
-            Ok(()) if !old.is_empty() => site.renamed.push((old, new)),
+            Ok(()) if !old.is_empty() => root.renamed.push((old, new)),
             Ok(()) => {}
             Err(error) => {
                 let note = format!("{device} ({kind}) keeps its UUID: {error}");
-                site.notes.push(note);
+                root.notes.push(note);
             }
         }
     }
@@ -54,16 +54,13 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
 }
 
 /// Writes the new UUIDs where the old ones are, once the file systems are mounted again.
-///
-/// # Errors
-/// When a file cannot be read or written.
-pub(in crate::sysprep) fn follow(site: &GuestRoot<'_>) -> Result<()> {
-    if site.renamed.is_empty() {
+pub(in crate::sysprep) fn follow(root: &GuestRoot<'_>) -> Result<()> {
+    if root.renamed.is_empty() {
         return Ok(());
     }
-    site.edit(FILES, |text| {
+    root.edit(FILES, |text| {
         let mut text = text.to_owned();
-        for (old, new) in &site.renamed {
+        for (old, new) in &root.renamed {
             text = text.replace(old, new);
         }
         text

@@ -36,9 +36,9 @@ const EVERYWHERE: &[&str] = &[
     ".wget-hsts",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     let mut patterns = Vec::new();
-    let mut homes: Vec<_> = site.accounts().iter().map(|a| a.home.clone()).collect();
+    let mut homes: Vec<_> = root.accounts().iter().map(|a| a.home.clone()).collect();
     homes.sort();
     homes.dedup();
     homes.retain(|home| home != "/root" && !in_home(home));
@@ -50,9 +50,9 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
         patterns.extend(EVERYWHERE.iter().map(|name| format!("{home}/{name}")));
     }
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
-    site.remove(&patterns)?;
+    root.remove(&patterns)?;
     for home in &homes {
-        site.keep_declared_keys(|at| at.starts_with(&format!("{home}/.ssh/")))?;
+        root.keep_declared_keys(|at| at.starts_with(&format!("{home}/.ssh/")))?;
     }
     Ok(())
 }

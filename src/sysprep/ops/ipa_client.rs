@@ -24,12 +24,12 @@ const AUTHORITY: &[&str] = &[
     "/etc/pki/ca-trust/source/ipa.p11-kit",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)?;
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(PATHS)?;
     for path in AUTHORITY {
-        if site.guest.exists(path)? {
-            site.remove_path(path)?;
-            site.ca_store_changed = true;
+        if root.guest.exists(path)? {
+            root.remove_path(path)?;
+            root.ca_store_changed = true;
         }
     }
     Ok(())

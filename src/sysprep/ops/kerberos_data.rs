@@ -16,10 +16,10 @@ const STAYING: &[&str] = &[
     "/var/kerberos/krb5kdc/kdc.conf",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    for path in site.guest.glob("/var/kerberos/krb5kdc/*")? {
-        if !STAYING.contains(&path.as_str()) && !site.guest.is_dir(&path)? {
-            site.remove_path(&path)?;
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    for path in root.guest.glob("/var/kerberos/krb5kdc/*")? {
+        if !STAYING.contains(&path.as_str()) && !root.guest.is_dir(&path)? {
+            root.remove_path(&path)?;
         }
     }
     Ok(())

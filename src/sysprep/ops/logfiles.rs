@@ -99,23 +99,23 @@ const TRACES: &[&str] = &[
     "/var/named/data/named.run",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     let mut traces = installers::traces();
     traces.extend(TRACES);
-    site.remove(&traces)?;
-    if !site.guest.is_dir("/var/log")? {
+    root.remove(&traces)?;
+    if !root.guest.is_dir("/var/log")? {
         return Ok(());
     }
-    for name in site.guest.find("/var/log")? {
+    for name in root.guest.find("/var/log")? {
         let path = format!("/var/log/{name}");
-        if !site.is_regular(&path)? {
+        if !root.is_regular(&path)? {
             continue;
         }
         if is_rotated(&name) {
-            site.remove_path(&path)?;
+            root.remove_path(&path)?;
         } else {
             // The file stays: a daemon may not be able to make it again with its owner.
-            site.truncate_path(&path)?;
+            root.truncate_path(&path)?;
         }
     }
     Ok(())

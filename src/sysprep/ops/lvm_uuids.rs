@@ -10,8 +10,8 @@ pub(super) static OPERATION: Operation = Operation::devices(
     run,
 );
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    let guest = site.guest;
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    let guest = root.guest;
     if !guest.feature_available(&["lvm2"])? {
         return Ok(());
     }
@@ -19,7 +19,7 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     if volumes.is_empty() && groups.is_empty() {
         return Ok(());
     }
-    let kept = group_of_grub(site)?;
+    let kept = group_of_grub(root)?;
     let mut closed = false;
     // While udev reads a volume, it is in use.
     guest.settle()?;
@@ -41,9 +41,9 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
     }
     guest.vg_activate_all(true)?;
     if closed {
-        guest.unlock(site.luks_keys).map(drop)?;
+        guest.unlock(root.luks_keys).map(drop)?;
     }
-    site.notes.extend(kept.map(|group| {
+    root.notes.extend(kept.map(|group| {
         format!("the volume group {group} keeps its UUID, as GRUB is started from it")
     }));
     Ok(())
@@ -51,10 +51,10 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
 
 /// The group whose logical volume holds GRUB's files, which its core image finds by the group's
 /// UUID; nothing is mounted.
-fn group_of_grub(site: &GuestRoot<'_>) -> Result<Option<String>> {
-    let guest = site.guest;
+fn group_of_grub(root: &GuestRoot<'_>) -> Result<Option<String>> {
+    let guest = root.guest;
     let device = |at: &str| {
-        let mut points = site.os.mountpoints.iter();
+        let mut points = root.os.mountpoints.iter();
         points
             .find(|(point, _)| point == at)
             .map(|(_, device)| device.as_str())

@@ -13,8 +13,8 @@ pub(super) static OPERATION: Operation = Operation::files(
     "ONBOOT=yes\n",
 )]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
         super::without_lines(text, |line| {
             line.starts_with("HOSTNAME=") || line.starts_with("DHCP_HOSTNAME=")
         })

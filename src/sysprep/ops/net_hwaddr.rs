@@ -30,34 +30,34 @@ pub(super) static OPERATION: Operation = Operation::files(
     ),
 ]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.edit(&["/etc/sysconfig/network-scripts/ifcfg-*"], |text| {
         let bound = |line: &str| line.starts_with("HWADDR=") || line.starts_with("MACADDR=");
         super::without_lines(text, bound)
     })?;
     let debian = ["/etc/network/interfaces", "/etc/network/interfaces.d/*"];
-    site.edit(&debian, |text| {
+    root.edit(&debian, |text| {
         super::without_lines(text, |line| line.trim_start().starts_with("hwaddress "))
     })?;
     let networks = [
         "/etc/systemd/network/*.network",
         "/etc/systemd/network/*.network.d/*.conf",
     ];
-    site.edit(&networks, networkd)?;
-    site.edit(&["/etc/NetworkManager/system-connections/*"], keyfile)?;
+    root.edit(&networks, networkd)?;
+    root.edit(&["/etc/NetworkManager/system-connections/*"], keyfile)?;
     // Ubuntu's server installer writes the same into cloud-init's configuration.
     let netplans = [
         "/etc/netplan/*.yaml",
         "/etc/netplan/*.yml",
         "/etc/cloud/cloud.cfg.d/*.cfg",
     ];
-    site.edit(&netplans, netplan)?;
-    let mut links = site.guest.glob("/etc/systemd/network/*.link")?;
-    links.extend(site.guest.glob("/etc/systemd/network/*.link.d/*.conf")?);
+    root.edit(&netplans, netplan)?;
+    let mut links = root.guest.glob("/etc/systemd/network/*.link")?;
+    links.extend(root.guest.glob("/etc/systemd/network/*.link.d/*.conf")?);
     for path in links {
-        let text = site.guest.read_file(&path)?;
+        let text = root.guest.read_file(&path)?;
         if is_bound(&String::from_utf8_lossy(&text)) {
-            site.remove_path(&path)?;
+            root.remove_path(&path)?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ pub(super) static OPERATION: Operation = Operation::files(
 )
 .emptied(&["var/log/account/pacct"]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(&["/var/account/pacct?*", "/var/log/account/pacct?*"])?;
-    site.truncate(&["/var/account/pacct", "/var/log/account/pacct"])
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(&["/var/account/pacct?*", "/var/log/account/pacct?*"])?;
+    root.truncate(&["/var/account/pacct", "/var/log/account/pacct"])
 }

@@ -24,11 +24,11 @@ const PATHS: &[&str] = &[
     "/var/cache/PackageKit/*",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
     // `partial` belongs to a user of its own.
-    site.remove_files(&[
+    root.remove_files(&[
         "/var/cache/apt/archives/*",
         "/var/cache/apt/archives/partial/*",
     ])?;
-    site.remove(PATHS)
+    root.remove(PATHS)
 }

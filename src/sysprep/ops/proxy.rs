@@ -24,8 +24,8 @@ const FILES: &[&str] = &[
     "/etc/environment",
 ];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.edit(FILES, |text| super::without_lines(text, sets_proxy))
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.edit(FILES, |text| super::without_lines(text, sets_proxy))
 }
 
 fn sets_proxy(line: &str) -> bool {

@@ -19,9 +19,9 @@ const KEYS: &[&str] = &[
 
 const STATE: &str = "/var/lib/snapd/state.json";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(KEYS)?;
-    site.edit(&[STATE], |text| {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(KEYS)?;
+    root.edit(&[STATE], |text| {
         unregistered(text).unwrap_or_else(|| text.to_owned())
     })
 }

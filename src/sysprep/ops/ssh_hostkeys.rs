@@ -46,21 +46,21 @@ const SCRIPT_TEXT: &str = "\
 [ \"$1\" != start ] || /usr/bin/ssh-keygen -A
 ";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(&["/etc/ssh/*_host_*"])?;
-    let guest = site.guest;
-    if !site.is_deb() || !guest.is_file("/usr/sbin/sshd")? {
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(&["/etc/ssh/*_host_*"])?;
+    let guest = root.guest;
+    if !root.is_deb() || !guest.is_file("/usr/sbin/sshd")? {
         return Ok(());
     }
     if guest.is_dir("/usr/lib/systemd/system")? || guest.is_dir("/lib/systemd/system")? {
-        site.install(UNIT, UNIT_TEXT, 0o644)?;
+        root.install(UNIT, UNIT_TEXT, 0o644)?;
         guest.mkdir_p("/etc/systemd/system/multi-user.target.wants")?;
-        return site.link(WANTED, "../imgforge-ssh-hostkeys.service");
+        return root.link(WANTED, "../imgforge-ssh-hostkeys.service");
     }
     if guest.is_dir("/etc/rcS.d")? {
-        site.install(SCRIPT, SCRIPT_TEXT, 0o755)?;
+        root.install(SCRIPT, SCRIPT_TEXT, 0o755)?;
         // Everything of runlevel S is done before the server of the next one starts.
-        return site.link(
+        return root.link(
             "/etc/rcS.d/S99imgforge-ssh-hostkeys",
             "../init.d/imgforge-ssh-hostkeys",
         );

@@ -12,7 +12,7 @@ pub(super) static OPERATION: Operation = Operation::files(
 
 const PATHS: &[&str] = &["/root/.ssh", "/home/*/.ssh"];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(PATHS)?;
-    site.keep_declared_keys(|at| at.starts_with("/root/") || at.starts_with("/home/"))
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(PATHS)?;
+    root.keep_declared_keys(|at| at.starts_with("/root/") || at.starts_with("/home/"))
 }

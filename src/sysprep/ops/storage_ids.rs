@@ -18,17 +18,17 @@ pub(super) static OPERATION: Operation = Operation::files(
 
 const INITIATOR: &str = "/etc/iscsi/initiatorname.iscsi";
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.remove(&[
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.remove(&[
         "/etc/hostid",
         "/etc/multipath/bindings",
         "/etc/multipath/wwids",
         "/etc/nvme/hostid",
         "/etc/nvme/hostnqn",
     ])?;
-    if site.is_deb() && site.guest.is_file(INITIATOR)? {
+    if root.is_deb() && root.guest.is_file(INITIATOR)? {
         // The mark by which Debian's open-iscsi makes a name.
-        return site.install(INITIATOR, "GenerateName=yes\n", 0o600);
+        return root.install(INITIATOR, "GenerateName=yes\n", 0o600);
     }
-    site.remove(&[INITIATOR])
+    root.remove(&[INITIATOR])
 }

@@ -9,6 +9,6 @@ pub(super) static OPERATION: Operation = Operation::files(
 )
 .gone(&["tmp/.hidden/file", "var/tmp/[odd] name"]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.empty(&["/tmp", "/var/tmp"])
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.empty(&["/tmp", "/var/tmp"])
 }

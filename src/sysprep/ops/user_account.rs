@@ -23,31 +23,31 @@ const LINES: &[&str] = &["/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subg
 /// Where groups have theirs: name first, members last.
 const GROUPS: &[&str] = &["/etc/group", "/etc/gshadow"];
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    let definitions = match site.guest.is_file("/etc/login.defs")? {
-        true => site.guest.read_file("/etc/login.defs")?,
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    let definitions = match root.guest.is_file("/etc/login.defs")? {
+        true => root.guest.read_file("/etc/login.defs")?,
         false => Vec::new(),
     };
     let definitions = String::from_utf8_lossy(&definitions);
     let people = number(&definitions, "UID_MIN", 1000)..=number(&definitions, "UID_MAX", 60000);
-    let accounts = site.accounts().iter().cloned();
+    let accounts = root.accounts().iter().cloned();
     let (gone, staying): (Vec<Account>, Vec<Account>) = accounts.partition(|account| {
-        people.contains(&account.uid) && account.uid != 0 && !site.declared.names(&account.name)
+        people.contains(&account.uid) && account.uid != 0 && !root.declared.names(&account.name)
     });
     if gone.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = gone.iter().map(|account| account.name.as_str()).collect();
-    site.edit(LINES, |text| {
+    root.edit(LINES, |text| {
         super::without_lines(text, |line| names.contains(&first(line)))
     })?;
-    site.edit(GROUPS, |text| without_members(text, &names))?;
+    root.edit(GROUPS, |text| without_members(text, &names))?;
     for account in &gone {
         let used = staying
             .iter()
             .any(|other| other.home.starts_with(&account.home));
         if account.home.len() > 1 && account.home.starts_with('/') && !used {
-            site.remove_path(&account.home)?;
+            root.remove_path(&account.home)?;
         }
         for dir in [
             "/var/spool/mail",
@@ -55,7 +55,7 @@ fn run(site: &mut GuestRoot<'_>) -> Result<()> {
             "/var/spool/cron",
             "/var/spool/cron/crontabs",
         ] {
-            site.remove_path(&format!("{dir}/{}", account.name))?;
+            root.remove_path(&format!("{dir}/{}", account.name))?;
         }
     }
     Ok(())

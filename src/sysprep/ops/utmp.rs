@@ -9,15 +9,15 @@ pub(super) static OPERATION: Operation = Operation::files(
 )
 .gone(&["var/run/utmp"]);
 
-fn run(site: &mut GuestRoot<'_>) -> Result<()> {
-    site.truncate(&[
+fn run(root: &mut GuestRoot<'_>) -> Result<()> {
+    root.truncate(&[
         "/var/log/btmp",
         "/var/log/faillog",
         "/var/log/lastlog",
         "/var/log/tallylog",
         "/var/log/wtmp",
     ])?;
-    site.remove(&[
+    root.remove(&[
         "/run/utmp",
         "/var/run/utmp",
         "/var/lib/lastlog/lastlog2.db",

@@ -271,7 +271,7 @@ impl<'a> Work<'a> {
         let (mask, log) = (Mask::new(&self.secrets), self.log());
         let screen = log.with_file_name(format!("{}-screen.png", self.context.label));
         drop(std::fs::remove_file(&screen));
-        let setting = WatchConfig {
+        let config = WatchConfig {
             installer: self.installer,
             key: self.context.key.as_str(),
             ui: self.context.ui,
@@ -281,7 +281,7 @@ impl<'a> Work<'a> {
             screen: &screen,
         };
         let relayed = || relay.activity();
-        let mut watch = Watch::new(setting, &relayed)?;
+        let mut watch = Watch::new(config, &relayed)?;
         let end = watch.run(&domain)?;
         let lost = domain.failure();
         domain.destroy()?;

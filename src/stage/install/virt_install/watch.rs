@@ -72,7 +72,7 @@ pub struct WatchConfig<'a> {
 
 /// The watch over one installation.
 pub struct Watch<'a> {
-    setting: WatchConfig<'a>,
+    config: WatchConfig<'a>,
     relayed: &'a dyn Fn() -> u64,
     reports: Reports,
     console: Console<'a, End>,
@@ -99,15 +99,15 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// When the log cannot be made.
-    pub fn new(setting: WatchConfig<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
-        let mask = setting.mask.clone();
-        let mut console = Console::new(setting.ui, "", "the installer", mask);
-        if let Some(log) = setting.log {
+    pub fn new(config: WatchConfig<'a>, relayed: &'a dyn Fn() -> u64) -> Result<Self> {
+        let mask = config.mask.clone();
+        let mut console = Console::new(config.ui, "", "the installer", mask);
+        if let Some(log) = config.log {
             console.log_to(log)?;
         }
         Ok(Watch {
-            reports: Reports::new(setting.key),
-            setting,
+            reports: Reports::new(config.key),
+            config,
             relayed,
             began: console.signs.now,
             console,
@@ -148,7 +148,7 @@ impl<'a> Watch<'a> {
 
     /// The newest screenshot, if there is one.
     pub fn screenshot(&self) -> Option<PathBuf> {
-        self.screenshot.then(|| self.setting.screen.to_owned())
+        self.screenshot.then(|| self.config.screen.to_owned())
     }
 
     /// What the installer did last.
@@ -160,7 +160,7 @@ impl<'a> Watch<'a> {
 
     fn hear(&mut self, data: &[u8]) {
         let (lines, pending) = self.console.hear(data, self.news.is_new(data));
-        let pending = self.setting.installer.text(&pending).trim_end().to_owned();
+        let pending = self.config.installer.text(&pending).trim_end().to_owned();
         for line in &lines {
             self.line(line);
         }
@@ -169,7 +169,7 @@ impl<'a> Watch<'a> {
     }
 
     fn line(&mut self, line: &str) {
-        let line = self.setting.installer.text(line);
+        let line = self.config.installer.text(line);
         let line = line.trim_end();
         if line.trim().is_empty() {
             return;
@@ -178,7 +178,7 @@ impl<'a> Watch<'a> {
             self.panic.get_or_insert_with(|| line.to_owned());
             self.console.mark_failed(End::Panicked);
         }
-        if self.setting.installer.is_deadly(line) {
+        if self.config.installer.is_deadly(line) {
             self.console
                 .mark_failed(End::GaveUp(line.trim().to_owned()));
         }
@@ -190,7 +190,7 @@ impl<'a> Watch<'a> {
     }
 
     fn track_progress(&mut self, text: &str) {
-        let Some(now) = self.setting.installer.progress(text) else {
+        let Some(now) = self.config.installer.progress(text) else {
             return;
         };
         if self.progress.as_ref() == Some(&now) {
@@ -204,14 +204,14 @@ impl<'a> Watch<'a> {
             self.console.step(&now.step);
         }
         if let Some(percent) = now.percent {
-            self.setting.ui.progress(percent.into(), 100, Unit::Percent);
+            self.config.ui.progress(percent.into(), 100, Unit::Percent);
         }
         self.progress = Some(now);
     }
 
     fn track_prompt(&mut self, pending: String) {
         let ends_open = pending.ends_with([':', '?', '>']);
-        if !self.setting.installer.is_prompt(&pending) && !ends_open {
+        if !self.config.installer.is_prompt(&pending) && !ends_open {
             self.prompt = None;
         } else if self
             .prompt
@@ -242,9 +242,9 @@ impl<'a> Watch<'a> {
             timeout,
             stall,
             question,
-        } = self.setting.limits;
+        } = self.config.limits;
         if let Some((text, since)) = &self.prompt {
-            let known = self.setting.installer.is_prompt(text);
+            let known = self.config.installer.is_prompt(text);
             let stands = signs.ago(*since);
             let still = stands.min(signs.quiet());
             if (known && stands > PROMPT_STANDS) || still > question {
@@ -262,7 +262,7 @@ impl<'a> Watch<'a> {
     fn sample(&mut self, guest: &impl Guest) {
         let signs = &mut self.console.signs;
         if signs
-            .sample(guest, SAMPLE.min(self.setting.limits.stall / 4))
+            .sample(guest, SAMPLE.min(self.config.limits.stall / 4))
             .is_none()
         {
             return;
@@ -276,7 +276,7 @@ impl<'a> Watch<'a> {
     }
 
     fn take_screenshot(&mut self, guest: &impl Guest) {
-        self.screenshot |= guest.screenshot(self.setting.screen).is_ok();
+        self.screenshot |= guest.screenshot(self.config.screen).is_ok();
     }
 
     /// What the installer asks: its last heading or sentence above the prompt.

@@ -118,7 +118,7 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
     let seen = std::sync::Arc::new(Seen(Default::default()));
     let ui = Ui::new(std::sync::Arc::clone(&seen)).stage("toy", "install");
     let mask = Mask::default();
-    let setting = WatchConfig {
+    let config = WatchConfig {
         installer: INSTALLERS[kind],
         key: "c0ffee",
         ui: &ui,
@@ -128,7 +128,7 @@ fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
         screen: &dir.path().join("screen.png"),
     };
     let nothing = || 0;
-    let mut watch = Watch::new(setting, &nothing).unwrap();
+    let mut watch = Watch::new(config, &nothing).unwrap();
     let end = watch.run(script).unwrap();
     Outcomes {
         end,
@@ -253,7 +253,7 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
     let (mask, script) = (Mask::default(), says(&[]));
     let began = Instant::now();
     let relayed = || script.now().duration_since(began).as_secs();
-    let setting = WatchConfig {
+    let config = WatchConfig {
         installer: &KICKSTART,
         key: "c0ffee",
         ui: &ui,
@@ -262,7 +262,7 @@ fn what_the_proxy_relays_is_a_sign_of_life_and_time_ends_all_the_same() {
         log: None,
         screen: &dir.path().join("screen.png"),
     };
-    let mut watch = Watch::new(setting, &relayed).unwrap();
+    let mut watch = Watch::new(config, &relayed).unwrap();
     assert_eq!(watch.run(&script).unwrap(), End::TooLong);
 }
 

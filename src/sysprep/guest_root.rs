@@ -57,7 +57,7 @@ impl<'g> GuestRoot<'g> {
             true => guest.read_file("/etc/passwd")?,
             false => Vec::new(),
         };
-        let mut site = GuestRoot {
+        let mut root = GuestRoot {
             guest,
             os,
             declared,
@@ -70,9 +70,9 @@ impl<'g> GuestRoot<'g> {
             keep: declared.files.iter().map(PathBuf::from).collect(),
         };
         let users = declared.keys.keys().chain(&declared.accounts);
-        let files = users.map(|user| PathBuf::from(site.authorized_keys(user)));
-        site.keep.extend(files.collect::<Vec<_>>());
-        Ok(site)
+        let files = users.map(|user| PathBuf::from(root.authorized_keys(user)));
+        root.keep.extend(files.collect::<Vec<_>>());
+        Ok(root)
     }
 
     /// The guest's accounts.
