@@ -152,15 +152,19 @@ pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<grap
             Some(_) => parent.is_some_and(|parent| whole::name(parent) == whole::name(image)),
             None => parent == Some(*image),
         };
-        // The gate boots two clones at once; the rest is for QEMU and libguestfs.
-        let guest = recipe.map_or(0, |recipe| recipe.machine.memory.as_bytes());
         graph::Node {
             name: name.clone(),
             parents: names.iter().filter(is_before).cloned().collect(),
-            memory: Size::bytes(2 * guest + (1 << 30)),
+            memory: memory(recipe.map_or(Size::bytes(0), |recipe| recipe.machine.memory)),
         }
     };
     names.iter().map(node).collect()
+}
+
+/// What the build of an image needs at most, whose guest has so much: the gate boots two clones at
+/// once; the rest is for QEMU and libguestfs.
+pub fn memory(guest: Size) -> Size {
+    Size::bytes(2 * guest.as_bytes() + (1 << 30))
 }
 
 /// Builds one image. Finished stages are never redone; each stage commits its result on its own.
@@ -207,11 +211,19 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
         publish: Some(channel.map(str::to_owned)),
         ..Options::default()
     };
-    let images = session.repo.named(name);
-    let mut plans = vec![];
-    for image in &images {
-        let plan = plan(session, &options, image, epoch::Mode::Last)?;
+    finished(session, &options, &session.repo.named(name))
+}
+
+/// Hands over what builds of these images have made, published in one transaction, and builds nothing.
+///
+/// # Errors
+/// As [`publish`].
+pub fn finished(session: &Session, options: &Options, images: &[String]) -> Result<()> {
+    let mut built = vec![];
+    for image in images {
+        let plan = plan(session, options, image, epoch::Mode::Last)?;
         if plan.has_work() {
+            let name = whole::name(image);
             return Err(Error::usage(format!(
                 "the store has no finished build of `{image}` as its recipe is now"
             ))
@@ -220,12 +232,28 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
                  --publish` makes it"
             )));
         }
-        plans.push(plan);
+        built.push(plan);
     }
-    let built = plans
+    let built = built
         .into_iter()
-        .map(|plan| run::carry_out(session, &options, plan, stages));
+        .map(|plan| run::carry_out(session, options, plan, stages));
     let built = built.collect::<Result<Vec<_>>>()?;
-    let whole: Vec<Built> = built.into_iter().flatten().collect();
-    whole::hand_over(session, &options, &whole)
+    let built: Vec<Built> = built.into_iter().flatten().collect();
+    whole::hand_over(session, options, &built)
+}
+
+/// Asks before the hours of a build whether its images can be published; without `publish` nobody asks.
+///
+/// # Errors
+/// As [`publish::ready`](crate::stage::publish::ready). What is wrong with a recipe, its build says.
+pub fn may_publish(session: &Session, options: &Options, images: &[String]) -> Result<()> {
+    let Some(channel) = &options.publish else {
+        return Ok(());
+    };
+    let plans = images
+        .iter()
+        .filter_map(|image| plan(session, options, image, epoch::Mode::Look).ok());
+    let (config, root) = (&session.config, session.repo.root());
+    let mut plans = plans.into_iter();
+    plans.try_for_each(|plan| crate::stage::publish::ready(config, &plan, root, channel.as_deref()))
 }

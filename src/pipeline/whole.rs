@@ -118,11 +118,40 @@ pub fn refuse_parts(repo: &Repo, images: &[String], vars: &[(String, String)]) -
     Ok(())
 }
 
-/// Copies the artifacts to where the command line wants them, and publishes all in one transaction.
+/// Copies the artifacts to where the command line wants them, and publishes all in one transaction; the
+/// architectures of a name stand together.
 ///
 /// # Errors
 /// When a file cannot be written, or as the publication.
-pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {
+pub(super) fn hand_over(session: &Session, options: &Options, built: &[Built]) -> Result<()> {
+    for whole in built.chunk_by(|one, next| one.plan.name() == next.plan.name()) {
+        copy(session, options, whole)?;
+    }
+    let (Some(channel), Some(first)) = (&options.publish, built.first()) else {
+        return Ok(());
+    };
+    let requests = built
+        .iter()
+        .map(|Built { plan, results, .. }| publish::Request {
+            plan,
+            root: session.repo.root(),
+            config: &session.config,
+            store: &session.store,
+            channel: channel.as_deref(),
+            sealed: &results.sealed,
+            checked: &results.checked,
+            packed: &results.packed,
+            artifacts: &results.artifacts,
+        });
+    let requests: Vec<_> = requests.collect();
+    let image = match built {
+        [one] => one.plan.image(),
+        _ => first.plan.name(),
+    };
+    publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
+}
+
+fn copy(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {
     let joined = match options.output {
         Some(_) => join(session, whole)?,
         None => None,
@@ -141,28 +170,7 @@ pub(super) fn hand_over(session: &Session, options: &Options, whole: &[Built]) -
         }
         _ => {}
     }
-    let Some(channel) = &options.publish else {
-        return Ok(());
-    };
-    let requests = whole
-        .iter()
-        .map(|Built { plan, results, .. }| publish::Request {
-            plan,
-            root: session.repo.root(),
-            config: &session.config,
-            store: &session.store,
-            channel: channel.as_deref(),
-            sealed: &results.sealed,
-            checked: &results.checked,
-            packed: &results.packed,
-            artifacts: &results.artifacts,
-        });
-    let requests: Vec<_> = requests.collect();
-    let image = match whole {
-        [one] => one.plan.image(),
-        all => all.first().map_or("", |first| first.plan.name()),
-    };
-    publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
+    Ok(())
 }
 
 /// The container image among a build's artifacts.

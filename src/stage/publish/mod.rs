@@ -3,6 +3,7 @@
 mod companions;
 pub mod provenance;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::doctor::Need;
@@ -97,29 +98,40 @@ fn wanted_channel(recipe: &Recipe) -> Option<&str> {
     recipe.publish.as_ref()?.channel.as_deref()
 }
 
-/// Publishes all architectures of an image in one transaction, to where the first one's recipe says;
-/// the same bytes again change nothing.
+/// Publishes images, all their architectures or none, in one transaction for each repository that their
+/// recipes name; the same bytes again change nothing.
 ///
 /// # Errors
 /// When no repository is configured, a proof is about another disk, signing fails, or the
 /// repository cannot be written.
 pub fn run(requests: &[Request<'_>], ui: &StageUi) -> Result<()> {
+    let mut places: BTreeMap<Option<&str>, Vec<&Request<'_>>> = BTreeMap::new();
+    for request in requests {
+        let place = asked(&request.plan.resolved.recipe);
+        places.entry(place).or_default().push(request);
+    }
+    let stamp = Stamp::now();
+    for (place, requests) in places {
+        to(place, &requests, &stamp, ui)?;
+    }
+    Ok(())
+}
+
+/// Publishes to one repository.
+fn to(name: Option<&str>, requests: &[&Request<'_>], stamp: &Stamp, ui: &StageUi) -> Result<()> {
     let Some(first) = requests.first() else {
         return Ok(());
     };
-    let recipe = &first.plan.resolved.recipe;
-    let place = place::find(first.config, first.root, asked(recipe))?;
+    let place = place::find(first.config, first.root, name)?;
     let settings = place.settings(first.config, first.store.state(), ui.ui())?;
     let default_channel = settings.default_channel.clone();
-    let channel = first
-        .channel
-        .or(wanted_channel(recipe))
-        .unwrap_or(&default_channel);
     let proofs = requests.iter().map(|one| one.checked.facts().proof());
     let proofs = proofs.collect::<Result<Vec<_>>>()?;
-    let stamp = Stamp::now();
-    let publications = requests.iter().zip(&proofs);
-    let publications = publications.map(|(one, proof)| publication(one, channel, proof, &stamp));
+    let publications = requests.iter().zip(&proofs).map(|(one, proof)| {
+        let wanted = wanted_channel(&one.plan.resolved.recipe);
+        let channel = one.channel.or(wanted).unwrap_or(&default_channel);
+        publication(one, channel, proof, stamp)
+    });
     let publications = publications.collect::<Result<Vec<_>>>()?;
     Repository::open(settings)?.publish(&publications, ui.ui())?;
     Ok(())
