@@ -209,6 +209,12 @@ enum Target {
 
 fn choose(uri: Option<&str>, root: bool, daemon: bool) -> Result<Target> {
     Ok(match uri {
+        Some("private") if root => Target::Private,
+        Some("private") => {
+            let why = "only root has a daemon of its own";
+            return Err(Error::usage(format!("`private` cannot be used: {why}"))
+                .hint("a session is of a user's `XDG_RUNTIME_DIR`: set another one"));
+        }
         Some(uri) => {
             check_local(uri)?;
             Target::Uri(uri.to_owned())
@@ -262,6 +268,7 @@ mod tests {
             (None, true, true, uri("qemu:///system")),
             (None, true, false, Target::Private),
             (Some("qemu:///system"), false, false, uri("qemu:///system")),
+            (Some("private"), true, true, Target::Private),
             (
                 Some("qemu+unix:///system?socket=/s"),
                 true,

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The unit of a [`Event::Progress`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Bytes read or written.
@@ -19,7 +19,7 @@ pub enum Unit {
 
 /// Something that happened. Serialised as one JSON object a line by `--progress json`, with the
 /// event's name under `event`; docs/events.md documents every field.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "docs/events.md documents every field")]
 pub enum Event {
@@ -65,7 +65,7 @@ pub enum Event {
     Finished {
         image: String,
         stage: String,
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "seconds", deserialize_with = "from_seconds")]
         took: Duration,
         note: Option<String>,
     },
@@ -128,4 +128,8 @@ impl Event {
 
 fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+fn from_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(serde::de::Error::custom)
 }

@@ -8,6 +8,7 @@
 
 pub mod apart;
 mod busy;
+mod passed;
 mod running;
 mod tree;
 mod words;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Context as _, Error, Result};
 use crate::host::{interrupt, temporary};
 pub use busy::write_program;
+use passed::PASSED;
 pub use running::Running;
 use running::{Tap, each_chunk, each_line, keep};
 pub use tree::GuestTree;
@@ -39,34 +41,6 @@ const STDERR_KEPT: usize = 4096;
 
 /// The most that a program may print where all of it is kept, in bytes.
 const LARGEST_OUTPUT: u64 = 256 << 20;
-
-/// Environment variables that reach other programs.
-const PASSED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TERM",
-    "TMPDIR",
-    "GNUPGHOME",
-    "GPG_TTY",
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "SSH_AUTH_SOCK",
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SOURCE_DATE_EPOCH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
 
 /// A call of another program, built up and then run once.
 #[derive(Debug)]
@@ -86,6 +60,7 @@ pub struct Program {
     user: Option<u32>,
     room: Option<PathBuf>,
     apart: Option<Vec<apart::Shown>>,
+    despite_interrupt: bool,
     busy: busy::Busy,
 }
 
@@ -114,6 +89,7 @@ impl Program {
             user: None,
             room: None,
             apart: None,
+            despite_interrupt: false,
             busy: busy::Busy::default(),
         }
     }
@@ -215,6 +191,13 @@ impl Program {
     #[must_use]
     pub fn interrupted_with_us(mut self) -> Self {
         self.orphaned = "INT";
+        self
+    }
+
+    /// Runs to its end also after Ctrl-C: it takes back what was begun, or says what was.
+    #[must_use]
+    pub fn despite_interrupt(mut self) -> Self {
+        self.despite_interrupt = true;
         self
     }
 
@@ -333,7 +316,9 @@ impl Program {
     }
 
     fn spawn_with(&mut self, tap: Option<Tap>) -> Result<Running> {
-        interrupt::check()?;
+        if !self.despite_interrupt {
+            interrupt::check()?;
+        }
         let line = self.line();
         let (mut command, path) = self.command()?;
         command
@@ -390,6 +375,7 @@ impl Program {
             hint: self.hint.clone(),
             done: self.done,
             room: self.room.clone(),
+            despite_interrupt: self.despite_interrupt,
             path,
             busy: self.busy.clone(),
         })

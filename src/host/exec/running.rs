@@ -30,6 +30,7 @@ pub struct Running {
     pub(super) hint: Option<String>,
     pub(super) done: Option<i32>,
     pub(super) room: Option<PathBuf>,
+    pub(super) despite_interrupt: bool,
     pub(super) path: PathBuf,
     pub(super) busy: Busy,
 }
@@ -79,7 +80,9 @@ impl Running {
                 self.end_group();
                 break status;
             }
-            interrupt::check()?;
+            if !self.despite_interrupt {
+                interrupt::check()?;
+            }
             self.room.as_deref().map_or(Ok(()), space::check)?;
             if self
                 .deadline
