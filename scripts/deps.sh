@@ -238,6 +238,36 @@ riscv64 riscv64 linux-image-riscv64
 END
 }
 
+# Slurm, below target/: installed, its daemons would run on this host.
+slurm() {
+  local dir=${CARGO_TARGET_DIR:-target}/slurm package
+  [ ! -d "$dir" ] || return 0
+  say "unpacking Slurm below $dir"
+  update_lists
+  rm -rf "$dir.new" "$dir.debs"
+  mkdir -p "$dir.new" "$dir.debs"
+  if ! (cd "$dir.debs" && apt-get -qq -o Acquire::Retries=5 download slurmctld slurmd slurm-client slurm-wlm-basic-plugins \
+    libmunge2 libhwloc15) >"$log" 2>&1; then
+    cat "$log" >&2
+    die "Slurm cannot be downloaded"
+  fi
+  for package in "$dir.debs"/*.deb; do dpkg-deb -x "$package" "$dir.new"; done
+  rm -r "$dir.debs"
+  mv "$dir.new" "$dir"
+}
+
+# What runs GitLab's pipelines on this machine, below target/: a single file without dependencies, for node.
+gitlab_ci_local() {
+  local dir=${CARGO_TARGET_DIR:-target}/gitlab-ci-local version=4.75.1
+  [ ! -d "$dir/node_modules/gitlab-ci-local" ] || return 0
+  say "installing gitlab-ci-local $version below $dir"
+  mkdir -p "$dir"
+  if ! npm install --no-audit --no-fund --ignore-scripts --prefix "$dir" "gitlab-ci-local@$version" >"$log" 2>&1; then
+    cat "$log" >&2
+    die "gitlab-ci-local cannot be installed"
+  fi
+}
+
 # The judge of deny.toml, below target/: it is in no Debian suite.
 cargo_deny() {
   local dir=${CARGO_TARGET_DIR:-target}/cargo-deny version=0.20.2
@@ -265,6 +295,8 @@ for group in $groups; do
   esac
 done
 
+# npm as somebody else than Debian packs it is no package.
+case $groups in *e2e*) command -v npm >/dev/null || wanted="$wanted npm" ;; esac
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   say "this system has no apt: install by hand what these Debian packages contain:"
   printf '  %s\n' $wanted >&2
@@ -287,4 +319,6 @@ case $groups in *test*) validators ;; esac
 case $groups in *test*) detect_secrets ;; esac
 case $groups in *test*) reader_validators ;; esac
 case $groups in *test*) foreign_guests ;; esac
+case $groups in *test*) slurm ;; esac
+case $groups in *e2e*) gitlab_ci_local ;; esac
 case $groups in *audit*) check_rust; cargo_deny ;; esac

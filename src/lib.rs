@@ -13,6 +13,7 @@
 //!
 //! The build:
 //!
+//! * `engine`: builds on other machines, one file an engine
 //! * `pipeline`: what runs for a recipe, in which order, and what is kept
 //! * `stage`: the stages, each from immutable inputs to one immutable output
 //! * `doctor`: whether this host can build
@@ -73,6 +74,7 @@ pub mod console;
 pub mod digest;
 pub mod distro;
 pub mod doctor;
+pub mod engine;
 pub mod error;
 pub mod fstab;
 #[doc(hidden)]

@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
 
 use super::{App, out, place, recipes, session};
+use crate::engine::{self, Queue, Run, Wishes};
 use crate::error::{Error, Result};
 use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
@@ -54,6 +56,17 @@ pub(crate) struct Build {
     /// Copies the artifacts to DIR
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Builds on other machines, by ENGINE; see docs/many-machines.md
+    #[arg(long, value_name = "ENGINE", value_parser = engines(), conflicts_with = "refresh")]
+    on: Option<String>,
+    /// Ends when the engine has the jobs: `imgforge jobs` comes back
+    #[arg(long, requires = "on")]
+    detach: bool,
+}
+
+fn engines() -> PossibleValuesParser {
+    let names: Vec<&str> = engine::QUEUES.iter().map(|queue| queue.name).collect();
+    names.into()
 }
 
 /// The values of `--on-error`.
@@ -100,26 +113,111 @@ impl Build {
         if !self.all {
             asked_for(&session, &options, &names)?;
         }
-        let failed = each(app, &session, &options, &names)?;
-        app.ui.close();
-        out::print(&app.summary.render())?;
-        match failed.as_slice() {
-            [] => Ok(()),
-            failed => Err(Error::stage(format!(
-                "{} of {} images failed",
-                failed.len(),
-                names.len()
-            ))
-            .evidence(failed.iter().cloned())
-            .hint(match self.from {
-                None => "the others are finished; the same command goes on with the failed ones",
-                Some(_) => {
-                    "the others are finished; the same command without --from goes on with the \
-                     failed ones"
-                }
-            })),
-        }
+        let queue = engine::QUEUES
+            .iter()
+            .find(|queue| Some(queue.name) == self.on.as_deref());
+        let failed = match queue {
+            Some(queue) => match self.by(app, session, queue, (&options, &names))? {
+                Some(failed) => failed,
+                None => return Ok(()),
+            },
+            None => each(app, &session, &options, &names)?,
+        };
+        end(app, &failed, names.len(), self.from.is_some())
     }
+
+    /// Gives the jobs to an engine and stays with them; nothing comes back where nobody stays.
+    fn by(
+        &self,
+        app: &App,
+        session: Session,
+        queue: &'static Queue,
+        (options, names): (&Options, &[String]),
+    ) -> Result<Option<Vec<String>>> {
+        let wishes = Wishes {
+            globals: app.globals.of_jobs()?,
+            most: app.globals.most()?.map(NonZeroUsize::get),
+        };
+        let (run, broken) = engine::submit(&session, queue, (options, names), &wishes)?;
+        let broken: Vec<(String, Outcome)> = broken
+            .into_iter()
+            .map(|(name, error)| {
+                if names.len() > 1 {
+                    app.ui.warning(error.render().trim_end().to_owned());
+                }
+                (name, Outcome::Failed(error))
+            })
+            .collect();
+        if !run.jobs.is_empty() {
+            let (many, engine) = (run.jobs.len(), &run.engine);
+            app.ui.notice(format!(
+                "{engine} has {many} jobs: `imgforge jobs {}`",
+                run.id
+            ));
+        }
+        if self.detach && !run.jobs.is_empty() {
+            app.ui.close();
+            out::print(&format!("{}\n", run.id))?;
+            let failed = failed(broken);
+            return match failed.as_slice() {
+                [] => Ok(None),
+                _ => Ok(Some(failed)),
+            };
+        }
+        stay(session, &run, true, broken).map(Some)
+    }
+}
+
+/// Stays with a build to its end; the images that failed, of which `broken` had no job.
+pub(super) fn stay(
+    session: Session,
+    run: &Run,
+    own: bool,
+    broken: Vec<(String, Outcome)>,
+) -> Result<Vec<String>> {
+    let is_broken = |name: &String| broken.iter().any(|(other, _)| other == name);
+    let mut run = run.clone();
+    run.images.retain(|name| !is_broken(name));
+    let mut ended = engine::attend(session, &run, own)?;
+    ended.extend(broken);
+    match ended.as_slice() {
+        [(_, Outcome::Failed(error))] => Err(error.clone()),
+        _ => Ok(failed(ended)),
+    }
+}
+
+/// Prints what was made, and says what was not.
+pub(super) fn end(app: &App, failed: &[String], all: usize, from: bool) -> Result<()> {
+    app.ui.close();
+    out::print(&app.summary.render())?;
+    match failed {
+        [] => Ok(()),
+        failed => Err(
+            Error::stage(format!("{} of {all} images failed", failed.len()))
+                .evidence(failed.iter().cloned())
+                .hint(match from {
+                    false => {
+                        "the others are finished; the same command goes on with the failed ones"
+                    }
+                    true => {
+                        "the others are finished; the same command without --from goes on with the \
+                         failed ones"
+                    }
+                }),
+        ),
+    }
+}
+
+/// The names of what failed, with the reason where that is another image.
+fn failed(ended: Vec<(String, Outcome)>) -> Vec<String> {
+    let failed = ended
+        .into_iter()
+        .filter_map(|(name, outcome)| match outcome {
+            Outcome::Done => None,
+            Outcome::Failed(_) => Some(name),
+            Outcome::Skipped(parent) => Some(format!("{name} (it builds on {parent})")),
+        });
+    failed.collect()
 }
 
 /// A target that none of the named recipes asks for is told before anything runs, too.
@@ -157,7 +255,7 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
     let nodes = pipeline::nodes(session, options, names);
     let room = Room {
         memory: memory::free().unwrap_or(Size::bytes(0)),
-        images: app.globals.jobs.map_or(nodes.len(), NonZeroUsize::get),
+        images: app.globals.most()?.map_or(nodes.len(), NonZeroUsize::get),
     };
     let work = |name: &str| pipeline::build(session, options, name, &wholes);
     let tell = |error: &Error| app.ui.warning(error.render().trim_end().to_owned());
@@ -167,12 +265,5 @@ fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Re
             "`{name}` was not handed over: not all its architectures are built"
         ));
     }
-    let failed = results
-        .into_iter()
-        .filter_map(|(name, outcome)| match outcome {
-            Outcome::Done => None,
-            Outcome::Failed(_) => Some(name),
-            Outcome::Skipped(parent) => Some(format!("{name} (it builds on {parent})")),
-        });
-    Ok(failed.collect())
+    Ok(failed(results))
 }

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Setting;
 use crate::host::statedir;
 use crate::ui::{Renderer, Style};
@@ -36,7 +37,7 @@ pub(crate) struct Globals {
         hide_env = true
     )]
     pub(crate) trust: Vec<PathBuf>,
-    /// Libvirt connection to use instead of the one that fits this user
+    /// Libvirt connection instead of the one that fits this user; root's `private` is its own
     #[arg(
         long,
         global = true,
@@ -57,7 +58,7 @@ pub(crate) struct Globals {
     pub(crate) accel: Setting,
     /// Works on at most N images or targets at a time
     #[arg(short, long, global = true, value_name = "N")]
-    pub(crate) jobs: Option<NonZeroUsize>,
+    pub(crate) jobs: Option<Jobs>,
     /// How progress is shown, on standard error
     #[arg(
         long,
@@ -74,6 +75,31 @@ pub(crate) struct Globals {
     /// Shows warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+}
+
+/// The values of `--jobs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Jobs {
+    /// At most so many at a time.
+    Most(NonZeroUsize),
+    /// `plan --jobs json` lists them.
+    Json,
+}
+
+impl FromStr for Jobs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Jobs::Json),
+            number => match number.parse() {
+                Ok(most) => Ok(Jobs::Most(most)),
+                Err(cause) => Err(format!(
+                    "{cause}; write a number from 1 on, or `json` for `plan`"
+                )),
+            },
+        }
+    }
 }
 
 /// The values of `--progress`.
@@ -104,6 +130,38 @@ impl Globals {
             verbose: self.verbose,
             quiet: self.quiet,
         }
+    }
+
+    /// How much is worked on at a time, if somebody says so.
+    ///
+    /// # Errors
+    /// Of `--jobs json`, which `plan` alone knows.
+    pub(crate) fn most(&self) -> Result<Option<NonZeroUsize>> {
+        match self.jobs {
+            Some(Jobs::Json) => Err(Error::usage("only `plan` lists jobs")
+                .hint("`-j N` is the number of images or targets at a time")),
+            Some(Jobs::Most(most)) => Ok(Some(most)),
+            None => Ok(None),
+        }
+    }
+
+    /// What a job of this command gets, too; the state directory is the command's.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(crate) fn of_jobs(&self) -> Result<Vec<String>> {
+        let mut words = vec![];
+        for dir in &self.trust {
+            let dir = std::path::absolute(dir).doing(|| format!("finding {}", dir.display()))?;
+            words.extend(["--trust".to_owned(), dir.display().to_string()]);
+        }
+        if let Some(uri) = &self.connect {
+            words.extend(["--connect".to_owned(), uri.clone()]);
+        }
+        if let (true, Some(accel)) = (self.accel != Setting::Auto, self.accel.to_possible_value()) {
+            words.extend(["--accel".to_owned(), accel.get_name().to_owned()]);
+        }
+        Ok(words)
     }
 
     /// The state directory: `--state`, else what imgforge.yaml says, else the user's default. Nobody else

@@ -10,6 +10,7 @@ mod doctor;
 mod gc;
 mod globals;
 mod init;
+mod jobs;
 mod list;
 mod logs;
 mod man;
@@ -78,6 +79,8 @@ pub(crate) enum Verb {
     Status(status::Status),
     /// Shows how two images differ: packages and configuration files
     Diff(diff::DiffImages),
+    /// Lists, follows and cancels the jobs of builds on other machines
+    Jobs(jobs::Jobs),
     /// Prints the logs of an image's last build
     Logs(logs::Logs),
     /// Boots a throw-away copy of a stage's disk with a console
@@ -119,6 +122,7 @@ impl Verb {
             Verb::Plan(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),
             Verb::Diff(verb) => verb.run(app),
+            Verb::Jobs(verb) => verb.run(app),
             Verb::Logs(verb) => verb.run(app),
             Verb::Shell(verb) => verb.run(app),
             Verb::Attach(verb) => verb.run(app),

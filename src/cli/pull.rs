@@ -84,7 +84,7 @@ impl Pull {
             format: self.format,
             size: self.size,
             keep: !self.no_cache,
-            threads: app.globals.jobs,
+            threads: app.globals.most()?,
         };
         let pulled = pull::fetch(&session, &image, &output)?;
         if self.json {

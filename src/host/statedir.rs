@@ -18,6 +18,7 @@ pub const NAMES: &[&str] = &[
     "epochs",
     "gnupg",
     "images",
+    "jobs",
     ".gitignore",
     ".gitkeep",
     "ledger",

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::engine::EngineConfig;
 use super::schema;
 use crate::address::Address;
 use crate::channels::ChannelRules;
@@ -44,6 +45,8 @@ pub struct Config {
     pub vars: BTreeMap<String, String>,
     /// The store of layers.
     pub store: StoreConfig,
+    /// Who runs the jobs of a build on other machines.
+    pub engine: EngineConfig,
     /// Publishes only from a clean checkout of a commit whose signature git verifies, and only
     /// what was made of its very bytes.
     pub require_signed_commits: bool,

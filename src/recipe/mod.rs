@@ -9,6 +9,7 @@
 pub mod check;
 pub mod config;
 pub mod desugar;
+pub mod engine;
 pub mod obeyed;
 pub mod reference;
 mod render;
@@ -22,6 +23,7 @@ pub mod variants;
 pub use crate::yaml::checker::{NamedFile, Role};
 pub use crate::yaml::problem::Problems;
 pub use config::Config;
+pub use engine::{EngineConfig, SlurmConfig};
 pub use repo::Repo;
 pub use resolve::Resolved;
 pub use schema::written as json_schema;

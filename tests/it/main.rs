@@ -5,6 +5,7 @@ mod answers;
 mod archs;
 mod cli;
 mod disk_seal;
+mod engine;
 mod floors;
 mod fstab;
 mod fuse;

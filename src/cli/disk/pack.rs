@@ -72,7 +72,7 @@ impl Pack {
         let options = Options {
             profile: self.profile,
             filter: self.filter,
-            threads: app.globals.jobs,
+            threads: app.globals.most()?,
             memory: self.memory,
             cache,
         };

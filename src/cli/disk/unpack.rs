@@ -28,7 +28,7 @@ pub(crate) struct Unpack {
 impl Unpack {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let options = ReadOptions {
-            threads: app.globals.jobs,
+            threads: app.globals.most()?,
             memory: self.memory,
             largest: self.largest,
             plain: self.sha512,

@@ -4,7 +4,12 @@ mod tree;
 
 use std::fmt::Write as _;
 
+use clap::builder::PossibleValuesParser;
+
+use super::globals::Jobs;
 use super::{App, out, recipes, session};
+use crate::engine::jobs::List;
+use crate::engine::{self, PIPELINES};
 use crate::error::Result;
 use crate::host::accel::Accel;
 use crate::pipeline::{self, Options};
@@ -29,6 +34,9 @@ pub(crate) struct Plan {
     /// Prints JSON
     #[arg(long)]
     json: bool,
+    /// Writes the pipeline of a service that runs the build; see docs/many-machines.md
+    #[arg(long, value_name = "SERVICE", value_parser = services(), conflicts_with = "json")]
+    pipeline: Option<String>,
     /// As if built with --from STAGE
     #[arg(long, value_name = "STAGE")]
     from: Option<StageId>,
@@ -38,6 +46,14 @@ pub(crate) struct Plan {
     /// Sets a variable (can be repeated)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
     vars: Vec<(String, String)>,
+}
+
+fn services() -> PossibleValuesParser {
+    PIPELINES
+        .iter()
+        .map(|service| service.name)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 impl Plan {
@@ -54,7 +70,18 @@ impl Plan {
             vars,
             ..Options::default()
         };
-        let plans = session::names(&session, &self.names, self.all)?
+        let names = session::names(&session, &self.names, self.all)?;
+        let service = PIPELINES
+            .iter()
+            .find(|it| Some(it.name) == self.pipeline.as_deref());
+        let jobs = || engine::list(&session, &options, &names, Mode::Look);
+        if let Some(service) = service {
+            return out::print(&(service.write)(&jobs()?, &session.config.engine)?);
+        }
+        if app.globals.jobs == Some(Jobs::Json) {
+            return out::json(&List::new(&jobs()?));
+        }
+        let plans = names
             .iter()
             .map(|name| pipeline::plan(&session, &options, name, Mode::Look))
             .collect::<Result<Vec<_>>>()?;

@@ -280,7 +280,7 @@ impl System {
 }
 
 /// Where this build's files are: the program lies in a directory of it.
-pub(super) fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = Path::new(IMGFORGE);
     program.ancestors().nth(2).unwrap().to_owned()
 }

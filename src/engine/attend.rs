@@ -1,0 +1,96 @@
+//! Stays with a build until its jobs have ended, and hands over what they made.
+
+use std::collections::BTreeSet;
+
+use super::cancel;
+use super::follow::follow;
+use super::run::Run;
+use crate::error::{Kind, Result};
+use crate::pipeline::graph::Outcome;
+use crate::pipeline::{self, Session, whole};
+use crate::ui::{Event, Reporter, Ui};
+
+/// How a build's images ended, in the order in which they were asked for. What is done was handed over.
+/// On an interrupt the jobs are cancelled if they are this command's own.
+///
+/// # Errors
+/// The interrupt; also when what was made cannot be handed over.
+pub fn attend(session: Session, run: &Run, own: bool) -> Result<Vec<(String, Outcome)>> {
+    let followed = follow(&session, run);
+    if let Err(error) = &followed
+        && matches!(error.kind(), Kind::Interrupted(_))
+        && !own
+    {
+        return followed;
+    }
+    let outcomes = followed.inspect_err(|_| {
+        cancel_all(&session, run);
+    })?;
+    let mut outcomes: std::collections::BTreeMap<String, Outcome> = outcomes.into_iter().collect();
+    let images = run.images.iter();
+    // What has no job was there before.
+    let ended = images.map(|name| (name.clone(), outcomes.remove(name).unwrap_or(Outcome::Done)));
+    let ended: Vec<(String, Outcome)> = ended.collect();
+    let told = run
+        .jobs
+        .iter()
+        .map(|submitted| submitted.job.name.clone())
+        .collect();
+    let shown = Shown {
+        ui: session.ui.clone(),
+        told,
+    };
+    let session = Session {
+        ui: Ui::new(shown),
+        ..session
+    };
+    let handed = hand_over(&session, run, &ended);
+    run.remove(&session.store);
+    handed.map(|()| ended)
+}
+
+/// Ends all jobs of a build.
+pub fn cancel_all(session: &Session, run: &Run) {
+    let ids: Vec<String> = run
+        .jobs
+        .iter()
+        .map(|submitted| submitted.id.clone())
+        .collect();
+    if let Ok(queue) = run.queue() {
+        cancel::cancel(queue, &ids, &session.ui);
+    }
+    run.remove(&session.store);
+}
+
+/// What has all its architectures, at once.
+fn hand_over(session: &Session, run: &Run, ended: &[(String, Outcome)]) -> Result<()> {
+    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Done);
+    let failed = ended.iter().filter(|(_, outcome)| !is_done(outcome));
+    let failed: BTreeSet<&str> = failed.map(|(image, _)| whole::name(image)).collect();
+    let done = ended.iter().filter(|(_, outcome)| is_done(outcome));
+    let (part, done): (Vec<String>, Vec<String>) = done
+        .map(|(image, _)| image.clone())
+        .partition(|image| failed.contains(whole::name(image)));
+    let parts: BTreeSet<&str> = part.iter().map(|image| whole::name(image)).collect();
+    for name in parts {
+        session.ui.warning(format!(
+            "`{name}` was not handed over: not all its architectures are built"
+        ));
+    }
+    pipeline::finished(session, &run.asked.options(), &done)
+}
+
+/// Passes on all but what the followed jobs have said.
+struct Shown {
+    ui: Ui,
+    told: BTreeSet<String>,
+}
+
+impl Reporter for Shown {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Cached { image, .. } if self.told.contains(image) => {}
+            event => self.ui.event(event),
+        }
+    }
+}

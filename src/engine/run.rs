@@ -1,0 +1,230 @@
+//! A build that was given to an engine: what was asked for, and the jobs, in `STATE/jobs/ID/run.json`, so that
+//! another command can come back to it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Job, QUEUES, Queue};
+use crate::error::{Context as _, Error, Result};
+use crate::pipeline::Options;
+use crate::stage::StageId;
+use crate::store::{Store, private_dir, to_json, write_atomic};
+
+const FILE: &str = "run.json";
+
+/// A build that was given to an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Run {
+    /// Its name.
+    pub id: String,
+    /// The engine's name.
+    pub engine: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The images that were asked for.
+    pub images: Vec<String>,
+    /// What of them.
+    pub asked: Asked,
+    /// What was submitted, parents first.
+    pub jobs: Vec<Submitted>,
+}
+
+/// A job that an engine has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Submitted {
+    /// What the engine calls it.
+    pub id: String,
+    /// What it builds.
+    pub job: Job,
+}
+
+/// The options of a build that matter when its jobs are over.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Asked {
+    until: Option<StageId>,
+    targets: Vec<String>,
+    vars: Vec<(String, String)>,
+    publish: bool,
+    channel: Option<String>,
+    output: Option<PathBuf>,
+}
+
+impl Asked {
+    /// What of these options matters.
+    pub fn new(options: &Options) -> Self {
+        let Options {
+            until,
+            targets,
+            vars,
+            publish,
+            output,
+            ..
+        } = options.clone();
+        Asked {
+            until,
+            targets,
+            vars,
+            publish: publish.is_some(),
+            channel: publish.flatten(),
+            output,
+        }
+    }
+
+    /// Another command may come back from another directory.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub fn make_absolute(&mut self) -> Result<()> {
+        if let Some(output) = &mut self.output {
+            let whole = std::path::absolute(&output);
+            *output = whole.doing(|| format!("finding {}", output.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The options of who hands over what the jobs made.
+    pub fn options(&self) -> Options {
+        let Asked {
+            until,
+            targets,
+            vars,
+            output,
+            ..
+        } = self.clone();
+        Options {
+            until,
+            targets,
+            vars,
+            offline: true,
+            publish: self.publish.then(|| self.channel.clone()),
+            output,
+            ..Options::default()
+        }
+    }
+}
+
+impl Run {
+    /// The engine.
+    ///
+    /// # Errors
+    /// When this imgforge knows none of this name.
+    pub fn queue(&self) -> Result<&'static Queue> {
+        let mut queues = QUEUES.iter();
+        queues
+            .find(|queue| queue.name == self.engine)
+            .ok_or_else(|| Error::usage(format!("there is no engine `{}`", self.engine)))
+    }
+
+    /// The options by which a job's image is made.
+    pub fn options(&self, job: &Job) -> Options {
+        match self.images.contains(&job.name) {
+            true => self.asked.options(),
+            false => Options {
+                until: Some(StageId::Seal),
+                ..Asked {
+                    targets: vec![],
+                    ..self.asked.clone()
+                }
+                .options()
+            },
+        }
+    }
+
+    /// Where its files are.
+    pub fn dir(&self, store: &Store) -> PathBuf {
+        all(store).join(&self.id)
+    }
+
+    /// The file into which a job writes its events, and the one of what else it prints.
+    pub fn files(&self, store: &Store, image: &str) -> [PathBuf; 2] {
+        ["events", "out"].map(|end| self.dir(store).join(format!("{image}.{end}")))
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub fn save(&self, store: &Store) -> Result<()> {
+        let dir = self.dir(store);
+        private_dir(&dir).doing(|| format!("making {}", dir.display()))?;
+        write_atomic(&dir.join(FILE), &to_json(self)?)
+    }
+
+    /// Forgets it.
+    pub fn remove(&self, store: &Store) {
+        // What stays is listed again, and no more.
+        drop(std::fs::remove_dir_all(self.dir(store)));
+    }
+
+    /// Reads the one of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn read(store: &Store, id: &str) -> Result<Self> {
+        let runs = Run::all(store);
+        let known: Vec<String> = runs.iter().map(|run| run.id.clone()).collect();
+        runs.into_iter().find(|run| run.id == id).ok_or_else(|| {
+            let error = Error::usage(format!("no build `{id}` is with an engine"));
+            match known.as_slice() {
+                [] => error.hint("`imgforge build NAME --on ENGINE --detach` begins one"),
+                known => error.hint(format!("there are {}", known.join(", "))),
+            }
+        })
+    }
+
+    /// All of this state directory, the oldest first. One that cannot be read is left out.
+    pub fn all(store: &Store) -> Vec<Self> {
+        let dirs = std::fs::read_dir(all(store))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let read = |dir: &Path| serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok();
+        let mut runs: Vec<Run> = dirs.filter_map(|dir| read(&dir.path())).collect();
+        runs.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        runs
+    }
+}
+
+fn all(store: &Store) -> PathBuf {
+    store.state().join("jobs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_back_knows_what_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let options = Options {
+            until: Some(StageId::Pack),
+            publish: Some(None),
+            output: Some("/out".into()),
+            vars: vec![("a".into(), "b".into())],
+            ..Options::default()
+        };
+        let run = Run {
+            id: "0123abcd".into(),
+            engine: "slurm".into(),
+            created: 7,
+            images: vec!["web".into()],
+            asked: Asked::new(&options),
+            jobs: vec![],
+        };
+        run.save(&store).unwrap();
+        let read = Run::read(&store, "0123abcd").unwrap();
+        assert_eq!(read, run);
+        let again = read.asked.options();
+        assert_eq!(again.publish, Some(None));
+        assert_eq!((again.until, again.output), (options.until, options.output));
+        let error = Run::read(&store, "other").unwrap_err();
+        assert_eq!(error.hint_text(), Some("there are 0123abcd"));
+        run.remove(&store);
+        assert_eq!(Run::all(&store), []);
+    }
+}

@@ -1,0 +1,176 @@
+//! Gives the jobs of a build to an engine, each after its parents.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::jobs::{self, Broken};
+use super::queue::{Order, Queue};
+use super::run::{Asked, Run, Submitted};
+use super::script::{Place, script};
+use super::{Job, cancel};
+use crate::error::{Context as _, Result};
+use crate::mutex::Unpoisoned as _;
+use crate::pipeline::graph::{self, Node, Outcome, Room};
+use crate::pipeline::{self, Options, Session};
+use crate::store::epoch::Mode;
+use crate::time::now;
+use crate::units::Size;
+
+/// So many programs of an engine work at once.
+const AT_ONCE: usize = 4;
+
+/// What the command line says of the jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The global options that jobs get, too.
+    pub globals: Vec<String>,
+    /// So many jobs at a time.
+    pub most: Option<usize>,
+}
+
+/// Submits what is not in the store. Images whose recipes are wrong are left out, with what is wrong.
+///
+/// # Errors
+/// When the engine does not take a job, or on an interrupt: what it took is cancelled.
+pub fn submit(
+    session: &Session,
+    queue: &'static Queue,
+    (options, names): (&Options, &[String]),
+    wishes: &Wishes,
+) -> Result<(Run, Vec<Broken>)> {
+    pipeline::may_publish(session, options, names)?;
+    let (jobs, broken) = jobs::list_right(session, options, names, Mode::Keep);
+    let mut run = Run {
+        id: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
+        engine: queue.name.to_owned(),
+        created: now(),
+        images: names.to_vec(),
+        asked: Asked::new(options),
+        jobs: vec![],
+    };
+    run.asked.make_absolute()?;
+    let open: Vec<Job> = jobs.into_iter().filter(|job| !job.done).collect();
+    if open.is_empty() {
+        return Ok((run, broken));
+    }
+    session.store.prepare()?;
+    run.save(&session.store)?;
+    let ids = Mutex::default();
+    let submitted = Submission::new(session, queue, &run, wishes, &open)?.all(&ids);
+    let mut ids: BTreeMap<String, String> = ids.into_inner().unpoisoned();
+    if let Err(error) = submitted {
+        let taken: Vec<String> = ids.into_values().collect();
+        cancel::cancel(queue, &taken, &session.ui);
+        run.remove(&session.store);
+        return Err(error);
+    }
+    let taken = open.into_iter().filter_map(|job| {
+        let id = ids.remove(&job.name)?;
+        Some(Submitted { id, job })
+    });
+    run.jobs = taken.collect();
+    run.save(&session.store)?;
+    Ok((run, broken))
+}
+
+struct Submission<'a> {
+    session: &'a Session,
+    queue: &'static Queue,
+    run: &'a Run,
+    wishes: &'a Wishes,
+    jobs: &'a [Job],
+    program: PathBuf,
+    root: PathBuf,
+}
+
+impl<'a> Submission<'a> {
+    fn new(
+        session: &'a Session,
+        queue: &'static Queue,
+        run: &'a Run,
+        wishes: &'a Wishes,
+        jobs: &'a [Job],
+    ) -> Result<Self> {
+        let program = match &session.config.engine.slurm.program {
+            Some(program) => PathBuf::from(program),
+            None => std::env::current_exe().doing(|| "finding this program".into())?,
+        };
+        let root = std::path::absolute(session.repo.root());
+        Ok(Submission {
+            session,
+            queue,
+            run,
+            wishes,
+            jobs,
+            program,
+            root: root.doing(|| "finding the recipe repository".into())?,
+        })
+    }
+
+    /// The name of the job that has to end before this one, so that no more than wished run at a time.
+    fn before(&self, index: usize) -> Option<&str> {
+        let before = index.checked_sub(self.wishes.most?)?;
+        Some(&self.jobs[before].name)
+    }
+
+    fn all(&self, ids: &Mutex<BTreeMap<String, String>>) -> Result<()> {
+        let node = |(index, job): (usize, &Job)| Node {
+            name: job.name.clone(),
+            parents: job
+                .parents
+                .iter()
+                .cloned()
+                .chain(self.before(index).map(str::to_owned))
+                .collect(),
+            memory: Size::bytes(0),
+        };
+        let nodes: Vec<Node> = self.jobs.iter().enumerate().map(node).collect();
+        let room = Room {
+            memory: Size::bytes(0),
+            images: AT_ONCE,
+        };
+        let outcomes = graph::run(&nodes, room, |name| {
+            let Some(index) = self.jobs.iter().position(|job| job.name == name) else {
+                return Ok(());
+            };
+            let known = ids.lock().unpoisoned().clone();
+            let id = self.one(index, &known)?;
+            ids.lock().unpoisoned().insert(name.to_owned(), id);
+            Ok(())
+        })?;
+        let failed = outcomes
+            .into_iter()
+            .find_map(|(name, outcome)| match outcome {
+                Outcome::Failed(error) => {
+                    Some(error.within(format!("the job of {name} was not taken")))
+                }
+                _ => None,
+            });
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn one(&self, index: usize, ids: &BTreeMap<String, String>) -> Result<String> {
+        let job = &self.jobs[index];
+        let [events, output] = self.run.files(&self.session.store, &job.name);
+        let config = &self.session.config.engine;
+        let place = Place {
+            program: &self.program,
+            root: &self.root,
+            state: self.session.store.state(),
+            globals: &self.wishes.globals,
+            scratch: config.slurm.scratch.as_deref(),
+            root_user: rustix::process::geteuid().is_root(),
+        };
+        let known = |name: &str| ids.get(name).cloned();
+        (self.queue.submit)(&Order {
+            job,
+            parents: job.parents.iter().filter_map(|name| known(name)).collect(),
+            after: self.before(index).and_then(known).into_iter().collect(),
+            script: script(job, &place, &events),
+            output: &output,
+            root: &self.root,
+            config,
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! The jobs of a build, and the engines that run them.
+
+mod gitlab;
+mod slurm;
+
+use serde_json::json;
+
+use crate::support::World;
+
+#[test]
+fn the_list_of_jobs_has_parents_first_and_says_what_is_done() {
+    let world = World::importing();
+    world.image("above", "from: small\nmachine: {memory: 1GiB, cpus: 3}\n");
+    world.configure("engine: {time: 90m}\n");
+    let list = |args: &[&str]| {
+        world
+            .ok(&[&["plan"], args, &["--jobs", "json"]].concat())
+            .json()
+    };
+    let listed = list(&["above"]);
+    let jobs = listed["jobs"].as_array().unwrap();
+    let fields: Vec<&String> = jobs[0].as_object().unwrap().keys().collect();
+    let order = "name key parents arch memory processors time done command";
+    assert_eq!(fields, order.split(' ').collect::<Vec<_>>());
+    assert_eq!((&listed["version"], jobs.len()), (&json!(1), 2));
+    let command = json!(["imgforge", "build", "small", "--until", "seal"]);
+    assert_eq!(
+        (&jobs[0]["name"], &jobs[0]["command"]),
+        (&json!("small"), &command)
+    );
+    let above = &jobs[1];
+    assert_eq!(above["parents"], json!(["small"]));
+    assert_eq!(above["memory"], json!(3072), "two guests and a GiB");
+    assert_eq!(
+        (&above["processors"], &above["time"]),
+        (&json!(3), &json!(5400))
+    );
+    assert_eq!(above["command"], json!(["imgforge", "build", "above"]));
+    assert!(!world.path("state").exists(), "a plan only looks");
+
+    let installs = ["--all", "--until", "install"];
+    let before = list(&installs)["jobs"][1].clone();
+    world.ok(&["build", "small", "--until", "install"]);
+    let after = list(&installs)["jobs"].clone();
+    let small = |jobs: &serde_json::Value| jobs[0]["done"].clone();
+    assert_eq!(
+        (small(&after), &after[1]["done"]),
+        (json!(true), &json!(false))
+    );
+    assert_eq!(after[1]["key"], before["key"]);
+    world
+        .run(&["build", "--all", "--jobs", "json"])
+        .exits(2)
+        .says(&["only `plan` lists jobs"]);
+}

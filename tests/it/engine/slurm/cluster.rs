@@ -1,0 +1,201 @@
+//! Slurm on loopback: a controller and two nodes in a network of their own, which end with the test.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use imgforge::host::exec;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::patience::wait_for;
+use crate::pipeline::fake;
+use crate::support::{IMGFORGE, Run as _, World, external, toy};
+
+/// Nobody else's: the network is the cluster's own. Names are looked up only where there is such a one.
+const ADDRESS: &str = "192.0.2.1";
+
+const PROGRAMS: [&str; 5] = ["sbatch", "squeue", "scancel", "sinfo", "scontrol"];
+
+/// A recipe repository, with a cluster for its jobs.
+pub(super) struct Cluster {
+    pub(super) world: World,
+    controller: Child,
+    nodes: RefCell<Vec<(&'static str, Child)>>,
+    path: String,
+}
+
+/// Where scripts/deps.sh has unpacked Slurm.
+fn unpacked() -> PathBuf {
+    toy::target().join("slurm")
+}
+
+/// A daemon of Slurm's, which Debian names in two ways.
+fn daemon(name: &str) -> PathBuf {
+    let dir = unpacked().join("usr/sbin");
+    let named = dir.join(format!("{name}-wlm"));
+    match named.exists() {
+        true => named,
+        false => dir.join(name),
+    }
+}
+
+fn libraries() -> String {
+    let lib = unpacked().join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    format!("{0}:{0}/slurm-wlm", lib.display())
+}
+
+impl Cluster {
+    /// Starts one. Jobs find a `qemu-img` that runs `script` first, but for its version.
+    pub(super) fn start(script: &str) -> Self {
+        let world = World::importing();
+        world.write("slurm/slurm.conf", conf(&world.path("slurm")));
+        fake(&world, script);
+        let (dir, bin) = (world.dir.path().display(), world.path("bin"));
+        // What a job finds on its node, and who began where.
+        let program = format!(
+            "#!/bin/sh\necho \"$SLURMD_NODENAME $$\" >>{dir}/begun\nPATH={dir}/bin:$PATH exec {IMGFORGE} \"$@\"\n"
+        );
+        exec::write_program(&world.path("on-node"), &program).unwrap();
+        world.configure(&format!("engine: {{slurm: {{program: {dir}/on-node}}}}\n"));
+        let controller = daemon("slurmctld");
+        let up = format!(
+            "busybox ip link set lo up && busybox ip addr add {ADDRESS}/32 dev lo && exec {} -D",
+            controller.display()
+        );
+        let mut unshare = external("unshare");
+        unshare.args(["--net", "sh", "-c", &up]);
+        let controller = spawn(&mut unshare, &world);
+        let net = format!("--net=/proc/{}/ns/net", controller.id());
+        for name in PROGRAMS {
+            let at = unpacked().join("usr/bin").join(name);
+            let text = format!(
+                "#!/bin/sh\nexport LD_LIBRARY_PATH={} SLURM_CONF={dir}/slurm/slurm.conf\n\
+                 exec nsenter {net} {} \"$@\"\n",
+                libraries(),
+                at.display()
+            );
+            exec::write_program(&bin.join(name), &text).unwrap();
+        }
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let cluster = Cluster {
+            controller,
+            nodes: RefCell::default(),
+            path,
+            world,
+        };
+        wait_for("Slurm's controller", || {
+            cluster.try_said(&["sinfo"]).is_some()
+        });
+        for node in ["n1", "n2"] {
+            let mut enter = external("nsenter");
+            enter
+                .arg(&net)
+                .arg(daemon("slurmd"))
+                .args(["-D", "-N", node, "-d"]);
+            let slurmd = spawn(enter.arg(daemon("slurmstepd")), &cluster.world);
+            cluster.nodes.borrow_mut().push((node, slurmd));
+        }
+        wait_for("Slurm's nodes", || {
+            let states = cluster.said(&["sinfo", "--noheader", "--Node", "--format=%T"]);
+            states.lines().filter(|state| *state == "idle").count() == 2
+        });
+        cluster
+    }
+
+    /// imgforge where Slurm's programs are.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.world.command(args);
+        command.env("PATH", &self.path);
+        command
+    }
+
+    fn try_said(&self, words: &[&str]) -> Option<String> {
+        let mut command = external(self.world.path("bin").join(words[0]).to_str().unwrap());
+        let said = command.args(&words[1..]).said();
+        (said.code == Some(0)).then_some(said.out)
+    }
+
+    /// What one of Slurm's programs prints.
+    #[track_caller]
+    pub(super) fn said(&self, words: &[&str]) -> String {
+        self.try_said(words).unwrap_or_else(|| panic!("{words:?}"))
+    }
+
+    /// Node and process of each imgforge that a job has begun.
+    pub(super) fn begun(&self) -> Vec<(String, Pid)> {
+        let text = std::fs::read_to_string(self.world.path("begun")).unwrap_or_default();
+        let line = |line: &str| {
+            let (node, pid) = line.split_once(' ')?;
+            Some((node.to_owned(), Pid::from_raw(pid.parse().ok()?)?))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    /// The power of a node fails, whose job's imgforge this is.
+    pub(super) fn fail(&self, node: &str, imgforge: Pid) {
+        let script = parent(imgforge);
+        let step = parent(script);
+        let mut nodes = self.nodes.borrow_mut();
+        let (_, slurmd) = nodes.iter_mut().find(|(name, _)| *name == node).unwrap();
+        end(slurmd);
+        for pid in [step, script, imgforge] {
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+        let node = format!("nodename={node}");
+        self.said(&["scontrol", "update", &node, "state=down", "reason=power"]);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.try_said(&["scancel", "--full", "--signal=KILL", "--user=root"]);
+        wait_for("the end of all jobs", || {
+            self.try_said(&["squeue", "--noheader"])
+                .is_none_or(|jobs| jobs.is_empty())
+        });
+        self.nodes
+            .get_mut()
+            .iter_mut()
+            .for_each(|(_, slurmd)| end(slurmd));
+        end(&mut self.controller);
+    }
+}
+
+fn end(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn spawn(command: &mut Command, world: &World) -> Child {
+    command.env("LD_LIBRARY_PATH", libraries());
+    command.env("SLURM_CONF", world.path("slurm/slurm.conf"));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn parent(pid: Pid) -> Pid {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    Pid::from_raw(rest.split_whitespace().nth(1).unwrap().parse().unwrap()).unwrap()
+}
+
+/// Without munge, cgroups and systemd; a job whose node has failed begins again after a moment.
+fn conf(dir: &Path) -> String {
+    let lib = libraries();
+    let plugins = lib.rsplit_once(':').unwrap().1;
+    let dir = dir.display();
+    std::fs::create_dir_all(format!("{dir}/state")).unwrap();
+    format!(
+        "ClusterName=test\nSlurmctldHost=localhost({ADDRESS})\nAuthType=auth/none\nCredType=cred/none\n\
+         AuthInfo=cred_expire=5\nSlurmUser=root\nSlurmdUser=root\nStateSaveLocation={dir}/state\n\
+         SlurmdSpoolDir={dir}/%n\nSlurmctldPidFile={dir}/controller.pid\nSlurmdPidFile={dir}/%n.pid\n\
+         SlurmctldLogFile={dir}/controller.log\nSlurmdLogFile={dir}/%n.log\nPluginDir={plugins}\n\
+         ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nSwitchType=switch/none\nMpiDefault=none\n\
+         SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n\
+         SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1\n\
+         GetEnvTimeout=120\nKillWait=30\nReturnToService=2\nSlurmdParameters=config_overrides\n\
+         NodeName=n1 NodeHostname=localhost NodeAddr={ADDRESS} Port=6821 CPUs=64 RealMemory=200000\n\
+         NodeName=n2 NodeHostname=localhost NodeAddr={ADDRESS} Port=6822 CPUs=64 RealMemory=200000\n\
+         PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n"
+    )
+}
