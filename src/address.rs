@@ -4,6 +4,8 @@
 //! What leaves the build (manifests, provenance, events, titles, what is shown of a recipe) is looked
 //! through for all of them.
 
+mod oci;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::text::as_text;
+pub use oci::OciAddress;
 
 /// The address of something that is fetched, as somebody wrote it: `http:`, `https:`, `ftp:` or
 /// `file:`. Shown, it has no password.

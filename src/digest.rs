@@ -54,6 +54,12 @@ impl fmt::Display for Key {
 pub struct Sha256(String);
 
 impl Sha256 {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Sha256(hex::encode(sha2::Sha256::digest(bytes)))
+    }
+
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -44,6 +44,7 @@
 //! * `gpg`: who signs, and whose signatures count
 //! * `distro`: what is known of distributions and their mirrors
 //! * `installers`: unattended installers, each with everything about it
+//! * `registry`: registries, by the API of OCI
 //! * `http`: the one HTTP client
 //! * `host`: this machine's programs, files, signals and acceleration
 //!
@@ -97,6 +98,7 @@ pub mod pipeline;
 pub mod proxy;
 pub mod pull;
 pub mod recipe;
+pub mod registry;
 pub mod repository;
 pub mod runner;
 pub mod sbom;

@@ -226,7 +226,7 @@ fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
 }
 
 /// What is worth another try.
-fn judge(error: ureq::Error) -> Fault {
+pub(super) fn judge(error: ureq::Error) -> Fault {
     if let Some(error) = tls::refusal(&error) {
         return Fault::Final(error);
     }

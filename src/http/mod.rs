@@ -9,7 +9,9 @@
 pub(crate) mod exchange;
 mod fetch;
 mod outside;
+mod plain_proxy;
 mod proxy;
+mod send;
 mod stream;
 mod tls;
 mod url;
@@ -22,6 +24,7 @@ use crate::error::{Error, Result};
 pub use fetch::Fetched;
 pub(crate) use fetch::{note_path, read_note, write_note};
 pub(crate) use outside::is_inside;
+pub use send::{Body, Method, Reply, Request};
 pub use stream::{Piece, Stream};
 pub use url::Url;
 pub(crate) use url::decoded;
@@ -55,6 +58,9 @@ impl Default for Limits {
 
 type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// The header `Authorization` of a request for an address, where it gets one.
+type Authorizer = Arc<dyn Fn(&Url) -> Option<String> + Send + Sync>;
+
 /// A client with its connections.
 pub struct Client {
     agents: proxy::Agents,
@@ -62,6 +68,7 @@ pub struct Client {
     notice: Notice,
     /// Whether caches between are told to ask the server.
     anew: bool,
+    authorizer: Option<Authorizer>,
 }
 
 impl fmt::Debug for Client {
@@ -118,7 +125,11 @@ impl Client {
 
     /// A request of another kind: GET, or HEAD.
     pub(crate) fn request(&self, head: bool, url: &Url) -> proxy::Builder {
-        let request = self.agents.request(head, url);
+        let mut request = self.agents.request(head, url);
+        let authorizer = self.authorizer.as_ref();
+        if let Some(header) = authorizer.and_then(|authorizer| authorizer(url)) {
+            request = request.header("Authorization", header);
+        }
         match self.anew {
             true => request.header("Cache-Control", "no-cache"),
             false => request,
@@ -157,6 +168,7 @@ impl Client {
             limits,
             notice: Arc::new(|_| {}),
             anew: false,
+            authorizer: None,
         })
     }
 
@@ -164,6 +176,17 @@ impl Client {
     #[must_use]
     pub fn on_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Arc::new(notice);
+        self
+    }
+
+    /// Asks `authorizer` for the header `Authorization` of each file that is read; it is asked for every
+    /// address that the server redirects to, too, and answers for its own only.
+    #[must_use]
+    pub fn authorized_by(
+        mut self,
+        authorizer: impl Fn(&Url) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.authorizer = Some(Arc::new(authorizer));
         self
     }
 
@@ -190,6 +213,14 @@ impl Client {
         validator: Option<&str>,
     ) -> Result<Stream<'_>> {
         Stream::open(self, url, start, end, validator)?.ok_or_else(|| missing(url))
+    }
+
+    /// As [`Client::open_at`], to the end; nothing when the server says that there is no such file.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub fn open_known_at(&self, url: &Url, start: u64) -> Result<Option<Stream<'_>>> {
+        Stream::open(self, url, start, None, None)
     }
 
     /// Reads a small file whole; it may have at most `limit` bytes.
@@ -219,6 +250,7 @@ impl Client {
         let client = Client {
             notice: Arc::clone(&self.notice),
             anew: true,
+            authorizer: self.authorizer.clone(),
             ..Self::make(self.limits, self.agents.proxies(), false)?
         };
         client.read_known(url, limit)

@@ -8,16 +8,14 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, TcpConnector, Transport,
-};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, DefaultConnector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::Url;
 use super::outside::Outside;
+use super::plain_proxy::{ToProxy, WholeAddress};
+use super::send::{self, Method};
 use crate::error::Error;
 
 /// The proxies of the environment.
@@ -211,17 +209,8 @@ impl Agents {
 
     /// A request for `url`, on its way.
     pub(super) fn request(&self, head: bool, url: &Url) -> Builder {
+        let (agent, password) = self.agent(url);
         let text = url.secret_text();
-        let secure = text.starts_with("https:");
-        let agent = if secure { &self.https } else { &self.http };
-        let agent = agent
-            .as_ref()
-            .filter(|_| !self.proxies.is_direct(url.host()));
-        let password = self
-            .password
-            .as_ref()
-            .filter(|_| agent.is_some() && !secure);
-        let agent = agent.unwrap_or(&self.direct);
         let request = if head {
             agent.head(text)
         } else {
@@ -232,86 +221,44 @@ impl Agents {
             None => request,
         }
     }
+
+    /// A request for `url` by any method.
+    pub(super) fn sending(&self, method: Method, url: &Url) -> send::Builder {
+        let (agent, password) = self.agent(url);
+        let text = url.secret_text();
+        let full = match method {
+            Method::Get | Method::Head => {
+                return send::Builder::Bare(self.request(method == Method::Head, url));
+            }
+            Method::Post => agent.post(text),
+            Method::Patch => agent.patch(text),
+            Method::Put => agent.put(text),
+        };
+        send::Builder::Full(match password {
+            Some(password) => full.header("Proxy-Authorization", password),
+            None => full,
+        })
+    }
+
+    /// The agent on the way to `url`, and what its proxy gets.
+    fn agent(&self, url: &Url) -> (&Agent, Option<&String>) {
+        let secure = url.is_https();
+        let agent = if secure { &self.https } else { &self.http };
+        let agent = agent
+            .as_ref()
+            .filter(|_| !self.proxies.is_direct(url.host()));
+        let password = self
+            .password
+            .as_ref()
+            .filter(|_| agent.is_some() && !secure);
+        (agent.unwrap_or(&self.direct), password)
+    }
 }
 
 fn authorization(proxy: &Proxy) -> Option<String> {
     let user = proxy.username()?;
     let pair = format!("{user}:{}", proxy.password().unwrap_or_default());
     Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-}
-
-/// Whatever host is asked for: the connection goes to the proxy.
-#[derive(Debug)]
-struct ToProxy {
-    proxy: Uri,
-    inner: DefaultResolver,
-}
-
-impl Resolver for ToProxy {
-    fn resolve(
-        &self,
-        _: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        self.inner.resolve(&self.proxy, config, timeout)
-    }
-}
-
-/// Makes connections whose requests name the whole address.
-#[derive(Debug)]
-struct WholeAddress;
-
-impl<In: Transport> Connector<In> for WholeAddress {
-    type Out = Named<In>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<Named<In>>, ureq::Error> {
-        let authority = details.uri.authority().map(|authority| authority.as_str());
-        let host = authority.and_then(|authority| authority.rsplit('@').next());
-        let origin = format!("http://{}", host.unwrap_or_default());
-        Ok(chained.map(|inner| Named { inner, origin }))
-    }
-}
-
-/// A connection that writes the scheme and host before the path of each request.
-#[derive(Debug)]
-struct Named<In> {
-    inner: In,
-    origin: String,
-}
-
-impl<In: Transport> Transport for Named<In> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let output = self.inner.buffers().output();
-        let more = self.origin.len();
-        let method = [&b"GET "[..], b"HEAD "]
-            .into_iter()
-            .find(|m| output.starts_with(m));
-        let method = method.map_or(0, <[u8]>::len);
-        let is_head = method > 0 && output.get(method) == Some(&b'/');
-        if !is_head || amount + more > output.len() {
-            return self.inner.transmit_output(amount, timeout);
-        }
-        output.copy_within(method..amount, method + more);
-        output[method..method + more].copy_from_slice(self.origin.as_bytes());
-        self.inner.transmit_output(amount + more, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.inner.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.inner.is_open()
-    }
 }
 
 #[cfg(test)]

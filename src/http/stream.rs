@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -17,7 +17,7 @@ use crate::units::Size;
 const PROGRESS: u64 = 64 << 10;
 
 /// The longest that a server may make us wait before a retry.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What [`Stream::next_piece`] gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,13 +211,7 @@ impl<'a> Stream<'a> {
         (self.client.notice)(&format!(
             "{url}: {why}; trying again, {failures} of {retries}"
         ));
-        let pause = limits.pause * 2u32.saturating_pow(self.failures - 1);
-        let until = Instant::now() + after.unwrap_or(pause).min(LONGEST_PAUSE);
-        while Instant::now() < until {
-            interrupt::check()?;
-            let rest = until.saturating_duration_since(Instant::now());
-            std::thread::sleep(rest.min(Duration::from_millis(100)));
-        }
+        self.client.pause(failures, after)?;
         Ok(())
     }
 

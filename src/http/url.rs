@@ -234,6 +234,20 @@ impl Url {
         Self::parse(&format!("{scheme}://{authority}{path}"))
     }
 
+    /// The address with more in its query, which is written as addresses have it.
+    ///
+    /// # Errors
+    /// When it has characters that an address cannot have.
+    pub(crate) fn with_query(&self, more: &str) -> Result<Self> {
+        let before = self.query.as_ref().filter(|query| !query.is_empty());
+        let query = before.map_or(more.to_owned(), |query| format!("{query}&{more}"));
+        let url = Url {
+            query: Some(query),
+            ..self.clone()
+        };
+        Self::parse(&url.secret_text())
+    }
+
     /// The address as a server needs it, with its password.
     pub(crate) fn secret_text(&self) -> String {
         self.text(&self.authority)

@@ -32,6 +32,7 @@ mod pipeline;
 mod power;
 mod pull;
 mod recipe;
+mod registry;
 mod repository;
 mod runner;
 mod runner_vm;

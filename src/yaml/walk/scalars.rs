@@ -7,7 +7,7 @@ use super::super::problem::{Problem, list_words};
 use super::words::{call, unit};
 use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
-use crate::address::{Address, Mirror};
+use crate::address::{Address, Mirror, OciAddress};
 use crate::channels::Share;
 use crate::digest::Sha256;
 use crate::index::Reference;
@@ -23,6 +23,7 @@ pub(super) fn stand_in(node: &mut Node, schema: &Json) -> bool {
         Some("user") => "_",
         Some("image" | "reference") => "x",
         Some("address") => "http://x/",
+        Some("oci") => "oci://x/y",
         Some("answers") => "x.cfg",
         Some("sha256") => "0000000000000000000000000000000000000000000000000000000000000000",
         _ => return false,
@@ -44,6 +45,7 @@ fn wrong(text: &str, format: &str) -> Option<(String, Option<String>)> {
         "mode" => text.parse::<Mode>().err(),
         "sha256" => text.parse::<Sha256>().err(),
         "address" => text.parse::<Address>().err(),
+        "oci" => text.parse::<OciAddress>().err(),
         "image" if !text.contains('#') => None,
         "image" | "reference" => text.parse::<Reference>().err(),
         "answers" => text.parse::<AnswerFile>().err(),

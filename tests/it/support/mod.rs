@@ -5,6 +5,8 @@ pub(crate) mod cpio;
 pub(crate) mod patience;
 pub(crate) mod phony;
 pub(crate) mod program;
+pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod slots;
 pub(crate) mod toy;

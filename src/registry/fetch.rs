@@ -1,0 +1,105 @@
+//! A blob, into a file that a later call, in another process, can go on with.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use super::Registry;
+use crate::digest::{self, Sha256};
+use crate::error::{Context as _, Result};
+use crate::host::{ours, space};
+use crate::http::Piece;
+
+/// What became of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is there, and has its digest.
+    Whole,
+    /// The registry does not have it.
+    Missing,
+    /// What the registry has is another one: it has other bytes, or fewer, or more.
+    Other,
+}
+
+impl Registry {
+    /// Fetches a blob of `size` bytes to `part`, synced. What a failure leaves there is gone on with by
+    /// the next call: the digest says what the file is. One call at a time writes to `part`. `progress` is
+    /// told how many bytes are there.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or fails, or `part` cannot be written.
+    pub fn fetch_blob(
+        &self,
+        digest: &Sha256,
+        size: u64,
+        part: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Fetched> {
+        let doing = || format!("writing {}", part.display());
+        let mut options = OpenOptions::new();
+        let options = ours::no_link(options.create(true).append(true));
+        let mut file = options.open(part).doing(doing)?;
+        let mut resumed = file.metadata().doing(doing)?.len();
+        if resumed > size {
+            file.set_len(0).doing(doing)?;
+            resumed = 0;
+        }
+        loop {
+            if !self.append(&mut file, digest, size, part, progress)? {
+                drop(std::fs::remove_file(part));
+                return Ok(Fetched::Missing);
+            }
+            let found = file.metadata().doing(doing)?.len();
+            if found == size && digest::file_sha256(part)? == digest.as_str() {
+                file.sync_all().doing(doing)?;
+                return Ok(Fetched::Whole);
+            }
+            // What an earlier call left may be what is wrong.
+            if resumed == 0 {
+                drop(std::fs::remove_file(part));
+                return Ok(Fetched::Other);
+            }
+            resumed = 0;
+            file.set_len(0).doing(doing)?;
+        }
+    }
+
+    /// Appends what is missing of a blob; false when the registry does not have it.
+    fn append(
+        &self,
+        file: &mut File,
+        digest: &Sha256,
+        size: u64,
+        part: &Path,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<bool> {
+        let doing = || format!("writing {}", part.display());
+        let mut at = file.metadata().doing(doing)?.len();
+        if at == size {
+            return Ok(true);
+        }
+        let url = self.blob(digest)?;
+        self.access.refresh(&self.client, &self.base)?;
+        let Some(mut stream) = self.client.open_known_at(&url, at)? else {
+            return Ok(false);
+        };
+        while at <= size {
+            let Some(piece) = stream.next_piece()? else {
+                break;
+            };
+            match piece {
+                Piece::Restart => {
+                    file.set_len(0).doing(doing)?;
+                    at = 0;
+                }
+                Piece::Bytes(bytes) => {
+                    space::check_at(file, part)?;
+                    file.write_all(&bytes).doing(doing)?;
+                    at += bytes.len() as u64;
+                }
+            }
+            progress(at.min(size));
+        }
+        Ok(true)
+    }
+}

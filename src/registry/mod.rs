@@ -1,0 +1,253 @@
+//! Registries: the distribution API of OCI (<https://github.com/opencontainers/distribution-spec>), as far as
+//! every registry speaks it, over the one HTTP client.
+//!
+//! Blobs are streamed from and to files, in parts that a broken connection does not cost. What comes from
+//! a registry is compared with its digest here; who made it, is for the caller to ask.
+
+mod credentials;
+mod fetch;
+mod token;
+mod upload;
+
+pub use fetch::Fetched;
+
+use std::sync::Arc;
+
+use crate::address::OciAddress;
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::http::{Body, Client, Limits, Method, Reply, Request, Url};
+use token::Access;
+
+/// Manifests may have so many bytes; docker-registry takes no larger ones.
+pub const LARGEST_MANIFEST: u64 = 4 << 20;
+
+/// Answers that are no content, in bytes.
+const LARGEST_ANSWER: u64 = 1 << 20;
+
+/// The media type of the manifests that are read and written.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// One repository of a registry.
+#[derive(Debug)]
+pub struct Registry {
+    address: OciAddress,
+    client: Client,
+    /// `https://HOST/v2/NAME/`.
+    base: Url,
+    access: Arc<Access>,
+    limits: Limits,
+}
+
+impl Registry {
+    /// The repository at `address`, with the credentials that this user has for it. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When the environment names authorities, or a file of credentials, that cannot be used.
+    pub fn open(address: &OciAddress, limits: Limits) -> Result<Self> {
+        let base = Url::parse(&address.base())?;
+        let access = Arc::new(Access::new(address));
+        let site = base.clone();
+        let known = Arc::clone(&access);
+        let client = Client::to(&base, limits)?.authorized_by(move |url| {
+            let own = url.is_https() == site.is_https() && url.site() == site.site();
+            own.then(|| known.header()).flatten()
+        });
+        Ok(Registry {
+            address: address.clone(),
+            client,
+            base,
+            access,
+            limits,
+        })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &OciAddress {
+        &self.address
+    }
+
+    /// The manifest of a tag, or of a digest; nothing where there is none.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn manifest(&self, reference: &str) -> Result<Option<Vec<u8>>> {
+        let reply = self.ask_manifest(Method::Get, reference, LARGEST_MANIFEST)?;
+        Ok(reply.map(|reply| reply.body))
+    }
+
+    /// Whether a tag, or a digest, has a manifest.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`].
+    pub fn has_manifest(&self, reference: &str) -> Result<bool> {
+        let reply = self.ask_manifest(Method::Head, reference, 0)?;
+        Ok(reply.is_some())
+    }
+
+    fn ask_manifest(&self, method: Method, reference: &str, limit: u64) -> Result<Option<Reply>> {
+        let url = self.base.below(&format!("manifests/{reference}"))?;
+        let request = Request::new(method, url).header("Accept", MANIFEST);
+        let reply = self.ask(&request, limit)?;
+        match reply.status {
+            200 => Ok(Some(reply)),
+            404 => Ok(None),
+            _ => Err(self.refused("giving a manifest", &reply)),
+        }
+    }
+
+    /// Puts a manifest under a tag; its blobs must be there.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or has understood something else.
+    pub fn put_manifest(&self, reference: &str, manifest: Vec<u8>) -> Result<()> {
+        let digest = Sha256::of(&manifest);
+        let url = self.base.below(&format!("manifests/{reference}"))?;
+        let body = Body::Bytes(Arc::new(manifest));
+        let request = Request::new(Method::Put, url).header("Content-Type", MANIFEST);
+        let reply = self.ask(&request.body(body), LARGEST_ANSWER)?;
+        match reply.status {
+            201 | 202 => self.agrees(&reply, &digest),
+            _ => Err(self.refused("taking a manifest", &reply)),
+        }
+    }
+
+    /// Whether there is a blob.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn has_blob(&self, digest: &Sha256) -> Result<bool> {
+        let reply = self.ask(&Request::new(Method::Head, self.blob(digest)?), 0)?;
+        match reply.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(self.refused("looking for a blob", &reply)),
+        }
+    }
+
+    /// A small blob, of `limit` bytes at most; nothing where there is none with this digest.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses, or the blob is larger.
+    pub fn read_blob(&self, digest: &Sha256, limit: u64) -> Result<Option<Vec<u8>>> {
+        let reply = self.ask(&Request::new(Method::Get, self.blob(digest)?), limit)?;
+        match reply.status {
+            200 => Ok(Some(reply.body).filter(|bytes| Sha256::of(bytes) == *digest)),
+            404 => Ok(None),
+            _ => Err(self.refused("giving a blob", &reply)),
+        }
+    }
+
+    fn blob(&self, digest: &Sha256) -> Result<Url> {
+        self.base
+            .below(&format!("blobs/sha256:{}", digest.as_str()))
+    }
+
+    /// What the registry says of the digest of what it took, if it says something, is what it was sent.
+    fn agrees(&self, reply: &Reply, digest: &Sha256) -> Result<()> {
+        let ours = format!("sha256:{}", digest.as_str());
+        match reply.header("docker-content-digest") {
+            Some(theirs) if theirs.starts_with("sha256:") && theirs != ours => {
+                let what = format!("{} took other bytes than it was sent", self.address);
+                Err(Error::stage(what).cause(format!("it has {theirs}, and was sent {ours}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a request that may be sent again, with what this user may do; asks for more once where that
+    /// is not enough, and follows to where the answer is.
+    fn ask(&self, request: &Request, limit: u64) -> Result<Reply> {
+        let mut request = request.clone();
+        let mut asked = false;
+        for _ in 0..=self.limits.redirects {
+            let reply = self.client.send(&self.with_access(&request), limit)?;
+            if reply.status == 401 && !asked && self.is_own(&request.url) {
+                asked = true;
+                if self.access.gain(&self.client, &self.base, &reply)? {
+                    continue;
+                }
+            }
+            let reads = matches!(request.method, Method::Get | Method::Head);
+            match reply.header("location") {
+                Some(to) if reads && matches!(reply.status, 301 | 302 | 303 | 307 | 308) => {
+                    request.url = request.url.join(to)?;
+                }
+                _ => return Ok(reply),
+            }
+        }
+        Err(Error::stage(format!("{} redirects too often", request.url)))
+    }
+
+    /// As [`Registry::ask`], once: none where the way to the server broke, with why.
+    fn ask_once(&self, request: &Request) -> Result<Result<Reply, String>> {
+        let request = self.with_access(request);
+        self.client.send_once(request, LARGEST_ANSWER)
+    }
+
+    fn with_access(&self, request: &Request) -> Request {
+        let header = self.access.header().filter(|_| self.is_own(&request.url));
+        match header {
+            Some(header) => request.clone().header("Authorization", header),
+            None => request.clone(),
+        }
+    }
+
+    fn is_own(&self, url: &Url) -> bool {
+        url.is_https() == self.base.is_https() && url.site() == self.base.site()
+    }
+
+    fn refused(&self, doing: &str, reply: &Reply) -> Error {
+        let error = Error::stage(format!("{} refused {doing}", self.address))
+            .cause(format!("the registry answered {}", reply.status_text()));
+        let error = match words(&reply.body) {
+            Some(words) => error.cause(words),
+            None => error,
+        };
+        error.hint(match reply.status {
+            401 | 403 => format!(
+                "`docker login {host}` or `podman login {host}` as a user who may do it",
+                host = self.address.host()
+            ),
+            413 | 507 => "it has no room for this: ask whoever runs the registry".to_owned(),
+            _ => "ask whoever runs the registry; its log says more".to_owned(),
+        })
+    }
+}
+
+/// Reads what is no challenge, for the fuzzer.
+pub(crate) fn challenge(text: &str) {
+    drop((token::Challenge::parse(text), words(text.as_bytes())));
+}
+
+/// What a registry says of why it refuses: `{"errors": [{"code": …, "message": …}]}`.
+fn words(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let first = value.get("errors")?.get(0)?;
+    let part = |name: &str| first.get(name).and_then(serde_json::Value::as_str);
+    let text = match (part("code"), part("message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (one, other) => one.or(other)?.to_owned(),
+    };
+    let text = crate::ui::printable(&text);
+    Some(text.chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_registry_refuses_is_told_without_what_would_spoil_a_terminal() {
+        let body = br#"{"errors":[{"code":"DENIED","message":"quota \u001b[2Jexceeded"}]}"#;
+        assert_eq!(words(body).as_deref(), Some("DENIED: quota exceeded"));
+        for other in [
+            &b"<html>"[..],
+            b"{}",
+            br#"{"errors":[]}"#,
+            br#"{"errors":[{}]}"#,
+        ] {
+            assert_eq!(words(other), None);
+        }
+    }
+}

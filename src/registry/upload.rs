@@ -1,0 +1,177 @@
+//! A blob on its way to a registry: asked for first, then sent in chunks, of which a broken connection
+//! costs one at most.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::{LARGEST_ANSWER, Registry};
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::http::{Body, Method, Reply, Request, Url};
+
+/// Bytes of one chunk: fewer than what proxies before registries let through (100 MB).
+const CHUNK: u64 = 64 << 20;
+
+/// Bytes of one chunk where a registry takes no larger ones (4 MiB at ghcr.io).
+const SMALL_CHUNK: u64 = 4 << 20;
+
+/// An upload that has begun.
+struct Upload {
+    /// Where its next bytes go.
+    location: Url,
+    /// How many the registry has.
+    at: u64,
+    chunk: u64,
+}
+
+impl Registry {
+    /// Sends a file of `size` bytes, unless the registry has it; whether it was sent.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or has understood something else.
+    pub fn push_blob(&self, digest: &Sha256, file: &Arc<File>, size: u64) -> Result<bool> {
+        if self.has_blob(digest)? {
+            return Ok(false);
+        }
+        let (mut upload, mut failures) = (self.begin_upload()?, 0);
+        loop {
+            let before = upload.at;
+            let why = match self.send_chunk(&mut upload, digest, file, size)? {
+                Sent::All => return Ok(true),
+                Sent::Some => {
+                    failures = 0;
+                    continue;
+                }
+                Sent::Nothing(why) => why,
+            };
+            failures += 1;
+            if failures > self.limits.retries {
+                let what = format!("sending a blob to {} failed {failures} times", self.address);
+                return Err(Error::stage(what).cause(why));
+            }
+            self.client.pause(failures, None)?;
+            // It may have come to its end, and only the answer got lost.
+            if before + upload.chunk >= size && self.has_blob(digest)? {
+                return Ok(true);
+            }
+            upload = match self.state(&upload)? {
+                Some(upload) => upload,
+                None => Upload {
+                    chunk: upload.chunk,
+                    ..self.begin_upload()?
+                },
+            };
+        }
+    }
+
+    fn begin_upload(&self) -> Result<Upload> {
+        let request = Request::new(
+            Method::Post,
+            self.base.below("blobs/uploads")?.as_directory(),
+        );
+        let reply = self.ask(&request, LARGEST_ANSWER)?;
+        match (reply.status, self.location(&self.base, &reply)?) {
+            (201 | 202, Some(location)) => Ok(Upload {
+                location,
+                at: 0,
+                chunk: CHUNK,
+            }),
+            _ => Err(self.refused("taking a blob", &reply)),
+        }
+    }
+
+    /// Sends the next bytes; with the last ones goes the digest.
+    fn send_chunk(
+        &self,
+        upload: &mut Upload,
+        digest: &Sha256,
+        file: &Arc<File>,
+        size: u64,
+    ) -> Result<Sent> {
+        let (start, rest) = (upload.at, size - upload.at);
+        let len = rest.min(upload.chunk);
+        let (whole, last) = (start == 0 && len == rest, rest == 0);
+        let part = Body::Part {
+            file: Arc::clone(file),
+            start,
+            len,
+        };
+        let request = match whole || last {
+            true => Request::new(
+                Method::Put,
+                upload
+                    .location
+                    .with_query(&format!("digest=sha256:{}", digest.as_str()))?,
+            ),
+            false => Request::new(Method::Patch, upload.location.clone())
+                .header("Content-Range", format!("{start}-{}", start + len - 1)),
+        };
+        let request = request.header("Content-Type", "application/octet-stream");
+        let reply = match self.ask_once(&request.body(part))? {
+            Ok(reply) => reply,
+            Err(why) => return Ok(Sent::Nothing(why)),
+        };
+        match reply.status {
+            201 | 204 if whole || last => {
+                self.agrees(&reply, digest)?;
+                return Ok(Sent::All);
+            }
+            202 | 204 if !whole => {
+                upload.at = end_of(&reply).unwrap_or(start + len).min(size);
+                let next = self.location(&upload.location, &reply)?;
+                upload.location = next.unwrap_or_else(|| upload.location.clone());
+                return Ok(Sent::Some);
+            }
+            413 if upload.chunk > SMALL_CHUNK && size > SMALL_CHUNK => {
+                upload.chunk = SMALL_CHUNK;
+            }
+            401 if self.access.gain(&self.client, &self.base, &reply)? => {}
+            // The registry forgot the upload, or has other bytes of it than we think.
+            404 | 416 => {}
+            _ if reply.is_passing() => {}
+            _ => return Err(self.refused("taking a blob", &reply)),
+        }
+        Ok(Sent::Nothing(format!(
+            "the registry answered {}",
+            reply.status_text()
+        )))
+    }
+
+    /// How far an upload has come; nothing where the registry does not know it any more.
+    fn state(&self, upload: &Upload) -> Result<Option<Upload>> {
+        let reply = self.ask(
+            &Request::new(Method::Get, upload.location.clone()),
+            LARGEST_ANSWER,
+        )?;
+        if !matches!(reply.status, 200 | 202 | 204) {
+            return Ok(None);
+        }
+        let next = self.location(&upload.location, &reply)?;
+        Ok(Some(Upload {
+            location: next.unwrap_or_else(|| upload.location.clone()),
+            at: end_of(&reply).unwrap_or_default(),
+            chunk: upload.chunk,
+        }))
+    }
+
+    fn location(&self, from: &Url, reply: &Reply) -> Result<Option<Url>> {
+        let to = reply.header("location");
+        to.map(|to| from.join(to)).transpose()
+    }
+}
+
+enum Sent {
+    All,
+    Some,
+    Nothing(String),
+}
+
+/// How many bytes an upload has, by `Range: 0-N`. A registry says `0-0` of none, too.
+fn end_of(reply: &Reply) -> Option<u64> {
+    let range = reply.header("range")?;
+    let (_, last) = range.trim_start_matches("bytes=").split_once('-')?;
+    match last.trim().parse::<u64>().ok()? {
+        0 => Some(0),
+        last => Some(last + 1),
+    }
+}

@@ -1,0 +1,201 @@
+//! The client of the distribution API.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use imgforge::digest::Sha256;
+use imgforge::registry::Fetched;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::registry::{Kind, Service, client_at};
+use crate::support::relay::Relay;
+
+/// A file of `size` bytes, no two pieces of it alike.
+fn file(dir: &Path, size: usize) -> (PathBuf, Sha256, Vec<u8>) {
+    let mut bytes = vec![0; size];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    let path = dir.join(format!("file-{size}"));
+    File::create(&path).unwrap().write_all(&bytes).unwrap();
+    (path, Sha256::of(&bytes), bytes)
+}
+
+fn started(kind: Kind) -> (TempDir, Service) {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&dir.path().join("registry"), kind);
+    (dir, service)
+}
+
+#[test]
+fn blobs_and_manifests_come_back_as_they_were_sent() {
+    let (dir, service) = started(Kind::default());
+    let client = service.client("a/b");
+    // None, one request, several chunks.
+    for size in [0, 1, 5000, (64 << 20) + 1] {
+        let (path, digest, bytes) = file(dir.path(), size);
+        let open = Arc::new(File::open(&path).unwrap());
+        assert!(!client.has_blob(&digest).unwrap());
+        assert!(client.push_blob(&digest, &open, size as u64).unwrap());
+        assert!(client.has_blob(&digest).unwrap());
+        // What is there is not sent again.
+        assert!(!client.push_blob(&digest, &open, size as u64).unwrap());
+        let part = dir.path().join("part");
+        let fetched = client.fetch_blob(&digest, size as u64, &part, &mut |_| {});
+        assert_eq!(fetched.unwrap(), Fetched::Whole);
+        assert!(std::fs::read(&part).unwrap() == bytes);
+        std::fs::remove_file(&part).unwrap();
+    }
+    let (_, config, _) = file(dir.path(), 5000);
+    let descriptor = |digest: &Sha256, size: u64| {
+        let digest = format!("sha256:{}", digest.as_str());
+        json!({"mediaType": "application/octet-stream", "digest": digest, "size": size})
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": imgforge::registry::MANIFEST,
+        "artifactType": "application/vnd.example",
+        "config": descriptor(&config, 5000),
+        "layers": [],
+    });
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let tag = "ab".repeat(32);
+    assert!(!client.has_manifest(&tag).unwrap());
+    assert_eq!(client.manifest(&tag).unwrap(), None);
+    client.put_manifest(&tag, bytes.clone()).unwrap();
+    let by_digest = format!("sha256:{}", Sha256::of(&bytes).as_str());
+    for reference in [&tag, &by_digest] {
+        assert!(client.has_manifest(reference).unwrap());
+        assert_eq!(client.manifest(reference).unwrap().as_ref(), Some(&bytes));
+    }
+    // One whose blobs are not there is refused, with the registry's words.
+    let lost = serde_json::to_vec(&json!({
+        "schemaVersion": 2,
+        "mediaType": imgforge::registry::MANIFEST,
+        "config": descriptor(&Sha256::of(b"lost"), 4),
+        "layers": [],
+    }));
+    let error = client
+        .put_manifest("lost", lost.unwrap())
+        .unwrap_err()
+        .render();
+    assert!(error.contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
+}
+
+/// What an earlier call left is gone on with, and what is wrong in it does no harm.
+#[test]
+fn a_blob_is_gone_on_with_and_never_taken_for_another() {
+    let (dir, service) = started(Kind::default());
+    let client = service.client("x");
+    let (path, digest, bytes) = file(dir.path(), 300_000);
+    let open = Arc::new(File::open(&path).unwrap());
+    client.push_blob(&digest, &open, 300_000).unwrap();
+    let part = dir.path().join("part");
+    let fetch = |size: u64| {
+        let mut least = u64::MAX;
+        let fetched = client.fetch_blob(&digest, size, &part, &mut |at| least = least.min(at));
+        (fetched.unwrap(), least)
+    };
+    std::fs::write(&part, &bytes[..200_000]).unwrap();
+    let (fetched, least) = fetch(300_000);
+    assert_eq!(fetched, Fetched::Whole);
+    assert!(least > 200_000, "{least}");
+    for left in [vec![7; 200_000], vec![7; 300_000], vec![7; 400_000]] {
+        std::fs::write(&part, &left).unwrap();
+        assert_eq!(fetch(300_000).0, Fetched::Whole);
+        assert!(std::fs::read(&part).unwrap() == bytes);
+        std::fs::remove_file(&part).unwrap();
+    }
+    // A size that is not its own.
+    for size in [299_999, 300_001] {
+        assert_eq!(fetch(size).0, Fetched::Other);
+        assert!(!part.exists());
+    }
+    let stored = service.blob(digest.as_str());
+    let damaged = [&bytes[..100], &[bytes[100] ^ 1], &bytes[101..]].concat();
+    for other in [&damaged[..], &bytes[..1000]] {
+        std::fs::write(&stored, other).unwrap();
+        assert_eq!(fetch(300_000).0, Fetched::Other);
+        assert!(!part.exists());
+    }
+    let lost = Sha256::of(b"lost");
+    let fetched = client.fetch_blob(&lost, 4, &part, &mut |_| {}).unwrap();
+    assert_eq!(fetched, Fetched::Missing);
+}
+
+/// A registry that was killed is asked again; what it had got stays sent.
+#[test]
+fn a_killed_registry_costs_one_call() {
+    let (dir, mut service) = started(Kind::default());
+    let client = service.client("x");
+    let files: Vec<_> = [100_000, 200_000].map(|size| file(dir.path(), size)).into();
+    let push = |(path, digest, bytes): &(PathBuf, Sha256, Vec<u8>)| {
+        let open = Arc::new(File::open(path).unwrap());
+        client.push_blob(digest, &open, bytes.len() as u64)
+    };
+    assert!(push(&files[0]).unwrap());
+    service.kill();
+    let error = push(&files[1]).unwrap_err().render();
+    assert!(error.contains("failed 3 times"), "{error}");
+    service.restart(Kind::default());
+    assert!(!push(&files[0]).unwrap());
+    assert!(push(&files[1]).unwrap());
+}
+
+#[test]
+fn a_registry_that_takes_nothing_or_knows_nobody_says_so() {
+    let (dir, mut service) = started(Kind::default());
+    let (path, digest, _) = file(dir.path(), 1000);
+    let open = Arc::new(File::open(&path).unwrap());
+    service.client("x").push_blob(&digest, &open, 1000).unwrap();
+    let (_, other, _) = file(dir.path(), 1001);
+    for (kind, words) in [
+        (
+            Kind {
+                readonly: true,
+                ..Kind::default()
+            },
+            "405 Method Not Allowed",
+        ),
+        (
+            Kind {
+                locked: true,
+                ..Kind::default()
+            },
+            "podman login 127.0.0.1:",
+        ),
+    ] {
+        service.restart(kind);
+        let client = service.client("x");
+        assert_eq!(client.has_blob(&digest).is_ok(), kind.readonly);
+        let error = client.push_blob(&other, &open, 1001).unwrap_err().render();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+/// A connection that breaks in the middle of a blob of several chunks costs what was on its way.
+#[test]
+fn an_upload_goes_on_where_the_registry_is() {
+    let (dir, service) = started(Kind::default());
+    let relay = Relay::to(service.address());
+    let client = client_at(relay.address);
+    let size = (64 << 20) + (20 << 20);
+    let (path, digest, bytes) = file(dir.path(), size);
+    let open = Arc::new(File::open(&path).unwrap());
+    // Before the second chunk: the registry knows what it has.
+    relay.break_once_after((64 << 20) + (8 << 10));
+    assert!(client.push_blob(&digest, &open, size as u64).unwrap());
+    assert!(std::fs::read(service.blob(digest.as_str())).unwrap() == bytes);
+    assert!(relay.went() < 30 << 20, "{}", relay.went());
+    // In its middle: docker-registry gives up the upload, and gets the blob anew.
+    std::fs::remove_file(service.blob(digest.as_str())).unwrap();
+    relay.break_once_after((64 << 20) + (10 << 20));
+    client.push_blob(&digest, &open, size as u64).unwrap();
+    assert!(std::fs::read(service.blob(digest.as_str())).unwrap() == bytes);
+    let states = service.requests();
+    let states = states
+        .iter()
+        .filter(|asked| asked.starts_with("GET /v2/x/blobs/uploads/"));
+    assert_eq!(states.count(), 2);
+}

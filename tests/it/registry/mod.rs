@@ -1,0 +1,3 @@
+//! Registries: docker-registry itself, and ways to it that break.
+
+mod client;
