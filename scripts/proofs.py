@@ -94,6 +94,7 @@ OTHERS = [
     fuzz("promises", "src/proxy/promises.rs"),
     fuzz("protocol", "src/runner"),
     fuzz("recipe", "src/recipe", "src/yaml", "src/steps"),
+    fuzz("registry", "src/registry", "src/store/remote"),
     fuzz("tar", "src/scan"),
     fuzz("tar-tree", "src/targets/tree"),
     fuzz("treeinfo", "src/store/media"),

@@ -19,10 +19,11 @@ use crate::recipe::Repo;
 use crate::runner::{protocol, report};
 use crate::scan::{self, Scanner, Subject};
 use crate::store::media::tree as install_tree;
+use crate::store::remote::shared_entry;
 use crate::targets::tree;
 use crate::ui::Ui;
 use crate::units::Size;
-use crate::{distro, index, installers, pull, sbom};
+use crate::{distro, index, installers, pull, registry, sbom};
 
 /// A parser, and what feeds it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -47,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     ("promises", promises),
     ("protocol", runner),
     ("recipe", recipe),
+    ("registry", of_registries),
     ("tar", tar),
     ("tar-tree", tar_tree),
     ("treeinfo", treeinfo),
@@ -145,6 +147,14 @@ fn gpt(data: &[u8]) {
     let file = file(data);
     for sector in [512, 4096] {
         drop(scan::source::table::gpt(file.as_file(), sector));
+    }
+}
+
+/// The first byte chooses: an entry of the shared store, what a registry wants before it gives something.
+fn of_registries(data: &[u8]) {
+    match choice(data, 2) {
+        (0, rest) => shared_entry(rest),
+        (_, rest) => registry::challenge(&text(rest)),
     }
 }
 

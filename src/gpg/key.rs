@@ -278,7 +278,10 @@ impl Signer {
     }
 
     /// The public key as clients need it: one certificate without others' signatures.
-    pub(crate) fn public_key(&self) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When gpg does not have it.
+    pub fn public_key(&self) -> Result<Vec<u8>> {
         let session = self.session()?;
         let key = self.key.trim_end_matches('!');
         let exported = session

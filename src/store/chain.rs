@@ -21,7 +21,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    fn new(file: String, below: Option<&str>) -> Self {
+    pub(super) fn new(file: String, below: Option<&str>) -> Self {
         let text = format!("{file}\n{}", below.unwrap_or_default());
         let chain = Key::of(text.as_bytes()).as_str().to_owned();
         Bytes { file, chain }

@@ -242,21 +242,8 @@ impl Store {
         let Some((entry, text)) = self.parse(key)?.filter(|(entry, _)| self.stands(entry)) else {
             return Ok(None);
         };
-        if entry.meta.kind() != F::STAGE {
-            let (theirs, ours) = (&entry.meta.stage, F::STAGE);
-            return Err(Unreadable(format!(
-                "it is of the stage {theirs}, not {ours}"
-            )));
-        }
-        let own: Own<F> =
-            serde_json::from_slice(&text).map_err(|cause| Unreadable(cause.to_string()))?;
-        if own.facts_version != F::VERSION {
-            let (theirs, ours) = (own.facts_version, F::VERSION);
-            return Err(Unreadable(format!(
-                "its facts have version {theirs}, this imgforge reads {ours}"
-            )));
-        }
-        Ok(Some(Layer::new(entry, own.facts)))
+        let facts = facts(&entry.meta, &text)?;
+        Ok(Some(Layer::new(entry, facts)))
     }
 
     /// As [`Store::look`]; what cannot be read counts as missing.
@@ -281,13 +268,37 @@ impl Store {
         }
     }
 
-    /// Whether [`Store::look`] finds something.
+    /// Whether [`Store::look`] finds something, or the shared store has it.
     ///
     /// # Errors
     /// As there.
     pub fn has<F: Facts>(&self, key: &Key) -> Result<bool, Unreadable> {
-        Ok(self.look::<F>(key)?.is_some())
+        Ok(self.look::<F>(key)?.is_some() || self.is_offered::<F>(key))
     }
+}
+
+/// The facts of a `meta.json`.
+fn facts<F: Facts>(meta: &Meta, text: &[u8]) -> Result<F, Unreadable> {
+    if meta.kind() != F::STAGE {
+        let (theirs, ours) = (&meta.stage, F::STAGE);
+        return Err(Unreadable(format!(
+            "it is of the stage {theirs}, not {ours}"
+        )));
+    }
+    let own: Own<F> =
+        serde_json::from_slice(text).map_err(|cause| Unreadable(cause.to_string()))?;
+    if own.facts_version != F::VERSION {
+        let (theirs, ours) = (own.facts_version, F::VERSION);
+        return Err(Unreadable(format!(
+            "its facts have version {theirs}, this imgforge reads {ours}"
+        )));
+    }
+    Ok(own.facts)
+}
+
+/// Whether this imgforge can read the facts of a `meta.json` that lies elsewhere.
+pub(super) fn reads<F: Facts>(meta: &Meta, text: &[u8]) -> Result<(), Unreadable> {
+    facts::<F>(meta, text).map(drop)
 }
 
 /// A value as JSON for people.

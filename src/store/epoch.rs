@@ -17,6 +17,9 @@ use crate::store::{FOUND_ANEW, Store, Unreadable, private_dir, remembered, write
 use crate::time::now;
 use crate::units::Span;
 
+/// The name of the input.
+pub(super) const NAME: &str = "refresh epoch";
+
 /// Without its epoch a stage that does not age would have its oldest result again.
 const RENEW: &str = "`imgforge build NAME --refresh` writes that of what ages anew, `--from STAGE` that of another stage";
 
@@ -102,6 +105,22 @@ pub fn apply(
     let stale = |epoch: Option<u64>| {
         refresh.is_some_and(|span| epoch.is_none_or(|at| age(at) >= span.as_seconds()))
     };
+    // Another builder of the site may have made it lately.
+    let shared = (stale(before) && matches!(mode, Mode::Keep | Mode::Look))
+        .then(|| store.shared_epoch(&of))
+        .flatten()
+        .filter(|epoch| !stale(Some(*epoch)) && Some(*epoch) > before);
+    if let (Some(epoch), Mode::Keep) = (shared, mode) {
+        let _lock = note.lock(store)?;
+        if note.read()? == before {
+            note.write(epoch)?;
+        }
+    }
+    let before = match (shared, mode) {
+        (None, _) => before,
+        (Some(_), Mode::Keep) => note.read()?,
+        (shared, _) => shared,
+    };
     let with = inputs.clone();
     let lost = |epoch: Option<u64>| {
         let mut inputs = with.clone();
@@ -142,7 +161,7 @@ pub fn apply(
 
 fn add(inputs: &mut Inputs, epoch: Option<u64>) {
     if let Some(epoch) = epoch {
-        inputs.value("refresh epoch", epoch);
+        inputs.value(NAME, epoch);
     }
 }
 

@@ -184,6 +184,15 @@ impl Inputs {
         Ok(Key::of(&text))
     }
 
+    /// The key without an epoch, and the epoch, of inputs that have one.
+    pub(super) fn without_epoch(&self) -> Option<(Key, u64)> {
+        let (name, value) = self.named.last()?;
+        let epoch = (name == super::epoch::NAME).then(|| value.parse().ok())??;
+        let mut plain = self.clone();
+        plain.named.pop();
+        Some((plain.key().ok()?, epoch))
+    }
+
     /// The inputs that are digests of 64 hex digits: files, and what recipes give a checksum of.
     pub fn digests(&self) -> impl Iterator<Item = (&str, &str)> {
         self.named.iter().filter_map(|(name, value)| {

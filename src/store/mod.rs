@@ -29,11 +29,13 @@ pub mod ledger;
 pub mod lock;
 pub mod media;
 mod place;
+pub mod remote;
 pub mod strays;
 
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::digest::Key;
@@ -55,6 +57,7 @@ pub const DISK: &str = "disk.qcow2";
 #[derive(Debug, Clone)]
 pub struct Store {
     state: PathBuf,
+    remote: Option<Arc<remote::Remote>>,
 }
 
 impl Store {
@@ -62,6 +65,7 @@ impl Store {
     pub fn new(state: impl Into<PathBuf>) -> Self {
         Store {
             state: state.into(),
+            remote: None,
         }
     }
 
@@ -233,6 +237,39 @@ impl Draft {
         let text = to_json(&Written::new(&meta, &facts))?;
         std::fs::write(from.join("meta.json"), text).doing(doing)?;
         step("described");
+        let path = self.appear(store, &meta, step)?;
+        let entry = Entry { path, meta };
+        entry.touch();
+        Ok(Layer::new(entry, facts))
+    }
+
+    /// Makes the draft the entry that another store has, with its `meta.json`; false when its disk is not
+    /// the one that this says.
+    ///
+    /// # Errors
+    /// When something cannot be written, or the key has an entry.
+    fn adopt(mut self, store: &Store, meta: &Meta, text: &[u8]) -> Result<bool> {
+        let found = store.bytes_of_draft(self.path(), meta.parent.as_ref())?;
+        if found != meta.disk {
+            return Ok(false);
+        }
+        let doing = || format!("taking the {} stage of {}", meta.stage, meta.image);
+        std::fs::write(self.path().join("meta.json"), text).doing(doing)?;
+        let path = self.appear(store, meta, &|_| {})?;
+        let meta = meta.clone();
+        Entry { path, meta }.touch();
+        Ok(true)
+    }
+
+    /// Everything is synced, then renamed at once.
+    fn appear(
+        &mut self,
+        store: &Store,
+        meta: &Meta,
+        step: &dyn Fn(&'static str),
+    ) -> Result<PathBuf> {
+        let doing = || format!("committing the {} stage of {}", meta.stage, meta.image);
+        let from = self.path().to_owned();
         durable::sync_tree(&from).doing(doing)?;
         step("synced");
         // First: a note without an entry costs a new key, an entry without a note its promise.
@@ -243,9 +280,7 @@ impl Draft {
         step("renamed");
         durable::sync_dir(&store.entries()).doing(doing)?;
         self.path = None;
-        let entry = Entry { path, meta };
-        entry.touch();
-        Ok(Layer::new(entry, facts))
+        Ok(path)
     }
 
     /// Leaves the draft at `kept` for `imgforge shell`, in place of an earlier one. The entry
