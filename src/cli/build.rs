@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
 use super::{App, out, place, recipes, session};
+use crate::address::OciAddress;
 use crate::engine::{self, Queue, Run, Wishes};
 use crate::error::{Error, Result};
 use crate::host::memory;
@@ -47,6 +48,12 @@ pub(crate) struct Build {
     /// Uses only what the store has, and names what is missing
     #[arg(long)]
     offline: bool,
+    /// Asks the shared store at ADDRESS instead of the one of imgforge.yaml
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["no_remote", "offline"])]
+    remote: Option<OciAddress>,
+    /// Asks no shared store
+    #[arg(long)]
+    no_remote: bool,
     /// Gives root's virt-install the recipe's `extra-args`: any disk of the host, any option of QEMU
     #[arg(long)]
     allow_extra_args: bool,
@@ -84,7 +91,10 @@ impl Build {
     /// # Errors
     /// As the stages; with `--all` or several names after every image was tried.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let session = session::open(app)?;
+        let mut session = session::open(app)?;
+        if !self.no_remote && !self.offline {
+            session::share(&mut session, self.remote.as_ref())?;
+        }
         let names = session::names(&session, &self.names, self.all)?;
         let options = Options {
             from: self.from,

@@ -1,8 +1,10 @@
 //! What the verbs of the pipeline work with, from the options and imgforge.yaml.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{App, recipes};
+use crate::address::OciAddress;
 use crate::error::{Error, Result};
 use crate::host::accel::Setting;
 use crate::hypervisor::{Host, Settings};
@@ -11,6 +13,7 @@ use crate::pipeline::pins::Pins;
 use crate::recipe::Config;
 use crate::store::Store;
 use crate::store::digests::Digests;
+use crate::store::remote::{self, Remote};
 
 /// Opens the recipe repository of the working directory and its state directory.
 ///
@@ -44,6 +47,36 @@ pub(crate) fn open(app: &App) -> Result<Session> {
         ui,
         repo,
     })
+}
+
+/// Lets the session's store ask the shared one: that at `asked`, else the one of imgforge.yaml, if there
+/// is one.
+///
+/// # Errors
+/// When nobody says whose entries count, or that file cannot be read.
+pub(crate) fn share(session: &mut Session, asked: Option<&OciAddress>) -> Result<()> {
+    let Config {
+        store, signing_key, ..
+    } = &session.config;
+    let Some(address) = asked.or(store.remote.as_ref()) else {
+        return Ok(());
+    };
+    let Some(signers) = &store.allowed_signers else {
+        return Err(
+            Error::usage("nobody says whose entries of the shared store count")
+                .hint("write `store: {allowed-signers: FILE}` in imgforge.yaml"),
+        );
+    };
+    let remote = Remote::open(remote::Settings {
+        address: address.clone(),
+        push: store.push,
+        allowed_signers: session.repo.root().join(signers),
+        signing_key: signing_key.clone(),
+        state: session.store.state().to_owned(),
+        ui: session.ui.clone(),
+    })?;
+    session.store = session.store.clone().with_remote(Arc::new(remote));
+    Ok(())
 }
 
 /// What needs no recipe repository works with: imgforge.yaml if the working directory lies under

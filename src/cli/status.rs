@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::{App, out, place, session};
+use crate::address::OciAddress;
 use crate::error::{Error, Result};
 use crate::host::outlet::Outlet;
 use crate::pipeline::status::{ImageStatus, PlaceStatus, StatusReport, report};
@@ -21,6 +22,9 @@ pub(crate) struct Status {
     /// Writes metrics for Prometheus to FILE, at once
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
+    /// Also asks the shared store, that of imgforge.yaml or the one at ADDRESS
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
+    remote: Option<Option<OciAddress>>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -32,7 +36,10 @@ impl Status {
     /// # Errors
     /// [`Kind::Gate`](crate::error::Kind::Gate) when something drifted, after everything was told.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let session = session::open(app)?;
+        let mut session = session::open(app)?;
+        if let Some(asked) = &self.remote {
+            session::share(&mut session, asked.as_ref())?;
+        }
         let report = report(&session, &self.names, self.channel.as_deref())?;
         if let Some(path) = &self.metrics {
             write_metrics(path, &metrics::render(&report))?;
@@ -120,10 +127,12 @@ fn write_metrics(path: &std::path::Path, text: &str) -> Result<()> {
 fn text(report: &StatusReport) -> String {
     let rows = report.images.iter().flat_map(|image| {
         let version = image.version.clone().unwrap_or_else(|| "-".into());
-        let build = match (image.rebuild.len(), &image.version) {
-            (_, None) => "-".to_owned(),
-            (0, _) => "built".to_owned(),
-            (count, _) => format!("{count} to run"),
+        let build = match (image.rebuild.len(), image.fetch.len(), &image.version) {
+            (_, _, None) => "-".to_owned(),
+            (0, 0, _) => "built".to_owned(),
+            (0, fetch, _) => format!("{fetch} to fetch"),
+            (run, 0, _) => format!("{run} to run"),
+            (run, fetch, _) => format!("{run} to run, {fetch} to fetch"),
         };
         let row =
             move |channel: String, revision: String, age: String, commit: String, state: &str| {

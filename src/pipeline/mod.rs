@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod pins;
 pub mod plan;
 pub mod records;
+mod remote;
 mod requirements;
 mod run;
 pub mod shell;
@@ -196,6 +197,10 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Opti
     };
     let mut plan = self::plan(session, options, name, epochs)?;
     if requirements::lock(session, options, &plan)? {
+        plan = self::plan(session, options, name, epochs)?;
+    }
+    // Each that does not come is missing in the next plan.
+    while !remote::bring(session, &plan)? {
         plan = self::plan(session, options, name, epochs)?;
     }
     run::carry_out(session, options, plan, stages)

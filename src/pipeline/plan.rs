@@ -73,9 +73,8 @@ impl Planner<'_> {
             layer,
             stages: vec![],
         };
-        draft.add_all()?;
-        let mut stages = draft.stages;
-        stages.retain(|planned| planned.stage <= until);
+        draft.add_until(until)?;
+        let stages = draft.stages;
         let written = |file: &&NamedFile| matches!(file.role, Role::Recipe | Role::Include);
         let files = resolved.files.iter().filter(written);
         // Also one that was not there: a commit may have it.
@@ -119,8 +118,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn add_all(&mut self) -> Result<()> {
-        for stage in StageId::ALL {
+    /// What is left out is not looked for, either.
+    fn add_until(&mut self, until: StageId) -> Result<()> {
+        for stage in StageId::ALL.iter().filter(|stage| **stage <= until) {
             for (part, inputs) in (stage.row().parts)(&self.request()) {
                 let inputs = inputs(&self.request())?;
                 self.add(*stage, part, inputs)?;
@@ -158,6 +158,7 @@ impl<'a> Draft<'a> {
         let applied = epoch::apply(store, &mut inputs, has, refresh, mode, anew)?;
         let key = inputs.key()?;
         let cached = has(store, &key) == Ok(true);
+        let remote = cached && store.remote().is_some() && !store.is_here(&key);
         let why = match cached {
             true => vec![],
             false if forced => vec!["asked for with --from".into()],
@@ -181,6 +182,7 @@ impl<'a> Draft<'a> {
             label,
             key,
             cached,
+            remote,
             why,
             input,
             part,

@@ -305,6 +305,7 @@ impl<'a> Run<'a> {
             took: began.elapsed(),
             note: layer.facts().note().map(str::to_owned),
         });
+        store.share_out(layer.entry(), planned.input.as_ref(), host.ledger()?)?;
         Ok(layer)
     }
 

@@ -15,7 +15,7 @@ use crate::pipeline::signed::{self, IndexStatus, KeyStatus};
 use crate::pipeline::{self, Options, Session, whole};
 use crate::repository::state::Image;
 use crate::repository::{State, place};
-use crate::stage::plan::Plan;
+use crate::stage::plan::{Plan, Planned};
 use crate::store::epoch::Mode;
 use crate::time::now;
 
@@ -47,6 +47,9 @@ pub struct ImageStatus {
     pub version: Option<String>,
     /// The stages that a build would run.
     pub rebuild: Vec<Rebuild>,
+    /// The stages that a build would fetch from the shared store, if that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetch: Vec<String>,
     /// What each channel has.
     pub places: Vec<PlaceStatus>,
     /// What drifted, a sentence each.
@@ -306,6 +309,7 @@ fn one(
     Ok(ImageStatus {
         image: name.to_owned(),
         rebuild: plan.as_ref().map(rebuild).unwrap_or_default(),
+        fetch: plan.as_ref().map(fetch).unwrap_or_default(),
         version,
         places,
         drift,
@@ -323,13 +327,23 @@ fn one(
 fn rebuild(plan: &Plan) -> Vec<Rebuild> {
     let runs = plan.all().into_iter().filter(|planned| !planned.cached);
     runs.map(|planned| Rebuild {
-        stage: match planned.image == plan.image() {
-            true => planned.label.clone(),
-            false => format!("{} {}", planned.image, planned.label),
-        },
+        stage: called(plan, planned),
         why: planned.why.clone(),
     })
     .collect()
+}
+
+fn fetch(plan: &Plan) -> Vec<String> {
+    let fetched = plan.all().into_iter().filter(|planned| planned.remote);
+    fetched.map(|planned| called(plan, planned)).collect()
+}
+
+/// A stage, with its image where it is another one.
+fn called(plan: &Plan, planned: &Planned) -> String {
+    match planned.image == plan.image() {
+        true => planned.label.clone(),
+        false => format!("{} {}", planned.image, planned.label),
+    }
 }
 
 /// A channel that is frozen, or tries the revision first, is behind on purpose.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::EngineConfig;
 use super::schema;
-use crate::address::Address;
+use crate::address::{Address, OciAddress};
 use crate::channels::ChannelRules;
 use crate::gpg::Signers;
 use crate::host::accel::Setting;
@@ -166,6 +166,16 @@ pub struct StoreConfig {
     /// Beyond this size the least recently used packed blocks go; default: `10GiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_cache: Option<Size>,
+    /// The store that this site's builders share: a repository of its own in a registry, which a build asks
+    /// for what is not here, before it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<OciAddress>,
+    /// Whether what is finished here is put there, too, signed by `signing-key`.
+    pub push: bool,
+    /// A file with the public keys whose entries of the shared store count, as gpg exports them; relative
+    /// paths start at this file. Entries that none of them has signed do not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_signers: Option<String>,
 }
 
 /// Reads the file at `root`, if there is one. Mistakes go to the reader's problems. The second
@@ -203,6 +213,14 @@ pub fn read(reader: &mut Reader, root: &Path) -> (Config, Option<Node>) {
 
 fn check(reader: &mut Reader, config: &Config, tree: &Node) {
     let problems = &mut reader.problems;
+    let store = tree.get("store");
+    if let Some(remote) = store.and_then(|store| store.entry("remote"))
+        && config.store.allowed_signers.is_none()
+    {
+        let message = "`remote` needs `allowed-signers`";
+        let help = "name a file of public keys: anybody who can write to the registry could put any disk there";
+        problems.push(Problem::new(remote.key_loc, message).help(help));
+    }
     for (name, place) in &config.repositories {
         let node = tree.get("repositories").and_then(|all| all.entry(name));
         let Some(entry) = node else { continue };

@@ -93,6 +93,9 @@ pub struct Planned {
     pub key: Key,
     /// Whether the result is in the store and may be used.
     pub cached: bool,
+    /// Whether only the shared store has the result, which a build would fetch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
     /// Why the stage runs; empty when it is cached.
     pub why: Vec<String>,
     /// The entry whose disk is the stage's input.

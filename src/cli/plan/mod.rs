@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::globals::Jobs;
 use super::{App, out, recipes, session};
+use crate::address::OciAddress;
 use crate::engine::jobs::List;
 use crate::engine::{self, PIPELINES};
 use crate::error::Result;
@@ -31,6 +32,9 @@ pub(crate) struct Plan {
     /// Says why each stage would run
     #[arg(long)]
     explain: bool,
+    /// Also asks the shared store, that of imgforge.yaml or the one at ADDRESS
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
+    remote: Option<Option<OciAddress>>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -62,7 +66,10 @@ impl Plan {
     /// # Errors
     /// When a recipe is wrong.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let session = session::open(app)?;
+        let mut session = session::open(app)?;
+        if let Some(asked) = &self.remote {
+            session::share(&mut session, asked.as_ref())?;
+        }
         let (from, until, vars) = (self.from, self.until, self.vars.clone());
         let options = Options {
             from,
@@ -113,7 +120,11 @@ impl Plan {
 fn text(plan: &Planned, explain: bool) -> String {
     let mut text = format!("{} {}\n", plan.image(), plan.version());
     for stage in plan.all() {
-        let state = if stage.cached { "cached" } else { "run" };
+        let state = match (stage.cached, stage.remote) {
+            (_, true) => "fetch",
+            (true, _) => "cached",
+            (false, _) => "run",
+        };
         let name = name(plan, stage);
         let _ = writeln!(text, "  {name:<24} {} {state}", stage.key.short());
         if explain && let Some(limits) = limits(plan, stage) {
@@ -174,6 +185,7 @@ mod tests {
             label: "install".into(),
             key: inputs.key().unwrap(),
             cached: true,
+            remote: false,
             why: vec![],
             input: None,
             part: Part::Whole,
