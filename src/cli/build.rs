@@ -49,10 +49,10 @@ pub(crate) struct Build {
     #[arg(long)]
     offline: bool,
     /// Asks the shared store at ADDRESS instead of the one of imgforge.yaml
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["no_remote", "offline"])]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["no_remote", "offline", "on"])]
     remote: Option<OciAddress>,
     /// Asks no shared store
-    #[arg(long)]
+    #[arg(long, conflicts_with = "on")]
     no_remote: bool,
     /// Gives root's virt-install the recipe's `extra-args`: any disk of the host, any option of QEMU
     #[arg(long)]

@@ -183,6 +183,7 @@ impl<'a> Followed<'a> {
             return;
         };
         let (session, job) = (self.session, &self.submitted.job);
+        session.store.ask_anew();
         let plan = pipeline::plan(session, &self.run.options(job), &job.name, Mode::Last);
         if plan.is_ok_and(|plan| !plan.has_work()) {
             self.listen();

@@ -226,7 +226,10 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
 pub fn finished(session: &Session, options: &Options, images: &[String]) -> Result<()> {
     let mut built = vec![];
     for image in images {
-        let plan = plan(session, options, image, epoch::Mode::Last)?;
+        let mut plan = self::plan(session, options, image, epoch::Mode::Last)?;
+        while !remote::bring(session, &plan)? {
+            plan = self::plan(session, options, image, epoch::Mode::Last)?;
+        }
         if plan.has_work() {
             let name = whole::name(image);
             return Err(Error::usage(format!(

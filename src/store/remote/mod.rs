@@ -301,6 +301,14 @@ impl Store {
         self.remote.as_deref()
     }
 
+    /// Forgets what the shared store did not have: others may have made it meanwhile.
+    pub fn ask_anew(&self) {
+        if let Some(remote) = self.remote() {
+            let mut known = remote.known.lock().unpoisoned();
+            known.retain(|_, known| !matches!(known, Known::Missing));
+        }
+    }
+
     /// Whether the result of `key` is here, not only in the shared store.
     pub fn is_here(&self, key: &Key) -> bool {
         self.entry(key).is_some()
