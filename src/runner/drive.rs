@@ -120,20 +120,15 @@ pub fn drive(
         let late = session.late() || deaf;
         let late = late && machine.accel.is_emulated();
         if boots_again(end, &report, late, untouched, &mut free) {
-            let why = match end {
-                End::Ended(Outcome::Failed) => "the hypervisor lost it before it wrote anything",
-                End::Panicked => "the host was too busy for it",
-                End::DeadEnd(_) => "a device did not come in time, perhaps of a busy host",
-                End::Stuck(_) | End::Stalled(_) => {
-                    // Every kernel trusts the TSC of a single CPU, which loses no time; and what an access
-                    // that goes elsewhere loses (see `crate::guest`) may be the end of an interrupt, after
-                    // which its processor gets no other.
-                    cpus = 1;
-                    "a timer's interrupt did not come, perhaps of a busy host; now with one CPU"
-                }
-                _ => continue,
-            };
-            ui.line(format!("{prefix}the guest starts again: {why}"));
+            if matches!(end, End::Stuck(_) | End::Stalled(_)) {
+                // Every kernel trusts the TSC of a single CPU, which loses no time; and what an access
+                // that goes elsewhere loses (see `crate::guest`) may be the end of an interrupt, after
+                // which its processor gets no other.
+                cpus = 1;
+            }
+            if let Some(why) = why_again(end) {
+                ui.line(format!("{prefix}the guest starts again: {why}"));
+            }
             continue;
         }
         let (breaches, all) = session.breaches();
@@ -153,6 +148,19 @@ pub fn drive(
         });
     }
     unreachable!("a guest boots less often than this counts")
+}
+
+/// Why a guest starts again that did not ask for it.
+fn why_again(end: End) -> Option<&'static str> {
+    Some(match end {
+        End::Ended(Outcome::Failed) => "the hypervisor lost it before it wrote anything",
+        End::Panicked => "the host was too busy for it",
+        End::DeadEnd(_) => "a device did not come in time, perhaps of a busy host",
+        End::Stuck(_) | End::Stalled(_) => {
+            "a timer's interrupt did not come, perhaps of a busy host; now with one CPU"
+        }
+        _ => return None,
+    })
 }
 
 /// When a file was last written.

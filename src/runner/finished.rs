@@ -7,7 +7,7 @@ use super::report::Journal;
 use super::{End, Job};
 use crate::error::Error;
 use crate::hypervisor::Outcome;
-use crate::units;
+use crate::units::elapsed;
 
 /// How many lines of evidence an error shows.
 const EVIDENCE: usize = 20;
@@ -52,14 +52,13 @@ impl Finished {
             .map_or(String::new(), |n| format!(" in {}", named(n)));
         if let Some((n, code)) = self.journal.failed_step() {
             return Some(match code {
-                124 => format!(
-                    "{} did not end within its time limit{}",
-                    named(n),
-                    job.step(n).map_or(String::new(), |step| format!(
-                        " of {}",
-                        units::elapsed(step.each)
-                    ))
-                ),
+                124 => {
+                    let limit = job
+                        .step(n)
+                        .map(|step| format!(" of {}", elapsed(step.each)));
+                    let limit = limit.unwrap_or_default();
+                    format!("{} did not end within its time limit{limit}", named(n))
+                }
                 code => format!("{} failed with exit code {code}", named(n)),
             });
         }
@@ -73,33 +72,26 @@ impl Finished {
             (None, End::DeadEnd(what)) => format!("the guest did not come up: {what}"),
             (None, End::Panicked) => format!("the guest's kernel panicked{within}"),
             (None, End::NoRunner(limit)) => {
-                format!(
-                    "the guest did not start the runner within {}",
-                    units::elapsed(limit)
-                )
+                let limit = elapsed(limit);
+                format!("the guest did not start the runner within {limit}")
             }
             (None, End::Stalled(limit)) => format!(
                 "the guest hangs{within}: no output, disk or network activity for {}",
-                units::elapsed(limit)
+                elapsed(limit)
             ),
             (None, End::Stuck(limit)) => format!(
                 "the guest hangs{within}: its kernel reports that a processor or its timer stands \
                  still, and nothing else came for {}; build again on a host that is less busy, or with \
                  `machine: {{cpus: 1}}`",
-                units::elapsed(limit)
+                elapsed(limit)
             ),
             (None, End::StepTimeout(n, limit)) => {
-                format!(
-                    "{} and the guest did not end it within {}",
-                    named(n),
-                    units::elapsed(limit)
-                )
+                let (step, limit) = (named(n), elapsed(limit));
+                format!("{step} and the guest did not end it within {limit}")
             }
             (None, End::NoPowerOff(limit)) => {
-                format!(
-                    "the guest did not go on or switch itself off within {}",
-                    units::elapsed(limit)
-                )
+                let limit = elapsed(limit);
+                format!("the guest did not go on or switch itself off within {limit}")
             }
             (None, End::Ended(Outcome::ShutDown)) => {
                 format!("the guest switched itself off{within} without the runner's final report")

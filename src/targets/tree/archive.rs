@@ -87,14 +87,7 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
         let mut member = member.doing(doing)?;
         match member.header().entry_type() {
             tar::EntryType::XHeader => {
-                if member.size() > LONGEST_HEADER {
-                    return Err(Error::internal("the archive has a header that is too long"));
-                }
-                let mut data = vec![];
-                member.read_to_end(&mut data).doing(doing)?;
-                let records = pax::records(&data)
-                    .ok_or_else(|| Error::internal("the archive has a header of another form"))?;
-                extended = records.into_iter().collect();
+                extended = records(&mut member, doing)?;
                 continue;
             }
             tar::EntryType::XGlobalHeader => continue,
@@ -132,29 +125,51 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
         if path == b"lost+found" || path.starts_with(b"lost+found/") {
             continue;
         }
-        let (size, runs) = match kind {
-            Kind::File => content(&mut member, &pax).doing(doing)?,
-            _ => (0, vec![]),
-        };
-        let xattrs = xattrs(&pax);
-        let header = member.header();
-        let node = Node {
-            kind,
-            mode: header.mode().doing(doing)? & 0o7777,
-            uid: header.uid().doing(doing)? as u32,
-            gid: header.gid().doing(doing)? as u32,
-            mtime: header.mtime().doing(doing)? as i64,
-            size,
-            inode: (0, number as u64),
-            xattrs,
-            content: Content::Runs(runs),
-            path,
-        };
+        let node = node(&mut member, &pax, (path, kind, number as u64)).doing(doing)?;
         bound.take(&node).doing(doing)?;
         known.insert(node.path.clone(), nodes.len());
         nodes.push(node);
     }
     Ok(Tree::new(file, nodes))
+}
+
+/// The records of a pax header, which are about the next member.
+fn records(
+    member: &mut tar::Entry<'_, impl Read>,
+    doing: impl Fn() -> String,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    if member.size() > LONGEST_HEADER {
+        return Err(Error::internal("the archive has a header that is too long"));
+    }
+    let mut data = vec![];
+    member.read_to_end(&mut data).doing(doing)?;
+    let records = pax::records(&data);
+    let records = records.map(|records| records.into_iter().collect());
+    records.ok_or_else(|| Error::internal("the archive has a header of another form"))
+}
+
+fn node(
+    member: &mut tar::Entry<'_, impl Read>,
+    pax: &BTreeMap<String, Vec<u8>>,
+    (path, kind, number): (Vec<u8>, Kind, u64),
+) -> io::Result<Node> {
+    let (size, runs) = match kind {
+        Kind::File => content(member, pax)?,
+        _ => (0, vec![]),
+    };
+    let header = member.header();
+    Ok(Node {
+        kind,
+        mode: header.mode()? & 0o7777,
+        uid: header.uid()? as u32,
+        gid: header.gid()? as u32,
+        mtime: header.mtime()? as i64,
+        size,
+        inode: (0, number),
+        xattrs: xattrs(pax),
+        content: Content::Runs(runs),
+        path,
+    })
 }
 
 /// Names of the records about a file with holes; its header has another name.

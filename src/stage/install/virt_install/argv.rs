@@ -44,15 +44,8 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     argv.pair("--virt-type", spec.accel.libvirt_type());
     argv.pair("--arch", spec.arch.as_str());
     argv.pair("--machine", spec.arch.machine);
-    let cpu = spec.accel.libvirt_cpu(spec.arch);
-    if !cpu.is_empty() {
-        let cpu = cpu.iter();
-        let mut cpu: Vec<String> = cpu.map(|(name, value)| format!("{name}={value}")).collect();
-        // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
-        cpu.push("topology.sockets=1".into());
-        cpu.push(format!("topology.cores={}", spec.cpus));
-        cpu.push("topology.threads=1".into());
-        argv.pair("--cpu", cpu.join(","));
+    if let Some(cpu) = cpu(spec) {
+        argv.pair("--cpu", cpu);
     }
     argv.pair("--vcpus", spec.cpus.to_string());
     argv.pair("--memory", (spec.memory.as_bytes() >> 20).to_string());
@@ -96,19 +89,8 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
     }
     // A guest that crashed stays for its screenshot.
     argv.pair("--events", "on_crash=preserve");
-    // Without variables an installer's kernel is started without UEFI.
-    let firmware = place.uefi.as_ref().and_then(|Uefi { code, variables }| {
-        Some(format!(
-            "loader={},loader.readonly=yes,loader.type=pflash,loader.secure=no,nvram={}",
-            path(code),
-            path(variables.as_deref()?)
-        ))
-    });
-    let emulator = place.emulator.as_deref();
-    let emulator = emulator.map(|file| format!("emulator={}", path(file)));
-    let boot: Vec<String> = firmware.into_iter().chain(emulator).collect();
-    if !boot.is_empty() {
-        argv.pair("--boot", boot.join(","));
+    if let Some(boot) = boot(place) {
+        argv.pair("--boot", boot);
     }
     if let Some(label) = &place.label {
         argv.pair(
@@ -121,6 +103,35 @@ pub fn argv(request: &Request<'_>) -> Vec<String> {
         .extend(["--transient", "--noreboot", "--noautoconsole"].map(str::to_owned));
     argv.0.extend_from_slice(request.extra);
     argv.0
+}
+
+/// The processor, where libvirt is told it.
+fn cpu(spec: &Spec) -> Option<String> {
+    let model = spec.accel.libvirt_cpu(spec.arch);
+    let model: Vec<String> = model
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    // As the domains of `hypervisor::xml`: CPUs of one package have a TSC that Linux trusts.
+    let cores = spec.cpus;
+    let topology = format!("topology.sockets=1,topology.cores={cores},topology.threads=1");
+    (!model.is_empty()).then(|| format!("{},{topology}", model.join(",")))
+}
+
+/// UEFI and QEMU's program, where they are not libvirt's choice.
+fn boot(place: &GuestPlace) -> Option<String> {
+    // Without variables an installer's kernel is started without UEFI.
+    let firmware = place.uefi.as_ref().and_then(|Uefi { code, variables }| {
+        Some(format!(
+            "loader={},loader.readonly=yes,loader.type=pflash,loader.secure=no,nvram={}",
+            path(code),
+            path(variables.as_deref()?)
+        ))
+    });
+    let emulator = place.emulator.as_deref();
+    let emulator = emulator.map(|file| format!("emulator={}", path(file)));
+    let boot: Vec<String> = firmware.into_iter().chain(emulator).collect();
+    (!boot.is_empty()).then(|| boot.join(","))
 }
 
 fn install(argv: &mut Argv, request: &Request<'_>) {
