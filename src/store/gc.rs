@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::host::ours::{self, Owners, Seen};
-use crate::store::ledger::Item;
+use crate::store::ledger::{self, Item};
 use crate::store::strays::Stray;
 use crate::store::{Entry, Store};
 use crate::units::Size;
@@ -81,6 +81,9 @@ impl Page {
     }
 
     fn orphan(self) -> Option<Orphan> {
+        if ledger::is_elsewhere(&self.0) {
+            return None;
+        }
         let lock = self.lock()?;
         let (mut items, mut unknown) = (vec![], vec![]);
         for (record, value) in self.records() {

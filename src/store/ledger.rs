@@ -2,11 +2,12 @@
 //!
 //! Each process owns one directory `STATE/ledger/ID/`, with a `lock` that the kernel frees when
 //! the process ends, however it ends. `imgforge gc`, and every command that works, clears what
-//! the directories without a living owner name, and nothing else.
+//! the directories without a living owner name, and nothing else. Of several machines with one state
+//! directory each clears its own: processes and guests are where they were begun.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,6 +84,9 @@ impl Item {
     }
 }
 
+/// No name of a machine is longer, in bytes.
+const LONGEST_NAME: u64 = 256;
+
 /// Whether imgforge gives such a name to what it writes into a ledger.
 fn is_given(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
@@ -119,6 +123,7 @@ impl Ledger {
                 break (dir, lock);
             }
         };
+        write_host(&dir).doing(|| format!("writing the ledger {}", dir.display()))?;
         let doing = || format!("writing the ledger {}", dir.display());
         sync_dir(&state.join("ledger")).doing(doing)?;
         Ok(Ledger {
@@ -191,6 +196,28 @@ fn own_page(state: &Path, dir: &Path) -> Result<Option<File>> {
     }
 }
 
+/// The file of a page that names its machine.
+const HOST: &str = "host";
+
+fn this_host() -> Vec<u8> {
+    rustix::system::uname().nodename().to_bytes().to_vec()
+}
+
+fn write_host(page: &Path) -> std::io::Result<()> {
+    let mut file = new_file(&page.join(HOST))?;
+    file.write_all(&this_host())?;
+    file.sync_all()
+}
+
+/// Whether what a page names was made on another machine.
+pub(super) fn is_elsewhere(page: &Path) -> bool {
+    let host = ours::open(&page.join(HOST)).and_then(|file| {
+        let mut host = vec![];
+        file.take(LONGEST_NAME).read_to_end(&mut host).map(|_| host)
+    });
+    host.is_ok_and(|host| !host.is_empty() && host != this_host())
+}
+
 /// What a group or others could write, whatever the umask, would not be obeyed.
 fn new_file(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
@@ -221,8 +248,11 @@ impl Drop for Scratch {
 impl Drop for Ledger {
     fn drop(&mut self) {
         // Records that are still there keep the directory for the next gc.
-        drop(std::fs::remove_file(self.dir.join("lock")));
+        for file in ["lock", HOST] {
+            drop(std::fs::remove_file(self.dir.join(file)));
+        }
         if std::fs::remove_dir(&self.dir).is_err() {
+            drop(write_host(&self.dir));
             drop(new_file(&self.dir.join("lock")));
         }
     }
@@ -256,6 +286,33 @@ mod tests {
         for file in [&record.path, &ledger.dir.join("lock")] {
             assert_eq!(file.metadata().unwrap().permissions().mode(), 0o100_600);
         }
+    }
+
+    #[test]
+    fn each_machine_clears_what_it_has_begun_itself() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let page = ledger.dir.clone();
+        let record = ledger.record(&Item::Process { pid: 1, start: 1 }).unwrap();
+        drop(ledger);
+        let store = crate::store::Store::new(dir.path());
+        let orphans = || store.orphans().len();
+        assert_eq!(orphans(), 1);
+        std::fs::write(page.join(HOST), "another").unwrap();
+        assert_eq!(orphans(), 0);
+        // One of before machines were written down.
+        std::fs::remove_file(page.join(HOST)).unwrap();
+        assert_eq!(orphans(), 1);
+        drop(record);
+        drop(Ledger::open(dir.path()).unwrap());
+        assert_eq!(
+            std::fs::read_dir(dir.path().join("ledger"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 
     #[test]
