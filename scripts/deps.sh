@@ -258,7 +258,7 @@ slurm() {
 
 # What runs GitLab's pipelines on this machine, below target/: a single file without dependencies, for node.
 gitlab_ci_local() {
-  local dir=${CARGO_TARGET_DIR:-target}/gitlab-ci-local version=4.75.1
+  local dir=${CARGO_TARGET_DIR:-target}/gitlab-ci-local version=4.61.1
   [ ! -d "$dir/node_modules/gitlab-ci-local" ] || return 0
   say "installing gitlab-ci-local $version below $dir"
   mkdir -p "$dir"

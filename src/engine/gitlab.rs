@@ -86,7 +86,7 @@ fn one(job: &Job, needs: &[String], config: &EngineConfig) -> Value {
             format!("mkdir -p {folder}"),
             format!("imgforge logs {image} | while read -r log; do cp \"$log\" {folder}/; done"),
         ],
-        "artifacts": {"when": "always", "paths": [LOGS], "expire_in": "1 week"},
+        "artifacts": {"when": "always", "paths": [folder], "expire_in": "1 week"},
     });
     with_tags(job, config)
 }
@@ -107,12 +107,14 @@ mod tests {
     fn job(name: &str, parents: &[String], done: bool) -> Job {
         Job {
             name: name.into(),
+            image: name.into(),
             key: Key::of(name.as_bytes()),
             parents: parents.to_vec(),
             arch: Arch::default(),
             memory: 5120,
             processors: 2,
             time: 3601,
+            until: None,
             done,
             command: ["imgforge", "build", name].map(str::to_owned).to_vec(),
         }
