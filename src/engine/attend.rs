@@ -1,6 +1,6 @@
 //! Stays with a build until its jobs have ended, and hands over what they made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cancel;
 use super::follow::follow;
@@ -26,15 +26,11 @@ pub fn attend(session: Session, run: &Run, own: bool) -> Result<Vec<(String, Out
     let outcomes = followed.inspect_err(|_| {
         cancel_all(&session, run);
     })?;
-    let mut outcomes: std::collections::BTreeMap<String, Outcome> = outcomes.into_iter().collect();
-    let images = run.images.iter();
-    // What has no job was there before.
-    let ended = images.map(|name| (name.clone(), outcomes.remove(name).unwrap_or(Outcome::Done)));
-    let ended: Vec<(String, Outcome)> = ended.collect();
+    let ended = images(run, outcomes);
     let told = run
         .jobs
         .iter()
-        .map(|submitted| submitted.job.name.clone())
+        .map(|submitted| submitted.job.image.clone())
         .collect();
     let shown = Shown {
         ui: session.ui.clone(),
@@ -47,6 +43,30 @@ pub fn attend(session: Session, run: &Run, own: bool) -> Result<Vec<(String, Out
     let handed = hand_over(&session, run, &ended);
     run.remove(&session.store);
     handed.map(|()| ended)
+}
+
+/// What became of the images that were asked for, by their jobs; what has none was there before.
+fn images(run: &Run, outcomes: Vec<(String, Outcome)>) -> Vec<(String, Outcome)> {
+    let image = |name: &str| {
+        let job = run.jobs.iter().find(|submitted| submitted.job.name == name);
+        job.map_or(name, |submitted| &submitted.job.image)
+            .to_owned()
+    };
+    let mut ended: BTreeMap<String, Outcome> = BTreeMap::new();
+    for (name, outcome) in outcomes {
+        let of = image(&name);
+        let outcome = match outcome {
+            Outcome::Skipped(parent) => Outcome::Skipped(image(&parent)),
+            outcome => outcome,
+        };
+        // A gate is not begun where its image was not sealed, and the reason is that one's.
+        if !matches!(&outcome, Outcome::Skipped(parent) if *parent == of) {
+            ended.insert(of, outcome);
+        }
+    }
+    let all = run.images.iter();
+    let ended = all.map(|name| (name.clone(), ended.remove(name).unwrap_or(Outcome::Done)));
+    ended.collect()
 }
 
 /// Ends all jobs of a build.

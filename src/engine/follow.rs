@@ -111,6 +111,8 @@ struct Followed<'a> {
     heard: bool,
     stands: Option<Standing>,
     ended: Option<(Ended, Instant)>,
+    /// When the store was asked last.
+    judged: Option<Instant>,
     outcome: Option<Outcome>,
 }
 
@@ -126,6 +128,7 @@ impl<'a> Followed<'a> {
             heard: false,
             stands: None,
             ended: None,
+            judged: None,
             outcome: None,
         }
     }
@@ -183,8 +186,12 @@ impl<'a> Followed<'a> {
             return;
         };
         let (session, job) = (self.session, &self.submitted.job);
+        if self.judged.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.judged = Some(Instant::now());
         session.store.ask_anew();
-        let plan = pipeline::plan(session, &self.run.options(job), &job.name, Mode::Last);
+        let plan = pipeline::plan(session, &self.run.options(job), &job.image, Mode::Last);
         if plan.is_ok_and(|plan| !plan.has_work()) {
             self.listen();
             self.outcome = Some(Outcome::Done);
@@ -202,7 +209,7 @@ impl<'a> Followed<'a> {
             (None, how) => self.unexplained(how),
         };
         // Of one image it is the command's own error.
-        if self.run.images != [job.name.clone()] {
+        if self.run.images != [job.image.clone()] {
             session.ui.warning(error.render().trim_end().to_owned());
         }
         self.outcome = Some(Outcome::Failed(error));
@@ -218,7 +225,7 @@ impl<'a> Followed<'a> {
             ),
             Ended::Failed => (
                 "failed".into(),
-                format!("`imgforge build {}` goes on", job.name),
+                format!("`imgforge build {}` goes on", job.image),
             ),
             Ended::Cancelled => (
                 "was cancelled".into(),

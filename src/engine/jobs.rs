@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::machine::Arch;
 use crate::pipeline::{self, Options, Session};
 use crate::stage::StageId;
-use crate::stage::plan::Plan;
+use crate::stage::plan::{Plan, Planned};
 use crate::store::epoch::Mode;
 
 /// Version of the JSON; grows when a field changes its meaning or goes away.
@@ -20,8 +20,10 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Job {
-    /// The image: NAME, or of several architectures `NAME:ARCH`.
+    /// The image, of a gate that is a job of its own with a word more.
     pub name: String,
+    /// The image: NAME, or of several architectures `NAME:ARCH`.
+    pub image: String,
     /// What tells its work from other work: made of the keys of all its stages.
     pub key: Key,
     /// The jobs that have to be done before.
@@ -34,10 +36,22 @@ pub struct Job {
     pub processors: u32,
     /// Seconds after which it may be ended.
     pub time: u64,
+    /// Its last stage; none is left out without.
+    pub until: Option<StageId>,
     /// Whether the store has all its results.
     pub done: bool,
     /// The command line, for a checkout of the recipe repository.
     pub command: Vec<String>,
+}
+
+/// What the name of a gate's job ends with.
+const GATE: &str = " gate";
+
+impl Job {
+    /// Whether it goes on where another job has sealed the image.
+    pub fn is_gate(&self) -> bool {
+        self.name != self.image
+    }
 }
 
 /// What `plan --jobs json` prints.
@@ -68,7 +82,7 @@ pub fn list(
     names: &[String],
     epochs: Mode,
 ) -> Result<Vec<Job>> {
-    let (jobs, broken) = list_right(session, options, names, epochs);
+    let (jobs, broken) = list_right(session, options, names, (epochs, false));
     let first = broken.into_iter().next();
     first.map_or(Ok(jobs), |(_, error)| Err(error))
 }
@@ -76,12 +90,13 @@ pub fn list(
 /// An image without a plan, and what is wrong with it.
 pub type Broken = (String, Error);
 
-/// As [`list`], of the images whose recipes are right.
+/// As [`list`], of the images whose recipes are right; with `gates`, gate and what follows are jobs of
+/// their own.
 pub fn list_right(
     session: &Session,
     options: &Options,
     names: &[String],
-    epochs: Mode,
+    (epochs, gates): (Mode, bool),
 ) -> (Vec<Job>, Vec<Broken>) {
     let (mut plans, mut broken) = (BTreeMap::new(), vec![]);
     for name in names {
@@ -93,6 +108,7 @@ pub fn list_right(
     let mut jobs = Jobs {
         session,
         options,
+        gates,
         plans,
         done: vec![],
     };
@@ -103,6 +119,7 @@ pub fn list_right(
 struct Jobs<'a> {
     session: &'a Session,
     options: &'a Options,
+    gates: bool,
     plans: BTreeMap<String, Plan>,
     done: Vec<Job>,
 }
@@ -119,27 +136,64 @@ impl Jobs<'_> {
         if let Some(below) = plan.below() {
             self.add_below(below);
         }
+        let below = plan.below().map(|below| self.last(below.image()));
+        let parents: Vec<String> = below.into_iter().collect();
+        let image = plan.image();
+        if !self.gates || options.until.is_some_and(|until| until <= StageId::Seal) {
+            return self.push(plan, image.to_owned(), parents, &options);
+        }
+        let sealing = Options {
+            until: Some(StageId::Seal),
+            from: options.from.filter(|from| *from <= StageId::Seal),
+            targets: vec![],
+            ..options.clone()
+        };
+        self.push(plan, image.to_owned(), parents, &sealing);
+        let rest = Options {
+            from: options.from.filter(|from| *from > StageId::Seal),
+            ..options
+        };
+        self.push(
+            plan,
+            format!("{image}{GATE}"),
+            vec![image.to_owned()],
+            &rest,
+        );
+    }
+
+    /// The job that ends an image.
+    fn last(&self, image: &str) -> String {
+        let jobs = self.done.iter().rev();
+        let job = jobs
+            .filter(|job| job.image == image)
+            .map(|job| job.name.clone());
+        job.into_iter().next().unwrap_or_else(|| image.to_owned())
+    }
+
+    fn push(&mut self, plan: &Plan, name: String, parents: Vec<String>, options: &Options) {
         let machine = &plan.resolved.recipe.machine;
         let command = ["imgforge", "build", plan.image()].map(str::to_owned);
+        let within = |stage: &&Planned| {
+            stage.image != plan.image() || options.until.is_none_or(|until| stage.stage <= until)
+        };
+        let stages: Vec<&Planned> = plan.all().into_iter().filter(within).collect();
         self.done.push(Job {
-            name: plan.image().to_owned(),
-            key: key(plan),
-            parents: plan
-                .below()
-                .map(|below| below.image().to_owned())
-                .into_iter()
-                .collect(),
+            name,
+            image: plan.image().to_owned(),
+            key: key(&stages),
+            parents,
             arch: machine.arch,
             memory: pipeline::memory(machine.memory).as_bytes() >> 20,
             processors: machine.cpus,
             time: self.session.config.engine.time().as_seconds(),
-            done: !plan.has_work(),
-            command: command.into_iter().chain(words(&options)).collect(),
+            until: options.until,
+            done: stages.iter().all(|stage| stage.cached),
+            command: command.into_iter().chain(words(options)).collect(),
         });
     }
 
     fn add_below(&mut self, plan: &Plan) {
-        if self.done.iter().any(|job| job.name == plan.image()) {
+        if self.done.iter().any(|job| job.image == plan.image()) {
             return;
         }
         if self.plans.contains_key(plan.image()) {
@@ -167,8 +221,8 @@ impl Jobs<'_> {
 }
 
 /// Equal work has an equal key, whoever asks for it.
-fn key(plan: &Plan) -> Key {
-    let keys: Vec<&str> = plan.all().iter().map(|stage| stage.key.as_str()).collect();
+fn key(stages: &[&Planned]) -> Key {
+    let keys: Vec<&str> = stages.iter().map(|stage| stage.key.as_str()).collect();
     Key::of(keys.join("\n").as_bytes())
 }
 

@@ -121,16 +121,14 @@ impl Run {
 
     /// The options by which a job's image is made.
     pub fn options(&self, job: &Job) -> Options {
-        match self.images.contains(&job.name) {
-            true => self.asked.options(),
-            false => Options {
-                until: Some(StageId::Seal),
-                ..Asked {
-                    targets: vec![],
-                    ..self.asked.clone()
-                }
-                .options()
-            },
+        let targets = match self.images.contains(&job.image) {
+            true => self.asked.targets.clone(),
+            false => vec![],
+        };
+        Options {
+            until: job.until,
+            targets,
+            ..self.asked.options()
         }
     }
 

@@ -78,12 +78,14 @@ mod tests {
     fn a_job_has_a_daemon_of_its_own_and_an_ended_line_before_its_events() {
         let job = Job {
             name: "web".into(),
+            image: "web".into(),
             key: Key::of(b"web"),
             parents: vec![],
             arch: Arch::default(),
             memory: 5120,
             processors: 2,
             time: 3600,
+            until: None,
             done: false,
             command: ["imgforge", "build", "web", "--var", "a=b c"]
                 .map(str::to_owned)

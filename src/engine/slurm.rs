@@ -85,9 +85,13 @@ fn arguments(order: &Order<'_>) -> Vec<String> {
         format!("--chdir={}", order.root.display()),
         format!("--output={}", plain(order.output)),
     ];
+    let constraint = match job.is_gate() {
+        true => &config.gate_constraint,
+        false => &config.constraint,
+    };
     let chosen = [
         ("partition", &config.partition),
-        ("constraint", &config.constraint),
+        ("constraint", constraint),
         ("account", &config.account),
     ];
     for (name, value) in chosen {
@@ -162,12 +166,14 @@ mod tests {
         config.slurm.options = vec!["--nice=100".into()];
         let job = Job {
             name: "web:aarch64".into(),
+            image: "web:aarch64".into(),
             key: Key::of(b"web"),
             parents: vec!["base".into()],
             arch: Arch::default(),
             memory: 5120,
             processors: 2,
             time: 3601,
+            until: None,
             done: false,
             command: vec![],
         };

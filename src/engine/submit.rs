@@ -40,7 +40,8 @@ pub fn submit(
     wishes: &Wishes,
 ) -> Result<(Run, Vec<Broken>)> {
     pipeline::may_publish(session, options, names)?;
-    let (jobs, broken) = jobs::list_right(session, options, names, Mode::Keep);
+    let gates = session.config.engine.slurm.gate_constraint.is_some();
+    let (jobs, broken) = jobs::list_right(session, options, names, (Mode::Keep, gates));
     let mut run = Run {
         id: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
         engine: queue.name.to_owned(),

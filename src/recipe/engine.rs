@@ -38,6 +38,10 @@ pub struct SlurmConfig {
     /// Features that a node must have, as for `sbatch --constraint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
+    /// Features that a node must have for the gate and what follows it, which are a job of their own then,
+    /// such as nodes with hardware virtualization. Default: no such job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_constraint: Option<String>,
     /// The account that pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,

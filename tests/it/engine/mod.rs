@@ -20,7 +20,7 @@ fn the_list_of_jobs_has_parents_first_and_says_what_is_done() {
     let listed = list(&["above"]);
     let jobs = listed["jobs"].as_array().unwrap();
     let fields: Vec<&String> = jobs[0].as_object().unwrap().keys().collect();
-    let order = "name key parents arch memory processors time done command";
+    let order = "name image key parents arch memory processors time until done command";
     assert_eq!(fields, order.split(' ').collect::<Vec<_>>());
     assert_eq!((&listed["version"], jobs.len()), (&json!(1), 2));
     let command = json!(["imgforge", "build", "small", "--until", "seal"]);

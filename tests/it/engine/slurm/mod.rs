@@ -155,6 +155,31 @@ fn who_leaves_comes_back_to_his_jobs() {
     follow(&[]).said().exits(2).says(&["no build"]);
 }
 
+#[test]
+#[ignore = "root: src/engine"]
+fn a_gate_of_its_own_follows_the_sealed_image() {
+    let cluster = Cluster::start(REAL);
+    let world = &cluster.world;
+    let configured = world.read("imgforge.yaml");
+    let configured = configured.replace("slurm: {", "slurm: {gate-constraint: kvm, ");
+    world.write("imgforge.yaml", configured);
+    // No node has the feature: Slurm refuses the gate, and nothing stays.
+    let all = ["build", "small", "--on", "slurm"];
+    cluster.command(&all).said().exits(1).says(&[
+        "the job of small gate was not taken",
+        "Invalid feature specification",
+    ]);
+    assert_eq!(names(&world.path("state/jobs")), [""; 0]);
+    let jobs = cluster.said(&["squeue", "--noheader", "--states=all", "--format=%T"]);
+    assert_eq!(jobs, "CANCELLED\n");
+    // Up to the seal there is no such job.
+    cluster
+        .command(&BUILD)
+        .said()
+        .ok()
+        .says(&["slurm has 1 jobs"]);
+}
+
 fn has_draft(cluster: &Cluster) -> bool {
     let stored = cluster.world.stored();
     stored.iter().any(|name| name.starts_with(".draft-"))
