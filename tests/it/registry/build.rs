@@ -4,7 +4,12 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use crate::support::registry::{Kind, Service};
-use crate::support::{Run as _, World, tool};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use crate::server::{Answer, Server};
+use crate::support::{Run as _, World, names, tool, under};
 
 const SMALL: [&str; 4] = ["build", "small", "--until", "install"];
 
@@ -193,4 +198,132 @@ fn whose_entries_count_has_to_be_said() {
         .run(&with)
         .exits(2)
         .says(&["`store: {allowed-signers: FILE}`"]);
+}
+
+/// A service of tokens, as registries have one: who has the password gets a token that the registry takes.
+fn token_service(world: &World) -> (Server, String) {
+    let at = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    let (key, certificate, text) = (at("key.pem"), at("cert.pem"), at("signed"));
+    let new = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=tokens",
+    ];
+    tool(
+        "openssl",
+        &[&new[..], &["-keyout", &key, "-out", &certificate]].concat(),
+    );
+    let pem = world.read("cert.pem");
+    let der: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let head = json!({"typ": "JWT", "alg": "RS256", "x5c": [der]});
+    let may = json!([{"type": "repository", "name": "imgforge", "actions": ["pull", "push"]}]);
+    let claims = json!({
+        "iss": "tokens", "sub": "builder", "aud": "registry", "jti": "1",
+        "exp": 4_102_444_800_u64, "nbf": 1, "iat": 1, "access": may,
+    });
+    let [head, claims] = [head, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
+    world.write("text", format!("{head}.{claims}"));
+    tool(
+        "openssl",
+        &["dgst", "-sha256", "-sign", &key, "-out", &text, &at("text")],
+    );
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(std::fs::read(&text).unwrap());
+    let token = format!("{head}.{claims}.{signature}");
+    let answer = json!({"token": token, "expires_in": 300}).to_string();
+    let server = Server::start(move |request, _| match request.header("authorization") {
+        Some("Basic YnVpbGRlcjpodW50ZXIy") => Answer::of(answer.as_bytes()),
+        _ => Answer::status(401),
+    });
+    let realm = server.text("token");
+    let config = format!(
+        "auth: {{token: {{realm: '{realm}', service: registry, issuer: tokens, rootcertbundle: '{certificate}'}}}}\n"
+    );
+    (server, config)
+}
+
+#[test]
+fn a_registry_that_wants_tokens_gets_one_for_the_password() {
+    let mut shared = Shared::new(Kind::default());
+    let (server, config) = token_service(&shared.world);
+    shared.service.want_tokens(config);
+    let host = shared.service.address().to_string();
+    let said = shared.world.ok(&SMALL).all();
+    assert!(said.contains(&format!("podman login {host}")), "{said}");
+    shared.world.write(
+        "auth.json",
+        format!(r#"{{"auths":{{"{host}":{{"auth":"YnVpbGRlcjpodW50ZXIy"}}}}}}"#),
+    );
+    let file = shared.world.path("auth.json");
+    for (state, done) in [
+        ("first", "put the install"),
+        ("second", "fetched the install"),
+    ] {
+        shared.gives_key(state);
+        server.forget();
+        let build = shared.elsewhere(state, &SMALL);
+        let mut build = shared.world.command(&words(&build));
+        let said = build
+            .env("REGISTRY_AUTH_FILE", &file)
+            .said()
+            .ok()
+            .says(&[done])
+            .all();
+        assert!(!said.contains("warning") && !said.contains("eyJ"), "{said}");
+        let asked: Vec<String> = server
+            .requests()
+            .into_iter()
+            .map(|asked| asked.path)
+            .collect();
+        assert!((1..=2).contains(&asked.len()), "{asked:?}");
+        let scope = "scope=repository%3Aimgforge%3Apull";
+        assert!(asked.iter().all(|path| path.contains(scope)), "{asked:?}");
+    }
+}
+
+/// Neither a registry without room, nor a builder without, has half an entry.
+#[test]
+fn a_full_disk_on_either_side_leaves_no_half_entry() {
+    let mut shared = Shared::new(Kind {
+        full: true,
+        ..Kind::default()
+    });
+    // What zstd makes no smaller.
+    let mut disk = vec![0; 4 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut disk);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    shared.world.write("files/disk.raw", disk);
+    let said = shared.world.ok(&SMALL).all();
+    assert_eq!(said.matches("goes on without putting").count(), 1, "{said}");
+    shared.service.restart(Kind::default());
+    let key = shared.world.stored().remove(0);
+    assert!(
+        !shared
+            .service
+            .client("imgforge")
+            .has_manifest(&key)
+            .unwrap()
+    );
+
+    shared.gives_key("second");
+    let second = shared.elsewhere("second", &SMALL);
+    shared.world.ok(&words(&second)).says(&["put the install"]);
+    let third = shared.elsewhere("third", &SMALL);
+    let limited = shared.world.command(&words(&third));
+    let said = under(&["prlimit", "--fsize=200000", "--"], &limited).said();
+    assert_ne!(said.code, Some(0));
+    let said = said.says(&["goes on without asking"]).all();
+    let left = names(&shared.world.path("third/store"));
+    assert!(!left.contains(&key), "{left:?} {said}");
+    shared
+        .world
+        .ok(&words(&third))
+        .says(&["fetched the install"]);
+    assert_eq!(names(&shared.world.path("third/store")), [key]);
 }

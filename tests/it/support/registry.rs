@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use imgforge::http::Limits;
 use imgforge::registry::Registry;
 
-use super::program::external;
+use super::program::{external, under};
 use crate::patience::wait_for;
 
 /// `builder` with the password `hunter2`, as htpasswd(1) writes it.
@@ -20,6 +20,8 @@ pub(crate) struct Kind {
     pub(crate) locked: bool,
     /// It takes nothing.
     pub(crate) readonly: bool,
+    /// Its disk has room for no larger file than 200 KB.
+    pub(crate) full: bool,
 }
 
 /// A registry, and where it has its data.
@@ -27,6 +29,8 @@ pub(crate) struct Service {
     dir: PathBuf,
     child: Option<Child>,
     address: SocketAddr,
+    /// Its configuration, where it wants tokens.
+    tokens: Option<String>,
 }
 
 impl Service {
@@ -37,9 +41,16 @@ impl Service {
             dir: dir.to_owned(),
             child: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tokens: None,
         };
         service.restart(kind);
         service
+    }
+
+    /// Starts it again, with this configuration of tokens.
+    pub(crate) fn want_tokens(&mut self, tokens: String) {
+        self.tokens = Some(tokens);
+        self.restart(Kind::default());
     }
 
     /// Starts it again, at the same address, with the same data.
@@ -60,11 +71,17 @@ impl Service {
                 users.display()
             );
         }
+        if let Some(tokens) = &self.tokens {
+            config += tokens;
+        }
         std::fs::write(self.dir.join("config.yml"), config).unwrap();
         std::fs::write(self.log(), "").unwrap();
         let log = std::fs::File::create(self.log()).unwrap();
         let mut command: Command = external("docker-registry");
         command.arg("serve").arg(self.dir.join("config.yml"));
+        if kind.full {
+            command = under(&["prlimit", "--fsize=200000", "--"], &command);
+        }
         command.stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().unwrap());
         let mut found = None;
