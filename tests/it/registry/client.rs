@@ -10,6 +10,7 @@ use imgforge::registry::Fetched;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::patience::wait_for;
 use crate::support::registry::{Kind, Service, client_at};
 use crate::support::relay::Relay;
 
@@ -193,9 +194,12 @@ fn an_upload_goes_on_where_the_registry_is() {
     relay.break_once_after((64 << 20) + (10 << 20));
     client.push_blob(&digest, &open, size as u64).unwrap();
     assert!(std::fs::read(service.blob(digest.as_str())).unwrap() == bytes);
-    let states = service.requests();
-    let states = states
-        .iter()
-        .filter(|asked| asked.starts_with("GET /v2/x/blobs/uploads/"));
-    assert_eq!(states.count(), 2);
+    let asked = || {
+        let all = service.requests();
+        let state = |asked: &&String| asked.starts_with("GET /v2/x/blobs/uploads/");
+        all.iter().filter(state).count()
+    };
+    // It logs what it has answered.
+    wait_for("two questions", || asked() >= 2);
+    assert_eq!(asked(), 2);
 }
