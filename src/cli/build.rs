@@ -71,7 +71,7 @@ pub(crate) struct Build {
     detach: bool,
 }
 
-fn engines() -> PossibleValuesParser {
+pub(super) fn engines() -> PossibleValuesParser {
     let names: Vec<&str> = engine::QUEUES.iter().map(|queue| queue.name).collect();
     names.into()
 }

@@ -1,14 +1,18 @@
 //! `imgforge doctor`.
 
-use super::{App, out, recipes};
+use super::{App, build, out, recipes, session};
 use crate::doctor::{self, Wishes};
-use crate::error::Result;
+use crate::engine::{self, Queue};
+use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
     /// Prints the findings as JSON
     #[arg(long)]
     json: bool,
+    /// Looks at a node of each partition of ENGINE instead
+    #[arg(long, value_name = "ENGINE", value_parser = build::engines(), conflicts_with = "json")]
+    on: Option<String>,
 }
 
 impl Doctor {
@@ -17,6 +21,12 @@ impl Doctor {
     /// # Errors
     /// When the host is not ready.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
+        let queue = engine::QUEUES
+            .iter()
+            .find(|queue| Some(queue.name) == self.on.as_deref());
+        if let Some(queue) = queue {
+            return on_nodes(app, queue);
+        }
         // A recipe repository is welcome, not needed.
         let repo = recipes::find(app)?;
         let config = repo
@@ -48,5 +58,28 @@ impl Doctor {
             out::print(&doctor::render(&findings))?;
         }
         doctor::verdict(&findings)
+    }
+}
+
+fn on_nodes(app: &App, queue: &'static Queue) -> Result<()> {
+    let wishes = engine::Wishes {
+        globals: app.globals.of_jobs()?,
+        most: None,
+    };
+    let visits = engine::visit(&session::open(app)?, queue, &wishes)?;
+    let mut ill = vec![];
+    for visit in visits {
+        let place = match visit.partition.as_str() {
+            "" => queue.name.to_owned(),
+            partition => format!("{}, partition {partition}", queue.name),
+        };
+        out::print(&format!("{place}:\n{}", visit.said))?;
+        if !visit.well {
+            ill.push(place);
+        }
+    }
+    match ill.as_slice() {
+        [] => Ok(()),
+        _ => Err(Error::host("not every node can build").evidence(ill)),
     }
 }

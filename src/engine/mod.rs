@@ -8,6 +8,7 @@
 
 mod attend;
 mod cancel;
+mod doctor;
 mod events;
 mod follow;
 mod gitlab;
@@ -21,6 +22,7 @@ mod submit;
 use crate::error::Result;
 use crate::recipe::EngineConfig;
 pub use attend::{attend, cancel_all};
+pub use doctor::{Visit, visit};
 pub use jobs::{Job, list};
 pub use queue::Queue;
 pub use run::{Run, Submitted};

@@ -75,6 +75,17 @@ pub fn submit(
     Ok((run, broken))
 }
 
+/// The program on the nodes, and the recipe repository, as whole paths.
+pub(super) fn program_and_root(session: &Session) -> Result<(PathBuf, PathBuf)> {
+    let program = match &session.config.engine.slurm.program {
+        Some(program) => PathBuf::from(program),
+        None => std::env::current_exe().doing(|| "finding this program".into())?,
+    };
+    let root = std::path::absolute(session.repo.root());
+    let root = root.doing(|| "finding the recipe repository".into())?;
+    Ok((program, root))
+}
+
 struct Submission<'a> {
     session: &'a Session,
     queue: &'static Queue,
@@ -93,11 +104,7 @@ impl<'a> Submission<'a> {
         wishes: &'a Wishes,
         jobs: &'a [Job],
     ) -> Result<Self> {
-        let program = match &session.config.engine.slurm.program {
-            Some(program) => PathBuf::from(program),
-            None => std::env::current_exe().doing(|| "finding this program".into())?,
-        };
-        let root = std::path::absolute(session.repo.root());
+        let (program, root) = program_and_root(session)?;
         Ok(Submission {
             session,
             queue,
@@ -105,7 +112,7 @@ impl<'a> Submission<'a> {
             wishes,
             jobs,
             program,
-            root: root.doing(|| "finding the recipe repository".into())?,
+            root,
         })
     }
 

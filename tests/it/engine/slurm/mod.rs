@@ -172,6 +172,10 @@ fn a_gate_of_its_own_follows_the_sealed_image() {
     assert_eq!(names(&world.path("state/jobs")), [""; 0]);
     let jobs = cluster.said(&["squeue", "--noheader", "--states=all", "--format=%T"]);
     assert_eq!(jobs, "CANCELLED\n");
+    // The doctor comes to a node; the site's may lack something.
+    let doctor = cluster.command(&["doctor", "--on", "slurm"]).said();
+    assert!(matches!(doctor.code, Some(0 | 3)), "{}", doctor.evidence());
+    doctor.prints(&["slurm:\n", "qemu-img", "state directory"]);
     // Up to the seal there is no such job.
     cluster
         .command(&BUILD)
