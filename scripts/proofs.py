@@ -240,9 +240,9 @@ def versions():
 def acceleration():
     """As the probe of imgforge itself finds it."""
     for program in ("target/release/imgforge", "target/debug/imgforge"):
-        told = re.search(r"^\S+ +acceleration +(.*)", output(str(ROOT / program), "doctor"), re.M)
+        told = re.search(r"^\S+ +acceleration +.*\busing (\w+)", output(str(ROOT / program), "doctor"), re.M)
         if told:
-            return "tcg" if "tcg" in told[1] else "kvm"
+            return told[1]
     return "unknown"
 
 

@@ -47,12 +47,9 @@ mod tests {
     fn a_new_revision_is_tried_where_another_one_is() {
         let rule = CanaryRule("10%".parse().unwrap());
         let arrival = |replaces, same| Arrival {
-            name: "web",
-            channel: "stable",
-            arch: "x86_64",
-            revision: 5,
             replaces,
             same,
+            ..Arrival::SAMPLE
         };
         let share = |arrival: &Arrival<'_>| rule.admit(arrival).unwrap();
         assert_eq!(share(&arrival(Some(4), false)), Some(rule.0));

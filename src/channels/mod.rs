@@ -51,6 +51,19 @@ pub struct Arrival<'a> {
     pub same: bool,
 }
 
+#[cfg(test)]
+impl Arrival<'_> {
+    /// What tests of rules vary.
+    const SAMPLE: Arrival<'static> = Arrival {
+        name: "web",
+        channel: "stable",
+        arch: "x86_64",
+        revision: 5,
+        replaces: None,
+        same: false,
+    };
+}
+
 /// What a channel has of one image for one architecture.
 #[derive(Debug, Clone, Copy)]
 pub struct Placed {

@@ -47,7 +47,8 @@ impl FromStr for AnswerFile {
     type Err = String;
 
     fn from_str(path: &str) -> Result<Self, String> {
-        let reads = INSTALLERS.iter().find(|one| path.ends_with(one.end));
+        let reads = INSTALLERS.iter().filter(|one| path.ends_with(one.end));
+        let reads = reads.max_by_key(|one| one.end.len());
         let installer = reads.ok_or_else(|| {
             let kinds = INSTALLERS.iter().enumerate();
             let kinds = kinds.map(|(at, one)| {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use imgforge::host::accel::{Accel, Setting};
+use imgforge::host::accel::Setting;
 use imgforge::host::exec::Program;
 
 use crate::gate::world;
@@ -116,9 +116,10 @@ fn the_first_boot_of_a_clone_of_debian_12_does_what_the_recipe_says() {
 fn the_first_boot_does_what_the_recipe_says(suite: &str) {
     crate::slots::take(2);
     let world = world("both");
-    let patience = match Setting::Auto.choose().accel {
-        Accel::Kvm => "1min 30s",
-        Accel::Tcg => "9min",
+    let patience = if Setting::Auto.choose().accel.is_emulated() {
+        "9min"
+    } else {
+        "1min 30s"
     };
     world.image(
         suite,

@@ -10,7 +10,7 @@ use crate::recipe::types::{Check, Mirrors, Secret};
 use crate::recipe::{Config, Resolved};
 use crate::stage::inputs as shared;
 use crate::store::inputs::Inputs;
-use crate::{runner, scan};
+use crate::{installers, runner, scan};
 
 /// What the recipe and this host say about the gate and the scan. Whoever makes a key of it takes it
 /// apart whole, so that nothing new is forgotten there.
@@ -58,6 +58,7 @@ impl<'a> Basis<'a> {
             hosts,
         } = self;
         inputs.value("the scan", scan::VERSION);
+        inputs.value("traces of installers", installers::traces());
         inputs.value("mirrors", mirrors);
         inputs.value("mirrors of imgforge.yaml", hosts);
         shared::secrets(inputs, secrets);

@@ -125,13 +125,10 @@ mod tests {
     use super::super::{Layout, Unpacked, Unpacker};
     use super::*;
     use crate::pack::read::ReadOptions;
-    use crate::pack::{self, Options, Profile};
+    use crate::pack::{self, Filter, Options, Profile, Settings};
     use crate::ui::Ui;
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
-
-    /// Of the profile.
-    const BLOCK: u64 = 3 << 20;
 
     /// Unpacks `xz` to `to`, which is as the seed where it shares its blocks.
     fn unpack(xz: &Path, to: &Path, seed: Seed, shared: bool) -> Unpacked {
@@ -159,13 +156,14 @@ mod tests {
     fn what_the_seed_has_of_others_never_stays() {
         let dir = tempfile::tempdir().unwrap();
         let [raw, xz, old, new] = ["raw", "xz", "old", "new"].map(|name| dir.path().join(name));
+        let profile = Profile::Nightly;
+        let size = Settings::of(profile, Filter::None).block as u64;
         let file = File::create(&raw).unwrap();
-        file.set_len(5 * BLOCK + 5000).unwrap();
+        file.set_len(5 * size + 5000).unwrap();
         for block in [0, 1, 3, 5] {
             let bytes = vec![block as u8 + 1; 5000];
-            file.write_all_at(&bytes, block * BLOCK).unwrap();
+            file.write_all_at(&bytes, block * size).unwrap();
         }
-        let profile = Profile::Nightly;
         let options = Options {
             profile,
             ..Options::default()
@@ -180,11 +178,11 @@ mod tests {
         copy(&raw, &old);
         let changed = File::options().write(true).open(&old).unwrap();
         // In what has bytes, in zeros of a block with some, and in one of zeros alone.
-        for at in [100, BLOCK + 2_000_000, 2 * BLOCK + 7] {
+        for at in [100, size + size / 2, 2 * size + 7] {
             changed.write_all_at(b"other", at).unwrap();
         }
         // Behind the end.
-        changed.write_all_at(b"more", 6 * BLOCK).unwrap();
+        changed.write_all_at(b"more", 6 * size).unwrap();
         for shared in [false, true] {
             std::fs::remove_file(&new).unwrap();
             if shared {
@@ -196,10 +194,7 @@ mod tests {
             };
             let unpacked = unpack(&xz, &new, seed, shared);
             assert!(std::fs::read(&new).unwrap() == std::fs::read(&raw).unwrap());
-            assert_eq!(
-                (unpacked.copied, unpacked.changed),
-                (BLOCK + 5000, 2 * BLOCK)
-            );
+            assert_eq!((unpacked.copied, unpacked.changed), (size + 5000, 2 * size));
             assert_eq!(unpacked.blocks, decoded);
             assert!(new.metadata().unwrap().blocks() * 512 < 1 << 20);
         }

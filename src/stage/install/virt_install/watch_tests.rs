@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use super::*;
 use crate::error::{Context as _, Result};
 use crate::hypervisor::Counters;
-use crate::installers::{INSTALLERS, kickstart::KICKSTART};
+use crate::installers::Installer;
+use crate::installers::kickstart::KICKSTART;
+use crate::installers::preseed::PRESEED;
 use crate::ui::{Event, Reporter, Ui};
 
 /// Plays its events, one a call, and then is silent, as long as it may. Its clock is its own.
@@ -113,13 +115,13 @@ struct Outcomes {
     pictured: bool,
 }
 
-fn watch(kind: usize, script: &Script, limits: Limits) -> Outcomes {
+fn watch(installer: &'static Installer, script: &Script, limits: Limits) -> Outcomes {
     let dir = tempfile::tempdir().unwrap();
     let seen = std::sync::Arc::new(Seen(Default::default()));
     let ui = Ui::new(std::sync::Arc::clone(&seen)).stage("toy", "install");
     let mask = Mask::default();
     let config = WatchConfig {
-        installer: INSTALLERS[kind],
+        installer,
         key: "c0ffee",
         ui: &ui,
         mask: &mask,
@@ -165,7 +167,7 @@ fn progress_becomes_steps_and_hundredths() {
     ])
     .reports("c0ffee")
     .then(OFF);
-    let seen = watch(0, &script, PATIENT);
+    let seen = watch(&PRESEED, &script, PATIENT);
     assert_eq!(
         (seen.end, seen.report),
         (End::Ended(Outcome::ShutDown), InstallReport::Right)
@@ -188,19 +190,19 @@ fn progress_becomes_steps_and_hundredths() {
 
 #[test]
 fn only_an_end_with_the_key_is_reported_as_one() {
-    let seen = watch(0, &says(&["bye\n"]).then(OFF), PATIENT);
+    let seen = watch(&PRESEED, &says(&["bye\n"]).then(OFF), PATIENT);
     assert_eq!(seen.report, InstallReport::None);
-    let seen = watch(0, &says(&[]).reports("deadbeef"), PATIENT);
+    let seen = watch(&PRESEED, &says(&[]).reports("deadbeef"), PATIENT);
     assert_eq!(seen.end, End::WrongKey("deadbeef".into()));
     // A kernel without the port reports on the console.
     let seen = watch(
-        0,
+        &PRESEED,
         &says(&["imgforge installed c0ffee\r\n"]).then(OFF),
         PATIENT,
     );
     assert_eq!(seen.report, InstallReport::Right);
     let seen = watch(
-        0,
+        &PRESEED,
         &says(&["[ 9.1] reboot: Restarting system\n"]).then(OFF),
         PATIENT,
     );
@@ -209,7 +211,7 @@ fn only_an_end_with_the_key_is_reported_as_one() {
 
 #[test]
 fn a_guest_without_a_sign_of_life_is_stalled() {
-    let seen = watch(0, &says(&["working\n"]), impatient());
+    let seen = watch(&PRESEED, &says(&["working\n"]), impatient());
     assert_eq!(seen.end, End::Stalled);
     assert!(seen.pictured);
 }
@@ -222,7 +224,7 @@ fn a_clock_that_is_redrawn_is_no_sign_of_life() {
     let mut script = says(&texts);
     // Together far longer than the stall.
     script.pace = Duration::from_secs(1);
-    let seen = watch(0, &script, impatient());
+    let seen = watch(&PRESEED, &script, impatient());
     assert_eq!(seen.end, End::Stalled);
     assert!(!script.events.borrow().is_empty());
 }
@@ -241,7 +243,7 @@ fn a_kernel_that_says_nothing_but_that_it_gets_no_further_is_stalled() {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let mut script = says(&texts);
     script.pace = Duration::from_secs(63);
-    let seen = watch(0, &script, impatient());
+    let seen = watch(&PRESEED, &script, impatient());
     assert_eq!(seen.end, End::Stalled);
     assert!(!script.events.borrow().is_empty());
 }
@@ -274,7 +276,7 @@ fn a_prompt_is_an_end_with_what_it_asks() {
         "  1: Retry\n  2: Go back\n",
         "Prompt: '?' for help, default=1> ",
     ]);
-    let seen = watch(0, &script, PATIENT);
+    let seen = watch(&PRESEED, &script, PATIENT);
     assert_eq!(
         seen.end,
         End::Asks("[!!] Configure the network / Prompt: '?' for help, default=1>".into())
@@ -287,40 +289,47 @@ fn a_bare_question_is_one_only_when_nothing_moves() {
     let mut limits = PATIENT;
     limits.question = Duration::from_secs(60);
     let script = says(&["Set up users and passwords\n", "Root password: "]);
-    let seen = watch(0, &script, limits);
+    let seen = watch(&PRESEED, &script, limits);
     assert_eq!(
         seen.end,
         End::Asks("Set up users and passwords / Root password:".into())
     );
     // A line that goes on was none.
     let script = says(&["Root password: ", "is not asked for\n"]).then(OFF);
-    assert_eq!(watch(0, &script, limits).end, End::Ended(Outcome::ShutDown));
+    assert_eq!(
+        watch(&PRESEED, &script, limits).end,
+        End::Ended(Outcome::ShutDown)
+    );
 }
 
 #[test]
 fn last_words_end_the_guest_by_their_meaning() {
-    for (kind, text, end) in [
-        (0, "[ 1.0] Kernel panic - not syncing: VFS\n", End::Panicked),
+    for (installer, text, end) in [
         (
-            1,
+            &PRESEED,
+            "[ 1.0] Kernel panic - not syncing: VFS\n",
+            End::Panicked,
+        ),
+        (
+            &KICKSTART,
             "Pane is dead (status 1)\n",
             End::GaveUp("Pane is dead (status 1)".into()),
         ),
     ] {
-        let seen = watch(kind, &says(&[text, "more words\n"]), PATIENT);
+        let seen = watch(installer, &says(&[text, "more words\n"]), PATIENT);
         assert_eq!(seen.end, end);
         assert_eq!(seen.tail.last().unwrap(), "more words");
     }
     let mut script = says(&[]);
     script.crashed = true;
-    assert_eq!(watch(0, &script, PATIENT).end, End::Panicked);
+    assert_eq!(watch(&PRESEED, &script, PATIENT).end, End::Panicked);
 }
 
 #[test]
 fn a_busy_disk_is_a_sign_of_life() {
     let mut script = says(&[]);
     script.busy = true;
-    assert_eq!(watch(0, &script, impatient()).end, End::TooLong);
+    assert_eq!(watch(&PRESEED, &script, impatient()).end, End::TooLong);
 }
 
 #[test]
@@ -329,7 +338,7 @@ fn a_panics_own_line_is_shown_however_long_its_trace_is() {
         vec!["[    1.0] Kernel panic - not syncing: Attempted to kill init!\n".to_owned()];
     lines.extend((0..60).map(|n| format!("[    1.1]  function_{n}+0x10/0x20\n")));
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let watched = watch(0, &says(&texts), PATIENT);
+    let watched = watch(&PRESEED, &says(&texts), PATIENT);
     assert_eq!(watched.end, End::Panicked);
     assert_eq!(watched.tail.len(), 41);
     assert!(
@@ -343,6 +352,6 @@ fn a_panics_own_line_is_shown_however_long_its_trace_is() {
         watched.tail
     );
     // Not twice where it is among the last lines anyway.
-    let watched = watch(0, &says(&texts[..5]), PATIENT);
+    let watched = watch(&PRESEED, &says(&texts[..5]), PATIENT);
     assert_eq!(watched.tail.len(), 5);
 }
