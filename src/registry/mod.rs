@@ -70,10 +70,19 @@ impl Registry {
     /// The manifest of a tag, or of a digest; nothing where there is none.
     ///
     /// # Errors
-    /// When the registry cannot be reached or refuses.
+    /// When the registry cannot be reached or refuses, or what it has does not have the digest.
     pub fn manifest(&self, reference: &str) -> Result<Option<Vec<u8>>> {
         let reply = self.ask_manifest(Method::Get, reference, LARGEST_MANIFEST)?;
-        Ok(reply.map(|reply| reply.body))
+        let found = reply.map(|reply| reply.body);
+        if let (Some(bytes), Some(digest)) = (&found, reference.strip_prefix("sha256:"))
+            && Sha256::of(bytes).as_str() != digest
+        {
+            let what = format!("{} has another manifest as {reference}", self.address);
+            return Err(
+                Error::gate(what).hint("ask whoever runs the registry; nothing of it was used")
+            );
+        }
+        Ok(found)
     }
 
     /// Whether a tag, or a digest, has a manifest.

@@ -33,13 +33,16 @@ impl Registry {
         if self.has_blob(digest)? {
             return Ok(false);
         }
-        let (mut upload, mut failures) = (self.begin_upload()?, 0);
+        let (mut upload, mut failures, mut furthest) = (self.begin_upload()?, 0, 0);
         loop {
             let before = upload.at;
             let why = match self.send_chunk(&mut upload, digest, file, size)? {
                 Sent::All => return Ok(true),
+                // A registry that takes the same bytes again and again gets no further.
                 Sent::Some => {
-                    failures = 0;
+                    if upload.at > furthest {
+                        (furthest, failures) = (upload.at, 0);
+                    }
                     continue;
                 }
                 Sent::Nothing(why) => why,
@@ -54,7 +57,7 @@ impl Registry {
             if before + upload.chunk >= size && self.has_blob(digest)? {
                 return Ok(true);
             }
-            upload = match self.state(&upload)? {
+            upload = match self.state(&upload, size)? {
                 Some(upload) => upload,
                 None => Upload {
                     chunk: upload.chunk,
@@ -120,12 +123,16 @@ impl Registry {
                 upload.at = end_of(&reply).unwrap_or(start + len).min(size);
                 let next = self.location(&upload.location, &reply)?;
                 upload.location = next.unwrap_or_else(|| upload.location.clone());
-                return Ok(Sent::Some);
+                return Ok(match upload.at > start {
+                    true => Sent::Some,
+                    false => Sent::Nothing("the registry kept nothing of what it was sent".into()),
+                });
             }
             413 if upload.chunk > SMALL_CHUNK && size > SMALL_CHUNK => {
                 upload.chunk = SMALL_CHUNK;
             }
-            401 if self.access.gain(&self.client, &self.base, &reply)? => {}
+            401 if self.is_own(&upload.location)
+                && self.access.gain(&self.client, &self.base, &reply)? => {}
             // The registry forgot the upload, or has other bytes of it than we think.
             404 | 416 => {}
             _ if reply.is_passing() => {}
@@ -138,7 +145,7 @@ impl Registry {
     }
 
     /// How far an upload has come; nothing where the registry does not know it any more.
-    fn state(&self, upload: &Upload) -> Result<Option<Upload>> {
+    fn state(&self, upload: &Upload, size: u64) -> Result<Option<Upload>> {
         let reply = self.ask(
             &Request::new(Method::Get, upload.location.clone()),
             LARGEST_ANSWER,
@@ -149,7 +156,7 @@ impl Registry {
         let next = self.location(&upload.location, &reply)?;
         Ok(Some(Upload {
             location: next.unwrap_or_else(|| upload.location.clone()),
-            at: end_of(&reply).unwrap_or_default(),
+            at: end_of(&reply).unwrap_or_default().min(size),
             chunk: upload.chunk,
         }))
     }
@@ -172,6 +179,6 @@ fn end_of(reply: &Reply) -> Option<u64> {
     let (_, last) = range.trim_start_matches("bytes=").split_once('-')?;
     match last.trim().parse::<u64>().ok()? {
         0 => Some(0),
-        last => Some(last + 1),
+        last => last.checked_add(1),
     }
 }

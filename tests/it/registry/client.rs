@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::patience::wait_for;
 use crate::support::registry::{Kind, Service, client_at};
 use crate::support::relay::Relay;
+use crate::support::server::{Answer, Server};
 
 /// A file of `size` bytes, no two pieces of it alike.
 fn file(dir: &Path, size: usize) -> (PathBuf, Sha256, Vec<u8>) {
@@ -202,4 +203,98 @@ fn an_upload_goes_on_where_the_registry_is() {
     // It logs what it has answered.
     wait_for("two questions", || asked() >= 2);
     assert_eq!(asked(), 2);
+}
+
+/// Sends a blob of three chunks of the smallest size, to a registry that takes no larger ones; what
+/// went wrong.
+fn refusal(
+    patch: impl Fn(&Answer, usize) -> Answer + Send + Sync + 'static,
+    state: Answer,
+) -> String {
+    let server = Server::start(move |request, number| match request.method.as_str() {
+        // A client that would go on for ever is told apart.
+        _ if number > 60 => Answer::status(400),
+        "HEAD" => Answer::status(404),
+        "POST" => Answer::status(202).header("Location", "/v2/x/blobs/uploads/1"),
+        "PUT" if request.header("content-length") == Some("0") => Answer::status(500),
+        "PUT" => Answer::status(413),
+        "PATCH" => {
+            let range = request.header("content-range").unwrap();
+            let (start, last) = range.split_once('-').unwrap();
+            let taken = Answer::status(202).header("Range", &format!("0-{last}"));
+            patch(&taken, start.parse().unwrap())
+        }
+        _ => state.clone(),
+    });
+    let (size, dir) = (12 << 20, tempfile::tempdir().unwrap());
+    let (path, digest, _) = file(dir.path(), size);
+    let open = Arc::new(File::open(path).unwrap());
+    let error = client_at(server.address()).push_blob(&digest, &open, size as u64);
+    error.unwrap_err().render()
+}
+
+#[test]
+fn a_registry_that_counts_wrong_is_given_up() {
+    let said = |range: &str| Answer::status(204).header("Range", range);
+    let begun = "0-0";
+    for error in [
+        // It never has anything.
+        refusal(
+            |_, _| Answer::status(202).header("Range", begun),
+            said(begun),
+        ),
+        // It has more than there is.
+        refusal(|_, _| Answer::status(500), said("0-99999999999")),
+        refusal(|_, _| Answer::status(500), said("0-18446744073709551615")),
+        // Its disk is full after the first chunk, each time.
+        refusal(
+            |taken, start| match start {
+                0 => taken.clone(),
+                _ => Answer::status(500),
+            },
+            Answer::status(404),
+        ),
+    ] {
+        assert!(error.contains("failed 3 times"), "{error}");
+    }
+}
+
+/// Where a registry lets blobs be sent is no registry: it asks for no password.
+#[test]
+fn only_the_registry_names_who_gets_passwords() {
+    let elsewhere = Server::start(|request, _| match request.path.as_str() {
+        "/token" => Answer::of(b"{\"token\":\"t\"}"),
+        _ => {
+            let at = request.header("host").unwrap();
+            let wants = format!("Bearer realm=\"http://{at}/token\",service=\"s\"");
+            Answer::status(401).header("WWW-Authenticate", &wants)
+        }
+    });
+    let to = elsewhere.text("upload");
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "HEAD" => Answer::status(404),
+        _ => Answer::status(202).header("Location", &to),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let (path, digest, _) = file(dir.path(), 1000);
+    let open = Arc::new(File::open(path).unwrap());
+    let error = client_at(server.address()).push_blob(&digest, &open, 1000);
+    let error = error.unwrap_err().render();
+    assert!(error.contains("401"), "{error}");
+    let asked = elsewhere.requests();
+    assert!(
+        asked.iter().all(|asked| asked.path != "/token"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_manifest_has_the_digest_that_was_asked_for() {
+    let server = Server::start(|_, _| Answer::of(b"{}"));
+    let client = client_at(server.address());
+    let (right, wrong) = (Sha256::of(b"{}"), Sha256::of(b"{"));
+    let manifest = |digest: &Sha256| client.manifest(&format!("sha256:{}", digest.as_str()));
+    assert_eq!(manifest(&right).unwrap().as_deref(), Some(&b"{}"[..]));
+    let error = manifest(&wrong).unwrap_err().render();
+    assert!(error.contains("has another manifest"), "{error}");
 }

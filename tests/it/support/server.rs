@@ -325,6 +325,9 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
+            let length = request.header("content-length");
+            let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
             return Ok(Some(request));
         };
         request
