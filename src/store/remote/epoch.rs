@@ -17,7 +17,7 @@ impl Store {
         let told = match remote.registry.manifest(&epoch_tag(of)) {
             Ok(told) => told?,
             Err(error) => {
-                remote.give_up(&remote.reads, "asking", &error);
+                remote.stop_asking(&error);
                 return None;
             }
         };

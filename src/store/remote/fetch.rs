@@ -73,7 +73,7 @@ impl Store {
                 return Err(error);
             }
             Err(Miss::Failed(error)) => {
-                remote.give_up(&remote.reads, "asking", &error);
+                remote.stop_asking(&error);
                 "it did not come".to_owned()
             }
             Err(Miss::Wrong(why)) => why,

@@ -11,6 +11,7 @@
 mod blob;
 mod epoch;
 mod fetch;
+mod fits;
 mod push;
 mod wire;
 
@@ -28,8 +29,7 @@ use crate::http::Limits;
 use crate::mutex::Unpoisoned as _;
 use crate::registry::Registry;
 use crate::store::Store;
-use crate::store::chain::Bytes;
-use crate::store::entry::{self, Facts, Meta};
+use crate::store::entry::Meta;
 use crate::ui::Ui;
 use crate::units::Size;
 use wire::{ENTRY, INLINE_META, Manifest};
@@ -140,7 +140,14 @@ impl Remote {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// The registry failed: it is told once, and not asked any more.
+    /// The registry failed: it is not asked any more. Nor does it get anything: what is there would be
+    /// written over unseen.
+    fn stop_asking(&self, error: &Error) {
+        self.writes.store(false, Ordering::Relaxed);
+        self.give_up(&self.reads, "asking", error);
+    }
+
+    /// The registry failed: it is told once, and left alone.
     fn give_up(&self, which: &AtomicBool, what: &str, error: &Error) {
         if !which.swap(false, Ordering::Relaxed) || matches!(error.kind(), Kind::Interrupted(_)) {
             return;
@@ -185,7 +192,7 @@ impl Remote {
         let found = match self.registry.manifest(key.as_str()) {
             Ok(found) => found,
             Err(error) => {
-                self.give_up(&self.reads, "asking", &error);
+                self.stop_asking(&error);
                 return Known::Missing;
             }
         };
@@ -251,7 +258,7 @@ impl Remote {
                 .map(Some)
                 .ok_or_else(|| "its facts are not there, or others".into()),
             Err(error) => {
-                self.give_up(&self.reads, "asking", &error);
+                self.stop_asking(&error);
                 Ok(None)
             }
         }
@@ -269,7 +276,7 @@ impl Remote {
             Ok(_) => Err("its signature is of something else".into()),
             Err(error) if matches!(error.kind(), Kind::Gate) => Err(error.message().to_owned()),
             Err(error) => {
-                self.give_up(&self.reads, "asking", &error);
+                self.stop_asking(&error);
                 Ok(false)
             }
         }
@@ -279,8 +286,7 @@ impl Remote {
         let read = || match Keyring::of_file(&self.settings.allowed_signers, None) {
             Ok(keyring) => Some(keyring),
             Err(error) => {
-                self.give_up(&self.reads, "asking", &error);
-                self.writes.store(false, Ordering::Relaxed);
+                self.stop_asking(&error);
                 None
             }
         };
@@ -312,62 +318,6 @@ impl Store {
     /// Whether the result of `key` is here, not only in the shared store.
     pub fn is_here(&self, key: &Key) -> bool {
         self.entry(key).is_some()
-    }
-
-    /// Whether the shared store has a result of the stage that reports `F`, which could come here.
-    pub(super) fn is_offered<F: Facts>(&self, key: &Key) -> bool {
-        let Some(remote) = self.remote() else {
-            return false;
-        };
-        // What is here in another shape stays.
-        if self.entries().join(key.as_str()).exists() {
-            return false;
-        }
-        let Some(offer) = remote.good(key) else {
-            return false;
-        };
-        let judged = entry::reads::<F>(&offer.meta, &offer.text).map_err(|why| why.to_string());
-        match judged.and_then(|()| self.fits(remote, &offer.meta)) {
-            Ok(fits) => fits,
-            Err(why) => {
-                remote.refuse(key, &why);
-                false
-            }
-        }
-    }
-
-    /// Whether the disk below an entry of the shared store is the one that it was made on: the one here,
-    /// or the one that would come along. Where it is not there, nothing is wrong with the entry.
-    fn fits(&self, remote: &Remote, meta: &Meta) -> Result<bool, String> {
-        let Some(own) = &meta.disk else {
-            return match meta.parent {
-                Some(_) => Err("it says nothing of the disk below it".into()),
-                None => Ok(true),
-            };
-        };
-        let below = match &meta.parent {
-            None => None,
-            Some(parent) => {
-                let here = self.entry(parent).map(|entry| entry.meta.disk);
-                let below = match here {
-                    Some(disk) => disk,
-                    None => match remote.good(parent) {
-                        Some(offer) if self.fits(remote, &offer.meta)? => offer.meta.disk.clone(),
-                        Some(_) => return Ok(false),
-                        None => {
-                            let parent = parent.short();
-                            return Err(format!("the layer {parent} that it builds on is nowhere"));
-                        }
-                    },
-                };
-                Some(below.ok_or("nobody knows the disk below it")?)
-            }
-        };
-        let below = below.as_ref().map(|below| below.chain.as_str());
-        match *own == Bytes::new(own.file.clone(), below) {
-            true => Ok(true),
-            false => Err("it was made on another disk than the one below it".into()),
-        }
     }
 }
 

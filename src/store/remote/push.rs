@@ -26,19 +26,32 @@ impl Store {
         let Some(remote) = self.remote().filter(|remote| remote.settings.push) else {
             return Ok(());
         };
-        let below = needs.and_then(|key| self.entry(key));
-        for entry in below.iter().chain([entry]) {
-            match self.put_chain(remote, entry, ledger) {
-                Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
-                Err(error) => remote.give_up(&remote.writes, "putting anything into", &error),
-                Ok(_) => {}
-            }
+        let put = || match needs {
+            None => self.put_chain(remote, entry, None, ledger),
+            Some(key) => match self.entry(key) {
+                // What was made of other bytes fits nobody who fetches these.
+                Some(below) if self.put_chain(remote, &below, None, ledger)? => {
+                    self.put_chain(remote, entry, Some(&below), ledger)
+                }
+                _ => Ok(false),
+            },
+        };
+        match put() {
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+            Err(error) => remote.give_up(&remote.writes, "putting anything into", &error),
+            Ok(_) => {}
         }
         Ok(())
     }
 
     /// Puts an entry there, after those below it; whether it is there now, with these bytes.
-    fn put_chain(&self, remote: &Remote, entry: &Entry, ledger: &Ledger) -> Result<bool> {
+    fn put_chain(
+        &self,
+        remote: &Remote,
+        entry: &Entry,
+        made_of: Option<&Entry>,
+        ledger: &Ledger,
+    ) -> Result<bool> {
         let key = &entry.meta.key;
         if !remote.writes.load(Ordering::Relaxed) {
             return Ok(false);
@@ -50,7 +63,7 @@ impl Store {
             let Some(below) = self.entry(parent) else {
                 return Ok(false);
             };
-            if !self.put_chain(remote, &below, ledger)? {
+            if !self.put_chain(remote, &below, None, ledger)? {
                 return Ok(false);
             }
         }
@@ -59,14 +72,22 @@ impl Store {
         if !is_bad && remote.registry.has_manifest(key.as_str())? {
             remote.known.lock().unpoisoned().remove(key);
             if let Known::Good(offer) = remote.look(key) {
-                let same = offer.meta.disk == entry.meta.disk;
-                if same {
-                    remote.there.lock().unpoisoned().insert(key.clone());
+                // One that does not fit the disk below gives way.
+                if let Ok(fits) = self.fits(remote, &offer) {
+                    let same = fits && offer.meta.disk == entry.meta.disk;
+                    if same {
+                        remote.there.lock().unpoisoned().insert(key.clone());
+                    }
+                    return Ok(same);
                 }
-                return Ok(same);
+            }
+            // Nothing is written over that could not be seen.
+            if !remote.reads() {
+                return Ok(false);
             }
         }
-        let Some(sent) = remote.put(entry, self.draft(ledger)?.path())? else {
+        let scratch = self.draft(ledger)?;
+        let Some(sent) = remote.put(entry, made_of, scratch.path())? else {
             return Ok(false);
         };
         remote.there.lock().unpoisoned().insert(key.clone());
@@ -82,7 +103,7 @@ impl Store {
 
 impl Remote {
     /// Sends the files of an entry, then its manifest; how many bytes went. None where it must stay here.
-    fn put(&self, entry: &Entry, scratch: &Path) -> Result<Option<u64>> {
+    fn put(&self, entry: &Entry, made_of: Option<&Entry>, scratch: &Path) -> Result<Option<u64>> {
         let Entry { path, meta } = entry;
         if meta.disk.is_none() && path.join(DISK).exists() {
             // An earlier imgforge made it; nobody could compare it.
@@ -110,7 +131,12 @@ impl Remote {
         for bytes in [&text[..], empty] {
             self.send_bytes(bytes, scratch)?;
         }
-        let manifest = Manifest::entry(&meta.key, Descriptor::meta(&text), parts);
+        let mut manifest = Manifest::entry(&meta.key, Descriptor::meta(&text), parts);
+        if let (None, Some(below)) = (&meta.disk, made_of.map(Entry::meta)) {
+            let disk = below.disk.as_ref();
+            let disk = disk.ok_or_else(|| Error::internal("a layer that was put has no digest"))?;
+            manifest = manifest.of_disk(&below.key, &disk.chain);
+        }
         self.put_signed(meta.key.as_str(), manifest)?;
         if let Some((of, epoch)) = meta.inputs.without_epoch() {
             self.put_signed(&epoch_tag(&of), Manifest::epoch(&of, epoch))?;

@@ -4,7 +4,7 @@
 //! artifactType  application/vnd.imgforge.entry.v1
 //! config        meta.json, as the store has it
 //! layers        the entry's files, each in one blob or several, in order; small ones lie in `data`, too
-//! annotations   the key; a clear-signed text that names it and the digest of the manifest without this one
+//! annotations   the key; of which disk it was made, where it is none; a clear-signed text that names it and the digest of the manifest without this one
 //! ```
 //!
 //! What is signed is what is used: the manifest is read strictly, and written again for its digest. So one
@@ -56,16 +56,22 @@ pub(super) struct Manifest {
     artifact_type: String,
     pub(super) config: Descriptor,
     pub(super) layers: Vec<Descriptor>,
-    annotations: Annotations,
+    pub(super) annotations: Annotations,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Annotations {
+pub(super) struct Annotations {
     #[serde(rename = "org.imgforge.key")]
     key: Key,
     #[serde(rename = "org.imgforge.epoch", skip_serializing_if = "Option::is_none")]
     epoch: Option<String>,
+    /// The key of a layer, and the digest of its disk's chain.
+    #[serde(
+        rename = "org.imgforge.made-of",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) made_of: Option<String>,
     #[serde(
         rename = "org.imgforge.signature",
         skip_serializing_if = "Option::is_none"
@@ -214,6 +220,7 @@ impl Manifest {
             annotations: Annotations {
                 key: key.clone(),
                 epoch: None,
+                made_of: None,
                 signature: None,
             },
         }
@@ -317,10 +324,8 @@ mod tests {
             data: Some(b"blob".to_vec()),
         };
         let layers = vec![Descriptor::part(&part)];
-        (
-            key.clone(),
-            Manifest::entry(&key, Descriptor::meta(b"{}"), layers),
-        )
+        let manifest = Manifest::entry(&key, Descriptor::meta(b"{}"), layers);
+        (key.clone(), manifest.of_disk(&Key::of(b"disk"), "chain"))
     }
 
     #[test]
@@ -344,6 +349,7 @@ mod tests {
             ("\"size\":4", "\"size\":5"),
             ("\"org.imgforge.size\":\"9\"", "\"org.imgforge.size\":\"8\""),
             ("+zstd", ""),
+            (" chain", " other"),
             ("sha256:", "sha256:0"),
         ] {
             let other = text.replacen(from, to, 1);

@@ -211,11 +211,7 @@ fn a_layer_on_another_disk_than_the_one_here_is_a_miss() {
     );
     // A parent that is nowhere.
     let orphan = site.builder("reader");
-    let tags = site
-        .dir
-        .path()
-        .join("registry/data/docker/registry/v2/repositories/imgforge");
-    std::fs::remove_dir_all(tags.join("_manifests/tags").join(base.meta().key.as_str())).unwrap();
+    site.lose(&base.meta().key);
     orphan.misses(&child.meta().key, "is nowhere");
     // Facts of another imgforge.
     assert!(
@@ -225,6 +221,40 @@ fn a_layer_on_another_disk_than_the_one_here_is_a_miss() {
             .has::<Newer>(&child.meta().key)
             .unwrap()
     );
+}
+
+/// A key has other bytes at every builder that makes it: what was made of one says nothing of another.
+#[test]
+fn what_was_made_of_another_disk_than_the_one_here_is_a_miss() {
+    let site = Site::new();
+    let a = site.builder("a");
+    let base = a.commit("base", None, &noise(1000));
+    let key = &base.meta().key;
+    let put = |builder: &Builder, entry| {
+        let ledger = &builder.ledger;
+        builder.store.share_out(entry, Some(key), ledger).unwrap();
+    };
+    let report = a.report("report", "of a");
+    put(&a, &report);
+    let report = &report.meta().key;
+    assert!(site.builder("reader").bring(report));
+    let b = site.builder_with("b", "a", true);
+    b.commit("base", None, &noise(1001));
+    b.misses(report, "made of another disk");
+    // Nor does what is made of it here go out.
+    let (own, again) = (b.report("own", "of b"), b.report("report", "of b"));
+    put(&b, &own);
+    put(&b, &again);
+    let client = site.service.client("imgforge");
+    assert!(!client.has_manifest(own.meta().key.as_str()).unwrap());
+    // Once the registry has lost the disk, what was made of it is nobody's.
+    site.lose(key);
+    site.builder("c").misses(report, "is nowhere");
+    put(&site.builder_with("b", "a", true), &again);
+    let d = site.builder("d");
+    assert!(d.bring(key) && d.bring(report));
+    let here = d.store.get::<Plain>(report).unwrap();
+    assert_eq!(here.facts().said, "of b");
 }
 
 #[test]
