@@ -157,7 +157,7 @@ fn who_leaves_comes_back_to_his_jobs() {
 
 #[test]
 #[ignore = "root: src/engine"]
-fn a_gate_of_its_own_follows_the_sealed_image() {
+fn a_gate_that_no_node_can_take_is_told_and_nothing_stays() {
     let cluster = Cluster::start(REAL);
     let world = &cluster.world;
     let configured = world.read("imgforge.yaml");
