@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Registry;
 use crate::digest::{self, Sha256};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Kind, Result};
 use crate::host::{ours, space};
 use crate::http::Piece;
 
@@ -44,8 +44,20 @@ impl Registry {
             file.set_len(0).doing(doing)?;
             resumed = 0;
         }
+        let mut renewed_at = None;
         loop {
-            if !self.append(&mut file, digest, size, part, progress)? {
+            let appended = self.append(&mut file, digest, size, part, progress);
+            // A token may have ended on the way, and that was noticed when a connection broke.
+            if let Err(error) = &appended {
+                let at = file.metadata().doing(doing)?.len();
+                let is_own =
+                    !matches!(error.kind(), Kind::Interrupted(_)) && renewed_at != Some(at);
+                if is_own && self.access.refresh(&self.client, &self.base)? {
+                    renewed_at = Some(at);
+                    continue;
+                }
+            }
+            if !appended? {
                 drop(std::fs::remove_file(part));
                 return Ok(Fetched::Missing);
             }

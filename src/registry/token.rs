@@ -93,8 +93,8 @@ impl Access {
         Ok(is_new)
     }
 
-    /// Asks for another token if this one ends soon.
-    pub(super) fn refresh(&self, client: &Client, base: &Url) -> Result<()> {
+    /// Asks for another token if this one ends soon; whether there is another one.
+    pub(super) fn refresh(&self, client: &Client, base: &Url) -> Result<bool> {
         let ending = {
             let granted = self.granted.lock().unpoisoned();
             let token = granted.as_ref().and_then(|granted| granted.token.as_ref());
@@ -102,8 +102,8 @@ impl Access {
             ends.map(|(challenge, _)| challenge.clone())
         };
         match ending {
-            Some(challenge) => self.ask(client, base, challenge).map(drop),
-            None => Ok(()),
+            Some(challenge) => self.ask(client, base, challenge),
+            None => Ok(false),
         }
     }
 

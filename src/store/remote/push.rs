@@ -167,12 +167,7 @@ impl Remote {
         let signer = self
             .signer()?
             .ok_or_else(|| Error::internal("nobody signs"))?;
-        let statement = manifest.statement();
-        let signed = signer.sign(&[(Sign::Clear, statement.as_bytes())])?;
-        let signed = signed.into_iter().next().unwrap_or_default();
-        let text = String::from_utf8(signed)
-            .map_err(|cause| Error::internal("a signature is no text").cause(cause))?;
-        self.counts(&text)?;
+        let text = signed(signer, &manifest.statement())?;
         manifest.sign(text);
         self.registry.put_manifest(tag, manifest.bytes())
     }
@@ -186,6 +181,8 @@ impl Remote {
             Some(key) => Signer::configured(key)?,
             None => Signer::own(&self.settings.state, &self.settings.ui)?,
         };
+        // Before anything is packed and sent: whoever signs it, nobody might take it.
+        self.counts(&signed(&signer, "imgforge shared store 1\n")?)?;
         Ok(self.signer.get_or_init(|| Some(signer)).as_ref())
     }
 
@@ -201,6 +198,14 @@ impl Remote {
             ))
         })
     }
+}
+
+/// A text, clear-signed.
+fn signed(signer: &Signer, text: &str) -> Result<String> {
+    let signed = signer.sign(&[(Sign::Clear, text.as_bytes())])?;
+    let signed = signed.into_iter().next().unwrap_or_default();
+    String::from_utf8(signed)
+        .map_err(|cause| Error::internal("a signature is no text").cause(cause))
 }
 
 /// The files of an entry, by their paths below it, sorted.

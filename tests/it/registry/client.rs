@@ -1,9 +1,11 @@
 //! The client of the distribution API.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use imgforge::digest::Sha256;
 use imgforge::registry::Fetched;
@@ -13,7 +15,7 @@ use tempfile::TempDir;
 use crate::patience::wait_for;
 use crate::support::registry::{Kind, Service, client_at};
 use crate::support::relay::Relay;
-use crate::support::server::{Answer, Server};
+use crate::support::server::{Answer, Server, Then};
 
 /// A file of `size` bytes, no two pieces of it alike.
 fn file(dir: &Path, size: usize) -> (PathBuf, Sha256, Vec<u8>) {
@@ -297,4 +299,44 @@ fn a_manifest_has_the_digest_that_was_asked_for() {
     assert_eq!(manifest(&right).unwrap().as_deref(), Some(&b"{}"[..]));
     let error = manifest(&wrong).unwrap_err().render();
     assert!(error.contains("has another manifest"), "{error}");
+}
+
+/// A token that ends in the middle of a blob costs another one.
+#[test]
+fn a_blob_comes_with_as_many_tokens_as_it_takes() {
+    let (used, issued) = (Mutex::new(HashSet::new()), AtomicUsize::new(0));
+    let bytes = vec![7; 300_000];
+    let digest = Sha256::of(&bytes);
+    let body = bytes.clone();
+    let server = Server::start(move |request, _| {
+        if request.path.starts_with("/token") {
+            let number = issued.fetch_add(1, Ordering::SeqCst);
+            let answer = format!("{{\"token\":\"t{number}\",\"expires_in\":1}}");
+            return Answer::of(answer.as_bytes());
+        }
+        let is_new = request.header("authorization").is_some_and(|token| {
+            let mut used = used.lock().unwrap();
+            used.insert(token.to_owned())
+        });
+        match (is_new, request.method.as_str()) {
+            (false, _) => {
+                let at = request.header("host").unwrap();
+                let wants = format!("Bearer realm=\"http://{at}/token\"");
+                Answer::status(401).header("WWW-Authenticate", &wants)
+            }
+            (true, "HEAD") => Answer::status(200),
+            (true, _) => {
+                let answer = Answer::file(request, &body, "\"x\"");
+                let half = answer.body.len() / 2 + 1;
+                answer.cut(half, Then::Close)
+            }
+        }
+    });
+    let client = client_at(server.address());
+    assert!(client.has_blob(&digest).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("part");
+    let fetched = client.fetch_blob(&digest, 300_000, &part, &mut |_| {});
+    assert_eq!(fetched.unwrap(), Fetched::Whole);
+    assert!(std::fs::read(&part).unwrap() == bytes);
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use imgforge::digest::Sha256;
 use imgforge::gpg::Signer;
 use imgforge::store::epoch::{self, Has, Mode};
 use imgforge::store::inputs::Inputs;
@@ -175,6 +176,11 @@ fn what_nobody_of_the_site_has_signed_does_not_exist() {
             .has_manifest(theirs.meta().key.as_str())
             .unwrap()
     );
+    // Nothing of it was sent.
+    let report = stranger.report("report", "of a stranger");
+    site.builder("stranger").put(&report);
+    let bytes = Sha256::of(b"of a stranger");
+    assert!(!site.service.client("imgforge").has_blob(&bytes).unwrap());
     // Nor does what counts elsewhere.
     let elsewhere = site.dir.path().join("elsewhere.gpg");
     let key = Signer::own(&site.dir.path().join("stranger"), &Ui::silent()).unwrap();
