@@ -28,9 +28,9 @@ impl Jobs {
         };
         let run = Run::read(&session.store, id)?;
         if self.cancel {
-            engine::cancel_all(&session, &run);
-            return Ok(());
+            return engine::cancel_all(&session, &run);
         }
+        run.refuse_part()?;
         let all = run.images.len();
         let failed = build::stay(session, &run, false, vec![])?;
         build::end(app, &failed, all, false)
@@ -42,7 +42,7 @@ fn list(runs: &[Run]) -> Result<String> {
     let mut rows = vec![];
     for run in runs {
         let looks = (run.queue()?.look)()?;
-        for engine::Submitted { id, job } in &run.jobs {
+        for engine::Submitted { id, job, .. } in &run.jobs {
             let (state, node) = match looks.get(id) {
                 Some(look) => (look.standing.to_string(), look.node.clone()),
                 None => ("over".to_owned(), String::new()),

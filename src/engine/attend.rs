@@ -24,7 +24,9 @@ pub fn attend(session: Session, run: &Run, own: bool) -> Result<Vec<(String, Out
         return followed;
     }
     let outcomes = followed.inspect_err(|_| {
-        cancel_all(&session, run);
+        if let Err(error) = cancel_all(&session, run) {
+            session.ui.warning(error.render().trim_end().to_owned());
+        }
     })?;
     let ended = images(run, outcomes);
     let told = run
@@ -41,7 +43,9 @@ pub fn attend(session: Session, run: &Run, own: bool) -> Result<Vec<(String, Out
         ..session
     };
     let handed = hand_over(&session, run, &ended);
-    run.remove(&session.store);
+    if handed.is_ok() || own {
+        run.remove(&session.store);
+    }
     handed.map(|()| ended)
 }
 
@@ -70,16 +74,23 @@ fn images(run: &Run, outcomes: Vec<(String, Outcome)>) -> Vec<(String, Outcome)>
 }
 
 /// Ends all jobs of a build.
-pub fn cancel_all(session: &Session, run: &Run) {
+///
+/// # Errors
+/// When its engine does not take it: the build stays known.
+pub fn cancel_all(session: &Session, run: &Run) -> Result<()> {
     let ids: Vec<String> = run
         .jobs
         .iter()
         .map(|submitted| submitted.id.clone())
         .collect();
-    if let Ok(queue) = run.queue() {
-        cancel::cancel(queue, &ids, &session.ui);
-    }
+    let cancelled = cancel::cancel(run.queue()?, &ids, &session.ui);
+    let kept = format!(
+        "the build goes on: `imgforge jobs {} --cancel` tries again",
+        run.id
+    );
+    cancelled.map_err(|error| error.within(kept))?;
     run.remove(&session.store);
+    Ok(())
 }
 
 /// What has all its architectures, at once.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::queue::{Queue, Standing};
+use crate::error::Result;
 use crate::ui::Ui;
 
 /// A job has so long to end its guests, beside what the engine gives it.
@@ -11,15 +12,16 @@ const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Ends these jobs, also after Ctrl-C; what does not end, or cannot be asked for, is told.
-pub(super) fn cancel(queue: &Queue, ids: &[String], ui: &Ui) {
+/// Ends these jobs, also after Ctrl-C; what does not end is told.
+///
+/// # Errors
+/// When the engine does not take it: the jobs go on.
+pub(super) fn cancel(queue: &Queue, ids: &[String], ui: &Ui) -> Result<()> {
     if ids.is_empty() {
-        return;
+        return Ok(());
     }
-    if let Err(error) = (queue.cancel)(ids) {
-        let ids = ids.join(" ");
-        return ui.warning(format!("the jobs {ids} were not cancelled: {error}"));
-    }
+    (queue.cancel)(ids)
+        .map_err(|error| error.within(format!("the jobs {} were not cancelled", ids.join(" "))))?;
     let deadline = Instant::now() + ENDS_WITHIN;
     while let Ok(looks) = (queue.look)() {
         let runs = |id: &&String| {
@@ -28,14 +30,16 @@ pub(super) fn cancel(queue: &Queue, ids: &[String], ui: &Ui) {
         };
         let left: Vec<&str> = ids.iter().filter(runs).map(String::as_str).collect();
         if left.is_empty() {
-            return;
+            return Ok(());
         }
         if Instant::now() > deadline {
             let left = left.join(" ");
-            return ui.warning(format!(
+            ui.warning(format!(
                 "the jobs {left} are cancelled, and have not ended yet"
             ));
+            return Ok(());
         }
         std::thread::sleep(EVERY);
     }
+    Ok(())
 }

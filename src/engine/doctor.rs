@@ -41,12 +41,15 @@ pub fn visit(session: &Session, queue: &'static Queue, wishes: &Wishes) -> Resul
         images: vec![],
         asked: Asked::default(),
         jobs: vec![],
+        whole: false,
     };
     run.save(&session.store)?;
     let mut ids = vec![];
     let visited = visit_all(session, queue, wishes, &run, &mut ids);
-    if visited.is_err() {
-        cancel::cancel(queue, &ids, &session.ui);
+    if visited.is_err()
+        && let Err(error) = cancel::cancel(queue, &ids, &session.ui)
+    {
+        session.ui.warning(error.render().trim_end().to_owned());
     }
     run.remove(&session.store);
     visited

@@ -19,6 +19,8 @@ pub(super) enum Said {
     Event(Event),
     /// What ended it.
     Failure(Error),
+    /// What the program says that is no event: why it does not start, where it panicked.
+    Text(String),
 }
 
 /// A file of events that grows.
@@ -39,7 +41,7 @@ impl Tail {
         }
     }
 
-    /// What was said since the last time, in whole lines; what is no line of the format is passed over.
+    /// What was said since the last time, in whole lines; what is of another version of the format is passed over.
     pub(super) fn next(&mut self) -> Vec<Said> {
         let mut new = vec![];
         let read = File::open(&self.path).and_then(|mut file| {
@@ -77,7 +79,10 @@ struct Failure {
 }
 
 fn said(line: &[u8]) -> Option<Said> {
-    let head: Line = serde_json::from_slice(line).ok()?;
+    let Ok(head) = serde_json::from_slice::<Line>(line) else {
+        let text = String::from_utf8_lossy(line).trim().to_owned();
+        return (!text.is_empty()).then_some(Said::Text(text));
+    };
     if head.version != json::VERSION {
         return None;
     }
@@ -135,14 +140,16 @@ mod tests {
         );
         text += &last;
         std::fs::write(&path, &text).unwrap();
-        let events: Vec<Event> = tail
-            .next()
-            .into_iter()
-            .map(|said| match said {
-                Said::Event(event) => event,
+        let mut texts = vec![];
+        let mut events = vec![];
+        for said in tail.next() {
+            match said {
+                Said::Event(event) => events.push(event),
+                Said::Text(text) => texts.push(text),
                 Said::Failure(error) => panic!("its line has not ended: {error}"),
-            })
-            .collect();
+            }
+        }
+        assert_eq!(texts, ["nothing of ours"]);
         assert_eq!(events, samples::all());
         std::fs::write(&path, text + "\n").unwrap();
         let said = tail.next();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::cancel;
 use super::events::{Said, Tail};
 use super::queue::{Ended, Look, Queue, Standing};
-use super::run::{Run, Submitted};
+use super::run::{Run, Submitted, result};
 use crate::error::{Error, Result};
 use crate::host::interrupt;
 use crate::pipeline::graph::Outcome;
@@ -67,7 +67,13 @@ pub(super) fn follow(session: &Session, run: &Run) -> Result<Vec<(String, Outcom
     let outcomes = jobs
         .into_iter()
         .filter_map(|job| Some((job.submitted.job.name.clone(), job.outcome?)));
-    Ok(outcomes.collect())
+    let mut outcomes: Vec<_> = outcomes.collect();
+    let is_failed = |(_, outcome): &(String, Outcome)| matches!(outcome, Outcome::Failed(_));
+    match (run.images.as_slice(), outcomes.iter().position(is_failed)) {
+        // One image ends as what it builds on, as in a local build.
+        ([image], Some(at)) => Ok(vec![(image.clone(), outcomes.swap_remove(at).1)]),
+        _ => Ok(outcomes),
+    }
 }
 
 /// Parents first: what builds on a failed image is not built, whatever the queue makes of it.
@@ -98,7 +104,9 @@ fn judge(jobs: &mut [Followed<'_>], queue: &Queue, ui: &Ui) {
             _ => {}
         }
     }
-    cancel::cancel(queue, &given_up, ui);
+    if let Err(error) = cancel::cancel(queue, &given_up, ui) {
+        ui.warning(error.render().trim_end().to_owned());
+    }
 }
 
 struct Followed<'a> {
@@ -107,9 +115,13 @@ struct Followed<'a> {
     submitted: &'a Submitted,
     tail: Tail,
     failure: Option<Error>,
+    /// What its program said beside.
+    texts: Vec<String>,
     /// It has begun, and said so.
     heard: bool,
     stands: Option<Standing>,
+    /// Why it waits, where that has been told.
+    odd: Option<String>,
     ended: Option<(Ended, Instant)>,
     /// When the store was asked last.
     judged: Option<Instant>,
@@ -125,8 +137,10 @@ impl<'a> Followed<'a> {
             submitted,
             tail: Tail::new(events),
             failure: None,
+            texts: vec![],
             heard: false,
             stands: None,
+            odd: None,
             ended: None,
             judged: None,
             outcome: None,
@@ -138,6 +152,7 @@ impl<'a> Followed<'a> {
         for said in self.tail.next() {
             match said {
                 Said::Failure(error) => self.failure = Some(error),
+                Said::Text(text) => self.texts.push(text),
                 // The caller hands over what was made.
                 Said::Event(Event::Artifact { .. } | Event::Published { .. }) => {}
                 Said::Event(Event::Notice { text }) => ui.notice(format!("{name}: {text}")),
@@ -154,7 +169,7 @@ impl<'a> Followed<'a> {
         if self.ended.is_some() {
             return;
         }
-        let Submitted { id, job } = self.submitted;
+        let Submitted { id, job, .. } = self.submitted;
         let ui = &self.session.ui;
         let Some(look) = looks.get(id) else {
             self.ended = Some((Ended::Forgotten, Instant::now()));
@@ -166,6 +181,13 @@ impl<'a> Followed<'a> {
                 self.heard = false;
                 ui.notice(format!(
                     "the job {id} of {} begins anew: {}",
+                    job.name, look.reason
+                ));
+            }
+            (_, Standing::Waiting) if look.odd && self.odd.as_ref() != Some(&look.reason) => {
+                self.odd = Some(look.reason.clone());
+                ui.warning(format!(
+                    "the job {id} of {} waits: {}",
                     job.name, look.reason
                 ));
             }
@@ -192,7 +214,8 @@ impl<'a> Followed<'a> {
         self.judged = Some(Instant::now());
         session.store.ask_anew();
         let plan = pipeline::plan(session, &self.run.options(job), &job.image, Mode::Last);
-        if plan.is_ok_and(|plan| !plan.has_work()) {
+        let before = self.submitted.before.as_ref();
+        if plan.is_ok_and(|plan| !plan.has_work() && before != Some(&result(&plan))) {
             self.listen();
             self.outcome = Some(Outcome::Done);
             return;
@@ -209,7 +232,7 @@ impl<'a> Followed<'a> {
             (None, how) => self.unexplained(how),
         };
         // Of one image it is the command's own error.
-        if self.run.images != [job.image.clone()] {
+        if self.run.images.len() != 1 {
             session.ui.warning(error.render().trim_end().to_owned());
         }
         self.outcome = Some(Outcome::Failed(error));
@@ -217,7 +240,7 @@ impl<'a> Followed<'a> {
 
     /// Of a job that did not say itself why it failed.
     fn unexplained(&self, how: Ended) -> Error {
-        let Submitted { id, job } = self.submitted;
+        let Submitted { id, job, .. } = self.submitted;
         let (what, hint) = match how {
             Ended::Well => (
                 "ended well, and its result is not in the store".to_owned(),
@@ -254,7 +277,8 @@ impl<'a> Followed<'a> {
         let [_, output] = self.run.files(&self.session.store, &job.name);
         let output = std::fs::read(output).unwrap_or_default();
         let output = String::from_utf8_lossy(&output);
-        let lines: Vec<&str> = output.lines().collect();
+        let texts = self.texts.iter().map(String::as_str);
+        let lines: Vec<&str> = output.lines().chain(texts).collect();
         Error::stage(format!("the job {id} of {} {what}", job.name))
             .evidence(lines[lines.len().saturating_sub(LAST)..].iter().copied())
             .hint(hint)

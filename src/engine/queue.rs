@@ -56,6 +56,8 @@ pub struct Look {
     pub standing: Standing,
     /// Why, in the queue's words.
     pub reason: String,
+    /// Whether that may last until somebody does something about it.
+    pub odd: bool,
     /// The node that has it, if one has.
     pub node: String,
 }

@@ -1,17 +1,24 @@
 //! A build that was given to an engine: what was asked for, and the jobs, in `STATE/jobs/ID/run.json`, so that
 //! another command can come back to it.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Job, QUEUES, Queue};
+use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::pipeline::Options;
 use crate::stage::StageId;
+use crate::stage::plan::Plan;
 use crate::store::{Store, private_dir, to_json, write_atomic};
 
 const FILE: &str = "run.json";
+
+/// The jobs that an engine has taken so far, one a line.
+const TAKEN: &str = "taken";
 
 /// A build that was given to an engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +36,8 @@ pub struct Run {
     pub asked: Asked,
     /// What was submitted, parents first.
     pub jobs: Vec<Submitted>,
+    /// Whether that is all: not yet, or not any more, where who submits has been killed.
+    pub whole: bool,
 }
 
 /// A job that an engine has.
@@ -39,6 +48,14 @@ pub struct Submitted {
     pub id: String,
     /// What it builds.
     pub job: Job,
+    /// The result that was there already, where it makes another one.
+    pub before: Option<Key>,
+}
+
+/// What tells results of a plan apart.
+pub(super) fn result(plan: &Plan) -> Key {
+    let keys: Vec<&str> = plan.all().iter().map(|stage| stage.key.as_str()).collect();
+    Key::of(keys.join(" ").as_bytes())
 }
 
 /// The options of a build that matter when its jobs are over.
@@ -132,6 +149,21 @@ impl Run {
         }
     }
 
+    /// Nobody follows what was not submitted to its end: what has no job would be taken for done.
+    ///
+    /// # Errors
+    /// Of such a one.
+    pub fn refuse_part(&self) -> Result<()> {
+        if self.whole {
+            return Ok(());
+        }
+        let id = &self.id;
+        let said = format!("the build `{id}` was not submitted to its end");
+        Err(Error::usage(said).hint(format!(
+            "`imgforge jobs {id} --cancel` takes back what was; then build again"
+        )))
+    }
+
     /// Where its files are.
     pub fn dir(&self, store: &Store) -> PathBuf {
         all(store).join(&self.id)
@@ -150,6 +182,23 @@ impl Run {
         let dir = self.dir(store);
         private_dir(&dir).doing(|| format!("making {}", dir.display()))?;
         write_atomic(&dir.join(FILE), &to_json(self)?)
+    }
+
+    /// Notes a job that the engine has just taken: who comes after a killed command finds it.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub(super) fn note(&self, store: &Store, submitted: &Submitted) -> Result<()> {
+        let path = self.dir(store).join(TAKEN);
+        let doing = || format!("writing {}", path.display());
+        let line = serde_json::to_string(submitted);
+        let line = line.map_err(|cause| Error::internal("a job has no text").cause(cause))?;
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .doing(doing)?;
+        file.write_all(format!("{line}\n").as_bytes()).doing(doing)
     }
 
     /// Forgets it.
@@ -180,7 +229,15 @@ impl Run {
             .into_iter()
             .flatten()
             .flatten();
-        let read = |dir: &Path| serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok();
+        let read = |dir: &Path| {
+            let mut run: Run = serde_json::from_slice(&std::fs::read(dir.join(FILE)).ok()?).ok()?;
+            if !run.whole {
+                let taken = std::fs::read_to_string(dir.join(TAKEN)).unwrap_or_default();
+                let jobs = taken.lines().map(serde_json::from_str);
+                run.jobs = jobs.filter_map(Result::ok).collect();
+            }
+            Some(run)
+        };
         let mut runs: Vec<Run> = dirs.filter_map(|dir| read(&dir.path())).collect();
         runs.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         runs
@@ -213,6 +270,7 @@ mod tests {
             images: vec!["web".into()],
             asked: Asked::new(&options),
             jobs: vec![],
+            whole: true,
         };
         run.save(&store).unwrap();
         let read = Run::read(&store, "0123abcd").unwrap();
@@ -224,5 +282,53 @@ mod tests {
         assert_eq!(error.hint_text(), Some("there are 0123abcd"));
         run.remove(&store);
         assert_eq!(Run::all(&store), []);
+    }
+
+    #[test]
+    fn what_was_submitted_is_known_though_its_command_was_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let mut run = Run {
+            id: "0123abcd".into(),
+            engine: "slurm".into(),
+            created: 7,
+            images: vec!["web".into()],
+            asked: Asked::default(),
+            jobs: vec![],
+            whole: false,
+        };
+        run.save(&store).unwrap();
+        let submitted = Submitted {
+            id: "17".into(),
+            job: Job {
+                name: "web".into(),
+                image: "web".into(),
+                key: Key::of(b"web"),
+                parents: vec![],
+                arch: crate::machine::Arch::default(),
+                memory: 5120,
+                processors: 2,
+                time: 3600,
+                until: None,
+                done: false,
+                command: vec![],
+            },
+            before: None,
+        };
+        run.note(&store, &submitted).unwrap();
+        let read = Run::read(&store, "0123abcd").unwrap();
+        assert_eq!(read.jobs, std::slice::from_ref(&submitted));
+        let error = read.refuse_part().unwrap_err();
+        assert!(
+            error
+                .hint_text()
+                .unwrap()
+                .contains("jobs 0123abcd --cancel")
+        );
+        (run.jobs, run.whole) = (vec![submitted], true);
+        run.save(&store).unwrap();
+        let read = Run::read(&store, "0123abcd").unwrap();
+        assert_eq!(read, run);
+        read.refuse_part().unwrap();
     }
 }

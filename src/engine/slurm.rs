@@ -21,6 +21,18 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
 /// What `squeue` prints of a job.
 const FORMAT: &str = "%i|%T|%r|%N";
 
+/// Why jobs wait where all is well; see "job reason codes" in squeue(1). A limit may never allow one.
+const PASSES: &[&str] = &[
+    "None",
+    "Priority",
+    "Resources",
+    "Dependency",
+    "BeginTime",
+    "Cleaning",
+    "Prolog",
+    "Reservation",
+];
+
 /// One of Slurm's programs. What was begun is known to its end, also after Ctrl-C.
 fn program(name: &'static str) -> Program {
     let program = Program::new(name)
@@ -133,6 +145,7 @@ fn read(line: &str) -> Option<(String, Look)> {
         id.to_owned(),
         Look {
             standing,
+            odd: !PASSES.contains(&reason),
             reason: reason.to_owned(),
             node: node.to_owned(),
         },
@@ -215,6 +228,8 @@ mod tests {
             assert_eq!(standing(line), Some(wanted), "{line}");
         }
         assert_eq!(read("slurm_load_jobs error"), None);
+        let odd = |line| read(line).is_some_and(|(_, look)| look.odd);
+        assert!(odd("7|PENDING|PartitionTimeLimit|") && !odd("7|PENDING|Priority|"));
         let (id, look) = read("17|RUNNING|None|n2").unwrap();
         assert_eq!((id.as_str(), look.node.as_str()), ("17", "n2"));
     }

@@ -6,12 +6,13 @@ use std::sync::Mutex;
 
 use super::jobs::{self, Broken};
 use super::queue::{Order, Queue};
-use super::run::{Asked, Run, Submitted};
+use super::run::{Asked, Run, Submitted, result};
 use super::script::{Place, script};
-use super::{Job, cancel};
-use crate::error::{Context as _, Result};
+use super::{Job, attend::cancel_all};
+use crate::digest::Key;
+use crate::error::{Context as _, Error, Result};
 use crate::mutex::Unpoisoned as _;
-use crate::pipeline::graph::{self, Node, Outcome, Room};
+use crate::pipeline::graph::{self, Node, Room};
 use crate::pipeline::{self, Options, Session};
 use crate::store::epoch::Mode;
 use crate::time::now;
@@ -42,13 +43,19 @@ pub fn submit(
     pipeline::may_publish(session, options, names)?;
     let gates = session.config.engine.slurm.gate_constraint.is_some();
     let (jobs, broken) = jobs::list_right(session, options, names, (Mode::Keep, gates));
+    let is_right = |name: &String| !broken.iter().any(|(wrong, _)| wrong == name);
     let mut run = Run {
         id: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
         engine: queue.name.to_owned(),
         created: now(),
-        images: names.to_vec(),
+        images: names
+            .iter()
+            .filter(|name| is_right(name))
+            .cloned()
+            .collect(),
         asked: Asked::new(options),
         jobs: vec![],
+        whole: false,
     };
     run.asked.make_absolute()?;
     let open: Vec<Job> = jobs.into_iter().filter(|job| !job.done).collect();
@@ -57,20 +64,21 @@ pub fn submit(
     }
     session.store.prepare()?;
     run.save(&session.store)?;
-    let ids = Mutex::default();
-    let submitted = Submission::new(session, queue, &run, wishes, &open)?.all(&ids);
-    let mut ids: BTreeMap<String, String> = ids.into_inner().unpoisoned();
+    let taken = Mutex::default();
+    let submitted = Submission::new((session, options), queue, &run, wishes, &open)?.all(&taken);
+    let mut taken: BTreeMap<String, Submitted> = taken.into_inner().unpoisoned();
     if let Err(error) = submitted {
-        let taken: Vec<String> = ids.into_values().collect();
-        cancel::cancel(queue, &taken, &session.ui);
-        run.remove(&session.store);
+        run.jobs = taken.into_values().collect();
+        if let Err(error) = cancel_all(session, &run) {
+            session.ui.warning(error.render().trim_end().to_owned());
+        }
         return Err(error);
     }
-    let taken = open.into_iter().filter_map(|job| {
-        let id = ids.remove(&job.name)?;
-        Some(Submitted { id, job })
-    });
-    run.jobs = taken.collect();
+    run.jobs = open
+        .iter()
+        .filter_map(|job| taken.remove(&job.name))
+        .collect();
+    run.whole = true;
     run.save(&session.store)?;
     Ok((run, broken))
 }
@@ -88,6 +96,7 @@ pub(super) fn program_and_root(session: &Session) -> Result<(PathBuf, PathBuf)> 
 
 struct Submission<'a> {
     session: &'a Session,
+    options: &'a Options,
     queue: &'static Queue,
     run: &'a Run,
     wishes: &'a Wishes,
@@ -98,7 +107,7 @@ struct Submission<'a> {
 
 impl<'a> Submission<'a> {
     fn new(
-        session: &'a Session,
+        (session, options): (&'a Session, &'a Options),
         queue: &'static Queue,
         run: &'a Run,
         wishes: &'a Wishes,
@@ -107,6 +116,7 @@ impl<'a> Submission<'a> {
         let (program, root) = program_and_root(session)?;
         Ok(Submission {
             session,
+            options,
             queue,
             run,
             wishes,
@@ -122,7 +132,8 @@ impl<'a> Submission<'a> {
         Some(&self.jobs[before].name)
     }
 
-    fn all(&self, ids: &Mutex<BTreeMap<String, String>>) -> Result<()> {
+    /// Nothing more is submitted after a job that was not taken.
+    fn all(&self, taken: &Mutex<BTreeMap<String, Submitted>>) -> Result<()> {
         let node = |(index, job): (usize, &Job)| Node {
             name: job.name.clone(),
             parents: job
@@ -138,27 +149,22 @@ impl<'a> Submission<'a> {
             memory: Size::bytes(0),
             images: AT_ONCE,
         };
-        let outcomes = graph::run(&nodes, room, |name| {
-            let Some(index) = self.jobs.iter().position(|job| job.name == name) else {
+        let failed: Mutex<Option<Error>> = Mutex::default();
+        graph::run(&nodes, room, |name| {
+            let index = self.jobs.iter().position(|job| job.name == name);
+            let Some(index) = index.filter(|_| failed.lock().unpoisoned().is_none()) else {
                 return Ok(());
             };
-            let known = ids.lock().unpoisoned().clone();
-            let id = self.one(index, &known)?;
-            ids.lock().unpoisoned().insert(name.to_owned(), id);
+            if let Err(error) = self.one(index, taken) {
+                let error = error.within(format!("the job of {name} was not taken"));
+                failed.lock().unpoisoned().get_or_insert(error);
+            }
             Ok(())
         })?;
-        let failed = outcomes
-            .into_iter()
-            .find_map(|(name, outcome)| match outcome {
-                Outcome::Failed(error) => {
-                    Some(error.within(format!("the job of {name} was not taken")))
-                }
-                _ => None,
-            });
-        failed.map_or(Ok(()), Err)
+        failed.into_inner().unpoisoned().map_or(Ok(()), Err)
     }
 
-    fn one(&self, index: usize, ids: &BTreeMap<String, String>) -> Result<String> {
+    fn one(&self, index: usize, taken: &Mutex<BTreeMap<String, Submitted>>) -> Result<()> {
         let job = &self.jobs[index];
         let [events, output] = self.run.files(&self.session.store, &job.name);
         let config = &self.session.config.engine;
@@ -170,8 +176,13 @@ impl<'a> Submission<'a> {
             scratch: config.slurm.scratch.as_deref(),
             root_user: rustix::process::geteuid().is_root(),
         };
-        let known = |name: &str| ids.get(name).cloned();
-        (self.queue.submit)(&Order {
+        let known = |name: &str| {
+            let taken = taken.lock().unpoisoned();
+            taken.get(name).map(|submitted| submitted.id.clone())
+        };
+        // The job may be quick.
+        let before = self.there(job);
+        let id = (self.queue.submit)(&Order {
             job,
             parents: job.parents.iter().filter_map(|name| known(name)).collect(),
             after: self.before(index).and_then(known).into_iter().collect(),
@@ -179,6 +190,25 @@ impl<'a> Submission<'a> {
             output: &output,
             root: &self.root,
             config,
-        })
+        })?;
+        let submitted = Submitted {
+            id,
+            job: job.clone(),
+            before,
+        };
+        let noted = self.run.note(&self.session.store, &submitted);
+        taken
+            .lock()
+            .unpoisoned()
+            .insert(job.name.clone(), submitted);
+        noted
+    }
+
+    /// The result that the store has of an image that is built anew: the job has to make another one.
+    fn there(&self, job: &Job) -> Option<Key> {
+        self.options.from?;
+        let options = self.run.options(job);
+        let plan = pipeline::plan(self.session, &options, &job.image, Mode::Last).ok()?;
+        (!plan.has_work()).then(|| result(&plan))
     }
 }

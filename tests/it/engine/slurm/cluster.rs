@@ -97,7 +97,8 @@ impl Cluster {
         }
         wait_for("Slurm's nodes", || {
             let states = cluster.said(&["sinfo", "--noheader", "--Node", "--format=%T"]);
-            states.lines().filter(|state| *state == "idle").count() == 2
+            // One line for each partition of a node.
+            states.lines().filter(|state| *state == "idle").count() == 4
         });
         cluster
     }
@@ -196,6 +197,7 @@ fn conf(dir: &Path) -> String {
          GetEnvTimeout=120\nKillWait=30\nReturnToService=2\nSlurmdParameters=config_overrides\n\
          NodeName=n1 NodeHostname=localhost NodeAddr={ADDRESS} Port=6821 CPUs=64 RealMemory=200000\n\
          NodeName=n2 NodeHostname=localhost NodeAddr={ADDRESS} Port=6822 CPUs=64 RealMemory=200000\n\
-         PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n"
+         PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n\
+         PartitionName=short Nodes=n1,n2 MaxTime=10 State=UP\n"
     )
 }

@@ -184,6 +184,60 @@ fn a_gate_that_no_node_can_take_is_told_and_nothing_stays() {
         .says(&["slurm has 1 jobs"]);
 }
 
+#[test]
+#[ignore = "root: src/engine"]
+fn an_older_result_is_no_answer_to_from_and_a_long_wait_is_told() {
+    let cluster = Cluster::start(REAL);
+    let world = &cluster.world;
+    cluster.command(&BUILD).said().ok();
+    let configured = world.read("imgforge.yaml");
+    // The job does not even begin to build.
+    let nowhere = configured.replace("/on-node", "/nowhere");
+    world.write("imgforge.yaml", nowhere);
+    let anew = [&BUILD[..], &["--from", "install"]].concat();
+    let said = cluster.command(&anew).said().exits(1);
+    said.says(&["of small failed"]);
+    // Whose parents fail, fails as they do.
+    world.image("above", "from: small\n");
+    let above = ["build", "above", "--until", "seal", "--on", "slurm"];
+    let said = cluster.command(&above).said().exits(1);
+    said.says(&["of small failed", "nowhere: not found"]);
+    // Slurm takes what no node will ever run, and a build that cannot be cancelled stays known.
+    let never = configured.replace("slurm: {", "time: 90m, slurm: {partition: short, ");
+    world.write("imgforge.yaml", never);
+    let id = cluster
+        .command(&[&anew[..], &["--detach"]].concat())
+        .said()
+        .ok()
+        .out;
+    let id = id.trim_end();
+    let waits = std::fs::File::create(world.path("waits")).unwrap();
+    let mut waiting = cluster
+        .command(&["jobs", id])
+        .stderr(waits)
+        .spawn()
+        .unwrap();
+    wait_for("why the job waits", || {
+        world
+            .read("waits")
+            .contains("of small waits: PartitionTimeLimit")
+    });
+    kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(130));
+    let cancel = ["jobs", id, "--cancel"];
+    let dir = world.path("silent");
+    std::fs::create_dir(&dir).unwrap();
+    imgforge::host::exec::write_program(&dir.join("scancel"), "#!/bin/sh\nexit 1\n").unwrap();
+    let mut silent = cluster.command(&cancel);
+    let path = silent.get_envs().find(|(name, _)| *name == "PATH");
+    let path = path.and_then(|(_, path)| path?.to_str()).unwrap();
+    let path = format!("{}:{path}", dir.display());
+    let said = silent.env("PATH", path).said().exits(1);
+    said.says(&["were not cancelled", "tries again"]);
+    cluster.command(&cancel).said().ok();
+    assert_eq!(names(&world.path("state/jobs")), [""; 0]);
+}
+
 fn has_draft(cluster: &Cluster) -> bool {
     let stored = cluster.world.stored();
     stored.iter().any(|name| name.starts_with(".draft-"))
