@@ -1,6 +1,8 @@
 //! ext file systems, read by imgforge itself: an appliance without hardware acceleration reads
 //! ten megabytes a second.
 
+mod unwritten;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -32,10 +34,16 @@ impl Ext4Read for Window {
     }
 }
 
-/// Opens the file system of a partition; an unfinished journal is taken into account.
-pub(crate) fn open(raw: &Path, start: u64) -> Result<Ext4, Ext4Error> {
-    let file = File::open(raw).map_err(|cause| Ext4Error::Io(Box::new(cause)))?;
-    Ext4::load(Box::new(Window { file, start }))
+/// Opens the file system of a partition.
+///
+/// # Errors
+/// When it is for an appliance: it is damaged, or has what is not known here.
+pub(crate) fn open(raw: &Path, start: u64) -> Result<Ext4> {
+    unwritten::refuse(raw, start)?;
+    let doing = || format!("reading {}", raw.display());
+    let file = File::open(raw).doing(doing)?;
+    let system = Ext4::load(Box::new(Window { file, start }));
+    system.map_err(|cause| Error::stage("opening the file system failed").cause(cause))
 }
 
 /// Where each volume is mounted, by the fstab of the one that has one: `""` is the root, nothing

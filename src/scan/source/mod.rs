@@ -17,7 +17,7 @@ use std::path::Path;
 use super::entry::FileEntry;
 use super::holes::{self, Condensed, Pieces};
 use super::{Host, ScanReport, Scanner, Subject, raw, rules};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::host::{interrupt, opened};
 use crate::pack;
 pub(super) use archive::tar;
@@ -159,9 +159,8 @@ fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>) -> Result<()>
     };
     let mut systems = vec![];
     for volume in of(Content::Ext) {
-        let system = ext::open(raw, volume.start).map_err(|cause| {
-            Error::stage(format!("opening partition {} failed", volume.number)).cause(cause)
-        })?;
+        let system = ext::open(raw, volume.start)
+            .doing(|| format!("opening partition {}", volume.number))?;
         systems.push((volume, system));
     }
     let mounts = ext::mounts(&systems, volumes);
