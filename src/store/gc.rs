@@ -30,6 +30,8 @@ pub struct Orphan {
     pub items: Vec<(PathBuf, Item)>,
     /// Records of another version of imgforge, of what may still be there.
     pub unknown: Vec<PathBuf>,
+    /// Records of what another machine has, which clears it itself.
+    others: Vec<PathBuf>,
     _lock: std::fs::File,
 }
 
@@ -37,7 +39,7 @@ impl Orphan {
     /// Forgets the page if all its records are gone.
     pub fn close(self) {
         let done = self.items.iter().all(|(record, _)| !record.exists());
-        if done && self.unknown.is_empty() {
+        if done && self.unknown.is_empty() && self.others.is_empty() {
             drop(std::fs::remove_dir_all(&self.dir));
         }
     }
@@ -81,16 +83,19 @@ impl Page {
     }
 
     fn orphan(self) -> Option<Orphan> {
-        if ledger::is_elsewhere(&self.0) {
-            return None;
-        }
         let lock = self.lock()?;
+        // What is in a directory that machines share is cleared by the next of any, which may be the last.
+        let elsewhere = ledger::is_elsewhere(&self.0);
         let (mut items, mut unknown) = (vec![], vec![]);
+        let mut others = vec![];
         for (record, value) in self.records() {
             let left = value["path"]
                 .as_str()
                 .is_none_or(|path| Path::new(path).exists());
             match serde_json::from_value(value) {
+                Ok(Item::Scratch { .. }) if elsewhere && !left => others.push(record),
+                Ok(item @ Item::Scratch { .. }) => items.push((record, item)),
+                Ok(_) if elsewhere => others.push(record),
                 Ok(item) => items.push((record, item)),
                 Err(_) if left => unknown.push(record),
                 Err(_) => {}
@@ -100,6 +105,7 @@ impl Page {
             dir: self.0,
             items,
             unknown,
+            others,
             _lock: lock,
         })
     }

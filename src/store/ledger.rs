@@ -298,10 +298,25 @@ mod tests {
         let record = ledger.record(&Item::Process { pid: 1, start: 1 }).unwrap();
         drop(ledger);
         let store = crate::store::Store::new(dir.path());
-        let orphans = || store.orphans().len();
+        let orphans = || -> usize { store.orphans().iter().map(|page| page.items.len()).sum() };
         assert_eq!(orphans(), 1);
         std::fs::write(page.join(HOST), "another").unwrap();
         assert_eq!(orphans(), 0);
+        store
+            .orphans()
+            .into_iter()
+            .for_each(crate::store::gc::Orphan::close);
+        // A draft is where all machines see it; that one may never come back.
+        let draft = dir.path().join(".draft-0123456789abcdef0123456789abcdef");
+        std::fs::create_dir(&draft).unwrap();
+        let item = Item::Scratch {
+            path: draft.clone(),
+        };
+        std::fs::write(page.join("9.json"), crate::store::to_json(&item).unwrap()).unwrap();
+        assert_eq!(orphans(), 1);
+        std::fs::remove_dir(&draft).unwrap();
+        assert_eq!(orphans(), 0);
+        std::fs::remove_file(page.join("9.json")).unwrap();
         // One of before machines were written down.
         std::fs::remove_file(page.join(HOST)).unwrap();
         assert_eq!(orphans(), 1);
