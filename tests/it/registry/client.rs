@@ -264,9 +264,9 @@ fn a_registry_that_counts_wrong_is_given_up() {
 /// Where a registry lets blobs be sent is no registry: it asks for no password.
 #[test]
 fn only_the_registry_names_who_gets_passwords() {
-    let elsewhere = Server::start(|request, _| match request.path.as_str() {
-        "/token" => Answer::of(b"{\"token\":\"t\"}"),
-        _ => {
+    let elsewhere = Server::start(|request, _| match request.path.starts_with("/token") {
+        true => Answer::of(b"{\"token\":\"t\"}"),
+        false => {
             let at = request.header("host").unwrap();
             let wants = format!("Bearer realm=\"http://{at}/token\",service=\"s\"");
             Answer::status(401).header("WWW-Authenticate", &wants)
@@ -284,10 +284,10 @@ fn only_the_registry_names_who_gets_passwords() {
     let error = error.unwrap_err().render();
     assert!(error.contains("401"), "{error}");
     let asked = elsewhere.requests();
-    assert!(
-        asked.iter().all(|asked| asked.path != "/token"),
-        "{asked:?}"
-    );
+    let for_token = asked
+        .iter()
+        .filter(|asked| asked.path.starts_with("/token"));
+    assert_eq!(for_token.count(), 0, "{asked:?}");
 }
 
 #[test]
