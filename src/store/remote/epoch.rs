@@ -1,5 +1,6 @@
 //! The epochs of what ages, which the builders of a site share.
 
+use super::Remote;
 use super::wire::{EPOCH, Manifest};
 use crate::digest::Key;
 use crate::store::Store;
@@ -10,28 +11,34 @@ const AHEAD: u64 = 300;
 impl Store {
     /// The newest epoch that another builder has made of a stage that ages, by the key that it has without.
     pub(in crate::store) fn shared_epoch(&self, of: &Key) -> Option<u64> {
-        let remote = self.remote()?;
-        if !remote.reads() {
+        self.remote()?.epoch(of)
+    }
+}
+
+impl Remote {
+    /// The epoch that the shared store has of a stage, by the key that this has without.
+    pub(super) fn epoch(&self, of: &Key) -> Option<u64> {
+        if !self.reads() {
             return None;
         }
-        let told = match remote.registry.manifest(&epoch_tag(of)) {
+        let told = match self.registry.manifest(&epoch_tag(of)) {
             Ok(told) => told?,
             Err(error) => {
-                remote.stop_asking(&error);
+                self.stop_asking(&error);
                 return None;
             }
         };
         let read = Manifest::read(&told, EPOCH, of);
-        let epoch = read.and_then(|read| Ok(remote.is_signed(&read)?.then(|| read.told_epoch())));
+        let epoch = read.and_then(|read| Ok(self.is_signed(&read)?.then(|| read.told_epoch())));
         match epoch {
             Ok(epoch) => epoch
                 .flatten()
                 .filter(|at| *at <= crate::time::now() + AHEAD),
             Err(why) => {
-                let (address, of) = (remote.address(), of.short());
+                let (address, of) = (self.address(), of.short());
                 let text =
                     format!("the epoch of {of} in the shared store {address} is not used: {why}");
-                remote.settings.ui.warning(text);
+                self.settings.ui.warning(text);
                 None
             }
         }

@@ -138,7 +138,10 @@ impl Remote {
             manifest = manifest.of_disk(&below.key, &disk.chain);
         }
         self.put_signed(meta.key.as_str(), manifest)?;
-        if let Some((of, epoch)) = meta.inputs.without_epoch() {
+        // Who comes late with an older one takes nobody's newer one away.
+        if let Some((of, epoch)) = meta.inputs.without_epoch()
+            && self.epoch(&of).is_none_or(|newest| newest < epoch)
+        {
             self.put_signed(&epoch_tag(&of), Manifest::epoch(&of, epoch))?;
         }
         Ok(Some(sent))

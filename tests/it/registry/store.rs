@@ -361,6 +361,12 @@ fn builders_of_a_site_share_the_epochs_of_what_ages() {
     assert!(reader.bring(key));
     // It is as old there as here.
     assert_ne!(plan(&site.builder("c"), 60, Mode::Look), inputs);
+    // Who comes late with an older one changes nothing.
+    let mut older = Inputs::new("install", 1);
+    older.value("refresh epoch", minutes_ago - 60);
+    a.put(&a.commit_of(older, "older", None, &noise(1000)));
+    assert!(!a.said().contains("goes on without"), "{}", a.said());
+    assert_eq!(plan(&site.builder("e"), 3600, Mode::Look), inputs);
     // Whose word counts for nothing tells no epoch.
     let (mut told, _) = site.manifest(&format!("{of}.epoch"));
     told["annotations"]["org.imgforge.epoch"] = "1".into();
