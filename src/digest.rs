@@ -1,7 +1,7 @@
 //! Digests of bytes and keys of stages, as values.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -63,6 +63,46 @@ impl Sha256 {
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Passes bytes on, and hashes and counts what it passes on.
+#[derive(Debug)]
+pub struct Hashed<W> {
+    to: W,
+    hasher: sha2::Sha256,
+    size: u64,
+}
+
+impl<W> Hashed<W> {
+    /// Nothing has been written to `to` yet.
+    pub fn new(to: W) -> Self {
+        Hashed {
+            to,
+            hasher: sha2::Sha256::default(),
+            size: 0,
+        }
+    }
+
+    /// Where the bytes went, their digest, and how many they were. Nothing is flushed.
+    pub fn finish(self) -> (W, Sha256, u64) {
+        use sha2::Digest as _;
+        let digest = Sha256(hex::encode(self.hasher.finalize()));
+        (self.to, digest, self.size)
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use sha2::Digest as _;
+        let count = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

@@ -221,7 +221,7 @@ impl Jobs<'_> {
 }
 
 /// Equal work has an equal key, whoever asks for it.
-fn key(stages: &[&Planned]) -> Key {
+pub(super) fn key(stages: &[&Planned]) -> Key {
     let keys: Vec<&str> = stages.iter().map(|stage| stage.key.as_str()).collect();
     Key::of(keys.join("\n").as_bytes())
 }

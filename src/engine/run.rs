@@ -54,8 +54,7 @@ pub struct Submitted {
 
 /// What tells results of a plan apart.
 pub(super) fn result(plan: &Plan) -> Key {
-    let keys: Vec<&str> = plan.all().iter().map(|stage| stage.key.as_str()).collect();
-    Key::of(keys.join(" ").as_bytes())
+    super::jobs::key(&plan.all())
 }
 
 /// The options of a build that matter when its jobs are over.

@@ -1,14 +1,12 @@
 //! Files of an entry as blobs, and back: cut, compressed, with what is zero left out.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256 as Hasher};
-
 use super::wire::{INLINE, Part};
-use crate::digest::Sha256;
+use crate::digest::{Hashed, Sha256};
 use crate::error::{Context as _, Result};
 use crate::holes;
 use crate::host::space::Frugal;
@@ -125,51 +123,17 @@ pub(super) fn pack(path: &Path, (start, len): (u64, u64), dir: &Path) -> Result<
     }
     read.doing(reading)?;
     let done = to.finish().doing(writing)?;
-    let (digest, size) = done.finish().doing(writing)?;
+    let (mut done, digest, size) = done.finish();
+    done.flush().doing(writing)?;
     Ok(Ready {
         file: Arc::new(File::open(&packed).doing(writing)?),
-        digest: digest.parse().map_err(crate::error::Error::internal)?,
+        digest,
         size,
         bytes: len,
         zstd: true,
         data: None,
         packed: Some(packed),
     })
-}
-
-/// Writes, and hashes what it writes.
-struct Hashed<W> {
-    to: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W: Write> Hashed<W> {
-    fn new(to: W) -> Self {
-        Hashed {
-            to,
-            hasher: Hasher::new(),
-            size: 0,
-        }
-    }
-
-    fn finish(mut self) -> io::Result<(String, u64)> {
-        self.to.flush()?;
-        Ok((hex::encode(self.hasher.finalize()), self.size))
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
 }
 
 /// Appends a part, whose digest was compared, to a file; false when it is not as long as it said.

@@ -11,7 +11,7 @@ pub(super) mod strip;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -24,6 +24,7 @@ use super::{
     CheckKind, Command, Format, MadeFile, Offered, Options, PassedCheck, Target, TargetContext,
     proven, rootfs,
 };
+use crate::digest::Hashed;
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::{Program, quote};
 use crate::host::space::Frugal;
@@ -173,41 +174,6 @@ pub(super) fn shell(nodes: &[Node]) -> Result<&'static str> {
     })
 }
 
-/// Passes bytes on and hashes them.
-#[derive(Debug)]
-struct Hashed<W> {
-    to: W,
-    hasher: Sha256,
-    size: u64,
-}
-
-impl<W> Hashed<W> {
-    fn new(to: W) -> Self {
-        Hashed {
-            to,
-            hasher: Sha256::new(),
-            size: 0,
-        }
-    }
-
-    fn digest(self) -> (W, String, u64) {
-        (self.to, hex::encode(self.hasher.finalize()), self.size)
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
 /// Writes the files as one compressed archive.
 pub(super) fn write_layer(
     tree: &Tree,
@@ -223,22 +189,23 @@ pub(super) fn write_layer(
         Layer::Gzip => {
             let packed = Gzip::new(file).doing(doing)?;
             let hashed = rootfs::write(tree, nodes, newest, Hashed::new(packed))?;
-            let (packed, diff, _) = hashed.digest();
+            let (packed, diff, _) = hashed.finish();
             (packed.finish().doing(doing)?, diff)
         }
         Layer::Zstd => {
             let packed = zstd::Encoder::new(file, ZSTD).doing(doing)?;
             let hashed = rootfs::write(tree, nodes, newest, Hashed::new(packed))?;
-            let (packed, diff, _) = hashed.digest();
+            let (packed, diff, _) = hashed.finish();
             (packed.finish().doing(doing)?, diff)
         }
     };
-    let (file, digest, size) = file.digest();
+    let (file, digest, size) = file.finish();
     let file = file
         .into_inner()
         .map_err(|error| error.into_error())
         .doing(doing)?;
     file.sync_all().doing(doing)?;
+    let [digest, diff] = [digest, diff].map(|digest| digest.as_str().to_owned());
     Ok(Blob { digest, diff, size })
 }
 
