@@ -75,6 +75,10 @@ impl SealProgress {
         let mut all: Vec<String> = untouched
             .map(|fs| format!("the free space of {} may hold what was removed", fs.at))
             .collect();
+        let uncleared = self.given.uncleared.iter();
+        all.extend(uncleared.map(|path| {
+            format!("{path} keeps blocks that were reserved and never written: they may hold what was removed")
+        }));
         all.extend(self.notes.iter().cloned());
         match self.labels {
             Labels::Unused | Labels::Renewed => {}

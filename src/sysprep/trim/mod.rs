@@ -1,6 +1,7 @@
 //! Gives the blocks that nothing uses back, so that they read as zeroes.
 
 mod lvm;
+mod preallocated;
 mod swap;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,9 @@ use crate::host::interrupt;
 /// cluster_size=4096`). With QEMU's usual 64 KiB, what was removed stays readable beside files
 /// that stay: a discard smaller than a cluster does nothing.
 pub const OVERLAY_CLUSTER: u64 = 4096;
+
+/// The file systems whose files may have blocks that were never written.
+const PREALLOCATING: &[&str] = &["ext4", "xfs", "btrfs", "f2fs"];
 
 /// How the free blocks of a file system became zeroes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub struct TrimReport {
     pub swaps: Vec<String>,
     /// Volume groups whose free space was given back.
     pub groups: Vec<String>,
+    /// What may still hold data of before: files, or the mount point of a whole file system, with
+    /// blocks that were reserved and never written.
+    pub uncleared: Vec<String>,
 }
 
 /// The device of each mounted file system with one place where it is mounted: subvolumes of btrfs
@@ -82,16 +89,21 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<TrimReport> {
         guest,
         zerofree: guest.feature_available(&["zerofree"])?,
         zero_later: vec![],
+        reserve_later: vec![],
+        uncleared: vec![],
     };
+    let systems = &os.filesystems;
+    let mut reserved = Vec::new();
+    for (at, device) in &os.mountpoints {
+        reserved.extend(work.give_back(at, at, kind(systems, device))?);
+    }
     // Blocks of removed files can be discarded only once the journal is written, and ext4 gives them
     // free a moment after that: a sync returns when the transaction has its number, before the
     // journal's thread has called back. Only an unmount waits for that thread.
     guest.umount_all()?;
     guest.mount_again(os)?;
-    let systems = &os.filesystems;
     for (at, device) in &mounted {
-        let kind = systems.iter().find(|(name, _)| name == device);
-        let kind = kind.map_or("", |(_, kind)| kind);
+        let kind = kind(systems, device);
         given.filesystems.push(work.one(at, at, (device, kind))?);
     }
     let others = systems.iter().filter(|(device, kind)| {
@@ -105,16 +117,23 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<TrimReport> {
             given.filesystems.push(work.unmounted(device, kind)?);
         }
         guest.umount_all()?;
-        for (name, device) in work.zero_later {
+        for (name, device) in std::mem::take(&mut work.zero_later) {
             let how = zero_unmounted(guest, &device)?;
             let systems = given.filesystems.iter_mut();
             systems
                 .filter(|one| one.at == name)
                 .for_each(|one| one.how = how);
         }
+        for (device, files) in &work.reserve_later {
+            guest.umount_all()?;
+            guest.mount(device, "/")?;
+            preallocated::reserve(guest, files)?;
+        }
+        guest.umount_all()?;
         guest.mount_again(os)?;
     }
     // Only now: what such a file gets back is no longer free.
+    preallocated::reserve(guest, &reserved)?;
     for file in files {
         swap::restore(guest, &file)?;
         given.swaps.push(file.path);
@@ -124,6 +143,7 @@ pub(super) fn trim(guest: &Guestfs, os: &Os) -> Result<TrimReport> {
         given.swaps.push(device.clone());
     }
     given.groups = lvm::free_space(guest)?;
+    given.uncleared = work.uncleared;
     guest.sync()?;
     Ok(given)
 }
@@ -136,9 +156,35 @@ struct Trim<'a> {
     /// What [`Trimmed::at`] says and the device, of those whose free blocks are filled once nothing
     /// is mounted any more.
     zero_later: Vec<(String, String)>,
+    /// Files that get their blocks back once nothing is filled any more, by the device that has to be
+    /// mounted for it.
+    reserve_later: Vec<(String, Vec<preallocated::File>)>,
+    /// As [`TrimReport::uncleared`].
+    uncleared: Vec<String>,
+}
+
+/// The kind of a file system, empty when it is not known.
+fn kind<'a>(systems: &'a [(String, String)], device: &str) -> &'a str {
+    let found = systems.iter().find(|(name, _)| name == device);
+    found.map_or("", |(_, kind)| kind)
 }
 
 impl Trim<'_> {
+    /// Gives the blocks back that files of the file system at `at`, called `name`, have and never
+    /// wrote. They are free after the next unmount.
+    fn give_back(&mut self, at: &str, name: &str, kind: &str) -> Result<Vec<preallocated::File>> {
+        if !PREALLOCATING.contains(&kind) {
+            return Ok(vec![]);
+        }
+        let Some(files) = preallocated::files(self.guest, at)? else {
+            self.uncleared.push(name.to_owned());
+            return Ok(vec![]);
+        };
+        let (files, failed) = preallocated::give_back(self.guest, files)?;
+        self.uncleared.extend(failed);
+        Ok(files)
+    }
+
     /// Trims what is mounted at `at`, called `name`.
     fn one(&mut self, at: &str, name: &str, (device, kind): (&str, &str)) -> Result<Trimmed> {
         let later = self.zerofree && matches!(kind, "ext2" | "ext3" | "ext4");
@@ -170,6 +216,12 @@ impl Trim<'_> {
     fn unmounted(&mut self, device: &str, kind: &str) -> Result<Trimmed> {
         self.guest.umount_all()?;
         if self.guest.mount(device, "/").is_ok() {
+            let files = self.give_back("/", device, kind)?;
+            if !files.is_empty() {
+                self.guest.umount_all()?;
+                self.guest.mount(device, "/")?;
+                self.reserve_later.push((device.to_owned(), files));
+            }
             return self.one("/", device, (device, kind));
         }
         Ok(Trimmed {

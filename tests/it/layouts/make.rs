@@ -118,7 +118,21 @@ pub(super) fn with_a_removed_file(guest: &Guestfs) {
     guest.sync().unwrap();
     sh(guest, "rm /sysroot/piece*[02468]");
     guest.rm_f("/gone").unwrap();
+    reserve_freed(guest, "/");
     guest.umount_all().unwrap();
+}
+
+/// Removes a secret and reserves half of the free space for a file, its blocks among them.
+fn reserve_freed(guest: &Guestfs, dir: &str) {
+    let file = format!("{dir}/secret");
+    guest.write(&file, secret(3 << 20)).unwrap();
+    guest.sync().unwrap();
+    guest.rm_f(&file).unwrap();
+    guest.sync().unwrap();
+    let free = guest.statvfs(dir).unwrap().free;
+    guest
+        .fallocate(&format!("{dir}/reserved"), (free / 2) as i64)
+        .unwrap();
 }
 
 /// A policy of three lines, and the host's own program that sets labels, with its libraries.
@@ -178,6 +192,7 @@ pub(super) fn subvolumes(guest: &Guestfs, device: &str, tree: &Path) {
     for path in ["/tmp/gone", "/home/ann/.bash_history"] {
         guest.write(path, secret(3 << 20)).unwrap();
     }
+    reserve_freed(guest, "/home");
     guest.umount_all().unwrap();
     // What no fstab names: an older root, in which another subvolume is.
     guest.mount(device, "/").unwrap();
