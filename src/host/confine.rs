@@ -13,7 +13,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use tempfile::TempDir;
 
 use super::temporary::is_ours;
-use super::{durable, exec, others};
+use super::{accel, durable, exec, others};
 use crate::error::{Context as _, Result};
 
 /// What is started in place of QEMU.
@@ -155,6 +155,8 @@ fn text(
         .collect();
     let text = CONFINE.replace("@VERSION@", &version(found)?);
     let text = text.replace("@RUNTIME@", runtime).replace("@QEMU@", qemu);
+    let devices: Vec<&str> = accel::devices().collect();
+    let text = text.replace("@ACCELERATORS@", &devices.join(" "));
     Ok(text.replace("@HIDDEN@", &hidden.join(" ")))
 }
 

@@ -11,6 +11,8 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 runtime=@RUNTIME@
 qemu=@QEMU@
+# Devices below /dev that run guests' instructions.
+accelerators=(@ACCELERATORS@)
 
 # Whether a daemon starts it, whose guests get a network.
 daemon() { [ -d "$runtime/libvirt" ]; }
@@ -100,9 +102,13 @@ serve() {
 # Starts QEMU, through the words of `between` if there are any.
 start() {
   local nothing=(setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs)
-  # Root's group opens what is root's.
-  local groups=(--groups "$(stat -c %g /dev/kvm 2>/dev/null || echo 0)")
-  if [ "${groups[1]}" = 0 ]; then groups=(--clear-groups); fi
+  local device group opening='' groups=(--clear-groups)
+  for device in "${accelerators[@]}"; do
+    # Root's group opens what is root's.
+    group=$(stat -c %g "/dev/$device" 2>/dev/null || echo 0)
+    if [ "$group" != 0 ]; then opening+=${opening:+,}$group; fi
+  done
+  if [ -n "$opening" ]; then groups=(--groups "$opening"); fi
   local nobody=(--reuid "$owner" --regid "$owner" "${groups[@]}")
   # It ends with imgforge, as libguestfs' and the daemon's do by other means. The others look for their
   # firmware where they start, before they do where it is.
@@ -192,7 +198,7 @@ if daemon; then
     qemu=$runtime/$here
   fi
 fi
-for device in null zero full random urandom kvm net/tun; do
+for device in null zero full random urandom net/tun "${accelerators[@]}"; do
   if [ -e "/dev/$device" ]; then
     : >"$new/dev/$device"
     mount --bind "/dev/$device" "$new/dev/$device"

@@ -114,4 +114,11 @@ fn the_nightly_build_has_few_rights() {
     assert!(passwd.starts_with("imgforge:x:"), "{passwd}");
     let text = std::fs::read_to_string(&unit).unwrap();
     assert!(text.contains("\nUser=imgforge\n"), "{text}");
+    for device in imgforge::host::accel::devices() {
+        let allowed = format!("\nDeviceAllow=/dev/{device} rw\n");
+        assert!(
+            text.contains(&allowed),
+            "a guest cannot open {device}: {text}"
+        );
+    }
 }

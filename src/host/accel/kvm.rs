@@ -25,6 +25,7 @@ pub(super) const BACKEND: Backend = Backend {
     qemu: "kvm",
     qemu_cpu: |_| "host",
     guestfs: None,
+    device: Some("kvm"),
     probe: Some(probe),
 };
 

@@ -33,6 +33,8 @@ struct Backend {
     qemu_cpu: fn(Arch) -> &'static str,
     /// The setting of libguestfs' backend that asks for it, where that is not its own choice.
     guestfs: Option<&'static CStr>,
+    /// The device below `/dev` that a guest opens for it.
+    device: Option<&'static str>,
     /// What makes it usable on this host, or why it is not; `None` where it always is.
     probe: Option<fn() -> Result<String, String>>,
 }
@@ -134,6 +136,11 @@ impl Accel {
     pub fn guestfs_setting(self) -> Option<&'static CStr> {
         self.backend().guestfs
     }
+}
+
+/// The devices below `/dev` that guests open for the backends.
+pub fn devices() -> impl Iterator<Item = &'static str> {
+    Accel::ALL.iter().filter_map(|accel| accel.backend().device)
 }
 
 impl Setting {

@@ -14,5 +14,6 @@ pub(super) const BACKEND: Backend = Backend {
     qemu: "tcg,thread=multi",
     qemu_cpu: |arch| arch.translated_cpu,
     guestfs: Some(c"force_tcg"),
+    device: None,
     probe: None,
 };
