@@ -37,6 +37,7 @@ formats! {
     Gcp = "gcp";
     OciArchive = "oci-archive";
     OciIndex = "oci-index";
+    ContainerDisk = "containerdisk";
     Rootfs = "rootfs";
     OpenstackManifest = "openstack-manifest";
     VagrantBox = "box";

@@ -17,6 +17,7 @@ mod gzip;
 mod identity;
 mod incus;
 pub(crate) mod kernel;
+mod kubevirt;
 mod needs;
 pub mod openstack;
 mod ova;
@@ -115,6 +116,8 @@ targets! {
     proxmox::Proxmox,
     /// A virtual machine for Incus and LXD.
     incus::Incus,
+    /// A containerDisk for KubeVirt: the disk as a container image.
+    kubevirt::Kubevirt,
     /// A distribution for the Windows Subsystem for Linux.
     wsl::Wsl,
 }

@@ -165,8 +165,8 @@ mod tests {
     use super::*;
     use crate::machine::Arch;
     use crate::targets::About;
+    use crate::targets::docker::Docker;
     use crate::targets::docker::layout::{self, Blob};
-    use crate::targets::docker::{Docker, Layer};
 
     fn hex_of(bytes: &[u8]) -> String {
         hex::encode(Sha256::digest(bytes))
@@ -203,9 +203,9 @@ mod tests {
         };
         let config = layout::config(&options, &about, arch, &blob, "/bin/sh");
         let archive = dir.join(format!("{}.oci.tar", arch.as_str()));
-        let named = layout::reference(&options, &about);
+        let named = layout::reference(options.reference.as_deref(), &about);
         let (blob, config) = ((&blob, layer.as_path()), (&config, arch));
-        layout::write(&archive, blob, Layer::Gzip, config, &named, about.created).unwrap();
+        layout::write(&archive, blob, "tar+gzip", config, &named, about.created).unwrap();
         archive
     }
 

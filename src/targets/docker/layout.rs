@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Docker, Layer};
+use super::Docker;
 use crate::error::{Context as _, Result};
 use crate::host::space::Frugal;
 use crate::machine::Arch;
@@ -24,16 +24,16 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[derive(Debug)]
 pub(in crate::targets) struct Blob {
     /// SHA-256 of the file, in hex.
-    pub(super) digest: String,
+    pub(in crate::targets) digest: String,
     /// SHA-256 of the archive in it, in hex.
-    pub(super) diff: String,
+    pub(in crate::targets) diff: String,
     /// Size of the file, in bytes.
-    pub(super) size: u64,
+    pub(in crate::targets) size: u64,
 }
 
 /// `NAME:TAG` of an image.
-pub(super) fn reference(options: &Docker, about: &About) -> String {
-    let name = options.reference.as_deref().unwrap_or(&about.name);
+pub(in crate::targets) fn reference(named: Option<&str>, about: &About) -> String {
+    let name = named.unwrap_or(&about.name);
     match about.version.as_str() {
         "" => format!("{name}:latest"),
         version => format!("{name}:{version}"),
@@ -48,7 +48,6 @@ pub(super) fn config(
     layer: &Blob,
     shell: &str,
 ) -> Value {
-    let created = time(about.created);
     let cmd = match options.cmd.is_empty() && options.entrypoint.is_empty() {
         true => vec![shell.to_owned()],
         false => options.cmd.clone(),
@@ -64,16 +63,7 @@ pub(super) fn config(
         .into_iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let mut labels: BTreeMap<String, String> = [
-        ("title", about.name.as_str()),
-        ("description", &about.title),
-        ("version", &about.version),
-        ("created", &created),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
-    .collect();
+    let mut labels = labels(about);
     labels.extend(options.labels.clone());
     let mut inner = json!({"Env": env, "Labels": labels});
     for (key, list) in [("Entrypoint", &options.entrypoint), ("Cmd", &cmd)] {
@@ -88,6 +78,30 @@ pub(super) fn config(
         // What systemd takes for an order to shut down.
         inner["StopSignal"] = json!("SIGRTMIN+3");
     }
+    described(about, arch, inner, layer)
+}
+
+/// Labels that say what the image is.
+pub(in crate::targets) fn labels(about: &About) -> BTreeMap<String, String> {
+    let all = [
+        ("title", about.name.as_str()),
+        ("description", &about.title),
+        ("version", &about.version),
+        ("created", &time(about.created)),
+    ];
+    let all = all.into_iter().filter(|(_, value)| !value.is_empty());
+    all.map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
+        .collect()
+}
+
+/// The configuration of an image of one layer, with what a container of it gets.
+pub(in crate::targets) fn described(
+    about: &About,
+    arch: Arch,
+    inner: Value,
+    layer: &Blob,
+) -> Value {
+    let created = time(about.created);
     let mut config = json!({"created": created});
     for (key, value) in platform(arch).as_object().into_iter().flatten() {
         config[key] = value.clone();
@@ -132,11 +146,12 @@ pub(super) fn named(reference: &str) -> Value {
     })
 }
 
-/// Writes the archive `to`, with the layer in `blob`; returns the manifest's digest.
-pub(super) fn write(
+/// Writes the archive `to`, with the layer in `blob`, in the form `tar+gzip` or another one of the specification;
+/// returns the manifest's digest.
+pub(in crate::targets) fn write(
     to: &Path,
     layer: (&Blob, &Path),
-    compression: Layer,
+    form: &str,
     (config, arch): (&Value, Arch),
     reference: &str,
     created: u64,
@@ -145,10 +160,6 @@ pub(super) fn write(
     let config = config.to_string().into_bytes();
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let config_digest = digest(&config);
-    let form = match compression {
-        Layer::Gzip => "tar+gzip",
-        Layer::Zstd => "tar+zstd",
-    };
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -300,7 +311,10 @@ mod tests {
             reference: Some("acme/web".into()),
             ..Docker::default()
         };
-        assert_eq!(reference(&named, &about("0123")), "acme/web:0123");
-        assert_eq!(reference(&Docker::default(), &about("")), "web:latest");
+        assert_eq!(
+            reference(named.reference.as_deref(), &about("0123")),
+            "acme/web:0123"
+        );
+        assert_eq!(reference(None, &about("")), "web:latest");
     }
 }

@@ -5,7 +5,7 @@
 
 mod fits;
 mod joined;
-mod layout;
+pub(super) mod layout;
 pub(super) mod run;
 pub(super) mod strip;
 
@@ -103,7 +103,7 @@ impl Options for Docker {
         let path = site.scratch.join("layer");
         let blob = write_layer(&tree, &nodes, site.about.created, self.compression, &path)?;
         let config = layout::config(self, site.about, site.machine.arch, &blob, shell);
-        let reference = layout::reference(self, site.about);
+        let reference = layout::reference(self.reference.as_deref(), site.about);
         let file = site.file("oci.tar");
         let archive = site.dir.join(&file);
         site.ui.step(format!("writing {file}"));
@@ -112,7 +112,10 @@ impl Options for Docker {
         let digest = layout::write(
             &archive,
             (&blob, &path),
-            compression,
+            match compression {
+                Layer::Gzip => "tar+gzip",
+                Layer::Zstd => "tar+zstd",
+            },
             (&config, site.machine.arch),
             &reference,
             created,
@@ -252,7 +255,7 @@ fn is_written(raw: &[u8], digest: &str) -> Result<()> {
 }
 
 /// skopeo reads both halves of the archive, and every digest in it is right.
-fn read_by_others(
+pub(super) fn read_by_others(
     site: &TargetContext<'_>,
     archive: &Path,
     digest: &str,

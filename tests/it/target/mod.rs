@@ -9,6 +9,7 @@ mod files;
 mod foreign;
 mod glance;
 mod incus;
+mod kubevirt;
 mod openstack;
 mod ramdisk;
 mod stream;
