@@ -294,6 +294,7 @@ fn index_of_many(dir: &Path, report: &mut Report) {
         store: &store,
         ledger: &ledger,
         client: &client,
+        registries: imgforge::pull::Registries::default(),
         ui: &ui,
     };
     let reference = format!("{url}#image-321").parse().unwrap();

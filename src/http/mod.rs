@@ -172,6 +172,11 @@ impl Client {
         })
     }
 
+    /// How long it waits, and how often it tries.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Tells `notice` each time when a failed transfer is tried again.
     #[must_use]
     pub fn on_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -215,12 +220,18 @@ impl Client {
         Stream::open(self, url, start, end, validator)?.ok_or_else(|| missing(url))
     }
 
-    /// As [`Client::open_at`], to the end; nothing when the server says that there is no such file.
+    /// As [`Client::open_at`]; nothing when the server says that there is no such file.
     ///
     /// # Errors
     /// As [`Client::open`].
-    pub fn open_known_at(&self, url: &Url, start: u64) -> Result<Option<Stream<'_>>> {
-        Stream::open(self, url, start, None, None)
+    pub fn open_known_at(
+        &self,
+        url: &Url,
+        start: u64,
+        end: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Option<Stream<'_>>> {
+        Stream::open(self, url, start, end, validator)
     }
 
     /// Reads a small file whole; it may have at most `limit` bytes.

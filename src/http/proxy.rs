@@ -233,6 +233,7 @@ impl Agents {
             Method::Post => agent.post(text),
             Method::Patch => agent.patch(text),
             Method::Put => agent.put(text),
+            Method::Delete => agent.delete(text).force_send_body(),
         };
         send::Builder::Full(match password {
             Some(password) => full.header("Proxy-Authorization", password),

@@ -32,6 +32,8 @@ pub enum Method {
     Patch,
     /// Puts it in place.
     Put,
+    /// Removes it.
+    Delete,
 }
 
 /// What is sent along.

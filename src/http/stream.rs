@@ -93,6 +93,11 @@ impl<'a> Stream<'a> {
             failures: 0,
             forgiven_at: 0,
         };
+        if url.is_oci() {
+            return Err(Error::usage(format!("{url} is in a registry"))
+                .cause("only published images are read from there")
+                .hint("name a file or a web server's address"));
+        }
         let found = match url.local() {
             Some(path) => stream.open_file(&path)?,
             None => stream.connect()?,

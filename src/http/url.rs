@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::address;
 use crate::error::{Error, Result};
 
-/// An address with `http:`, `https:` or `file:`. Printed, it shows neither user nor
+/// An address with `http:`, `https:` or `file:`, or of a file in a registry, with `oci:`. Printed, it shows neither user nor
 /// password, nor a token in its query.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
@@ -36,7 +36,7 @@ impl Url {
         let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| wrong("it does not begin with a scheme such as `https://`"))?;
-        let scheme = ["http", "https", "file"]
+        let scheme = ["http", "https", "file", "oci"]
             .into_iter()
             .find(|known| scheme.eq_ignore_ascii_case(known))
             .ok_or_else(|| wrong(&format!("imgforge does not speak `{scheme}`")))?;
@@ -109,6 +109,11 @@ impl Url {
         (self.scheme == "file").then(|| PathBuf::from(decoded(&self.path)))
     }
 
+    /// Whether it is that of a file in a registry.
+    pub fn is_oci(&self) -> bool {
+        self.scheme == "oci"
+    }
+
     /// The address with a `/` at its end, so that [`Url::join`] goes below it.
     #[must_use]
     pub fn as_directory(&self) -> Self {
@@ -166,7 +171,7 @@ impl Url {
         let url = self.joined(reference)?;
         let allowed = match self.scheme {
             "http" => url.scheme != "file",
-            "https" => url.scheme == "https",
+            "https" | "oci" => url.scheme == self.scheme,
             _ => true,
         };
         if allowed {

@@ -100,6 +100,7 @@ fn ask(session: &Session, recipe: &Recipe, published: &PublishedImage) -> Result
         store: &session.store,
         ledger: session.host.ledger()?,
         client: &client,
+        registries: pull::Registries::default(),
         ui: &session.ui,
     };
     let options = pull::Options {
@@ -110,7 +111,10 @@ fn ask(session: &Session, recipe: &Recipe, published: &PublishedImage) -> Result
     };
     Ok(Pin {
         named: published.image.clone(),
-        channel: published.channel.clone(),
+        channel: published
+            .channel
+            .clone()
+            .or(published.image.channel.clone()),
         image: pull::find(&pulling, &published.image, &options)?,
     })
 }

@@ -221,10 +221,8 @@ impl Blob<'_> {
         let mut known = part
             .filter(|_| start > 0)
             .and_then(|part| read_note(part, url));
-        let mut stream = self
-            .session
-            .client
-            .open_at(url, start, end, known.as_deref())?;
+        let source = self.session.source(url)?;
+        let mut stream = source.open_at(url, start, end, known.as_deref())?;
         let (mut fetched, mut whole) = (0, false);
         while let Some(piece) = stream.next_piece()? {
             self.same_size(stream.total())?;

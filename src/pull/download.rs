@@ -116,8 +116,8 @@ impl Blob<'_> {
     }
 
     fn read_end(&self, size: u64, len: u64) -> Result<Option<Vec<u8>>> {
-        let client = self.session.client;
-        let mut stream = client.open_at(&self.image.url, size - len, Some(size), None)?;
+        let source = self.session.source(&self.image.url)?;
+        let mut stream = source.open_at(&self.image.url, size - len, Some(size), None)?;
         self.same_size(stream.total())?;
         let mut end = Vec::with_capacity(len as usize);
         while let Some(piece) = stream.next_piece()? {
@@ -177,11 +177,7 @@ impl Blob<'_> {
             blocks::SUFFIX
         ));
         // Without a map, or with a wrong one, everything is fetched.
-        let text = self
-            .session
-            .client
-            .read_optional(&url.ok()?, LARGEST_MAP)
-            .ok()??;
+        let text = self.session.read_optional(&url.ok()?, LARGEST_MAP).ok()??;
         let map = Map::parse(std::str::from_utf8(&text).ok()?)?;
         if map.size != size {
             return None;

@@ -19,6 +19,7 @@ mod plain;
 mod record;
 mod seed;
 mod segments;
+mod source;
 mod trust;
 mod virt_builder;
 
@@ -26,6 +27,7 @@ pub use crate::index::Reference;
 pub use pin::Pin;
 pub use place::configured_at;
 pub use record::beside;
+pub use source::Registries;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -73,6 +75,8 @@ pub struct Session<'a> {
     pub ledger: &'a Ledger,
     /// Who reads over the network.
     pub client: &'a Client,
+    /// The registries that are read from.
+    pub registries: Registries,
     /// Who draws events.
     pub ui: &'a Ui,
 }
@@ -181,7 +185,7 @@ pub struct Pulled {
 /// When the repository cannot be read, nobody trusted has signed its index, it has no such image,
 /// or an older one than it had before.
 pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>) -> Result<Image> {
-    let place = place::find(session, reference.repository.as_deref(), options.channel)?;
+    let place = place::find(session, reference, options.channel)?;
     let mut trust = Trust::find(session, &place, options)?;
     let Some(verified) = trust.read(&place.index, false)? else {
         return Err(no_index(session, &place));
@@ -252,6 +256,17 @@ fn no_index(session: &Session<'_>, place: &RemoteRepository) -> Error {
         name: String,
     }
     let error = Error::stage(format!("{} does not exist", place.index));
+    if place.base.is_oci() {
+        let tags = session.tags(&place.base).unwrap_or_default();
+        let is_channel = |tag: &&String| tag.parse::<u64>().is_err() && !tag.starts_with("sha256-");
+        let channels = tags.iter().filter(is_channel);
+        let channels: Vec<&str> = channels.map(String::as_str).collect();
+        return error.hint(match channels.is_empty() {
+            true => "the registry has no such image, or shows it to nobody without `podman login`"
+                .into(),
+            false => format!("the registry has the channels {}", channels.join(", ")),
+        });
+    }
     let list = place.base.join("channels/index.json");
     let list = list.and_then(|url| session.client.read(&url, 1 << 20)).ok();
     let list = list.and_then(|bytes| serde_json::from_slice::<Channels>(&bytes).ok());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Session, virt_builder};
+use super::{Reference, Session, source, virt_builder};
 use crate::error::{Error, Result};
 use crate::gpg::Signers;
 use crate::http::Url;
@@ -17,8 +17,10 @@ use crate::text::nearest;
 /// A repository as a client sees it.
 #[derive(Debug, Clone)]
 pub(super) struct RemoteRepository {
-    /// The directory of the repository.
+    /// The directory of the repository; of an image in a registry, that of its tag.
     pub(super) base: Url,
+    /// What whose signatures count is remembered of: all images of a repository, wherever it is.
+    pub(super) whole: Url,
     /// The signed index of the chosen channel.
     pub(super) index: Url,
     /// The channel, unless it is the default one.
@@ -71,10 +73,13 @@ pub(super) fn expired(what: &str, end: Timestamp) -> Error {
 /// Finds the repository that a user named, or the only one there is.
 pub(super) fn find(
     session: &Session<'_>,
-    repository: Option<&str>,
+    reference: &Reference,
     channel: Option<&str>,
 ) -> Result<RemoteRepository> {
-    let Some(text) = repository else {
+    if reference.is_in_registry() {
+        return source::place(session, reference, channel);
+    }
+    let Some(text) = reference.repository.as_deref() else {
         return default(session).and_then(|(_, place)| configured(session, place, channel));
     };
     if let Some(place) = session.config.repositories.get(text) {
@@ -246,6 +251,7 @@ fn at(
         };
     }
     Ok(RemoteRepository {
+        whole: base.clone(),
         base,
         index,
         channel: named,

@@ -24,7 +24,7 @@ pub fn beside(
     image: &Image,
     suffix: &str,
 ) -> Result<Option<Vec<u8>>> {
-    let place = place::find(session, reference.repository.as_deref(), options.channel)?;
+    let place = place::find(session, reference, options.channel)?;
     let mut trust = Trust::find(session, &place, options)?;
     let name = own_name(&place, &image.name);
     let Some((url, mut record)) = read(&place, &mut trust, name)? else {
@@ -45,7 +45,8 @@ pub fn beside(
         return Ok(None);
     };
     let url = place.base.below(&file.path)?;
-    let bytes = session.client.read(&url, LARGEST_INDEX)?;
+    let bytes = session.read_known(&url, LARGEST_INDEX)?;
+    let bytes = bytes.ok_or_else(|| Error::stage(format!("{url} does not exist")))?;
     if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
         return Err(Error::gate(format!("{url} is not what was signed"))
             .hint("ask the repository's owner, and use nothing of it until then"));

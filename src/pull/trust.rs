@@ -62,7 +62,7 @@ impl<'a> Trust<'a> {
         place: &'a RemoteRepository,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let seen = RememberedRepository::of(session.store.state(), &place.base, session.ui)?;
+        let seen = RememberedRepository::of(session.store.state(), &place.whole, session.ui)?;
         let named = Signers {
             keys: options.key.map(Path::to_owned),
             fingerprint: options.fingerprint.map(str::to_owned),
@@ -150,12 +150,12 @@ impl<'a> Trust<'a> {
     /// A name can stand for several servers, of which one lags behind: then it is asked again. To
     /// forbid what is `optional` is to say that it is not there.
     pub(super) fn read(&mut self, url: &Url, optional: bool) -> Result<Option<Verified>> {
-        let client = self.session.client;
+        let session = self.session;
         for asked in 1.. {
             let signed = match asked {
-                1 if optional => client.read_optional(url, LARGEST_INDEX)?,
-                1 => client.read_known(url, LARGEST_INDEX)?,
-                _ => client.read_anew(url, LARGEST_INDEX)?,
+                1 if optional => session.read_optional(url, LARGEST_INDEX)?,
+                1 => session.read_known(url, LARGEST_INDEX)?,
+                _ => session.read_anew(url, LARGEST_INDEX)?,
             };
             let Some(signed) = signed else { break };
             let verified = self.verify(&signed, url)?;
@@ -322,7 +322,7 @@ fn by_fingerprint(
 fn offered(session: &Session<'_>, place: &RemoteRepository) -> Result<Option<Vec<u8>>> {
     let read = |name: &str| {
         let url = place.base.join(name)?;
-        session.client.read_optional(&url, LARGEST_KEYRING)
+        session.read_optional(&url, LARGEST_KEYRING)
     };
     if let Some(suffix) = place.suffix()
         && let Some(key) = read(&format!("imgforge-{suffix}.gpg"))?

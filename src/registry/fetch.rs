@@ -8,7 +8,7 @@ use super::Registry;
 use crate::digest::{self, Sha256};
 use crate::error::{Context as _, Kind, Result};
 use crate::host::{ours, space};
-use crate::http::Piece;
+use crate::http::{Piece, Stream};
 
 /// What became of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,23 @@ impl Registry {
         }
     }
 
+    /// Starts to read a part of a blob, as [`Client::open_at`](crate::http::Client::open_at) does; nothing where
+    /// the registry does not have it.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn open_blob(
+        &self,
+        digest: &Sha256,
+        start: u64,
+        end: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Option<Stream<'_>>> {
+        self.access.refresh(&self.client, &self.base)?;
+        let url = self.blob(digest)?;
+        self.client.open_known_at(&url, start, end, validator)
+    }
+
     /// Appends what is missing of a blob; false when the registry does not have it.
     fn append(
         &self,
@@ -90,9 +107,7 @@ impl Registry {
         if at == size {
             return Ok(true);
         }
-        let url = self.blob(digest)?;
-        self.access.refresh(&self.client, &self.base)?;
-        let Some(mut stream) = self.client.open_known_at(&url, at)? else {
+        let Some(mut stream) = self.open_blob(digest, at, None, None)? else {
             return Ok(false);
         };
         while at <= size {

@@ -6,16 +6,19 @@
 
 mod credentials;
 mod fetch;
+mod manifest;
+mod referrers;
 mod token;
 mod upload;
 
 pub use fetch::Fetched;
+pub use manifest::{Descriptor, EMPTY_BYTES, Manifest};
 
 use std::sync::Arc;
 
 use crate::address::OciAddress;
 use crate::digest::Sha256;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::http::{Body, Client, Limits, Method, Reply, Request, Url};
 use token::Access;
 
@@ -27,6 +30,9 @@ const LARGEST_ANSWER: u64 = 1 << 20;
 
 /// The media type of the manifests that are read and written.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// The media type of lists of manifests.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// One repository of a registry.
 #[derive(Debug)]
@@ -96,7 +102,7 @@ impl Registry {
 
     fn ask_manifest(&self, method: Method, reference: &str, limit: u64) -> Result<Option<Reply>> {
         let url = self.base.below(&format!("manifests/{reference}"))?;
-        let request = Request::new(method, url).header("Accept", MANIFEST);
+        let request = Request::new(method, url).header("Accept", format!("{MANIFEST}, {INDEX}"));
         let reply = self.ask(&request, limit)?;
         match reply.status {
             200 => Ok(Some(reply)),
@@ -110,15 +116,93 @@ impl Registry {
     /// # Errors
     /// When the registry cannot be reached, refuses, or has understood something else.
     pub fn put_manifest(&self, reference: &str, manifest: Vec<u8>) -> Result<()> {
+        self.put(reference, MANIFEST, manifest).map(drop)
+    }
+
+    /// As [`Registry::put_manifest`]; whether the registry lists what is about another manifest by itself.
+    fn put(&self, reference: &str, media_type: &str, manifest: Vec<u8>) -> Result<bool> {
         let digest = Sha256::of(&manifest);
         let url = self.base.below(&format!("manifests/{reference}"))?;
         let body = Body::Bytes(Arc::new(manifest));
-        let request = Request::new(Method::Put, url).header("Content-Type", MANIFEST);
+        let request = Request::new(Method::Put, url).header("Content-Type", media_type);
         let reply = self.ask(&request.body(body), LARGEST_ANSWER)?;
         match reply.status {
-            201 | 202 => self.agrees(&reply, &digest),
-            _ => Err(self.refused("taking a manifest", &reply)),
+            201 | 202 => self.agrees(&reply, &digest)?,
+            _ => return Err(self.refused("taking a manifest", &reply)),
         }
+        Ok(reply.header("oci-subject").is_some())
+    }
+
+    /// The tags of the repository, sorted; none where there is no such repository.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.base.below("tags/list")?.with_query("n=1000")?;
+        let mut all = std::collections::BTreeSet::new();
+        loop {
+            let reply = self.ask(&Request::new(Method::Get, url.clone()), LARGEST_MANIFEST)?;
+            let page: Option<Page> = match reply.status {
+                200 => serde_json::from_slice(&reply.body).ok(),
+                404 => return Ok(vec![]),
+                _ => None,
+            };
+            let Some(page) = page else {
+                return Err(self.refused("listing its tags", &reply));
+            };
+            let before = all.len();
+            all.extend(page.tags.unwrap_or_default());
+            // `<URL>; rel="next"`; one that brings nothing new would go on for ever.
+            let next = reply.header("link").and_then(|link| {
+                link.split_once('<')?
+                    .1
+                    .split_once('>')
+                    .map(|(next, _)| next)
+            });
+            match next.filter(|_| all.len() > before) {
+                Some(next) => url = url.join(next)?,
+                None => return Ok(all.into_iter().collect()),
+            }
+        }
+    }
+
+    /// Removes the manifest that a tag has, and all tags that have it.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, or lets nobody remove anything.
+    pub fn delete(&self, tag: &str) -> Result<()> {
+        let Some(there) = self.manifest(tag)? else {
+            return Ok(());
+        };
+        let url = format!("manifests/sha256:{}", Sha256::of(&there).as_str());
+        let request = Request::new(Method::Delete, self.base.below(&url)?);
+        let reply = self.ask(&request, LARGEST_ANSWER)?;
+        match reply.status {
+            200 | 202 | 204 | 404 => Ok(()),
+            400 | 405 | 501 => Err(self.refused("removing anything", &reply).hint(
+                "it keeps everything: docker-registry removes with `storage: {delete: {enabled: true}}`; others have \
+                 a setting or a retention of their own",
+            )),
+            _ => Err(self.refused("removing a manifest", &reply)),
+        }
+    }
+
+    /// Puts a small blob there, unless it is there.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or has understood something else.
+    pub fn push_bytes(&self, bytes: &[u8]) -> Result<Sha256> {
+        use std::io::Write as _;
+        let digest = Sha256::of(bytes);
+        let doing = || "writing a temporary file".to_owned();
+        let mut file = tempfile::tempfile().doing(doing)?;
+        file.write_all(bytes).doing(doing)?;
+        self.push_blob(&digest, &Arc::new(file), bytes.len() as u64)?;
+        Ok(digest)
     }
 
     /// Whether there is a blob.

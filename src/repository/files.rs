@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha512};
 
 use super::below;
+use crate::digest::{Hashed, Sha256};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{durable, interrupt};
 
@@ -119,6 +120,17 @@ pub(super) fn sha512(path: &Path, file: File) -> Result<String> {
         Ok(())
     })?;
     Ok(hex::encode(hasher.finalize()))
+}
+
+/// The SHA-512 of a file in hex, its SHA-256, and its size in bytes.
+pub(super) fn digests(path: &Path, file: &mut File) -> Result<(String, Sha256, u64)> {
+    let (mut sha512, mut sha256) = (Sha512::new(), Hashed::new(std::io::sink()));
+    each_chunk(path, &mut *file, |bytes| {
+        sha512.update(bytes);
+        sha256.write_all(bytes).doing(|| "hashing".into())
+    })?;
+    let (_, sha256, size) = sha256.finish();
+    Ok((hex::encode(sha512.finalize()), sha256, size))
 }
 
 fn each_chunk(

@@ -30,12 +30,12 @@ pub struct Copied {
 }
 
 /// A file of a revision.
-struct FileToCopy {
-    path: String,
-    size: u64,
-    sha512: Option<String>,
+pub(super) struct FileToCopy {
+    pub(super) path: String,
+    pub(super) size: u64,
+    pub(super) sha512: Option<String>,
     /// All of it, where nothing has signed its digest.
-    bytes: Option<Vec<u8>>,
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl Repository {
@@ -71,9 +71,9 @@ pub fn copy(
 }
 
 /// What is copied.
-struct CopySource<'a> {
-    root: &'a Path,
-    steps: &'a dyn Fn(&str),
+pub(super) struct CopySource<'a> {
+    pub(super) root: &'a Path,
+    pub(super) steps: &'a dyn Fn(&str),
 }
 
 impl CopySource<'_> {
@@ -145,7 +145,7 @@ impl CopySource<'_> {
     }
 
     /// What is signed, and what vouches for it, at one moment.
-    fn snapshot(&self, signers: &Signers) -> Result<Replica> {
+    pub(super) fn snapshot(&self, signers: &Signers) -> Result<Replica> {
         let _held = self.settled()?;
         let ours = Names::of(&State::read(self.root)?);
         let mut paths = served::entry_points(self.root)?;
@@ -168,13 +168,7 @@ impl CopySource<'_> {
         let (dir, _) = file.path.rsplit_once('/').unwrap_or_default();
         below::create_dir(to, dir)?;
         if let Some(bytes) = &file.bytes {
-            if let Some(signed) = file.path.strip_suffix(".asc") {
-                let right = verify_detached(&to.join(signed), bytes, keyring);
-                right.map_err(|error| {
-                    let path = self.root.join(&file.path);
-                    error.within(format!("{} is not to be trusted", path.display()))
-                })?;
-            }
+            self.refuse_unsigned(file, bytes, to, keyring)?;
             files::write(to, &file.path, bytes)?;
             copied.files += 1;
             copied.bytes += file.size;
@@ -195,15 +189,37 @@ impl CopySource<'_> {
         }
         if !right(&found.sha512) {
             drop(below::remove(to, Path::new(&aside)));
-            return Err(
-                Error::gate(format!("{} is not what was published", from.display()))
-                    .hint("`imgforge repo verify` shows what else is damaged"),
-            );
+            return Err(self.damaged(file));
         }
         files::rename(to, &aside, &file.path)?;
         copied.files += 1;
         copied.bytes += found.size - found.left;
         Ok(())
+    }
+
+    /// Verifies a detached signature, of a file below `dir`.
+    pub(super) fn refuse_unsigned(
+        &self,
+        file: &FileToCopy,
+        signature: &[u8],
+        dir: &Path,
+        keyring: &Keyring,
+    ) -> Result<()> {
+        let Some(signed) = file.path.strip_suffix(".asc") else {
+            return Ok(());
+        };
+        let right = verify_detached(&dir.join(signed), signature, keyring);
+        right.map(drop).map_err(|error| {
+            let path = self.root.join(&file.path);
+            error.within(format!("{} is not to be trusted", path.display()))
+        })
+    }
+
+    /// A file of the repository that is not what was published.
+    pub(super) fn damaged(&self, file: &FileToCopy) -> Error {
+        let path = self.root.join(&file.path);
+        Error::gate(format!("{} is not what was published", path.display()))
+            .hint("`imgforge repo verify` shows what else is damaged")
     }
 
     /// Whether the copy has a file, with these very bytes.
@@ -224,7 +240,7 @@ impl CopySource<'_> {
 }
 
 /// The immutable files that the records know.
-fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
+pub(super) fn wanted(state: &State, root: &Path) -> Result<Vec<FileToCopy>> {
     let mut all = BTreeMap::new();
     let mut add = |path: &str, size: u64, known: Result<&str, Vec<u8>>| {
         let file = FileToCopy {

@@ -32,6 +32,7 @@ mod listing;
 mod lock;
 pub mod manifest;
 mod mirror;
+mod oci;
 pub mod place;
 mod prune;
 mod publication;
@@ -56,6 +57,7 @@ mod yank;
 
 pub use gate::GateProof;
 pub use mirror::{Copied, copy};
+pub use oci::{LATEST, copy_to_registry};
 pub use prune::{Fate, Policy, PruneCandidate, prune_candidates};
 pub use publication::{Companion, Publication, Published};
 pub use rotate::Rotation;

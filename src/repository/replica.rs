@@ -126,6 +126,11 @@ impl Replica {
         self.state.signed().iter().chain(seconds)
     }
 
+    /// The text that was signed, or the key, at a path below the root.
+    pub(super) fn text(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+
     /// The signed views.
     fn read_derived(&mut self, root: &Path, paths: &BTreeSet<String>) -> Result<()> {
         let is_view = |path: &&String| path.ends_with(".sjson") && !path.starts_with("images/");

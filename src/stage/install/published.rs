@@ -43,6 +43,7 @@ pub(super) fn run(
         store: &store,
         ledger: context.host.ledger()?,
         client: &client,
+        registries: crate::pull::Registries::default(),
         ui: context.ui.ui(),
     };
     let declared = declared(&session, pin)?;

@@ -1,14 +1,13 @@
 //! From this store into the shared one: blobs first, the manifest last, which is what others see.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::blob::{CUT, Ready, cuts, pack};
 use super::epoch::epoch_tag;
 use super::wire::{Descriptor, INLINE_ALL, Manifest};
 use super::{Known, Remote, human};
-use crate::digest::{Key, Sha256};
+use crate::digest::Key;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::gpg::{self, Sign, Signer};
 use crate::mutex::Unpoisoned as _;
@@ -129,7 +128,7 @@ impl Remote {
         let text = std::fs::read(path.join("meta.json")).doing(|| "reading meta.json".into())?;
         let (_, empty) = Descriptor::empty();
         for bytes in [&text[..], empty] {
-            self.send_bytes(bytes, scratch)?;
+            self.registry.push_bytes(bytes)?;
         }
         let mut manifest = Manifest::entry(&meta.key, Descriptor::meta(&text), parts);
         if let (None, Some(below)) = (&meta.disk, made_of.map(Entry::meta)) {
@@ -152,17 +151,6 @@ impl Remote {
             .registry
             .push_blob(&ready.digest, &ready.file, ready.size)?;
         Ok(if was_sent { ready.size } else { 0 })
-    }
-
-    fn send_bytes(&self, bytes: &[u8], scratch: &Path) -> Result<()> {
-        let digest = Sha256::of(bytes);
-        let path = scratch.join(digest.as_str());
-        let writing = || format!("writing {}", path.display());
-        std::fs::write(&path, bytes).doing(writing)?;
-        let file = std::fs::File::open(&path).doing(writing)?;
-        self.registry
-            .push_blob(&digest, &Arc::new(file), bytes.len() as u64)?;
-        Ok(())
     }
 
     /// Signs a manifest, and puts it under its tag.

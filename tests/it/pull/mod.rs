@@ -11,4 +11,4 @@ mod seed;
 mod stock;
 mod tls;
 mod trust;
-mod world;
+pub(crate) mod world;

@@ -12,8 +12,9 @@ pub(crate) use imgforge::host::qemu_img::DiskFormat;
 pub(crate) use imgforge::http::Client;
 pub(crate) use imgforge::pull::{self, Image, Options, Output, Pulled, Session, blocks};
 use imgforge::recipe::Config;
+pub(crate) use imgforge::repository::Companion;
+use imgforge::repository::Publication;
 use imgforge::repository::manifest::Origin;
-use imgforge::repository::{Companion, Publication};
 pub(crate) use imgforge::repository::{Repository, Stamp};
 use imgforge::store::Store;
 use imgforge::store::ledger::Ledger;
@@ -71,6 +72,16 @@ pub(crate) fn publish(world: &World, disk: &Disk, name: &str, channel: &str) -> 
 }
 
 pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, channel: &str) -> u64 {
+    publish_with(repository, disk, (name, channel), vec![])
+}
+
+/// Publishes with further files beside the disk.
+pub(crate) fn publish_with(
+    repository: &Repository,
+    disk: &Disk,
+    (name, channel): (&str, &str),
+    more: Vec<Companion>,
+) -> u64 {
     let map = blocks::of_file(&disk.xz).unwrap();
     let map = Companion::bytes(format!("{name}-0123456789ab.xz.blocks"), map);
     let gate = proof("sealed");
@@ -90,7 +101,7 @@ pub(crate) fn publish_to(repository: &Repository, disk: &Disk, name: &str, chann
         expand: None,
         notes: None,
         origin: Origin::default(),
-        companions: vec![map],
+        companions: [vec![map], more].concat(),
         built_on: vec![],
         keep: None,
         stamp: Stamp::now(),
@@ -168,6 +179,7 @@ impl Machine {
             store: &self.store,
             ledger: &self.ledger,
             client: &self.client,
+            registries: pull::Registries::default(),
             ui: &self.ui,
         }
     }

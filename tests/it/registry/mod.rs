@@ -2,5 +2,7 @@
 
 mod build;
 mod client;
+mod consume;
+mod refused;
 mod site;
 mod store;

@@ -1,0 +1,70 @@
+//! Manifests about another one: its SBOM, its signatures. Registries of the specification's version 1.1 list
+//! them by themselves; for all others a list is kept under the tag `sha256-HEX`
+//! (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>).
+
+use super::manifest::{Descriptor, Index, Manifest};
+use super::{INDEX, LARGEST_MANIFEST, Registry};
+use crate::digest::Sha256;
+use crate::error::{Error, Result};
+use crate::http::Method;
+
+impl Registry {
+    /// Puts manifests about `subject` there, whose blobs are there already. The subject itself may come later.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn put_referrers(&self, subject: &Descriptor, about: Vec<Manifest>) -> Result<()> {
+        let digest = subject.digest();
+        let digest = digest.ok_or_else(|| Error::internal("a subject has no digest"))?;
+        let mut unlisted = vec![];
+        for mut manifest in about {
+            manifest.subject = Some(Descriptor::new(super::MANIFEST, &digest, subject.size));
+            let own = manifest.descriptor();
+            let bytes = manifest.bytes();
+            let reference = format!("sha256:{}", Sha256::of(&bytes).as_str());
+            if !self.put(&reference, super::MANIFEST, bytes)? {
+                unlisted.push(own);
+            }
+        }
+        match unlisted.is_empty() {
+            true => Ok(()),
+            false => self.list(&digest, unlisted),
+        }
+    }
+
+    /// Adds to the list under the tag.
+    fn list(&self, subject: &Sha256, more: Vec<Descriptor>) -> Result<()> {
+        let tag = format!("sha256-{}", subject.as_str());
+        let there = self.ask_manifest(Method::Get, &tag, LARGEST_MANIFEST)?;
+        let there = there.and_then(|reply| Index::read(&reply.body));
+        let mut list = there.clone().unwrap_or_else(Index::new);
+        for one in more {
+            if !list.manifests.contains(&one) {
+                list.manifests.push(one);
+            }
+        }
+        if there.as_ref() != Some(&list) {
+            self.put(&tag, INDEX, list.bytes())?;
+        }
+        Ok(())
+    }
+
+    /// What is about the manifest with a digest, by the API or the tag.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub fn referrers(&self, subject: &Sha256) -> Result<Vec<Descriptor>> {
+        let path = format!("referrers/sha256:{}", subject.as_str());
+        let request = crate::http::Request::new(Method::Get, self.base.below(&path)?);
+        let reply = self.ask(&request.header("Accept", INDEX), LARGEST_MANIFEST)?;
+        let listed = match reply.status {
+            200 => Index::read(&reply.body),
+            _ => {
+                let tag = format!("sha256-{}", subject.as_str());
+                let there = self.ask_manifest(Method::Get, &tag, LARGEST_MANIFEST)?;
+                there.and_then(|reply| Index::read(&reply.body))
+            }
+        };
+        Ok(listed.map(|list| list.manifests).unwrap_or_default())
+    }
+}

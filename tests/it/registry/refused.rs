@@ -1,0 +1,205 @@
+//! What a registry, or who can write to it, puts in the place of a published image, and what a copy must not
+//! write over.
+
+use imgforge::registry::{Descriptor, MANIFEST};
+
+use super::consume::Shared;
+use crate::pull::world::*;
+
+/// The error of a new machine's pull, which leaves nothing.
+#[track_caller]
+fn refused(shared: &Shared, more: &str, kind: Kind, words: &str) {
+    let machine = Machine::new(&shared.world);
+    let error = machine.pull(&shared.web(more)).unwrap_err();
+    let shown = error.render();
+    assert!(
+        error.kind() == kind && shown.contains(words),
+        "{words}: {shown}"
+    );
+    machine.has_nothing();
+}
+
+#[test]
+fn what_stands_in_the_place_of_an_image_is_refused() {
+    let shared = Shared::new();
+    shared.copy();
+    let [latest, nightly] = ["latest", "nightly"].map(|tag| shared.manifest(tag));
+    let is_disk = |layer: &Descriptor| layer.title().is_some_and(|it| it.ends_with(".xz"));
+    let title = |manifest: &imgforge::registry::Manifest| {
+        let disk = manifest.layers.iter().find(|layer| is_disk(layer)).unwrap();
+        disk.title().unwrap().to_owned()
+    };
+    // A tag that was moved to another channel, whatever its index is called.
+    shared.put("latest", &nightly);
+    refused(&shared, "", Kind::Stage, "does not exist");
+    let mut renamed = nightly.clone();
+    let is_index = |layer: &&mut Descriptor| layer.title() == Some("channels/nightly/index.asc");
+    let index = renamed.layers.iter_mut().find(is_index).unwrap();
+    *index = index.clone().titled("index.asc");
+    shared.put("latest", &renamed);
+    refused(
+        &shared,
+        "",
+        Kind::Gate,
+        "is the index of the channel `nightly`",
+    );
+    // Another disk in the place of the right one.
+    let mut swapped = latest.clone();
+    let theirs = nightly.layers.iter().find(|layer| is_disk(layer)).unwrap();
+    let theirs = Descriptor::new("x/y", &theirs.digest().unwrap(), theirs.size);
+    let own = swapped
+        .layers
+        .iter_mut()
+        .find(|layer| is_disk(layer))
+        .unwrap();
+    *own = theirs.titled(&title(&latest));
+    shared.put("latest", &swapped);
+    refused(&shared, "", Kind::Gate, "is not what the signed index says");
+    // An index that somebody else has signed.
+    let stranger = Shared::new();
+    stranger.copy();
+    let foreign = stranger.manifest("latest");
+    let mut changed = latest.clone();
+    let place = |it: &imgforge::registry::Manifest| {
+        let mut layers = it.layers.iter();
+        layers
+            .position(|layer| layer.title() == Some("index.asc"))
+            .unwrap()
+    };
+    changed.layers[place(&latest)] = foreign.layers[place(&foreign)].clone();
+    let index = stranger.service.client("images/web");
+    let digest = foreign.titled("index.asc").unwrap().digest().unwrap();
+    let index = index.read_blob(&digest, 1 << 20).unwrap().unwrap();
+    shared
+        .service
+        .client("images/web")
+        .push_bytes(&index)
+        .unwrap();
+    shared.put("latest", &changed);
+    refused(&shared, "", Kind::Gate, "is not to be trusted");
+    // Something that is no image of ours.
+    let mut other = latest.clone();
+    other.layers.clear();
+    shared.put("latest", &other);
+    refused(&shared, "", Kind::Stage, "does not exist");
+    // Bytes that the registry has lost, or cut.
+    shared.put("latest", &latest);
+    let blob = shared.blob("latest");
+    let bytes = std::fs::read(&blob).unwrap();
+    std::fs::write(&blob, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&shared, "", Kind::Gate, "is not what the signed index says");
+    std::fs::remove_file(&blob).unwrap();
+    refused(&shared, "", Kind::Stage, "is not in the registry");
+    std::fs::write(&blob, bytes).unwrap();
+    Machine::new(&shared.world).pull(&shared.web("")).unwrap();
+}
+
+#[test]
+fn an_older_state_of_a_tag_is_refused_once_a_newer_one_was_seen() {
+    let shared = Shared::new();
+    shared.copy();
+    let before = shared.manifest("latest");
+    let third = disk(&shared.world, "three", &[9]);
+    publish(&shared.world, &third, "web", "stable");
+    shared.copy();
+    let machine = Machine::new(&shared.world);
+    assert_eq!(machine.pull(&shared.web("")).unwrap().revision, 3);
+    shared.put("latest", &before);
+    let error = machine.pull(&shared.web("")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    assert!(
+        error.render().contains("was seen before"),
+        "{}",
+        error.render()
+    );
+    machine.has(&third);
+    let older = Options {
+        allow_older: true,
+        ..machine.trusting()
+    };
+    assert_eq!(machine.find(&shared.web(""), &older).unwrap().revision, 1);
+    // Nor does a copy of an older state, a restored backup, replace the newer one.
+    let saved = shared.world.path("repo-new");
+    let repo = shared.world.path("repo");
+    let copy = |from: &Path, to: &Path| {
+        let cp = Program::new("cp").arg("-a").arg(from).arg(to);
+        cp.run().unwrap();
+    };
+    shared.copy();
+    copy(&repo, &saved);
+    publish(&shared.world, &shared.disks[1], "web", "stable");
+    shared.copy();
+    std::fs::remove_dir_all(&repo).unwrap();
+    copy(&saved, &repo);
+    let error = shared.try_copy().unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    assert!(
+        error.message().contains("is older than its copy"),
+        "{}",
+        error.render()
+    );
+}
+
+#[test]
+fn a_copy_writes_over_nothing_of_others_and_says_what_cannot_be() {
+    let shared = Shared::new();
+    // A container has the name.
+    let client = shared.service.client("images/web");
+    let digest = client.push_bytes(b"{}").unwrap();
+    let config = serde_json::json!({"mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": format!("sha256:{}", digest.as_str()), "size": 2});
+    let container = serde_json::json!({"schemaVersion": 2, "mediaType": MANIFEST,
+        "config": config, "layers": []});
+    let container = serde_json::to_vec(&container).unwrap();
+    client.put_manifest("stable", container.clone()).unwrap();
+    let error = shared.try_copy().unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(
+        error
+            .message()
+            .contains("something else under the tag `stable`"),
+        "{error}"
+    );
+    assert_eq!(client.tags().unwrap(), ["stable"]);
+    assert_eq!(client.manifest("stable").unwrap(), Some(container));
+    // Another repository has the prefix.
+    let to = shared.service.oci("other");
+    shared.copy_to(&to).unwrap();
+    let repo = shared.world.path("repo");
+    let other = Shared::new();
+    std::fs::remove_dir_all(&repo).unwrap();
+    let cp = Program::new("cp").arg("-a");
+    cp.arg(other.world.path("repo")).arg(&repo).run().unwrap();
+    let error = shared.copy_to(&to).unwrap_err();
+    assert!(
+        error.message().ends_with("is of another repository"),
+        "{error}"
+    );
+    for (to, words) in [
+        ("oci://", "is no place in a registry"),
+        ("oci://me:hunter2@h/x", "is no place in a registry"),
+        ("oci://h/UPPER", "is no place in a registry"),
+    ] {
+        let error = shared.copy_to(to).unwrap_err();
+        let shown = error.render();
+        assert!(
+            shown.contains(words) && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+    publish(&other.world, &other.disks[0], "Web", "stable");
+    let error = other.try_copy().unwrap_err();
+    assert!(
+        error.message().contains("`Web` cannot be the name"),
+        "{error}"
+    );
+    assert!(
+        other
+            .service
+            .client("images/web")
+            .tags()
+            .unwrap()
+            .is_empty()
+    );
+}
