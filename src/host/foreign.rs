@@ -22,7 +22,7 @@ const PACKAGE: &str = "qemu-user-static";
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Grows when other files may come of the same packages, as their scripts run otherwise.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What QEMU takes out of its programs' environment: to set up a locale is a third of the time that a small
 /// program takes, and scripts start thousands.
@@ -76,6 +76,14 @@ impl Execution {
                 "{}, which this host has registered",
                 qemu.display()
             )),
+        }
+    }
+
+    /// What each call registers in a name space of its own, where more can be registered.
+    pub fn registering(&self) -> Option<&Path> {
+        match self {
+            Execution::Registering(qemu) => Some(qemu),
+            Execution::Natively | Execution::Registered(_) => None,
         }
     }
 
@@ -220,7 +228,7 @@ fn of_host(arch: Arch, list: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -264,7 +272,7 @@ mod tests {
     }
 
     /// A program that ends with 42.
-    fn ends_with_42(arch: Arch, dir: &Path) -> PathBuf {
+    pub(crate) fn ends_with_42(arch: Arch, dir: &Path) -> PathBuf {
         let code: &[u8] = match arch {
             // mov edi, 42; mov eax, 60; syscall
             Arch::X86_64 => b"\xbf\x2a\0\0\0\xb8\x3c\0\0\0\x0f\x05",

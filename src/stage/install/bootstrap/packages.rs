@@ -38,8 +38,9 @@ pub(super) fn install(
     if let Some(how) = way.describe() {
         ui.step(format!("running programs of {} by {how}", arch.as_str()));
         let script = write("native.sh", include_str!("native.sh"))?;
-        program = native::first(program, &script);
-        hook.insert_str(0, &native::removal());
+        let register = write("register.sh", include_str!("register.sh"))?;
+        program = native::first(program, &script, &register, way.registering());
+        hook = native::guests_first(&register) + &hook + &native::removal();
     }
     let hook = write("customize.sh", &hook)?;
     let sources = archive
