@@ -23,7 +23,7 @@ use crate::store::remote::shared_entry;
 use crate::targets::tree;
 use crate::ui::Ui;
 use crate::units::Size;
-use crate::{distro, index, installers, pull, registry, sbom};
+use crate::{distro, ext4, index, installers, pull, registry, sbom};
 
 /// A parser, and what feeds it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -34,7 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("apt-sources", apt_sources),
     ("blocks", blocks),
     ("cyclonedx", cyclonedx),
-    ("ext4", ext4),
+    ("ext4", ext4_tree),
     ("ext4-scan", ext4_scan),
     ("fstab", fstab),
     ("gpt", gpt),
@@ -104,7 +104,7 @@ fn cyclonedx(data: &[u8]) {
     drop(sbom::contents::config_of(&text(data)));
 }
 
-fn ext4(data: &[u8]) {
+fn ext4_tree(data: &[u8]) {
     let file = file(data);
     drop(tree::ext4::read(file.as_file(), 0, 0));
 }
@@ -112,9 +112,13 @@ fn ext4(data: &[u8]) {
 fn ext4_scan(data: &[u8]) {
     let (file, subject) = (file(data), Subject::default());
     let mut scanner = Scanner::new(&subject);
-    if let Ok(system) = scan::source::ext::open(file.path(), 0) {
-        let place = (file.path(), 0);
-        drop(scan::source::ext::walk(place, &system, "", &mut scanner));
+    if let Ok(system) = ext4::Fs::open(file.as_file(), 0) {
+        drop(system.find("/etc/os-release"));
+        drop(scan::source::ext::walk(
+            (file.as_file(), &system),
+            "",
+            &mut scanner,
+        ));
     }
 }
 

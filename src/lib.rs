@@ -46,6 +46,7 @@
 //! * `installers`: unattended installers, each with everything about it
 //! * `registry`: registries, by the API of OCI
 //! * `http`: the one HTTP client
+//! * `ext4`: file systems that are read without an appliance
 //! * `host`: this machine's programs, files, signals and acceleration
 //!
 //! Values, and what all others need:
@@ -77,6 +78,7 @@ pub mod distro;
 pub mod doctor;
 pub mod engine;
 pub mod error;
+pub mod ext4;
 pub mod fstab;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -4,6 +4,7 @@
 //! of metadata that differ between two builds of the same. A clean one is needed by nobody.
 
 use crate::error::Result;
+use crate::ext4::{u16_at, u32_at};
 use crate::guest::{Guestfs, Os};
 
 /// Where the superblock of an ext file system is, and how long.
@@ -69,30 +70,33 @@ impl Journal {
     /// The journal of the file system with this superblock. ext4's superblock has a copy of the
     /// journal inode's block map (`s_jnl_blocks`), here a tree of one level.
     fn of(superblock: &[u8]) -> Option<Journal> {
+        if superblock.len() < SUPERBLOCK.1 as usize {
+            return None;
+        }
         let (magic, size_log, features) = (
-            u16_at(superblock, 0x38)?,
-            u32_at(superblock, 0x18)?,
-            (u32_at(superblock, 0x5c)?, u32_at(superblock, 0x60)?),
+            u16_at(superblock, 0x38),
+            u32_at(superblock, 0x18),
+            (u32_at(superblock, 0x5c), u32_at(superblock, 0x60)),
         );
         let has_journal = features.0 & 0x4 != 0;
         let needs_recovery = features.1 & 0x4 != 0;
-        let copied = superblock.get(0xfd) == Some(&1);
-        let tree = superblock.get(0x10c..0x10c + 60)?;
-        let flat = u16_at(tree, 0)? == 0xf30a && u16_at(tree, 6)? == 0;
+        let copied = superblock[0xfd] == 1;
+        let tree = &superblock[0x10c..0x10c + 60];
+        let flat = u16_at(tree, 0) == 0xf30a && u16_at(tree, 6) == 0;
         if magic != 0xef53 || size_log > 6 || !has_journal || needs_recovery || !copied || !flat {
             return None;
         }
-        let entries = usize::from(u16_at(tree, 2)?);
+        let entries = usize::from(u16_at(tree, 2));
         let mut runs = vec![];
         let mut next = 0;
         for entry in tree[12..].chunks_exact(12).take(entries) {
-            let (logical, len) = (u32_at(entry, 0)?, u16_at(entry, 4)?);
+            let (logical, len) = (u32_at(entry, 0), u16_at(entry, 4));
             // More than 32768 blocks means that the run is not written yet.
             if logical != next || len > 0x8000 {
                 return None;
             }
             next += u32::from(len);
-            let first = u64::from(u16_at(entry, 6)?) << 32 | u64::from(u32_at(entry, 8)?);
+            let first = u64::from(u16_at(entry, 6)) << 32 | u64::from(u32_at(entry, 8));
             runs.push((first, u64::from(len)));
         }
         let block = 1024 << size_log;
@@ -113,16 +117,6 @@ impl Journal {
 fn is_clean(first: &[u8]) -> bool {
     let magic = first.get(..4) == Some(&[0xc0, 0x3b, 0x39, 0x98]);
     magic && first.get(0x1c..0x20) == Some(&[0; 4])
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let two = bytes.get(at..at + 2)?;
-    Some(u16::from_le_bytes(two.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..at + 4)?;
-    Some(u32::from_le_bytes(four.try_into().ok()?))
 }
 
 #[cfg(test)]

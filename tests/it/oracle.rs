@@ -86,9 +86,9 @@ fn read(disks: &[PathBuf]) -> Result {
     let mut trees = Vec::new();
     let mut uuids = Vec::new();
     for disk in disks {
-        let system = tree::open(disk);
-        uuids.push(system.uuid().to_string());
-        trees.push(tree::read(&system));
+        let (tree, uuid) = tree::read(disk);
+        uuids.push(format!("{uuid:02x?}"));
+        trees.push(tree);
     }
     let lvm = tree::lvm(disks.last().unwrap());
     let lvm = lvm.into_iter().flatten().collect();

@@ -18,6 +18,7 @@ use super::entry::FileEntry;
 use super::holes::{self, Condensed, Pieces};
 use super::{Host, ScanReport, Scanner, Subject, raw, rules};
 use crate::error::{Context as _, Result};
+use crate::ext4::Fs;
 use crate::host::{interrupt, opened};
 use crate::pack;
 pub(super) use archive::tar;
@@ -157,16 +158,20 @@ fn here(raw: &Path, volumes: &[Volume], scanner: &mut Scanner<'_>) -> Result<()>
         let volumes = volumes.iter();
         volumes.filter(move |volume: &&Volume| volume.content == content)
     };
+    let doing = || format!("reading {}", raw.display());
+    let file = File::open(raw).doing(doing)?;
     let mut systems = vec![];
     for volume in of(Content::Ext) {
-        let system = ext::open(raw, volume.start)
-            .doing(|| format!("opening partition {}", volume.number))?;
-        systems.push((volume, system));
+        let system = Fs::open(&file, volume.start);
+        systems.push((
+            volume,
+            system.doing(|| format!("opening partition {}", volume.number))?,
+        ));
     }
     let mounts = ext::mounts(&systems, volumes);
     for (volume, system) in &systems {
         let at = enter(volume, &mounts, scanner);
-        ext::walk((raw, volume.start), system, at, scanner)?;
+        ext::walk((&file, system), at, scanner)?;
     }
     for volume in of(Content::Fat) {
         let at = enter(volume, &mounts, scanner);

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::bound::Bound;
 use super::{Content, Kind, Node, Run, Tree, many, pax};
 use crate::error::{Context as _, Error, Result};
+use crate::ext4::Bound;
 use crate::guest::{Drive, Guestfs, Launch};
 use crate::host::qemu_img;
 use crate::host::space::Frugal;
@@ -111,7 +111,7 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
                 if let Some(first) = known.get(&name(&link)) {
                     let mut other = nodes[*first].clone();
                     other.path = path;
-                    bound.take(&other).doing(doing)?;
+                    bound.charge(other.weight()).doing(doing)?;
                     nodes.push(other);
                 }
                 continue;
@@ -126,7 +126,7 @@ pub(crate) fn list(path: &Path) -> Result<Tree> {
             continue;
         }
         let node = node(&mut member, &pax, (path, kind, number as u64)).doing(doing)?;
-        bound.take(&node).doing(doing)?;
+        bound.charge(node.weight()).doing(doing)?;
         known.insert(node.path.clone(), nodes.len());
         nodes.push(node);
     }

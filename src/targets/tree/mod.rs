@@ -1,10 +1,9 @@
 //! Every file of an image, with its attributes, and where its content lies.
 //!
-//! ext4 is read by imgforge itself: an appliance without hardware acceleration reads ten
-//! megabytes a second. Every other file system goes through an appliance as one archive.
+//! ext2, ext3 and ext4 are read by imgforge itself: an appliance without hardware acceleration reads
+//! ten megabytes a second. Every other file system goes through an appliance as one archive.
 
 pub(crate) mod archive;
-mod bound;
 pub(crate) mod ext4;
 mod hollow;
 mod pax;
@@ -13,11 +12,11 @@ mod programs;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::distro;
 use crate::error::{Context as _, Error, Result};
+use crate::ext4::read_at;
 use crate::fstab::{FileSystem, Layout, Machine, Mount};
 use crate::scan::source::parts::{Content as Holds, Volume, volumes};
 use crate::time::now;
@@ -25,6 +24,7 @@ use crate::ui::StageUi;
 use crate::units::Size;
 
 use super::SystemDisk;
+pub(crate) use crate::ext4::Run;
 pub(crate) use programs::Programs;
 
 /// The largest file that is read as a text, in bytes: lists of modules have less than one MiB.
@@ -49,17 +49,6 @@ pub(crate) enum Content {
     Runs(Vec<Run>),
     /// Here.
     Bytes(Vec<u8>),
-}
-
-/// A part of a file that lies in one place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Its first byte in the file.
-    pub(crate) at: u64,
-    /// Its first byte in the tree's own file.
-    pub(crate) place: u64,
-    /// Its length in bytes.
-    pub(crate) len: u64,
 }
 
 /// A file of the image.
@@ -106,6 +95,21 @@ impl Node {
             xattrs: BTreeMap::new(),
             content: Content::Bytes(bytes),
         }
+    }
+
+    /// What it takes in memory, in bytes.
+    fn weight(&self) -> usize {
+        let attribute = |(name, value): (&String, &Vec<u8>)| name.len() + value.len() + 64;
+        let content = match &self.content {
+            Content::Runs(runs) => size_of_val::<[Run]>(runs),
+            Content::Bytes(bytes) => bytes.len(),
+        };
+        let link = match &self.kind {
+            Kind::Link(to) => to.len(),
+            _ => 0,
+        };
+        let xattrs: usize = self.xattrs.iter().map(attribute).sum();
+        size_of::<Node>() + self.path.len() + xattrs + content + link
     }
 }
 
@@ -227,53 +231,31 @@ impl io::Read for Reader<'_> {
                 into[..want].copy_from_slice(&from[..want]);
                 want
             }
-            Content::Runs(runs) => self.runs(runs, &mut into[..want])?,
+            Content::Runs(runs) => read_at(&self.tree.file, runs, self.at, &mut into[..want])?,
         };
         self.at += got as u64;
         Ok(got)
     }
 }
 
-impl Reader<'_> {
-    fn runs(&self, runs: &[Run], into: &mut [u8]) -> io::Result<usize> {
-        let after = runs.partition_point(|run| run.at <= self.at);
-        let inside = after
-            .checked_sub(1)
-            .map(|index| runs[index])
-            .filter(|run| self.at < run.at + run.len);
-        if let Some(run) = inside {
-            let offset = self.at - run.at;
-            let count = (run.len - offset).min(into.len() as u64) as usize;
-            self.tree
-                .file
-                .read_exact_at(&mut into[..count], run.place + offset)?;
-            return Ok(count);
-        }
-        let next = runs.get(after).map_or(u64::MAX, |run| run.at);
-        let count = (next - self.at).min(into.len() as u64) as usize;
-        into[..count].fill(0);
-        Ok(count)
-    }
-}
-
 /// Where os-release may be, relative to the root.
 const MARKS: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
-/// The tree of a disk with ext4 only; `None` when the appliance has to read it.
+/// The tree of a disk with ext2, ext3 and ext4 only; `None` when the appliance has to read it.
 fn of_ext4(raw: &Path, parts: &[Volume], ui: &StageUi) -> Result<Option<Tree>> {
     let doing = || format!("reading {}", raw.display());
     let mut systems = vec![];
     for part in parts.iter().filter(|part| part.content == Holds::Ext) {
         let file = File::open(raw).doing(doing)?;
         match ext4::read(&file, part.start, part.number).doing(doing)? {
-            Some(system) => systems.push((part, system)),
+            Some(nodes) => systems.push((part, nodes)),
             None => return Ok(None),
         }
     }
     let has = |nodes: &[Node], path: &str| nodes.iter().any(|node| node.path == path.as_bytes());
     let is_root = |nodes: &[Node]| MARKS.iter().any(|mark| has(nodes, mark));
     let roots: Vec<usize> = (0..systems.len())
-        .filter(|index| is_root(&systems[*index].1.nodes))
+        .filter(|index| is_root(&systems[*index].1))
         .collect();
     let root = match roots.as_slice() {
         [root] => *root,
@@ -288,8 +270,8 @@ fn of_ext4(raw: &Path, parts: &[Volume], ui: &StageUi) -> Result<Option<Tree>> {
         }
     };
     let file = File::open(raw).doing(doing)?;
-    let (part, system) = systems.remove(root);
-    let tree = Tree::new(file, system.nodes);
+    let (part, nodes) = systems.remove(root);
+    let tree = Tree::new(file, nodes);
     let layout = laid_out(&tree, part, parts);
     // A boot loader's partition is of no use to what has no firmware.
     let needs_appliance = |mount: &&Mount| {
@@ -304,12 +286,8 @@ fn of_ext4(raw: &Path, parts: &[Volume], ui: &StageUi) -> Result<Option<Tree>> {
     let Tree { file, mut nodes } = tree;
     for at in layout.mounts.iter().skip(1) {
         let found = systems.iter().find(|(part, _)| **part == parts[at.system]);
-        if let Some((_, system)) = found {
-            mount(
-                &mut nodes,
-                at.at.trim_start_matches('/'),
-                system.nodes.clone(),
-            );
+        if let Some((_, below)) = found {
+            mount(&mut nodes, at.at.trim_start_matches('/'), below.clone());
         }
     }
     for note in &layout.notes {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use ext4_view::{Ext4, Ext4Read, FileType};
+use imgforge::ext4::{Fs, Walk};
 
 /// The files of a tree: type and mode, owner, and content or target of a link.
 pub(super) type Tree = BTreeMap<String, (String, String, Vec<u8>)>;
@@ -13,61 +13,29 @@ pub(super) type Tree = BTreeMap<String, (String, String, Vec<u8>)>;
 /// Where LVM's first volume begins, in bytes.
 const FIRST_EXTENT: u64 = 1 << 20;
 
-struct Window {
-    file: File,
-    start: u64,
-}
-
-impl Ext4Read for Window {
-    fn read(
-        &mut self,
-        at: u64,
-        into: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
-        Ok(self.file.read_exact_at(into, self.start + at)?)
-    }
-}
-
-/// Opens the file system of a disk: it is all of it, or LVM's first volume.
-pub(super) fn open(disk: &Path) -> Ext4 {
-    let load = |start| {
-        let file = File::open(disk).unwrap();
-        Ext4::load(Box::new(Window { file, start }))
-    };
-    load(0).or_else(|_| load(FIRST_EXTENT)).unwrap()
-}
-
-/// Every file.
-pub(super) fn read(system: &Ext4) -> Tree {
+/// Every file of a disk, and its UUID: the file system is all of it, or LVM's first volume.
+pub(super) fn read(disk: &Path) -> (Tree, [u8; 16]) {
+    let file = File::open(disk).unwrap();
+    let start = if lvm(disk).is_some() { FIRST_EXTENT } else { 0 };
+    let mut uuid = [0; 16];
+    file.read_exact_at(&mut uuid, start + 1024 + 0x68).unwrap();
+    let system = Fs::open(&file, start).unwrap();
     let mut tree = Tree::new();
-    let mut dirs = vec![ext4_view::PathBuf::new("/")];
-    while let Some(dir) = dirs.pop() {
-        for item in system.read_dir(&dir).unwrap() {
-            let item = item.unwrap();
-            let path = item.path();
-            let name = String::from_utf8_lossy(path.as_ref()).into_owned();
-            if name.ends_with("/.") || name.ends_with("/..") || name == "/lost+found" {
-                continue;
-            }
-            let meta = item.metadata().unwrap();
-            let content = match meta.file_type() {
-                FileType::Regular => system.read(&path).unwrap(),
-                FileType::Symlink => {
-                    let target = system.read_link(&path).unwrap();
-                    <ext4_view::PathBuf as AsRef<[u8]>>::as_ref(&target).to_vec()
-                }
-                FileType::Directory => {
-                    dirs.push(path);
-                    vec![]
-                }
-                _ => vec![],
-            };
-            let kind = format!("{:?} {:o}", meta.file_type(), meta.mode() & 0o7777);
-            let owner = format!("{}:{}", meta.uid(), meta.gid());
-            tree.insert(name, (kind, owner, content));
+    for found in Walk::new(&system) {
+        let (path, inode) = found.unwrap();
+        let name = format!("/{}", String::from_utf8_lossy(&path));
+        if name == "/lost+found" {
+            continue;
         }
+        let content = match () {
+            () if inode.is_file() => system.read(&inode, u64::MAX).unwrap(),
+            () if inode.is_link() => system.link(&inode).unwrap(),
+            () => vec![],
+        };
+        let owner = format!("{}:{}", inode.uid, inode.gid);
+        tree.insert(name, (format!("{:o}", inode.mode), owner, content));
     }
-    tree
+    (tree, uuid)
 }
 
 /// The UUIDs of LVM's physical volume and of its group. The label is in the second sector; the
